@@ -1,0 +1,43 @@
+# %% [markdown]
+# # The teacher
+# A Point Transformer V3 trained on the labels alone (cross-entropy; AdamW under one cycle). It then teaches the
+# students of the same seed. An interrupted run goes on where it stopped when this notebook runs again.
+
+# %% tags=["parameters"]
+params_file = "results/default/params.yaml"  # resolved parameters of the profile
+seed = 0
+
+# %%
+from IPython.display import Markdown, display
+
+from topokd import params as P
+from topokd.training import train_teacher
+from topokd.viz import training as view
+from topokd.viz.style import save_figure
+
+params = P.load(params_file)
+
+# %% [markdown]
+# ## Training
+# Weights go to `workspace/<profile>/checkpoints`, live curves to `workspace/<profile>/live`.
+
+# %%
+record = train_teacher(params, seed)
+
+# %%
+figure = view.history_figure(record)
+save_figure(figure, params.figures / "training" / record["run"])
+
+# %% [markdown]
+# *Left: the loss, averaged between the points drawn. Middle: the learning rate outside the attention blocks. Right:
+# mIoU on a few scans of the validation split.*
+
+# %% [markdown]
+# ## On the whole validation split
+# IoU per class over the original points.
+
+# %%
+view.class_table(record)
+
+# %%
+display(Markdown(view.conclusion(record)))

@@ -1,0 +1,110 @@
+# %% [markdown]
+# # Cost of teacher and student
+#
+# The measured side of Table 3 (size and speed), Table 5 (architecture, operations, latency), Table 6 (time and memory
+# by operation) and Figure 1 b-d (growth with the number of tokens). Weights are random: cost does not depend on them.
+# Two files are written: what is exact (`model_cost.json`) and what was timed on this machine
+# (`timings/model_cost.json`, different from run to run).
+
+# %% tags=["parameters"]
+params_file = "results/default/params.yaml"
+
+# %%
+import pandas as pd
+import torch
+from IPython.display import Markdown, display
+
+from topokd import params as P
+from topokd.data import build_dataset, voxelize
+from topokd.evaluation.profiling import PAPER_VOXEL_SIZE, count_cost, measure_cost
+from topokd.io import write_json
+from topokd.models import build_model
+from topokd.viz.cost import plot_scaling
+from topokd.viz.style import save_figure
+
+params = P.load(params_file)
+bench = params.benchmark
+torch.set_num_threads(params.train.threads)
+device = "cuda" if torch.cuda.is_available() else "cpu"
+
+# %% [markdown]
+# The networks, and a validation scan in voxels of the paper's 0.05 m (C.3). A cloud of n tokens is the n voxels nearest
+# to the sensor.
+
+# %%
+dataset = build_dataset(params.data, params.data_root, "val")
+scan = dataset[0]
+voxels = voxelize(scan, PAPER_VOXEL_SIZE)
+presets = ("ptv3-teacher", "ptv3-student") if bench.paper_models else (params.model.teacher, params.model.student)
+torch.manual_seed(0)
+models = {
+    role: build_model(preset, in_channels=4, num_classes=dataset.num_classes)
+    for role, preset in zip(("teacher", "student"), presets, strict=True)
+}
+
+# %%
+cost = count_cost(models, voxels, bench.model_tokens, PAPER_VOXEL_SIZE)
+write_json(params.results / "model_cost.json", cost)
+
+# %% [markdown]
+# ## Parameters and operations
+# On the whole scan. Table 5's absolute numbers come without a token count, so ratios are what can be compared (NOTES
+# row 16); its encoder ratio is the one without the products inside attention.
+
+# %%
+rows = {
+    f"{part}, {kind}": {
+        "teacher (GFLOPs)": cost["models"]["teacher"]["flops"][part][kind] / 1e9,
+        "student (GFLOPs)": cost["models"]["student"]["flops"][part][kind] / 1e9,
+        "ratio": ratio,
+    }
+    for part in ("encoder", "decoder")
+    for kind, ratio in cost["ratios"]["flops"][part].items()
+    if kind in cost["models"]["teacher"]["flops"][part]
+}
+display(pd.DataFrame(rows).T.round(2))
+
+# %%
+ratios = cost["ratios"]
+flops = ratios["flops"]
+display(
+    Markdown(
+        f"The teacher has {cost['models']['teacher']['parameters']['total']:,} parameters, the student "
+        f"{cost['models']['student']['parameters']['total']:,}: {ratios['parameters']:.1f} times fewer. On "
+        f"{cost['tokens']['voxels']:,} voxels its encoder needs {flops['encoder']['total']:.1f} times fewer "
+        f"operations ({flops['encoder']['without_attention']:.1f} times if the products inside attention are left "
+        f"out), its decoder {flops['decoder']['total']:.1f} ({flops['decoder']['without_attention']:.1f}) times. Both "
+        "networks use patches of the same size, so attention shrinks only by channels and blocks."
+    )
+)
+
+# %% [markdown]
+# ## Time and memory on this machine
+
+# %%
+timings = measure_cost(
+    models, voxels, bench.paper_model_tokens, bench.model_tokens, scan, params.data.voxel_size, bench.repeats, device
+)
+write_json(params.results / "timings" / "model_cost.json", timings)
+
+# %%
+figure = plot_scaling(cost, timings)
+save_figure(figure, params.figures / "figure1_scaling")
+figure
+
+# %% [markdown]
+# *Figure 1 b-d. Operations, median latency and peak memory of a forward pass against the number of tokens; dashed: with
+# the weights.*
+
+# %%
+faster, frame = timings["ratios"], timings["frame"]
+display(
+    Markdown(
+        f"On {timings['device']} with {timings['threads']} thread(s) the student's forward pass is "
+        f"{faster['latency']:.1f} times faster than the teacher's ({timings['models']['student']['voxels']:,} voxels) "
+        f"and needs {faster['peak_memory_with_weights']:.1f} times less memory with the weights, "
+        f"{faster['peak_memory']:.1f} times less without: both decoders end equally wide. A whole scan of "
+        f"{frame['points']:,} points, from points to a class for each, takes {frame['seconds']['student']:.2f} s "
+        f"instead of {frame['seconds']['teacher']:.2f} s in voxels of {frame['voxel_size']} m."
+    )
+)

@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from topokd.data import Scan
+from topokd.errors import DataError
+
+XYZ, GREY = np.zeros((3, 3), np.float32), np.full(3, 0.5, np.float32)
+
+
+def test_arrays_get_their_types() -> None:
+    scan = Scan(XYZ.astype(np.float64), GREY.astype(np.float64), np.array([0, -1, 2], np.int8))
+    assert (scan.xyz.dtype, scan.intensity.dtype, scan.label.dtype) == (np.float32, np.float32, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"xyz": np.zeros((0, 3)), "intensity": np.zeros(0)}, "holds no points"),
+        ({"xyz": np.zeros((3, 2))}, r"shape \(3, 2\)"),
+        ({"intensity": np.zeros(2)}, "intensity has shape"),
+        ({"label": np.zeros(4)}, "label has shape"),
+        ({"instance": np.zeros(4)}, "instance has shape"),
+        ({"xyz": np.array([[0, 0, 0], [0, np.nan, 0], [0, 0, np.inf]])}, "2 of 3 points .* first at index 1"),
+        ({"intensity": np.array([0, np.nan, 0])}, "1 of 3 points"),
+        ({"intensity": np.array([0, 255, 0])}, "divide it by its full scale"),
+    ],
+)
+def test_bad_arrays_are_named(change: dict, message: str) -> None:
+    with pytest.raises(DataError, match=f"scan 08/000004: .*{message}"):
+        Scan(**({"xyz": XYZ, "intensity": GREY, "name": "08/000004"} | change))

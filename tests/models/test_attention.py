@@ -1,0 +1,88 @@
+import pytest
+import torch
+
+from tests.models.clouds import random_batch
+from topokd.models.attention import PatchAttention, attention_reference
+from topokd.models.backends import active_backends, segment_max
+from topokd.models.serialization import CURVES, encode
+from topokd.models.stage import Stage
+
+
+def make_stage(*sizes: int, orders: tuple[str, ...] = CURVES) -> Stage:
+    return Stage.from_voxels(random_batch(*sizes)["grid_coord"], sizes, orders, common_depth=False)[0]
+
+
+@pytest.mark.parametrize("sizes", [(40,), (16, 50), (7, 33, 16), (1, 2)])
+@pytest.mark.parametrize("block", [0, 3])
+def test_attention_equals_the_slow_twin(sizes: tuple[int, ...], block: int) -> None:
+    stage = make_stage(*sizes)
+    layer = PatchAttention(12, 3).double()
+    x = torch.randn(sum(sizes), 12, dtype=torch.float64, requires_grad=True)
+    out = layer(x, stage.patches(block, 16, "per_cloud"))
+    start, ranks = 0, []
+    for n, depth in zip(sizes, stage.depth, strict=True):
+        code = encode(stage.grid_coord[start : start + n], depth, CURVES[block])
+        ranks.append(code.argsort().argsort())
+        start += n
+    qkv = layer.qkv(x).view(-1, 3, 3, 4)
+    twin = layer.proj(attention_reference(qkv, torch.cat(ranks), sizes, 16))
+    torch.testing.assert_close(out, twin)
+    weights = torch.randn_like(out)
+    ours, theirs = (torch.autograd.grad((y * weights).sum(), [x, *layer.parameters()]) for y in (out, twin))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_batch_patching_takes_the_smallest_cloud() -> None:
+    stage = make_stage(20, 50)
+    assert stage.patches(0, 16, "batch").size == 16
+    patches = stage.patches(0, 1024, "batch")
+    assert (patches.size, patches.num_full, patches.short) == (20, 4, ())
+    assert (stage.patches(0, 1024, "per_cloud").short) == (20, 50)
+
+
+def test_patches_cover_every_row_once() -> None:
+    patches = make_stage(37, 70, 5).patches(2, 16, "per_cloud")
+    assert sorted(patches.rows.take(patches.back).tolist()) == list(range(112))
+    once = set(range(len(patches.rows))) - set(patches.repeated.tolist())
+    assert sorted(patches.rows[sorted(once)].tolist()) == list(range(112))
+
+
+def test_heads_must_divide_channels() -> None:
+    with pytest.raises(ValueError, match="10 channels"):
+        PatchAttention(10, 3)
+
+
+def test_segment_max_values_and_gradients() -> None:
+    x = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
+    parent, first = torch.tensor([0, 0, 0, 1, 2, 2, 3, 3, 3]), torch.tensor([0, 3, 4, 6])
+    out = segment_max(x, parent, first)
+    twin = torch.stack([part.max(0).values for part in x.split([3, 1, 2, 3])])
+    torch.testing.assert_close(out, twin)
+    weights = torch.randn_like(out)
+    ours, theirs = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (out, twin))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_backends_without_a_gpu_are_torch() -> None:
+    if not torch.cuda.is_available():
+        assert set(active_backends().values()) == {"torch"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="accelerators need a GPU")
+def test_accelerators_equal_torch_on_a_gpu() -> None:
+    from topokd.models import backends
+
+    stage = make_stage(40, 100)
+    patches = Stage.patches(stage, 1, 16, "per_cloud")
+    patches = type(patches)(
+        patches.rows.cuda(), patches.back.cuda(), patches.repeated.cuda(), patches.size, patches.num_full, patches.short
+    )
+    qkv = torch.randn(len(patches.rows), 3, 2, 16, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    torch_out = backends.patch_attention(qkv, patches, "torch")
+    if backends._flash_attn is None:
+        pytest.skip("flash-attn is not installed")
+    flash = backends.patch_attention(qkv, patches, "flash-attn")
+    torch.testing.assert_close(flash.float(), torch_out.float(), atol=0.02, rtol=0.02)
+    a, b = (torch.autograd.grad(y.float().square().sum(), qkv)[0].float() for y in (flash, torch_out))
+    torch.testing.assert_close(a, b, atol=0.05, rtol=0.05)

@@ -1,0 +1,143 @@
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from topokd.errors import CheckpointError
+from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model() -> PointTransformerV3:
+    torch.manual_seed(0)
+    return build_model("ptv3-tiny", num_classes=5, patch_size=64)
+
+
+def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return list(first) == list(second) and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_round_trip_builds_the_same_network(model: PointTransformerV3, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", model, {"class_names": "a,b,c,d,e"})
+    again: PointTransformerV3 = load_checkpoint(tmp_path / "a.safetensors")
+    assert same(model, again)
+    assert (again.config, again.preset, again.num_classes) == (model.config, "ptv3-tiny", 5)
+    assert read_metadata(tmp_path / "a.safetensors")["class_names"] == "a,b,c,d,e"
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]  # no temporary left
+    assert set(load_file(tmp_path / "a.safetensors")) == set(model.state_dict())  # any safetensors reader opens it
+
+
+def test_equal_weights_are_equal_bytes(model: PointTransformerV3, tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        save_checkpoint(tmp_path / name, model, {str(i): "x" for i in range(9)})
+    assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("nest", [None, "state_dict"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_published_forms_load(
+    model: PointTransformerV3, tmp_path: Path, prefix: str, nest: str | None, zipped: bool
+) -> None:
+    state: Any = {prefix + name: value for name, value in model.state_dict().items()}
+    content = {nest: state, "epoch": 3} if nest else state
+    torch.save(content, tmp_path / "m.pth", _use_new_zipfile_serialization=zipped)
+    fresh = build_model("ptv3-tiny", num_classes=5)
+    assert load_checkpoint(tmp_path / "m.pth", fresh) is fresh
+    assert same(model, fresh)
+
+
+def test_another_network_is_refused_and_left_alone(model: PointTransformerV3, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "tiny.safetensors", model)
+    student = build_model("ptv3-student-small", num_classes=5)
+    before = student.seg_head.weight.clone()
+    told_of = r"tiny\.safetensors.*found: ptv3-tiny, expected: ptv3-student-small"
+    with pytest.raises(CheckpointError, match=told_of) as told:
+        load_checkpoint(tmp_path / "tiny.safetensors", student)
+    assert "instead of" in str(told.value) and len(str(told.value)) < 1000
+    assert torch.equal(before, student.seg_head.weight)
+
+
+def test_missing_and_unexpected_names_are_listed(model: PointTransformerV3, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "tiny.safetensors", model)
+    deeper = build_model("ptv3-tiny", num_classes=5, enc_depths=(1, 1, 1, 2, 1))
+    with pytest.raises(CheckpointError, match=r"18 missing: backbone\.enc\.enc3\.block1\.cpe\.0\.weight"):
+        load_checkpoint(tmp_path / "tiny.safetensors", deeper)
+    save_checkpoint(tmp_path / "deeper.safetensors", deeper)
+    with pytest.raises(CheckpointError, match=r"18 unexpected: backbone\.enc\.enc3\.block1"):
+        load_checkpoint(tmp_path / "deeper.safetensors", model)
+
+
+@pytest.mark.parametrize("length", range(0x70, 0x90, 8))
+def test_any_header_length_is_told_from_a_pickle(tmp_path: Path, length: int) -> None:
+    layer, path = torch.nn.Linear(2, 2), tmp_path / "layer.safetensors"
+    for padding in range(256):  # try strings until the header's length ends in this byte
+        save_checkpoint(path, layer, {"note": "x" * padding})
+        if path.read_bytes()[0] == length:
+            break
+    assert load_checkpoint(path, torch.nn.Linear(2, 2)).weight.equal(layer.weight)
+
+
+def test_another_number_of_classes_is_named(model: PointTransformerV3, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "tiny.safetensors", model)
+    with pytest.raises(CheckpointError, match=r"seg_head\.weight \(5, 8\) instead of \(7, 8\)"):
+        load_checkpoint(tmp_path / "tiny.safetensors", build_model("ptv3-tiny", num_classes=7))
+
+
+class Hostile:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("form", ["torch", "torch-legacy", "pickle"])
+def test_hostile_pickles_do_not_run(model: PointTransformerV3, tmp_path: Path, form: str) -> None:
+    content = {"state_dict": model.state_dict(), "payload": Hostile(tmp_path / "owned")}
+    path = tmp_path / "hostile.pth"
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(content["payload"]))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "torch")
+    with pytest.raises(CheckpointError, match=r"hostile\.pth"):
+        load_checkpoint(path, model)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pth", "legacy.pth"])
+@pytest.mark.parametrize("left", [0, 1, 5, 300, -1])
+def test_truncated_files_are_named(model: PointTransformerV3, tmp_path: Path, form: str, left: int) -> None:
+    path = tmp_path / f"cut.{form}"
+    if form == "safetensors":
+        save_checkpoint(path, model)
+    else:
+        torch.save(model.state_dict(), path, _use_new_zipfile_serialization=form == "pth")
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(CheckpointError, match=r"cut\."):
+        load_checkpoint(path, model)
+
+
+def test_missing_files_and_missing_metadata(model: PointTransformerV3, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"gone\.safetensors does not exist"):
+        load_checkpoint(tmp_path / "gone.safetensors")
+    torch.save(model.state_dict(), tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match="pass it as `model`"):
+        load_checkpoint(tmp_path / "m.pth")
+    torch.save({"epoch": 3}, tmp_path / "n.pth")
+    with pytest.raises(CheckpointError, match="no state_dict"):
+        load_checkpoint(tmp_path / "n.pth", model)
+
+
+def test_a_failed_write_keeps_the_old_file(model: PointTransformerV3, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, model)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        save_checkpoint(path, model, {"steps": 3})  # type: ignore[dict-item]
+    assert path.read_bytes() == before

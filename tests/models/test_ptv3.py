@@ -1,0 +1,223 @@
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.models.clouds import random_batch, random_cloud
+from topokd.errors import DataError, ParameterError
+from topokd.models import PRESETS, PointTransformerV3, build_model
+from topokd.models.blocks import DropPath
+
+
+@pytest.fixture(scope="module")
+def model() -> PointTransformerV3:
+    torch.manual_seed(0)
+    network = build_model("ptv3-tiny", num_classes=5)
+    for module in network.modules():  # statistics as after training, so that normalisation does something
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2)
+    return network.eval()
+
+
+def alone(batch: dict[str, torch.Tensor], index: int) -> dict[str, torch.Tensor]:
+    ends = [0, *batch["offset"].tolist()]
+    rows = slice(ends[index], ends[index + 1])
+    return {
+        "grid_coord": batch["grid_coord"][rows],
+        "feat": batch["feat"][rows],
+        "offset": torch.tensor([rows.stop - rows.start]),
+    }
+
+
+def test_logits_of_a_cloud_do_not_depend_on_its_batch(model: PointTransformerV3) -> None:
+    batch = random_batch(300, 450, 20)
+    with torch.no_grad():
+        together = model(batch).split([300, 450, 20])
+        for i in range(3):
+            torch.testing.assert_close(model(alone(batch, i)), together[i], atol=1e-5, rtol=1e-5)
+
+
+def test_the_published_batch_rule_does_depend_on_it(model: PointTransformerV3) -> None:
+    batch = random_batch(300, 450, 20)
+    other = PointTransformerV3(build_model("ptv3-tiny", patching="batch").config, num_classes=5).eval()
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        assert (other(batch)[:300] - other(alone(batch, 0))).abs().max() > 1e-3
+
+
+def test_logits_follow_the_order_of_the_rows(model: PointTransformerV3) -> None:
+    batch = random_batch(300)
+    order = torch.randperm(300, generator=torch.Generator().manual_seed(1))
+    shuffled = {"grid_coord": batch["grid_coord"][order], "feat": batch["feat"][order], "offset": batch["offset"]}
+    with torch.no_grad():
+        assert torch.equal(model(shuffled), model(batch)[order])
+
+
+def test_evaluation_repeats_bit_for_bit_and_draws_nothing(model: PointTransformerV3) -> None:
+    batch, state = random_batch(200, 100), torch.get_rng_state()
+    with torch.no_grad():
+        assert torch.equal(model(batch), model(batch))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_batch_object_and_both_names_of_offsets_are_read(model: PointTransformerV3) -> None:
+    batch = random_batch(50, 60)
+    other = {("offsets" if k == "offset" else k): v for k, v in batch.items()}
+    with torch.no_grad():
+        assert torch.equal(model(batch), model(SimpleNamespace(**other)))
+        assert torch.equal(model(batch), model(other))
+
+
+def test_one_voxel_is_enough(model: PointTransformerV3) -> None:
+    with torch.no_grad():
+        assert model(
+            {"grid_coord": torch.zeros(1, 3, dtype=torch.int32), "feat": torch.ones(1, 4), "offset": torch.tensor([1])}
+        ).shape == (1, 5)
+
+
+def test_taps_hold_the_stages_and_are_what_later_layers_consume(model: PointTransformerV3) -> None:
+    batch = random_batch(300, 150)
+    logits, taps = model(batch, taps=True)
+    gradients = torch.autograd.grad(logits.square().sum(), [tap.feat for tap in taps], retain_graph=True)
+    assert all(g.abs().sum() > 0 for g in gradients)
+    for level, tap in enumerate(taps):
+        sizes = tap.offsets.diff(prepend=torch.zeros(1, dtype=torch.int64)).tolist()
+        for cloud, part in enumerate(tap.grid_coord.split(sizes)):
+            whole = alone(batch, cloud)["grid_coord"] >> level
+            assert sorted(part.tolist()) == sorted(whole.unique(dim=0).tolist())
+    # finite differences: moving the features of stage 2 moves the logits as the gradient says
+    moved = _forward_with_changed_stage(model, batch, 2, step := 1e-2 * torch.randn_like(taps[2].feat))
+    change = (moved.square().sum() - logits.square().sum()).item()
+    assert change == pytest.approx((gradients[2] * step).sum().item(), rel=0.1)
+
+
+def _forward_with_changed_stage(
+    model: PointTransformerV3, batch: dict[str, torch.Tensor], level: int, step: torch.Tensor
+) -> torch.Tensor:
+    stage: torch.nn.Module = model.get_submodule(f"backbone.enc.enc{level}")
+    hook = stage.register_forward_hook(lambda module, given, out: out + step)
+    try:
+        return model(batch)
+    finally:
+        hook.remove()
+
+
+def test_training_shuffles_from_the_given_generator(model: PointTransformerV3) -> None:
+    network, batch = copy.deepcopy(model).train(), random_batch(300)
+    runs = []
+    for seed in (1, 1, 2):
+        network.set_generator(torch.Generator().manual_seed(seed))
+        state = torch.get_rng_state()
+        runs.append(copy.deepcopy(network)(batch))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])
+    network.set_generator(None)
+    torch.manual_seed(1)
+    assert torch.equal(copy.deepcopy(network)(batch), runs[0])
+
+
+def test_training_is_deterministic_under_torchs_own_check(model: PointTransformerV3) -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        gradients = []
+        for _ in range(2):
+            network = copy.deepcopy(model).train()
+            network.set_generator(torch.Generator().manual_seed(0))
+            network(random_batch(300, 200)).square().sum().backward()
+            gradients.append([p.grad for p in network.parameters()])
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_gradients_reach_every_parameter_and_agree_with_differences(model: PointTransformerV3) -> None:
+    network, batch = copy.deepcopy(model).double(), random_batch(120, 40)
+    batch["feat"] = batch["feat"].double()
+    loss = network(batch).square().sum()
+    loss.backward()
+    direction = {n: torch.randn_like(p) for n, p in network.named_parameters()}
+    slope = sum((p.grad * direction[n]).sum().item() for n, p in network.named_parameters())
+    assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+    values = []
+    for sign in (1, -1):
+        moved = copy.deepcopy(network)
+        with torch.no_grad():
+            for n, p in moved.named_parameters():
+                p += sign * 1e-6 * direction[n]
+            values.append(moved(batch).square().sum().item())
+    assert slope == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5)
+
+
+@pytest.mark.parametrize("per", ["voxel", "cloud"])
+def test_drop_path_drops_rows_or_clouds(per: str) -> None:
+    drop, x = DropPath(0.4, per).train(), torch.ones(900, 3)
+    stage: Any = SimpleNamespace(sizes=(3,) * 300, cloud=torch.arange(300).repeat_interleave(3))
+    drop.generator = torch.Generator().manual_seed(0)
+    out = drop(x, stage)
+    values = out.unique().tolist()
+    assert values == pytest.approx([0, 1 / 0.6]) and (out == out[:, :1]).all()
+    assert out.bool().float().mean().item() == pytest.approx(0.6, abs=0.08)
+    assert (out.view(300, 3, 3).amax(1) == out.view(300, 3, 3).amin(1)).all() == (per == "cloud")
+    assert drop.eval()(x, stage) is x
+
+
+def test_autocast_stays_near_the_exact_logits(model: PointTransformerV3) -> None:
+    batch = random_batch(200)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        half = model(batch)
+    with torch.no_grad():
+        exact = model(batch)
+    assert half.isfinite().all()
+    assert (half.float() - exact).abs().mean() < 0.1 * exact.abs().mean()
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    grid, feat = random_cloud(30, 0)
+    return {"grid_coord": grid, "feat": feat, "offset": torch.tensor([30])} | changes
+
+
+GRID, FEAT = random_cloud(30, 0)
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        (broken(feat=FEAT[:, :3]), r"feat has shape \(30, 3\).*\(n, 4\)"),
+        (broken(grid_coord=GRID - 5), "negative.*subtract"),
+        (broken(grid_coord=GRID + 0.5), "fractions.*floor"),
+        (broken(grid_coord=GRID + 2**16), "16 bits.*subtract"),
+        (broken(grid_coord=GRID[:-1]), r"\(29, 3\) beside 30"),
+        (broken(grid_coord=GRID // 2), "appear twice, first .* in cloud 0.*merge"),
+        (broken(offset=torch.tensor([30, 30])), "cloud 1 of the batch has 0"),
+        (broken(offset=torch.tensor([29])), "ends at 29.*30 voxels"),
+        (broken(offset=None), "lacks offset"),
+        ({"grid_coord": GRID, "offset": torch.tensor([30])}, "lacks feat"),
+    ],
+)
+def test_bad_input_is_refused_in_words(model: PointTransformerV3, batch: dict[str, Any], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        model(batch)
+
+
+def test_floating_whole_numbers_are_fine(model: PointTransformerV3) -> None:
+    with torch.no_grad():
+        assert torch.equal(model(broken(grid_coord=GRID.float())), model(broken()))
+
+
+def test_small_presets_pair_up() -> None:
+    teacher, student = (build_model(f"ptv3-{role}-small") for role in ("teacher", "student"))
+    sizes = [sum(p.numel() for p in m.parameters()) for m in (teacher, student)]
+    assert 14 < sizes[0] / sizes[1] < 18
+    assert teacher.config.stride == student.config.stride
+    assert sum(p.numel() for p in build_model("ptv3-tiny").parameters()) < 60_000
+
+
+def test_unknown_presets_and_fields_are_named() -> None:
+    with pytest.raises(ParameterError, match="did you mean 'ptv3-teacher'"):
+        build_model("ptv3-teachr")
+    with pytest.raises(ParameterError, match=r"unknown field dropout.*drop_path"):
+        build_model("ptv3-tiny", dropout=0.1)
+    assert set(PRESETS) >= {"ptv3-teacher", "ptv3-student", "ptv3-teacher-small", "ptv3-student-small", "ptv3-tiny"}

@@ -1,0 +1,16 @@
+"""Results folders as the pipeline leaves them."""
+
+import pytest
+from fake_results import write_results
+
+
+@pytest.fixture
+def results_folder(tmp_path):
+    return write_results(tmp_path / "results" / "default")
+
+
+@pytest.fixture
+def empty_folder(tmp_path):
+    folder = tmp_path / "empty" / "default"
+    folder.mkdir(parents=True)
+    return folder

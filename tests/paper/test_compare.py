@@ -1,0 +1,102 @@
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from topokd.paper.compare import GitReference, compare
+
+
+@pytest.fixture
+def copy(results_folder, tmp_path):
+    (results_folder / "timings").mkdir()
+    (results_folder / "timings" / "a.json").write_text('{"seconds": 1.0}')
+    (results_folder / "tables").mkdir()
+    (results_folder / "tables" / "table8.csv").write_text(
+        "row,column,source,mean,varies\n30,ours,measured,0.5,timing\n30,pairs,measured,12,\n"
+    )
+    other = tmp_path / "committed"
+    shutil.copytree(results_folder, other)
+    return other
+
+
+def edit(path, change):
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+def test_equal(results_folder, copy):
+    found = compare(results_folder, copy)
+    assert found.equal and found.checked == 19 and not found.differences
+    assert "All numbers of 19" in found.summary()
+
+
+def test_other_timings_and_machine_are_no_difference(results_folder, copy):
+    (results_folder / "timings" / "a.json").write_text('{"seconds": 9.0}')
+    table = results_folder / "tables" / "table8.csv"
+    table.write_text(table.read_text().replace("0.5", "0.7"))
+    edit(results_folder / "runs" / "full-seed0.json", lambda r: r.update(versions={"torch": "9"}, device="cuda"))
+    assert compare(results_folder, copy).equal
+
+
+def test_largest_number_is_named(results_folder, copy):
+    def change(record):
+        record["evaluation"]["iou"][3] += 0.25
+        record["evaluation"]["accuracy"] += 0.001
+
+    edit(results_folder / "runs" / "full-seed1.json", change)
+    table = results_folder / "tables" / "table8.csv"
+    table.write_text(table.read_text().replace(",12,", ",12.1,"))
+    found = compare(results_folder, copy)
+    one, other = found.differences
+    assert not found.equal and (one.path, one.numbers, one.words) == ("runs/full-seed1.json", 2, 0)
+    assert one.largest == pytest.approx(0.25) and one.where == "evaluation.iou[3]"
+    assert other.largest == pytest.approx(0.1) and other.where == "30/pairs/measured.mean"
+    assert "0.25" in found.summary() and "runs/full-seed1.json" in found.summary()
+
+
+def test_missing_new_and_damaged_files(results_folder, copy):
+    (results_folder / "runs" / "kd-seed0.json").unlink()
+    (results_folder / "runs" / "kd-seed1.json").write_text("{")
+    (results_folder / "extra.json").write_text("{}")
+    kinds = {d.path: (d.kind, d.words) for d in compare(results_folder, copy).differences}
+    assert kinds == {
+        "runs/kd-seed0.json": ("missing", 0), "extra.json": ("new", 0), "runs/kd-seed1.json": ("changed", 1)
+    }  # fmt: skip
+
+
+def test_words_and_lengths(results_folder, copy):
+    edit(results_folder / "runs" / "full-seed0.json", lambda r: (r["terms"].append("x"), r.update(preset="other")))
+    (found,) = compare(results_folder, copy).differences
+    assert (found.numbers, found.words) == (0, 2)
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_against_git(results_folder):
+    root = results_folder.parent.parent
+    assert "Not compared" in compare(results_folder, GitReference(results_folder)).summary()
+    git(root, "init", "-q")
+    git(root, "add", "results")
+    assert not compare(results_folder).equal  # nothing committed yet
+    git(root, "commit", "-qm", "results")
+    assert compare(results_folder).equal
+    edit(results_folder / "runs" / "full-seed0.json", lambda r: r.update(parameters=1))
+    (found,) = compare(results_folder).differences
+    assert found.path == "runs/full-seed0.json" and found.where == "parameters"
+
+
+def test_without_git_it_says_so(results_folder, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    found = compare(results_folder)
+    assert not found.equal and "git is not installed" in found.summary()
+
+
+def test_nothing_committed_for_this_profile(results_folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    assert "holds no results" in compare(results_folder, other).summary()

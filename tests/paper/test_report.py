@@ -1,0 +1,154 @@
+"""The report: self-contained, complete, and the same bytes every time."""
+
+import html.parser
+import re
+
+import matplotlib
+import pytest
+
+from topokd.io import write_json
+from topokd.paper import figures
+from topokd.paper.exhibits import FIGURES, TABLES
+from topokd.paper.report import SECTIONS, prose, write_report
+from topokd.paper.results import Results
+from topokd.viz.style import save_figure
+
+matplotlib.use("Agg")
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Page(html.parser.HTMLParser):
+    """Checks nesting, and collects ids, links and sources."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.sources = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+        self.sources += [attributes["src"]] if "src" in attributes else []
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parse(path):
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    assert page.open == []
+    return page
+
+
+@pytest.fixture
+def drawn(results_folder, tmp_path):
+    folder = tmp_path / "figures" / "default"
+    results = Results.read(results_folder)
+    save_figure(figures.figure2(), folder / "figure2")
+    save_figure(figures.ablation_figure(results), folder / "ablation")
+    return folder
+
+
+def test_complete_page(results_folder, drawn):
+    page = parse(write_report(results_folder, drawn))
+    assert len(page.ids) == len(set(page.ids))
+    assert {e.id for e in (*TABLES, *FIGURES)} <= set(page.ids)
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert len(page.sources) == 2
+
+
+def test_self_contained(results_folder, drawn):
+    text = write_report(results_folder, drawn).read_text(encoding="utf-8")
+    assert all(source.startswith("data:image/png;base64,") for source in parse(results_folder / "report.html").sources)
+    assert not re.search(r"https?://|<script|@import|url\(", text)
+    assert str(results_folder) not in text and "/tmp" not in text
+
+
+def test_same_bytes_again(results_folder, drawn):
+    first = write_report(results_folder, drawn).read_bytes()
+    assert write_report(results_folder, drawn).read_bytes() == first
+
+
+def test_says_what_is_missing(empty_folder, tmp_path):
+    path = write_report(empty_folder, tmp_path / "nothing")
+    text = path.read_text(encoding="utf-8")
+    parse(path)
+    assert "18 of 18 runs of this profile are not there yet" in text
+    for stage in ("topology_cost", "topology", "evaluation", "model_cost"):
+        assert f"<code>{stage}</code>" in text
+    assert text.count("no data") == 6
+
+
+def test_reported_and_measured_side_by_side(results_folder, drawn):
+    text = write_report(results_folder, drawn).read_text(encoding="utf-8")
+    results = Results.read(results_folder)
+    assert "73.1" in text and results.score("full").text().split(" ± ")[0] in text
+    assert "not comparable with the reported ones" in text
+    assert "lambda_grad: 10.0" in text and "2.13.0" in text
+    assert "kd-seed2" in text and "λ = 0.3, T = 2" in text
+
+
+def test_every_section_is_on_the_page(results_folder, drawn):
+    page = parse(write_report(results_folder, drawn))
+    assert {name for name, _, _ in SECTIONS} <= set(page.ids)
+    listed = {e for _, _, exhibits in SECTIONS for e in exhibits} | {"data"}
+    assert listed == {e.id for e in (*TABLES, *FIGURES)}
+
+
+def test_facts_of_topology_come_from_its_records(results_folder, drawn):
+    record = {
+        "figure7": {"loop_to_noise": 12.34},
+        "figure8": {"rows": [{}, {}], "worst": 3e-16},
+        "proposition1": {"rows": [{}] * 5, "worst_share_of_bound": 0.42},
+    }
+    write_json(results_folder / "topology.json", record)
+    timing = {
+        "device": "CPU", "threads": 1, "repeats": 1, "table8": [],
+        "sampling": [{"points": 1000 * k, "farthest_s": float(k), "random_s": 1.0} for k in (1, 4)],
+        "homology": [{"points": 50, "h1_s": 0.1, "h2_s": 7.0}],
+    }  # fmt: skip
+    write_json(results_folder / "timings" / "topology_cost.json", timing)
+    text = write_report(results_folder, drawn).read_text(encoding="utf-8")
+    for fact in (
+        "12.3 times the noise",
+        "3.0e-16",
+        "at most 0.42 of the bound",
+        "4.0 times as long, random",
+        "70 times",
+    ):
+        assert fact in text
+
+
+def test_text_is_escaped():
+    assert str(prose("a < b & `c<d>`")) == "a &lt; b &amp; <code>c&lt;d&gt;</code>"
+
+
+def test_figures_need_what_they_draw(empty_folder, results_folder):
+    nothing, results = Results.read(empty_folder), Results.read(results_folder)
+    for draw in (figures.ablation_figure, figures.validation_figure, figures.class_figure):
+        assert draw(nothing) is None and draw(results) is not None
+    assert figures.measured_radar(nothing) is None
+    matplotlib.pyplot.close("all")
+
+
+def test_radar_uses_the_papers_cells(results_folder):
+    spokes, series = figures.reported_radar()
+    assert list(series["Student (paper)"]) == [78.2, 73.1, 69.5, 27.64, 2.78]
+    assert series["Teacher (paper)"][0] is None
+    for values in series.values():
+        inside = [v is None or min(ends) <= v <= max(ends) for v, ends in zip(values, spokes.values(), strict=True)]
+        assert all(inside)
+    _, measured = figures.measured_radar(Results.read(results_folder))
+    assert measured["Teacher"][3] == pytest.approx(1.2)
+
+
+def test_figures_are_byte_stable(results_folder, tmp_path):
+    results = Results.read(results_folder)
+    for name in ("one", "two"):
+        save_figure(figures.figure1(results), tmp_path / name)
+    matplotlib.pyplot.close("all")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

@@ -1,0 +1,233 @@
+"""Reported beside measured: what stands in the tables and in the findings."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_results import CLASSES, make_run, write_results
+from scipy import stats
+
+from topokd import params as P
+from topokd.errors import DataError
+from topokd.io import write_json
+from topokd.paper import cost_tables, segmentation_tables
+from topokd.paper.exhibits import TABLES
+from topokd.paper.findings import comparability, findings, verdict
+from topokd.paper.grid import grid
+from topokd.paper.report import write_tables
+from topokd.paper.results import Results
+from topokd.paper.statistics import Interval
+
+
+def cell(frame, row, column, source="measured"):
+    (found,) = frame[(frame["row"] == row) & (frame["column"] == column) & (frame["source"] == source)].to_dict(
+        "records"
+    )
+    return found
+
+
+def test_table7_measured_equals_the_records_by_hand(results_folder):
+    frame = segmentation_tables.table7(Results.read(results_folder))
+    runs = {v: [json.loads((results_folder / "runs" / f"{v}-seed{s}.json").read_text()) for s in range(3)]
+            for v in ("kd", "kd_topo")}  # fmt: skip
+    scores = {v: np.array([100 * r["evaluation"]["miou_skip"] for r in rs]) for v, rs in runs.items()}
+    found = cell(frame, "kd_topo", "mIoU")
+    assert found["mean"] == pytest.approx(scores["kd_topo"].mean()) and found["seeds"] == "0 1 2"
+    assert found["half_width"] == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(scores["kd_topo"]))
+    gain = scores["kd_topo"] - scores["kd"]
+    paired = cell(frame, "kd_topo", "gain over KD")
+    assert paired["mean"] == pytest.approx(gain.mean())
+    assert paired["half_width"] == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(gain))
+    assert cell(frame, "kd_topo", "Waymo", "reported")["printed"] == "68.7"
+    assert cell(frame, "full", "Waymo, gain over KD", "reported")["mean"] == pytest.approx(1.6)
+
+
+def test_table2_names_all_classes_and_says_which_are_absent(results_folder):
+    frame = segmentation_tables.table2(Results.read(results_folder))
+    ours = frame[frame["source"] == "measured"]
+    reported = frame[frame["source"] == "reported"]["column"].unique()
+    assert set(reported) <= set(ours["column"])
+    assert "absent" in cell(frame, "Student with KD", "motorcyclist")["note"]
+    assert cell(frame, "Student with KD", "traffic")["n"] == 3
+    assert "traffic-sign" not in set(ours["column"])
+    assert cell(frame, "Student with KD", "mIoU")["mean"] > cell(frame, "Student with KD", "mIoU, absent 0")["mean"]
+
+
+@pytest.mark.parametrize("table", [segmentation_tables.table1, segmentation_tables.table4])
+def test_tables_that_this_profile_cannot_measure_say_so(results_folder, table):
+    frame = table(Results.read(results_folder))
+    (line,) = frame[frame["source"] == "measured"].to_dict("records")
+    assert "not measured in this profile" in line["note"] and "synthetic" in line["note"]
+
+
+def test_the_profile_chooses_the_convention(tmp_path):
+    import dataclasses
+
+    params = P.Params()
+    zero = dataclasses.replace(params, evaluation=dataclasses.replace(params.evaluation, absent="zero"))
+    folder = write_results(tmp_path / "zero", zero)
+    results = Results.read(folder)
+    record = json.loads((folder / "runs" / "full-seed0.json").read_text())
+    assert results.scores("full")[0] == pytest.approx(100 * record["evaluation"]["miou_zero"])
+    assert "count as 0 here" in comparability(results)[-1][1]
+
+
+def test_records_of_other_seeds_are_left_out(results_folder):
+    write_json(results_folder / "runs" / "full-seed7.json", make_run(P.Params(), "full", 7))
+    assert sorted(Results.read(results_folder).runs["full"]) == [0, 1, 2]
+
+
+def test_missing_runs_are_named_and_the_rest_is_used(results_folder):
+    (results_folder / "runs" / "kd-seed1.json").unlink()
+    results = Results.read(results_folder)
+    assert results.missing() == ["kd-seed1"]
+    assert results.gain("kd_topo", "kd").n == 2
+
+
+def test_damaged_record_is_named(results_folder):
+    (results_folder / "runs" / "kd-seed1.json").write_text('{"run": "kd-seed1"}')
+    with pytest.raises(DataError, match=r"kd-seed1\.json.*evaluation"):
+        Results.read(results_folder)
+    with pytest.raises(DataError, match="holds no run"):
+        Results.read(results_folder.parent).require_runs()
+
+
+def test_tables_of_an_empty_folder(empty_folder):
+    results = Results.read(empty_folder)
+    for table in TABLES:
+        frame = table.lines(results)
+        assert (frame["source"] == "reported").any()
+        assert not frame[frame["source"] == "measured"]["mean"].notna().any()
+        assert frame["note"].str.contains("not measured").any()
+
+
+def test_written_tables_are_byte_stable_and_readable(results_folder, tmp_path):
+    first = {p.name: p.read_bytes() for p in write_tables(Results.read(results_folder))}
+    second = {p.name: p.read_bytes() for p in write_tables(Results.read(results_folder))}
+    assert first == second and len(first) == 16
+    frame = pd.read_csv(results_folder / "tables" / "table7.csv", keep_default_na=False)
+    assert list(frame.columns) == list(segmentation_tables.COLUMNS)
+    text = first["table7.md"].decode()
+    assert "Student, KD + topology" in text and "±" in text and "| 72.6 |" in text
+
+
+def model_cost():
+    def flops(x):
+        return {k: {"linear": x, "convolution": x, "attention": x, "total": 3 * x} for k in ("encoder", "decoder")}
+
+    lists = {
+        k: [1, 2] for k in ("enc_depths", "enc_channels", "enc_num_head", "dec_depths", "dec_channels", "dec_num_head")
+    }
+    models = {
+        role: {
+            "preset": f"ptv3-{role}",
+            "parameters": {"total": n},
+            "architecture": {**lists, "patch_size": 1024},
+            "flops": flops(n * 1e3),
+        }
+        for role, n in (("teacher", 46_000_000), ("student", 2_000_000))
+    }
+    ratio = {"linear": 23.0, "convolution": 23.0, "attention": 23.0, "total": 23.0}
+    return {
+        "tokens": {"voxels": 8000},
+        "models": models,
+        "ratios": {"parameters": 23.0, "blocks_encoder": 2.3, "blocks_decoder": 2.0,
+                   "flops": {"encoder": ratio, "decoder": ratio}},
+    }  # fmt: skip
+
+
+def model_timing():
+    models = {
+        role: {
+            "preset": f"ptv3-{role}", "voxels": 8000, "latency_s": t, "fps": 1 / t, "cpu_time_s": t,
+            "peak_memory_bytes": int(1e8 * t),
+            "operations": {"aten::addmm": {"self_s": t / 2, "calls": 1, "allocated_bytes": int(1e6 * t)}},
+        }
+        for role, t in (("teacher", 2.0), ("student", 0.5))
+    }  # fmt: skip
+    return {"device": "CPU X", "threads": 1, "repeats": 3, "models": models, "ratios": {"latency": 4.0, "fps": 4.0}}
+
+
+def test_cost_tables(results_folder):
+    write_json(results_folder / "model_cost.json", model_cost())
+    write_json(results_folder / "timings" / "model_cost.json", model_timing())
+    results = Results.read(results_folder)
+    table3, table5, table6 = (t(results) for t in (cost_tables.table3, cost_tables.table5, cost_tables.table6))
+    assert cell(table3, "Our Student", "Params (M)")["mean"] == 2.0
+    assert (
+        cell(table3, "Our Student", "FPS")["varies"] == "timing" and cell(table3, "Our Student", "FPS")["mean"] == 2.0
+    )
+    assert cell(table3, "Our Student", "Params (M)")["varies"] == ""
+    assert cell(table5, "Encoder Depths", "Teacher")["printed"] == "(1, 2)"
+    assert cell(table5, "Encoder GFLOPs", "Comparison")["mean"] == 23.0
+    assert cell(table6, "MM_add (Self CPU Time)", "Improvement")["mean"] == 4.0
+    shown = grid(table5, "columns")
+    text = shown.markdown()
+    assert "2 s" in text and "CPU X, 1 thread, 8,000 voxels" in text and not shown.absent
+
+
+def test_table8(results_folder):
+    def one(x):
+        return {"forward_s": x, "backward_s": x / 10, "peak_bytes": 2e6}
+
+    rows = [{"points": 30, "naive": one(3.0), "ours": one(0.1), "giotto_ph": one(0.2), "speedup": 30.0},
+            {"points": 2000, "naive": None, "ours": one(0.5), "giotto_ph": one(0.9), "speedup": None}]  # fmt: skip
+    record = {"device": "CPU", "threads": 2, "repeats": 1, "table8": rows}
+    write_json(results_folder / "timings" / "topology_cost.json", record)
+    frame = cost_tables.table8(Results.read(results_folder))
+    assert (
+        cell(frame, "30", "speed-up")["mean"] == 30.0 and cell(frame, "30", "speed-up", "reported")["printed"] == "79×"
+    )
+    assert cell(frame, "2000", "ours memory")["mean"] == 2.0
+    assert set(frame[frame["source"] == "measured"]["varies"]) == {"timing"}
+
+
+def test_grid_marks_units_only_where_a_column_mixes_them():
+    lines = [{"table": "t", "row": r, "column": "c", "unit": u, "source": "measured", "printed": "", "mean": 1.5,
+              "half_width": np.nan, "n": 1, "note": ""} for r, u in (("a", "s"), ("b", "MB"))]  # fmt: skip
+    mixed, same = grid(pd.DataFrame(lines), "columns"), grid(pd.DataFrame(lines[:1]), "columns")
+    assert mixed.columns == [("measured", "c", "")] and mixed.rows[0][3][0].text == "1.5 s"
+    assert same.columns == [("measured", "c", "s")] and same.rows[0][3][0].text == "1.5"
+
+
+def test_findings_follow_the_numbers(results_folder):
+    found = findings(Results.read(results_folder))
+    assert [f.answer for f in found][:2] == ["yes", "yes"]
+    assert "so there is something to distil" in found[0].sentence
+    assert "+1.6 on SemanticKITTI, +2.3 on Waymo, +2.1 on nuScenes" in found[1].sentence
+
+
+def test_findings_turn_with_the_sign(results_folder):
+    for seed in range(3):
+        for a, b in (("teacher", "plain"),):
+            first, second = (results_folder / "runs" / f"{v}-seed{seed}.json" for v in (a, b))
+            one, two = json.loads(first.read_text()), json.loads(second.read_text())
+            one["evaluation"], two["evaluation"] = two["evaluation"], one["evaluation"]
+            first.write_text(json.dumps(one))
+            second.write_text(json.dumps(two))
+    found = findings(Results.read(results_folder))
+    assert found[0].answer == "no" and "nothing to distil" in found[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("gain", "word"),
+    [
+        (Interval(1.0, 0.5, 3), "yes"),
+        (Interval(-1.0, 0.5, 3), "no"),
+        (Interval(1.0, 1.5, 3), "open"),
+        (Interval(1.0, np.nan, 1), "open"),
+        (Interval(np.nan, np.nan, 0), "missing"),
+    ],
+)
+def test_verdict(gain, word):
+    assert verdict(gain) == word
+
+
+def test_classes_of_the_fixture_are_those_of_the_dataset_and_of_table2():
+    from topokd.data.layout import CLASS_NAMES
+    from topokd.paper import reported
+
+    assert tuple(CLASS_NAMES) == CLASSES
+    columns = [segmentation_tables.SEMANTICKITTI_CLASSES.get(name, name) for name in CLASSES]
+    assert columns == list(reported.load("table2").columns[2:])

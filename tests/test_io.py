@@ -1,0 +1,41 @@
+"""Atomic files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from topokd.errors import DataError
+from topokd.io import atomic_path, read_json, sha256, write_json
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    target = tmp_path / "kept.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half of the new")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_json_has_no_nan_and_keeps_the_order(tmp_path: Path):
+    write_json(tmp_path / "a.json", {"b": float("nan"), "a": np.arange(2), "c": (1.5, np.float64(np.inf))})
+    assert read_json(tmp_path / "a.json") == {"b": None, "a": [0, 1], "c": [1.5, None]}
+    assert list(read_json(tmp_path / "a.json")) == ["b", "a", "c"]
+
+
+def test_missing_and_damaged_json_are_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"absent\.json does not exist"):
+        read_json(tmp_path / "absent.json")
+    (tmp_path / "half.json").write_text('{"a": 1')
+    with pytest.raises(DataError, match=r"half\.json is not valid JSON"):
+        read_json(tmp_path / "half.json")
+
+
+def test_sha256(tmp_path: Path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()

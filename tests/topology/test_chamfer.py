@@ -1,0 +1,123 @@
+"""PWCD against a loop that spells out Eq. 2-3, and its gradient against Algorithm 4."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topokd.topology import chamfer
+from topokd.topology import persistence_weighted_chamfer as pwcd
+
+
+def diagram(k: int, seed: int) -> torch.Tensor:
+    return torch.from_numpy(np.cumsum(np.random.default_rng(seed).random((k, 2)), axis=1))
+
+
+def by_loop(teacher: list[list[float]], student: list[list[float]], eps: float, scale: float) -> float:
+    def cost(p: list[float], others: list[list[float]]) -> float:
+        nearest = min((scale * ((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2) for q in others), default=math.inf)
+        return min(nearest, (p[1] - p[0]) ** 2 / 2)
+
+    weights = [math.log(1 + max(p[1] - p[0], 0)) for p in teacher]
+    recall = sum(w * cost(p, student) for w, p in zip(weights, teacher, strict=True)) / (sum(weights) + eps)
+    return recall + (sum(cost(q, teacher) for q in student) / len(student) if student else 0.0)
+
+
+def algorithm_four(teacher: list[list[float]], student: list[list[float]], eps: float) -> list[list[float]]:
+    """Gradients of births and deaths as printed in Alg. 4."""
+    gradient = [[0.0, 0.0] for _ in student]
+
+    def nearest(p: list[float], others: list[list[float]]) -> tuple[int, float]:
+        costs = [(p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 for q in others]
+        return costs.index(min(costs)), min(costs)
+
+    weights = [math.log(1 + max(p[1] - p[0], 0)) for p in teacher]
+    for w, p in zip(weights, teacher, strict=True):
+        k, cost = nearest(p, student)
+        if cost <= (p[1] - p[0]) ** 2 / 2:
+            for axis in (0, 1):
+                gradient[k][axis] += 2 * w / (sum(weights) + eps) * (student[k][axis] - p[axis])
+    for k, q in enumerate(student):
+        i, cost = nearest(q, teacher)
+        if cost <= (q[1] - q[0]) ** 2 / 2:
+            for axis in (0, 1):
+                gradient[k][axis] += 2 / len(student) * (q[axis] - teacher[i][axis])
+        else:
+            gradient[k][0] -= (q[1] - q[0]) / len(student)
+            gradient[k][1] += (q[1] - q[0]) / len(student)
+    return gradient
+
+
+@settings(max_examples=40, deadline=None)
+@given(m=st.integers(0, 12), k=st.integers(0, 12), seed=st.integers(0, 10_000), scale=st.sampled_from([0.5, 1.0]))
+def test_value_is_the_formula(m: int, k: int, seed: int, scale: float) -> None:
+    teacher, student = diagram(m, seed), diagram(k, seed + 1)
+    expected = by_loop(teacher.tolist(), student.tolist(), 1e-6, scale)
+    assert pwcd(teacher, student, match_scale=scale).item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gradient_is_algorithm_four(seed: int) -> None:
+    teacher, student = diagram(9, seed), diagram(7, seed + 50).requires_grad_(True)
+    pwcd(teacher, student).backward()
+    expected = algorithm_four(teacher.tolist(), student.tolist(), 1e-6)
+    torch.testing.assert_close(student.grad, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_gradcheck_in_both_diagrams() -> None:
+    teacher, student = diagram(6, 3).requires_grad_(True), diagram(5, 4).requires_grad_(True)
+    assert torch.autograd.gradcheck(pwcd, (teacher, student))
+
+
+def test_the_two_conventions_differ_by_half_the_match() -> None:
+    teacher, student = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 1.2]])
+    assert pwcd(teacher, student, match_scale=0.5).item() == pytest.approx(0.5 * pwcd(teacher, student).item())
+
+
+def test_empty_diagrams() -> None:
+    none, some = torch.empty(0, 2), torch.tensor([[0.0, 1.0], [0.0, 3.0]])
+    assert pwcd(none, none).item() == 0
+    weights = [math.log(2), math.log(4)]
+    assert pwcd(some, none, eps=0.0).item() == pytest.approx((weights[0] * 0.5 + weights[1] * 4.5) / sum(weights))
+    assert pwcd(none, some).item() == pytest.approx((0.5 + 4.5) / 2)
+    student = none.clone().requires_grad_(True)
+    pwcd(some, student).backward()
+    assert student.grad.shape == (0, 2)
+
+
+def test_equally_near_points_share_the_gradient() -> None:
+    teacher = torch.tensor([[0.0, 4.0]])
+    twins = torch.tensor([[0.0, 3.0], [0.0, 3.0], [0.0, 5.0]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(chamfer.recall_term(teacher, twins, eps=0.0), twins)
+    assert gradient[:, 1].tolist() == pytest.approx([-0.5, -0.5, 1.0])  # two places at distance 1, half each, 2 * 0.5
+
+
+def test_the_compiled_search_finds_what_all_distances_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chamfer, "BLOCK", 100)
+    rng = np.random.default_rng(0)
+    for k, m in ((1, 1), (40, 7), (60, 90)):
+        for points, others in (
+            (diagram(k, k), diagram(m, m)),
+            tuple(torch.from_numpy(rng.integers(0, 5, size=(size, 2)).astype(float)) for size in (k, m)),  # ties
+        ):
+            row, column, share = chamfer._nearest(points, others)
+            expected = chamfer._nearest_torch(points, others)
+            found = sorted(zip(row.tolist(), column.tolist(), strict=True))
+            assert found == sorted(zip(*(t.tolist() for t in expected), strict=True))
+            assert share.sum().item() == pytest.approx(k)
+
+
+def test_large_diagrams_fit_into_little_memory() -> None:
+    from topokd.topology.cost import _peak, _reset_peak
+
+    teacher, student = diagram(20_000, 1).float(), diagram(20_000, 2).float().requires_grad_(True)
+    before = _reset_peak()
+    if before is None:
+        pytest.skip("this system does not tell a process's peak memory")
+    pwcd(teacher, student).backward()
+    assert _peak() - before < 200e6  # all pairs would be 1.6 GB

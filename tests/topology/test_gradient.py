@@ -1,0 +1,132 @@
+"""Theorem 1 and Algorithm 3: gradients of diagram coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from topokd.topology import vietoris_rips
+from topokd.topology.gradient import simplex_values
+
+
+def cloud(n: int, c: int, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(n, c))).requires_grad_(True)
+
+
+def total(x: torch.Tensor, engine: str = "auto", weights: int = 7) -> torch.Tensor:
+    """A loss that tells births from deaths and pairs from one another."""
+    result = vietoris_rips(x, engine=engine)
+    sums = [(d * torch.linspace(0.3, 1.0, 2 * len(d), dtype=d.dtype).reshape(-1, 2)).sum() for d in result.diagrams]
+    return torch.stack(sums).sum()
+
+
+@pytest.mark.parametrize("engine", ["reduced", "giotto-ph", "reference"])
+@pytest.mark.parametrize("c", [2, 5, 20])
+def test_gradcheck(engine: str, c: int) -> None:
+    assert torch.autograd.gradcheck(
+        lambda x: total(x, engine), cloud(9 if engine == "reference" else 14, c, seed=c), eps=1e-7, atol=1e-5
+    )
+
+
+def test_finite_differences_on_a_larger_cloud() -> None:
+    x = cloud(120, 8)
+    (gradient,) = torch.autograd.grad(total(x), x)
+    direction = torch.from_numpy(np.random.default_rng(1).normal(size=x.shape))
+    step = 1e-7
+    numeric = (total(x + step * direction) - total(x - step * direction)) / (2 * step)
+    assert numeric.item() == pytest.approx((gradient * direction).sum().item(), rel=1e-5)
+
+
+def test_engines_give_one_gradient() -> None:
+    x = cloud(60, 6)
+    first, second = (torch.autograd.grad(total(x, engine), x)[0] for engine in ("reduced", "giotto-ph"))
+    torch.testing.assert_close(first, second)
+
+
+def test_float32_follows_float64() -> None:
+    x = cloud(80, 16)
+    (exact,) = torch.autograd.grad(total(x), x)
+    single = x.detach().float().requires_grad_(True)
+    (rounded,) = torch.autograd.grad(total(single), single)
+    assert rounded.dtype == torch.float32
+    torch.testing.assert_close(rounded.double(), exact, rtol=1e-5, atol=1e-5)
+
+
+def test_near_duplicates_keep_their_direction_in_float32() -> None:
+    """A float32 matrix-product distance is tens of percent off here; the gradient must stay a unit vector."""
+    x = torch.tensor([[100.0, 100.0], [100.0, 100.0 + 2e-4], [130.0, 90.0]], requires_grad=True)
+    shortest = vietoris_rips(x).diagrams[0][0, 1]
+    shortest.backward()
+    assert x.grad[1].tolist() == pytest.approx([0.0, 1.0], abs=1e-6)
+    assert shortest.item() == pytest.approx((x[1, 1] - x[0, 1]).item(), rel=1e-6)
+
+
+def test_duplicates_and_grids_give_finite_gradients() -> None:
+    grid = torch.stack(torch.meshgrid(torch.arange(5.0), torch.arange(5.0), indexing="ij"), -1).reshape(-1, 2)
+    for points in (grid, torch.cat([grid, grid]), torch.zeros(6, 2)):
+        x = points.clone().requires_grad_(True)
+        result = vietoris_rips(x)
+        assert all((d[:, 1] > d[:, 0]).all() for d in result.diagrams)
+        (sum(d.sum() for d in result.diagrams) + x.sum() * 0).backward()
+        assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 1, 0), (1, 0, 2)])
+def test_a_tied_triangle_shares_its_gradient_evenly(order: tuple[int, ...]) -> None:
+    """Isosceles, two longest edges: half each, whatever the order of the points."""
+    points = torch.tensor([[0.0, 2.0], [-0.5, 0.0], [0.5, 0.0]], dtype=torch.float64)
+    x = points[list(order)].clone().requires_grad_(True)
+    simplex_values(x, torch.tensor([[0, 1, 2]])).sum().backward()
+    side = (4.25) ** 0.5
+    expected = torch.tensor([[0.0, 2.0 / side], [-0.25 / side, -1.0 / side], [0.25 / side, -1.0 / side]]).double()
+    torch.testing.assert_close(x.grad, expected[list(order)])
+
+
+def test_a_tie_in_a_death_triangle_is_averaged_under_any_order_of_the_points() -> None:
+    """A loop of six points whose filling triangle has two equal longest edges; no other length is doubled."""
+    points = torch.tensor(
+        [[0.0, 2.0], [-1.0, 0.0], [1.0, 0.0], [-1.03, 1.3], [1.0, 1.35], [0.03, -0.9]], dtype=torch.float64
+    )
+    gradients = []
+    for seed in range(8):
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(len(points)))
+        x = points[order].clone().requires_grad_(True)
+        diagram = vietoris_rips(x).diagrams[1]
+        assert len(diagram) == 1
+        diagram[:, 1].sum().backward()
+        back = torch.empty_like(x)
+        back[order] = x.grad
+        gradients.append(back)
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0])
+    assert gradients[0].norm(dim=1).count_nonzero() == 3  # all three corners of the triangle move
+
+
+def test_tie_tolerance_decides_what_a_tie_is() -> None:
+    points = torch.tensor([[0.0, 2.0], [-0.5, 0.0], [0.5, 1e-4]], dtype=torch.float64)
+    for tolerance, moved in ((1e-6, 2), (1e-2, 3)):
+        x = points.clone().requires_grad_(True)
+        simplex_values(x, torch.tensor([[0, 1, 2]]), tie_tolerance=tolerance).sum().backward()
+        assert x.grad.norm(dim=1).count_nonzero() == moved
+
+
+def test_precomputed_distances_receive_their_gradient() -> None:
+    x = cloud(25, 4)
+    (direct,) = torch.autograd.grad(total(x), x)
+    difference = x[:, None] - x[None]
+    squared = difference.square().sum(-1)
+    distances = torch.where(squared > 0, squared, 1.0).sqrt() * (squared > 0)
+    diagrams = vietoris_rips(distances, metric="precomputed").diagrams
+    loss = sum((d * torch.linspace(0.3, 1.0, 2 * len(d)).double().reshape(-1, 2)).sum() for d in diagrams)
+    (through,) = torch.autograd.grad(loss, x)
+    torch.testing.assert_close(through, direct)
+
+
+def test_backward_touches_no_matrix_of_all_pairs() -> None:
+    """With 300,000 points a matrix of all pairs would need 720 GB."""
+    x = torch.zeros(300_000, 2, requires_grad=True)
+    with torch.no_grad():
+        x[:, 0] = torch.arange(300_000)
+    simplex_values(x, torch.tensor([[0, 7, 9], [5, 299_999, 8]])).sum().backward()
+    assert x.grad[299_999, 0].item() == pytest.approx(1.0)

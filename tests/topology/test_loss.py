@@ -1,0 +1,139 @@
+"""Algorithm 1."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from topokd import params
+from topokd.errors import DataError, ParameterError
+from topokd.topology import (
+    TopologicalLoss,
+    farthest_point_sampling,
+    normalize_features,
+    persistence_weighted_chamfer,
+    vietoris_rips,
+)
+
+OFFSETS = torch.tensor([40, 70, 120])
+
+
+@pytest.fixture
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    teacher = torch.randn(120, 24, generator=generator)
+    student = (teacher[:, :10] + 0.3 * torch.randn(120, 10, generator=generator)).requires_grad_(True)
+    return student, teacher
+
+
+@pytest.mark.parametrize("normalize", ["l2", "none", "standardize", "mean_norm"])
+def test_it_is_algorithm_one(pair: tuple[torch.Tensor, torch.Tensor], normalize: str) -> None:
+    student, teacher = pair
+    expected, start = 0.0, 0
+    for end in OFFSETS.tolist():
+        t, s = (normalize_features(x[start:end], normalize) for x in (teacher, student))
+        kept = farthest_point_sampling(t, 25)
+        of_t, of_s = vietoris_rips(t[kept]).diagrams, vietoris_rips(s[kept]).diagrams
+        expected += sum(persistence_weighted_chamfer(a, b) for a, b in zip(of_t, of_s, strict=True))
+        start = end
+    loss = TopologicalLoss(25, normalize=normalize)(student, teacher, OFFSETS)
+    torch.testing.assert_close(loss, expected / 3)
+
+
+def test_the_parameter_class_is_its_signature(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    given = dataclasses.asdict(params.Topology())
+    given.pop("stage")
+    assert TopologicalLoss(**given)(*pair, OFFSETS).item() > 0
+
+
+def test_engines_and_workers_give_the_same_loss_and_gradient(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    student, teacher = pair
+    found = []
+    for options in ({"engine": "giotto-ph"}, {"engine": "reduced", "workers": 1}, {"workers": 3}):
+        loss = TopologicalLoss(30, **options)(student, teacher, OFFSETS)
+        found.append((loss.item(), torch.autograd.grad(loss, student)[0]))
+    assert found[1][0] == found[2][0] and torch.equal(found[1][1], found[2][1])
+    assert found[0][0] == pytest.approx(found[1][0])
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-4, atol=1e-7)
+
+
+def test_training_on_it_brings_the_diagrams_together(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    student, teacher = pair
+    loss = TopologicalLoss(40)
+    optimizer = torch.optim.Adam([student], lr=0.02)
+    first = loss(student, teacher, OFFSETS).item()
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss(student, teacher, OFFSETS).backward()
+        optimizer.step()
+    assert loss(student, teacher, OFFSETS).item() < 0.5 * first
+
+
+def test_equal_shapes_cost_nothing(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    _, teacher = pair
+    rotation = torch.linalg.qr(torch.randn(24, 24, generator=torch.Generator().manual_seed(1))).Q
+    assert TopologicalLoss(30)(teacher @ rotation, teacher, OFFSETS).item() < 1e-10
+
+
+@pytest.mark.parametrize("normalize", ["l2", "none", "standardize", "mean_norm"])
+def test_degenerate_clouds_contribute_nothing_and_break_nothing(normalize: str) -> None:
+    teacher = torch.cat([torch.ones(1, 4), torch.ones(10, 4), torch.zeros(5, 4)])
+    student = torch.cat([torch.ones(1, 3), torch.ones(10, 3), torch.zeros(5, 3)]).requires_grad_(True)
+    loss = TopologicalLoss(8, normalize=normalize)(student, teacher, torch.tensor([1, 11, 11, 16]))
+    loss.backward()
+    assert loss.item() == 0 and torch.equal(student.grad, torch.zeros_like(student))
+
+
+def test_features_that_are_not_finite_name_their_cloud(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    student, teacher = pair
+    broken = student.detach().clone()
+    broken[55, 3] = torch.nan
+    with pytest.raises(DataError, match="student's features of cloud 1 hold NaN or infinity \\(row 55\\)"):
+        TopologicalLoss(20)(broken, teacher, OFFSETS)
+    broken = teacher.clone()
+    broken[119, 0] = torch.inf
+    with pytest.raises(DataError, match="teacher's features of cloud 2"):
+        TopologicalLoss(20)(student, broken, OFFSETS)
+
+
+def test_shapes_and_options_are_checked(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    student, teacher = pair
+    with pytest.raises(DataError, match="one row per matched voxel"):
+        TopologicalLoss(20)(student[:50], teacher, OFFSETS)
+    with pytest.raises(DataError, match="offsets"):
+        TopologicalLoss(20)(student, teacher, torch.tensor([40, 30, 120]))
+    with pytest.raises(ParameterError, match="normalize"):
+        TopologicalLoss(20, normalize="l1")
+    with pytest.raises(ParameterError, match="dims"):
+        TopologicalLoss(20, dims=())
+
+
+def test_degrees_are_selectable(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    both, zero, one = (TopologicalLoss(30, dims)(*pair, OFFSETS).item() for dims in ((0, 1), (0,), (1,)))
+    assert both == pytest.approx(zero + one)
+    assert TopologicalLoss(15, (2,))(*pair, OFFSETS).item() >= 0
+
+
+def test_under_autocast_and_in_half_precision(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    student, teacher = pair
+    layer = torch.nn.Linear(10, 10)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features = layer(student)
+        assert features.dtype == torch.bfloat16
+        loss = TopologicalLoss(30)(features, teacher.bfloat16(), OFFSETS)
+    loss.backward()
+    assert loss.dtype == torch.float32 and torch.isfinite(layer.weight.grad).all()
+
+
+def test_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    student, teacher = pair
+    criterion = TopologicalLoss(20)
+
+    def step(features: torch.Tensor) -> torch.Tensor:
+        return criterion(features * 1.5, teacher, OFFSETS) * 2
+
+    plain = step(student)
+    compiled = torch.compile(step, backend="eager")(student)
+    torch.testing.assert_close(compiled, plain)

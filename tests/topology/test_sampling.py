@@ -1,0 +1,71 @@
+"""Farthest point sampling against its readable twin, and its corner cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.topology.clouds import random_cloud
+from topokd.errors import DataError, ParameterError
+from topokd.topology import covering_radius, farthest_point_sampling
+from topokd.topology.sampling import _sample_torch
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("c", [1, 3, 64, 130])
+def test_the_compiled_loop_equals_the_torch_loop(dtype: torch.dtype, c: int) -> None:
+    generator = torch.Generator().manual_seed(c)
+    points = torch.randn(300, c, generator=generator, dtype=dtype)
+    assert torch.equal(farthest_point_sampling(points, 60, start=7), _sample_torch(points, 60, 7))
+
+
+def test_ties_go_to_the_lowest_index() -> None:
+    for seed in range(40):  # whole coordinates: distances are exact, and tie often
+        points = np.random.default_rng(seed).integers(0, 4, size=(40, 2)).astype(np.float64)
+        chosen = [0]
+        distinct = len(np.unique(points, axis=0))
+        while len(chosen) < distinct:
+            nearest = ((points[:, None] - points[chosen][None]) ** 2).sum(-1).min(1)
+            chosen.append(int(np.argmax(nearest)))
+        assert farthest_point_sampling(points, distinct).tolist() == chosen
+
+
+def test_more_points_than_rows_and_than_distinct_rows() -> None:
+    points = torch.tensor([[0.0], [1.0], [0.0], [1.0], [5.0]])
+    assert farthest_point_sampling(points, 50).tolist() == [0, 4, 1, 2, 3]
+    assert farthest_point_sampling(points, 4, start=2).tolist() == [2, 4, 1, 0]
+    assert farthest_point_sampling(torch.zeros(3, 2), 2).tolist() == [0, 1]
+
+
+def test_covering_radius_is_the_hausdorff_distance() -> None:
+    for seed in range(10):
+        points = random_cloud(seed, 60)
+        kept = farthest_point_sampling(points, 5)
+        brute = np.linalg.norm(points[:, None] - points[kept.numpy()][None], axis=2).min(1).max()
+        assert float(covering_radius(points, kept)) == pytest.approx(brute)
+
+
+def test_the_radius_shrinks_and_is_within_twice_the_best() -> None:
+    points = torch.from_numpy(np.random.default_rng(0).random((12, 2)))
+    radii = [float(covering_radius(points, farthest_point_sampling(points, m))) for m in range(1, 12)]
+    assert radii == sorted(radii, reverse=True)
+    from itertools import combinations
+
+    best = min(float(covering_radius(points, torch.tensor(kept))) for kept in combinations(range(12), 3))
+    assert radii[2] <= 2 * best
+
+
+def test_bad_input_is_refused() -> None:
+    points = torch.zeros(4, 2)
+    points[3, 0] = torch.inf
+    with pytest.raises(DataError, match="point 3 of 4"):
+        farthest_point_sampling(points, 2)
+    with pytest.raises(DataError, match="n > 0"):
+        farthest_point_sampling(torch.zeros(0, 2), 2)
+    with pytest.raises(ParameterError, match="start is 9"):
+        farthest_point_sampling(torch.zeros(4, 2), 2, start=9)
+    with pytest.raises(ParameterError, match="at least one"):
+        farthest_point_sampling(torch.zeros(4, 2), 0)
+    with pytest.raises(ParameterError, match="empty"):
+        covering_radius(torch.zeros(4, 2), torch.empty(0, dtype=torch.int64))

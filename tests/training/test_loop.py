@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from topokd import params as P
+from topokd.data import Batch, build_dataset, training_batch
+from topokd.distillation import DistillationObjective
+from topokd.errors import TrainingError
+from topokd.training.determinism import deterministic, seeded_model
+from topokd.training.loop import Fit
+from topokd.training.state import ResumeFolder
+
+
+def plain(params: P.Params, **given: object) -> Fit:
+    dataset = build_dataset(params.data, params.data_root, "train")
+    fields = {
+        "model": seeded_model("ptv3-tiny", 19, 0, "student"),
+        "objective": DistillationObjective(0, 0, 0),
+        "batches": lambda step: training_batch(dataset, params.data, 0, step, 2),
+        "steps": 6,
+        "train": params.train,
+        "seed": 0,
+    }
+    return Fit(**(fields | given))
+
+
+def weights(fit: Fit) -> torch.Tensor:
+    return torch.cat([value.flatten().double() for value in fit.model.state_dict().values()])
+
+
+def test_the_loss_falls_and_the_history_says_so(params: P.Params) -> None:
+    train = dataclasses.replace(params.train, optimizer=P.Optimizer(lr_attention=0.002))
+    with deterministic(1):
+        history = plain(params, steps=25, train=train, validate=lambda model: 0.25).run()
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+    assert history["step"] == list(range(1, 26)) and set(history["terms"]) == {"seg"}
+    assert history["val_step"][0] == 3 and history["val_step"][-1] == 25 and set(history["val_miou"]) == {0.25}
+
+
+def test_an_exception_between_two_states_costs_nothing(params: P.Params, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    with deterministic(1):
+        whole = plain(params)
+        expected = whole.run()
+        folder = ResumeFolder(tmp_path, "run", "key")
+        broken = plain(params, resume=folder)
+        draw = broken.batches
+
+        def batches(step: int) -> Batch:
+            if step == 5:
+                raise Stop
+            return draw(step)
+
+        broken.batches = batches
+        with pytest.raises(Stop):
+            broken.run()
+        assert folder.load()["at"]["step"] == 4  # checkpoint_every is 2
+        resumed = plain(params, resume=folder, model=seeded_model("ptv3-tiny", 19, 7, "student"))
+        assert resumed.run() == expected
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_reading_ahead_in_other_processes_changes_nothing(params: P.Params) -> None:
+    with deterministic(1):
+        alone = plain(params, steps=2)
+        ahead = plain(params, steps=2, train=dataclasses.replace(params.train, workers=1))
+        assert alone.run() == ahead.run()
+    assert torch.equal(weights(alone), weights(ahead))
+
+
+def test_the_draws_of_the_loop_do_not_depend_on_what_was_drawn_before(params: P.Params) -> None:
+    with deterministic(1):
+        first = plain(params, steps=3).run()
+        torch.rand(1000)
+        assert plain(params, steps=3).run() == first
+
+
+class Poisoned(DistillationObjective):
+    """Not a number at the third step."""
+
+    def forward(self, *args: object) -> object:
+        losses = super().forward(*args)
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls == 3:
+            losses.terms["seg"] = losses.terms["seg"] * float("nan")
+            return dataclasses.replace(losses, total=losses.terms["seg"])
+        return losses
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(params: P.Params) -> None:
+    fit = plain(params, objective=Poisoned(0, 0, 0), name="plain-seed0")
+    with (
+        deterministic(1),
+        pytest.raises(TrainingError, match=r"plain-seed0: the loss of step 3 .*seg nan.*optimizer.lr"),
+    ):
+        fit.run()
+
+
+def test_weights_with_the_best_validation_are_kept(params: P.Params) -> None:
+    scores = iter([0.5, 0.2])
+    seen = []
+
+    def validate(model: torch.nn.Module) -> float:
+        seen.append(model.seg_head.weight.detach().clone())
+        return next(scores)
+
+    with deterministic(1):
+        fit = plain(params, validate=validate)
+        fit.run()
+    assert torch.equal(fit.best_weights["seg_head.weight"], seen[0])
+    assert not torch.equal(fit.model.seg_head.weight, seen[0])

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from topokd import params as P
+from topokd.data import training_batch
+from topokd.errors import CheckpointError, ParameterError
+from topokd.models import load_checkpoint
+from topokd.training import best_path, checkpoint_path, loop, record_path, runs, train_student, train_teacher
+
+
+@pytest.fixture
+def taught(params: P.Params) -> P.Params:
+    """A profile whose teacher of seed 0 is trained."""
+    train_teacher(params, 0)
+    return params
+
+
+def test_a_teacher_leaves_its_files(taught: P.Params) -> None:
+    record = json.loads(record_path(taught, "teacher-seed0").read_text())
+    assert record["role"] == "teacher" and record["variant"] is None and record["terms"] == []
+    assert record["steps"] == 6 and record["history"]["val_step"] == [3, 6]
+    assert 0 <= record["evaluation"]["miou_skip"] <= 1 and record["evaluation"]["points"] == 2400
+    model = load_checkpoint(checkpoint_path(taught, "teacher-seed0"))
+    assert model.num_classes == 19
+    assert best_path(taught, "teacher-seed0").is_file()
+    live = taught.workspace / "live" / "teacher-seed0" / "plots" / "metrics"
+    steps = [line.split("\t")[0] for line in (live / "loss" / "total.tsv").read_text().splitlines()[1:]]
+    assert steps == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_the_record_holds_the_weights_that_acted(taught: P.Params) -> None:
+    plain, full = train_student(taught, "plain", 0), train_student(taught, "full", 0)
+    assert set(plain["weights"].values()) == {0.0, None} and list(plain["history"]["terms"]) == ["seg"]
+    assert full["weights"] == {"lambda_topo": 0.3, "lambda_grad": 10.0, "lambda_kd": 0.3, "temperature": 2.0}
+    assert set(full["history"]["terms"]) == {"seg", "topo", "grad", "kd"}
+    assert full["terms"] == ["kd", "topo", "grad"]
+
+
+def test_students_of_one_seed_start_alike_and_see_the_same(taught: P.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts, batches = {}, {}
+
+    def seeded(preset: str, classes: int, seed: int, role: str) -> torch.nn.Module:
+        model = original(preset, classes, seed, role)
+        starts.setdefault((variant, seed), model.seg_head.weight.detach().clone())
+        return model
+
+    def drawn(*args: object) -> object:
+        batch = training_batch(*args)
+        batches.setdefault((variant, seed), []).append(batch.feat)
+        return batch
+
+    original = runs.seeded_model
+    monkeypatch.setattr(runs, "seeded_model", seeded)
+    monkeypatch.setattr(runs, "training_batch", drawn)
+    short = dataclasses.replace(taught, train=dataclasses.replace(taught.train, student_steps=2))
+    for variant, seed in (("plain", 0), ("kd", 0), ("plain", 1)):
+        train_student(short, variant, seed)
+    assert torch.equal(starts["plain", 0], starts["kd", 0]) and not torch.equal(starts["plain", 0], starts["plain", 1])
+    assert all(torch.equal(a, b) for a, b in zip(batches["plain", 0], batches["kd", 0], strict=True))
+    assert not torch.equal(batches["plain", 0][0], batches["plain", 1][0])
+
+
+def test_a_missing_teacher_names_the_stage(params: P.Params) -> None:
+    with pytest.raises(CheckpointError, match=r"teacher-seed3.safetensors does not exist.*dvc repro teacher@3"):
+        train_student(params, "kd", 3)
+    train_student(params, "plain", 3)  # needs none
+
+
+def test_a_teacher_of_another_preset_or_classes_is_refused(taught: P.Params) -> None:
+    other = dataclasses.replace(taught, model=dataclasses.replace(taught.model, teacher="ptv3-teacher-small"))
+    with pytest.raises(CheckpointError, match="holds a ptv3-tiny, but model.teacher is ptv3-teacher-small"):
+        train_student(other, "kd", 0)
+    with pytest.raises(CheckpointError, match=r"trained for 19 classes.*the data has 2 \(road,car\)"):
+        runs.load_teacher(taught, 0, ("road", "car"))
+
+
+def test_a_damaged_teacher_is_refused(taught: P.Params) -> None:
+    path = checkpoint_path(taught, "teacher-seed0")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="teacher-seed0"):
+        train_student(taught, "kd", 0)
+
+
+def test_an_unknown_variant_is_refused(params: P.Params) -> None:
+    with pytest.raises(ParameterError, match="kd_topo"):
+        train_student(params, "kd_topology", 0)
+
+
+def test_a_finished_run_whose_outputs_vanished_is_not_trained_again(
+    taught: P.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train_student(taught, "kd", 0)
+    outputs = [checkpoint_path(taught, "kd-seed0"), record_path(taught, "kd-seed0"), best_path(taught, "kd-seed0")]
+    before = [path.read_bytes() for path in outputs]
+    for path in outputs:
+        path.unlink()
+    steps = []
+    original = loop.Fit._train_step
+    monkeypatch.setattr(loop.Fit, "_train_step", lambda self, batch: steps.append(1) or original(self, batch))
+    assert train_student(taught, "kd", 0) == first and not steps
+    assert [path.read_bytes() for path in outputs] == before
+    # But not when something changed that it depends on, here the temperature, there the teacher.
+    train_student(dataclasses.replace(taught, distill=dataclasses.replace(taught.distill, temperature=3.0)), "kd", 0)
+    assert len(steps) == 6
+    train_student(taught, "kd", 0)
+    train_teacher(dataclasses.replace(taught, train=dataclasses.replace(taught.train, teacher_steps=2)), 0)
+    steps.clear()
+    train_student(taught, "kd", 0)
+    assert len(steps) == 6
+
+
+SCRIPT = """
+    import sys, time
+    from topokd import params as P
+    from topokd.training import loop, train_student
+    original = loop.Fit._train_step
+    def slow(self, batch):  # tell the parent where we are, and give it time to kill
+        print(self.at.step, flush=True)
+        if "--slow" in sys.argv:
+            time.sleep(0.05)
+        return original(self, batch)
+    loop.Fit._train_step = slow
+    train_student(P.load(sys.argv[1]), "full", 0)
+"""
+
+
+def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(taught: P.Params, tmp_path: Path) -> None:
+    params = dataclasses.replace(taught, train=dataclasses.replace(taught.train, student_steps=12, checkpoint_every=3))
+    P.dump(params, tmp_path / "params.yaml")
+    script = textwrap.dedent(SCRIPT)
+    command = [sys.executable, "-c", script, str(tmp_path / "params.yaml")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOPOKD_PROGRESS": str(tmp_path / "progress")}
+    outputs = [
+        checkpoint_path(params, "full-seed0"),
+        record_path(params, "full-seed0"),
+        best_path(params, "full-seed0"),
+    ]
+
+    train_student(params, "full", 0)
+    undisturbed = [path.read_bytes() for path in outputs]
+    for path in outputs:
+        path.unlink()
+    for state in (params.workspace / "resume").glob("full-seed0-*/*"):
+        state.unlink()
+
+    kill_at = random.Random(time.time()).randint(3, 11)  # another moment each time
+    process = subprocess.Popen([*command, "--slow"], stdout=subprocess.PIPE, text=True, env=environment)
+    for line in process.stdout:
+        if int(line) == kill_at:
+            process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL and not outputs[0].exists()
+
+    again = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
+    assert int(again.stdout.split()[0]) >= 3, f"killed at {kill_at}, started from the beginning"
+    assert [path.read_bytes() for path in outputs] == undisturbed, f"killed at step {kill_at}"

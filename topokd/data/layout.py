@@ -1,0 +1,149 @@
+"""SemanticKITTI's files: classes, learning map, reading and writing of one scan.
+
+``<root>/sequences/<SS>/velodyne/<NNNNNN>.bin`` float32 (n, 4) x, y, z [m], remission;
+``<root>/sequences/<SS>/labels/<NNNNNN>.label`` uint32, low 16 bits raw class id, high 16 bits instance id;
+``poses.txt`` one 3 x 4 matrix a line, left camera to the first frame's; ``calib.txt`` with ``Tr``, LiDAR to camera;
+``times.txt`` seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from topokd.data.scan import Scan
+from topokd.errors import DataError
+from topokd.io import write_bytes, write_text
+
+CLASS_NAMES = (
+    "car", "bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist", "road", "parking",
+    "sidewalk", "other-ground", "building", "fence", "vegetation", "trunk", "terrain", "pole", "traffic-sign",
+)  # fmt: skip
+RAW_IDS = (10, 11, 15, 18, 20, 30, 31, 32, 40, 44, 48, 49, 50, 51, 70, 71, 72, 80, 81)
+"""Raw id that stands for each class where labels are written."""
+
+PALETTE = (
+    (52, 110, 235), (108, 196, 240), (60, 60, 175), (110, 45, 190), (70, 150, 205), (226, 60, 50), (240, 60, 190),
+    (150, 30, 100), (205, 100, 205), (240, 165, 225), (95, 35, 95), (170, 40, 80), (240, 195, 60), (235, 130, 60),
+    (40, 160, 70), (140, 85, 45), (150, 210, 100), (225, 215, 150), (200, 20, 20),
+)  # fmt: skip
+"""RGB 0..255 per class."""
+
+_RAW_OF_TRAIN_ID = {  # official learning map, train id -> raw ids that it gathers
+    0: (0, 1, 52, 99), 1: (10, 252), 2: (11,), 3: (15,), 4: (18, 258), 5: (13, 16, 20, 256, 257, 259), 6: (30, 254),
+    7: (31, 253), 8: (32, 255), 9: (40, 60), 10: (44,), 11: (48,), 12: (49,), 13: (50,), 14: (51,), 15: (70,),
+    16: (71,), 17: (72,), 18: (80,), 19: (81,),
+}  # fmt: skip
+_UNKNOWN = -2
+_CLASS_OF_RAW = np.full(1 << 16, _UNKNOWN, np.int64)
+for _train_id, _raw_ids in _RAW_OF_TRAIN_ID.items():
+    _CLASS_OF_RAW[list(_raw_ids)] = _train_id - 1  # train id 0 becomes IGNORE
+
+
+def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
+    """One scan from its files; ``labels`` None for a scan without ground truth.
+
+    Raises :class:`~topokd.errors.DataError` naming the file for a missing or truncated file, a label file of another
+    length, an unknown class id, and whatever :class:`Scan` refuses.
+    """
+    count = points_in(points)
+    values = np.fromfile(points, np.float32).reshape(count, 4)
+    label = instance = None
+    if labels is not None:
+        check_labels(labels, count)
+        raw = np.fromfile(labels, np.uint32)
+        label, instance = class_of_raw(raw & 0xFFFF, labels), (raw >> 16).astype(np.int64)
+    try:
+        return Scan(np.ascontiguousarray(values[:, :3]), values[:, 3].copy(), label, instance, name)
+    except DataError as error:
+        raise DataError(f"{points}: {error}") from error
+
+
+def class_of_raw(raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, n]:
+    """Classes 0..18 or IGNORE of raw ids, by the official learning map.
+
+    >>> class_of_raw(np.array([0, 40, 60, 252])).tolist()
+    [-1, 8, 8, 0]
+    """
+    classes = _CLASS_OF_RAW[raw]
+    if (classes == _UNKNOWN).any():
+        ids, counts = np.unique(raw[classes == _UNKNOWN], return_counts=True)
+        listed = ", ".join(f"{i} ({c} points)" for i, c in zip(ids[:5], counts[:5], strict=True))
+        raise DataError(
+            f"{file}: class id{'s' if len(ids) > 1 else ''} {listed}{', ...' if len(ids) > 5 else ''} not in "
+            "SemanticKITTI's list; labels must hold raw ids (10 car, 40 road, ...), not train ids or another data set's"
+        )
+    return classes
+
+
+def points_in(file: Path) -> int:
+    """Number of points by the file's size alone."""
+    if not file.is_file():
+        raise DataError(f"{file} does not exist: restore it, or set data.on_bad_scan to skip")
+    size = file.stat().st_size
+    if size == 0:
+        raise DataError(
+            f"{file} is empty: a scan holds at least one point; restore it, or set data.on_bad_scan to skip"
+        )
+    if size % 16:
+        raise DataError(
+            f"{file} has {size} bytes, not a multiple of 16 (4 float32 per point): the file is truncated; "
+            "copy it again, or set data.on_bad_scan to skip"
+        )
+    return size // 16
+
+
+def check_labels(file: Path, points: int) -> None:
+    """Compare a label file's size with the number of points of its scan."""
+    if not file.is_file():
+        raise DataError(f"{file} does not exist: this split needs labels; restore it, or read the sequence as test")
+    size = file.stat().st_size
+    if size != 4 * points:
+        raise DataError(
+            f"{file} has {size} bytes, but its scan has {points} points and needs {4 * points} (uint32 per point): "
+            "scan and labels do not belong together, or one is truncated; copy both again"
+        )
+
+
+def write_scan(
+    root: str | Path, sequence: int, frame: int, scan: Scan, raw: Int64[np.ndarray, n] | None = None
+) -> None:
+    """Write one scan atomically, labels first: where the points are, the labels are.
+
+    ``raw`` gives raw ids (moving objects, lane markings) in place of those that stand for ``scan.label``; where both
+    are None, no labels are written.
+    """
+    folder = Path(root) / "sequences" / f"{sequence:02d}"
+    if raw is None and scan.label is not None:
+        raw = np.append(RAW_IDS, 0)[scan.label]  # IGNORE is -1, the appended 0
+    if raw is not None:
+        instance = np.zeros(len(scan), np.int64) if scan.instance is None else scan.instance
+        write_bytes(folder / "labels" / f"{frame:06d}.label", (raw | instance << 16).astype("<u4").tobytes())
+    points = np.concatenate((scan.xyz, scan.intensity[:, None]), axis=1).astype("<f4")
+    write_bytes(folder / "velodyne" / f"{frame:06d}.bin", points.tobytes())
+
+
+_TR = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+"""LiDAR (x forward, y left, z up) to camera (x right, y down, z forward), one origin."""
+
+
+def write_sequence_files(
+    root: str | Path, sequence: int, poses: Float[np.ndarray, "f 4 4"], times: Sequence[float]
+) -> None:
+    """Write ``poses.txt``, ``calib.txt`` and ``times.txt`` of a sequence from LiDAR poses in any common frame."""
+    folder = Path(root) / "sequences" / f"{sequence:02d}"
+    inverse = np.linalg.inv(_TR)
+    first = np.linalg.inv(poses[0])
+    rows = [(_TR @ first @ pose @ inverse)[:3].reshape(-1) + 0.0 for pose in poses]
+
+    def line(values: np.ndarray) -> str:
+        return " ".join(f"{value:.9e}" for value in values)
+
+    projection = line(np.eye(3, 4).reshape(-1))  # the synthetic car has no camera
+    write_text(folder / "poses.txt", "".join(line(row) + "\n" for row in rows))
+    cameras = "".join(f"P{i}: {projection}\n" for i in range(4))
+    write_text(folder / "calib.txt", cameras + f"Tr: {line(_TR[:3].reshape(-1))}\n")
+    write_text(folder / "times.txt", "".join(f"{time:.6e}\n" for time in times))

@@ -1,0 +1,67 @@
+"""One cloud as a sensor saw it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from topokd.errors import DataError
+
+IGNORE = -1
+"""Label of points that neither train nor count; classes are 0..C-1."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A cloud of n points, checked when it is made.
+
+    ``xyz`` (n, 3) in metres, sensor frame (x forward, y left, z up); ``intensity`` (n,) in 0..1; ``label`` (n,) class
+    or :data:`IGNORE`; ``instance`` (n,) number of the object, 0 for none; both None where there is no ground truth.
+    Raises :class:`~topokd.errors.DataError` naming the scan for an empty cloud, arrays of unequal length, coordinates
+    or intensities that are not finite, and intensities outside 0..1.
+
+    >>> scan = Scan(np.zeros((2, 3), np.float32), np.zeros(2, np.float32), np.array([0, IGNORE]), name="08/000004")
+    >>> len(scan), scan.name
+    (2, '08/000004')
+    """
+
+    xyz: Float32[np.ndarray, "n 3"]
+    intensity: Float32[np.ndarray, n]
+    label: Int64[np.ndarray, n] | None = None
+    instance: Int64[np.ndarray, n] | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"scan {self.name or '(unnamed)'}"
+        object.__setattr__(self, "xyz", np.asarray(self.xyz, np.float32))
+        object.__setattr__(self, "intensity", np.asarray(self.intensity, np.float32))
+        if self.xyz.ndim != 2 or self.xyz.shape[1] != 3:
+            raise DataError(f"{where}: xyz has shape {self.xyz.shape}, expected (n, 3)")
+        n = len(self.xyz)
+        if n == 0:
+            raise DataError(f"{where}: it holds no points; remove it, or set data.on_bad_scan to skip")
+        for field in ("intensity", "label", "instance"):
+            value = getattr(self, field)
+            if value is None:
+                continue
+            if field != "intensity":
+                value = np.asarray(value, np.int64)
+                object.__setattr__(self, field, value)
+            if value.shape != (n,):
+                raise DataError(f"{where}: {field} has shape {value.shape}, but there are {n} points")
+        finite = np.isfinite(self.xyz).all(axis=1) & np.isfinite(self.intensity)
+        if not finite.all():
+            raise DataError(
+                f"{where}: {n - int(finite.sum())} of {n} points have NaN or infinite values, the first at index "
+                f"{int(np.argmin(finite))}; write the scan anew without them, or set data.on_bad_scan to skip"
+            )
+        low, high = float(self.intensity.min()), float(self.intensity.max())
+        if low < 0 or high > 1:
+            raise DataError(
+                f"{where}: intensity runs from {low:g} to {high:g}, expected 0..1; divide it by its full scale"
+            )
+
+    def __len__(self) -> int:
+        return len(self.xyz)

@@ -1,0 +1,58 @@
+"""Spinning LiDARs: where their beams point and what they measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One spinning LiDAR on a car.
+
+    ``elevation_deg``: beams from the top to the bottom; ``height``: metres above the road; ``max_range``: metres;
+    ``range_noise``: standard deviation in metres; ``sensitivity``: range in metres at which a surface that reflects
+    all light straight back is seen half of the time.
+    """
+
+    elevation_deg: tuple[float, ...]
+    height: float
+    max_range: float = 80.0
+    min_range: float = 2.6
+    range_noise: float = 0.02
+    sensitivity: float = 240.0
+
+
+def _table(*blocks: tuple[float, float, int]) -> tuple[float, ...]:
+    """Elevations of blocks of (first, last, number) equally spaced beams."""
+    return tuple(round(float(angle), 4) for first, last, number in blocks for angle in np.linspace(first, last, number))
+
+
+SENSORS = {
+    # Velodyne HDL-64E as on KITTI's car: an upper block of 32 beams 1/3 degree apart, a lower one 1/2 degree apart.
+    "hdl64": Sensor(_table((2.0, -8.33, 32), (-8.83, -24.8, 32)), height=1.73),
+    # Velodyne HDL-32E as on nuScenes' cars: 32 beams 1.33 degrees apart.
+    "hdl32": Sensor(_table((10.67, -30.67, 32)), height=1.84, max_range=70.0, min_range=1.5, sensitivity=180.0),
+}
+
+
+def directions(
+    sensor: Sensor, azimuths: int, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "rows cols 3"], Float[np.ndarray, "rows cols"]]:
+    """Unit vectors of one turn in the sensor's frame, and their azimuths in radians, falling from pi to -pi.
+
+    Azimuths are spread evenly, with a fixed offset per beam (as the lasers of a block sit side by side) and a small
+    jitter of the encoder.
+    """
+    rows = len(sensor.elevation_deg)
+    step = 2 * np.pi / azimuths
+    azimuth = np.pi - step * (np.arange(azimuths)[None, :] + 0.5) + np.zeros((rows, 1))
+    azimuth += step * (0.25 * np.sin(2.4 * np.arange(rows))[:, None] + 0.05 * rng.standard_normal((rows, azimuths)))
+    elevation = np.deg2rad(np.array(sensor.elevation_deg))[:, None] + np.deg2rad(0.02) * rng.standard_normal((rows, 1))
+    level = np.cos(elevation)
+    return (
+        np.stack((level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation) + 0 * azimuth), axis=-1),
+        azimuth,
+    )

@@ -1,0 +1,111 @@
+"""Solids that a street is built of, and where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+BOX, CYLINDER, ELLIPSOID = 0, 1, 2
+X, Y, Z = np.eye(3)
+
+
+def turn(axis: Float[np.ndarray, 3], angle: float) -> Float[np.ndarray, "3 3"]:
+    """Rotation by ``angle`` radians about a unit ``axis`` (Rodrigues)."""
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an object stands: a point on the ground and a heading about z."""
+
+    x: float
+    y: float
+    z: float = 0.0
+    yaw: float = 0.0
+
+    def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Place:
+        """The place at (x, y, z) of this one's own axes, turned by ``yaw`` more."""
+        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
+        return Place(self.x + cos * x - sin * y, self.y + sin * x + cos * y, self.z + z, self.yaw + yaw)
+
+
+@dataclass
+class Shapes:
+    """A growing list of solids.
+
+    Each is a unit shape (cube, cylinder along z, ball, all within +-1) that is scaled by ``half``, rotated and moved.
+    ``albedo``: share of the light that it reflects; ``loss``: share of returns lost whatever the distance (glass, black
+    paint); ``fill``: share of the surface that is there (railings, spokes); ``density``: hits per metre inside a solid
+    that light enters (leaves), 0 for a surface; ``raw``: class id; ``instance``: number of the object, 0 for none.
+    """
+
+    kind: list[int] = field(default_factory=list)
+    centre: list[np.ndarray] = field(default_factory=list)
+    half: list[np.ndarray] = field(default_factory=list)
+    rotation: list[np.ndarray] = field(default_factory=list)
+    albedo: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    fill: list[float] = field(default_factory=list)
+    density: list[float] = field(default_factory=list)
+    raw: list[int] = field(default_factory=list)
+    instance: list[int] = field(default_factory=list)
+    instances: int = 0
+
+    def new_instance(self) -> int:
+        """Number for the next object that is counted (vehicles, people)."""
+        self.instances += 1
+        return self.instances
+
+    def add(
+        self,
+        kind: int,
+        place: Place,
+        centre: Sequence[float] | Float[np.ndarray, 3],
+        size: Sequence[float] | Float[np.ndarray, 3],
+        raw: int,
+        albedo: float,
+        *,
+        tilt: Float[np.ndarray, "3 3"] | None = None,
+        loss: float = 0.0,
+        fill: float = 1.0,
+        density: float = 0.0,
+        instance: int = 0,
+    ) -> None:
+        """One solid of full ``size`` (metres), its ``centre`` in the axes of ``place``, turned by ``tilt`` there."""
+        spot = place.at(*(float(value) for value in centre))
+        rotation = turn(Z, place.yaw)
+        self.kind.append(kind)
+        self.centre.append(np.array([spot.x, spot.y, spot.z]))
+        self.half.append(np.array(size) / 2)
+        self.rotation.append(rotation if tilt is None else rotation @ tilt)
+        self.albedo.append(albedo)
+        self.loss.append(loss)
+        self.fill.append(fill)
+        self.density.append(density)
+        self.raw.append(raw)
+        self.instance.append(instance)
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def copy(self) -> Shapes:
+        """The same solids in lists of their own."""
+        lists: dict[str, Any] = {f.name: list(getattr(self, f.name)) for f in fields(self) if f.name != "instances"}
+        return Shapes(**lists, instances=self.instances)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything as arrays with one row per solid."""
+        count = len(self)
+        return {
+            "kind": np.array(self.kind, np.int64),
+            "centre": np.array(self.centre, np.float64).reshape(count, 3),
+            "half": np.array(self.half, np.float64).reshape(count, 3),
+            "rotation": np.array(self.rotation, np.float64).reshape(count, 3, 3),
+            **{name: np.array(getattr(self, name), np.float64) for name in ("albedo", "loss", "fill", "density")},
+            **{name: np.array(getattr(self, name), np.int64) for name in ("raw", "instance")},
+        }

@@ -1,0 +1,87 @@
+"""Teacher rows in the student's order: the voxels of one stage, matched by cloud and grid position (NOTES row 4)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from topokd.errors import DataError
+
+
+class VoxelRows(Protocol):
+    """What matching and the objective need of a tap; :class:`topokd.models.Tap` is one."""
+
+    @property
+    def feat(self) -> Tensor:
+        """Features (n, c), in the autograd graph."""
+
+    @property
+    def grid_coord(self) -> Tensor:
+        """Integer voxel positions (n, 3)."""
+
+    @property
+    def offsets(self) -> Tensor:
+        """Cumulative numbers of rows per cloud (b,)."""
+
+
+def cloud_of_row(offsets: Int64[Tensor, " b"]) -> Int64[Tensor, " n"]:
+    """Index of the cloud each row belongs to.
+
+    >>> cloud_of_row(torch.tensor([2, 3])).tolist()
+    [0, 0, 1]
+    """
+    counts = torch.diff(offsets, prepend=offsets.new_zeros(1))
+    return torch.repeat_interleave(torch.arange(len(offsets), device=offsets.device), counts)
+
+
+def match_rows(teacher: VoxelRows, student: VoxelRows) -> Int64[Tensor, " n"]:
+    """``index`` with ``teacher.feat[index]`` row by row on the voxels of ``student.feat``.
+
+    Pooling numbers the coarse voxels along a space-filling curve, and the curves are shuffled independently in the two
+    networks, so equal row numbers say nothing. Raises :class:`DataError` when a voxel is missing on one side or occurs
+    twice: then the two networks did not see the same batch, or pool with other strides.
+
+    >>> from types import SimpleNamespace as Rows
+    >>> grid, offsets = torch.tensor([[0, 0, 0], [5, 1, 0], [2, 2, 2]]), torch.tensor([3])
+    >>> teacher = Rows(feat=torch.eye(3), grid_coord=grid[[2, 0, 1]], offsets=offsets)
+    >>> match_rows(teacher, Rows(feat=torch.eye(3), grid_coord=grid, offsets=offsets)).tolist()
+    [1, 2, 0]
+    """
+    if torch.equal(teacher.grid_coord, student.grid_coord) and torch.equal(teacher.offsets, student.offsets):
+        return torch.arange(len(student.grid_coord), device=student.grid_coord.device)
+    if teacher.grid_coord.shape != student.grid_coord.shape:
+        raise DataError(
+            f"the teacher's stage has {len(teacher.grid_coord)} voxels and the student's {len(student.grid_coord)}: "
+            "run both on the same batch, and build both with the same strides"
+        )
+    teacher_key, student_key = _keys(teacher, student)
+    teacher_key, teacher_order = torch.sort(teacher_key)
+    student_key, student_order = torch.sort(student_key)
+    if not torch.equal(teacher_key, student_key):
+        row = int(student_order[(teacher_key != student_key).nonzero()[0, 0]])
+        raise DataError(
+            f"teacher and student hold different voxels (first seen at the student's voxel "
+            f"{student.grid_coord[row].tolist()}): run both on the same batch, and build both with the same strides"
+        )
+    if bool((student_key[1:] == student_key[:-1]).any()):
+        raise DataError("a voxel occurs twice in one cloud, so its rows cannot be matched: voxelise the clouds first")
+    index = torch.empty_like(student_order)
+    index[student_order] = teacher_order
+    return index
+
+
+def _keys(*taps: VoxelRows) -> list[Tensor]:
+    """One integer per row, equal for equal (cloud, voxel), over all ``taps``."""
+    grids = torch.cat([tap.grid_coord for tap in taps]).long()
+    low = grids.amin(0)
+    extent = (grids.amax(0) - low + 1).tolist()
+    if len(taps[0].offsets) * extent[0] * extent[1] * extent[2] >= 2**63:
+        raise DataError(f"voxel positions span {extent}, too far to number them: are there stray voxels in the batch?")
+    keys = []
+    for tap in taps:
+        x, y, z = (tap.grid_coord.long() - low).unbind(1)
+        keys.append(((cloud_of_row(tap.offsets) * extent[0] + x) * extent[1] + y) * extent[2] + z)
+    return keys

@@ -1,0 +1,151 @@
+"""Confusion matrix to intersection over union, as the benchmarks' own evaluators count it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int64
+from numpy import ndarray
+from numpy.typing import ArrayLike
+
+from topokd.data import IGNORE
+from topokd.errors import DataError
+
+
+class ConfusionMatrix:
+    """Counts of (predicted class, true class) over points: ``matrix[p, t]``, rows = prediction, columns = truth.
+
+    A point whose truth is :data:`topokd.data.IGNORE` is dropped, whatever was predicted there. A prediction of IGNORE
+    on a labelled point is a miss, as in SemanticKITTI's evaluator: it lowers the IoU of the true class and belongs to
+    no predicted class, so it is kept apart in ``missed[t]``. Any other class outside 0..C-1 is an error. (nuScenes'
+    evaluator would drop such a miss; its format does not allow one, so the two agree on every valid submission.)
+
+    ``clouds`` counts the calls of :meth:`update`.
+
+    >>> cm = ConfusionMatrix(3, ("road", "car", "person"))
+    >>> cm.update(prediction=[0, 0, 1, 1], truth=[0, 1, 1, -1])
+    >>> cm.matrix.tolist()
+    [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    >>> cm.iou().tolist()
+    [0.5, 0.5, nan]
+    >>> cm.miou(absent="skip"), round(cm.miou(absent="zero"), 4), round(cm.accuracy(), 4)
+    (0.5, 0.3333, 0.6667)
+    """
+
+    def __init__(self, num_classes: int, class_names: tuple[str, ...] | list[str] | None = None) -> None:
+        names = tuple(class_names) if class_names is not None else tuple(f"class {i}" for i in range(num_classes))
+        if num_classes < 1 or len(names) != num_classes:
+            raise DataError(
+                f"a confusion matrix of {num_classes} classes got {len(names)} class names; give one for each"
+            )
+        self.num_classes, self.class_names = num_classes, names
+        self.matrix: Int64[ndarray, "c c"] = np.zeros((num_classes, num_classes), np.int64)
+        self.missed: Int64[ndarray, " c"] = np.zeros(num_classes, np.int64)
+        self.clouds = 0
+
+    def update(self, prediction: ArrayLike, truth: ArrayLike) -> None:
+        """Count one cloud: two integer arrays (torch or numpy) of one shape.
+
+        Raises :class:`DataError` when their shapes differ, when they do not hold integers, or when a class is unknown.
+        """
+        p, t = _integers(prediction, "prediction"), _integers(truth, "truth")
+        if p.shape != t.shape:
+            raise DataError(
+                f"{p.size} predictions for {t.size} true labels (shapes {p.shape} and {t.shape}): one per point"
+            )
+        p, t = p.reshape(-1), t.reshape(-1)
+        self._check(t, "truth")
+        labelled = t != IGNORE
+        p, t = p[labelled], t[labelled]
+        self._check(p, "prediction")
+        hit = p != IGNORE
+        c = self.num_classes
+        self.matrix += np.bincount(p[hit] * c + t[hit], minlength=c * c).reshape(c, c)
+        self.missed += np.bincount(t[~hit], minlength=c)
+        self.clouds += 1
+
+    def _check(self, values: Int64[ndarray, " n"], what: str) -> None:
+        wrong = values[(values != IGNORE) & ((values < 0) | (values >= self.num_classes))]
+        if wrong.size:
+            ids = ", ".join(map(str, np.unique(wrong)[:5].tolist()))
+            raise DataError(
+                f"{what} holds class {ids} at {wrong.size} of {values.size} points; known are "
+                f"0..{self.num_classes - 1} and {IGNORE} (ignored): map raw label ids to training ids first"
+            )
+
+    def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
+        """A new matrix that counts both. Raises :class:`DataError` when the classes are others."""
+        if self.class_names != other.class_names:
+            raise DataError(f"cannot merge confusion matrices of {self.class_names} and of {other.class_names}")
+        merged = ConfusionMatrix(self.num_classes, self.class_names)
+        merged.matrix, merged.missed = self.matrix + other.matrix, self.missed + other.missed
+        merged.clouds = self.clouds + other.clouds
+        return merged
+
+    @property
+    def points(self) -> int:
+        """Labelled points counted."""
+        return int(self.matrix.sum() + self.missed.sum())
+
+    def present(self) -> ndarray:
+        """Which classes the ground truth holds: booleans (c,)."""
+        return (self.matrix.sum(0) + self.missed) > 0
+
+    def iou(self) -> Float[ndarray, " c"]:
+        """TP / (TP + FP + FN) per class, 0..1; NaN for a class that neither truth nor prediction holds."""
+        tp = np.diag(self.matrix)
+        union = self.matrix.sum(1) + self.matrix.sum(0) + self.missed - tp
+        return np.where(union > 0, tp / np.maximum(union, 1), np.nan)
+
+    def miou(self, absent: Literal["skip", "zero"] = "skip") -> float:
+        """Mean IoU, 0..1. What a class counts that neither truth nor prediction holds is a convention:
+
+        ``"skip"`` leaves it out (nuScenes), ``"zero"`` counts 0 (SemanticKITTI). NaN when nothing was counted and
+        classes are skipped.
+        """
+        iou = self.iou()
+        if absent == "zero":
+            return float(np.nan_to_num(iou).mean())
+        if absent != "skip":
+            raise DataError(f"absent is {absent!r}; choose 'skip' (nuScenes) or 'zero' (SemanticKITTI)")
+        known = iou[~np.isnan(iou)]
+        return float(known.mean()) if known.size else float("nan")
+
+    def accuracy(self) -> float:
+        """Labelled points predicted right / labelled points (a miss counts as wrong); NaN when there are none."""
+        return float(np.trace(self.matrix) / self.points) if self.points else float("nan")
+
+
+def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]:
+    """The ``evaluation`` part of a run record: plain types, fractions 0..1, NaN left for the JSON writer to make null.
+
+    ``iou`` is null for a class that neither truth nor prediction holds; ``present`` says which ones the truth holds.
+
+    >>> cm = ConfusionMatrix(2); cm.update([0, 0], [0, 0])
+    >>> record = evaluation_record(cm)
+    >>> record["points"], record["miou_skip"], record["miou_zero"], record["present"]
+    (2, 1.0, 0.5, [True, False])
+    """
+    return {
+        "split": split,
+        "scans": cm.clouds,
+        "points": cm.points,
+        "class_names": list(cm.class_names),
+        "confusion": cm.matrix.tolist(),
+        "missed": cm.missed.tolist(),
+        "iou": [None if np.isnan(v) else float(v) for v in cm.iou()],
+        "present": [bool(v) for v in cm.present()],
+        "miou_skip": cm.miou("skip"),
+        "miou_zero": cm.miou("zero"),
+        "accuracy": cm.accuracy(),
+    }
+
+
+def _integers(values: ArrayLike, what: str) -> ndarray:
+    if hasattr(values, "detach"):  # a torch tensor, on whatever device
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise DataError(f"{what} must hold integer class ids, not {array.dtype}: take the argmax of the scores first")
+    return array.astype(np.int64)

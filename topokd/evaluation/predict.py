@@ -1,0 +1,126 @@
+"""A class for every original point of a scan, and the evaluation of a whole split."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy import ndarray
+from torch import Tensor, nn
+
+from topokd.data import Scan, collate, voxelize
+from topokd.errors import DataError
+from topokd.evaluation.confusion import ConfusionMatrix
+from topokd.progress import Progress
+
+
+class Dataset(Protocol):
+    """What :func:`evaluate` needs of a dataset (every one in ``topokd.data`` has it)."""
+
+    @property
+    def num_classes(self) -> int: ...  # noqa: D102
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Scan: ...
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients inside the block; every submodule's own mode is restored after it."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def class_probabilities(
+    model: nn.Module, scan: Scan, voxel_size: float, tta: int = 1, device: torch.device | str | None = None
+) -> Float[Tensor, "n c"]:
+    """mean_k softmax(model(R(360 k / tta degrees) x)) per original point, R rotating about z; float32 on the CPU.
+
+    The scan is a batch of its own, so its result cannot depend on other scans; ``tta=1`` is the scan as it is.
+    ``device`` defaults to where the model's parameters are. Raises :class:`DataError` when the output is not finite.
+    """
+    if tta < 1:
+        raise DataError(f"tta is {tta}; it counts the views that are averaged, 1 or more")
+    if device is None:
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    total: Tensor | None = None
+    with evaluating(model):
+        for view in range(tta):
+            batch = collate([voxelize(rotated(scan, 2 * math.pi * view / tta), voxel_size)]).to(device)
+            logits = model(batch).float()  # (m, c)
+            if not bool(torch.isfinite(logits).all()):
+                raise DataError(
+                    f"the model's output for scan {scan.name} is not finite: damaged weights, or training diverged"
+                )
+            probability = logits.softmax(-1)[batch.inverse].cpu()  # (n, c)
+            total = probability if total is None else total + probability
+    assert total is not None
+    return total / tta
+
+
+def predict(
+    model: nn.Module, scan: Scan, voxel_size: float, tta: int = 1, device: torch.device | str | None = None
+) -> Int64[ndarray, " n"]:
+    """The most probable class (0..C-1, ties: the lowest) of every original point of ``scan``; deterministic.
+
+    The model's train or eval mode is what it was before.
+
+    >>> from topokd.data import Scan
+    >>> xyz, intensity = np.eye(3, dtype=np.float32), np.zeros(3, np.float32)
+    >>> scan = Scan(xyz=xyz, intensity=intensity, label=None, instance=None, name="three points")
+    >>> class Ground(nn.Module):  # class 1 where z is below a half
+    ...     def forward(self, batch):
+    ...         return torch.stack([batch.coord[:, 2], 1 - batch.coord[:, 2]], 1)
+    >>> predict(Ground(), scan, voxel_size=0.1).tolist()
+    [1, 1, 0]
+    """
+    # NumPy's argmax documents that the first maximum wins; torch's leaves ties open.
+    return class_probabilities(model, scan, voxel_size, tta, device).numpy().argmax(1).astype(np.int64)
+
+
+def evaluate(
+    model: nn.Module,
+    dataset: Dataset,
+    voxel_size: float,
+    tta: int = 1,
+    scans: int | Sequence[int] | None = None,
+    device: torch.device | str | None = None,
+) -> ConfusionMatrix:
+    """Predict every scan of ``dataset`` alone and count it per original point.
+
+    ``scans``: indices of the scans to look at, or how many, spread evenly over the dataset; None takes all of them.
+    Raises :class:`DataError` naming a scan that has no labels.
+    """
+    if scans is None:
+        scans = range(len(dataset))
+    elif isinstance(scans, int):
+        scans = [round(i) for i in np.linspace(0, len(dataset) - 1, min(scans, len(dataset)))]
+    cm = ConfusionMatrix(dataset.num_classes, dataset.class_names)
+    for index in Progress(list(scans), "evaluating"):
+        scan = dataset[index]
+        if scan.label is None:
+            raise DataError(f"scan {scan.name} has no labels: evaluate on a split that has them (val), or use predict")
+        cm.update(predict(model, scan, voxel_size, tta, device), scan.label)
+    return cm
+
+
+def rotated(scan: Scan, angle: float) -> Scan:
+    """``scan`` turned about z by ``angle`` radians; the same object for 0."""
+    if angle == 0:
+        return scan
+    c, s = math.cos(angle), math.sin(angle)
+    turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])  # row vectors times this
+    return dataclasses.replace(scan, xyz=(scan.xyz.astype(np.float64) @ turn).astype(np.float32))

@@ -1,0 +1,356 @@
+"""What a network costs: parameters, operations, time and memory.
+
+Notebook 70 writes two files with it. ``results/<profile>/model_cost.json`` holds what is exact and repeats byte for
+byte:
+
+    {"tokens": {"voxels": int, "clouds": int, "voxel_size": float},   # FLOPs are of this batch: a whole scan
+     "num_classes": int,
+     "models": {role: {                                       # role: "teacher", "student"; the benchmark's presets
+        "preset": str,
+        "parameters": {"total", "encoder", "decoder", "head": int},        # the stem counts as encoder
+        "architecture": {"enc_depths", "enc_channels", "enc_num_head": [int..], "patch_size": int,
+                         "dec_depths", "dec_channels", "dec_num_head": [int..]},       # finest stage first
+        "flops": {part: {"linear", "convolution", "attention", "total": int}}  # encoder, decoder, head, total
+     }},
+     "ratios": {                                              # teacher over student
+        "parameters": float, "blocks_encoder": float, "blocks_decoder": float,
+        "flops": {part: {kind: float|null}},                  # kind as above, and "without_attention"
+     },
+     "scaling": [{"requested": int, "voxels": int, "flops": {role: int}}]}   # Figure 1 b: FLOPs of a forward pass
+
+A FLOP is one multiplication or one addition: a product of (n, a) and (a, b) matrices costs 2 n a b. "linear" are the
+dense layers, "convolution" the submanifold ones (2 C_in C_out for each pair of occupied voxels), "attention" the two
+products q k^T and (softmax) v of each patch. Norms, activations and index work are not counted.
+
+``results/<profile>/timings/model_cost.json`` holds what was measured and differs from run to run:
+
+    {"device": str, "threads": int, "repeats": int, "torch": str,
+     "models": {role: {"preset": str, "voxels": int,          # one cloud of so many voxels, evaluation mode
+        "latency_s": float,                                   # median forward pass
+        "fps": float,                                         # 1 / latency_s: the network alone
+        "peak_memory_bytes": int,                             # most that a forward pass holds beside weights and input
+        "weight_bytes": int,                                  # parameters and buffers
+        "cpu_time_s": float,                                  # sum of torch.profiler's self times (Table 6)
+        "operations": {name: {"self_s": float, "calls": int, "allocated_bytes": int}}}},  # largest self time first
+     "ratios": {"latency", "fps", "cpu_time", "peak_memory",           # teacher / student; fps: student / teacher
+                "peak_memory_with_weights": float,                     # what max_memory_allocated compares
+                "operations": {name: {"self_s": float|null, "allocated_bytes": float|null}}},
+     "scaling": [{"requested": int, "voxels": int,            # Figure 1 c, d
+        "latency_s": {role: float}, "peak_memory_bytes": {role: int}}],
+     "frame": {"points": int, "voxels": int, "voxel_size": float,     # a whole scan: points in, a class per point out
+        "seconds": {role: float}, "fps": {role: float}}}             # Table 3
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from topokd.data import Batch, Scan, Voxels, collate, voxelize
+from topokd.evaluation.predict import evaluating, predict
+from topokd.models import PointTransformerV3
+from topokd.models.attention import PatchAttention
+from topokd.models.sparse_conv import SubmanifoldConv
+from topokd.progress import Progress
+
+T = TypeVar("T")
+PARTS = ("encoder", "decoder", "head")
+KINDS = ("linear", "convolution", "attention")
+PAPER_VOXEL_SIZE = 0.05  # metres (C.3)
+
+
+def part_of(name: str) -> str:
+    """Which part of a network a parameter or module belongs to, by its name."""
+    if name.startswith("seg_head"):
+        return "head"
+    return "decoder" if name.startswith("backbone.dec.") else "encoder"
+
+
+def count_parameters(model: PointTransformerV3) -> dict[str, int]:
+    """Trainable parameters of the whole network and of its parts.
+
+    >>> from topokd.models import build_model
+    >>> count_parameters(build_model("ptv3-teacher"))["total"]
+    46159312
+    """
+    counts = dict.fromkeys(("total", *PARTS), 0)
+    for name, parameter in model.named_parameters():
+        counts["total"] += parameter.numel()
+        counts[part_of(name)] += parameter.numel()
+    return counts
+
+
+def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> dict[str, dict[str, int]]:
+    """Operations of one forward pass on ``batch`` in evaluation mode, exactly, by part and kind.
+
+    linear: 2 n c_in c_out; convolution: 2 pairs c_in c_out over the pairs of voxels that really touch; attention:
+    4 rows keys c for each patch. Biases, norms and activations are left out, as torch's flop counter does.
+    """
+    flops = {part: dict.fromkeys(KINDS, 0) for part in PARTS}
+
+    def watch(name: str) -> Callable[..., None]:
+        counts = flops[part_of(name)]
+
+        def see(module: nn.Module, given: tuple[Any, ...], _: Any) -> None:
+            if isinstance(module, nn.Linear):
+                counts["linear"] += 2 * given[0].shape[0] * module.in_features * module.out_features
+            elif isinstance(module, SubmanifoldConv):
+                wide, narrow = module.weight.shape[0], module.weight.shape[-1]
+                counts["convolution"] += 2 * given[1].num_pairs * wide * narrow
+            elif isinstance(module, PatchAttention):
+                x, patches = given
+                squares = patches.num_full * patches.size**2 + sum(n**2 for n in patches.short)
+                counts["attention"] += 4 * squares * x.shape[1]
+
+        return see
+
+    counted = (nn.Linear, SubmanifoldConv, PatchAttention)
+    hooks = [m.register_forward_hook(watch(name)) for name, m in model.named_modules() if isinstance(m, counted)]
+    try:
+        with evaluating(model):
+            model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    flops["total"] = {kind: sum(flops[part][kind] for part in PARTS) for kind in KINDS}
+    for counts in flops.values():
+        counts["total"] = sum(counts[kind] for kind in KINDS)
+    return flops
+
+
+def measure_latency(call: Callable[[], object], repeats: int, device: torch.device | str = "cpu") -> float:
+    """Median time of ``call()`` in seconds, after one call that warms up (NOTES row 15)."""
+    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
+    times = []
+    for _ in range(repeats + 1):
+        wait()
+        start = time.perf_counter()
+        call()
+        wait()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def measure_peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") -> int:
+    """Most bytes that ``call()`` holds at one time beyond what was there before.
+
+    On CUDA from the caching allocator's statistics (``max_memory_allocated``); on the CPU from every allocation and
+    release that torch.profiler records, so temporary buffers inside an operation count as well.
+    """
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    return _profile(call)[1]
+
+
+def profile_operations(call: Callable[[], object], most: int = 12) -> tuple[float, dict[str, dict[str, float]]]:
+    """Self time of all operations together, and of the ``most`` expensive ones with their calls and memory.
+
+    ``allocated_bytes`` is what an operation's calls allocate and leave to their caller, summed over the calls.
+    """
+    rows = [row for row in _profile(call)[0] if row[0].startswith("aten::")]
+    total = sum(row[1] for row in rows)
+    rows.sort(key=lambda row: (-row[1], row[0]))
+    return total, {n: {"self_s": t, "calls": c, "allocated_bytes": b} for n, t, c, b in rows[:most]}
+
+
+def _profile(call: Callable[[], object]) -> tuple[list[tuple[str, float, int, int]], int]:
+    """(name, self seconds, calls, bytes it leaves) per operation, and the peak of bytes held."""
+    cuda = torch.cuda.is_available()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+    with profile(activities=activities, profile_memory=True) as record:
+        kept = call()
+    del kept
+    rows = []
+    for e in record.key_averages():
+        seconds = (e.self_device_time_total if cuda else e.self_cpu_time_total) / 1e6
+        rows.append((e.key, seconds, e.count, max(e.device_memory_usage if cuda else e.cpu_memory_usage, 0)))
+    held = peak = 0
+    changes = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
+    for event in sorted(changes, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return rows, peak
+
+
+def nearest(voxels: Voxels, count: int) -> Voxels:
+    """The ``count`` voxels nearest to the sensor, as a cloud of its own; all of them where there are fewer."""
+    distance = np.linalg.norm(voxels.coord, axis=1)
+    keep = np.sort(np.argsort(distance, kind="stable")[:count])
+    grid = voxels.grid_coord[keep]
+    return Voxels(
+        coord=voxels.coord[keep],
+        grid_coord=grid - grid.min(0),
+        feat=voxels.feat[keep],
+        label=None,
+        inverse=None,
+        name=voxels.name,
+    )
+
+
+def count_cost(
+    models: dict[str, PointTransformerV3], voxels: Voxels, scaling: Iterable[int], voxel_size: float
+) -> dict[str, Any]:
+    """The exact costs (``model_cost.json``, see the top of this file) of a "teacher" and a "student".
+
+    FLOPs are counted on ``voxels``, a whole scan at ``voxel_size``, because the ratios depend on how many voxels are
+    left in the coarse stages: far and sparse ones hardly merge. ``scaling`` counts them on its nearest n voxels.
+    """
+    cloud = collate([voxels])
+    parameters = {role: count_parameters(model) for role, model in models.items()}
+    flops = {role: count_flops(model, cloud) for role, model in models.items()}
+    lists = ("enc_depths", "enc_channels", "enc_num_head", "dec_depths", "dec_channels", "dec_num_head", "patch_size")
+    teacher, student = models["teacher"].config, models["student"].config
+    curve = []
+    for requested in scaling:
+        part = collate([nearest(voxels, requested)])
+        totals = {role: count_flops(model, part)["total"]["total"] for role, model in models.items()}
+        curve.append({"requested": requested, "voxels": len(part.feat), "flops": totals})
+    return {
+        "tokens": {"voxels": len(cloud.feat), "clouds": 1, "voxel_size": voxel_size},
+        "num_classes": models["teacher"].num_classes,
+        "models": {
+            role: {
+                "preset": model.preset,
+                "parameters": parameters[role],
+                "architecture": {key: asdict(model.config)[key] for key in lists},
+                "flops": flops[role],
+            }
+            for role, model in models.items()
+        },
+        "ratios": {
+            "parameters": parameters["teacher"]["total"] / parameters["student"]["total"],
+            "blocks_encoder": sum(teacher.enc_depths) / sum(student.enc_depths),
+            "blocks_decoder": sum(teacher.dec_depths) / sum(student.dec_depths),
+            "flops": _flop_ratios(flops["teacher"], flops["student"]),
+        },
+        "scaling": curve,
+    }
+
+
+def _flop_ratios(
+    teacher: dict[str, dict[str, int]], student: dict[str, dict[str, int]]
+) -> dict[str, dict[str, float | None]]:
+    ratios: dict[str, dict[str, float | None]] = {}
+    for part in teacher:
+        ratios[part] = {kind: _ratio(teacher[part][kind], student[part][kind]) for kind in teacher[part]}
+        dense = [counts[part]["total"] - counts[part]["attention"] for counts in (teacher, student)]
+        ratios[part]["without_attention"] = _ratio(*dense)
+    return ratios
+
+
+def _ratio(a: float, b: float) -> float | None:
+    return a / b if b else None
+
+
+def measure_cost(
+    models: dict[str, PointTransformerV3],
+    voxels: Voxels,
+    tokens: int,
+    scaling: Iterable[int],
+    scan: Scan,
+    frame_voxel_size: float,
+    repeats: int,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
+    """The measured costs (``timings/model_cost.json``, see the top of this file) of a "teacher" and a "student".
+
+    The networks' latency, memory and operations on the nearest ``tokens`` of ``voxels`` and along ``scaling``; and
+    whole frames, from the points of ``scan`` through voxels of ``frame_voxel_size`` to a class per point.
+    """
+    device = torch.device(device)
+    models = {role: model.to(device) for role, model in models.items()}
+    sizes = {requested: nearest(voxels, requested) for requested in (tokens, *scaling)}
+    measured: dict[int, dict[str, tuple[float, int]]] = {}
+    operations: dict[str, tuple[float, dict[str, dict[str, float]]]] = {}
+    jobs = [(requested, role) for requested in sizes for role in models]
+    for requested, role in Progress(jobs, "model cost"):
+        batch = collate([sizes[requested]]).to(device)
+
+        def forward(model: nn.Module = models[role], batch: Batch = batch) -> Tensor:
+            with evaluating(model):
+                return model(batch)
+
+        median = measure_latency(forward, repeats, device)
+        measured.setdefault(requested, {})[role] = median, measure_peak_memory(forward, device)
+        if requested == tokens:
+            operations[role] = profile_operations(forward)
+    seconds = {
+        role: measure_latency(functools.partial(predict, model, scan, frame_voxel_size), 1, device)
+        for role, model in models.items()
+    }
+    latency = {role: value[0] for role, value in measured[tokens].items()}
+    memory = {role: value[1] for role, value in measured[tokens].items()}
+    ops = {role: operations[role][1] for role in models}
+    weights = {role: sum(v.nbytes for v in model.state_dict().values()) for role, model in models.items()}
+    return {
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "repeats": repeats,
+        "torch": torch.__version__,
+        "models": {
+            role: {
+                "preset": model.preset,
+                "voxels": len(sizes[tokens]),
+                "latency_s": latency[role],
+                "fps": 1 / latency[role],
+                "peak_memory_bytes": memory[role],
+                "weight_bytes": weights[role],
+                "cpu_time_s": operations[role][0],
+                "operations": ops[role],
+            }
+            for role, model in models.items()
+        },
+        "ratios": {
+            "latency": latency["teacher"] / latency["student"],
+            "fps": latency["teacher"] / latency["student"],
+            "cpu_time": operations["teacher"][0] / operations["student"][0],
+            "peak_memory": memory["teacher"] / memory["student"],
+            "peak_memory_with_weights": (memory["teacher"] + weights["teacher"])
+            / (memory["student"] + weights["student"]),
+            "operations": {
+                name: {key: _ratio(row[key], ops["student"][name][key]) for key in ("self_s", "allocated_bytes")}
+                for name, row in ops["teacher"].items()
+                if name in ops["student"]
+            },
+        },
+        "scaling": [
+            {
+                "requested": requested,
+                "voxels": len(sizes[requested]),
+                "latency_s": {role: value[0] for role, value in measured[requested].items()},
+                "peak_memory_bytes": {role: value[1] for role, value in measured[requested].items()},
+            }
+            for requested in scaling
+        ],
+        "frame": {
+            "points": len(scan),
+            "voxels": len(voxelize(scan, frame_voxel_size)),
+            "voxel_size": frame_voxel_size,
+            "seconds": seconds,
+            "fps": {role: 1 / value for role, value in seconds.items()},
+        },
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            return next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return "CPU"

@@ -1,0 +1,85 @@
+"""Networks by name."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from typing import Any
+
+from topokd.errors import ParameterError
+from topokd.models.ptv3 import Config, PointTransformerV3
+
+PRESETS = {
+    "ptv3-teacher": Config(  # the paper's teacher (C.2, Table 5): 46.16 M parameters with 16 classes
+        enc_depths=(2, 2, 2, 6, 2),
+        enc_channels=(32, 64, 128, 256, 512),
+        enc_num_head=(2, 4, 8, 16, 32),
+        dec_depths=(2, 2, 2, 2),
+        dec_channels=(64, 64, 128, 256),
+        dec_num_head=(4, 4, 8, 16),
+    ),
+    "ptv3-student": Config(  # the paper's student: 2.78 M
+        enc_depths=(1, 1, 1, 2, 1),
+        enc_channels=(16, 16, 32, 64, 128),
+        enc_num_head=(1, 1, 2, 4, 8),
+        dec_depths=(1, 1, 1, 1),
+        dec_channels=(64, 64, 128, 128),
+        dec_num_head=(2, 2, 4, 8),
+    ),
+    "ptv3-teacher-small": Config(  # for training on a CPU: 2.30 M
+        enc_depths=(1, 1, 1, 2, 1),
+        enc_channels=(16, 32, 64, 96, 128),
+        enc_num_head=(1, 2, 4, 6, 8),
+        dec_depths=(1, 1, 1, 1),
+        dec_channels=(32, 32, 64, 96),
+        dec_num_head=(2, 2, 4, 6),
+        patch_size=128,
+        drop_path=0.1,
+    ),
+    "ptv3-student-small": Config(  # a sixteenth of it, with the same strides: 0.14 M
+        enc_depths=(1, 1, 1, 1, 1),
+        enc_channels=(8, 8, 16, 24, 32),
+        enc_num_head=(1, 1, 1, 1, 2),
+        dec_depths=(1, 1, 1, 1),
+        dec_channels=(16, 16, 16, 24),
+        dec_num_head=(1, 1, 1, 1),
+        patch_size=128,
+        drop_path=0.0,
+    ),
+    "ptv3-tiny": Config(  # for tests
+        enc_depths=(1, 1, 1, 1, 1),
+        enc_channels=(8, 8, 8, 16, 16),
+        enc_num_head=(1, 1, 1, 2, 2),
+        dec_depths=(1, 1, 1, 1),
+        dec_channels=(8, 8, 8, 16),
+        dec_num_head=(1, 1, 1, 2),
+        patch_size=32,
+        drop_path=0.1,
+    ),
+}
+
+
+def build_model(preset: str, in_channels: int = 4, num_classes: int = 16, **changes: Any) -> PointTransformerV3:
+    """A freshly initialised network (torch's global generator draws its weights).
+
+    ``changes`` replace fields of the preset's :class:`Config`, such as ``drop_path=0.0`` or ``patching="batch"``.
+    Raises :class:`ParameterError` for an unknown preset or field.
+
+    >>> model = build_model("ptv3-student", num_classes=16)
+    >>> sum(p.numel() for p in model.parameters())
+    2777344
+    """
+    if preset not in PRESETS:
+        close = difflib.get_close_matches(preset, PRESETS, n=1)
+        advice = f"did you mean {close[0]!r}? " if close else ""
+        raise ParameterError(f"unknown model preset {preset!r}; {advice}known: {', '.join(PRESETS)}")
+    try:
+        config = replace(PRESETS[preset], **changes)
+    except TypeError:
+        unknown = sorted(set(changes) - set(Config.__dataclass_fields__))
+        raise ParameterError(
+            f"unknown field {', '.join(unknown)} of a network; known: {', '.join(Config.__dataclass_fields__)}"
+        ) from None
+    model = PointTransformerV3(config, in_channels, num_classes)
+    model.preset = preset
+    return model

@@ -1,0 +1,245 @@
+"""Do regenerated results equal the committed ones? What ``make repro`` prints at its end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from topokd.errors import DataError
+
+SKIPPED = ("timings", "provenance")  # folders whose files tell how long something took, on which machine
+DESCRIPTIVE = ("versions", "device", "platform", "processor", "cores")  # JSON fields that describe the machine
+
+
+class Reference(Protocol):
+    """Where the other copy of the results is."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    def files(self) -> set[str]:
+        """Paths of its files, relative to the results folder, with ``/``."""
+
+    def read(self, path: str) -> str:
+        """Text of one of them."""
+
+
+@dataclass(frozen=True)
+class FolderReference:
+    """Results kept in another folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"folder {self.folder.name}"
+
+    def files(self) -> set[str]:
+        """Every file below the folder."""
+        return {p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file()}
+
+    def read(self, path: str) -> str:
+        """Text of one file."""
+        return (self.folder / path).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class GitReference:
+    """Results as committed at ``revision`` of the repository that holds ``folder``."""
+
+    folder: Path
+    revision: str = "HEAD"
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"git {self.revision}"
+
+    def files(self) -> set[str]:
+        """Every committed file below the folder. Raises :class:`DataError` where there is no git or no repository."""
+        listed = self._git("ls-tree", "-r", "-z", "--name-only", self.revision, "--", ".")
+        return {name for name in listed.split("\0") if name}
+
+    def read(self, path: str) -> str:
+        """Text of one committed file."""
+        return self._git("show", f"{self.revision}:./{path}")
+
+    def _git(self, *arguments: str) -> str:
+        try:
+            done = subprocess.run(["git", "-C", str(self.folder), *arguments], capture_output=True, check=True)
+        except FileNotFoundError:
+            raise DataError("git is not installed, so there is nothing to compare the results with") from None
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise DataError(
+                f"git cannot show the committed results ({said[-1] if said else 'no reason given'})"
+            ) from error
+        return done.stdout.decode("utf-8")
+
+
+@dataclass(frozen=True)
+class FileDifference:
+    """One file that is not the same: ``missing`` (only committed), ``new`` (only regenerated), or ``changed``."""
+
+    path: str
+    kind: str
+    numbers: int = 0  # numbers that differ
+    largest: float = 0.0  # the largest absolute difference of two numbers
+    where: str = ""  # which number that is
+    words: int = 0  # entries that differ otherwise: texts, lengths, missing fields
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`compare` found."""
+
+    reference: str
+    checked: int
+    differences: tuple[FileDifference, ...]
+    problem: str = ""  # why nothing could be compared
+
+    @property
+    def equal(self) -> bool:
+        """Whether something was compared and all of it is the same."""
+        return not self.problem and self.checked > 0 and not self.differences
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def summary(self) -> str:
+        """One paragraph for the terminal."""
+        if self.problem:
+            return f"Not compared with committed results: {self.problem}."
+        if not self.checked and not self.differences:
+            return f"Not compared: {self.reference} holds no results of this profile yet."
+        if self.equal:
+            return f"All numbers of {self.checked} regenerated files equal the committed ones ({self.reference})."
+        changed = [d for d in self.differences if d.kind == "changed"]
+        parts = [f"{len(changed)} of {self.checked} files differ from the committed ones ({self.reference})"]
+        worst = max(changed, key=lambda d: d.largest, default=None)
+        if worst and worst.numbers:
+            parts.append(f"the largest difference is {worst.largest:.3g} ({worst.path}, {worst.where})")
+        for kind, text in (("new", "not committed"), ("missing", "committed but not regenerated")):
+            names = [d.path for d in self.differences if d.kind == kind]
+            if names:
+                parts.append(f"{text}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}")
+        advice = "another processor or library version changes the last digits, and training amplifies them"
+        return "; ".join(parts) + (f". {advice[0].upper()}{advice[1:]}." if changed else ".")
+
+
+def compare(results: str | Path, reference: Reference | str | Path | None = None) -> Comparison:
+    """Compare the JSON files and tables of ``results`` with ``reference`` (a folder; default: what git HEAD holds).
+
+    Timings and what describes the machine (versions, device) are left out: they differ by nature. Never raises for a
+    missing git or repository; the comparison then says so.
+    """
+    results = Path(results)
+    other: Reference
+    if reference is None:
+        other = GitReference(results)
+    else:
+        other = FolderReference(Path(reference)) if isinstance(reference, str | Path) else reference
+    try:
+        committed = {path for path in other.files() if compared(path)}
+    except DataError as error:
+        return Comparison(other.name, 0, (), str(error))
+    here = {path for path in FolderReference(results).files() if compared(path)}
+    if not committed:
+        return Comparison(other.name, 0, ())
+    found = [FileDifference(path, "missing") for path in sorted(committed - here)]
+    found += [FileDifference(path, "new") for path in sorted(here - committed)]
+    for path in sorted(here & committed):
+        difference = _compare_file(path, other.read(path), (results / path).read_text(encoding="utf-8"))
+        if difference.numbers or difference.words:
+            found.append(difference)
+    return Comparison(other.name, len(here & committed), tuple(found))
+
+
+def compare_with_git(results: str | Path) -> Comparison:
+    """Compare regenerated results with the ones committed at HEAD: what ``make repro`` ends with."""
+    return compare(results)
+
+
+def compared(path: str) -> bool:
+    """Whether a results file holds numbers that must come out the same.
+
+    >>> compared("runs/full-seed0.json"), compared("timings/table8.json"), compared("report.html")
+    (True, False, False)
+    """
+    parts = path.split("/")
+    return not set(parts[:-1]) & set(SKIPPED) and (
+        path.endswith(".json") or (path.endswith(".csv") and "tables" in parts)
+    )
+
+
+def _compare_file(path: str, old: str, new: str) -> FileDifference:
+    if old == new:
+        return FileDifference(path, "changed")
+    read = json.loads if path.endswith(".json") else _table
+    try:
+        before, after = read(old), read(new)
+    except ValueError:
+        return FileDifference(path, "changed", words=1, where="not readable")
+    numbers, words, largest, where = 0, 0, 0.0, ""
+    for place, difference in _differences(before, after, ""):
+        if difference is None:
+            words += 1
+            where = where or place
+        else:
+            numbers += 1
+            if difference > largest or numbers == 1:
+                largest, where = difference, place
+    return FileDifference(path, "changed", numbers, largest, where, words)
+
+
+def _table(text: str) -> dict[str, Any]:
+    """Lines of a result table by what they are about, timings left out, cells that are numbers as numbers."""
+    table: dict[str, Any] = {}
+    for index, line in enumerate(csv.DictReader(io.StringIO(text))):
+        if line.get("varies"):
+            continue
+        key = "/".join(line.get(name) or "" for name in ("row", "column", "source")) if "source" in line else str(index)
+        table[key] = {name: _number(cell) for name, cell in line.items()}
+    return table
+
+
+def _number(cell: str | None) -> float | str | None:
+    try:
+        return float(cell or "")
+    except ValueError:
+        return cell
+
+
+def _differences(old: Any, new: Any, place: str) -> Iterator[tuple[str, float | None]]:
+    """(place, absolute difference) for numbers, (place, None) for everything else that is not the same."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key in DESCRIPTIVE:
+                continue
+            if key in old and key in new:
+                yield from _differences(old[key], new[key], f"{place}.{key}" if place else str(key))
+            else:
+                yield f"{place}.{key}", None
+    elif isinstance(old, list) and isinstance(new, list):
+        if len(old) != len(new):
+            yield place, None
+        for index, (a, b) in enumerate(zip(old, new, strict=False)):
+            yield from _differences(a, b, f"{place}[{index}]")
+    elif _is_number(old) and _is_number(new):
+        if old != new and not (math.isnan(old) and math.isnan(new)):
+            yield place, abs(old - new)
+    elif old != new:
+        yield place, None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

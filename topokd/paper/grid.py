@@ -1,0 +1,116 @@
+"""From lines of a result table to a table for readers: reported beside measured, as HTML cells or Markdown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, the half-width of its interval, and where it comes from."""
+
+    text: str = ""
+    half_width: str = ""
+    source: str = ""
+    note: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """``columns``: (source or "", label, unit); ``rows``: (label, reference, source or "", cells)."""
+
+    columns: list[tuple[str, str, str]]
+    rows: list[tuple[str, str, str, list[Cell]]]
+    notes: list[str]  # about the measurement
+    absent: list[str]  # why there is none
+
+    def markdown(self, corner: str = "") -> str:
+        """A Markdown table."""
+        many = len({source for source, _, _ in self.columns}) > 1
+        heads = [
+            f"{label}{f' ({unit})' if unit else ''}{f', {source}' if many and source else ''}"
+            for source, label, unit in self.columns
+        ]
+        lines = [f"| {corner} | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
+        for label, reference, source, cells in self.rows:
+            name = f"{label} ({reference})" if reference else label
+            name = f"**{name}, measured**" if source == "measured" else name
+            shown = [f"{c.text} ± {c.half_width}" if c.half_width else c.text for c in cells]
+            lines.append(f"| {name} | " + " | ".join(text.replace("|", "/") for text in shown) + " |")
+        return "\n".join([*lines, *(f"\n{note}." for note in (*self.absent, *self.notes))])
+
+
+def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: dict[str, str] | None = None) -> Grid:
+    """Lay out the lines of one table.
+
+    ``side="rows"``: measured rows below the reported ones, the columns shared (Tables 1, 2, 4). ``side="columns"``:
+    one row for both, measured columns right of the reported ones (Tables 3, 5-8). ``names`` renames rows for readers.
+    Lines without a row are notes: with ``n`` of 0 they say why nothing was measured.
+    """
+    cells: dict[tuple[Any, Any], Cell] = {}
+    rows: dict[Any, tuple[str, str]] = {}
+    columns: dict[tuple[str, str], set[str]] = {}
+    general = frame[frame["row"].eq("")]
+    absent = [str(line["note"]) for _, line in general.iterrows() if line["n"] in (0, "")]
+    notes = [str(line["note"]) for _, line in general.iterrows() if line["n"] not in (0, "")]
+    for _, line in frame[frame["row"].ne("")].iterrows():
+        source = str(line["source"])
+        row = (source if side == "rows" else "", str(line["row"]))
+        column = ("" if side == "rows" else source, str(line["column"]))
+        reference = str(line["note"]) if source == "reported" and line["printed"] else ""
+        if not rows.get(row, ("", ""))[1]:
+            rows[row] = (str(line["row"]), reference)
+        columns.setdefault(column, set()).add(str(line["unit"]))
+        cells[row, column] = _cell(line)
+    for (row, column), cell in list(cells.items()):  # a column of several units names them in its cells
+        if len(columns[column]) > 1 and cell.unit and cell.source == "measured":
+            cells[row, column] = replace(cell, text=f"{cell.text} {cell.unit}")
+    return Grid(
+        [(source, label, units.pop() if len(units) == 1 else "") for (source, label), units in columns.items()],
+        [
+            (
+                (names or {}).get(label, label),
+                reference,
+                row[0],
+                [cells.get((row, column), Cell()) for column in columns],
+            )
+            for row, (label, reference) in rows.items()
+        ],
+        notes,
+        absent,
+    )
+
+
+def number(value: float, unit: str) -> str:
+    """``value`` with fitting digits: one decimal for percent and points, two for ratios, or three figures.
+
+    >>> number(33.333, "%"), number(0.00012345, "s"), number(46159312, "")
+    ('33.3', '0.000123', '46,159,312')
+    """
+    if math.isnan(value):
+        return ""
+    if unit in ("%", "points"):
+        return f"{value:+.1f}" if unit == "points" else f"{value:.1f}"
+    if unit == "×":
+        return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
+
+
+def _cell(line: pd.Series) -> Cell:
+    if line["printed"] or (line["source"] == "reported" and math.isnan(line["mean"])):
+        return Cell(str(line["printed"]), "", str(line["source"]))
+    mean, half_width, unit = float(line["mean"]), float(line["half_width"]), str(line["unit"])
+    if math.isnan(mean):
+        text = str(line["note"])
+        return Cell("absent" if "absent" in text else "–", "", str(line["source"]), text)
+    width = "" if math.isnan(half_width) else f"{half_width:.0f}" if half_width >= 10 else f"{half_width:.1f}"
+    return Cell(number(mean, unit), width, str(line["source"]), str(line["note"]), unit)

@@ -1,0 +1,142 @@
+"""The paper's numbers, transcribed once: Tables 1-8 cell by cell as printed, and the figures its text quotes.
+
+``tableN.csv`` holds the printed cells (LaTeX markup written as plain characters), ``tables.yaml`` what each table is,
+``claims.csv`` the numbers of the text with what each one measured and the cells they can be checked against.
+:func:`disagreements` lists where the paper contradicts itself; the tables are never corrected.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+FOLDER = Path(__file__).parent
+TABLES = tuple(f"table{n}" for n in range(1, 9))
+_NUMBER = re.compile(r"^[~≈+]?\s*([\d,]*\.?\d+)\s*(ms|s|GB|MB|×)?(?:\s.*)?$")
+
+
+def load(table: str) -> pd.DataFrame:
+    """``"table1"`` .. ``"table8"`` as printed: strings, one row per printed row, indexed by ``row``.
+
+    >>> load("table3").loc["Our Student", "FPS"]
+    '27.64'
+    """
+    frame = pd.read_csv(FOLDER / f"{table}.csv", dtype=str, keep_default_na=False)
+    return frame.set_index("row")
+
+
+def describe(table: str) -> dict[str, Any]:
+    """What a table is: ``title``, ``dataset``, ``split``, ``unit`` or ``units``, ``notes``, and its ``text`` columns,
+    of which ``remarks`` go with a row's reference."""
+    return {"remarks": [], **yaml.safe_load((FOLDER / "tables.yaml").read_text(encoding="utf-8"))[table]}
+
+
+def cells(table: str) -> pd.DataFrame:
+    """One line per result cell: table, row, column, reference, printed, value (NaN where it is not a number), unit.
+
+    >>> cells("table6").query("row == 'Total CUDA Time' and column == 'Student'")[["printed", "value", "unit"]].values
+    array([['102.07 ms', 102.07, 'ms']], dtype=object)
+    """
+    about, frame = describe(table), load(table)
+    lines = []
+    for row, printed in frame.iterrows():
+        for column in frame.columns:
+            if column in ("reference", *about["text"]):
+                continue
+            value, unit = parse(printed[column])
+            lines.append(
+                {
+                    "table": table,
+                    "row": row,
+                    "column": column,
+                    "reference": ", ".join(printed[c] for c in ("reference", *about["remarks"]) if printed.get(c)),
+                    "printed": printed[column],
+                    "value": value,
+                    "unit": unit or about.get("units", {}).get(column, about.get("unit", "")),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def value(cell: str) -> float:
+    """The number of one cell named ``"table|row|column"``; memory in GB and time in ms where the cell has a unit.
+
+    >>> round(value("table6|LN (CUDA Memory)|Student"), 5)
+    0.98543
+    """
+    table, row, column = cell.split("|")
+    number, unit = parse(load(table).loc[row, column])
+    return number * {"MB": 1e-3, "s": 1e3}.get(unit, 1.0)
+
+
+def claims() -> pd.DataFrame:
+    """The numbers quoted in the text, each with what it measured and the same quantity computed from the tables.
+
+    Columns of claims.csv and ``from_tables`` (NaN where no table holds it) and ``agrees`` (None there): whether the two
+    agree within half a unit of the last printed digit.
+    """
+    lines = []
+    for line in csv.DictReader((FOLDER / "claims.csv").read_text(encoding="utf-8").splitlines()):
+        derived = _derive(line["op"], line["a"], line["b"])
+        digits = len(line["value"].partition(".")[2])
+        agrees = None if derived is None else abs(derived - float(line["value"])) <= 0.5 * 10**-digits + 1e-9
+        lines.append({**line, "value": float(line["value"]), "from_tables": derived, "agrees": agrees})
+    return pd.DataFrame(lines)
+
+
+def disagreements() -> pd.DataFrame:
+    """Where the paper contradicts itself: place, quantity, dataset, printed, and what its tables give instead.
+
+    Besides the claims, each row of Tables 1 and 2 is checked: its mIoU against the mean of its class cells.
+    """
+    quoted = claims()
+    lines = [
+        {key: claim[key] for key in ("place", "quantity", "dataset", "printed")}
+        | {"tables": f"{claim['from_tables']:.4g}{claim['unit']}", "source": _source(claim["a"], claim["b"])}
+        for _, claim in quoted[quoted["agrees"].eq(False)].iterrows()
+    ]
+    for table in ("table1", "table2"):
+        for row, group in cells(table).groupby("row", sort=False):
+            miou, classes = group["value"].iloc[0], group["value"].iloc[1:]
+            if classes.notna().all() and abs(classes.mean() - miou) > 0.1:
+                lines.append(
+                    {
+                        "place": f"Table {table[-1]}",
+                        "quantity": f"{row}: mIoU",
+                        "dataset": describe(table)["dataset"],
+                        "printed": f"{miou}%",
+                        "tables": f"{classes.mean():.2f}%",
+                        "source": f"mean of the row's {len(classes)} classes",
+                    }
+                )
+    return pd.DataFrame(lines)
+
+
+def parse(printed: str) -> tuple[float, str]:
+    """The number at the start of a printed cell and its unit: NaN and "" where there is none.
+
+    >>> parse("~0.0592 s"), parse("46,160,000 (~46.16M)"), parse("79×")
+    ((0.0592, 's'), (46160000.0, ''), (79.0, '×'))
+    """
+    match = _NUMBER.match(printed.strip())
+    return (float(match[1].replace(",", "")), match[2] or "") if match else (float("nan"), "")
+
+
+def _derive(op: str, a: str, b: str) -> float | None:
+    if not op:
+        return None
+    first = value(a)
+    if op == "value":
+        return first
+    second = value(b)
+    return {"ratio": first / second, "difference": first - second, "saving": 100 * (1 - second / first)}[op]
+
+
+def _source(a: str, b: str) -> str:
+    names = [re.sub(r"^table(\d)\|", r"Table \1: ", cell).replace("|", ", ") for cell in (a, b) if cell]
+    return " and ".join(names)

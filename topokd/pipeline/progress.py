@@ -1,0 +1,66 @@
+"""Show, outside the notebook, the progress that the code inside it reports (see :mod:`topokd.progress`)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def clock(seconds: float) -> str:
+    """``75`` as ``1:15``."""
+    seconds = max(0, round(seconds))
+    return (
+        f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        if seconds >= 3600
+        else f"{seconds // 60}:{seconds % 60:02d}"
+    )
+
+
+def last_report(file: Path) -> dict | None:
+    """The newest complete line of a progress file."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return json.loads(lines[-1]) if lines else None
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+@contextlib.contextmanager
+def show_progress(name: str, every: float = 5.0) -> Iterator[None]:
+    """Name a progress file in ``$TOPOKD_PROGRESS`` and print what arrives there; silent where a caller named one."""
+    if os.environ.get("TOPOKD_PROGRESS"):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="topokd-progress-") as folder:
+        file, stop = Path(folder, "progress.jsonl"), threading.Event()
+        os.environ["TOPOKD_PROGRESS"] = str(file)
+        watcher = threading.Thread(target=_watch, args=(name, file, stop, every), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            watcher.join()
+            os.environ.pop("TOPOKD_PROGRESS", None)
+
+
+def _watch(name: str, file: Path, stop: threading.Event, every: float) -> None:
+    task, begun, first, shown = None, time.monotonic(), 0, None
+    while not stop.wait(every):
+        report = last_report(file)
+        if report is None or report == shown:
+            continue
+        shown = report
+        if report["task"] != task:
+            task, begun, first = report["task"], time.monotonic(), report["done"]
+        done, total = report["done"] - first, report["total"] - first
+        left = f", {clock((time.monotonic() - begun) / done * (total - done))} left" if done > 0 else ""
+        note = f" · {report['note']}" if report["note"] else ""
+        print(f"{name} · {task} {report['done']}/{report['total']}{left}{note}", file=sys.stderr, flush=True)

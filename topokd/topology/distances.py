@@ -1,0 +1,33 @@
+"""Pairwise distances that keep their digits: in float64, exactly symmetric, zero on the diagonal."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+DIRECT_BELOW = 12  # coordinates; with more of them the matrix product is faster than the plain loop
+
+
+def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
+    """``||x_i - x_j||^2`` of all pairs of rows.
+
+    ``torch.cdist`` in float32 expands the square and loses most digits of near duplicates. Here the product runs in
+    float64 on rows relative to the first one (an exact subtraction for float32 input), and pairs that still cancel are
+    summed coordinate by coordinate.
+
+    >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1e-9]]))[0]
+    array([0.0e+00, 2.5e+01, 1.0e-18])
+    """
+    from topokd.topology.kernels import distances as kernels
+
+    if len(x) == 0:
+        return np.zeros((0, 0))
+    x = np.ascontiguousarray(x - x[0])
+    if x.shape[1] < DIRECT_BELOW:
+        out = np.empty((len(x), len(x)))
+        kernels.direct(x, out)
+        return out
+    gram = x @ x.T
+    kernels.from_gram(x, gram)
+    return gram

@@ -1,0 +1,340 @@
+"""The sweep of engine ``reduced`` over the edges: lunes as bitsets. ``engines/reduced.py`` explains the idea."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from topokd.topology.kernels import loops, order
+from topokd.topology.kernels.loops import ONE, ZERO, lowest
+
+OPEN = -(1 << 31)  # mark of an edge still to come whose lune may be empty then
+ROUNDS = (0.12, 0.25, 0.5, 1.0)  # shares of the edges that are put into bins at a time
+BATCH = 1024  # edges sorted at a time
+END, EMPTY, SPLIT = 0, 1, 2  # why the fast loop stopped: batch done, an empty lune, a lune in several parts
+
+
+@njit(cache=True, nogil=True)
+def pairs(keys, limit):  # type: ignore[no-untyped-def]
+    """All pairs of degrees 0 and 1 among the edges with keys up to ``limit``.
+
+    Returns: the vertices whose components ended and the edges (i, j) that merged them; the lowest vertices of the
+    components that remain; per loop in order of birth its edge, its destroying triangle (i, j, r) (-1: lives on) and
+    the order of its death (-1); and counts for measurements: edges there were, edges processed, relations tested,
+    notes made.
+    """
+    n = keys.shape[0]
+    words = (n + 63) // 64
+    near = np.zeros((n, words), np.uint64)  # bitset of the neighbours of each place
+    edge_note = np.zeros((n, n), np.int32)  # i < j: note of the edge's class, -1 - witness until asked for, or OPEN
+    parent = np.arange(n)
+    ended = np.empty(max(1, n - 1), np.int64)
+    merged = np.empty((max(1, n - 1), 2), np.int64)
+    birth: np.ndarray = np.empty((256, 2), np.int64)
+    triangle: np.ndarray = np.empty((256, 3), np.int64)
+    death: np.ndarray = np.empty(256, np.int64)
+    notes = loops.empty()
+    sets = np.empty((3, words), np.uint64)  # lune, part, rest
+    apart = np.empty(n, np.int64)
+    stack = np.empty((256, 2), np.int64)
+    merges, births, deaths, relations, processed = 0, 0, 0, 0, 0
+    scanned, open_edges = False, 0
+
+    radius, low, sums = order.extent(keys)
+    # bitsets hold places, not vertices: central vertices come first, so that the lowest member of a lune is a hub of it
+    vertex = np.argsort(sums, kind="mergesort")
+    place = np.empty(n, np.int64)
+    place[vertex] = np.arange(n)
+    limit = min(limit, radius)
+    start, scale = order.histogram(keys, low, limit)
+    bins = start.shape[0] - 1
+    last, quiet = 0, False  # quiet: no edge to come can create or kill
+    for share in ROUNDS:
+        first = last
+        last = max(last, np.searchsorted(start, share * start[bins]))
+        if last == first or quiet:
+            continue
+        codes = order.scatter(keys, low, limit, scale, start, first, last)
+        ready, b, e = 0, first, 0
+        while e < codes.shape[0] and not quiet:
+            if e == ready:
+                while b < last and ready < e + BATCH:
+                    lo, ready = start[b] - start[first], start[b + 1] - start[first]
+                    if ready > lo + 1:
+                        order.sort_bin(keys, codes[lo:ready])
+                    b += 1
+            living = births - deaths
+            e, why, passed = _advance(near, edge_note, place, vertex, codes, e, ready, sets, living > 0, scanned)
+            open_edges -= passed
+            if why == END:
+                continue
+            i = codes[e] // n
+            j = codes[e] - i * n
+            e += 1
+            if why == EMPTY:
+                p, q = _root(parent, i), _root(parent, j)
+                if p != q:
+                    parent[max(p, q)] = min(p, q)
+                    ended[merges], merged[merges, 0], merged[merges, 1] = max(p, q), i, j
+                    edge_note[i, j] = 0
+                    merges += 1
+                else:
+                    if births == death.shape[0]:
+                        birth = np.concatenate((birth, np.empty_like(birth)))
+                        triangle = np.concatenate((triangle, np.empty_like(triangle)))
+                        death = np.concatenate((death, np.empty_like(death)))
+                    notes, edge_note[i, j] = loops.born(notes)
+                    birth[births, 0], birth[births, 1] = i, j
+                    triangle[births, :] = -1
+                    death[births] = -1
+                    births += 1
+            else:
+                parts = _representatives(keys, near, vertex, sets, i, j, apart)
+                for k in range(1, parts):  # the square i, r_0, j, r_k is filled
+                    relations += 1
+                    notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
+                    if notes.length[relation] > 0:
+                        notes, loop = loops.died(notes, relation)
+                        triangle[loop, 0], triangle[loop, 1], triangle[loop, 2] = i, j, apart[k]
+                        death[loop] = deaths
+                        deaths += 1
+            _join(near, place[i], place[j])
+            if births == deaths and merges == n - 1:
+                if not scanned:
+                    open_edges = _mark_open(keys, limit, near, place, vertex, edge_note)
+                    scanned = True
+                quiet = open_edges == 0
+        processed += e
+    remaining = np.flatnonzero(parent == np.arange(n))
+    counts = np.array([start[bins], processed, relations, notes.counts[1]])
+    return ended[:merges], merged[:merges], remaining, birth[:births], triangle[:births], death[:births], counts
+
+
+@njit(cache=True, nogil=True)
+def _advance(  # type: ignore[no-untyped-def]
+    near, edge_note, place, vertex, codes, e, end, sets, living, scanned
+):
+    """Let edges in from ``e`` on until one may matter. Returns its place, why it may, how many OPEN edges passed."""
+    n, words = near.shape
+    lune, part, rest = sets[0], sets[1], sets[2]
+    passed = 0
+    while e < end:
+        i = codes[e] // n
+        j = codes[e] - i * n
+        if scanned:
+            if edge_note[i, j] == OPEN:
+                passed += 1
+            elif not living:  # its lune is not empty and no loop can die: its class is zero
+                _join(near, place[i], place[j])
+                e += 1
+                continue
+        p, q = place[i], place[j]
+        of_i, of_j = near[p], near[q]
+        present = ZERO
+        for w in range(words):
+            both = of_i[w] & of_j[w]
+            lune[w] = both
+            present |= both
+        if present == ZERO:
+            return e, EMPTY, passed
+        if living:
+            witness = _lowest(lune)
+            edge_note[i, j] = -1 - vertex[witness]
+            if _split(near, lune, part, rest, witness) and _component(near, part, rest) >= 0:
+                return e, SPLIT, passed
+        else:
+            edge_note[i, j] = 0
+        _join(near, p, q)
+        e += 1
+    return e, END, passed
+
+
+@njit(cache=True, nogil=True)
+def _join(near, p, q):  # type: ignore[no-untyped-def]
+    near[p, q >> 6] |= ONE << np.uint64(q & 63)
+    near[q, p >> 6] |= ONE << np.uint64(p & 63)
+
+
+@njit(cache=True, nogil=True)
+def _root(parent, v):  # type: ignore[no-untyped-def]
+    while parent[v] != v:
+        parent[v] = parent[parent[v]]
+        v = parent[v]
+    return v
+
+
+@njit(cache=True, nogil=True)
+def _lowest(bits):  # type: ignore[no-untyped-def]
+    """The lowest member of a bitset, -1 where there is none."""
+    for w in range(bits.shape[0]):
+        if bits[w] != ZERO:
+            return w * 64 + lowest(bits[w])
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _split(near, members, part, rest, v):  # type: ignore[no-untyped-def]
+    """``part``: v and its neighbours among the members; ``rest``: the other members. Returns whether any is left."""
+    of_v = near[v]
+    for w in range(members.shape[0]):
+        member = members[w]
+        part[w] = member & of_v[w]
+        rest[w] = member & ~of_v[w]
+    part[v >> 6] |= ONE << np.uint64(v & 63)
+    rest[v >> 6] &= ~(ONE << np.uint64(v & 63))
+    left = ZERO
+    for w in range(rest.shape[0]):
+        left |= rest[w]
+    return left != ZERO
+
+
+@njit(cache=True, nogil=True)
+def _component(near, part, rest):  # type: ignore[no-untyped-def]
+    """Move from ``rest`` to ``part`` all that is connected to ``part``; returns the lowest that is left, or -1."""
+    words = rest.shape[0]
+    changed = True
+    while changed:
+        changed = False
+        for w in range(words):
+            left = rest[w]
+            while left != ZERO:
+                v = w * 64 + lowest(left)
+                left &= left - ONE
+                of_v = near[v]
+                meets = False
+                for x in range(words):
+                    if of_v[x] & part[x] != ZERO:
+                        meets = True
+                        break
+                if meets:
+                    changed = True
+                    rest[w] &= ~(ONE << np.uint64(v & 63))
+                    part[w] |= ONE << np.uint64(v & 63)
+                    for x in range(words):
+                        joined = of_v[x] & rest[x]
+                        part[x] |= joined
+                        rest[x] &= ~joined
+                    left &= rest[w]
+    return _lowest(rest)
+
+
+@njit(cache=True, nogil=True)
+def _representatives(keys, near, vertex, sets, i, j, apart):  # type: ignore[no-untyped-def]
+    """Fill ``apart`` with the vertex of each component of the lune that first had both edges; returns how many.
+
+    They come in the order in which their triangles with (i, j) do: by the longer of their two edges. So which triangle
+    destroys does not depend on how the points are numbered unless two edges are equally long.
+    """
+    lune, part, rest = sets[0], sets[1], sets[2]
+    rest[:] = lune
+    count, v = 0, _lowest(lune)
+    while v >= 0:
+        _split(near, rest, part, rest, v)
+        v = _component(near, part, rest)
+        best = -1
+        for w in range(part.shape[0]):
+            left = part[w]
+            while left != ZERO:
+                u = vertex[w * 64 + lowest(left)]
+                left &= left - ONE
+                if best < 0 or _sooner(keys, i, j, u, best):
+                    best = u
+        k = count
+        while k > 0 and _sooner(keys, i, j, best, apart[k - 1]):
+            apart[k] = apart[k - 1]
+            k -= 1
+        apart[k] = best
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _sooner(keys, i, j, u, v):  # type: ignore[no-untyped-def]
+    """Whether the later of the edges i u and j u comes before the later of i v and j v in the order of the edges."""
+    key_u, code_u = _later(keys, i, j, u)
+    key_v, code_v = _later(keys, i, j, v)
+    return key_u < key_v or (key_u == key_v and code_u < code_v)
+
+
+@njit(cache=True, nogil=True)
+def _later(keys, i, j, v):  # type: ignore[no-untyped-def]
+    n = keys.shape[0]
+    code_i, code_j = min(i, v) * n + max(i, v), min(j, v) * n + max(j, v)
+    if keys[i, v] > keys[j, v] or (keys[i, v] == keys[j, v] and code_i > code_j):
+        return keys[i, v], code_i
+    return keys[j, v], code_j
+
+
+@njit(cache=True, nogil=True)
+def _square(notes, edge_note, stack, i, j, witness, r):  # type: ignore[no-untyped-def]
+    """The class of the closed path i, witness, j, r, in living loops. Returns notes, stack, note."""
+    notes, stack, one = _class(notes, edge_note, stack, i, witness)
+    notes, stack, other = _class(notes, edge_note, stack, j, witness)
+    notes, through_witness = loops.added(notes, one, other)
+    notes, stack, one = _class(notes, edge_note, stack, i, r)
+    notes, stack, other = _class(notes, edge_note, stack, j, r)
+    notes, through_r = loops.added(notes, one, other)
+    notes, total = loops.added(notes, through_witness, through_r)
+    return notes, stack, total
+
+
+@njit(cache=True, nogil=True)
+def _class(notes, edge_note, stack, i, j):  # type: ignore[no-untyped-def]
+    """The note of an edge: the sum over the other two edges of its witness's triangle, kept once found."""
+    stack[0, 0], stack[0, 1] = min(i, j), max(i, j)
+    depth = 1
+    while depth > 0:
+        p, q = stack[depth - 1, 0], stack[depth - 1, 1]
+        note = edge_note[p, q]
+        if note >= 0:
+            depth -= 1
+            continue
+        v = -1 - note
+        one, other = edge_note[min(p, v), max(p, v)], edge_note[min(q, v), max(q, v)]
+        if one >= 0 and other >= 0:
+            notes, edge_note[p, q] = loops.added(notes, one, other)
+            depth -= 1
+            continue
+        if depth == stack.shape[0]:
+            stack = np.concatenate((stack, np.empty_like(stack)))
+        end = p if one < 0 else q
+        stack[depth, 0], stack[depth, 1] = min(end, v), max(end, v)
+        depth += 1
+    return notes, stack, edge_note[min(i, j), max(i, j)]
+
+
+@njit(cache=True, nogil=True)
+def _mark_open(keys, limit, near, place, vertex, edge_note):  # type: ignore[no-untyped-def]
+    """Mark the edges to come that no vertex w is known to close: d(i, w), d(w, j) before d(i, j). Returns how many.
+
+    A few neighbours of i settle nearly all edges of a row at once; what they leave is tried with every vertex.
+    """
+    n = keys.shape[0]
+    shortest = np.empty(n)
+    found = 0
+    for i in range(n):
+        shortest[:] = np.inf
+        tried = 0
+        for w in range(near.shape[1]):
+            left = near[place[i], w]
+            while left != ZERO and tried < 6:
+                of_v = keys[vertex[w * 64 + lowest(left)]]
+                left &= left - ONE
+                tried += 1
+                for j in range(i + 1, n):
+                    shortest[j] = of_v[j] if of_v[j] < shortest[j] else shortest[j]
+        for j in range(i + 1, n):
+            key = keys[i, j]
+            p, q = place[i], place[j]
+            if key > limit or shortest[j] < key or near[p, q >> 6] >> np.uint64(q & 63) & ONE != ZERO:
+                continue
+            closed = False
+            for k in range(n):
+                v = vertex[k]
+                if keys[i, v] < key and keys[j, v] < key and v != i and v != j:
+                    closed = True
+                    break
+            if not closed:
+                edge_note[i, j] = OPEN
+                found += 1
+    return found

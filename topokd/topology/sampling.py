@@ -1,0 +1,97 @@
+"""Topology-preserving sampling (Sec. B.4, Alg. 5): greedy k-centre, and the radius that Proposition 1 speaks of."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from topokd.errors import DataError, ParameterError
+
+CHUNK = 1 << 22  # numbers of one block of the covering radius
+
+
+def _as_points(x: Float[Tensor, "n c"] | np.ndarray) -> Float[Tensor, "n c"]:
+    points = torch.as_tensor(x).detach()
+    if points.dtype not in (torch.float32, torch.float64):
+        points = points.float()
+    if points.dim() != 2 or len(points) == 0:
+        raise DataError(f"points must have the shape (n, c) with n > 0, not {tuple(points.shape)}")
+    finite = torch.isfinite(points)
+    if not bool(finite.all()):
+        row = int((~finite).any(dim=1).nonzero()[0])
+        raise DataError(f"point {row} of {len(points)} is not finite: sampling needs finite coordinates")
+    return points
+
+
+def farthest_point_sampling(x: Float[Tensor, "n c"] | np.ndarray, m: int, *, start: int = 0) -> Int64[Tensor, " m"]:
+    """Alg. 5 (TPS): i_1 = start; i_k = argmax_i min_{j<k} ||x_i - x_{i_j}||; ties go to the lowest index.
+
+    Exact greedy k-centre, deterministic. With m > n every row is returned once (n indices, ``start`` first). Where m
+    exceeds the number of distinct rows, the duplicates follow in rising order, so that the m indices are always
+    distinct. The result lies on the device of ``x``; on the CPU one compiled loop does the work and releases the GIL.
+    Raises :class:`DataError` for rows that are not finite and :class:`ParameterError` for an impossible m or start.
+
+    >>> farthest_point_sampling(torch.tensor([[0.0], [1.0], [10.0], [4.0]]), 3)
+    tensor([0, 2, 3])
+    """
+    points = _as_points(x)
+    n = len(points)
+    if m < 1:
+        raise ParameterError(f"m is {m}: ask for at least one point")
+    if not 0 <= start < n:
+        raise ParameterError(f"start is {start}: it must be a row of the {n} points")
+    m = min(m, n)
+    if points.is_cuda:
+        return _distinct(_sample_torch(points, m, start), n)
+    from topokd.topology.kernels import sampling as kernels
+
+    chosen = np.empty(m, dtype=np.int64)
+    chosen[0] = start
+    kernels.farthest_points(points.contiguous().numpy(), chosen)
+    return _distinct(torch.from_numpy(chosen), n)
+
+
+def _sample_torch(points: Float[Tensor, "n c"], m: int, start: int) -> Int64[Tensor, " m"]:
+    """The readable twin of the compiled loop, and what runs on a GPU (no synchronisation inside the loop)."""
+    nearest = torch.full((len(points),), torch.inf, dtype=torch.float64, device=points.device)
+    chosen = torch.empty(m, dtype=torch.int64, device=points.device)
+    chosen[0] = start
+    for step in range(1, m):
+        distance = (points.double() - points[chosen[step - 1]].double()).square().sum(dim=1)
+        nearest = torch.minimum(nearest, distance)
+        chosen[step] = nearest.argmax()
+    return chosen
+
+
+def _distinct(chosen: Int64[Tensor, " m"], n: int) -> Int64[Tensor, " m"]:
+    """Replace repeated indices (all rows covered at distance 0) by the rows not chosen yet, in rising order."""
+    distinct = len(torch.unique(chosen))  # repeats only ever come at the end
+    if distinct == len(chosen):
+        return chosen
+    free = torch.ones(n, dtype=torch.bool, device=chosen.device)
+    free[chosen] = False
+    return torch.cat([chosen[:distinct], free.nonzero().flatten()[: len(chosen) - distinct]])
+
+
+def covering_radius(
+    x: Float[Tensor, "n c"] | np.ndarray, indices: Int64[Tensor, " m"] | np.ndarray
+) -> Float[Tensor, ""]:
+    """epsilon = max_{x in H} min_{y in H_I} ||x - y||_2 (A.2), the Hausdorff distance between H and its subset.
+
+    Memory stays bounded: the (n, m) distances are computed in blocks.
+
+    >>> covering_radius(torch.tensor([[0.0], [1.0], [10.0], [4.0]]), torch.tensor([0, 2]))
+    tensor(4.)
+    """
+    points = _as_points(x)
+    kept = points[torch.as_tensor(indices, device=points.device)].double()
+    if len(kept) == 0:
+        raise ParameterError("indices is empty: the covering radius needs at least one kept point")
+    rows = max(1, CHUNK // max(1, len(kept) * points.shape[1]))
+    worst = torch.zeros((), dtype=torch.float64, device=points.device)
+    for block in points.split(rows):
+        squared = (block.double()[:, None] - kept[None]).square().sum(dim=2)  # (rows, m)
+        worst = torch.maximum(worst, squared.amin(dim=1).amax())
+    return worst.sqrt().to(points.dtype)

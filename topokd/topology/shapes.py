@@ -1,0 +1,57 @@
+"""Point clouds of known shape, for figures, tests and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+Cloud = Float64[ndarray, "n c"]
+
+
+def circle(n: int, rng: np.random.Generator, noise: float = 0.05) -> Cloud:
+    """Unit circle with normal noise: one loop."""
+    angle = rng.uniform(0, 2 * np.pi, n)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, noise, (n, 2))
+
+
+def figure_eight(n: int, rng: np.random.Generator, noise: float = 0.04) -> Cloud:
+    """Two circles that touch: two loops."""
+    points = circle(n, rng, noise)
+    return points + np.where(np.arange(n) % 2, 1.0, -1.0)[:, None] * np.array([1.0, 0.0])
+
+
+def torus(n: int, rng: np.random.Generator, noise: float = 0.0, outer: float = 1.0, inner: float = 0.45) -> Cloud:
+    """Torus in space, uniform in its angles: two loops and a void."""
+    u, v = rng.uniform(0, 2 * np.pi, (2, n))
+    ring = outer + inner * np.cos(v)
+    points = np.stack([ring * np.cos(u), ring * np.sin(u), inner * np.sin(v)], axis=1)
+    return points + rng.normal(0, noise, points.shape)
+
+
+def clusters(n: int, rng: np.random.Generator, spread: float = 0.12) -> Cloud:
+    """Four blobs on the corners of a square: components that merge late."""
+    corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=np.float64)
+    return corners[np.arange(n) % 4] + rng.normal(0, spread, (n, 2))
+
+
+def uniform(n: int, rng: np.random.Generator, c: int = 3) -> Cloud:
+    """Uniform in a cube: no shape but noise."""
+    return rng.random((n, c))
+
+
+def features(n: int, rng: np.random.Generator, c: int = 64, classes: int = 16, spread: float = 0.6) -> Cloud:
+    """What an encoder's last stage looks like: clustered, rectified, of unit length. ``classes`` 0: no clusters."""
+    centers = rng.normal(size=(max(1, classes), c)) * (classes > 0)
+    points = np.maximum(centers[rng.integers(len(centers), size=n)] + spread * rng.normal(size=(n, c)), 0)
+    return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+
+
+PRIMITIVES: dict[str, Callable[[int, np.random.Generator], Cloud]] = {
+    "circle": circle,
+    "figure eight": figure_eight,
+    "torus": torus,
+    "clusters": clusters,
+}

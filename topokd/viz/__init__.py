@@ -1,0 +1,1 @@
+"""Views of clouds, diagrams, training and results."""

@@ -1,0 +1,41 @@
+"""One look for every figure, and byte-stable files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+
+from topokd.io import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TEACHER, STUDENT, PLAIN, ACCENT, MUTED = "#1b4965", "#d1495b", "#8d99ae", "#edae49", "#6c757d"
+HOMOLOGY = ("#1b4965", "#d1495b", "#edae49")  # H0, H1, H2
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the paper's figures."""
+    matplotlib.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "savefig.dpi": 160,
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "legend.frameon": False,
+            "svg.hashsalt": "topokd",
+            "figure.constrained_layout.use": True,
+        }
+    )
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write ``path`` (no suffix) as PNG and SVG, atomically and without dates: equal figures are equal bytes."""
+    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
+        with atomic_path(Path(path).with_suffix(suffix)) as temporary:
+            figure.savefig(temporary, format=suffix[1:], metadata=metadata)

@@ -1,0 +1,78 @@
+"""Curves and class tables of training runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from topokd.viz.style import ACCENT, MUTED, PLAIN, STUDENT, TEACHER, use_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LABELS = {
+    "total": "$L_{total}$",
+    "seg": "$L_{seg}$",
+    "topo": "$L_{topo}$",
+    "grad": "$L_{grad}$",
+    "kd": "$L_{kd}$",
+}
+COLORS = {"total": MUTED, "seg": TEACHER, "topo": STUDENT, "grad": ACCENT, "kd": PLAIN}
+
+
+def history_figure(record: dict[str, Any]) -> Figure:
+    """Loss terms (each before its weight), learning rate, and validation mIoU of one run record."""
+    use_style()
+    history = record["history"]
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3))
+    curves = dict(history["terms"])
+    if len(curves) > 1:
+        curves = {"total": history["loss"], **curves}
+    for name, values in curves.items():
+        left.plot(history["step"], values, label=LABELS.get(name, name), color=COLORS.get(name), linewidth=1.4)
+    left.set(xlabel="step", ylabel="loss", yscale="log", title="Loss and its terms")
+    left.legend(fontsize=8)
+    middle.plot(history["step"], history["lr"], color=TEACHER)
+    middle.set(xlabel="step", ylabel="learning rate", title="One-cycle schedule")
+    miou = [float("nan") if value is None else 100 * value for value in history["val_miou"]]
+    right.plot(history["val_step"], miou, "o-", color=STUDENT)
+    right.set(xlabel="step", ylabel="mIoU (%)", title="Validation while training")
+    right.set_ylim(bottom=0)
+    return figure
+
+
+def class_table(record: dict[str, Any]) -> pd.DataFrame:
+    """IoU per class in percent, best first; classes that neither truth nor prediction holds are left out."""
+    evaluation = record["evaluation"]
+    rows = [
+        {"class": name, "IoU (%)": round(100 * iou, 1)}
+        for name, iou in zip(evaluation["class_names"], evaluation["iou"], strict=True)
+        if iou is not None
+    ]
+    return pd.DataFrame(rows, columns=["class", "IoU (%)"]).sort_values(
+        ["IoU (%)", "class"], ascending=[False, True], ignore_index=True
+    )
+
+
+def conclusion(record: dict[str, Any]) -> str:
+    """What a run came to, in words."""
+    history, evaluation = record["history"], record["evaluation"]
+    table = class_table(record)
+    text = (
+        f"**{record['run']}** ({record['parameters']:,} parameters) reaches "
+        f"**{100 * evaluation['miou_skip']:.1f} mIoU** "
+        f"over the classes that occur ({100 * evaluation['accuracy']:.1f} % of {evaluation['points']:,} points right) "
+        f"after {record['steps']} steps; its loss went from {history['loss'][0]:.2f} to {history['loss'][-1]:.2f}. "
+    )
+    if len(table):
+        text += f"Best class: {table['class'].iloc[0]}, weakest: {table['class'].iloc[-1]}. "
+    if record["terms"]:
+        text += f"Terms of Eq. 8 beside the cross-entropy: {', '.join(record['terms'])}. "
+    if len(history["val_miou"]) > 1:
+        first, last = history["val_miou"][-2:]
+        if first is not None and last is not None:
+            moving = "still rising" if last > first + 0.005 else "level" if last > first - 0.005 else "falling"
+            text += f"Seen while training, its mIoU was {moving} at the end."
+    return text.strip()

@@ -15,13 +15,13 @@ END, EMPTY, SPLIT = 0, 1, 2  # why the fast loop stopped: batch done, an empty l
 
 
 @njit(cache=True, nogil=True)
-def pairs(keys, limit):  # type: ignore[no-untyped-def]
+def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
     """All pairs of degrees 0 and 1 among the edges with keys up to ``limit``.
 
     Returns: the vertices whose components ended and the edges (i, j) that merged them; the lowest vertices of the
     components that remain; per loop in order of birth its edge, its destroying triangle (i, j, r) (-1: lives on) and
-    the order of its death (-1); and counts for measurements: edges there were, edges processed, relations tested,
-    notes made.
+    the order of its death (-1); the key of the last edge let in when ``stop[0]`` was raised meanwhile, else infinity;
+    and counts for measurements: edges there were, edges processed, relations tested, notes made.
     """
     n = keys.shape[0]
     words = (n + 63) // 64
@@ -49,6 +49,7 @@ def pairs(keys, limit):  # type: ignore[no-untyped-def]
     start, scale = order.histogram(keys, low, limit)
     bins = start.shape[0] - 1
     last, quiet = 0, False  # quiet: no edge to come can create or kill
+    swept, reached = 0.0, np.inf
     for share in ROUNDS:
         first = last
         last = max(last, np.searchsorted(start, share * start[bins]))
@@ -63,6 +64,9 @@ def pairs(keys, limit):  # type: ignore[no-untyped-def]
                     if ready > lo + 1:
                         order.sort_bin(keys, codes[lo:ready])
                     b += 1
+            if stop[0] != 0 and (e == 0 or _key(keys, codes[e]) > _key(keys, codes[e - 1])):
+                reached = swept if e == 0 else _key(keys, codes[e - 1])
+                break
             living = births - deaths
             e, why, passed = _advance(near, edge_note, place, vertex, codes, e, ready, sets, living > 0, scanned)
             open_edges -= passed
@@ -105,9 +109,22 @@ def pairs(keys, limit):  # type: ignore[no-untyped-def]
                     scanned = True
                 quiet = open_edges == 0
         processed += e
+        if reached < np.inf:
+            break
+        if e > 0:
+            swept = _key(keys, codes[e - 1])
     remaining = np.flatnonzero(parent == np.arange(n))
     counts = np.array([start[bins], processed, relations, notes.counts[1]])
-    return ended[:merges], merged[:merges], remaining, birth[:births], triangle[:births], death[:births], counts
+    return (
+        ended[:merges],
+        merged[:merges],
+        remaining,
+        birth[:births],
+        triangle[:births],
+        death[:births],
+        reached,
+        counts,
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -147,6 +164,11 @@ def _advance(  # type: ignore[no-untyped-def]
         _join(near, p, q)
         e += 1
     return e, END, passed
+
+
+@njit(cache=True, nogil=True)
+def _key(keys, code):  # type: ignore[no-untyped-def]
+    return keys[code // keys.shape[0], code % keys.shape[0]]
 
 
 @njit(cache=True, nogil=True)

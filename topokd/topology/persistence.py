@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, overload
@@ -141,7 +140,7 @@ def _engine(engine: str, max_dim: int, time_limit: float | None) -> Callable[[np
         engine = "reduced" if max_dim < 2 else "giotto-ph"
     if time_limit is not None and (engine != "reduced" or not time_limit > 0):
         raise ParameterError(
-            f"time_limit is {time_limit!r} s with engine {engine!r}: it must be positive, and only 'reduced' can be stopped"
+            f"time_limit is {time_limit!r} s with engine {engine!r}: it must be positive, and only 'reduced' can stop"
         )
     if engine == "reduced":
         from topokd.topology.engines import reduced

@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def tree(keys):  # type: ignore[no-untyped-def]
-    """Its edges (n - 1, 2), i < j, in the order of the edges: by key, then by index. Unique, for that order is strict."""
+    """Its edges (n - 1, 2), i < j, by key, then by index. There is one such tree, for that order is strict."""
     n = keys.shape[0]
     best = np.full(n, np.inf)  # of each vertex outside: the first edge in the order that joins it to the tree
     code = np.full(n, n * n)

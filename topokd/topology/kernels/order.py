@@ -1,4 +1,4 @@
-"""Edges in order, only as far as they are asked for: a round of rising keys at a time, gathered and sorted on demand."""
+"""Edges in order, only as far as they are asked for: gathered and sorted a round of rising keys at a time."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _advance(  # type: ignore[no-untyped-def]
     near, edge_note, place, vertex, codes, e, end, sets, living, scanned
 ):
     """Let edges in from ``e`` on until one may matter. Returns its place, why it may, how many OPEN edges passed."""
-    n, words = near.shape
+    words = near.shape[1]
     lune, part, rest = sets[0], sets[1], sets[2]
     passed = 0
     while e < end:

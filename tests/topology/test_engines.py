@@ -176,3 +176,45 @@ def test_bad_input_is_refused_in_words() -> None:
         vietoris_rips(cloud, max_dim=3)
     with pytest.raises(ParameterError, match="degrees 0 and 1"):
         vietoris_rips(torch.zeros(4, 2), max_dim=2, engine="reduced")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_degree_zero_alone_is_the_degree_zero_of_both(seed: int) -> None:
+    """The spanning tree finds what the sweep finds, with ties and under a threshold too."""
+    rng = np.random.default_rng(seed)
+    points = rng.integers(0, 4, size=(40, 2)).astype(float) if seed % 2 else rng.random((60, 3))
+    for threshold in (None, 0.3, 1.0):
+        alone = vietoris_rips(points, max_dim=0, threshold=threshold)
+        both = vietoris_rips(points, max_dim=1, threshold=threshold)
+        assert torch.equal(alone.diagrams[0], both.diagrams[0])
+        assert torch.equal(alone.birth_simplices[0], both.birth_simplices[0])
+        assert torch.equal(alone.death_simplices[0], both.death_simplices[0])
+        assert torch.equal(alone.essential_simplices[0], both.essential_simplices[0])
+
+
+def test_a_sweep_that_is_stopped_is_the_filtration_up_to_there() -> None:
+    """The flag that a time limit raises, raised at once: every prefix would do, the first is the empty one."""
+    from topokd.topology.distances import squared_distances
+    from topokd.topology.kernels import rips
+
+    keys = squared_distances(np.random.default_rng(0).random((50, 3)))
+    whole = rips.pairs(keys, np.inf, np.zeros(1, np.uint8))
+    stopped = rips.pairs(keys, np.inf, np.ones(1, np.uint8))
+    assert whole[-2] == np.inf and stopped[-2] == 0.0
+    assert len(stopped[0]) == 0 and len(stopped[2]) == 50
+
+
+def test_a_time_limit_says_what_it_cut(caplog: pytest.LogCaptureFixture) -> None:
+    points = np.random.default_rng(0).normal(size=(1200, 64))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)  # the hard regime: takes far longer than the limit
+    vietoris_rips(points[:20])  # compiled before the clock runs
+    with caplog.at_level("WARNING", logger="topokd.topology.persistence"):
+        result = vietoris_rips(points, time_limit=0.05)
+    assert result.cut is not None and f"cut the diagram at length {result.cut:.6g}" in caplog.text
+    part = vietoris_rips(points, threshold=result.cut)
+    assert part.cut is None
+    for dim in (0, 1):
+        assert torch.equal(part.diagrams[dim], result.diagrams[dim])
+        assert len(part.essential[dim]) == len(result.essential[dim])
+    with pytest.raises(ParameterError, match="only 'reduced' can stop"):
+        vietoris_rips(points[:20], engine="giotto-ph", time_limit=1.0)

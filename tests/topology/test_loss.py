@@ -137,3 +137,20 @@ def test_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]) -> None
     plain = step(student)
     compiled = torch.compile(step, backend="eager")(student)
     torch.testing.assert_close(compiled, plain)
+
+
+def test_the_teachers_part_ahead_changes_no_bit(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    student, teacher = pair
+    for workers in (1, 2):
+        module = TopologicalLoss(30, workers=workers)
+        at_once = module(student, teacher, OFFSETS)
+        ahead = module(student, module.prepare(teacher, OFFSETS), OFFSETS)
+        assert torch.equal(at_once, ahead)
+        gradients = [torch.autograd.grad(loss, student)[0] for loss in (at_once, ahead)]
+        assert torch.equal(*gradients)
+    with pytest.raises(DataError, match="match their rows"):
+        module(student, module.prepare(teacher, torch.tensor([50, 120])), OFFSETS)
+    broken = teacher.clone()
+    broken[75, 2] = torch.nan
+    with pytest.raises(DataError, match=r"teacher's features of cloud 2 hold NaN or infinity \(row 75\)"):
+        module.prepare(broken, OFFSETS)

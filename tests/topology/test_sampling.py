@@ -69,3 +69,23 @@ def test_bad_input_is_refused() -> None:
         farthest_point_sampling(torch.zeros(4, 2), 0)
     with pytest.raises(ParameterError, match="empty"):
         covering_radius(torch.zeros(4, 2), torch.empty(0, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("integers", [False, True])
+def test_passing_over_rows_changes_no_index(integers: bool) -> None:
+    """Tight clusters, where most rows are settled by the triangle inequality; whole numbers, where distances tie."""
+    from topokd.topology.kernels.sampling import farthest_points
+
+    rng = np.random.default_rng(0)
+    points = 10 * rng.normal(size=(20, 8))[rng.integers(20, size=3000)] + 0.1 * rng.normal(size=(3000, 8))
+    points = np.round(points) if integers else points
+    pruned, plain = np.zeros((2, 200), np.int64)
+    assert farthest_points(points, pruned, True) > 0.5
+    assert farthest_points(points, plain, False) == 0.0
+    assert np.array_equal(pruned, plain)
+
+
+def test_a_list_of_clouds_equals_the_clouds_one_by_one() -> None:
+    clouds = [torch.from_numpy(random_cloud(seed, 50)) for seed in range(5)]
+    for cloud, found in zip(clouds, farthest_point_sampling(clouds, 12, workers=2), strict=True):
+        assert torch.equal(found, farthest_point_sampling(cloud, 12))

@@ -28,6 +28,6 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
         out = np.empty((len(x), len(x)))
         kernels.direct(x, out)
         return out
-    gram = x @ x.T
+    gram = x @ x.copy().T  # a copy: for one array numpy takes the product that fills half, and mirrors it slowly
     kernels.from_gram(x, gram)
     return gram

@@ -8,25 +8,25 @@ from numba import njit
 CLOSE = 1e-5  # a squared distance below this share of the squared norms has lost 5 of its 16 digits: computed again
 
 
-TILE = 64  # rows and columns worked on at a time: both halves of the matrix are written while they are in the cache
+TILE = 64  # rows and columns worked on at a time; what lies below the diagonal is mirrored from a buffer in the cache
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def direct(x: np.ndarray, out: np.ndarray) -> None:
     """Fill ``out`` (n, n) with the squared distances of the rows of ``x`` (n, c), coordinate by coordinate."""
     n, c = x.shape
+    by_coordinate = x.T.copy()
+    tile = np.empty((TILE, TILE))
     for top in range(0, n, TILE):
-        for left in range(0, top + 1, TILE):
+        for left in range(top, n, TILE):
             for i in range(top, min(top + TILE, n)):
-                for j in range(left, min(left + TILE, i)):
-                    total = 0.0
-                    for k in range(c):
-                        difference = x[i, k] - x[j, k]
-                        total += difference * difference
-                    out[i, j] = total
-                    out[j, i] = total
-    for i in range(n):
-        out[i, i] = 0.0
+                row = tile[i - top, : min(TILE, n - left)]
+                row[:] = 0.0
+                for k in range(c):
+                    own, others = x[i, k], by_coordinate[k, left : left + row.shape[0]]
+                    for j in range(row.shape[0]):
+                        row[j] += (own - others[j]) * (own - others[j])
+            _place(tile, out, top, left)
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
@@ -36,18 +36,38 @@ def from_gram(x: np.ndarray, gram: np.ndarray) -> None:
     norm = np.empty(n)
     for i in range(n):
         norm[i] = gram[i, i]
+    tile = np.empty((TILE, TILE))
     for top in range(0, n, TILE):
-        for left in range(0, top + 1, TILE):
+        for left in range(top, n, TILE):
             for i in range(top, min(top + TILE, n)):
-                for j in range(left, min(left + TILE, i)):
-                    norms = norm[i] + norm[j]
-                    value = norms - 2.0 * gram[i, j]
-                    if value < CLOSE * norms:
-                        value = 0.0
+                row = tile[i - top, : min(TILE, n - left)]
+                products, norms = gram[i, left : left + row.shape[0]], norm[left : left + row.shape[0]]
+                own, cancelled = norm[i], 0
+                for j in range(row.shape[0]):
+                    value = own + norms[j] - 2.0 * products[j]
+                    row[j] = value
+                    cancelled += value < CLOSE * (own + norms[j])
+                for j in range(row.shape[0] if cancelled > 0 else 0):
+                    if row[j] < CLOSE * (own + norms[j]):
+                        row[j] = 0.0
                         for k in range(c):
-                            difference = x[i, k] - x[j, k]
-                            value += difference * difference
-                    gram[i, j] = value
-                    gram[j, i] = value
-    for i in range(n):
-        gram[i, i] = 0.0
+                            row[j] += (x[i, k] - x[left + j, k]) * (x[i, k] - x[left + j, k])
+            _place(tile, gram, top, left)
+
+
+@njit(cache=True, nogil=True)
+def _place(tile, out, top, left):  # type: ignore[no-untyped-def]
+    """Copy a tile on or right of the diagonal to its place and, mirrored, below the diagonal."""
+    n = out.shape[0]
+    high, wide = min(TILE, n - top), min(TILE, n - left)
+    if top == left:
+        for i in range(high):
+            tile[i, i] = 0.0
+            for j in range(i):
+                tile[i, j] = tile[j, i]
+    for i in range(high):
+        out[top + i, left : left + wide] = tile[i, :wide]
+    for j in range(wide if top != left else 0):
+        row = out[left + j, top : top + high]
+        for i in range(high):
+            row[i] = tile[i, j]

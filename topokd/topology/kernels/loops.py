@@ -3,6 +3,9 @@
 Each list is a run of ``pool``; note k occupies ``pool[start[k] : start[k] + length[k]]``, and note 0 is the empty one.
 A class that died equals the older classes of note ``killer[class]`` (-1 while it lives); notes are rewritten in living
 classes only when they are looked at, ``stamp`` being the number of deaths they already know of.
+
+What needs room and finds none returns FULL and has changed nothing that counts: :func:`grown`, and call it again. (Only
+:func:`grown` returns the arrays: handing them back from every call would cost more than the calls.)
 """
 
 from __future__ import annotations
@@ -14,14 +17,17 @@ from numba import njit
 
 ONE = np.uint64(1)
 ZERO = np.uint64(0)
+FULL = -1
 _DEBRUIJN = np.uint64(0x03F79D71B4CB0A89)
 _PLACES = np.zeros(64, np.int64)
 for _bit in range(64):
     _PLACES[((1 << _bit) * int(_DEBRUIJN) % (1 << 64)) >> 58] = _bit
+USED, MADE, DEATHS, BIRTHS, REFRESHED = 0, 1, 2, 3, 4  # places in ``counts``
+REFRESH = 16  # the killers are rewritten whenever a 16th more classes have died
 
 
 class Notes(NamedTuple):
-    """The arrays; growing means making a new tuple. ``counts``: pool used, notes made, deaths so far, births so far."""
+    """The arrays. ``counts``: pool used, notes made, deaths so far, births so far, deaths at the last refresh."""
 
     pool: np.ndarray
     start: np.ndarray
@@ -42,78 +48,96 @@ def lowest(word):  # type: ignore[no-untyped-def]
 def empty():  # type: ignore[no-untyped-def]
     """Only note 0."""
     start, length, stamp = np.zeros(1024, np.int64), np.zeros(1024, np.int32), np.zeros(1024, np.int32)
-    counts = np.array([0, 1, 0, 0])
+    counts = np.array([0, 1, 0, 0, 0])
     killer = np.full(256, -1, np.int32)
     return Notes(np.empty(4096, np.int32), start, length, stamp, killer, np.zeros(5, np.uint64), counts)
 
 
 @njit(cache=True, nogil=True)
-def _room(notes, size):  # type: ignore[no-untyped-def]
-    """Room for one more note of up to ``size`` classes."""
+def grown(notes):  # type: ignore[no-untyped-def]
+    """Twice the room for whatever is more than half full."""
     pool, start, length, stamp = notes.pool, notes.start, notes.length, notes.stamp
-    counts = notes.counts
-    while counts[0] + size > pool.shape[0]:
+    killer, scratch, counts = notes.killer, notes.scratch, notes.counts
+    if 2 * counts[USED] >= pool.shape[0]:
         pool = np.concatenate((pool, np.empty_like(pool)))
-    if counts[1] == start.shape[0]:
-        start = np.concatenate((start, np.empty_like(start)))
-        length = np.concatenate((length, np.empty_like(length)))
-        stamp = np.concatenate((stamp, np.empty_like(stamp)))
-    return Notes(pool, start, length, stamp, notes.killer, notes.scratch, counts)
+    if 2 * counts[MADE] >= start.shape[0]:
+        start = np.concatenate((start, np.zeros_like(start)))
+        length = np.concatenate((length, np.zeros_like(length)))
+        stamp = np.concatenate((stamp, np.zeros_like(stamp)))
+    if 2 * counts[BIRTHS] >= killer.shape[0]:
+        killer = np.concatenate((killer, np.full(killer.shape[0], -1, np.int32)))
+        scratch = np.zeros(killer.shape[0] // 64 + 1, np.uint64)
+    if pool.shape[0] - counts[USED] < killer.shape[0]:  # any note can be rewritten
+        pool = np.concatenate((pool, np.empty(max(pool.shape[0], killer.shape[0]), np.int32)))
+    return Notes(pool, start, length, stamp, killer, scratch, counts)
 
 
 @njit(cache=True, nogil=True)
 def born(notes):  # type: ignore[no-untyped-def]
-    """A new class; returns the notes and the note that holds it alone."""
-    number = notes.counts[3]
-    if number == notes.killer.shape[0]:
-        killer = np.concatenate((notes.killer, np.full(number, -1, np.int32)))
-        scratch = np.zeros(2 * number // 64 + 1, np.uint64)
-        notes = Notes(notes.pool, notes.start, notes.length, notes.stamp, killer, scratch, notes.counts)
-    notes = _room(notes, 1)
-    made = notes.counts[1]
-    notes.pool[notes.counts[0]] = number
-    notes.start[made], notes.length[made], notes.stamp[made] = notes.counts[0], 1, notes.counts[2]
-    notes.counts[0] += 1
-    notes.counts[1] += 1
-    notes.counts[3] += 1
-    return notes, made
+    """The note that holds a new class alone, or FULL."""
+    counts = notes.counts
+    number, made = counts[BIRTHS], counts[MADE]
+    if number == notes.killer.shape[0] or counts[USED] == notes.pool.shape[0] or made == notes.start.shape[0]:
+        return FULL
+    notes.pool[counts[USED]] = number
+    notes.start[made], notes.length[made], notes.stamp[made] = counts[USED], 1, counts[DEATHS]
+    counts[USED] += 1
+    counts[MADE] += 1
+    counts[BIRTHS] += 1
+    return made
 
 
 @njit(cache=True, nogil=True)
 def died(notes, relation):  # type: ignore[no-untyped-def]
-    """The youngest class of the (rewritten, not empty) relation ends: it equals the others. Returns notes and class."""
-    notes = _room(notes, notes.length[relation])
-    first, size, made = notes.start[relation], notes.length[relation], notes.counts[1]
-    youngest = notes.pool[first + size - 1]
-    notes.start[made], notes.length[made] = notes.counts[0], size - 1
+    """The youngest class of the (rewritten, not empty) relation ends: it equals the others. Returns it, or FULL."""
+    pool, counts = notes.pool, notes.counts
+    first, size, made = notes.start[relation], notes.length[relation], counts[MADE]
+    if counts[USED] + size > pool.shape[0] or made == notes.start.shape[0]:
+        return FULL
+    youngest = pool[first + size - 1]
+    notes.start[made], notes.length[made] = counts[USED], size - 1
     for k in range(size - 1):
-        notes.pool[notes.counts[0] + k] = notes.pool[first + k]
-    notes.counts[0] += size - 1
-    notes.counts[1] += 1
-    notes.counts[2] += 1
-    notes.stamp[made] = notes.counts[2]
+        pool[counts[USED] + k] = pool[first + k]
+    counts[USED] += size - 1
+    counts[MADE] += 1
+    counts[DEATHS] += 1
+    notes.stamp[made] = counts[DEATHS]
     notes.killer[youngest] = made
-    return notes, youngest
+    return youngest
+
+
+@njit(cache=True, nogil=True)
+def refreshed(notes):  # type: ignore[no-untyped-def]
+    """Rewrite what the dead classes equal, now and then, so that no chain of dead ones grows long. FULL or 0."""
+    counts = notes.counts
+    if counts[DEATHS] - counts[REFRESHED] < 64 + counts[DEATHS] // REFRESH:
+        return 0
+    for number in range(counts[BIRTHS]):  # the old ones first: each needs only those before it
+        if notes.killer[number] >= 0 and rewritten(notes, notes.killer[number]) == FULL:
+            return FULL
+    counts[REFRESHED] = counts[DEATHS]
+    return 0
 
 
 @njit(cache=True, nogil=True)
 def rewritten(notes, note):  # type: ignore[no-untyped-def]
-    """Write ``note`` in living classes: a dead one becomes those it equals, youngest first."""
-    stamp, killer, scratch = notes.stamp, notes.killer, notes.scratch
-    if stamp[note] == notes.counts[2]:
-        return notes
-    first, size = notes.start[note], notes.length[note]
-    stamp[note] = notes.counts[2]
+    """Write ``note`` in living classes: a dead one becomes those it equals, youngest first. Returns it, or FULL."""
+    pool, start, length, stamp = notes.pool, notes.start, notes.length, notes.stamp
+    killer, scratch, counts = notes.killer, notes.scratch, notes.counts
+    if stamp[note] == counts[DEATHS]:
+        return note
+    first, size = start[note], length[note]
     dead = False
     for k in range(first, first + size):
-        if killer[notes.pool[k]] >= 0:
+        if killer[pool[k]] >= 0:
             dead = True
             break
     if not dead:
-        return notes
-    top = notes.pool[first + size - 1] >> 6
+        stamp[note] = counts[DEATHS]
+        return note
+    top = pool[first + size - 1] >> 6
     for k in range(first, first + size):
-        scratch[notes.pool[k] >> 6] ^= ONE << np.uint64(notes.pool[k] & 63)
+        scratch[pool[k] >> 6] ^= ONE << np.uint64(pool[k] & 63)
     count = 0
     for word in range(top, -1, -1):
         settled = ZERO  # living classes of this word
@@ -128,54 +152,63 @@ def rewritten(notes, note):  # type: ignore[no-untyped-def]
                 count += 1
                 continue
             scratch[word] ^= ONE << np.uint64(bit)
-            for k in range(notes.start[equal], notes.start[equal] + notes.length[equal]):
-                scratch[notes.pool[k] >> 6] ^= ONE << np.uint64(notes.pool[k] & 63)
+            for k in range(start[equal], start[equal] + length[equal]):
+                scratch[pool[k] >> 6] ^= ONE << np.uint64(pool[k] & 63)
     if count > size:
-        notes = _room(notes, count)
-        first = notes.counts[0]
-        notes.counts[0] += count
-        notes.start[note] = first
-    notes.length[note] = count
+        if counts[USED] + count > pool.shape[0]:
+            scratch[: top + 1] = ZERO
+            return FULL
+        first = counts[USED]
+        counts[USED] += count
+        start[note] = first
+    length[note] = count
+    stamp[note] = counts[DEATHS]
     for word in range(top + 1):
         left = scratch[word]
         scratch[word] = ZERO
         while left != ZERO:
-            notes.pool[first] = word * 64 + lowest(left)
+            pool[first] = word * 64 + lowest(left)
             first += 1
             left &= left - ONE
-    return notes
+    return note
 
 
 @njit(cache=True, nogil=True)
 def added(notes, one, other):  # type: ignore[no-untyped-def]
-    """The sum of two notes: one of them where the other is zero, else a new one. Returns the notes and the sum."""
-    notes = rewritten(notes, one)
-    notes = rewritten(notes, other)
+    """The sum of two notes: one of them where the other is zero, else a new one; or FULL."""
+    if one == other:
+        return 0
+    if rewritten(notes, one) == FULL or rewritten(notes, other) == FULL:
+        return FULL
+    pool, counts = notes.pool, notes.counts
     if notes.length[one] == 0:
-        return notes, other if notes.length[other] > 0 else 0
+        return other if notes.length[other] > 0 else 0
     if notes.length[other] == 0:
-        return notes, one
-    notes = _room(notes, notes.length[one] + notes.length[other])
-    pool, out = notes.pool, notes.counts[0]
+        return one
+    made, out = counts[MADE], counts[USED]
+    if out + notes.length[one] + notes.length[other] > pool.shape[0] or made == notes.start.shape[0]:
+        return FULL
     p, p_end = notes.start[one], notes.start[one] + notes.length[one]
     q, q_end = notes.start[other], notes.start[other] + notes.length[other]
-    while p < p_end or q < q_end:
-        if q == q_end or (p < p_end and pool[p] < pool[q]):
-            pool[out] = pool[p]
-            p += 1
+    while p < p_end and q < q_end:
+        a, b = pool[p], pool[q]
+        if a != b:
+            pool[out] = min(a, b)
             out += 1
-        elif p == p_end or pool[q] < pool[p]:
-            pool[out] = pool[q]
-            q += 1
-            out += 1
-        else:
-            p += 1
-            q += 1
-    if out == notes.counts[0]:
-        return notes, 0
-    made = notes.counts[1]
-    notes.start[made], notes.length[made] = notes.counts[0], out - notes.counts[0]
-    notes.stamp[made] = notes.counts[2]
-    notes.counts[0] = out
-    notes.counts[1] += 1
-    return notes, made
+        p += a <= b
+        q += b <= a
+    while p < p_end:
+        pool[out] = pool[p]
+        p += 1
+        out += 1
+    while q < q_end:
+        pool[out] = pool[q]
+        q += 1
+        out += 1
+    if out == counts[USED]:
+        return 0
+    notes.start[made], notes.length[made] = counts[USED], out - counts[USED]
+    notes.stamp[made] = counts[DEATHS]
+    counts[USED] = out
+    counts[MADE] += 1
+    return made

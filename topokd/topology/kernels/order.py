@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-SHARES = (0.04, 0.08, 0.16, 0.3, 0.5, 0.75)  # of the edges that are in after each round, about; then all
+SHARES = (0.05, 0.12, 0.3, 0.6)  # of the edges that are in after each round, about; then all
 SAMPLE = 4096  # edges that the bounds of the rounds are guessed from
 PER_BIN = 8  # edges
 HALF = 16  # bits of a vertex in the code i << 16 | j of an edge

@@ -6,11 +6,12 @@ import numpy as np
 from numba import njit
 
 from topokd.topology.kernels import loops, order
-from topokd.topology.kernels.loops import ONE, ZERO, lowest
+from topokd.topology.kernels.loops import FULL, ONE, ZERO, lowest
 
 OPEN = -(1 << 31)  # mark of an edge still to come whose lune may be empty then
 BATCH = 1024  # edges between two looks at the clock
 HUBS = 8  # neighbours of a vertex that may settle its edges to come
+TOO_DEEP = -2
 END, EMPTY, SPLIT = 0, 1, 2  # why the fast loop stopped: batch done, an empty lune, a lune in several parts
 
 
@@ -25,7 +26,9 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
     """
     n = keys.shape[0]
     words = (n + 63) // 64
-    near = np.zeros((n, words), np.uint64)  # bitset of the neighbours of each place
+    near = np.zeros((n, words), np.uint64)  # bitset of the neighbours of each place, itself among them
+    for p in range(n):
+        near[p, p >> 6] = ONE << np.uint64(p & 63)
     edge_note = np.zeros((n, n), np.int32)  # i < j: note of the edge's class, -1 - witness until asked for, or OPEN
     parent = np.arange(n)
     ended = np.empty(max(1, n - 1), np.int64)
@@ -77,7 +80,11 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
                         birth = np.concatenate((birth, np.empty_like(birth)))
                         triangle = np.concatenate((triangle, np.empty_like(triangle)))
                         death = np.concatenate((death, np.empty_like(death)))
-                    notes, edge_note[i, j] = loops.born(notes)
+                    note = loops.born(notes)
+                    while note == FULL:
+                        notes = loops.grown(notes)
+                        note = loops.born(notes)
+                    edge_note[i, j] = note
                     birth[births, 0], birth[births, 1] = i, j
                     triangle[births, :] = -1
                     death[births] = -1
@@ -89,16 +96,22 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
                 known = True
                 for k in range(1, parts):
                     notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
-                    known = known and notes.length[relation] == 0
+                    known = known and relation == 0
                 if not known:
                     parts = _representatives(keys, near, vertex, sets, i, j, apart)
                 for k in range(1, parts if not known else 0):  # the square i, r_0, j, r_k is filled
                     notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
-                    if notes.length[relation] > 0:
-                        notes, loop = loops.died(notes, relation)
-                        triangle[loop, 0], triangle[loop, 1], triangle[loop, 2] = i, j, apart[k]
-                        death[loop] = deaths
-                        deaths += 1
+                    if relation == 0:
+                        continue
+                    loop = loops.died(notes, relation)
+                    while loop == FULL:
+                        notes = loops.grown(notes)
+                        loop = loops.died(notes, relation)
+                    triangle[loop, 0], triangle[loop, 1], triangle[loop, 2] = i, j, apart[k]
+                    death[loop] = deaths
+                    deaths += 1
+                    while loops.refreshed(notes) == FULL:
+                        notes = loops.grown(notes)
             _join(near, place[i], place[j])
             if births == deaths and merges == n - 1:
                 if not scanned:
@@ -150,8 +163,16 @@ def _advance(  # type: ignore[no-untyped-def]
         if living:
             witness = _lowest(lune)
             edge_note[i, j] = -1 - vertex[witness]
-            if _split(near, lune, part, rest, witness) and _component(near, part, rest) >= 0:
-                return e, SPLIT, passed
+            of_v = near[witness]
+            left = ZERO
+            for w in range(words):
+                rest[w] = lune[w] & ~of_v[w]
+                left |= rest[w]
+            if left != ZERO:
+                for w in range(words):
+                    part[w] = lune[w] & ~rest[w]
+                if _component(near, part, rest) >= 0:
+                    return e, SPLIT, passed
         else:
             edge_note[i, j] = 0
         _join(near, p, q)
@@ -184,18 +205,12 @@ def _lowest(bits):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _split(near, members, part, rest, v):  # type: ignore[no-untyped-def]
-    """``part``: v and its neighbours among the members; ``rest``: the other members. Returns whether any is left."""
+    """``part``: v and its neighbours among the members; ``rest``: the other members."""
     of_v = near[v]
     for w in range(members.shape[0]):
         member = members[w]
         part[w] = member & of_v[w]
         rest[w] = member & ~of_v[w]
-    part[v >> 6] |= ONE << np.uint64(v & 63)
-    rest[v >> 6] &= ~(ONE << np.uint64(v & 63))
-    left = ZERO
-    for w in range(rest.shape[0]):
-        left |= rest[w]
-    return left != ZERO
 
 
 @njit(cache=True, nogil=True)
@@ -291,25 +306,37 @@ def _later(keys, i, j, v):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _square(notes, edge_note, stack, i, j, witness, r):  # type: ignore[no-untyped-def]
-    """The class of the closed path i, witness, j, r, in living loops. Returns notes, stack, note."""
-    total = 0
-    for p, q in ((i, witness), (j, witness), (i, r), (j, r)):
-        notes, stack, note = _class(notes, edge_note, stack, p, q)
-        if note == 0 or total == 0:
-            total += note
-        elif note == total:
-            total = 0
-        else:
-            notes, total = loops.added(notes, total, note)
-    return loops.rewritten(notes, total), stack, total
+    """The class of the closed path i, witness, j, r, in living loops. Returns notes, stack, and its note (0: zero)."""
+    while True:
+        total = 0
+        for p, q in ((i, witness), (j, witness), (i, r), (j, r)):
+            note = edge_note[min(p, q), max(p, q)]
+            if note < 0:
+                note = _class(notes, edge_note, stack, min(p, q), max(p, q))
+            if note == FULL:
+                total = FULL
+            elif note == TOO_DEEP:
+                stack = np.concatenate((stack, np.empty_like(stack)))
+                total = FULL
+            elif total == 0 or note == 0:
+                total += note
+            else:
+                total = loops.added(notes, total, note)
+            if total == FULL:
+                break
+        if total != FULL:
+            total = loops.rewritten(notes, total)
+        if total != FULL:
+            return notes, stack, total if notes.length[total] > 0 else 0
+        notes = loops.grown(notes)
 
 
 @njit(cache=True, nogil=True)
 def _class(notes, edge_note, stack, i, j):  # type: ignore[no-untyped-def]
-    """The note of an edge: the sum over the other two edges of its witness's triangle, kept once found."""
-    i, j = min(i, j), max(i, j)
-    if edge_note[i, j] >= 0:
-        return notes, stack, edge_note[i, j]
+    """The note of an edge, i < j: the sum over the other two edges of its witness's triangle, kept once found.
+
+    FULL and TOO_DEEP when the notes or the stack need more room; what was found by then is kept.
+    """
     stack[0, 0], stack[0, 1] = i, j
     depth = 1
     while depth > 0:
@@ -321,20 +348,20 @@ def _class(notes, edge_note, stack, i, j):  # type: ignore[no-untyped-def]
         v = -1 - note
         one, other = edge_note[min(p, v), max(p, v)], edge_note[min(q, v), max(q, v)]
         if one >= 0 and other >= 0:
-            if one == 0 or other == 0:
-                edge_note[p, q] = one + other
-            elif one == other:
-                edge_note[p, q] = 0
-            else:
-                notes, edge_note[p, q] = loops.added(notes, one, other)
+            note = one + other
+            if one != 0 and other != 0:
+                note = loops.added(notes, one, other)
+                if note == FULL:
+                    return FULL
+            edge_note[p, q] = note
             depth -= 1
             continue
         if depth == stack.shape[0]:
-            stack = np.concatenate((stack, np.empty_like(stack)))
+            return TOO_DEEP
         end = p if one < 0 else q
         stack[depth, 0], stack[depth, 1] = min(end, v), max(end, v)
         depth += 1
-    return notes, stack, edge_note[i, j]
+    return edge_note[i, j]
 
 
 @njit(cache=True, nogil=True)
@@ -345,6 +372,7 @@ def _mark_open(keys, limit, near, place, vertex, edge_note):  # type: ignore[no-
     """
     n = keys.shape[0]
     shortest = np.empty(n)
+    candidates = np.empty(n + 1, np.int64)
     found = 0
     for i in range(n):
         shortest[:] = np.inf
@@ -356,23 +384,42 @@ def _mark_open(keys, limit, near, place, vertex, edge_note):  # type: ignore[no-
                 unsettled = _nearer(shortest[i + 1 :], of_v[i + 1 :], keys[i, i + 1 :])
                 left &= left - ONE
                 tried += 1
-        if unsettled == 0:
-            continue
-        for j in range(i + 1, n):
-            key = keys[i, j]
-            p, q = place[i], place[j]
-            if key > limit or shortest[j] < key or near[p, q >> 6] >> np.uint64(q & 63) & ONE != ZERO:
+        p = place[i]
+        for c in range(_not_below(keys[i, i + 1 :], shortest[i + 1 :], limit, candidates)):
+            j = i + 1 + candidates[c]
+            key, q = keys[i, j], place[j]
+            if near[p, q >> 6] >> np.uint64(q & 63) & ONE != ZERO:
                 continue
-            closed = False
-            for k in range(n):
-                v = vertex[k]
-                if keys[i, v] < key and keys[j, v] < key and v != i and v != j:
-                    closed = True
-                    break
-            if not closed:
+            if not (_closed(keys[j], near[p], vertex, key) or _closed(keys[i], near[q], vertex, key)):
                 edge_note[i, j] = OPEN
-                found += 1
+                for v in range(n):  # a vertex that is joined to neither yet
+                    if keys[i, v] < key and keys[j, v] < key and v != i and v != j:
+                        edge_note[i, j] = 0
+                        break
+                found += edge_note[i, j] == OPEN
     return found
+
+
+@njit(cache=True, nogil=True)
+def _closed(row, members, vertex, key):  # type: ignore[no-untyped-def]
+    """Whether any vertex of the set comes before ``key`` in the row."""
+    for w in range(members.shape[0]):
+        left = members[w]
+        while left != ZERO:
+            if row[vertex[w * 64 + lowest(left)]] < key:
+                return True
+            left &= left - ONE
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _not_below(of_i, shortest, limit, places):  # type: ignore[no-untyped-def]
+    """Fill ``places`` with those where ``shortest`` is not below ``of_i``, and that within the limit; how many."""
+    count = 0
+    for j in range(of_i.shape[0]):
+        places[count] = j
+        count += (shortest[j] >= of_i[j]) & (of_i[j] <= limit)
+    return count
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})

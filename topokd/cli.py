@@ -156,6 +156,33 @@ def train(
     typer.echo(f"{record['run']}: mIoU {100 * record['evaluation']['miou_skip']:.1f} % over the classes present")
 
 
+@app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights that topokd trained (.safetensors).")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A scan, or a folder of them.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder; or, for one scan, a file.")],
+    format: Annotated[str | None, typer.Option(help="label (uint32 ids), ply (coloured points) or npy.")] = None,
+    columns: Annotated[int | None, typer.Option(help="float32 values per point in .bin files; else 4 or 5.")] = None,
+    intensity_scale: Annotated[float | None, typer.Option(help="Full scale of the intensities; else detected.")] = None,
+    voxel_size: Annotated[float | None, typer.Option(help="Metres; else that of the training.")] = None,
+    tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
+    views: Annotated[int, typer.Option(help="How many scans get a 3D page beside their labels.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else a GPU if there is one.")] = None,
+) -> None:
+    """Label scans (.bin, .pcd, .ply, .las, .laz, .npy) with a trained network; docs/predict.md shows how."""
+    from topokd.labelling import FORMATS, Labeller, label_files
+
+    if format is not None and format not in FORMATS:
+        raise P.ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
+    labeller = Labeller(checkpoint, voxel_size, tta, device)
+    written, refused = label_files(labeller, source, output, format, columns, intensity_scale, views)  # type: ignore[arg-type]
+    for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:
+        typer.echo(str(path))
+    for reason in refused.values():
+        typer.echo(f"refused: {reason}", err=True)
+    raise typer.Exit(1 if refused else 0)
+
+
 def main() -> None:
     """Entry point: errors that a user can act on are printed without a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")

@@ -120,3 +120,37 @@ def write_sequence_files(
     cameras = "".join(f"P{i}: {projection}\n" for i in range(4))
     write_text(folder / "calib.txt", cameras + f"Tr: {line(_TR[:3].reshape(-1))}\n")
     write_text(folder / "times.txt", "".join(f"{time:.6e}\n" for time in times))
+
+
+def read_poses(folder: Path) -> Float[np.ndarray, "f 4 4"]:
+    """LiDAR poses of a sequence, to the frame of its first scan: ``Tr^-1 P Tr`` of ``poses.txt`` and ``calib.txt``.
+
+    Raises :class:`~topokd.errors.DataError` naming the file and the line that is missing or damaged.
+    """
+    calib = folder / "calib.txt"
+    transform = None
+    for line in _lines(calib):
+        if line.startswith("Tr:"):
+            transform = _matrix(line[3:], calib, "Tr")
+    if transform is None:
+        raise DataError(f"{calib} has no line `Tr:` (LiDAR to camera): take the calib.txt of SemanticKITTI")
+    inverse = np.linalg.inv(transform)
+    poses = folder / "poses.txt"
+    rows = [_matrix(line, poses, f"line {number}") for number, line in enumerate(_lines(poses), 1)]
+    return np.stack([inverse @ row @ transform for row in rows])
+
+
+def _lines(file: Path) -> list[str]:
+    if not file.is_file():
+        raise DataError(f"{file} does not exist: accumulation of scans needs poses; copy it, or read with sweeps 1")
+    return file.read_text().strip().splitlines()
+
+
+def _matrix(text: str, file: Path, where: str) -> Float[np.ndarray, "4 4"]:
+    try:
+        values = np.array(text.split(), np.float64)
+    except ValueError as error:
+        raise DataError(f"{file}, {where}: {error}; copy the file again") from None
+    if values.size != 12:
+        raise DataError(f"{file}, {where} has {values.size} numbers, a pose has 12 (3 x 4): copy the file again")
+    return np.vstack((values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]))

@@ -183,6 +183,63 @@ def predict(
     raise typer.Exit(1 if refused else 0)
 
 
+BENCHMARK = Annotated[str, typer.Argument(help="semantickitti, nuscenes or waymo.")]
+FRAMES = Annotated[Path | None, typer.Option(help="Waymo's list of test frames: context name,timestamp a line.")]
+
+
+@app.command()
+def submit(
+    benchmark: BENCHMARK,
+    checkpoint: Path,
+    root: Annotated[Path, typer.Argument(help="Folder of the data set, as its owners release it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .zip, a folder, or a .bin, by benchmark.")],
+    split: str = "test",
+    frames: FRAMES = None,
+    account: Annotated[str, typer.Option(help="Waymo: the registered e-mail address.")] = "",
+    method: Annotated[str, typer.Option(help="Waymo: the method's name, up to 25 letters.")] = "",
+    author: Annotated[list[str], typer.Option(help="Waymo: an author, any number of times.")] = [],  # noqa: B006
+    voxel_size: Annotated[float | None, typer.Option(help="Metres; else that of the training.")] = None,
+    tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
+) -> None:
+    """Predict a benchmark's test split, write what its server takes, and check it."""
+    from topokd.evaluation.submission import SubmissionInfo
+    from topokd.evaluation.submission.produce import submission_split, validate_submission, write_submission
+    from topokd.labelling import Labeller
+
+    dataset = submission_split(benchmark, root, split, frames)
+    about = SubmissionInfo(account, method, tuple(author)) if benchmark == "waymo" else None
+    labeller = Labeller(checkpoint, voxel_size, tta)
+    if labeller.classes.names != dataset.class_names:
+        raise P.ParameterError(f"{checkpoint} knows other classes than {benchmark}: train it on that data set")
+    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, about)
+    _report(output, validate_submission(benchmark, output, dataset, split))
+
+
+@app.command()
+def validate(
+    benchmark: BENCHMARK,
+    submission: Path,
+    root: Annotated[Path, typer.Argument(help="Folder of the data set, to compare with.")],
+    split: str = "test",
+    frames: FRAMES = None,
+) -> None:
+    """Say what a benchmark's server would reject in a submission; exit status 1 if anything."""
+    from topokd.evaluation.submission.produce import submission_split, validate_submission
+
+    _report(
+        submission, validate_submission(benchmark, submission, submission_split(benchmark, root, split, frames), split)
+    )
+
+
+def _report(path: Path, problems: list[str]) -> None:
+    for problem in problems[:50]:
+        typer.echo(problem)
+    if len(problems) > 50:
+        typer.echo(f"... and {len(problems) - 50} more")
+    typer.echo(f"{path}: " + (f"would be rejected, {len(problems)} problems" if problems else "valid"))
+    raise typer.Exit(1 if problems else 0)
+
+
 def main() -> None:
     """Entry point: errors that a user can act on are printed without a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")

@@ -69,7 +69,9 @@ class Labeller:
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
         metadata = read_metadata(checkpoint)
         if "class_names" not in metadata:
-            raise CheckpointError(f"{checkpoint} does not name its classes; save it with metadata class_names='road,car,...'")
+            raise CheckpointError(
+                f"{checkpoint} does not name its classes; save it with metadata class_names='road,car,...'"
+            )
         self.classes = Classes.of(tuple(metadata["class_names"].split(",")))
         if voxel_size is None and "voxel_size" not in metadata:
             raise CheckpointError(
@@ -155,7 +157,9 @@ def label_files(
             write_view(page, cloud.scan.xyz, label[known], names, palette, file.name)
             written.append(page)
     if not written:
-        raise DataError(f"{source}: none of its {len(files)} scans could be read; the first: {next(iter(refused.values()))}")
+        raise DataError(
+            f"{source}: none of its {len(files)} scans could be read; the first: {next(iter(refused.values()))}"
+        )
     if len(targets) > 1 or not output.suffix:
         write_json(output / "classes.json", legend(labeller.classes))
     return written, refused
@@ -182,7 +186,9 @@ def _targets(files: list[Path], root: Path, output: Path, format: Format | None)
         name = file.name[: -len(".pcd.bin")] if file.name.endswith(".pcd.bin") else file.stem
         target = output / file.relative_to(root).parent / f"{name}.{suffix}"
         if target in taken:
-            raise DataError(f"{taken[target]} and {file} would both be written to {target}: rename one, or move it away")
+            raise DataError(
+                f"{taken[target]} and {file} would both be written to {target}: rename one, or move it away"
+            )
         if target.resolve() == file.resolve():
             raise DataError(f"{file} would be overwritten by its own labels: give another output folder")
         taken[target] = targets[file] = target

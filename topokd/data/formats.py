@@ -72,7 +72,9 @@ def read_cloud(path: str | Path, columns: int | None = None, intensity_scale: fl
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: {path.suffix or 'no suffix'} is not readable; convert it to one of {', '.join(SUFFIXES)}")
+        raise DataError(
+            f"{path}: {path.suffix or 'no suffix'} is not readable; convert it to one of {', '.join(SUFFIXES)}"
+        )
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     if path.stat().st_size == 0:
@@ -85,7 +87,9 @@ def read_cloud(path: str | Path, columns: int | None = None, intensity_scale: fl
         raise
     except Exception as error:  # the formats' libraries raise many kinds for damaged files
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise DataError(f"{path} cannot be read as {path.suffix}: {reason}; the file is damaged or of another format") from error
+        raise DataError(
+            f"{path} cannot be read as {path.suffix}: {reason}; the file is damaged or of another format"
+        ) from error
     xyz = np.ascontiguousarray(xyz, np.float64)
     if len(xyz) == 0:
         raise DataError(f"{path} holds no points")
@@ -97,7 +101,9 @@ def read_cloud(path: str | Path, columns: int | None = None, intensity_scale: fl
         raise DataError(f"{path}: none of its {len(xyz)} points has finite x, y and z")
     strange = finite & ~np.isfinite(values)
     if strange.any():
-        raise DataError(f"{path}: intensity is NaN or infinite at {int(strange.sum())} points, the first {int(np.argmax(strange))}")
+        raise DataError(
+            f"{path}: intensity is NaN or infinite at {int(strange.sum())} points, the first {int(np.argmax(strange))}"
+        )
     scale = _scale(path, values[finite], intensity_scale or known_scale)
     kept = xyz[finite]
     if np.abs(kept).max() > FAR:
@@ -106,7 +112,9 @@ def read_cloud(path: str | Path, columns: int | None = None, intensity_scale: fl
         kept = kept - origin
     if not finite.all():
         log.info("%s: %d of %d points are not finite and get no class", path, int((~finite).sum()), len(finite))
-    return Cloud(xyz, finite, Scan(kept.astype(np.float32), (values[finite] / scale).astype(np.float32), name=path.name), scale)
+    return Cloud(
+        xyz, finite, Scan(kept.astype(np.float32), (values[finite] / scale).astype(np.float32), name=path.name), scale
+    )
 
 
 Columns = tuple[ndarray, "ndarray | None", "float | None"]  # xyz, intensity, its full scale where the format says so

@@ -45,7 +45,7 @@ def border_distance(
         return found
     for c in classes:
         own = labelled[truth[labelled] == c]
-        others = cKDTree(xyz[labelled[truth[labelled] != c]], balanced_tree=False, compact_nodes=False)
+        others = cKDTree(xyz[labelled[truth[labelled] != c]], balanced_tree=False)
         found[own] = others.query(xyz[own], distance_upper_bound=np.nextafter(limit, np.inf))[0]
     return found
 

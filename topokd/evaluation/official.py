@@ -66,7 +66,9 @@ def official_scores(cm: ConfusionMatrix, benchmark: Benchmark) -> OfficialScores
         )
     misses = int(cm.missed.sum())
     if benchmark == "nuscenes" and misses:
-        raise DataError(f"{misses} labelled points have no predicted class; nuScenes takes ids 1..16 alone: predict one")
+        raise DataError(
+            f"{misses} labelled points have no predicted class; nuScenes takes ids 1..16 alone: predict one"
+        )
     fill = {"zero": 0.0, "one": 1.0, "skip": np.nan}[ABSENT[benchmark]]
     iou = cm.iou()
     iou = np.where(np.isnan(iou), fill, iou)

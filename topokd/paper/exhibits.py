@@ -187,6 +187,23 @@ FIGURES = (
         files=("classes.png",),
     ),
     Exhibit(
+        "confusion",
+        "Confusion of the classes, measured",
+        "Of the points of each true class (row) the share that was given each class (column), in percent: teacher and "
+        "student of the first seed on the validation scans.",
+        stage="evaluation",
+        files=("confusion.png",),
+    ),
+    Exhibit(
+        "breakdown",
+        "Where the networks are right, measured",
+        "mIoU over the classes that each part of the points holds: by distance to the sensor, by distance to the "
+        "nearest point of another true class (boundary IoU counts those nearer than 0.2 m), and by the class's share of "
+        "the labelled points (frequent from 5 %, rare below 0.5 %). First seed.",
+        stage="evaluation",
+        files=("breakdown.png",),
+    ),
+    Exhibit(
         "ablation",
         "Gains of the loss terms, measured beside reported",
         "Left: every seed, mean and 95 % interval. Right: gain over KD alone, paired by seed; open markers are the "

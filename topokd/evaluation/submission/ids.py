@@ -18,7 +18,9 @@ def submission_ids(space: LabelSpace, classes: Int64[ndarray, " n"], name: str) 
     """The server's id of every class 0..C-1. Raises :class:`DataError` naming the scan for any other value."""
     classes = np.asarray(classes)
     if classes.ndim != 1 or classes.dtype.kind not in "iu":
-        raise DataError(f"prediction of {name}: {classes.dtype} of shape {classes.shape}; give one integer class per point")
+        raise DataError(
+            f"prediction of {name}: {classes.dtype} of shape {classes.shape}; give one integer class per point"
+        )
     wrong = classes[(classes < 0) | (classes >= space.num_classes)]
     if wrong.size:
         raise DataError(

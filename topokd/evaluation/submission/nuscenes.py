@@ -96,7 +96,9 @@ def _meta_problems(file: Path, name: str) -> list[str]:
         return [f"{name} has no object `meta`"]
     problems = []
     if set(meta) != set(META):
-        problems.append(f"{name}: meta must hold {', '.join(META)} and no other; it holds {', '.join(meta) or 'nothing'}")
+        problems.append(
+            f"{name}: meta must hold {', '.join(META)} and no other; it holds {', '.join(meta) or 'nothing'}"
+        )
     problems += [
         f"{name}: meta.{key} is {meta[key]!r}; it must be true or false"
         for key in META

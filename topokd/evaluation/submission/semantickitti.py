@@ -133,7 +133,9 @@ def _test_scans(root: Path) -> Iterator[tuple[str, int]]:
 def _member(name: str) -> str:
     sequence, _, frame = name.partition("/")
     if not (sequence.isdigit() and int(sequence) in SEQUENCES and frame.isdigit() and len(frame) == 6):
-        raise DataError(f"scan {name!r} is not one of the test split; names are 11/000000 to 21/...: predict that split")
+        raise DataError(
+            f"scan {name!r} is not one of the test split; names are 11/000000 to 21/...: predict that split"
+        )
     return f"sequences/{int(sequence)}/predictions/{frame}.label"
 
 

@@ -118,8 +118,12 @@ def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
     try:
         submission.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise DataError(f"{path} is no SemanticSegmentationSubmission, or is cut short ({error}): write it anew") from None
-    problems = [f"{name} is not set" for name in ("account_name", "unique_method_name") if not getattr(submission, name)]
+        raise DataError(
+            f"{path} is no SemanticSegmentationSubmission, or is cut short ({error}): write it anew"
+        ) from None
+    problems = [
+        f"{name} is not set" for name in ("account_name", "unique_method_name") if not getattr(submission, name)
+    ]
     if not submission.authors:
         problems.append("authors is empty")
     if submission.sensor_type == 0:
@@ -157,7 +161,9 @@ def read_waymo(path: str | Path) -> list[tuple[Frame, Returns]]:
 def _compressed(classes: Int64[ndarray, "64 2650"], frame: Frame) -> bytes:
     classes = np.asarray(classes)
     if classes.shape != SHAPE or classes.dtype.kind not in "iu":
-        raise DataError(f"frame {_named(frame)}: {classes.dtype} of shape {classes.shape}; give integer classes {SHAPE}")
+        raise DataError(
+            f"frame {_named(frame)}: {classes.dtype} of shape {classes.shape}; give integer classes {SHAPE}"
+        )
     wrong = classes[(classes < -1) | (classes >= WAYMO.num_classes)]
     if wrong.size:
         raise DataError(
@@ -197,7 +203,9 @@ def _frame_problems(entry: Any) -> list[str]:
         if label.shape != (*SHAPE, 2):
             problems.append(f"{name} has shape {list(label.shape)}, expected {[*SHAPE, 2]}")
         elif (wrong := label[..., 1][(label[..., 1] < 0) | (label[..., 1] > WAYMO.num_classes)]).size:
-            problems.append(f"{name} holds class {wrong[0]} at {wrong.size} pixels; ids are 1..22, and 0 without a point")
+            problems.append(
+                f"{name} holds class {wrong[0]} at {wrong.size} pixels; ids are 1..22, and 0 without a point"
+            )
         elif not label[..., 1].any() and name == "ri_return1":
             problems.append(f"{name} is undefined everywhere")
     return problems

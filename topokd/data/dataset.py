@@ -90,11 +90,7 @@ class ScanDataset(ABC):
 
 
 def at_reference(
-    scans: list[Scan],
-    transforms: list[Float[np.ndarray, "4 4"]],
-    name: str,
-    *,
-    labelled_rows: Literal["first", "all"] = "all",
+    scans: list[Scan], transforms: list[Float[np.ndarray, "4 4"]], name: str, *, labelled_rows: Literal["first", "all"] = "all"
 ) -> Scan:
     """Several scans in the frame of the first: ``transforms[i]`` (4, 4) takes scan i's points there.
 

@@ -181,7 +181,8 @@ def _read_pcd(path: Path, columns: int | None) -> Columns:
     found = np.atleast_1d(cloud.pc_data)
     if len(found) != cloud.metadata.points:
         raise DataError(
-            f"{path} holds {len(found)} points, its header says POINTS {cloud.metadata.points}: it is cut short; copy it again"
+            f"{path} holds {len(found)} points, its header says POINTS {cloud.metadata.points}: "
+            "it is cut short; copy it again"
         )
     return _by_name(path, found.dtype.names or (), lambda name: found[name])
 

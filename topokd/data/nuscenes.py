@@ -173,9 +173,7 @@ class NuScenesLidarSeg(ScanDataset):
         known = {"v1.0-trainval": ("train", "val"), "v1.0-mini": ("train", "val", "mini_train", "mini_val")}
         allowed = known.get(self.version, ("test",))
         if self.split not in allowed:
-            raise DataError(
-                f"{self.version} has no split {self.split!r}: choose {' or '.join(allowed)}, or scene names"
-            )
+            raise DataError(f"{self.version} has no split {self.split!r}: choose {' or '.join(allowed)}, or scene names")
         name = f"mini_{self.split}" if self.version == "v1.0-mini" and self.split in ("train", "val") else self.split
         wanted = official_splits()[name]
         found = [scene for scene in wanted if scene in scenes]
@@ -210,9 +208,7 @@ class NuScenesLidarSeg(ScanDataset):
         for scene in self.parts:
             token, source = scenes[scene]["first_sample_token"], scenes[scene]
             for _ in range(len(samples)):
-                sample = self._resolve(
-                    samples, token, "sample", "scene" if source is scenes[scene] else "sample", source
-                )
+                sample = self._resolve(samples, token, "sample", "scene" if source is scenes[scene] else "sample", source)
                 lidar = lidar_of.get(token)
                 if lidar is None:
                     raise DataError(
@@ -293,9 +289,7 @@ def _points_in(file: Path) -> int:
         raise DataError(f"{file} does not exist: unpack the file blobs again, or set data.on_bad_scan to skip")
     size = file.stat().st_size
     if size == 0:
-        raise DataError(
-            f"{file} is empty: a scan holds at least one point; restore it, or set data.on_bad_scan to skip"
-        )
+        raise DataError(f"{file} is empty: a scan holds at least one point; restore it, or set data.on_bad_scan to skip")
     if size % 20:
         raise DataError(
             f"{file} has {size} bytes, not a multiple of 20 (5 float32 per point): the file is truncated; copy it again"
@@ -311,9 +305,7 @@ def _panoptic(file: Path, points: int) -> np.ndarray:
     except FileNotFoundError:
         raise DataError(f"{file} does not exist: unpack nuScenes-panoptic again, or remove panoptic.json") from None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{file} is no archive with an array `data` ({error}): unpack nuScenes-panoptic again"
-        ) from None
+        raise DataError(f"{file} is no archive with an array `data` ({error}): unpack nuScenes-panoptic again") from None
     if values.shape != (points,):
         raise DataError(f"{file} holds {values.shape} labels for {points} points: unpack nuScenes-panoptic again")
     return values

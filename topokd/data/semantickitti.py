@@ -68,7 +68,9 @@ class SemanticKITTI(ScanDataset):
         self.sequences = _sequences(self.root, split)
         self.parts = [f"{number:02d}" for number in self.sequences]
         self._poses: dict[str, np.ndarray] = {}
-        self._index(_scan_names(self.root, self.sequences), on_bad_scan, cache, f"sequences {_written(self.sequences)}")
+        self._index(
+            _scan_names(self.root, self.sequences), on_bad_scan, cache, f"sequences {_written(self.sequences)}"
+        )
 
     def files(self, name: str) -> tuple[Path, Path | None]:
         """Paths of a scan's points and labels (None in the test split)."""

@@ -145,9 +145,7 @@ class WaymoSegmentation(ScanDataset):
         for number in range(1, self.returns + 1):
             image = lidar.image(time, f"{_LIDAR}.range_image_return{number}", 4, np.float32)
             if image is None:
-                raise DataError(
-                    f"{lidar.file} at {time}: return {number} of the TOP lidar is missing; download it again"
-                )
+                raise DataError(f"{lidar.file} at {time}: return {number} of the TOP lidar is missing; download it again")
             images.append(image)
         if any(image.shape != images[0].shape for image in images):
             raise DataError(f"{lidar.file} at {time}: the returns have different shapes; download it again")
@@ -169,9 +167,7 @@ class WaymoSegmentation(ScanDataset):
         pose_file = self._component("lidar_pose", segment)
         poses = pose_file.image(time, f"{_POSE}.range_image_return1", 6, np.float32)
         if poses is None or poses.shape[:2] != (height, width):
-            raise DataError(
-                f"{pose_file.file} at {time}: no poses for a range image of {height} x {width}; download it again"
-            )
+            raise DataError(f"{pose_file.file} at {time}: no poses for a range image of {height} x {width}; download it again")
         frame = self._component("vehicle_pose", segment).get(time, [_VEHICLE])[_VEHICLE]
         if frame is None or len(frame) != 16:
             raise DataError(f"{self._component('vehicle_pose', segment).file} at {time}: a pose has 16 numbers")

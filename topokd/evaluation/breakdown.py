@@ -110,7 +110,7 @@ class Breakdown:
         return _sum(self.borders[self.border_edges.index(BOUNDARY) :])
 
     def frequencies(self) -> dict[str, list[str]]:
-        """The classes that the truth holds as ``{"frequent": [...], "medium": [...], "rare": [...]}`` (:data:`FREQUENCY`)."""
+        """The classes that the truth holds, under "frequent", "medium" and "rare" (:data:`FREQUENCY`)."""
         count = self.total.matrix.sum(0) + self.total.missed
         share = count / max(int(count.sum()), 1)
         low, high = FREQUENCY

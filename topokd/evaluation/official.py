@@ -33,8 +33,9 @@ ABSENT: dict[str, Literal["skip", "zero", "one"]] = {"semantickitti": "zero", "n
 class OfficialScores:
     """What the benchmark's tool prints, fractions 0..1.
 
-    ``iou``: per class in the benchmark's order; NaN where nuScenes skips the class. ``accuracy``: SemanticKITTI's, which
-    leaves misses out of its denominator; ``frequency_weighted_iou``: nuScenes'; None where the tool has no such number.
+    ``iou``: per class in the benchmark's order; NaN where nuScenes skips the class. ``accuracy``:
+    SemanticKITTI's, which leaves misses out of its denominator; ``frequency_weighted_iou``: nuScenes'; None where the
+    tool has no such number.
     """
 
     benchmark: str

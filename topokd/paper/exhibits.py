@@ -198,8 +198,8 @@ FIGURES = (
         "breakdown",
         "Where the networks are right, measured",
         "mIoU over the classes that each part of the points holds: by distance to the sensor, by distance to the "
-        "nearest point of another true class (boundary IoU counts those nearer than 0.2 m), and by the class's share of "
-        "the labelled points (frequent from 5 %, rare below 0.5 %). First seed.",
+        "nearest point of another true class (boundary IoU counts those nearer than 0.2 m), and by the class's share "
+        "of the labelled points (frequent from 5 %, rare below 0.5 %). First seed.",
         stage="evaluation",
         files=("breakdown.png",),
     ),

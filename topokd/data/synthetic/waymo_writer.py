@@ -140,9 +140,7 @@ def frame_images(
     ranges, labels = [], []
     nearest = np.full(shape, np.inf)
     for echo, found in enumerate((first, edge)):
-        behind = (
-            found.distance > nearest[found.row, found.column] + SEPARATION if echo else np.full(len(found.row), True)
-        )
+        behind = found.distance > nearest[found.row, found.column] + SEPARATION if echo else np.full(len(found.row), True)
         behind &= np.isfinite(nearest[found.row, found.column]) if echo else True
         image, label = _image(found, behind, shape)
         ranges.append(image)

@@ -167,8 +167,8 @@ def _compressed(classes: Int64[ndarray, "64 2650"], frame: Frame) -> bytes:
     wrong = classes[(classes < -1) | (classes >= WAYMO.num_classes)]
     if wrong.size:
         raise DataError(
-            f"frame {_named(frame)} holds class {wrong[0]} at {wrong.size} pixels; known are 0..{WAYMO.num_classes - 1}, "
-            "and -1 where there is no point"
+            f"frame {_named(frame)} holds class {wrong[0]} at {wrong.size} pixels; known are "
+            f"0..{WAYMO.num_classes - 1}, and -1 where there is no point"
         )
     ids = np.zeros((*SHAPE, 2), np.int32)  # instance id, semantic class
     ids[..., 1] = np.append(WAYMO.submission_ids, 0)[classes]

@@ -2,8 +2,8 @@
 # # nuScenes and Waymo: the measured panels of Tables 1 and 4
 # The embedded synthetic world, written in a benchmark's released layout (nuScenes: JSON tables, 32 beams; Waymo:
 # parquet components, range images of two returns) and read back by the reader that serves the real data. A small
-# teacher, a student without it and a student with all terms of Eq. 8 are trained on it, one seed. This shows that the whole way
-# from files to table runs; the numbers say nothing about the real data sets.
+# teacher, a student without it and a student with all terms of Eq. 8 are trained on it, one seed. This shows that
+# the whole way from files to table runs; the numbers say nothing about the real data sets.
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile

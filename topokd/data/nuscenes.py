@@ -166,8 +166,8 @@ class NuScenesLidarSeg(ScanDataset):
             missing = [name for name in self.split if name not in scenes]
             if missing:
                 raise DataError(
-                    f"{self.root / self.version / 'scene.json'} lacks the scenes {', '.join(missing[:5])}: choose among "
-                    f"its {len(scenes)}, {', '.join(sorted(scenes)[:3])}, ..."
+                    f"{self.root / self.version / 'scene.json'} lacks the scenes {', '.join(missing[:5])}: choose among"
+                    f" its {len(scenes)}, {', '.join(sorted(scenes)[:3])}, ..."
                 )
             return list(self.split)
         known = {"v1.0-trainval": ("train", "val"), "v1.0-mini": ("train", "val", "mini_train", "mini_val")}
@@ -232,8 +232,8 @@ class NuScenesLidarSeg(ScanDataset):
         token = name.split("/")[1]
         if token not in self._labels_of:
             raise DataError(
-                f"{self.root / self.version / 'lidarseg.json'} has no labels of sample_data {token} ({name}): labels and"
-                f" metadata are of different versions; unpack nuScenes-lidarseg of {self.version}"
+                f"{self.root / self.version / 'lidarseg.json'} has no labels of sample_data {token} ({name}): labels "
+                f"and metadata are of different versions; unpack nuScenes-lidarseg of {self.version}"
             )
         return self.root / self._labels_of[token]
 

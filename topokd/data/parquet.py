@@ -71,8 +71,8 @@ class Component:
         """Values of one row: numpy arrays of lists, plain numbers of the rest, None where there is nothing."""
         if time not in self.rows:
             raise DataError(
-                f"{self.file} has no row of the TOP lidar at {time}: component {self.name} lacks what its partners have;"
-                " download it again"
+                f"{self.file} has no row of the TOP lidar at {time}: component {self.name} lacks what its partners "
+                "have; download it again"
             )
         missing = [name for name in fields if name not in self._columns]
         if missing:

@@ -71,7 +71,9 @@ class Data:
     """Where the scans come from and how they become voxels."""
 
     dataset: Literal["synthetic", "semantickitti", "nuscenes", "waymo"] = "synthetic"
-    layout: Literal["semantickitti", "nuscenes", "waymo"] = "semantickitti"  # whose files the synthetic world is written as
+    layout: Literal["semantickitti", "nuscenes", "waymo"] = (
+        "semantickitti"  # whose files the synthetic world is written as
+    )
     version: Literal["v1.0-trainval", "v1.0-mini", "v1.0-test"] = "v1.0-trainval"  # of nuScenes
     sweeps: int = 1  # k > 1 adds the k - 1 scans before each one (SemanticKITTI, nuScenes)
     point_range: tuple[float, ...] = ()  # Waymo's training points: x, y, z from, x, y, z to, in metres; () keeps all

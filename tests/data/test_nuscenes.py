@@ -121,7 +121,7 @@ def test_token_that_does_not_resolve(copy: Path) -> None:
         records[0]["next"] = "feedbeef"
 
     edit(copy, "sample", change)
-    with pytest.raises(DataError, match=r"refers to token 'feedbeef', which sample.json does not hold"):
+    with pytest.raises(DataError, match=r"refers to 'feedbeef', which sample.json does not hold"):
         NuScenesLidarSeg(copy, "train")
 
 
@@ -210,4 +210,4 @@ def test_versions_splits_and_scenes(world: Path, tmp_path: Path) -> None:
 def test_official_splits_are_disjoint() -> None:
     splits = official_splits()
     assert len({*splits["train"], *splits["val"], *splits["test"]}) == 1000
-    assert set(splits["mini_train"]) <= set(splits["train"]) and set(splits["mini_val"]) <= set(splits["val"])
+    assert {*splits["mini_train"], *splits["mini_val"]} <= {*splits["train"], *splits["val"]}

@@ -121,9 +121,7 @@ def test_points_follow_the_official_formula_pixel_by_pixel(seed: int) -> None:
         ratio = (width - column[k] - 0.5) / width
         azimuth = (ratio * 2 - 1) * np.pi - np.arctan2(extrinsic()[1, 0], extrinsic()[0, 0])
         beam = beams[height - 1 - row[k]]
-        point = distance[k] * np.array(
-            [np.cos(azimuth) * np.cos(beam), np.sin(azimuth) * np.cos(beam), np.sin(beam)]
-        )
+        point = distance[k] * np.array([np.cos(azimuth) * np.cos(beam), np.sin(azimuth) * np.cos(beam), np.sin(beam)])
         vehicle = (extrinsic() @ [*point, 1])[:3]
         world_point = rotation(*pose[k, :3]) @ vehicle + pose[k, 3:]
         np.testing.assert_allclose(found[k], turn.T @ (world_point - frame[:3, 3]), atol=1e-9)

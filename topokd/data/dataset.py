@@ -65,6 +65,10 @@ class ScanDataset(ABC):
             )
 
     @abstractmethod
+    def files(self, name: str) -> tuple[Path | None, ...]:
+        """Paths that a scan is read from; points first. None stands for what the split does not have."""
+
+    @abstractmethod
     def _read(self, name: str) -> Scan:
         """One scan from its files."""
 
@@ -90,7 +94,11 @@ class ScanDataset(ABC):
 
 
 def at_reference(
-    scans: list[Scan], transforms: list[Float[np.ndarray, "4 4"]], name: str, *, labelled_rows: Literal["first", "all"] = "all"
+    scans: list[Scan],
+    transforms: list[Float[np.ndarray, "4 4"]],
+    name: str,
+    *,
+    labelled_rows: Literal["first", "all"] = "all",
 ) -> Scan:
     """Several scans in the frame of the first: ``transforms[i]`` (4, 4) takes scan i's points there.
 

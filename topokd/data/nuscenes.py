@@ -136,7 +136,7 @@ class NuScenesLidarSeg(ScanDataset):
     def _resolve(self, table: dict[str, Record], token: str, name: str, source: str, record: Record) -> Record:
         if token not in table:
             raise DataError(
-                f"{self.root / self.version / f'{source}.json'}: record {record.get('token')} refers to token {token!r}, "
+                f"{self.root / self.version / f'{source}.json'}: record {record.get('token')} refers to {token!r}, "
                 f"which {name}.json does not hold: the tables are of different versions; unpack the metadata again"
             )
         return table[token]
@@ -166,14 +166,16 @@ class NuScenesLidarSeg(ScanDataset):
             missing = [name for name in self.split if name not in scenes]
             if missing:
                 raise DataError(
-                    f"{self.root / self.version / 'scene.json'} lacks the scenes {', '.join(missing[:5])}: choose among "
-                    f"its {len(scenes)}, {', '.join(sorted(scenes)[:3])}, ..."
+                    f"{self.root / self.version / 'scene.json'} lacks the scenes {', '.join(missing[:5])}: choose among"
+                    f" its {len(scenes)}, {', '.join(sorted(scenes)[:3])}, ..."
                 )
             return list(self.split)
         known = {"v1.0-trainval": ("train", "val"), "v1.0-mini": ("train", "val", "mini_train", "mini_val")}
         allowed = known.get(self.version, ("test",))
         if self.split not in allowed:
-            raise DataError(f"{self.version} has no split {self.split!r}: choose {' or '.join(allowed)}, or scene names")
+            raise DataError(
+                f"{self.version} has no split {self.split!r}: choose {' or '.join(allowed)}, or scene names"
+            )
         name = f"mini_{self.split}" if self.version == "v1.0-mini" and self.split in ("train", "val") else self.split
         wanted = official_splits()[name]
         found = [scene for scene in wanted if scene in scenes]
@@ -201,14 +203,16 @@ class NuScenesLidarSeg(ScanDataset):
         return labels, panoptic
 
     def _keyframes(self, scenes: dict[str, Record]) -> list[str]:
-        """Names of the keyframes of ``self.parts``, scene by scene, in the order of time."""
+        """Names of the keyframes of ``self.parts``, scene by scene, in time."""
         lidar_of = {record["sample_token"]: record for record in self._data.values() if record["is_key_frame"]}
         samples = {record["token"]: record for record in self._table("sample")}
         names = []
         for scene in self.parts:
             token, source = scenes[scene]["first_sample_token"], scenes[scene]
             for _ in range(len(samples)):
-                sample = self._resolve(samples, token, "sample", "scene" if source is scenes[scene] else "sample", source)
+                sample = self._resolve(
+                    samples, token, "sample", "scene" if source is scenes[scene] else "sample", source
+                )
                 lidar = lidar_of.get(token)
                 if lidar is None:
                     raise DataError(
@@ -228,10 +232,14 @@ class NuScenesLidarSeg(ScanDataset):
         token = name.split("/")[1]
         if token not in self._labels_of:
             raise DataError(
-                f"{self.root / self.version / 'lidarseg.json'} has no labels of sample_data {token} ({name}): labels and "
-                f"metadata are of different versions; unpack nuScenes-lidarseg of {self.version}"
+                f"{self.root / self.version / 'lidarseg.json'} has no labels of sample_data {token} ({name}): labels "
+                f"and metadata are of different versions; unpack nuScenes-lidarseg of {self.version}"
             )
         return self.root / self._labels_of[token]
+
+    def files(self, name: str) -> tuple[Path, Path | None]:
+        """Paths of a scan's points and labels (None in the test split)."""
+        return self.root / self.sample_data(name)["filename"], self.label_file(name)
 
     def _check(self, name: str) -> None:
         file = self.root / self.sample_data(name)["filename"]
@@ -239,11 +247,11 @@ class NuScenesLidarSeg(ScanDataset):
         if labels is None:
             return
         if not labels.is_file():
-            raise DataError(f"{labels} does not exist: unpack nuScenes-lidarseg of {self.version} over the folder")
+            raise DataError(f"{labels} does not exist: unpack nuScenes-lidarseg of {self.version} again")
         if labels.stat().st_size != points:
             raise DataError(
-                f"{labels} has {labels.stat().st_size} bytes, but {file} has {points} points (uint8 per point): they do "
-                "not belong together, or one is truncated; unpack both again"
+                f"{labels} has {labels.stat().st_size} bytes, but {file} has {points} points (uint8 per point): they do"
+                " not belong together, or one is truncated; unpack both again"
             )
 
     def _read(self, name: str) -> Scan:
@@ -289,7 +297,9 @@ def _points_in(file: Path) -> int:
         raise DataError(f"{file} does not exist: unpack the file blobs again, or set data.on_bad_scan to skip")
     size = file.stat().st_size
     if size == 0:
-        raise DataError(f"{file} is empty: a scan holds at least one point; restore it, or set data.on_bad_scan to skip")
+        raise DataError(
+            f"{file} is empty: a scan holds at least one point; restore it, or set data.on_bad_scan to skip"
+        )
     if size % 20:
         raise DataError(
             f"{file} has {size} bytes, not a multiple of 20 (5 float32 per point): the file is truncated; copy it again"
@@ -305,7 +315,9 @@ def _panoptic(file: Path, points: int) -> np.ndarray:
     except FileNotFoundError:
         raise DataError(f"{file} does not exist: unpack nuScenes-panoptic again, or remove panoptic.json") from None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} is no archive with an array `data` ({error}): unpack nuScenes-panoptic again") from None
+        raise DataError(
+            f"{file} is no archive with an array `data` ({error}): unpack nuScenes-panoptic again"
+        ) from None
     if values.shape != (points,):
         raise DataError(f"{file} holds {values.shape} labels for {points} points: unpack nuScenes-panoptic again")
     return values

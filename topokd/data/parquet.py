@@ -63,16 +63,16 @@ class Component:
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(
-                f"{self.file}, row group {group}: {reason}; the file is damaged or uses a compression that this pyarrow "
-                "does not know: download it again or update pyarrow"
+                f"{self.file}, row group {group}: {reason}; the file is damaged or uses a compression that this "
+                "pyarrow does not know: download it again or update pyarrow"
             ) from None
 
     def get(self, time: int | None, fields: Sequence[str]) -> dict[str, Any]:
         """Values of one row: numpy arrays of lists, plain numbers of the rest, None where there is nothing."""
         if time not in self.rows:
             raise DataError(
-                f"{self.file} has no row of the TOP lidar at {time}: component {self.name} lacks what its partners have; "
-                "download it again"
+                f"{self.file} has no row of the TOP lidar at {time}: component {self.name} lacks what its partners "
+                "have; download it again"
             )
         missing = [name for name in fields if name not in self._columns]
         if missing:

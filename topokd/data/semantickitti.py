@@ -68,9 +68,7 @@ class SemanticKITTI(ScanDataset):
         self.sequences = _sequences(self.root, split)
         self.parts = [f"{number:02d}" for number in self.sequences]
         self._poses: dict[str, np.ndarray] = {}
-        self._index(
-            _scan_names(self.root, self.sequences), on_bad_scan, cache, f"sequences {_written(self.sequences)}"
-        )
+        self._index(_scan_names(self.root, self.sequences), on_bad_scan, cache, f"sequences {_written(self.sequences)}")
 
     def files(self, name: str) -> tuple[Path, Path | None]:
         """Paths of a scan's points and labels (None in the test split)."""
@@ -79,7 +77,7 @@ class SemanticKITTI(ScanDataset):
         return folder / "velodyne" / f"{frame}.bin", folder / "labels" / f"{frame}.label" if self.labelled else None
 
     def pose(self, name: str) -> Float[np.ndarray, "4 4"]:
-        """LiDAR pose of a scan: its frame to that of the sequence's first scan, from ``poses.txt`` and ``calib.txt``."""
+        """LiDAR pose of a scan, to the frame of the sequence's first, from ``poses.txt`` and ``calib.txt``."""
         sequence, frame = name.split("/")
         if sequence not in self._poses:
             self._poses[sequence] = read_poses(self.root / "sequences" / sequence)

@@ -18,7 +18,7 @@ FOLDERS = (
 
 
 def fingerprint(root: Path) -> dict[str, Any]:
-    """Number of files, bytes and a digest over names, sizes and both ends of every file under the data set's own folders.
+    """Number of files, bytes and a digest over names, sizes and both ends of all files of the data set.
 
     Those are ``sequences/`` of SemanticKITTI; the tables, ``samples/LIDAR_TOP``, ``lidarseg`` and ``panoptic`` of
     nuScenes; the splits of Waymo.

@@ -39,9 +39,9 @@ class WaymoSegmentation(ScanDataset):
     """The labelled frames of a split: the TOP lidar's points in the vehicle's frame (x forward, y left, z up).
 
     ``split``: "train", "val", "test" (no labels) or a tuple of segment names, which are looked for in all three
-    folders. A scan's name is ``<segment>/<timestamp in us>``; its points are those of the first return, row by row, then
-    those of the second (:meth:`pixels` tells which is which). Intensity is ``tanh`` of the file's. Points of frames that
-    have labels but lie in no labelled pixel are ignored. ``frames``: (segment, timestamp) pairs to read in place of all;
+    folders. A scan's name is ``<segment>/<timestamp in us>``; its points are those of the first return, row by row,
+    then those of the second (:meth:`pixels` tells which is which). Intensity is ``tanh`` of the file's. Points without
+    a label are ignored. ``frames``: (segment, timestamp) pairs to read in place of all;
     give the benchmark's list of test frames here. ``returns``: 2, or 1 for the first alone. ``point_range``: (x, y, z
     low, x, y, z high) in metres, points outside are left out (the common recipe trains within +-75.2 m and -2..4 m;
     evaluation needs all points). ``on_bad_scan`` as in :class:`~topokd.data.SemanticKITTI`.
@@ -109,8 +109,8 @@ class WaymoSegmentation(ScanDataset):
         if isinstance(self.split, str):
             if not found:
                 raise DataError(
-                    f"{folders[0] / kind} holds no *.parquet: data.root must be the folder above training/, validation/ "
-                    f"and testing/ of Waymo v2, with the components lidar, {kind}, lidar_calibration, lidar_pose and "
+                    f"{folders[0] / kind} holds no *.parquet: data.root must be the folder above training/, validation/"
+                    f" and testing/ of Waymo v2, with the components lidar, {kind}, lidar_calibration, lidar_pose and "
                     "vehicle_pose"
                 )
             return found
@@ -130,6 +130,17 @@ class WaymoSegmentation(ScanDataset):
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_open": {}}  # open files do not travel to worker processes
 
+    def files(self, name: str) -> tuple[Path | None, ...]:
+        """Paths of the components of a scan's segment: lidar, labels (None in the test split), poses, calibration."""
+        segment = name.rsplit("/", 1)[0]
+        kinds = ("lidar", "lidar_segmentation", "lidar_pose", "vehicle_pose", "lidar_calibration")
+        return tuple(
+            None
+            if kind == "lidar_segmentation" and not self.labelled
+            else self._folder_of[segment] / kind / f"{segment}.parquet"
+            for kind in kinds
+        )
+
     def pixels(self, index: int) -> Pixels:
         """Return, row and column of each point of scan ``index``, in the scan's order."""
         return self._points(self.names[index])[0]
@@ -145,7 +156,9 @@ class WaymoSegmentation(ScanDataset):
         for number in range(1, self.returns + 1):
             image = lidar.image(time, f"{_LIDAR}.range_image_return{number}", 4, np.float32)
             if image is None:
-                raise DataError(f"{lidar.file} at {time}: return {number} of the TOP lidar is missing; download it again")
+                raise DataError(
+                    f"{lidar.file} at {time}: return {number} of the TOP lidar is missing; download it again"
+                )
             images.append(image)
         if any(image.shape != images[0].shape for image in images):
             raise DataError(f"{lidar.file} at {time}: the returns have different shapes; download it again")
@@ -167,7 +180,9 @@ class WaymoSegmentation(ScanDataset):
         pose_file = self._component("lidar_pose", segment)
         poses = pose_file.image(time, f"{_POSE}.range_image_return1", 6, np.float32)
         if poses is None or poses.shape[:2] != (height, width):
-            raise DataError(f"{pose_file.file} at {time}: no poses for a range image of {height} x {width}; download it again")
+            raise DataError(
+                f"{pose_file.file} at {time}: no poses for a range image of {height} x {width}; download it again"
+            )
         frame = self._component("vehicle_pose", segment).get(time, [_VEHICLE])[_VEHICLE]
         if frame is None or len(frame) != 16:
             raise DataError(f"{self._component('vehicle_pose', segment).file} at {time}: a pose has 16 numbers")

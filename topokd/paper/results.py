@@ -21,7 +21,13 @@ NAMES = {  # how exhibits call the runs
     "kd_grad": "Student, KD + saliency",
     "full": "Student, KD + topology + saliency",
 }
-DATASETS = {"synthetic": "synthetic street world", "semantickitti": "SemanticKITTI"}
+DATASETS = {
+    "synthetic": "synthetic street world",
+    "semantickitti": "SemanticKITTI",
+    "nuscenes": "nuScenes-lidarseg",
+    "waymo": "Waymo Open",
+}
+LAYOUTS = {"nuscenes": " in nuScenes' layout", "waymo": " in Waymo's layout"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Results:
     @property
     def dataset(self) -> str:
         """Name of the dataset for readers."""
-        return DATASETS[self.params.data.dataset]
+        data = self.params.data
+        return DATASETS[data.dataset] + (LAYOUTS.get(data.layout, "") if data.dataset == "synthetic" else "")
 
     @property
     def metric(self) -> str:

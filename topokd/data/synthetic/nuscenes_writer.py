@@ -1,4 +1,4 @@
-"""The synthetic world in nuScenes' released layout: JSON tables with tokens, 32-beam sweeps, labels, panoptic labels."""
+"""The synthetic world in nuScenes' released layout: JSON tables with tokens, 32-beam sweeps, lidarseg, panoptic."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def _scene(task: tuple[Path, params.Synthetic, int, int, str, int]) -> dict[str,
     log, calibration = token("log", scene), token("calibrated_sensor", scene)
     samples = [token("sample", scene, index) for index in range(scans)]
     data = [token("sample_data", scene, frame) for frame in range(frames)]
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in ("sample", "sample_data", "ego_pose", "lidarseg", "panoptic")}
+    tables: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("sample", "sample_data", "ego_pose", "lidarseg", "panoptic")
+    }
     for frame in range(frames):
         time = START + int(1e6 * (1000 * sequence + INTERVAL * frame))
         key = frame % step == 0

@@ -54,7 +54,9 @@ def directions(
     step = 2 * np.pi / azimuths
     azimuth = np.pi - step * (np.arange(azimuths)[None, :] + 0.5) + np.zeros((rows, 1))
     spread = 0.0 if sensor.on_grid else 1.0
-    azimuth += spread * step * (0.25 * np.sin(2.4 * np.arange(rows))[:, None] + 0.05 * rng.standard_normal((rows, azimuths)))
+    azimuth += (
+        spread * step * (0.25 * np.sin(2.4 * np.arange(rows))[:, None] + 0.05 * rng.standard_normal((rows, azimuths)))
+    )
     elevation = np.deg2rad(np.array(sensor.elevation_deg))[:, None] + spread * np.deg2rad(0.02) * rng.standard_normal(
         (rows, 1)
     )

@@ -140,7 +140,9 @@ def frame_images(
     ranges, labels = [], []
     nearest = np.full(shape, np.inf)
     for echo, found in enumerate((first, edge)):
-        behind = found.distance > nearest[found.row, found.column] + SEPARATION if echo else np.full(len(found.row), True)
+        behind = (
+            found.distance > nearest[found.row, found.column] + SEPARATION if echo else np.full(len(found.row), True)
+        )
         behind &= np.isfinite(nearest[found.row, found.column]) if echo else True
         image, label = _image(found, behind, shape)
         ranges.append(image)
@@ -176,7 +178,10 @@ def _write(folder: Path, name: str, segment: str, rows: list[dict[str, Any]], va
     for column, value in rows[0].items():
         kind = kinds.get(column, pa.float64() if isinstance(value, float) else values)
         fields.append(pa.field(column, pa.list_(pa.int32(), 3) if column.endswith(".shape") else kind))
-    with atomic_path(folder / name / f"{segment}.parquet") as temporary:
-        with pq.ParquetWriter(temporary, pa.schema(fields), compression="snappy") as writer:
-            for row in rows:  # a row group each, so that a reader decodes one frame at a time
-                writer.write_table(pa.Table.from_pylist([row], pa.schema(fields)))
+    schema = pa.schema(fields)
+    with (
+        atomic_path(folder / name / f"{segment}.parquet") as temporary,
+        pq.ParquetWriter(temporary, schema, compression="snappy") as writer,
+    ):
+        for row in rows:  # a row group each, so that a reader decodes one frame at a time
+            writer.write_table(pa.Table.from_pylist([row], schema))

@@ -165,7 +165,7 @@ class Distill:
 class Evaluation:
     """How the final numbers are computed, per original point."""
 
-    absent: Literal["skip", "zero"] = "skip"  # classes absent from truth and prediction: left out, or count 0
+    absent: Literal["skip", "zero", "one"] = "skip"  # classes absent from truth and prediction: left out, count 0 or 1
     tta: int = 1  # views averaged per scan: rotations about z by 360/tta degrees; 1 switches it off
     figure_scan: int = 0  # which validation scan Figure 3 shows
 

@@ -124,8 +124,8 @@ def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]
 
     >>> cm = ConfusionMatrix(2); cm.update([0, 0], [0, 0])
     >>> record = evaluation_record(cm)
-    >>> record["points"], record["miou_skip"], record["miou_zero"], record["present"]
-    (2, 1.0, 0.5, [True, False])
+    >>> record["points"], record["miou_skip"], record["miou_zero"], record["miou_one"], record["present"]
+    (2, 1.0, 0.5, 1.0, [True, False])
     """
     return {
         "split": split,
@@ -138,6 +138,7 @@ def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]
         "present": [bool(v) for v in cm.present()],
         "miou_skip": cm.miou("skip"),
         "miou_zero": cm.miou("zero"),
+        "miou_one": cm.miou("one"),
         "accuracy": cm.accuracy(),
     }
 

@@ -71,7 +71,7 @@ class Results:
 
     @property
     def metric(self) -> str:
-        """The mIoU convention of the profile: ``miou_skip`` or ``miou_zero``."""
+        """The mIoU convention of the profile: ``miou_skip``, ``miou_zero`` or ``miou_one``."""
         return f"miou_{self.params.evaluation.absent}"
 
     def all_runs(self) -> Iterator[dict[str, Any]]:

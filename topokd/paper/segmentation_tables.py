@@ -17,7 +17,7 @@ COLUMNS = (
 )  # fmt: skip
 STUDENTS = {"plain": "Student w.o KD", "full": "Student with KD", TEACHER: "PTv3 (Teacher)"}  # the paper's row names
 ABLATION = ("kd", "kd_topo", "kd_grad", "full")
-OTHER_CONVENTION = {"miou_zero": "mIoU, absent 0", "miou_skip": "mIoU, absent skipped"}
+OTHER_CONVENTION = {"miou_zero": "mIoU, absent 0", "miou_skip": "mIoU, absent skipped"}  # than the profile's own
 TABLE7_COLUMNS = (("SemanticKITTI", "S.KITTI"), ("Waymo", "Waymo"), ("nuScenes", "nuScenes"))
 OVER = {"kd": "KD", "plain": "no KD"}
 STUDENT_ROWS = {"kd": ABLATION[1:], "plain": ABLATION}  # the rows whose gain over another one is shown

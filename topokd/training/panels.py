@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
+from topokd.evaluation.official import ABSENT
 from topokd.params import Params, dump
 from topokd.training.runs import train_student, train_teacher
 
@@ -14,11 +15,12 @@ VARIANTS = ("plain", "full")
 def panel_params(params: Params, layout: Literal["nuscenes", "waymo"]) -> Params:
     """Parameters of one panel: ``params`` with the sizes of ``params.panels`` and the world in ``layout``.
 
+    Classes that the validation scans do not hold count as the benchmark has it (nuScenes: left out, Waymo: 1).
     Its results go to ``results/<profile>/panels/<layout>``, its world and weights to the same place under workspace/.
 
     >>> small = panel_params(Params(), "waymo")
-    >>> small.pipeline.profile, small.data.layout, small.pipeline.seeds
-    ('default/panels/waymo', 'waymo', (0,))
+    >>> small.pipeline.profile, small.data.layout, small.pipeline.seeds, small.evaluation.absent
+    ('default/panels/waymo', 'waymo', (0,), 'one')
     """
     sizes = params.panels
     profile = f"{params.pipeline.profile}/panels/{layout}"
@@ -39,7 +41,7 @@ def panel_params(params: Params, layout: Literal["nuscenes", "waymo"]) -> Params
             params.data, dataset="synthetic", layout=layout, root=f"workspace/{profile}/data", synthetic=world
         ),
         train=dataclasses.replace(params.train, teacher_steps=sizes.teacher_steps, student_steps=sizes.student_steps),
-        evaluation=dataclasses.replace(params.evaluation, absent="skip"),
+        evaluation=dataclasses.replace(params.evaluation, absent=ABSENT[layout]),
     )
 
 

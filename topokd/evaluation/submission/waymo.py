@@ -149,13 +149,14 @@ def read_waymo(path: str | Path) -> list[tuple[Frame, Returns]]:
     return [
         (
             (entry.context_name, entry.frame_timestamp_micros),
-            tuple(
-                _matrix(image.segmentation_label_compressed)[..., 1].astype(np.int64) - 1
-                for image in (entry.segmentation_labels[0].ri_return1, entry.segmentation_labels[0].ri_return2)
-            ),
+            (_classes(entry.segmentation_labels[0].ri_return1), _classes(entry.segmentation_labels[0].ri_return2)),
         )
         for entry in submission.inference_results.frames
     ]
+
+
+def _classes(image: Any) -> Int64[ndarray, "64 2650"]:
+    return _matrix(image.segmentation_label_compressed)[..., 1].astype(np.int64) - 1
 
 
 def _compressed(classes: Int64[ndarray, "64 2650"], frame: Frame) -> bytes:

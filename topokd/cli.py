@@ -242,11 +242,39 @@ def validate(
     )
 
 
-def _report(path: Path, problems: list[str]) -> None:
+data_app = typer.Typer(no_args_is_help=True, help="Look after data sets.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("check")
+def data_check(
+    root: Annotated[Path, typer.Argument(help="Folder of the data set, as its owners release it.")],
+    dataset: Annotated[str | None, typer.Option(help="semantickitti, nuscenes or waymo; else seen by folders.")] = None,
+) -> None:
+    """Read a whole data set: counts, lengths, classes, missing and damaged files; exit status 1 if any is wrong."""
+    from topokd.data.check import check_dataset
+
+    if dataset not in (None, "semantickitti", "nuscenes", "waymo"):
+        raise P.ParameterError(f"--dataset {dataset}: choose semantickitti, nuscenes or waymo")
+    report = check_dataset(root, dataset)  # type: ignore[arg-type]
+    typer.echo(f"{root}: {report.dataset}")
+    for split in report.splits:
+        for line in split.lines():
+            typer.echo(line)
+    _listed(report.problems)
+    typer.echo(f"{len(report.problems):,} problems" if report.problems else "nothing is wrong")
+    raise typer.Exit(1 if report.problems else 0)
+
+
+def _listed(problems: list[str]) -> None:
     for problem in problems[:50]:
         typer.echo(problem)
     if len(problems) > 50:
-        typer.echo(f"... and {len(problems) - 50} more")
+        typer.echo(f"... and {len(problems) - 50:,} more")
+
+
+def _report(path: Path, problems: list[str]) -> None:
+    _listed(problems)
     typer.echo(f"{path}: " + (f"would be rejected, {len(problems)} problems" if problems else "valid"))
     raise typer.Exit(1 if problems else 0)
 

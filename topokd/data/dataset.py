@@ -35,11 +35,13 @@ class ScanDataset(ABC):
     labelled: bool
     parts: list[str]
 
-    def _index(self, names: Iterable[str], on_bad_scan: Literal["raise", "skip"], cache: int, where: str) -> None:
+    def _index(
+        self, names: Iterable[str], on_bad_scan: Literal["raise", "skip", "keep"], cache: int, where: str
+    ) -> None:
         """Check every scan and keep the names of the good ones.
 
         "raise" has :meth:`_check` look at each (sizes only, cheap); "skip" reads each once, leaves the bad ones out
-        and logs them.
+        and logs them; "keep" looks at none, a bad one raises when it is read (:mod:`topokd.data.check`).
         """
         self.names: list[str] = []
         self.skipped: list[tuple[str, str]] = []
@@ -49,7 +51,7 @@ class ScanDataset(ABC):
             try:
                 if on_bad_scan == "skip":
                     self._read(name)
-                else:
+                elif on_bad_scan == "raise":
                     self._check(name)
             except DataError as error:
                 if on_bad_scan != "skip":

@@ -77,7 +77,7 @@ class NuScenesLidarSeg(ScanDataset):
         split: str | Sequence[str] = "train",
         version: str = "v1.0-trainval",
         sweeps: int = 1,
-        on_bad_scan: Literal["raise", "skip"] = "raise",
+        on_bad_scan: Literal["raise", "skip", "keep"] = "raise",
         cache: int = 128,
     ) -> None:
         if version not in VERSIONS:

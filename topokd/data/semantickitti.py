@@ -57,7 +57,7 @@ class SemanticKITTI(ScanDataset):
         self,
         root: str | Path,
         split: str | Sequence[int] = "train",
-        on_bad_scan: Literal["raise", "skip"] = "raise",
+        on_bad_scan: Literal["raise", "skip", "keep"] = "raise",
         cache: int = 128,
         sweeps: int = 1,
     ) -> None:

@@ -44,7 +44,8 @@ class WaymoSegmentation(ScanDataset):
     a label are ignored. ``frames``: (segment, timestamp) pairs to read in place of all;
     give the benchmark's list of test frames here. ``returns``: 2, or 1 for the first alone. ``point_range``: (x, y, z
     low, x, y, z high) in metres, points outside are left out (the common recipe trains within +-75.2 m and -2..4 m;
-    evaluation needs all points). ``on_bad_scan`` as in :class:`~topokd.data.SemanticKITTI`.
+    evaluation needs all points). ``labelled``: whether to read labels; None: of every split but "test".
+    ``on_bad_scan`` as in :class:`~topokd.data.SemanticKITTI`.
 
     Raises :class:`~topokd.errors.DataError` for a component without its partner, a truncated range image, a frame
     without returns, and labels that do not fit.
@@ -72,12 +73,13 @@ class WaymoSegmentation(ScanDataset):
         returns: Literal[1, 2] = 2,
         frames: Sequence[tuple[str, int]] | None = None,
         point_range: Sequence[float] | None = None,
-        on_bad_scan: Literal["raise", "skip"] = "raise",
+        on_bad_scan: Literal["raise", "skip", "keep"] = "raise",
         cache: int = 128,
+        labelled: bool | None = None,
     ) -> None:
         self.root, self.split, self.returns = Path(root), split, returns
         self.point_range = None if point_range is None else np.asarray(point_range, np.float64).reshape(2, 3)
-        self.labelled = split != "test"
+        self.labelled = split != "test" if labelled is None else labelled
         self._folder_of = self._segments()
         self._open: dict[tuple[str, str], Component] = {}
         self.parts = sorted(self._folder_of)

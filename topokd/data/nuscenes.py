@@ -45,6 +45,8 @@ def official_splits() -> dict[str, tuple[str, ...]]:
 class NuScenesLidarSeg(ScanDataset):
     """The keyframes of a split in the LiDAR's frame (x right, y forward, z up), intensity divided by 255.
 
+    SemanticKITTI's and Waymo's readers have x forward, y left: a network of one does not fit the other unturned.
+
     ``root`` is the folder that holds ``<version>/``, ``samples/`` and ``lidarseg/``. ``split``: "train" or "val" (of
     v1.0-mini: its mini_train and mini_val), "test" (v1.0-test, no labels), or a tuple of scene names. A named split
     uses those of its scenes that the tables hold. A scan's name is ``<scene>/<sample_data token>``. ``instance`` holds

@@ -127,17 +127,29 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
     return flops
 
 
-def measure_latency(call: Callable[[], object], repeats: int, device: torch.device | str = "cpu") -> float:
-    """Median time of ``call()`` in seconds, after one call that warms up (NOTES row 15)."""
-    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
+def measure_latency(
+    call: Callable[[], object], repeats: int, device: torch.device | str = "cpu", warm_up: int = 1
+) -> float:
+    """Median time of ``call()`` in seconds, after ``warm_up`` calls that are not counted (NOTES row 15).
+
+    On CUDA between two events on the current stream, so that launching work ahead is not taken for doing it.
+    """
+    cuda = torch.device(device).type == "cuda"
     times = []
-    for _ in range(repeats + 1):
-        wait()
-        start = time.perf_counter()
-        call()
-        wait()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+    for _ in range(warm_up + repeats):
+        if cuda:
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            torch.cuda.synchronize()
+            begin.record()
+            call()
+            end.record()
+            end.synchronize()
+            times.append(begin.elapsed_time(end) / 1e3)
+        else:
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+    return statistics.median(times[warm_up:])
 
 
 def measure_peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from topokd.models import backends
 from topokd.models.attention import PatchAttention
+from topokd.models.gemm import Linear
 from topokd.models.sparse_conv import SubmanifoldConv
 from topokd.models.stage import Stage
 
@@ -28,7 +30,8 @@ class Embedding(nn.Module):
 
     def forward(self, feat: Float[Tensor, "n c_in"], stage: Stage) -> Float[Tensor, "n c"]:
         """Embed input features."""
-        return nn.functional.gelu(self.stem["norm"](self.stem["conv"](feat, stage.neighbours(5))))
+        conv = self.stem["conv"]
+        return nn.functional.gelu(self.stem["norm"](conv(feat, stage.neighbours(5, conv.backend))))
 
 
 class MLP(nn.Module):
@@ -36,8 +39,8 @@ class MLP(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(channels, hidden)
-        self.fc2 = nn.Linear(hidden, channels)
+        self.fc1 = Linear(channels, hidden)
+        self.fc2 = Linear(hidden, channels)
 
     def forward(self, x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
         """Transform each row."""
@@ -58,13 +61,19 @@ class DropPath(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c"], stage: Stage) -> Float[Tensor, "n c"]:
         """Drop rows in training mode; the identity in evaluation mode."""
+        return self.apply_draw(x, self.draw(stage))
+
+    def draw(self, stage: Stage) -> Bool[Tensor, " n"] | None:
+        """Which rows of ``stage`` are kept; None where all are."""
         if not self.training or self.rate == 0:
-            return x
-        draws = len(x) if self.per == "voxel" else len(stage.sizes)
-        kept = (torch.rand(draws, generator=self.generator) >= self.rate).to(x) / (1 - self.rate)
-        if self.per == "cloud":
-            kept = kept.to(x.device).take(stage.cloud)
-        return x * kept.to(x.device)[:, None]
+            return None
+        draws = sum(stage.sizes) if self.per == "voxel" else len(stage.sizes)
+        kept = torch.rand(draws, generator=self.generator) >= self.rate
+        return kept if self.per == "voxel" else kept.to(stage.cloud.device).take(stage.cloud)
+
+    def apply_draw(self, x: Float[Tensor, "n c"], kept: Bool[Tensor, " n"] | None) -> Float[Tensor, "n c"]:
+        """Drop what ``draw`` does not keep."""
+        return x if kept is None else x * (kept.to(x) / (1 - self.rate))[:, None]
 
 
 class Block(nn.Module):
@@ -82,8 +91,9 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.index, self.patch_size = index, patch_size
+        self.checkpointing = False  # see PointTransformerV3.set_checkpointing
         self.cpe = nn.ModuleList(
-            [SubmanifoldConv(channels, channels, 3), nn.Linear(channels, channels), nn.LayerNorm(channels)]
+            [SubmanifoldConv(channels, channels, 3), Linear(channels, channels), nn.LayerNorm(channels)]
         )
         self.norm1 = nn.Sequential(nn.LayerNorm(channels))
         self.attn = PatchAttention(channels, heads)
@@ -95,11 +105,23 @@ class Block(nn.Module):
         self, x: Float[Tensor, "n c"], stage: Stage, patching: str, position: Float[Tensor, "n c"] | None = None
     ) -> Float[Tensor, "n c"]:
         """Transform the rows of ``stage``; the positional convolution reads ``position``, or x where that is None."""
+        # Drawn here and not where they are used: a checkpointed block runs twice and must see the same draws.
+        kept = self.drop_path.draw(stage), self.drop_path.draw(stage)
+        position = x if position is None else position
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return self._transform(x, position, stage, patching, kept)
+        return checkpoint(
+            self._transform, x, position, stage, patching, kept, use_reentrant=False, preserve_rng_state=False
+        )
+
+    def _transform(
+        self, x: Tensor, position: Tensor, stage: Stage, patching: str, kept: tuple[Tensor | None, Tensor | None]
+    ) -> Tensor:
         conv, linear, norm = self.cpe
-        x = x + norm(linear(conv(x if position is None else position, stage.neighbours(3))))
+        x = x + norm(linear(conv(position, stage.neighbours(3, conv.backend))))
         patches = stage.patches(self.index, self.patch_size, patching)
-        x = x + self.drop_path(self.attn(self.norm1(x), patches), stage)
-        return x + self.drop_path(self.mlp(self.norm2(x)), stage)
+        x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches), kept[0])
+        return x + self.drop_path.apply_draw(self.mlp(self.norm2(x)), kept[1])
 
 
 class Pooling(nn.Module):
@@ -107,14 +129,15 @@ class Pooling(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(in_channels, channels)
+        self.proj = Linear(in_channels, channels)
         self.norm = nn.Sequential(batch_norm(channels))
+        self.backend = "auto"
 
     def forward(
         self, x: Float[Tensor, "n c_in"], parent: Int64[Tensor, " n"], first: Int64[Tensor, " m"]
     ) -> Float[Tensor, "m c"]:
         """Pool rows; ``parent`` and ``first`` as :meth:`Stage.coarser` returns them."""
-        return nn.functional.gelu(self.norm(backends.segment_max(self.proj(x), parent, first)))
+        return nn.functional.gelu(self.norm(backends.segment_max(self.proj(x), parent, first, self.backend)))
 
 
 class Unpooling(nn.Module):
@@ -127,8 +150,8 @@ class Unpooling(nn.Module):
 
     def __init__(self, in_channels: int, skip_channels: int, channels: int) -> None:
         super().__init__()
-        self.proj = nn.Sequential(nn.Linear(in_channels, channels), batch_norm(channels), nn.GELU())
-        self.proj_skip = nn.Sequential(nn.Linear(skip_channels, channels), batch_norm(channels), nn.GELU())
+        self.proj = nn.Sequential(Linear(in_channels, channels), batch_norm(channels), nn.GELU())
+        self.proj_skip = nn.Sequential(Linear(skip_channels, channels), batch_norm(channels), nn.GELU())
 
     def forward(
         self, coarse: Float[Tensor, "m c_in"], skip: Float[Tensor, "n c_skip"], parent: Int64[Tensor, " n"]

@@ -19,6 +19,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from topokd.models.gemm import product
+from topokd.models.spconv_map import SpconvMap
+
 
 @dataclass(frozen=True)
 class NeighbourMap:
@@ -111,7 +114,7 @@ class _Convolve(torch.autograd.Function):
         ctx.save_for_backward(feat, kernel)
         ctx.neighbours = neighbours
         centre = kernel.shape[1] // 2
-        return _convolve(feat, lambda step: kernel[:, centre + step].t(), neighbours)
+        return _convolve(feat, lambda step: kernel[:, centre + step], neighbours)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -120,29 +123,29 @@ class _Convolve(torch.autograd.Function):
         grad = grads[0].contiguous()
         grad_feat = grad_kernel = None
         if ctx.needs_input_grad[0]:  # the same map the other way round
-            grad_feat = _convolve(grad, lambda step: kernel[:, centre - step], ctx.neighbours)
+            grad_feat = _convolve(grad, lambda step: kernel[:, centre - step].t(), ctx.neighbours)
         if ctx.needs_input_grad[1]:
             grad_kernel = _kernel_gradient(feat, grad, kernel.shape[1], ctx.neighbours)
         return grad_feat, grad_kernel, None
 
 
 def _convolve(feat: Tensor, matrix: Callable[[int], Tensor], neighbours: NeighbourMap) -> Tensor:
-    """``matrix(step)`` is what an input at ``step`` from the kernel's centre is multiplied with."""
+    """``matrix(step)``, transposed, is what an input at ``step`` from the kernel's centre is multiplied with."""
     total = torch.float32 if feat.dtype in (torch.float16, torch.bfloat16) else feat.dtype
-    out = (feat @ matrix(0)).to(total)
+    out = product(feat, matrix(0)).to(total)
     for offset, (i, j) in neighbours.pairs.items():
         step = _index(offset, neighbours.kernel_size)
-        out.index_add_(0, i, (feat.index_select(0, j) @ matrix(step)).to(total))
-        out.index_add_(0, j, (feat.index_select(0, i) @ matrix(-step)).to(total))
+        out.index_add_(0, i, product(feat.index_select(0, j), matrix(step)).to(total))
+        out.index_add_(0, j, product(feat.index_select(0, i), matrix(-step)).to(total))
     return out.to(feat.dtype)
 
 
 def _kernel_gradient(feat: Tensor, grad: Tensor, steps: int, neighbours: NeighbourMap) -> Tensor:
-    parts = {0: grad.t() @ feat}
+    parts = {0: product(grad.t(), feat.t())}
     for offset, (i, j) in neighbours.pairs.items():
         step = _index(offset, neighbours.kernel_size)
-        parts[step] = grad.index_select(0, i).t() @ feat.index_select(0, j)
-        parts[-step] = grad.index_select(0, j).t() @ feat.index_select(0, i)
+        parts[step] = product(grad.index_select(0, i).t(), feat.index_select(0, j).t())
+        parts[-step] = product(grad.index_select(0, j).t(), feat.index_select(0, i).t())
     empty = torch.zeros_like(parts[0])
     return torch.stack([parts.get(k - steps // 2, empty) for k in range(steps)], dim=1)
 
@@ -156,16 +159,20 @@ def submanifold_convolution(
     feat: Float[Tensor, "n c_in"],
     weight: Float[Tensor, "c_out k k k c_in"],
     bias: Float[Tensor, " c_out"] | None,
-    neighbours: NeighbourMap,
+    neighbours: NeighbourMap | SpconvMap,
 ) -> Float[Tensor, "n c_out"]:
     """Convolve the features of occupied voxels; kernel axes in the order of grid_coord's columns.
 
-    Cross-correlation: the input voxel is the output voxel + k - K // 2. Sums run in float32 at least.
+    Cross-correlation: the input voxel is the output voxel + k - K // 2. Sums run in float32 at least. The kind of map
+    decides who computes: :meth:`Stage.neighbours` makes a :class:`SpconvMap` where spconv is to.
     """
     if torch.is_autocast_enabled(feat.device.type):
         half = torch.get_autocast_dtype(feat.device.type)
         feat, weight = feat.to(half), weight.to(half)
-    out = _Convolve.apply(feat, weight.flatten(1, 3), neighbours)
+    if isinstance(neighbours, SpconvMap):
+        out = neighbours.convolve(feat, weight)
+    else:
+        out = _Convolve.apply(feat, weight.flatten(1, 3), neighbours)
     return out if bias is None else out + bias.to(out.dtype)
 
 
@@ -174,12 +181,12 @@ class SubmanifoldConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> None:
         super().__init__()
-        self.kernel_size = kernel_size
+        self.kernel_size, self.backend = kernel_size, "auto"
         self.weight = nn.Parameter(torch.empty(out_channels, *[kernel_size] * 3, in_channels))
         bound = 1 / math.sqrt(in_channels * kernel_size**3)  # torch's rule for dense convolutions
         nn.init.uniform_(self.weight, -bound, bound)
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
-    def forward(self, feat: Float[Tensor, "n c_in"], neighbours: NeighbourMap) -> Float[Tensor, "n c_out"]:
+    def forward(self, feat: Float[Tensor, "n c_in"], neighbours: NeighbourMap | SpconvMap) -> Float[Tensor, "n c_out"]:
         """Convolve; ``neighbours`` must be the map of this kernel size."""
         return submanifold_convolution(feat, self.weight, self.bias, neighbours)

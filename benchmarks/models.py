@@ -3,13 +3,13 @@
     python benchmarks/models.py                                   # student and teacher at 16k voxels, one thread
     python benchmarks/models.py --presets ptv3-student --voxels 4000 --repeats 3
     python benchmarks/models.py --scans ../shared/data/semantickitti-mini --write docs/models.md
-    python benchmarks/models.py --device cuda --amp bf16          # where there is a GPU: CUDA events, allocator's peak
+    python benchmarks/models.py --device cuda --amp bf16          # CUDA events, the allocator's peak
 
 The recipe (``benchmarks/official_recipe.py``) runs the same weights; logits are compared first, and the benchmark stops
 if they differ. Its convolution is gather, GEMM and scatter-add in torch, which also trains; where spconv is installed
 (``pip install spconv``, its CPU build) the forward pass is also measured with that. spconv's backward does not run on a
-CPU. Time is wall time around one call; memory is the peak of live tensors (spconv's own buffers cannot be seen, so for it
-the number is a lower bound). The cloud is the n voxels of 0.05 m nearest to the sensor of a scan.
+CPU. Time is wall time around one call; memory is the peak of live tensors (spconv's own buffers cannot be seen, so for
+it the number is a lower bound). The cloud is the n voxels of 0.05 m nearest to the sensor of a scan.
 """
 
 from __future__ import annotations
@@ -68,6 +68,9 @@ def training_step(network: torch.nn.Module, batch: Batch) -> None:
     network(batch).square().mean().backward()
 
 
+WORKS: dict[str, Callable[..., object]] = {"forward": forward, "forward + backward": training_step}
+
+
 def interleaved(works: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, float]:
     """Median seconds of each; every round runs each once, after one round that is not counted."""
     times: dict[str, list[float]] = {name: [] for name in works}
@@ -79,7 +82,7 @@ def interleaved(works: dict[str, Callable[[], object]], repeats: int, device: st
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def compare(preset: str, batch: Batch, repeats: int, device: str, amp: str) -> list[Row]:
+def compare(preset: str, batch: Batch, repeats: int, device: str, amp: str, works: list[str]) -> list[Row]:
     torch.manual_seed(0)
     model = build_model(preset).to(device)
     networks: dict[str, torch.nn.Module] = {"ours": model, "gather": Recipe(model)}
@@ -92,18 +95,19 @@ def compare(preset: str, batch: Batch, repeats: int, device: str, amp: str) -> l
             raise SystemExit(
                 f"{preset}: the recipe with {name} gives other logits (by {worst:.1e}): nothing to compare"
             )
-    rows = []
+    rows: list[Row] = []
     dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
-    for work, run in (("forward", forward), ("forward + backward", training_step)):
+    for work in works:
+        run = WORKS[work]
         names = [name for name in networks if name != "spconv" or work == "forward"]
 
         def call(name: str, run: Callable[..., object] = run) -> None:
             with torch.autocast(torch.device(device).type, dtype, enabled=dtype is not None):
                 run(networks[name], batch)
 
-        works = {name: (lambda name=name: call(name)) for name in names}
-        seconds = interleaved(works, repeats, device)
-        memory = {name: measure_peak_memory(works[name], device) for name in names}
+        calls: dict[str, Callable[[], object]] = {name: (lambda name=name: call(name)) for name in names}
+        seconds = interleaved(calls, repeats, device)
+        memory = {name: measure_peak_memory(calls[name], device) for name in names}
         bar = BARS.get((preset, work))
         for name in names:
             if name == "ours":
@@ -188,6 +192,7 @@ def main() -> None:
     parser.add_argument("--presets", default="ptv3-student,ptv3-teacher")
     parser.add_argument("--voxels", type=int, default=16384)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--works", default=",".join(WORKS), help="forward, forward + backward, or both with a comma")
     parser.add_argument("--scans", help="root of SemanticKITTI; without it a synthetic scan is made")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--amp", default="off", choices=("off", "bf16", "fp16"))
@@ -201,7 +206,10 @@ def main() -> None:
     presets = options.presets.split(",")
     where = processor_name() if options.device == "cpu" else torch.cuda.get_device_name()
     print(f"{where}, one thread, torch {torch.__version__}, {source}, medians of {options.repeats}", flush=True)
-    rows = [row for preset in presets for row in compare(preset, batch, options.repeats, options.device, options.amp)]
+    works = [work for work in options.works.split(",") if work]
+    rows = []
+    for preset in presets:
+        rows += compare(preset, batch, options.repeats, options.device, options.amp, works)
     head = ("network", "work", "recipe's convolution", "recipe (s)", "ours (s)", "faster", "bar")
     text = f"{where}, one thread, torch {torch.__version__}; {source}; medians of {options.repeats}, interleaved.\n\n"
     text += table((*head, "recipe (MB)", "ours (MB)", "less memory"), rows)

@@ -7,10 +7,10 @@ the same weights, and the benchmark checks that both give the same logits. What 
 - the Hilbert code unpacks every coordinate into bytes, one per bit, and packs them again;
 - attention is explicit: q k^T, softmax and the product with v for all patches at once, with the (patches, heads, K, K)
   matrices in memory;
-- the convolution is spconv's native algorithm: a table of pairs per stage (indice_key), then gather, GEMM, scatter-add
-  for each of the k^3 offsets. ``convolution="spconv"`` is spconv's CPU build itself, which only runs forward and without a
-  bias (added here by hand); ``"gather"`` is the same algorithm in torch operations, which also trains. spconv's
-  backward keeps the features and gathers again, and so does this one.
+- the convolution is spconv's native algorithm: a table of pairs per stage (indice_key), then gather, GEMM and
+  scatter-add for each of the k^3 offsets. ``convolution="spconv"`` is spconv's CPU build itself, which only runs
+  forward and without a bias (added here by hand); ``"gather"`` is the same algorithm in torch operations, which also
+  trains. spconv's backward keeps the features and gathers again, and so does this one.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def test_equal_weights_are_equal_bytes(model: PointTransformerV3, tmp_path: Path
     assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
 @pytest.mark.parametrize("nest", [None, "state_dict"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_published_forms_load(

@@ -6,8 +6,8 @@
 | ``reduction``: maximum over clusters | ``scatter_reduce`` | torch-scatter | CUDA tensors |
 | submanifold ``convolution`` | :mod:`topokd.models.sparse_conv` | spconv | CUDA tensors, once it agreed with torch |
 
-Nothing here needs an accelerator, and none is used on a CPU: spconv's multi-threaded CPU scatter returns wrong sums now
-and then. On CUDA "auto" lets spconv work only after it gave the torch path's values and gradients on a small cloud in this
+Nothing needs an accelerator, and none is used on a CPU: spconv's multi-threaded CPU scatter returns wrong sums now and
+then. On CUDA "auto" lets spconv work only after it gave the torch path's values and gradients on a small cloud in this
 process. :meth:`PointTransformerV3.set_backends` forces a choice; ``topokd info`` shows :func:`active_backends`.
 """
 
@@ -115,7 +115,7 @@ def spconv_agrees(dtype: torch.dtype) -> bool:
         try:
             for where in (find_neighbours(grid, cloud, 3), SpconvMap(3, grid, cloud)):
                 leaves = [x.to("cuda", dtype).requires_grad_() for x in (feat, weight)]
-                out = submanifold_convolution(*leaves, None, where)
+                out = submanifold_convolution(leaves[0], leaves[1], None, where)
                 found.append([out, *torch.autograd.grad(out.float().square().sum(), leaves)])
         except Exception as error:  # whatever spconv stumbles over here, training must not
             log.warning("spconv does not run on this GPU (%s): torch does the convolutions", str(error)[:200])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ class Embedding(nn.Module):
 
     def forward(self, feat: Float[Tensor, "n c_in"], stage: Stage) -> Float[Tensor, "n c"]:
         """Embed input features."""
-        conv = self.stem["conv"]
+        conv = cast(SubmanifoldConv, self.stem["conv"])
         return nn.functional.gelu(self.stem["norm"](conv(feat, stage.neighbours(5, conv.backend))))
 
 
@@ -117,7 +119,7 @@ class Block(nn.Module):
     def _transform(
         self, x: Tensor, position: Tensor, stage: Stage, patching: str, kept: tuple[Tensor | None, Tensor | None]
     ) -> Tensor:
-        conv, linear, norm = self.cpe
+        conv, linear, norm = cast(SubmanifoldConv, self.cpe[0]), self.cpe[1], self.cpe[2]
         x = x + norm(linear(conv(position, stage.neighbours(3, conv.backend))))
         patches = stage.patches(self.index, self.patch_size, patching)
         x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches), kept[0])

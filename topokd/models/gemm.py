@@ -1,8 +1,8 @@
 """Matrix products on a CPU, by the faster of torch's two libraries.
 
-torch's float32 products go to Intel's MKL, which does not use the 512-bit units of other makers' processors; oneDNN, which
-also comes with torch, does, and is about twice as fast there (benchmarks/models.py measures it). Everywhere else, and for
-every other dtype and device, products are torch's own. Both are exact to float rounding and repeat bit for bit.
+torch's float32 products go to Intel's MKL, which does not use the 512-bit units of other makers' processors; oneDNN,
+which also comes with torch, does, and is about twice as fast there (benchmarks/models.py measures it). Everywhere else,
+and for every other dtype and device, products are torch's own. Both are exact to float rounding and repeat bit for bit.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class PointTransformerV3(nn.Module):
         for kind, backend in chosen.items():
             for module in self.modules():
                 if isinstance(module, layers[kind]):
-                    module.backend = backend
+                    cast(Any, module).backend = backend
         return self
 
     def set_checkpointing(self, on: bool = True) -> PointTransformerV3:

@@ -1,11 +1,12 @@
 """Submanifold convolution by spconv on CUDA, with the interface of :class:`topokd.models.sparse_conv.NeighbourMap`.
 
-spconv keeps its weights as (c_out, kx, ky, kz, c_in), kernel axes in the order of the index columns, and cross-correlates:
-that is the layout of published checkpoints and of our own layer, so weights pass as they are. Three things need care:
+spconv keeps its weights as (c_out, kx, ky, kz, c_in), kernel axes in the order of the index columns, and
+cross-correlates: that is the layout of published checkpoints and of our own layer, so weights pass as they are. Three
+things need care:
 
 - a layer in evaluation mode bypasses autograd there: ours always runs in training mode, without a bias (added outside);
-- its autocast casts to float16 whatever was asked for: autocast is off around it, and bfloat16, for which it has no kernels,
-  goes through float32;
+- its autocast casts to float16 whatever was asked for: autocast is off around it, and bfloat16, for which it has no
+  kernels, goes through float32;
 - its gradient cannot be differentiated again: second-order saliency needs ``convolution="torch"``.
 """
 

@@ -19,12 +19,11 @@ import itertools
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
-from topokd.models import PointTransformerV3, gemm
+from topokd.models import PointTransformerV3
 from topokd.models.attention import PatchAttention
 from topokd.models.blocks import Block, Pooling, Unpooling
 from topokd.models.sparse_conv import SubmanifoldConv
@@ -67,11 +66,6 @@ class Recipe(nn.Module):
         self.twins = spconv_twins(model) if convolution == "spconv" else {}
 
     def forward(self, batch: Any) -> Tensor:
-        """The recipe's products are torch's own, whatever ours are."""
-        with mock.patch.object(gemm, "onednn_pays", lambda: False):
-            return self._forward(batch)
-
-    def _forward(self, batch: Any) -> Tensor:
         backbone, shuffled = self.model.backbone, self.training and self.model.config.shuffle_orders
         sizes = batch.offsets.diff(prepend=batch.offsets.new_zeros(1))
         cloud = torch.arange(len(sizes)).repeat_interleave(sizes)

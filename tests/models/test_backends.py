@@ -7,7 +7,7 @@ import torch
 
 from tests.models.clouds import random_batch
 from topokd.errors import DataError, ParameterError
-from topokd.models import backends, build_model, gemm
+from topokd.models import backends, build_model
 from topokd.models.sparse_conv import find_neighbours, submanifold_convolution
 from topokd.models.spconv_map import SpconvMap
 
@@ -80,23 +80,6 @@ def test_the_network_on_a_gpu_equals_the_one_on_the_cpu() -> None:
         exact = model(batch)
         there = model.cuda()({k: v.cuda() for k, v in batch.items()})
     torch.testing.assert_close(there.cpu(), exact, atol=1e-3, rtol=1e-3)
-
-
-@pytest.mark.skipif(not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="this torch has no oneDNN")
-def test_products_of_onednn_equal_torchs_to_the_second_derivative(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = torch.Generator().manual_seed(0)
-    leaves = [torch.randn(*s, generator=generator) for s in ((40, 24), (30, 24), (30,))]
-    found = []
-    for pays in (False, True):
-        monkeypatch.setattr(gemm, "onednn_pays", lambda pays=pays: pays)
-        x, weight, bias = (v.clone().requires_grad_() for v in leaves)
-        out = gemm.product(x, weight, bias)
-        first = torch.autograd.grad(out.tanh().square().sum(), (x, weight, bias), create_graph=True)
-        second = torch.autograd.grad(sum(g.square().sum() for g in first), (x, weight, bias))
-        found.append([out, *first, *second])
-        assert ("_Product" in type(out.grad_fn).__name__) == pays
-    for a, b in zip(*found, strict=True):
-        torch.testing.assert_close(b, a, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("per", ["voxel", "cloud"])

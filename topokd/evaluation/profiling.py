@@ -8,6 +8,7 @@ byte:
      "models": {role: {                                       # role: "teacher", "student"; the benchmark's presets
         "preset": str,
         "parameters": {"total", "encoder", "decoder", "head": int},        # the stem counts as encoder
+        "modules": {module: int},                             # parameters of embedding, enc0.., dec3.., seg_head
         "architecture": {"enc_depths", "enc_channels", "enc_num_head": [int..], "patch_size": int,
                          "dec_depths", "dec_channels", "dec_num_head": [int..]},       # finest stage first
         "flops": {part: {"linear", "convolution", "attention", "total": int}}  # encoder, decoder, head, total
@@ -31,7 +32,7 @@ products q k^T and (softmax) v of each patch. Norms, activations and index work 
         "peak_memory_bytes": int,                             # most that a forward pass holds beside weights and input
         "weight_bytes": int,                                  # parameters and buffers
         "cpu_time_s": float,                                  # sum of torch.profiler's self times (Table 6)
-        "operations": {name: {"self_s": float, "calls": int, "allocated_bytes": int}}}},  # largest self time first
+        "operations": {name: {"self_s", "total_s": float, "calls", "allocated_bytes": int}}}},  # largest self first
      "ratios": {"latency", "fps", "cpu_time", "peak_memory",           # teacher / student; fps: student / teacher
                 "peak_memory_with_weights": float,                     # what max_memory_allocated compares
                 "operations": {name: {"self_s": float|null, "allocated_bytes": float|null}}},
@@ -54,6 +55,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from topokd.data import Batch, Scan, Voxels, collate, voxelize
 from topokd.evaluation.predict import evaluating, predict
@@ -66,6 +68,9 @@ T = TypeVar("T")
 PARTS = ("encoder", "decoder", "head")
 KINDS = ("linear", "convolution", "attention")
 PAPER_VOXEL_SIZE = 0.05  # metres (C.3)
+REPEATED_TOKENS = (
+    32_000  # larger clouds take seconds on a CPU: they run once there, the smaller ones having warmed it up
+)
 
 
 def part_of(name: str) -> str:
@@ -86,6 +91,21 @@ def count_parameters(model: PointTransformerV3) -> dict[str, int]:
     for name, parameter in model.named_parameters():
         counts["total"] += parameter.numel()
         counts[part_of(name)] += parameter.numel()
+    return counts
+
+
+def parameters_by_module(model: PointTransformerV3) -> dict[str, int]:
+    """Parameters of the embedding, of each encoder and decoder stage in the order they run in, and of the head.
+
+    >>> from topokd.models import build_model
+    >>> list(parameters_by_module(build_model("ptv3-tiny")))[:2]
+    ['embedding', 'enc0']
+    """
+    counts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        parts = name.removeprefix("backbone.").split(".")
+        module = parts[1] if parts[0] in ("enc", "dec") else parts[0]
+        counts[module] = counts.get(module, 0) + parameter.numel()
     return counts
 
 
@@ -125,6 +145,18 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
     for counts in flops.values():
         counts["total"] = sum(counts[kind] for kind in KINDS)
     return flops
+
+
+def count_products_by_torch(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> int:
+    """Operations of all matrix products outside attention in one forward pass, by torch's own ``FlopCounterMode``.
+
+    They are the linear layers and the convolutions (except spconv's), so this is another way to their sum in
+    :func:`count_flops`. torch's counter has no formula for its CPU attention kernel.
+    """
+    with evaluating(model), FlopCounterMode(display=False) as counter:
+        model(batch)
+    counted = counter.get_flop_counts()["Global"]
+    return sum(value for op, value in counted.items() if str(op).startswith(("aten.mm", "aten.addmm", "aten.bmm")))
 
 
 def measure_latency(
@@ -176,11 +208,13 @@ def profile_operations(call: Callable[[], object], most: int = 12) -> tuple[floa
     rows = [row for row in _profile(call)[0] if row[0].startswith("aten::")]
     total = sum(row[1] for row in rows)
     rows.sort(key=lambda row: (-row[1], row[0]))
-    return total, {n: {"self_s": t, "calls": c, "allocated_bytes": b} for n, t, c, b in rows[:most]}
+    return total, {
+        n: {"self_s": t, "total_s": whole, "calls": c, "allocated_bytes": b} for n, t, c, b, whole in rows[:most]
+    }
 
 
-def _profile(call: Callable[[], object]) -> tuple[list[tuple[str, float, int, int]], int]:
-    """(name, self seconds, calls, bytes it leaves) per operation, and the peak of bytes held."""
+def _profile(call: Callable[[], object]) -> tuple[list[tuple[str, float, int, int, float]], int]:
+    """(name, self seconds, calls, bytes it leaves, total seconds) per operation, and the peak of bytes held."""
     cuda = torch.cuda.is_available()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities, profile_memory=True) as record:
@@ -189,13 +223,39 @@ def _profile(call: Callable[[], object]) -> tuple[list[tuple[str, float, int, in
     rows = []
     for e in record.key_averages():
         seconds = (e.self_device_time_total if cuda else e.self_cpu_time_total) / 1e6
-        rows.append((e.key, seconds, e.count, max(e.device_memory_usage if cuda else e.cpu_memory_usage, 0)))
+        total = (e.device_time_total if cuda else e.cpu_time_total) / 1e6
+        rows.append((e.key, seconds, e.count, max(e.device_memory_usage if cuda else e.cpu_memory_usage, 0), total))
     held = peak = 0
     changes = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
     for event in sorted(changes, key=lambda e: e.start_ns()):
         held += event.nbytes()
         peak = max(peak, held)
     return rows, peak
+
+
+def side_by_side(clouds: Iterable[Voxels], count: int) -> Voxels:
+    """Clouds in a row along x, each after the other's end, until there are ``count`` voxels: one large cloud.
+
+    One scan holds fewer voxels than Figure 1 goes up to; a row of scans keeps their density.
+    """
+    parts: list[Voxels] = []
+    grids, shift = [], 0
+    for part in clouds:
+        grid = part.grid_coord - part.grid_coord.min(0)
+        grid[:, 0] += shift
+        shift = int(grid[:, 0].max()) + 2
+        parts.append(part)
+        grids.append(grid)
+        if sum(map(len, grids)) >= count:
+            break
+    return Voxels(
+        coord=np.concatenate([part.coord for part in parts]),
+        grid_coord=np.concatenate(grids),
+        feat=np.concatenate([part.feat for part in parts]),
+        label=None,
+        inverse=None,
+        name=f"{parts[0].name} and {len(parts) - 1} more" if len(parts) > 1 else parts[0].name,
+    )
 
 
 def nearest(voxels: Voxels, count: int) -> Voxels:
@@ -213,13 +273,22 @@ def nearest(voxels: Voxels, count: int) -> Voxels:
     )
 
 
+def _cut(voxels: Voxels, large: Voxels | None, count: int) -> Voxels:
+    return nearest(voxels, count) if large is None or len(voxels) >= count else nearest(large, count)
+
+
 def count_cost(
-    models: dict[str, PointTransformerV3], voxels: Voxels, scaling: Iterable[int], voxel_size: float
+    models: dict[str, PointTransformerV3],
+    voxels: Voxels,
+    scaling: Iterable[int],
+    voxel_size: float,
+    large: Voxels | None = None,
 ) -> dict[str, Any]:
     """The exact costs (``model_cost.json``, see the top of this file) of a "teacher" and a "student".
 
     FLOPs are counted on ``voxels``, a whole scan at ``voxel_size``, because the ratios depend on how many voxels are
-    left in the coarse stages: far and sparse ones hardly merge. ``scaling`` counts them on its nearest n voxels.
+    left in the coarse stages: far and sparse ones hardly merge. ``scaling`` counts them on its nearest n voxels, or of
+    ``large`` (see :func:`side_by_side`) where the scan has fewer.
     """
     cloud = collate([voxels])
     parameters = {role: count_parameters(model) for role, model in models.items()}
@@ -228,7 +297,7 @@ def count_cost(
     teacher, student = models["teacher"].config, models["student"].config
     curve = []
     for requested in scaling:
-        part = collate([nearest(voxels, requested)])
+        part = collate([_cut(voxels, large, requested)])
         totals = {role: count_flops(model, part)["total"]["total"] for role, model in models.items()}
         curve.append({"requested": requested, "voxels": len(part.feat), "flops": totals})
     return {
@@ -238,6 +307,7 @@ def count_cost(
             role: {
                 "preset": model.preset,
                 "parameters": parameters[role],
+                "modules": parameters_by_module(model),
                 "architecture": {key: asdict(model.config)[key] for key in lists},
                 "flops": flops[role],
             }
@@ -277,6 +347,7 @@ def measure_cost(
     frame_voxel_size: float,
     repeats: int,
     device: torch.device | str = "cpu",
+    large: Voxels | None = None,
 ) -> dict[str, Any]:
     """The measured costs (``timings/model_cost.json``, see the top of this file) of a "teacher" and a "student".
 
@@ -285,7 +356,7 @@ def measure_cost(
     """
     device = torch.device(device)
     models = {role: model.to(device) for role, model in models.items()}
-    sizes = {requested: nearest(voxels, requested) for requested in (tokens, *scaling)}
+    sizes = {requested: _cut(voxels, large, requested) for requested in (tokens, *scaling)}
     measured: dict[int, dict[str, tuple[float, int]]] = {}
     operations: dict[str, tuple[float, dict[str, dict[str, float]]]] = {}
     jobs = [(requested, role) for requested in sizes for role in models]
@@ -296,7 +367,8 @@ def measure_cost(
             with evaluating(model):
                 return model(batch)
 
-        median = measure_latency(forward, repeats, device)
+        patient = len(batch.feat) <= REPEATED_TOKENS or device.type == "cuda"
+        median = measure_latency(forward, repeats if patient else 1, device, warm_up=int(patient))
         measured.setdefault(requested, {})[role] = median, measure_peak_memory(forward, device)
         if requested == tokens:
             operations[role] = profile_operations(forward)

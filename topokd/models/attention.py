@@ -9,7 +9,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from topokd.models import backends
-from topokd.models.gemm import Linear
 from topokd.models.stage import Patches
 
 
@@ -42,8 +41,8 @@ class PatchAttention(nn.Module):
         if channels % heads:
             raise ValueError(f"{channels} channels cannot be split over {heads} heads")
         self.heads, self.backend = heads, backend
-        self.qkv = Linear(channels, 3 * channels)
-        self.proj = Linear(channels, channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: Float[Tensor, "n c"], patches: Patches) -> Float[Tensor, "n c"]:
         """Attend inside ``patches``."""

@@ -11,7 +11,6 @@ from torch.utils.checkpoint import checkpoint
 
 from topokd.models import backends
 from topokd.models.attention import PatchAttention
-from topokd.models.gemm import Linear
 from topokd.models.sparse_conv import SubmanifoldConv
 from topokd.models.stage import Stage
 
@@ -41,8 +40,8 @@ class MLP(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = Linear(channels, hidden)
-        self.fc2 = Linear(hidden, channels)
+        self.fc1 = nn.Linear(channels, hidden)
+        self.fc2 = nn.Linear(hidden, channels)
 
     def forward(self, x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
         """Transform each row."""
@@ -79,7 +78,7 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """x + LN(Linear(conv(x))), then attention and MLP, each pre-normalised and residual."""
+    """x + LN(nn.Linear(conv(x))), then attention and MLP, each pre-normalised and residual."""
 
     def __init__(
         self,
@@ -95,7 +94,7 @@ class Block(nn.Module):
         self.index, self.patch_size = index, patch_size
         self.checkpointing = False  # see PointTransformerV3.set_checkpointing
         self.cpe = nn.ModuleList(
-            [SubmanifoldConv(channels, channels, 3), Linear(channels, channels), nn.LayerNorm(channels)]
+            [SubmanifoldConv(channels, channels, 3), nn.Linear(channels, channels), nn.LayerNorm(channels)]
         )
         self.norm1 = nn.Sequential(nn.LayerNorm(channels))
         self.attn = PatchAttention(channels, heads)
@@ -131,7 +130,7 @@ class Pooling(nn.Module):
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
-        self.proj = Linear(in_channels, channels)
+        self.proj = nn.Linear(in_channels, channels)
         self.norm = nn.Sequential(batch_norm(channels))
         self.backend = "auto"
 
@@ -152,8 +151,8 @@ class Unpooling(nn.Module):
 
     def __init__(self, in_channels: int, skip_channels: int, channels: int) -> None:
         super().__init__()
-        self.proj = nn.Sequential(Linear(in_channels, channels), batch_norm(channels), nn.GELU())
-        self.proj_skip = nn.Sequential(Linear(skip_channels, channels), batch_norm(channels), nn.GELU())
+        self.proj = nn.Sequential(nn.Linear(in_channels, channels), batch_norm(channels), nn.GELU())
+        self.proj_skip = nn.Sequential(nn.Linear(skip_channels, channels), batch_norm(channels), nn.GELU())
 
     def forward(
         self, coarse: Float[Tensor, "m c_in"], skip: Float[Tensor, "n c_skip"], parent: Int64[Tensor, " n"]

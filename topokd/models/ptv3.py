@@ -20,7 +20,6 @@ from topokd.errors import DataError, ParameterError
 from topokd.models import backends
 from topokd.models.attention import PatchAttention
 from topokd.models.blocks import Block, DropPath, Embedding, Pooling, Unpooling
-from topokd.models.gemm import Linear
 from topokd.models.serialization import CURVES
 from topokd.models.sparse_conv import SubmanifoldConv
 from topokd.models.stage import Stage
@@ -75,7 +74,7 @@ class PointTransformerV3(nn.Module):
         self.generator: torch.Generator | None = None
         self.preset = ""  # build_model writes its name here; checkpoints quote it
         self.backbone = _Backbone(config, in_channels)
-        self.seg_head = Linear(config.dec_channels[0], num_classes)
+        self.seg_head = nn.Linear(config.dec_channels[0], num_classes)
 
     def forward(
         self, inputs: Any, taps: bool = False, permutations: Sequence[Sequence[int]] | None = None

@@ -19,7 +19,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from topokd.models.gemm import product
 from topokd.models.spconv_map import SpconvMap
 
 
@@ -114,7 +113,7 @@ class _Convolve(torch.autograd.Function):
         ctx.save_for_backward(feat, kernel)
         ctx.neighbours = neighbours
         centre = kernel.shape[1] // 2
-        return _convolve(feat, lambda step: kernel[:, centre + step], neighbours)
+        return _convolve(feat, lambda step: kernel[:, centre + step].t(), neighbours)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -123,29 +122,29 @@ class _Convolve(torch.autograd.Function):
         grad = grads[0].contiguous()
         grad_feat = grad_kernel = None
         if ctx.needs_input_grad[0]:  # the same map the other way round
-            grad_feat = _convolve(grad, lambda step: kernel[:, centre - step].t(), ctx.neighbours)
+            grad_feat = _convolve(grad, lambda step: kernel[:, centre - step], ctx.neighbours)
         if ctx.needs_input_grad[1]:
             grad_kernel = _kernel_gradient(feat, grad, kernel.shape[1], ctx.neighbours)
         return grad_feat, grad_kernel, None
 
 
 def _convolve(feat: Tensor, matrix: Callable[[int], Tensor], neighbours: NeighbourMap) -> Tensor:
-    """``matrix(step)``, transposed, is what an input at ``step`` from the kernel's centre is multiplied with."""
+    """``matrix(step)`` is what an input at ``step`` from the kernel's centre is multiplied with."""
     total = torch.float32 if feat.dtype in (torch.float16, torch.bfloat16) else feat.dtype
-    out = product(feat, matrix(0)).to(total)
+    out = (feat @ matrix(0)).to(total)
     for offset, (i, j) in neighbours.pairs.items():
         step = _index(offset, neighbours.kernel_size)
-        out.index_add_(0, i, product(feat.index_select(0, j), matrix(step)).to(total))
-        out.index_add_(0, j, product(feat.index_select(0, i), matrix(-step)).to(total))
+        out.index_add_(0, i, (feat.index_select(0, j) @ matrix(step)).to(total))
+        out.index_add_(0, j, (feat.index_select(0, i) @ matrix(-step)).to(total))
     return out.to(feat.dtype)
 
 
 def _kernel_gradient(feat: Tensor, grad: Tensor, steps: int, neighbours: NeighbourMap) -> Tensor:
-    parts = {0: product(grad.t(), feat.t())}
+    parts = {0: grad.t() @ feat}
     for offset, (i, j) in neighbours.pairs.items():
         step = _index(offset, neighbours.kernel_size)
-        parts[step] = product(grad.index_select(0, i).t(), feat.index_select(0, j).t())
-        parts[-step] = product(grad.index_select(0, j).t(), feat.index_select(0, i).t())
+        parts[step] = grad.index_select(0, i).t() @ feat.index_select(0, j)
+        parts[-step] = grad.index_select(0, j).t() @ feat.index_select(0, i)
     empty = torch.zeros_like(parts[0])
     return torch.stack([parts.get(k - steps // 2, empty) for k in range(steps)], dim=1)
 

@@ -88,16 +88,16 @@ def notebook(
 def pair(
     check: Annotated[bool, typer.Option(help="Only say which are out of step; exit status 1 if any.")] = False,
 ) -> None:
-    """Bring each .ipynb and its percent script in step: the one that was edited wins."""
-    from topokd.pipeline import pair_notebooks, unpaired_notebooks
+    """Bring each .ipynb and its percent script in step, the edited one wins; and each profile's copy of dvc.yaml."""
+    from topokd.pipeline import pair_notebooks, stale_profiles, unpaired_notebooks, update_profiles
 
     if not check:
-        for path in pair_notebooks():
+        for path in [*pair_notebooks(), *update_profiles()]:
             typer.echo(f"written: {path.relative_to(P.project_root())}")
         return
-    out_of_step = unpaired_notebooks()
-    for script in out_of_step:
-        typer.echo(f"out of step: {script.relative_to(P.project_root())}; run `topokd pair`")
+    out_of_step = [*unpaired_notebooks(), *stale_profiles()]
+    for path in out_of_step:
+        typer.echo(f"out of step: {path.relative_to(P.project_root())}; run `topokd pair`")
     raise typer.Exit(1 if out_of_step else 0)
 
 
@@ -109,13 +109,24 @@ def repro(
 ) -> None:
     """Regenerate a profile's results on all cores; say where the report is and whether the numbers are the same."""
     from topokd.paper.compare import compare_with_git
-    from topokd.pipeline import pair_notebooks, reproduce
+    from topokd.pipeline import pair_notebooks, reproduce, update_profiles
     from topokd.pipeline.progress import clock
 
     pair_notebooks()
+    update_profiles()
     seconds = reproduce(profile, jobs or None, force)
     results = _load(profile).results
     typer.echo(f"\ndone in {clock(seconds)}\nreport: {results / 'report.html'}\n{compare_with_git(results)}")
+
+
+@app.command()
+def stage(address: str, force: Annotated[bool, typer.Option(help="Also when nothing changed.")] = False) -> None:
+    """Run one stage beside others: `dvc repro -s` with patience for DVC's lock. Ends when its parent does."""
+    from topokd.pipeline.lifetime import die_with_parent
+    from topokd.pipeline.stage import run_stage
+
+    die_with_parent()
+    raise typer.Exit(run_stage(address, force))
 
 
 @app.command()

@@ -130,6 +130,7 @@ class Topology:
     engine: Literal["auto", "reduced", "giotto-ph", "reference"] = "auto"
     match_scale: float = 1.0  # 1: Eq. 2-3 and Alg. 4; 0.5: Alg. 2 (NOTES row 1)
     eps: float = 1e-6  # stabiliser of the weights' sum
+    time_limit: float | None = None  # seconds per diagram, then it is cut and a warning says where; None: no limit
     tie_tolerance: float = 1e-6  # tau_tie, absolute: edges within it of the longest share its gradient (NOTES row 17)
 
 

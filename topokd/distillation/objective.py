@@ -15,7 +15,7 @@ from topokd.distillation.matching import VoxelRows, match_rows
 from topokd.distillation.saliency import SaliencyLoss, feature_gradients
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.params import Saliency, Topology
-from topokd.topology import TopologicalLoss
+from topokd.topology import TeacherDiagrams, TopologicalLoss
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,34 @@ class DistillationObjective(nn.Module):
         """Whether the teacher has to run with gradients of its activations."""
         return "grad" in self.terms
 
-    def forward(self, student: NetworkOutput, label: Tensor, teacher: NetworkOutput | None = None) -> Losses:
+    def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams | None:
+        """Begin, on threads, what L_topo needs of the teacher alone; None when the term is off.
+
+        Called between the two networks' forward passes it hides the teacher's diagrams behind the student's pass.
+        """
+        if "topo" not in self.terms:
+            return None
+        tap = teacher.taps[self.topology_stage]
+        return self.topological.prepare(tap.feat.detach().float(), tap.offsets)
+
+    def forward(
+        self,
+        student: NetworkOutput,
+        label: Tensor,
+        teacher: NetworkOutput | None = None,
+        prepared: TeacherDiagrams | None = None,
+    ) -> Losses:
         """All terms for one batch.
 
         student, teacher: outputs of the two networks on the same batch (see :func:`run_teacher`); label: (n,) classes
-        of the voxels, -1 for none. Raises ``ValueError`` without a teacher when a term needs one.
+        of the voxels, -1 for none; prepared: what :meth:`prepare` returned for this teacher's output, the result is
+        the same without it. Raises ``ValueError`` without a teacher when a term needs one.
         """
         terms = {"seg": self.segmentation(student.logits, label)}
         if self.needs_teacher and teacher is None:
             raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
         if teacher is not None and "topo" in self.terms:
-            terms["topo"] = self._topological(student, teacher)
+            terms["topo"] = self._topological(student, teacher, prepared)
         if teacher is not None and "grad" in self.terms:
             terms["grad"] = self._saliency(student, terms["seg"], teacher, label)
         if teacher is not None and "kd" in self.terms:
@@ -104,10 +121,12 @@ class DistillationObjective(nn.Module):
             total = total + self.weights[name] * terms[name]
         return Losses(total, terms)
 
-    def _topological(self, student: NetworkOutput, teacher: NetworkOutput) -> Tensor:
+    def _topological(self, student: NetworkOutput, teacher: NetworkOutput, prepared: TeacherDiagrams | None) -> Tensor:
         tap_s, tap_t = student.taps[self.topology_stage], teacher.taps[self.topology_stage]
-        matched = tap_t.feat.detach()[match_rows(tap_t, tap_s)]
-        return self.topological(tap_s.feat.float(), matched.float(), tap_s.offsets)
+        rows = match_rows(tap_t, tap_s).argsort()  # the student's row of each row of the teacher
+        prepared = prepared or self.prepare(teacher)
+        assert prepared is not None
+        return self.topological(tap_s.feat.float()[rows], prepared, tap_t.offsets)
 
     def _saliency(self, student: NetworkOutput, loss: Tensor, teacher: NetworkOutput, label: Tensor) -> Tensor:
         taps_s = [student.taps[stage] for stage in self.saliency_stages]

@@ -22,7 +22,7 @@ from topokd import params as P
 from topokd.errors import DataError, ParameterError, TopokdError
 from topokd.io import read_json
 from topokd.pipeline.progress import clock, last_report
-from topokd.pipeline.stage import stage_environment
+from topokd.pipeline.stage import stage_command, stage_environment
 
 
 class StageError(TopokdError):
@@ -169,11 +169,11 @@ def _next(waiting: list[Stage], running: list[Stage], done: set[str], jobs: int)
 
 
 def _start(stage: Stage, force: bool) -> None:
-    command = [sys.executable, "-m", "topokd.pipeline.stage", stage.address, *(["--force"] if force else [])]
     stage.begun = time.monotonic()
     with stage.log.open("wb") as log:
         stage.process = subprocess.Popen(
-            command, cwd=P.project_root(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            stage_command(stage.address, force), cwd=P.project_root(),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env={**stage_environment(), "TOPOKD_PROGRESS": str(stage.progress)},
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """One stage of the pipeline beside others: ``dvc repro -s`` that waits for DVC's lock instead of failing on it.
 
-``python -m topokd.pipeline.stage ADDRESS [--force]`` is what the all-cores scheduler and the SLURM array call.
+``topokd stage ADDRESS [--force]`` is what the all-cores scheduler and the SLURM array call.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ def stage_environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
+def stage_command(address: str, force: bool = False) -> list[str]:
+    """The command that runs one stage in a process of its own."""
+    return [sys.executable, "-m", "topokd.cli", "stage", address, *(["--force"] if force else [])]
+
+
 def run_stage(address: str, force: bool = False) -> int:
     """Run one stage, whose dependencies are done; its output goes to standard output. Returns DVC's exit status."""
     command = [sys.executable, "-m", "dvc", "repro", "-s", address, *(["--force"] if force else [])]
@@ -42,8 +47,3 @@ def run_stage(address: str, force: bool = False) -> int:
             return process.returncode
         time.sleep(random.uniform(0.5, 2.0))  # another stage is writing its result: a matter of a second
     return process.returncode
-
-
-if __name__ == "__main__":
-    die_with_parent()
-    sys.exit(run_stage(sys.argv[1], "--force" in sys.argv[2:]))

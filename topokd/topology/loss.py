@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
-from topokd.topology.persistence import Engine, vietoris_rips
+from topokd.topology.persistence import Engine, Persistence, vietoris_rips
 from topokd.topology.sampling import farthest_point_sampling
+from topokd.topology.threads import begun, side_by_side
 
 Normalization = Literal["l2", "none", "standardize", "mean_norm"]
 
@@ -49,6 +51,14 @@ def _divide(x: Tensor, size: Tensor) -> Tensor:
     return torch.where(positive, x / torch.where(positive, size, torch.ones_like(size)), torch.zeros_like(x))
 
 
+@dataclass(frozen=True)
+class TeacherDiagrams:
+    """The teacher's side of the loss for one batch, perhaps still being computed (:meth:`TopologicalLoss.prepare`)."""
+
+    ends: list[int]  # cumulative numbers of rows per cloud
+    results: Callable[[], list[tuple[Int64[Tensor, " m"], Persistence]]]  # per cloud: rows kept, diagrams there
+
+
 class TopologicalLoss(torch.nn.Module):
     """Algorithm 1: L_topo = (1/B) sum over clouds and degrees of PWCD(teacher's diagram, student's diagram).
 
@@ -58,8 +68,9 @@ class TopologicalLoss(torch.nn.Module):
 
     Arguments are those of :class:`topokd.params.Topology`: ``num_points`` M (a smaller cloud is taken whole), ``dims``
     homology degrees, ``normalize`` see :func:`normalize_features`, ``engine`` see :func:`vietoris_rips`,
-    ``match_scale`` and ``eps`` see :func:`persistence_weighted_chamfer`, ``tie_tolerance`` tau_tie; ``workers``
-    threads (default: number of torch threads). Works under autocast (in float32 at least).
+    ``match_scale`` and ``eps`` see :func:`persistence_weighted_chamfer`, ``tie_tolerance`` tau_tie, ``time_limit``
+    seconds per diagram (see :func:`vietoris_rips`); ``workers`` threads (default: number of torch threads). Works under
+    autocast (in float32 at least). The teacher's part can run beside the student's forward pass, see :meth:`prepare`.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> teacher = torch.randn(50, 16, generator=generator)
@@ -80,41 +91,73 @@ class TopologicalLoss(torch.nn.Module):
         match_scale: float = 1.0,
         eps: float = 1e-6,
         tie_tolerance: float = 1e-6,
+        time_limit: float | None = None,
         workers: int | None = None,
     ) -> None:
         super().__init__()
         self.num_points, self.dims, self.normalize, self.engine = num_points, tuple(dims), normalize, engine
-        self.match_scale, self.eps, self.tie_tolerance, self.workers = match_scale, eps, tie_tolerance, workers
+        self.match_scale, self.eps, self.tie_tolerance, self.time_limit = match_scale, eps, tie_tolerance, time_limit
+        self.workers = workers
         if num_points < 2 or not self.dims or not set(self.dims) <= {0, 1, 2}:
             raise ParameterError(f"num_points {num_points} must be 2 or more, and dims {self.dims} some of 0, 1, 2")
         normalize_features(torch.zeros(1, 1), normalize)
 
-    def forward(
-        self, student: Float[Tensor, "n c_s"], teacher: Float[Tensor, "n c_t"], offsets: Int64[Tensor, " b"]
-    ) -> Float[Tensor, ""]:
-        """Row-matched features of B clouds, cloud k being rows ``offsets[k-1]:offsets[k]``; the mean over clouds.
+    def prepare(self, teacher: Float[Tensor, "n c_t"], offsets: Int64[Tensor, " b"]) -> TeacherDiagrams:
+        """Begin what depends on the teacher alone, on threads of its own: call it before the student's forward pass.
 
-        Raises :class:`DataError` when shapes disagree, or when a cloud's features are not finite, naming the cloud.
+        Hand the result to :meth:`forward` in place of the features; the loss is the same, bit for bit. Raises
+        :class:`DataError` as :meth:`forward` does.
         """
-        ends = _check(student, teacher, offsets)
-        teacher = teacher.detach()
-        of_student, of_teacher = [], []
-        for start, end in zip([0, *ends], ends, strict=False):
-            if end == start:
-                continue
-            rows = normalize_features(_at_least_float32(teacher[start:end]), self.normalize)
-            kept = farthest_point_sampling(rows, self.num_points)
-            of_teacher.append(rows[kept])
-            of_student.append(normalize_features(_at_least_float32(student[start:end]), self.normalize)[kept])
-        persistences = vietoris_rips(
-            of_teacher + of_student,
+        ends = _check("teacher", teacher, offsets)
+        return TeacherDiagrams(ends, begun(self._teacher_cloud, _clouds(teacher.detach(), ends), self.workers))
+
+    def _teacher_cloud(self, features: Float[Tensor, "n c"]) -> tuple[Int64[Tensor, " m"], Persistence]:
+        """The rows kept of one cloud, and the diagrams of the teacher there."""
+        rows = normalize_features(features, self.normalize)
+        kept = farthest_point_sampling(rows, self.num_points)
+        return kept, self._diagrams([rows[kept]], workers=1)[0]
+
+    def _diagrams(self, points: list[Float[Tensor, "m c"]], workers: int | None = None) -> list[Persistence]:
+        return vietoris_rips(
+            points,
             max_dim=max(self.dims),
             engine=self.engine,
             tie_tolerance=self.tie_tolerance,
-            workers=self.workers,
+            time_limit=self.time_limit,
+            workers=workers or self.workers,
         )
+
+    def forward(
+        self,
+        student: Float[Tensor, "n c_s"],
+        teacher: Float[Tensor, "n c_t"] | TeacherDiagrams,
+        offsets: Int64[Tensor, " b"],
+    ) -> Float[Tensor, ""]:
+        """Row-matched features of B clouds, cloud k being rows ``offsets[k-1]:offsets[k]``; the mean over clouds.
+
+        ``teacher``: features, or what :meth:`prepare` made of them. Raises :class:`DataError` when shapes disagree, or
+        when a cloud's features are not finite, naming the cloud.
+        """
+        if isinstance(teacher, Tensor) and (student.dim() != 2 or teacher.dim() != 2 or len(teacher) != len(student)):
+            raise DataError(
+                f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} must have one row per matched voxel"
+            )
+        ends = _check("student", student, offsets)
+        if isinstance(teacher, TeacherDiagrams):
+            if ends != teacher.ends:
+                raise DataError(
+                    f"student's clouds end at rows {ends}, the teacher's at {teacher.ends}: match their rows"
+                )
+            references = teacher.results()
+        else:
+            clouds = _clouds(teacher.detach(), _check("teacher", teacher, offsets))
+            references = side_by_side(self._teacher_cloud, clouds, self.workers)
+        points = [
+            normalize_features(cloud, self.normalize)[kept]
+            for cloud, (kept, _) in zip(_clouds(student, ends), references, strict=True)
+        ]
         total = _at_least_float32(student.sum() * 0)  # keeps the graph when no cloud has a diagram
-        for reference, own in zip(persistences, persistences[len(of_teacher) :], strict=False):
+        for (_, reference), own in zip(references, self._diagrams(points), strict=True):
             for dim in self.dims:
                 total = total + persistence_weighted_chamfer(
                     reference.diagrams[dim], own.diagrams[dim], eps=self.eps, match_scale=self.match_scale
@@ -130,19 +173,21 @@ def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def _check(student: Tensor, teacher: Tensor, offsets: Tensor) -> list[int]:
+def _clouds(features: Float[Tensor, "n c"], ends: list[int]) -> list[Float[Tensor, "k c"]]:
+    """The rows of each cloud that has any, in float32 at least."""
+    return [_at_least_float32(features[a:b]) for a, b in zip([0, *ends], ends, strict=False) if b > a]
+
+
+def _check(name: str, features: Tensor, offsets: Tensor) -> list[int]:
     """Cumulative counts as a list, when all is well."""
-    if student.dim() != 2 or teacher.dim() != 2 or len(student) != len(teacher):
-        raise DataError(
-            f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} must have one row per matched voxel"
-        )
+    if features.dim() != 2:
+        raise DataError(f"{name}'s features have the shape {tuple(features.shape)}, expected (n, c)")
     ends: list[int] = [int(end) for end in offsets.tolist()]
-    if not ends or ends[-1] != len(student) or any(b < a for a, b in zip([0, *ends], ends, strict=False)):
-        raise DataError(f"offsets {ends} must rise to the number of rows, {len(student)}")
-    for name, features in (("student", student), ("teacher", teacher)):
-        finite = torch.isfinite(features.detach()).all(dim=1)
-        if not bool(finite.all()):
-            row = int((~finite).nonzero()[0])
-            cloud = next(k for k, end in enumerate(ends) if row < end)
-            raise DataError(f"{name}'s features of cloud {cloud} hold NaN or infinity (row {row}): lower the step size")
+    if not ends or ends[-1] != len(features) or any(b < a for a, b in zip([0, *ends], ends, strict=False)):
+        raise DataError(f"offsets {ends} must rise to the number of rows of {name}'s features, {len(features)}")
+    finite = torch.isfinite(features.detach()).all(dim=1)
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        cloud = next(k for k, end in enumerate(ends) if row < end)
+        raise DataError(f"{name}'s features of cloud {cloud} hold NaN or infinity (row {row}): lower the step size")
     return ends

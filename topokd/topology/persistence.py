@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, overload
 
 import numpy as np
@@ -16,6 +17,9 @@ from topokd.errors import DataError, ParameterError
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import Pairs
 from topokd.topology.gradient import simplex_values
+from topokd.topology.threads import side_by_side
+
+log = logging.getLogger(__name__)
 
 Metric = Literal["euclidean", "precomputed"]
 Engine = Literal["auto", "reduced", "giotto-ph", "reference"]
@@ -29,6 +33,7 @@ class Persistence:
     ``diagrams`` (K, 2): birth and death of the finite classes, by death, differentiable. ``birth_simplices`` (K, d+1)
     and ``death_simplices`` (K, d+2): the vertices of the simplices that make and end them. ``essential`` (E,): births
     of the classes that never end (with the whole filtration: one component), ``essential_simplices`` (E, d+1).
+    ``cut``: None, or the length that a time limit stopped at; edges longer than it never entered.
     """
 
     diagrams: list[Float[Tensor, "k 2"]]
@@ -36,6 +41,7 @@ class Persistence:
     death_simplices: list[Int64[Tensor, "k w"]]
     essential: list[Float[Tensor, " e"]]
     essential_simplices: list[Int64[Tensor, "e v"]]
+    cut: float | None = None
 
 
 @overload
@@ -47,6 +53,7 @@ def vietoris_rips(
     engine: Engine = ...,
     threshold: float | None = ...,
     tie_tolerance: float = ...,
+    time_limit: float | None = ...,
     workers: int | None = ...,
 ) -> Persistence: ...
 
@@ -60,6 +67,7 @@ def vietoris_rips(
     engine: Engine = ...,
     threshold: float | None = ...,
     tie_tolerance: float = ...,
+    time_limit: float | None = ...,
     workers: int | None = ...,
 ) -> list[Persistence]: ...
 
@@ -72,6 +80,7 @@ def vietoris_rips(
     engine: Engine = "auto",
     threshold: float | None = None,
     tie_tolerance: float = 1e-6,
+    time_limit: float | None = None,
     workers: int | None = None,
 ) -> Persistence | list[Persistence]:
     """Persistence of the Vietoris-Rips filtration, v(sigma) = max_{i,j in sigma} D_ij, over Z/2, exact.
@@ -80,7 +89,9 @@ def vietoris_rips(
     computed side by side on ``workers`` threads (default: torch's number), with the same result. ``max_dim``: highest
     degree (0, 1 or 2). ``threshold``: edges longer than this never enter (None: the whole filtration).
     ``tie_tolerance``: tau_tie of Theorem 1. ``engine``: "reduced" (ours, degrees 0 and 1), "giotto-ph", "reference"
-    (plain torch, slow), or "auto", the fastest one.
+    (plain torch, slow), or "auto", the fastest one. ``time_limit``: seconds per diagram (None: no limit; engine
+    "reduced" only). A diagram that takes longer is what ``threshold`` at the length reached by then would have given:
+    exact up to there, with the classes that still live among ``essential``. ``cut`` and a warning say so.
 
     Edges of equal length are ordered by their indices; pairs that live for no time in the precision of ``x`` are left
     out. Raises :class:`DataError` for values that are not finite (naming the cloud) or no metric,
@@ -95,10 +106,11 @@ def vietoris_rips(
     """
     if metric not in ("euclidean", "precomputed"):
         raise ParameterError(f"metric is {metric!r}; choose 'euclidean' or 'precomputed'")
-    compute = _engine(engine, max_dim)
+    compute = _engine(engine, max_dim, time_limit)
     single = isinstance(x, Tensor | np.ndarray)
     clouds = [x] if isinstance(x, Tensor | np.ndarray) else list(x)
-    points = [_as_tensor(cloud, metric, "" if single else f"cloud {k}: ") for k, cloud in enumerate(clouds)]
+    names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
+    points = [_as_tensor(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
 
     def pairs(cloud: Tensor) -> Pairs:
         values = cloud.detach().cpu().double().numpy()
@@ -108,31 +120,32 @@ def vietoris_rips(
         # squares keep the order of the lengths; the limit is moved up by the rounding of one square root
         return compute(squared_distances(values), max_dim, limit * abs(limit) * (1 + 4e-16))
 
-    found = _map(pairs, points, workers)
+    found = side_by_side(pairs, points, workers)
     results = [
         _persistence(cloud, pair, metric == "precomputed", tie_tolerance)
         for cloud, pair in zip(points, found, strict=True)
     ]
+    for name, result in zip(names, results, strict=True):
+        if result.cut is not None:
+            lasting = ", ".join(f"{len(e)} of degree {dim}" for dim, e in enumerate(result.essential))
+            log.warning("%sthe time limit of %g s cut the diagram at length %.6g; classes that still lived: %s",
+                        name, time_limit, result.cut, lasting)  # fmt: skip
     return results[0] if single else results
 
 
-def _map(function: Callable[[Tensor], Pairs], clouds: list[Tensor], workers: int | None) -> list[Pairs]:
-    workers = min(len(clouds), workers or torch.get_num_threads())
-    if workers <= 1:
-        return [function(cloud) for cloud in clouds]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(function, clouds))
-
-
-def _engine(engine: str, max_dim: int) -> Callable[[np.ndarray, int, float], Pairs]:
+def _engine(engine: str, max_dim: int, time_limit: float | None) -> Callable[[np.ndarray, int, float], Pairs]:
     if max_dim not in (0, 1, 2):
         raise ParameterError(f"max_dim is {max_dim!r}; choose 0, 1 or 2")
     if engine == "auto":
         engine = "reduced" if max_dim < 2 else "giotto-ph"
+    if time_limit is not None and (engine != "reduced" or not time_limit > 0):
+        raise ParameterError(
+            f"time_limit is {time_limit!r} s with engine {engine!r}: it must be positive, and only 'reduced' can stop"
+        )
     if engine == "reduced":
         from topokd.topology.engines import reduced
 
-        return reduced.compute
+        return partial(reduced.compute, time_limit=time_limit)
     if engine == "giotto-ph":
         from topokd.topology.engines import giotto
 
@@ -164,8 +177,9 @@ def _as_tensor(cloud: Points, metric: str, name: str) -> Tensor:
 
 def _persistence(x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: float) -> Persistence:
     """Values of the critical simplices, in the type of ``x``; pairs without a lifetime in that type are dropped."""
-    result = Persistence([], [], [], [], [])
-    for birth, death, essential in zip(*pairs, strict=True):
+    cut = None if pairs.reached is None else pairs.reached if precomputed else pairs.reached**0.5
+    result = Persistence([], [], [], [], [], cut)
+    for birth, death, essential in zip(pairs.birth, pairs.death, pairs.essential, strict=True):
         makers, killers, lasting = (torch.from_numpy(s).to(x.device) for s in (birth, death, essential))
         born, died, endless = (
             simplex_values(x, simplices, precomputed=precomputed, tie_tolerance=tie_tolerance)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import overload
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
+from topokd.topology.threads import side_by_side
+
+Points = Tensor | np.ndarray
 
 CHUNK = 1 << 22  # numbers of one block of the covering radius
 
@@ -25,17 +31,37 @@ def _as_points(x: Float[Tensor, "n c"] | np.ndarray) -> Float[Tensor, "n c"]:
     return points
 
 
-def farthest_point_sampling(x: Float[Tensor, "n c"] | np.ndarray, m: int, *, start: int = 0) -> Int64[Tensor, " m"]:
+@overload
+def farthest_point_sampling(x: Points, m: int, *, start: int = ..., workers: int | None = ...) -> Tensor: ...
+
+
+@overload
+def farthest_point_sampling(
+    x: Sequence[Points], m: int, *, start: int = ..., workers: int | None = ...
+) -> list[Tensor]: ...
+
+
+def farthest_point_sampling(
+    x: Points | Sequence[Points], m: int, *, start: int = 0, workers: int | None = None
+) -> Int64[Tensor, " m"] | list[Int64[Tensor, " m"]]:
     """Alg. 5 (TPS): i_1 = start; i_k = argmax_i min_{j<k} ||x_i - x_{i_j}||; ties go to the lowest index.
 
-    Exact greedy k-centre, deterministic. With m > n every row is returned once (n indices, ``start`` first). Where m
-    exceeds the number of distinct rows, the duplicates follow in rising order, so that the m indices are always
-    distinct. The result lies on the device of ``x``; on the CPU one compiled loop does the work and releases the GIL.
+    ``x``: points (n, c), or a list of clouds, sampled side by side on ``workers`` threads (default: torch's number)
+    with the same result. Exact greedy k-centre, deterministic. With m > n every row is returned once (n indices,
+    ``start`` first). Where m exceeds the number of distinct rows, the duplicates follow in rising order, so that the m
+    indices are always distinct. The result lies on the device of ``x``; on the CPU one compiled loop does the work,
+    without the GIL, and passes over rows that the triangle inequality settles while that is seen to pay.
     Raises :class:`DataError` for rows that are not finite and :class:`ParameterError` for an impossible m or start.
 
     >>> farthest_point_sampling(torch.tensor([[0.0], [1.0], [10.0], [4.0]]), 3)
     tensor([0, 2, 3])
     """
+    if isinstance(x, Tensor | np.ndarray):
+        return _sample(x, m, start)
+    return side_by_side(lambda cloud: _sample(cloud, m, start), list(x), workers)
+
+
+def _sample(x: Points, m: int, start: int) -> Int64[Tensor, " m"]:
     points = _as_points(x)
     n = len(points)
     if m < 1:
@@ -49,7 +75,7 @@ def farthest_point_sampling(x: Float[Tensor, "n c"] | np.ndarray, m: int, *, sta
 
     chosen = np.empty(m, dtype=np.int64)
     chosen[0] = start
-    kernels.farthest_points(points.contiguous().numpy(), chosen)
+    kernels.farthest_points(points.contiguous().numpy(), chosen, True)
     return _distinct(torch.from_numpy(chosen), n)
 
 

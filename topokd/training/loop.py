@@ -21,6 +21,7 @@ from topokd.distillation import DistillationObjective, Losses, NetworkOutput, fr
 from topokd.errors import DataError, TrainingError
 from topokd.params import Train
 from topokd.progress import Progress
+from topokd.topology import TeacherDiagrams
 from topokd.training.determinism import stream_seed
 from topokd.training.live import LiveCurves, history_point
 from topokd.training.optimisation import build_optimizer, build_schedule
@@ -121,15 +122,17 @@ class Fit:
     # -- one step ----------------------------------------------------------------------------------------------
 
     def _train_step(self, batch: Batch) -> Losses:
-        teacher = None
+        teacher = prepared = None
         if self.objective.needs_teacher and self.teacher is not None:
             with self._autocast():
                 teacher = run_teacher(self.teacher, batch, gradients=self.objective.needs_teacher_gradients)
+            with self._refusals():
+                prepared = self.objective.prepare(teacher)  # on threads, while the student's forward pass runs
         self.model.train()
         torch.manual_seed(stream_seed(self.seed, "step", self.at.step))  # for shuffled orders, dropped paths
         with self._autocast(), self._attention():
             student = NetworkOutput(*self.model(batch, taps=True))
-        losses = self._losses(student, batch, teacher)
+        losses = self._losses(student, batch, teacher, prepared)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(losses.total).backward()
         self.scaler.unscale_(self.optimizer)
@@ -145,15 +148,27 @@ class Fit:
         if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):  # the scaler skips such a step by itself
             raise TrainingError(self._not_finite("the gradient", losses))
 
-    def _losses(self, student: NetworkOutput, batch: Batch, teacher: NetworkOutput | None) -> Losses:
+    def _losses(
+        self,
+        student: NetworkOutput,
+        batch: Batch,
+        teacher: NetworkOutput | None,
+        prepared: TeacherDiagrams | None,
+    ) -> Losses:
         assert batch.label is not None
-        try:
-            losses = self.objective(student, batch.label, teacher)
-        except DataError as error:  # a term refuses features that are not finite before they become a loss
-            raise TrainingError(f"{self.name}: step {self.at.step + 1}: {error}; {self._advice()}") from error
+        with self._refusals():
+            losses = self.objective(student, batch.label, teacher, prepared)
         if not bool(torch.isfinite(losses.total)):
             raise TrainingError(self._not_finite("the loss", losses))
         return losses
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """A term refuses features that are not finite before they become a loss: say in which step."""
+        try:
+            yield
+        except DataError as error:
+            raise TrainingError(f"{self.name}: step {self.at.step + 1}: {error}; {self._advice()}") from error
 
     def _not_finite(self, what: str, losses: Losses) -> str:
         terms = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.terms.items())

@@ -14,11 +14,15 @@ import numpy as np
 
 
 class Pairs(NamedTuple):
-    """Simplices (rows of vertex indices, rising) per degree d: births (K, d+1), deaths (K, d+2), essential (E, d+1)."""
+    """Simplices (rows of vertex indices, rising) per degree d: births (K, d+1), deaths (K, d+2), essential (E, d+1).
+
+    ``reached``: None, or the key of the last edge let in before a time limit stopped the sweep.
+    """
 
     birth: list[np.ndarray]
     death: list[np.ndarray]
     essential: list[np.ndarray]
+    reached: float | None = None
 
 
 def edge_ranks(keys: np.ndarray, limit: float = np.inf) -> tuple[np.ndarray, np.ndarray]:

@@ -20,29 +20,57 @@ kill.
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
+
 import numpy as np
 
 from topokd.errors import ParameterError
-from topokd.topology.engines import Pairs
+from topokd.topology.engines import Pairs, elder_rule
 
 MAX_POINTS = 46_340  # edge codes i * n + j are 32-bit numbers
 
 
-def compute(keys: np.ndarray, max_dim: int = 1, limit: float = np.inf) -> Pairs:
-    """Pairs of degrees 0 and 1, for up to 46,340 points. Raises :class:`ParameterError` for degree 2."""
-    from topokd.topology.kernels import rips
+def compute(keys: np.ndarray, max_dim: int = 1, limit: float = np.inf, time_limit: float | None = None) -> Pairs:
+    """Pairs of degrees 0 and 1, for up to 46,340 points, of the edges let in within ``time_limit`` seconds.
+
+    Raises :class:`ParameterError` for degree 2.
+    """
+    from topokd.topology.kernels import rips, spanning
 
     if max_dim > 1:
         raise ParameterError("engine 'reduced' computes degrees 0 and 1; take 'giotto-ph' or 'auto' for max_dim=2")
     if len(keys) > MAX_POINTS:
         raise ParameterError(f"engine 'reduced' takes at most {MAX_POINTS} points, not {len(keys)}: sample first")
-    ended, merged, remaining, births, triangles, deaths, _ = rips.pairs(np.ascontiguousarray(keys), limit)
-    found = Pairs([ended[:, None]], [merged], [remaining[:, None]])
+    keys = np.ascontiguousarray(keys)
     if max_dim == 0:
-        return found
+        merged = spanning.tree(keys)
+        merged = merged[keys[merged[:, 0], merged[:, 1]] <= limit]
+        ended, remaining = elder_rule(merged, len(keys))
+        return Pairs([ended[:, None]], [merged], [remaining[:, None]])
+    with _stopping_after(time_limit) as stop:
+        ended, merged, remaining, births, triangles, deaths, reached, _ = rips.pairs(keys, limit, stop)
+    found = Pairs([ended[:, None]], [merged], [remaining[:, None]], None if reached == np.inf else reached)
     order = np.argsort(deaths, kind="stable")
     finite, endless = order[deaths[order] >= 0], order[deaths[order] < 0]
     found.birth.append(births[finite])
     found.death.append(np.sort(triangles[finite], axis=1))
     found.essential.append(births[endless])
     return found
+
+
+@contextlib.contextmanager
+def _stopping_after(seconds: float | None) -> Iterator[np.ndarray]:
+    """A flag that the compiled sweep looks at now and then; it rises when the time is over."""
+    stop = np.zeros(1, np.uint8)
+    if seconds is None:
+        yield stop
+        return
+    timer = threading.Timer(seconds, stop.fill, [1])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield stop
+    finally:
+        timer.cancel()

@@ -9,19 +9,19 @@ from topokd.topology.kernels import loops, order
 from topokd.topology.kernels.loops import ONE, ZERO, lowest
 
 OPEN = -(1 << 31)  # mark of an edge still to come whose lune may be empty then
-ROUNDS = (0.12, 0.25, 0.5, 1.0)  # shares of the edges that are put into bins at a time
-BATCH = 1024  # edges sorted at a time
+BATCH = 1024  # edges between two looks at the clock
+HUBS = 8  # neighbours of a vertex that may settle its edges to come
 END, EMPTY, SPLIT = 0, 1, 2  # why the fast loop stopped: batch done, an empty lune, a lune in several parts
 
 
 @njit(cache=True, nogil=True)
-def pairs(keys, limit):  # type: ignore[no-untyped-def]
+def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
     """All pairs of degrees 0 and 1 among the edges with keys up to ``limit``.
 
     Returns: the vertices whose components ended and the edges (i, j) that merged them; the lowest vertices of the
     components that remain; per loop in order of birth its edge, its destroying triangle (i, j, r) (-1: lives on) and
-    the order of its death (-1); and counts for measurements: edges there were, edges processed, relations tested,
-    notes made.
+    the order of its death (-1); the key of the last edge let in when ``stop[0]`` was raised meanwhile, else infinity;
+    and counts for measurements: edges processed, relations tested, notes made.
     """
     n = keys.shape[0]
     words = (n + 63) // 64
@@ -40,36 +40,30 @@ def pairs(keys, limit):  # type: ignore[no-untyped-def]
     merges, births, deaths, relations, processed = 0, 0, 0, 0, 0
     scanned, open_edges = False, 0
 
-    radius, low, sums = order.extent(keys)
+    radius, sums = order.extent(keys)
     # bitsets hold places, not vertices: central vertices come first, so that the lowest member of a lune is a hub of it
     vertex = np.argsort(sums, kind="mergesort")
     place = np.empty(n, np.int64)
     place[vertex] = np.arange(n)
     limit = min(limit, radius)
-    start, scale = order.histogram(keys, low, limit)
-    bins = start.shape[0] - 1
-    last, quiet = 0, False  # quiet: no edge to come can create or kill
-    for share in ROUNDS:
-        first = last
-        last = max(last, np.searchsorted(start, share * start[bins]))
-        if last == first or quiet:
+    after, reached = -1.0, np.inf
+    quiet = False  # no edge to come can create or kill
+    for upto in order.bounds(keys, limit):
+        if quiet or reached < np.inf or upto <= after:
             continue
-        codes = order.scatter(keys, low, limit, scale, start, first, last)
-        ready, b, e = 0, first, 0
+        values, codes = order.between(keys, after, upto)
+        e = 0
         while e < codes.shape[0] and not quiet:
-            if e == ready:
-                while b < last and ready < e + BATCH:
-                    lo, ready = start[b] - start[first], start[b + 1] - start[first]
-                    if ready > lo + 1:
-                        order.sort_bin(keys, codes[lo:ready])
-                    b += 1
+            if stop[0] != 0 and (e == 0 or values[e] > values[e - 1]):
+                reached = values[e - 1] if e > 0 else max(after, 0.0)
+                break
             living = births - deaths
-            e, why, passed = _advance(near, edge_note, place, vertex, codes, e, ready, sets, living > 0, scanned)
+            end = min(e + BATCH, codes.shape[0])
+            e, why, passed = _advance(near, edge_note, place, vertex, codes, e, end, sets, living > 0, scanned)
             open_edges -= passed
             if why == END:
                 continue
-            i = codes[e] // n
-            j = codes[e] - i * n
+            i, j = order.ends(codes[e])
             e += 1
             if why == EMPTY:
                 p, q = _root(parent, i), _root(parent, j)
@@ -89,9 +83,16 @@ def pairs(keys, limit):  # type: ignore[no-untyped-def]
                     death[births] = -1
                     births += 1
             else:
-                parts = _representatives(keys, near, vertex, sets, i, j, apart)
-                for k in range(1, parts):  # the square i, r_0, j, r_k is filled
-                    relations += 1
+                # any member of a component will do to see whether its relation is known already; most are
+                parts = _components(near, vertex, sets, apart)
+                relations += parts - 1
+                known = True
+                for k in range(1, parts):
+                    notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
+                    known = known and notes.length[relation] == 0
+                if not known:
+                    parts = _representatives(keys, near, vertex, sets, i, j, apart)
+                for k in range(1, parts if not known else 0):  # the square i, r_0, j, r_k is filled
                     notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
                     if notes.length[relation] > 0:
                         notes, loop = loops.died(notes, relation)
@@ -105,9 +106,19 @@ def pairs(keys, limit):  # type: ignore[no-untyped-def]
                     scanned = True
                 quiet = open_edges == 0
         processed += e
+        after = upto
     remaining = np.flatnonzero(parent == np.arange(n))
-    counts = np.array([start[bins], processed, relations, notes.counts[1]])
-    return ended[:merges], merged[:merges], remaining, birth[:births], triangle[:births], death[:births], counts
+    counts = np.array([processed, relations, notes.counts[1]])
+    return (
+        ended[:merges],
+        merged[:merges],
+        remaining,
+        birth[:births],
+        triangle[:births],
+        death[:births],
+        reached,
+        counts,
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -115,12 +126,11 @@ def _advance(  # type: ignore[no-untyped-def]
     near, edge_note, place, vertex, codes, e, end, sets, living, scanned
 ):
     """Let edges in from ``e`` on until one may matter. Returns its place, why it may, how many OPEN edges passed."""
-    n, words = near.shape
+    words = near.shape[1]
     lune, part, rest = sets[0], sets[1], sets[2]
     passed = 0
     while e < end:
-        i = codes[e] // n
-        j = codes[e] - i * n
+        i, j = order.ends(codes[e])
         if scanned:
             if edge_note[i, j] == OPEN:
                 passed += 1
@@ -219,6 +229,20 @@ def _component(near, part, rest):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _components(near, vertex, sets, apart):  # type: ignore[no-untyped-def]
+    """Fill ``apart`` with one vertex of each component of the lune; returns how many."""
+    lune, part, rest = sets[0], sets[1], sets[2]
+    rest[:] = lune
+    count, v = 0, _lowest(lune)
+    while v >= 0:
+        apart[count] = vertex[v]
+        _split(near, rest, part, rest, v)
+        v = _component(near, part, rest)
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
 def _representatives(keys, near, vertex, sets, i, j, apart):  # type: ignore[no-untyped-def]
     """Fill ``apart`` with the vertex of each component of the lune that first had both edges; returns how many.
 
@@ -268,20 +292,25 @@ def _later(keys, i, j, v):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _square(notes, edge_note, stack, i, j, witness, r):  # type: ignore[no-untyped-def]
     """The class of the closed path i, witness, j, r, in living loops. Returns notes, stack, note."""
-    notes, stack, one = _class(notes, edge_note, stack, i, witness)
-    notes, stack, other = _class(notes, edge_note, stack, j, witness)
-    notes, through_witness = loops.added(notes, one, other)
-    notes, stack, one = _class(notes, edge_note, stack, i, r)
-    notes, stack, other = _class(notes, edge_note, stack, j, r)
-    notes, through_r = loops.added(notes, one, other)
-    notes, total = loops.added(notes, through_witness, through_r)
-    return notes, stack, total
+    total = 0
+    for p, q in ((i, witness), (j, witness), (i, r), (j, r)):
+        notes, stack, note = _class(notes, edge_note, stack, p, q)
+        if note == 0 or total == 0:
+            total += note
+        elif note == total:
+            total = 0
+        else:
+            notes, total = loops.added(notes, total, note)
+    return loops.rewritten(notes, total), stack, total
 
 
 @njit(cache=True, nogil=True)
 def _class(notes, edge_note, stack, i, j):  # type: ignore[no-untyped-def]
     """The note of an edge: the sum over the other two edges of its witness's triangle, kept once found."""
-    stack[0, 0], stack[0, 1] = min(i, j), max(i, j)
+    i, j = min(i, j), max(i, j)
+    if edge_note[i, j] >= 0:
+        return notes, stack, edge_note[i, j]
+    stack[0, 0], stack[0, 1] = i, j
     depth = 1
     while depth > 0:
         p, q = stack[depth - 1, 0], stack[depth - 1, 1]
@@ -292,7 +321,12 @@ def _class(notes, edge_note, stack, i, j):  # type: ignore[no-untyped-def]
         v = -1 - note
         one, other = edge_note[min(p, v), max(p, v)], edge_note[min(q, v), max(q, v)]
         if one >= 0 and other >= 0:
-            notes, edge_note[p, q] = loops.added(notes, one, other)
+            if one == 0 or other == 0:
+                edge_note[p, q] = one + other
+            elif one == other:
+                edge_note[p, q] = 0
+            else:
+                notes, edge_note[p, q] = loops.added(notes, one, other)
             depth -= 1
             continue
         if depth == stack.shape[0]:
@@ -300,7 +334,7 @@ def _class(notes, edge_note, stack, i, j):  # type: ignore[no-untyped-def]
         end = p if one < 0 else q
         stack[depth, 0], stack[depth, 1] = min(end, v), max(end, v)
         depth += 1
-    return notes, stack, edge_note[min(i, j), max(i, j)]
+    return notes, stack, edge_note[i, j]
 
 
 @njit(cache=True, nogil=True)
@@ -314,15 +348,16 @@ def _mark_open(keys, limit, near, place, vertex, edge_note):  # type: ignore[no-
     found = 0
     for i in range(n):
         shortest[:] = np.inf
-        tried = 0
+        tried, unsettled = 0, n
         for w in range(near.shape[1]):
             left = near[place[i], w]
-            while left != ZERO and tried < 6:
+            while left != ZERO and tried < HUBS and unsettled > 0:
                 of_v = keys[vertex[w * 64 + lowest(left)]]
+                unsettled = _nearer(shortest[i + 1 :], of_v[i + 1 :], keys[i, i + 1 :])
                 left &= left - ONE
                 tried += 1
-                for j in range(i + 1, n):
-                    shortest[j] = of_v[j] if of_v[j] < shortest[j] else shortest[j]
+        if unsettled == 0:
+            continue
         for j in range(i + 1, n):
             key = keys[i, j]
             p, q = place[i], place[j]
@@ -338,3 +373,13 @@ def _mark_open(keys, limit, near, place, vertex, edge_note):  # type: ignore[no-
                 edge_note[i, j] = OPEN
                 found += 1
     return found
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _nearer(shortest, of_v, of_i):  # type: ignore[no-untyped-def]
+    """``shortest`` = min(itself, ``of_v``); returns how many are not below ``of_i`` yet."""
+    unsettled = 0
+    for j in range(shortest.shape[0]):
+        shortest[j] = min(shortest[j], of_v[j])
+        unsettled += shortest[j] >= of_i[j]
+    return unsettled

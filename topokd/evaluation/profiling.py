@@ -31,11 +31,12 @@ products q k^T and (softmax) v of each patch. Norms, activations and index work 
         "fps": float,                                         # 1 / latency_s: the network alone
         "peak_memory_bytes": int,                             # most that a forward pass holds beside weights and input
         "weight_bytes": int,                                  # parameters and buffers
-        "cpu_time_s": float,                                  # sum of torch.profiler's self times (Table 6)
-        "operations": {name: {"self_s", "total_s": float, "calls", "allocated_bytes": int}}}},  # largest self first
+        "cpu_time_s": float,                                  # sum of torch.profiler's self CPU times (Table 6)
+        "operations": {name: {"self_s", "total_s": float, "calls", "allocated_bytes": int}}}},  # CPU time, most first
      "ratios": {"latency", "fps", "cpu_time", "peak_memory",           # teacher / student; fps: student / teacher
                 "peak_memory_with_weights": float,                     # what max_memory_allocated compares
                 "operations": {name: {"self_s": float|null, "allocated_bytes": float|null}}},
+     On CUDA a model also has "device_time_s", an operation "device_self_s" and "device_total_s": time on the GPU.
      "scaling": [{"requested": int, "voxels": int,            # Figure 1 c, d
         "latency_s": {role: float}, "peak_memory_bytes": {role: int}}],
      "frame": {"points": int, "voxels": int, "voxel_size": float,     # a whole scan: points in, a class per point out
@@ -200,31 +201,47 @@ def measure_peak_memory(call: Callable[[], object], device: torch.device | str =
     return _profile(call)[1]
 
 
-def profile_operations(call: Callable[[], object], most: int = 12) -> tuple[float, dict[str, dict[str, float]]]:
+def profile_operations(
+    call: Callable[[], object], most: int = 12, device: torch.device | str = "cpu"
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Self time of all operations together, and of the ``most`` expensive ones with their calls and memory.
 
-    ``allocated_bytes`` is what an operation's calls allocate and leave to their caller, summed over the calls.
+    The first has "cpu_time_s" and, on CUDA, "device_time_s". ``self_s`` and ``total_s`` of an operation are CPU time
+    on every device, as Table 6 has them; on CUDA ``device_self_s`` and ``device_total_s`` are its time on the GPU, and
+    the most expensive ones are those. ``allocated_bytes`` is what an operation's calls allocate on ``device`` and leave
+    to their caller, summed over the calls.
     """
-    rows = [row for row in _profile(call)[0] if row[0].startswith("aten::")]
-    total = sum(row[1] for row in rows)
-    rows.sort(key=lambda row: (-row[1], row[0]))
-    return total, {
-        n: {"self_s": t, "total_s": whole, "calls": c, "allocated_bytes": b} for n, t, c, b, whole in rows[:most]
-    }
+    cuda = torch.device(device).type == "cuda"
+    rows = {name: row for name, row in _profile(call, cuda)[0].items() if name.startswith("aten::")}
+    key = "device_self_s" if cuda else "self_s"
+    total = {"cpu_time_s": sum(row["self_s"] for row in rows.values())}
+    if cuda:
+        total["device_time_s"] = sum(row[key] for row in rows.values())
+    first = sorted(rows, key=lambda name: (-rows[name][key], name))[:most]
+    return total, {name: rows[name] for name in first}
 
 
-def _profile(call: Callable[[], object]) -> tuple[list[tuple[str, float, int, int, float]], int]:
-    """(name, self seconds, calls, bytes it leaves, total seconds) per operation, and the peak of bytes held."""
-    cuda = torch.cuda.is_available()
+def _profile(call: Callable[[], object], cuda: bool = False) -> tuple[dict[str, dict[str, float]], int]:
+    """Times, calls and bytes left by operation, and (on a CPU) the peak of bytes held."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities, profile_memory=True) as record:
         kept = call()
+        if cuda:
+            torch.cuda.synchronize()
     del kept
-    rows = []
+    rows = {}
     for e in record.key_averages():
-        seconds = (e.self_device_time_total if cuda else e.self_cpu_time_total) / 1e6
-        total = (e.device_time_total if cuda else e.cpu_time_total) / 1e6
-        rows.append((e.key, seconds, e.count, max(e.device_memory_usage if cuda else e.cpu_memory_usage, 0), total))
+        rows[e.key] = {
+            "self_s": e.self_cpu_time_total / 1e6,
+            "total_s": e.cpu_time_total / 1e6,
+            "calls": e.count,
+            "allocated_bytes": max(e.device_memory_usage if cuda else e.cpu_memory_usage, 0),
+        }
+        if cuda:
+            rows[e.key] |= {
+                "device_self_s": e.self_device_time_total / 1e6,
+                "device_total_s": e.device_time_total / 1e6,
+            }
     held = peak = 0
     changes = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
     for event in sorted(changes, key=lambda e: e.start_ns()):
@@ -358,7 +375,7 @@ def measure_cost(
     models = {role: model.to(device) for role, model in models.items()}
     sizes = {requested: _cut(voxels, large, requested) for requested in (tokens, *scaling)}
     measured: dict[int, dict[str, tuple[float, int]]] = {}
-    operations: dict[str, tuple[float, dict[str, dict[str, float]]]] = {}
+    operations: dict[str, tuple[dict[str, float], dict[str, dict[str, float]]]] = {}
     jobs = [(requested, role) for requested in sizes for role in models]
     for requested, role in Progress(jobs, "model cost"):
         batch = collate([sizes[requested]]).to(device)
@@ -371,7 +388,7 @@ def measure_cost(
         median = measure_latency(forward, repeats if patient else 1, device, warm_up=int(patient))
         measured.setdefault(requested, {})[role] = median, measure_peak_memory(forward, device)
         if requested == tokens:
-            operations[role] = profile_operations(forward)
+            operations[role] = profile_operations(forward, device=device)
     seconds = {
         role: measure_latency(functools.partial(predict, model, scan, frame_voxel_size), 1, device)
         for role, model in models.items()
@@ -393,7 +410,7 @@ def measure_cost(
                 "fps": 1 / latency[role],
                 "peak_memory_bytes": memory[role],
                 "weight_bytes": weights[role],
-                "cpu_time_s": operations[role][0],
+                **operations[role][0],
                 "operations": ops[role],
             }
             for role, model in models.items()
@@ -401,7 +418,7 @@ def measure_cost(
         "ratios": {
             "latency": latency["teacher"] / latency["student"],
             "fps": latency["teacher"] / latency["student"],
-            "cpu_time": operations["teacher"][0] / operations["student"][0],
+            "cpu_time": operations["teacher"][0]["cpu_time_s"] / operations["student"][0]["cpu_time_s"],
             "peak_memory": memory["teacher"] / memory["student"],
             "peak_memory_with_weights": (memory["teacher"] + weights["teacher"])
             / (memory["student"] + weights["student"]),

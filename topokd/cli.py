@@ -167,6 +167,38 @@ def train(
     typer.echo(f"{record['run']}: mIoU {100 * record['evaluation']['miou_skip']:.1f} % over the classes present")
 
 
+@app.command()
+def predict(
+    scan: Annotated[Path, typer.Argument(help="A scan as SemanticKITTI stores it: float32 x, y, z, intensity.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of ours; it says which network it is.")],
+    output: Annotated[Path, typer.Argument(help="Classes per point: .npy (indices), .label (19 classes: raw ids).")],
+    voxel_size: Annotated[float, typer.Option(help="Metres; what the network was trained with.")],
+    repeats: Annotated[int, typer.Option(help="Also measure: median latency of so many runs, and peak memory.")] = 0,
+) -> None:
+    """Label one scan: a file in, a file out, in one process."""
+    from topokd.evaluation.single_scan import label_file
+
+    found = label_file(scan, checkpoint, output, voxel_size, repeats)
+    for name, value in found.items():
+        typer.echo(f"{name:24s} {value}")
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of ours.")],
+    output: Annotated[Path, typer.Argument(help="net.pt2 (torch.export) or net.onnx.")],
+) -> None:
+    """Export a network as a fixed graph for clouds of any size; see topokd.models.export for its inputs."""
+    from topokd.models import load_checkpoint
+    from topokd.models.export import save_onnx, save_program
+
+    writers = {".pt2": save_program, ".onnx": save_onnx}
+    if output.suffix not in writers:
+        raise P.ParameterError(f"{output}: end the name in .pt2 (torch.export) or .onnx")
+    writers[output.suffix](output, load_checkpoint(checkpoint))
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
 def main() -> None:
     """Entry point: errors that a user can act on are printed without a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")

@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import PROJECT
 from topokd.pipeline.stage import stage_command
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(2700)
 PIPELINE = "conf/smoke/dvc.yaml"
 
 
@@ -147,7 +147,7 @@ def test_a_killed_stage_leaves_nothing_running_and_goes_on_where_it_was(clone: P
     os.mkfifo(progress)
     environment = {**own_environment(clone), "TOPOKD_PROGRESS": str(progress)}
     process = subprocess.Popen(command, cwd=clone, env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     reader, reported = os.open(progress, os.O_RDONLY | os.O_NONBLOCK), b""
     while b"training" not in reported:
         with contextlib.suppress(BlockingIOError):  # the writer has opened it and not written yet

@@ -208,7 +208,7 @@ def _waymo(root: Path) -> Iterator[SplitReport]:
 
 def _split(name: str, source: str, shares: dict[str, float] | None = None) -> SplitReport:
     published = SPLIT_SIZES[source].get(name)
-    return SplitReport(name, published=published and (published.count, published.unit), shares=shares)
+    return SplitReport(name, published=(published.count, published.unit) if published else None, shares=shares)
 
 
 def _read_all(dataset: ScanDataset, report: SplitReport) -> None:

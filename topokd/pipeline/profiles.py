@@ -23,6 +23,5 @@ def update_profiles() -> list[Path]:
     """Copy ``dvc.yaml`` to the profiles that lack it; returns the files written."""
     stale = stale_profiles()
     for file in stale:
-        file.unlink(missing_ok=True)  # a link of an older version would be written through
         write_text(file, P.project_path("dvc.yaml").read_text(encoding="utf-8"))
     return stale

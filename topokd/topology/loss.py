@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -96,11 +96,16 @@ class TopologicalLoss(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.num_points, self.dims, self.normalize, self.engine = num_points, tuple(dims), normalize, engine
-        self.match_scale, self.eps, self.tie_tolerance, self.time_limit = match_scale, eps, tie_tolerance, time_limit
-        self.workers = workers
+        self.match_scale, self.eps, self.workers = match_scale, eps, workers
         if num_points < 2 or not self.dims or not set(self.dims) <= {0, 1, 2}:
             raise ParameterError(f"num_points {num_points} must be 2 or more, and dims {self.dims} some of 0, 1, 2")
         normalize_features(torch.zeros(1, 1), normalize)
+        self.rips: dict[str, Any] = {
+            "max_dim": max(self.dims),
+            "engine": engine,
+            "tie_tolerance": tie_tolerance,
+            "time_limit": time_limit,
+        }
 
     def prepare(self, teacher: Float[Tensor, "n c_t"], offsets: Int64[Tensor, " b"]) -> TeacherDiagrams:
         """Begin what depends on the teacher alone, on threads of its own: call it before the student's forward pass.
@@ -115,17 +120,7 @@ class TopologicalLoss(torch.nn.Module):
         """The rows kept of one cloud, and the diagrams of the teacher there."""
         rows = normalize_features(features, self.normalize)
         kept = farthest_point_sampling(rows, self.num_points)
-        return kept, self._diagrams([rows[kept]], workers=1)[0]
-
-    def _diagrams(self, points: list[Float[Tensor, "m c"]], workers: int | None = None) -> list[Persistence]:
-        return vietoris_rips(
-            points,
-            max_dim=max(self.dims),
-            engine=self.engine,
-            tie_tolerance=self.tie_tolerance,
-            time_limit=self.time_limit,
-            workers=workers or self.workers,
-        )
+        return kept, vietoris_rips(rows[kept], **self.rips)
 
     def forward(
         self,
@@ -157,7 +152,8 @@ class TopologicalLoss(torch.nn.Module):
             for cloud, (kept, _) in zip(_clouds(student, ends), references, strict=True)
         ]
         total = _at_least_float32(student.sum() * 0)  # keeps the graph when no cloud has a diagram
-        for (_, reference), own in zip(references, self._diagrams(points), strict=True):
+        found = vietoris_rips(points, workers=self.workers, **self.rips)
+        for (_, reference), own in zip(references, found, strict=True):
             for dim in self.dims:
                 total = total + persistence_weighted_chamfer(
                     reference.diagrams[dim], own.diagrams[dim], eps=self.eps, match_scale=self.match_scale

@@ -17,13 +17,13 @@ from topokd.errors import DataError, ParameterError
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import Pairs
 from topokd.topology.gradient import simplex_values
+from topokd.topology.sampling import Points
 from topokd.topology.threads import side_by_side
 
 log = logging.getLogger(__name__)
 
 Metric = Literal["euclidean", "precomputed"]
 Engine = Literal["auto", "reduced", "giotto-ph", "reference"]
-Points = Tensor | np.ndarray
 
 
 @dataclass(frozen=True)

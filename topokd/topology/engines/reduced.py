@@ -29,11 +29,11 @@ import numpy as np
 from topokd.errors import ParameterError
 from topokd.topology.engines import Pairs, elder_rule
 
-MAX_POINTS = 46_340  # edge codes i * n + j are 32-bit numbers
+MAX_POINTS = 1 << 16  # vertices are 16-bit halves of the edges' codes
 
 
 def compute(keys: np.ndarray, max_dim: int = 1, limit: float = np.inf, time_limit: float | None = None) -> Pairs:
-    """Pairs of degrees 0 and 1, for up to 46,340 points, of the edges let in within ``time_limit`` seconds.
+    """Pairs of degrees 0 and 1, for up to 65,536 points, of the edges let in within ``time_limit`` seconds.
 
     Raises :class:`ParameterError` for degree 2.
     """

@@ -1,12 +1,19 @@
-"""Our topological layer beside other engines, interleaved in one process: medians of CPU time, and ratios to ours.
+"""Our topological layer beside every other engine, interleaved in one process; writes benchmarks/topology.md.
 
-    python benchmarks/topology.py --points 1024 --repeats 5
-    python benchmarks/topology.py --points 128 --families uniform,torus --budget 60
+    python benchmarks/topology.py                                     # all parts
+    python benchmarks/topology.py layer --points 1024 --families "uniform in R^3,noisy torus"
+    python benchmarks/topology.py batch sampling agreement            # a part replaces its own tables, the others stay
 
-Two tables per size. "layer": features -> diagrams (degrees 0, 1) -> PWCD -> feature gradients on engine reduced and on
-giotto-ph. "diagrams": values of degrees 0 and 1 alone, also from gudhi and ripser.py where they are installed. Engines
-whose first run exceeds ``--budget`` seconds are dropped for that family: the ratio then is a lower bound.
-Ends with farthest point sampling beside a plain torch loop.
+Parts: ``layer`` (features -> diagrams of degrees 0 and 1 -> PWCD -> gradients of the features; forward, backward, peak
+memory, how time grows), ``batch`` (12 clouds on two cores), ``sampling`` (farthest points), ``where`` (what our time
+goes into), ``agreement`` (float32 diagrams equal to giotto-ph's), ``step`` (share of a training step).
+
+Everyone gets the same features, on one thread but in ``batch``. Engines that give values alone (gudhi, ripser.py,
+holos-tda) cannot be differentiated: their time is for the diagrams only, which flatters them. Times are CPU time,
+medians; an engine whose first run passes ``--patience`` seconds is not repeated, nor run on more points of that family.
+Programs that are not installed are left out:
+``pip install gudhi ripser oineus eagerpy torch_topological POT holos-tda fpsample``. The families "PTv3 teacher" and
+"PTv3 student" are features of the networks that ``make repro`` trained, on its validation scans.
 """
 
 from __future__ import annotations
@@ -15,128 +22,426 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from engines import OURS, PROGRAMS, installed, measured
+from families import FAMILIES
 
-from topokd.topology import farthest_point_sampling, persistence_weighted_chamfer, vietoris_rips
+from topokd.distillation import DistillationObjective, NetworkOutput, freeze
+from topokd.errors import TopokdError
+from topokd.io import read_json, write_json, write_text
+from topokd.models import build_model
+from topokd.params import Topology
+from topokd.pipeline.provenance import processor_name, versions
+from topokd.topology import farthest_point_sampling, vietoris_rips
+from topokd.topology.distances import squared_distances
+from topokd.topology.kernels import order, rips
 from topokd.topology.sampling import _sample_torch
-from topokd.topology.shapes import circle, features, torus, uniform
+from topokd.topology.shapes import features
 
-Clouds = dict[str, Callable[[int, np.random.Generator], np.ndarray]]
-
-
-def sphere(n: int, rng: np.random.Generator) -> np.ndarray:
-    points = rng.normal(size=(n, 64))
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
-
-
-FAMILIES: Clouds = {
-    "uniform": uniform,
-    "gaussian": lambda n, rng: rng.normal(size=(n, 64)),
-    "features": partial(features, spread=0.3),
-    "torus": partial(torus, noise=0.05),
-    "circle": partial(circle, noise=0.1),
-    "diffuse": partial(features, spread=1.2),
-    "unclustered": partial(features, classes=0, spread=1.0),
-    "sphere": sphere,
-}
+HERE = Path(__file__).parent
+RECORD, PAGE = HERE / "topology.json", HERE / "topology.md"
+CLOUDS = 12  # of a batch
+VALUES_ONLY = ("gudhi", "ripser.py", "holos-tda")
+Rows = list[dict[str, Any]]
 
 
-def layer(teacher: list[torch.Tensor], student: np.ndarray, engine: Any) -> None:
-    x = torch.from_numpy(student).float().requires_grad_(True)
-    own = vietoris_rips(x, engine=engine).diagrams
-    torch.stack([persistence_weighted_chamfer(a, b) for a, b in zip(teacher, own, strict=True)]).sum().backward()
+def layer(options: argparse.Namespace) -> Rows:
+    """Every program on every family, from few points to many."""
+    rows: Rows = []
+    tired: set[tuple[str, str]] = set()
+    for n in options.points:
+        for family in options.families:
+            rng = np.random.default_rng(0)
+            try:
+                teacher, student = (FAMILIES[family](n, rng) for _ in range(2))
+            except TopokdError as error:
+                print(f"{family} at {n} points left out: {error}")
+                continue
+            reference = [diagram.float() for diagram in vietoris_rips(teacher).diagrams]
+            able = {
+                name: partial(program.layer, student.astype(np.float32), reference)
+                for name, program in PROGRAMS.items()
+                if installed(program.package) and n <= program.most and (family, name) not in tired
+            }
+            for name, cost in measured(able, options.repeats if n <= 1024 else 1, options.patience).items():
+                rows.append({"family": family, "points": n, "engine": name, **cost})
+                tired |= {(family, name)} if cost["gave_up"] and name != OURS else set()
+                print(f"{n:5d} {family:26s} {name:18s} {1e3 * _total(rows[-1]):10.1f} ms", flush=True)
+    return rows
 
 
-def giotto(points: np.ndarray) -> None:
+def batch(options: argparse.Namespace) -> Rows:
+    """A batch of clouds on two cores: our threads against giotto-ph in two processes; wall time."""
+    rows: Rows = []
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        list(pool.map(_giotto, [np.eye(3)] * 4))
+        for family in options.families:
+            rng = np.random.default_rng(1)
+            try:
+                clouds = [FAMILIES[family](1024, rng).astype(np.float32) for _ in range(CLOUDS)]
+            except TopokdError:
+                continue
+            times: dict[str, list[float]] = {OURS: [], "giotto-ph": []}
+            for _ in range(2):
+                times[OURS].append(_wall(partial(vietoris_rips, clouds, workers=2)))
+                if len(times["giotto-ph"]) == 0 or times["giotto-ph"][0] < options.patience:
+                    times["giotto-ph"].append(_wall(lambda: list(pool.map(_giotto, clouds))))  # noqa: B023
+            rows.append({"family": family} | {name: statistics.median(found) for name, found in times.items()})
+            print(rows[-1], flush=True)
+    return rows
+
+
+def _giotto(points: np.ndarray) -> None:
     from gph import ripser_parallel
 
     ripser_parallel(points, maxdim=1, n_threads=1, return_generators=True)
 
 
-def gudhi(points: np.ndarray) -> None:
-    from gudhi.sklearn import RipsPersistence
+def sampling(options: argparse.Namespace) -> Rows:
+    """64 farthest points: our loop, fpsample's two, a torch loop; one thread."""
+    rows: Rows = []
+    rng = np.random.default_rng(0)
+    torch.set_num_threads(1)
+    for n, c in ((20_000, 64), (20_000, 512), (200_000, 64), (200_000, 512)):
+        for name in ("Gaussian", "clustered features"):
+            made = features(n, rng, c, spread=0.3) if name != "Gaussian" else rng.standard_normal((n, c), np.float32)
+            points = made.astype(np.float32)
+            works: dict[str, Callable[[], Any]] = {
+                OURS: partial(farthest_point_sampling, points, 64),
+                "torch loop": partial(_sample_torch, torch.from_numpy(points), 64, 0),
+            }
+            if installed("fpsample"):
+                import fpsample
 
-    RipsPersistence(homology_dimensions=(0, 1), n_jobs=1).fit_transform([points])
-
-
-def ripser(points: np.ndarray) -> None:
-    from ripser import ripser as run
-
-    run(points, maxdim=1)
-
-
-def interleaved(works: dict[str, Callable[[], Any]], repeats: int, budget: float) -> dict[str, float]:
-    """Median seconds of each; every round runs each once. Over the budget: its first time, negative."""
-    times: dict[str, list[float]] = {}
-    dropped: dict[str, float] = {}
-    for turn in range(repeats + 1):
-        for name, work in works.items():
-            if name in dropped:
-                continue
-            start = time.process_time()
-            try:
-                work()
-            except ImportError:
-                dropped[name] = float("nan")
-                continue
-            seconds = time.process_time() - start
-            if seconds > budget:
-                dropped[name] = -seconds
-            if turn:
-                times.setdefault(name, []).append(seconds)
-    return {name: statistics.median(t) for name, t in times.items() if name not in dropped} | dropped
+                works["fpsample"] = partial(fpsample.fps_sampling, points, 64, start_idx=0)
+                works["fpsample, buckets"] = partial(fpsample.bucket_fps_kdline_sampling, points, 64, 7, start_idx=0)
+            times: dict[str, list[float]] = {work: [] for work in works}
+            for turn in range(3):
+                for work, run in works.items():
+                    if turn < 2 or times[work][0] < options.patience:
+                        start = time.process_time()
+                        run()
+                        times[work] = [*times[work][: turn and None], time.process_time() - start]
+            rows.append({"points": n, "channels": c, "cloud": name, **{w: min(t) for w, t in times.items()}})
+            print(rows[-1], flush=True)
+    return rows
 
 
-def report(title: str, found: dict[str, float], ours: str) -> None:
-    print(f"{title:28s}", end="")
-    for name, seconds in found.items():
-        ratio = "" if name == ours else f" ({'>' if seconds < 0 else ''}{abs(seconds) / found[ours]:.1f}x)"
-        print(f"  {name} {1e3 * abs(seconds):.1f} ms{ratio}", end="")
-    print(flush=True)
+def where(options: argparse.Namespace) -> Rows:
+    """What one diagram at M = 1024 costs us, part by part, beside reading the matrix of distances once."""
+    rows: Rows = []
+    stop = np.zeros(1, np.uint8)
+    for family in options.families:
+        try:
+            points = FAMILIES[family](1024, np.random.default_rng(0))
+        except TopokdError:
+            continue
+        keys = squared_distances(points)
+        processed, relations, notes = (int(k) for k in rips.pairs(keys, np.inf, stop)[-1])
+        parts: dict[str, Callable[[], Any]] = {
+            "read once": partial(order.extent, keys),
+            "distances": partial(squared_distances, points),
+            "edges in order": partial(_ordered, keys, processed),
+            "sweep": partial(rips.pairs, keys, np.inf, stop),
+        }
+        found = {name: _cpu(work, options.repeats) for name, work in parts.items()}
+        found["lunes and relations"] = found.pop("sweep") - found["edges in order"]
+        rows.append({"family": family, "edges": processed, "relations": relations, "annotations": notes, **found})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _ordered(keys: np.ndarray, edges: int) -> None:
+    """Only the sorting that the sweep over so many edges does."""
+    radius, sums = order.extent(keys)
+    np.argsort(sums, kind="mergesort")
+    after = -1.0
+    for upto in order.bounds(keys, radius):
+        if edges > 0:
+            edges -= len(order.between(keys, after, upto)[0])
+            after = upto
+
+
+def agreement(options: argparse.Namespace) -> Rows:
+    """Clouds of every family: sorted float32 diagrams of ours and of giotto-ph, compared bit by bit."""
+    from gph import ripser_parallel
+
+    rows: Rows = []
+    for family in options.families:
+        rng = np.random.default_rng(2)
+        different = pairs = clouds = 0
+        try:
+            for _ in range(options.clouds):
+                points = FAMILIES[family](int(rng.integers(10, 160)), rng)
+                distances = np.sqrt(squared_distances(points)).astype(np.float32)
+                ours = vietoris_rips(distances, metric="precomputed").diagrams
+                theirs = ripser_parallel(distances, metric="precomputed", maxdim=1, n_threads=1)["dgms"]
+                same = True
+                for mine, other in zip((d.numpy() for d in ours), theirs, strict=True):
+                    finite = other[np.isfinite(other[:, 1])]
+                    pairs += len(finite)
+                    same &= np.array_equal(mine[np.lexsort(mine.T)], finite[np.lexsort(finite.T)])
+                clouds, different = clouds + 1, different + (not same)
+        except TopokdError:
+            continue
+        rows.append({"family": family, "clouds": clouds, "pairs": pairs, "different": different})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def step(options: argparse.Namespace) -> Rows:
+    """One training step of the paper's networks on 12 clouds, and the topological term in it (M = 1024).
+
+    The clouds are crops; features are compared at the deepest stage that has 1,024 voxels in each. Larger clouds cost
+    the networks more and the term nothing, so its share at the paper's size is smaller than here.
+    """
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    teacher, student = freeze(build_model("ptv3-teacher")), build_model("ptv3-student").train()
+    rng = np.random.default_rng(0)
+    grids = [_street(options.voxels, rng) for _ in range(CLOUDS)]
+    grid = torch.from_numpy(np.concatenate(grids))
+    offsets = torch.arange(1, CLOUDS + 1) * options.voxels
+    inputs = {"grid_coord": grid, "feat": torch.cat([grid * 0.05, torch.rand(len(grid), 1)], 1), "offset": offsets}
+    label = torch.randint(0, 16, (len(grid),))
+    started = time.process_time()
+    with torch.no_grad():
+        out_t = NetworkOutput(*teacher(inputs, taps=True))
+    passed = time.process_time()
+    counts = [int(torch.diff(tap.offsets, prepend=torch.zeros(1, dtype=torch.long)).min()) for tap in out_t.taps]
+    stage = max((k for k, count in enumerate(counts) if count >= 1024), default=0)
+    objective = DistillationObjective(lambda_grad=0.0, topology=Topology(stage=stage, num_points=1024))
+    out_s = NetworkOutput(*student(inputs, taps=True))
+    forward = time.process_time()
+    topological = objective._topological(out_s, out_t)
+    diagrams = time.process_time()
+    (objective.segmentation(out_s.logits, label) + topological).backward()
+    end = time.process_time()
+    row = {
+        "clouds": CLOUDS,
+        "voxels": options.voxels,
+        "stage": stage,
+        "rows": counts[stage],
+        "teacher_s": passed - started,
+        "student_forward_s": forward - passed,
+        "topological_s": diagrams - forward,
+        "backward_s": end - diagrams,
+    }
+    print(row)
+    return [row | {"share": row["topological_s"] / (end - started)}]
+
+
+def _street(voxels: int, rng: np.random.Generator) -> np.ndarray:
+    """As many occupied voxels as asked for on surfaces: ground, walls and boxes."""
+    n = 6 * voxels
+    side = int(voxels**0.5 * 1.2)
+    ground = np.stack([rng.integers(0, side, n), rng.integers(0, side, n), rng.integers(0, 2, n)], 1)
+    walls = np.stack([rng.integers(0, side, n // 4), np.full(n // 4, side // 2), rng.integers(2, 60, n // 4)], 1)
+    return np.unique(rng.permutation(np.concatenate([ground, walls])), axis=0)[:voxels]
+
+
+PARTS = {"layer": layer, "batch": batch, "sampling": sampling, "where": where, "agreement": agreement, "step": step}
+
+
+def _total(row: dict[str, Any]) -> float:
+    return row["forward_s"] + row["backward_s"]
+
+
+def _wall(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _cpu(work: Callable[[], Any], repeats: int) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+# -- the page ------------------------------------------------------------------------------------------------------
+
+
+def page(record: dict[str, Any]) -> str:
+    """All parts as Markdown; nothing on it is typed in."""
+    parts = {"layer": _layer_page, "batch": _batch_page, "sampling": _sampling_page, "where": _where_page}
+    parts |= {"agreement": _agreement_page, "step": _step_page}
+    lines = ["# The topological layer beside other engines", "", "Written by `python benchmarks/topology.py`."]
+    for name, write in parts.items():
+        if name in record:
+            found = record[name]
+            programs = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+            lines += ["", *write(found["rows"]), "", f"{found['device']}, {found['date']}; {programs}."]
+    return "\n".join(lines) + "\n"
+
+
+def _table(head: list[str], rows: Iterator[list[str]] | list[list[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _layer_page(rows: Rows) -> list[str]:
+    lines = [
+        "## Features to diagrams to loss to gradients",
+        "",
+        "Degrees 0 and 1, one thread. Ours in ms of CPU time (median), the others as multiples of it. "
+        "gudhi, ripser.py and holos-tda: diagrams alone, without gradients.",
+    ]
+    for n in sorted({row["points"] for row in rows}):
+        here = {(row["family"], row["engine"]): row for row in rows if row["points"] == n}
+        families = list(dict.fromkeys(family for family, _ in here))
+        others = [name for name in PROGRAMS if name != OURS and any(engine == name for _, engine in here)]
+        ratios: dict[str, list[float]] = {name: [] for name in [*others, "fastest"]}
+        body = []
+        for family in families:
+            own = here[family, OURS]
+            cells = [family, f"{1e3 * own['forward_s']:.1f} + {1e3 * own['backward_s']:.1f}"]
+            cells.append(f"{own['peak_bytes'] / 1e6:.0f}")
+            for name in others:
+                ratio = _total(here[family, name]) / _total(own) if (family, name) in here else None
+                cells.append("" if ratio is None else f"{ratio:.1f}")
+                if ratio is not None:
+                    ratios[name].append(ratio)
+            fastest = min(
+                (_total(here[family, name]) / _total(own) for name in others if (family, name) in here), default=None
+            )
+            cells.append("" if fastest is None else f"{fastest:.1f}")
+            if fastest is not None:
+                ratios["fastest"].append(fastest)
+            body.append(cells)
+        mean = ["geometric mean", "", ""]
+        mean += [f"{statistics.geometric_mean(ratios[k]):.1f}" if ratios[k] else "" for k in ratios]
+        lines += ["", f"### M = {n}", ""]
+        lines += _table(
+            ["family", "ours, forward + backward (ms)", "peak (MB)", *others, "fastest other"], [*body, mean]
+        )
+    lines += ["", "### How time grows", "", "Exponent of M in a least-squares fit of log time, from M = 128 on.", ""]
+    names = [name for name in PROGRAMS if name not in ("naive", "oineus")]
+    body = []
+    for family in dict.fromkeys(row["family"] for row in rows):
+        cells = [family]
+        for name in names:
+            line = [(r["points"], _total(r)) for r in rows if (r["family"], r["engine"]) == (family, name)]
+            line = [(n, t) for n, t in line if n >= 128]
+            cells.append(f"{np.polyfit(*np.log(np.array(line).T), 1)[0]:.2f}" if len(line) > 1 else "")
+        body.append(cells)
+    return lines + _table(["family", *names], body)
+
+
+def _batch_page(rows: Rows) -> list[str]:
+    body = [[r["family"], f"{r[OURS]:.2f}", f"{r['giotto-ph']:.2f}", f"{r['giotto-ph'] / r[OURS]:.1f}"] for r in rows]
+    return [
+        f"## A batch of {CLOUDS} clouds on two cores",
+        "",
+        "M = 1024; seconds of wall time: ours on two threads of one process, giotto-ph in two processes.",
+        "",
+        *_table(["family", "ours (s)", "giotto-ph (s)", "ratio"], body),
+    ]
+
+
+def _sampling_page(rows: Rows) -> list[str]:
+    others = [name for name in rows[0] if name not in ("points", "channels", "cloud", OURS)]
+    body = [
+        [f"{r['points']:,}", str(r["channels"]), r["cloud"], f"{1e3 * r[OURS]:.0f}"]
+        + [f"{r[name] / r[OURS]:.1f}" for name in others]
+        for r in rows
+    ]
+    return [
+        "## 64 farthest points",
+        "",
+        "One thread; ours in ms of CPU time, the others as multiples of it.",
+        "",
+        *_table(["points", "C", "cloud", "ours (ms)", *others], body),
+    ]
+
+
+def _where_page(rows: Rows) -> list[str]:
+    times = ["read once", "distances", "edges in order", "lunes and relations"]
+    counts = ["edges", "relations", "annotations"]
+    body = [[r["family"], *(f"{1e3 * r[k]:.1f}" for k in times), *(f"{r[k]:,}" for k in counts)] for r in rows]
+    return [
+        "## Where our time goes",
+        "",
+        "One diagram at M = 1024, ms of CPU time: reading the matrix of distances once (the floor), computing it, "
+        "putting the edges in order, and the sweep over them; and what the sweep met.",
+        "",
+        *_table(["family", *times, "edges looked at", "relations", "annotations made"], body),
+    ]
+
+
+def _agreement_page(rows: Rows) -> list[str]:
+    body = [[r["family"], str(r["clouds"]), f"{r['pairs']:,}", str(r["different"])] for r in rows]
+    total = ["all", *(f"{sum(r[k] for r in rows):,}" for k in ("clouds", "pairs", "different"))]
+    return [
+        "## Agreement with giotto-ph",
+        "",
+        "Sorted float32 diagrams of degrees 0 and 1 of clouds of 10 to 160 points, compared bit by bit.",
+        "",
+        *_table(["family", "clouds", "pairs", "clouds that differ"], [*body, total]),
+    ]
+
+
+def _step_page(rows: Rows) -> list[str]:
+    times = ["teacher_s", "student_forward_s", "topological_s", "backward_s"]
+    body = [
+        [f"{r['clouds']} x {r['voxels']:,}", *(f"{r[k]:.1f}" for k in times), f"{100 * r['share']:.0f} %"] for r in rows
+    ]
+    return [
+        "## Share of a training step",
+        "",
+        "The paper's networks (46.16 M and 2.78 M parameters) on 12 clouds, M = 1024, one CPU thread, seconds. Larger "
+        "clouds cost the networks more and the term nothing.",
+        "",
+        *_table(["clouds x voxels", "teacher", "student forward", "L_topo", "backward", "share of L_topo"], body),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--points", default="1024", help="sizes, separated by commas")
-    parser.add_argument("--families", default=",".join(FAMILIES))
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("--points", default="30,128,512,1024,2048,4096", help="sizes, separated by commas")
+    parser.add_argument("--families", default=",".join(FAMILIES), help="separated by commas")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds an engine may take in its first run")
+    parser.add_argument("--patience", type=float, default=10.0, help="seconds an engine may take in its first run")
+    parser.add_argument("--clouds", type=int, default=60, help="clouds per family in `agreement`")
+    parser.add_argument("--voxels", type=int, default=8000, help="per cloud in `step`")
+    parser.add_argument("--dry", action="store_true", help="print only, write nothing")
     options = parser.parse_args()
+    options.points, options.families = [int(n) for n in options.points.split(",")], options.families.split(",")
     torch.set_num_threads(1)
-    for n in map(int, options.points.split(",")):
-        ratios = []
-        for family in options.families.split(","):
-            rng = np.random.default_rng(0)
-            teacher, student = (FAMILIES[family](n, rng) for _ in range(2))
-            reference = [d.float() for d in vietoris_rips(teacher).diagrams]
-            works = {e: partial(layer, reference, student, e) for e in ("reduced", "giotto-ph")}
-            found = interleaved(works, options.repeats, options.budget)
-            report(f"layer    {family} {n}", found, "reduced")
-            ratios.append(abs(found["giotto-ph"]) / found["reduced"])
-            works = {
-                "ours": partial(vietoris_rips, student),
-                "giotto-ph": partial(giotto, student),
-                "gudhi": partial(gudhi, student),
-                "ripser.py": partial(ripser, student),
-            }
-            if found["giotto-ph"] < 0:
-                works.pop("ripser.py")  # slower still
-            report(f"diagrams {family} {n}", interleaved(works, options.repeats, options.budget), "ours")
-        print(f"layer, geometric mean over families at {n} points: {statistics.geometric_mean(ratios):.1f}x giotto-ph")
-    for n, c in ((20_000, 64), (20_000, 512)):
-        points = torch.from_numpy(np.random.default_rng(0).standard_normal((n, c), dtype=np.float32))
-        works = {
-            "ours": partial(farthest_point_sampling, points, 64),
-            "torch loop": partial(_sample_torch, points, 64, 0),
-        }
-        report(f"sampling 64 of {n}, c = {c}", interleaved(works, min(3, options.repeats), options.budget), "ours")
+    record = read_json(RECORD) if RECORD.is_file() else {}
+    programs = versions() | {p.package: _version(p.package) for p in PROGRAMS.values() if p.package}
+    shown = ("torch", "numba", "numpy", *(p.package for p in PROGRAMS.values() if p.package), "fpsample")
+    about = {
+        "device": f"{processor_name()}, {os.cpu_count()} cores",
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {name: programs.get(name) or _version(name) for name in shown if installed(name)},
+    }
+    for part in options.parts or PARTS:
+        record[part] = {**about, "rows": PARTS[part](options)}
+        if not options.dry:
+            write_json(RECORD, record)
+            write_text(PAGE, page(record))
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package) if installed(package) else ""
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ def git(clone: Path, *arguments: str) -> str:
 
 
 def own_environment(clone: Path) -> dict[str, str]:
-    """This interpreter's programs with the clone's own topokd."""
+    """This interpreter's programs with the clone's own topokd; DVC's commands run in /bin/sh, the worst shell."""
     return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("TOPOKD_")},
+        **{name: value for name, value in os.environ.items() if not name.startswith("TOPOKD_") and name != "SHELL"},
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(clone),
     }
@@ -71,6 +71,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+    for compiled in (PROJECT / "topokd/topology/kernels/__pycache__").glob(
+        "*.nb?"
+    ):  # Numba's: minutes on a slow machine
+        target = folder / compiled.relative_to(PROJECT)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy2(compiled, target)
     git(folder, "init", "-q")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "scratch")
@@ -162,7 +168,7 @@ def test_a_killed_stage_leaves_nothing_running_and_goes_on_where_it_was(clone: P
     assert any("ipykernel" in " ".join(child.cmdline()) for child in below)
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(below, timeout=30)
+    _, alive = psutil.wait_procs(below, timeout=300)
     assert not alive
     run(clone, *command)
     assert {name for name, digest in digests(clone).items() if before.get(name) != digest} == set()

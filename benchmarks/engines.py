@@ -1,0 +1,132 @@
+"""Other people's programs behind one form, and how they are timed: what benchmarks/topology.py compares us with."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from topokd.topology import persistence_weighted_chamfer, vietoris_rips
+from topokd.topology.cost import _peak, _reset_peak
+
+OURS = "topokd"
+Layer = Callable[[np.ndarray, list[Tensor]], Tensor | None]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One engine. ``layer(student's points, teacher's diagrams)`` gives the loss, or None where it has values alone."""
+
+    layer: Layer
+    package: str | None = None  # must be installed
+    most: int = 1 << 30  # more points than this are hopeless: it lists every triangle
+
+
+def loss(reference: list[Tensor], own: list[Tensor]) -> Tensor:
+    return torch.stack([persistence_weighted_chamfer(a, b.float()) for a, b in zip(reference, own, strict=True)]).sum()
+
+
+def _package(engine: Any, points: np.ndarray, reference: list[Tensor]) -> Tensor:
+    x = torch.from_numpy(points).requires_grad_(True)
+    return loss(reference, vietoris_rips(x, engine=engine).diagrams)
+
+
+def _torch_topological(points: np.ndarray, reference: list[Tensor]) -> Tensor:
+    from torch_topological.nn import VietorisRipsComplex
+
+    x = torch.from_numpy(points).requires_grad_(True)
+    return loss(reference, [found.diagram for found in VietorisRipsComplex(dim=1)(x)])
+
+
+def _oineus(points: np.ndarray, reference: list[Tensor]) -> Tensor:
+    import oineus.diff as oineus
+
+    x = torch.from_numpy(points).double().requires_grad_(True)
+    diagrams = oineus.persistence_diagram(oineus.vr_filtration(x, max_dim=2))
+    return loss(reference, [diagrams[0], diagrams[1]])
+
+
+def _gudhi(points: np.ndarray, _: list[Tensor]) -> None:
+    from gudhi.sklearn import RipsPersistence
+
+    RipsPersistence(homology_dimensions=(0, 1), n_jobs=1).fit_transform([points])
+
+
+def _ripser(points: np.ndarray, _: list[Tensor]) -> None:
+    from ripser import ripser
+
+    ripser(points, maxdim=1)
+
+
+def _holos(points: np.ndarray, _: list[Tensor]) -> None:
+    import holos_tda
+
+    holos_tda.rips_points(points.astype(float), max_dim=1, threads=1)
+
+
+PROGRAMS = {
+    OURS: Program(partial(_package, "reduced")),
+    "giotto-ph": Program(partial(_package, "giotto-ph"), "giotto-ph"),
+    "torch_topological": Program(_torch_topological, "torch_topological"),
+    "oineus": Program(_oineus, "oineus", most=128),
+    "gudhi": Program(_gudhi, "gudhi"),
+    "ripser.py": Program(_ripser, "ripser"),
+    "holos-tda": Program(_holos, "holos-tda"),
+    "naive": Program(partial(_package, "reference"), most=60),
+}
+
+
+def installed(package: str | None) -> bool:
+    try:
+        return package is None or bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def measured(layers: dict[str, Callable[[], Tensor | None]], repeats: int, patience: float) -> dict[str, dict]:
+    """Each layer's medians of forward and backward CPU seconds and largest rise of memory; every turn runs each once.
+
+    The first turn warms up and is not counted, unless it takes more than ``patience`` seconds: then it stands alone.
+    """
+    runs: dict[str, list[tuple[float, float, int]]] = {name: [] for name in layers}
+    slow = set()
+    for turn in range(repeats + 1):
+        for name, layer in layers.items():
+            if name in slow:
+                continue
+            gc.collect()
+            before = _reset_peak() or 0
+            start = time.process_time()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                value = layer()
+            middle = time.process_time()
+            if value is not None:
+                value.backward()
+            end = time.process_time()
+            run = (middle - start, end - middle, _peak() - before)
+            if end - start > patience:
+                slow.add(name)
+                runs[name] = [run]
+            elif turn:
+                runs[name].append(run)
+    return {
+        name: {
+            "forward_s": statistics.median(run[0] for run in found),
+            "backward_s": statistics.median(run[1] for run in found),
+            "peak_bytes": max(run[2] for run in found),
+            "runs": len(found),
+            "gave_up": name in slow,
+        }
+        for name, found in runs.items()
+    }

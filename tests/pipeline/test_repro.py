@@ -71,12 +71,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    for compiled in (PROJECT / "topokd/topology/kernels/__pycache__").glob(
-        "*.nb?"
-    ):  # Numba's: minutes on a slow machine
-        target = folder / compiled.relative_to(PROJECT)
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy2(compiled, target)
+    compiled = "topokd/topology/kernels/__pycache__"  # Numba's work, and the stamp that says what it was made from
+    if (PROJECT / compiled).is_dir():
+        shutil.copytree(PROJECT / compiled, folder / compiled)
     git(folder, "init", "-q")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "scratch")

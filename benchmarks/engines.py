@@ -52,7 +52,8 @@ def _oineus(points: np.ndarray, reference: list[Tensor]) -> Tensor:
     import oineus.diff as oineus
 
     x = torch.from_numpy(points).double().requires_grad_(True)
-    diagrams = oineus.persistence_diagram(oineus.vr_filtration(x, max_dim=2))
+    distances = (x[:, None] - x[None]).norm(dim=2)  # it takes points of few dimensions only
+    diagrams = oineus.persistence_diagram(oineus.vr_filtration(distances, from_pwdists=True, max_dim=2))
     return loss(reference, [diagrams[0], diagrams[1]])
 
 

@@ -43,7 +43,7 @@ def _taps(role: str, scan: int) -> list[torch.Tensor]:
         model = load_teacher(params, 0, dataset.class_names)
     else:
         model = build_model(params.model.student, in_channels=4, num_classes=dataset.num_classes)
-        model = load_checkpoint(checkpoint_path(params, "full-seed0"), model)
+        model = load_checkpoint(checkpoint_path(params, "kd_topo-seed0"), model)
     batch = collate([voxelize(dataset[scan], params.data.voxel_size)])
     with evaluating(model):
         return [tap.feat.clone() for tap in model(batch, taps=True)[1]]
@@ -55,8 +55,8 @@ FAMILIES: dict[str, Family] = {
     "clustered features": partial(features, spread=0.3),
     "noisy torus": partial(torus, noise=0.05),
     "noisy circle": partial(circle, noise=0.1),
-    "features, twice the noise": partial(features, spread=1.2),
-    "features, no clusters": partial(features, classes=0, spread=1.0),
+    "features with twice the noise": partial(features, spread=1.2),
+    "features without clusters": partial(features, classes=0, spread=1.0),
     "sphere in R^64": sphere,
     "PTv3 teacher": partial(network, "teacher"),
     "PTv3 student": partial(network, "student"),

@@ -55,9 +55,8 @@ VALUES_ONLY = ("gudhi", "ripser.py", "holos-tda")
 Rows = list[dict[str, Any]]
 
 
-def layer(options: argparse.Namespace) -> Rows:
+def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Every program on every family, from few points to many."""
-    rows: Rows = []
     tired: set[tuple[str, str]] = set()
     for n in options.points:
         for family in options.families:
@@ -74,15 +73,12 @@ def layer(options: argparse.Namespace) -> Rows:
                 if installed(program.package) and n <= program.most and (family, name) not in tired
             }
             for name, cost in measured(able, options.repeats if n <= 1024 else 1, options.patience).items():
-                rows.append({"family": family, "points": n, "engine": name, **cost})
+                yield {"family": family, "points": n, "engine": name, **cost}
                 tired |= {(family, name)} if cost["gave_up"] and name != OURS else set()
-                print(f"{n:5d} {family:26s} {name:18s} {1e3 * _total(rows[-1]):10.1f} ms", flush=True)
-    return rows
 
 
-def batch(options: argparse.Namespace) -> Rows:
+def batch(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A batch of clouds on two cores: our threads against giotto-ph in two processes; wall time."""
-    rows: Rows = []
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         list(pool.map(_giotto, [np.eye(3)] * 4))
         for family in options.families:
@@ -96,9 +92,7 @@ def batch(options: argparse.Namespace) -> Rows:
                 times[OURS].append(_wall(partial(vietoris_rips, clouds, workers=2)))
                 if len(times["giotto-ph"]) == 0 or times["giotto-ph"][0] < options.patience:
                     times["giotto-ph"].append(_wall(lambda: list(pool.map(_giotto, clouds))))  # noqa: B023
-            rows.append({"family": family} | {name: statistics.median(found) for name, found in times.items()})
-            print(rows[-1], flush=True)
-    return rows
+            yield {"family": family} | {name: statistics.median(found) for name, found in times.items()}
 
 
 def _giotto(points: np.ndarray) -> None:
@@ -107,9 +101,8 @@ def _giotto(points: np.ndarray) -> None:
     ripser_parallel(points, maxdim=1, n_threads=1, return_generators=True)
 
 
-def sampling(options: argparse.Namespace) -> Rows:
+def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """64 farthest points: our loop, fpsample's two, a torch loop; one thread."""
-    rows: Rows = []
     rng = np.random.default_rng(0)
     torch.set_num_threads(1)
     for n, c in ((20_000, 64), (20_000, 512), (200_000, 64), (200_000, 512)):
@@ -132,14 +125,11 @@ def sampling(options: argparse.Namespace) -> Rows:
                         start = time.process_time()
                         run()
                         times[work] = [*times[work][: turn and None], time.process_time() - start]
-            rows.append({"points": n, "channels": c, "cloud": name, **{w: min(t) for w, t in times.items()}})
-            print(rows[-1], flush=True)
-    return rows
+            yield {"points": n, "channels": c, "cloud": name, **{w: min(t) for w, t in times.items()}}
 
 
-def where(options: argparse.Namespace) -> Rows:
+def where(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What one diagram at M = 1024 costs us, part by part, beside reading the matrix of distances once."""
-    rows: Rows = []
     stop = np.zeros(1, np.uint8)
     for family in options.families:
         try:
@@ -156,9 +146,7 @@ def where(options: argparse.Namespace) -> Rows:
         }
         found = {name: _cpu(work, options.repeats) for name, work in parts.items()}
         found["lunes and relations"] = found.pop("sweep") - found["edges in order"]
-        rows.append({"family": family, "edges": processed, "relations": relations, "annotations": notes, **found})
-        print(rows[-1], flush=True)
-    return rows
+        yield {"family": family, "edges": processed, "relations": relations, "annotations": notes, **found}
 
 
 def _ordered(keys: np.ndarray, edges: int) -> None:
@@ -172,11 +160,10 @@ def _ordered(keys: np.ndarray, edges: int) -> None:
             after = upto
 
 
-def agreement(options: argparse.Namespace) -> Rows:
+def agreement(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Clouds of every family: sorted float32 diagrams of ours and of giotto-ph, compared bit by bit."""
     from gph import ripser_parallel
 
-    rows: Rows = []
     for family in options.families:
         rng = np.random.default_rng(2)
         different = pairs = clouds = 0
@@ -194,12 +181,10 @@ def agreement(options: argparse.Namespace) -> Rows:
                 clouds, different = clouds + 1, different + (not same)
         except TopokdError:
             continue
-        rows.append({"family": family, "clouds": clouds, "pairs": pairs, "different": different})
-        print(rows[-1], flush=True)
-    return rows
+        yield {"family": family, "clouds": clouds, "pairs": pairs, "different": different}
 
 
-def step(options: argparse.Namespace) -> Rows:
+def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One training step of the paper's networks on 12 clouds, and the topological term in it (M = 1024).
 
     The clouds are crops; features are compared at the deepest stage that has 1,024 voxels in each. Larger clouds cost
@@ -237,8 +222,7 @@ def step(options: argparse.Namespace) -> Rows:
         "topological_s": diagrams - forward,
         "backward_s": end - diagrams,
     }
-    print(row)
-    return [row | {"share": row["topological_s"] / (end - started)}]
+    yield row | {"share": row["topological_s"] / (end - started)}
 
 
 def _street(voxels: int, rng: np.random.Generator) -> np.ndarray:
@@ -432,10 +416,13 @@ def main() -> None:
         "versions": {name: programs.get(name) or _version(name) for name in shown if installed(name)},
     }
     for part in options.parts or PARTS:
-        record[part] = {**about, "rows": PARTS[part](options)}
-        if not options.dry:
-            write_json(RECORD, record)
-            write_text(PAGE, page(record))
+        record[part] = {**about, "rows": []}
+        for row in PARTS[part](options):
+            print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+            record[part]["rows"].append(row)
+            if not options.dry:  # what is measured by now survives an interruption
+                write_json(RECORD, record)
+                write_text(PAGE, page(record))
 
 
 def _version(package: str) -> str:

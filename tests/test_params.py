@@ -52,6 +52,8 @@ def test_round_trip(tmp_path: Path):
         ("data: 3", r"data\.? must be a mapping"),
         ("pipeline: {variants: [best]}", r"pipeline.variants is 'best'; it must be among plain"),
         ("distill: {topology: {dims: [3]}}", r"distill.topology.dims"),
+        ("distill: {topology: {time_limit: 0}}", r"distill.topology.time_limit is 0.0; it must be null, or positive"),
+        ("distill: {topology: {time_limit: 1, engine: giotto-ph}}", r"distill.topology.time_limit is 1.0; .*no other"),
         ("a: [", r"not valid YAML"),
     ],
 )

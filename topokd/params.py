@@ -131,6 +131,7 @@ class Topology:
     match_scale: float = 1.0  # 1: Eq. 2-3 and Alg. 4; 0.5: Alg. 2 (NOTES row 1)
     eps: float = 1e-6  # stabiliser of the weights' sum
     tie_tolerance: float = 1e-6  # tau_tie, absolute: edges within it of the longest share its gradient (NOTES row 17)
+    time_limit: float | None = None  # seconds per diagram, beyond which it is cut and a warning says where; null: none
 
 
 @dataclass(frozen=True)
@@ -352,6 +353,13 @@ def _check(params: Params, file: str) -> None:
         set(topology.dims) <= {0, 1, 2} and len(topology.dims) > 0, "distill.topology.dims", topology.dims, "in 0, 1, 2"
     )
     need(topology.match_scale > 0, "distill.topology.match_scale", topology.match_scale, "positive")
+    stops = topology.engine in ("auto", "reduced") and max(topology.dims) < 2
+    need(
+        topology.time_limit is None or (topology.time_limit > 0 and stops),
+        "distill.topology.time_limit",
+        topology.time_limit,
+        "null, or positive (seconds) with engine reduced or auto and dims 0 and 1: no other engine can stop",
+    )
     need(topology.tie_tolerance >= 0, "distill.topology.tie_tolerance", topology.tie_tolerance, "0 or more")
     need(params.evaluation.tta >= 1, "evaluation.tta", params.evaluation.tta, "1 or more")
     need(len(params.pipeline.seeds) > 0, "pipeline.seeds", params.pipeline.seeds, "at least one seed")

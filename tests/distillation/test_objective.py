@@ -112,7 +112,11 @@ def test_the_total_is_equation_8() -> None:
     voxels = (batch.label >= 0).sum()
     expected = {
         "seg": seg(out_s.logits, batch.label),
-        "topo": TopologicalLoss(**TOPOLOGY)(features_s[1], features_t[1].detach(), offsets[1]),
+        "topo": TopologicalLoss(**TOPOLOGY)(  # which rows are sampled goes by the teacher's order
+            torch.cat([cloud.flip(0) for cloud in features_s[1].tensor_split(offsets[1][:-1])]),
+            out_t.taps[1].feat.detach(),
+            offsets[1],
+        ),
         "grad": SaliencyLoss()(
             features_s,
             features_t,
@@ -132,6 +136,20 @@ def test_the_total_is_equation_8() -> None:
         for loss in (losses.total, total)
     )
     torch.testing.assert_close(gradient, by_hand, rtol=1e-3, atol=1e-5)
+
+
+def test_preparing_the_teachers_diagrams_changes_no_bit() -> None:
+    batch = random_batch(0)
+    student, teacher = Network(6), freeze(Network(10, backwards))
+    criterion = objective(lambda_grad=0.0)
+    found = []
+    for ahead in (False, True):
+        out_t = run_teacher(teacher, batch, gradients=False)
+        prepared = criterion.prepare(out_t) if ahead else None
+        losses = criterion(NetworkOutput(*student(batch, taps=True)), batch.label, out_t, prepared)
+        found.append((losses.total, *torch.autograd.grad(losses.total, list(student.parameters()))))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert objective(lambda_topo=0.0).prepare(out_t) is None
 
 
 def test_saliency_does_not_fade_with_the_size_of_the_batch() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from topokd.topology import gradient as module
 from topokd.topology import vietoris_rips
 from topokd.topology.gradient import simplex_values
 
@@ -42,6 +43,20 @@ def test_engines_give_one_gradient() -> None:
     x = cloud(60, 6)
     first, second = (torch.autograd.grad(total(x, engine), x)[0] for engine in ("reduced", "giotto-ph"))
     torch.testing.assert_close(first, second)
+
+
+def test_the_compiled_loops_give_what_the_gpu_path_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0), torch.arange(2.0)).double()  # ties
+    for points in (cloud(40, 6), grid):
+        for simplices in ([[3], [7]], [[0, 1, 2, 3], [5, 9, 8, -1], [4, 30, -1, -1], [2, -1, -1, -1], [6, 6, 1, 0]]):
+            found = []
+            for compiled in (True, False):
+                monkeypatch.setattr(module, "_compiled", lambda *_, on=compiled: on)
+                x = points.detach().clone().requires_grad_(True)
+                values = simplex_values(x, torch.tensor(simplices))
+                (values * torch.linspace(0.5, 1, len(values)).double() + 0 * x.sum()).sum().backward()
+                found.append((values.detach(), x.grad))
+            torch.testing.assert_close(*found)
 
 
 def test_float32_follows_float64() -> None:

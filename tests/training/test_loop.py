@@ -102,6 +102,18 @@ def test_a_loss_that_is_not_finite_stops_with_advice(params: P.Params) -> None:
         fit.run()
 
 
+def test_a_teacher_with_broken_features_stops_with_advice(params: P.Params) -> None:
+    teacher = seeded_model("ptv3-tiny", 19, 0, "teacher")
+    with torch.no_grad():
+        next(teacher.parameters()).fill_(torch.nan)
+    fit = plain(params, objective=DistillationObjective(0.3, 0, 0), teacher=teacher, name="topo-seed0")
+    with (
+        deterministic(1),
+        pytest.raises(TrainingError, match=r"topo-seed0: step 1: teacher's features of cloud 0 .*optimizer.lr"),
+    ):
+        fit.run()
+
+
 def test_weights_with_the_best_validation_are_kept(params: P.Params) -> None:
     scores = iter([0.5, 0.2])
     seen = []

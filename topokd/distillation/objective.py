@@ -15,7 +15,7 @@ from topokd.distillation.matching import VoxelRows, match_rows
 from topokd.distillation.saliency import SaliencyLoss, feature_gradients
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.params import Saliency, Topology
-from topokd.topology import TopologicalLoss
+from topokd.topology import TeacherDiagrams, TopologicalLoss
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,35 @@ class DistillationObjective(nn.Module):
         """Whether the teacher has to run with gradients of its activations."""
         return "grad" in self.terms
 
-    def forward(self, student: NetworkOutput, label: Tensor, teacher: NetworkOutput | None = None) -> Losses:
+    def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams | None:
+        """Begin what L_topo needs of the teacher alone, on threads of its own, before the student's forward pass.
+
+        Hand the result to :meth:`forward` as ``prepared``: the losses are the same, bit for bit. None where L_topo is
+        off. Raises :class:`DataError` when the teacher's features are not finite.
+        """
+        if "topo" not in self.terms:
+            return None
+        tap = teacher.taps[self.topology_stage]
+        return self.topological.prepare(tap.feat.float(), tap.offsets)
+
+    def forward(
+        self,
+        student: NetworkOutput,
+        label: Tensor,
+        teacher: NetworkOutput | None = None,
+        prepared: TeacherDiagrams | None = None,
+    ) -> Losses:
         """All terms for one batch.
 
         student, teacher: outputs of the two networks on the same batch (see :func:`run_teacher`); label: (n,) classes
-        of the voxels, -1 for none. Raises ``ValueError`` without a teacher when a term needs one.
+        of the voxels, -1 for none; prepared: what :meth:`prepare` made of the teacher's output, if it was called.
+        Raises ``ValueError`` without a teacher when a term needs one.
         """
         terms = {"seg": self.segmentation(student.logits, label)}
         if self.needs_teacher and teacher is None:
             raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
         if teacher is not None and "topo" in self.terms:
-            terms["topo"] = self._topological(student, teacher)
+            terms["topo"] = self._topological(student, teacher, prepared)
         if teacher is not None and "grad" in self.terms:
             terms["grad"] = self._saliency(student, terms["seg"], teacher, label)
         if teacher is not None and "kd" in self.terms:
@@ -104,10 +122,11 @@ class DistillationObjective(nn.Module):
             total = total + self.weights[name] * terms[name]
         return Losses(total, terms)
 
-    def _topological(self, student: NetworkOutput, teacher: NetworkOutput) -> Tensor:
+    def _topological(self, student: NetworkOutput, teacher: NetworkOutput, prepared: TeacherDiagrams | None) -> Tensor:
+        """Student's rows follow the teacher's here: the teacher's diagrams began when there were no others yet."""
         tap_s, tap_t = student.taps[self.topology_stage], teacher.taps[self.topology_stage]
-        matched = tap_t.feat.detach()[match_rows(tap_t, tap_s)]
-        return self.topological(tap_s.feat.float(), matched.float(), tap_s.offsets)
+        matched = tap_s.feat[match_rows(tap_t, tap_s).argsort()]
+        return self.topological(matched.float(), prepared or tap_t.feat.detach().float(), tap_t.offsets)
 
     def _saliency(self, student: NetworkOutput, loss: Tensor, teacher: NetworkOutput, label: Tensor) -> Tensor:
         taps_s = [student.taps[stage] for stage in self.saliency_stages]

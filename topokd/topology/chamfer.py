@@ -5,27 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 BLOCK = 1 << 20  # costs held at a time
-
-
-class _Distinct(torch.autograd.Function):
-    """Equal rows merged: forward keeps one row of each group, backward shares its gradient among the group."""
-
-    @staticmethod
-    def forward(ctx: Any, points: Float[Tensor, "k 2"]) -> tuple[Float[Tensor, "g 2"], Int64[Tensor, " k"]]:
-        distinct, group = torch.unique(points, dim=0, return_inverse=True)
-        ctx.save_for_backward(group)
-        ctx.mark_non_differentiable(group)
-        return distinct, group
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Float[Tensor, "g 2"], _: Tensor) -> Float[Tensor, "k 2"]:
-        (group,) = ctx.saved_tensors
-        members = torch.bincount(group, minlength=len(gradient)).to(gradient.dtype)
-        return (gradient / members[:, None])[group]
 
 
 def persistence_weighted_chamfer(
@@ -89,40 +73,60 @@ def _nothing(teacher: Tensor, student: Tensor) -> Float[Tensor, ""]:
 
 def _costs(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float) -> Float[Tensor, " k"]:
     """min(scale * squared distance to the nearest of ``others``, squared distance to the diagonal) for each point."""
+    if points.is_cuda:
+        return _costs_torch(points, others, scale)
+    return _Costs.apply(points, others, scale)  # type: ignore[no-any-return]
+
+
+class _Costs(torch.autograd.Function):
+    """The costs and their gradients (Alg. 4) in one compiled loop each, in float64."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float) -> Tensor:
+        from topokd.topology.kernels import chamfer as kernels
+
+        places = _contiguous(points)
+        cost, *matches = kernels.costs(places, _contiguous(others), scale)
+        ctx.arrays, ctx.scale = (places, *matches), scale
+        ctx.types = points.dtype, others.dtype
+        return torch.from_numpy(cost).to(points.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor, Tensor, None]:
+        from topokd.topology.kernels import chamfer as kernels
+
+        of_points, of_others = kernels.gradients(_contiguous(gradient), *ctx.arrays, ctx.scale)
+        return torch.from_numpy(of_points).to(ctx.types[0]), torch.from_numpy(of_others).to(ctx.types[1]), None
+
+
+def _contiguous(x: Tensor) -> Any:
+    return x.detach().double().contiguous().numpy()
+
+
+# -- on a GPU ----------------------------------------------------------------------------------------------------
+
+
+def _costs_torch(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float) -> Float[Tensor, " k"]:
+    """The same from all distances, a block of rows at a time: what runs on a GPU, and the twin of the compiled loops.
+
+    Points in one place share the gradient: each has 1 / (places as near * points there) of it.
+    """
     diagonal = (points[:, 1] - points[:, 0]).square() / 2
     if len(others) == 0:
         return diagonal
-    distinct, _ = _Distinct.apply(others)
-    row, column, share = _nearest(points.detach(), distinct.detach())
-    match = scale * share * (points[row] - distinct[column]).square().sum(dim=1)
-    match = torch.zeros_like(diagonal).index_add(0, row, match)
+    _, place, size = torch.unique(others.detach(), dim=0, return_inverse=True, return_counts=True)
+    weight = (1 / size.to(points.dtype))[place]
+    costs = []
+    for block in points.split(max(1, BLOCK // len(others))):
+        with torch.no_grad():
+            distance = (block[:, None].double() - others[None].double()).square().sum(dim=2)
+            row, column = (distance == distance.amin(dim=1, keepdim=True)).nonzero(as_tuple=True)
+            share = weight[column]
+            share = (
+                share / torch.zeros(len(block), dtype=share.dtype, device=share.device).index_add(0, row, share)[row]
+            )
+        match = scale * share * (block[row] - others[column]).square().sum(dim=1)
+        costs.append(torch.zeros_like(block[:, 0]).index_add(0, row, match))
+    match = torch.cat(costs) if costs else diagonal
     return torch.where(match <= diagonal, match, diagonal)
-
-
-def _nearest(
-    points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"]
-) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"], Float[Tensor, " n"]]:
-    """Pairs (point, one of its nearest others) and the share of each: 1, or 1 / ties where several are as near."""
-    if points.is_cuda:
-        row, column = _nearest_torch(points.double(), others.double())
-    else:
-        from topokd.topology.kernels.nearest import nearest
-
-        order = others[:, 1].argsort(stable=True)
-        found = nearest(points.double().numpy(), others[order].double().numpy())
-        row, column = torch.from_numpy(found[0]), order[torch.from_numpy(found[1])]
-    return row, column, (1 / torch.bincount(row)[row]).to(points.dtype)
-
-
-def _nearest_torch(
-    points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"]
-) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
-    """All distances, a block of rows at a time: what runs on a GPU, and the twin of the compiled search."""
-    rows, columns = [], []
-    size = max(1, BLOCK // len(others))
-    for k, block in enumerate(points.split(size)):
-        cost = (block[:, None] - others[None]).square().sum(dim=2)
-        row, column = (cost == cost.amin(dim=1, keepdim=True)).nonzero(as_tuple=True)
-        rows.append(row + k * size)
-        columns.append(column)
-    return torch.cat(rows), torch.cat(columns)

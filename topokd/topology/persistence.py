@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Literal, overload
 
 import numpy as np
@@ -179,16 +180,22 @@ def _persistence(x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: floa
     """Values of the critical simplices, in the type of ``x``; pairs without a lifetime in that type are dropped."""
     cut = None if pairs.reached is None else pairs.reached if precomputed else pairs.reached**0.5
     result = Persistence([], [], [], [], [], cut)
-    for birth, death, essential in zip(pairs.birth, pairs.death, pairs.essential, strict=True):
-        makers, killers, lasting = (torch.from_numpy(s).to(x.device) for s in (birth, death, essential))
-        born, died, endless = (
-            simplex_values(x, simplices, precomputed=precomputed, tie_tolerance=tie_tolerance)
-            for simplices in (makers, killers, lasting)
-        )
+    simplices = [s for group in zip(pairs.birth, pairs.death, pairs.essential, strict=True) for s in group]
+    # all in one call, rows being as long as the longest
+    together = np.full((sum(map(len, simplices)), max(s.shape[1] for s in simplices)), -1)
+    ends = list(accumulate(map(len, simplices)))
+    for s, end in zip(simplices, ends, strict=True):
+        together[end - len(s) : end, : s.shape[1]] = s
+    values = simplex_values(
+        x, torch.from_numpy(together).to(x.device), precomputed=precomputed, tie_tolerance=tie_tolerance
+    ).tensor_split(ends[:-1])
+    for k in range(0, len(simplices), 3):
+        (makers, killers, lasting), (born, died, endless) = simplices[k : k + 3], values[k : k + 3]
         alive = (died > born).detach()
+        kept = alive.cpu().numpy()
         result.diagrams.append(torch.stack([born, died], dim=1)[alive])
-        result.birth_simplices.append(makers[alive])
-        result.death_simplices.append(killers[alive])
+        result.birth_simplices.append(torch.from_numpy(makers[kept]).to(x.device))
+        result.death_simplices.append(torch.from_numpy(killers[kept]).to(x.device))
         result.essential.append(endless)
-        result.essential_simplices.append(lasting)
+        result.essential_simplices.append(torch.from_numpy(lasting).to(x.device))
     return result

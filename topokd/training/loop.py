@@ -121,15 +121,21 @@ class Fit:
     # -- one step ----------------------------------------------------------------------------------------------
 
     def _train_step(self, batch: Batch) -> Losses:
-        teacher = None
+        teacher = prepared = None
         if self.objective.needs_teacher and self.teacher is not None:
             with self._autocast():
                 teacher = run_teacher(self.teacher, batch, gradients=self.objective.needs_teacher_gradients)
+            with self._refusals():
+                prepared = self.objective.prepare(teacher)  # goes on while the student runs
         self.model.train()
         torch.manual_seed(stream_seed(self.seed, "step", self.at.step))  # for shuffled orders, dropped paths
         with self._autocast(), self._attention():
             student = NetworkOutput(*self.model(batch, taps=True))
-        losses = self._losses(student, batch, teacher)
+        assert batch.label is not None
+        with self._refusals():
+            losses = self.objective(student, batch.label, teacher, prepared)
+        if not bool(torch.isfinite(losses.total)):
+            raise TrainingError(self._not_finite("the loss", losses))
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(losses.total).backward()
         self.scaler.unscale_(self.optimizer)
@@ -145,15 +151,13 @@ class Fit:
         if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):  # the scaler skips such a step by itself
             raise TrainingError(self._not_finite("the gradient", losses))
 
-    def _losses(self, student: NetworkOutput, batch: Batch, teacher: NetworkOutput | None) -> Losses:
-        assert batch.label is not None
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """A term refuses features that are not finite before they become a loss: say at which step, and what helps."""
         try:
-            losses = self.objective(student, batch.label, teacher)
-        except DataError as error:  # a term refuses features that are not finite before they become a loss
+            yield
+        except DataError as error:
             raise TrainingError(f"{self.name}: step {self.at.step + 1}: {error}; {self._advice()}") from error
-        if not bool(torch.isfinite(losses.total)):
-            raise TrainingError(self._not_finite("the loss", losses))
-        return losses
 
     def _not_finite(self, what: str, losses: Losses) -> str:
         terms = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.terms.items())

@@ -7,7 +7,7 @@ from numba import njit
 
 SHARES = (0.05, 0.12, 0.3, 0.6)  # of the edges that are in after each round, about; then all
 SAMPLE = 4096  # edges that the bounds of the rounds are guessed from
-PER_BIN = 8  # edges
+PER_BIN = 3  # edges
 HALF = 16  # bits of a vertex in the code i << 16 | j of an edge
 LOW = (1 << HALF) - 1
 

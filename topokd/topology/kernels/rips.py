@@ -93,14 +93,15 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
                 # any member of a component will do to see whether its relation is known already; most are
                 parts = _components(near, vertex, sets, apart)
                 relations += parts - 1
-                known = True
+                known, relation = True, 0
                 for k in range(1, parts):
                     notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
                     known = known and relation == 0
                 if not known:
                     parts = _representatives(keys, near, vertex, sets, i, j, apart)
                 for k in range(1, parts if not known else 0):  # the square i, r_0, j, r_k is filled
-                    notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
+                    if parts > 2:  # of two components there is one relation, whoever stands for them
+                        notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
                     if relation == 0:
                         continue
                     loop = loops.died(notes, relation)
@@ -169,15 +170,41 @@ def _advance(  # type: ignore[no-untyped-def]
                 rest[w] = lune[w] & ~of_v[w]
                 left |= rest[w]
             if left != ZERO:
+                one, two, three = _next_lowest(lune, of_v)  # three more hubs reach most of the others
+                of_one, of_two, of_three = near[one], near[two], near[three]
+                left = ZERO
+                for w in range(words):
+                    rest[w] &= ~(of_one[w] | of_two[w] | of_three[w])
+                    left |= rest[w]
+            if left != ZERO:
                 for w in range(words):
                     part[w] = lune[w] & ~rest[w]
-                if _component(near, part, rest) >= 0:
+                if not _touching(near, part, rest) and _component(near, part, rest) >= 0:
                     return e, SPLIT, passed
         else:
             edge_note[i, j] = 0
         _join(near, p, q)
         e += 1
     return e, END, passed
+
+
+@njit(cache=True, nogil=True)
+def _next_lowest(lune, of_v):  # type: ignore[no-untyped-def]
+    """The second, third and fourth lowest common member; with fewer of them, some come twice."""
+    one, two, three, found = 0, 0, 0, 0
+    for w in range(lune.shape[0]):
+        members = lune[w] & of_v[w]
+        while members != ZERO:
+            one, two, three = two, three, w * 64 + lowest(members)
+            members &= members - ONE
+            found += 1
+            if found == 4:
+                return one, two, three
+    if found < 2:
+        two = three
+    if found < 3:
+        one = two
+    return one, two, three
 
 
 @njit(cache=True, nogil=True)
@@ -211,6 +238,22 @@ def _split(near, members, part, rest, v):  # type: ignore[no-untyped-def]
         member = members[w]
         part[w] = member & of_v[w]
         rest[w] = member & ~of_v[w]
+
+
+@njit(cache=True, nogil=True)
+def _touching(near, part, rest):  # type: ignore[no-untyped-def]
+    """Whether every member of ``rest`` has a neighbour in ``part``: so it is for most lunes, and it is quickly seen."""
+    for w in range(rest.shape[0]):
+        left = rest[w]
+        while left != ZERO:
+            of_v = near[w * 64 + lowest(left)]
+            left &= left - ONE
+            met = ZERO
+            for x in range(part.shape[0]):  # to the end: a loop without exits runs on vectors
+                met |= of_v[x] & part[x]
+            if met == ZERO:
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -270,16 +313,17 @@ def _representatives(keys, near, vertex, sets, i, j, apart):  # type: ignore[no-
     while v >= 0:
         _split(near, rest, part, rest, v)
         v = _component(near, part, rest)
-        best = -1
+        best, first, code_of_first = -1, np.inf, 0
         for w in range(part.shape[0]):
             left = part[w]
             while left != ZERO:
                 u = vertex[w * 64 + lowest(left)]
                 left &= left - ONE
-                if best < 0 or _sooner(keys, i, j, u, best):
-                    best = u
+                key, code = _later(keys, i, j, u)
+                if key < first or (key == first and code < code_of_first):
+                    best, first, code_of_first = u, key, code
         k = count
-        while k > 0 and _sooner(keys, i, j, best, apart[k - 1]):
+        while k > 0 and _later(keys, i, j, apart[k - 1]) > (first, code_of_first):
             apart[k] = apart[k - 1]
             k -= 1
         apart[k] = best
@@ -288,15 +332,8 @@ def _representatives(keys, near, vertex, sets, i, j, apart):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True)
-def _sooner(keys, i, j, u, v):  # type: ignore[no-untyped-def]
-    """Whether the later of the edges i u and j u comes before the later of i v and j v in the order of the edges."""
-    key_u, code_u = _later(keys, i, j, u)
-    key_v, code_v = _later(keys, i, j, v)
-    return key_u < key_v or (key_u == key_v and code_u < code_v)
-
-
-@njit(cache=True, nogil=True)
 def _later(keys, i, j, v):  # type: ignore[no-untyped-def]
+    """Key and code of the later one of the edges i v and j v."""
     n = keys.shape[0]
     code_i, code_j = min(i, v) * n + max(i, v), min(j, v) * n + max(j, v)
     if keys[i, v] > keys[j, v] or (keys[i, v] == keys[j, v] and code_i > code_j):

@@ -87,7 +87,7 @@ class _Costs(torch.autograd.Function):
 
         places = _contiguous(points)
         cost, *matches = kernels.costs(places, _contiguous(others), scale)
-        ctx.arrays, ctx.scale = (places, *matches), scale
+        ctx.arrays = places, *matches, scale
         ctx.types = points.dtype, others.dtype
         return torch.from_numpy(cost).to(points.dtype)
 
@@ -96,7 +96,7 @@ class _Costs(torch.autograd.Function):
     def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor, Tensor, None]:
         from topokd.topology.kernels import chamfer as kernels
 
-        of_points, of_others = kernels.gradients(_contiguous(gradient), *ctx.arrays, ctx.scale)
+        of_points, of_others = kernels.gradients(_contiguous(gradient), *ctx.arrays)
         return torch.from_numpy(of_points).to(ctx.types[0]), torch.from_numpy(of_others).to(ctx.types[1]), None
 
 

@@ -103,6 +103,8 @@ def test_a_second_repro_does_nothing(clone: Path):
     printed = run(clone, "dvc", "repro", PIPELINE)
     assert "Running stage" not in printed
     assert "up to date" in printed
+    printed = run(clone, "topokd", "repro", "--profile", "smoke")
+    assert "every stage is up to date" in printed and "[1/" not in printed
 
 
 def test_saving_a_notebook_by_hand_invalidates_nothing(clone: Path):

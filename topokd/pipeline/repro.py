@@ -91,6 +91,14 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
     return stages
 
 
+def is_up_to_date(profile: str) -> bool:
+    """Whether neither a stage of a profile nor one that it depends on has work to do: asked once for all of them."""
+    from dvc.repo import Repo
+
+    with Repo(str(P.project_root())) as repo:
+        return not repo.status(targets=[pipeline_file(profile)], with_deps=True)
+
+
 def _expected(profile: str, notebook: str) -> float:
     try:
         return float(read_json(P.project_path("results") / profile / "provenance" / f"{notebook}.json")["seconds"])
@@ -107,11 +115,14 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
     """
     jobs = jobs or os.cpu_count() or 1
     begun = time.monotonic()
-    logs = P.project_path("workspace") / profile / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="topokd-repro-") as folder:
-        stages = read_stages(profile, Path(folder))
-        _run(stages, jobs, force, logs, begun)
+    if not force and is_up_to_date(profile):
+        print("every stage is up to date", flush=True)
+    else:
+        logs = P.project_path("workspace") / profile / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="topokd-repro-") as folder:
+            stages = read_stages(profile, Path(folder))
+            _run(stages, jobs, force, logs, begun)
     command = [sys.executable, "-m", "dvc", "repro", "--quiet", pipeline_file(profile)]
     if subprocess.run(command, cwd=P.project_root(), env=stage_environment()).returncode != 0:
         raise StageError("the closing `dvc repro` failed; its messages stand above")

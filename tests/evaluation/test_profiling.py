@@ -109,6 +109,8 @@ def test_records_follow_the_schema_and_exact_ones_repeat(scan: Scan) -> None:
     assert timings["models"]["teacher"]["fps"] == pytest.approx(1 / timings["models"]["teacher"]["latency_s"])
     assert timings["models"]["student"]["weight_bytes"] >= 4 * cost["models"]["student"]["parameters"]["total"]
     assert timings["frame"]["points"] == 900 and set(timings["frame"]["seconds"]) == {"teacher", "student"}
-    assert timings["ratios"]["peak_memory"] > 0 and "aten::addmm" in timings["ratios"]["operations"]
+    assert timings["ratios"]["peak_memory"] > 0
+    both = set.intersection(*(set(timings["models"][role]["operations"]) for role in models))
+    assert set(timings["ratios"]["operations"]) == both and len(both) > 3
     figure = plot_scaling(cost, timings)
     assert [len(panel.lines) for panel in figure.axes] == [2, 2, 4]

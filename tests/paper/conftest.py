@@ -1,7 +1,8 @@
 """Results folders as the pipeline leaves them."""
 
 import pytest
-from fake_results import write_results
+
+from tests.paper.fake_results import write_results
 
 
 @pytest.fixture

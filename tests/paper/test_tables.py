@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from fake_results import CLASSES, make_run, write_results
 from scipy import stats
 
+from tests.paper.fake_results import CLASSES, make_run, write_results
 from topokd import params as P
 from topokd.errors import DataError
 from topokd.io import write_json

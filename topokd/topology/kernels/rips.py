@@ -10,9 +10,11 @@ from topokd.topology.kernels.loops import FULL, ONE, ZERO, lowest
 
 OPEN = -(1 << 31)  # mark of an edge still to come whose lune may be empty then
 BATCH = 1024  # edges between two looks at the clock
+COLD = 8  # one in so many vertices may be warm for the others' edges to be left alone
 HUBS = 8  # neighbours of a vertex that may settle its edges to come
 TOO_DEEP = -2
-END, EMPTY, SPLIT = 0, 1, 2  # why the fast loop stopped: batch done, an empty lune, a lune in several parts
+FEW = 8  # living loops: so many may concern few vertices only
+END, EMPTY, SPLIT, WARM = 0, 1, 2, 3  # why the fast loop stopped: batch done, the lune is empty, in parts, whole
 
 
 @njit(cache=True, nogil=True)
@@ -42,6 +44,9 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
     stack = np.empty((256, 2), np.int64)
     merges, births, deaths, relations, processed = 0, 0, 0, 0, 0
     scanned, open_edges = False, 0
+    warm = np.empty(n, np.uint8)  # late in the sweep: whether any edge of a vertex carries a living loop
+    past = np.empty(0, np.uint32)  # edges of the rounds before
+    late, look_at = False, 32 * n
 
     radius, sums = order.extent(keys)
     # bitsets hold places, not vertices: central vertices come first, so that the lowest member of a lune is a hub of it
@@ -61,8 +66,17 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
                 reached = values[e - 1] if e > 0 else max(after, 0.0)
                 break
             living = births - deaths
+            if not late and 0 < living <= FEW and processed + e >= look_at:
+                if not scanned:
+                    open_edges = _mark_open(keys, limit, near, place, vertex, edge_note)
+                    scanned = True
+                notes, stack, found = _warm(notes, edge_note, stack, past, codes[:e], warm)
+                late = found * COLD <= n
+                look_at = 2 * (processed + e)
             end = min(e + BATCH, codes.shape[0])
-            e, why, passed = _advance(near, edge_note, place, vertex, codes, e, end, sets, living > 0, scanned)
+            e, why, passed = _advance(
+                near, edge_note, place, vertex, codes, e, end, sets, living > 0, scanned, late, warm
+            )
             open_edges -= passed
             if why == END:
                 continue
@@ -89,7 +103,8 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
                     triangle[births, :] = -1
                     death[births] = -1
                     births += 1
-            else:
+                    warm[i], warm[j] = 1, 1
+            elif why == SPLIT:
                 # any member of a component will do to see whether its relation is known already; most are
                 parts = _components(near, vertex, sets, apart)
                 relations += parts - 1
@@ -113,6 +128,16 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
                     deaths += 1
                     while loops.refreshed(notes) == FULL:
                         notes = loops.grown(notes)
+            if late and why != EMPTY:
+                note = _settled(notes, edge_note, stack, i, j)
+                while note < 0:
+                    if note == FULL:
+                        notes = loops.grown(notes)
+                    else:
+                        stack = np.concatenate((stack, np.empty_like(stack)))
+                    note = _settled(notes, edge_note, stack, i, j)
+                if note > 0:
+                    warm[i], warm[j] = 1, 1
             _join(near, place[i], place[j])
             if births == deaths and merges == n - 1:
                 if not scanned:
@@ -120,6 +145,7 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
                     scanned = True
                 quiet = open_edges == 0
         processed += e
+        past = np.concatenate((past, codes[:e]))
         after = upto
     remaining = np.flatnonzero(parent == np.arange(n))
     counts = np.array([processed, relations, notes.counts[1]])
@@ -137,7 +163,7 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _advance(  # type: ignore[no-untyped-def]
-    near, edge_note, place, vertex, codes, e, end, sets, living, scanned
+    near, edge_note, place, vertex, codes, e, end, sets, living, scanned, late, warm
 ):
     """Let edges in from ``e`` on until one may matter. Returns its place, why it may, how many OPEN edges passed."""
     words = near.shape[1]
@@ -148,7 +174,8 @@ def _advance(  # type: ignore[no-untyped-def]
         if scanned:
             if edge_note[i, j] == OPEN:
                 passed += 1
-            elif not living:  # its lune is not empty and no loop can die: its class is zero
+            elif not living or (late and warm[i] | warm[j] == 0):
+                # its lune is not empty, and no loop lives or none is near: its class is zero and it kills nothing
                 _join(near, place[i], place[j])
                 e += 1
                 continue
@@ -161,7 +188,7 @@ def _advance(  # type: ignore[no-untyped-def]
             present |= both
         if present == ZERO:
             return e, EMPTY, passed
-        if living:
+        if living and not (late and warm[i] | warm[j] == 0):
             witness = _lowest(lune)
             edge_note[i, j] = -1 - vertex[witness]
             of_v = near[witness]
@@ -181,11 +208,65 @@ def _advance(  # type: ignore[no-untyped-def]
                     part[w] = lune[w] & ~rest[w]
                 if not _touching(near, part, rest) and _component(near, part, rest) >= 0:
                     return e, SPLIT, passed
+            if late:  # the notes of all edges before are known
+                one = edge_note[min(i, vertex[witness]), max(i, vertex[witness])]
+                other = edge_note[min(j, vertex[witness]), max(j, vertex[witness])]
+                if one != 0 and other != 0 and one != other:
+                    return e, WARM, passed
+                edge_note[i, j] = 0 if one == other else one + other
+                if one != other:
+                    warm[i], warm[j] = 1, 1
         else:
             edge_note[i, j] = 0
         _join(near, p, q)
         e += 1
     return e, END, passed
+
+
+@njit(cache=True, nogil=True)
+def _warm(notes, edge_note, stack, past, codes, warm):  # type: ignore[no-untyped-def]
+    """Work out the notes of the edges let in, in their order, and mark the vertices of those with a living loop.
+
+    Returns notes, stack, and how many vertices they are.
+    """
+    warm[:] = 0
+    for some in (past, codes):
+        for code in some:
+            i, j = order.ends(code)
+            note = edge_note[i, j]
+            if note == 0:
+                continue
+            if note < 0:
+                v = -1 - note
+                if edge_note[min(i, v), max(i, v)] == 0 and edge_note[min(j, v), max(j, v)] == 0:
+                    edge_note[i, j] = 0
+                    continue
+            note = _settled(notes, edge_note, stack, i, j)
+            while note < 0:  # room is needed: too seldom to hand the arrays back from every call
+                if note == FULL:
+                    notes = loops.grown(notes)
+                else:
+                    stack = np.concatenate((stack, np.empty_like(stack)))
+                note = _settled(notes, edge_note, stack, i, j)
+            if note > 0:
+                warm[i], warm[j] = 1, 1
+    found = 0
+    for mark in warm:
+        found += mark
+    return notes, stack, found
+
+
+@njit(cache=True, nogil=True)
+def _settled(notes, edge_note, stack, i, j):  # type: ignore[no-untyped-def]
+    """The note of an edge, i < j, worked out and written in living loops, 0 for nothing; or FULL or TOO_DEEP."""
+    note = edge_note[i, j]
+    if note < 0:
+        note = _class(notes, edge_note, stack, i, j)
+    if note > 0:
+        note = loops.rewritten(notes, note)
+        if note > 0 and notes.length[note] == 0:
+            edge_note[i, j] = note = 0
+    return note
 
 
 @njit(cache=True, nogil=True)

@@ -102,7 +102,7 @@ def _giotto(points: np.ndarray) -> None:
 
 
 def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """64 farthest points: our loop, fpsample's two, a torch loop; one thread."""
+    """64 farthest points: our loop, fpsample's (its variants with buckets fail at C = 64), a torch loop; one thread."""
     rng = np.random.default_rng(0)
     torch.set_num_threads(1)
     for n, c in ((20_000, 64), (20_000, 512), (200_000, 64), (200_000, 512)):
@@ -117,12 +117,6 @@ def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 import fpsample
 
                 works["fpsample"] = partial(fpsample.fps_sampling, points, 64, start_idx=0)
-                works["fpsample, buckets"] = partial(fpsample.bucket_fps_kdline_sampling, points, 64, 7, start_idx=0)
-                try:
-                    works["fpsample, buckets"]()
-                except RuntimeError as error:  # it is made for points of few dimensions
-                    print(f"fpsample's buckets left out at C = {c}: {error}")
-                    del works["fpsample, buckets"]
             times: dict[str, list[float]] = {work: [] for work in works}
             for turn in range(3):
                 for work, run in works.items():
@@ -343,11 +337,10 @@ def _batch_page(rows: Rows) -> list[str]:
 
 
 def _sampling_page(rows: Rows) -> list[str]:
-    columns = dict.fromkeys(name for row in rows for name in row)
-    others = [name for name in columns if name not in ("points", "channels", "cloud", OURS)]
+    others = [name for name in rows[0] if name not in ("points", "channels", "cloud", OURS)]
     body = [
         [f"{r['points']:,}", str(r["channels"]), r["cloud"], f"{1e3 * r[OURS]:.0f}"]
-        + [f"{r[name] / r[OURS]:.1f}" if name in r else "" for name in others]
+        + [f"{r[name] / r[OURS]:.1f}" for name in others]
         for r in rows
     ]
     return [

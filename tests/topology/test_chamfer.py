@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from topokd.topology import chamfer
 from topokd.topology import persistence_weighted_chamfer as pwcd
+from topokd.topology.kernels import chamfer as kernels
 
 
 def diagram(k: int, seed: int) -> torch.Tensor:
@@ -112,6 +113,14 @@ def test_the_compiled_loops_give_what_all_distances_give(monkeypatch: pytest.Mon
                 (cost * torch.linspace(0.1, 1, k).double() + 0 * q.sum()).sum().backward()
                 found.append((cost.detach(), p.grad, q.grad))
             torch.testing.assert_close(*found)
+
+
+def test_places_are_found_where_the_square_of_their_distance_is_nothing() -> None:
+    points = np.array([[0.0, 1e-170], [0.0, 3e-162], [0.0, 1.0]])
+    for others in (np.zeros((2, 2)), points, points - 1e-165):
+        _, _, columns, _, places, _ = kernels.costs(points, others, 1.0)
+        assert set(columns.tolist()) <= set(range(len(places)))
+    assert pwcd(torch.from_numpy(points), torch.from_numpy(points), match_scale=0.0).item() == 0
 
 
 def test_large_diagrams_fit_into_little_memory() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from topokd.errors import DataError
 from topokd.topology import gradient as module
 from topokd.topology import vietoris_rips
 from topokd.topology.gradient import simplex_values
@@ -136,6 +137,12 @@ def test_precomputed_distances_receive_their_gradient() -> None:
     loss = sum((d * torch.linspace(0.3, 1.0, 2 * len(d)).double().reshape(-1, 2)).sum() for d in diagrams)
     (through,) = torch.autograd.grad(loss, x)
     torch.testing.assert_close(through, direct)
+
+
+@pytest.mark.parametrize("simplex", [[0, 5], [-2, 1]])
+def test_vertices_that_are_no_points_are_refused(simplex: list[int]) -> None:
+    with pytest.raises(DataError, match=r"vertices -?\d to \d, but there are 5 points"):
+        simplex_values(torch.rand(5, 3), torch.tensor([simplex]))
 
 
 def test_backward_touches_no_matrix_of_all_pairs() -> None:

@@ -92,11 +92,18 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
 
 
 def is_up_to_date(profile: str) -> bool:
-    """Whether neither a stage of a profile nor one that it depends on has work to do: asked once for all of them."""
+    """Whether neither a stage of a profile nor one that it depends on has work to do: asked once for all of them.
+
+    False also where another DVC holds the project's lock: the stages, asked one by one, wait for it.
+    """
+    from dvc.lock import LockError
     from dvc.repo import Repo
 
     with Repo(str(P.project_root())) as repo:
-        return not repo.status(targets=[pipeline_file(profile)], with_deps=True)
+        try:
+            return not repo.status(targets=[pipeline_file(profile)], with_deps=True)
+        except LockError:
+            return False
 
 
 def _expected(profile: str, notebook: str) -> float:

@@ -11,6 +11,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from topokd.errors import DataError
+
 EPS_DIST = 1e-12  # epsilon_dist of Theorem 1; in units of distance
 
 
@@ -91,7 +93,8 @@ def simplex_values(
 ) -> Float[Tensor, " k"]:
     """v(sigma) = max_{i,j in sigma} D_ij, differentiable in ``x`` (points, or distances when ``precomputed``).
 
-    Row k of ``simplices`` holds the vertices of sigma_k, -1 in the places it has too many.
+    Row k of ``simplices`` holds the vertices of sigma_k, -1 in the places it has too many. Raises :class:`DataError`
+    for vertices that ``x`` does not have.
 
     >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 0.0]], requires_grad=True)
     >>> value = simplex_values(x, torch.tensor([[0, 1, 2]]))
@@ -101,4 +104,7 @@ def simplex_values(
     """
     if simplices.shape[0] == 0 or simplices.shape[1] < 2:
         return x.new_zeros(len(simplices))
+    low, high = (int(vertex) for vertex in simplices.aminmax())
+    if low < -1 or high >= len(x):
+        raise DataError(f"simplices have the vertices {low} to {high}, but there are {len(x)} points, numbered from 0")
     return CriticalValues.apply(x, simplices, precomputed, tie_tolerance)  # type: ignore[no-any-return]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+TINY = 1e-150  # squares of distances below it may be zero
+
 
 @njit(cache=True, nogil=True, error_model="numpy")  # scale may be 0
 def costs(points, others, scale):  # type: ignore[no-untyped-def]
@@ -44,7 +46,8 @@ def costs(points, others, scale):  # type: ignore[no-untyped-def]
     count = 0
     for p in range(k):
         last = count + ties[p]
-        q = np.searchsorted(deaths[:g], points[p, 1] - 1.000001 * np.sqrt(best[p])) if ties[p] > 0 else g
+        furthest = 1.000001 * np.sqrt(best[p]) + TINY if ties[p] > 0 else 0.0
+        q = np.searchsorted(deaths[:g], points[p, 1] - furthest)
         while count < last:
             if _square(places[q, 0], places[q, 1], points[p, 0], points[p, 1]) == best[p]:
                 rows[count], columns[count], shares[count] = p, q, 1.0 / ties[p]

@@ -19,6 +19,8 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
     >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1e-9]]))[0]
     array([0.0e+00, 2.5e+01, 1.0e-18])
     """
+    from scipy.linalg.blas import dsyrk
+
     from topokd.topology.kernels import distances as kernels
 
     if len(x) == 0:
@@ -28,6 +30,6 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
         out = np.empty((len(x), len(x)))
         kernels.direct(x, out)
         return out
-    gram = x @ x.copy().T  # a copy: for one array numpy takes the product that fills half, and mirrors it slowly
+    gram = dsyrk(1.0, x.T, trans=1, lower=1).T  # the half on and right of the diagonal
     kernels.from_gram(x, gram)
     return gram

@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 from pathlib import Path
 
+from numba import njit
+
 from topokd.io import write_text
 
 
@@ -26,3 +28,8 @@ def _drop_stale_caches(folder: Path) -> None:
 
 
 _drop_stale_caches(Path(__file__).parent)
+
+compiled = njit(cache=True, nogil=True)
+# For inner functions that neither make nor return an array: they work on what their caller holds and do not count
+# references to it, which would take more than half of the sweep's time.
+borrowing = njit(cache=True, nogil=True, _nrt=False)

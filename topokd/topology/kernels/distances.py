@@ -31,7 +31,10 @@ def direct(x: np.ndarray, out: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def from_gram(x: np.ndarray, gram: np.ndarray) -> None:
-    """Turn ``gram`` = x x^T (n, n) into squared distances in place; pairs that cancel are computed coordinate-wise."""
+    """Turn ``gram`` = x x^T (n, n) into squared distances in place; pairs that cancel are computed coordinate-wise.
+
+    Of ``gram`` only the half on and right of the diagonal is read.
+    """
     n, c = x.shape
     norm = np.empty(n)
     for i in range(n):

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from topokd.topology.kernels import borrowing, compiled
+
 ONE = np.uint64(1)
 ZERO = np.uint64(0)
 FULL = -1
@@ -22,12 +24,18 @@ _DEBRUIJN = np.uint64(0x03F79D71B4CB0A89)
 _PLACES = np.zeros(64, np.int64)
 for _bit in range(64):
     _PLACES[((1 << _bit) * int(_DEBRUIJN) % (1 << 64)) >> 58] = _bit
-USED, MADE, DEATHS, BIRTHS, REFRESHED = 0, 1, 2, 3, 4  # places in ``counts``
+USED, MADE, DEATHS, BIRTHS, REFRESHED, CARRIERS, DEPTH = range(7)  # places in ``counts``
 REFRESH = 16  # the killers are rewritten whenever a 16th more classes have died
 
 
 class Notes(NamedTuple):
-    """The arrays. ``counts``: pool used, notes made, deaths so far, births so far, deaths at the last refresh."""
+    """Notes, loops, and what is needed to work them out.
+
+    ``birth`` (k, 2), ``triangle`` (k, 3), ``death`` (k): of each loop its edge, and once it has died the triangle that
+    it died of and which death that was. ``carriers`` (k, 2): edges with notes that are not empty, once they are listed.
+    ``stack`` (k, 2): edges whose notes are being worked out. ``counts``: pool used, notes made, deaths, births, deaths at
+    the last refresh, carriers, depth of the stack that was not enough.
+    """
 
     pool: np.ndarray
     start: np.ndarray
@@ -35,6 +43,11 @@ class Notes(NamedTuple):
     stamp: np.ndarray
     killer: np.ndarray
     scratch: np.ndarray
+    birth: np.ndarray
+    triangle: np.ndarray
+    death: np.ndarray
+    carriers: np.ndarray
+    stack: np.ndarray
     counts: np.ndarray
 
 
@@ -44,20 +57,26 @@ def lowest(word):  # type: ignore[no-untyped-def]
     return _PLACES[((word & (~word + ONE)) * _DEBRUIJN) >> np.uint64(58)]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def empty():  # type: ignore[no-untyped-def]
     """Only note 0."""
     start, length, stamp = np.zeros(1024, np.int64), np.zeros(1024, np.int32), np.zeros(1024, np.int32)
-    counts = np.array([0, 1, 0, 0, 0])
-    killer = np.full(256, -1, np.int32)
-    return Notes(np.empty(4096, np.int32), start, length, stamp, killer, np.zeros(5, np.uint64), counts)
+    birth, triangle, death = np.empty((256, 2), np.int64), np.empty((256, 3), np.int64), np.empty(256, np.int64)
+    carriers, stack = np.empty((256, 2), np.int32), np.empty((256, 2), np.int32)
+    killer, scratch = np.full(256, -1, np.int32), np.zeros(5, np.uint64)
+    counts = np.zeros(7, np.int64)
+    counts[MADE] = 1
+    pool = np.empty(4096, np.int32)
+    return Notes(pool, start, length, stamp, killer, scratch, birth, triangle, death, carriers, stack, counts)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def grown(notes):  # type: ignore[no-untyped-def]
     """Twice the room for whatever is more than half full."""
     pool, start, length, stamp = notes.pool, notes.start, notes.length, notes.stamp
     killer, scratch, counts = notes.killer, notes.scratch, notes.counts
+    birth, triangle, death = notes.birth, notes.triangle, notes.death
+    carriers, stack = notes.carriers, notes.stack
     if 2 * counts[USED] >= pool.shape[0]:
         pool = np.concatenate((pool, np.empty_like(pool)))
     if 2 * counts[MADE] >= start.shape[0]:
@@ -67,29 +86,43 @@ def grown(notes):  # type: ignore[no-untyped-def]
     if 2 * counts[BIRTHS] >= killer.shape[0]:
         killer = np.concatenate((killer, np.full(killer.shape[0], -1, np.int32)))
         scratch = np.zeros(killer.shape[0] // 64 + 1, np.uint64)
+        birth = np.concatenate((birth, np.empty_like(birth)))
+        triangle = np.concatenate((triangle, np.empty_like(triangle)))
+        death = np.concatenate((death, np.empty_like(death)))
     if pool.shape[0] - counts[USED] < killer.shape[0]:  # any note can be rewritten
         pool = np.concatenate((pool, np.empty(max(pool.shape[0], killer.shape[0]), np.int32)))
-    return Notes(pool, start, length, stamp, killer, scratch, counts)
+    if 2 * counts[CARRIERS] >= carriers.shape[0]:
+        carriers = np.concatenate((carriers, np.empty_like(carriers)))
+    if 2 * counts[DEPTH] >= stack.shape[0]:
+        stack = np.concatenate((stack, np.empty_like(stack)))
+        counts[DEPTH] = 0
+    return Notes(pool, start, length, stamp, killer, scratch, birth, triangle, death, carriers, stack, counts)
 
 
-@njit(cache=True, nogil=True)
-def born(notes):  # type: ignore[no-untyped-def]
-    """The note that holds a new class alone, or FULL."""
+@borrowing
+def born(notes, i, j):  # type: ignore[no-untyped-def]
+    """The note that holds the new class of edge (i, j) alone, or FULL."""
     counts = notes.counts
     number, made = counts[BIRTHS], counts[MADE]
     if number == notes.killer.shape[0] or counts[USED] == notes.pool.shape[0] or made == notes.start.shape[0]:
         return FULL
     notes.pool[counts[USED]] = number
     notes.start[made], notes.length[made], notes.stamp[made] = counts[USED], 1, counts[DEATHS]
+    notes.birth[number, 0], notes.birth[number, 1] = i, j
+    notes.triangle[number, 0], notes.triangle[number, 1], notes.triangle[number, 2] = -1, -1, -1
+    notes.death[number] = -1
     counts[USED] += 1
     counts[MADE] += 1
     counts[BIRTHS] += 1
     return made
 
 
-@njit(cache=True, nogil=True)
-def died(notes, relation):  # type: ignore[no-untyped-def]
-    """The youngest class of the (rewritten, not empty) relation ends: it equals the others. Returns it, or FULL."""
+@borrowing
+def died(notes, relation, i, j, r):  # type: ignore[no-untyped-def]
+    """The youngest class of the (rewritten, not empty) relation ends, of triangle (i, j, r): it equals the others.
+
+    Returns it, or FULL.
+    """
     pool, counts = notes.pool, notes.counts
     first, size, made = notes.start[relation], notes.length[relation], counts[MADE]
     if counts[USED] + size > pool.shape[0] or made == notes.start.shape[0]:
@@ -98,6 +131,8 @@ def died(notes, relation):  # type: ignore[no-untyped-def]
     notes.start[made], notes.length[made] = counts[USED], size - 1
     for k in range(size - 1):
         pool[counts[USED] + k] = pool[first + k]
+    notes.triangle[youngest, 0], notes.triangle[youngest, 1], notes.triangle[youngest, 2] = i, j, r
+    notes.death[youngest] = counts[DEATHS]
     counts[USED] += size - 1
     counts[MADE] += 1
     counts[DEATHS] += 1
@@ -106,7 +141,7 @@ def died(notes, relation):  # type: ignore[no-untyped-def]
     return youngest
 
 
-@njit(cache=True, nogil=True)
+@borrowing
 def refreshed(notes):  # type: ignore[no-untyped-def]
     """Rewrite what the dead classes equal, now and then, so that no chain of dead ones grows long. FULL or 0."""
     counts = notes.counts
@@ -119,7 +154,7 @@ def refreshed(notes):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(cache=True, nogil=True)
+@borrowing
 def rewritten(notes, note):  # type: ignore[no-untyped-def]
     """Write ``note`` in living classes: a dead one becomes those it equals, youngest first. Returns it, or FULL."""
     pool, start, length, stamp = notes.pool, notes.start, notes.length, notes.stamp
@@ -173,7 +208,7 @@ def rewritten(notes, note):  # type: ignore[no-untyped-def]
     return note
 
 
-@njit(cache=True, nogil=True)
+@borrowing
 def added(notes, one, other):  # type: ignore[no-untyped-def]
     """The sum of two notes: one of them where the other is zero, else a new one; or FULL."""
     if one == other:

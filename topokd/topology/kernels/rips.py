@@ -1,21 +1,54 @@
-"""The sweep of engine ``reduced`` over the edges: lunes as bitsets. ``engines/reduced.py`` explains the idea."""
+"""The sweep of engine ``reduced`` over the edges: lunes as bitsets. ``engines/reduced.py`` explains the idea.
+
+Where few loops live, the edges that carry them are few too and are kept in a list. An edge between two places that none
+of these touches carries nothing, and every path through its lune is zero, so it is let in after a look at whether its
+lune is empty.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from topokd.topology.kernels import loops, order
-from topokd.topology.kernels.loops import FULL, ONE, ZERO, lowest
+from topokd.topology.kernels import borrowing, compiled, loops, order
+from topokd.topology.kernels.loops import BIRTHS, CARRIERS, DEATHS, DEPTH, FULL, ONE, ZERO, lowest
 
 OPEN = -(1 << 31)  # mark of an edge still to come whose lune may be empty then
 BATCH = 1024  # edges between two looks at the clock
+FIRST = 4  # edges per vertex that are in before carriers are listed
+FEW = 4  # loops may live per so many vertices by then
+COLD = 3  # one in so many places may be warm for the list to pay
 HUBS = 8  # neighbours of a vertex that may settle its edges to come
-TOO_DEEP = -2
-END, EMPTY, SPLIT = 0, 1, 2  # why the fast loop stopped: batch done, an empty lune, a lune in several parts
+END, CALM = 0, 1  # why the fast loop stopped: batch done; one component and no living loop; or FULL
+MERGES, RELATIONS, OPENED, LISTED = range(4)  # places in ``tally``
 
 
-@njit(cache=True, nogil=True)
+class Sweep(NamedTuple):
+    """What the sweep knows of the edges let in, but for notes.
+
+    Bitsets and notes know places, not vertices: central vertices come first, so that the lowest member of a lune is a hub
+    of it, and what is asked of hubs lies together.
+    """
+
+    keys: np.ndarray
+    place: np.ndarray  # of each vertex
+    vertex: np.ndarray  # at each place
+    near: np.ndarray  # bitset of the neighbours of each place, itself among them
+    edge_note: np.ndarray  # p < q: note of the edge's class, -1 - witness until asked for, or OPEN
+    warm: np.ndarray  # whether a listed carrier touches the place
+    parent: np.ndarray  # of each vertex, in the forest of components
+    ended: np.ndarray  # vertices whose components ended
+    merged: np.ndarray  # edges that did that
+    lune: np.ndarray  # bitsets of the edge that is looked at: its lune, one part of it, the rest
+    part: np.ndarray
+    rest: np.ndarray
+    apart: np.ndarray  # one place per component of the lune
+    tally: np.ndarray  # merges, relations tested, edges marked OPEN and still to come, births that were listed
+
+
+@compiled
 def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
     """All pairs of degrees 0 and 1 among the edges with keys up to ``limit``.
 
@@ -25,170 +58,283 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
     and counts for measurements: edges processed, relations tested, notes made.
     """
     n = keys.shape[0]
-    words = (n + 63) // 64
-    near = np.zeros((n, words), np.uint64)  # bitset of the neighbours of each place, itself among them
-    for p in range(n):
-        near[p, p >> 6] = ONE << np.uint64(p & 63)
-    edge_note = np.zeros((n, n), np.int32)  # i < j: note of the edge's class, -1 - witness until asked for, or OPEN
-    parent = np.arange(n)
-    ended = np.empty(max(1, n - 1), np.int64)
-    merged = np.empty((max(1, n - 1), 2), np.int64)
-    birth: np.ndarray = np.empty((256, 2), np.int64)
-    triangle: np.ndarray = np.empty((256, 3), np.int64)
-    death: np.ndarray = np.empty(256, np.int64)
-    notes = loops.empty()
-    sets = np.empty((3, words), np.uint64)  # lune, part, rest
-    apart = np.empty(n, np.int64)
-    stack = np.empty((256, 2), np.int64)
-    merges, births, deaths, relations, processed = 0, 0, 0, 0, 0
-    scanned, open_edges = False, 0
-
     radius, sums = order.extent(keys)
-    # bitsets hold places, not vertices: central vertices come first, so that the lowest member of a lune is a hub of it
-    vertex = np.argsort(sums, kind="mergesort")
-    place = np.empty(n, np.int64)
-    place[vertex] = np.arange(n)
-    limit = min(limit, radius)
-    after, reached = -1.0, np.inf
-    quiet = False  # no edge to come can create or kill
-    for upto in order.bounds(keys, limit):
-        if quiet or reached < np.inf or upto <= after:
+    edges, last = order.rounds(keys, min(limit, radius))
+    sweep = _begun(keys, sums)
+    notes = loops.empty()
+    tally, counts = sweep.tally, notes.counts
+    reached = np.inf
+    scanned, quiet = False, False  # quiet: no edge to come can create or kill
+    eager, listed, look_at = False, 0, FIRST * n
+    e = 0
+    for turn in range(order.ROUNDS):
+        if quiet or reached < np.inf or last[turn + 1] <= e:
             continue
-        values, codes = order.between(keys, after, upto)
-        e = 0
-        while e < codes.shape[0] and not quiet:
-            if stop[0] != 0 and (e == 0 or values[e] > values[e - 1]):
-                reached = values[e - 1] if e > 0 else max(after, 0.0)
-                break
-            living = births - deaths
-            end = min(e + BATCH, codes.shape[0])
-            e, why, passed = _advance(near, edge_note, place, vertex, codes, e, end, sets, living > 0, scanned)
-            open_edges -= passed
-            if why == END:
-                continue
-            i, j = order.ends(codes[e])
-            e += 1
-            if why == EMPTY:
-                p, q = _root(parent, i), _root(parent, j)
-                if p != q:
-                    parent[max(p, q)] = min(p, q)
-                    ended[merges], merged[merges, 0], merged[merges, 1] = max(p, q), i, j
-                    edge_note[i, j] = 0
-                    merges += 1
-                else:
-                    if births == death.shape[0]:
-                        birth = np.concatenate((birth, np.empty_like(birth)))
-                        triangle = np.concatenate((triangle, np.empty_like(triangle)))
-                        death = np.concatenate((death, np.empty_like(death)))
-                    note = loops.born(notes)
-                    while note == FULL:
+        order.sort(edges[e : last[turn + 1]], keys)
+        while e < last[turn + 1] and not quiet:
+            if stop[0] != 0:
+                before = 0.0 if e == 0 else order.key(keys, edges[e - 1])
+                if e == 0 or order.key(keys, edges[e]) > before:
+                    reached = before
+                    break
+            if e >= look_at and (eager or (counts[BIRTHS] - counts[DEATHS]) * FEW <= n):
+                while _strike_out(sweep, notes) == FULL:
+                    notes = loops.grown(notes)
+                if eager:  # all that came since are listed
+                    listed, tally[LISTED] = e, counts[BIRTHS]
+                while listed < e and sweep.warm.sum() * COLD <= n:
+                    listed, why = _list(sweep, notes, edges, listed, e)
+                    if why == FULL:
                         notes = loops.grown(notes)
-                        note = loops.born(notes)
-                    edge_note[i, j] = note
-                    birth[births, 0], birth[births, 1] = i, j
-                    triangle[births, :] = -1
-                    death[births] = -1
-                    births += 1
-            else:
-                # any member of a component will do to see whether its relation is known already; most are
-                parts = _components(near, vertex, sets, apart)
-                relations += parts - 1
-                known, relation = True, 0
-                for k in range(1, parts):
-                    notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
-                    known = known and relation == 0
-                if not known:
-                    parts = _representatives(keys, near, vertex, sets, i, j, apart)
-                for k in range(1, parts if not known else 0):  # the square i, r_0, j, r_k is filled
-                    if parts > 2:  # of two components there is one relation, whoever stands for them
-                        notes, stack, relation = _square(notes, edge_note, stack, i, j, apart[0], apart[k])
-                    if relation == 0:
-                        continue
-                    loop = loops.died(notes, relation)
-                    while loop == FULL:
-                        notes = loops.grown(notes)
-                        loop = loops.died(notes, relation)
-                    triangle[loop, 0], triangle[loop, 1], triangle[loop, 2] = i, j, apart[k]
-                    death[loop] = deaths
-                    deaths += 1
-                    while loops.refreshed(notes) == FULL:
-                        notes = loops.grown(notes)
-            _join(near, place[i], place[j])
-            if births == deaths and merges == n - 1:
-                if not scanned:
-                    open_edges = _mark_open(keys, limit, near, place, vertex, edge_note)
-                    scanned = True
-                quiet = open_edges == 0
-        processed += e
-        after = upto
-    remaining = np.flatnonzero(parent == np.arange(n))
-    counts = np.array([processed, relations, notes.counts[1]])
+                eager = sweep.warm.sum() * COLD <= n
+                look_at = e + max(counts[CARRIERS], n) if eager else 2 * e
+            e, why = _advance(sweep, notes, edges, e, min(e + BATCH, last[turn + 1]), scanned, eager)
+            if why == FULL:
+                notes = loops.grown(notes)
+            while loops.refreshed(notes) == FULL:
+                notes = loops.grown(notes)
+            if why == CALM and not scanned:
+                tally[OPENED] = _mark_open(sweep, min(limit, radius))
+                scanned = True
+            calm = counts[BIRTHS] == counts[DEATHS] and tally[MERGES] == n - 1
+            quiet = calm and scanned and tally[OPENED] == 0
+    births, merges = counts[BIRTHS], tally[MERGES]
     return (
-        ended[:merges],
-        merged[:merges],
-        remaining,
-        birth[:births],
-        triangle[:births],
-        death[:births],
+        sweep.ended[:merges],
+        sweep.merged[:merges],
+        np.flatnonzero(sweep.parent == np.arange(n)),
+        notes.birth[:births],
+        notes.triangle[:births],
+        notes.death[:births],
         reached,
-        counts,
+        np.array([e, tally[RELATIONS], counts[loops.MADE]]),
     )
 
 
-@njit(cache=True, nogil=True)
-def _advance(  # type: ignore[no-untyped-def]
-    near, edge_note, place, vertex, codes, e, end, sets, living, scanned
-):
-    """Let edges in from ``e`` on until one may matter. Returns its place, why it may, how many OPEN edges passed."""
-    words = near.shape[1]
-    lune, part, rest = sets[0], sets[1], sets[2]
-    passed = 0
+@compiled
+def _begun(keys, sums):  # type: ignore[no-untyped-def]
+    """The sweep before the first edge."""
+    n = keys.shape[0]
+    words = (n + 63) // 64
+    near = np.zeros((n, words), np.uint64)
+    for p in range(n):
+        near[p, p >> 6] = ONE << np.uint64(p & 63)
+    vertex = np.argsort(sums, kind="mergesort")
+    place = np.empty(n, np.int64)
+    place[vertex] = np.arange(n)
+    edge_note, warm = np.zeros((n, n), np.int32), np.zeros(n, np.uint8)
+    ended, merged = np.empty(max(1, n - 1), np.int64), np.empty((max(1, n - 1), 2), np.int64)
+    lune, part, rest = np.empty(words, np.uint64), np.empty(words, np.uint64), np.empty(words, np.uint64)
+    apart, tally = np.empty(n, np.int64), np.zeros(4, np.int64)
+    return Sweep(
+        keys, place, vertex, near, edge_note, warm, np.arange(n), ended, merged, lune, part, rest, apart, tally
+    )
+
+
+@borrowing
+def _advance(sweep, notes, edges, e, end, scanned, eager):  # type: ignore[no-untyped-def]
+    """Let edges in from ``e`` on. Returns how far it came, and why it stopped there."""
+    place, near, edge_note, lune, warm = sweep.place, sweep.near, sweep.edge_note, sweep.lune, sweep.warm
+    tally, counts = sweep.tally, notes.counts
+    n, words = near.shape
     while e < end:
-        i, j = order.ends(codes[e])
-        if scanned:
-            if edge_note[i, j] == OPEN:
-                passed += 1
-            elif not living:  # its lune is not empty and no loop can die: its class is zero
-                _join(near, place[i], place[j])
-                e += 1
-                continue
+        i, j = order.ends(edges[e])
         p, q = place[i], place[j]
-        of_i, of_j = near[p], near[q]
+        if p > q:
+            p, q = q, p
+        opened = scanned and edge_note[p, q] == OPEN
+        calm, event = counts[BIRTHS] == counts[DEATHS], False
+        full = eager and counts[CARRIERS] == notes.carriers.shape[0]
         present = ZERO
-        for w in range(words):
-            both = of_i[w] & of_j[w]
-            lune[w] = both
-            present |= both
-        if present == ZERO:
-            return e, EMPTY, passed
-        if living:
-            witness = _lowest(lune)
-            edge_note[i, j] = -1 - vertex[witness]
-            of_v = near[witness]
-            left = ZERO
-            for w in range(words):
-                rest[w] = lune[w] & ~of_v[w]
-                left |= rest[w]
-            if left != ZERO:
-                one, two, three = _next_lowest(lune, of_v)  # three more hubs reach most of the others
-                of_one, of_two, of_three = near[one], near[two], near[three]
-                left = ZERO
+        if calm or (eager and warm[p] | warm[q] == 0):
+            if scanned and not opened:  # it is known to have a vertex in its lune
+                present = ONE
+            else:
                 for w in range(words):
-                    rest[w] &= ~(of_one[w] | of_two[w] | of_three[w])
-                    left |= rest[w]
-            if left != ZERO:
-                for w in range(words):
-                    part[w] = lune[w] & ~rest[w]
-                if not _touching(near, part, rest) and _component(near, part, rest) >= 0:
-                    return e, SPLIT, passed
+                    present |= near[p, w] & near[q, w]
+            if opened and present != ZERO:
+                edge_note[p, q] = 0
         else:
-            edge_note[i, j] = 0
-        _join(near, p, q)
+            for w in range(words):
+                both = near[p, w] & near[q, w]
+                lune[w] = both
+                present |= both
+            if present != ZERO:
+                witness = _lowest(lune)
+                edge_note[p, q] = -1 - witness
+                if not _connected(sweep, witness):
+                    event = True
+                    full |= _split(sweep, notes, i, j, p, q) == FULL
+                if eager and not full:
+                    one, other = edge_note[min(p, witness), max(p, witness)], edge_note[min(q, witness), max(q, witness)]
+                    if one == 0 and other == 0:
+                        edge_note[p, q] = 0
+                    else:
+                        full |= _listed(sweep, notes, p, q) == FULL
+        if present == ZERO and not full:
+            event = True
+            full = _empty(sweep, notes, i, j, p, q) == FULL
+            if eager and not full and edge_note[p, q] > 0:
+                _listed(sweep, notes, p, q)
+        if full:  # the edge comes again
+            if opened:
+                edge_note[p, q] = OPEN
+            return e, FULL
+        near[p, q >> 6] |= ONE << np.uint64(q & 63)
+        near[q, p >> 6] |= ONE << np.uint64(p & 63)
+        tally[OPENED] -= opened
         e += 1
-    return e, END, passed
+        if event and counts[BIRTHS] == counts[DEATHS] and tally[MERGES] == n - 1:
+            return e, CALM
+    return e, END
 
 
-@njit(cache=True, nogil=True)
+@borrowing
+def _empty(sweep, notes, i, j, p, q):  # type: ignore[no-untyped-def]
+    """An empty lune: the edge merges two components or closes a loop. Returns FULL, or its note."""
+    parent, tally = sweep.parent, sweep.tally
+    one, other = _root(parent, i), _root(parent, j)
+    if one == other:
+        note = loops.born(notes, i, j)
+        if note == FULL:
+            return FULL
+    else:
+        parent[max(one, other)] = min(one, other)
+        merges = tally[MERGES]
+        sweep.ended[merges], sweep.merged[merges, 0], sweep.merged[merges, 1] = max(one, other), i, j
+        tally[MERGES] += 1
+        note = 0
+    sweep.edge_note[p, q] = note
+    return note
+
+
+@borrowing
+def _split(sweep, notes, i, j, p, q):  # type: ignore[no-untyped-def]
+    """A lune in several parts: each but the first gives a relation. Returns FULL, to be called again, or 0.
+
+    Any member of a part will do to see whether its relation is known already; most are.
+    """
+    apart = sweep.apart
+    parts = _components(sweep)
+    known, relation = True, 0
+    for k in range(1, parts):
+        relation = _square(sweep, notes, p, q, apart[0], apart[k])
+        if relation == FULL:
+            return FULL
+        known = known and relation == 0
+    if not known:
+        parts = _representatives(sweep, i, j)
+    for k in range(1, parts if not known else 0):  # the square i, r_0, j, r_k is filled
+        if parts > 2:  # of two components there is one relation, whoever stands for them
+            relation = _square(sweep, notes, p, q, apart[0], apart[k])
+        if relation == FULL or (relation > 0 and loops.died(notes, relation, i, j, sweep.vertex[apart[k]]) == FULL):
+            return FULL
+    sweep.tally[RELATIONS] += parts - 1
+    return 0
+
+
+@borrowing
+def _listed(sweep, notes, p, q):  # type: ignore[no-untyped-def]
+    """Work out the note of an edge, p < q, and list it if a living loop is in it. Returns the note, or FULL."""
+    edge_note, carriers, counts = sweep.edge_note, notes.carriers, notes.counts
+    note = edge_note[p, q]
+    if note < 0:
+        note = _class(sweep, notes, p, q)
+    if note <= 0:
+        return note
+    if counts[CARRIERS] == carriers.shape[0] or loops.rewritten(notes, note) == FULL:
+        return FULL
+    if notes.length[note] == 0:
+        edge_note[p, q] = 0
+        return 0
+    carriers[counts[CARRIERS], 0], carriers[counts[CARRIERS], 1] = p, q
+    counts[CARRIERS] += 1
+    sweep.warm[p], sweep.warm[q] = 1, 1
+    return note
+
+
+@borrowing
+def _list(sweep, notes, edges, begin, end):  # type: ignore[no-untyped-def]
+    """:func:`_listed` for a batch of edges that are in already. Returns how far it came, and END or FULL.
+
+    Only a birth brings a loop to two places that are not warm.
+    """
+    place, warm, birth, tally = sweep.place, sweep.warm, notes.birth, sweep.tally
+    end = min(end, begin + BATCH)
+    for k in range(begin, end):
+        i, j = order.ends(edges[k])
+        p, q = place[i], place[j]
+        b = tally[LISTED]
+        born = b < notes.counts[BIRTHS] and birth[b, 0] == i and birth[b, 1] == j
+        if (born or warm[p] | warm[q] != 0) and _listed(sweep, notes, min(p, q), max(p, q)) == FULL:
+            return k, FULL
+        tally[LISTED] += born
+    return end, END
+
+
+@borrowing
+def _strike_out(sweep, notes):  # type: ignore[no-untyped-def]
+    """Take the carriers whose loops have all died off the list. Returns how many remain, or FULL."""
+    edge_note, warm, counts, carriers = sweep.edge_note, sweep.warm, notes.counts, notes.carriers
+    for k in range(counts[CARRIERS]):
+        if loops.rewritten(notes, edge_note[carriers[k, 0], carriers[k, 1]]) == FULL:
+            return FULL
+    for p in range(warm.shape[0]):
+        warm[p] = 0
+    kept = 0
+    for k in range(counts[CARRIERS]):
+        p, q = carriers[k, 0], carriers[k, 1]
+        if notes.length[edge_note[p, q]] == 0:
+            edge_note[p, q] = 0
+        else:
+            carriers[kept, 0], carriers[kept, 1] = p, q
+            warm[p], warm[q] = 1, 1
+            kept += 1
+    counts[CARRIERS] = kept
+    return kept
+
+
+@borrowing
+def _root(parent, v):  # type: ignore[no-untyped-def]
+    while parent[v] != v:
+        parent[v] = parent[parent[v]]
+        v = parent[v]
+    return v
+
+
+@borrowing
+def _lowest(bits):  # type: ignore[no-untyped-def]
+    """The lowest member of a bitset, -1 where there is none."""
+    for w in range(bits.shape[0]):
+        if bits[w] != ZERO:
+            return w * 64 + lowest(bits[w])
+    return -1
+
+
+@borrowing
+def _connected(sweep, witness):  # type: ignore[no-untyped-def]
+    """Whether the lune is in one part. Four hubs in it, ``witness`` the first, reach all of most."""
+    near, lune, part, rest = sweep.near, sweep.lune, sweep.part, sweep.rest
+    words = lune.shape[0]
+    left = ZERO
+    for w in range(words):
+        rest[w] = lune[w] & ~near[witness, w]
+        left |= rest[w]
+    if left == ZERO:
+        return True
+    one, two, three = _next_lowest(lune, near[witness])
+    left = ZERO
+    for w in range(words):
+        rest[w] &= ~(near[one, w] | near[two, w] | near[three, w])
+        left |= rest[w]
+    if left == ZERO:
+        return True
+    for w in range(words):
+        part[w] = lune[w] & ~rest[w]
+    return _touching(near, part, rest) or _component(near, part, rest) < 0
+
+
+@borrowing
 def _next_lowest(lune, of_v):  # type: ignore[no-untyped-def]
     """The second, third and fourth lowest common member; with fewer of them, some come twice."""
     one, two, three, found = 0, 0, 0, 0
@@ -207,40 +353,7 @@ def _next_lowest(lune, of_v):  # type: ignore[no-untyped-def]
     return one, two, three
 
 
-@njit(cache=True, nogil=True)
-def _join(near, p, q):  # type: ignore[no-untyped-def]
-    near[p, q >> 6] |= ONE << np.uint64(q & 63)
-    near[q, p >> 6] |= ONE << np.uint64(p & 63)
-
-
-@njit(cache=True, nogil=True)
-def _root(parent, v):  # type: ignore[no-untyped-def]
-    while parent[v] != v:
-        parent[v] = parent[parent[v]]
-        v = parent[v]
-    return v
-
-
-@njit(cache=True, nogil=True)
-def _lowest(bits):  # type: ignore[no-untyped-def]
-    """The lowest member of a bitset, -1 where there is none."""
-    for w in range(bits.shape[0]):
-        if bits[w] != ZERO:
-            return w * 64 + lowest(bits[w])
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def _split(near, members, part, rest, v):  # type: ignore[no-untyped-def]
-    """``part``: v and its neighbours among the members; ``rest``: the other members."""
-    of_v = near[v]
-    for w in range(members.shape[0]):
-        member = members[w]
-        part[w] = member & of_v[w]
-        rest[w] = member & ~of_v[w]
-
-
-@njit(cache=True, nogil=True)
+@borrowing
 def _touching(near, part, rest):  # type: ignore[no-untyped-def]
     """Whether every member of ``rest`` has a neighbour in ``part``: so it is for most lunes, and it is quickly seen."""
     for w in range(rest.shape[0]):
@@ -256,7 +369,7 @@ def _touching(near, part, rest):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@borrowing
 def _component(near, part, rest):  # type: ignore[no-untyped-def]
     """Move from ``rest`` to ``part`` all that is connected to ``part``; returns the lowest that is left, or -1."""
     words = rest.shape[0]
@@ -269,12 +382,10 @@ def _component(near, part, rest):  # type: ignore[no-untyped-def]
                 v = w * 64 + lowest(left)
                 left &= left - ONE
                 of_v = near[v]
-                meets = False
+                met = ZERO
                 for x in range(words):
-                    if of_v[x] & part[x] != ZERO:
-                        meets = True
-                        break
-                if meets:
+                    met |= of_v[x] & part[x]
+                if met != ZERO:
                     changed = True
                     rest[w] &= ~(ONE << np.uint64(v & 63))
                     part[w] |= ONE << np.uint64(v & 63)
@@ -286,44 +397,54 @@ def _component(near, part, rest):  # type: ignore[no-untyped-def]
     return _lowest(rest)
 
 
-@njit(cache=True, nogil=True)
-def _components(near, vertex, sets, apart):  # type: ignore[no-untyped-def]
-    """Fill ``apart`` with one vertex of each component of the lune; returns how many."""
-    lune, part, rest = sets[0], sets[1], sets[2]
-    rest[:] = lune
+@borrowing
+def _part_of(near, part, rest, v):  # type: ignore[no-untyped-def]
+    """Move v and all that is connected to it from ``rest`` to ``part``, emptied before; the lowest that is left, or -1."""
+    for w in range(rest.shape[0]):
+        part[w] = rest[w] & near[v, w]
+        rest[w] &= ~near[v, w]
+    return _component(near, part, rest)
+
+
+@borrowing
+def _components(sweep):  # type: ignore[no-untyped-def]
+    """Fill ``apart`` with one place of each component of the lune; returns how many."""
+    near, lune, part, rest, apart = sweep.near, sweep.lune, sweep.part, sweep.rest, sweep.apart
+    for w in range(lune.shape[0]):
+        rest[w] = lune[w]
     count, v = 0, _lowest(lune)
     while v >= 0:
-        apart[count] = vertex[v]
-        _split(near, rest, part, rest, v)
-        v = _component(near, part, rest)
+        apart[count] = v
+        v = _part_of(near, part, rest, v)
         count += 1
     return count
 
 
-@njit(cache=True, nogil=True)
-def _representatives(keys, near, vertex, sets, i, j, apart):  # type: ignore[no-untyped-def]
-    """Fill ``apart`` with the vertex of each component of the lune that first had both edges; returns how many.
+@borrowing
+def _representatives(sweep, i, j):  # type: ignore[no-untyped-def]
+    """Fill ``apart`` with the place of each component of the lune that first had both edges; returns how many.
 
     They come in the order in which their triangles with (i, j) do: by the longer of their two edges. So which triangle
     destroys does not depend on how the points are numbered unless two edges are equally long.
     """
-    lune, part, rest = sets[0], sets[1], sets[2]
-    rest[:] = lune
+    keys, vertex, near = sweep.keys, sweep.vertex, sweep.near
+    lune, part, rest, apart = sweep.lune, sweep.part, sweep.rest, sweep.apart
+    for w in range(lune.shape[0]):
+        rest[w] = lune[w]
     count, v = 0, _lowest(lune)
     while v >= 0:
-        _split(near, rest, part, rest, v)
-        v = _component(near, part, rest)
+        v = _part_of(near, part, rest, v)
         best, first, code_of_first = -1, np.inf, 0
         for w in range(part.shape[0]):
             left = part[w]
             while left != ZERO:
-                u = vertex[w * 64 + lowest(left)]
+                u = w * 64 + lowest(left)
                 left &= left - ONE
-                key, code = _later(keys, i, j, u)
+                key, code = _later(keys, i, j, vertex[u])
                 if key < first or (key == first and code < code_of_first):
                     best, first, code_of_first = u, key, code
         k = count
-        while k > 0 and _later(keys, i, j, apart[k - 1]) > (first, code_of_first):
+        while k > 0 and _later(keys, i, j, vertex[apart[k - 1]]) > (first, code_of_first):
             apart[k] = apart[k - 1]
             k -= 1
         apart[k] = best
@@ -331,7 +452,7 @@ def _representatives(keys, near, vertex, sets, i, j, apart):  # type: ignore[no-
     return count
 
 
-@njit(cache=True, nogil=True)
+@borrowing
 def _later(keys, i, j, v):  # type: ignore[no-untyped-def]
     """Key and code of the later one of the edges i v and j v."""
     n = keys.shape[0]
@@ -341,40 +462,36 @@ def _later(keys, i, j, v):  # type: ignore[no-untyped-def]
     return keys[j, v], code_j
 
 
-@njit(cache=True, nogil=True)
-def _square(notes, edge_note, stack, i, j, witness, r):  # type: ignore[no-untyped-def]
-    """The class of the closed path i, witness, j, r, in living loops. Returns notes, stack, and its note (0: zero)."""
-    while True:
-        total = 0
-        for p, q in ((i, witness), (j, witness), (i, r), (j, r)):
-            note = edge_note[min(p, q), max(p, q)]
-            if note < 0:
-                note = _class(notes, edge_note, stack, min(p, q), max(p, q))
-            if note == FULL:
-                total = FULL
-            elif note == TOO_DEEP:
-                stack = np.concatenate((stack, np.empty_like(stack)))
-                total = FULL
-            elif total == 0 or note == 0:
-                total += note
-            else:
-                total = loops.added(notes, total, note)
+@borrowing
+def _square(sweep, notes, p, q, one, other):  # type: ignore[no-untyped-def]
+    """The class of the closed path p, one, q, other, in living loops: its note (0: zero), or FULL."""
+    edge_note = sweep.edge_note
+    total = 0
+    for end, middle in ((p, one), (q, one), (p, other), (q, other)):
+        note = edge_note[min(end, middle), max(end, middle)]
+        if note < 0:
+            note = _class(sweep, notes, min(end, middle), max(end, middle))
+        if note == FULL:
+            return FULL
+        if total == 0 or note == 0:
+            total += note
+        else:
+            total = loops.added(notes, total, note)
             if total == FULL:
-                break
-        if total != FULL:
-            total = loops.rewritten(notes, total)
-        if total != FULL:
-            return notes, stack, total if notes.length[total] > 0 else 0
-        notes = loops.grown(notes)
+                return FULL
+    if total > 0 and loops.rewritten(notes, total) == FULL:
+        return FULL
+    return total if notes.length[total] > 0 else 0
 
 
-@njit(cache=True, nogil=True)
-def _class(notes, edge_note, stack, i, j):  # type: ignore[no-untyped-def]
-    """The note of an edge, i < j: the sum over the other two edges of its witness's triangle, kept once found.
+@borrowing
+def _class(sweep, notes, first, second):  # type: ignore[no-untyped-def]
+    """The note of an edge, first < second: the sum over the other two edges of its witness's triangle, kept once found.
 
-    FULL and TOO_DEEP when the notes or the stack need more room; what was found by then is kept.
+    Or FULL; what was found by then is kept.
     """
-    stack[0, 0], stack[0, 1] = i, j
+    edge_note, stack = sweep.edge_note, notes.stack
+    stack[0, 0], stack[0, 1] = first, second
     depth = 1
     while depth > 0:
         p, q = stack[depth - 1, 0], stack[depth - 1, 1]
@@ -394,72 +511,82 @@ def _class(notes, edge_note, stack, i, j):  # type: ignore[no-untyped-def]
             depth -= 1
             continue
         if depth == stack.shape[0]:
-            return TOO_DEEP
+            notes.counts[DEPTH] = depth
+            return FULL
         end = p if one < 0 else q
         stack[depth, 0], stack[depth, 1] = min(end, v), max(end, v)
         depth += 1
-    return edge_note[i, j]
+    return edge_note[first, second]
 
 
-@njit(cache=True, nogil=True)
-def _mark_open(keys, limit, near, place, vertex, edge_note):  # type: ignore[no-untyped-def]
+@compiled
+def _mark_open(sweep, limit):  # type: ignore[no-untyped-def]
     """Mark the edges to come that no vertex w is known to close: d(i, w), d(w, j) before d(i, j). Returns how many.
 
-    A few neighbours of i settle nearly all edges of a row at once; what they leave is tried with every vertex.
+    Hubs are in most lunes already, a few neighbours of i settle nearly all others of a row at once, and what they leave
+    is tried with every vertex.
     """
+    keys, near, place, vertex, edge_note = sweep.keys, sweep.near, sweep.place, sweep.vertex, sweep.edge_note
     n = keys.shape[0]
     shortest = np.empty(n)
+    hubs = np.empty(n, np.uint64)  # those joined to each vertex
+    for v in range(n):
+        hubs[v] = near[place[v], 0]
     candidates = np.empty(n + 1, np.int64)
     found = 0
     for i in range(n):
-        shortest[:] = np.inf
-        tried, unsettled = 0, n
-        for w in range(near.shape[1]):
-            left = near[place[i], w]
-            while left != ZERO and tried < HUBS and unsettled > 0:
-                of_v = keys[vertex[w * 64 + lowest(left)]]
-                unsettled = _nearer(shortest[i + 1 :], of_v[i + 1 :], keys[i, i + 1 :])
-                left &= left - ONE
-                tried += 1
-        p = place[i]
-        for c in range(_not_below(keys[i, i + 1 :], shortest[i + 1 :], limit, candidates)):
-            j = i + 1 + candidates[c]
-            key, q = keys[i, j], place[j]
-            if near[p, q >> 6] >> np.uint64(q & 63) & ONE != ZERO:
-                continue
-            if not (_closed(keys[j], near[p], vertex, key) or _closed(keys[i], near[q], vertex, key)):
-                edge_note[i, j] = OPEN
-                for v in range(n):  # a vertex that is joined to neither yet
-                    if keys[i, v] < key and keys[j, v] < key and v != i and v != j:
-                        edge_note[i, j] = 0
-                        break
-                found += edge_note[i, j] == OPEN
+        of_i, of_p = keys[i], near[place[i]]
+        count = _without_hub(hubs, of_i, i, limit, candidates)
+        if count > n // HUBS:
+            shortest[i + 1 :] = np.inf
+            tried, unsettled = 0, n
+            for w in range(near.shape[1]):
+                left = of_p[w]
+                while left != ZERO and tried < HUBS and unsettled > 0:
+                    of_v = keys[vertex[w * 64 + lowest(left)]]
+                    unsettled = _nearer(shortest[i + 1 :], of_v[i + 1 :], of_i[i + 1 :])
+                    left &= left - ONE
+                    tried += 1
+            total, count = count, 0
+            for c in range(total):
+                j = candidates[c]
+                candidates[count] = j
+                count += shortest[j] >= of_i[j]
+        for c in range(count):
+            j = candidates[c]
+            of_q = near[place[j]]
+            present = ZERO
+            for w in range(of_p.shape[0]):
+                present |= of_p[w] & of_q[w]
+            if present == ZERO and not _closed(of_i, keys[j], of_i[j]):
+                edge_note[min(place[i], place[j]), max(place[i], place[j])] = OPEN
+                found += 1
     return found
 
 
-@njit(cache=True, nogil=True)
-def _closed(row, members, vertex, key):  # type: ignore[no-untyped-def]
-    """Whether any vertex of the set comes before ``key`` in the row."""
-    for w in range(members.shape[0]):
-        left = members[w]
-        while left != ZERO:
-            if row[vertex[w * 64 + lowest(left)]] < key:
-                return True
-            left &= left - ONE
-    return False
-
-
-@njit(cache=True, nogil=True)
-def _not_below(of_i, shortest, limit, places):  # type: ignore[no-untyped-def]
-    """Fill ``places`` with those where ``shortest`` is not below ``of_i``, and that within the limit; how many."""
+@borrowing
+def _without_hub(hubs, of_i, i, limit, candidates):  # type: ignore[no-untyped-def]
+    """Fill ``candidates`` with the vertices after i that share no hub with it, as far as the limit; how many."""
     count = 0
-    for j in range(of_i.shape[0]):
-        places[count] = j
-        count += (shortest[j] >= of_i[j]) & (of_i[j] <= limit)
+    for j in range(i + 1, of_i.shape[0]):
+        candidates[count] = j
+        count += (hubs[i] & hubs[j] == ZERO) & (of_i[j] <= limit)
     return count
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+@borrowing
+def _closed(of_i, of_j, key):  # type: ignore[no-untyped-def]
+    """Whether any vertex comes before ``key`` in both rows."""
+    for first in range(0, of_i.shape[0], 64):
+        met = 0
+        for v in range(first, min(first + 64, of_i.shape[0])):  # to the end: a loop without exits runs on vectors
+            met |= (of_i[v] < key) & (of_j[v] < key)
+        if met != 0:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True, _nrt=False, fastmath={"nnan", "nsz"})
 def _nearer(shortest, of_v, of_i):  # type: ignore[no-untyped-def]
     """``shortest`` = min(itself, ``of_v``); returns how many are not below ``of_i`` yet."""
     unsettled = 0

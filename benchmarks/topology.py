@@ -152,11 +152,13 @@ def _ordered(keys: np.ndarray, edges: int) -> None:
     """Only the sorting that the sweep over so many edges does."""
     radius, sums = order.extent(keys)
     np.argsort(sums, kind="mergesort")
-    after = -1.0
-    for upto in order.bounds(keys, radius):
-        if edges > 0:
-            edges -= len(order.between(keys, after, upto)[0])
-            after = upto
+    bounds, last = order.rounds(keys, radius)
+    found = order.gathered(keys, bounds, last, np.empty(0, np.uint64), order.EARLY)
+    for turn in range(order.ROUNDS):
+        if edges > last[turn]:
+            if turn == order.EARLY:
+                found = order.gathered(keys, bounds, last, found, order.ROUNDS)
+            order.sort(found[last[turn] : last[turn + 1]], keys)
 
 
 def agreement(options: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from numba import njit
 
@@ -32,4 +33,5 @@ _drop_stale_caches(Path(__file__).parent)
 compiled = njit(cache=True, nogil=True)
 # For inner functions that neither make nor return an array: they work on what their caller holds and do not count
 # references to it, which would take more than half of the sweep's time.
-borrowing = njit(cache=True, nogil=True, _nrt=False)
+BORROWING: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
+borrowing = njit(**BORROWING)

@@ -25,6 +25,7 @@ _PLACES = np.zeros(64, np.int64)
 for _bit in range(64):
     _PLACES[((1 << _bit) * int(_DEBRUIJN) % (1 << 64)) >> 58] = _bit
 USED, MADE, DEATHS, BIRTHS, REFRESHED, CARRIERS, DEPTH = range(7)  # places in ``counts``
+WASTE = 8  # of the pool's use, one in so many may be gaps that rewritten notes left
 REFRESH = 16  # the killers are rewritten whenever a 16th more classes have died
 
 
@@ -33,8 +34,8 @@ class Notes(NamedTuple):
 
     ``birth`` (k, 2), ``triangle`` (k, 3), ``death`` (k): of each loop its edge, and once it has died the triangle that
     it died of and which death that was. ``carriers`` (k, 2): edges with notes that are not empty, once they are listed.
-    ``stack`` (k, 2): edges whose notes are being worked out. ``counts``: pool used, notes made, deaths, births, deaths at
-    the last refresh, carriers, depth of the stack that was not enough.
+    ``stack`` (k, 2): edges whose notes are being worked out. ``counts``: pool used, notes made, deaths, births, deaths
+    at the last refresh, carriers, depth of the stack that was not enough.
     """
 
     pool: np.ndarray
@@ -72,13 +73,11 @@ def empty():  # type: ignore[no-untyped-def]
 
 @compiled
 def grown(notes):  # type: ignore[no-untyped-def]
-    """Twice the room for whatever is more than half full."""
+    """More room for whatever is more than half full, or nearly full in the case of the pool."""
     pool, start, length, stamp = notes.pool, notes.start, notes.length, notes.stamp
     killer, scratch, counts = notes.killer, notes.scratch, notes.counts
     birth, triangle, death = notes.birth, notes.triangle, notes.death
     carriers, stack = notes.carriers, notes.stack
-    if 2 * counts[USED] >= pool.shape[0]:
-        pool = np.concatenate((pool, np.empty_like(pool)))
     if 2 * counts[MADE] >= start.shape[0]:
         start = np.concatenate((start, np.zeros_like(start)))
         length = np.concatenate((length, np.zeros_like(length)))
@@ -89,14 +88,31 @@ def grown(notes):  # type: ignore[no-untyped-def]
         birth = np.concatenate((birth, np.empty_like(birth)))
         triangle = np.concatenate((triangle, np.empty_like(triangle)))
         death = np.concatenate((death, np.empty_like(death)))
-    if pool.shape[0] - counts[USED] < killer.shape[0]:  # any note can be rewritten
-        pool = np.concatenate((pool, np.empty(max(pool.shape[0], killer.shape[0]), np.int32)))
+    if pool.shape[0] - counts[USED] < max(pool.shape[0] // 8, 2 * killer.shape[0]):  # two notes take no more than that
+        larger = np.empty(8 * pool.shape[0], np.int32)  # takes no memory where nothing is written
+        larger[: counts[USED]] = pool[: counts[USED]]
+        pool = larger
     if 2 * counts[CARRIERS] >= carriers.shape[0]:
         carriers = np.concatenate((carriers, np.empty_like(carriers)))
     if 2 * counts[DEPTH] >= stack.shape[0]:
         stack = np.concatenate((stack, np.empty_like(stack)))
         counts[DEPTH] = 0
     return Notes(pool, start, length, stamp, killer, scratch, birth, triangle, death, carriers, stack, counts)
+
+
+@compiled
+def tidied(notes):  # type: ignore[no-untyped-def]
+    """Close the gaps that rewritten notes left in the pool. Returns how far its use may grow before the next time."""
+    pool, start, length, counts = notes.pool, notes.start, notes.length, notes.counts
+    used = 0
+    for note in np.argsort(start[: counts[MADE]], kind="mergesort"):
+        first = start[note]
+        for k in range(length[note]):
+            pool[used + k] = pool[first + k]
+        start[note] = used
+        used += length[note]
+    counts[USED] = used
+    return used + used // WASTE
 
 
 @borrowing
@@ -119,26 +135,15 @@ def born(notes, i, j):  # type: ignore[no-untyped-def]
 
 @borrowing
 def died(notes, relation, i, j, r):  # type: ignore[no-untyped-def]
-    """The youngest class of the (rewritten, not empty) relation ends, of triangle (i, j, r): it equals the others.
-
-    Returns it, or FULL.
-    """
-    pool, counts = notes.pool, notes.counts
-    first, size, made = notes.start[relation], notes.length[relation], counts[MADE]
-    if counts[USED] + size > pool.shape[0] or made == notes.start.shape[0]:
-        return FULL
-    youngest = pool[first + size - 1]
-    notes.start[made], notes.length[made] = counts[USED], size - 1
-    for k in range(size - 1):
-        pool[counts[USED] + k] = pool[first + k]
+    """The youngest class of the relation (see :func:`total`) ends, of triangle (i, j, r): it equals the others."""
+    counts = notes.counts
+    notes.length[relation] -= 1
+    youngest = notes.pool[notes.start[relation] + notes.length[relation]]
     notes.triangle[youngest, 0], notes.triangle[youngest, 1], notes.triangle[youngest, 2] = i, j, r
     notes.death[youngest] = counts[DEATHS]
-    counts[USED] += size - 1
-    counts[MADE] += 1
     counts[DEATHS] += 1
-    notes.stamp[made] = counts[DEATHS]
-    notes.killer[youngest] = made
-    return youngest
+    notes.stamp[relation] = counts[DEATHS]
+    notes.killer[youngest] = relation
 
 
 @borrowing
@@ -158,7 +163,7 @@ def refreshed(notes):  # type: ignore[no-untyped-def]
 def rewritten(notes, note):  # type: ignore[no-untyped-def]
     """Write ``note`` in living classes: a dead one becomes those it equals, youngest first. Returns it, or FULL."""
     pool, start, length, stamp = notes.pool, notes.start, notes.length, notes.stamp
-    killer, scratch, counts = notes.killer, notes.scratch, notes.counts
+    killer, counts = notes.killer, notes.counts
     if stamp[note] == counts[DEATHS]:
         return note
     first, size = start[note], length[note]
@@ -171,8 +176,55 @@ def rewritten(notes, note):  # type: ignore[no-untyped-def]
         stamp[note] = counts[DEATHS]
         return note
     top = pool[first + size - 1] >> 6
-    for k in range(first, first + size):
+    _cast(notes, note)
+    count = _reduced(notes, top)
+    if count > size:
+        if counts[USED] + count > pool.shape[0]:
+            _wiped(notes, top)
+            return FULL
+        first = counts[USED]
+        counts[USED] += count
+        start[note] = first
+    length[note] = count
+    stamp[note] = counts[DEATHS]
+    _read_off(notes, top, first)
+    return note
+
+
+@borrowing
+def total(notes, one, two, three, four):  # type: ignore[no-untyped-def]
+    """A new note of the sum of four, in living classes; 0 where it is zero, or FULL."""
+    pool, start, length, counts = notes.pool, notes.start, notes.length, notes.counts
+    top = -1
+    for note in (one, two, three, four):
+        if length[note] > 0:
+            top = max(top, pool[start[note] + length[note] - 1] >> 6)
+            _cast(notes, note)
+    count, made, first = _reduced(notes, top), counts[MADE], counts[USED]
+    if count == 0:
+        return 0
+    if first + count > pool.shape[0] or made == start.shape[0]:
+        _wiped(notes, top)
+        return FULL
+    _read_off(notes, top, first)
+    start[made], length[made], notes.stamp[made] = first, count, counts[DEATHS]
+    counts[USED] += count
+    counts[MADE] += 1
+    return made
+
+
+@borrowing
+def _cast(notes, note):  # type: ignore[no-untyped-def]
+    """Add a note to the sum in ``scratch``."""
+    pool, scratch = notes.pool, notes.scratch
+    for k in range(notes.start[note], notes.start[note] + notes.length[note]):
         scratch[pool[k] >> 6] ^= ONE << np.uint64(pool[k] & 63)
+
+
+@borrowing
+def _reduced(notes, top):  # type: ignore[no-untyped-def]
+    """Write the sum in ``scratch[: top + 1]`` in living classes. Returns how many they are."""
+    scratch, killer = notes.scratch, notes.killer
     count = 0
     for word in range(top, -1, -1):
         settled = ZERO  # living classes of this word
@@ -185,19 +237,16 @@ def rewritten(notes, note):  # type: ignore[no-untyped-def]
             if equal < 0:
                 settled |= ONE << np.uint64(bit)
                 count += 1
-                continue
-            scratch[word] ^= ONE << np.uint64(bit)
-            for k in range(start[equal], start[equal] + length[equal]):
-                scratch[pool[k] >> 6] ^= ONE << np.uint64(pool[k] & 63)
-    if count > size:
-        if counts[USED] + count > pool.shape[0]:
-            scratch[: top + 1] = ZERO
-            return FULL
-        first = counts[USED]
-        counts[USED] += count
-        start[note] = first
-    length[note] = count
-    stamp[note] = counts[DEATHS]
+            else:
+                scratch[word] ^= ONE << np.uint64(bit)
+                _cast(notes, equal)
+    return count
+
+
+@borrowing
+def _read_off(notes, top, first):  # type: ignore[no-untyped-def]
+    """Write the sum in ``scratch`` to the pool from ``first`` on, and wipe it."""
+    pool, scratch = notes.pool, notes.scratch
     for word in range(top + 1):
         left = scratch[word]
         scratch[word] = ZERO
@@ -205,7 +254,12 @@ def rewritten(notes, note):  # type: ignore[no-untyped-def]
             pool[first] = word * 64 + lowest(left)
             first += 1
             left &= left - ONE
-    return note
+
+
+@borrowing
+def _wiped(notes, top):  # type: ignore[no-untyped-def]
+    for word in range(top + 1):
+        notes.scratch[word] = ZERO
 
 
 @borrowing

@@ -1,4 +1,4 @@
-"""Edges in order, only as far as they are asked for: divided into rounds of rising keys, each sorted when its turn comes.
+"""Edges in order, as far as they are asked for: divided into rounds of rising keys, each sorted when its turn comes.
 
 An edge is one word: its key in the upper half, in 2^32 steps of the highest one, and its vertices i < j in the lower.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from topokd.topology.kernels import compiled
+from topokd.topology.kernels import BORROWING, compiled
 
 SHARES = (0.05, 0.12, 0.3, 0.6)  # of the edges that are in after each round, about; then all
 ROUNDS = len(SHARES) + 1
+EARLY = 3  # rounds that are gathered at once; most sweeps end within them
 SAMPLE = 4096  # edges that the bounds of the rounds are guessed from
 DIGIT = 11  # bits that one pass of the sorting looks at; two passes
 FEW = 64  # edges that are put in order by insertion
@@ -51,7 +52,7 @@ def extent(keys):  # type: ignore[no-untyped-def]
     return furthest.min(), sums
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath={"nnan", "nsz", "reassoc"})
+@njit(**BORROWING, fastmath={"nnan", "nsz", "reassoc"})
 def _taken_in(row, far, total):  # type: ignore[no-untyped-def]
     own_far, own_total = 0.0, 0.0
     for k in range(row.shape[0]):
@@ -65,23 +66,34 @@ def _taken_in(row, far, total):  # type: ignore[no-untyped-def]
 
 @compiled
 def rounds(keys, limit):  # type: ignore[no-untyped-def]
-    """All edges with keys up to ``limit``, and where each round of them begins and (last) ends. Not sorted within one."""
-    n = keys.shape[0]
+    """The highest key of each round, and where in the order of all edges each round begins and (last) ends."""
     bounds = _bounds(keys, limit)
-    first = _counted(keys, bounds)
-    edges = np.empty(first[ROUNDS] + 1, np.uint64)  # one more: what is no edge lands there
-    place = first.copy()
+    return bounds, _counted(keys, bounds)
+
+
+@compiled
+def gathered(keys, bounds, last, earlier, upto):  # type: ignore[no-untyped-def]
+    """The edges of the rounds before ``upto``, not sorted within one; ``earlier`` holds some of them already."""
+    n = keys.shape[0]
+    edges = np.empty(last[upto] + 1, np.uint64)  # one more: what is no edge of these rounds lands there
+    edges[: earlier.shape[0]] = earlier
+    place = np.minimum(last, last[upto])
+    moving = np.zeros(ROUNDS + 1, np.int64)
+    for turn in range(upto):
+        moving[turn] = last[turn] >= earlier.shape[0]
+        if not moving[turn]:
+            place[turn] = last[upto]
     packed, group = np.empty(n, np.uint64), np.empty(n, np.uint8)
     for i in range(n):
         row = keys[i, i + 1 :]
         _packed(row, bounds, i, packed, group)
         for k in range(row.shape[0]):
             edges[place[group[k]]] = packed[k]
-            place[group[k]] += group[k] < ROUNDS
-    return edges, first
+            place[group[k]] += moving[group[k]]
+    return edges[: last[upto]]
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath={"nnan", "nsz"})
+@njit(**BORROWING, fastmath={"nnan", "nsz"})
 def _packed(row, bounds, i, packed, group):  # type: ignore[no-untyped-def]
     """The words and the rounds of the edges of vertex i to those after it."""
     limit = bounds[ROUNDS - 1]
@@ -116,7 +128,7 @@ def _bounds(keys, limit):  # type: ignore[no-untyped-def]
     n = keys.shape[0]
     edges = n * (n - 1) // 2
     found = np.empty(min(SAMPLE, edges))
-    count, highest = 0, 0.0
+    count = 0
     step = max(1, edges // max(1, found.shape[0]))
     i, j = 0, 1
     while i < n - 1 and count < found.shape[0]:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from topokd.topology.kernels import borrowing, compiled, loops, order
-from topokd.topology.kernels.loops import BIRTHS, CARRIERS, DEATHS, DEPTH, FULL, ONE, ZERO, lowest
+from topokd.topology.kernels import BORROWING, borrowing, compiled, loops, order
+from topokd.topology.kernels.loops import BIRTHS, CARRIERS, DEATHS, DEPTH, FULL, ONE, USED, ZERO, lowest
 
 OPEN = -(1 << 31)  # mark of an edge still to come whose lune may be empty then
 BATCH = 1024  # edges between two looks at the clock
@@ -22,21 +22,23 @@ FEW = 4  # loops may live per so many vertices by then
 COLD = 3  # one in so many places may be warm for the list to pay
 HUBS = 8  # neighbours of a vertex that may settle its edges to come
 END, CALM = 0, 1  # why the fast loop stopped: batch done; one component and no living loop; or FULL
-MERGES, RELATIONS, OPENED, LISTED = range(4)  # places in ``tally``
+SMALL = 1 << 20  # entries of notes; below that the gaps between them do not matter
+MERGES, RELATIONS, OPENED, LISTED, TIDY_AT = range(5)  # places in ``tally``
 
 
 class Sweep(NamedTuple):
     """What the sweep knows of the edges let in, but for notes.
 
-    Bitsets and notes know places, not vertices: central vertices come first, so that the lowest member of a lune is a hub
-    of it, and what is asked of hubs lies together.
+    Bitsets and notes know places, not vertices: central vertices come first, so that the lowest member of a lune is a
+    hub of it, and what is asked of hubs lies together.
     """
 
     keys: np.ndarray
     place: np.ndarray  # of each vertex
     vertex: np.ndarray  # at each place
     near: np.ndarray  # bitset of the neighbours of each place, itself among them
-    edge_note: np.ndarray  # p < q: note of the edge's class, -1 - witness until asked for, or OPEN
+    edge_note: np.ndarray  # of each edge (see :func:`_at`) its class's note, -1 - witness until asked for, or OPEN
+    row: np.ndarray  # where the edges of each place to later ones begin there
     warm: np.ndarray  # whether a listed carrier touches the place
     parent: np.ndarray  # of each vertex, in the forest of components
     ended: np.ndarray  # vertices whose components ended
@@ -45,7 +47,9 @@ class Sweep(NamedTuple):
     part: np.ndarray
     rest: np.ndarray
     apart: np.ndarray  # one place per component of the lune
-    tally: np.ndarray  # merges, relations tested, edges marked OPEN and still to come, births that were listed
+    tally: (
+        np.ndarray
+    )  # merges, relations tested, OPEN edges to come, births listed, entries of notes at which to tidy up
 
 
 @compiled
@@ -59,17 +63,21 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
     """
     n = keys.shape[0]
     radius, sums = order.extent(keys)
-    edges, last = order.rounds(keys, min(limit, radius))
+    bounds, last = order.rounds(keys, min(limit, radius))
+    edges = order.gathered(keys, bounds, last, np.empty(0, np.uint64), order.EARLY)
     sweep = _begun(keys, sums)
     notes = loops.empty()
     tally, counts = sweep.tally, notes.counts
     reached = np.inf
     scanned, quiet = False, False  # quiet: no edge to come can create or kill
     eager, listed, look_at = False, 0, FIRST * n
+    tally[TIDY_AT] = SMALL
     e = 0
     for turn in range(order.ROUNDS):
         if quiet or reached < np.inf or last[turn + 1] <= e:
             continue
+        if turn >= order.EARLY and edges.shape[0] < last[order.ROUNDS]:
+            edges = order.gathered(keys, bounds, last, edges, order.ROUNDS)
         order.sort(edges[e : last[turn + 1]], keys)
         while e < last[turn + 1] and not quiet:
             if stop[0] != 0:
@@ -89,6 +97,8 @@ def pairs(keys, limit, stop):  # type: ignore[no-untyped-def]
                 eager = sweep.warm.sum() * COLD <= n
                 look_at = e + max(counts[CARRIERS], n) if eager else 2 * e
             e, why = _advance(sweep, notes, edges, e, min(e + BATCH, last[turn + 1]), scanned, eager)
+            if counts[USED] > tally[TIDY_AT]:
+                tally[TIDY_AT] = max(tally[TIDY_AT], loops.tidied(notes))
             if why == FULL:
                 notes = loops.grown(notes)
             while loops.refreshed(notes) == FULL:
@@ -122,27 +132,27 @@ def _begun(keys, sums):  # type: ignore[no-untyped-def]
     vertex = np.argsort(sums, kind="mergesort")
     place = np.empty(n, np.int64)
     place[vertex] = np.arange(n)
-    edge_note, warm = np.zeros((n, n), np.int32), np.zeros(n, np.uint8)
+    edge_note, warm, every = np.zeros(n * (n - 1) // 2, np.int32), np.zeros(n, np.uint8), np.arange(n)
+    row = every * (2 * n - every - 3) // 2 - 1
     ended, merged = np.empty(max(1, n - 1), np.int64), np.empty((max(1, n - 1), 2), np.int64)
     lune, part, rest = np.empty(words, np.uint64), np.empty(words, np.uint64), np.empty(words, np.uint64)
-    apart, tally = np.empty(n, np.int64), np.zeros(4, np.int64)
+    apart, tally = np.empty(n, np.int64), np.zeros(5, np.int64)
     return Sweep(
-        keys, place, vertex, near, edge_note, warm, np.arange(n), ended, merged, lune, part, rest, apart, tally
+        keys, place, vertex, near, edge_note, row, warm, np.arange(n), ended, merged, lune, part, rest, apart, tally
     )
 
 
 @borrowing
 def _advance(sweep, notes, edges, e, end, scanned, eager):  # type: ignore[no-untyped-def]
     """Let edges in from ``e`` on. Returns how far it came, and why it stopped there."""
-    place, near, edge_note, lune, warm = sweep.place, sweep.near, sweep.edge_note, sweep.lune, sweep.warm
+    place, near, lune, warm = sweep.place, sweep.near, sweep.lune, sweep.warm
+    edge_note, row = sweep.edge_note, sweep.row
     tally, counts = sweep.tally, notes.counts
     n, words = near.shape
     while e < end:
         i, j = order.ends(edges[e])
         p, q = place[i], place[j]
-        if p > q:
-            p, q = q, p
-        opened = scanned and edge_note[p, q] == OPEN
+        opened = scanned and edge_note[_at(row, p, q)] == OPEN
         calm, event = counts[BIRTHS] == counts[DEATHS], False
         full = eager and counts[CARRIERS] == notes.carriers.shape[0]
         present = ZERO
@@ -153,7 +163,7 @@ def _advance(sweep, notes, edges, e, end, scanned, eager):  # type: ignore[no-un
                 for w in range(words):
                     present |= near[p, w] & near[q, w]
             if opened and present != ZERO:
-                edge_note[p, q] = 0
+                edge_note[_at(row, p, q)] = 0
         else:
             for w in range(words):
                 both = near[p, w] & near[q, w]
@@ -161,24 +171,24 @@ def _advance(sweep, notes, edges, e, end, scanned, eager):  # type: ignore[no-un
                 present |= both
             if present != ZERO:
                 witness = _lowest(lune)
-                edge_note[p, q] = -1 - witness
+                edge_note[_at(row, p, q)] = -1 - witness
                 if not _connected(sweep, witness):
                     event = True
                     full |= _split(sweep, notes, i, j, p, q) == FULL
                 if eager and not full:
-                    one, other = edge_note[min(p, witness), max(p, witness)], edge_note[min(q, witness), max(q, witness)]
+                    one, other = edge_note[_at(row, p, witness)], edge_note[_at(row, q, witness)]
                     if one == 0 and other == 0:
-                        edge_note[p, q] = 0
+                        edge_note[_at(row, p, q)] = 0
                     else:
                         full |= _listed(sweep, notes, p, q) == FULL
         if present == ZERO and not full:
             event = True
             full = _empty(sweep, notes, i, j, p, q) == FULL
-            if eager and not full and edge_note[p, q] > 0:
+            if eager and not full and edge_note[_at(row, p, q)] > 0:
                 _listed(sweep, notes, p, q)
         if full:  # the edge comes again
             if opened:
-                edge_note[p, q] = OPEN
+                edge_note[_at(row, p, q)] = OPEN
             return e, FULL
         near[p, q >> 6] |= ONE << np.uint64(q & 63)
         near[q, p >> 6] |= ONE << np.uint64(p & 63)
@@ -186,7 +196,15 @@ def _advance(sweep, notes, edges, e, end, scanned, eager):  # type: ignore[no-un
         e += 1
         if event and counts[BIRTHS] == counts[DEATHS] and tally[MERGES] == n - 1:
             return e, CALM
+        if event and counts[USED] > tally[TIDY_AT]:
+            return e, END
     return e, END
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _at(row, p, q):  # type: ignore[no-untyped-def]
+    """Where the note of edge (p, q) is."""
+    return row[min(p, q)] + max(p, q)
 
 
 @borrowing
@@ -204,7 +222,7 @@ def _empty(sweep, notes, i, j, p, q):  # type: ignore[no-untyped-def]
         sweep.ended[merges], sweep.merged[merges, 0], sweep.merged[merges, 1] = max(one, other), i, j
         tally[MERGES] += 1
         note = 0
-    sweep.edge_note[p, q] = note
+    sweep.edge_note[_at(sweep.row, p, q)] = note
     return note
 
 
@@ -227,17 +245,19 @@ def _split(sweep, notes, i, j, p, q):  # type: ignore[no-untyped-def]
     for k in range(1, parts if not known else 0):  # the square i, r_0, j, r_k is filled
         if parts > 2:  # of two components there is one relation, whoever stands for them
             relation = _square(sweep, notes, p, q, apart[0], apart[k])
-        if relation == FULL or (relation > 0 and loops.died(notes, relation, i, j, sweep.vertex[apart[k]]) == FULL):
+        if relation == FULL:
             return FULL
+        if relation > 0:
+            loops.died(notes, relation, i, j, sweep.vertex[apart[k]])
     sweep.tally[RELATIONS] += parts - 1
     return 0
 
 
 @borrowing
 def _listed(sweep, notes, p, q):  # type: ignore[no-untyped-def]
-    """Work out the note of an edge, p < q, and list it if a living loop is in it. Returns the note, or FULL."""
-    edge_note, carriers, counts = sweep.edge_note, notes.carriers, notes.counts
-    note = edge_note[p, q]
+    """Work out the note of an edge and list it if a living loop is in it. Returns the note, or FULL."""
+    edge_note, row, carriers, counts = sweep.edge_note, sweep.row, notes.carriers, notes.counts
+    note = edge_note[_at(row, p, q)]
     if note < 0:
         note = _class(sweep, notes, p, q)
     if note <= 0:
@@ -245,7 +265,7 @@ def _listed(sweep, notes, p, q):  # type: ignore[no-untyped-def]
     if counts[CARRIERS] == carriers.shape[0] or loops.rewritten(notes, note) == FULL:
         return FULL
     if notes.length[note] == 0:
-        edge_note[p, q] = 0
+        edge_note[_at(row, p, q)] = 0
         return 0
     carriers[counts[CARRIERS], 0], carriers[counts[CARRIERS], 1] = p, q
     counts[CARRIERS] += 1
@@ -266,7 +286,7 @@ def _list(sweep, notes, edges, begin, end):  # type: ignore[no-untyped-def]
         p, q = place[i], place[j]
         b = tally[LISTED]
         born = b < notes.counts[BIRTHS] and birth[b, 0] == i and birth[b, 1] == j
-        if (born or warm[p] | warm[q] != 0) and _listed(sweep, notes, min(p, q), max(p, q)) == FULL:
+        if (born or warm[p] | warm[q] != 0) and _listed(sweep, notes, p, q) == FULL:
             return k, FULL
         tally[LISTED] += born
     return end, END
@@ -275,17 +295,17 @@ def _list(sweep, notes, edges, begin, end):  # type: ignore[no-untyped-def]
 @borrowing
 def _strike_out(sweep, notes):  # type: ignore[no-untyped-def]
     """Take the carriers whose loops have all died off the list. Returns how many remain, or FULL."""
-    edge_note, warm, counts, carriers = sweep.edge_note, sweep.warm, notes.counts, notes.carriers
+    edge_note, row, warm, counts, carriers = sweep.edge_note, sweep.row, sweep.warm, notes.counts, notes.carriers
     for k in range(counts[CARRIERS]):
-        if loops.rewritten(notes, edge_note[carriers[k, 0], carriers[k, 1]]) == FULL:
+        if loops.rewritten(notes, edge_note[_at(row, carriers[k, 0], carriers[k, 1])]) == FULL:
             return FULL
     for p in range(warm.shape[0]):
         warm[p] = 0
     kept = 0
     for k in range(counts[CARRIERS]):
         p, q = carriers[k, 0], carriers[k, 1]
-        if notes.length[edge_note[p, q]] == 0:
-            edge_note[p, q] = 0
+        if notes.length[edge_note[_at(row, p, q)]] == 0:
+            edge_note[_at(row, p, q)] = 0
         else:
             carriers[kept, 0], carriers[kept, 1] = p, q
             warm[p], warm[q] = 1, 1
@@ -399,7 +419,7 @@ def _component(near, part, rest):  # type: ignore[no-untyped-def]
 
 @borrowing
 def _part_of(near, part, rest, v):  # type: ignore[no-untyped-def]
-    """Move v and all that is connected to it from ``rest`` to ``part``, emptied before; the lowest that is left, or -1."""
+    """Move v and what is connected to it from ``rest`` to ``part``, emptied before; the lowest that is left, or -1."""
     for w in range(rest.shape[0]):
         part[w] = rest[w] & near[v, w]
         rest[w] &= ~near[v, w]
@@ -464,59 +484,56 @@ def _later(keys, i, j, v):  # type: ignore[no-untyped-def]
 
 @borrowing
 def _square(sweep, notes, p, q, one, other):  # type: ignore[no-untyped-def]
-    """The class of the closed path p, one, q, other, in living loops: its note (0: zero), or FULL."""
-    edge_note = sweep.edge_note
-    total = 0
-    for end, middle in ((p, one), (q, one), (p, other), (q, other)):
-        note = edge_note[min(end, middle), max(end, middle)]
-        if note < 0:
-            note = _class(sweep, notes, min(end, middle), max(end, middle))
-        if note == FULL:
-            return FULL
-        if total == 0 or note == 0:
-            total += note
-        else:
-            total = loops.added(notes, total, note)
-            if total == FULL:
-                return FULL
-    if total > 0 and loops.rewritten(notes, total) == FULL:
+    """The class of the closed path p, one, q, other, in living loops: its new note (0: zero), or FULL."""
+    four = (_known(sweep, notes, p, one), _known(sweep, notes, q, one),
+            _known(sweep, notes, p, other), _known(sweep, notes, q, other))  # fmt: skip
+    if min(four) == FULL:
         return FULL
-    return total if notes.length[total] > 0 else 0
+    if max(four) == 0:
+        return 0
+    return loops.total(notes, *four)
+
+
+@borrowing
+def _known(sweep, notes, p, q):  # type: ignore[no-untyped-def]
+    """The note of an edge, worked out, or FULL."""
+    note = sweep.edge_note[_at(sweep.row, p, q)]
+    return note if note >= 0 else _class(sweep, notes, p, q)
 
 
 @borrowing
 def _class(sweep, notes, first, second):  # type: ignore[no-untyped-def]
-    """The note of an edge, first < second: the sum over the other two edges of its witness's triangle, kept once found.
+    """The note of an edge: the sum over the other two edges of its witness's triangle, kept once found.
 
     Or FULL; what was found by then is kept.
     """
-    edge_note, stack = sweep.edge_note, notes.stack
+    edge_note, row, stack = sweep.edge_note, sweep.row, notes.stack
     stack[0, 0], stack[0, 1] = first, second
     depth = 1
     while depth > 0:
         p, q = stack[depth - 1, 0], stack[depth - 1, 1]
-        note = edge_note[p, q]
+        note = edge_note[_at(row, p, q)]
         if note >= 0:
             depth -= 1
             continue
         v = -1 - note
-        one, other = edge_note[min(p, v), max(p, v)], edge_note[min(q, v), max(q, v)]
+        one, other = edge_note[_at(row, p, v)], edge_note[_at(row, q, v)]
         if one >= 0 and other >= 0:
             note = one + other
             if one != 0 and other != 0:
                 note = loops.added(notes, one, other)
                 if note == FULL:
                     return FULL
-            edge_note[p, q] = note
+            edge_note[_at(row, p, q)] = note
             depth -= 1
             continue
         if depth == stack.shape[0]:
             notes.counts[DEPTH] = depth
             return FULL
         end = p if one < 0 else q
-        stack[depth, 0], stack[depth, 1] = min(end, v), max(end, v)
+        stack[depth, 0], stack[depth, 1] = end, v
         depth += 1
-    return edge_note[first, second]
+    return edge_note[_at(row, first, second)]
 
 
 @compiled
@@ -526,7 +543,8 @@ def _mark_open(sweep, limit):  # type: ignore[no-untyped-def]
     Hubs are in most lunes already, a few neighbours of i settle nearly all others of a row at once, and what they leave
     is tried with every vertex.
     """
-    keys, near, place, vertex, edge_note = sweep.keys, sweep.near, sweep.place, sweep.vertex, sweep.edge_note
+    keys, near, place, vertex = sweep.keys, sweep.near, sweep.place, sweep.vertex
+    edge_note, row = sweep.edge_note, sweep.row
     n = keys.shape[0]
     shortest = np.empty(n)
     hubs = np.empty(n, np.uint64)  # those joined to each vertex
@@ -559,7 +577,7 @@ def _mark_open(sweep, limit):  # type: ignore[no-untyped-def]
             for w in range(of_p.shape[0]):
                 present |= of_p[w] & of_q[w]
             if present == ZERO and not _closed(of_i, keys[j], of_i[j]):
-                edge_note[min(place[i], place[j]), max(place[i], place[j])] = OPEN
+                edge_note[_at(row, place[i], place[j])] = OPEN
                 found += 1
     return found
 
@@ -586,7 +604,7 @@ def _closed(of_i, of_j, key):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath={"nnan", "nsz"})
+@njit(**BORROWING, fastmath={"nnan", "nsz"})
 def _nearer(shortest, of_v, of_i):  # type: ignore[no-untyped-def]
     """``shortest`` = min(itself, ``of_v``); returns how many are not below ``of_i`` yet."""
     unsettled = 0

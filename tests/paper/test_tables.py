@@ -231,3 +231,21 @@ def test_classes_of_the_fixture_are_those_of_the_dataset_and_of_table2():
     assert tuple(CLASS_NAMES) == CLASSES
     columns = [segmentation_tables.SEMANTICKITTI_CLASSES.get(name, name) for name in CLASSES]
     assert columns == list(reported.load("table2").columns[2:])
+
+
+@pytest.mark.parametrize(
+    ("layout", "table", "row"),
+    [
+        ("nuscenes", segmentation_tables.table1, "Student with KD"),
+        ("waymo", segmentation_tables.table4, "Ours (Student w/ KD)"),
+    ],
+)
+def test_a_panel_fills_the_measured_rows_and_is_named_synthetic(results_folder, layout, table, row):
+    from topokd.training.panels import panel_params
+
+    folder = results_folder / "panels" / layout
+    write_results(folder, panel_params(P.Params(), layout))
+    frame = table(Results.read(results_folder))
+    ours = frame[(frame["source"] == "measured") & (frame["row"] == row)]
+    assert len(ours) >= 1 and set(ours["n"]) <= {0, 1}
+    assert "synthetic street world in" in ours["dataset"].iloc[0]

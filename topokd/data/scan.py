@@ -17,7 +17,8 @@ IGNORE = -1
 class Scan:
     """A cloud of n points, checked when it is made.
 
-    ``xyz`` (n, 3) in metres, sensor frame (x forward, y left, z up); ``intensity`` (n,) in 0..1; ``label`` (n,) class
+    ``xyz`` (n, 3) in metres, in the frame of the data set: x forward, y left, z up in SemanticKITTI and Waymo, x right,
+    y forward, z up in nuScenes, whose reader keeps its LiDAR's own; ``intensity`` (n,) in 0..1; ``label`` (n,) class
     or :data:`IGNORE`; ``instance`` (n,) number of the object, 0 for none; both None where there is no ground truth.
     Raises :class:`~topokd.errors.DataError` naming the scan for an empty cloud, arrays of unequal length, coordinates
     or intensities that are not finite, and intensities outside 0..1.

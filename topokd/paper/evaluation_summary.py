@@ -37,10 +37,13 @@ def class_frame(results: Results) -> pd.DataFrame:
     return pd.DataFrame(columns, index=names)
 
 
-def summary_record(results: Results, tta: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
+def summary_record(
+    results: Results, tta: Mapping[str, Mapping[int, float]], breakdown: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """``results/<profile>/evaluation.json``: per variant the metrics in percent and the IoU per class, mean over seeds.
 
-    ``tta[variant][views]``: mIoU (0..1) on a few scans with so many rotations averaged.
+    ``tta[variant][views]``: mIoU (0..1) on a few scans with so many rotations averaged; ``breakdown[variant]``: the
+    record of :class:`topokd.evaluation.breakdown.Breakdown` for the first seed.
     """
     record: dict[str, Any] = {"split": "val", "dataset": results.params.data.dataset, "variants": {}}
     for variant, runs in results.runs.items():
@@ -51,7 +54,21 @@ def summary_record(results: Results, tta: Mapping[str, Mapping[int, float]]) -> 
             "iou": {name: interval(results.class_scores(variant, name).values()).mean for name in class_names(results)},
         }
     record["test_time_augmentation"] = {v: {str(k): 100 * x for k, x in by.items()} for v, by in tta.items()}
+    if breakdown:
+        record["breakdown"] = dict(breakdown)
     return record
+
+
+def boundary_sentence(breakdown: Mapping[str, Mapping[str, Any]]) -> str:
+    """Boundary against interior IoU of each network, in words."""
+    if not breakdown:
+        return "No network is trained yet: run the stages `teacher` and `student`."
+    within = next(iter(breakdown.values()))["boundary"]["within_m"]
+    found = [
+        f"{NAMES[v].lower()}: {b['boundary']['miou']:.1f} against {b['interior']['miou']:.1f}"
+        for v, b in breakdown.items()
+    ]
+    return f"mIoU (%) nearer than {within:g} m to another class, against the rest: " + "; ".join(found) + "."
 
 
 def tta_sentence(tta: Mapping[str, Mapping[int, float]], scans: int) -> str:

@@ -160,6 +160,8 @@ def _train(params: Params, run: Run) -> dict[str, Any]:
         "in_channels": "4",
         "num_classes": str(val_set.num_classes),
         "class_names": ",".join(val_set.class_names),
+        "dataset": params.data.dataset,
+        "voxel_size": repr(params.data.voxel_size),
         "run": run.name,
     }
     save_checkpoint(checkpoint_path(params, run.name), model, metadata)

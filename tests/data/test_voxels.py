@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topokd import params
-from topokd.data import IGNORE, Scan, augment, collate, crop, training_batch, voxelize
+from topokd.data import IGNORE, Scan, SemanticKITTI, augment, collate, crop, training_batch, voxelize
 from topokd.errors import DataError
 
 
@@ -66,6 +67,31 @@ def test_voxels_equal_numpy_bit_for_bit(seed: int, n: int, size: float, strided:
     found = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
     for ours, theirs in zip(found, numpy_voxels(scan, size), strict=True):
         assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("reach", [0.01, 1.0, 300.0, 2e5])  # one digit of the radix sort, and up to five of them
+def test_voxels_equal_numpy_at_any_extent(reach: float) -> None:
+    rng = np.random.default_rng(int(reach))
+    scan = Scan(rng.uniform(-reach, reach, (2000, 3)) * (1, 1, 0.1), rng.random(2000), rng.integers(-1, 4, 2000))
+    voxels = voxelize(scan, 0.05 if reach < 1e4 else 3.0)
+    found = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
+    for ours, theirs in zip(found, numpy_voxels(scan, 0.05 if reach < 1e4 else 3.0), strict=True):
+        assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes()
+
+
+def test_voxels_of_real_scans_equal_numpy(real_scans: Path) -> None:
+    dataset = SemanticKITTI(real_scans, "val")
+    for scan, size in zip(dataset, (0.05, 0.05, 0.1, 0.4), strict=True):
+        voxels = voxelize(scan, size)
+        found = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
+        for ours, theirs in zip(found, numpy_voxels(scan, size), strict=True):
+            assert ours.tobytes() == theirs.tobytes()
+
+
+def test_a_voxel_size_that_is_none_is_refused() -> None:
+    for size in (0.0, -1.0, float("nan")):
+        with pytest.raises(DataError, match="voxel_size is .*positive"):
+            voxelize(random_scan(0), size)
 
 
 def test_points_map_back_to_their_voxel() -> None:

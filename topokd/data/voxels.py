@@ -35,7 +35,8 @@ class Voxels:
 def voxelize(scan: Scan, voxel_size: float) -> Voxels:
     """Voxels of edge ``voxel_size`` metres: ``floor(xyz / voxel_size)``, shifted to start at 0.
 
-    Raises :class:`~topokd.errors.DataError` when the cloud spans more voxels than an int64 can number.
+    Raises :class:`~topokd.errors.DataError` when the cloud spans more voxels than an int64 can number with its points,
+    or ``voxel_size`` is not positive.
 
     >>> scan = Scan(np.array([[0.1, 0, 0], [0.3, 0, 0], [0.9, 0, 0]], np.float32), np.zeros(3, np.float32))
     >>> voxels = voxelize(scan, 0.5)
@@ -44,16 +45,18 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
     """
     n = len(scan)
     size = float(voxel_size)
+    if not size > 0:
+        raise DataError(f"voxel_size is {voxel_size}: it must be positive (metres)")
     low, high = kernels.cell_range(scan.xyz, size)
     extent = high - low + 1
     bits = max(n - 1, 1).bit_length()
-    if extent.prod() * 2.0**bits >= 2.0**63:  # the sort below packs cell and point number into one int64
+    if extent.prod() * 2.0**bits >= 2.0**63:  # cell and point number share one int64 below
         raise DataError(
             f"scan {scan.name or '(unnamed)'} spans {extent[0]:.3g} x {extent[1]:.3g} x {extent[2]:.3g} voxels of "
             f"{voxel_size} m: remove its stray points or raise data.voxel_size"
         )
-    packed = kernels.packed_keys(scan.xyz, size, low, int(extent[1]), int(extent[2]), bits)
-    packed.sort()  # unstable, for no two are equal: several times faster than a stable argsort, and as deterministic
+    key_bits = max(int(extent.prod()) - 1, 1).bit_length()
+    packed = kernels.sorted_keys(scan.xyz, size, low, int(extent[1]), int(extent[2]), bits, key_bits)
     given = np.empty(0, np.int64) if scan.label is None else scan.label
     coord, feat, grid, inverse, winner = kernels.reduce_cells(
         packed, bits, size, low, scan.xyz, scan.intensity, given, IGNORE

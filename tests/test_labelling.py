@@ -70,6 +70,16 @@ def test_a_bad_scan_in_a_folder_is_refused_and_the_others_go_on(checkpoint, scan
         label_files(labeller, scans / "a.ply", tmp_path / "out")
 
 
+def test_labels_within_the_scans_folder_are_no_scans(checkpoint, scans, caplog):
+    labeller = Labeller(checkpoint, device="cpu")
+    (scans / "notes.txt").write_text("")
+    caplog.set_level("INFO")
+    first, _ = label_files(labeller, scans, scans / "labels", "ply", views=0)
+    second, _ = label_files(labeller, scans, scans / "labels", "ply", views=0)
+    assert first == second and len(first) == 2
+    assert "left alone: 1 .txt" in caplog.text
+
+
 def test_refusals(checkpoint, scans, tmp_path):
     labeller = Labeller(checkpoint, device="cpu")
     with pytest.raises(DataError, match="drop one of the two"):
@@ -80,7 +90,8 @@ def test_refusals(checkpoint, scans, tmp_path):
     with pytest.raises(DataError, match="overwritten"):
         label_files(labeller, scans / "sub/000000.npy", scans / "sub", "npy")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no scan"):
+    (tmp_path / "empty" / "a.pcap").touch()
+    with pytest.raises(DataError, match=r"holds no scan, only 1 \.pcap; readable are \.bin"):
         label_files(labeller, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(DataError, match="does not exist"):
         label_files(labeller, tmp_path / "nowhere", tmp_path / "out")

@@ -49,6 +49,7 @@ def test_round_trip(tmp_path: Path):
         ("data: {voxel_size: -1}", r"data.voxel_size is -1.0; it must be positive"),
         ("data: {dataset: kitti}", r"data.dataset is 'kitti'; choose one of synthetic, semantickitti"),
         ("data: {augment: {scale: [1]}}", r"data.augment.scale must have 2 entries"),
+        ("data: {dataset: waymo, sweeps: 2}", r"data.sweeps is 2; it must be 1: Waymo's reader"),
         ("data: 3", r"data\.? must be a mapping"),
         ("pipeline: {variants: [best]}", r"pipeline.variants is 'best'; it must be among plain"),
         ("distill: {topology: {dims: [3]}}", r"distill.topology.dims"),

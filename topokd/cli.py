@@ -217,9 +217,9 @@ def submit(
     from topokd.evaluation.submission.produce import submission_split, validate_submission, write_submission
     from topokd.labelling import Labeller
 
-    dataset = submission_split(benchmark, root, split, frames)
     about = SubmissionInfo(account, method, tuple(author)) if benchmark == "waymo" else None
     labeller = Labeller(checkpoint, voxel_size, tta)
+    dataset = submission_split(benchmark, root, split, frames, labeller.sweeps)
     if labeller.classes.names != dataset.class_names:
         raise P.ParameterError(f"{checkpoint} knows other classes than {benchmark}: train it on that data set")
     write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, about)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -55,7 +56,8 @@ class Classes:
 class Labeller:
     """A checkpoint that gives every point of a cloud its class.
 
-    ``voxel_size`` in metres defaults to the one that the checkpoint was trained with. Raises :class:`CheckpointError`
+    ``voxel_size`` in metres defaults to the one that the checkpoint was trained with; ``sweeps``: how many scans it saw
+    at once then. Raises :class:`CheckpointError`
     when the file does not say what it was trained for, and for whatever :func:`load_checkpoint` refuses.
     """
 
@@ -80,6 +82,7 @@ class Labeller:
         self.voxel_size = float(voxel_size if voxel_size is not None else metadata["voxel_size"])
         if not self.voxel_size > 0:
             raise DataError(f"voxel size is {self.voxel_size}; it must be above 0 metres")
+        self.sweeps = int(metadata.get("sweeps", 1))
         self.tta = tta
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = self.model.to(self.device).eval()
@@ -91,16 +94,32 @@ class Labeller:
         return label
 
 
-def find_scans(source: str | Path) -> list[Path]:
-    """The readable files of a folder and its subfolders in order, or the one file itself."""
+def find_scans(source: str | Path, output: str | Path | None = None) -> list[Path]:
+    """The readable files of a folder and its subfolders in order, or the one file itself.
+
+    What lies under ``output``, where that is a folder within ``source``, is what an earlier call wrote and no scan.
+    Files of other kinds are left alone, and a log line counts them.
+    """
     source = Path(source)
     if not source.exists():
         raise DataError(f"{source} does not exist")
     if source.is_file():
         return [source]
-    files = sorted(p for p in source.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
+    written = None if output is None or Path(output).resolve() == source.resolve() else Path(output).resolve()
+    found = sorted(
+        path
+        for path in source.rglob("*")
+        if path.is_file() and path.name[0] != "." and (written is None or written not in path.resolve().parents)
+    )
+    files = [path for path in found if path.suffix.lower() in SUFFIXES]
+    others = Counter(path.suffix.lower() or "no suffix" for path in found if path.suffix.lower() not in SUFFIXES)
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
     if not files:
-        raise DataError(f"{source} holds no scan; readable are {', '.join(SUFFIXES)}")
+        raise DataError(
+            f"{source} holds no scan{f', only {listed}' if listed else ''}; readable are {', '.join(SUFFIXES)}"
+        )
+    if others:
+        log.info("%s: left alone: %s; readable are %s", source, listed, ", ".join(SUFFIXES))
     return files
 
 
@@ -132,8 +151,13 @@ def label_files(
     intensities. Raises :class:`DataError` when ``source`` is one file and it is refused, or nothing could be read.
     """
     source, output = Path(source), Path(output)
-    files, root = find_scans(source), source if source.is_dir() else source.parent
+    files, root = find_scans(source, output), source if source.is_dir() else source.parent
     targets = _targets(files, root, output, format)
+    if labeller.sweeps > 1:
+        log.warning(
+            "the network was trained on %d scans at a time and gets one: labels may be worse than its numbers",
+            labeller.sweeps,
+        )
     written: list[Path] = []
     refused: dict[Path, str] = {}
     scale = intensity_scale

@@ -353,7 +353,9 @@ def _check(params: Params, file: str) -> None:
 
     data, train, distill = params.data, params.train, params.distill
     need(data.voxel_size > 0, "data.voxel_size", data.voxel_size, "positive (metres)")
+    waymo = "waymo" in (data.dataset, data.layout if data.dataset == "synthetic" else "")
     need(data.sweeps >= 1, "data.sweeps", data.sweeps, "1 or more")
+    need(data.sweeps == 1 or not waymo, "data.sweeps", data.sweeps, "1: Waymo's reader takes one scan at a time")
     need(len(data.point_range) in (0, 6), "data.point_range", data.point_range, "empty or six numbers")
     for name, value in dataclasses.asdict(params.panels).items():
         need(value > 0, f"panels.{name}", value, "1 or more")

@@ -10,6 +10,7 @@ from topokd import params
 from topokd.cli import app
 from topokd.data import Scan, write_nuscenes, write_scan, write_waymo
 from topokd.data import check as C
+from topokd.data import published as P
 from topokd.data.check import check_dataset, detect
 from topokd.data.published import SPLIT_SIZES, SplitSize, class_shares
 from topokd.errors import DataError
@@ -70,7 +71,7 @@ def test_each_damage_is_named(kitti: Path) -> None:
 def test_sizes_and_shares_are_compared(
     kitti: Path, monkeypatch: pytest.MonkeyPatch, published: int, words: str | None
 ) -> None:
-    sizes = SPLIT_SIZES["semantickitti"] | {"train": SplitSize(published, "scans")}
+    sizes = SPLIT_SIZES["semantickitti"] | {"train": SplitSize(published, "scans", "")}
     monkeypatch.setitem(C.SPLIT_SIZES, "semantickitti", sizes)
     problems = check_dataset(kitti).problems
     assert any(words in problem for problem in problems) if words else problems == []
@@ -79,15 +80,38 @@ def test_sizes_and_shares_are_compared(
 def test_a_nearly_complete_split_is_an_incomplete_copy(kitti: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for frame in range(3, 38):
         write_scan(kitti, 0, frame, Scan(np.ones((1, 3)), np.zeros(1), np.array([8])))
-    sizes = SPLIT_SIZES["semantickitti"] | {"train": SplitSize(40, "scans")}
+    sizes = SPLIT_SIZES["semantickitti"] | {"train": SplitSize(40, "scans", "")}
     monkeypatch.setitem(C.SPLIT_SIZES, "semantickitti", sizes)
     assert ["lacks 2 of 40 scans" in problem for problem in check_dataset(kitti).problems] == [True]
 
 
+def test_published_sizes_add_up_to_what_the_sources_give() -> None:
+    size = {kind: {name: split.count for name, split in splits.items()} for kind, splits in SPLIT_SIZES.items()}
+    assert size["semantickitti"]["train"] + size["semantickitti"]["val"] == 23_201
+    assert size["v1.0-mini"]["train"] + size["v1.0-mini"]["val"] == 404
+    assert sum(size["waymo"].values()) == 1_150 and size["v1.0-trainval"]["train"] == 28_130
+    assert all(split.source for splits in SPLIT_SIZES.values() for split in splits.values())
+
+
 def test_published_shares_sum_to_one() -> None:
-    shares = class_shares("semantickitti")
-    assert shares is not None and sum(shares.values()) == pytest.approx(1) and len(shares) == 19
-    assert class_shares("waymo") is None
+    shares = class_shares()
+    assert {source: len(found.shares) for source, found in shares.items()} == {"semantickitti": 19, "v1.0-trainval": 16}
+    assert all(sum(found.shares.values()) == pytest.approx(1) for found in shares.values())
+    # the tables' own totals: annotated objects, and the rest
+    assert sum(P.NUSCENES_POINTS.values()) == 78_942_623 + 1_106_713_569
+    # a scan has 34,720 points on average, over all keyframes of train and val
+    keyframes = sum(size.count for size in SPLIT_SIZES["v1.0-trainval"].values())
+    assert sum(P.NUSCENES_POINTS.values()) / keyframes == pytest.approx(34_720, abs=1)
+
+
+def test_shares_of_splits_that_are_published_together(worlds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def problems(train: int) -> list[str]:
+        sizes = {"train": SplitSize(train, "keyframes", ""), "val": SplitSize(1, "keyframes", "")}
+        monkeypatch.setitem(C.SPLIT_SIZES, "v1.0-trainval", sizes)
+        return check_dataset(worlds / "nuscenes").problems
+
+    assert problems(200) == []  # train is a subset, so the two together say nothing
+    assert any(problem.startswith("train and val: ") for problem in problems(2))
 
 
 @pytest.mark.parametrize("kind", ["nuscenes", "waymo"])

@@ -125,6 +125,23 @@ def test_token_that_does_not_resolve(copy: Path) -> None:
         NuScenesLidarSeg(copy, "train")
 
 
+@pytest.mark.parametrize(
+    ("table", "field"),
+    [("sample_data", "filename"), ("scene", "first_sample_token"), ("lidarseg", "sample_data_token")],
+)
+def test_missing_field(copy: Path, table: str, field: str) -> None:
+    edit(copy, table, lambda records: [{k: v for k, v in record.items() if k != field} for record in records])
+    with pytest.raises(DataError, match=rf"{table}\.json: record \w+ has no field '{field}': .*; unpack .* again"):
+        NuScenesLidarSeg(copy, "train")
+
+
+@pytest.mark.parametrize("content", [pickle.dumps([{"token": "a"}]), b"[{]", b'{"token": "a"}', b"[1]"])
+def test_table_that_is_none(copy: Path, content: bytes) -> None:
+    (copy / "v1.0-trainval" / "scene.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"scene\.json is (no JSON|not a list of records).*unpack the metadata archive"):
+        NuScenesLidarSeg(copy, "train")
+
+
 def test_missing_pose_is_found_when_sweeps_need_it(copy: Path) -> None:
     edit(copy, "ego_pose", lambda records: records[2:])
     assert len(NuScenesLidarSeg(copy, "train")[1]) > 0
@@ -196,6 +213,18 @@ def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, t
     assert not (tmp_path / "unpickled").exists()
 
 
+def test_unknown_compression(copy: Path) -> None:
+    """The method's number in both headers of the zip is turned into one that zipfile does not know."""
+    dataset = NuScenesLidarSeg(copy, "train")
+    token = dataset.sample_data(dataset.names[0])["token"]
+    file = copy / "panoptic" / "v1.0-trainval" / f"{token}_panoptic.npz"
+    content = bytearray(file.read_bytes())
+    content[8:10] = content[(entry := content.index(b"PK\x01\x02")) + 10 : entry + 12] = b"\x63\x00"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"_panoptic\.npz is no archive .*compression.*unpack nuScenes-panoptic again"):
+        dataset[0]
+
+
 def test_versions_splits_and_scenes(world: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unknown version"):
         NuScenesLidarSeg(world, "train", version="v2")
@@ -205,6 +234,30 @@ def test_versions_splits_and_scenes(world: Path, tmp_path: Path) -> None:
         NuScenesLidarSeg(world, "test")
     with pytest.raises(DataError, match="lacks the scenes scene-9999"):
         NuScenesLidarSeg(world, ("scene-9999",))
+
+
+@pytest.mark.parametrize(
+    ("version", "official", "split"),
+    [("v1.0-mini", "mini_train", "train"), ("v1.0-mini", "mini_val", "mini_val"), ("v1.0-test", "test", "test")],
+)
+def test_mini_and_test(copy: Path, version: str, official: str, split: str) -> None:
+    (copy / "v1.0-trainval").rename(copy / version)
+    (copy / "lidarseg" / "v1.0-trainval").rename(copy / "lidarseg" / version)
+    for table in ("scene", "lidarseg"):
+        file = copy / version / f"{table}.json"
+        records = json.loads(file.read_text())
+        for record, name in zip(records, official_splits()[official], strict=False):
+            record |= {"name": name} if table == "scene" else {}
+        for record in records if table == "lidarseg" else ():
+            record["filename"] = record["filename"].replace("v1.0-trainval", version)
+        file.write_text(json.dumps(records))
+    if version == "v1.0-test":  # it has no labels
+        shutil.rmtree(copy / "lidarseg")
+        for table in ("lidarseg", "panoptic"):
+            (copy / version / f"{table}.json").unlink()
+    dataset = NuScenesLidarSeg(copy, split, version)
+    assert dataset.parts == list(official_splits()[official][: len(dataset.parts)]) and len(dataset) > 1
+    assert (dataset[0].label is None) == (version == "v1.0-test")
 
 
 def test_official_splits_are_disjoint() -> None:

@@ -176,10 +176,10 @@ def test_a_real_folder_with_a_bad_scan(real_scans: Path, tmp_path: Path) -> None
 
 def test_accumulated_scans_are_moved_by_the_poses(tmp_path: Path) -> None:
     from topokd import params
-    from topokd.data import SemanticKITTI, generate
+    from topokd.data import SyntheticLidar, generate
     from topokd.data.synthetic.scanner import sequence_poses
 
-    small = params.Synthetic(azimuths=48, train_sequences=(0,), val_sequences=(), scans_per_sequence=3)
+    small = params.Synthetic(azimuths=48, train_sequences=(), val_sequences=(0,), val_scans_per_sequence=3)
     generate(tmp_path, small)
     alone, several = SemanticKITTI(tmp_path, (0,)), SemanticKITTI(tmp_path, (0,), sweeps=2)
     poses, _ = sequence_poses(small, 0, 3)
@@ -190,6 +190,9 @@ def test_accumulated_scans_are_moved_by_the_poses(tmp_path: Path) -> None:
     np.testing.assert_allclose(several[2].xyz[len(here) :], expected, atol=1e-4)
     np.testing.assert_array_equal(several[2].label, np.concatenate((here.label, before.label)))
     assert len(several[0]) == len(alone[0])
+    validation = SyntheticLidar(tmp_path, "val", small, sweeps=2)  # evaluation counts each point once
+    np.testing.assert_array_equal(validation[2].xyz, several[2].xyz)
+    np.testing.assert_array_equal(validation[2].label, np.append(here.label, np.full(len(before), IGNORE)))
     (tmp_path / "sequences/00/poses.txt").write_text("1 0 0\n")
     with pytest.raises(DataError, match=r"poses.txt, line 1 has 3 numbers"):
         SemanticKITTI(tmp_path, (0,), sweeps=2)[2]

@@ -13,6 +13,7 @@ from topokd import params
 from topokd.cli import app
 from topokd.data import Scan, SemanticKITTI, WaymoSegmentation, generate, write_nuscenes, write_scan, write_waymo
 from topokd.data.labels import LABEL_SPACES
+from topokd.evaluation.submission import produce
 from topokd.evaluation.submission.waymo import read_waymo
 from topokd.models import build_model, save_checkpoint
 
@@ -35,11 +36,13 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def checkpoint(folder: Path, benchmark: str) -> Path:
+def checkpoint(folder: Path, benchmark: str, **metadata: str) -> Path:
     torch.manual_seed(0)
     names = LABEL_SPACES[benchmark].class_names
     model = build_model("ptv3-tiny", num_classes=len(names))
-    save_checkpoint(folder / "tiny.safetensors", model, {"class_names": ",".join(names), "voxel_size": "1.0"})
+    save_checkpoint(
+        folder / "tiny.safetensors", model, {"class_names": ",".join(names), "voxel_size": "1.0", **metadata}
+    )
     return folder / "tiny.safetensors"
 
 
@@ -82,6 +85,21 @@ def test_waymo_classes_stand_where_the_points_are(worlds: Path, tmp_path: Path) 
     filled = np.zeros((2, 64, 2650), bool)
     filled[pixels.echo, pixels.row, pixels.column] = True
     assert (np.stack(returns) >= 0).tolist() == filled.tolist()
+
+
+def test_a_network_of_several_scans_gets_them_and_submits_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = dataclasses.replace(SMALL, train_sequences=tuple(range(11, 22)), val_sequences=(), scans_per_sequence=2)
+    generate(tmp_path / "kitti", world)
+    seen = []
+    real = produce.predict
+    monkeypatch.setattr(
+        produce, "predict", lambda model, scan, *rest: seen.append(len(scan)) or real(model, scan, *rest)
+    )
+    model = checkpoint(tmp_path, "semantickitti", sweeps="2")
+    done = run("submit", "semantickitti", model, tmp_path / "kitti", "-o", tmp_path / "s.zip")
+    assert done.exit_code == 0 and done.output.strip().endswith("valid"), (done.output, done.exception)
+    alone = list(map(len, SemanticKITTI(tmp_path / "kitti", "test")))
+    assert seen[::2] == alone[::2] and seen[1::2] == [a + b for a, b in zip(alone[::2], alone[1::2], strict=True)]
 
 
 def test_a_network_of_other_classes_is_refused(worlds: Path, tmp_path: Path) -> None:

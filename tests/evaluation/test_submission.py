@@ -52,7 +52,6 @@ LABEL = "sequences/13/predictions/000000.label"
         (lambda f: f.update({"sequences/13/predictions/000007.label": b""}), "belong to no test scan"),
         (lambda f: f.update({LABEL: b"\0" * 8}), "2 labels of uint32; its scan has 3 points"),
         (lambda f: f.update({LABEL: np.array([1, 9, 3], "<u4").tobytes()}), "holds id 3, 9"),
-        (lambda f: f.update({LABEL: np.array([0, 10, 10], "<u4").tobytes()}), "ignored class at 1 points"),
         (lambda f: f.pop("sequences/14/predictions/"), "missing directory entries, 1: sequences/14/predictions/"),
     ],
 )
@@ -63,10 +62,19 @@ def test_semantickitti_problems(kitti, change, message):
     assert len(problems) == 1 and message in problems[0]
 
 
-def test_moving_ids_are_fine_and_broken_zips_are_errors(kitti):
+def test_moving_ids_are_fine_and_broken_zips_are_errors(kitti, caplog):
     path, root = kitti
+    rewritten(path, lambda f: f.update({LABEL: np.array([0, 10, 10], "<u4").tobytes()}))
+    assert S.validate_semantickitti(path, root) == []
+    assert "ignored class at 1 points: each is a miss" in caplog.text
     rewritten(path, lambda f: f.update({LABEL: np.array([252, 10, 259], "<u4").tobytes()}))
     assert S.validate_semantickitti(path, root) == []
+    content = bytearray(path.read_bytes())
+    entry = content.index(LABEL.encode(), content.index(b"PK\x01\x02")) - 46  # in the central directory
+    start = int.from_bytes(content[entry + 42 : entry + 46], "little")
+    content[start + 8] = content[entry + 10] = 99  # a compression that zipfile does not know
+    path.write_bytes(content)
+    assert ["cannot be unpacked" in problem for problem in S.validate_semantickitti(path, root)] == [True]
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(DataError, match="no zip file"):
         S.validate_semantickitti(path, root)

@@ -23,7 +23,7 @@ def build_dataset(data: params.Data, root: str | Path, split: str | Sequence[int
     if kind == "synthetic":
         kind = data.layout
         if kind == "semantickitti":
-            return SyntheticLidar(root, split, data.synthetic, data.on_bad_scan)
+            return SyntheticLidar(root, split, data.synthetic, data.on_bad_scan, sweeps=data.sweeps)
         write_world(data, root)
     if kind == "nuscenes":
         return NuScenesLidarSeg(root, _named(split), data.version, data.sweeps, data.on_bad_scan)

@@ -26,18 +26,20 @@ Kind = Literal["semantickitti", "nuscenes", "waymo"]
 NEARLY = 0.95
 """A split with this share of its published size or more, but not all of it, is taken for an incomplete copy."""
 SHARE_TOLERANCE = 0.02
-"""How far a class's share in the complete training split may be from the published one."""
+"""How far a class's share in complete splits may be from the published one."""
 
 
 @dataclass
 class SplitReport:
     """One split: ``parts`` sequences, scenes or segments, ``scans`` that could be read, and what is wrong.
 
-    ``lengths``: points of each scan; ``class_points`` per class name; ``published``: its size there and the unit, None
-    where none is published; ``size``: this copy's in that unit.
+    ``source``: the data set, nuScenes by its version; ``lengths``: points of each scan; ``class_points`` per class
+    name; ``published``: its size there and the unit, None where none is published; ``size``: this copy's in that unit;
+    ``shares``: the published share per class, of the splits that it is published for.
     """
 
     name: str
+    source: str
     parts: int = 0
     scans: int = 0
     size: int = 0
@@ -47,6 +49,11 @@ class SplitReport:
     shares: dict[str, float] | None = None
     ignored: int = 0
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether this is the whole published split."""
+        return self.published is not None and self.size == self.published[0]
 
     @property
     def subset(self) -> bool:
@@ -72,7 +79,7 @@ class SplitReport:
         if self.published is None:
             return "no published size"
         count, unit = self.published
-        if self.size == count:
+        if self.complete:
             return f"complete ({count:,} {unit})"
         return f"{'a subset: ' if self.subset else ''}{self.size:,} of {count:,} published {unit}"
 
@@ -110,8 +117,8 @@ def check_dataset(root: str | Path, dataset: Kind | None = None) -> CheckReport:
     """Read every scan of every split that is there, and compare with what is published.
 
     A problem is a file that is missing, damaged or superfluous, labels that do not fit, a split that is larger than the
-    published one or lacks a few scans of it, and in the complete training split a class whose share is far from the
-    published one.
+    published one or lacks a few scans of it, and in complete splits a class whose share is far from the published one
+    (SemanticKITTI: train; nuScenes: train and val together).
 
     >>> import tempfile
     >>> from topokd.data import Scan, write_scan
@@ -127,6 +134,7 @@ def check_dataset(root: str | Path, dataset: Kind | None = None) -> CheckReport:
     splits = list(check(root))
     if not splits:
         raise DataError(f"{root} holds no split of {kind}; name the folder that holds it, or another --dataset")
+    _compare_shares(splits)
     return CheckReport(root, kind, splits)
 
 
@@ -141,7 +149,7 @@ def _semantickitti(root: Path) -> Iterator[SplitReport]:
         here = [number for number in numbers if number in present]
         if not here:
             continue
-        report = _split(name, "semantickitti", class_shares("semantickitti") if name == "train" else None)
+        report = _split(name, "semantickitti")
         report.parts = len(here)
         for number in here:
             part = folder / f"{number:02d}"
@@ -206,9 +214,14 @@ def _waymo(root: Path) -> Iterator[SplitReport]:
         yield _compared(report)
 
 
-def _split(name: str, source: str, shares: dict[str, float] | None = None) -> SplitReport:
-    published = SPLIT_SIZES[source].get(name)
-    return SplitReport(name, published=(published.count, published.unit) if published else None, shares=shares)
+def _split(name: str, source: str) -> SplitReport:
+    size, known = SPLIT_SIZES[source].get(name), class_shares().get(source)
+    return SplitReport(
+        name,
+        source,
+        published=(size.count, size.unit) if size else None,
+        shares=known.shares if known and name in known.splits else None,
+    )
 
 
 def _read_all(dataset: ScanDataset, report: SplitReport) -> None:
@@ -249,13 +262,20 @@ def _compared(report: SplitReport) -> SplitReport:
             f"{report.name} lacks {lost:,} of {published:,} {unit}: too few to be left out on purpose, so the copy "
             "is incomplete; copy or unpack it again"
         )
-    total = sum(report.class_points.values())
-    if lost == 0 and total and report.shares:
-        for name, share in report.shares.items():
-            found = report.class_points[name] / total
-            if abs(found - share) > SHARE_TOLERANCE:
-                report.problems.append(
-                    f"{report.name}: {100 * found:.2f} % of the labelled points are {name}, published are "
-                    f"{100 * share:.2f} %: these are other labels"
-                )
     return report
+
+
+def _compare_shares(splits: list[SplitReport]) -> None:
+    """Add the classes whose share is far from the published one, where all splits that it is published for are whole."""
+    for source, published in class_shares().items():
+        whole = [split for split in splits if split.source == source and split.shares and split.complete]
+        total = sum(sum(split.class_points.values()) for split in whole)
+        if len(whole) < len(published.splits) or not total:
+            continue
+        for name, share in published.shares.items():
+            found = sum(split.class_points[name] for split in whole) / total
+            if abs(found - share) > SHARE_TOLERANCE:
+                whole[0].problems.append(
+                    f"{' and '.join(published.splits)}: {100 * found:.2f} % of the labelled points are {name}, "
+                    f"published are {100 * share:.2f} %: these are other labels"
+                )

@@ -8,7 +8,9 @@ index of ``category.json``; ``<root>/panoptic/<version>/<sample_data token>_pano
 
 from __future__ import annotations
 
+import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import files
@@ -30,6 +32,22 @@ MIN_DISTANCE = 1.0
 """Metres: points of earlier sweeps nearer than this to the sensor in both x and y (the car itself) are dropped."""
 
 Record = dict[str, Any]
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "sensor": ("token", "channel"),
+    "calibrated_sensor": ("token", "sensor_token", "translation", "rotation"),
+    "sample_data": (
+        *("token", "sample_token", "ego_pose_token", "calibrated_sensor_token"),
+        *("filename", "is_key_frame", "prev"),
+    ),
+    "ego_pose": ("token", "translation", "rotation"),
+    "scene": ("name", "first_sample_token"),
+    "sample": ("token", "next"),
+    "category": ("name",),
+    "lidarseg": ("sample_data_token", "filename"),
+    "panoptic": ("sample_data_token", "filename"),
+}
+"""What is read of each table's records."""
 
 
 def official_splits() -> dict[str, tuple[str, ...]]:
@@ -120,19 +138,24 @@ class NuScenesLidarSeg(ScanDataset):
         return _matrix(ego) @ _matrix(calibration)
 
     def _table(self, name: str) -> list[Record]:
+        """The records of a table, each with the fields that are read of it."""
         file = self.root / self.version / f"{name}.json"
+        fix = f"unpack {f'nuScenes-{name}' if name in ('lidarseg', 'panoptic') else 'the metadata archive'} again"
         if not file.is_file():
-            raise DataError(
-                f"{file} does not exist: the table {name} is missing; unpack "
-                + (
-                    f"nuScenes-{name} over the folder"
-                    if name in ("lidarseg", "panoptic")
-                    else "the metadata archive again"
+            raise DataError(f"{file} does not exist: the table {name} is missing; {fix}")
+        try:
+            table = json.loads(file.read_bytes())
+        except ValueError as error:  # no JSON, or no text at all: a pickle, say
+            raise DataError(f"{file} is no JSON ({error}): {fix}") from None
+        if not isinstance(table, list) or not all(isinstance(record, dict) for record in table):
+            raise DataError(f"{file} is not a list of records: {fix}")
+        for record in table:
+            missing = [field for field in FIELDS[name] if field not in record]
+            if missing:
+                raise DataError(
+                    f"{file}: record {record.get('token', table.index(record))} has no field {missing[0]!r}: the table "
+                    f"is of another version; {fix}"
                 )
-            )
-        table = read_json(file)
-        if not isinstance(table, list) or not all(isinstance(record, dict) for record in table[:1]):
-            raise DataError(f"{file} is not a list of records: unpack the metadata archive again")
         return table
 
     def _resolve(self, table: dict[str, Record], token: str, name: str, source: str, record: Record) -> Record:
@@ -316,7 +339,8 @@ def _panoptic(file: Path, points: int) -> np.ndarray:
             values = archive["data"].astype(np.int64)
     except FileNotFoundError:
         raise DataError(f"{file} does not exist: unpack nuScenes-panoptic again, or remove panoptic.json") from None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        # NotImplementedError: zipfile's word for a compression that it does not know
         raise DataError(
             f"{file} is no archive with an array `data` ({error}): unpack nuScenes-panoptic again"
         ) from None

@@ -63,8 +63,8 @@ class Component:
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(
-                f"{self.file}, row group {group}: {reason}; the file is damaged or uses a compression that this "
-                "pyarrow does not know: download it again or update pyarrow"
+                f"{self.file}, row group {group}, column {', '.join(columns)}: {reason}; the file is damaged or uses a "
+                "compression that this pyarrow does not know: download it again or update pyarrow"
             ) from None
 
     def get(self, time: int | None, fields: Sequence[str]) -> dict[str, Any]:

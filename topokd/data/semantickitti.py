@@ -36,7 +36,7 @@ class SemanticKITTI(ScanDataset):
     in ``skipped`` as (name, reason); "raise" stops at the first, when it is read.
 
     ``sweeps`` k > 1 accumulates: the k - 1 scans before each one are moved into its frame by the poses and follow its
-    own points, labels and all (the multi-scan task). Scan i's own points are the first ``len`` of its single scan.
+    own points (the multi-scan task), with their labels, but ignored in "val", where each point is to count once.
 
     >>> import tempfile
     >>> import numpy as np
@@ -108,7 +108,7 @@ class SemanticKITTI(ScanDataset):
                 break  # a subset's gap: what lies beyond is another place
             scans.append(read_scan(*self.files(other), other))
             moves.append(here @ self.pose(other))
-        return at_reference(scans, moves, name)
+        return at_reference(scans, moves, name, labelled_rows="first" if self.split == "val" else "all")
 
 
 def _sequences(root: Path, split: str | Sequence[int]) -> tuple[int, ...]:

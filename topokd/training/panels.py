@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from topokd.evaluation.official import ABSENT
 from topokd.params import Params, dump
 from topokd.training.runs import train_student, train_teacher
 
@@ -15,12 +14,13 @@ VARIANTS = ("plain", "full")
 def panel_params(params: Params, layout: Literal["nuscenes", "waymo"]) -> Params:
     """Parameters of one panel: ``params`` with the sizes of ``params.panels`` and the world in ``layout``.
 
-    Classes that the validation scans do not hold count as the benchmark has it (nuScenes: left out, Waymo: 1).
-    Its results go to ``results/<profile>/panels/<layout>``, its world and weights to the same place under workspace/.
+    Classes that neither truth nor prediction holds are left out, whatever the benchmark has them count (Waymo: 1): a
+    few streets lack some, and a filler would say nothing about a network. Its results go to
+    ``results/<profile>/panels/<layout>``, its world and weights to the same place under workspace/.
 
     >>> small = panel_params(Params(), "waymo")
     >>> small.pipeline.profile, small.data.layout, small.pipeline.seeds, small.evaluation.absent
-    ('default/panels/waymo', 'waymo', (0,), 'one')
+    ('default/panels/waymo', 'waymo', (0,), 'skip')
     """
     sizes = params.panels
     profile = f"{params.pipeline.profile}/panels/{layout}"
@@ -38,10 +38,16 @@ def panel_params(params: Params, layout: Literal["nuscenes", "waymo"]) -> Params
             params.pipeline, profile=profile, seeds=params.pipeline.seeds[:1], variants=VARIANTS
         ),
         data=dataclasses.replace(
-            params.data, dataset="synthetic", layout=layout, root=f"workspace/{profile}/data", synthetic=world
+            params.data,
+            dataset="synthetic",
+            layout=layout,
+            version="v1.0-trainval",  # the writer's
+            sweeps=1,
+            root=f"workspace/{profile}/data",
+            synthetic=world,
         ),
         train=dataclasses.replace(params.train, teacher_steps=sizes.teacher_steps, student_steps=sizes.student_steps),
-        evaluation=dataclasses.replace(params.evaluation, absent=ABSENT[layout]),
+        evaluation=dataclasses.replace(params.evaluation, absent="skip"),
     )
 
 

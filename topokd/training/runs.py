@@ -162,6 +162,7 @@ def _train(params: Params, run: Run) -> dict[str, Any]:
         "class_names": ",".join(val_set.class_names),
         "dataset": params.data.dataset,
         "voxel_size": repr(params.data.voxel_size),
+        "sweeps": str(params.data.sweeps),
         "run": run.name,
     }
     save_checkpoint(checkpoint_path(params, run.name), model, metadata)

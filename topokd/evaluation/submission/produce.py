@@ -28,9 +28,15 @@ from topokd.evaluation.submission.waymo import (
 )
 from topokd.progress import Progress
 
+POINT_BYTES = {"semantickitti": 16, "nuscenes": 20}
 
-def submission_split(benchmark: str, root: str | Path, split: str = "test", frames: Path | None = None) -> Any:
+
+def submission_split(
+    benchmark: str, root: str | Path, split: str = "test", frames: Path | None = None, sweeps: int = 1
+) -> Any:
     """The scans that a submission covers. ``frames``: Waymo's list of test frames; None takes every frame of the split.
+
+    ``sweeps``: how many scans the network sees at once (SemanticKITTI, nuScenes).
 
     nuScenes' "test" is v1.0-test, "val" that of v1.0-trainval. SemanticKITTI has a test server alone.
     """
@@ -39,9 +45,9 @@ def submission_split(benchmark: str, root: str | Path, split: str = "test", fram
             raise DataError(
                 f"split is {split!r}; SemanticKITTI's server takes the test split alone: evaluate val yourself"
             )
-        return SemanticKITTI(root, "test", cache=1)
+        return SemanticKITTI(root, "test", cache=1, sweeps=sweeps)
     if benchmark == "nuscenes":
-        return NuScenesLidarSeg(root, split, "v1.0-test" if split == "test" else "v1.0-trainval", cache=1)
+        return NuScenesLidarSeg(root, split, "v1.0-test" if split == "test" else "v1.0-trainval", sweeps, cache=1)
     if benchmark == "waymo":
         return WaymoSegmentation(root, split, frames=read_frame_list(frames) if frames else None, cache=1)
     raise DataError(f"benchmark {benchmark!r} is unknown; choose one of {', '.join(LABEL_SPACES)}")
@@ -59,12 +65,15 @@ def write_submission(
 ) -> None:
     """Predict every scan of ``dataset`` (:func:`submission_split`) and write the benchmark's file or folder.
 
-    ``info`` is what Waymo's server asks for besides. Scans are predicted one by one as the writer takes them.
+    ``info`` is what Waymo's server asks for besides. Scans are predicted one by one as the writer takes them; points
+    of earlier sweeps have no place in a submission.
     """
 
     def predicted() -> Iterator[tuple[int, Int64[ndarray, " n"]]]:
         for index in Progress(range(len(dataset)), "predicting"):
-            yield index, predict(model, dataset[index], voxel_size, tta)
+            classes = predict(model, dataset[index], voxel_size, tta)
+            own = _points(benchmark, dataset, dataset.names[index]) if benchmark in POINT_BYTES else len(classes)
+            yield index, classes[:own]
 
     names = dataset.names
     if benchmark == "semantickitti":
@@ -82,9 +91,14 @@ def validate_submission(benchmark: str, path: str | Path, dataset: Any, split: s
     if benchmark == "semantickitti":
         return validate_semantickitti(path, dataset.root)
     if benchmark == "nuscenes":
-        points = {name.split("/")[1]: dataset.files(name)[0].stat().st_size // 20 for name in dataset.names}
+        points = {name.split("/")[1]: _points(benchmark, dataset, name) for name in dataset.names}
         return validate_nuscenes(path, points, split)
     return validate_waymo(path, {_frame(name) for name in dataset.names})
+
+
+def _points(benchmark: str, dataset: Any, name: str) -> int:
+    """A scan's own points, by the size of its file."""
+    return dataset.files(name)[0].stat().st_size // POINT_BYTES[benchmark]
 
 
 def _frame(name: str) -> Frame:

@@ -7,26 +7,33 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from topokd.data.cache import ScanCache
 from topokd.data.labels import LabelSpace
 from topokd.data.scan import IGNORE, Scan
+from topokd.data.voxels import Voxels, voxelize
 from topokd.errors import DataError
+
+if TYPE_CHECKING:
+    from typing import Self
 
 log = logging.getLogger(__name__)
 
 
 class ScanDataset(ABC):
-    """The scans of a split, read when asked for and kept in memory while there is room.
+    """The scans of a split, read when asked for, and kept in memory while there is room or on disk (:meth:`stored_in`).
 
     ``names``: one per scan; ``class_names``, ``num_classes``, ``palette``: the benchmark's; ``labelled``: whether the
     split has ground truth; ``parts``: the sequences, scenes or segments that the scans come from; ``skipped``: (name,
     reason) of the scans that ``on_bad_scan="skip"`` left out.
     """
 
+    reading: ClassVar[tuple[str, ...]] = ("labelled",)
+    """Attributes that a scan depends on besides the content of its files; JSON-able, for the key of a cache."""
     labels: ClassVar[LabelSpace]
     class_names: ClassVar[tuple[str, ...]]
     num_classes: ClassVar[int]
@@ -34,6 +41,7 @@ class ScanDataset(ABC):
     root: Path
     labelled: bool
     parts: list[str]
+    store: ScanCache | None = None
 
     def _index(
         self, names: Iterable[str], on_bad_scan: Literal["raise", "skip", "keep"], cache: int, where: str
@@ -45,7 +53,7 @@ class ScanDataset(ABC):
         """
         self.names: list[str] = []
         self.skipped: list[tuple[str, str]] = []
-        self._cache: OrderedDict[int, Scan] = OrderedDict()
+        self._cache: OrderedDict[str, Scan] = OrderedDict()
         self._cache_size = cache
         for name in names:
             try:
@@ -70,6 +78,10 @@ class ScanDataset(ABC):
     def files(self, name: str) -> tuple[Path | None, ...]:
         """Paths that a scan is read from; points first. None stands for what the split does not have."""
 
+    def sources(self, name: str) -> list[Path]:
+        """Every file whose content a scan depends on: :meth:`files`, and what accumulation or tables add to them."""
+        return [file for file in self.files(name) if file is not None]
+
     @abstractmethod
     def _read(self, name: str) -> Scan:
         """One scan from its files."""
@@ -81,15 +93,42 @@ class ScanDataset(ABC):
     def __len__(self) -> int:
         return len(self.names)
 
+    def stored_in(self, store: ScanCache | None) -> Self:
+        """This dataset, its scans and their voxels kept in ``store`` from now on instead of in memory.
+
+        Scans in memory are each process' own; pages of files on disk are shared by all of them.
+        """
+        self.store = store
+        if store is not None:
+            self._cache.clear()
+            self._cache_size = 0
+        return self
+
     def __getitem__(self, index: int) -> Scan:
-        index = range(len(self))[index]
-        if index in self._cache:
-            self._cache.move_to_end(index)
-            return self._cache[index]
-        scan = self._cache[index] = self._read(self.names[index])
+        name = self.names[index]
+        if self.store is not None:
+            return self.store.scan(name, self._recipe(), self.sources(name), lambda: self._read(name))
+        if name in self._cache:
+            self._cache.move_to_end(name)
+            return self._cache[name]
+        scan = self._cache[name] = self._read(name)
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
         return scan
+
+    def voxels(self, index: int, voxel_size: float) -> Voxels:
+        """``voxelize(self[index], voxel_size)``, bit for bit: the voxels of a scan as it is, without augmentation."""
+        if self.store is None:
+            return voxelize(self[index], voxel_size)
+        name = self.names[index]
+        return self.store.voxels(name, self._recipe(), self.sources(name), voxel_size, lambda: self[index])
+
+    def _recipe(self) -> dict[str, Any]:
+        """How a scan is read from its files."""
+        return {"reader": type(self).__qualname__} | {
+            name: np.asarray(value).tolist() if (value := getattr(self, name)) is not None else None
+            for name in self.reading
+        }
 
     def __iter__(self) -> Iterator[Scan]:
         return (self[index] for index in range(len(self)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -86,6 +86,7 @@ class NuScenesLidarSeg(ScanDataset):
     (1, 16, True)
     """
 
+    reading = ("labelled", "sweeps")
     labels = NUSCENES
     class_names = NUSCENES.class_names
     num_classes = NUSCENES.num_classes
@@ -266,6 +267,27 @@ class NuScenesLidarSeg(ScanDataset):
         """Paths of a scan's points and labels (None in the test split)."""
         return self.root / self.sample_data(name)["filename"], self.label_file(name)
 
+    def sources(self, name: str) -> list[Path]:
+        """Files of a scan, of the sweeps before it that are added, and the tables that tell classes and poses."""
+        record, tables = self.sample_data(name), self.root / self.version
+        found = super().sources(name)
+        if self.labelled:
+            found.append(tables / "category.json")
+        if record["token"] in self._panoptic_of:
+            found.append(self.root / self._panoptic_of[record["token"]])
+        if self.sweeps > 1:
+            found += [tables / f"{name}.json" for name in ("sample_data", "ego_pose", "calibrated_sensor")]
+            found += [self.root / before["filename"] for before in self._before(record)]
+        return found
+
+    def _before(self, record: Record) -> Iterator[Record]:
+        """The ``sweeps`` - 1 records before one, the latest first, or as many as its scene has."""
+        for _ in range(self.sweeps - 1):
+            if not record["prev"]:
+                return
+            record = self._resolve(self._data, record["prev"], "sample_data", "sample_data", record)
+            yield record
+
     def _check(self, name: str) -> None:
         file = self.root / self.sample_data(name)["filename"]
         points, labels = _points_in(file), self.label_file(name)
@@ -281,14 +303,12 @@ class NuScenesLidarSeg(ScanDataset):
 
     def _read(self, name: str) -> Scan:
         self._check(name)
-        record = self.sample_data(name)
-        first = self._single(record, name)
+        first = self._single(self.sample_data(name), name)
         if self.sweeps == 1:
             return first
         scans, moves = [first], [np.eye(4)]
-        here = np.linalg.inv(self.pose(record))
-        while len(scans) < self.sweeps and record["prev"]:
-            record = self._resolve(self._data, record["prev"], "sample_data", "sample_data", record)
+        here = np.linalg.inv(self.pose(self.sample_data(name)))
+        for record in self._before(self.sample_data(name)):
             columns = self.sweep(record)
             far = ~(np.abs(columns[:, :2]) < MIN_DISTANCE).all(axis=1)
             columns = columns[far]

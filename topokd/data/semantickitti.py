@@ -48,6 +48,7 @@ class SemanticKITTI(ScanDataset):
     (1, '08/000000', 'road')
     """
 
+    reading = ("labelled", "sweeps", "split")
     labels = SEMANTICKITTI
     class_names = SEMANTICKITTI.class_names
     num_classes = SEMANTICKITTI.num_classes
@@ -76,6 +77,15 @@ class SemanticKITTI(ScanDataset):
         folder = self.root / "sequences" / sequence
         return folder / "velodyne" / f"{frame}.bin", folder / "labels" / f"{frame}.label" if self.labelled else None
 
+    def sources(self, name: str) -> list[Path]:
+        """Files of a scan, of those before it that ``sweeps`` adds, and of their poses."""
+        found = super().sources(name)
+        if self.sweeps > 1:
+            folder = self.root / "sequences" / name.split("/")[0]
+            found += [file for other in self._before(name) for file in self.files(other) if file is not None]
+            found += [folder / "poses.txt", folder / "calib.txt"]
+        return found
+
     def pose(self, name: str) -> Float[np.ndarray, "4 4"]:
         """LiDAR pose of a scan, to the frame of the sequence's first, from ``poses.txt`` and ``calib.txt``."""
         sequence, frame = name.split("/")
@@ -99,16 +109,23 @@ class SemanticKITTI(ScanDataset):
         scan = read_scan(*self.files(name), name)
         if self.sweeps == 1:
             return scan
-        sequence, frame = name.split("/")
         scans, moves = [scan], [np.eye(4)]
         here = np.linalg.inv(self.pose(name))
+        for other in self._before(name):
+            scans.append(read_scan(*self.files(other), other))
+            moves.append(here @ self.pose(other))
+        return at_reference(scans, moves, name, labelled_rows="first" if self.split == "val" else "all")
+
+    def _before(self, name: str) -> list[str]:
+        """The scans that ``sweeps`` adds to one, the latest first."""
+        sequence, frame = name.split("/")
+        found = []
         for number in range(int(frame) - 1, max(int(frame) - self.sweeps, -1), -1):
             other = f"{sequence}/{number:06d}"
             if not self.files(other)[0].is_file():
                 break  # a subset's gap: what lies beyond is another place
-            scans.append(read_scan(*self.files(other), other))
-            moves.append(here @ self.pose(other))
-        return at_reference(scans, moves, name, labelled_rows="first" if self.split == "val" else "all")
+            found.append(other)
+        return found
 
 
 def _sequences(root: Path, split: str | Sequence[int]) -> tuple[int, ...]:

@@ -61,6 +61,7 @@ class WaymoSegmentation(ScanDataset):
     (1, 22, [0, 1])
     """
 
+    reading = ("labelled", "returns", "point_range")
     labels = WAYMO
     class_names = WAYMO.class_names
     num_classes = WAYMO.num_classes

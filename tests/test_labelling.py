@@ -45,6 +45,7 @@ def test_a_folder_keeps_its_paths_and_says_what_numbers_mean(checkpoint, scans, 
     legend = json.loads((tmp_path / "out/classes.json").read_text())
     assert legend[8] == {"class": 8, "id": 40, "name": "road", "rgb": list(SEMANTICKITTI.palette[8])}
     page = (tmp_path / "out/sub/000000.html").read_text()
+    assert "<title>000000.bin</title>" in page and "49 points" in page
     assert "plotly" in page and '<script src="http' not in page
 
 
@@ -74,14 +75,40 @@ def test_labels_within_the_scans_folder_are_no_scans(checkpoint, scans, caplog):
     labeller = Labeller(checkpoint, device="cpu")
     (scans / "notes.txt").write_text("")
     caplog.set_level("INFO")
-    first, _ = label_files(labeller, scans, scans / "labels", "ply", views=0)
-    second, _ = label_files(labeller, scans, scans / "labels", "ply", views=0)
-    assert first == second and len(first) == 2
+    first, _ = label_files(labeller, scans, scans / "labels", "ply", views=2)
+    second, _ = label_files(labeller, scans, scans / "labels", "ply", views=2)
+    assert first == second and [path.suffix for path in first] == [".ply", ".html"] * 2
     assert "left alone: 1 .txt" in caplog.text
+
+
+def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path):
+    """A scan of five columns says that its scale is 255; the others' is guessed once, from the first of them."""
+    rows = np.column_stack([np.random.default_rng(1).uniform(-5, 5, (20, 3)), np.full(20, 200), np.arange(20) % 32])
+    rows.astype("<f4").tofile(scans / "a.pcd.bin")
+    rows[:, [0, 1, 2, 3]].astype("<f4").tofile(scans / "z.bin")
+    seen = {}
+
+    class Recorder(Labeller):
+        def __call__(self, cloud):
+            seen[cloud.scan.name] = cloud.scale
+            return super().__call__(cloud)
+
+    _, refused = label_files(Recorder(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
+    assert seen == {"a.pcd.bin": 255, "000000.bin": 1, "000001.bin": 1}
+    assert list(refused) == [scans / "z.bin"] and "above the scale 1; give" in refused[scans / "z.bin"]
 
 
 def test_refusals(checkpoint, scans, tmp_path):
     labeller = Labeller(checkpoint, device="cpu")
+    for name, words in (("a.xyz", r"written as \.label, \.ply, \.npy"), ("a.xyz/b.bin", r"end the name so")):
+        with pytest.raises(DataError, match=words):
+            label_files(labeller, scans / "sub/000000.bin", tmp_path / name)
+    with pytest.raises(DataError, match=r"a\.ply names one file, but there are 2 scans"):
+        label_files(labeller, scans, tmp_path / "a.ply")
+    with pytest.raises(DataError, match="device 'gpu' cannot be used"):
+        Labeller(checkpoint, device="gpu")
+    with pytest.raises(DataError, match="intensity scale is -1; it must be above 0"):
+        label_files(labeller, scans / "sub/000000.bin", tmp_path / "out", intensity_scale=-1)
     with pytest.raises(DataError, match="drop one of the two"):
         label_files(labeller, scans / "sub/000000.bin", tmp_path / "a.ply", "npy")
     np.save(scans / "sub/000000.npy", np.ones((3, 4)))

@@ -189,8 +189,8 @@ def predict(
     written, refused = label_files(labeller, source, output, format, columns, intensity_scale, views)  # type: ignore[arg-type]
     for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:
         typer.echo(str(path))
-    for reason in refused.values():
-        typer.echo(f"refused: {reason}", err=True)
+    if refused:  # each with its reason in the log
+        typer.echo(f"{len(refused)} files were refused, see above", err=True)
     raise typer.Exit(1 if refused else 0)
 
 

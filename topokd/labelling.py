@@ -84,8 +84,12 @@ class Labeller:
             raise DataError(f"voxel size is {self.voxel_size}; it must be above 0 metres")
         self.sweeps = int(metadata.get("sweeps", 1))
         self.tta = tta
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model = self.model.to(self.device).eval()
+        try:
+            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            self.model = self.model.to(self.device).eval()
+        except (RuntimeError, AssertionError) as error:  # torch: an unknown name, or no such device
+            reason = str(error).splitlines()[0]
+            raise DataError(f"device {device!r} cannot be used ({reason}): try cpu, or leave it out") from None
 
     def __call__(self, cloud: Cloud) -> Int64[ndarray, " n"]:
         """The class of every point of the file; IGNORE where its coordinates are not finite."""
@@ -147,8 +151,9 @@ def label_files(
 
     ``output`` is a folder, which gets the sources' relative paths and ``classes.json``; for one file it may be a file
     that ends with .label, .npy or .ply. ``format``: "label" unless ``output`` says otherwise. ``views``: how many scans
-    get a page ``.html`` beside their labels. In a folder the first scan that is read settles the scale of the
-    intensities. Raises :class:`DataError` when ``source`` is one file and it is refused, or nothing could be read.
+    get a page ``.html`` beside their labels. In a folder the first scan whose intensities' full scale has to be guessed
+    settles it for the others. Raises :class:`DataError` when ``source`` is one file and it is refused, or nothing could
+    be read.
     """
     source, output = Path(source), Path(output)
     files, root = find_scans(source, output), source if source.is_dir() else source.parent
@@ -160,10 +165,11 @@ def label_files(
         )
     written: list[Path] = []
     refused: dict[Path, str] = {}
-    scale = intensity_scale
+    usual: float | None = None
+    pages = 0
     for file in Progress(files, "predicting"):
         try:
-            cloud = read_cloud(file, columns, scale)
+            cloud = read_cloud(file, columns, intensity_scale, usual)
             label = labeller(cloud)
         except DataError as error:
             if len(files) == 1:
@@ -171,11 +177,12 @@ def label_files(
             log.warning("refused: %s", error)
             refused[file] = str(error)
             continue
-        scale = scale or cloud.scale
+        usual = cloud.scale if cloud.guessed else usual
         target = targets[file]
         write_prediction(target, cloud, label, labeller.classes)
         written.append(target)
-        if len(written) <= views:
+        if pages < views:
+            pages += 1
             page, known = target.with_suffix(".html"), cloud.finite
             names, palette = labeller.classes.names, labeller.classes.palette
             write_view(page, cloud.scan.xyz, label[known], names, palette, file.name)
@@ -184,7 +191,7 @@ def label_files(
         raise DataError(
             f"{source}: none of its {len(files)} scans could be read; the first: {next(iter(refused.values()))}"
         )
-    if len(targets) > 1 or not output.suffix:
+    if output not in targets.values():
         write_json(output / "classes.json", legend(labeller.classes))
     return written, refused
 
@@ -201,6 +208,12 @@ def _targets(files: list[Path], root: Path, output: Path, format: Format | None)
         if format and format != told:
             raise DataError(f"the output is called {output.name} and the format is {format}: drop one of the two")
         return {files[0]: output}
+    if output.suffix and not output.is_dir() and (told or len(files) == 1):
+        raise DataError(
+            f"{output} names one file, but there are {len(files)} scans: name a folder"
+            if told
+            else f"{output}: labels are written as .{', .'.join(FORMATS)}; end the name so, or name a folder"
+        )
     suffix = format or "label"
     if suffix not in FORMATS:
         raise DataError(f"format {suffix!r} is unknown; choose one of {', '.join(FORMATS)}")

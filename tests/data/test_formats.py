@@ -1,6 +1,7 @@
 """Scans as users have them: equal points from every format, and a reason for every refusal."""
 
 import builtins
+import pickle
 
 import numpy as np
 import pytest
@@ -120,6 +121,16 @@ def test_a_pickle_is_never_opened(tmp_path):
         ("a.npy", b"nonsense", "cannot be read as .npy|pickled"),
         ("a.pcd", b"nonsense", "cannot be read as .pcd"),
         ("a.ply", b"nonsense", "cannot be read as .ply"),
+        (
+            "a.pcd",
+            b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 1\nHEIGHT 1\n"
+            b"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS 1\nDATA binary_zstd\n" + b"\0" * 12,
+            "cannot be read as .pcd: .*binary_zstd",
+        ),
+        ("a.pcd", pickle.dumps([1.0]), "cannot be read as .pcd"),
+        ("a.ply", pickle.dumps([1.0]), "cannot be read as .ply"),
+        ("a.laz", pickle.dumps([1.0]), "cannot be read as .laz"),
+        ("a.npy", pickle.dumps([1.0]), "holds pickled Python objects"),
         (
             "a.ply",
             b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1\n",

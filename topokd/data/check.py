@@ -266,7 +266,7 @@ def _compared(report: SplitReport) -> SplitReport:
 
 
 def _compare_shares(splits: list[SplitReport]) -> None:
-    """Add the classes whose share is far from the published one, where all splits that it is published for are whole."""
+    """Add the classes whose share is far from the published one, where all the splits that it covers are whole."""
     for source, published in class_shares().items():
         whole = [split for split in splits if split.source == source and split.shares and split.complete]
         total = sum(sum(split.class_points.values()) for split in whole)

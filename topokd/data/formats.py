@@ -42,21 +42,29 @@ FAR = 10_000.0
 class Cloud:
     """A file's points: ``xyz`` (n, 3) as in the file, and the :class:`Scan` of those that are ``finite`` (n,).
 
-    ``scale``: the full scale that the intensities were divided by.
+    ``scale``: the full scale that the intensities were divided by; ``guessed``: whether that follows from their values
+    alone.
     """
 
     xyz: Float64[ndarray, "n 3"]
     finite: Bool[ndarray, n]
     scan: Scan
     scale: float
+    guessed: bool
 
 
-def read_cloud(path: str | Path, columns: int | None = None, intensity_scale: float | None = None) -> Cloud:
+def read_cloud(
+    path: str | Path,
+    columns: int | None = None,
+    intensity_scale: float | None = None,
+    usual_scale: float | None = None,
+) -> Cloud:
     """Read one file.
 
     ``columns``: values per point of a .bin file; None takes 5 where the name ends with .pcd.bin or only 5 fits the size
     and the last column looks like a ring number, else 4. ``intensity_scale``: the full scale of the intensities; None
-    takes 255 for five columns, and else the smallest of 1, 255 and 65535 that holds them all. Without intensities they
+    takes 255 for five columns and for bytes, then ``usual_scale`` where the caller knows one from other scans of the
+    sensor, and else the smallest of 1, 255 and 65535 that holds them all. Without intensities they
     are 0. Points with NaN or infinite coordinates are left out of the scan; coordinates farther than 10 km from the
     origin are shifted by their median, because float32 could not tell neighbours apart.
 
@@ -81,6 +89,8 @@ def read_cloud(path: str | Path, columns: int | None = None, intensity_scale: fl
         raise DataError(f"{path} is empty: copy it again")
     if columns is not None and columns < 3:
         raise DataError(f"columns is {columns}; a point has at least x, y, z")
+    if intensity_scale is not None and not intensity_scale > 0:
+        raise DataError(f"the intensity scale is {intensity_scale:g}; it must be above 0, as 1, 255 or 65535")
     try:
         xyz, intensity, known_scale = reader(path, columns)
     except (DataError, MemoryError):
@@ -104,7 +114,8 @@ def read_cloud(path: str | Path, columns: int | None = None, intensity_scale: fl
         raise DataError(
             f"{path}: intensity is NaN or infinite at {int(strange.sum())} points, the first {int(np.argmax(strange))}"
         )
-    scale = _scale(path, values[finite], intensity_scale or known_scale)
+    told = intensity_scale or known_scale or usual_scale
+    scale = _scale(path, values[finite], told)
     kept = xyz[finite]
     if np.abs(kept).max() > FAR:
         origin = np.median(kept, axis=0)
@@ -113,7 +124,11 @@ def read_cloud(path: str | Path, columns: int | None = None, intensity_scale: fl
     if not finite.all():
         log.info("%s: %d of %d points are not finite and get no class", path, int((~finite).sum()), len(finite))
     return Cloud(
-        xyz, finite, Scan(kept.astype(np.float32), (values[finite] / scale).astype(np.float32), name=path.name), scale
+        xyz,
+        finite,
+        Scan(kept.astype(np.float32), (values[finite] / scale).astype(np.float32), name=path.name),
+        scale,
+        guessed=told is None and intensity is not None,
     )
 
 
@@ -125,7 +140,7 @@ def _scale(path: Path, values: ndarray, told: float | None) -> float:
     if low < 0:
         raise DataError(f"{path}: intensity goes down to {low:g}; only values from 0 to a full scale are understood")
     if told is not None:
-        if told <= 0 or high > told:
+        if high > told:
             raise DataError(
                 f"{path}: intensity goes up to {high:g}, above the scale {told:g}; give the sensor's full scale "
                 "(--intensity-scale 1, 255 or 65535)"

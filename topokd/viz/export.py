@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy import ndarray
 
 from topokd.errors import DataError
 from topokd.io import atomic_path, write_text
-from topokd.viz.clouds import RGB, class_colors, interactive_cloud
+from topokd.viz.clouds import DARK, RGB, class_colors, interactive_cloud
 
 
 def write_ply(path: str | Path, xyz: Float[ndarray, "n 3"], label: Int64[ndarray, " n"], palette: RGB) -> None:
@@ -47,6 +48,17 @@ def write_view(
     title: str,
     max_points: int = 60_000,
 ) -> None:
-    """A self-contained page with the cloud to turn and zoom; it loads nothing from elsewhere."""
-    figure = interactive_cloud(xyz, {title: label}, names, palette, max_points=max_points, height=760)
-    write_text(path, figure.to_html(include_plotlyjs=True, div_id="cloud"))
+    """A self-contained page that fills the window with the cloud, to turn and zoom; it loads nothing from elsewhere.
+
+    Of more than ``max_points`` points it shows so many, and says so.
+    """
+    shown = f"{len(xyz):,} points" if len(xyz) <= max_points else f"{max_points:,} of {len(xyz):,} points"
+    heading = f"{html.escape(title)}, {shown}"
+    figure = interactive_cloud(xyz, {heading: label}, names, palette, max_points=max_points)
+    figure.update_layout(height=None, paper_bgcolor=DARK, font_color="#d5dbe3")
+    view = figure.to_html(full_html=False, include_plotlyjs=True, div_id="cloud", default_height="100vh")
+    write_text(
+        path,
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>body {{ margin: 0; background: {DARK} }}</style></head>\n<body>{view}</body>\n</html>\n",
+    )

@@ -122,6 +122,9 @@ class Train:
     threads: int = 1  # per run; the results are bit-identical for one number of threads
     amp: Literal["off", "bf16", "fp16"] = "off"
     workers: int = 0  # processes that read and augment; 0: in the training process
+    cache: str = (
+        ""  # folder that keeps decoded scans and evaluation's voxels (docs/datasets.md); written like data.root
+    )
     optimizer: Optimizer = field(default_factory=Optimizer)
 
 
@@ -227,13 +230,34 @@ class Params:
     @property
     def data_root(self) -> Path:
         """Folder of the dataset. Raises :class:`ParameterError` when it names an unset environment variable."""
-        expanded = re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda m: os.environ.get(m[1]) or m[2] or m[0], self.data.root)
-        if "$" in expanded:
+        expanded = _expanded(self.data.root)
+        if "$" in expanded or not expanded:
             raise ParameterError(
                 f"data.root is {self.data.root!r} and that environment variable is not set: "
                 "export it as the folder that holds `sequences/`, or write the folder into data.root"
             )
         return project_path(os.path.expanduser(expanded))
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """Folder of the cache of scans, None for no cache. Raises :class:`ParameterError` like :attr:`data_root`."""
+        expanded = _expanded(self.train.cache)
+        if "$" in expanded:
+            raise ParameterError(
+                f"train.cache is {self.train.cache!r} and that environment variable is not set: export it as a folder "
+                "on a fast disk, write the folder into train.cache, or leave train.cache empty for no cache"
+            )
+        return project_path(os.path.expanduser(expanded)) if expanded else None
+
+
+def _expanded(text: str) -> str:
+    """``text`` with ${NAME} and ${NAME:-default} replaced; an unset variable without a default stays as written."""
+
+    def value(match: re.Match[str]) -> str:
+        default = match[0] if match[2] is None else match[2]
+        return os.environ.get(match[1]) or default
+
+    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", value, text)
 
 
 def project_root() -> Path:

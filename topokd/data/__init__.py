@@ -2,7 +2,9 @@
 
 from topokd.data.batch import Batch, collate
 from topokd.data.build import build_dataset
+from topokd.data.cache import ScanCache
 from topokd.data.layout import write_scan
+from topokd.data.loader import read_ahead
 from topokd.data.nuscenes import NuScenesLidarSeg
 from topokd.data.sampling import Scans, training_batch, training_sample
 from topokd.data.scan import IGNORE, Scan
@@ -17,6 +19,7 @@ __all__ = [
     "Batch",
     "NuScenesLidarSeg",
     "Scan",
+    "ScanCache",
     "Scans",
     "SemanticKITTI",
     "SyntheticLidar",
@@ -27,6 +30,7 @@ __all__ = [
     "collate",
     "crop",
     "generate",
+    "read_ahead",
     "training_batch",
     "training_sample",
     "voxelize",

@@ -87,3 +87,16 @@ def test_unset_environment_variable_is_named(tmp_path: Path, monkeypatch: pytest
     params = P.load(write(tmp_path, "data: {root: '${TOPOKD_NOWHERE}'}"))
     with pytest.raises(ParameterError, match="TOPOKD_NOWHERE.*not set"):
         _ = params.data_root
+
+
+def test_cache_folder_is_none_or_a_folder_or_names_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TOPOKD_CACHE", raising=False)
+    assert P.Params().cache_folder is None
+    params = P.load(PROJECT / "conf/semantickitti/params.yaml")
+    assert params.cache_folder is None
+    monkeypatch.setenv("TOPOKD_CACHE", str(tmp_path))
+    assert params.cache_folder == tmp_path
+    assert P.load(write(tmp_path, "train: {cache: workspace/cache}")).cache_folder == P.project_path("workspace/cache")
+    monkeypatch.delenv("TOPOKD_CACHE")
+    with pytest.raises(ParameterError, match="train.cache is .*TOPOKD_CACHE.*not set"):
+        _ = P.load(write(tmp_path, "train: {cache: '${TOPOKD_CACHE}/scans'}")).cache_folder

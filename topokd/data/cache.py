@@ -172,23 +172,26 @@ def code_version() -> str:
 
 
 def _save(file: Path, key: str, arrays: Arrays) -> None:
-    """Integers take the fewest bytes that hold them; each array has its checksum."""
+    """Integers take the fewest bytes that hold them."""
     kept = {name: np.ascontiguousarray(_narrowed(array)) for name, array in arrays.items()}
-    about = {"key": key} | {name: f"{zlib.crc32(array.data):08x}" for name, array in kept.items()}
     with atomic_path(file) as temporary:
-        save_file(kept, temporary, about)
+        save_file(kept, temporary, {"checksum": _checksum(key, kept)})
 
 
 def _load(file: Path, key: str) -> Arrays:
-    """The arrays of an entry; raises ValueError or SafetensorError where it is not what was written."""
+    """The arrays of an entry; raises ValueError or SafetensorError where it is not what was written under ``key``."""
     with safe_open(file, "np") as entry:
-        about = entry.metadata() or {}
         arrays = {name: entry.get_tensor(name) for name in entry.keys()}  # noqa: SIM118 (no iterator)
-    if about.pop("key", None) != key or about != {
-        name: f"{zlib.crc32(array.data):08x}" for name, array in arrays.items()
-    }:
-        raise ValueError("its checksum does not fit")
+        if (entry.metadata() or {}).get("checksum") != _checksum(key, arrays):
+            raise ValueError("its checksum does not fit")
     return arrays
+
+
+def _checksum(key: str, arrays: Arrays) -> str:
+    total = zlib.crc32(key.encode())
+    for name, array in sorted(arrays.items()):
+        total = zlib.crc32(array.data, zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), total))
+    return f"{total:08x}"
 
 
 def _narrowed(array: np.ndarray) -> np.ndarray:

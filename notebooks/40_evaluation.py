@@ -20,6 +20,7 @@ from topokd.models import load_checkpoint
 from topokd.paper.evaluation_summary import (
     boundary_sentence,
     class_frame,
+    official_frame,
     score_frame,
     summary_record,
     tta_sentence,
@@ -56,6 +57,15 @@ save_figure(figure, params.figures / "classes")
 
 # %% [markdown]
 # *Mean over seeds, most frequent class first; right: share of the labelled validation points.*
+
+# %% [markdown]
+# ## The benchmark's own numbers
+# What its tool prints for the same predictions, in percent, mean over seeds: its convention for absent classes and for
+# labelled points without a predicted class, its order.
+
+# %%
+official = official_frame(results)
+display(official if len(official) else Markdown("The synthetic world has no benchmark of its own."))
 
 # %% [markdown]
 # ## Figure 3: one scan, four views

@@ -199,6 +199,35 @@ FRAMES = Annotated[Path | None, typer.Option(help="Waymo's list of test frames: 
 
 
 @app.command()
+def evaluate(
+    benchmark: BENCHMARK,
+    checkpoint: Path,
+    root: Annotated[Path, typer.Argument(help="Folder of the data set, as its owners release it.")],
+    split: Annotated[str, typer.Option(help="A split with labels.")] = "val",
+    version: Annotated[str | None, typer.Option(help="nuScenes: v1.0-trainval or v1.0-mini.")] = None,
+    voxel_size: Annotated[float | None, typer.Option(help="Metres; else that of the training.")] = None,
+    tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the numbers as .json.")] = None,
+) -> None:
+    """Predict a labelled split and print what the benchmark's own tool would print, in percent."""
+    from topokd.evaluation import evaluate as count
+    from topokd.evaluation.official import official_scores
+    from topokd.evaluation.submission.produce import benchmark_split
+    from topokd.labelling import Labeller
+
+    labeller = Labeller(checkpoint, voxel_size, tta)
+    dataset = benchmark_split(benchmark, root, split, sweeps=labeller.sweeps, version=version)
+    labeller.need_classes(dataset.class_names, benchmark)
+    rows = official_scores(count(labeller.model, dataset, labeller.voxel_size, tta), benchmark).rows()  # type: ignore[arg-type]
+    typer.echo(f"{benchmark} {split}: {len(dataset):,} scans of {len(dataset.parts):,} parts; {tta} views per scan")
+    for name, value in rows.items():
+        typer.echo(f"{name:24s}{value:8.2f}")
+    if output is not None:
+        about = {"benchmark": benchmark, "split": split, "scans": len(dataset), "tta": tta}
+        write_json(output, {**about, "percent": rows})
+
+
+@app.command()
 def submit(
     benchmark: BENCHMARK,
     checkpoint: Path,
@@ -220,8 +249,7 @@ def submit(
     about = SubmissionInfo(account, method, tuple(author)) if benchmark == "waymo" else None
     labeller = Labeller(checkpoint, voxel_size, tta)
     dataset = submission_split(benchmark, root, split, frames, labeller.sweeps)
-    if labeller.classes.names != dataset.class_names:
-        raise P.ParameterError(f"{checkpoint} knows other classes than {benchmark}: train it on that data set")
+    labeller.need_classes(dataset.class_names, benchmark)
     write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, about)
     _report(output, validate_submission(benchmark, output, dataset, split))
 

@@ -69,7 +69,7 @@ class Labeller:
         device: str | torch.device | None = None,
     ) -> None:
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
-        metadata = read_metadata(checkpoint)
+        self.checkpoint, metadata = checkpoint, read_metadata(checkpoint)
         if "class_names" not in metadata:
             raise CheckpointError(
                 f"{checkpoint} does not name its classes; save it with metadata class_names='road,car,...'"
@@ -90,6 +90,11 @@ class Labeller:
         except (RuntimeError, AssertionError) as error:  # torch: an unknown name, or no such device
             reason = str(error).splitlines()[0]
             raise DataError(f"device {device!r} cannot be used ({reason}): try cpu, or leave it out") from None
+
+    def need_classes(self, names: tuple[str, ...], benchmark: str) -> None:
+        """Raises :class:`CheckpointError` unless the network's classes are those of ``benchmark``."""
+        if self.classes.names != names:
+            raise CheckpointError(f"{self.checkpoint} knows other classes than {benchmark}: train it on that data set")
 
     def __call__(self, cloud: Cloud) -> Int64[ndarray, " n"]:
         """The class of every point of the file; IGNORE where its coordinates are not finite."""

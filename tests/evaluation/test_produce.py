@@ -1,6 +1,7 @@
 """A network, a data set in its released layout, the benchmark's file, and its check: by the command line."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from topokd import params
 from topokd.cli import app
 from topokd.data import Scan, SemanticKITTI, WaymoSegmentation, generate, write_nuscenes, write_scan, write_waymo
 from topokd.data.labels import LABEL_SPACES
+from topokd.evaluation import ConfusionMatrix, predict
+from topokd.evaluation.official import official_scores
 from topokd.evaluation.submission import produce
 from topokd.evaluation.submission.waymo import read_waymo
-from topokd.models import build_model, save_checkpoint
+from topokd.models import build_model, load_checkpoint, save_checkpoint
 
 SMALL = params.Synthetic(
     azimuths=32, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=1, val_scans_per_sequence=1
@@ -100,6 +103,25 @@ def test_a_network_of_several_scans_gets_them_and_submits_one(tmp_path: Path, mo
     assert done.exit_code == 0 and done.output.strip().endswith("valid"), (done.output, done.exception)
     alone = list(map(len, SemanticKITTI(tmp_path / "kitti", "test")))
     assert seen[::2] == alone[::2] and seen[1::2] == [a + b for a, b in zip(alone[::2], alone[1::2], strict=True)]
+
+
+@pytest.mark.parametrize("benchmark", ["semantickitti", "nuscenes", "waymo"])
+def test_the_benchmarks_own_numbers_by_command(worlds: Path, tmp_path: Path, benchmark: str) -> None:
+    model = checkpoint(tmp_path, benchmark)
+    done = run("evaluate", benchmark, model, worlds / benchmark, "-o", tmp_path / "scores.json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    found = json.loads((tmp_path / "scores.json").read_text())
+    dataset = produce.benchmark_split(benchmark, worlds / benchmark, "val")
+    matrix = ConfusionMatrix(dataset.num_classes, dataset.class_names)
+    for scan in dataset:
+        matrix.update(predict(load_checkpoint(model), scan, 1.0), scan.label)
+    expected = official_scores(matrix, benchmark).rows()
+    assert {name: value for name, value in found["percent"].items() if value is not None} == pytest.approx(
+        {name: value for name, value in expected.items() if not np.isnan(value)}
+    )
+    assert list(found["percent"]) == list(expected) and found["scans"] == len(dataset) == 1
+    assert f"{'mIoU':24s}{expected['mIoU']:8.2f}" in done.output
+    assert run("evaluate", benchmark, model, worlds / benchmark, "--split", "test").exit_code != 0
 
 
 def test_a_network_of_other_classes_is_refused(worlds: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Reported beside measured: what stands in the tables and in the findings."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from tests.paper.fake_results import CLASSES, make_run, write_results
 from topokd import params as P
 from topokd.errors import DataError
 from topokd.io import write_json
-from topokd.paper import cost_tables, segmentation_tables
+from topokd.paper import cost_tables, evaluation_summary, segmentation_tables
 from topokd.paper.exhibits import TABLES
 from topokd.paper.findings import comparability, findings, verdict
 from topokd.paper.grid import grid
@@ -249,3 +250,15 @@ def test_a_panel_fills_the_measured_rows_and_is_named_synthetic(results_folder, 
     ours = frame[(frame["source"] == "measured") & (frame["row"] == row)]
     assert len(ours) >= 1 and set(ours["n"]) <= {0, 1}
     assert "synthetic street world in" in ours["dataset"].iloc[0]
+
+
+def test_a_benchmarks_own_numbers_are_shown_for_its_data_alone(tmp_path):
+    params = P.Params()
+    assert evaluation_summary.official_frame(Results.read(write_results(tmp_path / "synthetic", params))).empty
+    params = replace(params, data=replace(params.data, dataset="semantickitti"))
+    results = Results.read(write_results(tmp_path / "kitti", params, ("teacher",)))
+    frame = evaluation_summary.official_frame(results)
+    assert list(frame.index) == ["mIoU", "accuracy", *CLASSES] and frame.loc["motorcyclist"].item() == 0  # absent: 0
+    zero = [run["evaluation"]["miou_zero"] for run in results.runs["teacher"].values()]
+    assert frame.loc["mIoU"].item() == pytest.approx(100 * sum(zero) / len(zero), abs=0.01)
+    assert "official" in evaluation_summary.summary_record(results, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -82,6 +83,14 @@ class ConfusionMatrix:
         merged.matrix, merged.missed = self.matrix + other.matrix, self.missed + other.missed
         merged.clouds = self.clouds + other.clouds
         return merged
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> ConfusionMatrix:
+        """The counts that :func:`evaluation_record` wrote down."""
+        cm = cls(len(record["class_names"]), record["class_names"])
+        cm.matrix, cm.missed = np.array(record["confusion"], np.int64), np.array(record["missed"], np.int64)
+        cm.clouds = int(record["scans"])
+        return cm
 
     @property
     def points(self) -> int:

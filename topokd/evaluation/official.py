@@ -44,6 +44,12 @@ class OfficialScores:
     accuracy: float | None = None
     frequency_weighted_iou: float | None = None
 
+    def rows(self) -> dict[str, float]:
+        """All numbers by name, in percent: mIoU, what else the tool prints, then the classes."""
+        more = {"accuracy": self.accuracy, "frequency-weighted IoU": self.frequency_weighted_iou}
+        found = {"mIoU": self.miou} | {name: value for name, value in more.items() if value is not None} | self.iou
+        return {name: 100 * value for name, value in found.items()}
+
 
 def official_scores(cm: ConfusionMatrix, benchmark: Benchmark) -> OfficialScores:
     """The numbers that the tool of ``benchmark`` prints for the predictions that ``cm`` counted.

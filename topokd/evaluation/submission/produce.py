@@ -31,26 +31,42 @@ from topokd.progress import Progress
 POINT_BYTES = {"semantickitti": 16, "nuscenes": 20}
 
 
-def submission_split(
-    benchmark: str, root: str | Path, split: str = "test", frames: Path | None = None, sweeps: int = 1
+def benchmark_split(
+    benchmark: str,
+    root: str | Path,
+    split: str,
+    frames: Path | None = None,
+    sweeps: int = 1,
+    version: str | None = None,
 ) -> Any:
-    """The scans that a submission covers. ``frames``: Waymo's list of test frames; None takes every frame of the split.
+    """The scans of a benchmark's split. ``frames``: Waymo's list of test frames; None takes every frame of the split.
 
-    ``sweeps``: how many scans the network sees at once (SemanticKITTI, nuScenes).
-
-    nuScenes' "test" is v1.0-test, "val" that of v1.0-trainval. SemanticKITTI has a test server alone.
+    ``sweeps``: how many scans the network sees at once (SemanticKITTI, nuScenes); ``version``: nuScenes', None for
+    v1.0-test where the split is "test" and else v1.0-trainval.
     """
     if benchmark == "semantickitti":
-        if split != "test":
-            raise DataError(
-                f"split is {split!r}; SemanticKITTI's server takes the test split alone: evaluate val yourself"
-            )
-        return SemanticKITTI(root, "test", cache=1, sweeps=sweeps)
+        return SemanticKITTI(root, split, cache=1, sweeps=sweeps)
     if benchmark == "nuscenes":
-        return NuScenesLidarSeg(root, split, "v1.0-test" if split == "test" else "v1.0-trainval", sweeps, cache=1)
+        return NuScenesLidarSeg(
+            root, split, version or ("v1.0-test" if split == "test" else "v1.0-trainval"), sweeps, cache=1
+        )
     if benchmark == "waymo":
         return WaymoSegmentation(root, split, frames=read_frame_list(frames) if frames else None, cache=1)
     raise DataError(f"benchmark {benchmark!r} is unknown; choose one of {', '.join(LABEL_SPACES)}")
+
+
+def submission_split(
+    benchmark: str, root: str | Path, split: str = "test", frames: Path | None = None, sweeps: int = 1
+) -> Any:
+    """The scans that a submission covers: :func:`benchmark_split`, where the benchmark has a server for it.
+
+    SemanticKITTI has a test server alone; the others take val too.
+    """
+    if benchmark == "semantickitti" and split != "test":
+        raise DataError(
+            f"split is {split!r}; SemanticKITTI's server takes the test split alone: `topokd evaluate` counts val"
+        )
+    return benchmark_split(benchmark, root, split, frames, sweeps)
 
 
 def write_submission(

@@ -250,6 +250,23 @@ def test_a_panel_fills_the_measured_rows_and_is_named_synthetic(results_folder, 
     ours = frame[(frame["source"] == "measured") & (frame["row"] == row)]
     assert len(ours) >= 1 and set(ours["n"]) <= {0, 1}
     assert "synthetic street world in" in ours["dataset"].iloc[0]
+    exhibit = "Table 1" if layout == "nuscenes" else "Table 4"
+    said = dict(comparability(Results.read(results_folder)))
+    assert "synthetic street world in" in said[exhibit] and "files to the table runs" in said[exhibit]
+    assert "Not measured" in said["Table 4" if layout == "nuscenes" else "Table 1"]
+
+
+def test_numbers_of_another_data_set_are_not_put_into_a_table(tmp_path):
+    params = P.Params()
+    params = replace(params, data=replace(params.data, dataset="nuscenes"))
+    results = Results.read(write_results(tmp_path / "nuscenes", params))
+    for table, own in ((segmentation_tables.table1, True), (segmentation_tables.table2, False)):
+        lines = table(results)
+        ours = lines[lines["source"] == "measured"]
+        assert (ours["n"].max() == 3) == own
+        assert own or ours["note"].tolist() == [
+            "not measured in this profile: it runs on nuScenes-lidarseg, not on SemanticKITTI"
+        ]
 
 
 def test_a_benchmarks_own_numbers_are_shown_for_its_data_alone(tmp_path):

@@ -43,6 +43,8 @@ def table1(results: Results) -> pd.DataFrame:
 def table2(results: Results) -> pd.DataFrame:
     """SemanticKITTI: reported cells, and our teacher and students on the profile's validation scans, class by class."""
     lines = reported_lines("table2")
+    if measured_on(results, "semantickitti") is not results:
+        return _frame([*lines, not_measured("table2", results, "SemanticKITTI")])
     other = "miou_zero" if results.metric == "miou_skip" else "miou_skip"
     for variant, row in STUDENTS.items():
         for metric, column in (
@@ -64,10 +66,16 @@ def table4(results: Results) -> pd.DataFrame:
     return _frame([*reported_lines("table4"), *_panel("table4", results, "waymo", "Waymo")])
 
 
+def measured_on(results: Results, layout: str) -> Results:
+    """The profile's own results where it trains on ``layout``, else those of its panel in that layout, if any."""
+    data = results.params.data
+    own = data.layout if data.dataset == "synthetic" else data.dataset
+    return results if own == layout else Results.read(results.folder / "panels" / layout)
+
+
 def _panel(table: str, results: Results, layout: str, dataset: str) -> list[dict[str, Any]]:
-    """Measured lines of the profile's own runs where it trains on ``layout``, else of its panel in that layout."""
-    own = layout in (results.params.data.dataset, results.params.data.layout)
-    panel = results if own else Results.read(results.folder / "panels" / layout)
+    """Measured lines of :func:`measured_on`."""
+    panel = measured_on(results, layout)
     if not panel.runs:
         return [not_measured(table, results, dataset)]
     lines = []

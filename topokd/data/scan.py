@@ -52,8 +52,8 @@ class Scan:
                 object.__setattr__(self, field, value)
             if value.shape != (n,):
                 raise DataError(f"{where}: {field} has shape {value.shape}, but there are {n} points")
-        finite = np.isfinite(self.xyz).all(axis=1) & np.isfinite(self.intensity)
-        if not finite.all():
+        if not (np.isfinite(self.xyz).all() and np.isfinite(self.intensity).all()):  # row by row takes 20 times longer
+            finite = np.isfinite(self.xyz).all(axis=1) & np.isfinite(self.intensity)
             raise DataError(
                 f"{where}: {n - int(finite.sum())} of {n} points have NaN or infinite values, the first at index "
                 f"{int(np.argmin(finite))}; write the scan anew without them, or set data.on_bad_scan to skip"

@@ -176,6 +176,13 @@ def test_truncated_files_and_a_scale_that_is_too_small(tmp_path):
         read_cloud(write(tmp_path / "e.bin"), intensity_scale=1)
 
 
+def test_a_real_nuscenes_scan_is_known_by_its_columns(shared):
+    (path,) = (shared / "data" / "nuscenes-one-scan").glob("*.pcd.bin")
+    cloud = read_cloud(path)
+    assert len(cloud.xyz) == 34_688 and cloud.finite.all() and cloud.scale == 255 and not cloud.guessed
+    assert 0 < cloud.scan.intensity.max() <= 1 and np.linalg.norm(cloud.scan.xyz, axis=1).max() < 120
+
+
 def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
     path = write(tmp_path / "a.pcd")
     import sys

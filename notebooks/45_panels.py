@@ -44,7 +44,7 @@ pd.DataFrame(
 # %%
 records = measure_panel(params, dataset)
 evaluations = {name: record["evaluation"] for name, record in records.items()}
-metric = f"miou_{panel.evaluation.absent}"  # classes that are absent count as the benchmark has it
+metric = f"miou_{panel.evaluation.absent}"  # classes that are absent are left out
 table = pd.DataFrame(
     {name: [evaluation[metric], *evaluation["iou"]] for name, evaluation in evaluations.items()},
     index=["mIoU", *val.class_names],

@@ -35,13 +35,13 @@ import numpy as np
 import torch
 from engines import OURS, PROGRAMS, installed, measured
 from families import FAMILIES
+from report import about, signed, table
 
 from topokd.distillation import DistillationObjective, NetworkOutput, freeze
 from topokd.errors import TopokdError
 from topokd.io import read_json, write_json, write_text
 from topokd.models import build_model
 from topokd.params import Topology
-from topokd.pipeline.provenance import processor_name, versions
 from topokd.topology import farthest_point_sampling, vietoris_rips
 from topokd.topology.distances import squared_distances
 from topokd.topology.kernels import order, rips
@@ -269,14 +269,8 @@ def page(record: dict[str, Any]) -> str:
     for name, write in parts.items():
         if name in record:
             found = record[name]
-            programs = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
-            lines += ["", *write(found["rows"]), "", f"{found['device']}, {found['date']}; {programs}."]
+            lines += ["", *write(found["rows"]), "", signed(found)]
     return "\n".join(lines) + "\n"
-
-
-def _table(head: list[str], rows: Iterator[list[str]] | list[list[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _layer_page(rows: Rows) -> list[str]:
@@ -311,7 +305,7 @@ def _layer_page(rows: Rows) -> list[str]:
         mean = ["geometric mean", "", ""]
         mean += [f"{statistics.geometric_mean(ratios[k]):.1f}" if ratios[k] else "" for k in ratios]
         lines += ["", f"### M = {n}", ""]
-        lines += _table(
+        lines += table(
             ["family", "ours, forward + backward (ms)", "peak (MB)", *others, "fastest other"], [*body, mean]
         )
     lines += ["", "### How time grows", "", "Exponent of M in a least-squares fit of log time, from M = 128 on.", ""]
@@ -324,7 +318,7 @@ def _layer_page(rows: Rows) -> list[str]:
             line = [(n, t) for n, t in line if n >= 128]
             cells.append(f"{np.polyfit(*np.log(np.array(line).T), 1)[0]:.2f}" if len(line) > 1 else "")
         body.append(cells)
-    return lines + _table(["family", *names], body)
+    return lines + table(["family", *names], body)
 
 
 def _batch_page(rows: Rows) -> list[str]:
@@ -334,7 +328,7 @@ def _batch_page(rows: Rows) -> list[str]:
         "",
         "M = 1024; seconds of wall time: ours on two threads of one process, giotto-ph in two processes.",
         "",
-        *_table(["family", "ours (s)", "giotto-ph (s)", "ratio"], body),
+        *table(["family", "ours (s)", "giotto-ph (s)", "ratio"], body),
     ]
 
 
@@ -350,7 +344,7 @@ def _sampling_page(rows: Rows) -> list[str]:
         "",
         "One thread; ours in ms of CPU time, the others as multiples of it.",
         "",
-        *_table(["points", "C", "cloud", "ours (ms)", *others], body),
+        *table(["points", "C", "cloud", "ours (ms)", *others], body),
     ]
 
 
@@ -364,7 +358,7 @@ def _where_page(rows: Rows) -> list[str]:
         "One diagram at M = 1024, ms of CPU time: reading the matrix of distances once (the floor), computing it, "
         "putting the edges in order, and the sweep over them; and what the sweep met.",
         "",
-        *_table(["family", *times, "edges looked at", "relations", "annotations made"], body),
+        *table(["family", *times, "edges looked at", "relations", "annotations made"], body),
     ]
 
 
@@ -376,7 +370,7 @@ def _agreement_page(rows: Rows) -> list[str]:
         "",
         "Sorted float32 diagrams of degrees 0 and 1 of clouds of 10 to 160 points, compared bit by bit.",
         "",
-        *_table(["family", "clouds", "pairs", "clouds that differ"], [*body, total]),
+        *table(["family", "clouds", "pairs", "clouds that differ"], [*body, total]),
     ]
 
 
@@ -391,7 +385,7 @@ def _step_page(rows: Rows) -> list[str]:
         "The paper's networks (46.16 M and 2.78 M parameters) on 12 clouds, M = 1024, one CPU thread, seconds. Larger "
         "clouds cost the networks more and the term nothing.",
         "",
-        *_table(["clouds x voxels", "teacher", "student forward", "L_topo", "backward", "share of L_topo"], body),
+        *table(["clouds x voxels", "teacher", "student forward", "L_topo", "backward", "share of L_topo"], body),
     ]
 
 
@@ -409,27 +403,16 @@ def main() -> None:
     options.points, options.families = [int(n) for n in options.points.split(",")], options.families.split(",")
     torch.set_num_threads(1)
     record = read_json(RECORD) if RECORD.is_file() else {}
-    programs = versions() | {p.package: _version(p.package) for p in PROGRAMS.values() if p.package}
-    shown = ("torch", "numba", "numpy", *(p.package for p in PROGRAMS.values() if p.package), "fpsample")
-    about = {
-        "device": f"{processor_name()}, {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": {name: programs.get(name) or _version(name) for name in shown if installed(name)},
-    }
+    compared = [program.package for program in PROGRAMS.values() if program.package]
+    machine = about(["torch", "numba", "numpy", *compared, "fpsample"])
     for part in options.parts or PARTS:
-        record[part] = {**about, "rows": []}
+        record[part] = {**machine, "rows": []}
         for row in PARTS[part](options):
             print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
             record[part]["rows"].append(row)
             if not options.dry:  # what is measured by now survives an interruption
                 write_json(RECORD, record)
                 write_text(PAGE, page(record))
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package) if installed(package) else ""
 
 
 if __name__ == "__main__":

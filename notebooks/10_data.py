@@ -9,8 +9,6 @@
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
 
 # %%
-import os
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -18,6 +16,7 @@ from IPython.display import Markdown, display
 
 from topokd import data
 from topokd import params as P
+from topokd.data.build import write_world
 from topokd.data.source import fingerprint
 from topokd.data.statistics import real_statistics, statistics
 from topokd.io import write_json
@@ -30,11 +29,11 @@ settings = params.data
 
 # %% [markdown]
 # ## Scans on disk
-# The synthetic world is written in SemanticKITTI's own layout, so that one reader serves both.
+# The synthetic world is written in a real data set's own layout, so that one reader serves both.
 
 # %%
 if settings.dataset == "synthetic":
-    data.generate(params.data_root, settings.synthetic, jobs=os.cpu_count() or 1)
+    write_world(settings, params.data_root)
 else:  # real scans stay where they are; their fingerprint tells the later stages when they are others
     write_json(params.workspace / "data" / "index.json", fingerprint(params.data_root))
 train = data.build_dataset(settings, params.data_root, "train")
@@ -43,7 +42,7 @@ found = {"train": statistics(train), "val": statistics(val)}
 pd.DataFrame(
     {
         split: {
-            "sequences": ", ".join(f"{number:02d}" for number in dataset.sequences),
+            "sequences": ", ".join(dataset.parts) if len(dataset.parts) < 30 else f"{len(dataset.parts)} of them",
             "scans": found[split]["scans"],
             "skipped scans": len(dataset.skipped),
             "points per scan": round(found[split]["points_per_scan"]["mean"]),
@@ -61,7 +60,7 @@ pd.DataFrame(
 # data, the training split is shown beside the validation split.
 
 # %%
-if settings.dataset == "synthetic":
+if settings.dataset == "synthetic" and settings.layout == "semantickitti":
     other, titles = real_statistics()["statistics"], ("synthetic, train", "real SemanticKITTI, 34 scans")
 else:
     other, titles = found["val"], ("train", "val")

@@ -49,6 +49,7 @@ def test_round_trip(tmp_path: Path):
         ("data: {voxel_size: -1}", r"data.voxel_size is -1.0; it must be positive"),
         ("data: {dataset: kitti}", r"data.dataset is 'kitti'; choose one of synthetic, semantickitti"),
         ("data: {augment: {scale: [1]}}", r"data.augment.scale must have 2 entries"),
+        ("data: {dataset: waymo, sweeps: 2}", r"data.sweeps is 2; it must be 1: Waymo's reader"),
         ("data: 3", r"data\.? must be a mapping"),
         ("pipeline: {variants: [best]}", r"pipeline.variants is 'best'; it must be among plain"),
         ("distill: {topology: {dims: [3]}}", r"distill.topology.dims"),
@@ -86,3 +87,16 @@ def test_unset_environment_variable_is_named(tmp_path: Path, monkeypatch: pytest
     params = P.load(write(tmp_path, "data: {root: '${TOPOKD_NOWHERE}'}"))
     with pytest.raises(ParameterError, match="TOPOKD_NOWHERE.*not set"):
         _ = params.data_root
+
+
+def test_cache_folder_is_none_or_a_folder_or_names_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TOPOKD_CACHE", raising=False)
+    assert P.Params().cache_folder is None
+    params = P.load(PROJECT / "conf/semantickitti/params.yaml")
+    assert params.cache_folder is None
+    monkeypatch.setenv("TOPOKD_CACHE", str(tmp_path))
+    assert params.cache_folder == tmp_path
+    assert P.load(write(tmp_path, "train: {cache: workspace/cache}")).cache_folder == P.project_path("workspace/cache")
+    monkeypatch.delenv("TOPOKD_CACHE")
+    with pytest.raises(ParameterError, match="train.cache is .*TOPOKD_CACHE.*not set"):
+        _ = P.load(write(tmp_path, "train: {cache: '${TOPOKD_CACHE}/scans'}")).cache_folder

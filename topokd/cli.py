@@ -167,6 +167,146 @@ def train(
     typer.echo(f"{record['run']}: mIoU {100 * record['evaluation']['miou_skip']:.1f} % over the classes present")
 
 
+@app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights that topokd trained (.safetensors).")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A scan, or a folder of them.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder; or, for one scan, a file.")],
+    format: Annotated[str | None, typer.Option(help="label (uint32 ids), ply (coloured points) or npy.")] = None,
+    columns: Annotated[int | None, typer.Option(help="float32 values per point in .bin files; else 4 or 5.")] = None,
+    intensity_scale: Annotated[float | None, typer.Option(help="Full scale of the intensities; else detected.")] = None,
+    voxel_size: Annotated[float | None, typer.Option(help="Metres; else that of the training.")] = None,
+    tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
+    views: Annotated[int, typer.Option(help="How many scans get a 3D page beside their labels.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else a GPU if there is one.")] = None,
+) -> None:
+    """Label scans (.bin, .pcd, .ply, .las, .laz, .npy) with a trained network; docs/predict.md shows how."""
+    from topokd.labelling import FORMATS, Labeller, label_files
+
+    if format is not None and format not in FORMATS:
+        raise P.ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
+    labeller = Labeller(checkpoint, voxel_size, tta, device)
+    written, refused = label_files(labeller, source, output, format, columns, intensity_scale, views)  # type: ignore[arg-type]
+    for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:
+        typer.echo(str(path))
+    if refused:  # each with its reason in the log
+        typer.echo(f"{len(refused)} files were refused, see above", err=True)
+    raise typer.Exit(1 if refused else 0)
+
+
+BENCHMARK = Annotated[str, typer.Argument(help="semantickitti, nuscenes or waymo.")]
+FRAMES = Annotated[Path | None, typer.Option(help="Waymo's list of test frames: context name,timestamp a line.")]
+
+
+@app.command()
+def evaluate(
+    benchmark: BENCHMARK,
+    checkpoint: Path,
+    root: Annotated[Path, typer.Argument(help="Folder of the data set, as its owners release it.")],
+    split: Annotated[str, typer.Option(help="A split with labels.")] = "val",
+    version: Annotated[str | None, typer.Option(help="nuScenes: v1.0-trainval or v1.0-mini.")] = None,
+    voxel_size: Annotated[float | None, typer.Option(help="Metres; else that of the training.")] = None,
+    tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the numbers as .json.")] = None,
+) -> None:
+    """Predict a labelled split and print what the benchmark's own tool would print, in percent."""
+    from topokd.evaluation import evaluate as count
+    from topokd.evaluation.official import official_scores
+    from topokd.evaluation.submission.produce import benchmark_split
+    from topokd.labelling import Labeller
+
+    labeller = Labeller(checkpoint, voxel_size, tta)
+    dataset = benchmark_split(benchmark, root, split, sweeps=labeller.sweeps, version=version)
+    labeller.need_classes(dataset.class_names, benchmark)
+    rows = official_scores(count(labeller.model, dataset, labeller.voxel_size, tta), benchmark).rows()  # type: ignore[arg-type]
+    typer.echo(f"{benchmark} {split}: {len(dataset):,} scans of {len(dataset.parts):,} parts; {tta} views per scan")
+    for name, value in rows.items():
+        typer.echo(f"{name:24s}{value:8.2f}")
+    if output is not None:
+        about = {"benchmark": benchmark, "split": split, "scans": len(dataset), "tta": tta}
+        write_json(output, {**about, "percent": rows})
+
+
+@app.command()
+def submit(
+    benchmark: BENCHMARK,
+    checkpoint: Path,
+    root: Annotated[Path, typer.Argument(help="Folder of the data set, as its owners release it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .zip, a folder, or a .bin, by benchmark.")],
+    split: str = "test",
+    frames: FRAMES = None,
+    account: Annotated[str, typer.Option(help="Waymo: the registered e-mail address.")] = "",
+    method: Annotated[str, typer.Option(help="Waymo: the method's name, up to 25 letters.")] = "",
+    author: Annotated[list[str], typer.Option(help="Waymo: an author, any number of times.")] = [],  # noqa: B006
+    voxel_size: Annotated[float | None, typer.Option(help="Metres; else that of the training.")] = None,
+    tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
+) -> None:
+    """Predict a benchmark's test split, write what its server takes, and check it."""
+    from topokd.evaluation.submission import SubmissionInfo
+    from topokd.evaluation.submission.produce import submission_split, validate_submission, write_submission
+    from topokd.labelling import Labeller
+
+    about = SubmissionInfo(account, method, tuple(author)) if benchmark == "waymo" else None
+    labeller = Labeller(checkpoint, voxel_size, tta)
+    dataset = submission_split(benchmark, root, split, frames, labeller.sweeps)
+    labeller.need_classes(dataset.class_names, benchmark)
+    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, about)
+    _report(output, validate_submission(benchmark, output, dataset, split))
+
+
+@app.command()
+def validate(
+    benchmark: BENCHMARK,
+    submission: Path,
+    root: Annotated[Path, typer.Argument(help="Folder of the data set, to compare with.")],
+    split: str = "test",
+    frames: FRAMES = None,
+) -> None:
+    """Say what a benchmark's server would reject in a submission; exit status 1 if anything."""
+    from topokd.evaluation.submission.produce import submission_split, validate_submission
+
+    _report(
+        submission, validate_submission(benchmark, submission, submission_split(benchmark, root, split, frames), split)
+    )
+
+
+data_app = typer.Typer(no_args_is_help=True, help="Look after data sets.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("check")
+def data_check(
+    root: Annotated[Path, typer.Argument(help="Folder of the data set, as its owners release it.")],
+    dataset: Annotated[str | None, typer.Option(help="semantickitti, nuscenes or waymo; else seen by folders.")] = None,
+) -> None:
+    """Read a whole data set: counts, lengths, classes, missing and damaged files; exit status 1 if any is wrong."""
+    from topokd.data.check import check_dataset
+
+    if dataset not in (None, "semantickitti", "nuscenes", "waymo"):
+        raise P.ParameterError(f"--dataset {dataset}: choose semantickitti, nuscenes or waymo")
+    report = check_dataset(root, dataset)  # type: ignore[arg-type]
+    typer.echo(f"{root}: {report.dataset}")
+    for split in report.splits:
+        for line in split.lines():
+            typer.echo(line)
+    _listed(report.problems)
+    typer.echo(f"{len(report.problems):,} problems" if report.problems else "nothing is wrong")
+    raise typer.Exit(1 if report.problems else 0)
+
+
+def _listed(problems: list[str]) -> None:
+    for problem in problems[:50]:
+        typer.echo(problem)
+    if len(problems) > 50:
+        typer.echo(f"... and {len(problems) - 50:,} more")
+
+
+def _report(path: Path, problems: list[str]) -> None:
+    _listed(problems)
+    typer.echo(f"{path}: " + (f"would be rejected, {len(problems)} problems" if problems else "valid"))
+    raise typer.Exit(1 if problems else 0)
+
+
 def main() -> None:
     """Entry point: errors that a user can act on are printed without a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")

@@ -47,7 +47,7 @@ class Pipeline:
 class Synthetic:
     """The embedded synthetic street world."""
 
-    sensor: Literal["hdl64", "hdl32"] = "hdl64"
+    sensor: Literal["hdl64", "hdl32", "waymo64"] = "hdl64"  # in SemanticKITTI's layout; the others have their own
     azimuths: int = 1024  # columns per turn; the real HDL-64E has about 2,000
     train_sequences: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16)  # one street each
     val_sequences: tuple[int, ...] = (8, 17, 18, 19)
@@ -70,7 +70,13 @@ class Augment:
 class Data:
     """Where the scans come from and how they become voxels."""
 
-    dataset: Literal["synthetic", "semantickitti"] = "synthetic"
+    dataset: Literal["synthetic", "semantickitti", "nuscenes", "waymo"] = "synthetic"
+    layout: Literal["semantickitti", "nuscenes", "waymo"] = (
+        "semantickitti"  # whose files the synthetic world is written as
+    )
+    version: Literal["v1.0-trainval", "v1.0-mini", "v1.0-test"] = "v1.0-trainval"  # of nuScenes
+    sweeps: int = 1  # k > 1 adds the k - 1 scans before each one (SemanticKITTI, nuScenes)
+    point_range: tuple[float, ...] = ()  # Waymo's training points: x, y, z from, x, y, z to, in metres; () keeps all
     root: str = "workspace/default/data"  # seen from the project; ${NAME} or ${NAME:-folder}: an environment variable
     on_bad_scan: Literal["raise", "skip"] = "raise"
     voxel_size: float = 0.2  # metres; the paper's profile has 0.05 (C.3)
@@ -116,6 +122,9 @@ class Train:
     threads: int = 1  # per run; the results are bit-identical for one number of threads
     amp: Literal["off", "bf16", "fp16"] = "off"
     workers: int = 0  # processes that read and augment; 0: in the training process
+    cache: str = (
+        ""  # folder that keeps decoded scans and evaluation's voxels (docs/datasets.md); written like data.root
+    )
     optimizer: Optimizer = field(default_factory=Optimizer)
 
 
@@ -159,7 +168,7 @@ class Distill:
 class Evaluation:
     """How the final numbers are computed, per original point."""
 
-    absent: Literal["skip", "zero"] = "skip"  # classes absent from truth and prediction: left out, or count 0
+    absent: Literal["skip", "zero", "one"] = "skip"  # classes absent from truth and prediction: left out, count 0 or 1
     tta: int = 1  # views averaged per scan: rotations about z by 360/tta degrees; 1 switches it off
     figure_scan: int = 0  # which validation scan Figure 3 shows
 
@@ -179,6 +188,18 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class Panels:
+    """The measured panels of Tables 1 and 4: the synthetic world in nuScenes' and Waymo's layout, one seed."""
+
+    azimuths: int = 512
+    train_sequences: int = 6
+    val_sequences: int = 2
+    scans_per_sequence: int = 3
+    teacher_steps: int = 150
+    student_steps: int = 100
+
+
+@dataclass(frozen=True)
 class Params:
     """The whole tree: one section per concern."""
 
@@ -189,6 +210,7 @@ class Params:
     distill: Distill = field(default_factory=Distill)
     evaluation: Evaluation = field(default_factory=Evaluation)
     benchmark: Benchmark = field(default_factory=Benchmark)
+    panels: Panels = field(default_factory=Panels)
 
     @property
     def results(self) -> Path:
@@ -208,13 +230,34 @@ class Params:
     @property
     def data_root(self) -> Path:
         """Folder of the dataset. Raises :class:`ParameterError` when it names an unset environment variable."""
-        expanded = re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", lambda m: os.environ.get(m[1]) or m[2] or m[0], self.data.root)
-        if "$" in expanded:
+        expanded = _expanded(self.data.root)
+        if "$" in expanded or not expanded:
             raise ParameterError(
                 f"data.root is {self.data.root!r} and that environment variable is not set: "
                 "export it as the folder that holds `sequences/`, or write the folder into data.root"
             )
         return project_path(os.path.expanduser(expanded))
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """Folder of the cache of scans, None for no cache. Raises :class:`ParameterError` like :attr:`data_root`."""
+        expanded = _expanded(self.train.cache)
+        if "$" in expanded:
+            raise ParameterError(
+                f"train.cache is {self.train.cache!r} and that environment variable is not set: export it as a folder "
+                "on a fast disk, write the folder into train.cache, or leave train.cache empty for no cache"
+            )
+        return project_path(os.path.expanduser(expanded)) if expanded else None
+
+
+def _expanded(text: str) -> str:
+    """``text`` with ${NAME} and ${NAME:-default} replaced; an unset variable without a default stays as written."""
+
+    def value(match: re.Match[str]) -> str:
+        default = match[0] if match[2] is None else match[2]
+        return os.environ.get(match[1]) or default
+
+    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", value, text)
 
 
 def project_root() -> Path:
@@ -334,6 +377,12 @@ def _check(params: Params, file: str) -> None:
 
     data, train, distill = params.data, params.train, params.distill
     need(data.voxel_size > 0, "data.voxel_size", data.voxel_size, "positive (metres)")
+    waymo = "waymo" in (data.dataset, data.layout if data.dataset == "synthetic" else "")
+    need(data.sweeps >= 1, "data.sweeps", data.sweeps, "1 or more")
+    need(data.sweeps == 1 or not waymo, "data.sweeps", data.sweeps, "1: Waymo's reader takes one scan at a time")
+    need(len(data.point_range) in (0, 6), "data.point_range", data.point_range, "empty or six numbers")
+    for name, value in dataclasses.asdict(params.panels).items():
+        need(value > 0, f"panels.{name}", value, "1 or more")
     need(data.crop_voxels >= 0, "data.crop_voxels", data.crop_voxels, "0 or more")
     low, high = data.augment.scale
     need(0 < low <= high, "data.augment.scale", data.augment.scale, "two positive numbers, the smaller one first")

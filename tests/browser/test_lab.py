@@ -18,20 +18,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
+from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
 from tests.conftest import PROJECT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-    "--disable-quic",
-]
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"),
-    pytest.mark.timeout(300),
-]
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -172,3 +172,27 @@ def test_a_real_folder_with_a_bad_scan(real_scans: Path, tmp_path: Path) -> None
     with (tmp_path / "sequences/08/labels/000004.label").open("r+b") as stream:
         stream.truncate(1000)
     assert SemanticKITTI(tmp_path, "val", on_bad_scan="skip").names == ["08/000000"]
+
+
+def test_accumulated_scans_are_moved_by_the_poses(tmp_path: Path) -> None:
+    from topokd import params
+    from topokd.data import SyntheticLidar, generate
+    from topokd.data.synthetic.scanner import sequence_poses
+
+    small = params.Synthetic(azimuths=48, train_sequences=(), val_sequences=(0,), val_scans_per_sequence=3)
+    generate(tmp_path, small)
+    alone, several = SemanticKITTI(tmp_path, (0,)), SemanticKITTI(tmp_path, (0,), sweeps=2)
+    poses, _ = sequence_poses(small, 0, 3)
+    here, before = alone[2], alone[1]
+    world = before.xyz.astype(np.float64) @ poses[1][:3, :3].T + poses[1][:3, 3]
+    expected = (world - poses[2][:3, 3]) @ poses[2][:3, :3]
+    np.testing.assert_array_equal(several[2].xyz[: len(here)], here.xyz)
+    np.testing.assert_allclose(several[2].xyz[len(here) :], expected, atol=1e-4)
+    np.testing.assert_array_equal(several[2].label, np.concatenate((here.label, before.label)))
+    assert len(several[0]) == len(alone[0])
+    validation = SyntheticLidar(tmp_path, "val", small, sweeps=2)  # evaluation counts each point once
+    np.testing.assert_array_equal(validation[2].xyz, several[2].xyz)
+    np.testing.assert_array_equal(validation[2].label, np.append(here.label, np.full(len(before), IGNORE)))
+    (tmp_path / "sequences/00/poses.txt").write_text("1 0 0\n")
+    with pytest.raises(DataError, match=r"poses.txt, line 1 has 3 numbers"):
+        SemanticKITTI(tmp_path, (0,), sweeps=2)[2]

@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topokd import params
-from topokd.data import IGNORE, Scan, augment, collate, crop, training_batch, voxelize
+from topokd.data import IGNORE, Scan, SemanticKITTI, augment, collate, crop, training_batch, voxelize
 from topokd.errors import DataError
 
 
@@ -39,6 +40,58 @@ def test_voxels_equal_their_slow_twin(seed: int, n: int, size: float) -> None:
         expected = min(votes, key=lambda c: (-votes[c], c)) if votes else IGNORE
         assert voxels.label[row] == expected
     assert (voxels.feat[:, :3] == voxels.coord).all()
+
+
+def numpy_voxels(scan: Scan, size: float) -> tuple[np.ndarray, ...]:
+    """Twin: means, indices, labels and inverse by NumPy alone, adding in the order of the points."""
+    cell = np.floor(scan.xyz.astype(np.float64) / size)
+    grid, inverse, count = np.unique(
+        (cell - cell.min(axis=0)).astype(np.int64), axis=0, return_inverse=True, return_counts=True
+    )
+    inverse = inverse.reshape(-1)
+    columns = (*scan.xyz.T, scan.intensity)
+    feat = (np.stack([np.bincount(inverse, c) for c in columns], axis=1) / count[:, None]).astype(np.float32)
+    classes, kept = max(int(scan.label.max()) + 1, 1), scan.label != IGNORE
+    votes = np.bincount(inverse[kept] * classes + scan.label[kept], minlength=len(grid) * classes)
+    votes = votes.reshape(len(grid), classes)
+    return feat, grid, np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), IGNORE), inverse
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3000), st.sampled_from([0.03, 0.2, 1.5]), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_voxels_equal_numpy_bit_for_bit(seed: int, n: int, size: float, strided: bool) -> None:
+    scan = random_scan(seed, n, spread=3.0)
+    if strided:  # a view of a file's columns, and other orders in memory
+        scan = Scan(np.asfortranarray(scan.xyz), np.repeat(scan.intensity, 2)[::2], scan.label)
+    voxels = voxelize(scan, size)
+    found = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
+    for ours, theirs in zip(found, numpy_voxels(scan, size), strict=True):
+        assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("reach", [0.01, 1.0, 300.0, 2e5])  # one digit of the radix sort, and up to five of them
+def test_voxels_equal_numpy_at_any_extent(reach: float) -> None:
+    rng = np.random.default_rng(int(reach))
+    scan = Scan(rng.uniform(-reach, reach, (2000, 3)) * (1, 1, 0.1), rng.random(2000), rng.integers(-1, 4, 2000))
+    voxels = voxelize(scan, 0.05 if reach < 1e4 else 3.0)
+    found = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
+    for ours, theirs in zip(found, numpy_voxels(scan, 0.05 if reach < 1e4 else 3.0), strict=True):
+        assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes()
+
+
+def test_voxels_of_real_scans_equal_numpy(real_scans: Path) -> None:
+    dataset = SemanticKITTI(real_scans, "val")
+    for scan, size in zip(dataset, (0.05, 0.05, 0.1, 0.4), strict=True):
+        voxels = voxelize(scan, size)
+        found = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
+        for ours, theirs in zip(found, numpy_voxels(scan, size), strict=True):
+            assert ours.tobytes() == theirs.tobytes()
+
+
+def test_a_voxel_size_that_is_none_is_refused() -> None:
+    for size in (0.0, -1.0, float("nan")):
+        with pytest.raises(DataError, match="voxel_size is .*positive"):
+            voxelize(random_scan(0), size)
 
 
 def test_points_map_back_to_their_voxel() -> None:

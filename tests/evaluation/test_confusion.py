@@ -152,3 +152,11 @@ def test_record_holds_everything_and_is_plain():
     assert (record["scans"], record["points"], record["split"]) == (1, 3, "val")
     assert record["miou_skip"] == 0.5 and record["accuracy"] == pytest.approx(2 / 3)
     assert all(type(v) in (str, int, float, list) for v in record.values())
+
+
+def test_a_record_gives_its_matrix_back():
+    cm = ConfusionMatrix(3, ("a", "b", "c"))
+    cm.update([0, -1, 2], [0, 1, 1])
+    again = ConfusionMatrix.of_record(evaluation_record(cm))
+    assert (again.matrix == cm.matrix).all() and (again.missed == cm.missed).all()
+    assert (again.class_names, again.clouds) == (cm.class_names, 1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from topokd.data import IGNORE, Scan, collate, voxelize
+from topokd.data import IGNORE, Scan, ScanCache, SemanticKITTI, collate, voxelize, write_scan
 from topokd.errors import DataError
 from topokd.evaluation import class_probabilities, evaluate, predict
 from topokd.evaluation.predict import rotated
@@ -128,3 +128,18 @@ def test_scan_without_labels_is_named():
 def test_scan_with_one_point():
     scan = Scan(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))
     assert predict(Network(), scan, 0.5).shape == (1,)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("tta", [1, 3])
+def test_workers_and_a_cache_change_nothing(tmp_path, workers, kept, tta):
+    scans, network = Scans().scans, Network(classes=19).eval()
+    for frame, scan in enumerate(scans):
+        write_scan(tmp_path / "data", 8, frame, scan)
+    data = SemanticKITTI(tmp_path / "data", "val")
+    expected = evaluate(network, data, 0.5, tta)
+    data = SemanticKITTI(tmp_path / "data", "val").stored_in(ScanCache(tmp_path / "cache") if kept else None)
+    for _ in range(2):  # cold, warm
+        assert (evaluate(network, data, 0.5, tta, workers=workers).matrix == expected.matrix).all()
+    assert (tmp_path / "cache").is_dir() == kept

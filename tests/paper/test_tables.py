@@ -1,6 +1,7 @@
 """Reported beside measured: what stands in the tables and in the findings."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from tests.paper.fake_results import CLASSES, make_run, write_results
 from topokd import params as P
 from topokd.errors import DataError
 from topokd.io import write_json
-from topokd.paper import cost_tables, segmentation_tables
+from topokd.paper import cost_tables, evaluation_summary, segmentation_tables
 from topokd.paper.exhibits import TABLES
 from topokd.paper.findings import comparability, findings, verdict
 from topokd.paper.grid import grid
@@ -231,3 +232,50 @@ def test_classes_of_the_fixture_are_those_of_the_dataset_and_of_table2():
     assert tuple(CLASS_NAMES) == CLASSES
     columns = [segmentation_tables.SEMANTICKITTI_CLASSES.get(name, name) for name in CLASSES]
     assert columns == list(reported.load("table2").columns[2:])
+
+
+@pytest.mark.parametrize(
+    ("layout", "table", "row"),
+    [
+        ("nuscenes", segmentation_tables.table1, "Student with KD"),
+        ("waymo", segmentation_tables.table4, "Ours (Student w/ KD)"),
+    ],
+)
+def test_a_panel_fills_the_measured_rows_and_is_named_synthetic(results_folder, layout, table, row):
+    from topokd.training.panels import panel_params
+
+    folder = results_folder / "panels" / layout
+    write_results(folder, panel_params(P.Params(), layout))
+    frame = table(Results.read(results_folder))
+    ours = frame[(frame["source"] == "measured") & (frame["row"] == row)]
+    assert len(ours) >= 1 and set(ours["n"]) <= {0, 1}
+    assert "synthetic street world in" in ours["dataset"].iloc[0]
+    exhibit = "Table 1" if layout == "nuscenes" else "Table 4"
+    said = dict(comparability(Results.read(results_folder)))
+    assert "synthetic street world in" in said[exhibit] and "files to the table runs" in said[exhibit]
+    assert "Not measured" in said["Table 4" if layout == "nuscenes" else "Table 1"]
+
+
+def test_numbers_of_another_data_set_are_not_put_into_a_table(tmp_path):
+    params = P.Params()
+    params = replace(params, data=replace(params.data, dataset="nuscenes"))
+    results = Results.read(write_results(tmp_path / "nuscenes", params))
+    for table, own in ((segmentation_tables.table1, True), (segmentation_tables.table2, False)):
+        lines = table(results)
+        ours = lines[lines["source"] == "measured"]
+        assert (ours["n"].max() == 3) == own
+        assert own or ours["note"].tolist() == [
+            "not measured in this profile: it runs on nuScenes-lidarseg, not on SemanticKITTI"
+        ]
+
+
+def test_a_benchmarks_own_numbers_are_shown_for_its_data_alone(tmp_path):
+    params = P.Params()
+    assert evaluation_summary.official_frame(Results.read(write_results(tmp_path / "synthetic", params))).empty
+    params = replace(params, data=replace(params.data, dataset="semantickitti"))
+    results = Results.read(write_results(tmp_path / "kitti", params, ("teacher",)))
+    frame = evaluation_summary.official_frame(results)
+    assert list(frame.index) == ["mIoU", "accuracy", *CLASSES] and frame.loc["motorcyclist"].item() == 0  # absent: 0
+    zero = [run["evaluation"]["miou_zero"] for run in results.runs["teacher"].values()]
+    assert frame.loc["mIoU"].item() == pytest.approx(100 * sum(zero) / len(zero), abs=0.01)
+    assert "official" in evaluation_summary.summary_record(results, {})

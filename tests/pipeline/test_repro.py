@@ -92,6 +92,11 @@ def test_everything_is_there(clone: Path):
     runs = {path.stem for path in (results / "runs").glob("*.json")}
     expected = {f"{name}-seed{seed}" for name in ("teacher", "plain", "full") for seed in (0, 1)}
     assert runs == expected
+    for layout, table in (("nuscenes", "table1"), ("waymo", "table4")):  # their panels are measured too
+        panel = {path.stem for path in (results / "panels" / layout / "runs").glob("*.json")}
+        assert panel == {"teacher-seed0", "plain-seed0", "full-seed0"}
+        lines = (results / "tables" / f"{table}.csv").read_text().splitlines()
+        assert any(",measured," in line and "synthetic street world in" in line for line in lines)
     record = json.loads((results / "runs/full-seed1.json").read_text())
     assert record["terms"] == ["kd", "topo", "grad"]
     assert all(value is not None for value in record["history"]["loss"])

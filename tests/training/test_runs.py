@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from topokd import params as P
-from topokd.data import training_batch
+from topokd.data import ScanCache, training_batch
 from topokd.errors import CheckpointError, ParameterError
 from topokd.models import load_checkpoint
 from topokd.training import best_path, checkpoint_path, loop, record_path, runs, train_student, train_teacher
@@ -166,3 +167,14 @@ def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(taught: P.Params,
     again = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
     assert int(again.stdout.split()[0]) >= 3, f"killed at {kill_at}, started from the beginning"
     assert [path.read_bytes() for path in outputs] == undisturbed, f"killed at step {kill_at}"
+
+
+def test_a_cache_and_workers_change_no_weight_and_no_number(taught: P.Params, tmp_path: Path) -> None:
+    path = checkpoint_path(taught, "teacher-seed0")
+    weights, record = path.read_bytes(), record_path(taught, "teacher-seed0").read_bytes()
+    for workers in (0, 2):  # cold, warm
+        shutil.rmtree(taught.workspace)
+        cached = dataclasses.replace(taught.train, cache=str(tmp_path / "cache"), workers=workers)
+        train_teacher(dataclasses.replace(taught, train=cached), 0)
+        assert path.read_bytes() == weights and record_path(taught, "teacher-seed0").read_bytes() == record
+    assert ScanCache(tmp_path / "cache").size()[0] == 6 + 2  # scans of both splits, voxels of one

@@ -14,33 +14,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
+from topokd.data.labels import SEMANTICKITTI
 from topokd.data.scan import Scan
 from topokd.errors import DataError
 from topokd.io import write_bytes, write_text
 
-CLASS_NAMES = (
-    "car", "bicycle", "motorcycle", "truck", "other-vehicle", "person", "bicyclist", "motorcyclist", "road", "parking",
-    "sidewalk", "other-ground", "building", "fence", "vegetation", "trunk", "terrain", "pole", "traffic-sign",
-)  # fmt: skip
-RAW_IDS = (10, 11, 15, 18, 20, 30, 31, 32, 40, 44, 48, 49, 50, 51, 70, 71, 72, 80, 81)
-"""Raw id that stands for each class where labels are written."""
-
-PALETTE = (
-    (52, 110, 235), (108, 196, 240), (60, 60, 175), (110, 45, 190), (70, 150, 205), (226, 60, 50), (240, 60, 190),
-    (150, 30, 100), (205, 100, 205), (240, 165, 225), (95, 35, 95), (170, 40, 80), (240, 195, 60), (235, 130, 60),
-    (40, 160, 70), (140, 85, 45), (150, 210, 100), (225, 215, 150), (200, 20, 20),
-)  # fmt: skip
-"""RGB 0..255 per class."""
-
-_RAW_OF_TRAIN_ID = {  # official learning map, train id -> raw ids that it gathers
-    0: (0, 1, 52, 99), 1: (10, 252), 2: (11,), 3: (15,), 4: (18, 258), 5: (13, 16, 20, 256, 257, 259), 6: (30, 254),
-    7: (31, 253), 8: (32, 255), 9: (40, 60), 10: (44,), 11: (48,), 12: (49,), 13: (50,), 14: (51,), 15: (70,),
-    16: (71,), 17: (72,), 18: (80,), 19: (81,),
-}  # fmt: skip
-_UNKNOWN = -2
-_CLASS_OF_RAW = np.full(1 << 16, _UNKNOWN, np.int64)
-for _train_id, _raw_ids in _RAW_OF_TRAIN_ID.items():
-    _CLASS_OF_RAW[list(_raw_ids)] = _train_id - 1  # train id 0 becomes IGNORE
+CLASS_NAMES = SEMANTICKITTI.class_names
+RAW_IDS = SEMANTICKITTI.raw_ids
+PALETTE = SEMANTICKITTI.palette
 
 
 def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
@@ -68,15 +49,7 @@ def class_of_raw(raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarr
     >>> class_of_raw(np.array([0, 40, 60, 252])).tolist()
     [-1, 8, 8, 0]
     """
-    classes = _CLASS_OF_RAW[raw]
-    if (classes == _UNKNOWN).any():
-        ids, counts = np.unique(raw[classes == _UNKNOWN], return_counts=True)
-        listed = ", ".join(f"{i} ({c} points)" for i, c in zip(ids[:5], counts[:5], strict=True))
-        raise DataError(
-            f"{file}: class id{'s' if len(ids) > 1 else ''} {listed}{', ...' if len(ids) > 5 else ''} not in "
-            "SemanticKITTI's list; labels must hold raw ids (10 car, 40 road, ...), not train ids or another data set's"
-        )
-    return classes
+    return SEMANTICKITTI.class_of_raw(raw, file)
 
 
 def points_in(file: Path) -> int:
@@ -118,7 +91,7 @@ def write_scan(
     """
     folder = Path(root) / "sequences" / f"{sequence:02d}"
     if raw is None and scan.label is not None:
-        raw = np.append(RAW_IDS, 0)[scan.label]  # IGNORE is -1, the appended 0
+        raw = SEMANTICKITTI.raw_of_class(scan.label)
     if raw is not None:
         instance = np.zeros(len(scan), np.int64) if scan.instance is None else scan.instance
         write_bytes(folder / "labels" / f"{frame:06d}.label", (raw | instance << 16).astype("<u4").tobytes())
@@ -147,3 +120,37 @@ def write_sequence_files(
     cameras = "".join(f"P{i}: {projection}\n" for i in range(4))
     write_text(folder / "calib.txt", cameras + f"Tr: {line(_TR[:3].reshape(-1))}\n")
     write_text(folder / "times.txt", "".join(f"{time:.6e}\n" for time in times))
+
+
+def read_poses(folder: Path) -> Float[np.ndarray, "f 4 4"]:
+    """LiDAR poses of a sequence, to the frame of its first scan: ``Tr^-1 P Tr`` of ``poses.txt`` and ``calib.txt``.
+
+    Raises :class:`~topokd.errors.DataError` naming the file and the line that is missing or damaged.
+    """
+    calib = folder / "calib.txt"
+    transform = None
+    for line in _lines(calib):
+        if line.startswith("Tr:"):
+            transform = _matrix(line[3:], calib, "Tr")
+    if transform is None:
+        raise DataError(f"{calib} has no line `Tr:` (LiDAR to camera): take the calib.txt of SemanticKITTI")
+    inverse = np.linalg.inv(transform)
+    poses = folder / "poses.txt"
+    rows = [_matrix(line, poses, f"line {number}") for number, line in enumerate(_lines(poses), 1)]
+    return np.stack([inverse @ row @ transform for row in rows])
+
+
+def _lines(file: Path) -> list[str]:
+    if not file.is_file():
+        raise DataError(f"{file} does not exist: accumulation of scans needs poses; copy it, or read with sweeps 1")
+    return file.read_text().strip().splitlines()
+
+
+def _matrix(text: str, file: Path, where: str) -> Float[np.ndarray, "4 4"]:
+    try:
+        values = np.array(text.split(), np.float64)
+    except ValueError as error:
+        raise DataError(f"{file}, {where}: {error}; copy the file again") from None
+    if values.size != 12:
+        raise DataError(f"{file}, {where} has {values.size} numbers, a pose has 12 (3 x 4): copy the file again")
+    return np.vstack((values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]))

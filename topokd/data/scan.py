@@ -17,7 +17,8 @@ IGNORE = -1
 class Scan:
     """A cloud of n points, checked when it is made.
 
-    ``xyz`` (n, 3) in metres, sensor frame (x forward, y left, z up); ``intensity`` (n,) in 0..1; ``label`` (n,) class
+    ``xyz`` (n, 3) in metres, in the frame of the data set: x forward, y left, z up in SemanticKITTI and Waymo, x right,
+    y forward, z up in nuScenes, whose reader keeps its LiDAR's own; ``intensity`` (n,) in 0..1; ``label`` (n,) class
     or :data:`IGNORE`; ``instance`` (n,) number of the object, 0 for none; both None where there is no ground truth.
     Raises :class:`~topokd.errors.DataError` naming the scan for an empty cloud, arrays of unequal length, coordinates
     or intensities that are not finite, and intensities outside 0..1.
@@ -51,8 +52,8 @@ class Scan:
                 object.__setattr__(self, field, value)
             if value.shape != (n,):
                 raise DataError(f"{where}: {field} has shape {value.shape}, but there are {n} points")
-        finite = np.isfinite(self.xyz).all(axis=1) & np.isfinite(self.intensity)
-        if not finite.all():
+        if not (np.isfinite(self.xyz).all() and np.isfinite(self.intensity).all()):  # row by row takes 20 times longer
+            finite = np.isfinite(self.xyz).all(axis=1) & np.isfinite(self.intensity)
             raise DataError(
                 f"{where}: {n - int(finite.sum())} of {n} points have NaN or infinite values, the first at index "
                 f"{int(np.argmin(finite))}; write the scan anew without them, or set data.on_bad_scan to skip"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from topokd.data.layout import CLASS_NAMES, PALETTE, check_labels, points_in, read_scan
+import numpy as np
+from jaxtyping import Float
+
+from topokd.data.dataset import ScanDataset, at_reference
+from topokd.data.labels import SEMANTICKITTI
+from topokd.data.layout import check_labels, points_in, read_poses, read_scan
 from topokd.data.scan import Scan
 from topokd.errors import DataError
 
@@ -22,7 +26,7 @@ SPLITS: dict[str, tuple[int, ...]] = {
 """Official sequences of each split."""
 
 
-class SemanticKITTI:
+class SemanticKITTI(ScanDataset):
     """The scans of a split, read when asked for and kept in memory while there is room.
 
     ``root`` is the folder that holds ``sequences/``. ``split`` is "train", "val", "test" (no labels) or a tuple of
@@ -30,6 +34,9 @@ class SemanticKITTI:
     them, or one missing from a tuple, it raises :class:`~topokd.errors.DataError`. Sizes of all files are checked at
     once. ``on_bad_scan="skip"`` reads every scan once at the start, leaves the bad ones out, logs them, and lists them
     in ``skipped`` as (name, reason); "raise" stops at the first, when it is read.
+
+    ``sweeps`` k > 1 accumulates: the k - 1 scans before each one are moved into its frame by the poses and follow its
+    own points (the multi-scan task), with their labels, but ignored in "val", where each point is to count once.
 
     >>> import tempfile
     >>> import numpy as np
@@ -41,45 +48,28 @@ class SemanticKITTI:
     (1, '08/000000', 'road')
     """
 
-    class_names = CLASS_NAMES
-    num_classes = len(CLASS_NAMES)
-    palette = PALETTE
+    reading = ("labelled", "sweeps", "split")
+    labels = SEMANTICKITTI
+    class_names = SEMANTICKITTI.class_names
+    num_classes = SEMANTICKITTI.num_classes
+    palette = SEMANTICKITTI.palette
 
     def __init__(
         self,
         root: str | Path,
         split: str | Sequence[int] = "train",
-        on_bad_scan: Literal["raise", "skip"] = "raise",
+        on_bad_scan: Literal["raise", "skip", "keep"] = "raise",
         cache: int = 128,
+        sweeps: int = 1,
     ) -> None:
-        self.root, self.split = Path(root), split
+        if sweeps < 1:
+            raise DataError(f"sweeps is {sweeps}: 1 reads a scan alone, k adds the k - 1 before it")
+        self.root, self.split, self.sweeps = Path(root), split, sweeps
         self.labelled = split != "test"
         self.sequences = _sequences(self.root, split)
-        self.names: list[str] = []
-        self.skipped: list[tuple[str, str]] = []
-        self._cache: OrderedDict[int, Scan] = OrderedDict()
-        self._cache_size = cache
-        for name in _scan_names(self.root, self.sequences):
-            points, labels = self.files(name)
-            try:
-                if on_bad_scan == "skip":
-                    read_scan(points, labels, name)
-                else:
-                    count = points_in(points)
-                    if labels is not None:
-                        check_labels(labels, count)
-            except DataError as error:
-                if on_bad_scan != "skip":
-                    raise
-                log.warning("skipped scan %s: %s", name, error)
-                self.skipped.append((name, str(error)))
-            else:
-                self.names.append(name)
-        if not self.names:
-            raise DataError(
-                f"{self.root}: sequences {_written(self.sequences)} hold no usable scan"
-                + (f" ({len(self.skipped)} skipped, the first: {self.skipped[0][1]})" if self.skipped else "")
-            )
+        self.parts = [f"{number:02d}" for number in self.sequences]
+        self._poses: dict[str, np.ndarray] = {}
+        self._index(_scan_names(self.root, self.sequences), on_bad_scan, cache, f"sequences {_written(self.sequences)}")
 
     def files(self, name: str) -> tuple[Path, Path | None]:
         """Paths of a scan's points and labels (None in the test split)."""
@@ -87,22 +77,55 @@ class SemanticKITTI:
         folder = self.root / "sequences" / sequence
         return folder / "velodyne" / f"{frame}.bin", folder / "labels" / f"{frame}.label" if self.labelled else None
 
-    def __len__(self) -> int:
-        return len(self.names)
+    def sources(self, name: str) -> list[Path]:
+        """Files of a scan, of those before it that ``sweeps`` adds, and of their poses."""
+        found = super().sources(name)
+        if self.sweeps > 1:
+            folder = self.root / "sequences" / name.split("/")[0]
+            found += [file for other in self._before(name) for file in self.files(other) if file is not None]
+            found += [folder / "poses.txt", folder / "calib.txt"]
+        return found
 
-    def __getitem__(self, index: int) -> Scan:
-        index = range(len(self))[index]
-        if index in self._cache:
-            self._cache.move_to_end(index)
-            return self._cache[index]
-        name = self.names[index]
-        scan = self._cache[index] = read_scan(*self.files(name), name)
-        while len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
-        return scan
+    def pose(self, name: str) -> Float[np.ndarray, "4 4"]:
+        """LiDAR pose of a scan, to the frame of the sequence's first, from ``poses.txt`` and ``calib.txt``."""
+        sequence, frame = name.split("/")
+        if sequence not in self._poses:
+            self._poses[sequence] = read_poses(self.root / "sequences" / sequence)
+        poses = self._poses[sequence]
+        if int(frame) >= len(poses):
+            raise DataError(
+                f"{self.root / 'sequences' / sequence / 'poses.txt'} has {len(poses)} lines, scan {frame} needs line "
+                f"{int(frame) + 1}: it belongs to another sequence or is truncated; copy it again"
+            )
+        return poses[int(frame)]
 
-    def __iter__(self) -> Iterator[Scan]:
-        return (self[index] for index in range(len(self)))
+    def _check(self, name: str) -> None:
+        points, labels = self.files(name)
+        count = points_in(points)
+        if labels is not None:
+            check_labels(labels, count)
+
+    def _read(self, name: str) -> Scan:
+        scan = read_scan(*self.files(name), name)
+        if self.sweeps == 1:
+            return scan
+        scans, moves = [scan], [np.eye(4)]
+        here = np.linalg.inv(self.pose(name))
+        for other in self._before(name):
+            scans.append(read_scan(*self.files(other), other))
+            moves.append(here @ self.pose(other))
+        return at_reference(scans, moves, name, labelled_rows="first" if self.split == "val" else "all")
+
+    def _before(self, name: str) -> list[str]:
+        """The scans that ``sweeps`` adds to one, the latest first."""
+        sequence, frame = name.split("/")
+        found = []
+        for number in range(int(frame) - 1, max(int(frame) - self.sweeps, -1), -1):
+            other = f"{sequence}/{number:06d}"
+            if not self.files(other)[0].is_file():
+                break  # a subset's gap: what lies beyond is another place
+            found.append(other)
+        return found
 
 
 def _sequences(root: Path, split: str | Sequence[int]) -> tuple[int, ...]:

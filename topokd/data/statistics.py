@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from topokd.data.dataset import ScanDataset
 from topokd.data.scan import IGNORE
 from topokd.data.semantickitti import SemanticKITTI
 from topokd.io import read_json, write_json
@@ -17,7 +18,7 @@ RANGE_EDGES = np.arange(0.0, 82.0, 2.0)
 """Metres; farther points count in the last bin."""
 
 
-def statistics(dataset: SemanticKITTI) -> dict[str, Any]:
+def statistics(dataset: ScanDataset) -> dict[str, Any]:
     """Statistics of all points of ``dataset`` as plain numbers, ready for JSON.
 
     ``class_frequency`` is the share among labelled points; ``range_histogram`` the share of all points per bin of the

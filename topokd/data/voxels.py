@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from topokd.data import voxel_kernels as kernels
 from topokd.data.scan import IGNORE, Scan
 from topokd.errors import DataError
 
@@ -34,7 +35,8 @@ class Voxels:
 def voxelize(scan: Scan, voxel_size: float) -> Voxels:
     """Voxels of edge ``voxel_size`` metres: ``floor(xyz / voxel_size)``, shifted to start at 0.
 
-    Raises :class:`~topokd.errors.DataError` when the cloud spans more voxels than an int64 can number.
+    Raises :class:`~topokd.errors.DataError` when the cloud spans more voxels than an int64 can number with its points,
+    or ``voxel_size`` is not positive.
 
     >>> scan = Scan(np.array([[0.1, 0, 0], [0.3, 0, 0], [0.9, 0, 0]], np.float32), np.zeros(3, np.float32))
     >>> voxels = voxelize(scan, 0.5)
@@ -42,43 +44,24 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
     ([[0, 0, 0], [1, 0, 0]], [0, 0, 1], [0.2..., 0.8...])
     """
     n = len(scan)
-    cell = np.floor(scan.xyz.astype(np.float64) / voxel_size)  # (n, 3)
-    cell -= cell.min(axis=0)
-    extent = cell.max(axis=0) + 1
-    if extent.prod() * n >= 2.0**63:  # the sort below packs cell and point number into one int64
+    size = float(voxel_size)
+    if not size > 0:
+        raise DataError(f"voxel_size is {voxel_size}: it must be positive (metres)")
+    low, high = kernels.cell_range(scan.xyz, size)
+    extent = high - low + 1
+    bits = max(n - 1, 1).bit_length()
+    if extent.prod() * 2.0**bits >= 2.0**63:  # cell and point number share one int64 below
         raise DataError(
             f"scan {scan.name or '(unnamed)'} spans {extent[0]:.3g} x {extent[1]:.3g} x {extent[2]:.3g} voxels of "
             f"{voxel_size} m: remove its stray points or raise data.voxel_size"
         )
-    _, ny, nz = extent.astype(np.int64)
-    index = cell.astype(np.int64)
-    key = (index[:, 0] * ny + index[:, 1]) * nz + index[:, 2]  # (n,)
-
-    # One unstable sort of (cell, point number) is several times faster than a stable argsort, and as deterministic.
-    packed = np.sort(key * n + np.arange(n))
-    key, order = packed // n, packed % n
-    first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))  # (m,) where each voxel's points begin
-    count = np.diff(np.append(first, n))
-    inverse = np.empty(n, np.int64)
-    inverse[order] = np.repeat(np.arange(len(first)), count)
-
-    columns = (scan.xyz[:, 0], scan.xyz[:, 1], scan.xyz[:, 2], scan.intensity)
-    sums = np.stack([np.bincount(inverse, column) for column in columns], axis=1)  # (m, 4), in double precision
-    feat = (sums / count[:, None]).astype(np.float32)
-    voxel_key = key[first]
-    grid = np.stack((voxel_key // (ny * nz), voxel_key // nz % ny, voxel_key % nz), axis=1)  # (m, 3)
-    label = None if scan.label is None else _majority(inverse, scan.label, len(first))
-    return Voxels(feat[:, :3].copy(), grid, feat, label, inverse, scan.name)
-
-
-def _majority(inverse: Int64[np.ndarray, n], label: Int64[np.ndarray, n], voxels: int) -> Int64[np.ndarray, m]:
-    """Most frequent label per voxel; IGNORE only where nothing else is there."""
-    classes = max(int(label.max()) + 1, 1)
-    kept = label != IGNORE
-    votes = np.bincount(inverse[kept] * classes + label[kept], minlength=voxels * classes).reshape(voxels, classes)
-    winner = votes.argmax(axis=1)  # the first, so the lowest class among equals
-    winner[votes[np.arange(voxels), winner] == 0] = IGNORE
-    return winner.astype(np.int64)
+    key_bits = max(int(extent.prod()) - 1, 1).bit_length()
+    packed = kernels.sorted_keys(scan.xyz, size, low, int(extent[1]), int(extent[2]), bits, key_bits)
+    given = np.empty(0, np.int64) if scan.label is None else scan.label
+    coord, feat, grid, inverse, winner = kernels.reduce_cells(
+        packed, bits, size, low, scan.xyz, scan.intensity, given, IGNORE
+    )
+    return Voxels(coord, grid, feat, None if scan.label is None else winner, inverse, scan.name)
 
 
 def crop(voxels: Voxels, max_voxels: int, rng: np.random.Generator) -> Voxels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -83,6 +84,14 @@ class ConfusionMatrix:
         merged.clouds = self.clouds + other.clouds
         return merged
 
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> ConfusionMatrix:
+        """The counts that :func:`evaluation_record` wrote down."""
+        cm = cls(len(record["class_names"]), record["class_names"])
+        cm.matrix, cm.missed = np.array(record["confusion"], np.int64), np.array(record["missed"], np.int64)
+        cm.clouds = int(record["scans"])
+        return cm
+
     @property
     def points(self) -> int:
         """Labelled points counted."""
@@ -98,17 +107,17 @@ class ConfusionMatrix:
         union = self.matrix.sum(1) + self.matrix.sum(0) + self.missed - tp
         return np.where(union > 0, tp / np.maximum(union, 1), np.nan)
 
-    def miou(self, absent: Literal["skip", "zero"] = "skip") -> float:
+    def miou(self, absent: Literal["skip", "zero", "one"] = "skip") -> float:
         """Mean IoU, 0..1. What a class counts that neither truth nor prediction holds is a convention:
 
-        ``"skip"`` leaves it out (nuScenes), ``"zero"`` counts 0 (SemanticKITTI). NaN when nothing was counted and
-        classes are skipped.
+        ``"skip"`` leaves it out (nuScenes), ``"zero"`` counts 0 (SemanticKITTI), ``"one"`` counts 1 (Waymo). NaN when
+        nothing was counted and classes are skipped. Each benchmark's own numbers: :mod:`topokd.evaluation.official`.
         """
         iou = self.iou()
-        if absent == "zero":
-            return float(np.nan_to_num(iou).mean())
+        if absent in ("zero", "one"):
+            return float(np.nan_to_num(iou, nan=float(absent == "one")).mean())
         if absent != "skip":
-            raise DataError(f"absent is {absent!r}; choose 'skip' (nuScenes) or 'zero' (SemanticKITTI)")
+            raise DataError(f"absent is {absent!r}; choose 'skip' (nuScenes), 'zero' (SemanticKITTI) or 'one' (Waymo)")
         known = iou[~np.isnan(iou)]
         return float(known.mean()) if known.size else float("nan")
 
@@ -124,8 +133,8 @@ def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]
 
     >>> cm = ConfusionMatrix(2); cm.update([0, 0], [0, 0])
     >>> record = evaluation_record(cm)
-    >>> record["points"], record["miou_skip"], record["miou_zero"], record["present"]
-    (2, 1.0, 0.5, [True, False])
+    >>> record["points"], record["miou_skip"], record["miou_zero"], record["miou_one"], record["present"]
+    (2, 1.0, 0.5, 1.0, [True, False])
     """
     return {
         "split": split,
@@ -138,6 +147,7 @@ def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]
         "present": [bool(v) for v in cm.present()],
         "miou_skip": cm.miou("skip"),
         "miou_zero": cm.miou("zero"),
+        "miou_one": cm.miou("one"),
         "accuracy": cm.accuracy(),
     }
 

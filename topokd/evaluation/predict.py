@@ -14,7 +14,8 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from torch import Tensor, nn
 
-from topokd.data import Scan, collate, voxelize
+from topokd.data import Batch, Scan, Voxels, collate, read_ahead, voxelize
+from topokd.data.dataset import ScanDataset
 from topokd.errors import DataError
 from topokd.evaluation.confusion import ConfusionMatrix
 from topokd.progress import Progress
@@ -52,23 +53,40 @@ def class_probabilities(
     The scan is a batch of its own, so its result cannot depend on other scans; ``tta=1`` is the scan as it is.
     ``device`` defaults to where the model's parameters are. Raises :class:`DataError` when the output is not finite.
     """
+    return _averaged(model, _views(scan, voxel_size, tta), device)
+
+
+def _views(scan: Scan, voxel_size: float, tta: int, first: Voxels | None = None) -> list[Batch]:
+    """The scan under each rotation; ``first``: its voxels as it is, where they are there already."""
     if tta < 1:
         raise DataError(f"tta is {tta}; it counts the views that are averaged, 1 or more")
+    turned = (rotated(scan, 2 * math.pi * view / tta) for view in range(1, tta))
+    clouds = [voxelize(scan, voxel_size) if first is None else first, *(voxelize(view, voxel_size) for view in turned)]
+    return [collate([voxels]) for voxels in clouds]
+
+
+def _averaged(model: nn.Module, views: list[Batch], device: torch.device | str | None) -> Float[Tensor, "n c"]:
+    """mean_k softmax(model(view k)) per point."""
     if device is None:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
     total: Tensor | None = None
     with evaluating(model):
-        for view in range(tta):
-            batch = collate([voxelize(rotated(scan, 2 * math.pi * view / tta), voxel_size)]).to(device)
+        for view in views:
+            batch = view.to(device)
             logits = model(batch).float()  # (m, c)
             if not bool(torch.isfinite(logits).all()):
                 raise DataError(
-                    f"the model's output for scan {scan.name} is not finite: damaged weights, or training diverged"
+                    f"the model's output for scan {batch.names[0]} is not finite: damaged weights, or training diverged"
                 )
             probability = logits.softmax(-1)[batch.inverse].cpu()  # (n, c)
             total = probability if total is None else total + probability
     assert total is not None
-    return total / tta
+    return total / len(views)
+
+
+def _most_probable(probabilities: Float[Tensor, "n c"]) -> Int64[ndarray, " n"]:
+    # NumPy's argmax documents that the first maximum wins; torch's leaves ties open.
+    return probabilities.numpy().argmax(1).astype(np.int64)
 
 
 def predict(
@@ -87,8 +105,7 @@ def predict(
     >>> predict(Ground(), scan, voxel_size=0.1).tolist()
     [1, 1, 0]
     """
-    # NumPy's argmax documents that the first maximum wins; torch's leaves ties open.
-    return class_probabilities(model, scan, voxel_size, tta, device).numpy().argmax(1).astype(np.int64)
+    return _most_probable(class_probabilities(model, scan, voxel_size, tta, device))
 
 
 def evaluate(
@@ -98,22 +115,30 @@ def evaluate(
     tta: int = 1,
     scans: int | Sequence[int] | None = None,
     device: torch.device | str | None = None,
+    workers: int = 0,
 ) -> ConfusionMatrix:
     """Predict every scan of ``dataset`` alone and count it per original point.
 
     ``scans``: indices of the scans to look at, or how many, spread evenly over the dataset; None takes all of them.
-    Raises :class:`DataError` naming a scan that has no labels.
+    ``workers`` processes read and voxelize ahead of the network, with the same result. Raises :class:`DataError` naming
+    a scan that has no labels.
     """
     if scans is None:
         scans = range(len(dataset))
     elif isinstance(scans, int):
         scans = [round(i) for i in np.linspace(0, len(dataset) - 1, min(scans, len(dataset)))]
     cm = ConfusionMatrix(dataset.num_classes, dataset.class_names)
-    for index in Progress(list(scans), "evaluating"):
+
+    def labels_and_views(index: int) -> tuple[Int64[ndarray, " n"], list[Batch]]:
         scan = dataset[index]
         if scan.label is None:
             raise DataError(f"scan {scan.name} has no labels: evaluate on a split that has them (val), or use predict")
-        cm.update(predict(model, scan, voxel_size, tta, device), scan.label)
+        kept = dataset.voxels(index, voxel_size) if isinstance(dataset, ScanDataset) and dataset.store else None
+        return scan.label, _views(scan, voxel_size, tta, kept)
+
+    samples = read_ahead(labels_and_views, list(scans), workers)
+    for label, views in Progress(samples, "evaluating", total=len(scans)):
+        cm.update(_most_probable(_averaged(model, views, device)), label)
     return cm
 
 

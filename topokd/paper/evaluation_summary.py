@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from topokd.data.labels import LABEL_SPACES
+from topokd.evaluation import ConfusionMatrix
+from topokd.evaluation.official import official_scores
 from topokd.paper.results import NAMES, Results
 from topokd.paper.segmentation_tables import class_names
 from topokd.paper.statistics import interval
@@ -37,10 +41,33 @@ def class_frame(results: Results) -> pd.DataFrame:
     return pd.DataFrame(columns, index=names)
 
 
-def summary_record(results: Results, tta: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
+def official_rows(results: Results) -> dict[str, dict[str, float]]:
+    """Per variant what the benchmark's own tool prints, in percent, mean over seeds; none for the synthetic world."""
+    benchmark = results.params.data.dataset
+    if benchmark not in LABEL_SPACES:
+        return {}
+    found = {}
+    for variant, runs in results.runs.items():
+        rows = [
+            official_scores(ConfusionMatrix.of_record(run["evaluation"]), benchmark).rows()  # type: ignore[arg-type]
+            for run in runs.values()
+        ]
+        found[variant] = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return found
+
+
+def official_frame(results: Results) -> pd.DataFrame:
+    """:func:`official_rows` as a table, one column per variant."""
+    return pd.DataFrame({NAMES[variant]: rows for variant, rows in official_rows(results).items()}).round(2)
+
+
+def summary_record(
+    results: Results, tta: Mapping[str, Mapping[int, float]], breakdown: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """``results/<profile>/evaluation.json``: per variant the metrics in percent and the IoU per class, mean over seeds.
 
-    ``tta[variant][views]``: mIoU (0..1) on a few scans with so many rotations averaged.
+    ``tta[variant][views]``: mIoU (0..1) on a few scans with so many rotations averaged; ``breakdown[variant]``: the
+    record of :class:`topokd.evaluation.breakdown.Breakdown` for the first seed.
     """
     record: dict[str, Any] = {"split": "val", "dataset": results.params.data.dataset, "variants": {}}
     for variant, runs in results.runs.items():
@@ -51,7 +78,23 @@ def summary_record(results: Results, tta: Mapping[str, Mapping[int, float]]) -> 
             "iou": {name: interval(results.class_scores(variant, name).values()).mean for name in class_names(results)},
         }
     record["test_time_augmentation"] = {v: {str(k): 100 * x for k, x in by.items()} for v, by in tta.items()}
+    if official := official_rows(results):
+        record["official"] = official
+    if breakdown:
+        record["breakdown"] = dict(breakdown)
     return record
+
+
+def boundary_sentence(breakdown: Mapping[str, Mapping[str, Any]]) -> str:
+    """Boundary against interior IoU of each network, in words."""
+    if not breakdown:
+        return "No network is trained yet: run the stages `teacher` and `student`."
+    within = next(iter(breakdown.values()))["boundary"]["within_m"]
+    found = [
+        f"{NAMES[v].lower()}: {b['boundary']['miou']:.1f} against {b['interior']['miou']:.1f}"
+        for v, b in breakdown.items()
+    ]
+    return f"mIoU (%) nearer than {within:g} m to another class, against the rest: " + "; ".join(found) + "."
 
 
 def tta_sentence(tta: Mapping[str, Mapping[int, float]], scans: int) -> str:

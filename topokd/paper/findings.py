@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 from topokd.paper import reported
 from topokd.paper.results import NAMES, TEACHER, Results
-from topokd.paper.segmentation_tables import TABLE7_COLUMNS
+from topokd.paper.segmentation_tables import TABLE7_COLUMNS, measured_on
 from topokd.paper.statistics import Interval
 
 KD_CELLS = (  # dataset, the distilled student's cell, the plain student's
     ("SemanticKITTI", "table2|Student with KD|mIoU", "table2|Student w.o KD|mIoU"),
     ("Waymo", "table4|Ours (Student w/ KD)|mIoU test", "table4|Ours (Student w/o KD)|mIoU test"),
     ("nuScenes", "table1|Student with KD|mIoU", "table1|Student w.o KD|mIoU"),
+)
+TABLES_OF = (  # exhibit, the layout that it is measured in, its data set, what the paper reports
+    ("Table 1", "nuscenes", "nuScenes", "the nuScenes test server"),
+    ("Table 2", "semantickitti", "SemanticKITTI", "the SemanticKITTI test server"),
+    ("Table 4", "waymo", "Waymo", "Waymo's validation and test splits"),
 )
 
 
@@ -114,7 +119,6 @@ def comparability(results: Results) -> list[tuple[str, str]]:
     length = (
         f"{train.teacher_steps} and {train.student_steps} steps" if train.teacher_steps else f"{train.epochs} epochs"
     )
-    same_data = data.dataset == "semantickitti"
     scans = next((run["evaluation"]["scans"] for run in results.all_runs()), None)
     where = f"{results.dataset}, validation split" + (f" ({scans} scans)" if scans else "")
     setting = (
@@ -122,24 +126,14 @@ def comparability(results: Results) -> list[tuple[str, str]]:
         f"the paper trains {_million('PTv3 (Teacher)')} and {_million('Our Student')} parameters for 50 epochs of "
         "batch 12 on voxels of 0.05 m"
     )
-    absent = "are left out of the mean" if params.evaluation.absent == "skip" else "count as 0"
+    absent = {"skip": "are left out of the mean", "zero": "count as 0", "one": "count as 1"}[params.evaluation.absent]
     tta = (
         "No test-time augmentation."
         if params.evaluation.tta == 1
         else f"Test-time augmentation over {params.evaluation.tta} rotations."
     )
     return [
-        ("Tables 1 and 4", f"Not measured: this profile runs on {results.dataset} scans, not on nuScenes or Waymo."),
-        (
-            "Table 2",
-            f"{setting} and reports the SemanticKITTI test server. "
-            + (
-                "Classes and kind of scans are the same, split and training are not: "
-                if same_data
-                else "The classes have the same names, the scenes are synthetic: "
-            )
-            + "the measured numbers are not comparable with the reported ones.",
-        ),
+        *(_table_of(results, setting, *about) for about in TABLES_OF),
         (
             "Table 7",
             "Levels are not comparable, for the same reasons. What can be set side by side is the sign and the size of "
@@ -158,9 +152,34 @@ def comparability(results: Results) -> list[tuple[str, str]]:
         (
             "mIoU",
             f"Classes that neither truth nor prediction holds {absent} here (`evaluation.absent: "
-            f"{params.evaluation.absent}`); SemanticKITTI's server counts them as 0, nuScenes' leaves them out. {tta}",
+            f"{params.evaluation.absent}`); SemanticKITTI's server counts them as 0, nuScenes' leaves them out, "
+            f"Waymo's counts them as 1. {tta}",
         ),
     ]
+
+
+def _table_of(results: Results, setting: str, table: str, layout: str, name: str, there: str) -> tuple[str, str]:
+    """What of a table of segmentation results may be compared."""
+    panel = measured_on(results, layout)
+    if not panel.runs:
+        return table, f"Not measured: this profile runs on {results.dataset} scans, not on {name}."
+    if panel is not results:
+        scans = next(run["evaluation"]["scans"] for run in panel.all_runs())
+        params = panel.params
+        setting = (
+            f"Measured on {panel.dataset} ({scans} scans), seed {', '.join(map(str, params.pipeline.seeds))}, "
+            f"{params.train.teacher_steps} and {params.train.student_steps} steps: it shows that the way from {name}'s "
+            "files to the table runs. The paper trains on the real scans"
+        )
+    scenes = (
+        "Classes and kind of scans are the same, split and training are not: "
+        if panel.params.data.dataset == layout
+        else "The classes have the same names, the scenes are synthetic: "
+    )
+    return (
+        table,
+        f"{setting} and reports {there}. {scenes}the measured numbers are not comparable with the reported ones.",
+    )
 
 
 def figure_facts(results: Results) -> dict[str, str]:

@@ -30,7 +30,7 @@ SECTIONS = (  # id, name, ids of the exhibits listed below it
     ("summary", "Summary", ()),
     ("comparable", "What may be compared", ()),
     ("framework", "The framework", ("figure2", "figure1")),
-    ("segmentation", "Segmentation", ("table2", "classes", "figure3", "table1", "table4")),
+    ("segmentation", "Segmentation", ("table2", "classes", "confusion", "breakdown", "figure3", "table1", "table4")),
     ("terms", "Loss terms", ("table7", "ablation", "validation")),
     ("networks", "Cost of the networks", ("table3", "table5", "table6", "scaling")),
     ("topology", "Topology", ("figure4", "table8", "figure5", "figure6", "figure7", "figure8", "proposition1")),

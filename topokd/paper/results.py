@@ -21,7 +21,13 @@ NAMES = {  # how exhibits call the runs
     "kd_grad": "Student, KD + saliency",
     "full": "Student, KD + topology + saliency",
 }
-DATASETS = {"synthetic": "synthetic street world", "semantickitti": "SemanticKITTI"}
+DATASETS = {
+    "synthetic": "synthetic street world",
+    "semantickitti": "SemanticKITTI",
+    "nuscenes": "nuScenes-lidarseg",
+    "waymo": "Waymo Open",
+}
+LAYOUTS = {"nuscenes": " in nuScenes' layout", "waymo": " in Waymo's layout"}
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,12 @@ class Results:
     @property
     def dataset(self) -> str:
         """Name of the dataset for readers."""
-        return DATASETS[self.params.data.dataset]
+        data = self.params.data
+        return DATASETS[data.dataset] + (LAYOUTS.get(data.layout, "") if data.dataset == "synthetic" else "")
 
     @property
     def metric(self) -> str:
-        """The mIoU convention of the profile: ``miou_skip`` or ``miou_zero``."""
+        """The mIoU convention of the profile: ``miou_skip``, ``miou_zero`` or ``miou_one``."""
         return f"miou_{self.params.evaluation.absent}"
 
     def all_runs(self) -> Iterator[dict[str, Any]]:

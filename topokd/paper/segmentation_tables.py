@@ -17,21 +17,34 @@ COLUMNS = (
 )  # fmt: skip
 STUDENTS = {"plain": "Student w.o KD", "full": "Student with KD", TEACHER: "PTv3 (Teacher)"}  # the paper's row names
 ABLATION = ("kd", "kd_topo", "kd_grad", "full")
-OTHER_CONVENTION = {"miou_zero": "mIoU, absent 0", "miou_skip": "mIoU, absent skipped"}
+OTHER_CONVENTION = {"miou_zero": "mIoU, absent 0", "miou_skip": "mIoU, absent skipped"}  # than the profile's own
 TABLE7_COLUMNS = (("SemanticKITTI", "S.KITTI"), ("Waymo", "Waymo"), ("nuScenes", "nuScenes"))
 OVER = {"kd": "KD", "plain": "no KD"}
 STUDENT_ROWS = {"kd": ABLATION[1:], "plain": ABLATION}  # the rows whose gain over another one is shown
 SEMANTICKITTI_CLASSES = {"traffic-sign": "traffic"}  # our class name -> Table 2's column, where they differ
 
+NUSCENES_CLASSES = {  # the same for Table 1
+    "construction_vehicle": "construction",
+    "traffic_cone": "traffic-cone",
+    "driveable_surface": "driveable",
+    "other_flat": "other",
+}
+PANEL_ROWS = {
+    "table1": STUDENTS,
+    "table4": {"plain": "Ours (Student w/o KD)", "full": "Ours (Student w/ KD)", TEACHER: "Ours (Teacher)"},
+}
+
 
 def table1(results: Results) -> pd.DataFrame:
-    """nuScenes: reported cells; no profile measures nuScenes yet."""
-    return _frame([*reported_lines("table1"), not_measured("table1", results, "nuScenes")])
+    """nuScenes: reported cells, and what this profile measured in nuScenes' layout."""
+    return _frame([*reported_lines("table1"), *_panel("table1", results, "nuscenes", "nuScenes")])
 
 
 def table2(results: Results) -> pd.DataFrame:
     """SemanticKITTI: reported cells, and our teacher and students on the profile's validation scans, class by class."""
     lines = reported_lines("table2")
+    if measured_on(results, "semantickitti") is not results:
+        return _frame([*lines, not_measured("table2", results, "SemanticKITTI")])
     other = "miou_zero" if results.metric == "miou_skip" else "miou_skip"
     for variant, row in STUDENTS.items():
         for metric, column in (
@@ -49,8 +62,31 @@ def table2(results: Results) -> pd.DataFrame:
 
 
 def table4(results: Results) -> pd.DataFrame:
-    """Waymo: reported cells; no profile measures Waymo yet."""
-    return _frame([*reported_lines("table4"), not_measured("table4", results, "Waymo")])
+    """Waymo: reported cells, and what this profile measured in Waymo's layout."""
+    return _frame([*reported_lines("table4"), *_panel("table4", results, "waymo", "Waymo")])
+
+
+def measured_on(results: Results, layout: str) -> Results:
+    """The profile's own results where it trains on ``layout``, else those of its panel in that layout, if any."""
+    data = results.params.data
+    own = data.layout if data.dataset == "synthetic" else data.dataset
+    return results if own == layout else Results.read(results.folder / "panels" / layout)
+
+
+def _panel(table: str, results: Results, layout: str, dataset: str) -> list[dict[str, Any]]:
+    """Measured lines of :func:`measured_on`."""
+    panel = measured_on(results, layout)
+    if not panel.runs:
+        return [not_measured(table, results, dataset)]
+    lines = []
+    for variant, row in PANEL_ROWS[table].items():
+        column = {"table4": "mIoU val"}.get(table, "mIoU")
+        lines.append(measured(table, row, column, panel, panel.scores(variant)))
+        for name in class_names(panel) if table == "table1" else ():
+            scores = panel.class_scores(variant, name)
+            note = "" if scores or not panel.runs.get(variant) else "class absent from the validation scans"
+            lines.append(measured(table, row, NUSCENES_CLASSES.get(name, name), panel, scores, note=note))
+    return lines
 
 
 def table7(results: Results) -> pd.DataFrame:

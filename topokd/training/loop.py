@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.data import DataLoader, Dataset
 
-from topokd.data import Batch
+from topokd.data import Batch, read_ahead
 from topokd.distillation import DistillationObjective, Losses, NetworkOutput, freeze, run_teacher
 from topokd.errors import DataError, TrainingError
 from topokd.params import Train
@@ -45,16 +44,6 @@ class Position:
     sums: dict[str, float] = field(default_factory=dict)  # of each loss since the last point of the history
     count: int = 0  # steps in these sums
     best_miou: float = -1.0
-
-
-class BatchesByStep(Dataset):
-    """Batch number ``step`` for a DataLoader; ``draw`` must give the same batch whatever was drawn before."""
-
-    def __init__(self, draw: Callable[[int], Batch]) -> None:
-        self.draw = draw
-
-    def __getitem__(self, step: int) -> Batch:
-        return self.draw(step)
 
 
 @dataclass
@@ -97,7 +86,8 @@ class Fit:
             live = stack.enter_context(LiveCurves(self.live)) if self.live else None
             if live:
                 live.replay(self.at.history)
-            progress = Progress(self._loader(), f"training {self.name}", total=self.steps, start=self.at.step)
+            batches = read_ahead(self.batches, range(self.at.step, self.steps), self.train.workers)
+            progress = Progress(batches, f"training {self.name}", total=self.steps, start=self.at.step)
             started = time.process_time()
             for batch in progress:
                 self._collect(self._train_step(batch.to(self.device)))
@@ -253,18 +243,6 @@ class Fit:
         self.at = Position(**state["at"])
         self.best_weights = state["best"]
         log.info("%s goes on from step %d of %d", self.name, self.at.step, self.steps)
-
-    def _loader(self) -> Iterator[Batch]:
-        """The batches still to come, read ahead by ``train.workers`` processes."""
-        return iter(
-            DataLoader(
-                BatchesByStep(self.batches),
-                batch_size=None,
-                sampler=range(self.at.step, self.steps),
-                num_workers=self.train.workers,
-                generator=torch.Generator(),  # its own: the loader must not draw from the run's random numbers
-            )
-        )
 
 
 def rounded(value: float) -> float:

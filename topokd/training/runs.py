@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from topokd.data import build_dataset, training_batch
+from topokd.data import ScanCache, build_dataset, training_batch
 from topokd.distillation import DistillationObjective
 from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
@@ -95,7 +95,10 @@ def best_path(params: Params, run: str) -> Path:
 def _train(params: Params, run: Run) -> dict[str, Any]:
     train = params.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train_set, val_set = (build_dataset(params.data, params.data_root, split) for split in ("train", "val"))
+    store = _store(params)
+    train_set, val_set = (
+        build_dataset(params.data, params.data_root, split).stored_in(store) for split in ("train", "val")
+    )
     steps = train.teacher_steps if run.role == "teacher" else train.student_steps
     steps = steps or train.epochs * -(-len(train_set) // train.batch_size)
     terms = ABLATION[run.variant] if run.variant else ()
@@ -122,14 +125,17 @@ def _train(params: Params, run: Run) -> dict[str, Any]:
             seed=run.seed,
             name=run.name,
             teacher=teacher,
-            validate=lambda m: _miou(params, evaluate(m, val_set, params.data.voxel_size, scans=train.validate_scans)),
+            validate=lambda m: _miou(
+                params,
+                evaluate(m, val_set, params.data.voxel_size, scans=train.validate_scans, workers=train.workers),
+            ),
             resume=_resume_folder(params, run, steps, distill, (train_set, val_set), device),
             live=params.workspace / "live" / run.name,
             device=device,
         )
         history = fit.run()
         started = time.process_time()
-        matrix = evaluate(model, val_set, params.data.voxel_size, params.evaluation.tta)
+        matrix = evaluate(model, val_set, params.data.voxel_size, params.evaluation.tta, workers=train.workers)
         log.info("%s: evaluated in %.1f s of CPU time", run.name, time.process_time() - started)
     record = {
         "run": run.name,
@@ -160,6 +166,9 @@ def _train(params: Params, run: Run) -> dict[str, Any]:
         "in_channels": "4",
         "num_classes": str(val_set.num_classes),
         "class_names": ",".join(val_set.class_names),
+        "dataset": params.data.dataset,
+        "voxel_size": repr(params.data.voxel_size),
+        "sweeps": str(params.data.sweeps),
         "run": run.name,
     }
     save_checkpoint(checkpoint_path(params, run.name), model, metadata)
@@ -196,6 +205,15 @@ def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> nn.
     return load_checkpoint(path, model)
 
 
+def _store(params: Params) -> ScanCache | None:
+    if params.cache_folder is None:
+        return None
+    store = ScanCache(params.cache_folder)
+    entries, size = store.size()
+    log.info("cache %s: %d entries, %.2f GB", store.folder, entries, size / 1e9)
+    return store
+
+
 def _miou(params: Params, matrix: ConfusionMatrix) -> float:
     return matrix.miou(params.evaluation.absent)
 
@@ -205,7 +223,7 @@ def _resume_folder(
 ) -> ResumeFolder:
     """The run's state folder, keyed by everything that the trained weights and the history depend on."""
     given = to_dict(params)
-    ignored = ("teacher_steps", "student_steps", "epochs", "checkpoint_every", "workers")
+    ignored = ("teacher_steps", "student_steps", "epochs", "checkpoint_every", "workers", "cache")
     teacher = checkpoint_path(params, f"teacher-seed{run.seed}")
     key = run_key(
         run=dataclasses.asdict(run),

@@ -76,7 +76,7 @@ def code_fingerprint(role: str = "student") -> str:
 
 def dataset_fingerprint(dataset: Any) -> str:
     """Digest of a dataset's scans: of their content, or of sizes and times of change where there is more than 1 GiB."""
-    files = [file for name in dataset.names for file in dataset.files(name) if file is not None]
+    files = list(dict.fromkeys(file for name in dataset.names for file in dataset.files(name) if file is not None))
     whole = sum(file.stat().st_size for file in files) <= WHOLE_FILES
     digest = hashlib.sha256("\n".join(dataset.names).encode())
     for file in files:

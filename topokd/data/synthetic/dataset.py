@@ -75,6 +75,7 @@ class SyntheticLidar(SemanticKITTI):
         synthetic: params.Synthetic | None = None,
         on_bad_scan: Literal["raise", "skip"] = "raise",
         cache: int = 128,
+        sweeps: int = 1,
     ) -> None:
         synthetic = synthetic or params.Synthetic()
         splits = {"train": synthetic.train_sequences, "val": synthetic.val_sequences}
@@ -84,7 +85,7 @@ class SyntheticLidar(SemanticKITTI):
             )
         if not is_complete(root, synthetic):
             generate(root, synthetic, jobs=os.cpu_count() or 1)
-        super().__init__(root, splits[split] if isinstance(split, str) else split, on_bad_scan, cache)
+        super().__init__(root, splits[split] if isinstance(split, str) else split, on_bad_scan, cache, sweeps)
         self.split = split
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float32, Int64
 
 from topokd import params
 from topokd.data.layout import class_of_raw
@@ -41,16 +42,40 @@ def scan_sequence_frame(
     return Scan(xyz, intensity, class_of_raw(raw), instance, name), raw
 
 
+@dataclass(frozen=True)
+class Returns:
+    """What one turn measured, beam by beam: n points with the row and column of the beam that saw each.
+
+    ``xyz`` in the sensor's frame, ``distance`` along the ray (float64), ``raw`` SemanticKITTI's class id.
+    """
+
+    xyz: Float32[np.ndarray, "n 3"]
+    intensity: Float32[np.ndarray, n]
+    raw: Int64[np.ndarray, n]
+    instance: Int64[np.ndarray, n]
+    row: Int64[np.ndarray, n]
+    column: Int64[np.ndarray, n]
+    distance: Float[np.ndarray, n]
+
+
 def scan(
     street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """xyz (n, 3) in the sensor's frame, intensity (n,), raw class id (n,), instance (n,); beam by beam.
+    """xyz (n, 3) in the sensor's frame, intensity (n,), raw class id (n,), instance (n,); see :func:`measure`."""
+    found = measure(street, frame, sensor, azimuths, rng)
+    return found.xyz, found.intensity, found.raw, found.instance
+
+
+def measure(
+    street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator, tilt: float = 0.0
+) -> Returns:
+    """One turn of a sensor; ``tilt`` radians are added to every beam's elevation (the edge of its footprint).
 
     The light that comes back is ``albedo cos(incidence)``; whether it is noticed depends on that over the squared
     range, and what it is taken for on the range noise along the ray.
     """
     pose = street.pose(frame, sensor.height)
-    rays, _ = directions(sensor, azimuths, rng)
+    rays, _ = directions(sensor, azimuths, rng, tilt)
     origin, world = pose[:3, 3], np.ascontiguousarray(rays @ pose[:3, :3].T)
     shapes = street.at_time(frame)
     _own_roof(shapes, pose)
@@ -74,6 +99,7 @@ def scan(
     cast_ground(origin, world, ground.height, ground.corner, G.CELL, distance, hit, cosine)
 
     seen = hit != -1
+    row, column = np.nonzero(seen)
     rays, distance, hit, cosine = rays[seen], distance[seen], hit[seen], cosine[seen]  # (n, ...)
     on_ground = hit < -1
     kind = ground.kind.reshape(-1)[np.where(on_ground, -2 - hit, 0)].astype(np.int64)
@@ -105,7 +131,9 @@ def scan(
     bright = albedo * (0.35 + 0.65 * np.sqrt(cosine)) + 0.03 * rng.standard_normal(len(hit))
     intensity = np.round(np.clip(bright, 0, 0.99), 2)  # 100 steps, as KITTI's files have
     xyz = (rays * measured[:, None])[kept].astype(np.float32)
-    return xyz, intensity[kept].astype(np.float32), raw[kept], instance[kept]
+    return Returns(
+        xyz, intensity[kept].astype(np.float32), raw[kept], instance[kept], row[kept], column[kept], measured[kept]
+    )
 
 
 def _own_roof(shapes: Shapes, pose: Float[np.ndarray, "4 4"]) -> None:

@@ -14,7 +14,8 @@ class Sensor:
 
     ``elevation_deg``: beams from the top to the bottom; ``height``: metres above the road; ``max_range``: metres;
     ``range_noise``: standard deviation in metres; ``sensitivity``: range in metres at which a surface that reflects
-    all light straight back is seen half of the time.
+    all light straight back is seen half of the time; ``on_grid``: beams point exactly at the centres of the pixels of
+    a range image, without offsets and jitter.
     """
 
     elevation_deg: tuple[float, ...]
@@ -23,6 +24,7 @@ class Sensor:
     min_range: float = 2.6
     range_noise: float = 0.02
     sensitivity: float = 240.0
+    on_grid: bool = False
 
 
 def _table(*blocks: tuple[float, float, int]) -> tuple[float, ...]:
@@ -35,22 +37,31 @@ SENSORS = {
     "hdl64": Sensor(_table((2.0, -8.33, 32), (-8.83, -24.8, 32)), height=1.73),
     # Velodyne HDL-32E as on nuScenes' cars: 32 beams 1.33 degrees apart.
     "hdl32": Sensor(_table((10.67, -30.67, 32)), height=1.84, max_range=70.0, min_range=1.5, sensitivity=180.0),
+    # The TOP lidar of Waymo's cars: 64 beams, denser around the horizon, filed as a range image.
+    "waymo64": Sensor(_table((2.4, -4.0, 32), (-4.4, -17.6, 32)), height=2.18, max_range=75.0, on_grid=True),
 }
 
 
 def directions(
-    sensor: Sensor, azimuths: int, rng: np.random.Generator
+    sensor: Sensor, azimuths: int, rng: np.random.Generator, tilt: float = 0.0
 ) -> tuple[Float[np.ndarray, "rows cols 3"], Float[np.ndarray, "rows cols"]]:
     """Unit vectors of one turn in the sensor's frame, and their azimuths in radians, falling from pi to -pi.
 
     Azimuths are spread evenly, with a fixed offset per beam (as the lasers of a block sit side by side) and a small
-    jitter of the encoder.
+    jitter of the encoder. ``tilt`` radians are added to all elevations.
     """
     rows = len(sensor.elevation_deg)
     step = 2 * np.pi / azimuths
     azimuth = np.pi - step * (np.arange(azimuths)[None, :] + 0.5) + np.zeros((rows, 1))
-    azimuth += step * (0.25 * np.sin(2.4 * np.arange(rows))[:, None] + 0.05 * rng.standard_normal((rows, azimuths)))
-    elevation = np.deg2rad(np.array(sensor.elevation_deg))[:, None] + np.deg2rad(0.02) * rng.standard_normal((rows, 1))
+    spread = 0.0 if sensor.on_grid else 1.0
+    azimuth += (
+        spread * step * (0.25 * np.sin(2.4 * np.arange(rows))[:, None] + 0.05 * rng.standard_normal((rows, azimuths)))
+    )
+    elevation = np.deg2rad(np.array(sensor.elevation_deg))[:, None] + spread * np.deg2rad(0.02) * rng.standard_normal(
+        (rows, 1)
+    )
+    if tilt:
+        elevation = elevation + tilt
     level = np.cos(elevation)
     return (
         np.stack((level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation) + 0 * azimuth), axis=-1),

@@ -1,0 +1,192 @@
+"""Scans as users have them: equal points from every format, and a reason for every refusal."""
+
+import builtins
+import pickle
+
+import numpy as np
+import pytest
+
+from topokd.data.formats import read_cloud
+from topokd.errors import DataError
+
+XYZ = np.array([[1.5, -2.0, 0.25], [30.0, 4.0, -1.5], [np.nan, 0.0, 0.0], [-7.0, 8.0, 2.0]], np.float32)
+INTENSITY = np.array([0, 51, 102, 255], np.float32)
+
+
+def write(path, encoding=None):
+    """The four points in the format of the suffix, with fields that nobody asked for."""
+    rows = np.column_stack([XYZ, INTENSITY])
+    if path.name.endswith(".pcd.bin"):
+        np.column_stack([rows, [0, 1, 2, 3]]).astype("<f4").tofile(path)
+    elif path.suffix == ".bin":
+        rows.astype("<f4").tofile(path)
+    elif path.suffix == ".npy":
+        np.save(path, rows)
+    elif path.suffix == ".pcd":
+        pypcd4 = pytest.importorskip("pypcd4")
+        columns = [*XYZ.T, INTENSITY, np.arange(4, dtype=np.uint16)]
+        types = (np.float32,) * 4 + (np.uint16,)
+        pypcd4.PointCloud.from_points(columns, ("x", "y", "z", "Intensity", "ring"), types).save(
+            path, encoding or pypcd4.Encoding.BINARY
+        )
+    elif path.suffix == ".ply":
+        plyfile = pytest.importorskip("plyfile")
+        fields = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("scalar_Intensity", "f4"), ("red", "u1")]
+        vertex = np.array([(*row, 7) for row in rows.tolist()], fields)
+        plyfile.PlyData([plyfile.PlyElement.describe(vertex, "vertex")], text=encoding == "ascii").write(str(path))
+    else:
+        laspy = pytest.importorskip("laspy")
+        las = laspy.create(point_format=3)
+        las.header.scales = [0.001] * 3
+        las.x, las.y, las.z = np.nan_to_num(XYZ).T.astype(float)
+        las.intensity = INTENSITY.astype(np.uint16)
+        las.write(str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("a.bin", None),
+        ("a.pcd.bin", None),
+        ("a.npy", None),
+        ("a.pcd", "ascii"),
+        ("a.pcd", "binary"),
+        ("a.pcd", "binary_compressed"),
+        ("a.ply", "ascii"),
+        ("a.ply", "binary"),
+        ("a.las", None),
+        ("a.laz", None),
+    ],
+)
+def test_every_format_gives_the_same_points(tmp_path, name, encoding):
+    if name.endswith(".pcd"):
+        from pypcd4 import Encoding
+
+        encoding = Encoding(encoding)
+    cloud = read_cloud(write(tmp_path / name, encoding))
+    las = name.endswith(("las", "laz"))  # they hold whole numbers of millimetres, no NaN
+    assert cloud.finite.tolist() == [True, True, las, True] and cloud.scale == 255
+    np.testing.assert_allclose(cloud.xyz, np.nan_to_num(XYZ) if las else XYZ, atol=1e-3)
+    np.testing.assert_allclose(cloud.scan.intensity, INTENSITY[cloud.finite] / 255, atol=1e-6)
+
+
+def test_five_columns_are_told_by_the_ring_or_the_option(tmp_path):
+    rows = np.random.default_rng(0).random((20, 5)).astype("<f4")  # 400 bytes: 4 and 5 columns fit
+    path = tmp_path / "a.bin"
+    rows.tofile(path)
+    assert len(read_cloud(path).xyz) == 25 and len(read_cloud(path, columns=5).xyz) == 20
+    rows[:, 4] = np.arange(20)
+    rows.tofile(path)
+    cloud = read_cloud(path)
+    assert len(cloud.xyz) == 20 and cloud.scale == 255
+
+
+@pytest.mark.parametrize(("high", "scale"), [(1.0, 1), (1.5, 255), (255.0, 255), (256.0, 65535)])
+def test_scale_is_the_smallest_that_holds_them_all(tmp_path, high, scale):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([[1, 2, 3, 0], [1, 2, 4, high]], np.float32))
+    assert read_cloud(path).scale == scale and read_cloud(path, intensity_scale=1e4).scale == 1e4
+
+
+def test_coordinates_of_a_map_keep_their_millimetres(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([[500_000.001, 5_000_000, 100, 0], [500_000.004, 5_000_000, 100, 0]]))
+    cloud = read_cloud(path)
+    assert cloud.scan.xyz[1, 0] - cloud.scan.xyz[0, 0] == pytest.approx(0.003, abs=1e-6)
+    assert cloud.xyz[0, 0] == 500_000.001
+
+
+def test_without_intensities_they_are_zero(tmp_path, caplog):
+    np.save(tmp_path / "a.npy", np.ones((2, 3)))
+    assert read_cloud(tmp_path / "a.npy").scan.intensity.tolist() == [0, 0]
+    assert "no intensities" in caplog.text
+
+
+def test_a_pickle_is_never_opened(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (builtins.exec, ("raise SystemExit('unpickled')",))
+
+    np.save(tmp_path / "a.npy", np.array([Bomb()], object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"a\.npy holds pickled Python objects"):
+        read_cloud(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.bin", b"\0" * 18, "no rows of 4 or 5 columns"),
+        ("a.bin", b"", "is empty"),
+        ("a.npy", b"nonsense", "cannot be read as .npy|pickled"),
+        ("a.pcd", b"nonsense", "cannot be read as .pcd"),
+        ("a.ply", b"nonsense", "cannot be read as .ply"),
+        (
+            "a.pcd",
+            b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 1\nHEIGHT 1\n"
+            b"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS 1\nDATA binary_zstd\n" + b"\0" * 12,
+            "cannot be read as .pcd: .*binary_zstd",
+        ),
+        ("a.pcd", pickle.dumps([1.0]), "cannot be read as .pcd"),
+        ("a.ply", pickle.dumps([1.0]), "cannot be read as .ply"),
+        ("a.laz", pickle.dumps([1.0]), "cannot be read as .laz"),
+        ("a.npy", pickle.dumps([1.0]), "holds pickled Python objects"),
+        (
+            "a.ply",
+            b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1\n",
+            "lacks the field y, z",
+        ),
+        ("a.ply", b"ply\nformat ascii 1.0\nelement face 1\nproperty float x\nend_header\n1\n", "no element `vertex`"),
+        ("a.las", b"nonsense", "cannot be read as .las"),
+        ("a.xyz", b"1 2 3", "is not readable; convert"),
+        ("a.bin", np.full((2, 4), np.nan, "<f4").tobytes(), "none of its 2 points"),
+        ("a.bin", np.array([[1, 2, 3, -1]], "<f4").tobytes(), "goes down to -1"),
+        ("a.bin", np.array([[1, 2, 3, 1e6]], "<f4").tobytes(), "goes up to 1e"),
+        ("a.bin", np.array([[1, 2, 3, np.inf]], "<f4").tobytes(), "NaN or infinite at 1 points"),
+    ],
+)
+def test_refusals_name_file_and_reason(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message) as raised:
+        read_cloud(tmp_path / name)
+    assert name in str(raised.value)
+
+
+@pytest.mark.parametrize("array", [np.ones(4), np.ones((2, 2)), np.ones((2, 4), bool)])
+def test_arrays_of_another_kind(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(DataError, match="of shape"):
+        read_cloud(tmp_path / "a.npy")
+
+
+def test_truncated_files_and_a_scale_that_is_too_small(tmp_path):
+    from pypcd4 import Encoding
+
+    for name, encoding in (
+        ("a.pcd", Encoding.BINARY),
+        ("b.pcd", Encoding.BINARY_COMPRESSED),
+        ("c.las", None),
+        ("d.laz", None),
+    ):
+        path = write(tmp_path / name, encoding)
+        path.write_bytes(path.read_bytes()[:-18])  # a whole row of the binary one
+        with pytest.raises(DataError, match=name):
+            read_cloud(path)
+    with pytest.raises(DataError, match="above the scale 1"):
+        read_cloud(write(tmp_path / "e.bin"), intensity_scale=1)
+
+
+def test_a_real_nuscenes_scan_is_known_by_its_columns(shared):
+    (path,) = (shared / "data" / "nuscenes-one-scan").glob("*.pcd.bin")
+    cloud = read_cloud(path)
+    assert len(cloud.xyz) == 34_688 and cloud.finite.all() and cloud.scale == 255 and not cloud.guessed
+    assert 0 < cloud.scan.intensity.max() <= 1 and np.linalg.norm(cloud.scan.xyz, axis=1).max() < 120
+
+
+def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.pcd")
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pypcd4", None)
+    with pytest.raises(DataError, match=r"pypcd4: pip install 'topokd\[formats\]'"):
+        read_cloud(path)

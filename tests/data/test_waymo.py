@@ -1,0 +1,260 @@
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topokd import params
+from topokd.data import IGNORE, WaymoSegmentation, write_waymo
+from topokd.data.labels import WAYMO
+from topokd.data.range_image import Calibration, points_of, uniform_inclinations
+from topokd.data.synthetic.classes import WAYMO_OF_RAW
+from topokd.data.synthetic.scanner import measure, street_of
+from topokd.data.synthetic.sensor import SENSORS
+from topokd.data.synthetic.waymo_writer import TRANSLATION, euler, extrinsic
+from topokd.errors import DataError
+
+SMALL = params.Synthetic(
+    azimuths=48, train_sequences=(0, 3), val_sequences=(8,), scans_per_sequence=2, val_scans_per_sequence=1
+)
+LIDAR = "[LiDARComponent].range_image_return1"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("waymo")
+    write_waymo(root, SMALL)
+    return root
+
+
+@pytest.fixture
+def copy(world: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(world, tmp_path / "waymo"))
+
+
+def change(root: Path, component: str, column: str, new) -> Path:
+    """Replace a column's values in the first training segment's component."""
+    file = sorted((root / "training" / component).glob("*.parquet"))[0]
+    table = pq.read_table(file)
+    index = table.schema.names.index(column)
+    values = [new(value) for value in table[column].to_pylist()]
+    table = table.set_column(index, table.schema.field(column), pa.array(values, table.schema.field(column).type))
+    pq.write_table(table, file, row_group_size=1)
+    return file
+
+
+def first_of(root: Path) -> WaymoSegmentation:
+    """The dataset of the segment that ``change`` changes."""
+    segment = sorted((root / "training" / "lidar").glob("*.parquet"))[0].stem
+    return WaymoSegmentation(root, (segment,))
+
+
+def test_round_trip_gives_the_world(world: Path) -> None:
+    dataset = WaymoSegmentation(world, "train")
+    assert len(dataset) == 4 and len(dataset.parts) == 2 and len(WaymoSegmentation(world, "val")) == 1
+    names = {measured_segment(k): k for k in (0, 3)}
+    for index in range(4):
+        sequence, frame = names[dataset.names[index].split("/")[0]], index % 2
+        found = measure(
+            street_of(0, sequence, 2), frame, SENSORS["waymo64"], 48, np.random.default_rng([0, sequence, frame, 1])
+        )
+        scan, pixels = dataset[index], dataset.pixels(index)
+        first = pixels.echo == 0
+        order = np.lexsort((found.column, found.row))
+        np.testing.assert_array_equal(pixels.row[first], found.row[order])
+        np.testing.assert_array_equal(pixels.column[first], found.column[order])
+        np.testing.assert_allclose(scan.xyz[first], found.xyz[order] + np.array(TRANSLATION), atol=5e-5)
+        np.testing.assert_allclose(scan.intensity[first], found.intensity[order], atol=1e-6)
+        np.testing.assert_array_equal(scan.label[first], WAYMO.class_of_raw(WAYMO_OF_RAW[found.raw[order]]))
+        np.testing.assert_array_equal(scan.instance[first], found.instance[order])
+
+
+def measured_segment(sequence: int) -> str:
+    from topokd.data.synthetic.waymo_writer import segment_name
+
+    return segment_name(0, sequence)
+
+
+def test_second_returns_lie_behind_the_first(world: Path) -> None:
+    dataset = WaymoSegmentation(world, "train")
+    scan, pixels = dataset[0], dataset.pixels(0)
+    distance = np.linalg.norm(scan.xyz - np.array(TRANSLATION), axis=1)
+    first = {(r, c): d for e, r, c, d in zip(*pixels, distance, strict=True) if e == 0}
+    second = [(d, first[r, c]) for e, r, c, d in zip(*pixels, distance, strict=True) if e == 1]
+    assert len(second) > 5 and all(far > near + 0.5 for far, near in second)
+    assert (WaymoSegmentation(world, "train", returns=1).pixels(0).echo == 0).all()
+    assert len(WaymoSegmentation(world, "train", returns=1)[0]) == len(first)
+
+
+def test_written_rows_are_waymos(world: Path) -> None:
+    file = next((world / "validation" / "lidar").glob("*.parquet"))
+    row = pq.read_table(file).slice(0, 1).to_pylist()[0]
+    assert row["key.segment_context_name"] == file.stem and row["key.laser_name"] == 1
+    assert row[f"{LIDAR}.shape"] == [64, 48, 4] and len(row[f"{LIDAR}.values"]) == 64 * 48 * 4
+    schema = pq.read_schema(file)
+    assert schema.field(f"{LIDAR}.values").type == pa.list_(pa.float32())
+    assert schema.field(f"{LIDAR}.shape").type == pa.list_(pa.int32(), 3)
+    folders = {path.name for path in (world / "validation").iterdir()}
+    assert folders == {"lidar", "lidar_calibration", "lidar_pose", "lidar_segmentation", "vehicle_pose"}
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_points_follow_the_official_formula_pixel_by_pixel(seed: int) -> None:
+    """Independent and slow: one pixel at a time, rotation by rotation, as the official tool's comments describe it."""
+    rng = np.random.default_rng(seed)
+    height, width = 4, 7
+    beams = np.sort(rng.uniform(-0.3, 0.05, height))
+    frame, n = np.eye(4), 6
+    turn = rotation(*rng.uniform(-0.2, 0.2, 2), rng.uniform(-3, 3))
+    frame[:3, :3], frame[:3, 3] = turn, rng.uniform(-50, 50, 3)
+    row, column, distance = rng.integers(0, height, n), rng.integers(0, width, n), rng.uniform(1, 70, n)
+    pose = np.column_stack((rng.uniform(-0.2, 0.2, (n, 2)), rng.uniform(-3, 3, n), rng.uniform(-50, 50, (n, 3))))
+    calibration = Calibration(extrinsic(), beams[::-1])
+    found = points_of(distance, row, column, width, calibration, pose, frame)
+    for k in range(n):
+        ratio = (width - column[k] - 0.5) / width
+        azimuth = (ratio * 2 - 1) * np.pi - np.arctan2(extrinsic()[1, 0], extrinsic()[0, 0])
+        beam = beams[height - 1 - row[k]]
+        point = distance[k] * np.array([np.cos(azimuth) * np.cos(beam), np.sin(azimuth) * np.cos(beam), np.sin(beam)])
+        vehicle = (extrinsic() @ [*point, 1])[:3]
+        world_point = rotation(*pose[k, :3]) @ vehicle + pose[k, 3:]
+        np.testing.assert_allclose(found[k], turn.T @ (world_point - frame[:3, 3]), atol=1e-9)
+
+
+def rotation(roll: float, pitch: float, yaw: float) -> np.ndarray:
+    c, s = np.cos, np.sin
+    x = np.array([[1, 0, 0], [0, c(roll), -s(roll)], [0, s(roll), c(roll)]])
+    y = np.array([[c(pitch), 0, s(pitch)], [0, 1, 0], [-s(pitch), 0, c(pitch)]])
+    z = np.array([[c(yaw), -s(yaw), 0], [s(yaw), c(yaw), 0], [0, 0, 1]])
+    return z @ y @ x
+
+
+def test_angles_of_a_pose_give_it_back() -> None:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation(0.1, -0.2, 2.5), (1, 2, 3)
+    angles = euler(pose)
+    np.testing.assert_allclose(angles, [0.1, -0.2, 2.5, 1, 2, 3], atol=1e-12)
+    np.testing.assert_allclose(uniform_inclinations(-0.2, 0.2, 2), [0.1, -0.1])
+
+
+def test_frames_point_range_and_worker_processes(world: Path) -> None:
+    whole = WaymoSegmentation(world, "train")
+    segment, time = whole.names[2].split("/")
+    one = WaymoSegmentation(world, "train", frames=[(segment, int(time))])
+    assert one.names == [whole.names[2]]
+    with pytest.raises(DataError, match="1 of 1 frames are not there"):
+        WaymoSegmentation(world, "train", frames=[(segment, 5)])
+    near = WaymoSegmentation(world, "train", point_range=(-20, -20, -2, 20, 20, 4))
+    assert 0 < len(near[0]) < len(whole[0]) and np.abs(near[0].xyz[:, :2]).max() <= 20
+    assert len(near.pixels(0).row) == len(near[0])
+    again = pickle.loads(pickle.dumps(whole))
+    np.testing.assert_array_equal(again[1].xyz, whole[1].xyz)
+
+
+def test_unlabelled_pixels_are_ignored_and_test_has_no_labels(copy: Path) -> None:
+    column = "[LiDARSegmentationLabelComponent].range_image_return2.values"
+    change(copy, "lidar_segmentation", column, lambda value: None)
+    dataset = first_of(copy)
+    assert (dataset[0].label[dataset.pixels(0).echo == 1] == IGNORE).all()
+    (copy / "training").rename(copy / "testing")
+    shutil.rmtree(copy / "testing" / "lidar_segmentation")
+    assert WaymoSegmentation(copy, "test")[0].label is None
+
+
+@pytest.mark.parametrize("component", ["lidar", "lidar_calibration", "lidar_pose", "vehicle_pose"])
+def test_component_without_its_partner(copy: Path, component: str) -> None:
+    next((copy / "training" / component).glob("*.parquet")).unlink()
+    with pytest.raises(DataError, match=f"component {component} of this segment is missing beside its partners"):
+        WaymoSegmentation(copy, "train")
+
+
+def test_frame_that_a_partner_lacks(copy: Path) -> None:
+    file = next((copy / "training" / "lidar_pose").glob("*.parquet"))
+    pq.write_table(pq.read_table(file).slice(0, 1), file)
+    with pytest.raises(DataError, match="lidar_pose lacks what its partners have"):
+        WaymoSegmentation(copy, "train")
+
+
+def test_truncated_range_image(copy: Path) -> None:
+    change(copy, "lidar", f"{LIDAR}.values", lambda value: value[:-4])
+    with pytest.raises(DataError, match="the range image is truncated"):
+        first_of(copy)[0]
+
+
+def test_scan_without_returns(copy: Path) -> None:
+    for number in (1, 2):
+        column = f"[LiDARComponent].range_image_return{number}.values"
+        change(copy, "lidar", column, lambda value: [-1.0] * len(value))
+    with pytest.raises(DataError, match="holds no points"):
+        first_of(copy)[0]
+
+
+def test_labels_and_calibration_of_another_version(copy: Path) -> None:
+    column = "[LiDARSegmentationLabelComponent].range_image_return1"
+    change(copy, "lidar_segmentation", f"{column}.shape", lambda shape: [32, 48, 2])
+    change(copy, "lidar_segmentation", f"{column}.values", lambda value: value[: 32 * 48 * 2])
+    with pytest.raises(DataError, match="labels of 32 x 48 pixels do not fit"):
+        first_of(copy)[0]
+    change(copy, "lidar_calibration", "[LiDARCalibrationComponent].beam_inclination.values", lambda v: v[:10])
+    with pytest.raises(DataError, match="10 beam inclinations for range images of 64 rows"):
+        first_of(copy)[0]
+
+
+def test_unknown_class_and_missing_column(copy: Path) -> None:
+    column = "[LiDARSegmentationLabelComponent].range_image_return1.values"
+    change(copy, "lidar_segmentation", column, lambda value: [23] * len(value))
+    with pytest.raises(DataError, match="class id 23 .* not in Waymo Open's list"):
+        first_of(copy)[0]
+    file = sorted((copy / "training" / "lidar").glob("*.parquet"))[0]
+    pq.write_table(pq.read_table(file).drop_columns([f"{LIDAR}.shape"]), file)
+    with pytest.raises(DataError, match="has no column .*it is not component lidar"):
+        first_of(copy)[0]
+
+
+def test_unknown_compression(copy: Path) -> None:
+    """The codec's number in the footer is turned into one that no parquet has."""
+    file = sorted((copy / "training" / "lidar").glob("*.parquet"))[0]
+    with pq.ParquetWriter(file.with_suffix(".new"), pq.read_schema(file), compression="lz4") as writer:
+        writer.write_table(pq.read_table(file))
+    content = file.with_suffix(".new").read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    footer = content[-8 - length : -8].replace(b"\x15\x0e\x16", b"\x15\x28\x16")  # codec, then i64 num_values
+    assert footer != content[-8 - length : -8]
+    file.write_bytes(content[: -8 - length] + footer + content[-8:])
+    with pytest.raises(DataError, match=r"lidar/.*\.parquet, row group 0, column .* compression .* update pyarrow"):
+        first_of(copy)[0]
+
+
+class Bomb:
+    def __reduce__(self):
+        return (Path("unpickled").touch, ())
+
+
+def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = sorted((copy / "training" / "lidar").glob("*.parquet"))[0]
+    file.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(DataError, match="looks like a pickle, which is not read"):
+        first_of(copy)
+    assert not (tmp_path / "unpickled").exists()
+
+
+def test_missing_folders_and_unknown_names(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no \*.parquet"):
+        WaymoSegmentation(tmp_path, "train")
+    with pytest.raises(DataError, match="unknown split"):
+        WaymoSegmentation(world, "training")
+    with pytest.raises(DataError, match="no lidar_segmentation of segment nowhere"):
+        WaymoSegmentation(world, ("nowhere",))
+
+
+def test_same_bytes_again(world: Path, tmp_path: Path) -> None:
+    write_waymo(tmp_path, SMALL)
+    for file in tmp_path.rglob("*.parquet"):
+        assert file.read_bytes() == (world / file.relative_to(tmp_path)).read_bytes()

@@ -1,0 +1,131 @@
+"""A network, a data set in its released layout, the benchmark's file, and its check: by the command line."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from topokd import params
+from topokd.cli import app
+from topokd.data import Scan, SemanticKITTI, WaymoSegmentation, generate, write_nuscenes, write_scan, write_waymo
+from topokd.data.labels import LABEL_SPACES
+from topokd.evaluation import ConfusionMatrix, predict
+from topokd.evaluation.official import official_scores
+from topokd.evaluation.submission import produce
+from topokd.evaluation.submission.waymo import read_waymo
+from topokd.models import build_model, load_checkpoint, save_checkpoint
+
+SMALL = params.Synthetic(
+    azimuths=32, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=1, val_scans_per_sequence=1
+)
+OUTPUT = {"semantickitti": "submission.zip", "nuscenes": "submission", "waymo": "submission.bin"}
+SPLIT = {"semantickitti": "test", "nuscenes": "val", "waymo": "val"}
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("worlds")
+    generate(root / "semantickitti", SMALL)
+    scan = SemanticKITTI(root / "semantickitti", "val")[0]
+    for sequence in range(11, 22):  # the test split has points alone
+        write_scan(root / "semantickitti", sequence, 0, Scan(scan.xyz[sequence::7], scan.intensity[sequence::7]))
+    write_nuscenes(root / "nuscenes", SMALL)
+    write_waymo(root / "waymo", dataclasses.replace(SMALL, azimuths=2650))  # what the server takes
+    return root
+
+
+def checkpoint(folder: Path, benchmark: str, **metadata: str) -> Path:
+    torch.manual_seed(0)
+    names = LABEL_SPACES[benchmark].class_names
+    model = build_model("ptv3-tiny", num_classes=len(names))
+    save_checkpoint(
+        folder / "tiny.safetensors", model, {"class_names": ",".join(names), "voxel_size": "1.0", **metadata}
+    )
+    return folder / "tiny.safetensors"
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def submit(benchmark: str, worlds: Path, folder: Path):
+    who = ("--account", "a@b.org", "--method", "topokd", "--author", "A") if benchmark == "waymo" else ()
+    output = folder / OUTPUT[benchmark]
+    model = checkpoint(folder, benchmark)
+    done = run("submit", benchmark, model, worlds / benchmark, "-o", output, "--split", SPLIT[benchmark], *who)
+    return output, done
+
+
+@pytest.mark.parametrize("benchmark", ["semantickitti", "nuscenes", "waymo"])
+def test_what_is_submitted_is_valid(worlds: Path, tmp_path: Path, benchmark: str) -> None:
+    output, done = submit(benchmark, worlds, tmp_path)
+    assert done.exit_code == 0 and done.output.strip().endswith("valid"), (done.output, done.exception)
+    check = ("validate", benchmark, output, worlds / benchmark, "--split", SPLIT[benchmark])
+    assert run(*check).exit_code == 0
+    if benchmark == "nuscenes":
+        next(output.rglob("*_lidarseg.bin")).unlink()
+    elif benchmark == "semantickitti":
+        root = Path(shutil.copytree(worlds / benchmark, tmp_path / "other"))
+        write_scan(root, 11, 1, Scan(np.ones((2, 3)), np.zeros(2)))  # a scan more than were predicted
+        check = ("validate", benchmark, output, root)
+    else:
+        output.write_bytes(output.read_bytes() * 2)
+    spoilt = run(*check)
+    assert spoilt.exit_code == 1 and "would be rejected" in spoilt.output
+
+
+def test_waymo_classes_stand_where_the_points_are(worlds: Path, tmp_path: Path) -> None:
+    output, _ = submit("waymo", worlds, tmp_path)
+    ((frame, returns),) = read_waymo(output)
+    dataset = WaymoSegmentation(worlds / "waymo", "val")
+    pixels = dataset.pixels(0)
+    assert f"{frame[0]}/{frame[1]}" == dataset.names[0]
+    filled = np.zeros((2, 64, 2650), bool)
+    filled[pixels.echo, pixels.row, pixels.column] = True
+    assert (np.stack(returns) >= 0).tolist() == filled.tolist()
+
+
+def test_a_network_of_several_scans_gets_them_and_submits_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = dataclasses.replace(SMALL, train_sequences=tuple(range(11, 22)), val_sequences=(), scans_per_sequence=2)
+    generate(tmp_path / "kitti", world)
+    seen = []
+    real = produce.predict
+    monkeypatch.setattr(
+        produce, "predict", lambda model, scan, *rest: seen.append(len(scan)) or real(model, scan, *rest)
+    )
+    model = checkpoint(tmp_path, "semantickitti", sweeps="2")
+    done = run("submit", "semantickitti", model, tmp_path / "kitti", "-o", tmp_path / "s.zip")
+    assert done.exit_code == 0 and done.output.strip().endswith("valid"), (done.output, done.exception)
+    alone = list(map(len, SemanticKITTI(tmp_path / "kitti", "test")))
+    assert seen[::2] == alone[::2] and seen[1::2] == [a + b for a, b in zip(alone[::2], alone[1::2], strict=True)]
+
+
+@pytest.mark.parametrize("benchmark", ["semantickitti", "nuscenes", "waymo"])
+def test_the_benchmarks_own_numbers_by_command(worlds: Path, tmp_path: Path, benchmark: str) -> None:
+    model = checkpoint(tmp_path, benchmark)
+    done = run("evaluate", benchmark, model, worlds / benchmark, "-o", tmp_path / "scores.json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    found = json.loads((tmp_path / "scores.json").read_text())
+    dataset = produce.benchmark_split(benchmark, worlds / benchmark, "val")
+    matrix = ConfusionMatrix(dataset.num_classes, dataset.class_names)
+    for scan in dataset:
+        matrix.update(predict(load_checkpoint(model), scan, 1.0), scan.label)
+    expected = official_scores(matrix, benchmark).rows()
+    assert {name: value for name, value in found["percent"].items() if value is not None} == pytest.approx(
+        {name: value for name, value in expected.items() if not np.isnan(value)}
+    )
+    assert list(found["percent"]) == list(expected) and found["scans"] == len(dataset) == 1
+    assert f"{'mIoU':24s}{expected['mIoU']:8.2f}" in done.output
+    assert run("evaluate", benchmark, model, worlds / benchmark, "--split", "test").exit_code != 0
+
+
+def test_a_network_of_other_classes_is_refused(worlds: Path, tmp_path: Path) -> None:
+    model = checkpoint(tmp_path, "nuscenes")
+    done = run("submit", "semantickitti", model, worlds / "semantickitti", "-o", tmp_path / "s.zip")
+    assert done.exit_code != 0 and "knows other classes" in str(done.exception)
+    assert not (tmp_path / "s.zip").exists()

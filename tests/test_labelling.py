@@ -1,0 +1,142 @@
+"""Labels for files and folders by a checkpoint."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from topokd.data.labels import SEMANTICKITTI
+from topokd.errors import CheckpointError, DataError
+from topokd.labelling import Classes, Labeller, label_files
+from topokd.models import build_model, save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    names = ",".join(SEMANTICKITTI.class_names)
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=19), {"class_names": names, "voxel_size": "0.5"})
+    return path
+
+
+@pytest.fixture
+def scans(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "scans" / "sub"
+    folder.mkdir(parents=True)
+    for k in range(2):
+        rows = np.column_stack([rng.uniform(-5, 5, (50, 3)), rng.random(50)]).astype("<f4")
+        rows[0, 0] = np.nan
+        rows.tofile(folder / f"{k:06d}.bin")
+    return tmp_path / "scans"
+
+
+def test_a_folder_keeps_its_paths_and_says_what_numbers_mean(checkpoint, scans, tmp_path):
+    labeller = Labeller(checkpoint, device="cpu")
+    written, refused = label_files(labeller, scans, tmp_path / "out")
+    assert not refused and labeller.voxel_size == 0.5
+    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in written) == [
+        "sub/000000.html", "sub/000000.label", "sub/000001.label",
+    ]  # fmt: skip
+    ids = np.fromfile(tmp_path / "out/sub/000000.label", np.uint32)
+    assert len(ids) == 50 and ids[0] == 0 and set(ids[1:].tolist()) <= set(SEMANTICKITTI.submission_ids)
+    legend = json.loads((tmp_path / "out/classes.json").read_text())
+    assert legend[8] == {"class": 8, "id": 40, "name": "road", "rgb": list(SEMANTICKITTI.palette[8])}
+    page = (tmp_path / "out/sub/000000.html").read_text()
+    assert "<title>000000.bin</title>" in page and "49 points" in page
+    assert "plotly" in page and '<script src="http' not in page
+
+
+def test_npy_and_ply_hold_the_same_classes(checkpoint, scans, tmp_path):
+    from plyfile import PlyData
+
+    labeller, source = Labeller(checkpoint, device="cpu"), scans / "sub" / "000000.bin"
+    label_files(labeller, source, tmp_path / "a.npy", views=0)
+    label_files(labeller, source, tmp_path / "a.ply", views=0)
+    classes = np.load(tmp_path / "a.npy", allow_pickle=False)
+    vertex = PlyData.read(str(tmp_path / "a.ply"))["vertex"]
+    assert (vertex["label"] == classes).all() and classes[0] == -1
+    assert tuple(int(vertex[c][1]) for c in ("red", "green", "blue")) == SEMANTICKITTI.palette[classes[1]]
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_bad_scan_in_a_folder_is_refused_and_the_others_go_on(checkpoint, scans, tmp_path):
+    (scans / "a.ply").write_bytes(b"nonsense")
+    labeller = Labeller(checkpoint, device="cpu")
+    written, refused = label_files(labeller, scans, tmp_path / "out", views=0)
+    assert len(written) == 2 and list(refused) == [scans / "a.ply"]
+    with pytest.raises(DataError, match=r"a\.ply cannot be read"):
+        label_files(labeller, scans / "a.ply", tmp_path / "out")
+
+
+def test_labels_within_the_scans_folder_are_no_scans(checkpoint, scans, caplog):
+    labeller = Labeller(checkpoint, device="cpu")
+    (scans / "notes.txt").write_text("")
+    caplog.set_level("INFO")
+    first, _ = label_files(labeller, scans, scans / "labels", "ply", views=2)
+    second, _ = label_files(labeller, scans, scans / "labels", "ply", views=2)
+    assert first == second and [path.suffix for path in first] == [".ply", ".html"] * 2
+    assert "left alone: 1 .txt" in caplog.text
+
+
+def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path):
+    """A scan of five columns says that its scale is 255; the others' is guessed once, from the first of them."""
+    rows = np.column_stack([np.random.default_rng(1).uniform(-5, 5, (20, 3)), np.full(20, 200), np.arange(20) % 32])
+    rows.astype("<f4").tofile(scans / "a.pcd.bin")
+    rows[:, [0, 1, 2, 3]].astype("<f4").tofile(scans / "z.bin")
+    seen = {}
+
+    class Recorder(Labeller):
+        def __call__(self, cloud):
+            seen[cloud.scan.name] = cloud.scale
+            return super().__call__(cloud)
+
+    _, refused = label_files(Recorder(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
+    assert seen == {"a.pcd.bin": 255, "000000.bin": 1, "000001.bin": 1}
+    assert list(refused) == [scans / "z.bin"] and "above the scale 1; give" in refused[scans / "z.bin"]
+
+
+def test_refusals(checkpoint, scans, tmp_path):
+    labeller = Labeller(checkpoint, device="cpu")
+    for name, words in (("a.xyz", r"written as \.label, \.ply, \.npy"), ("a.xyz/b.bin", r"end the name so")):
+        with pytest.raises(DataError, match=words):
+            label_files(labeller, scans / "sub/000000.bin", tmp_path / name)
+    with pytest.raises(DataError, match=r"a\.ply names one file, but there are 2 scans"):
+        label_files(labeller, scans, tmp_path / "a.ply")
+    with pytest.raises(DataError, match="device 'gpu' cannot be used"):
+        Labeller(checkpoint, device="gpu")
+    with pytest.raises(DataError, match="intensity scale is -1; it must be above 0"):
+        label_files(labeller, scans / "sub/000000.bin", tmp_path / "out", intensity_scale=-1)
+    with pytest.raises(DataError, match="drop one of the two"):
+        label_files(labeller, scans / "sub/000000.bin", tmp_path / "a.ply", "npy")
+    np.save(scans / "sub/000000.npy", np.ones((3, 4)))
+    with pytest.raises(DataError, match="would both be written"):
+        label_files(labeller, scans, tmp_path / "out")
+    with pytest.raises(DataError, match="overwritten"):
+        label_files(labeller, scans / "sub/000000.npy", scans / "sub", "npy")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "a.pcap").touch()
+    with pytest.raises(DataError, match=r"holds no scan, only 1 \.pcap; readable are \.bin"):
+        label_files(labeller, tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(DataError, match="does not exist"):
+        label_files(labeller, tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_checkpoints_that_do_not_say_enough(tmp_path, checkpoint):
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2))
+    with pytest.raises(CheckpointError, match="does not name its classes"):
+        Labeller(path)
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), {"class_names": "a,b"})
+    with pytest.raises(CheckpointError, match="--voxel-size"):
+        Labeller(path)
+    assert Labeller(path, 0.2, device="cpu").classes.ids == (1, 2)
+    with pytest.raises(DataError, match="above 0"):
+        Labeller(checkpoint, 0.0)
+
+
+def test_colours_of_unknown_classes_differ():
+    palette = Classes.of(tuple("abcdefgh")).palette
+    assert len(set(palette)) == 8

@@ -1,0 +1,163 @@
+"""What the readers of all data sets share: names, a memory of the last scans, what to do about bad ones."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from topokd.data.cache import ScanCache
+from topokd.data.labels import LabelSpace
+from topokd.data.scan import IGNORE, Scan
+from topokd.data.voxels import Voxels, voxelize
+from topokd.errors import DataError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+log = logging.getLogger(__name__)
+
+
+class ScanDataset(ABC):
+    """The scans of a split, read when asked for, and kept in memory while there is room or on disk (:meth:`stored_in`).
+
+    ``names``: one per scan; ``class_names``, ``num_classes``, ``palette``: the benchmark's; ``labelled``: whether the
+    split has ground truth; ``parts``: the sequences, scenes or segments that the scans come from; ``skipped``: (name,
+    reason) of the scans that ``on_bad_scan="skip"`` left out.
+    """
+
+    reading: ClassVar[tuple[str, ...]] = ("labelled",)
+    """Attributes that a scan depends on besides the content of its files; JSON-able, for the key of a cache."""
+    labels: ClassVar[LabelSpace]
+    class_names: ClassVar[tuple[str, ...]]
+    num_classes: ClassVar[int]
+    palette: ClassVar[tuple[tuple[int, int, int], ...]]
+    root: Path
+    labelled: bool
+    parts: list[str]
+    store: ScanCache | None = None
+
+    def _index(
+        self, names: Iterable[str], on_bad_scan: Literal["raise", "skip", "keep"], cache: int, where: str
+    ) -> None:
+        """Check every scan and keep the names of the good ones.
+
+        "raise" has :meth:`_check` look at each (sizes only, cheap); "skip" reads each once, leaves the bad ones out
+        and logs them; "keep" looks at none, a bad one raises when it is read (:mod:`topokd.data.check`).
+        """
+        self.names: list[str] = []
+        self.skipped: list[tuple[str, str]] = []
+        self._cache: OrderedDict[str, Scan] = OrderedDict()
+        self._cache_size = cache
+        for name in names:
+            try:
+                if on_bad_scan == "skip":
+                    self._read(name)
+                elif on_bad_scan == "raise":
+                    self._check(name)
+            except DataError as error:
+                if on_bad_scan != "skip":
+                    raise
+                log.warning("skipped scan %s: %s", name, error)
+                self.skipped.append((name, str(error)))
+            else:
+                self.names.append(name)
+        if not self.names:
+            raise DataError(
+                f"{self.root}: {where} hold no usable scan"
+                + (f" ({len(self.skipped)} skipped, the first: {self.skipped[0][1]})" if self.skipped else "")
+            )
+
+    @abstractmethod
+    def files(self, name: str) -> tuple[Path | None, ...]:
+        """Paths that a scan is read from; points first. None stands for what the split does not have."""
+
+    def sources(self, name: str) -> list[Path]:
+        """Every file whose content a scan depends on: :meth:`files`, and what accumulation or tables add to them."""
+        return [file for file in self.files(name) if file is not None]
+
+    @abstractmethod
+    def _read(self, name: str) -> Scan:
+        """One scan from its files."""
+
+    @abstractmethod
+    def _check(self, name: str) -> None:
+        """Look at a scan's files without reading them."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def stored_in(self, store: ScanCache | None) -> Self:
+        """This dataset, its scans and their voxels kept in ``store`` from now on instead of in memory.
+
+        Scans in memory are each process' own; pages of files on disk are shared by all of them.
+        """
+        self.store = store
+        if store is not None:
+            self._cache.clear()
+            self._cache_size = 0
+        return self
+
+    def __getitem__(self, index: int) -> Scan:
+        name = self.names[index]
+        if self.store is not None:
+            return self.store.scan(name, self._recipe(), self.sources(name), lambda: self._read(name))
+        if name in self._cache:
+            self._cache.move_to_end(name)
+            return self._cache[name]
+        scan = self._cache[name] = self._read(name)
+        while len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        return scan
+
+    def voxels(self, index: int, voxel_size: float) -> Voxels:
+        """``voxelize(self[index], voxel_size)``, bit for bit: the voxels of a scan as it is, without augmentation."""
+        if self.store is None:
+            return voxelize(self[index], voxel_size)
+        name = self.names[index]
+        return self.store.voxels(name, self._recipe(), self.sources(name), voxel_size, lambda: self[index])
+
+    def _recipe(self) -> dict[str, Any]:
+        """How a scan is read from its files."""
+        return {"reader": type(self).__qualname__} | {
+            name: np.asarray(value).tolist() if (value := getattr(self, name)) is not None else None
+            for name in self.reading
+        }
+
+    def __iter__(self) -> Iterator[Scan]:
+        return (self[index] for index in range(len(self)))
+
+
+def at_reference(
+    scans: list[Scan],
+    transforms: list[Float[np.ndarray, "4 4"]],
+    name: str,
+    *,
+    labelled_rows: Literal["first", "all"] = "all",
+) -> Scan:
+    """Several scans in the frame of the first: ``transforms[i]`` (4, 4) takes scan i's points there.
+
+    The first scan's points come first, as they are. ``labelled_rows="first"`` marks the points of the others as
+    ignored (they have no ground truth of their own).
+    """
+    moved = [scans[0].xyz]
+    for scan, matrix in zip(scans[1:], transforms[1:], strict=True):
+        moved.append((scan.xyz.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32))
+
+    def joined(field: str, empty: int) -> np.ndarray | None:
+        if getattr(scans[0], field) is None:
+            return None
+        values = [getattr(scans[0], field)]
+        for scan in scans[1:]:
+            value = getattr(scan, field)
+            values.append(np.full(len(scan), empty) if value is None or labelled_rows == "first" else value)
+        return np.concatenate(values)
+
+    intensity = np.concatenate([scan.intensity for scan in scans])
+    return Scan(np.concatenate(moved), intensity, joined("label", IGNORE), joined("instance", 0), name)

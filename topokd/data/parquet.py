@@ -1,0 +1,102 @@
+"""Rows of Waymo's parquet components, found by their keys and read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from topokd.errors import DataError
+
+TOP = 1
+"""``key.laser_name`` of the TOP lidar."""
+SEGMENT, TIME, LASER = "key.segment_context_name", "key.frame_timestamp_micros", "key.laser_name"
+
+
+class Component:
+    """One component file (one segment). Only the row group that holds a wanted row is read.
+
+    Raises :class:`~topokd.errors.DataError` naming the file for one that is missing or no parquet (a pickle, say:
+    parquet is data and nothing in it is ever run), and for a column that is missing.
+    """
+
+    def __init__(self, file: Path, name: str) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.file, self.name = file, name
+        if not file.is_file():
+            raise DataError(
+                f"{file} does not exist: component {name} of this segment is missing beside its partners; download it"
+            )
+        try:
+            self._parquet = pq.ParquetFile(file)
+        except (pa.ArrowException, OSError) as error:
+            head = file.open("rb").read(4)
+            what = "it looks like a pickle, which is not read" if head[:1] == b"\x80" else str(error).splitlines()[0]
+            raise DataError(f"{file} is no parquet file ({what}): download it again") from None
+
+    @cached_property
+    def rows(self) -> dict[int | None, tuple[int, int]]:
+        """(row group, row in it) of the TOP lidar by timestamp; by None in components without one."""
+        timed, laser = TIME in self._columns, LASER in self._columns
+        found: dict[int | None, tuple[int, int]] = {}
+        for group in range(self._parquet.num_row_groups):
+            keys = self._read(group, [name for name in (TIME, LASER) if name in self._columns] or [SEGMENT])
+            times = keys[TIME].to_pylist() if timed else [None] * keys.num_rows
+            lasers = keys[LASER].to_pylist() if laser else [TOP] * keys.num_rows
+            found |= {t: (group, row) for row, (t, name) in enumerate(zip(times, lasers, strict=True)) if name == TOP}
+        return found
+
+    @cached_property
+    def _columns(self) -> set[str]:
+        return set(self._parquet.schema_arrow.names)
+
+    def _read(self, group: int, columns: list[str]) -> Any:
+        import pyarrow as pa
+
+        try:
+            return self._parquet.read_row_group(group, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"{self.file}, row group {group}, column {', '.join(columns)}: {reason}; the file is damaged or uses a "
+                "compression that this pyarrow does not know: download it again or update pyarrow"
+            ) from None
+
+    def get(self, time: int | None, fields: Sequence[str]) -> dict[str, Any]:
+        """Values of one row: numpy arrays of lists, plain numbers of the rest, None where there is nothing."""
+        if time not in self.rows:
+            raise DataError(
+                f"{self.file} has no row of the TOP lidar at {time}: component {self.name} lacks what its partners "
+                "have; download it again"
+            )
+        missing = [name for name in fields if name not in self._columns]
+        if missing:
+            raise DataError(f"{self.file} has no column {missing[0]!r}: it is not component {self.name} of Waymo v2")
+        group, row = self.rows[time]
+        table = self._read(group, list(fields)).slice(row, 1)
+        return {name: _plain(table[name][0]) for name in fields}
+
+    def image(self, time: int, column: str, channels: int, dtype: type) -> np.ndarray | None:
+        """Range image (H, W, channels) of one row; None where that return is absent."""
+        found = self.get(time, [f"{column}.values", f"{column}.shape"])
+        values, shape = found[f"{column}.values"], found[f"{column}.shape"]
+        if values is None or shape is None:
+            return None
+        if len(shape) != 3 or shape[2] != channels or int(np.prod(shape)) != len(values):
+            raise DataError(
+                f"{self.file}, {column} at {time}: {len(values)} values do not fill the shape {list(map(int, shape))} "
+                f"(rows, columns, {channels}): the range image is truncated or of another version; download it again"
+            )
+        return values.reshape(shape).astype(dtype, copy=False)
+
+
+def _plain(scalar: Any) -> Any:
+    if not scalar.is_valid:
+        return None
+    values = getattr(scalar, "values", None)  # a list
+    return scalar.as_py() if values is None else values.to_numpy(zero_copy_only=False)

@@ -1,0 +1,127 @@
+"""Compiled inner loops of grid sampling (Numba, cached on disk, without the GIL).
+
+Each adds in the order of the points, in double precision, so results equal those of plain NumPy bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+_jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")  # no division below is by zero
+
+DIGIT = 11
+"""Most bits that one pass of the radix sort looks at: 2,048 counters stay in the first-level cache."""
+
+
+@_jit
+def cell_range(xyz, voxel_size):  # type: ignore[no-untyped-def]
+    """Smallest and largest ``floor(xyz / voxel_size)`` per axis, as float64."""
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for i in range(xyz.shape[0]):
+        for axis in range(3):
+            value = np.floor(np.float64(xyz[i, axis]) / voxel_size)
+            low[axis] = min(low[axis], value)
+            high[axis] = max(high[axis], value)
+    return low, high
+
+
+@_jit
+def sorted_keys(xyz, voxel_size, low, ny, nz, bits, key_bits):  # type: ignore[no-untyped-def]
+    """One int64 per point, ascending: its cell's number, of ``key_bits`` bits, above ``bits`` bits of its own number.
+
+    A radix sort from the lowest digit, over the cell's bits alone: the points come in their order, and each pass keeps
+    the order of equals, so the lowest bits are in order without a look at them. Two buffers, exchanged at each pass.
+    """
+    n = xyz.shape[0]
+    passes = max((key_bits + DIGIT - 1) // DIGIT, 1)
+    width = (key_bits + passes - 1) // passes
+    digits = 1 << width
+    place = np.zeros((passes, digits), np.int64)  # first how often each digit occurs, then where its next key goes
+    keys, other = np.empty(n, np.int64), np.empty(n, np.int64)
+    for i in range(n):
+        x = np.int64(np.floor(np.float64(xyz[i, 0]) / voxel_size) - low[0])
+        y = np.int64(np.floor(np.float64(xyz[i, 1]) / voxel_size) - low[1])
+        z = np.int64(np.floor(np.float64(xyz[i, 2]) / voxel_size) - low[2])
+        key = (x * ny + y) * nz + z
+        keys[i] = key << bits | i
+        for turn in range(passes):
+            place[turn, key & (digits - 1)] += 1
+            key >>= width
+    for turn in range(passes):
+        total = 0
+        for digit in range(digits):
+            total, place[turn, digit] = total + place[turn, digit], total
+        shift = bits + turn * width
+        for i in range(n):
+            digit = keys[i] >> shift & (digits - 1)
+            other[place[turn, digit]] = keys[i]
+            place[turn, digit] += 1
+        keys, other = other, keys
+    return keys
+
+
+@_jit
+def reduce_cells(packed, bits, voxel_size, low, xyz, intensity, label, ignore):  # type: ignore[no-untyped-def]
+    """Voxels of the sorted keys.
+
+    Returns mean positions (m, 3), means of positions and intensity (m, 4), indices (m, 3), the voxel of each point (n,)
+    and the most frequent label of each voxel (m,), the lowest among equals, ``ignore`` only where nothing else is
+    there; of no length where ``label`` has none.
+    """
+    n = packed.shape[0]
+    m = 1
+    for k in range(1, n):
+        m += packed[k] >> bits != packed[k - 1] >> bits
+    coord, feat, grid = np.empty((m, 3), np.float32), np.empty((m, 4), np.float32), np.empty((m, 3), np.int64)
+    inverse = np.empty(n, np.int64)
+    labelled = label.shape[0] > 0
+    winner = np.empty(m if labelled else 0, np.int64)
+    votes = np.zeros(max(label.max() + 1, 1) if labelled else 0, np.int64)
+    mask = (1 << bits) - 1
+    k = 0
+    for voxel in range(m):  # cells are computed anew: to store them costs more than the division
+        key = packed[k] >> bits
+        i = packed[k] & mask
+        first, agreed = label[i] if labelled else ignore, True
+        for axis in range(3):
+            grid[voxel, axis] = np.int64(np.floor(np.float64(xyz[i, axis]) / voxel_size) - low[axis])
+        start = k
+        x = y = z = w = 0.0
+        while k < n and packed[k] >> bits == key:
+            i = packed[k] & mask
+            x += np.float64(xyz[i, 0])
+            y += np.float64(xyz[i, 1])
+            z += np.float64(xyz[i, 2])
+            w += np.float64(intensity[i])
+            inverse[i] = voxel
+            if labelled:
+                agreed &= label[i] == first
+            k += 1
+        if k - start > 1:
+            count = k - start
+            x, y, z, w = x / count, y / count, z / count, w / count
+        coord[voxel, 0], coord[voxel, 1], coord[voxel, 2] = x, y, z
+        feat[voxel, 0], feat[voxel, 1], feat[voxel, 2], feat[voxel, 3] = x, y, z, w
+        if labelled:
+            winner[voxel] = first if agreed else _majority(packed, mask, start, k, label, votes, ignore)
+    return coord, feat, grid, inverse, winner
+
+
+@_jit
+def _majority(packed, mask, start, stop, label, votes, ignore):  # type: ignore[no-untyped-def]
+    """Most frequent label of one voxel; ``votes`` is all zeros before and after."""
+    best, most = ignore, 0
+    for k in range(start, stop):
+        c = label[packed[k] & mask]
+        if c != ignore:
+            votes[c] += 1
+            if votes[c] > most or (votes[c] == most and c < best):
+                best, most = c, votes[c]
+    for k in range(start, stop):
+        c = label[packed[k] & mask]
+        if c != ignore:
+            votes[c] = 0
+    return best

@@ -1,0 +1,180 @@
+"""Where a network is right: by range, by distance to the nearest other class, by how frequent a class is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+from numpy import ndarray
+from scipy.spatial import cKDTree
+from torch import device, nn
+
+from topokd.data import IGNORE, Scan
+from topokd.errors import DataError
+from topokd.evaluation.confusion import ConfusionMatrix
+from topokd.evaluation.predict import Dataset, predict
+from topokd.progress import Progress
+
+RANGE_EDGES = (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, float("inf"))
+"""Metres from the sensor."""
+BORDER_EDGES = (0.0, 0.1, 0.2, 0.4, 0.8, float("inf"))
+"""Metres to the nearest labelled point of another class."""
+BOUNDARY = 0.2
+"""Points nearer than this to another class make the boundary IoU; must be one of the border edges."""
+FREQUENCY = (0.005, 0.05)
+"""Share of the labelled points below which a class is rare, and from which on it is frequent."""
+
+
+def border_distance(
+    xyz: Float[ndarray, "n 3"], truth: Int64[ndarray, " n"], limit: float = 0.8
+) -> Float[ndarray, " n"]:
+    """Metres from each point to the nearest labelled point of another true class; inf beyond ``limit``.
+
+    Ignored points are no class and no border: they get inf. By truth alone, so it is equal for all networks.
+
+    >>> xyz = np.array([[0.0, 0, 0], [0.1, 0, 0], [0.4, 0, 0], [0.2, 0, 0]])
+    >>> border_distance(xyz, np.array([0, 1, 1, IGNORE])).round(2).tolist()
+    [0.1, 0.1, 0.4, inf]
+    """
+    found = np.full(len(truth), np.inf)
+    labelled = np.flatnonzero(truth != IGNORE)
+    classes = np.unique(truth[labelled])
+    if len(classes) < 2:
+        return found
+    for c in classes:
+        own = labelled[truth[labelled] == c]
+        others = cKDTree(xyz[labelled[truth[labelled] != c]], balanced_tree=False)
+        found[own] = others.query(xyz[own], distance_upper_bound=np.nextafter(limit, np.inf))[0]
+    return found
+
+
+class Breakdown:
+    """Confusion matrices of parts of the points, and of all.
+
+    ``ranges[k]`` counts the points from ``range_edges[k]`` up to, not including, ``range_edges[k + 1]`` metres from the
+    sensor; ``borders[k]`` likewise by :func:`border_distance`. Boundary IoU is the mean IoU over the points nearer than
+    :data:`BOUNDARY` to a point of another true class, interior IoU that of the rest (the division that Contrastive
+    Boundary Learning, CVPR 2022, makes with a radius around each point).
+
+    >>> scan = Scan(np.array([[1.0, 0, 0], [1.05, 0, 0], [30.0, 0, 0]]), np.zeros(3), np.array([0, 1, 1]))
+    >>> breakdown = Breakdown(2, ("road", "car"))
+    >>> breakdown.update(scan, np.array([1, 1, 1]))
+    >>> breakdown.ranges[0].points, breakdown.ranges[3].miou(), breakdown.boundary().miou(), breakdown.interior().miou()
+    (2, 1.0, 0.25, 1.0)
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        class_names: Sequence[str],
+        range_edges: Sequence[float] = RANGE_EDGES,
+        border_edges: Sequence[float] = BORDER_EDGES,
+    ) -> None:
+        for name, edges in (("range_edges", range_edges), ("border_edges", border_edges)):
+            if len(edges) < 2 or edges[0] != 0 or edges[-1] != np.inf or (np.diff(edges[:-1]) <= 0).any():
+                raise DataError(f"{name} is {tuple(edges)}; it must rise from 0 to infinity")
+        if BOUNDARY not in border_edges:
+            raise DataError(f"border_edges is {tuple(border_edges)}; it must hold {BOUNDARY} (the boundary)")
+
+        def matrix() -> ConfusionMatrix:
+            return ConfusionMatrix(num_classes, tuple(class_names))
+
+        self.range_edges, self.border_edges = tuple(range_edges), tuple(border_edges)
+        self.total = matrix()
+        self.ranges = [matrix() for _ in range_edges[1:]]
+        self.borders = [matrix() for _ in border_edges[1:]]
+
+    def update(self, scan: Scan, prediction: Int64[ndarray, " n"]) -> None:
+        """Count one scan. Raises :class:`DataError` naming a scan without labels."""
+        if scan.label is None:
+            raise DataError(f"scan {scan.name} has no labels: a breakdown needs a split that has them (val)")
+        self.total.update(prediction, scan.label)
+        distance = np.linalg.norm(scan.xyz.astype(np.float64), axis=1)
+        border = border_distance(scan.xyz, scan.label, self.border_edges[-2])
+        for values, edges, matrices in (
+            (distance, self.range_edges, self.ranges),
+            (border, self.border_edges, self.borders),
+        ):
+            part = np.digitize(values, edges[1:-1])
+            for k, cm in enumerate(matrices):
+                cm.update(prediction[part == k], scan.label[part == k])
+
+    def boundary(self) -> ConfusionMatrix:
+        """The points nearer than :data:`BOUNDARY` to another class."""
+        return _sum(self.borders[: self.border_edges.index(BOUNDARY)])
+
+    def interior(self) -> ConfusionMatrix:
+        """The other labelled points."""
+        return _sum(self.borders[self.border_edges.index(BOUNDARY) :])
+
+    def frequencies(self) -> dict[str, list[str]]:
+        """The classes that the truth holds, under "frequent", "medium" and "rare" (:data:`FREQUENCY`)."""
+        count = self.total.matrix.sum(0) + self.total.missed
+        share = count / max(int(count.sum()), 1)
+        low, high = FREQUENCY
+        names = np.array(self.total.class_names)
+        return {
+            "frequent": names[share >= high].tolist(),
+            "medium": names[(share < high) & (share >= low)].tolist(),
+            "rare": names[(share < low) & (count > 0)].tolist(),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Plain numbers for JSON: mIoU over the classes that the part's truth holds, in percent, with the counts."""
+        iou = dict(zip(self.total.class_names, self.total.iou(), strict=True))
+        return {
+            "range": [_part(cm, a, b) for cm, a, b in _bins(self.ranges, self.range_edges)],
+            "border": [_part(cm, a, b) for cm, a, b in _bins(self.borders, self.border_edges)],
+            "boundary": {"within_m": BOUNDARY, **_scores(self.boundary())},
+            "interior": _scores(self.interior()),
+            "frequency": {
+                group: {"classes": names, "miou": 100 * float(np.mean([iou[n] for n in names])) if names else None}
+                for group, names in self.frequencies().items()
+            },
+        }
+
+
+def break_down(
+    model: nn.Module, dataset: Dataset, voxel_size: float, tta: int = 1, where: device | str | None = None
+) -> Breakdown:
+    """Predict every scan of ``dataset`` and count it by range, border and class (see :class:`Breakdown`)."""
+    breakdown = Breakdown(dataset.num_classes, dataset.class_names)
+    for index in Progress(range(len(dataset)), "breaking down"):
+        scan = dataset[index]
+        breakdown.update(scan, predict(model, scan, voxel_size, tta, where))
+    return breakdown
+
+
+def present_miou(cm: ConfusionMatrix) -> float:
+    """Mean IoU over the classes that the truth holds; NaN without any.
+
+    A part of the points lacks many classes, and a single stray prediction of one of them would count as IoU 0.
+    """
+    present = cm.present()
+    return float(cm.iou()[present].mean()) if present.any() else float("nan")
+
+
+def _bins(matrices: list[ConfusionMatrix], edges: tuple[float, ...]) -> list[tuple[ConfusionMatrix, float, float]]:
+    return list(zip(matrices, edges[:-1], edges[1:], strict=True))
+
+
+def _part(cm: ConfusionMatrix, low: float, high: float) -> dict[str, Any]:
+    return {"from_m": low, "to_m": high, **_scores(cm)}
+
+
+def _scores(cm: ConfusionMatrix) -> dict[str, Any]:
+    return {
+        "miou": 100 * present_miou(cm),
+        "accuracy": 100 * cm.accuracy(),
+        "classes": int(cm.present().sum()),
+        "points": cm.points,
+    }
+
+
+def _sum(matrices: list[ConfusionMatrix]) -> ConfusionMatrix:
+    total = matrices[0]
+    for cm in matrices[1:]:
+        total = total.merge(cm)
+    return total

@@ -1,0 +1,150 @@
+"""SemanticKITTI's zip: ``sequences/11..21/predictions/NNNNNN.label``, uint32 raw ids, one per point.
+
+What is checked follows ``validate_submission.py`` of semantic-kitti-api, and more: that script takes any id (the
+evaluator then counts an unknown one as an error) and any further file.
+"""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+
+from topokd.data.labels import SEMANTICKITTI
+from topokd.errors import DataError
+from topokd.evaluation.submission.ids import listed, submission_ids
+from topokd.io import atomic_path
+
+log = logging.getLogger(__name__)
+
+SEQUENCES = tuple(range(11, 22))
+
+
+def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64[ndarray, " n"]]]) -> None:
+    """Write the zip. ``predictions`` yields a scan's name ("11/000000") and its classes 0..18, scan by scan.
+
+    All directory entries of sequences 11 to 21 are written, as the server demands. Raises :class:`DataError` for a
+    name outside them or given twice, a class out of range, and a path that does not end with .zip.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "submission.zip"
+    >>> write_semantickitti(path, [("11/000000", np.array([0, 8]))])
+    >>> np.frombuffer(zipfile.ZipFile(path).read("sequences/11/predictions/000000.label"), np.uint32).tolist()
+    [10, 40]
+    """
+    path = Path(path)
+    if path.suffix != ".zip":
+        raise DataError(f"{path}: the server takes a name that ends with .zip alone")
+    written = set()
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for folder in _folders():
+            archive.writestr(_entry(folder), b"")
+        for name, classes in predictions:
+            member = _member(name)
+            if member in written:
+                raise DataError(f"scan {name} was given twice: each scan has one prediction")
+            written.add(member)
+            ids = submission_ids(SEMANTICKITTI, classes, name).astype("<u4")
+            archive.writestr(_entry(member), ids.tobytes())
+
+
+def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
+    """What the server would reject in the zip ``path``; ``root`` holds ``sequences/11..21/velodyne``.
+
+    Raises :class:`DataError` when ``path`` is no zip file, or ``root`` lacks the test scans to compare with.
+    """
+    path, root = Path(path), Path(root)
+    points = dict(_test_scans(root))
+    problems = [] if path.suffix == ".zip" else [f"the file is called {path.name}: its name must end with .zip"]
+    try:
+        archive = zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist: write it with `topokd submit`") from None
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(f"{path} is no zip file, or is cut short ({error}): write it anew") from error
+    with archive:
+        entries = {info.filename: info for info in archive.infolist()}
+        problems += _folder_problems(entries)
+        files = {name for name in entries if not name.endswith("/")}
+        missing, superfluous = sorted(set(points) - files), sorted(files - set(points) - {"description.txt"})
+        if missing:
+            problems.append(f"missing predictions, {listed(missing)}")
+        if superfluous:
+            problems.append(f"files that belong to no test scan, {listed(superfluous)}")
+        for name in sorted(set(points) & files):
+            found = entries[name].file_size
+            if found != 4 * points[name]:
+                problems.append(
+                    f"{name} has {found} bytes, {found / 4:g} labels of uint32; its scan has {points[name]} points"
+                )
+                continue
+            try:
+                ids = np.frombuffer(archive.read(name), "<u4") & 0xFFFF
+            except (zipfile.BadZipFile, OSError, ValueError, zlib.error, NotImplementedError) as error:
+                problems.append(f"{name} cannot be unpacked ({error})")
+                continue
+            wrong = np.setdiff1d(ids, SEMANTICKITTI.submission_ids)
+            if wrong.size:
+                known = {i for group in SEMANTICKITTI.gathers for i in group} | set(SEMANTICKITTI.ignored)
+                problems += _id_problem(name, ids, wrong, known)
+    return problems
+
+
+def _id_problem(name: str, ids: ndarray, wrong: ndarray, known: set[int]) -> list[str]:
+    unknown = [int(i) for i in wrong if int(i) not in known]
+    ignored = np.isin(ids, SEMANTICKITTI.ignored)
+    if unknown:
+        return [
+            f"{name} holds id {', '.join(map(str, unknown[:5]))}, which SemanticKITTI does not know; write raw ids "
+            "(10 car, 40 road, ...), not train ids"
+        ]
+    if ignored.any():  # the server takes it
+        log.warning("%s holds the ignored class at %d points: each is a miss where labelled", name, ignored.sum())
+    return []  # a moving object's id is mapped to its class
+
+
+def _folder_problems(entries: dict[str, zipfile.ZipInfo]) -> list[str]:
+    missing = [folder for folder in _folders() if folder not in entries]
+    return [f"missing directory entries, {listed(missing)}"] if missing else []
+
+
+def _folders() -> Iterator[str]:
+    yield "sequences/"
+    for sequence in SEQUENCES:
+        yield f"sequences/{sequence}/"
+        yield f"sequences/{sequence}/predictions/"
+
+
+def _test_scans(root: Path) -> Iterator[tuple[str, int]]:
+    """(name in the zip, points) of every test scan below ``root``."""
+    for sequence in SEQUENCES:
+        folder = root / "sequences" / str(sequence) / "velodyne"
+        scans = sorted(folder.glob("*.bin"))
+        if not scans:
+            raise DataError(
+                f"{folder} holds no scan: the validator compares with the test sequences 11 to 21; unpack them there"
+            )
+        for scan in scans:
+            yield f"sequences/{sequence}/predictions/{scan.stem}.label", scan.stat().st_size // 16
+
+
+def _member(name: str) -> str:
+    sequence, _, frame = name.partition("/")
+    if not (sequence.isdigit() and int(sequence) in SEQUENCES and frame.isdigit() and len(frame) == 6):
+        raise DataError(
+            f"scan {name!r} is not one of the test split; names are 11/000000 to 21/...: predict that split"
+        )
+    return f"sequences/{int(sequence)}/predictions/{frame}.label"
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # no clock: equal predictions are equal bytes
+    entry.compress_type = zipfile.ZIP_STORED if name.endswith("/") else zipfile.ZIP_DEFLATED
+    entry.external_attr = (0o40755 << 16) | 0x10 if name.endswith("/") else 0o100644 << 16
+    return entry

@@ -358,7 +358,7 @@ def _where_page(rows: Rows) -> list[str]:
         "One diagram at M = 1024, ms of CPU time: reading the matrix of distances once (the floor), computing it, "
         "putting the edges in order, and the sweep over them; and what the sweep met.",
         "",
-        *table(["family", *times, "edges looked at", "relations", "annotations made"], body),
+        *table(["family", *times, "edges let in", "relations", "annotations made"], body),
     ]
 
 

@@ -28,7 +28,8 @@ def about(packages: Iterable[str]) -> dict[str, Any]:
 
 def signed(found: dict[str, Any]) -> str:
     """The line below a table: where and when it was measured."""
-    return f"{found['device']}, {found['date']}; {', '.join(f'{k} {v}' for k, v in found['versions'].items())}."
+    line = f"{found['device']}, {found['date']}; {', '.join(f'{k} {v}' for k, v in found['versions'].items())}."
+    return f"{line} {found.get('note', '')}".rstrip()
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:

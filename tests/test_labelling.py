@@ -8,7 +8,7 @@ import torch
 
 from topokd.data.labels import SEMANTICKITTI
 from topokd.errors import CheckpointError, DataError
-from topokd.labelling import Classes, Labeller, label_files
+from topokd.labelling import Classes, Labeller, label_files, measure_file
 from topokd.models import build_model, save_checkpoint
 
 
@@ -122,6 +122,26 @@ def test_refusals(checkpoint, scans, tmp_path):
         label_files(labeller, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(DataError, match="does not exist"):
         label_files(labeller, tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_the_cost_of_a_scan_is_that_of_reading_to_classes(checkpoint, scans):
+    labelled = []
+
+    class Recorder(Labeller):
+        def __call__(self, cloud):
+            labelled.append(cloud.scan.name)
+            return super().__call__(cloud)
+
+    labeller = Recorder(checkpoint, device="cpu")
+    cost = measure_file(labeller, scans / "sub/000000.bin", 3)
+    assert labelled == ["000000.bin"] * 5  # warm-up, three that count, one whose memory is recorded
+    assert cost["latency_s"] > 0
+    assert cost["weight_bytes"] == sum(v.nbytes for v in labeller.model.state_dict().values())
+    assert 49 * 4 * 4 < cost["peak_tensor_bytes"] < cost["process_bytes"]
+    with pytest.raises(DataError, match="is not a file: the cost of one scan"):
+        measure_file(labeller, scans, 3)
+    with pytest.raises(DataError, match="ask for 1 or more"):
+        measure_file(labeller, scans / "sub/000000.bin", 0)
 
 
 def test_checkpoints_that_do_not_say_enough(tmp_path, checkpoint):

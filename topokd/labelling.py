@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import logging
+import resource
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from topokd.data.formats import SUFFIXES, Cloud, read_cloud
 from topokd.data.labels import LABEL_SPACES
 from topokd.errors import CheckpointError, DataError
 from topokd.evaluation import predict
+from topokd.evaluation.profiling import measure_latency, measure_peak_memory
 from topokd.io import atomic_path, write_bytes, write_json
 from topokd.models import load_checkpoint, read_metadata
 from topokd.progress import Progress
@@ -199,6 +202,39 @@ def label_files(
     if output not in targets.values():
         write_json(output / "classes.json", legend(labeller.classes))
     return written, refused
+
+
+def measure_file(
+    labeller: Labeller,
+    source: str | Path,
+    repeats: int,
+    columns: int | None = None,
+    intensity_scale: float | None = None,
+) -> dict[str, float]:
+    """Cost of one scan, from the file on disk to a class per point in memory.
+
+    Keys: ``latency_s``, the median of ``repeats`` runs after one that warms up, each reading the file, voxelising,
+    running the network and mapping back; ``peak_tensor_bytes``, the most that tensors hold meanwhile beside the weights
+    (on CUDA: of the GPU); ``weight_bytes``; and ``process_bytes``, the most memory of the computer that this process
+    has held so far, Python and torch included. Raises :class:`DataError` when ``source`` is not one file, or refused.
+    """
+    source = Path(source)
+    if not source.is_file():
+        raise DataError(f"{source} is not a file: the cost of one scan is measured on one scan")
+    if repeats < 1:
+        raise DataError(f"{repeats} runs cannot be measured: ask for 1 or more")
+
+    def run() -> Int64[ndarray, " n"]:
+        return labeller(read_cloud(source, columns, intensity_scale))
+
+    latency = measure_latency(run, repeats, labeller.device)
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "latency_s": latency,
+        "peak_tensor_bytes": measure_peak_memory(run, labeller.device),
+        "weight_bytes": sum(value.nbytes for value in labeller.model.state_dict().values()),
+        "process_bytes": resident,
+    }
 
 
 def legend(classes: Classes) -> list[dict[str, object]]:

@@ -36,18 +36,18 @@ class PatchAttention(nn.Module):
     Rows of the last, overlapping patch of a cloud see the patch_size rows at the cloud's end.
     """
 
-    def __init__(self, channels: int, heads: int, attention: str = "auto") -> None:
+    def __init__(self, channels: int, heads: int, backend: str = "auto") -> None:
         super().__init__()
         if channels % heads:
             raise ValueError(f"{channels} channels cannot be split over {heads} heads")
-        self.heads, self.attention = heads, attention
+        self.heads, self.backend = heads, backend
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: Float[Tensor, "n c"], patches: Patches) -> Float[Tensor, "n c"]:
         """Attend inside ``patches``."""
         qkv = _GatherPatches.apply(self.qkv(x), patches)  # (m, 3 c)
-        out = backends.patch_attention(qkv.view(len(qkv), 3, self.heads, -1), patches, self.attention)
+        out = backends.patch_attention(qkv.view(len(qkv), 3, self.heads, -1), patches, self.backend)
         return self.proj(out.index_select(0, patches.back))
 
 

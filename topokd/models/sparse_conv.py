@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from topokd.models.spconv_map import SpconvMap
+
 
 @dataclass(frozen=True)
 class NeighbourMap:
@@ -156,16 +158,20 @@ def submanifold_convolution(
     feat: Float[Tensor, "n c_in"],
     weight: Float[Tensor, "c_out k k k c_in"],
     bias: Float[Tensor, " c_out"] | None,
-    neighbours: NeighbourMap,
+    neighbours: NeighbourMap | SpconvMap,
 ) -> Float[Tensor, "n c_out"]:
     """Convolve the features of occupied voxels; kernel axes in the order of grid_coord's columns.
 
-    Cross-correlation: the input voxel is the output voxel + k - K // 2. Sums run in float32 at least.
+    Cross-correlation: the input voxel is the output voxel + k - K // 2. Sums run in float32 at least. The kind of map
+    decides who computes: :meth:`Stage.neighbours` makes a :class:`SpconvMap` where spconv is to.
     """
     if torch.is_autocast_enabled(feat.device.type):
         half = torch.get_autocast_dtype(feat.device.type)
         feat, weight = feat.to(half), weight.to(half)
-    out = _Convolve.apply(feat, weight.flatten(1, 3), neighbours)
+    if isinstance(neighbours, SpconvMap):
+        out = neighbours.convolve(feat, weight)
+    else:
+        out = _Convolve.apply(feat, weight.flatten(1, 3), neighbours)
     return out if bias is None else out + bias.to(out.dtype)
 
 
@@ -174,12 +180,12 @@ class SubmanifoldConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> None:
         super().__init__()
-        self.kernel_size = kernel_size
+        self.kernel_size, self.backend = kernel_size, "auto"
         self.weight = nn.Parameter(torch.empty(out_channels, *[kernel_size] * 3, in_channels))
         bound = 1 / math.sqrt(in_channels * kernel_size**3)  # torch's rule for dense convolutions
         nn.init.uniform_(self.weight, -bound, bound)
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
-    def forward(self, feat: Float[Tensor, "n c_in"], neighbours: NeighbourMap) -> Float[Tensor, "n c_out"]:
+    def forward(self, feat: Float[Tensor, "n c_in"], neighbours: NeighbourMap | SpconvMap) -> Float[Tensor, "n c_out"]:
         """Convolve; ``neighbours`` must be the map of this kernel size."""
         return submanifold_convolution(feat, self.weight, self.bias, neighbours)

@@ -189,10 +189,12 @@ def predict(
     labeller = Labeller(checkpoint, voxel_size, tta, device)
     if measure:
         cost = measure_file(labeller, source, measure, columns, intensity_scale)
+        tensors, weights, process = (
+            cost[name] / 1e6 for name in ("peak_tensor_bytes", "weight_bytes", "process_bytes")
+        )
         typer.echo(f"{cost['latency_s']:.3f} s from file to classes, {1 / cost['latency_s']:.2f} scans/s")
         typer.echo(
-            f"{cost['peak_tensor_bytes'] / 1e6:.0f} MB of tensors beside {cost['weight_bytes'] / 1e6:.1f} MB of weights; "
-            f"{cost['process_bytes'] / 1e6:.0f} MB in the process as a whole"
+            f"{tensors:.0f} MB of tensors beside {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
         )
     written, refused = label_files(labeller, source, output, format, columns, intensity_scale, views)  # type: ignore[arg-type]
     for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:

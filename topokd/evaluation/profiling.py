@@ -114,7 +114,9 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
     """Operations of one forward pass on ``batch`` in evaluation mode, exactly, by part and kind.
 
     linear: 2 n c_in c_out; convolution: 2 pairs c_in c_out over the pairs of voxels that really touch; attention:
-    4 rows keys c for each patch. Biases, norms and activations are left out, as torch's flop counter does.
+    4 rows keys c for each patch. Biases, norms and activations are left out, as torch's flop counter does. A row that
+    a cloud's last patch repeats counts once in linear: that inference on a CPU projects it twice is no matter of the
+    network.
     """
     flops = {part: dict.fromkeys(KINDS, 0) for part in PARTS}
 
@@ -122,7 +124,7 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
         counts = flops[part_of(name)]
 
         def see(module: nn.Module, given: tuple[Any, ...], _: Any) -> None:
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and not name.endswith(".qkv"):
                 counts["linear"] += 2 * given[0].shape[0] * module.in_features * module.out_features
             elif isinstance(module, SubmanifoldConv):
                 wide, narrow = module.weight.shape[0], module.weight.shape[-1]
@@ -131,6 +133,7 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
                 x, patches = given
                 squares = patches.num_full * patches.size**2 + sum(n**2 for n in patches.short)
                 counts["attention"] += 4 * squares * x.shape[1]
+                counts["linear"] += 2 * x.shape[0] * module.qkv.in_features * module.qkv.out_features
 
         return see
 
@@ -152,9 +155,10 @@ def count_products_by_torch(model: PointTransformerV3, batch: Batch | dict[str, 
     """Operations of all matrix products outside attention in one forward pass, by torch's own ``FlopCounterMode``.
 
     They are the linear layers and the convolutions (except spconv's), so this is another way to their sum in
-    :func:`count_flops`. torch's counter has no formula for its CPU attention kernel.
+    :func:`count_flops`. torch's counter has no formula for its CPU attention kernel. Gradients are on, so the cloud has
+    to be small enough for them: without, rows that a last patch repeats are projected twice.
     """
-    with evaluating(model), FlopCounterMode(display=False) as counter:
+    with evaluating(model), torch.inference_mode(False), torch.enable_grad(), FlopCounterMode(display=False) as counter:
         model(batch)
     counted = counter.get_flop_counts()["Global"]
     return sum(value for op, value in counted.items() if str(op).startswith(("aten.mm", "aten.addmm", "aten.bmm")))

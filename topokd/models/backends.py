@@ -127,6 +127,19 @@ def spconv_agrees(dtype: torch.dtype) -> bool:
     return agrees
 
 
+_CACHE = 2**18  # values; as float32 half of the 2 MiB that a core's second-level cache holds on common servers
+
+
+def rows_at_once(x: Float[Tensor, "n c"], width: int) -> int | None:
+    """How many rows to take at a time so that ``width`` values of each stay in a core's cache; None for all of them.
+
+    All with gradients, whose sums over the rows would round differently, off the CPU, and in a graph for any number.
+    """
+    if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    return max(_CACHE // width, 1)
+
+
 def patch_attention(qkv: Float[Tensor, "m three h d"], patches: Patches, backend: str = "auto") -> Float[Tensor, "m c"]:
     """Attention inside each patch of the patched sequence ``qkv`` (queries, keys, values of h heads).
 

@@ -45,7 +45,9 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
         """Transform each row."""
-        return self.fc2(nn.functional.gelu(self.fc1(x)))
+        rows = backends.rows_at_once(x, self.fc1.out_features)
+        out = [self.fc2(nn.functional.gelu(self.fc1(part))) for part in (x.split(rows) if rows else (x,))]
+        return out[0] if len(out) == 1 else torch.cat(out)
 
 
 class DropPath(nn.Module):

@@ -32,6 +32,27 @@ class Patches:
     num_full: int
     short: tuple[int, ...]
 
+    def split(self, entries: int | None) -> list[Patches]:
+        """Runs of whole patches, up to ``entries`` long if a patch is not longer, without a way back; None: one run."""
+        if entries is None:
+            return [self]
+        runs: list[list[int]] = []
+        room = 0
+        for length in [self.size] * self.num_full + list(self.short):
+            if length > room:
+                runs.append([])
+                room = max(entries, length)
+            runs[-1].append(length)
+            room -= length
+        if len(runs) == 1:
+            return [self]
+        none = self.rows[:0]
+        full = [run.count(self.size) for run in runs]
+        return [
+            Patches(rows, none, none, self.size, count, tuple(run[count:]))
+            for rows, count, run in zip(self.rows.split([sum(run) for run in runs]), full, runs, strict=True)
+        ]
+
 
 @dataclass
 class Stage:

@@ -18,18 +18,15 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from topokd.models import PointTransformerV3
 from topokd.models.attention import PatchAttention
-from topokd.models.blocks import Block, Pooling, Unpooling
+from topokd.models.blocks import MLP, Block, Pooling, Unpooling
 from topokd.models.sparse_conv import SubmanifoldConv
-
-BITS = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
-POWERS = BITS.long()
 
 
 @dataclass
@@ -66,6 +63,10 @@ class Recipe(nn.Module):
         self.twins = spconv_twins(model) if convolution == "spconv" else {}
 
     def forward(self, batch: Any) -> Tensor:
+        with batch.feat.device:  # where new tensors are made
+            return self.compute(batch)
+
+    def compute(self, batch: Any) -> Tensor:
         backbone, shuffled = self.model.backbone, self.training and self.model.config.shuffle_orders
         sizes = batch.offsets.diff(prepend=batch.offsets.new_zeros(1))
         cloud = torch.arange(len(sizes)).repeat_interleave(sizes)
@@ -97,7 +98,8 @@ class Recipe(nn.Module):
         stage: Any = SimpleNamespace(sizes=(len(points.feat),))  # all that DropPath asks of it, voxel by voxel
         x = points.feat + norm(linear(self.convolve(conv, points, position)))
         x = x + block.drop_path(attend(block.attn, points, block.norm1(x), block.index, block.patch_size), stage)
-        points.feat = x + block.drop_path(block.mlp(block.norm2(x)), stage)
+        mlp = cast(MLP, block.mlp[0])  # its layers one by one: ours run in parts
+        points.feat = x + block.drop_path(mlp.fc2(nn.functional.gelu(mlp.fc1(block.norm2(x)))), stage)
 
     def convolve(self, layer: SubmanifoldConv, points: Points, feat: Tensor) -> Tensor:
         size = layer.kernel_size
@@ -176,9 +178,9 @@ def z_code(grid: Tensor) -> Tensor:
 
 def hilbert_code(grid: Tensor, depth: int) -> Tensor:
     """Bits as bytes: inverse undo, exchange and invert (Skilling 2004), Gray to binary, pack."""
-    n = len(grid)
+    n, bit_values = len(grid), torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8)
     bits = grid.view(torch.uint8).reshape(n, 3, 8).flip(-1)
-    gray = bits[..., None].bitwise_and(BITS).ne(0).byte().flatten(-2)[..., -depth:].contiguous()
+    gray = bits[..., None].bitwise_and(bit_values).ne(0).byte().flatten(-2)[..., -depth:].contiguous()
     for bit, axis in itertools.product(range(depth), range(3)):
         mask = gray[:, axis, bit, None]
         rest = slice(bit + 1, depth)
@@ -192,7 +194,7 @@ def hilbert_code(grid: Tensor, depth: int) -> Tensor:
         gray[:, shift:] = torch.logical_xor(gray[:, shift:], gray[:, :-shift].clone())
         shift //= 2
     padded = nn.functional.pad(gray, (64 - 3 * depth, 0))
-    packed = (padded.flip(-1).reshape(n, 8, 8) * BITS.flip(0)).sum(2).to(torch.uint8)
+    packed = (padded.flip(-1).reshape(n, 8, 8) * bit_values.flip(0)).sum(2).to(torch.uint8)
     return packed.view(torch.int64).reshape(n)
 
 

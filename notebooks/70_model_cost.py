@@ -66,7 +66,7 @@ reported = table.str.extract(r"([0-9.]+)×")[0].astype(float)
 REPORTED = {
     ("encoder", "without_attention"): reported["Encoder GFLOPs"],
     ("decoder", "without_attention"): reported["Decoder GFLOPs"],
-    ("encoder", "attention"): reported["Attention Compute (Encoder)"],
+    ("encoder", "projections"): reported["Attention Compute (Encoder)"],
 }
 
 

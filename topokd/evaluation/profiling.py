@@ -11,7 +11,7 @@ byte:
         "modules": {module: int},                             # parameters of embedding, enc0.., dec3.., seg_head
         "architecture": {"enc_depths", "enc_channels", "enc_num_head": [int..], "patch_size": int,
                          "dec_depths", "dec_channels", "dec_num_head": [int..]},       # finest stage first
-        "flops": {part: {"linear", "convolution", "attention", "total": int}}  # encoder, decoder, head, total
+        "flops": {part: {"linear", "projections", "convolution", "attention", "total": int}}  # encoder, decoder, head, total
      }},
      "ratios": {                                              # teacher over student
         "parameters": float, "blocks_encoder": float, "blocks_decoder": float,
@@ -20,8 +20,9 @@ byte:
      "scaling": [{"requested": int, "voxels": int, "flops": {role: int}}]}   # Figure 1 b: FLOPs of a forward pass
 
 A FLOP is one multiplication or one addition: a product of (n, a) and (a, b) matrices costs 2 n a b. "linear" are the
-dense layers, "convolution" the submanifold ones (2 C_in C_out for each pair of occupied voxels), "attention" the two
-products q k^T and (softmax) v of each patch. Norms, activations and index work are not counted.
+dense layers, of which "projections" are those around attention (q, k, v and its output), "convolution" the submanifold
+ones (2 C_in C_out for each pair of occupied voxels), "attention" the two products q k^T and (softmax) v of each patch.
+Norms, activations and index work are not counted.
 
 ``results/<profile>/timings/model_cost.json`` holds what was measured and differs from run to run:
 
@@ -113,18 +114,18 @@ def parameters_by_module(model: PointTransformerV3) -> dict[str, int]:
 def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> dict[str, dict[str, int]]:
     """Operations of one forward pass on ``batch`` in evaluation mode, exactly, by part and kind.
 
-    linear: 2 n c_in c_out; convolution: 2 pairs c_in c_out over the pairs of voxels that really touch; attention:
+    linear: 2 n c_in c_out, of which projections are those around attention; convolution: 2 pairs c_in c_out over the pairs of voxels that really touch; attention:
     4 rows keys c for each patch. Biases, norms and activations are left out, as torch's flop counter does. A row that
     a cloud's last patch repeats counts once in linear: that inference on a CPU projects it twice is no matter of the
     network.
     """
-    flops = {part: dict.fromkeys(KINDS, 0) for part in PARTS}
+    flops = {part: dict.fromkeys(("projections", *KINDS), 0) for part in PARTS}
 
     def watch(name: str) -> Callable[..., None]:
-        counts = flops[part_of(name)]
+        counts, attention = flops[part_of(name)], ".attn." in name
 
         def see(module: nn.Module, given: tuple[Any, ...], _: Any) -> None:
-            if isinstance(module, nn.Linear) and not name.endswith(".qkv"):
+            if isinstance(module, nn.Linear) and not attention:
                 counts["linear"] += 2 * given[0].shape[0] * module.in_features * module.out_features
             elif isinstance(module, SubmanifoldConv):
                 wide, narrow = module.weight.shape[0], module.weight.shape[-1]
@@ -133,7 +134,9 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
                 x, patches = given
                 squares = patches.num_full * patches.size**2 + sum(n**2 for n in patches.short)
                 counts["attention"] += 4 * squares * x.shape[1]
-                counts["linear"] += 2 * x.shape[0] * module.qkv.in_features * module.qkv.out_features
+                projections = 2 * x.shape[0] * (module.qkv.weight.numel() + module.proj.weight.numel())
+                counts["linear"] += projections
+                counts["projections"] += projections
 
         return see
 
@@ -145,7 +148,7 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
     finally:
         for hook in hooks:
             hook.remove()
-    flops["total"] = {kind: sum(flops[part][kind] for part in PARTS) for kind in KINDS}
+    flops["total"] = {kind: sum(flops[part][kind] for part in PARTS) for kind in ("projections", *KINDS)}
     for counts in flops.values():
         counts["total"] = sum(counts[kind] for kind in KINDS)
     return flops

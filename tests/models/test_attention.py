@@ -5,7 +5,7 @@ from tests.models.clouds import random_batch
 from topokd.models import backends
 from topokd.models.attention import PatchAttention, attention_reference
 from topokd.models.backends import active_backends, segment_max
-from topokd.models.blocks import MLP
+from topokd.models.blocks import Block
 from topokd.models.serialization import CURVES, encode
 from topokd.models.stage import Stage
 
@@ -66,17 +66,17 @@ def test_runs_of_patches_are_the_patches(entries: int) -> None:
 @pytest.mark.parametrize("rows", [1, 20, 1000])
 def test_inference_in_parts_is_inference(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Without gradients rows pass through the cache in parts, which must be seen in nothing but rounding."""
-    patches = make_stage(70, 7).patches(1, 16, "per_cloud")
     torch.manual_seed(0)
-    attention, mlp, x = PatchAttention(12, 3), MLP(12, 48), torch.randn(77, 12)
-    exact = attention(x, patches), mlp(x)
+    stage, x = make_stage(70, 7), torch.randn(77, 12)
+    block = Block(12, 3, 16, 4, 0.3, "voxel", 1).eval()
+    given, exact = x.clone(), block(x, stage, "per_cloud")
     asked = []
     monkeypatch.setattr(backends, "rows_at_once", lambda x, width: asked.append(width) or rows)
     with torch.no_grad():
-        found = attention(x, patches), mlp(x)
+        found = block(x, stage, "per_cloud")
     assert asked == [36, 48]
-    for ours, whole in zip(found, exact, strict=True):
-        torch.testing.assert_close(ours, whole, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found, exact, atol=1e-6, rtol=1e-5)
+    assert torch.equal(x, given)  # sums in place are in place of the block's own
 
 
 def test_rows_at_once_are_all_where_parts_are_no_gain() -> None:

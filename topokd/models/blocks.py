@@ -45,9 +45,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
         """Transform each row."""
-        rows = backends.rows_at_once(x, self.fc1.out_features)
-        out = [self.fc2(nn.functional.gelu(self.fc1(part))) for part in (x.split(rows) if rows else (x,))]
-        return out[0] if len(out) == 1 else torch.cat(out)
+        return self.fc2(nn.functional.gelu(self.fc1(x)))
 
 
 class DropPath(nn.Module):
@@ -123,8 +121,15 @@ class Block(nn.Module):
         conv, linear, norm = cast(SubmanifoldConv, self.cpe[0]), self.cpe[1], self.cpe[2]
         x = x + norm(linear(conv(position, stage.neighbours(3, conv.backend))))
         patches = stage.patches(self.index, self.patch_size, patching)
-        x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches), kept[0])
-        return x + self.drop_path.apply_draw(self.mlp(self.norm2(x)), kept[1])
+        if self.training or torch.is_grad_enabled():
+            x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches), kept[0])
+            return x + self.drop_path.apply_draw(self.mlp(self.norm2(x)), kept[1])
+        # The same sums in place: x is this block's own, and no gradient asks what it was.
+        x += self.attn(self.norm1(x), patches)
+        rows = backends.rows_at_once(x, cast(MLP, self.mlp[0]).fc1.out_features)
+        for part in x.split(rows) if rows else (x,):
+            part += self.mlp(self.norm2(part))
+        return x
 
 
 class Pooling(nn.Module):

@@ -65,17 +65,18 @@ def find_neighbours(grid_coord: Int64[Tensor, "n 3"], cloud: Int64[Tensor, " n"]
     columns = [(0, dy) for dy in range(1, reach + 1)]
     columns += [(dx, dy) for dx in range(1, reach + 1) for dy in range(-reach, reach + 1)]
     shift = torch.tensor([(dx * size[1] + dy) * size[2] - reach for dx, dy in columns], device=position.device)
-    first = position + shift[:, None]  # (columns, n): where each column's neighbours begin
-    at = torch.searchsorted(position, first)
+    wanted = position + shift[:, None]  # (columns, n): where each column's neighbours begin
+    at = torch.searchsorted(position, wanted)
     found = {}
     for dz in range(-reach, reach + 1):
-        hit = padded.take(at) == first + (dz + reach)
+        hit = padded.index_select(0, at.view(-1)).view_as(at) == wanted
         column, i = hit.nonzero(as_tuple=True)
         j = at[column, i]
         counts = torch.bincount(column, minlength=len(columns)).tolist()
         parts = zip(row.take(i).split(counts), row.take(j).split(counts), strict=True)
         found.update({(dx, dy, dz): part for (dx, dy), part in zip(columns, parts, strict=True)})
-        at = at + hit
+        at += hit
+        wanted += 1
     here = torch.arange(len(position), device=position.device)
     at = here + 1
     for dz in range(1, reach + 1):  # the voxel's own column

@@ -11,7 +11,7 @@ byte:
         "modules": {module: int},                             # parameters of embedding, enc0.., dec3.., seg_head
         "architecture": {"enc_depths", "enc_channels", "enc_num_head": [int..], "patch_size": int,
                          "dec_depths", "dec_channels", "dec_num_head": [int..]},       # finest stage first
-        "flops": {part: {"linear", "projections", "convolution", "attention", "total": int}}  # encoder, decoder, head, total
+        "flops": {part: {"linear", "projections", "convolution", "attention", "total": int}}  # encoder, ..., total
      }},
      "ratios": {                                              # teacher over student
         "parameters": float, "blocks_encoder": float, "blocks_decoder": float,
@@ -114,10 +114,10 @@ def parameters_by_module(model: PointTransformerV3) -> dict[str, int]:
 def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> dict[str, dict[str, int]]:
     """Operations of one forward pass on ``batch`` in evaluation mode, exactly, by part and kind.
 
-    linear: 2 n c_in c_out, of which projections are those around attention; convolution: 2 pairs c_in c_out over the pairs of voxels that really touch; attention:
-    4 rows keys c for each patch. Biases, norms and activations are left out, as torch's flop counter does. A row that
-    a cloud's last patch repeats counts once in linear: that inference on a CPU projects it twice is no matter of the
-    network.
+    linear: 2 n c_in c_out, of which projections are those around attention; convolution: 2 pairs c_in c_out over the
+    pairs of voxels that really touch; attention: 4 rows keys c for each patch. Biases, norms and activations are left
+    out, as torch's flop counter does. A row that a cloud's last patch repeats counts once in linear: that inference on
+    a CPU projects it twice is no matter of the network.
     """
     flops = {part: dict.fromkeys(("projections", *KINDS), 0) for part in PARTS}
 

@@ -124,7 +124,7 @@ class Block(nn.Module):
         if self.training or torch.is_grad_enabled():
             x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches), kept[0])
             return x + self.drop_path.apply_draw(self.mlp(self.norm2(x)), kept[1])
-        # The same sums in place: x is this block's own, and no gradient asks what it was.
+        # The same sums in place: x is this block's own by now, and no gradient asks what it was.
         x += self.attn(self.norm1(x), patches)
         rows = backends.rows_at_once(x, cast(MLP, self.mlp[0]).fc1.out_features)
         for part in x.split(rows) if rows else (x,):

@@ -173,7 +173,9 @@ def submanifold_convolution(
         out = neighbours.convolve(feat, weight)
     else:
         out = _Convolve.apply(feat, weight.flatten(1, 3), neighbours)
-    return out if bias is None else out + bias.to(out.dtype)
+    if bias is None:
+        return out
+    return out + bias.to(out.dtype) if torch.is_grad_enabled() else out.add_(bias)
 
 
 class SubmanifoldConv(nn.Module):

@@ -58,7 +58,11 @@ display(modules)
 # %% [markdown]
 # ## Parameters and operations
 # On the whole scan. Table 5's absolute numbers come without a token count, so ratios are what can be compared (NOTES
-# row 16); its encoder ratio is the one without the products inside attention.
+# row 16). The paper's encoder and decoder leave out the two products inside attention, whose number grows with the
+# channels and not with their square; what it calls attention compute has the ratio of the linear layers around
+# attention (q, k, v and output). The decoder's ratio depends on the scan: the teacher's coarsest decoder stage costs
+# eight times the student's, the finer ones twice, so it grows with the share of voxels that are left on the coarse
+# grids. `benchmarks/models.md` counts it on scans of several sensors.
 
 # %%
 table = pd.read_csv(P.project_path("topokd/paper/reported/table5.csv"), index_col=0)["Comparison"]
@@ -125,7 +129,8 @@ figure
 
 # %% [markdown]
 # *Figure 1 b-d. Operations, median latency and peak memory of a forward pass against the number of tokens; dashed: with
-# the weights.*
+# the weights. Voxels far from the sensor lie apart and merge late, so the largest clouds, which hold them, cost more
+# operations per token.*
 
 # %%
 faster, frame = timings["ratios"], timings["frame"]

@@ -179,6 +179,7 @@ def predict(
     tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
     views: Annotated[int, typer.Option(help="How many scans get a 3D page beside their labels.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else a GPU if there is one.")] = None,
+    amp: Annotated[str, typer.Option(help="off (float32); bf16 or fp16 where the processor has it.")] = "off",
     measure: Annotated[int, typer.Option(help="Also time N runs of one scan, file to classes, and its memory.")] = 0,
 ) -> None:
     """Label scans (.bin, .pcd, .ply, .las, .laz, .npy) with a trained network; docs/predict.md shows how."""
@@ -186,7 +187,7 @@ def predict(
 
     if format is not None and format not in FORMATS:
         raise P.ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    labeller = Labeller(checkpoint, voxel_size, tta, device)
+    labeller = Labeller(checkpoint, voxel_size, tta, device, amp)
     if measure:
         cost = measure_file(labeller, source, measure, columns, intensity_scale)
         tensors, weights, process = (

@@ -31,6 +31,7 @@ from topokd.viz.export import write_ply, write_view
 log = logging.getLogger(__name__)
 
 Format = Literal["label", "ply", "npy"]
+AMP: dict[str, torch.dtype | None] = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 FORMATS: tuple[Format, ...] = ("label", "ply", "npy")
 
 
@@ -60,8 +61,8 @@ class Labeller:
     """A checkpoint that gives every point of a cloud its class.
 
     ``voxel_size`` in metres defaults to the one that the checkpoint was trained with; ``sweeps``: how many scans it saw
-    at once then. Raises :class:`CheckpointError`
-    when the file does not say what it was trained for, and for whatever :func:`load_checkpoint` refuses.
+    at once then. ``amp``: "off" (float32), "bf16" or "fp16". Raises :class:`CheckpointError` when the file does not say
+    what it was trained for, and for whatever :func:`load_checkpoint` refuses.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Labeller:
         voxel_size: float | None = None,
         tta: int = 1,
         device: str | torch.device | None = None,
+        amp: str = "off",
     ) -> None:
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
         self.checkpoint, metadata = checkpoint, read_metadata(checkpoint)
@@ -87,6 +89,9 @@ class Labeller:
             raise DataError(f"voxel size is {self.voxel_size}; it must be above 0 metres")
         self.sweeps = int(metadata.get("sweeps", 1))
         self.tta = tta
+        if amp not in AMP:
+            raise DataError(f"amp {amp!r} is unknown; choose one of {', '.join(AMP)}")
+        self.amp = AMP[amp]
         try:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             self.model = self.model.to(self.device).eval()
@@ -102,7 +107,8 @@ class Labeller:
     def __call__(self, cloud: Cloud) -> Int64[ndarray, " n"]:
         """The class of every point of the file; IGNORE where its coordinates are not finite."""
         label = np.full(len(cloud.xyz), IGNORE, np.int64)
-        label[cloud.finite] = predict(self.model, cloud.scan, self.voxel_size, self.tta, self.device)
+        with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
+            label[cloud.finite] = predict(self.model, cloud.scan, self.voxel_size, self.tta, self.device)
         return label
 
 

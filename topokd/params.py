@@ -182,7 +182,7 @@ class Benchmark:
     naive_max_points: int = 60  # the naive baseline is run up to here
     h2_points: tuple[int, ...] = (25, 50, 100, 200)  # Figure 6
     sampling_points: tuple[int, ...] = (1000, 4000, 16000, 64000)  # Figure 5's N, with M = 128
-    model_tokens: tuple[int, ...] = (1000, 4000, 16000)  # Figure 1 b-d
+    model_tokens: tuple[int, ...] = (1000, 4000, 16000, 64000, 128000)  # Figure 1 b-d
     paper_models: bool = True  # Tables 3, 5, 6 with the 46.16 M teacher and the 2.78 M student
     paper_model_tokens: int = 8000
 

@@ -38,11 +38,23 @@ def test_parameters_of_the_paper() -> None:
     assert teacher["head"] == 64 * 16 + 16
 
 
+def projected(model, batch):
+    """q, k, v and output layers of every block, with the rows of their stage."""
+    _, taps = model(batch, taps=True)
+    for name, module in model.named_modules():
+        if name.endswith(("attn.qkv", "attn.proj")):
+            stage = int(name.removeprefix("backbone.").split(".")[1][3:])  # enc3, dec0
+            yield module, len(taps[stage].feat)
+
+
 def test_dense_flops_equal_torchs_counter_and_attention_its_definition() -> None:
     model, batch = build_model("ptv3-tiny").eval(), random_batch(200, 90, 10)
     flops = count_flops(model, batch)
     assert count_products_by_torch(model, batch) == flops["total"]["linear"] + flops["total"]["convolution"]
     assert flops["total"]["total"] == sum(flops[part]["total"] for part in ("encoder", "decoder", "head"))
+
+    projections = sum(m.weight.numel() * rows for m, rows in projected(model, batch))
+    assert flops["total"]["projections"] == 2 * projections < flops["total"]["linear"]
 
     # stage 0 has one block in the encoder (8 channels) and one in the decoder (8): patches of 32 rows
     sizes = (200, 90, 10)

@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from tests.models.clouds import random_batch, random_cloud
+from topokd.cli import app
 from topokd.errors import DataError, ParameterError
-from topokd.models import PointTransformerV3, build_model
+from topokd.models import PointTransformerV3, build_model, save_checkpoint
 from topokd.models.export import ExportableNetwork, Structure, export_program, save_onnx, save_program, structure
 
 SIZES = (500, 200, 33, 32, 31, 2, 1)  # patches hold 32 rows: several, one that is full, one that is short
@@ -73,6 +75,16 @@ def test_onnx_gives_the_same_logits_for_any_size(
         return torch.from_numpy(session.run(None, given)[0])
 
     compare(shallow, run)
+
+
+def test_the_command_writes_a_program(shallow: PointTransformerV3, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "net.safetensors", shallow)
+    run = CliRunner()
+    told = run.invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "net.pt2")])
+    assert told.exit_code == 0 and "net.pt2" in told.output, told.output
+    compare(shallow, torch.export.load(tmp_path / "net.pt2").module(), (33,))
+    told = run.invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "net.txt")])
+    assert isinstance(told.exception, ParameterError) and "end the name in .pt2" in str(told.exception)
 
 
 def test_what_cannot_be_exported_is_refused(shallow: PointTransformerV3) -> None:

@@ -121,6 +121,7 @@ class Train:
     lovasz: float = 0.0  # weight of the Lovasz-Softmax term of PTv3 recipes, off in the paper (NOTES row 14)
     threads: int = 1  # per run; the results are bit-identical for one number of threads
     amp: Literal["off", "bf16", "fp16"] = "off"
+    checkpointing: bool = False  # compute blocks again in the backward pass: less memory, a third more time, same bits
     workers: int = 0  # processes that read and augment; 0: in the training process
     cache: str = (
         ""  # folder that keeps decoded scans and evaluation's voxels (docs/datasets.md); written like data.root

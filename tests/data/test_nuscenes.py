@@ -89,6 +89,16 @@ def test_sweeps_are_moved_into_the_keyframes_frame(world: Path) -> None:
     np.testing.assert_allclose(more.xyz[n : n + len(raw)], expected, atol=1e-4)
 
 
+def test_the_cars_own_points_are_left_out_of_earlier_sweeps(copy: Path) -> None:
+    alone, several = NuScenesLidarSeg(copy, ("scene-0001",)), NuScenesLidarSeg(copy, ("scene-0001",), sweeps=2)
+    before = alone._data[alone.sample_data(alone.names[1])["prev"]]
+    own, kept = [(0.9, -0.9, 5), (0, 0.5, 0)], [(0.9, 1.1, 0), (-1.1, 0, 0)]  # near in both x and y, or in one alone
+    np.array([(*xyz, 7, 0) for xyz in (*own, *kept)], "<f4").tofile(copy / before["filename"])
+    n, move = len(alone[1]), np.linalg.inv(alone.pose(alone.sample_data(alone.names[1]))) @ alone.pose(before)
+    expected = np.array(kept) @ move[:3, :3].T + move[:3, 3]
+    np.testing.assert_allclose(several[1].xyz[n:], expected, atol=1e-4)
+
+
 def test_quaternions_are_w_x_y_z() -> None:
     half = np.sqrt(0.5)
     matrix = _matrix({"rotation": [half, 0, 0, half], "translation": [1, 2, 3]})  # a quarter turn to the left

@@ -135,6 +135,58 @@ def rotation(roll: float, pitch: float, yaw: float) -> np.ndarray:
     return z @ y @ x
 
 
+def test_a_pixels_own_pose_counts(copy: Path) -> None:
+    """The car is moved by whole metres in the world while it measures the lower half of the image."""
+    before = first_of(copy)
+    points, pixels = before[0].xyz.astype(np.float64), before.pixels(0)
+    vehicle = "[VehiclePoseComponent].world_from_vehicle.transform"
+    turn = np.reshape(pq.read_table(before.files(before.names[0])[3])[vehicle][0].as_py(), (4, 4))[:3, :3]
+    step = np.array([2.0, -1.0, 0.5])
+
+    def moved(values: list[float]) -> list[float]:
+        image = np.array(values, np.float32).reshape(64, -1, 6)
+        image[32:, :, 3:] += step.astype(np.float32)
+        return image.reshape(-1).tolist()
+
+    change(copy, "lidar_pose", "[LiDARPoseComponent].range_image_return1.values", moved)
+    expected = points + np.where(pixels.row[:, None] >= 32, step @ turn, 0)  # from the world into the vehicle's frame
+    np.testing.assert_allclose(first_of(copy)[0].xyz, expected, atol=1e-4)
+    assert 0 < (pixels.row >= 32).mean() < 1
+
+
+def test_other_lasers_rows_are_not_the_top_lidars(copy: Path) -> None:
+    """The side lidars' rows have the same times, come later and hold other numbers; their images are smaller."""
+    expected = first_of(copy)[0]
+    for component in ("lidar", "lidar_segmentation", "lidar_pose", "lidar_calibration"):
+        file = sorted((copy / "training" / component).glob("*.parquet"))[0]
+        table = pq.read_table(file)
+        other = table.set_column(
+            table.schema.names.index("key.laser_name"),
+            table.schema.field("key.laser_name"),
+            pa.array([2] * len(table), pa.int8()),
+        )
+        for index, field in enumerate(table.schema):
+            if field.name.endswith(".values"):
+                other = other.set_column(index, field, pa.array([[0.0]] * len(table)).cast(field.type))
+            elif field.name.endswith(".shape"):
+                other = other.set_column(index, field, pa.array([[1, 1, 1]] * len(table), field.type))
+        pq.write_table(pa.concat_tables([table, other]), file)
+    found = first_of(copy)
+    assert len(found) == 2
+    np.testing.assert_array_equal(found[0].xyz, expected.xyz)
+    np.testing.assert_array_equal(found[0].label, expected.label)
+
+
+def test_uniform_beams_where_the_calibration_lists_none(copy: Path) -> None:
+    prefix = "[LiDARCalibrationComponent].beam_inclination"
+    change(copy, "lidar_calibration", f"{prefix}.values", lambda value: None)
+    change(copy, "lidar_calibration", f"{prefix}.min", lambda value: -0.3)
+    change(copy, "lidar_calibration", f"{prefix}.max", lambda value: 0.1)
+    dataset = first_of(copy)
+    found = dataset.calibration(dataset.parts[0], 4).inclination
+    np.testing.assert_allclose(found, [0.05, -0.05, -0.15, -0.25])  # the image's top row looks up
+
+
 def test_angles_of_a_pose_give_it_back() -> None:
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation(0.1, -0.2, 2.5), (1, 2, 3)

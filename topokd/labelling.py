@@ -158,8 +158,8 @@ def label_files(
     ``output`` is a folder, which gets the sources' relative paths and ``classes.json``; for one file it may be a file
     that ends with .label, .npy or .ply. ``format``: "label" unless ``output`` says otherwise. ``views``: how many scans
     get a page ``.html`` beside their labels. In a folder the first scan of a format whose full scale of intensities has
-    to be guessed settles it for the others of that format. Raises :class:`DataError` when ``source`` is one file and it is
-    refused, or nothing could be read.
+    to be guessed settles it for the others of that format. Raises :class:`DataError` when ``source`` is one file and
+    it is refused, or nothing could be read.
     """
     source, output = Path(source), Path(output)
     files, root = find_scans(source, output), source if source.is_dir() else source.parent

@@ -240,6 +240,7 @@ def submit(
     author: Annotated[list[str], typer.Option(help="Waymo: an author, any number of times.")] = [],  # noqa: B006
     affiliation: Annotated[str, typer.Option(help="Waymo: the authors' institution.")] = "",
     description: Annotated[str, typer.Option(help="Waymo: the method in a few words.")] = "",
+    external: Annotated[bool, typer.Option("--external", help="nuScenes: trained with further data.")] = False,
     method_link: Annotated[str, typer.Option(help="Waymo: address of the paper or the code.")] = "",
     voxel_size: Annotated[float | None, typer.Option(help="Metres; else that of the training.")] = None,
     tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
@@ -255,7 +256,7 @@ def submit(
     labeller = Labeller(checkpoint, voxel_size, tta)
     dataset = submission_split(benchmark, root, split, frames, labeller.sweeps)
     labeller.need_classes(dataset.class_names, benchmark)
-    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, about)
+    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, about, external)
     _report(output, validate_submission(benchmark, output, dataset, split))
 
 

@@ -24,7 +24,7 @@ from topokd.data.dataset import ScanDataset, at_reference, points_in
 from topokd.data.labels import NUSCENES
 from topokd.data.labels.nuscenes import label_space_of
 from topokd.data.scan import Scan
-from topokd.errors import DataError
+from topokd.errors import AbsentSplitError, DataError
 from topokd.io import read_json
 
 VERSIONS = ("v1.0-trainval", "v1.0-mini", "v1.0-test")
@@ -126,6 +126,17 @@ class NuScenesLidarSeg(ScanDataset):
         """The ``sample_data`` record of a scan: token, timestamp [us], filename, ego_pose_token, ..."""
         return self._data[name.split("/")[1]]
 
+    def named_files(self) -> tuple[set[Path], set[Path]]:
+        """What the tables name for the LiDAR, in scenes of any split: scans with all their labels, and sweeps between.
+
+        ``sources`` tells the files of one scan.
+        """
+        of = {
+            key: {self.root / r["filename"] for r in self._data.values() if r["is_key_frame"] == key} for key in (1, 0)
+        }
+        labels = {self.root / name for table in (self._labels_of, self._panoptic_of) for name in table.values()}
+        return of[1] | labels, of[0]
+
     def sweep(self, record: Record) -> Float[np.ndarray, "n 5"]:
         """All five columns of a LiDAR file, as they are: x, y, z [m], intensity 0..255, ring."""
         file = self.root / record["filename"]
@@ -211,7 +222,7 @@ class NuScenesLidarSeg(ScanDataset):
         wanted = official_splits()[name]
         found = [scene for scene in wanted if scene in scenes]
         if not found:
-            raise DataError(
+            raise AbsentSplitError(
                 f"{self.root / self.version / 'scene.json'} holds none of the {len(wanted)} scenes of split {name}: "
                 f"it has {', '.join(sorted(scenes)[:3]) or 'no scene'}, ...; choose another version or split"
             )

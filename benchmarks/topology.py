@@ -210,7 +210,7 @@ def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     objective = DistillationObjective(lambda_grad=0.0, topology=Topology(stage=stage, num_points=1024))
     out_s = NetworkOutput(*student(inputs, taps=True))
     forward = time.process_time()
-    topological = objective._topological(out_s, out_t)
+    topological = objective._topological(out_s, out_t, None)
     diagrams = time.process_time()
     (objective.segmentation(out_s.logits, label) + topological).backward()
     end = time.process_time()

@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from report import about, signed, table
+from report import Rows, keep, table
 
 from topokd import params as P
 from topokd.data import (
@@ -54,15 +54,12 @@ from topokd.data import (
 )
 from topokd.data.dataset import ScanDataset
 from topokd.errors import TopokdError
-from topokd.io import read_json, write_json, write_text
 
-HERE = Path(__file__).parent
-RECORD, PAGE = HERE / "data.json", HERE / "data.md"
+TITLE = "Voxelisation and loading beside plain NumPy"
 WORLD = P.Synthetic(azimuths=2048, train_sequences=(0, 1), val_sequences=(), scans_per_sequence=8)
 SETTINGS = P.Data(voxel_size=0.05, crop_voxels=0)
 WORKERS = (0, 1, 2)
 PLAIN, OURS, COLD, WARM = "plain", "ours", "ours, empty cache", "ours, full cache"
-Rows = list[dict[str, Any]]
 
 
 def sources(folder: Path) -> dict[str, Callable[[], ScanDataset]]:
@@ -228,16 +225,6 @@ PARTS = {"voxels": voxels, "loader": loader, "memory": memory}
 # -- the page ------------------------------------------------------------------------------------------------------
 
 
-def page(record: dict[str, Any]) -> str:
-    """All parts as Markdown; nothing on it is typed in."""
-    write = {"voxels": _voxels_page, "loader": _loader_page, "memory": _memory_page}
-    lines = ["# Voxelisation and loading beside plain NumPy", "", "Written by `python benchmarks/data.py`."]
-    for name, part in write.items():
-        if name in record:
-            lines += ["", *part(record[name]["rows"]), "", signed(record[name])]
-    return "\n".join(lines) + "\n"
-
-
 def _voxels_page(rows: Rows) -> list[str]:
     body = []
     for row in rows:
@@ -300,15 +287,9 @@ def main() -> None:
     options = parser.parse_args()
     options.data.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    record = read_json(RECORD) if RECORD.is_file() else {}
-    for part in options.parts or PARTS:
-        record[part] = {**about(["topokd", "torch", "numpy", "numba"]), "rows": []}
-        for row in PARTS[part](options):
-            print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
-            record[part]["rows"].append(row)
-            if not options.dry:  # what is measured by now survives an interruption
-                write_json(RECORD, record)
-                write_text(PAGE, page(record))
+    parts = {part: PARTS[part](options) for part in options.parts or PARTS}
+    pages = {"voxels": _voxels_page, "loader": _loader_page, "memory": _memory_page}
+    keep(__file__, TITLE, parts, pages, ["topokd", "torch", "numpy", "numba"], options.dry)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,50 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from topokd.io import read_json, write_json, write_text
 from topokd.pipeline.provenance import processor_name
+
+Rows = list[dict[str, Any]]
+
+
+def keep(
+    script: str,
+    title: str,
+    parts: Mapping[str, Iterable[dict[str, Any]]],
+    pages: Mapping[str, Callable[[Rows], list[str]]],
+    packages: Iterable[str],
+    dry: bool,
+    note: str = "",
+) -> None:
+    """Print the rows that ``parts`` yield; beside ``script`` a .json keeps them, of which ``pages`` write a .md.
+
+    The other parts in that .json stay as they are. ``dry``: print only. ``note``: a sentence on how it was measured.
+    """
+    record_file = Path(script).with_suffix(".json")
+    record = read_json(record_file) if record_file.is_file() else {}
+    machine = about(packages)
+    for part, rows in parts.items():
+        record[part] = {**machine, "note": note, "rows": []}
+        for row in rows:
+            print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+            record[part]["rows"].append(row)
+            if not dry:  # what is measured by now survives an interruption
+                write_json(record_file, record)
+                write_text(record_file.with_suffix(".md"), page(script, title, pages, record))
+
+
+def page(script: str, title: str, pages: Mapping[str, Callable[[Rows], list[str]]], record: dict[str, Any]) -> str:
+    """All parts as Markdown; nothing on it is typed in."""
+    lines = [f"# {title}", "", f"Written by `python benchmarks/{Path(script).name}`."]
+    for name, write in pages.items():
+        if name in record:
+            lines += ["", *write(record[name]["rows"]), "", signed(record[name])]
+    return "\n".join(lines) + "\n"
 
 
 def about(packages: Iterable[str]) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,11 +34,10 @@ import numpy as np
 import torch
 from engines import OURS, PROGRAMS, installed, measured
 from families import FAMILIES
-from report import about, signed, table
+from report import Rows, keep, table
 
 from topokd.distillation import DistillationObjective, NetworkOutput, freeze
 from topokd.errors import TopokdError
-from topokd.io import read_json, write_json, write_text
 from topokd.models import build_model
 from topokd.params import Topology
 from topokd.topology import farthest_point_sampling, vietoris_rips
@@ -48,11 +46,9 @@ from topokd.topology.kernels import order, rips
 from topokd.topology.sampling import _sample_torch
 from topokd.topology.shapes import features
 
-HERE = Path(__file__).parent
-RECORD, PAGE = HERE / "topology.json", HERE / "topology.md"
+TITLE = "The topological layer beside other engines"
 CLOUDS = 12  # of a batch
 VALUES_ONLY = ("gudhi", "ripser.py", "holos-tda")
-Rows = list[dict[str, Any]]
 
 
 def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -262,18 +258,6 @@ def _cpu(work: Callable[[], Any], repeats: int) -> float:
 # -- the page ------------------------------------------------------------------------------------------------------
 
 
-def page(record: dict[str, Any]) -> str:
-    """All parts as Markdown; nothing on it is typed in."""
-    parts = {"layer": _layer_page, "batch": _batch_page, "sampling": _sampling_page, "where": _where_page}
-    parts |= {"agreement": _agreement_page, "step": _step_page}
-    lines = ["# The topological layer beside other engines", "", "Written by `python benchmarks/topology.py`."]
-    for name, write in parts.items():
-        if name in record:
-            found = record[name]
-            lines += ["", *write(found["rows"]), "", signed(found)]
-    return "\n".join(lines) + "\n"
-
-
 def _layer_page(rows: Rows) -> list[str]:
     lines = [
         "## Features to diagrams to loss to gradients",
@@ -404,17 +388,12 @@ def main() -> None:
     options = parser.parse_args()
     options.points, options.families = [int(n) for n in options.points.split(",")], options.families.split(",")
     torch.set_num_threads(1)
-    record = read_json(RECORD) if RECORD.is_file() else {}
+    parts = {part: PARTS[part](options) for part in options.parts or PARTS}
+    pages = {"layer": _layer_page, "batch": _batch_page, "sampling": _sampling_page, "where": _where_page}
+    pages |= {"agreement": _agreement_page, "step": _step_page}
     compared = [program.package for program in PROGRAMS.values() if program.package]
-    machine = about(["torch", "numba", "numpy", *compared, "fpsample"])
-    for part in options.parts or PARTS:
-        record[part] = {**machine, "note": options.note, "rows": []}
-        for row in PARTS[part](options):
-            print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
-            record[part]["rows"].append(row)
-            if not options.dry:  # what is measured by now survives an interruption
-                write_json(RECORD, record)
-                write_text(PAGE, page(record))
+    packages = ["torch", "numba", "numpy", *compared, "fpsample"]
+    keep(__file__, TITLE, parts, pages, packages, options.dry, options.note)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,11 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_folder_is_refused_before_the_work(tmp_path: Path):
+    with pytest.raises(IsADirectoryError, match=tmp_path.name), atomic_path(tmp_path):
+        pytest.fail("the block ran")
+
+
 def test_json_has_no_nan_and_keeps_the_order(tmp_path: Path):
     write_json(tmp_path / "a.json", {"b": float("nan"), "a": np.arange(2), "c": (1.5, np.float64(np.inf))})
     assert read_json(tmp_path / "a.json") == {"b": None, "a": [0, 1], "c": [1.5, None]}

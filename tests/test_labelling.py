@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from topokd.cli import app, main
 from topokd.data.labels import SEMANTICKITTI
 from topokd.errors import CheckpointError, DataError
 from topokd.labelling import Classes, Labeller, label_files
@@ -98,6 +100,47 @@ def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path):
     assert list(refused) == [scans / "z.bin"] and "above the scale 1; give" in refused[scans / "z.bin"]
 
 
+@pytest.mark.parametrize("names", [("a.las", "b.bin"), ("b.las", "a.bin")])
+def test_a_formats_scale_is_not_forced_on_another(checkpoint, tmp_path, names):
+    """Intensities of .las go up to 65535, those of .bin up to 1, whichever of the two is read first."""
+    laspy = pytest.importorskip("laspy")
+    xyz, folder = np.random.default_rng(0).uniform(-5, 5, (30, 3)), tmp_path / "scans"
+    folder.mkdir()
+    las = laspy.create(point_format=0, file_version="1.2")
+    las.header.scales = [0.001] * 3
+    las.x, las.y, las.z = xyz.T
+    las.intensity = np.linspace(0, 60000, 30).astype(np.uint16)
+    las.write(folder / names[0])
+    np.column_stack([xyz, np.linspace(0, 1, 30)]).astype("<f4").tofile(folder / names[1])
+    scales = {}
+
+    class Recorder(Labeller):
+        def __call__(self, cloud):
+            scales[cloud.scan.name] = cloud.scale
+            return super().__call__(cloud)
+
+    _, refused = label_files(Recorder(checkpoint, device="cpu"), folder, tmp_path / "out", views=0)
+    assert not refused and scales == {names[0]: 65535, names[1]: 1}
+
+
+def test_paths_that_cannot_be_written_are_named_without_a_traceback(checkpoint, scans, tmp_path, monkeypatch, capsys):
+    (tmp_path / "notes").write_text("kept")
+    scan = scans / "sub/000000.bin"
+    for output in (tmp_path / "notes", tmp_path / "notes/below/out"):
+        monkeypatch.setattr("sys.argv", ["topokd", "predict", str(checkpoint), str(scan), "-o", str(output)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert ended.value.code == 1 and said.startswith(f"error: {tmp_path / 'notes'}"), said
+        assert "choose a path that can be used" in said
+    assert (tmp_path / "notes").read_text() == "kept"
+
+
+def test_a_negative_number_of_pages_is_refused(checkpoint, scans, tmp_path):
+    done = CliRunner().invoke(app, ["predict", str(checkpoint), str(scans), "-o", str(tmp_path / "o"), "--views", "-1"])
+    assert done.exit_code == 2 and not (tmp_path / "o").exists()
+
+
 def test_refusals(checkpoint, scans, tmp_path):
     labeller = Labeller(checkpoint, device="cpu")
     for name, words in (("a.xyz", r"written as \.label, \.ply, \.npy"), ("a.xyz/b.bin", r"end the name so")):
@@ -112,7 +155,7 @@ def test_refusals(checkpoint, scans, tmp_path):
     with pytest.raises(DataError, match="drop one of the two"):
         label_files(labeller, scans / "sub/000000.bin", tmp_path / "a.ply", "npy")
     np.save(scans / "sub/000000.npy", np.ones((3, 4)))
-    with pytest.raises(DataError, match="would both be written"):
+    with pytest.raises(DataError, match=r"000000\.bin and .*000000\.npy would both be written"):
         label_files(labeller, scans, tmp_path / "out")
     with pytest.raises(DataError, match="overwritten"):
         label_files(labeller, scans / "sub/000000.npy", scans / "sub", "npy")
@@ -133,8 +176,9 @@ def test_checkpoints_that_do_not_say_enough(tmp_path, checkpoint):
     with pytest.raises(CheckpointError, match="--voxel-size"):
         Labeller(path)
     assert Labeller(path, 0.2, device="cpu").classes.ids == (1, 2)
-    with pytest.raises(DataError, match="above 0"):
-        Labeller(checkpoint, 0.0)
+    for size in (0.0, float("inf"), float("nan")):
+        with pytest.raises(DataError, match="above 0 metres, and finite"):
+            Labeller(checkpoint, size)
 
 
 def test_colours_of_unknown_classes_differ():

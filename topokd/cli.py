@@ -177,7 +177,7 @@ def predict(
     intensity_scale: Annotated[float | None, typer.Option(help="Full scale of the intensities; else detected.")] = None,
     voxel_size: Annotated[float | None, typer.Option(help="Metres; else that of the training.")] = None,
     tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
-    views: Annotated[int, typer.Option(help="How many scans get a 3D page beside their labels.")] = 1,
+    views: Annotated[int, typer.Option(min=0, help="How many scans get a 3D page beside their labels.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else a GPU if there is one.")] = None,
 ) -> None:
     """Label scans (.bin, .pcd, .ply, .las, .laz, .npy) with a trained network; docs/predict.md shows how."""
@@ -238,6 +238,10 @@ def submit(
     account: Annotated[str, typer.Option(help="Waymo: the registered e-mail address.")] = "",
     method: Annotated[str, typer.Option(help="Waymo: the method's name, up to 25 letters.")] = "",
     author: Annotated[list[str], typer.Option(help="Waymo: an author, any number of times.")] = [],  # noqa: B006
+    affiliation: Annotated[str, typer.Option(help="Waymo: the authors' institution.")] = "",
+    description: Annotated[str, typer.Option(help="Waymo: the method in a few words.")] = "",
+    external: Annotated[bool, typer.Option("--external", help="nuScenes: trained with further data.")] = False,
+    method_link: Annotated[str, typer.Option(help="Waymo: address of the paper or the code.")] = "",
     voxel_size: Annotated[float | None, typer.Option(help="Metres; else that of the training.")] = None,
     tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
 ) -> None:
@@ -246,11 +250,13 @@ def submit(
     from topokd.evaluation.submission.produce import submission_split, validate_submission, write_submission
     from topokd.labelling import Labeller
 
-    about = SubmissionInfo(account, method, tuple(author)) if benchmark == "waymo" else None
+    about = None
+    if benchmark == "waymo":
+        about = SubmissionInfo(account, method, tuple(author), affiliation, description, method_link)
     labeller = Labeller(checkpoint, voxel_size, tta)
     dataset = submission_split(benchmark, root, split, frames, labeller.sweeps)
     labeller.need_classes(dataset.class_names, benchmark)
-    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, about)
+    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, about, external)
     _report(output, validate_submission(benchmark, output, dataset, split))
 
 
@@ -308,12 +314,22 @@ def _report(path: Path, problems: list[str]) -> None:
 
 
 def main() -> None:
-    """Entry point: errors that a user can act on are printed without a traceback."""
+    """Entry point: errors that a user can act on are printed without a traceback.
+
+    Those are topokd's own, and what the system says about a path that cannot be read or written.
+    """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     try:
         app()
     except TopokdError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        path = error.filename2 or error.filename  # the second is where a finished file was to go
+        if path is None:
+            typer.echo(f"error: {error}", err=True)
+        else:
+            typer.echo(f"error: {path}: {error.strerror}; choose a path that can be used, or mend this one", err=True)
         sys.exit(1)
 
 

@@ -18,6 +18,10 @@ class DataError(TopokdError):
     """A scan, label file or dataset folder is not what it should be."""
 
 
+class AbsentSplitError(DataError):
+    """A copy of a data set holds nothing of the split that was asked for; the rest of it may be fine."""
+
+
 class CheckpointError(TopokdError):
     """A checkpoint is missing, damaged, or belongs to another model or run."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -22,6 +23,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     A reader sees the old file or the whole new one, never a part, also after a kill or on a full disk.
     """
     path = Path(path)
+    if path.is_dir():  # said before hours of work go into the file, not when it is to take its place
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import logging
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,8 @@ class Labeller:
                 f"{checkpoint} does not say which voxel size it was trained with: give it in metres (--voxel-size)"
             )
         self.voxel_size = float(voxel_size if voxel_size is not None else metadata["voxel_size"])
-        if not self.voxel_size > 0:
-            raise DataError(f"voxel size is {self.voxel_size}; it must be above 0 metres")
+        if not 0 < self.voxel_size < math.inf:
+            raise DataError(f"voxel size is {self.voxel_size}; it must be above 0 metres, and finite (--voxel-size)")
         self.sweeps = int(metadata.get("sweeps", 1))
         self.tta = tta
         try:
@@ -156,9 +157,9 @@ def label_files(
 
     ``output`` is a folder, which gets the sources' relative paths and ``classes.json``; for one file it may be a file
     that ends with .label, .npy or .ply. ``format``: "label" unless ``output`` says otherwise. ``views``: how many scans
-    get a page ``.html`` beside their labels. In a folder the first scan whose intensities' full scale has to be guessed
-    settles it for the others. Raises :class:`DataError` when ``source`` is one file and it is refused, or nothing could
-    be read.
+    get a page ``.html`` beside their labels. In a folder the first scan of a format whose full scale of intensities has
+    to be guessed settles it for the others of that format. Raises :class:`DataError` when ``source`` is one file and
+    it is refused, or nothing could be read.
     """
     source, output = Path(source), Path(output)
     files, root = find_scans(source, output), source if source.is_dir() else source.parent
@@ -170,11 +171,11 @@ def label_files(
         )
     written: list[Path] = []
     refused: dict[Path, str] = {}
-    usual: float | None = None
+    usual: dict[str, float] = {}  # by suffix: formats differ in how they write intensities
     pages = 0
     for file in Progress(files, "predicting"):
         try:
-            cloud = read_cloud(file, columns, intensity_scale, usual)
+            cloud = read_cloud(file, columns, intensity_scale, usual.get(file.suffix.lower()))
             label = labeller(cloud)
         except DataError as error:
             if len(files) == 1:
@@ -182,7 +183,8 @@ def label_files(
             log.warning("refused: %s", error)
             refused[file] = str(error)
             continue
-        usual = cloud.scale if cloud.guessed else usual
+        if cloud.guessed:
+            usual[file.suffix.lower()] = cloud.scale
         target = targets[file]
         write_prediction(target, cloud, label, labeller.classes)
         written.append(target)
@@ -233,5 +235,5 @@ def _targets(files: list[Path], root: Path, output: Path, format: Format | None)
             )
         if target.resolve() == file.resolve():
             raise DataError(f"{file} would be overwritten by its own labels: give another output folder")
-        taken[target] = targets[file] = target
+        taken[target], targets[file] = file, target
     return targets

@@ -8,10 +8,11 @@ from typer.testing import CliRunner
 
 from topokd import params
 from topokd.cli import app
-from topokd.data import Scan, write_nuscenes, write_scan, write_waymo
+from topokd.data import NuScenesLidarSeg, Scan, write_nuscenes, write_scan, write_waymo
 from topokd.data import check as C
 from topokd.data import published as P
 from topokd.data.check import check_dataset, detect
+from topokd.data.layout import write_sequence_files
 from topokd.data.published import SPLIT_SIZES, SplitSize, class_shares
 from topokd.errors import DataError
 
@@ -135,6 +136,73 @@ def test_damage_in_nuscenes(worlds: Path, tmp_path: Path) -> None:
     (root / "v1.0-trainval/scene.json").write_text(json.dumps([]))
     with pytest.raises(DataError, match="holds no split"):
         check_dataset(root)
+
+
+def test_files_that_no_table_names(worlds: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(worlds / "nuscenes", tmp_path / "n"))
+    for folder in ("samples/LIDAR_TOP", "lidarseg/v1.0-trainval", "panoptic/v1.0-trainval"):
+        (root / folder / "stray.bin").write_bytes(b"x")
+    (root / "samples/LIDAR_TOP/.half-written").touch()
+    problems = check_dataset(root).problems
+    assert [problem.split(":")[0] for problem in problems] == [
+        f"{root / folder} holds 1 files that no table names, the first"
+        for folder in ("samples/LIDAR_TOP", "lidarseg/v1.0-trainval", "panoptic/v1.0-trainval")
+    ]
+
+
+def test_sweeps_that_are_gone(tmp_path: Path) -> None:
+    world = params.Synthetic(
+        azimuths=32, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=3, val_scans_per_sequence=1
+    )
+    write_nuscenes(tmp_path / "n", world, sweeps_between=1)
+    sweeps = sorted((tmp_path / "n/sweeps/LIDAR_TOP").iterdir())
+    report = check_dataset(tmp_path / "n")
+    assert len(sweeps) == 2 and report.problems == [] and not any(split.notes for split in report.splits)
+    sweeps[0].unlink()
+    (problem,) = check_dataset(tmp_path / "n").problems
+    assert f"1 of the 2 sweeps of v1.0-trainval are missing, the first: {sweeps[0]}" in problem
+    shutil.rmtree(tmp_path / "n/sweeps")
+    report = check_dataset(tmp_path / "n")
+    assert report.problems == []
+    assert "note: 2 of the 2 sweeps" in "\n".join(line for split in report.splits for line in split.lines())
+
+
+@pytest.mark.parametrize("name", ["poses.txt", "calib.txt"])
+def test_poses_that_are_gone(kitti: Path, name: str) -> None:
+    write_scan(kitti, 1, 0, Scan(np.ones((4, 3)), np.zeros(4), np.array([8, 8, 0, -1])))
+    notes = [split.notes for split in check_dataset(kitti).splits]
+    assert all("cannot be read with sweeps above 1, the first: " in note for (note,) in notes) and len(notes) == 3
+    for sequence, frames in ((0, 3), (1, 1), (8, 2)):
+        write_sequence_files(kitti, sequence, np.tile(np.eye(4), (frames, 1, 1)), [0.0] * frames)
+    report = check_dataset(kitti)
+    assert report.problems == [] and [bool(split.notes) for split in report.splits] == [False, False, True]
+    (kitti / "sequences/08" / name).unlink()
+    (problem,) = check_dataset(kitti).problems
+    assert f"08/{name} does not exist, but other sequences have theirs" in problem
+    write_sequence_files(kitti, 8, np.eye(4)[None], [0.0])  # a pose for the first of two scans
+    assert "poses.txt has 1 lines" in check_dataset(kitti).splits[1].notes[0]
+
+
+@pytest.mark.parametrize("error", [TypeError("unhashable"), ValueError("not a number"), KeyError("token")])
+def test_whatever_a_damaged_table_does_is_a_problem(worlds: Path, monkeypatch, error: Exception) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(NuScenesLidarSeg, "_keyframes", broken)
+    problems = check_dataset(worlds / "nuscenes").problems
+    assert len(problems) == 2 and all(type(error).__name__ in problem for problem in problems)
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_folder_without_segments(worlds: Path, tmp_path: Path, emptied: bool) -> None:
+    root = Path(shutil.copytree(worlds / "waymo", tmp_path / "w"))
+    if emptied:
+        for file in (root / "training").rglob("*.parquet"):
+            file.unlink()
+    else:
+        (root / "testing").mkdir()
+    (problem,) = check_dataset(root).problems
+    assert f"{root / ('training' if emptied else 'testing')} holds no segment in lidar, " in problem
 
 
 def test_damage_in_waymo(worlds: Path, tmp_path: Path) -> None:

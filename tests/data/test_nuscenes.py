@@ -89,9 +89,19 @@ def test_sweeps_are_moved_into_the_keyframes_frame(world: Path) -> None:
     np.testing.assert_allclose(more.xyz[n : n + len(raw)], expected, atol=1e-4)
 
 
+def test_the_cars_own_points_are_left_out_of_earlier_sweeps(copy: Path) -> None:
+    alone, several = NuScenesLidarSeg(copy, ("scene-0001",)), NuScenesLidarSeg(copy, ("scene-0001",), sweeps=2)
+    before = alone._data[alone.sample_data(alone.names[1])["prev"]]
+    own, kept = [(0.9, -0.9, 5), (0, 0.5, 0)], [(0.9, 1.1, 0), (-1.1, 0, 0)]  # near in both x and y, or in one alone
+    np.array([(*xyz, 7, 0) for xyz in (*own, *kept)], "<f4").tofile(copy / before["filename"])
+    n, move = len(alone[1]), np.linalg.inv(alone.pose(alone.sample_data(alone.names[1]))) @ alone.pose(before)
+    expected = np.array(kept) @ move[:3, :3].T + move[:3, 3]
+    np.testing.assert_allclose(several[1].xyz[n:], expected, atol=1e-4)
+
+
 def test_quaternions_are_w_x_y_z() -> None:
     half = np.sqrt(0.5)
-    matrix = _matrix({"rotation": [half, 0, 0, half], "translation": [1, 2, 3]})  # a quarter turn to the left
+    matrix = _matrix({"rotation": [half, 0, 0, half], "translation": [1, 2, 3]}, Path())  # a quarter turn left
     np.testing.assert_allclose(matrix @ [1, 0, 0, 1], [1, 3, 3, 1], atol=1e-12)
 
 
@@ -135,7 +145,7 @@ def test_missing_field(copy: Path, table: str, field: str) -> None:
         NuScenesLidarSeg(copy, "train")
 
 
-@pytest.mark.parametrize("content", [pickle.dumps([{"token": "a"}]), b"[{]", b'{"token": "a"}', b"[1]"])
+@pytest.mark.parametrize("content", [pickle.dumps([{"token": "a"}]), b"[{]", b'{"token": "a"}', b"[1]", b"[" * 100_000])
 def test_table_that_is_none(copy: Path, content: bytes) -> None:
     (copy / "v1.0-trainval" / "scene.json").write_bytes(content)
     with pytest.raises(DataError, match=r"scene\.json is (no JSON|not a list of records).*unpack the metadata archive"):
@@ -166,6 +176,68 @@ def test_category_table_of_boxes_and_lacking_names(copy: Path) -> None:
     edit(copy, "category", lambda records: [r | {"index": i} for i, r in enumerate(records[:-1])])
     with pytest.raises(DataError, match=r"lacks the categories vehicle\.ego"):
         NuScenesLidarSeg(copy, "train")
+
+
+@pytest.mark.parametrize("index", ["abc", None, 300, -1, 1.5, True, 17])
+def test_category_with_an_index_that_is_none(copy: Path, index: object) -> None:
+    """17 is another category's."""
+    edit(copy, "category", lambda records: [records[0] | {"index": index}, *records[1:]])
+    with pytest.raises(DataError, match=r"category\.json: category '.*index.*take the category\.json of"):
+        NuScenesLidarSeg(copy, "train")
+
+
+@pytest.mark.parametrize(
+    ("table", "field", "value"),
+    [
+        ("sample_data", "filename", None),
+        ("sample_data", "token", ["a"]),
+        ("sample_data", "is_key_frame", "yes"),
+        ("sample", "token", 7),
+        ("scene", "first_sample_token", {}),
+        ("lidarseg", "filename", 3),
+        ("calibrated_sensor", "rotation", None),
+    ],
+)
+def test_field_of_another_kind(copy: Path, table: str, field: str, value: object) -> None:
+    edit(copy, table, lambda records: [records[0] | {field: value}, *records[1:]])
+    with pytest.raises(DataError, match=rf"{table}\.json: record .* '{field}' is .*unpack .* again"):
+        NuScenesLidarSeg(copy, "train")
+
+
+@pytest.mark.parametrize(
+    "rotation", [[1.0, 0.0], [0, 0, 0, 0], ["a", 0, 0, 0], [[1], 0, 0, 0], [float("nan"), 0, 0, 1]]
+)
+@pytest.mark.parametrize("table", ["ego_pose", "calibrated_sensor"])
+def test_rotation_that_is_none(copy: Path, table: str, rotation: list) -> None:
+    edit(copy, table, lambda records: [record | {"rotation": rotation} for record in records])
+    with pytest.raises(DataError, match=rf"{table}\.json: record \w+: rotation is .*unpack the metadata again"):
+        NuScenesLidarSeg(copy, "train", sweeps=2)[1]
+
+
+def test_samples_in_a_circle(copy: Path) -> None:
+    def turn_back(records: list) -> None:
+        follower = next(record for record in records if not record["next"])
+        follower["next"] = follower["prev"]
+
+    edit(copy, "sample", turn_back)
+    with pytest.raises(DataError, match=r"sample\.json: the samples of scene-\d+ lead to .* in a circle"):
+        NuScenesLidarSeg(copy, "train")
+
+
+def test_a_missing_sweep_is_named_and_skipped(copy: Path) -> None:
+    dataset = NuScenesLidarSeg(copy, "train", sweeps=2)
+    file = dataset.sources(dataset.names[1])[-1]
+    assert "sweeps" in file.parts
+    file.unlink()
+    with pytest.raises(DataError, match=rf"{file.name} does not exist"):
+        dataset[1]
+    with pytest.raises(DataError, match=rf"{file.name} does not exist"):
+        NuScenesLidarSeg(copy, "train", sweeps=2)
+    left = NuScenesLidarSeg(copy, "train", sweeps=2, on_bad_scan="skip")
+    assert [name for name, _ in left.skipped] == [dataset.names[1]] and len(left) == 3
+    record = dataset._data[dataset.sample_data(dataset.names[1])["prev"]]
+    with pytest.raises(DataError, match=rf"{file.name} does not exist"):
+        dataset.sweep(record)
 
 
 def test_categories_go_by_name(copy: Path, world: Path) -> None:
@@ -209,6 +281,14 @@ def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, t
         dataset[0]
     file.write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(DataError, match="no archive with an array"):
+        dataset[0]
+    for bare in (np.arange(3), np.array(["a"])):  # an array without an archive, under the archive's name
+        with file.open("wb") as stream:
+            np.save(stream, bare)
+        with pytest.raises(DataError, match="it holds one array alone"):
+            dataset[0]
+    np.savez(file, data=np.array(["a"]))
+    with pytest.raises(DataError, match="holds no integers"):
         dataset[0]
     assert not (tmp_path / "unpickled").exists()
 

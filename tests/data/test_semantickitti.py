@@ -193,6 +193,17 @@ def test_accumulated_scans_are_moved_by_the_poses(tmp_path: Path) -> None:
     validation = SyntheticLidar(tmp_path, "val", small, sweeps=2)  # evaluation counts each point once
     np.testing.assert_array_equal(validation[2].xyz, several[2].xyz)
     np.testing.assert_array_equal(validation[2].label, np.append(here.label, np.full(len(before), IGNORE)))
-    (tmp_path / "sequences/00/poses.txt").write_text("1 0 0\n")
-    with pytest.raises(DataError, match=r"poses.txt, line 1 has 3 numbers"):
+    folder = tmp_path / "sequences/00"
+    zero = " ".join("0" * 12)
+    for content, words in (
+        (b"1 0 0\n", "poses.txt, line 1 has 3 numbers"),
+        (b"", "poses.txt is empty"),
+        (b"\xff\xfe\x00", "poses.txt is no text"),
+        (zero.encode(), "poses.txt, line 1 is no rotation and translation"),
+    ):
+        (folder / "poses.txt").write_bytes(content)
+        with pytest.raises(DataError, match=words):
+            SemanticKITTI(tmp_path, (0,), sweeps=2)[2]
+    (folder / "calib.txt").write_text(f"Tr: {zero}\n")
+    with pytest.raises(DataError, match=r"calib.txt, Tr is no rotation and translation"):
         SemanticKITTI(tmp_path, (0,), sweeps=2)[2]

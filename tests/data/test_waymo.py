@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from topokd import params
 from topokd.data import IGNORE, WaymoSegmentation, write_waymo
 from topokd.data.labels import WAYMO
+from topokd.data.parquet import Component
 from topokd.data.range_image import Calibration, points_of, uniform_inclinations
 from topokd.data.synthetic.classes import WAYMO_OF_RAW
 from topokd.data.synthetic.scanner import measure, street_of
@@ -99,6 +100,10 @@ def test_written_rows_are_waymos(world: Path) -> None:
     schema = pq.read_schema(file)
     assert schema.field(f"{LIDAR}.values").type == pa.list_(pa.float32())
     assert schema.field(f"{LIDAR}.shape").type == pa.list_(pa.int32(), 3)
+    for component, column in (("vehicle_pose", "world_from_vehicle"), ("lidar_calibration", "extrinsic")):
+        schema = pq.read_schema(next((world / "validation" / component).glob("*.parquet")))
+        (kind,) = [field.type for field in schema if field.name.endswith(f"{column}.transform")]
+        assert kind == pa.list_(pa.float64(), 16)
     folders = {path.name for path in (world / "validation").iterdir()}
     assert folders == {"lidar", "lidar_calibration", "lidar_pose", "lidar_segmentation", "vehicle_pose"}
 
@@ -133,6 +138,58 @@ def rotation(roll: float, pitch: float, yaw: float) -> np.ndarray:
     y = np.array([[c(pitch), 0, s(pitch)], [0, 1, 0], [-s(pitch), 0, c(pitch)]])
     z = np.array([[c(yaw), -s(yaw), 0], [s(yaw), c(yaw), 0], [0, 0, 1]])
     return z @ y @ x
+
+
+def test_a_pixels_own_pose_counts(copy: Path) -> None:
+    """The car is moved by whole metres in the world while it measures the lower half of the image."""
+    before = first_of(copy)
+    points, pixels = before[0].xyz.astype(np.float64), before.pixels(0)
+    vehicle = "[VehiclePoseComponent].world_from_vehicle.transform"
+    turn = np.reshape(pq.read_table(before.files(before.names[0])[3])[vehicle][0].as_py(), (4, 4))[:3, :3]
+    step = np.array([2.0, -1.0, 0.5])
+
+    def moved(values: list[float]) -> list[float]:
+        image = np.array(values, np.float32).reshape(64, -1, 6)
+        image[32:, :, 3:] += step.astype(np.float32)
+        return image.reshape(-1).tolist()
+
+    change(copy, "lidar_pose", "[LiDARPoseComponent].range_image_return1.values", moved)
+    expected = points + np.where(pixels.row[:, None] >= 32, step @ turn, 0)  # from the world into the vehicle's frame
+    np.testing.assert_allclose(first_of(copy)[0].xyz, expected, atol=1e-4)
+    assert 0 < (pixels.row >= 32).mean() < 1
+
+
+def test_other_lasers_rows_are_not_the_top_lidars(copy: Path) -> None:
+    """The side lidars' rows have the same times, come later and hold other numbers; their images are smaller."""
+    expected = first_of(copy)[0]
+    for component in ("lidar", "lidar_segmentation", "lidar_pose", "lidar_calibration"):
+        file = sorted((copy / "training" / component).glob("*.parquet"))[0]
+        table = pq.read_table(file)
+        other = table.set_column(
+            table.schema.names.index("key.laser_name"),
+            table.schema.field("key.laser_name"),
+            pa.array([2] * len(table), pa.int8()),
+        )
+        for index, field in enumerate(table.schema):
+            if field.name.endswith(".values"):
+                other = other.set_column(index, field, pa.array([[0.0]] * len(table)).cast(field.type))
+            elif field.name.endswith(".shape"):
+                other = other.set_column(index, field, pa.array([[1, 1, 1]] * len(table), field.type))
+        pq.write_table(pa.concat_tables([table, other]), file)
+    found = first_of(copy)
+    assert len(found) == 2
+    np.testing.assert_array_equal(found[0].xyz, expected.xyz)
+    np.testing.assert_array_equal(found[0].label, expected.label)
+
+
+def test_uniform_beams_where_the_calibration_lists_none(copy: Path) -> None:
+    prefix = "[LiDARCalibrationComponent].beam_inclination"
+    change(copy, "lidar_calibration", f"{prefix}.values", lambda value: None)
+    change(copy, "lidar_calibration", f"{prefix}.min", lambda value: -0.3)
+    change(copy, "lidar_calibration", f"{prefix}.max", lambda value: 0.1)
+    dataset = first_of(copy)
+    found = dataset.calibration(dataset.parts[0], 4).inclination
+    np.testing.assert_allclose(found, [0.05, -0.05, -0.15, -0.25])  # the image's top row looks up
 
 
 def test_angles_of_a_pose_give_it_back() -> None:
@@ -199,11 +256,87 @@ def test_labels_and_calibration_of_another_version(copy: Path) -> None:
     column = "[LiDARSegmentationLabelComponent].range_image_return1"
     change(copy, "lidar_segmentation", f"{column}.shape", lambda shape: [32, 48, 2])
     change(copy, "lidar_segmentation", f"{column}.values", lambda value: value[: 32 * 48 * 2])
-    with pytest.raises(DataError, match="labels of 32 x 48 pixels do not fit"):
+    with pytest.raises(DataError, match="labels of 32 x 48 pixels do not fit the range image of 64 x 48"):
+        first_of(copy)[0]
+    change(copy, "lidar_segmentation", f"{column}.shape", lambda shape: [64, 96, 2])  # room for every pixel, and more
+    change(copy, "lidar_segmentation", f"{column}.values", lambda value: [1] * (64 * 96 * 2))
+    with pytest.raises(DataError, match="labels of 64 x 96 pixels do not fit the range image of 64 x 48"):
         first_of(copy)[0]
     change(copy, "lidar_calibration", "[LiDARCalibrationComponent].beam_inclination.values", lambda v: v[:10])
     with pytest.raises(DataError, match="10 beam inclinations for range images of 64 rows"):
         first_of(copy)[0]
+
+
+CALIBRATION = "[LiDARCalibrationComponent]"
+POSE = "[VehiclePoseComponent].world_from_vehicle.transform"
+
+
+@pytest.mark.parametrize(
+    ("component", "changes", "words"),
+    [
+        (
+            "lidar",
+            {f"{LIDAR}.values": lambda v: [np.nan] * len(v)},
+            r"return 1 has no number for the range of 3072 pix",
+        ),
+        ("lidar", {f"{LIDAR}.values": lambda v: [None, *v[1:]]}, r"return 1 has no number for the range of 1 pixels"),
+        ("lidar", {f"{LIDAR}.shape": lambda v: [-64, -48, 4]}, r"do not fill the shape \[-64, -48, 4\]"),
+        ("lidar", {f"{LIDAR}.shape": lambda v: [64, None, 4]}, r"do not fill the shape \[64\.0, nan, 4\.0\]"),
+        ("vehicle_pose", {POSE: lambda v: [0.0] * 16}, r"vehicle_pose/.* at \d+ is no rotation and translation"),
+        ("vehicle_pose", {POSE: lambda v: None}, r"vehicle_pose/.* at \d+: 16 finite numbers needed"),
+        ("vehicle_pose", {POSE: lambda v: [np.nan] * 16}, r"vehicle_pose/.* at \d+: 16 finite numbers needed"),
+        ("lidar_calibration", {f"{CALIBRATION}.extrinsic.transform": lambda v: [0.0] * 16}, "is no rotation and trans"),
+        (
+            "lidar_calibration",
+            {f"{CALIBRATION}.beam_inclination.{name}": lambda v: None for name in ("values", "min")},
+            r"beam_inclination\.min: a finite number needed",
+        ),
+        (
+            "lidar_calibration",
+            {f"{CALIBRATION}.beam_inclination.values": lambda v: [None, *v[1:]]},
+            r"beam_inclination\.values: 64 finite numbers needed",
+        ),
+        (
+            "lidar_segmentation",
+            {"[LiDARSegmentationLabelComponent].range_image_return1.values": lambda v: [None, *v[1:]]},
+            "values are float64, or some are missing; int32 is needed",
+        ),
+    ],
+)
+def test_numbers_that_are_none(copy: Path, component: str, changes: dict, words: str) -> None:
+    for column, new in changes.items():
+        file = change(copy, component, column, new)
+    with pytest.raises(DataError, match=words) as error:
+        first_of(copy)[0]
+    assert str(file) in str(error.value)
+
+
+def test_segments_without_labels_are_told(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = sorted((copy / "training" / "lidar_segmentation").glob("*.parquet"))
+    pq.write_table(pq.read_table(first).slice(0, 0), first)
+    dataset = WaymoSegmentation(copy, "train")
+    assert {name.split("/")[0] for name in dataset.names} == {second.stem}
+    assert f"1 segments have no frame in lidar_segmentation and are left out: {first.stem}" in caplog.text
+    first.unlink()
+    assert WaymoSegmentation(copy, "train").names == dataset.names
+    assert f"1 segments have no file in lidar_segmentation and are left out: {first.stem}" in caplog.text
+
+
+def test_both_returns_are_decoded_at_once(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, reads = WaymoSegmentation(world, "train"), []
+    dataset.pixels(0)  # the components are open and know their rows from here on
+    real = Component._read
+    monkeypatch.setattr(
+        Component,
+        "_read",
+        lambda self, group, columns: reads.append((self.name, columns)) or real(self, group, columns),
+    )
+    dataset[0]
+    images = [name for name, columns in reads if any(column.endswith("values") for column in columns)]
+    assert sorted(images).count("lidar") == images.count("lidar_segmentation") == images.count("lidar_pose") == 1
+    reads.clear()
+    assert dataset.image_shape(0) == (64, 48)
+    assert [columns for _, columns in reads] == [[f"{LIDAR}.shape"]]
 
 
 def test_unknown_class_and_missing_column(copy: Path) -> None:
@@ -248,6 +381,8 @@ def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, t
 def test_missing_folders_and_unknown_names(world: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no \*.parquet"):
         WaymoSegmentation(tmp_path, "train")
+    with pytest.raises(DataError, match="components lidar, lidar_calibration, lidar_pose and vehicle_pose"):
+        WaymoSegmentation(tmp_path, "test")
     with pytest.raises(DataError, match="unknown split"):
         WaymoSegmentation(world, "training")
     with pytest.raises(DataError, match="no lidar_segmentation of segment nowhere"):

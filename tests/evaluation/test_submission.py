@@ -7,10 +7,11 @@ import zlib
 import numpy as np
 import pytest
 
+from tests.evaluation.waymo_file import read_waymo
 from topokd.data.labels import SEMANTICKITTI
 from topokd.errors import DataError
 from topokd.evaluation import submission as S
-from topokd.evaluation.submission.waymo import SHAPE, read_waymo
+from topokd.evaluation.submission.waymo import SHAPE
 from topokd.evaluation.submission.waymo_messages import messages
 
 
@@ -132,6 +133,20 @@ def test_nuscenes_problems(tmp_path, file, content, message):
     assert len(problems) == 1 and message in problems[0]
 
 
+def test_nuscenes_folders_and_files_in_each_others_place(tmp_path):
+    points = nuscenes(tmp_path)
+    label = tmp_path / "lidarseg/val/a1_lidarseg.bin"
+    label.unlink()
+    label.mkdir()
+    assert S.validate_nuscenes(tmp_path, points, "val") == ["a1_lidarseg.bin is a folder, not a file of labels"]
+    with pytest.raises(DataError, match="is a file; nuScenes' submission is a folder"):
+        S.validate_nuscenes(tmp_path / "val/submission.json", points, "val")
+    with pytest.raises(DataError, match="is a folder; Waymo's submission is a file"):
+        S.validate_waymo(tmp_path, FRAMES)
+    with pytest.raises(DataError, match="does not exist"):
+        S.validate_waymo(tmp_path / "absent", FRAMES)
+
+
 def test_nuscenes_meta_types_and_writer(tmp_path):
     points = nuscenes(tmp_path)
     meta = dict.fromkeys(("use_camera", "use_lidar", "use_radar", "use_map", "use_external"), 1)
@@ -184,6 +199,7 @@ def test_waymo_round_trip_and_wire_format(tmp_path):
         (lambda s: label(s, b"nonsense"), "no zlib-compressed"),
         (lambda s: label(s, matrix(np.ones((64, 2650, 1)))), "has shape [64, 2650, 1]"),
         (lambda s: label(s, matrix(np.full((64, 2650, 2), 23))), "holds class 23"),
+        (lambda s: label(s, matrix(np.ones((64, 2650, 2)), (-1, 2650, 2))), "its shape is [-1, 2650, 2]"),
     ],
 )
 def test_waymo_problems(tmp_path, change, message):
@@ -200,9 +216,9 @@ def label(submission, data):
     submission.inference_results.frames[0].segmentation_labels[0].ri_return1.segmentation_label_compressed = data
 
 
-def matrix(values):
+def matrix(values, dims=None):
     found = messages().matrix(data=values.astype(int).reshape(-1).tolist())
-    found.shape.dims.extend(values.shape)
+    found.shape.dims.extend(dims or values.shape)
     return zlib.compress(found.SerializeToString())
 
 
@@ -222,6 +238,9 @@ def test_waymo_bad_input(tmp_path):
     (tmp_path / "list.txt").write_text("segment,10\n\nsegment,x\n")
     with pytest.raises(DataError, match="line 3"):
         S.read_frame_list(tmp_path / "list.txt")
+    for name in ("s.bin", "absent.txt", "."):
+        with pytest.raises(DataError, match=r"cannot be read as a list of frames .*--frames"):
+            S.read_frame_list(tmp_path / name)
 
 
 def test_ids_of_the_server_are_in_the_learning_map():

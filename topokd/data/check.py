@@ -19,7 +19,7 @@ from topokd.data.scan import IGNORE
 from topokd.data.semantickitti import SPLITS, SemanticKITTI
 from topokd.data.waymo import SPLITS as WAYMO_FOLDERS
 from topokd.data.waymo import WaymoSegmentation
-from topokd.errors import DataError
+from topokd.errors import AbsentSplitError, DataError
 from topokd.progress import Progress
 
 Kind = Literal["semantickitti", "nuscenes", "waymo"]
@@ -27,6 +27,8 @@ NEARLY = 0.95
 """A split with this share of its published size or more, but not all of it, is taken for an incomplete copy."""
 SHARE_TOLERANCE = 0.02
 """How far a class's share in complete splits may be from the published one."""
+_DAMAGE = (OSError, ValueError, KeyError, TypeError)
+"""What damaged files do to a reader; DataError is a ValueError."""
 
 
 @dataclass
@@ -35,7 +37,8 @@ class SplitReport:
 
     ``source``: the data set, nuScenes by its version; ``lengths``: points of each scan; ``class_points`` per class
     name; ``published``: its size there and the unit, None where none is published; ``size``: this copy's in that unit;
-    ``shares``: the published share per class, of the splits that it is published for.
+    ``shares``: the published share per class, of the splits that it is published for; ``notes``: what is no problem but
+    rules something out.
     """
 
     name: str
@@ -49,6 +52,7 @@ class SplitReport:
     shares: dict[str, float] | None = None
     ignored: int = 0
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -74,6 +78,7 @@ class SplitReport:
             for name, count in self.class_points.items():
                 beside = f"   published {100 * self.shares[name]:7.3f} %" if self.shares else ""
                 yield f"  {name:22s}{100 * count / total:8.3f} %{beside}"
+        yield from (f"  note: {note}" for note in self.notes)
 
     def _completeness(self) -> str:
         if self.published is None:
@@ -116,9 +121,10 @@ def detect(root: str | Path) -> Kind:
 def check_dataset(root: str | Path, dataset: Kind | None = None) -> CheckReport:
     """Read every scan of every split that is there, and compare with what is published.
 
-    A problem is a file that is missing, damaged or superfluous, labels that do not fit, a split that is larger than the
-    published one or lacks a few scans of it, and in complete splits a class whose share is far from the published one
-    (SemanticKITTI: train; nuScenes: train and val together).
+    A problem is a file that is missing, damaged or superfluous, labels that do not fit, a split's folder without scans,
+    a split that is larger than the published one or lacks a few scans of it, and in complete splits a class whose share
+    is far from the published one (SemanticKITTI: train; nuScenes: train and val together). Poses and sweeps, which one
+    scan alone does not need, are a note where none is there, and a problem where some are.
 
     >>> import tempfile
     >>> from topokd.data import Scan, write_scan
@@ -161,30 +167,91 @@ def _semantickitti(root: Path) -> Iterator[SplitReport]:
             report.problems += [f"{part}/labels/{stem}.label belongs to no scan" for stem in sorted(labels - points)]
             if not points:
                 report.problems.append(f"{part}/velodyne holds no scan: copy it again")
+            report.problems += _lost_motion(folder, number, present)
         if report.size:
             chosen = tuple(number for number in here if (folder / f"{number:02d}" / "velodyne").is_dir())
             dataset = SemanticKITTI(root, "test" if name == "test" else chosen, on_bad_scan="keep", cache=0)
             _read_all(dataset, report)
+            _note_motion(dataset, report)
         yield _compared(report)
 
 
+def _lost_motion(folder: Path, number: int, present: set[int]) -> list[str]:
+    """Pose files that a sequence lacks and others of its kind, with or without labels, have."""
+    alike = [other for other in present if (other in SPLITS["test"]) == (number in SPLITS["test"])]
+    return [
+        f"{folder / f'{number:02d}' / name} does not exist, but other sequences have theirs: copy it again"
+        for name in ("poses.txt", "calib.txt")
+        if not (folder / f"{number:02d}" / name).is_file()
+        and any((folder / f"{other:02d}" / name).is_file() for other in alike)
+    ]
+
+
+def _note_motion(dataset: SemanticKITTI, report: SplitReport) -> None:
+    """Say which sequences cannot be accumulated; the last scan needs the whole of ``poses.txt``."""
+    faults = []
+    for last in {name.split("/")[0]: name for name in dataset.names}.values():
+        try:
+            dataset.pose(last)
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        report.notes.append(f"{len(faults)} sequences cannot be read with sweeps above 1, the first: {faults[0]}")
+
+
 def _nuscenes(root: Path) -> Iterator[SplitReport]:
+    reports: list[SplitReport] = []
+    known: set[Path] | None = set()
+    folders = ["samples/LIDAR_TOP", "sweeps/LIDAR_TOP"]
     for version in VERSIONS:
         if not (root / version).is_dir():
             continue
+        folders += [f"lidarseg/{version}", f"panoptic/{version}"]
+        dataset = None
         for name in SPLIT_SIZES[version]:
             report = _split(name, version)
             try:
                 dataset = NuScenesLidarSeg(root, name, version, on_bad_scan="keep", cache=0)
-            except DataError as error:
-                if "holds none of the" in str(error):  # a subset without this split
-                    continue
-                report.problems.append(str(error))
-                yield report
+            except AbsentSplitError:
+                continue
+            except _DAMAGE as error:
+                report.problems.append(_told(error, root / version))
+                reports.append(report)
+                known = None  # tables that cannot be read do not tell which files are superfluous
                 continue
             report.parts, report.size = len(dataset.parts), len(dataset)
             _read_all(dataset, report)
-            yield _compared(report)
+            reports.append(_compared(report))
+        if dataset is None:
+            known = None
+        else:  # the tables are those of all its splits
+            scans, sweeps = dataset.named_files()
+            known = None if known is None else known | scans | sweeps
+            _count_sweeps(sweeps, reports[-1])
+    if known is not None and reports:
+        reports[-1].problems += [problem for folder in folders for problem in _strays(root / folder, known)]
+    yield from reports
+
+
+def _count_sweeps(sweeps: set[Path], report: SplitReport) -> None:
+    lost = sorted(file for file in sweeps if not file.is_file())
+    if lost:
+        told = f"{len(lost):,} of the {len(sweeps):,} sweeps of {report.source} are missing, the first: {lost[0]}"
+        if len(lost) == len(sweeps):
+            report.notes.append(f"{told}; data.sweeps above 1 needs them")
+        else:
+            report.problems.append(f"{told}: unpack the file blobs again")
+
+
+def _strays(folder: Path, known: set[Path]) -> list[str]:
+    there = folder.iterdir() if folder.is_dir() else ()
+    strays = sorted(file for file in there if file.name[0] != "." and file not in known)
+    if not strays:
+        return []
+    return [
+        f"{folder} holds {len(strays):,} files that no table names, the first: {strays[0].name}: they are of another "
+        "version or data set; move them away, or unpack the metadata again"
+    ]
 
 
 def _waymo(root: Path) -> Iterator[SplitReport]:
@@ -196,6 +263,10 @@ def _waymo(root: Path) -> Iterator[SplitReport]:
         components = ("lidar", "lidar_pose", "vehicle_pose", "lidar_calibration", *labels)
         held = {c: {p.stem for p in (root / folder / c).glob("*.parquet") if p.name[0] != "."} for c in components}
         segments = sorted(set().union(*held.values()))
+        if not segments:
+            report.problems.append(
+                f"{root / folder} holds no segment in {', '.join(components)}: download them, or remove the folder"
+            )
         report.parts = report.size = len(segments)
         for segment in segments:
             lacking = [component for component in components if segment not in held[component]]
@@ -207,11 +278,15 @@ def _waymo(root: Path) -> Iterator[SplitReport]:
                 continue
             try:
                 dataset = WaymoSegmentation(root, (segment,), on_bad_scan="keep", cache=0, labelled=name != "test")
-            except DataError as error:
-                report.problems.append(str(error))
+            except _DAMAGE as error:
+                report.problems.append(_told(error, root / folder / segment))
                 continue
             _read_all(dataset, report)
         yield _compared(report)
+
+
+def _told(error: Exception, where: object) -> str:
+    return str(error) if isinstance(error, DataError) else f"{where}: {type(error).__name__}: {error}"
 
 
 def _split(name: str, source: str) -> SplitReport:
@@ -230,11 +305,8 @@ def _read_all(dataset: ScanDataset, report: SplitReport) -> None:
     for index in Progress(range(len(dataset)), f"checking {report.name}"):
         try:
             scan = dataset[index]
-        except DataError as error:
-            report.problems.append(str(error))
-            continue
-        except (OSError, ValueError, KeyError) as error:  # whatever a damaged file does to a reader
-            report.problems.append(f"{dataset.names[index]}: {type(error).__name__}: {error}")
+        except _DAMAGE as error:
+            report.problems.append(_told(error, dataset.names[index]))
             continue
         report.scans += 1
         report.lengths.append(len(scan))

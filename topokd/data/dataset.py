@@ -42,6 +42,8 @@ class ScanDataset(ABC):
     labelled: bool
     parts: list[str]
     store: ScanCache | None = None
+    columns: ClassVar[int]
+    """float32 values per point in the files, of the data sets that keep points as such rows."""
 
     def _index(
         self, names: Iterable[str], on_bad_scan: Literal["raise", "skip", "keep"], cache: int, where: str
@@ -132,6 +134,36 @@ class ScanDataset(ABC):
 
     def __iter__(self) -> Iterator[Scan]:
         return (self[index] for index in range(len(self)))
+
+
+def points_in(file: Path, columns: int) -> int:
+    """Number of points of ``columns`` float32 each by the file's size alone."""
+    if not file.is_file():
+        raise DataError(f"{file} does not exist: copy or unpack it again, or set data.on_bad_scan to skip")
+    size = file.stat().st_size
+    if size == 0:
+        raise DataError(
+            f"{file} is empty: a scan holds at least one point; restore it, or set data.on_bad_scan to skip"
+        )
+    if size % (4 * columns):
+        raise DataError(
+            f"{file} has {size} bytes, not a multiple of {4 * columns} ({columns} float32 per point): the file is "
+            "truncated; copy it again, or set data.on_bad_scan to skip"
+        )
+    return size // (4 * columns)
+
+
+def rigid(matrix: Float[np.ndarray, "4 4"], where: str) -> Float[np.ndarray, "4 4"]:
+    """``matrix`` itself; raises :class:`DataError` that begins with ``where`` unless it turns and moves alone."""
+    turn = matrix[:3, :3]
+    if not (
+        np.isfinite(matrix).all()
+        and np.allclose(turn @ turn.T, np.eye(3), atol=0.01)
+        and np.linalg.det(turn) > 0
+        and np.allclose(matrix[3], [0, 0, 0, 1])
+    ):
+        raise DataError(f"{where} is no rotation and translation: the file is damaged; download it again")
+    return matrix
 
 
 def at_reference(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
+from topokd.data.dataset import points_in, rigid
 from topokd.data.labels import SEMANTICKITTI
 from topokd.data.scan import Scan
 from topokd.errors import DataError
@@ -22,6 +23,8 @@ from topokd.io import write_bytes, write_text
 CLASS_NAMES = SEMANTICKITTI.class_names
 RAW_IDS = SEMANTICKITTI.raw_ids
 PALETTE = SEMANTICKITTI.palette
+COLUMNS = 4
+"""float32 values per point."""
 
 
 def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
@@ -30,8 +33,8 @@ def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
     Raises :class:`~topokd.errors.DataError` naming the file for a missing or truncated file, a label file of another
     length, an unknown class id, and whatever :class:`Scan` refuses.
     """
-    count = points_in(points)
-    values = np.fromfile(points, np.float32).reshape(count, 4)
+    count = points_in(points, COLUMNS)
+    values = np.fromfile(points, np.float32).reshape(count, COLUMNS)
     label = instance = None
     if labels is not None:
         check_labels(labels, count)
@@ -50,23 +53,6 @@ def class_of_raw(raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarr
     [-1, 8, 8, 0]
     """
     return SEMANTICKITTI.class_of_raw(raw, file)
-
-
-def points_in(file: Path) -> int:
-    """Number of points by the file's size alone."""
-    if not file.is_file():
-        raise DataError(f"{file} does not exist: restore it, or set data.on_bad_scan to skip")
-    size = file.stat().st_size
-    if size == 0:
-        raise DataError(
-            f"{file} is empty: a scan holds at least one point; restore it, or set data.on_bad_scan to skip"
-        )
-    if size % 16:
-        raise DataError(
-            f"{file} has {size} bytes, not a multiple of 16 (4 float32 per point): the file is truncated; "
-            "copy it again, or set data.on_bad_scan to skip"
-        )
-    return size // 16
 
 
 def check_labels(file: Path, points: int) -> None:
@@ -137,13 +123,18 @@ def read_poses(folder: Path) -> Float[np.ndarray, "f 4 4"]:
     inverse = np.linalg.inv(transform)
     poses = folder / "poses.txt"
     rows = [_matrix(line, poses, f"line {number}") for number, line in enumerate(_lines(poses), 1)]
+    if not rows:
+        raise DataError(f"{poses} is empty: a sequence has a pose per scan; copy it again")
     return np.stack([inverse @ row @ transform for row in rows])
 
 
 def _lines(file: Path) -> list[str]:
     if not file.is_file():
         raise DataError(f"{file} does not exist: accumulation of scans needs poses; copy it, or read with sweeps 1")
-    return file.read_text().strip().splitlines()
+    try:
+        return file.read_text(encoding="utf-8").strip().splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is no text ({error}): copy it again") from None
 
 
 def _matrix(text: str, file: Path, where: str) -> Float[np.ndarray, "4 4"]:
@@ -153,4 +144,4 @@ def _matrix(text: str, file: Path, where: str) -> Float[np.ndarray, "4 4"]:
         raise DataError(f"{file}, {where}: {error}; copy the file again") from None
     if values.size != 12:
         raise DataError(f"{file}, {where} has {values.size} numbers, a pose has 12 (3 x 4): copy the file again")
-    return np.vstack((values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0]))
+    return rigid(np.vstack((values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0])), f"{file}, {where}")

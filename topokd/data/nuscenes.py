@@ -20,11 +20,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from topokd.data.dataset import ScanDataset, at_reference
+from topokd.data.dataset import ScanDataset, at_reference, points_in
 from topokd.data.labels import NUSCENES
 from topokd.data.labels.nuscenes import label_space_of
 from topokd.data.scan import Scan
-from topokd.errors import DataError
+from topokd.errors import AbsentSplitError, DataError
 from topokd.io import read_json
 
 VERSIONS = ("v1.0-trainval", "v1.0-mini", "v1.0-test")
@@ -33,19 +33,19 @@ MIN_DISTANCE = 1.0
 
 Record = dict[str, Any]
 
-FIELDS: dict[str, tuple[str, ...]] = {
-    "sensor": ("token", "channel"),
-    "calibrated_sensor": ("token", "sensor_token", "translation", "rotation"),
-    "sample_data": (
-        *("token", "sample_token", "ego_pose_token", "calibrated_sensor_token"),
-        *("filename", "is_key_frame", "prev"),
-    ),
-    "ego_pose": ("token", "translation", "rotation"),
-    "scene": ("name", "first_sample_token"),
-    "sample": ("token", "next"),
-    "category": ("name",),
-    "lidarseg": ("sample_data_token", "filename"),
-    "panoptic": ("sample_data_token", "filename"),
+FIELDS: dict[str, dict[str, type]] = {
+    "sensor": {"token": str, "channel": str},
+    "calibrated_sensor": {"token": str, "sensor_token": str, "translation": list, "rotation": list},
+    "sample_data": {
+        **{"token": str, "sample_token": str, "ego_pose_token": str, "calibrated_sensor_token": str},
+        **{"filename": str, "is_key_frame": bool, "prev": str},
+    },
+    "ego_pose": {"token": str, "translation": list, "rotation": list},
+    "scene": {"name": str, "first_sample_token": str},
+    "sample": {"token": str, "next": str},
+    "category": {"name": str},
+    "lidarseg": {"sample_data_token": str, "filename": str},
+    "panoptic": {"sample_data_token": str, "filename": str},
 }
 """What is read of each table's records."""
 
@@ -87,6 +87,7 @@ class NuScenesLidarSeg(ScanDataset):
     """
 
     reading = ("labelled", "sweeps")
+    columns = 5
     labels = NUSCENES
     class_names = NUSCENES.class_names
     num_classes = NUSCENES.num_classes
@@ -125,10 +126,22 @@ class NuScenesLidarSeg(ScanDataset):
         """The ``sample_data`` record of a scan: token, timestamp [us], filename, ego_pose_token, ..."""
         return self._data[name.split("/")[1]]
 
+    def named_files(self) -> tuple[set[Path], set[Path]]:
+        """What the tables name for the LiDAR, in scenes of any split: scans with all their labels, and sweeps between.
+
+        ``sources`` tells the files of one scan.
+        """
+        of = {
+            key: {self.root / r["filename"] for r in self._data.values() if r["is_key_frame"] == key} for key in (1, 0)
+        }
+        labels = {self.root / name for table in (self._labels_of, self._panoptic_of) for name in table.values()}
+        return of[1] | labels, of[0]
+
     def sweep(self, record: Record) -> Float[np.ndarray, "n 5"]:
         """All five columns of a LiDAR file, as they are: x, y, z [m], intensity 0..255, ring."""
         file = self.root / record["filename"]
-        return np.fromfile(file, "<f4").reshape(_points_in(file), 5)
+        points = points_in(file, self.columns)
+        return np.fromfile(file, "<f4").reshape(points, self.columns)
 
     def pose(self, record: Record) -> Float[np.ndarray, "4 4"]:
         """LiDAR to world at a sweep, through calibrated sensor and ego pose."""
@@ -136,7 +149,8 @@ class NuScenesLidarSeg(ScanDataset):
             self._calibration, record["calibrated_sensor_token"], "calibrated_sensor", "sample_data", record
         )
         ego = self._resolve(self._ego_pose, record["ego_pose_token"], "ego_pose", "sample_data", record)
-        return _matrix(ego) @ _matrix(calibration)
+        tables = self.root / self.version
+        return _matrix(ego, tables / "ego_pose.json") @ _matrix(calibration, tables / "calibrated_sensor.json")
 
     def _table(self, name: str) -> list[Record]:
         """The records of a table, each with the fields that are read of it."""
@@ -146,17 +160,19 @@ class NuScenesLidarSeg(ScanDataset):
             raise DataError(f"{file} does not exist: the table {name} is missing; {fix}")
         try:
             table = json.loads(file.read_bytes())
-        except ValueError as error:  # no JSON, or no text at all: a pickle, say
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # no text at all (a pickle, say), or lists within lists without end
             raise DataError(f"{file} is no JSON ({error}): {fix}") from None
         if not isinstance(table, list) or not all(isinstance(record, dict) for record in table):
             raise DataError(f"{file} is not a list of records: {fix}")
         for record in table:
-            missing = [field for field in FIELDS[name] if field not in record]
-            if missing:
-                raise DataError(
-                    f"{file}: record {record.get('token', table.index(record))} has no field {missing[0]!r}: the table "
-                    f"is of another version; {fix}"
-                )
+            wrong = [field for field, kind in FIELDS[name].items() if not isinstance(record.get(field), kind)]
+            if wrong:
+                field, which = wrong[0], record.get("token", table.index(record))
+                what = f"{field!r} is {record[field]!r}" if field in record else f"has no field {field!r}"
+                raise DataError(f"{file}: record {which} {what}: the table is damaged or of another version; {fix}")
         return table
 
     def _resolve(self, table: dict[str, Record], token: str, name: str, source: str, record: Record) -> Record:
@@ -206,7 +222,7 @@ class NuScenesLidarSeg(ScanDataset):
         wanted = official_splits()[name]
         found = [scene for scene in wanted if scene in scenes]
         if not found:
-            raise DataError(
+            raise AbsentSplitError(
                 f"{self.root / self.version / 'scene.json'} holds none of the {len(wanted)} scenes of split {name}: "
                 f"it has {', '.join(sorted(scenes)[:3]) or 'no scene'}, ...; choose another version or split"
             )
@@ -232,13 +248,20 @@ class NuScenesLidarSeg(ScanDataset):
         """Names of the keyframes of ``self.parts``, scene by scene, in time."""
         lidar_of = {record["sample_token"]: record for record in self._data.values() if record["is_key_frame"]}
         samples = {record["token"]: record for record in self._table("sample")}
-        names = []
+        names: list[str] = []
+        seen: set[str] = set()
         for scene in self.parts:
             token, source = scenes[scene]["first_sample_token"], scenes[scene]
-            for _ in range(len(samples)):
+            while True:
                 sample = self._resolve(
                     samples, token, "sample", "scene" if source is scenes[scene] else "sample", source
                 )
+                if token in seen:
+                    raise DataError(
+                        f"{self.root / self.version / 'sample.json'}: the samples of {scene} lead to {token}, which "
+                        "was there before: `next` runs in a circle; unpack the metadata again"
+                    )
+                seen.add(token)
                 lidar = lidar_of.get(token)
                 if lidar is None:
                     raise DataError(
@@ -289,8 +312,11 @@ class NuScenesLidarSeg(ScanDataset):
             yield record
 
     def _check(self, name: str) -> None:
-        file = self.root / self.sample_data(name)["filename"]
-        points, labels = _points_in(file), self.label_file(name)
+        record = self.sample_data(name)
+        file = self.root / record["filename"]
+        points, labels = points_in(file, self.columns), self.label_file(name)
+        for before in self._before(record):
+            points_in(self.root / before["filename"], self.columns)
         if labels is None:
             return
         if not labels.is_file():
@@ -336,27 +362,16 @@ def _scan(
         raise DataError(f"{file}: {error}") from error
 
 
-def _points_in(file: Path) -> int:
-    """Number of points by the file's size alone."""
-    if not file.is_file():
-        raise DataError(f"{file} does not exist: unpack the file blobs again, or set data.on_bad_scan to skip")
-    size = file.stat().st_size
-    if size == 0:
-        raise DataError(
-            f"{file} is empty: a scan holds at least one point; restore it, or set data.on_bad_scan to skip"
-        )
-    if size % 20:
-        raise DataError(
-            f"{file} has {size} bytes, not a multiple of 20 (5 float32 per point): the file is truncated; copy it again"
-        )
-    return size // 20
-
-
 def _panoptic(file: Path, points: int) -> np.ndarray:
     """1000 x category + instance of each point. A file that hides a pickle is refused, never loaded."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            values = archive["data"].astype(np.int64)
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array alone")
+        with archive:
+            values = archive["data"]
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
+            raise ValueError("`data` holds no integers")
     except FileNotFoundError:
         raise DataError(f"{file} does not exist: unpack nuScenes-panoptic again, or remove panoptic.json") from None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -366,17 +381,38 @@ def _panoptic(file: Path, points: int) -> np.ndarray:
         ) from None
     if values.shape != (points,):
         raise DataError(f"{file} holds {values.shape} labels for {points} points: unpack nuScenes-panoptic again")
-    return values
+    return values.astype(np.int64)
 
 
-def _matrix(record: Record) -> Float[np.ndarray, "4 4"]:
+def _matrix(record: Record, table: Path) -> Float[np.ndarray, "4 4"]:
     """Homogeneous transform of a record with ``translation`` [m] and ``rotation`` (quaternion w, x, y, z)."""
-    w, x, y, z = np.asarray(record["rotation"], np.float64) / np.linalg.norm(record["rotation"])
+    rotation, translation = (
+        _numbers(record, field, count, table) for field, count in (("rotation", 4), ("translation", 3))
+    )
+    length = np.linalg.norm(rotation)
+    if length == 0:
+        raise DataError(
+            f"{table}: record {record['token']}: rotation is zero, no quaternion; unpack the metadata again"
+        )
+    w, x, y, z = rotation / length
     matrix = np.eye(4)
     matrix[:3, :3] = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
         [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
     ]
-    matrix[:3, 3] = record["translation"]
+    matrix[:3, 3] = translation
     return matrix
+
+
+def _numbers(record: Record, field: str, count: int, table: Path) -> Float[np.ndarray, count]:
+    try:
+        values = np.array(record[field], np.float64)
+    except (TypeError, ValueError):  # words, or lists within the list
+        values = np.empty(0)
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise DataError(
+            f"{table}: record {record['token']}: {field} is {record[field]!r}, not {count} numbers; unpack the "
+            "metadata again"
+        )
+    return values

@@ -17,7 +17,7 @@ SEGMENT, TIME, LASER = "key.segment_context_name", "key.frame_timestamp_micros",
 
 
 class Component:
-    """One component file (one segment). Only the row group that holds a wanted row is read.
+    """One component file (one segment). Only the row group that holds a wanted row is read, and of it all rows.
 
     Raises :class:`~topokd.errors.DataError` naming the file for one that is missing or no parquet (a pickle, say:
     parquet is data and nothing in it is ever run), and for a column that is missing.
@@ -81,18 +81,43 @@ class Component:
         table = self._read(group, list(fields)).slice(row, 1)
         return {name: _plain(table[name][0]) for name in fields}
 
-    def image(self, time: int, column: str, channels: int, dtype: type) -> np.ndarray | None:
-        """Range image (H, W, channels) of one row; None where that return is absent."""
-        found = self.get(time, [f"{column}.values", f"{column}.shape"])
-        values, shape = found[f"{column}.values"], found[f"{column}.shape"]
+    def numbers(self, time: int | None, fields: Sequence[str], count: int) -> list[np.ndarray]:
+        """Lists of ``count`` finite numbers of one row; a ``count`` of 0 stands for a single number."""
+        found = {name: np.asarray(value) for name, value in self.get(time, fields).items()}
+        for name, value in found.items():
+            if value.shape != ((count,) if count else ()) or not _finite(value):
+                where = f"{self.file}, {name}{'' if time is None else f' at {time}'}"
+                raise DataError(f"{where}: {count or 'a'} finite number{'s' * (count > 0)} needed; download it again")
+        return list(found.values())
+
+    def images(self, time: int, columns: Sequence[str], channels: int, dtype: type) -> list[np.ndarray | None]:
+        """Range images (H, W, channels) of one row, decoded together; None for a return that is absent."""
+        found = self.get(time, [f"{column}.{part}" for column in columns for part in ("values", "shape")])
+        return [
+            self._image(column, time, found[f"{column}.values"], found[f"{column}.shape"], channels, dtype)
+            for column in columns
+        ]
+
+    def _image(self, column: str, time: int, values: Any, shape: Any, channels: int, dtype: type) -> np.ndarray | None:
         if values is None or shape is None:
             return None
-        if len(shape) != 3 or shape[2] != channels or int(np.prod(shape)) != len(values):
+        values, shape = np.asarray(values), np.asarray(shape)
+        whole = shape.shape == (3,) and shape.dtype.kind in "iu" and shape[2] == channels and bool((shape > 0).all())
+        if not whole or values.shape != (int(np.prod(shape, dtype=np.int64)),):
             raise DataError(
-                f"{self.file}, {column} at {time}: {len(values)} values do not fill the shape {list(map(int, shape))} "
+                f"{self.file}, {column} at {time}: {values.size} values do not fill the shape {shape.tolist()} "
                 f"(rows, columns, {channels}): the range image is truncated or of another version; download it again"
             )
+        if values.dtype.kind not in ("iu" if np.issubdtype(dtype, np.integer) else "iuf"):
+            raise DataError(
+                f"{self.file}, {column} at {time}: values are {values.dtype}, or some are missing; {np.dtype(dtype)} "
+                "is needed: download it again"
+            )
         return values.reshape(shape).astype(dtype, copy=False)
+
+
+def _finite(values: np.ndarray) -> bool:
+    return values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
 
 
 def _plain(scalar: Any) -> Any:

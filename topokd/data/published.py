@@ -48,6 +48,12 @@ SPLIT_SIZES: dict[str, dict[str, SplitSize]] = {
 }
 """By data set (nuScenes: by version) and split. The parts add up to what the sources give."""
 
+WAYMO_TEST_FRAMES = SplitSize(
+    2_982,
+    "frames",
+    "waymo-open-dataset, tutorial/3d_semseg_test_set_frames.txt: lines of the list of frames that the server takes",
+)
+
 SEMANTICKITTI_CONTENT = {
     0: 0.018889854628292943, 1: 0.0002937197336781505, 10: 0.040818519255974316, 11: 0.00016609538710764618,
     13: 2.7879693665067774e-05, 15: 0.00039838616015114444, 16: 0.0, 18: 0.0020633612104619787,

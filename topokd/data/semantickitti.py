@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from topokd.data.dataset import ScanDataset, at_reference
+from topokd.data.dataset import ScanDataset, at_reference, points_in
 from topokd.data.labels import SEMANTICKITTI
-from topokd.data.layout import check_labels, points_in, read_poses, read_scan
+from topokd.data.layout import COLUMNS, check_labels, read_poses, read_scan
 from topokd.data.scan import Scan
 from topokd.errors import DataError
 
@@ -49,6 +49,7 @@ class SemanticKITTI(ScanDataset):
     """
 
     reading = ("labelled", "sweeps", "split")
+    columns = COLUMNS
     labels = SEMANTICKITTI
     class_names = SEMANTICKITTI.class_names
     num_classes = SEMANTICKITTI.num_classes
@@ -101,7 +102,7 @@ class SemanticKITTI(ScanDataset):
 
     def _check(self, name: str) -> None:
         points, labels = self.files(name)
-        count = points_in(points)
+        count = points_in(points, self.columns)
         if labels is not None:
             check_labels(labels, count)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numpy import ndarray
 
 _jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")  # no division below is by zero
 
@@ -17,7 +18,7 @@ DIGIT = 11
 
 
 @_jit
-def cell_range(xyz, voxel_size):  # type: ignore[no-untyped-def]
+def cell_range(xyz: ndarray, voxel_size: float) -> tuple[ndarray, ndarray]:
     """Smallest and largest ``floor(xyz / voxel_size)`` per axis, as float64."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for i in range(xyz.shape[0]):
@@ -29,7 +30,7 @@ def cell_range(xyz, voxel_size):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def sorted_keys(xyz, voxel_size, low, ny, nz, bits, key_bits):  # type: ignore[no-untyped-def]
+def sorted_keys(xyz: ndarray, voxel_size: float, low: ndarray, ny: int, nz: int, bits: int, key_bits: int) -> ndarray:
     """One int64 per point, ascending: its cell's number, of ``key_bits`` bits, above ``bits`` bits of its own number.
 
     A radix sort from the lowest digit, over the cell's bits alone: the points come in their order, and each pass keeps
@@ -64,7 +65,16 @@ def sorted_keys(xyz, voxel_size, low, ny, nz, bits, key_bits):  # type: ignore[n
 
 
 @_jit
-def reduce_cells(packed, bits, voxel_size, low, xyz, intensity, label, ignore):  # type: ignore[no-untyped-def]
+def reduce_cells(
+    packed: ndarray,
+    bits: int,
+    voxel_size: float,
+    low: ndarray,
+    xyz: ndarray,
+    intensity: ndarray,
+    label: ndarray,
+    ignore: int,
+) -> tuple[ndarray, ndarray, ndarray, ndarray, ndarray]:
     """Voxels of the sorted keys.
 
     Returns mean positions (m, 3), means of positions and intensity (m, 4), indices (m, 3), the voxel of each point (n,)
@@ -111,7 +121,7 @@ def reduce_cells(packed, bits, voxel_size, low, xyz, intensity, label, ignore): 
 
 
 @_jit
-def _majority(packed, mask, start, stop, label, votes, ignore):  # type: ignore[no-untyped-def]
+def _majority(packed: ndarray, mask: int, start: int, stop: int, label: ndarray, votes: ndarray, ignore: int) -> int:
     """Most frequent label of one voxel; ``votes`` is all zeros before and after."""
     best, most = ignore, 0
     for k in range(start, stop):

@@ -53,7 +53,7 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
     if extent.prod() * 2.0**bits >= 2.0**63:  # cell and point number share one int64 below
         raise DataError(
             f"scan {scan.name or '(unnamed)'} spans {extent[0]:.3g} x {extent[1]:.3g} x {extent[2]:.3g} voxels of "
-            f"{voxel_size} m: remove its stray points or raise data.voxel_size"
+            f"{voxel_size} m: remove its stray points or raise the voxel size (data.voxel_size, --voxel-size)"
         )
     key_bits = max(int(extent.prod()) - 1, 1).bit_length()
     packed = kernels.sorted_keys(scan.xyz, size, low, int(extent[1]), int(extent[2]), bits, key_bits)

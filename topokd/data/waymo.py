@@ -8,19 +8,22 @@ and ``vehicle_pose`` (at each frame).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
-from topokd.data.dataset import ScanDataset
+from topokd.data.dataset import ScanDataset, rigid
 from topokd.data.labels import WAYMO
 from topokd.data.parquet import Component
 from topokd.data.range_image import Calibration, points_of, uniform_inclinations
 from topokd.data.scan import IGNORE, Scan
 from topokd.errors import DataError
+
+log = logging.getLogger(__name__)
 
 SPLITS = {"train": "training", "val": "validation", "test": "testing"}
 _LIDAR, _POSE, _LABEL = "[LiDARComponent]", "[LiDARPoseComponent]", "[LiDARSegmentationLabelComponent]"
@@ -45,7 +48,7 @@ class WaymoSegmentation(ScanDataset):
     give the benchmark's list of test frames here. ``returns``: 2, or 1 for the first alone. ``point_range``: (x, y, z
     low, x, y, z high) in metres, points outside are left out (the common recipe trains within +-75.2 m and -2..4 m;
     evaluation needs all points). ``labelled``: whether to read labels; None: of every split but "test".
-    ``on_bad_scan`` as in :class:`~topokd.data.SemanticKITTI`.
+    ``on_bad_scan`` as in :class:`~topokd.data.SemanticKITTI`. Segments without labels are left out, with a warning.
 
     Raises :class:`~topokd.errors.DataError` for a component without its partner, a truncated range image, a frame
     without returns, and labels that do not fit.
@@ -85,13 +88,17 @@ class WaymoSegmentation(ScanDataset):
         self._open: dict[tuple[str, str], Component] = {}
         self.parts = sorted(self._folder_of)
         wanted = None if frames is None else {(segment, int(time)) for segment, time in frames}
-        names = []
+        names: list[str] = []
+        empty: list[str] = []
         for segment in self.parts:
             if wanted is not None and segment not in {name for name, _ in wanted}:
                 continue
             source = self._component("lidar_segmentation" if self.labelled else "lidar", segment)
             times = sorted(time for time in source.rows if time is not None)
             names += [f"{segment}/{time}" for time in times if wanted is None or (segment, time) in wanted]
+            if not times:
+                empty.append(segment)
+        self._left_out(empty, f"have no frame in {'lidar_segmentation' if self.labelled else 'lidar'}")
         if wanted is not None and len(names) != len(wanted):
             lost = sorted(f"{s}/{t}" for s, t in wanted if f"{s}/{t}" not in set(names))
             raise DataError(f"{self.root}: {len(lost)} of {len(wanted)} frames are not there, the first: {lost[0]}")
@@ -111,16 +118,23 @@ class WaymoSegmentation(ScanDataset):
         }
         if isinstance(self.split, str):
             if not found:
+                components = dict.fromkeys(("lidar", kind, "lidar_calibration", "lidar_pose"))
                 raise DataError(
                     f"{folders[0] / kind} holds no *.parquet: data.root must be the folder above training/, validation/"
-                    f" and testing/ of Waymo v2, with the components lidar, {kind}, lidar_calibration, lidar_pose and "
-                    "vehicle_pose"
+                    f" and testing/ of Waymo v2, with the components {', '.join(components)} and vehicle_pose"
                 )
+            scanned = {file.stem for file in (folders[0] / "lidar").glob("*.parquet") if file.name[0] != "."}
+            self._left_out(sorted(scanned - set(found)), f"have no file in {kind}")
             return found
         missing = [name for name in self.split if name not in found]
         if missing:
             raise DataError(f"{self.root}: no {kind} of segment {missing[0]} under {', '.join(SPLITS.values())}")
         return {name: found[name] for name in self.split}
+
+    def _left_out(self, segments: Sequence[str], why: str) -> None:
+        if segments:
+            told = f"{', '.join(segments[:3])}{', ...' if len(segments) > 3 else ''}"
+            log.warning("%s: %d segments %s and are left out: %s", self.root, len(segments), why, told)
 
     def _component(self, name: str, segment: str) -> Component:
         key = (name, segment)
@@ -151,24 +165,33 @@ class WaymoSegmentation(ScanDataset):
     def image_shape(self, index: int) -> tuple[int, int]:
         """Rows and columns of a scan's range image: 64 x 2650 in the released data."""
         segment, time = self.names[index].rsplit("/", 1)
-        return self._images(segment, int(time))[0].shape[:2]
+        (shape,) = self._component("lidar", segment).numbers(int(time), [f"{_LIDAR}.range_image_return1.shape"], 3)
+        return int(shape[0]), int(shape[1])
 
     def _images(self, segment: str, time: int) -> list[np.ndarray]:
         lidar = self._component("lidar", segment)
         images = []
-        for number in range(1, self.returns + 1):
-            image = lidar.image(time, f"{_LIDAR}.range_image_return{number}", 4, np.float32)
+        for number, image in enumerate(lidar.images(time, self._returns_of(_LIDAR), 4, np.float32), 1):
             if image is None:
                 raise DataError(
                     f"{lidar.file} at {time}: return {number} of the TOP lidar is missing; download it again"
+                )
+            lost = int(np.isnan(image[..., 0]).sum())
+            if lost:
+                raise DataError(
+                    f"{lidar.file} at {time}: return {number} has no number for the range of {lost} pixels (without a "
+                    "return it is -1); download it again"
                 )
             images.append(image)
         if any(image.shape != images[0].shape for image in images):
             raise DataError(f"{lidar.file} at {time}: the returns have different shapes; download it again")
         return images
 
-    def _points(self, name: str) -> tuple[Pixels, np.ndarray, np.ndarray]:
-        """Pixels, points (n, 3) and intensities as filed."""
+    def _returns_of(self, component: str) -> list[str]:
+        return [f"{component}.range_image_return{number}" for number in range(1, self.returns + 1)]
+
+    def _points(self, name: str) -> tuple[Pixels, np.ndarray, np.ndarray, tuple[int, int]]:
+        """Pixels, points (n, 3), intensities as filed, and the range image's rows and columns."""
         segment, stamp = name.rsplit("/", 1)
         time = int(stamp)
         images = self._images(segment, time)
@@ -181,14 +204,11 @@ class WaymoSegmentation(ScanDataset):
         values = np.stack(images)[pixels.echo, pixels.row, pixels.column]  # (n, 4)
         height, width = images[0].shape[:2]
         pose_file = self._component("lidar_pose", segment)
-        poses = pose_file.image(time, f"{_POSE}.range_image_return1", 6, np.float32)
+        (poses,) = pose_file.images(time, [f"{_POSE}.range_image_return1"], 6, np.float32)
         if poses is None or poses.shape[:2] != (height, width):
             raise DataError(
                 f"{pose_file.file} at {time}: no poses for a range image of {height} x {width}; download it again"
             )
-        frame = self._component("vehicle_pose", segment).get(time, [_VEHICLE])[_VEHICLE]
-        if frame is None or len(frame) != 16:
-            raise DataError(f"{self._component('vehicle_pose', segment).file} at {time}: a pose has 16 numbers")
         xyz = points_of(
             values[:, 0].astype(np.float64),
             pixels.row,
@@ -196,31 +216,27 @@ class WaymoSegmentation(ScanDataset):
             width,
             self.calibration(segment, height),
             poses[pixels.row, pixels.column],
-            frame.reshape(4, 4),
+            _transform(self._component("vehicle_pose", segment), time, _VEHICLE),
         )
         if self.point_range is not None:
             kept = ((xyz >= self.point_range[0]) & (xyz <= self.point_range[1])).all(axis=1)
-            return Pixels(*(value[kept] for value in pixels)), xyz[kept], values[kept, 1]
-        return pixels, xyz, values[:, 1]
+            return Pixels(*(value[kept] for value in pixels)), xyz[kept], values[kept, 1], (height, width)
+        return pixels, xyz, values[:, 1], (height, width)
 
     def calibration(self, segment: str, height: int) -> Calibration:
         """The TOP lidar's calibration of a segment, for range images of ``height`` rows."""
-        names = [f"{_CALIBRATION}.{name}" for name in ("extrinsic.transform", "beam_inclination.values")]
-        component = self._component("lidar_calibration", segment)
-        found = component.get(None, names)
-        extrinsic, beams = found[names[0]], found[names[1]]
-        if extrinsic is None or len(extrinsic) != 16:
-            raise DataError(f"{component.file}: {names[0]} needs 16 numbers; download it again")
+        component, inclination = self._component("lidar_calibration", segment), f"{_CALIBRATION}.beam_inclination"
+        extrinsic = _transform(component, None, f"{_CALIBRATION}.extrinsic.transform")
+        beams = component.get(None, [f"{inclination}.values"])[f"{inclination}.values"]
         if beams is None:
-            edges = [f"{_CALIBRATION}.beam_inclination.{edge}" for edge in ("min", "max")]
-            low, high = component.get(None, edges).values()
-            return Calibration(extrinsic.reshape(4, 4), uniform_inclinations(low, high, height))
-        if len(beams) != height:
+            low, high = component.numbers(None, [f"{inclination}.min", f"{inclination}.max"], 0)
+            return Calibration(extrinsic, uniform_inclinations(float(low), float(high), height))
+        if np.size(beams) != height:
             raise DataError(
-                f"{component.file}: {len(beams)} beam inclinations for range images of {height} rows: calibration and "
-                "lidar are of different versions; download both again"
+                f"{component.file}: {np.size(beams)} beam inclinations for range images of {height} rows: calibration "
+                "and lidar are of different versions; download both again"
             )
-        return Calibration(extrinsic.reshape(4, 4), np.asarray(beams)[::-1])
+        return Calibration(extrinsic, component.numbers(None, [f"{inclination}.values"], height)[0][::-1])
 
     def _check(self, name: str) -> None:
         segment, stamp = name.rsplit("/", 1)
@@ -232,30 +248,34 @@ class WaymoSegmentation(ScanDataset):
 
     def _read(self, name: str) -> Scan:
         segment, stamp = name.rsplit("/", 1)
-        pixels, xyz, intensity = self._points(name)
+        pixels, xyz, intensity, shape = self._points(name)
         label = instance = None
         if self.labelled:
-            label, instance = self._labels(segment, int(stamp), pixels)
+            label, instance = self._labels(segment, int(stamp), pixels, shape)
         try:
             return Scan(xyz.astype(np.float32), np.tanh(np.maximum(intensity, 0)), label, instance, name)
         except DataError as error:
             raise DataError(f"{self._component('lidar', segment).file}: {error}") from error
 
-    def _labels(self, segment: str, time: int, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
+    def _labels(self, segment: str, time: int, pixels: Pixels, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         component = self._component("lidar_segmentation", segment)
         label = np.full(len(pixels.row), IGNORE, np.int64)
         instance = np.zeros(len(pixels.row), np.int64)
-        for echo in range(self.returns):
-            image = component.image(time, f"{_LABEL}.range_image_return{echo + 1}", 2, np.int32)
+        for echo, image in enumerate(component.images(time, self._returns_of(_LABEL), 2, np.int32)):
             if image is None:
                 continue
-            here = pixels.echo == echo
-            row, column = pixels.row[here], pixels.column[here]
-            if len(row) and (row.max() >= image.shape[0] or column.max() >= image.shape[1]):
+            if image.shape[:2] != shape:
                 raise DataError(
                     f"{component.file} at {time}: labels of {image.shape[0]} x {image.shape[1]} pixels do not fit the "
-                    "range image: they are of another version; download lidar and lidar_segmentation again"
+                    f"range image of {shape[0]} x {shape[1]}: they are of another version; download lidar and "
+                    "lidar_segmentation again"
                 )
-            values = image[row, column]
+            here = pixels.echo == echo
+            values = image[pixels.row[here], pixels.column[here]]
             instance[here], label[here] = values[:, 0], self.labels.class_of_raw(values[:, 1], component.file)
         return label, instance
+
+
+def _transform(component: Component, time: int | None, field: str) -> Float[np.ndarray, "4 4"]:
+    (values,) = component.numbers(time, [field], 16)
+    return rigid(values.reshape(4, 4), f"{component.file}, {field}{'' if time is None else f' at {time}'}")

@@ -123,8 +123,8 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         if "Unsupported" not in str(error):
             raise _damaged(path, error) from error
         raise CheckpointError(
-            f"{path} holds Python objects besides tensors, which could run any code when loaded; it was not opened. "
-            "If you trust its source, save its state_dict alone: torch.save(model.state_dict(), ...)"
+            f"{path} holds Python objects besides tensors, which could run any code when loaded; none "
+            "was made. If you trust its source, save its state_dict alone: torch.save(model.state_dict(), ...)"
         ) from error
     except Exception as error:  # the unpickler stumbles over cut files in many ways
         raise _damaged(path, error) from error

@@ -89,7 +89,8 @@ def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "
     """The 16 classes with the ids that ``category.json`` gives their categories.
 
     Raises :class:`~topokd.errors.DataError` for a table without ``index`` (that of plain nuScenes, whose 23 categories
-    are those of boxes), and for one that lacks a category or knows another.
+    are those of boxes), for an index that no uint8 label can hold or that two categories share, and for a table that
+    lacks a category or knows another.
 
     >>> table = [{"name": name, "index": 31 - i} for i, (name, _) in enumerate(CATEGORIES)]
     >>> label_space_of(table).class_of_raw(__import__("numpy").array([31 - 17, 31])).tolist()
@@ -102,7 +103,18 @@ def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "
                 f"{file}: category {record.get('name')!r} has no field `index`: this is the table of nuScenes' boxes; "
                 "unpack nuScenes-lidarseg over the folder, its category.json replaces this one"
             )
-        index_of[str(record.get("name"))] = int(record["index"])
+        name, index = str(record.get("name")), record["index"]
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 1 << NUSCENES.bits:
+            raise DataError(
+                f"{file}: category {name!r}: index is {index!r}; labels hold whole numbers from 0 to "
+                f"{(1 << NUSCENES.bits) - 1}; take the category.json of nuScenes-lidarseg v1.0"
+            )
+        if index in index_of.values():
+            raise DataError(
+                f"{file}: category {name!r} has the index {index} of another one, so its labels cannot be told apart; "
+                "take the category.json of nuScenes-lidarseg v1.0"
+            )
+        index_of[name] = index
     known = {name for name, _ in CATEGORIES}
     missing, strange = sorted(known - set(index_of)), sorted(set(index_of) - known)
     if missing or strange:

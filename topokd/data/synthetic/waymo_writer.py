@@ -23,7 +23,7 @@ from topokd.io import atomic_path
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WRITER_VERSION = 1
+WRITER_VERSION = 2
 """Raise it whenever the same parameters would give other files."""
 SENSOR = "waymo64"
 START = 1_550_083_467_000_000  # microseconds
@@ -177,7 +177,8 @@ def _write(folder: Path, name: str, segment: str, rows: list[dict[str, Any]], va
     fields = []
     for column, value in rows[0].items():
         kind = kinds.get(column, pa.float64() if isinstance(value, float) else values)
-        fields.append(pa.field(column, pa.list_(pa.int32(), 3) if column.endswith(".shape") else kind))
+        fixed = {".shape": pa.list_(pa.int32(), 3), ".transform": pa.list_(pa.float64(), 16)}
+        fields.append(pa.field(column, next((fixed[end] for end in fixed if column.endswith(end)), kind)))
     schema = pa.schema(fields)
     with (
         atomic_path(folder / name / f"{segment}.parquet") as temporary,

@@ -59,7 +59,8 @@ def validate_nuscenes(folder: str | Path, points: Mapping[str, int], eval_set: s
     """What the server would reject; ``points``: number of points of every lidar sample_data token of the set."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder} does not exist: write it with `topokd submit`")
+        what = "is a file; nuScenes' submission is a folder" if folder.exists() else "does not exist"
+        raise DataError(f"{folder} {what}: write it with `topokd submit`")
     if not points:
         raise DataError(f"no keyframe of {eval_set} to compare with: give the data set's folder and that split")
     problems = _meta_problems(folder / eval_set / "submission.json", f"{eval_set}/submission.json")
@@ -74,6 +75,9 @@ def validate_nuscenes(folder: str | Path, points: Mapping[str, int], eval_set: s
     if superfluous:
         problems.append(f"files in lidarseg/{eval_set} that belong to no keyframe of it, {listed(superfluous)}")
     for name in sorted(set(wanted) & found):
+        if not (labels / name).is_file():
+            problems.append(f"{name} is a folder, not a file of labels")
+            continue
         ids = np.fromfile(labels / name, np.uint8)
         if len(ids) != wanted[name]:
             problems.append(f"{name} has {len(ids)} labels of uint8; its scan has {wanted[name]} points")

@@ -12,11 +12,13 @@ from numpy import ndarray
 from torch import nn
 
 from topokd.data import IGNORE, NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
+from topokd.data.dataset import points_in
 from topokd.data.labels import LABEL_SPACES
+from topokd.data.published import SPLIT_SIZES, WAYMO_TEST_FRAMES
 from topokd.errors import DataError
 from topokd.evaluation.predict import predict
 from topokd.evaluation.submission.nuscenes import validate_nuscenes, write_nuscenes
-from topokd.evaluation.submission.semantickitti import validate_semantickitti, write_semantickitti
+from topokd.evaluation.submission.semantickitti import own_points, validate_semantickitti, write_semantickitti
 from topokd.evaluation.submission.waymo import (
     SHAPE,
     Frame,
@@ -27,8 +29,6 @@ from topokd.evaluation.submission.waymo import (
     write_waymo,
 )
 from topokd.progress import Progress
-
-POINT_BYTES = {"semantickitti": 16, "nuscenes": 20}
 
 
 def benchmark_split(
@@ -78,24 +78,27 @@ def write_submission(
     tta: int = 1,
     split: str = "test",
     info: SubmissionInfo | None = None,
+    use_external: bool = False,
 ) -> None:
     """Predict every scan of ``dataset`` (:func:`submission_split`) and write the benchmark's file or folder.
 
-    ``info`` is what Waymo's server asks for besides. Scans are predicted one by one as the writer takes them; points
-    of earlier sweeps have no place in a submission.
+    ``info`` is what Waymo's server asks for besides; ``use_external``: what nuScenes' asks, whether further data were
+    trained with. Scans are predicted one by one as the writer takes them; points of earlier sweeps have no place in a
+    submission.
     """
 
     def predicted() -> Iterator[tuple[int, Int64[ndarray, " n"]]]:
         for index in Progress(range(len(dataset)), "predicting"):
             classes = predict(model, dataset[index], voxel_size, tta)
-            own = _points(benchmark, dataset, dataset.names[index]) if benchmark in POINT_BYTES else len(classes)
+            own = len(classes) if benchmark == "waymo" else _points(dataset, dataset.names[index])
             yield index, classes[:own]
 
     names = dataset.names
     if benchmark == "semantickitti":
+        own_points(dataset.root)  # a missing sequence is said before hours of prediction
         write_semantickitti(output, ((names[i], classes) for i, classes in predicted()))
     elif benchmark == "nuscenes":
-        write_nuscenes(output, ((names[i].split("/")[1], classes) for i, classes in predicted()), split)
+        write_nuscenes(output, ((names[i].split("/")[1], classes) for i, classes in predicted()), split, use_external)
     else:
         if info is None:
             raise DataError("Waymo's server asks who submits: give account, method and authors")
@@ -103,18 +106,37 @@ def write_submission(
 
 
 def validate_submission(benchmark: str, path: str | Path, dataset: Any, split: str = "test") -> list[str]:
-    """What the benchmark's server would reject in ``path``; empty when nothing."""
+    """What the benchmark's server would reject in ``path``; empty when nothing.
+
+    A submission that fits ``dataset`` is no better than that: its size is compared with what the server wants.
+    """
+    size = _size_problems(benchmark, dataset, split)
     if benchmark == "semantickitti":
-        return validate_semantickitti(path, dataset.root)
+        return size + validate_semantickitti(path, dataset.root)
     if benchmark == "nuscenes":
-        points = {name.split("/")[1]: _points(benchmark, dataset, name) for name in dataset.names}
-        return validate_nuscenes(path, points, split)
-    return validate_waymo(path, {_frame(name) for name in dataset.names})
+        points = {name.split("/")[1]: _points(dataset, name) for name in dataset.names}
+        return size + validate_nuscenes(path, points, split)
+    return size + validate_waymo(path, {_frame(name) for name in dataset.names})
 
 
-def _points(benchmark: str, dataset: Any, name: str) -> int:
+def _size_problems(benchmark: str, dataset: Any, split: str) -> list[str]:
+    """A problem where the data are not all that the server asks for, or more."""
+    found = len(dataset)
+    if benchmark == "waymo" and split == "test":
+        wanted = WAYMO_TEST_FRAMES
+    else:
+        wanted = SPLIT_SIZES[dataset.version if benchmark == "nuscenes" else benchmark][split]
+        found = len(dataset.parts) if benchmark == "waymo" else found  # published by segments
+    if found == wanted.count:
+        return []
+    what = f"the data here are {'a subset' if found < wanted.count else 'too many'}: {found:,} of {wanted.count:,}"
+    fix = "give Waymo's list of test frames (--frames)" if wanted is WAYMO_TEST_FRAMES else "copy the whole split"
+    return [f"{what} {wanted.unit} that the server compares with; {fix}"]
+
+
+def _points(dataset: Any, name: str) -> int:
     """A scan's own points, by the size of its file."""
-    return dataset.files(name)[0].stat().st_size // POINT_BYTES[benchmark]
+    return points_in(dataset.files(name)[0], dataset.columns)
 
 
 def _frame(name: str) -> Frame:

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
+from topokd.data import SemanticKITTI
+from topokd.data.dataset import points_in
 from topokd.data.labels import SEMANTICKITTI
 from topokd.errors import DataError
 from topokd.evaluation.submission.ids import listed, submission_ids
@@ -60,7 +62,7 @@ def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
     Raises :class:`DataError` when ``path`` is no zip file, or ``root`` lacks the test scans to compare with.
     """
     path, root = Path(path), Path(root)
-    points = dict(_test_scans(root))
+    points = own_points(root)
     problems = [] if path.suffix == ".zip" else [f"the file is called {path.name}: its name must end with .zip"]
     try:
         archive = zipfile.ZipFile(path)
@@ -121,17 +123,26 @@ def _folders() -> Iterator[str]:
         yield f"sequences/{sequence}/predictions/"
 
 
-def _test_scans(root: Path) -> Iterator[tuple[str, int]]:
-    """(name in the zip, points) of every test scan below ``root``."""
+def own_points(root: str | Path) -> dict[str, int]:
+    """Points of every test scan below ``root`` by its name in the zip; :class:`DataError` where a sequence is missing.
+
+    >>> import tempfile
+    >>> own_points(tempfile.mkdtemp())
+    Traceback (most recent call last):
+    ...
+    topokd.errors.DataError: ...11/velodyne holds no scan: the server compares with the test sequences 11 to 21; ...
+    """
+    found: dict[str, int] = {}
     for sequence in SEQUENCES:
-        folder = root / "sequences" / str(sequence) / "velodyne"
+        folder = Path(root) / "sequences" / str(sequence) / "velodyne"
         scans = sorted(folder.glob("*.bin"))
         if not scans:
             raise DataError(
-                f"{folder} holds no scan: the validator compares with the test sequences 11 to 21; unpack them there"
+                f"{folder} holds no scan: the server compares with the test sequences 11 to 21; unpack them there"
             )
         for scan in scans:
-            yield f"sequences/{sequence}/predictions/{scan.stem}.label", scan.stat().st_size // 16
+            found[f"sequences/{sequence}/predictions/{scan.stem}.label"] = points_in(scan, SemanticKITTI.columns)
+    return found
 
 
 def _member(name: str) -> str:

@@ -38,8 +38,6 @@ class SubmissionInfo:
     description: str = ""
     method_link: str = ""
     sensor_type: str = "LIDAR_TOP"
-    past_frames: int = 0  # frames used beside the current one
-    future_frames: int = 0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[^@\s]+@[^@\s]+", self.account_name):
@@ -76,8 +74,8 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
         description=info.description,
         method_link=info.method_link,
         sensor_type=SENSOR_TYPES[info.sensor_type],
-        number_past_frames_exclude_current=info.past_frames,
-        number_future_frames_exclude_current=info.future_frames,
+        number_past_frames_exclude_current=0,  # the reader gives a network one frame
+        number_future_frames_exclude_current=0,
     )
     written: set[Frame] = set()
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -95,9 +93,20 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
 
 
 def read_frame_list(path: str | Path) -> list[Frame]:
-    """Frames of Waymo's list of test frames: one ``context name,timestamp`` a line."""
+    """Frames of Waymo's list of test frames: one ``context name,timestamp`` a line.
+
+    Raises :class:`DataError` for a file that cannot be read, is no text, or has another line.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"{path} cannot be read as a list of frames ({reason}): give Waymo's 3d_semseg_test_set_frames.txt "
+            "(--frames)"
+        ) from None
     frames = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         context, _, timestamp = line.strip().partition(",")
@@ -111,7 +120,8 @@ def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
     """What the server would reject; ``frames``: the frames of the split (:func:`read_frame_list`, or a dataset's)."""
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path} does not exist: write it with `topokd submit`")
+        what = "is a folder; Waymo's submission is a file" if path.exists() else "does not exist"
+        raise DataError(f"{path} {what}: write it with `topokd submit`")
     from google.protobuf.message import DecodeError
 
     submission = messages().submission()
@@ -143,22 +153,6 @@ def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
     return problems
 
 
-def read_waymo(path: str | Path) -> list[tuple[Frame, Returns]]:
-    """Frames and classes (-1 where undefined) of a submission that :func:`validate_waymo` finds nothing in."""
-    submission = messages().submission.FromString(Path(path).read_bytes())
-    return [
-        (
-            (entry.context_name, entry.frame_timestamp_micros),
-            (_classes(entry.segmentation_labels[0].ri_return1), _classes(entry.segmentation_labels[0].ri_return2)),
-        )
-        for entry in submission.inference_results.frames
-    ]
-
-
-def _classes(image: Any) -> Int64[ndarray, "64 2650"]:
-    return _matrix(image.segmentation_label_compressed)[..., 1].astype(np.int64) - 1
-
-
 def _compressed(classes: Int64[ndarray, "64 2650"], frame: Frame) -> bytes:
     classes = np.asarray(classes)
     if classes.shape != SHAPE or classes.dtype.kind not in "iu":
@@ -180,7 +174,10 @@ def _compressed(classes: Int64[ndarray, "64 2650"], frame: Frame) -> bytes:
 
 def _matrix(compressed: bytes) -> ndarray:
     matrix: Any = messages().matrix.FromString(zlib.decompress(compressed))
-    return np.fromiter(matrix.data, np.int32, len(matrix.data)).reshape(tuple(matrix.shape.dims))
+    dims = tuple(matrix.shape.dims)
+    if any(size < 0 for size in dims):  # NumPy would put in what fits
+        raise ValueError(f"its shape is {list(dims)}")
+    return np.fromiter(matrix.data, np.int32, len(matrix.data)).reshape(dims)
 
 
 def _frame_problems(entry: Any) -> list[str]:

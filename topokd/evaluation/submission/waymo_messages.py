@@ -56,7 +56,6 @@ class Messages(NamedTuple):
     """The message classes that writers and readers need."""
 
     matrix: Any
-    frame: Any
     submission: Any
 
 
@@ -85,6 +84,6 @@ def messages() -> Messages:
     pool.Add(file) if not hasattr(pool, "AddSerializedFile") else pool.AddSerializedFile(file.SerializeToString())
     classes = [
         message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
-        for name in ("MatrixInt32", "SegmentationFrame", "SemanticSegmentationSubmission")
+        for name in ("MatrixInt32", "SemanticSegmentationSubmission")
     ]
     return Messages(*classes)

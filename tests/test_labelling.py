@@ -1,6 +1,7 @@
 """Labels for files and folders by a checkpoint."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import torch
 from typer.testing import CliRunner
 
 from topokd.cli import app, main
+from topokd.data.formats import read_cloud
 from topokd.data.labels import SEMANTICKITTI
 from topokd.errors import CheckpointError, DataError
-from topokd.labelling import Classes, Labeller, label_files
+from topokd.labelling import Classes, Labeller, label_files, measure_file
 from topokd.models import build_model, save_checkpoint
 
 
@@ -165,6 +167,56 @@ def test_refusals(checkpoint, scans, tmp_path):
         label_files(labeller, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(DataError, match="does not exist"):
         label_files(labeller, tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_the_cost_of_a_scan_is_that_of_reading_to_classes(checkpoint, scans):
+    labelled = []
+
+    class Recorder(Labeller):
+        def __call__(self, cloud):
+            labelled.append(cloud.scan.name)
+            return super().__call__(cloud)
+
+    labeller = Recorder(checkpoint, device="cpu")
+    cost = measure_file(labeller, scans / "sub/000000.bin", 3)
+    assert labelled == ["000000.bin"] * 5  # warm-up, three that count, one whose memory is recorded
+    assert cost["latency_s"] > 0
+    assert cost["weight_bytes"] == sum(v.nbytes for v in labeller.model.state_dict().values())
+    assert 49 * 4 * 4 < cost["peak_tensor_bytes"] < cost["process_bytes"]
+    with pytest.raises(DataError, match="is not a file: the cost of one scan"):
+        measure_file(labeller, scans, 3)
+    with pytest.raises(DataError, match="ask for 1 or more"):
+        measure_file(labeller, scans / "sub/000000.bin", 0)
+
+
+def test_the_command_says_what_a_scan_costs(checkpoint, scans, tmp_path):
+    arguments = [
+        "predict",
+        checkpoint,
+        scans / "sub/000000.bin",
+        "-o",
+        tmp_path / "a.npy",
+        "--views",
+        0,
+        "--measure",
+        2,
+    ]
+    told = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert told.exit_code == 0, told.output
+    assert re.search(r"\d\.\d{3} s from file to classes", told.output) and "MB of weights" in told.output
+    assert len(np.load(tmp_path / "a.npy")) == 50
+
+
+def test_half_precision_is_asked_for(checkpoint, scans):
+    cloud = read_cloud(scans / "sub/000000.bin")
+    exact, half = (Labeller(checkpoint, device="cpu", amp=amp)(cloud) for amp in ("off", "bf16"))
+    assert (exact == half).mean() > 0.8
+    with pytest.raises(DataError, match="amp 'fp8' is unknown; choose one of off, bf16, fp16"):
+        Labeller(checkpoint, device="cpu", amp="fp8")
+    labeller = Labeller(checkpoint, device="cpu", amp="fp16")
+    labeller.model.seg_head.weight.data.mul_(1e6)
+    with pytest.raises(DataError, match="not finite in float16"):
+        labeller(cloud)
 
 
 def test_checkpoints_that_do_not_say_enough(tmp_path, checkpoint):

@@ -23,7 +23,7 @@ echo "setting up .venv with $("$python" --version) (about 2 minutes and 2 GB)"
 install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"; }
 # torch first and by its exact version: where the machine's pip knows a CPU build it is taken, see README.md
 install "$TORCH"
-install --editable '.[test,lint,formats]'
+install --editable '.[test,lint,formats,onnx]'
 # A copy without .git (an archive from Zenodo) is a project too: DVC has to be told.
 if [ ! -e .git ] && ! grep -qs no_scm .dvc/config.local; then
   .venv/bin/dvc config --local core.no_scm true

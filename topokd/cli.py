@@ -179,13 +179,24 @@ def predict(
     tta: Annotated[int, typer.Option(help="Rotations about z that are averaged.")] = 1,
     views: Annotated[int, typer.Option(min=0, help="How many scans get a 3D page beside their labels.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; else a GPU if there is one.")] = None,
+    amp: Annotated[str, typer.Option(help="off (float32); bf16 or fp16 where the processor has it.")] = "off",
+    measure: Annotated[int, typer.Option(help="Also time N runs of one scan, file to classes, and its memory.")] = 0,
 ) -> None:
     """Label scans (.bin, .pcd, .ply, .las, .laz, .npy) with a trained network; docs/predict.md shows how."""
-    from topokd.labelling import FORMATS, Labeller, label_files
+    from topokd.labelling import FORMATS, Labeller, label_files, measure_file
 
     if format is not None and format not in FORMATS:
         raise P.ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    labeller = Labeller(checkpoint, voxel_size, tta, device)
+    labeller = Labeller(checkpoint, voxel_size, tta, device, amp)
+    if measure:
+        cost = measure_file(labeller, source, measure, columns, intensity_scale)
+        tensors, weights, process = (
+            cost[name] / 1e6 for name in ("peak_tensor_bytes", "weight_bytes", "process_bytes")
+        )
+        typer.echo(f"{cost['latency_s']:.3f} s from file to classes, {1 / cost['latency_s']:.2f} scans/s")
+        typer.echo(
+            f"{tensors:.0f} MB of tensors beside {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
+        )
     written, refused = label_files(labeller, source, output, format, columns, intensity_scale, views)  # type: ignore[arg-type]
     for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:
         typer.echo(str(path))
@@ -311,6 +322,22 @@ def _report(path: Path, problems: list[str]) -> None:
     _listed(problems)
     typer.echo(f"{path}: " + (f"would be rejected, {len(problems)} problems" if problems else "valid"))
     raise typer.Exit(1 if problems else 0)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of ours.")],
+    output: Annotated[Path, typer.Argument(help="net.pt2 (torch.export) or net.onnx.")],
+) -> None:
+    """Export a network as a fixed graph for clouds of any size; see topokd.models.export for its inputs."""
+    from topokd.models import load_checkpoint
+    from topokd.models.export import save_onnx, save_program
+
+    writers = {".pt2": save_program, ".onnx": save_onnx}
+    if output.suffix not in writers:
+        raise P.ParameterError(f"{output}: end the name in .pt2 (torch.export) or .onnx")
+    writers[output.suffix](output, load_checkpoint(checkpoint))
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
 
 
 def main() -> None:

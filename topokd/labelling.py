@@ -5,6 +5,8 @@ from __future__ import annotations
 import colorsys
 import logging
 import math
+import resource
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from topokd.data.formats import SUFFIXES, Cloud, read_cloud
 from topokd.data.labels import LABEL_SPACES
 from topokd.errors import CheckpointError, DataError
 from topokd.evaluation import predict
+from topokd.evaluation.profiling import measure_latency, measure_peak_memory
 from topokd.io import atomic_path, write_bytes, write_json
 from topokd.models import load_checkpoint, read_metadata
 from topokd.progress import Progress
@@ -29,6 +32,7 @@ from topokd.viz.export import write_ply, write_view
 log = logging.getLogger(__name__)
 
 Format = Literal["label", "ply", "npy"]
+AMP: dict[str, torch.dtype | None] = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 FORMATS: tuple[Format, ...] = ("label", "ply", "npy")
 
 
@@ -58,8 +62,8 @@ class Labeller:
     """A checkpoint that gives every point of a cloud its class.
 
     ``voxel_size`` in metres defaults to the one that the checkpoint was trained with; ``sweeps``: how many scans it saw
-    at once then. Raises :class:`CheckpointError`
-    when the file does not say what it was trained for, and for whatever :func:`load_checkpoint` refuses.
+    at once then. ``amp``: "off" (float32), "bf16" or "fp16". Raises :class:`CheckpointError` when the file does not say
+    what it was trained for, and for whatever :func:`load_checkpoint` refuses.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Labeller:
         voxel_size: float | None = None,
         tta: int = 1,
         device: str | torch.device | None = None,
+        amp: str = "off",
     ) -> None:
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
         self.checkpoint, metadata = checkpoint, read_metadata(checkpoint)
@@ -85,6 +90,9 @@ class Labeller:
             raise DataError(f"voxel size is {self.voxel_size}; it must be above 0 metres, and finite (--voxel-size)")
         self.sweeps = int(metadata.get("sweeps", 1))
         self.tta = tta
+        if amp not in AMP:
+            raise DataError(f"amp {amp!r} is unknown; choose one of {', '.join(AMP)}")
+        self.amp = AMP[amp]
         try:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             self.model = self.model.to(self.device).eval()
@@ -100,7 +108,8 @@ class Labeller:
     def __call__(self, cloud: Cloud) -> Int64[ndarray, " n"]:
         """The class of every point of the file; IGNORE where its coordinates are not finite."""
         label = np.full(len(cloud.xyz), IGNORE, np.int64)
-        label[cloud.finite] = predict(self.model, cloud.scan, self.voxel_size, self.tta, self.device)
+        with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
+            label[cloud.finite] = predict(self.model, cloud.scan, self.voxel_size, self.tta, self.device)
         return label
 
 
@@ -201,6 +210,39 @@ def label_files(
     if output not in targets.values():
         write_json(output / "classes.json", legend(labeller.classes))
     return written, refused
+
+
+def measure_file(
+    labeller: Labeller,
+    source: str | Path,
+    repeats: int,
+    columns: int | None = None,
+    intensity_scale: float | None = None,
+) -> dict[str, float]:
+    """Cost of one scan, from the file on disk to a class per point in memory.
+
+    Keys: ``latency_s``, the median of ``repeats`` runs after one that warms up, each reading the file, voxelising,
+    running the network and mapping back; ``peak_tensor_bytes``, the most that tensors hold meanwhile beside the weights
+    (on CUDA: of the GPU); ``weight_bytes``; and ``process_bytes``, the most memory of the computer that this process
+    has held so far, Python and torch included. Raises :class:`DataError` when ``source`` is not one file, or refused.
+    """
+    source = Path(source)
+    if not source.is_file():
+        raise DataError(f"{source} is not a file: the cost of one scan is measured on one scan")
+    if repeats < 1:
+        raise DataError(f"{repeats} runs cannot be measured: ask for 1 or more")
+
+    def run() -> Int64[ndarray, " n"]:
+        return labeller(read_cloud(source, columns, intensity_scale))
+
+    latency = measure_latency(run, repeats, labeller.device)
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "latency_s": latency,
+        "peak_tensor_bytes": measure_peak_memory(run, labeller.device),
+        "weight_bytes": sum(value.nbytes for value in labeller.model.state_dict().values()),
+        "process_bytes": resident,
+    }
 
 
 def legend(classes: Classes) -> list[dict[str, object]]:

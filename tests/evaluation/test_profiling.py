@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from tests.models.clouds import random_batch
 from topokd.data import Scan, Voxels, voxelize
@@ -9,11 +8,14 @@ from topokd.evaluation.profiling import (
     count_cost,
     count_flops,
     count_parameters,
+    count_products_by_torch,
     measure_cost,
     measure_latency,
     measure_peak_memory,
     nearest,
+    parameters_by_module,
     profile_operations,
+    side_by_side,
 )
 from topokd.models import build_model
 from topokd.viz.cost import plot_scaling
@@ -36,15 +38,23 @@ def test_parameters_of_the_paper() -> None:
     assert teacher["head"] == 64 * 16 + 16
 
 
+def projected(model, batch):
+    """q, k, v and output layers of every block, with the rows of their stage."""
+    _, taps = model(batch, taps=True)
+    for name, module in model.named_modules():
+        if name.endswith(("attn.qkv", "attn.proj")):
+            stage = int(name.removeprefix("backbone.").split(".")[1][3:])  # enc3, dec0
+            yield module, len(taps[stage].feat)
+
+
 def test_dense_flops_equal_torchs_counter_and_attention_its_definition() -> None:
     model, batch = build_model("ptv3-tiny").eval(), random_batch(200, 90, 10)
     flops = count_flops(model, batch)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(batch)
-    counted = counter.get_flop_counts()["Global"]
-    products = sum(v for op, v in counted.items() if str(op).startswith(("aten.mm", "aten.addmm", "aten.bmm")))
-    assert products == flops["total"]["linear"] + flops["total"]["convolution"]
+    assert count_products_by_torch(model, batch) == flops["total"]["linear"] + flops["total"]["convolution"]
     assert flops["total"]["total"] == sum(flops[part]["total"] for part in ("encoder", "decoder", "head"))
+
+    projections = sum(m.weight.numel() * rows for m, rows in projected(model, batch))
+    assert flops["total"]["projections"] == 2 * projections < flops["total"]["linear"]
 
     # stage 0 has one block in the encoder (8 channels) and one in the decoder (8): patches of 32 rows
     sizes = (200, 90, 10)
@@ -84,7 +94,30 @@ def test_operations_are_named_with_calls_and_memory() -> None:
     x = torch.ones(500, 500)
     total, rows = profile_operations(lambda: [x @ x for _ in range(3)])
     assert rows["aten::mm"]["calls"] == 3 and rows["aten::mm"]["allocated_bytes"] == 3 * 4 * 500 * 500
-    assert 0 < rows["aten::mm"]["self_s"] <= total
+    assert 0 < rows["aten::mm"]["self_s"] <= total["cpu_time_s"] and set(total) == {"cpu_time_s"}
+    assert rows["aten::mm"]["self_s"] <= rows["aten::mm"]["total_s"]
+
+
+def test_scans_side_by_side_keep_their_shapes(scan: Scan) -> None:
+    voxels = voxelize(scan, 0.2)
+    row = side_by_side([voxels, voxels, voxels], len(voxels) + 1)
+    assert len(row) == 2 * len(voxels)
+    assert len(np.unique(row.grid_coord, axis=0)) == len(row)
+    second = row.grid_coord[len(voxels) :]
+    assert (second - second.min(0) == voxels.grid_coord - voxels.grid_coord.min(0)).all()
+    assert second[:, 0].min() > row.grid_coord[: len(voxels), 0].max() + 1  # no neighbours across
+
+
+def test_parameters_by_module_add_up() -> None:
+    model = build_model("ptv3-student")
+    modules = parameters_by_module(model)
+    assert list(modules) == [
+        "embedding",
+        *(f"enc{i}" for i in range(5)),
+        *(f"dec{i}" for i in (3, 2, 1, 0)),
+        "seg_head",
+    ]
+    assert sum(modules.values()) == count_parameters(model)["total"]
 
 
 def test_nearest_takes_the_closest_voxels(scan: Scan) -> None:

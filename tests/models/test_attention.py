@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from tests.models.clouds import random_batch
+from topokd.models import backends
 from topokd.models.attention import PatchAttention, attention_reference
 from topokd.models.backends import active_backends, segment_max
+from topokd.models.blocks import Block
 from topokd.models.serialization import CURVES, encode
 from topokd.models.stage import Stage
 
@@ -48,6 +50,44 @@ def test_patches_cover_every_row_once() -> None:
     assert sorted(patches.rows[sorted(once)].tolist()) == list(range(112))
 
 
+@pytest.mark.parametrize("entries", [1, 16, 40, 64, 1000])
+def test_runs_of_patches_are_the_patches(entries: int) -> None:
+    patches = make_stage(37, 70, 5, 9).patches(2, 16, "per_cloud")
+    runs = patches.split(entries)
+    assert torch.equal(torch.cat([run.rows for run in runs]), patches.rows)
+    assert sum(run.num_full for run in runs) == patches.num_full == 8
+    assert sum((run.short for run in runs), ()) == patches.short == (5, 9)
+    for run in runs:
+        lengths = [run.size] * run.num_full + list(run.short)
+        assert sum(lengths) == len(run.rows) and (len(run.rows) <= entries or len(lengths) == 1)
+    assert len(runs) == {1: 10, 16: 9, 40: 5, 64: 3, 1000: 1}[entries]
+
+
+@pytest.mark.parametrize("rows", [1, 20, 1000])
+def test_inference_in_parts_is_inference(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Without gradients rows pass through the cache in parts, which must be seen in nothing but rounding."""
+    torch.manual_seed(0)
+    stage, x = make_stage(70, 7), torch.randn(77, 12)
+    block = Block(12, 3, 16, 4, 0.3, "voxel", 1).eval()
+    given, exact = x.clone(), block(x, stage, "per_cloud")
+    asked = []
+    monkeypatch.setattr(backends, "rows_at_once", lambda x, width: asked.append(width) or rows)
+    with torch.no_grad():
+        found = block(x, stage, "per_cloud")
+    assert asked == [36, 48]
+    torch.testing.assert_close(found, exact, atol=1e-6, rtol=1e-5)
+    assert torch.equal(x, given)  # sums in place are in place of the block's own
+
+
+def test_rows_at_once_are_all_where_parts_are_no_gain() -> None:
+    x = torch.ones(10, 4)
+    assert backends.rows_at_once(x, 64) is None  # gradients
+    with torch.no_grad():
+        assert backends.rows_at_once(x, 64) == 4096
+        assert backends.rows_at_once(x, 10**9) == 1
+        assert backends.rows_at_once(x.to("meta"), 64) is None
+
+
 def test_heads_must_divide_channels() -> None:
     with pytest.raises(ValueError, match="10 channels"):
         PatchAttention(10, 3)
@@ -71,8 +111,6 @@ def test_backends_without_a_gpu_are_torch() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="accelerators need a GPU")
 def test_accelerators_equal_torch_on_a_gpu() -> None:
-    from topokd.models import backends
-
     stage = make_stage(40, 100)
     patches = Stage.patches(stage, 1, 16, "per_cloud")
     patches = type(patches)(

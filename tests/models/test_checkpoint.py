@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from topokd.errors import CheckpointError
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
@@ -38,7 +38,7 @@ def test_equal_weights_are_equal_bytes(model: PointTransformerV3, tmp_path: Path
     assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
 @pytest.mark.parametrize("nest", [None, "state_dict"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_published_forms_load(
@@ -50,6 +50,24 @@ def test_published_forms_load(
     fresh = build_model("ptv3-tiny", num_classes=5)
     assert load_checkpoint(tmp_path / "m.pth", fresh) is fresh
     assert same(model, fresh)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
+@pytest.mark.parametrize("strings", [None, {"format": "pt"}])
+def test_safetensors_of_others_load_strictly(
+    model: PointTransformerV3, tmp_path: Path, prefix: str, strings: dict[str, str] | None
+) -> None:
+    state = {prefix + name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(state, tmp_path / "m.safetensors", strings)
+    fresh = build_model("ptv3-tiny", num_classes=5)
+    assert load_checkpoint(tmp_path / "m.safetensors", fresh) is fresh
+    assert same(model, fresh)
+    with pytest.raises(CheckpointError, match="pass it as `model`"):
+        load_checkpoint(tmp_path / "m.safetensors")
+    state[prefix + "extra"] = state.pop(prefix + "seg_head.bias")
+    save_file(state, tmp_path / "n.safetensors", strings)
+    with pytest.raises(CheckpointError, match=r"1 missing: seg_head\.bias; 1 unexpected: extra"):
+        load_checkpoint(tmp_path / "n.safetensors", fresh)
 
 
 def test_another_network_is_refused_and_left_alone(model: PointTransformerV3, tmp_path: Path) -> None:

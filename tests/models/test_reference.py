@@ -45,11 +45,17 @@ def rows_of(tap: Tap, stage: dict[str, Any]) -> torch.Tensor:
 
 
 def test_logits_and_every_stage(case: dict[str, Any]) -> None:
+    model, outputs = network(case, patching="batch"), {}
+    for name in case["stages"]:  # embedding, enc.enc0, ..., dec.dec0
+        module = model.backbone.get_submodule(name)
+        module.register_forward_hook(lambda module, given, out, name=name: outputs.update({name: out}))
     with torch.no_grad():
-        logits, taps = network(case, patching="batch")(voxels(case), taps=True)
+        logits, taps = model(voxels(case), taps=True)
     torch.testing.assert_close(logits, case["logits"], atol=1e-5, rtol=0)
-    for level, tap in enumerate(taps):
-        stage = case["stages"][f"enc.enc{level}"]
+    assert len(outputs) == 1 + 5 + 4
+    for name, stage in case["stages"].items():
+        level = taps[0 if name == "embedding" else int(name[-1])]
+        tap = Tap(outputs[name], level.grid_coord, level.offsets)
         assert tap.offsets.diff(prepend=torch.zeros(1, dtype=torch.int64)).tolist() == list(stage["bincount"])
         torch.testing.assert_close(rows_of(tap, stage), stage["feat"], atol=1e-5, rtol=0)
 

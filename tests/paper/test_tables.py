@@ -115,7 +115,8 @@ def test_written_tables_are_byte_stable_and_readable(results_folder, tmp_path):
 
 def model_cost():
     def flops(x):
-        return {k: {"linear": x, "convolution": x, "attention": x, "total": 3 * x} for k in ("encoder", "decoder")}
+        counts = {"linear": x, "projections": x / 2, "convolution": x, "attention": x, "total": 3 * x}
+        return {part: counts for part in ("encoder", "decoder")}
 
     lists = {
         k: [1, 2] for k in ("enc_depths", "enc_channels", "enc_num_head", "dec_depths", "dec_channels", "dec_num_head")
@@ -129,7 +130,8 @@ def model_cost():
         }
         for role, n in (("teacher", 46_000_000), ("student", 2_000_000))
     }
-    ratio = {"linear": 23.0, "convolution": 23.0, "attention": 23.0, "total": 23.0}
+    kinds = ("linear", "projections", "convolution", "attention", "total")
+    ratio = {**dict.fromkeys(kinds, 23.0), "without_attention": 36.7}
     return {
         "tokens": {"voxels": 8000},
         "models": models,
@@ -162,6 +164,9 @@ def test_cost_tables(results_folder):
     assert cell(table3, "Our Student", "Params (M)")["varies"] == ""
     assert cell(table5, "Encoder Depths", "Teacher")["printed"] == "(1, 2)"
     assert cell(table5, "Encoder GFLOPs", "Comparison")["mean"] == 23.0
+    assert cell(table5, "Encoder GFLOPs without attention's products", "Comparison")["mean"] == 36.7
+    assert cell(table5, "Encoder GFLOPs without attention's products", "Teacher")["mean"] == 92.0
+    assert cell(table5, "Attention's projections (Encoder)", "Teacher")["mean"] == 23.0
     assert cell(table6, "MM_add (Self CPU Time)", "Improvement")["mean"] == 4.0
     shown = grid(table5, "columns")
     text = shown.markdown()

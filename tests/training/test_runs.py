@@ -169,6 +169,18 @@ def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(taught: P.Params,
     assert [path.read_bytes() for path in outputs] == undisturbed, f"killed at step {kill_at}"
 
 
+@pytest.mark.parametrize("second_order", [False, True])
+def test_checkpointing_changes_no_weight(taught: P.Params, second_order: bool) -> None:
+    saliency = dataclasses.replace(taught.distill.saliency, second_order=second_order)
+    params = dataclasses.replace(taught, distill=dataclasses.replace(taught.distill, saliency=saliency))
+    path, weights = checkpoint_path(params, "full-seed0"), []
+    for on in (False, True):
+        shutil.rmtree(params.workspace / "resume", ignore_errors=True)
+        train_student(dataclasses.replace(params, train=dataclasses.replace(params.train, checkpointing=on)), "full", 0)
+        weights.append(path.read_bytes())
+    assert weights[0] == weights[1]
+
+
 def test_a_cache_and_workers_change_no_weight_and_no_number(taught: P.Params, tmp_path: Path) -> None:
     path = checkpoint_path(taught, "teacher-seed0")
     weights, record = path.read_bytes(), record_path(taught, "teacher-seed0").read_bytes()

@@ -8,9 +8,10 @@ byte:
      "models": {role: {                                       # role: "teacher", "student"; the benchmark's presets
         "preset": str,
         "parameters": {"total", "encoder", "decoder", "head": int},        # the stem counts as encoder
+        "modules": {module: int},                             # parameters of embedding, enc0.., dec3.., seg_head
         "architecture": {"enc_depths", "enc_channels", "enc_num_head": [int..], "patch_size": int,
                          "dec_depths", "dec_channels", "dec_num_head": [int..]},       # finest stage first
-        "flops": {part: {"linear", "convolution", "attention", "total": int}}  # encoder, decoder, head, total
+        "flops": {part: {"linear", "projections", "convolution", "attention", "total": int}}  # encoder, ..., total
      }},
      "ratios": {                                              # teacher over student
         "parameters": float, "blocks_encoder": float, "blocks_decoder": float,
@@ -19,8 +20,9 @@ byte:
      "scaling": [{"requested": int, "voxels": int, "flops": {role: int}}]}   # Figure 1 b: FLOPs of a forward pass
 
 A FLOP is one multiplication or one addition: a product of (n, a) and (a, b) matrices costs 2 n a b. "linear" are the
-dense layers, "convolution" the submanifold ones (2 C_in C_out for each pair of occupied voxels), "attention" the two
-products q k^T and (softmax) v of each patch. Norms, activations and index work are not counted.
+dense layers, of which "projections" are those around attention (q, k, v and its output), "convolution" the submanifold
+ones (2 C_in C_out for each pair of occupied voxels), "attention" the two products q k^T and (softmax) v of each patch.
+Norms, activations and index work are not counted.
 
 ``results/<profile>/timings/model_cost.json`` holds what was measured and differs from run to run:
 
@@ -30,11 +32,12 @@ products q k^T and (softmax) v of each patch. Norms, activations and index work 
         "fps": float,                                         # 1 / latency_s: the network alone
         "peak_memory_bytes": int,                             # most that a forward pass holds beside weights and input
         "weight_bytes": int,                                  # parameters and buffers
-        "cpu_time_s": float,                                  # sum of torch.profiler's self times (Table 6)
-        "operations": {name: {"self_s": float, "calls": int, "allocated_bytes": int}}}},  # largest self time first
+        "cpu_time_s": float,                                  # sum of torch.profiler's self CPU times (Table 6)
+        "operations": {name: {"self_s", "total_s": float, "calls", "allocated_bytes": int}}}},  # CPU time, most first
      "ratios": {"latency", "fps", "cpu_time", "peak_memory",           # teacher / student; fps: student / teacher
                 "peak_memory_with_weights": float,                     # what max_memory_allocated compares
                 "operations": {name: {"self_s": float|null, "allocated_bytes": float|null}}},
+     On CUDA a model also has "device_time_s", an operation "device_self_s" and "device_total_s": time on the GPU.
      "scaling": [{"requested": int, "voxels": int,            # Figure 1 c, d
         "latency_s": {role: float}, "peak_memory_bytes": {role: int}}],
      "frame": {"points": int, "voxels": int, "voxel_size": float,     # a whole scan: points in, a class per point out
@@ -54,6 +57,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from topokd.data import Batch, Scan, Voxels, collate, voxelize
 from topokd.evaluation.predict import evaluating, predict
@@ -66,6 +70,9 @@ T = TypeVar("T")
 PARTS = ("encoder", "decoder", "head")
 KINDS = ("linear", "convolution", "attention")
 PAPER_VOXEL_SIZE = 0.05  # metres (C.3)
+REPEATED_TOKENS = (
+    32_000  # larger clouds take seconds on a CPU: they run once there, the smaller ones having warmed it up
+)
 
 
 def part_of(name: str) -> str:
@@ -89,19 +96,36 @@ def count_parameters(model: PointTransformerV3) -> dict[str, int]:
     return counts
 
 
+def parameters_by_module(model: PointTransformerV3) -> dict[str, int]:
+    """Parameters of the embedding, of each encoder and decoder stage in the order they run in, and of the head.
+
+    >>> from topokd.models import build_model
+    >>> list(parameters_by_module(build_model("ptv3-tiny")))[:2]
+    ['embedding', 'enc0']
+    """
+    counts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        parts = name.removeprefix("backbone.").split(".")
+        module = parts[1] if parts[0] in ("enc", "dec") else parts[0]
+        counts[module] = counts.get(module, 0) + parameter.numel()
+    return counts
+
+
 def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> dict[str, dict[str, int]]:
     """Operations of one forward pass on ``batch`` in evaluation mode, exactly, by part and kind.
 
-    linear: 2 n c_in c_out; convolution: 2 pairs c_in c_out over the pairs of voxels that really touch; attention:
-    4 rows keys c for each patch. Biases, norms and activations are left out, as torch's flop counter does.
+    linear: 2 n c_in c_out, of which projections are those around attention; convolution: 2 pairs c_in c_out over the
+    pairs of voxels that really touch; attention: 4 rows keys c for each patch. Biases, norms and activations are left
+    out, as torch's flop counter does. A row that a cloud's last patch repeats counts once in linear: that inference on
+    a CPU projects it twice is no matter of the network.
     """
-    flops = {part: dict.fromkeys(KINDS, 0) for part in PARTS}
+    flops = {part: dict.fromkeys(("projections", *KINDS), 0) for part in PARTS}
 
     def watch(name: str) -> Callable[..., None]:
-        counts = flops[part_of(name)]
+        counts, attention = flops[part_of(name)], ".attn." in name
 
         def see(module: nn.Module, given: tuple[Any, ...], _: Any) -> None:
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and not attention:
                 counts["linear"] += 2 * given[0].shape[0] * module.in_features * module.out_features
             elif isinstance(module, SubmanifoldConv):
                 wide, narrow = module.weight.shape[0], module.weight.shape[-1]
@@ -110,6 +134,9 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
                 x, patches = given
                 squares = patches.num_full * patches.size**2 + sum(n**2 for n in patches.short)
                 counts["attention"] += 4 * squares * x.shape[1]
+                projections = 2 * x.shape[0] * (module.qkv.weight.numel() + module.proj.weight.numel())
+                counts["linear"] += projections
+                counts["projections"] += projections
 
         return see
 
@@ -121,23 +148,48 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
     finally:
         for hook in hooks:
             hook.remove()
-    flops["total"] = {kind: sum(flops[part][kind] for part in PARTS) for kind in KINDS}
+    flops["total"] = {kind: sum(flops[part][kind] for part in PARTS) for kind in ("projections", *KINDS)}
     for counts in flops.values():
         counts["total"] = sum(counts[kind] for kind in KINDS)
     return flops
 
 
-def measure_latency(call: Callable[[], object], repeats: int, device: torch.device | str = "cpu") -> float:
-    """Median time of ``call()`` in seconds, after one call that warms up (NOTES row 15)."""
-    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
+def count_products_by_torch(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> int:
+    """Operations of all matrix products outside attention in one forward pass, by torch's own ``FlopCounterMode``.
+
+    They are the linear layers and the convolutions (except spconv's), so this is another way to their sum in
+    :func:`count_flops`. torch's counter has no formula for its CPU attention kernel. Gradients are on, so the cloud has
+    to be small enough for them: without, rows that a last patch repeats are projected twice.
+    """
+    with evaluating(model), torch.inference_mode(False), torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        model(batch)
+    counted = counter.get_flop_counts()["Global"]
+    return sum(value for op, value in counted.items() if str(op).startswith(("aten.mm", "aten.addmm", "aten.bmm")))
+
+
+def measure_latency(
+    call: Callable[[], object], repeats: int, device: torch.device | str = "cpu", warm_up: int = 1
+) -> float:
+    """Median time of ``call()`` in seconds, after ``warm_up`` calls that are not counted (NOTES row 15).
+
+    On CUDA between two events on the current stream, so that launching work ahead is not taken for doing it.
+    """
+    cuda = torch.device(device).type == "cuda"
     times = []
-    for _ in range(repeats + 1):
-        wait()
-        start = time.perf_counter()
-        call()
-        wait()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+    for _ in range(warm_up + repeats):
+        if cuda:
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            torch.cuda.synchronize()
+            begin.record()
+            call()
+            end.record()
+            end.synchronize()
+            times.append(begin.elapsed_time(end) / 1e3)
+        else:
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+    return statistics.median(times[warm_up:])
 
 
 def measure_peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") -> int:
@@ -156,34 +208,78 @@ def measure_peak_memory(call: Callable[[], object], device: torch.device | str =
     return _profile(call)[1]
 
 
-def profile_operations(call: Callable[[], object], most: int = 12) -> tuple[float, dict[str, dict[str, float]]]:
+def profile_operations(
+    call: Callable[[], object], most: int = 12, device: torch.device | str = "cpu"
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Self time of all operations together, and of the ``most`` expensive ones with their calls and memory.
 
-    ``allocated_bytes`` is what an operation's calls allocate and leave to their caller, summed over the calls.
+    The first has "cpu_time_s" and, on CUDA, "device_time_s". ``self_s`` and ``total_s`` of an operation are CPU time
+    on every device, as Table 6 has them; on CUDA ``device_self_s`` and ``device_total_s`` are its time on the GPU, and
+    the most expensive ones are those. ``allocated_bytes`` is what an operation's calls allocate on ``device`` and leave
+    to their caller, summed over the calls.
     """
-    rows = [row for row in _profile(call)[0] if row[0].startswith("aten::")]
-    total = sum(row[1] for row in rows)
-    rows.sort(key=lambda row: (-row[1], row[0]))
-    return total, {n: {"self_s": t, "calls": c, "allocated_bytes": b} for n, t, c, b in rows[:most]}
+    cuda = torch.device(device).type == "cuda"
+    rows = {name: row for name, row in _profile(call, cuda)[0].items() if name.startswith("aten::")}
+    key = "device_self_s" if cuda else "self_s"
+    total = {"cpu_time_s": sum(row["self_s"] for row in rows.values())}
+    if cuda:
+        total["device_time_s"] = sum(row[key] for row in rows.values())
+    first = sorted(rows, key=lambda name: (-rows[name][key], name))[:most]
+    return total, {name: rows[name] for name in first}
 
 
-def _profile(call: Callable[[], object]) -> tuple[list[tuple[str, float, int, int]], int]:
-    """(name, self seconds, calls, bytes it leaves) per operation, and the peak of bytes held."""
-    cuda = torch.cuda.is_available()
+def _profile(call: Callable[[], object], cuda: bool = False) -> tuple[dict[str, dict[str, float]], int]:
+    """Times, calls and bytes left by operation, and (on a CPU) the peak of bytes held."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities, profile_memory=True) as record:
         kept = call()
+        if cuda:
+            torch.cuda.synchronize()
     del kept
-    rows = []
+    rows = {}
     for e in record.key_averages():
-        seconds = (e.self_device_time_total if cuda else e.self_cpu_time_total) / 1e6
-        rows.append((e.key, seconds, e.count, max(e.device_memory_usage if cuda else e.cpu_memory_usage, 0)))
+        rows[e.key] = {
+            "self_s": e.self_cpu_time_total / 1e6,
+            "total_s": e.cpu_time_total / 1e6,
+            "calls": e.count,
+            "allocated_bytes": max(e.device_memory_usage if cuda else e.cpu_memory_usage, 0),
+        }
+        if cuda:
+            rows[e.key] |= {
+                "device_self_s": e.self_device_time_total / 1e6,
+                "device_total_s": e.device_time_total / 1e6,
+            }
     held = peak = 0
     changes = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
     for event in sorted(changes, key=lambda e: e.start_ns()):
         held += event.nbytes()
         peak = max(peak, held)
     return rows, peak
+
+
+def side_by_side(clouds: Iterable[Voxels], count: int) -> Voxels:
+    """Clouds in a row along x, each after the other's end, until there are ``count`` voxels: one large cloud.
+
+    One scan holds fewer voxels than Figure 1 goes up to; a row of scans keeps their density.
+    """
+    parts: list[Voxels] = []
+    grids, shift = [], 0
+    for part in clouds:
+        grid = part.grid_coord - part.grid_coord.min(0)
+        grid[:, 0] += shift
+        shift = int(grid[:, 0].max()) + 2
+        parts.append(part)
+        grids.append(grid)
+        if sum(map(len, grids)) >= count:
+            break
+    return Voxels(
+        coord=np.concatenate([part.coord for part in parts]),
+        grid_coord=np.concatenate(grids),
+        feat=np.concatenate([part.feat for part in parts]),
+        label=None,
+        inverse=None,
+        name=f"{parts[0].name} and {len(parts) - 1} more" if len(parts) > 1 else parts[0].name,
+    )
 
 
 def nearest(voxels: Voxels, count: int) -> Voxels:
@@ -201,13 +297,22 @@ def nearest(voxels: Voxels, count: int) -> Voxels:
     )
 
 
+def _cut(voxels: Voxels, large: Voxels | None, count: int) -> Voxels:
+    return nearest(voxels, count) if large is None or len(voxels) >= count else nearest(large, count)
+
+
 def count_cost(
-    models: dict[str, PointTransformerV3], voxels: Voxels, scaling: Iterable[int], voxel_size: float
+    models: dict[str, PointTransformerV3],
+    voxels: Voxels,
+    scaling: Iterable[int],
+    voxel_size: float,
+    large: Voxels | None = None,
 ) -> dict[str, Any]:
     """The exact costs (``model_cost.json``, see the top of this file) of a "teacher" and a "student".
 
     FLOPs are counted on ``voxels``, a whole scan at ``voxel_size``, because the ratios depend on how many voxels are
-    left in the coarse stages: far and sparse ones hardly merge. ``scaling`` counts them on its nearest n voxels.
+    left in the coarse stages: far and sparse ones hardly merge. ``scaling`` counts them on its nearest n voxels, or of
+    ``large`` (see :func:`side_by_side`) where the scan has fewer.
     """
     cloud = collate([voxels])
     parameters = {role: count_parameters(model) for role, model in models.items()}
@@ -216,7 +321,7 @@ def count_cost(
     teacher, student = models["teacher"].config, models["student"].config
     curve = []
     for requested in scaling:
-        part = collate([nearest(voxels, requested)])
+        part = collate([_cut(voxels, large, requested)])
         totals = {role: count_flops(model, part)["total"]["total"] for role, model in models.items()}
         curve.append({"requested": requested, "voxels": len(part.feat), "flops": totals})
     return {
@@ -226,6 +331,7 @@ def count_cost(
             role: {
                 "preset": model.preset,
                 "parameters": parameters[role],
+                "modules": parameters_by_module(model),
                 "architecture": {key: asdict(model.config)[key] for key in lists},
                 "flops": flops[role],
             }
@@ -265,6 +371,7 @@ def measure_cost(
     frame_voxel_size: float,
     repeats: int,
     device: torch.device | str = "cpu",
+    large: Voxels | None = None,
 ) -> dict[str, Any]:
     """The measured costs (``timings/model_cost.json``, see the top of this file) of a "teacher" and a "student".
 
@@ -273,9 +380,9 @@ def measure_cost(
     """
     device = torch.device(device)
     models = {role: model.to(device) for role, model in models.items()}
-    sizes = {requested: nearest(voxels, requested) for requested in (tokens, *scaling)}
+    sizes = {requested: _cut(voxels, large, requested) for requested in (tokens, *scaling)}
     measured: dict[int, dict[str, tuple[float, int]]] = {}
-    operations: dict[str, tuple[float, dict[str, dict[str, float]]]] = {}
+    operations: dict[str, tuple[dict[str, float], dict[str, dict[str, float]]]] = {}
     jobs = [(requested, role) for requested in sizes for role in models]
     for requested, role in Progress(jobs, "model cost"):
         batch = collate([sizes[requested]]).to(device)
@@ -284,10 +391,11 @@ def measure_cost(
             with evaluating(model):
                 return model(batch)
 
-        median = measure_latency(forward, repeats, device)
+        patient = len(batch.feat) <= REPEATED_TOKENS or device.type == "cuda"
+        median = measure_latency(forward, repeats if patient else 1, device, warm_up=int(patient))
         measured.setdefault(requested, {})[role] = median, measure_peak_memory(forward, device)
         if requested == tokens:
-            operations[role] = profile_operations(forward)
+            operations[role] = profile_operations(forward, device=device)
     seconds = {
         role: measure_latency(functools.partial(predict, model, scan, frame_voxel_size), 1, device)
         for role, model in models.items()
@@ -309,7 +417,7 @@ def measure_cost(
                 "fps": 1 / latency[role],
                 "peak_memory_bytes": memory[role],
                 "weight_bytes": weights[role],
-                "cpu_time_s": operations[role][0],
+                **operations[role][0],
                 "operations": ops[role],
             }
             for role, model in models.items()
@@ -317,7 +425,7 @@ def measure_cost(
         "ratios": {
             "latency": latency["teacher"] / latency["student"],
             "fps": latency["teacher"] / latency["student"],
-            "cpu_time": operations["teacher"][0] / operations["student"][0],
+            "cpu_time": operations["teacher"][0]["cpu_time_s"] / operations["student"][0]["cpu_time_s"],
             "peak_memory": memory["teacher"] / memory["student"],
             "peak_memory_with_weights": (memory["teacher"] + weights["teacher"])
             / (memory["student"] + weights["student"]),

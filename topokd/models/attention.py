@@ -36,19 +36,25 @@ class PatchAttention(nn.Module):
     Rows of the last, overlapping patch of a cloud see the patch_size rows at the cloud's end.
     """
 
-    def __init__(self, channels: int, heads: int, attention: str = "auto") -> None:
+    def __init__(self, channels: int, heads: int, backend: str = "auto") -> None:
         super().__init__()
         if channels % heads:
             raise ValueError(f"{channels} channels cannot be split over {heads} heads")
-        self.heads, self.attention = heads, attention
+        self.heads, self.backend = heads, backend
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: Float[Tensor, "n c"], patches: Patches) -> Float[Tensor, "n c"]:
         """Attend inside ``patches``."""
-        qkv = _GatherPatches.apply(self.qkv(x), patches)  # (m, 3 c)
-        out = backends.patch_attention(qkv.view(len(qkv), 3, self.heads, -1), patches, self.attention)
+        parts = patches.split(backends.rows_at_once(x, self.qkv.out_features))
+        if len(parts) == 1:
+            out = self._attend(_GatherPatches.apply(self.qkv(x), patches), patches)
+        else:  # a few patches at a time, from their rows on: what lies between stays in the cache
+            out = torch.cat([self._attend(self.qkv(x.index_select(0, part.rows)), part) for part in parts])
         return self.proj(out.index_select(0, patches.back))
+
+    def _attend(self, qkv: Float[Tensor, "m three_c"], patches: Patches) -> Float[Tensor, "m c"]:
+        return backends.patch_attention(qkv.view(len(qkv), 3, self.heads, -1), patches, self.backend)
 
 
 def attention_reference(

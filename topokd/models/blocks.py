@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from topokd.models import backends
 from topokd.models.attention import PatchAttention
@@ -28,7 +31,8 @@ class Embedding(nn.Module):
 
     def forward(self, feat: Float[Tensor, "n c_in"], stage: Stage) -> Float[Tensor, "n c"]:
         """Embed input features."""
-        return nn.functional.gelu(self.stem["norm"](self.stem["conv"](feat, stage.neighbours(5))))
+        conv = cast(SubmanifoldConv, self.stem["conv"])
+        return nn.functional.gelu(self.stem["norm"](conv(feat, stage.neighbours(5, conv.backend))))
 
 
 class MLP(nn.Module):
@@ -58,17 +62,23 @@ class DropPath(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c"], stage: Stage) -> Float[Tensor, "n c"]:
         """Drop rows in training mode; the identity in evaluation mode."""
+        return self.apply_draw(x, self.draw(stage))
+
+    def draw(self, stage: Stage) -> Bool[Tensor, " n"] | None:
+        """Which rows of ``stage`` are kept; None where all are."""
         if not self.training or self.rate == 0:
-            return x
-        draws = len(x) if self.per == "voxel" else len(stage.sizes)
-        kept = (torch.rand(draws, generator=self.generator) >= self.rate).to(x) / (1 - self.rate)
-        if self.per == "cloud":
-            kept = kept.to(x.device).take(stage.cloud)
-        return x * kept.to(x.device)[:, None]
+            return None
+        draws = sum(stage.sizes) if self.per == "voxel" else len(stage.sizes)
+        kept = torch.rand(draws, generator=self.generator) >= self.rate
+        return kept if self.per == "voxel" else kept.to(stage.cloud.device).take(stage.cloud)
+
+    def apply_draw(self, x: Float[Tensor, "n c"], kept: Bool[Tensor, " n"] | None) -> Float[Tensor, "n c"]:
+        """Drop what ``draw`` does not keep."""
+        return x if kept is None else x * (kept.to(x) / (1 - self.rate))[:, None]
 
 
 class Block(nn.Module):
-    """x + LN(Linear(conv(x))), then attention and MLP, each pre-normalised and residual."""
+    """x + LN(nn.Linear(conv(x))), then attention and MLP, each pre-normalised and residual."""
 
     def __init__(
         self,
@@ -82,6 +92,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.index, self.patch_size = index, patch_size
+        self.checkpointing = False  # see PointTransformerV3.set_checkpointing
         self.cpe = nn.ModuleList(
             [SubmanifoldConv(channels, channels, 3), nn.Linear(channels, channels), nn.LayerNorm(channels)]
         )
@@ -95,11 +106,30 @@ class Block(nn.Module):
         self, x: Float[Tensor, "n c"], stage: Stage, patching: str, position: Float[Tensor, "n c"] | None = None
     ) -> Float[Tensor, "n c"]:
         """Transform the rows of ``stage``; the positional convolution reads ``position``, or x where that is None."""
-        conv, linear, norm = self.cpe
-        x = x + norm(linear(conv(x if position is None else position, stage.neighbours(3))))
+        # Drawn here and not where they are used: a checkpointed block runs twice and must see the same draws.
+        kept = self.drop_path.draw(stage), self.drop_path.draw(stage)
+        position = x if position is None else position
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return self._transform(x, position, stage, patching, kept)
+        return checkpoint(
+            self._transform, x, position, stage, patching, kept, use_reentrant=False, preserve_rng_state=False
+        )
+
+    def _transform(
+        self, x: Tensor, position: Tensor, stage: Stage, patching: str, kept: tuple[Tensor | None, Tensor | None]
+    ) -> Tensor:
+        conv, linear, norm = cast(SubmanifoldConv, self.cpe[0]), self.cpe[1], self.cpe[2]
+        x = x + norm(linear(conv(position, stage.neighbours(3, conv.backend))))
         patches = stage.patches(self.index, self.patch_size, patching)
-        x = x + self.drop_path(self.attn(self.norm1(x), patches), stage)
-        return x + self.drop_path(self.mlp(self.norm2(x)), stage)
+        if self.training or torch.is_grad_enabled():
+            x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches), kept[0])
+            return x + self.drop_path.apply_draw(self.mlp(self.norm2(x)), kept[1])
+        # The same sums in place: x is this block's own by now, and no gradient asks what it was.
+        x += self.attn(self.norm1(x), patches)
+        rows = backends.rows_at_once(x, cast(MLP, self.mlp[0]).fc1.out_features)
+        for part in x.split(rows) if rows else (x,):
+            part += self.mlp(self.norm2(part))
+        return x
 
 
 class Pooling(nn.Module):
@@ -109,12 +139,13 @@ class Pooling(nn.Module):
         super().__init__()
         self.proj = nn.Linear(in_channels, channels)
         self.norm = nn.Sequential(batch_norm(channels))
+        self.backend = "auto"
 
     def forward(
         self, x: Float[Tensor, "n c_in"], parent: Int64[Tensor, " n"], first: Int64[Tensor, " m"]
     ) -> Float[Tensor, "m c"]:
         """Pool rows; ``parent`` and ``first`` as :meth:`Stage.coarser` returns them."""
-        return nn.functional.gelu(self.norm(backends.segment_max(self.proj(x), parent, first)))
+        return nn.functional.gelu(self.norm(backends.segment_max(self.proj(x), parent, first, self.backend)))
 
 
 class Unpooling(nn.Module):

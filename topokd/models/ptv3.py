@@ -16,9 +16,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
+from topokd.models import backends
+from topokd.models.attention import PatchAttention
 from topokd.models.blocks import Block, DropPath, Embedding, Pooling, Unpooling
 from topokd.models.serialization import CURVES
+from topokd.models.sparse_conv import SubmanifoldConv
 from topokd.models.stage import Stage
 from topokd.models.tap import Tap
 
@@ -53,6 +56,8 @@ class PointTransformerV3(nn.Module):
 
     In training mode the curves are shuffled at each stage and residual branches dropped. Both draw from ``generator``
     (a CPU generator), or from torch's global one while that is None: a resumed run has to restore that state.
+    In float16 a value may pass 65504: training then relies on a gradient scaler, which skips such steps, and evaluation
+    raises :class:`DataError` instead of returning infinite logits. bfloat16 has float32's range.
     ``permutations`` sets the shuffles by hand, one permutation of the curves per stage, in either mode.
 
     >>> from topokd.models import build_model
@@ -96,6 +101,10 @@ class PointTransformerV3(nn.Module):
 
         back = torch.empty_like(row).scatter_(0, row, torch.arange(len(row), device=row.device))
         logits = self.seg_head(x).index_select(0, back)
+        if not self.training and logits.dtype == torch.float16 and not bool(logits.isfinite().all()):
+            raise DataError(
+                "the logits are not finite in float16, which ends at 65504: use bfloat16 or float32 (amp: bf16, off)"
+            )
         if not taps:
             return logits
         return logits, tuple(Tap(x, s.grid_coord, s.offsets) for x, s in readings)
@@ -106,6 +115,37 @@ class PointTransformerV3(nn.Module):
         for module in self.modules():
             if isinstance(module, DropPath):
                 module.generator = generator
+
+    def set_backends(self, **chosen: str) -> PointTransformerV3:
+        """Force who computes: ``convolution``, ``attention`` or ``reduction`` = "auto", "torch", or an accelerator.
+
+        The accelerators are "spconv", "flash-attn" and "torch-scatter" (see :mod:`topokd.models.backends`). Raises
+        :class:`ParameterError` for an unknown one; one that cannot work on the input's device is refused at the call.
+        Returns the network itself.
+
+        >>> from topokd.models import build_model
+        >>> model = build_model("ptv3-tiny").set_backends(convolution="torch", attention="torch")
+        """
+        layers = {"convolution": SubmanifoldConv, "attention": PatchAttention, "reduction": Pooling}
+        if unknown := set(chosen) - set(layers):
+            raise ParameterError(f"no backends are chosen for {', '.join(sorted(unknown))}; known: {', '.join(layers)}")
+        for kind, backend in chosen.items():
+            backends.check_choice(kind, backend)
+        for kind, backend in chosen.items():
+            for module in self.modules():
+                if isinstance(module, layers[kind]):
+                    cast(Any, module).backend = backend
+        return self
+
+    def set_checkpointing(self, on: bool = True) -> PointTransformerV3:
+        """Let the backward pass compute each block again instead of keeping what is inside it: less memory, more time.
+
+        Values, gradients and random draws stay the same. Returns the network itself.
+        """
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.checkpointing = on
+        return self
 
     def _curves(self, permutations: Sequence[Sequence[int]] | None) -> Iterator[tuple[str, ...]]:
         """The curves of stage 0, 1, ...; a stage shuffles what the one before it used."""

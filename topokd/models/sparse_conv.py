@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from topokd.models.spconv_map import SpconvMap
+
 
 @dataclass(frozen=True)
 class NeighbourMap:
@@ -63,17 +65,18 @@ def find_neighbours(grid_coord: Int64[Tensor, "n 3"], cloud: Int64[Tensor, " n"]
     columns = [(0, dy) for dy in range(1, reach + 1)]
     columns += [(dx, dy) for dx in range(1, reach + 1) for dy in range(-reach, reach + 1)]
     shift = torch.tensor([(dx * size[1] + dy) * size[2] - reach for dx, dy in columns], device=position.device)
-    first = position + shift[:, None]  # (columns, n): where each column's neighbours begin
-    at = torch.searchsorted(position, first)
+    wanted = position + shift[:, None]  # (columns, n): where each column's neighbours begin
+    at = torch.searchsorted(position, wanted)
     found = {}
     for dz in range(-reach, reach + 1):
-        hit = padded.take(at) == first + (dz + reach)
+        hit = padded.index_select(0, at.view(-1)).view_as(at) == wanted
         column, i = hit.nonzero(as_tuple=True)
         j = at[column, i]
         counts = torch.bincount(column, minlength=len(columns)).tolist()
         parts = zip(row.take(i).split(counts), row.take(j).split(counts), strict=True)
         found.update({(dx, dy, dz): part for (dx, dy), part in zip(columns, parts, strict=True)})
-        at = at + hit
+        at += hit
+        wanted += 1
     here = torch.arange(len(position), device=position.device)
     at = here + 1
     for dz in range(1, reach + 1):  # the voxel's own column
@@ -156,17 +159,23 @@ def submanifold_convolution(
     feat: Float[Tensor, "n c_in"],
     weight: Float[Tensor, "c_out k k k c_in"],
     bias: Float[Tensor, " c_out"] | None,
-    neighbours: NeighbourMap,
+    neighbours: NeighbourMap | SpconvMap,
 ) -> Float[Tensor, "n c_out"]:
     """Convolve the features of occupied voxels; kernel axes in the order of grid_coord's columns.
 
-    Cross-correlation: the input voxel is the output voxel + k - K // 2. Sums run in float32 at least.
+    Cross-correlation: the input voxel is the output voxel + k - K // 2. Sums run in float32 at least. The kind of map
+    decides who computes: :meth:`Stage.neighbours` makes a :class:`SpconvMap` where spconv is to.
     """
     if torch.is_autocast_enabled(feat.device.type):
         half = torch.get_autocast_dtype(feat.device.type)
         feat, weight = feat.to(half), weight.to(half)
-    out = _Convolve.apply(feat, weight.flatten(1, 3), neighbours)
-    return out if bias is None else out + bias.to(out.dtype)
+    if isinstance(neighbours, SpconvMap):
+        out = neighbours.convolve(feat, weight)
+    else:
+        out = _Convolve.apply(feat, weight.flatten(1, 3), neighbours)
+    if bias is None:
+        return out
+    return out + bias.to(out.dtype) if torch.is_grad_enabled() else out.add_(bias)
 
 
 class SubmanifoldConv(nn.Module):
@@ -174,12 +183,12 @@ class SubmanifoldConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> None:
         super().__init__()
-        self.kernel_size = kernel_size
+        self.kernel_size, self.backend = kernel_size, "auto"
         self.weight = nn.Parameter(torch.empty(out_channels, *[kernel_size] * 3, in_channels))
         bound = 1 / math.sqrt(in_channels * kernel_size**3)  # torch's rule for dense convolutions
         nn.init.uniform_(self.weight, -bound, bound)
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
-    def forward(self, feat: Float[Tensor, "n c_in"], neighbours: NeighbourMap) -> Float[Tensor, "n c_out"]:
+    def forward(self, feat: Float[Tensor, "n c_in"], neighbours: NeighbourMap | SpconvMap) -> Float[Tensor, "n c_out"]:
         """Convolve; ``neighbours`` must be the map of this kernel size."""
         return submanifold_convolution(feat, self.weight, self.bias, neighbours)

@@ -9,8 +9,10 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from topokd.errors import DataError
+from topokd.models import backends
 from topokd.models.serialization import MAX_DEPTH, curve_from_z, interleave
 from topokd.models.sparse_conv import NeighbourMap, find_neighbours
+from topokd.models.spconv_map import SpconvMap
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,27 @@ class Patches:
     num_full: int
     short: tuple[int, ...]
 
+    def split(self, entries: int | None) -> list[Patches]:
+        """Runs of whole patches, up to ``entries`` long if a patch is not longer, without a way back; None: one run."""
+        if entries is None:
+            return [self]
+        runs: list[list[int]] = []
+        room = 0
+        for length in [self.size] * self.num_full + list(self.short):
+            if length > room:
+                runs.append([])
+                room = max(entries, length)
+            runs[-1].append(length)
+            room -= length
+        if len(runs) == 1:
+            return [self]
+        none = self.rows[:0]
+        full = [run.count(self.size) for run in runs]
+        return [
+            Patches(rows, none, none, self.size, count, tuple(run[count:]))
+            for rows, count, run in zip(self.rows.split([sum(run) for run in runs]), full, runs, strict=True)
+        ]
+
 
 @dataclass
 class Stage:
@@ -46,6 +69,7 @@ class Stage:
     depth: tuple[int, ...]
     orders: tuple[str, ...]
     _neighbours: dict[int, NeighbourMap] = field(default_factory=dict, repr=False)
+    _spconv: dict[int, SpconvMap] = field(default_factory=dict, repr=False)
     _ranks: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _patches: dict[tuple[str, int, str], Patches] = field(default_factory=dict, repr=False)
 
@@ -107,8 +131,15 @@ class Stage:
         """Cumulative voxel counts of the clouds."""
         return torch.tensor(self.sizes, device=self.z.device).cumsum(0)
 
-    def neighbours(self, kernel_size: int) -> NeighbourMap:
-        """The neighbour map of a cubic kernel, found once; a smaller kernel's is taken out of a larger one's."""
+    def neighbours(self, kernel_size: int, backend: str = "torch") -> NeighbourMap | SpconvMap:
+        """The neighbour map of a cubic kernel, found once; a smaller kernel's is taken out of a larger one's.
+
+        ``backend``: "torch", "spconv" or "auto" (see :mod:`topokd.models.backends`).
+        """
+        if backends.uses_spconv(self.z.device, backend):
+            if kernel_size not in self._spconv:
+                self._spconv[kernel_size] = SpconvMap(kernel_size, self.grid_coord, self.cloud)
+            return self._spconv[kernel_size]
         if kernel_size not in self._neighbours:
             larger = [m for k, m in self._neighbours.items() if k > kernel_size]
             self._neighbours[kernel_size] = (

@@ -30,6 +30,16 @@ OPERATIONS = (  # Table 6's row, the profiler's operations, their field, our uni
     ("LN (CUDA Memory)", ("aten::native_layer_norm",), "allocated_bytes", "MB", 1e-6),
     ("MM_add (Self CPU Time)", ("aten::addmm",), "self_s", "ms", 1e3),
 )
+DENSE = "without_attention"
+FLOPS = (  # Table 5's row, part and kind in model_cost.json
+    ("Encoder GFLOPs", "encoder", "total"),
+    ("Decoder GFLOPs", "decoder", "total"),
+    ("Attention Compute (Encoder)", "encoder", "attention"),
+    # The paper's ratios of these rows are those without the two products inside attention: these compare with them.
+    ("Encoder GFLOPs without attention's products", "encoder", DENSE),
+    ("Decoder GFLOPs without attention's products", "decoder", DENSE),
+    ("Attention's projections (Encoder)", "encoder", "projections"),
+)
 TIMING = "timing"
 
 
@@ -72,9 +82,7 @@ def _architecture(results: Results, cost: dict[str, Any]) -> Iterator[dict[str, 
         "Total Parameters": ratios["parameters"],
         "Encoder Depths": ratios["blocks_encoder"],
         "Decoder Depths": ratios["blocks_decoder"],
-        "Encoder GFLOPs": ratios["flops"]["encoder"]["total"],
-        "Decoder GFLOPs": ratios["flops"]["decoder"]["total"],
-        "Attention Compute (Encoder)": ratios["flops"]["encoder"]["attention"],
+        **{row: ratios["flops"][part][kind] for row, part, kind in FLOPS},
     }
     for role, column in ROLES.items():
         model = cost["models"][role]
@@ -84,12 +92,9 @@ def _architecture(results: Results, cost: dict[str, Any]) -> Iterator[dict[str, 
             text = f"({', '.join(map(str, model['architecture'][field]))})"
             yield _line("table5", row, column, "", results) | {"printed": text}
         yield _line("table5", "Patch Size", column, "", results, model["architecture"]["patch_size"])
-        for row, part, kind in (
-            ("Encoder GFLOPs", "encoder", "total"),
-            ("Decoder GFLOPs", "decoder", "total"),
-            ("Attention Compute (Encoder)", "encoder", "attention"),
-        ):
-            yield _line("table5", row, column, "", results, flops[part][kind] / 1e9) | {"note": "GFLOPs"}
+        for row, part, kind in FLOPS:
+            count = flops[part]["total"] - flops[part]["attention"] if kind == DENSE else flops[part][kind]
+            yield _line("table5", row, column, "", results, count / 1e9) | {"note": "GFLOPs; a multiply-add counts 2"}
         yield _line("table5", "Tokens counted on", column, "", results, tokens["voxels"])
     for row, ratio in compared.items():
         if ratio is not None:

@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
-from topokd.models import build_model
+from topokd.models import PointTransformerV3, build_model
 
 _PURPOSES = {"teacher": 0, "student": 1, "step": 2}
 
@@ -25,7 +24,7 @@ def stream_seed(seed: int, purpose: Literal["teacher", "student", "step"], step:
     return int(np.random.SeedSequence([seed, _PURPOSES[purpose], step]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def seeded_model(preset: str, num_classes: int, seed: int, role: Literal["teacher", "student"]) -> nn.Module:
+def seeded_model(preset: str, num_classes: int, seed: int, role: Literal["teacher", "student"]) -> PointTransformerV3:
     """A network whose first weights depend on (seed, role) alone, so that all students of one seed start alike."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, role))

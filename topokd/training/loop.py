@@ -119,15 +119,16 @@ class Fit:
                 prepared = self.objective.prepare(teacher)  # goes on while the student runs
         self.model.train()
         torch.manual_seed(stream_seed(self.seed, "step", self.at.step))  # for shuffled orders, dropped paths
-        with self._autocast(), self._attention():
-            student = NetworkOutput(*self.model(batch, taps=True))
         assert batch.label is not None
-        with self._refusals():
-            losses = self.objective(student, batch.label, teacher, prepared)
-        if not bool(torch.isfinite(losses.total)):
-            raise TrainingError(self._not_finite("the loss", losses))
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(losses.total).backward()
+        with self._attention():  # to the end of the backward pass, in which checkpointed blocks run again
+            with self._autocast():
+                student = NetworkOutput(*self.model(batch, taps=True))
+            with self._refusals():
+                losses = self.objective(student, batch.label, teacher, prepared)
+            if not bool(torch.isfinite(losses.total)):
+                raise TrainingError(self._not_finite("the loss", losses))
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(losses.total).backward()
         self.scaler.unscale_(self.optimizer)
         self._clip(losses)
         self.scaler.step(self.optimizer)

@@ -115,7 +115,9 @@ def _train(params: Params, run: Run) -> dict[str, Any]:
     with deterministic(train.threads):
         teacher = load_teacher(params, run.seed, val_set.class_names) if objective.needs_teacher else None
         preset = params.model.teacher if run.role == "teacher" else params.model.student
-        model = seeded_model(preset, val_set.num_classes, run.seed, run.role)
+        model = seeded_model(preset, val_set.num_classes, run.seed, run.role).set_checkpointing(train.checkpointing)
+        if objective.needs_teacher_gradients and objective.saliency.second_order:
+            model.set_backends(convolution="torch", attention="torch")  # the accelerators have no second derivative
         fit = Fit(
             model=model,
             objective=objective,
@@ -223,7 +225,7 @@ def _resume_folder(
 ) -> ResumeFolder:
     """The run's state folder, keyed by everything that the trained weights and the history depend on."""
     given = to_dict(params)
-    ignored = ("teacher_steps", "student_steps", "epochs", "checkpoint_every", "workers", "cache")
+    ignored = ("teacher_steps", "student_steps", "epochs", "checkpoint_every", "workers", "cache", "checkpointing")
     teacher = checkpoint_path(params, f"teacher-seed{run.seed}")
     key = run_key(
         run=dataclasses.asdict(run),

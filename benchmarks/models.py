@@ -1,0 +1,355 @@
+"""Our Point Transformer V3 beside the published recipe, interleaved in one process; writes benchmarks/models.md.
+
+    python benchmarks/models.py                                      # all parts
+    python benchmarks/models.py speed --presets ptv3-student --works forward
+    python benchmarks/models.py speed --device cuda --amp bf16 --dry # CUDA events, the allocator's peak
+
+Parts: ``speed`` (time and memory beside the recipe), ``levers`` (what else one might do on a CPU), ``accuracy`` (what
+bfloat16 and int8 cost a trained student; needs `make repro`), ``flops`` (teacher over student on clouds of several
+sensors).
+
+The recipe (``benchmarks/official_recipe.py``) runs the same weights, and the benchmark stops if its logits differ. Its
+convolution is gather, GEMM and scatter-add in torch, which also trains; where spconv is installed (``pip install
+spconv``, its CPU build) the forward pass is also measured with that. spconv's backward does not run on a CPU. On one
+thread, time is CPU time; memory is the peak of live tensors (spconv's own buffers cannot be seen: a lower bound). The
+cloud is the n voxels of 0.05 m nearest to the sensor of a real SemanticKITTI scan where the profile semantickitti-mini
+finds one, else of the synthetic world.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from official_recipe import Recipe, hilbert_code
+from report import Rows, keep, table
+
+from topokd import params as P
+from topokd.data import Batch, Scan, SemanticKITTI, SyntheticLidar, build_dataset, collate, voxelize
+from topokd.data.formats import read_cloud
+from topokd.errors import TopokdError
+from topokd.evaluation import evaluate
+from topokd.evaluation.profiling import (
+    PAPER_VOXEL_SIZE,
+    count_cost,
+    measure_latency,
+    measure_peak_memory,
+    nearest,
+)
+from topokd.models import PointTransformerV3, build_model, load_checkpoint
+from topokd.models.serialization import encode
+
+TITLE = "Point Transformer V3 beside the published recipe"
+BARS = {  # (preset, work): how many times faster than the recipe we mean to be; memory: a third
+    ("ptv3-student", "forward"): 2.5,
+    ("ptv3-student", "forward + backward"): 1.8,
+    ("ptv3-teacher", "forward"): 3.0,
+    ("ptv3-teacher", "forward + backward"): 2.0,
+}
+GATHER, SPCONV = "torch: gather, GEMM, scatter", "spconv (CPU build)"
+Work = Callable[[], object]
+
+
+# -- clouds --------------------------------------------------------------------------------------------------------
+
+
+def real_scans() -> SemanticKITTI | None:
+    try:
+        return SemanticKITTI(P.load("conf/semantickitti-mini/params.yaml").data_root, "val")
+    except TopokdError:
+        return None
+
+
+def synthetic_scan() -> Scan:
+    world = P.Synthetic(train_sequences=(), val_sequences=(8,), val_scans_per_sequence=1)
+    with tempfile.TemporaryDirectory() as folder:
+        return SyntheticLidar(folder, "val", world)[0]
+
+
+def cloud(voxels: int) -> tuple[Batch, str]:
+    """The voxels nearest to the sensor, and what they are of."""
+    real = real_scans()
+    scan, source = (real[0], "SemanticKITTI, real") if real else (synthetic_scan(), "synthetic")
+    part = nearest(voxelize(scan, PAPER_VOXEL_SIZE), voxels)
+    return collate([part]), source
+
+
+# -- speed ---------------------------------------------------------------------------------------------------------
+
+
+def forward(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    network.eval()
+    with torch.inference_mode():
+        return network(batch)
+
+
+def training_step(network: torch.nn.Module, batch: Batch) -> None:
+    network.train()
+    network.zero_grad(set_to_none=True)
+    network(batch).square().mean().backward()
+
+
+WORKS: dict[str, Callable[..., object]] = {"forward": forward, "forward + backward": training_step}
+
+
+def interleaved(works: dict[str, Work], repeats: int, device: str) -> dict[str, float]:
+    """Median CPU seconds (CUDA: between events) of each; a round runs each once, and the first does not count."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(repeats + 1):
+        for name, work in works.items():
+            start = time.process_time()  # of one thread: other work on the machine counts less than on the clock
+            seconds = measure_latency(work, 1, device, warm_up=0)
+            if device == "cpu":
+                seconds = time.process_time() - start
+            if turn:
+                times[name].append(seconds)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Each network and work, ours and every recipe in turn."""
+    batch, source = cloud(options.voxels)
+    batch = batch.to(options.device)
+    dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[options.amp]
+
+    def call(run: Callable[..., object], network: torch.nn.Module) -> None:
+        with torch.autocast(torch.device(options.device).type, dtype, enabled=dtype is not None):
+            run(network, batch)
+
+    for preset in options.presets:
+        torch.manual_seed(0)
+        model = build_model(preset).to(options.device)
+        recipes: dict[str, torch.nn.Module] = {GATHER: Recipe(model)}
+        if importlib.util.find_spec("spconv") and options.device == "cpu":
+            recipes[SPCONV] = Recipe(model, "spconv")
+        ours = forward(model, batch)
+        for name, recipe in recipes.items():
+            worst = float((forward(recipe, batch) - ours).abs().max())
+            if not worst < 1e-4:
+                raise SystemExit(f"{preset}: {name} gives other logits (by {worst:.1e}): nothing to compare")
+        for work in options.works:
+            networks = {"ours": model} | {k: v for k, v in recipes.items() if k == GATHER or work == "forward"}
+            calls: dict[str, Work] = {k: partial(call, WORKS[work], network) for k, network in networks.items()}
+            seconds = interleaved(calls, options.repeats, options.device)
+            memory = {name: measure_peak_memory(run, options.device) for name, run in calls.items()}
+            for name in list(networks)[1:]:
+                yield {
+                    "network": preset,
+                    "work": work,
+                    "recipe": name,
+                    "recipe_s": seconds[name],
+                    "ours_s": seconds["ours"],
+                    "recipe_bytes": memory[name],
+                    "ours_bytes": memory["ours"],
+                    "bar": BARS.get((preset, work)),
+                    "voxels": len(batch.feat),
+                    "scan": source,
+                    "repeats": options.repeats,
+                }
+
+
+# -- levers --------------------------------------------------------------------------------------------------------
+
+
+def quantise(model: PointTransformerV3) -> torch.nn.Module:
+    """Linear layers with int8 weights, and inputs quantised row by row as they come."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, torch.qint8)
+
+
+def in_bf16(work: Work) -> object:
+    with torch.autocast("cpu", torch.bfloat16):
+        return work()
+
+
+def compiled(model: PointTransformerV3) -> PointTransformerV3:
+    """A twin whose MLPs go through torch.compile."""
+    twin = build_model(model.preset).eval()
+    twin.load_state_dict(model.state_dict())
+    for module in twin.modules():
+        if type(module).__name__ == "MLP":
+            module.compile(dynamic=True)
+    return twin
+
+
+def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What else one might do on a CPU, each beside the float32 network as it is."""
+    batch, source = cloud(options.voxels)
+    common = {"voxels": len(batch.feat), "scan": source, "repeats": options.repeats}
+    for preset in options.presets:
+        torch.manual_seed(0)
+        model = build_model(preset).eval()
+        plain = partial(forward, model, batch)
+        works: dict[str, Work] = {
+            "float32": plain,
+            "bfloat16 (autocast)": partial(in_bf16, plain),
+            "int8 linear layers": partial(forward, quantise(model), batch),
+        }
+        if shutil.which("g++"):
+            works["torch.compile of the MLPs"] = partial(forward, compiled(model), batch)
+        seconds = interleaved(works, options.repeats, "cpu")
+        for name in list(works)[1:]:
+            row = {"network": preset, "change": name, "plain_s": seconds["float32"], "changed_s": seconds[name]}
+            row["plain_bytes"], row["changed_bytes"] = (measure_peak_memory(works[k]) for k in ("float32", name))
+            yield row | common
+        works = {
+            "plain": lambda model=model: training_step(model.set_checkpointing(False), batch),
+            "changed": lambda model=model: training_step(model.set_checkpointing(), batch),
+        }
+        seconds = interleaved(works, options.repeats, "cpu")
+        row = {"network": preset, "change": "checkpointing, forward + backward"}
+        for name, work in works.items():
+            row |= {f"{name}_s": seconds[name], f"{name}_bytes": measure_peak_memory(work)}
+        yield row | common
+    grid = batch.grid_coord.long()
+    depth = int(grid.max() + 1).bit_length()
+    if not torch.equal(encode(grid, depth, "hilbert"), hilbert_code(grid, depth)):
+        raise SystemExit("the two Hilbert codes differ: nothing to compare")
+    codes: dict[str, Work] = {
+        "bits": partial(hilbert_code, grid, depth),
+        "table": partial(encode, grid, depth, "hilbert"),
+    }
+    seconds = interleaved(codes, options.repeats, "cpu")
+    row = {"network": "any", "change": "Hilbert code by table, not bit by bit (always on)"}
+    yield row | {"plain_s": seconds["bits"], "changed_s": seconds["table"]} | common
+
+
+def accuracy(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """mIoU of a student that the default profile trained, in each arithmetic."""
+    params = P.load("params.yaml")
+    weights = P.project_path("workspace/default/checkpoints/full-seed0.safetensors")
+    if not weights.is_file():
+        print(f"accuracy left out: no {weights}; `make repro` trains it")
+        return
+    model: PointTransformerV3 = load_checkpoint(weights).eval()
+    dataset = build_dataset(params.data, params.data_root, "val")
+    score = partial(evaluate, dataset=dataset, voxel_size=params.data.voxel_size)
+    works: dict[str, Callable[[], Any]] = {
+        "float32": partial(score, model),
+        "bfloat16 (autocast)": partial(in_bf16, partial(score, model)),
+        "int8 linear layers": partial(score, quantise(model)),
+    }
+    for name, work in works.items():
+        found = work()
+        yield {"network": model.preset, "arithmetic": name, "scans": len(dataset), "miou": found.miou()}
+
+
+# -- operations ----------------------------------------------------------------------------------------------------
+
+
+def flops(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Teacher over student on whole scans of several sensors."""
+    models = {role: build_model(f"ptv3-{role}") for role in ("teacher", "student")}
+    scans = {"synthetic, 64 beams": synthetic_scan()}
+    if real := real_scans():
+        scans |= {f"SemanticKITTI, real, {real[i].name}": real[i] for i in range(len(real))}
+    for file in sorted(P.project_path("../shared/data/nuscenes-one-scan").glob("*.pcd.bin")):
+        scans["nuScenes, real"] = read_cloud(file).scan
+    for name, scan in scans.items():
+        cost = count_cost(models, voxelize(scan, PAPER_VOXEL_SIZE), (), PAPER_VOXEL_SIZE)
+        row: dict[str, Any] = {"scan": name, "voxels": cost["tokens"]["voxels"]}
+        for part in ("encoder", "decoder"):
+            for kind in ("total", "without_attention", "projections"):
+                row[f"{part} {kind}"] = cost["ratios"]["flops"][part][kind]
+            for role in models:
+                counts = cost["models"][role]["flops"][part]
+                row[f"{role} {part} multiply-adds"] = (counts["total"] - counts["attention"]) // 2
+        yield row
+
+
+# -- the page ------------------------------------------------------------------------------------------------------
+
+
+def _where(rows: Rows) -> str:
+    first = rows[0]
+    return f"{first['voxels']:,} voxels ({first['scan']}), one thread, medians of {first['repeats']}, interleaved."
+
+
+def _speed_page(rows: Rows) -> list[str]:
+    body = []
+    for row in rows:
+        faster, less = row["recipe_s"] / row["ours_s"], row["recipe_bytes"] / row["ours_bytes"]
+        cells = [row["network"], row["work"], row["recipe"], f"**{faster:.2f}**", f"{row['bar'] or ''}"]
+        cells += [f"{row['recipe_s']:.3f}", f"{row['ours_s']:.3f}", f"**{less:.1f}**"]
+        body.append([*cells, f"{row['recipe_bytes'] / 1e6:.0f}", f"{row['ours_bytes'] / 1e6:.0f}"])
+    head = ["network", "work", "recipe's convolution", "times faster", "aim", "recipe (s)", "ours (s)"]
+    head += ["times less memory", "recipe (MB)", "ours (MB)"]
+    return ["## Time and memory", "", f"{_where(rows)} The aim for memory is 3.", "", *table(head, body)]
+
+
+def _levers_page(rows: Rows) -> list[str]:
+    body = []
+    for row in rows:
+        cells = [row["network"], row["change"], f"**{row['plain_s'] / row['changed_s']:.2f}**"]
+        cells += [f"{1e3 * row[key]:.1f}" for key in ("plain_s", "changed_s")]
+        body.append(cells + [f"{row[k] / 1e6:.0f}" if k in row else "" for k in ("plain_bytes", "changed_bytes")])
+    head = ["network", "change", "times faster", "without (ms)", "with (ms)", "without (MB)", "with (MB)"]
+    return ["## What else one might do on a CPU", "", f"Forward passes. {_where(rows)}", "", *table(head, body)]
+
+
+def _accuracy_page(rows: Rows) -> list[str]:
+    exact = rows[0]["miou"]
+    body = [[r["arithmetic"], f"{100 * r['miou']:.2f}", f"{100 * (r['miou'] - exact):+.2f}"] for r in rows]
+    text = (
+        f"{rows[0]['network']} as trained by the default profile, {rows[0]['scans']} validation scans, mIoU in percent."
+    )
+    return ["## Accuracy in fewer bits", "", text, "", *table(["arithmetic", "mIoU", "change"], body)]
+
+
+def _flops_page(rows: Rows) -> list[str]:
+    kinds = [
+        f"{part} {kind}" for kind in ("without_attention", "projections", "total") for part in ("encoder", "decoder")
+    ]
+    counts = [f"{role} {part} multiply-adds" for part in ("encoder", "decoder") for role in ("teacher", "student")]
+    body = [
+        [r["scan"], f"{r['voxels']:,}", *(f"{r[k]:.2f}" for k in kinds), *(f"{r[k] / 1e9:.2f}" for k in counts)]
+        for r in rows
+    ]
+    head = ["scan", "voxels", *(kind.replace("_", " ") for kind in kinds)]
+    head += [f"{role} {part} (G)" for part in ("encoder", "decoder") for role in ("teacher", "student")]
+    return [
+        "## Operations, teacher over student",
+        "",
+        f"Whole scans in voxels of {PAPER_VOXEL_SIZE} m. Ratios first; the last columns are billions of multiply-adds "
+        "without the products inside attention.",
+        "",
+        *table(head, body),
+    ]
+
+
+PARTS = {"speed": speed, "levers": levers, "accuracy": accuracy, "flops": flops}
+PAGES = {"speed": _speed_page, "levers": _levers_page, "accuracy": _accuracy_page, "flops": _flops_page}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("--presets", default="ptv3-student,ptv3-teacher", help="separated by commas")
+    parser.add_argument("--works", default=",".join(WORKS), help="separated by commas")
+    parser.add_argument("--voxels", type=int, default=16384)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu", help="of `speed`")
+    parser.add_argument("--amp", default="off", choices=("off", "bf16", "fp16"), help="of `speed`")
+    parser.add_argument("--dry", action="store_true", help="print only, write nothing")
+    options = parser.parse_args()
+    options.presets, options.works = options.presets.split(","), options.works.split(",")
+    torch.set_num_threads(1)
+    parts = {part: PARTS[part](options) for part in options.parts or PARTS}
+    keep(__file__, TITLE, parts, PAGES, ["topokd", "torch", "spconv"], options.dry)
+
+
+if __name__ == "__main__":
+    main()

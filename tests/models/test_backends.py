@@ -1,0 +1,128 @@
+"""Who computes what: forced choices, and the accelerators beside their torch twins where they are installed."""
+
+import copy
+
+import pytest
+import torch
+
+from tests.models.clouds import random_batch
+from topokd.errors import DataError, ParameterError
+from topokd.models import backends, build_model
+from topokd.models.sparse_conv import find_neighbours, submanifold_convolution
+from topokd.models.spconv_map import SpconvMap
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="accelerators need a GPU")
+
+
+def test_unknown_backends_are_named() -> None:
+    model = build_model("ptv3-tiny")
+    with pytest.raises(ParameterError, match="unknown convolution backend 'cudnn': choose auto, torch or spconv"):
+        model.set_backends(convolution="cudnn")
+    with pytest.raises(ParameterError, match=r"no backends are chosen for pooling; known: convolution"):
+        model.set_backends(pooling="torch")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("convolution", "spconv"), ("attention", "flash-attn"), ("reduction", "torch-scatter")]
+)
+def test_accelerators_are_refused_on_a_cpu(kind: str, name: str) -> None:
+    model = build_model("ptv3-tiny").set_backends(**{kind: name})
+    with pytest.raises(ParameterError, match=f"{kind}='{name}' works on CUDA alone.*CPU"):
+        model(random_batch(30))
+    model.set_backends(**{kind: "torch"})(random_batch(30))
+
+
+def test_a_choice_reaches_every_layer() -> None:
+    model = build_model("ptv3-tiny").set_backends(convolution="torch", attention="torch", reduction="torch")
+    chosen = [m.backend for m in model.modules() if hasattr(m, "backend")]
+    assert chosen == ["torch"] * (1 + 9 + 9 + 4)  # stem, blocks' convolutions and attention, poolings
+
+
+@needs_gpu
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_spconv_equals_its_torch_twin(kernel_size: int) -> None:
+    if backends._spconv is None:
+        pytest.skip("spconv is not installed")
+    batch = random_batch(300, 200)
+    cloud = torch.tensor([0, 1]).repeat_interleave(torch.tensor([300, 200])).cuda()
+    grid = batch["grid_coord"].cuda()
+    maps = find_neighbours(grid, cloud, kernel_size), SpconvMap(kernel_size, grid, cloud)
+    assert maps[0].num_pairs == maps[1].num_pairs
+    generator = torch.Generator().manual_seed(0)
+    feat, weight, bias = (
+        torch.randn(*s, generator=generator) for s in ((500, 16), (32, *[kernel_size] * 3, 16), (32,))
+    )
+    found = []
+    for where in maps:
+        leaves = [x.cuda().requires_grad_() for x in (feat, weight, bias)]
+        out = submanifold_convolution(*leaves, where)
+        found.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
+    for torchs, spconvs in zip(*found, strict=True):
+        torch.testing.assert_close(spconvs, torchs, atol=1e-3 * float(torchs.abs().max()), rtol=1e-3)
+
+
+@needs_gpu
+def test_torch_scatter_equals_its_torch_twin() -> None:
+    if backends._torch_scatter is None:
+        pytest.skip("torch-scatter is not installed")
+    x = torch.randn(9, 4, device="cuda", requires_grad=True)
+    parent, first = (torch.tensor(v, device="cuda") for v in ([0, 0, 0, 1, 2, 2, 3, 3, 3], [0, 3, 4, 6]))
+    a, b = (backends.segment_max(x, parent, first, name) for name in ("torch", "torch-scatter"))
+    torch.testing.assert_close(a, b)
+    weights = torch.randn_like(a)
+    torch.testing.assert_close(*(torch.autograd.grad((y * weights).sum(), x)[0] for y in (a, b)))
+
+
+@needs_gpu
+def test_the_network_on_a_gpu_equals_the_one_on_the_cpu() -> None:
+    model, batch = build_model("ptv3-tiny").eval(), random_batch(300, 200)
+    with torch.no_grad():
+        exact = model(batch)
+        there = model.cuda()({k: v.cuda() for k, v in batch.items()})
+    torch.testing.assert_close(there.cpu(), exact, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("per", ["voxel", "cloud"])
+def test_checkpointing_changes_memory_and_nothing_else(per: str) -> None:
+    from topokd.evaluation.profiling import measure_peak_memory
+
+    torch.manual_seed(0)
+    plain = build_model("ptv3-tiny", drop_path=0.4, drop_path_per=per).train()
+    saving = copy.deepcopy(plain).set_checkpointing()
+    batch, gradients, peaks = random_batch(300, 200), [], []
+    for model in (plain, saving):
+
+        def step(model: torch.nn.Module = model) -> None:
+            model.zero_grad()
+            model.set_generator(torch.Generator().manual_seed(3))
+            model(batch).square().sum().backward()
+
+        step()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+        peaks.append(measure_peak_memory(step))
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    assert peaks[1] < 0.8 * peaks[0]
+
+
+def test_float16_that_overflows_is_refused_in_evaluation() -> None:
+    model, batch = build_model("ptv3-tiny").eval(), random_batch(60)
+    with torch.no_grad():
+        model.seg_head.weight.mul_(1e6)
+        with torch.autocast("cpu", torch.float16), pytest.raises(DataError, match="float16.*bfloat16 or float32"):
+            model(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model(batch).isfinite().all()
+
+
+def test_threads_change_nothing_but_rounding() -> None:
+    model, batch, threads = build_model("ptv3-tiny").eval(), random_batch(300, 100), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            with torch.no_grad():
+                found.append(model(batch))
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], atol=1e-5, rtol=1e-5)

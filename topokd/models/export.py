@@ -1,0 +1,248 @@
+"""The network as a fixed graph: ``torch.export`` and ONNX.
+
+How many voxels touch, which ones merge and where they lie on a curve depends on the cloud, and no graph format says it
+well. So the graph holds everything that has weights, and all integers come in beside the features:
+:func:`structure` computes them from ``grid_coord`` with the same code that the network itself uses. All sizes are
+dynamic: one exported file serves clouds of any size. Fixed are the weights, evaluation mode, float32, the order of the
+curves, and one cloud a call, which is no loss, as a cloud's logits never depend on its batch.
+
+| input (stage s) | shape | meaning |
+|---|---|---|
+| ``feat`` | (n0, c) | features in the caller's order |
+| ``row``, ``back`` | (n0,) | input row of each row of stage 0, and the other way round |
+| ``neighbours5`` | (n0, 125) | row of the voxel at each offset of the 5x5x5 kernel; n0 where there is none |
+| ``neighbours{s}`` | (n_s, 27) | the same for 3x3x3 |
+| ``patches{s}_{k}`` | (p, K) | rows of each attention patch on the k-th curve |
+| ``place{s}_{k}`` | (n_s,) | which entry of the flattened patches gives each row its result |
+| ``children{s}`` | (n_s, 8) | finer rows of each coarse row, the last one repeated |
+| ``parent{s}`` | (n_{s-1},) | coarse row of each finer row |
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn.functional import gelu, scaled_dot_product_attention
+
+from topokd.errors import ParameterError
+from topokd.io import atomic_path, write_bytes
+from topokd.models.attention import PatchAttention
+from topokd.models.blocks import Block, Embedding, Pooling, Unpooling
+from topokd.models.ptv3 import PointTransformerV3
+from topokd.models.sparse_conv import NeighbourMap, SubmanifoldConv
+from topokd.models.stage import Patches, Stage
+
+Structure = dict[str, Tensor]
+_AT_ONCE = 27  # offsets of a kernel gathered together: memory against the number of operations
+
+
+def structure(model: PointTransformerV3, grid_coord: Int64[Tensor, "n 3"]) -> Structure:
+    """The integer inputs of the exported network for one cloud (see the top of this file).
+
+    Raises :class:`DataError` for what the network itself refuses: doubled or negative voxels, fractions, too large a
+    grid.
+
+    >>> from topokd.models import build_model
+    >>> line = torch.tensor([[0, 0, 0], [0, 0, 1], [4, 0, 0]])
+    >>> found = structure(build_model("ptv3-tiny"), line)
+    >>> found["parent1"].tolist(), found["children1"][:, :2].tolist()
+    ([0, 0, 1], [[0, 1], [2, 2]])
+    """
+    config, n = model.config, len(grid_coord)
+    _, grid, sizes = model._read(
+        {"feat": torch.zeros(n, model.in_channels), "grid_coord": grid_coord, "offset": torch.tensor([n])}
+    )
+    stage, row = Stage.from_voxels(grid, sizes, config.orders, common_depth=False)
+    found = {"row": row, "back": torch.empty_like(row).scatter_(0, row, torch.arange(n))}
+    found["neighbours5"] = _table(cast(NeighbourMap, stage.neighbours(5)))
+    for s, stride in enumerate((1, *config.stride)):
+        if s:
+            stage, parent, first = stage.coarser(stride, config.orders)
+            last = torch.cat([first[1:], torch.tensor([len(parent)])]) - 1
+            found[f"parent{s}"] = parent
+            found[f"children{s}"] = torch.minimum(first[:, None] + torch.arange(stride**3), last[:, None])
+        found[f"neighbours{s}"] = _table(cast(NeighbourMap, stage.neighbours(3)))
+        for k in range(_curves(model, s)):
+            patches = stage.patches(k, config.patch_size, "per_cloud")
+            found[f"patches{s}_{k}"] = _rectangle(patches)
+            found[f"place{s}_{k}"] = patches.back
+    return found
+
+
+def _curves(model: PointTransformerV3, stage: int) -> int:
+    """How many curves the blocks of a stage follow."""
+    config = model.config
+    depths = [config.enc_depths[stage], *config.dec_depths[stage : stage + 1]]
+    return min(max(depths), len(config.orders))
+
+
+def _rectangle(patches: Patches) -> Int64[Tensor, "p k"]:
+    """A single cloud's patches are all of one size: full ones, or one that is short."""
+    return patches.rows.view(-1, patches.size) if patches.num_full else patches.rows[None]
+
+
+def _table(neighbours: NeighbourMap) -> Int64[Tensor, "n k3"]:
+    """Row of the voxel at each offset of the kernel, ``n`` where there is none."""
+    n, size = neighbours.num_voxels, neighbours.kernel_size
+    table = torch.full((n, size**3), n)
+    centre = size**3 // 2
+    table[:, centre] = torch.arange(n)
+    for (dx, dy, dz), (i, j) in neighbours.pairs.items():
+        step = (dx * size + dy) * size + dz
+        table[i, centre + step] = j
+        table[j, centre - step] = i
+    return table
+
+
+class ExportableNetwork(nn.Module):
+    """A network's layers with their integers as inputs; logits as the network itself gives them, to float rounding.
+
+    >>> from topokd.models import build_model
+    >>> model = build_model("ptv3-tiny").eval()
+    >>> grid, feat = torch.tensor([[0, 0, 0], [0, 0, 1], [4, 0, 0]]), torch.rand(3, 4)
+    >>> logits = ExportableNetwork(model)(feat, structure(model, grid))
+    >>> expected = model({"feat": feat, "grid_coord": grid, "offset": torch.tensor([3])})
+    >>> torch.allclose(logits, expected, atol=1e-5)
+    True
+    """
+
+    def __init__(self, model: PointTransformerV3) -> None:
+        super().__init__()
+        if model.config.patching != "per_cloud":
+            raise ParameterError(
+                f"patching={model.config.patching!r} depends on the batch: export a network with patching='per_cloud'"
+            )
+        self.model = model
+
+    def forward(self, feat: Float[Tensor, "n c"], integers: Structure) -> Float[Tensor, "n k"]:
+        """Logits in the order of ``feat``; ``integers`` from :func:`structure`."""
+        backbone = self.model.backbone
+        x = _embed(backbone.embedding, feat.index_select(0, integers["row"]), integers["neighbours5"])
+        passed = []
+        for s, level in enumerate(backbone.encoder):
+            if level.down is not None:
+                passed.append(x)
+                x = _pool(level.down, x, integers[f"children{s}"])
+            x = _blocks(level, x, x, s, integers)
+        for s, level in zip(reversed(range(len(passed))), backbone.decoder, strict=True):
+            x, skip = cast(Unpooling, level.up)(x, passed.pop(), integers[f"parent{s + 1}"])
+            x = _blocks(level, x, skip, s, integers)
+        return self.model.seg_head(x).index_select(0, integers["back"])
+
+
+def _blocks(level: Any, x: Tensor, position: Tensor, s: int, integers: Structure) -> Tensor:
+    """The blocks of a stage; only the first one's convolution reads ``position``."""
+    curves = sum(f"patches{s}_{k}" in integers for k in range(4))
+    for i in range(level.depth):
+        block = cast(Block, level.get_submodule(f"block{i}"))
+        k = i % curves
+        convolved = _convolve(cast(SubmanifoldConv, block.cpe[0]), position, integers[f"neighbours{s}"])
+        x = x + block.cpe[2](block.cpe[1](convolved))
+        x = x + _attend(block.attn, block.norm1(x), integers[f"patches{s}_{k}"], integers[f"place{s}_{k}"])
+        x = position = x + block.mlp(block.norm2(x))
+    return x
+
+
+def _embed(layer: Embedding, feat: Tensor, neighbours: Tensor) -> Tensor:
+    return gelu(layer.stem["norm"](_convolve(cast(SubmanifoldConv, layer.stem["conv"]), feat, neighbours)))
+
+
+def _pool(layer: Pooling, x: Tensor, children: Tensor) -> Tensor:
+    return gelu(layer.norm(layer.proj(x)[children].amax(1)))
+
+
+def _convolve(layer: SubmanifoldConv, feat: Tensor, neighbours: Tensor) -> Tensor:
+    """Gather the neighbours (zeros where there is none), some offsets at a time, and multiply."""
+    kernel = layer.weight.flatten(1, 3)  # (c_out, k^3, c_in)
+    padded = torch.cat([feat, feat.new_zeros(1, feat.shape[1])])
+    out = None
+    for begin in range(0, kernel.shape[1], _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        product = padded[neighbours[:, part]].flatten(1) @ kernel[:, part].flatten(1).t()
+        out = product if out is None else out + product
+    assert out is not None
+    return out if layer.bias is None else out + layer.bias
+
+
+def _attend(layer: PatchAttention, x: Tensor, patches: Tensor, place: Tensor) -> Tensor:
+    qkv = layer.qkv(x)[patches]  # (p, K, 3 c)
+    q, k, v = qkv.unflatten(2, (3, layer.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)  # (p, heads, K, width)
+    out = scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1)
+    return layer.proj(out.index_select(0, place))
+
+
+def example_inputs(model: PointTransformerV3) -> tuple[Tensor, Structure]:
+    """Inputs to trace with: no real cloud, but every size is another one, and none is 1, which tracing would fix."""
+    stages = len(model.config.enc_depths)
+    rows = [11 * (stages - s) for s in range(stages)]
+    shapes: dict[str, tuple[int, ...]] = {"row": (rows[0],), "back": (rows[0],), "neighbours5": (rows[0], 125)}
+    for s, (n, stride) in enumerate(zip(rows, (1, *model.config.stride), strict=True)):
+        if s:
+            shapes |= {f"parent{s}": (rows[s - 1],), f"children{s}": (n, stride**3)}
+        shapes[f"neighbours{s}"] = (n, 27)
+        for k in range(_curves(model, s)):
+            shapes |= {f"patches{s}_{k}": (2 + s, 3 + k), f"place{s}_{k}": (n,)}
+    integers = {name: torch.zeros(shape, dtype=torch.int64) for name, shape in shapes.items()}
+    return torch.zeros(rows[0], model.in_channels), integers
+
+
+def export_program(model: PointTransformerV3) -> torch.export.ExportedProgram:
+    """``torch.export`` of the network, for clouds of any size: ``program.module()(feat, structure(model, grid))``."""
+    network = ExportableNetwork(model)
+    feat, integers = example_inputs(model)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        network.eval()
+        return torch.export.export(network, (feat, integers), dynamic_shapes=_dynamic(integers), strict=False)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _dynamic(integers: Structure) -> tuple[Any, ...]:
+    size = torch.export.Dim.DYNAMIC
+    both = {name: {0: size, 1: size} for name in integers if name.startswith("patches")}
+    return {0: size}, {name: both.get(name, {0: size}) for name in integers}
+
+
+def save_program(
+    path: str | Path, model: PointTransformerV3, program: torch.export.ExportedProgram | None = None
+) -> None:
+    """Write :func:`export_program`'s result (.pt2), atomically; ``torch.export.load(path).module()`` reads it.
+
+    ``program`` saves exporting again where it is at hand.
+    """
+    stream = io.BytesIO()
+    torch.export.save(program or export_program(model), stream)
+    write_bytes(path, stream.getvalue())
+
+
+def save_onnx(path: str | Path, model: PointTransformerV3, program: torch.export.ExportedProgram | None = None) -> None:
+    """Write the network as ONNX (opset 18), atomically. Its inputs are ``feat`` and the keys of :func:`structure`.
+
+    ``program`` saves exporting again where it is at hand. Needs the ``onnx`` extra (onnx, onnxscript); raises
+    :class:`ParameterError` where it is absent.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ParameterError("ONNX export needs onnx and onnxscript: pip install 'topokd[onnx]'") from error
+    feat, integers = example_inputs(model)
+    with atomic_path(path) as temporary:
+        written = torch.onnx.export(
+            program or export_program(model),
+            (feat, integers),
+            input_names=["feat", *integers],
+            output_names=["logits"],
+            opset_version=18,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        assert written is not None
+        written.save(str(temporary), external_data=False)

@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from topokd.io import read_json, write_json, write_text
 from topokd.pipeline.provenance import processor_name
 
@@ -34,7 +36,8 @@ def keep(
     for part, rows in parts.items():
         record[part] = {**machine, "note": note, "rows": []}
         for row in rows:
-            print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+            shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items() if not isinstance(v, dict)}
+            print(", ".join(f"{k} {v}" for k, v in shown.items()), flush=True)
             record[part]["rows"].append(row)
             if not dry:  # what is measured by now survives an interruption
                 write_json(record_file, record)
@@ -58,8 +61,9 @@ def about(packages: Iterable[str]) -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+    gpu = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
     return {
-        "device": f"{processor_name()}, {os.cpu_count()} cores",
+        "device": f"{gpu}{processor_name()}, {os.cpu_count()} cores",
         "date": time.strftime("%Y-%m-%d"),
         "versions": versions,
     }

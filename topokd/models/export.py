@@ -33,8 +33,9 @@ from topokd.errors import ParameterError
 from topokd.io import atomic_path, write_bytes
 from topokd.models.attention import PatchAttention
 from topokd.models.blocks import Block, Embedding, Pooling, Unpooling
+from topokd.models.neighbour_table import find_table
 from topokd.models.ptv3 import PointTransformerV3
-from topokd.models.sparse_conv import NeighbourMap, SubmanifoldConv
+from topokd.models.sparse_conv import SubmanifoldConv
 from topokd.models.stage import Patches, Stage
 
 Structure = dict[str, Tensor]
@@ -59,14 +60,14 @@ def structure(model: PointTransformerV3, grid_coord: Int64[Tensor, "n 3"]) -> St
     )
     stage, row = Stage.from_voxels(grid, sizes, config.orders, common_depth=False)
     found = {"row": row, "back": torch.empty_like(row).scatter_(0, row, torch.arange(n))}
-    found["neighbours5"] = _table(cast(NeighbourMap, stage.neighbours(5)))
+    found["neighbours5"] = _table(stage, 5)
     for s, stride in enumerate((1, *config.stride)):
         if s:
             stage, parent, first = stage.coarser(stride, config.orders)
             last = torch.cat([first[1:], torch.tensor([len(parent)])]) - 1
             found[f"parent{s}"] = parent
             found[f"children{s}"] = torch.minimum(first[:, None] + torch.arange(stride**3), last[:, None])
-        found[f"neighbours{s}"] = _table(cast(NeighbourMap, stage.neighbours(3)))
+        found[f"neighbours{s}"] = _table(stage, 3)
         for k in range(_curves(model, s)):
             patches = stage.patches(k, config.patch_size, "per_cloud")
             found[f"patches{s}_{k}"] = _rectangle(patches)
@@ -86,17 +87,9 @@ def _rectangle(patches: Patches) -> Int64[Tensor, "p k"]:
     return patches.rows.view(-1, patches.size) if patches.num_full else patches.rows[None]
 
 
-def _table(neighbours: NeighbourMap) -> Int64[Tensor, "n k3"]:
-    """Row of the voxel at each offset of the kernel, ``n`` where there is none."""
-    n, size = neighbours.num_voxels, neighbours.kernel_size
-    table = torch.full((n, size**3), n)
-    centre = size**3 // 2
-    table[:, centre] = torch.arange(n)
-    for (dx, dy, dz), (i, j) in neighbours.pairs.items():
-        step = (dx * size + dy) * size + dz
-        table[i, centre + step] = j
-        table[j, centre - step] = i
-    return table
+def _table(stage: Stage, kernel_size: int) -> Int64[Tensor, "n k3"]:
+    """Row of the voxel at each offset of the kernel, n where there is none."""
+    return find_table(stage.grid_coord, stage.cloud, kernel_size).table.long()
 
 
 class ExportableNetwork(nn.Module):

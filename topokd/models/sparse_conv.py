@@ -1,4 +1,4 @@
-"""Submanifold convolution in pure torch.
+"""Submanifold convolution in pure torch, for CPUs; :mod:`topokd.models.neighbour_table` is its twin for GPUs.
 
 out[i] = bias + sum over offsets d of feat[j] W[d]   for the voxel j at position(i) + d, where there is one
 
@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from topokd.models.neighbour_table import NeighbourTable, positions_along_z
 from topokd.models.spconv_map import SpconvMap
 
 
@@ -54,12 +55,7 @@ def find_neighbours(grid_coord: Int64[Tensor, "n 3"], cloud: Int64[Tensor, " n"]
     {(0, 0, 1): (tensor([0]), tensor([1]))}
     """
     reach = kernel_size // 2
-    size = (grid_coord.amax(0) + 1 + 2 * reach).tolist()  # a margin, so that no column touches another one's voxels
-    if math.prod(size) * (int(cloud[-1]) + 1) >= 2**63:
-        raise OverflowError("the voxel grid is too large for 64-bit positions")
-    x, y, z = (grid_coord + reach).unbind(1)
-    position = ((cloud * size[0] + x) * size[1] + y) * size[2] + z
-    position, row = torch.sort(position)
+    position, row, size = positions_along_z(grid_coord, cloud, reach)
     padded = torch.cat([position, position.new_full((1,), -1)])  # where a search ends behind the last voxel
 
     columns = [(0, dy) for dy in range(1, reach + 1)]
@@ -159,20 +155,21 @@ def submanifold_convolution(
     feat: Float[Tensor, "n c_in"],
     weight: Float[Tensor, "c_out k k k c_in"],
     bias: Float[Tensor, " c_out"] | None,
-    neighbours: NeighbourMap | SpconvMap,
+    neighbours: NeighbourMap | NeighbourTable | SpconvMap,
 ) -> Float[Tensor, "n c_out"]:
     """Convolve the features of occupied voxels; kernel axes in the order of grid_coord's columns.
 
     Cross-correlation: the input voxel is the output voxel + k - K // 2. Sums run in float32 at least. The kind of map
-    decides who computes: :meth:`Stage.neighbours` makes a :class:`SpconvMap` where spconv is to.
+    decides who computes: :meth:`Stage.neighbours` makes a :class:`NeighbourTable` on a GPU, a :class:`SpconvMap` where
+    spconv is to.
     """
     if torch.is_autocast_enabled(feat.device.type):
         half = torch.get_autocast_dtype(feat.device.type)
         feat, weight = feat.to(half), weight.to(half)
-    if isinstance(neighbours, SpconvMap):
-        out = neighbours.convolve(feat, weight)
-    else:
+    if isinstance(neighbours, NeighbourMap):
         out = _Convolve.apply(feat, weight.flatten(1, 3), neighbours)
+    else:
+        out = neighbours.convolve(feat, weight)
     if bias is None:
         return out
     return out + bias.to(out.dtype) if torch.is_grad_enabled() else out.add_(bias)
@@ -189,6 +186,8 @@ class SubmanifoldConv(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
-    def forward(self, feat: Float[Tensor, "n c_in"], neighbours: NeighbourMap | SpconvMap) -> Float[Tensor, "n c_out"]:
+    def forward(
+        self, feat: Float[Tensor, "n c_in"], neighbours: NeighbourMap | NeighbourTable | SpconvMap
+    ) -> Float[Tensor, "n c_out"]:
         """Convolve; ``neighbours`` must be the map of this kernel size."""
         return submanifold_convolution(feat, self.weight, self.bias, neighbours)

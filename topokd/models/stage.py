@@ -10,6 +10,7 @@ from torch import Tensor
 
 from topokd.errors import DataError
 from topokd.models import backends
+from topokd.models.neighbour_table import NeighbourTable, find_table
 from topokd.models.serialization import MAX_DEPTH, curve_from_z, interleave
 from topokd.models.sparse_conv import NeighbourMap, find_neighbours
 from topokd.models.spconv_map import SpconvMap
@@ -68,7 +69,7 @@ class Stage:
     sizes: tuple[int, ...]
     depth: tuple[int, ...]
     orders: tuple[str, ...]
-    _neighbours: dict[int, NeighbourMap] = field(default_factory=dict, repr=False)
+    _neighbours: dict[int, NeighbourMap | NeighbourTable] = field(default_factory=dict, repr=False)
     _spconv: dict[int, SpconvMap] = field(default_factory=dict, repr=False)
     _ranks: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _patches: dict[tuple[str, int, str], Patches] = field(default_factory=dict, repr=False)
@@ -131,7 +132,7 @@ class Stage:
         """Cumulative voxel counts of the clouds."""
         return torch.tensor(self.sizes, device=self.z.device).cumsum(0)
 
-    def neighbours(self, kernel_size: int, backend: str = "torch") -> NeighbourMap | SpconvMap:
+    def neighbours(self, kernel_size: int, backend: str = "torch") -> NeighbourMap | NeighbourTable | SpconvMap:
         """The neighbour map of a cubic kernel, found once; a smaller kernel's is taken out of a larger one's.
 
         ``backend``: "torch", "spconv" or "auto" (see :mod:`topokd.models.backends`).
@@ -142,8 +143,9 @@ class Stage:
             return self._spconv[kernel_size]
         if kernel_size not in self._neighbours:
             larger = [m for k, m in self._neighbours.items() if k > kernel_size]
+            find = find_table if self.z.is_cuda else find_neighbours
             self._neighbours[kernel_size] = (
-                larger[0].smaller(kernel_size) if larger else find_neighbours(self.grid_coord, self.cloud, kernel_size)
+                larger[0].smaller(kernel_size) if larger else find(self.grid_coord, self.cloud, kernel_size)
             )
         return self._neighbours[kernel_size]
 

@@ -29,6 +29,7 @@ OPERATIONS = (  # Table 6's row, the profiler's operations, their field, our uni
     ("GELU (CUDA Memory)", ("aten::gelu",), "allocated_bytes", "MB", 1e-6),
     ("LN (CUDA Memory)", ("aten::native_layer_norm",), "allocated_bytes", "MB", 1e-6),
     ("MM_add (Self CPU Time)", ("aten::addmm",), "self_s", "ms", 1e3),
+    ("MM_add (Self CUDA)", ("aten::addmm",), "device_self_s", "ms", 1e3),
 )
 DENSE = "without_attention"
 FLOPS = (  # Table 5's row, part and kind in model_cost.json
@@ -108,8 +109,11 @@ def table6(results: Results) -> pd.DataFrame:
     if timing:
         models = timing["models"]
         pairs = [("Total CPU Time", "ms", [1e3 * models[role]["cpu_time_s"] for role in ROLES])]
+        if all("device_time_s" in models[role] for role in ROLES):
+            pairs.append(("Total CUDA Time", "ms", [1e3 * models[role]["device_time_s"] for role in ROLES]))
         for row, names, field, unit, factor in OPERATIONS:
-            found = [[o[n] for n in names if n in o] for o in (models[role]["operations"] for role in ROLES)]
+            profiled = (models[role]["operations"] for role in ROLES)
+            found = [[o[n] for n in names if n in o and field in o[n]] for o in profiled]
             if all(found):
                 pairs.append((row, unit, [factor * sum(f[field] for f in operations) for operations in found]))
         pairs.append(

@@ -1,0 +1,396 @@
+"""What a GPU shows: the networks' cost at the paper's sizes, and a training step; writes benchmarks/gpu.md.
+
+    python benchmarks/gpu.py                       # all parts; needs a CUDA device
+    python benchmarks/gpu.py cost recipe --dry
+
+Parts: ``cost`` (Tables 3, 5 and 6 and Figure 1 b-d; whole scans in each arithmetic), ``recipe`` (beside the published
+recipe: explicit attention, bit-unpacking Hilbert codes, gather-GEMM-scatter convolution), ``levers`` (one choice
+changed at a time), ``sampling`` (farthest points on the GPU and on the CPU's cores), ``step`` (training steps of the
+paper's networks on batches of 12 whole scans, by terms of the loss, and whether the loader keeps up).
+
+Real scans are read where the profile semantickitti-mini finds them (see docs/datasets.md); ``--nuscenes FILE`` names
+the .pcd.bin of a nuScenes scan, on which the paper's Tables 3, 5 and 6 are measured. Times are medians between CUDA
+events after warm-up, memory is the peak of PyTorch's allocator beyond what was there before. Weights are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from models import GATHER, WORKS, forward, interleaved, real_scans
+from official_recipe import Recipe
+from report import Rows, keep, table
+
+from topokd import params as P
+from topokd.data import Batch, Scan, build_dataset, collate, read_ahead, training_batch, voxelize
+from topokd.data.formats import read_cloud
+from topokd.distillation import DistillationObjective
+from topokd.evaluation.profiling import (
+    PAPER_VOXEL_SIZE,
+    count_cost,
+    measure_cost,
+    measure_peak_memory,
+    side_by_side,
+)
+from topokd.models import PointTransformerV3, build_model
+from topokd.models.neighbour_table import find_table
+from topokd.models.sparse_conv import find_neighbours, submanifold_convolution
+from topokd.paper.exhibits import TABLES
+from topokd.paper.grid import grid
+from topokd.paper.results import Results
+from topokd.topology.sampling import farthest_point_sampling
+from topokd.training.loop import Fit
+from topokd.training.runs import effective_weights
+
+TITLE = "Point Transformer V3 and distillation on a GPU"
+AMP = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRESETS = {"teacher": "ptv3-teacher", "student": "ptv3-student"}
+TOKENS = (1000, 4000, 16000, 64000, 128000)
+SCANS = 12  # a batch of the paper's
+
+
+def autocast(kind: str) -> torch.autocast:
+    return torch.autocast("cuda", AMP[kind] or torch.float32, enabled=AMP[kind] is not None)
+
+
+def scans(options: argparse.Namespace) -> dict[str, Scan]:
+    found = {}
+    if options.nuscenes:
+        found["nuScenes, real"] = read_cloud(options.nuscenes).scan
+    if real := real_scans():
+        found["SemanticKITTI, real"] = real[0]
+    if not found:
+        raise SystemExit("no real scan: set $TOPOKD_SEMANTICKITTI_MINI (docs/datasets.md) or give --nuscenes FILE")
+    return found
+
+
+def networks() -> dict[str, PointTransformerV3]:
+    torch.manual_seed(0)
+    return {role: build_model(preset) for role, preset in PRESETS.items()}
+
+
+def batches(seed: int, count: int) -> tuple[P.Params, list[Batch], Callable[[int], Batch]]:
+    """Training batches of the profile semantickitti, from the scans of semantickitti-mini."""
+    full, mini = (P.load(f"conf/{name}/params.yaml") for name in ("semantickitti", "semantickitti-mini"))
+    data = dataclasses.replace(full.data, root=mini.data.root)
+    train_set = build_dataset(data, mini.data_root, "train")
+    draw = partial(training_batch, train_set, data, seed, batch_size=SCANS)
+    return full, [draw(step) for step in range(count)], draw
+
+
+# -- parts ---------------------------------------------------------------------------------------------------------
+
+
+def cost(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Whole scans, one at a time, each arithmetic; what notebook 70 measures, with the operations."""
+    for source, scan in scans(options).items():
+        voxels, models = voxelize(scan, PAPER_VOXEL_SIZE), networks()
+        real = real_scans()
+        large = side_by_side((voxelize(real[i], PAPER_VOXEL_SIZE) for i in range(4)), TOKENS[-1]) if real else None
+        exact = count_cost(models, voxels, TOKENS, PAPER_VOXEL_SIZE, large)
+        for kind in AMP:
+            with autocast(kind):
+                timings = measure_cost(
+                    models, voxels, len(voxels), TOKENS, scan, PAPER_VOXEL_SIZE, options.repeats, "cuda", large
+                )
+            yield {"scan": source, "arithmetic": kind, "model_cost": exact, "timings": timings}
+
+
+def recipe(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Ours and the published recipe in turn, the whole first scan."""
+    source, scan = next(reversed(scans(options).items()))
+    batch = collate([voxelize(scan, PAPER_VOXEL_SIZE)]).to("cuda")
+    for role, model in networks().items():
+        pair = {"ours": model.cuda(), GATHER: Recipe(model.cuda())}
+        exact = [forward(network, batch) for network in pair.values()]
+        worst = float((exact[0] - exact[1]).abs().max())
+        if not worst < 1e-3:
+            raise SystemExit(f"{role}: the recipe gives other logits (by {worst:.1e}): nothing to compare")
+        for kind in ("float32", "bfloat16"):
+            for work, run in WORKS.items():
+                calls = {name: partial(run, network, batch) for name, network in pair.items()}
+                with autocast(kind):
+                    seconds = interleaved(calls, options.repeats, "cuda")
+                    memory = {name: measure_peak_memory(call, "cuda") for name, call in calls.items()}
+                row = {"network": PRESETS[role], "work": work, "arithmetic": kind}
+                row |= {"recipe_s": seconds[GATHER], "ours_s": seconds["ours"]}
+                row |= {"recipe_bytes": memory[GATHER], "ours_bytes": memory["ours"]}
+                yield row | {"voxels": len(batch.feat), "scan": source, "repeats": options.repeats}
+
+
+def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One choice changed at a time, on the whole first scan."""
+    source, scan = next(reversed(scans(options).items()))
+    batch = collate([voxelize(scan, PAPER_VOXEL_SIZE)]).to("cuda")
+    common = {"voxels": len(batch.feat), "scan": source, "repeats": options.repeats}
+
+    def compared(what: str, kind: str, plain: Callable[[], Any], changed: Callable[[], Any]) -> dict[str, Any]:
+        with autocast(kind):
+            seconds = interleaved({"plain": plain, "changed": changed}, options.repeats, "cuda")
+            row = {"change": what, "arithmetic": kind, "plain_s": seconds["plain"], "changed_s": seconds["changed"]}
+            row["plain_bytes"], row["changed_bytes"] = (measure_peak_memory(c, "cuda") for c in (plain, changed))
+        return row | common
+
+    cloud = torch.zeros(len(batch.feat), dtype=torch.int64, device="cuda")
+    grid_coord = batch.grid_coord.long()
+    find = partial(find_neighbours, grid_coord, cloud, 3), partial(find_table, grid_coord, cloud, 3)
+    yield compared("finding the neighbours: a table instead of pairs", "float32", *find)
+    pairs, neighbour_table = find[0](), find[1]()
+    for channels in (32, 64, 128):
+        feat = torch.randn(len(batch.feat), channels, device="cuda", requires_grad=True)
+        weight = torch.randn(channels, 3, 3, 3, channels, device="cuda", requires_grad=True)
+
+        def convolve(found: Any, feat: torch.Tensor = feat, weight: torch.Tensor = weight) -> None:
+            submanifold_convolution(feat, weight, None, found).float().sum().backward()
+
+        what = f"convolution, {channels} channels, forward + backward: one product instead of 27"
+        for kind in ("float32", "bfloat16"):
+            yield compared(what, kind, partial(convolve, pairs), partial(convolve, neighbour_table))
+    for role, model in networks().items():
+        model.cuda()
+        step = partial(WORKS["forward + backward"], model, batch)
+        saving = build_model(PRESETS[role]).cuda().set_checkpointing()
+        saved = partial(WORKS["forward + backward"], saving, batch)
+        yield compared(f"{role}, forward + backward: checkpointing", "bfloat16", step, saved)
+        twin = build_model(PRESETS[role]).cuda()
+        for module in twin.modules():
+            if type(module).__name__ == "MLP":
+                module.compile(dynamic=True)
+        pair = partial(forward, model, batch), partial(forward, twin, batch)
+        yield compared(f"{role}, forward: torch.compile of the MLPs", "bfloat16", *pair)
+
+
+def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """1,024 of n points by farthest point sampling, 12 clouds, as L_topo asks; from and to the GPU both ways."""
+    for n, channels in ((2000, 512), (8000, 512), (64000, 16)):
+        clouds = [torch.randn(n, channels, device="cuda") for _ in range(SCANS)]
+
+        def on_cpu(clouds: list[torch.Tensor] = clouds) -> list[torch.Tensor]:
+            return [kept.cuda() for kept in farthest_point_sampling([cloud.cpu() for cloud in clouds], 1024)]
+
+        on_gpu = partial(farthest_point_sampling, clouds, 1024)
+        same = all(torch.equal(a, b) for a, b in zip(on_cpu(), on_gpu(), strict=True))
+        row = {"clouds": SCANS, "points": n, "channels": channels, "threads": torch.get_num_threads(), "same": same}
+        yield row | {"cpu_s": wall(on_cpu, 3), "gpu_s": wall(on_gpu, 3)}
+
+
+def wall(work: Callable[[], object], repeats: int) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Training steps of the paper's student and teacher, by variant; the loader by itself."""
+    full, ready, draw = batches(0, 2)
+    voxels = sum(len(batch.feat) for batch in ready) / len(ready)
+    rates = {}
+    for workers in (full.train.workers,):
+        count = 24
+        start = time.perf_counter()
+        times = [time.perf_counter() - start for _ in read_ahead(draw, range(count), workers)]
+        rates[workers] = SCANS * (count - workers) / (times[-1] - times[workers - 1])
+    jobs = [("teacher, cross-entropy", "teacher", (), False)]
+    jobs += [(f"student, {name}", "student", P.ABLATION[name], False) for name in full.pipeline.variants]
+    jobs += [("student, full, checkpointing", "student", P.ABLATION["full"], True)]
+    for name, role, terms, saving in jobs:
+        models = networks()
+        weights = effective_weights(full.distill, terms)
+        fit = Fit(
+            model=models[role].set_checkpointing(saving),
+            objective=DistillationObjective(
+                weights.lambda_topo,
+                weights.lambda_grad,
+                weights.lambda_kd,
+                weights.temperature,
+                weights.topology,
+                weights.saliency,
+            ),
+            batches=lambda number: ready[number % len(ready)],
+            steps=options.steps,
+            train=full.train,
+            seed=0,
+            teacher=models["teacher"] if terms else None,
+            device=torch.device("cuda"),
+        )
+        fit._start()
+        on_gpu = [batch.to("cuda") for batch in ready]
+        times = []
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        losses = None
+        for number in range(options.steps):
+            start = time.perf_counter()
+            losses = fit._train_step(on_gpu[number % len(on_gpu)])
+            torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+        assert losses is not None
+        yield {
+            "job": name,
+            "clouds": SCANS,
+            "voxels": voxels,
+            "step_s": statistics.median(times[2:]),
+            "peak_bytes": torch.cuda.max_memory_allocated(),
+            "loader_scans_per_s": rates[full.train.workers],
+            "workers": full.train.workers,
+            "arithmetic": full.train.amp,
+            "threads": torch.get_num_threads(),
+            "steps": options.steps - 2,
+            "terms": {term: float(value) for term, value in losses.terms.items()},
+        }
+        del fit, models, on_gpu, losses
+        torch.cuda.empty_cache()
+
+
+# -- the page ------------------------------------------------------------------------------------------------------
+
+
+def _cost_page(rows: Rows) -> list[str]:
+    body = []
+    for row in rows:
+        found = row["timings"]
+        one, two = (found["models"][role] for role in PRESETS)
+        cells = [row["scan"], f"{one['voxels']:,}", row["arithmetic"], f"**{found['ratios']['latency']:.2f}**"]
+        cells += [f"**{found['ratios']['peak_memory']:.2f}**"]
+        cells += [f"{1e3 * m['latency_s']:.1f}" for m in (one, two)]
+        cells += [f"{m['fps']:.1f}" for m in (one, two)] + [f"{m['peak_memory_bytes'] / 1e6:.0f}" for m in (one, two)]
+        body.append(cells + [f"{found['frame']['fps'][role]:.1f}" for role in PRESETS])
+    head = ["scan", "voxels", "arithmetic", "times faster", "times less memory", "teacher (ms)", "student (ms)"]
+    head += ["teacher (scans/s)", "student (scans/s)", "teacher (MB)", "student (MB)"]
+    head += ["teacher, points to points (scans/s)", "student, points to points (scans/s)"]
+    lines = ["## Forward pass on whole scans", "", f"One scan at a time, voxels of {PAPER_VOXEL_SIZE} m; medians of "]
+    lines[-1] += f"{rows[0]['timings']['repeats']}. The last columns go from points in memory to a class for each."
+    lines += ["", *table(head, body)]
+    chosen = next((row for row in rows if row["arithmetic"] == "bfloat16"), rows[0])
+    lines += [
+        "",
+        "## Figure 1 b-d",
+        "",
+        f"{chosen['arithmetic']}; the nearest voxels of a scan, or of scans side by side.",
+        "",
+    ]
+    head = ["voxels", "times faster", "times less memory", "teacher (ms)", "student (ms)", "teacher (MB)"]
+    body = []
+    for point in chosen["timings"]["scaling"]:
+        seconds, memory = point["latency_s"], point["peak_memory_bytes"]
+        cells = [f"{point['voxels']:,}", f"**{seconds['teacher'] / seconds['student']:.2f}**"]
+        cells += [f"**{memory['teacher'] / memory['student']:.2f}**"]
+        cells += [f"{1e3 * seconds[role]:.1f}" for role in PRESETS]
+        body.append(cells + [f"{memory[role] / 1e6:.0f}" for role in PRESETS])
+    lines += table([*head, "student (MB)"], body)
+    records = {"model_cost": chosen["model_cost"], "timings/model_cost": chosen["timings"]}
+    results = Results(Path(), P.Params(), {}, records)
+    for exhibit in TABLES:
+        if exhibit.id in ("table3", "table5", "table6") and exhibit.lines:
+            shown = grid(exhibit.lines(results), exhibit.side)
+            lines += [
+                "",
+                f"## {exhibit.title}",
+                "",
+                f"{exhibit.caption} Here: {chosen['scan']}, {chosen['arithmetic']}.",
+            ]
+            lines += ["", shown.markdown(exhibit.corner)]
+    return lines
+
+
+def _recipe_page(rows: Rows) -> list[str]:
+    body = []
+    for row in rows:
+        faster, less = row["recipe_s"] / row["ours_s"], row["recipe_bytes"] / row["ours_bytes"]
+        cells = [row["network"], row["work"], row["arithmetic"], f"**{faster:.2f}**", f"**{less:.2f}**"]
+        cells += [f"{1e3 * row[key]:.1f}" for key in ("recipe_s", "ours_s")]
+        body.append(cells + [f"{row[key] / 1e6:.0f}" for key in ("recipe_bytes", "ours_bytes")])
+    head = ["network", "work", "arithmetic", "times faster", "times less memory", "recipe (ms)", "ours (ms)"]
+    return [
+        "## Beside the published recipe without its CUDA packages",
+        "",
+        f"{rows[0]['voxels']:,} voxels ({rows[0]['scan']}), medians of {rows[0]['repeats']}, interleaved. The recipe "
+        "convolves by gather, GEMM and scatter-add in torch and writes attention out; with spconv and flash-attn, "
+        "which were not at hand, it is faster than here.",
+        "",
+        *table([*head, "recipe (MB)", "ours (MB)"], body),
+    ]
+
+
+def _levers_page(rows: Rows) -> list[str]:
+    body = []
+    for row in rows:
+        cells = [row["change"], row["arithmetic"], f"**{row['plain_s'] / row['changed_s']:.2f}**"]
+        cells += [f"{1e3 * row[key]:.2f}" for key in ("plain_s", "changed_s")]
+        body.append(cells + [f"{row[key] / 1e6:.0f}" for key in ("plain_bytes", "changed_bytes")])
+    head = ["change", "arithmetic", "times faster", "without (ms)", "with (ms)", "without (MB)", "with (MB)"]
+    text = f"{rows[0]['voxels']:,} voxels ({rows[0]['scan']}), medians of {rows[0]['repeats']}, interleaved."
+    return ["## One choice at a time", "", text, "", *table(head, body)]
+
+
+def _sampling_page(rows: Rows) -> list[str]:
+    body = [
+        [f"{r['points']:,} x {r['channels']}", f"{1e3 * r['gpu_s']:.0f}", f"{1e3 * r['cpu_s']:.0f}", str(r["same"])]
+        for r in rows
+    ]
+    text = (
+        f"1,024 points of each of {rows[0]['clouds']} clouds on the GPU; the CPU's way copies them to "
+        f"{rows[0]['threads']} threads and the indices back."
+    )
+    head = ["points x channels", "GPU (ms)", "CPU (ms)", "same points"]
+    return ["## Farthest point sampling", "", text, "", *table(head, body)]
+
+
+def _step_page(rows: Rows) -> list[str]:
+    body = []
+    for row in rows:
+        cells = [row["job"], f"{1e3 * row['step_s']:.0f}", f"{row['clouds'] / row['step_s']:.1f}"]
+        body.append([*cells, f"{row['peak_bytes'] / 1e9:.1f}"])
+    first = rows[0]
+    return [
+        "## Training steps",
+        "",
+        f"The profile semantickitti's settings: {first['clouds']} whole scans of SemanticKITTI, {first['voxels']:,.0f} "
+        f"voxels on average, {first['arithmetic']}, M = 1024, {first['threads']} CPU threads; medians of "
+        f"{first['steps']} steps. By itself the loader with {first['workers']} workers gives "
+        f"{first['loader_scans_per_s']:.0f} scans/s.",
+        "",
+        *table(["what is trained", "step (ms)", "scans/s", "peak memory (GB)"], body),
+    ]
+
+
+PARTS = {"cost": cost, "recipe": recipe, "levers": levers, "sampling": sampling, "step": step}
+PAGES = {
+    "cost": _cost_page,
+    "recipe": _recipe_page,
+    "levers": _levers_page,
+    "sampling": _sampling_page,
+    "step": _step_page,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("--nuscenes", help="the .pcd.bin of a real nuScenes scan")
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=8, help="of `step`; the first two do not count")
+    parser.add_argument("--dry", action="store_true", help="print only, write nothing")
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        raise SystemExit("no CUDA device: torch sees none")
+    parts = {part: PARTS[part](options) for part in options.parts or PARTS}
+    keep(__file__, TITLE, parts, PAGES, ["topokd", "torch", "spconv", "flash-attn", "torch-scatter"], options.dry)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,17 +13,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from topokd.topology.kernels import borrowing, compiled
+from topokd.topology.kernels.bits import ONE, ZERO, lowest
 
-ONE = np.uint64(1)
-ZERO = np.uint64(0)
 FULL = -1
-_DEBRUIJN = np.uint64(0x03F79D71B4CB0A89)
-_PLACES = np.zeros(64, np.int64)
-for _bit in range(64):
-    _PLACES[((1 << _bit) * int(_DEBRUIJN) % (1 << 64)) >> 58] = _bit
 USED, MADE, DEATHS, BIRTHS, REFRESHED, CARRIERS, DEPTH = range(7)  # places in ``counts``
 WASTE = 8  # of the pool's use, one in so many may be gaps that rewritten notes left
 REFRESH = 16  # the killers are rewritten whenever a 16th more classes have died
@@ -50,12 +44,6 @@ class Notes(NamedTuple):
     carriers: np.ndarray
     stack: np.ndarray
     counts: np.ndarray
-
-
-@njit(cache=True, nogil=True, inline="always")
-def lowest(word):  # type: ignore[no-untyped-def]
-    """Index of the lowest set bit of a word that is not zero."""
-    return _PLACES[((word & (~word + ONE)) * _DEBRUIJN) >> np.uint64(58)]
 
 
 @compiled

@@ -32,6 +32,7 @@ from report import Rows, keep, table
 from topokd import params as P
 from topokd.data import Batch, Scan, build_dataset, collate, read_ahead, training_batch, voxelize
 from topokd.data.formats import read_cloud
+from topokd.data.labels import SEMANTICKITTI
 from topokd.distillation import DistillationObjective
 from topokd.evaluation.profiling import (
     PAPER_VOXEL_SIZE,
@@ -72,9 +73,9 @@ def scans(options: argparse.Namespace) -> dict[str, Scan]:
     return found
 
 
-def networks() -> dict[str, PointTransformerV3]:
+def networks(num_classes: int = 16) -> dict[str, PointTransformerV3]:
     torch.manual_seed(0)
-    return {role: build_model(preset) for role, preset in PRESETS.items()}
+    return {role: build_model(preset, num_classes=num_classes) for role, preset in PRESETS.items()}
 
 
 def batches(seed: int, count: int) -> tuple[P.Params, list[Batch], Callable[[int], Batch]]:
@@ -208,7 +209,7 @@ def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     jobs += [(f"student, {name}", "student", P.ABLATION[name], False) for name in full.pipeline.variants]
     jobs += [("student, full, checkpointing", "student", P.ABLATION["full"], True)]
     for name, role, terms, saving in jobs:
-        models = networks()
+        models = networks(SEMANTICKITTI.num_classes)
         weights = effective_weights(full.distill, terms)
         fit = Fit(
             model=models[role].set_checkpointing(saving),

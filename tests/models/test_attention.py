@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.gpu import needs_gpu
 from tests.models.clouds import random_batch
 from topokd.models import backends
 from topokd.models.attention import PatchAttention, attention_reference
@@ -109,7 +110,7 @@ def test_backends_without_a_gpu_are_torch() -> None:
         assert set(active_backends().values()) == {"torch"}
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="accelerators need a GPU")
+@needs_gpu
 def test_accelerators_equal_torch_on_a_gpu() -> None:
     stage = make_stage(40, 100)
     patches = Stage.patches(stage, 1, 16, "per_cloud")

@@ -5,13 +5,12 @@ import copy
 import pytest
 import torch
 
+from tests.gpu import needs_gpu
 from tests.models.clouds import random_batch
 from topokd.errors import DataError, ParameterError
 from topokd.models import backends, build_model
 from topokd.models.sparse_conv import find_neighbours, submanifold_convolution
 from topokd.models.spconv_map import SpconvMap
-
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="accelerators need a GPU")
 
 
 def test_unknown_backends_are_named() -> None:
@@ -75,11 +74,33 @@ def test_torch_scatter_equals_its_torch_twin() -> None:
 
 @needs_gpu
 def test_the_network_on_a_gpu_equals_the_one_on_the_cpu() -> None:
-    model, batch = build_model("ptv3-tiny").eval(), random_batch(300, 200)
+    torch.manual_seed(0)
+    model, batch = build_model("ptv3-tiny"), random_batch(300, 200)
+    there, batch_there = copy.deepcopy(model).cuda(), {k: v.cuda() for k, v in batch.items()}
+    with torch.no_grad():
+        exact, found = model.eval()(batch), [there.eval()(batch_there) for _ in range(2)]
+    torch.testing.assert_close(found[0].cpu(), exact, atol=1e-4, rtol=1e-4)
+    assert torch.equal(*found)
+    gradients = []
+    for network, inputs in ((model, batch), (there, batch_there)):
+        network.train().set_generator(torch.Generator().manual_seed(3))  # orders and dropped rows are drawn on the CPU
+        network(inputs).square().mean().backward()
+        gradients.append(torch.cat([p.grad.flatten().cpu() for p in network.parameters()]))
+    difference = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert difference < 1e-3
+
+
+@needs_gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_on_a_gpu_is_near(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model, batch = build_model("ptv3-tiny").eval().cuda(), {k: v.cuda() for k, v in random_batch(300, 200).items()}
     with torch.no_grad():
         exact = model(batch)
-        there = model.cuda()({k: v.cuda() for k, v in batch.items()})
-    torch.testing.assert_close(there.cpu(), exact, atol=1e-3, rtol=1e-3)
+        with torch.autocast("cuda", dtype):
+            half = model(batch)
+    assert half.dtype == dtype
+    torch.testing.assert_close(half.float(), exact, atol=0.05 * float(exact.abs().max()), rtol=0)
 
 
 @pytest.mark.parametrize("per", ["voxel", "cloud"])

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from tests.gpu import needs_gpu
 from topokd import params
 from topokd.errors import DataError, ParameterError
 from topokd.topology import (
@@ -154,3 +155,16 @@ def test_the_teachers_part_ahead_changes_no_bit(pair: tuple[torch.Tensor, torch.
     broken[75, 2] = torch.nan
     with pytest.raises(DataError, match=r"teacher's features of cloud 2 hold NaN or infinity \(row 75\)"):
         module.prepare(broken, OFFSETS)
+
+
+@needs_gpu
+def test_a_gpu_gives_the_same_loss_and_gradient(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    student, teacher = pair
+    found = []
+    for device in ("cpu", "cuda"):
+        features = student.detach().to(device).requires_grad_(True)
+        value = TopologicalLoss(num_points=25)(features, teacher.to(device), OFFSETS.to(device))
+        found.append((value.cpu(), torch.autograd.grad(value, features)[0].cpu()))
+    assert found[0][1].abs().max() > 0
+    for here, there in zip(*found, strict=True):
+        torch.testing.assert_close(there, here, atol=1e-6, rtol=1e-4)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.gpu import needs_gpu
 from topokd import params as P
 from topokd.data import Batch, build_dataset, training_batch
 from topokd.distillation import DistillationObjective
@@ -127,3 +128,38 @@ def test_weights_with_the_best_validation_are_kept(params: P.Params) -> None:
         fit.run()
     assert torch.equal(fit.best_weights["seg_head.weight"], seen[0])
     assert not torch.equal(fit.model.seg_head.weight, seen[0])
+
+
+@needs_gpu
+@pytest.mark.parametrize("amp", ["off", "bf16", "fp16"])
+def test_every_term_trains_on_a_gpu_and_goes_on_after_a_stop(params: P.Params, tmp_path: Path, amp: str) -> None:
+    optimizer = P.Optimizer(lr_attention=0.002)
+    train = dataclasses.replace(params.train, amp=amp, checkpoint_every=5, optimizer=optimizer)
+    objective = DistillationObjective(topology=params.distill.topology)
+
+    def fit(steps: int, **given: object) -> Fit:
+        teacher = seeded_model("ptv3-tiny", 19, 0, "teacher")
+        given |= {"objective": objective, "teacher": teacher, "device": torch.device("cuda"), "train": train}
+        return plain(params, steps=steps, **given)
+
+    with deterministic(2):
+        whole = fit(20, resume=ResumeFolder(tmp_path, "whole", "key"))
+        history = whole.run()
+        assert history["terms"]["seg"][-1] < 0.8 * history["terms"]["seg"][0]
+        assert set(history["terms"]) == {"seg", "topo", "grad", "kd"}
+        broken = fit(20, resume=ResumeFolder(tmp_path, "broken", "key"))
+        draw, asked = broken.batches, []
+
+        def batches(step: int) -> Batch:
+            asked.append(step)
+            if step == 12 and len(asked) < 14:
+                raise KeyboardInterrupt
+            return draw(step)
+
+        broken.batches = batches
+        with pytest.raises(KeyboardInterrupt):
+            broken.run()
+        resumed = fit(20, resume=ResumeFolder(tmp_path, "broken", "key")).run()
+    assert resumed["step"] == history["step"]
+    # Some of CUDA's sums are not in a fixed order: near, not equal.
+    assert resumed["terms"]["seg"] == pytest.approx(history["terms"]["seg"], rel=0.1)

@@ -96,7 +96,7 @@ def cost(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         voxels, models = voxelize(scan, PAPER_VOXEL_SIZE), networks()
         real = real_scans()
         large = side_by_side((voxelize(real[i], PAPER_VOXEL_SIZE) for i in range(4)), TOKENS[-1]) if real else None
-        exact = count_cost(models, voxels, TOKENS, PAPER_VOXEL_SIZE, large)
+        exact = count_cost(models, voxels, TOKENS, PAPER_VOXEL_SIZE, large, "cuda")
         for kind in AMP:
             with autocast(kind):
                 timings = measure_cost(
@@ -251,7 +251,7 @@ def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "arithmetic": full.train.amp,
             "threads": torch.get_num_threads(),
             "steps": options.steps - 2,
-            "terms": {term: float(value) for term, value in losses.terms.items()},
+            "terms": {term: value.item() for term, value in losses.terms.items()},
         }
         del fit, models, on_gpu, losses
         torch.cuda.empty_cache()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from topokd.io import read_json, write_json, write_text
-from topokd.pipeline.provenance import processor_name
+from topokd.machine import device_name, processor_name
 
 Rows = list[dict[str, Any]]
 
@@ -61,7 +61,7 @@ def about(packages: Iterable[str]) -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    gpu = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
+    gpu = f"{device_name('cuda')}; " if torch.cuda.is_available() else ""
     return {
         "device": f"{gpu}{processor_name()}, {os.cpu_count()} cores",
         "date": time.strftime("%Y-%m-%d"),

@@ -44,7 +44,7 @@ models = {
 }
 
 # %%
-cost = count_cost(models, voxels, bench.model_tokens, PAPER_VOXEL_SIZE, large)
+cost = count_cost(models, voxels, bench.model_tokens, PAPER_VOXEL_SIZE, large, device)
 write_json(params.results / "model_cost.json", cost)
 
 # %% [markdown]

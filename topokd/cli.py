@@ -34,8 +34,9 @@ def info() -> None:
     """Versions, devices, and which optional accelerators are active."""
     import torch
 
+    from topokd.machine import processor_name
     from topokd.models.backends import active_backends
-    from topokd.pipeline.provenance import processor_name, versions
+    from topokd.pipeline.provenance import versions
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     rows = {"project": str(P.project_root()), "processor": processor_name(), "gpu": gpu}

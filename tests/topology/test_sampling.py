@@ -9,7 +9,7 @@ import torch
 from tests.topology.clouds import random_cloud
 from topokd.errors import DataError, ParameterError
 from topokd.topology import covering_radius, farthest_point_sampling
-from topokd.topology.sampling import _sample_torch
+from topokd.topology.sampling import _sample_together, _sample_torch
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -18,6 +18,17 @@ def test_the_compiled_loop_equals_the_torch_loop(dtype: torch.dtype, c: int) -> 
     generator = torch.Generator().manual_seed(c)
     points = torch.randn(300, c, generator=generator, dtype=dtype)
     assert torch.equal(farthest_point_sampling(points, 60, start=7), _sample_torch(points, 60, 7))
+
+
+def test_a_step_in_all_clouds_at_once_equals_one_cloud_after_the_other() -> None:
+    generator = torch.Generator().manual_seed(0)
+    clouds = [torch.randn(n, 24, generator=generator) for n in (300, 40, 120)]
+    clouds.append(clouds[0][:30].repeat(3, 1))  # duplicates
+    together = _sample_together(clouds, 60, 7)
+    assert [len(kept) for kept in together] == [60, 40, 60, 60]
+    for kept, alone in zip(together, farthest_point_sampling(clouds, 60, start=7), strict=True):
+        assert torch.equal(kept, alone)
+    assert _sample_together([], 60, 7) == []
 
 
 def test_ties_go_to_the_lowest_index() -> None:

@@ -61,6 +61,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from topokd.data import Batch, Scan, Voxels, collate, voxelize
 from topokd.evaluation.predict import evaluating, predict
+from topokd.machine import device_name
 from topokd.models import PointTransformerV3
 from topokd.models.attention import PatchAttention
 from topokd.models.sparse_conv import SubmanifoldConv
@@ -307,21 +308,23 @@ def count_cost(
     scaling: Iterable[int],
     voxel_size: float,
     large: Voxels | None = None,
+    device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
     """The exact costs (``model_cost.json``, see the top of this file) of a "teacher" and a "student".
 
     FLOPs are counted on ``voxels``, a whole scan at ``voxel_size``, because the ratios depend on how many voxels are
     left in the coarse stages: far and sparse ones hardly merge. ``scaling`` counts them on its nearest n voxels, or of
-    ``large`` (see :func:`side_by_side`) where the scan has fewer.
+    ``large`` (see :func:`side_by_side`) where the scan has fewer. ``device``: where the networks run for it.
     """
-    cloud = collate([voxels])
+    models = {role: model.to(device) for role, model in models.items()}
+    cloud = collate([voxels]).to(device)
     parameters = {role: count_parameters(model) for role, model in models.items()}
     flops = {role: count_flops(model, cloud) for role, model in models.items()}
     lists = ("enc_depths", "enc_channels", "enc_num_head", "dec_depths", "dec_channels", "dec_num_head", "patch_size")
     teacher, student = models["teacher"].config, models["student"].config
     curve = []
     for requested in scaling:
-        part = collate([_cut(voxels, large, requested)])
+        part = collate([_cut(voxels, large, requested)]).to(device)
         totals = {role: count_flops(model, part)["total"]["total"] for role, model in models.items()}
         curve.append({"requested": requested, "voxels": len(part.feat), "flops": totals})
     return {
@@ -405,7 +408,7 @@ def measure_cost(
     ops = {role: operations[role][1] for role in models}
     weights = {role: sum(v.nbytes for v in model.state_dict().values()) for role, model in models.items()}
     return {
-        "device": _device_name(device),
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "repeats": repeats,
         "torch": torch.__version__,
@@ -452,13 +455,3 @@ def measure_cost(
             "fps": {role: 1 / value for role, value in seconds.items()},
         },
     }
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            return next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return "CPU"

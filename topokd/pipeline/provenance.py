@@ -41,18 +41,6 @@ def environment_record(params: Params) -> dict[str, Any]:
     }
 
 
-def processor_name() -> str:
-    """The processor's name as the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            for line in stream:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def versions() -> dict[str, str]:
     """Installed versions of the packages that results depend on."""
     found = {}

@@ -17,6 +17,7 @@ from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import begun, side_by_side
 
 Normalization = Literal["l2", "none", "standardize", "mean_norm"]
+Cloud = Tensor | tuple[Tensor, Tensor]  # features (n, c), or which rows are kept (m,) and these rows (m, c) on the CPU
 
 
 def normalize_features(x: Float[Tensor, "n c"], how: Normalization = "l2") -> Float[Tensor, "n c"]:
@@ -71,6 +72,7 @@ class TopologicalLoss(torch.nn.Module):
     ``match_scale`` and ``eps`` see :func:`persistence_weighted_chamfer`, ``tie_tolerance`` tau_tie, ``time_limit``
     seconds per diagram (see :func:`vietoris_rips`); ``workers`` threads (default: number of torch threads). Works under
     autocast (in float32 at least). The teacher's part can run beside the student's forward pass, see :meth:`prepare`.
+    Of features on a GPU the rows kept are moved to the CPU, where diagrams are computed and compared.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> teacher = torch.randn(50, 16, generator=generator)
@@ -114,13 +116,25 @@ class TopologicalLoss(torch.nn.Module):
         :class:`DataError` as :meth:`forward` does.
         """
         ends = _check("teacher", teacher, offsets)
-        return TeacherDiagrams(ends, begun(self._teacher_cloud, _clouds(teacher.detach(), ends), self.workers))
+        return TeacherDiagrams(ends, begun(self._teacher_cloud, self._sampled(teacher, ends), self.workers))
 
-    def _teacher_cloud(self, features: Float[Tensor, "n c"]) -> tuple[Int64[Tensor, " m"], Persistence]:
-        """The rows kept of one cloud, and the diagrams of the teacher there."""
-        rows = normalize_features(features, self.normalize)
+    def _sampled(self, teacher: Tensor, ends: list[int]) -> list[Cloud]:
+        """The teacher's clouds, for a thread each; a GPU samples all of them first, and hands over what it kept."""
+        clouds = _clouds(teacher.detach(), ends)
+        if not teacher.is_cuda:
+            return list(clouds)
+        rows = [normalize_features(cloud, self.normalize) for cloud in clouds]
         kept = farthest_point_sampling(rows, self.num_points)
-        return kept, vietoris_rips(rows[kept], **self.rips)
+        return [(k, cloud[k].cpu()) for k, cloud in zip(kept, rows, strict=True)]
+
+    def _teacher_cloud(self, cloud: Cloud) -> tuple[Int64[Tensor, " m"], Persistence]:
+        """The rows kept of one cloud, and the diagrams of the teacher there."""
+        if isinstance(cloud, Tensor):
+            rows = normalize_features(cloud, self.normalize)
+            kept = farthest_point_sampling(rows, self.num_points)
+            cloud = kept, rows[kept]
+        kept, points = cloud
+        return kept, vietoris_rips(points, **self.rips)
 
     def forward(
         self,
@@ -145,19 +159,20 @@ class TopologicalLoss(torch.nn.Module):
                 )
             references = teacher.results()
         else:
-            clouds = _clouds(teacher.detach(), _check("teacher", teacher, offsets))
+            clouds = self._sampled(teacher, _check("teacher", teacher, offsets))
             references = side_by_side(self._teacher_cloud, clouds, self.workers)
         points = [
-            normalize_features(cloud, self.normalize)[kept]
+            normalize_features(cloud, self.normalize)[kept].cpu()
             for cloud, (kept, _) in zip(_clouds(student, ends), references, strict=True)
         ]
         total = _at_least_float32(student.sum() * 0)  # keeps the graph when no cloud has a diagram
         found = vietoris_rips(points, workers=self.workers, **self.rips)
         for (_, reference), own in zip(references, found, strict=True):
             for dim in self.dims:
-                total = total + persistence_weighted_chamfer(
+                apart = persistence_weighted_chamfer(
                     reference.diagrams[dim], own.diagrams[dim], eps=self.eps, match_scale=self.match_scale
                 )
+                total = total + apart.to(total.device)
         return total / max(1, len(ends))
 
     def extra_repr(self) -> str:

@@ -49,38 +49,63 @@ def farthest_point_sampling(
     ``x``: points (n, c), or a list of clouds, sampled side by side on ``workers`` threads (default: torch's number)
     with the same result. Exact greedy k-centre, deterministic. With m > n every row is returned once (n indices,
     ``start`` first). Where m exceeds the number of distinct rows, the duplicates follow in rising order, so that the m
-    indices are always distinct. The result lies on the device of ``x``; on the CPU one compiled loop does the work,
-    without the GIL, and passes over rows that the triangle inequality settles while that is seen to pay.
+    indices are always distinct. The result lies on the device of ``x``. On the CPU one compiled loop does the work,
+    without the GIL, and passes over rows that the triangle inequality settles while that is seen to pay; a GPU takes a
+    step in all clouds at once, waiting for nothing in between.
     Raises :class:`DataError` for rows that are not finite and :class:`ParameterError` for an impossible m or start.
 
     >>> farthest_point_sampling(torch.tensor([[0.0], [1.0], [10.0], [4.0]]), 3)
     tensor([0, 2, 3])
     """
     if isinstance(x, Tensor | np.ndarray):
-        return _sample(x, m, start)
-    return side_by_side(lambda cloud: _sample(cloud, m, start), list(x), workers)
+        return farthest_point_sampling([x], m, start=start)[0]
+    if any(isinstance(cloud, Tensor) and cloud.is_cuda for cloud in x):
+        return _sample_together([_checked(cloud, m, start) for cloud in x], m, start)
+    return side_by_side(lambda cloud: _sample(_checked(cloud, m, start), m, start), list(x), workers)
 
 
-def _sample(x: Points, m: int, start: int) -> Int64[Tensor, " m"]:
+def _checked(x: Points, m: int, start: int) -> Float[Tensor, "n c"]:
     points = _as_points(x)
-    n = len(points)
     if m < 1:
         raise ParameterError(f"m is {m}: ask for at least one point")
-    if not 0 <= start < n:
-        raise ParameterError(f"start is {start}: it must be a row of the {n} points")
-    m = min(m, n)
-    if points.is_cuda:
-        return _distinct(_sample_torch(points, m, start), n)
+    if not 0 <= start < len(points):
+        raise ParameterError(f"start is {start}: it must be a row of the {len(points)} points")
+    return points
+
+
+def _sample(points: Float[Tensor, "n c"], m: int, start: int) -> Int64[Tensor, " m"]:
     from topokd.topology.kernels import sampling as kernels
 
-    chosen = np.empty(m, dtype=np.int64)
+    chosen = np.empty(min(m, len(points)), dtype=np.int64)
     chosen[0] = start
     kernels.farthest_points(points.contiguous().numpy(), chosen, True)
-    return _distinct(torch.from_numpy(chosen), n)
+    return _distinct(torch.from_numpy(chosen), len(points))
+
+
+def _sample_together(clouds: list[Float[Tensor, "n c"]], m: int, start: int) -> list[Int64[Tensor, " m"]]:
+    """A step in all clouds at a time, shorter clouds padded by rows that are never chosen; for GPUs."""
+    if not clouds:
+        return []
+    sizes = [len(cloud) for cloud in clouds]
+    padded = torch.nn.utils.rnn.pad_sequence([cloud.double() for cloud in clouds], batch_first=True)  # (b, n, c)
+    places = torch.arange(padded.shape[1], device=padded.device)
+    real = places < torch.tensor(sizes, device=padded.device)[:, None]
+    nearest = torch.where(real, torch.inf, -1.0).double()
+    row = torch.arange(len(clouds), device=padded.device)
+    last = torch.full_like(row, start)
+    chosen = [last]
+    for _ in range(min(m, max(sizes)) - 1):
+        # From differences, not from products: duplicates lie at distance 0, and what is near is told apart.
+        apart = torch.cdist(padded, padded[row, last][:, None], compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = torch.minimum(nearest, apart[..., 0])
+        last = nearest.argmax(dim=1)
+        chosen.append(last)
+    together = torch.stack(chosen, dim=1)
+    return [_distinct(rows[: min(m, n)], n) for rows, n in zip(together, sizes, strict=True)]
 
 
 def _sample_torch(points: Float[Tensor, "n c"], m: int, start: int) -> Int64[Tensor, " m"]:
-    """The readable twin of the compiled loop, and what runs on a GPU (no synchronisation inside the loop)."""
+    """The readable twin of both."""
     nearest = torch.full((len(points),), torch.inf, dtype=torch.float64, device=points.device)
     chosen = torch.empty(m, dtype=torch.int64, device=points.device)
     chosen[0] = start

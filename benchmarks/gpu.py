@@ -42,6 +42,7 @@ from topokd.evaluation.profiling import (
     side_by_side,
 )
 from topokd.models import PointTransformerV3, build_model
+from topokd.models import neighbour_table as by_table
 from topokd.models.neighbour_table import find_table
 from topokd.models.sparse_conv import find_neighbours, submanifold_convolution
 from topokd.paper.exhibits import TABLES
@@ -144,7 +145,14 @@ def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     grid_coord = batch.grid_coord.long()
     find = partial(find_neighbours, grid_coord, cloud, 3), partial(find_table, grid_coord, cloud, 3)
     yield compared("finding the neighbours: a table instead of pairs", "float32", *find)
-    pairs, neighbour_table = find[0](), find[1]()
+    pairs, table_of_all = find[0](), find[1]()
+    for channels in (32, 64):
+        rows = torch.randn(len(batch.feat) + 1, channels, device="cuda")
+        row_by_row = partial(rows.index_select, 0, table_of_all.table.view(-1))
+        by_words = torch.no_grad()(partial(by_table._gather, rows, table_of_all.table))
+        yield compared(
+            f"gathering neighbours, {channels} channels: by words, not rows", "float32", row_by_row, by_words
+        )
     for channels in (32, 64, 128):
         feat = torch.randn(len(batch.feat), channels, device="cuda", requires_grad=True)
         weight = torch.randn(channels, 3, 3, 3, channels, device="cuda", requires_grad=True)
@@ -154,7 +162,7 @@ def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
         what = f"convolution, {channels} channels, forward + backward: one product instead of 27"
         for kind in ("float32", "bfloat16"):
-            yield compared(what, kind, partial(convolve, pairs), partial(convolve, neighbour_table))
+            yield compared(what, kind, partial(convolve, pairs), partial(convolve, table_of_all))
     for role, model in networks().items():
         model.cuda()
         step = partial(WORKS["forward + backward"], model, batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 import torch
@@ -72,6 +73,7 @@ class Stage:
     _neighbours: dict[int, NeighbourMap | NeighbourTable] = field(default_factory=dict, repr=False)
     _spconv: dict[int, SpconvMap] = field(default_factory=dict, repr=False)
     _ranks: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    _layouts: dict[int, _Layout] = field(default_factory=dict, repr=False)
     _patches: dict[tuple[str, int, str], Patches] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -149,14 +151,17 @@ class Stage:
             )
         return self._neighbours[kernel_size]
 
+    @functools.cached_property
+    def _depth_of_row(self) -> Int64[Tensor, " n"]:
+        return torch.tensor(self.depth, device=self.z.device).take(self.cloud)
+
     def order(self, curve: str) -> Int64[Tensor, " n"]:
         """Rows in the order in which ``curve`` visits them, cloud after cloud."""
         if curve not in self._ranks:
             if curve == "z":
                 self._ranks[curve] = torch.arange(len(self.z), device=self.z.device)
             else:
-                depth = torch.tensor(self.depth, device=self.z.device).take(self.cloud)
-                code = curve_from_z(self.z, depth, curve)
+                code = curve_from_z(self.z, self._depth_of_row, curve)
                 self._ranks[curve] = torch.argsort((self.cloud << (3 * MAX_DEPTH)) | code)
         return self._ranks[curve]
 
@@ -170,15 +175,38 @@ class Stage:
         key = (curve, patch_size, patching)
         if key not in self._patches:
             size = min(patch_size, *self.sizes) if patching == "batch" else patch_size
-            self._patches[key] = _patches(self.order(curve), self.sizes, size)
+            order = self.order(curve)
+            if size not in self._layouts:
+                self._layouts[size] = _layout(self.sizes, size, order.device)
+            layout = self._layouts[size]
+            inverse = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+            self._patches[key] = Patches(
+                rows=order.take(layout.place),
+                back=layout.back.take(inverse),
+                repeated=layout.repeated,
+                size=size,
+                num_full=layout.num_full,
+                short=layout.short,
+            )
         return self._patches[key]
 
 
-def _patches(order: Tensor, sizes: tuple[int, ...], size: int) -> Patches:
+@dataclass(frozen=True)
+class _Layout:
+    """Patches along any curve: ``place`` is where on it each entry lies, ``back`` which entry answers each place."""
+
+    place: Int64[Tensor, " m"]
+    back: Int64[Tensor, " n"]
+    repeated: Int64[Tensor, " k"]
+    num_full: int
+    short: tuple[int, ...]
+
+
+def _layout(sizes: tuple[int, ...], size: int, device: torch.device) -> _Layout:
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     full = [(start, n) for start, n in zip(starts, sizes, strict=True) if n >= size]
     short = [(start, n) for start, n in zip(starts, sizes, strict=True) if n < size]
-    ranks, repeated = [], []  # places on the curve, entry by entry
+    place, repeated = [], []
     length = 0
     back = torch.empty(sum(sizes), dtype=torch.int64)
     for start, n in full + short:
@@ -186,20 +214,17 @@ def _patches(order: Tensor, sizes: tuple[int, ...], size: int) -> Patches:
         last = n - size if rest else n  # where on the curve the padded last patch begins
         ahead = n - rest
         own = torch.arange(start, start + ahead)
-        ranks += [own, torch.arange(start + last, start + n)] if rest else [own]
+        place += [own, torch.arange(start + last, start + n)] if rest else [own]
         back[start : start + ahead] = torch.arange(length, length + ahead)
         length += ahead
         if rest:
             repeated.append(torch.arange(length, length + size - rest))
             back[start + ahead : start + n] = torch.arange(length + size - rest, length + size)
             length += size
-    device = order.device
-    inverse = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=device))
-    return Patches(
-        rows=order.take(torch.cat(ranks).to(device)),
-        back=back.to(device).take(inverse),
+    return _Layout(
+        place=torch.cat(place).to(device),
+        back=back.to(device),
         repeated=torch.cat([*repeated, torch.empty(0, dtype=torch.int64)]).to(device),
-        size=size,
         num_full=sum(-(-n // size) for _, n in full),
         short=tuple(n for _, n in short),
     )

@@ -145,7 +145,8 @@ def test_every_term_trains_on_a_gpu_and_goes_on_after_a_stop(params: P.Params, t
     with deterministic(2):
         whole = fit(20, resume=ResumeFolder(tmp_path, "whole", "key"))
         history = whole.run()
-        assert history["terms"]["seg"][-1] < 0.8 * history["terms"]["seg"][0]
+        # In float16 the scaler skips the first steps, until its scale is small enough.
+        assert history["terms"]["seg"][-1] < (0.95 if amp == "fp16" else 0.8) * history["terms"]["seg"][0]
         assert set(history["terms"]) == {"seg", "topo", "grad", "kd"}
         broken = fit(20, resume=ResumeFolder(tmp_path, "broken", "key"))
         draw, asked = broken.batches, []

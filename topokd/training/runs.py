@@ -18,7 +18,7 @@ from topokd.distillation import DistillationObjective
 from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.io import sha256, write_json
-from topokd.models import build_model, load_checkpoint, read_metadata, save_checkpoint
+from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
 from topokd.params import ABLATION, Distill, Params, to_dict
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.loop import Fit
@@ -114,6 +114,10 @@ def _train(params: Params, run: Run) -> dict[str, Any]:
     )
     with deterministic(train.threads):
         teacher = load_teacher(params, run.seed, val_set.class_names) if objective.needs_teacher else None
+        if teacher is not None and not objective.saliency.second_order:
+            # L_grad keeps more of the teacher than of the student. (With second order the blocks would run again where
+            # another attention kernel is in force, and round differently.)
+            teacher.set_checkpointing(train.checkpointing)
         preset = params.model.teacher if run.role == "teacher" else params.model.student
         model = seeded_model(preset, val_set.num_classes, run.seed, run.role).set_checkpointing(train.checkpointing)
         if objective.needs_teacher_gradients and objective.saliency.second_order:
@@ -181,7 +185,7 @@ def _train(params: Params, run: Run) -> dict[str, Any]:
     return record
 
 
-def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> nn.Module:
+def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> PointTransformerV3:
     """The trained teacher of ``seed``.
 
     Raises :class:`CheckpointError`, naming the file and the command that makes it, when it is missing, of another

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from topokd.data import ScanCache, build_dataset, training_batch
 from topokd.distillation import DistillationObjective

@@ -7,6 +7,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from topokd.machine import processor_name
 from topokd.params import Params
 
 PACKAGES = (

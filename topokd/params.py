@@ -94,6 +94,15 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Backends:
+    """Who computes what on a GPU (docs/models.md); on a CPU torch does everything."""
+
+    convolution: Literal["auto", "torch", "spconv"] = "auto"
+    attention: Literal["auto", "torch", "flash-attn"] = "auto"
+    reduction: Literal["auto", "torch", "torch-scatter"] = "auto"
+
+
+@dataclass(frozen=True)
 class Optimizer:
     """C.2: AdamW under OneCycleLR (NOTES row 7)."""
 
@@ -121,6 +130,7 @@ class Train:
     lovasz: float = 0.0  # weight of the Lovasz-Softmax term of PTv3 recipes, off in the paper (NOTES row 14)
     threads: int = 1  # per run; the results are bit-identical for one number of threads
     amp: Literal["off", "bf16", "fp16"] = "off"
+    backends: Backends = field(default_factory=Backends)
     checkpointing: bool = False  # compute blocks again in the backward pass: less memory, a third more time, same bits
     workers: int = 0  # processes that read and augment; 0: in the training process
     cache: str = (

@@ -111,13 +111,14 @@ def test_backends_without_a_gpu_are_torch() -> None:
 
 
 @needs_gpu
-def test_accelerators_equal_torch_on_a_gpu() -> None:
-    stage = make_stage(40, 100)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_flash_attention_equals_torch_on_a_gpu(dtype: torch.dtype) -> None:
+    stage = make_stage(40, 100, 7)  # the last is one short patch
     patches = Stage.patches(stage, 1, 16, "per_cloud")
     patches = type(patches)(
         patches.rows.cuda(), patches.back.cuda(), patches.repeated.cuda(), patches.size, patches.num_full, patches.short
     )
-    qkv = torch.randn(len(patches.rows), 3, 2, 16, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    qkv = torch.randn(len(patches.rows), 3, 2, 16, device="cuda", dtype=dtype, requires_grad=True)
     torch_out = backends.patch_attention(qkv, patches, "torch")
     if backends._flash_attn is None:
         pytest.skip("flash-attn is not installed")

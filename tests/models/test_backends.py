@@ -39,7 +39,8 @@ def test_a_choice_reaches_every_layer() -> None:
 
 @needs_gpu
 @pytest.mark.parametrize("kernel_size", [3, 5])
-def test_spconv_equals_its_torch_twin(kernel_size: int) -> None:
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-3), (torch.float16, 2e-2)])
+def test_spconv_equals_its_torch_twin(kernel_size: int, dtype: torch.dtype, bound: float) -> None:
     if backends._spconv is None:
         pytest.skip("spconv is not installed")
     batch = random_batch(300, 200)
@@ -53,11 +54,11 @@ def test_spconv_equals_its_torch_twin(kernel_size: int) -> None:
     )
     found = []
     for where in maps:
-        leaves = [x.cuda().requires_grad_() for x in (feat, weight, bias)]
+        leaves = [x.to("cuda", dtype).requires_grad_() for x in (feat, weight, bias)]
         out = submanifold_convolution(*leaves, where)
-        found.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
+        found.append([out, *torch.autograd.grad(out.float().square().sum(), leaves)])
     for torchs, spconvs in zip(*found, strict=True):
-        torch.testing.assert_close(spconvs, torchs, atol=1e-3 * float(torchs.abs().max()), rtol=1e-3)
+        torch.testing.assert_close(spconvs, torchs, atol=bound * float(torchs.abs().max()), rtol=bound)
 
 
 @needs_gpu

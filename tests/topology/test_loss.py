@@ -157,6 +157,14 @@ def test_the_teachers_part_ahead_changes_no_bit(pair: tuple[torch.Tensor, torch.
         module.prepare(broken, OFFSETS)
 
 
+def test_float16_features_whose_sum_overflows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    student = (torch.rand(2000, 64, generator=generator) + 0.5).half().requires_grad_(True)
+    loss = TopologicalLoss(20)(student, torch.randn(2000, 16, generator=generator), torch.tensor([2000]))
+    loss.backward()
+    assert loss.isfinite() and student.grad is not None and student.grad.isfinite().all()
+
+
 @needs_gpu
 def test_a_gpu_gives_the_same_loss_and_gradient(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair

@@ -175,15 +175,16 @@ def measure_latency(
 
     On CUDA between two events on the current stream, so that launching work ahead is not taken for doing it.
     """
-    cuda = torch.device(device).type == "cuda"
+    device = torch.device(device)
     times = []
     for _ in range(warm_up + repeats):
-        if cuda:
+        if device.type == "cuda":
             begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            torch.cuda.synchronize()
-            begin.record()
+            torch.cuda.synchronize(device)
+            stream = torch.cuda.current_stream(device)
+            begin.record(stream)
             call()
-            end.record()
+            end.record(stream)
             end.synchronize()
             times.append(begin.elapsed_time(end) / 1e3)
         else:
@@ -199,13 +200,14 @@ def measure_peak_memory(call: Callable[[], object], device: torch.device | str =
     On CUDA from the caching allocator's statistics (``max_memory_allocated``); on the CPU from every allocation and
     release that torch.profiler records, so temporary buffers inside an operation count as well.
     """
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
+    device = torch.device(device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
         call()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
     return _profile(call)[1]
 
 
@@ -220,25 +222,29 @@ def profile_operations(
     to their caller, summed over the calls.
     """
     cuda = torch.device(device).type == "cuda"
-    rows = {name: row for name, row in _profile(call, cuda)[0].items() if name.startswith("aten::")}
+    found, _, kernels = _profile(call, cuda)
+    rows = {name: row for name, row in found.items() if name.startswith("aten::")}
     key = "device_self_s" if cuda else "self_s"
     total = {"cpu_time_s": sum(row["self_s"] for row in rows.values())}
     if cuda:
-        total["device_time_s"] = sum(row[key] for row in rows.values())
+        total["device_time_s"] = kernels  # those of accelerators, which are no operations of torch's, among them
     first = sorted(rows, key=lambda name: (-rows[name][key], name))[:most]
     return total, {name: rows[name] for name in first}
 
 
-def _profile(call: Callable[[], object], cuda: bool = False) -> tuple[dict[str, dict[str, float]], int]:
-    """Times, calls and bytes left by operation, and (on a CPU) the peak of bytes held."""
+def _profile(call: Callable[[], object], cuda: bool = False) -> tuple[dict[str, dict[str, float]], int, float]:
+    """Times, calls and bytes left by operation; on a CPU the peak of bytes held; on CUDA the seconds of all kernels."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities, profile_memory=True) as record:
         kept = call()
         if cuda:
             torch.cuda.synchronize()
     del kept
-    rows = {}
+    rows, kernels = {}, 0.0
     for e in record.key_averages():
+        if e.device_type == torch.autograd.DeviceType.CUDA:
+            kernels += e.self_device_time_total / 1e6
+            continue
         rows[e.key] = {
             "self_s": e.self_cpu_time_total / 1e6,
             "total_s": e.cpu_time_total / 1e6,
@@ -255,7 +261,7 @@ def _profile(call: Callable[[], object], cuda: bool = False) -> tuple[dict[str, 
     for event in sorted(changes, key=lambda e: e.start_ns()):
         held += event.nbytes()
         peak = max(peak, held)
-    return rows, peak
+    return rows, peak, kernels
 
 
 def side_by_side(clouds: Iterable[Voxels], count: int) -> Voxels:

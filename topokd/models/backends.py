@@ -96,7 +96,10 @@ def uses_spconv(device: torch.device, backend: str = "auto") -> bool:
     check_choice("convolution", backend, device)
     if backend != "auto":
         return backend == "spconv"
-    return device.type == "cuda" and _spconv is not None and spconv_agrees(torch.float32)
+    if device.type != "cuda" or _spconv is None:
+        return False
+    half = torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") == torch.float16
+    return spconv_agrees(torch.float16 if half else torch.float32)  # bfloat16 goes through float32
 
 
 @functools.cache
@@ -168,7 +171,9 @@ def _flash_attention(qkv: Tensor, patches: Patches) -> Tensor:
     lengths = [patches.size] * patches.num_full + list(patches.short)
     ends = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=qkv.device)
     half = qkv if qkv.dtype in (torch.float16, torch.bfloat16) else qkv.bfloat16()
-    out = _flash_attn.flash_attn_varlen_qkvpacked_func(half, ends, max(lengths))
+    out = _flash_attn.flash_attn_varlen_qkvpacked_func(
+        half, ends, max(lengths), deterministic=torch.are_deterministic_algorithms_enabled()
+    )
     return out.reshape(len(qkv), -1).to(qkv.dtype)
 
 

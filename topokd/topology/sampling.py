@@ -59,7 +59,8 @@ def farthest_point_sampling(
     """
     if isinstance(x, Tensor | np.ndarray):
         return farthest_point_sampling([x], m, start=start)[0]
-    if any(isinstance(cloud, Tensor) and cloud.is_cuda for cloud in x):
+    alike = {(cloud.device, cloud.shape[1:]) if isinstance(cloud, Tensor) else None for cloud in x}
+    if len(alike) == 1 and all(isinstance(cloud, Tensor) and cloud.is_cuda for cloud in x):
         return _sample_together([_checked(cloud, m, start) for cloud in x], m, start)
     return side_by_side(lambda cloud: _sample(_checked(cloud, m, start), m, start), list(x), workers)
 
@@ -74,6 +75,8 @@ def _checked(x: Points, m: int, start: int) -> Float[Tensor, "n c"]:
 
 
 def _sample(points: Float[Tensor, "n c"], m: int, start: int) -> Int64[Tensor, " m"]:
+    if points.is_cuda:
+        return _sample_together([points], m, start)[0]
     from topokd.topology.kernels import sampling as kernels
 
     chosen = np.empty(min(m, len(points)), dtype=np.int64)

@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from topokd.data import Batch, read_ahead
 from topokd.distillation import DistillationObjective, Losses, NetworkOutput, freeze, run_teacher
 from topokd.errors import DataError, TrainingError
+from topokd.models import PointTransformerV3
 from topokd.params import Train
 from topokd.progress import Progress
 from topokd.training.determinism import stream_seed
@@ -113,7 +114,7 @@ class Fit:
     def _train_step(self, batch: Batch) -> Losses:
         teacher = prepared = None
         if self.objective.needs_teacher and self.teacher is not None:
-            with self._autocast():
+            with self._refusals(), self._autocast():
                 teacher = run_teacher(self.teacher, batch, gradients=self.objective.needs_teacher_gradients)
             with self._refusals():
                 prepared = self.objective.prepare(teacher)  # goes on while the student runs
@@ -169,8 +170,11 @@ class Fit:
 
     def _attention(self) -> AbstractContextManager:
         """Only the plain attention kernel can be differentiated twice."""
-        twice = self.objective.needs_teacher_gradients and self.objective.saliency.second_order
-        return sdpa_kernel(SDPBackend.MATH) if twice else contextlib.nullcontext()
+        return sdpa_kernel(SDPBackend.MATH) if self._differentiates_twice else contextlib.nullcontext()
+
+    @property
+    def _differentiates_twice(self) -> bool:
+        return self.objective.needs_teacher_gradients and self.objective.saliency.second_order
 
     # -- curves ------------------------------------------------------------------------------------------------
 
@@ -212,6 +216,8 @@ class Fit:
         for module in self.model.modules():
             if isinstance(module, nn.BatchNorm1d):
                 module.momentum = self.train.norm_momentum
+        if self._differentiates_twice and isinstance(self.model, PointTransformerV3):
+            self.model.set_backends(convolution="torch", attention="torch")  # accelerators have no second derivative
         if self.teacher is not None:
             freeze(self.teacher).to(self.device)
         if self.train.amp != "off" and self.device.type != "cuda":

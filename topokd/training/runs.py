@@ -113,14 +113,15 @@ def _train(params: Params, run: Run) -> dict[str, Any]:
     )
     with deterministic(train.threads):
         teacher = load_teacher(params, run.seed, val_set.class_names) if objective.needs_teacher else None
+        preset = params.model.teacher if run.role == "teacher" else params.model.student
+        model = seeded_model(preset, val_set.num_classes, run.seed, run.role).set_checkpointing(train.checkpointing)
+        for network in (model, teacher):
+            if network is not None:
+                network.set_backends(**dataclasses.asdict(train.backends))
         if teacher is not None and not objective.saliency.second_order:
             # L_grad keeps more of the teacher than of the student. (With second order the blocks would run again where
             # another attention kernel is in force, and round differently.)
             teacher.set_checkpointing(train.checkpointing)
-        preset = params.model.teacher if run.role == "teacher" else params.model.student
-        model = seeded_model(preset, val_set.num_classes, run.seed, run.role).set_checkpointing(train.checkpointing)
-        if objective.needs_teacher_gradients and objective.saliency.second_order:
-            model.set_backends(convolution="torch", attention="torch")  # the accelerators have no second derivative
         fit = Fit(
             model=model,
             objective=objective,

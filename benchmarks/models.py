@@ -466,7 +466,7 @@ def _frame_page(rows: Rows) -> list[str]:
     head = [
         "arithmetic",
         "latency (s)",
-        "CPU time (s)",
+        "CPU time of one run (s)",
         "tensors at the peak (MB)",
         "weights (MB)",
         "whole process (MB)",
@@ -474,8 +474,8 @@ def _frame_page(rows: Rows) -> list[str]:
     text = (
         f"{first['network']}, random weights, {_processor(first)}: a scan of {first['points']:,} points "
         f"({first['scan']}), {first['voxels']:,} voxels of {PAPER_VOXEL_SIZE} m. Latency (median of "
-        f"{first['repeats']}) and memory as `topokd predict --measure` takes them, each row in a process of its own; the "
-        "clock also counts waiting for other work on the machine, CPU time does not."
+        f"{first['repeats']}) and memory as `topokd predict --measure` takes them, each row in a process of its own; "
+        "the clock also counts waiting for other work on the machine, CPU time does not."
     )
     return ["## From a scan on disk to labels", "", text, "", *table(head, body)]
 

@@ -49,6 +49,7 @@ from topokd.paper.exhibits import TABLES
 from topokd.paper.grid import grid
 from topokd.paper.results import Results
 from topokd.topology.sampling import farthest_point_sampling
+from topokd.training.determinism import deterministic
 from topokd.training.loop import Fit
 from topokd.training.runs import effective_weights
 
@@ -207,21 +208,29 @@ def wall(work: Callable[[], object], repeats: int) -> float:
 def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Training steps of the paper's student and teacher, by variant; the loader by itself."""
     full, ready, draw = batches(0, 2)
+    with deterministic(full.train.threads):  # as a run of topokd trains
+        yield from _steps(options.steps, full, ready, loader_rate(draw, full.train.workers))
+
+
+def loader_rate(draw: Callable[[int], Batch], workers: int, count: int = 24) -> float:
+    """Scans per second of the loader by itself, from the batch on with which every worker has given one."""
+    first = max(workers, 1)
+    times = [time.perf_counter() for _ in read_ahead(draw, range(count), workers)]
+    return SCANS * (count - first) / (times[-1] - times[first - 1])
+
+
+def _steps(steps: int, full: P.Params, ready: list[Batch], rate: float) -> Iterator[dict[str, Any]]:
     voxels = sum(len(batch.feat) for batch in ready) / len(ready)
-    rates = {}
-    for workers in (full.train.workers,):
-        count = 24
-        start = time.perf_counter()
-        times = [time.perf_counter() - start for _ in read_ahead(draw, range(count), workers)]
-        rates[workers] = SCANS * (count - workers) / (times[-1] - times[workers - 1])
     jobs = [("teacher, cross-entropy", "teacher", (), False)]
     jobs += [(f"student, {name}", "student", P.ABLATION[name], False) for name in full.pipeline.variants]
-    jobs += [("student, full, checkpointing", "student", P.ABLATION["full"], True)]
+    jobs += [("student, full, checkpointing of both networks", "student", P.ABLATION["full"], True)]
     for name, role, terms, saving in jobs:
         models = networks(SEMANTICKITTI.num_classes)
+        for model in models.values():  # the teacher's too, as the profile's saliency is of first order
+            model.set_checkpointing(saving)
         weights = effective_weights(full.distill, terms)
         fit = Fit(
-            model=models[role].set_checkpointing(saving),
+            model=models[role],
             objective=DistillationObjective(
                 weights.lambda_topo,
                 weights.lambda_grad,
@@ -231,7 +240,7 @@ def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 weights.saliency,
             ),
             batches=lambda number: ready[number % len(ready)],
-            steps=options.steps,
+            steps=steps,
             train=full.train,
             seed=0,
             teacher=models["teacher"] if terms else None,
@@ -243,7 +252,7 @@ def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         losses = None
-        for number in range(options.steps):
+        for number in range(steps):
             start = time.perf_counter()
             losses = fit._train_step(on_gpu[number % len(on_gpu)])
             torch.cuda.synchronize()
@@ -255,11 +264,12 @@ def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "voxels": voxels,
             "step_s": statistics.median(times[2:]),
             "peak_bytes": torch.cuda.max_memory_allocated(),
-            "loader_scans_per_s": rates[full.train.workers],
+            "loader_scans_per_s": rate,
             "workers": full.train.workers,
             "arithmetic": full.train.amp,
             "threads": torch.get_num_threads(),
-            "steps": options.steps - 2,
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "steps": steps - 2,
             "terms": {term: value.item() for term, value in losses.terms.items()},
         }
         del fit, models, on_gpu, losses
@@ -282,9 +292,12 @@ def _cost_page(rows: Rows) -> list[str]:
     head = ["scan", "voxels", "arithmetic", "times faster", "times less memory", "teacher (ms)", "student (ms)"]
     head += ["teacher (scans/s)", "student (scans/s)", "teacher (MB)", "student (MB)"]
     head += ["teacher, points to points (scans/s)", "student, points to points (scans/s)"]
-    lines = ["## Forward pass on whole scans", "", f"One scan at a time, voxels of {PAPER_VOXEL_SIZE} m; medians of "]
-    lines[-1] += f"{rows[0]['timings']['repeats']}. The last columns go from points in memory to a class for each."
-    lines += ["", *table(head, body)]
+    timings = rows[0]["timings"]
+    text = f"One scan at a time, voxels of {PAPER_VOXEL_SIZE} m; medians of {timings['repeats']}. The last columns go "
+    text += "from points in memory to a class for each"
+    if "repeats" in timings["frame"]:  # rows of before say it in the note
+        text += f", medians of {timings['frame']['repeats']} too"
+    lines = ["## Forward pass on whole scans", "", f"{text}.", "", *table(head, body)]
     chosen = next((row for row in reversed(rows) if row["arithmetic"] == "bfloat16"), rows[0])
     lines += [
         "",
@@ -366,11 +379,12 @@ def _step_page(rows: Rows) -> list[str]:
         cells = [row["job"], f"{1e3 * row['step_s']:.0f}", f"{row['clouds'] / row['step_s']:.1f}"]
         body.append([*cells, f"{row['peak_bytes'] / 1e9:.1f}"])
     first = rows[0]
+    mode = ", topokd's deterministic mode" if first.get("deterministic") else ""
     return [
         "## Training steps",
         "",
-        f"The profile semantickitti's settings: {first['clouds']} whole scans of SemanticKITTI, {first['voxels']:,.0f} "
-        f"voxels on average, {first['arithmetic']}, M = 1024, {first['threads']} CPU threads; medians of "
+        f"Batches and losses of the profile semantickitti: {first['clouds']} whole scans, {first['voxels']:,.0f} "
+        f"voxels on average, {first['arithmetic']}, M = 1024; {first['threads']} CPU threads{mode}; medians of "
         f"{first['steps']} steps. By itself the loader with {first['workers']} workers gives "
         f"{first['loader_scans_per_s']:.0f} scans/s.",
         "",

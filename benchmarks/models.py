@@ -6,7 +6,7 @@
 
 Parts: ``speed`` (time and memory beside the recipe), ``levers`` (what else one might do on a CPU), ``accuracy`` (what
 bfloat16 and int8 cost a trained student; needs `make repro`), ``flops`` (teacher over student on clouds of several
-sensors).
+sensors), ``export`` (the student's graphs beside the network), ``frame`` (the student from a scan on disk to labels).
 
 The recipe (``benchmarks/official_recipe.py``) runs the same weights, and the benchmark stops if its logits differ. Its
 convolution is gather, GEMM and scatter-add in torch, which also trains; where spconv is installed (``pip install
@@ -27,11 +27,15 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import torch
 from official_recipe import Recipe, hilbert_code
 from report import Rows, keep, table
@@ -39,6 +43,7 @@ from report import Rows, keep, table
 from topokd import params as P
 from topokd.data import Batch, Scan, SemanticKITTI, SyntheticLidar, build_dataset, collate, voxelize
 from topokd.data.formats import read_cloud
+from topokd.data.labels import SEMANTICKITTI
 from topokd.errors import TopokdError
 from topokd.evaluation import evaluate
 from topokd.evaluation.profiling import (
@@ -48,7 +53,9 @@ from topokd.evaluation.profiling import (
     measure_peak_memory,
     nearest,
 )
-from topokd.models import PointTransformerV3, build_model, load_checkpoint
+from topokd.labelling import Labeller, measure_file
+from topokd.models import PointTransformerV3, build_model, load_checkpoint, save_checkpoint
+from topokd.models.export import save_onnx, save_program, structure
 from topokd.models.serialization import encode
 
 TITLE = "Point Transformer V3 beside the published recipe"
@@ -59,6 +66,8 @@ BARS = {  # (preset, work): how many times faster than the recipe we mean to be;
     ("ptv3-teacher", "forward + backward"): 2.0,
 }
 GATHER, SPCONV = "torch: gather, GEMM, scatter", "spconv (CPU build)"
+EXPORTED_VOXELS = 2000
+ARITHMETIC = {"off": "float32", "bf16": "bfloat16 (autocast)", "fp16": "float16 (autocast)"}
 Work = Callable[[], object]
 
 
@@ -157,6 +166,8 @@ def speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     "voxels": len(batch.feat),
                     "scan": source,
                     "repeats": options.repeats,
+                    "device": options.device,
+                    "amp": options.amp,
                 }
 
 
@@ -270,12 +281,115 @@ def flops(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield row
 
 
+# -- as users run it -----------------------------------------------------------------------------------------------
+
+
+def export(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The student as ``topokd export`` writes it: how far its logits are from the network's, and what it costs."""
+    batch, source = cloud(EXPORTED_VOXELS)
+    torch.manual_seed(0)
+    model = build_model("ptv3-student").eval()
+    exact = forward(model, batch)
+    integers = structure(model, batch.grid_coord)
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if not importlib.util.find_spec(name)]
+    if missing:
+        print(f"ONNX left out: no {', '.join(missing)}; pip install 'topokd[onnx]' brings them")
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix, write, load in ((".pt2", save_program, read_program), (".onnx", save_onnx, read_onnx)):
+            if missing and suffix == ".onnx":
+                continue
+            file = Path(folder, f"student{suffix}")
+            start = time.process_time()
+            write(file, model)
+            written = time.process_time() - start
+            graph = partial(load(file), batch.feat, integers)
+            works: dict[str, Work] = {
+                "network": partial(forward, model, batch),
+                "integers": partial(structure, model, batch.grid_coord),
+                "graph": graph,
+            }
+            seconds = interleaved(works, options.repeats, "cpu")
+            yield {
+                "network": model.preset,
+                "format": suffix,
+                "difference": float((graph() - exact).abs().max()),
+                "largest_logit": float(exact.abs().max()),
+                "file_bytes": file.stat().st_size,
+                "write_s": written,
+                **{f"{name}_s": value for name, value in seconds.items()},
+                "voxels": len(batch.feat),
+                "scan": source,
+                "repeats": options.repeats,
+            }
+
+
+Graph = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
+
+
+def read_program(file: Path) -> Graph:
+    return torch.inference_mode()(torch.export.load(file).module())
+
+
+def read_onnx(file: Path) -> Graph:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
+
+    def run(feat: torch.Tensor, integers: dict[str, torch.Tensor]) -> torch.Tensor:
+        given = {"feat": feat.numpy(), **{name: value.numpy() for name, value in integers.items()}}
+        return torch.from_numpy(session.run(None, given)[0])
+
+    return run
+
+
+def frame(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What ``topokd predict --measure`` says of the student, in each arithmetic."""
+    real = real_scans()
+    scan, source = (real[0], "SemanticKITTI, real") if real else (synthetic_scan(), "synthetic")
+    torch.manual_seed(0)
+    model = build_model("ptv3-student", num_classes=SEMANTICKITTI.num_classes)
+    metadata = {"class_names": ",".join(SEMANTICKITTI.class_names), "voxel_size": str(PAPER_VOXEL_SIZE)}
+    common = {"network": model.preset, "points": len(scan), "voxels": len(voxelize(scan, PAPER_VOXEL_SIZE))}
+    common |= {"scan": source, "repeats": options.repeats, "device": options.device}
+    with tempfile.TemporaryDirectory() as folder:
+        weights, file = Path(folder, "student.safetensors"), Path(folder, "scan.bin")
+        save_checkpoint(weights, model, metadata)
+        if real:
+            file = real.files(scan.name)[0]
+        else:
+            np.column_stack([scan.xyz, scan.intensity]).astype("<f4").tofile(file)
+        for amp in ("off", "bf16"):
+            # Forked off a fresh server: a child of this process would count this process's memory as its own.
+            with ProcessPoolExecutor(1, get_context("forkserver")) as child:
+                found = child.submit(measure_frame, weights, file, options.repeats, options.device, amp).result()
+            yield common | {"amp": amp} | found
+
+
+def measure_frame(weights: Path, file: Path, repeats: int, device: str, amp: str) -> dict[str, float]:
+    """:func:`measure_file`'s numbers, and the CPU time of one more run (on a GPU machine too)."""
+    torch.set_num_threads(1)
+    labeller = Labeller(weights, device=device, amp=amp)
+    found = measure_file(labeller, file, repeats)
+    start = time.process_time()
+    labeller(read_cloud(file))
+    return found | {"cpu_s": time.process_time() - start}
+
+
 # -- the page ------------------------------------------------------------------------------------------------------
 
 
 def _where(rows: Rows) -> str:
     first = rows[0]
-    return f"{first['voxels']:,} voxels ({first['scan']}), one thread, medians of {first['repeats']}, interleaved."
+    words = [f"{first['voxels']:,} voxels ({first['scan']})", _processor(first)]
+    if first.get("amp", "off") != "off":
+        words.append(ARITHMETIC[first["amp"]])
+    return f"{', '.join(words)}, medians of {first['repeats']}, interleaved."
+
+
+def _processor(row: dict[str, Any]) -> str:
+    return "one thread" if row.get("device", "cpu") == "cpu" else "on the GPU"
 
 
 def _speed_page(rows: Rows) -> list[str]:
@@ -304,7 +418,8 @@ def _accuracy_page(rows: Rows) -> list[str]:
     exact = rows[0]["miou"]
     body = [[r["arithmetic"], f"{100 * r['miou']:.2f}", f"{100 * (r['miou'] - exact):+.2f}"] for r in rows]
     text = (
-        f"{rows[0]['network']} as trained by the default profile, {rows[0]['scans']} validation scans, mIoU in percent."
+        f"{rows[0]['network']}, the small student that the default profile trains, not the paper's; {rows[0]['scans']} "
+        f"validation scans, mIoU in percent. At {100 * exact:.1f} % differences of hundredths say little."
     )
     return ["## Accuracy in fewer bits", "", text, "", *table(["arithmetic", "mIoU", "change"], body)]
 
@@ -330,8 +445,50 @@ def _flops_page(rows: Rows) -> list[str]:
     ]
 
 
-PARTS = {"speed": speed, "levers": levers, "accuracy": accuracy, "flops": flops}
-PAGES = {"speed": _speed_page, "levers": _levers_page, "accuracy": _accuracy_page, "flops": _flops_page}
+def _export_page(rows: Rows) -> list[str]:
+    body = []
+    for row in rows:
+        cells = [row["format"], f"{row['difference']:.1e}", f"{row['file_bytes'] / 1e6:.1f}", f"{row['write_s']:.1f}"]
+        body.append(cells + [f"{1e3 * row[key]:.0f}" for key in ("integers_s", "graph_s", "network_s")])
+    head = ["format", "largest difference of logits", "file (MB)", "to write (CPU s)", "integers (ms)", "graph (ms)"]
+    text = (
+        f"{rows[0]['network']}, random weights, {_where(rows)} The largest logit is {rows[0]['largest_logit']:.2f}. A "
+        "forward pass of the file is the integers, which Python computes, and the graph; the network does both."
+    )
+    return ["## Export", "", text, "", *table([*head, "network (ms)"], body)]
+
+
+def _frame_page(rows: Rows) -> list[str]:
+    first, body = rows[0], []
+    for row in rows:
+        cells = [ARITHMETIC[row["amp"]], *(f"{row[key]:.2f}" for key in ("latency_s", "cpu_s"))]
+        body.append(cells + [f"{row[f'{k}_bytes'] / 1e6:.0f}" for k in ("peak_tensor", "weight", "process")])
+    head = [
+        "arithmetic",
+        "latency (s)",
+        "CPU time of one run (s)",
+        "tensors at the peak (MB)",
+        "weights (MB)",
+        "whole process (MB)",
+    ]
+    text = (
+        f"{first['network']}, random weights, {_processor(first)}: a scan of {first['points']:,} points "
+        f"({first['scan']}), {first['voxels']:,} voxels of {PAPER_VOXEL_SIZE} m. Latency (median of "
+        f"{first['repeats']}) and memory as `topokd predict --measure` takes them, each row in a process of its own; "
+        "the clock also counts waiting for other work on the machine, CPU time does not."
+    )
+    return ["## From a scan on disk to labels", "", text, "", *table(head, body)]
+
+
+PARTS = {"speed": speed, "levers": levers, "accuracy": accuracy, "flops": flops, "export": export, "frame": frame}
+PAGES = {
+    "speed": _speed_page,
+    "levers": _levers_page,
+    "accuracy": _accuracy_page,
+    "flops": _flops_page,
+    "export": _export_page,
+    "frame": _frame_page,
+}
 
 
 def main() -> None:
@@ -341,14 +498,14 @@ def main() -> None:
     parser.add_argument("--works", default=",".join(WORKS), help="separated by commas")
     parser.add_argument("--voxels", type=int, default=16384)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--device", default="cpu", help="of `speed`")
+    parser.add_argument("--device", default="cpu", help="of `speed` and `frame`")
     parser.add_argument("--amp", default="off", choices=("off", "bf16", "fp16"), help="of `speed`")
     parser.add_argument("--dry", action="store_true", help="print only, write nothing")
     options = parser.parse_args()
     options.presets, options.works = options.presets.split(","), options.works.split(",")
     torch.set_num_threads(1)
     parts = {part: PARTS[part](options) for part in options.parts or PARTS}
-    keep(__file__, TITLE, parts, PAGES, ["topokd", "torch", "spconv"], options.dry)
+    keep(__file__, TITLE, parts, PAGES, ["topokd", "torch", "spconv", "onnx", "onnxruntime"], options.dry)
 
 
 if __name__ == "__main__":

@@ -28,17 +28,19 @@ def keep(
 ) -> None:
     """Print the rows that ``parts`` yield; beside ``script`` a .json keeps them, of which ``pages`` write a .md.
 
-    The other parts in that .json stay as they are. ``dry``: print only. ``note``: a sentence on how it was measured.
+    The other parts in that .json stay as they are, as does one that yields no row. ``dry``: print only. ``note``: a
+    sentence on how it was measured.
     """
     record_file = Path(script).with_suffix(".json")
     record = read_json(record_file) if record_file.is_file() else {}
     machine = about(packages)
     for part, rows in parts.items():
-        record[part] = {**machine, "note": note, "rows": []}
+        found: Rows = []
         for row in rows:
             shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items() if not isinstance(v, dict)}
             print(", ".join(f"{k} {v}" for k, v in shown.items()), flush=True)
-            record[part]["rows"].append(row)
+            found.append(row)
+            record[part] = {**machine, "note": note, "rows": found}
             if not dry:  # what is measured by now survives an interruption
                 write_json(record_file, record)
                 write_text(record_file.with_suffix(".md"), page(script, title, pages, record))
@@ -48,7 +50,7 @@ def page(script: str, title: str, pages: Mapping[str, Callable[[Rows], list[str]
     """All parts as Markdown; nothing on it is typed in."""
     lines = [f"# {title}", "", f"Written by `python benchmarks/{Path(script).name}`."]
     for name, write in pages.items():
-        if name in record:
+        if name in record and record[name]["rows"]:
             lines += ["", *write(record[name]["rows"]), "", signed(record[name])]
     return "\n".join(lines) + "\n"
 

@@ -126,25 +126,30 @@ def test_checkpointing_changes_memory_and_nothing_else(per: str) -> None:
     assert peaks[1] < 0.8 * peaks[0]
 
 
-def test_float16_that_overflows_is_refused_in_evaluation() -> None:
-    model, batch = build_model("ptv3-tiny").eval(), random_batch(60)
+@pytest.mark.parametrize("training", [False, True])
+def test_float16_that_overflows_is_refused(training: bool) -> None:
+    torch.manual_seed(0)
+    model, batch = build_model("ptv3-tiny").train(training), random_batch(60)
     with torch.no_grad():
         model.seg_head.weight.mul_(1e6)
-        with torch.autocast("cpu", torch.float16), pytest.raises(DataError, match="float16.*bfloat16 or float32"):
+        told = "float16.*bfloat16 or float32" + ".*go on from the last saved state" * training
+        with torch.autocast("cpu", torch.float16), pytest.raises(DataError, match=told):
             model(batch)
         with torch.autocast("cpu", torch.bfloat16):
             assert model(batch).isfinite().all()
 
 
 def test_threads_change_nothing_but_rounding() -> None:
-    model, batch, threads = build_model("ptv3-tiny").eval(), random_batch(300, 100), torch.get_num_threads()
+    # Torch splits no work of less than some ten thousand values: a tiny network's layers would all run on one thread.
+    # At this size most logits differ in their last bits on the machine this was written on; others may round alike.
+    torch.manual_seed(0)
+    model, batch, threads = build_model("ptv3-student").eval(), random_batch(3000), torch.get_num_threads()
     found = []
     try:
-        for count in (1, 2, 3):
+        for count in (1, 2):
             torch.set_num_threads(count)
             with torch.no_grad():
                 found.append(model(batch))
     finally:
         torch.set_num_threads(threads)
-    for other in found[1:]:
-        torch.testing.assert_close(other, found[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-5)

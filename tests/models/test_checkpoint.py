@@ -1,8 +1,10 @@
+import copy
 import os
 import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -38,7 +40,7 @@ def test_equal_weights_are_equal_bytes(model: PointTransformerV3, tmp_path: Path
     assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.module."])
 @pytest.mark.parametrize("nest", [None, "state_dict"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_published_forms_load(
@@ -52,7 +54,7 @@ def test_published_forms_load(
     assert same(model, fresh)
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod.", "module.module."])
 @pytest.mark.parametrize("strings", [None, {"format": "pt"}])
 def test_safetensors_of_others_load_strictly(
     model: PointTransformerV3, tmp_path: Path, prefix: str, strings: dict[str, str] | None
@@ -68,6 +70,52 @@ def test_safetensors_of_others_load_strictly(
     save_file(state, tmp_path / "n.safetensors", strings)
     with pytest.raises(CheckpointError, match=r"1 missing: seg_head\.bias; 1 unexpected: extra"):
         load_checkpoint(tmp_path / "n.safetensors", fresh)
+
+
+def published(model: PointTransformerV3) -> dict[str, Any]:
+    """What Pointcept's trainer saves."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=9)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    scheduler.step()
+    return {
+        "epoch": 3,
+        "state_dict": {"module." + name: value for name, value in model.state_dict().items()},
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "scheduler of older torch": {"anneal_func": torch.optim.lr_scheduler.OneCycleLR._annealing_cos},
+        "best_metric_value": np.mean([0.7, 0.9]),
+        "others": [np.float32(1), np.int64(2), np.bool_(True), np.arange(3), np.dtype("f8")],
+    }
+
+
+@pytest.mark.parametrize("core", ["core", "_core"])  # numpy 1 and 2
+@pytest.mark.parametrize("zipped", [True, False])
+def test_whole_training_states_load(
+    model: PointTransformerV3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: str, zipped: bool
+) -> None:
+    for value in (np.float64(1), np.arange(3)):
+        monkeypatch.setattr(value.__reduce__()[0], "__module__", f"numpy.{core}.multiarray")
+    trained, path = copy.deepcopy(model), tmp_path / "model_best.pth"
+    torch.save(published(trained), path, _use_new_zipfile_serialization=zipped)
+    assert f"numpy.{core}.multiarray\nscalar".encode() in path.read_bytes()
+    assert same(load_checkpoint(path, build_model("ptv3-tiny", num_classes=5, patch_size=64)), trained)
+    assert not any("numpy" in str(known) for known in torch.serialization.get_safe_globals())
+
+
+def test_the_model_goes_where_it_is_told(model: PointTransformerV3, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", model)
+    for given in (None, copy.deepcopy(model)):
+        assert load_checkpoint(tmp_path / "a.safetensors", given, "meta").seg_head.weight.is_meta
+        assert not load_checkpoint(tmp_path / "a.safetensors", None).seg_head.weight.is_meta
+
+
+def test_a_network_with_such_names_of_its_own_is_loaded(tmp_path: Path) -> None:
+    wrapped = torch.nn.ModuleDict({"module": torch.nn.Linear(2, 2)})
+    save_checkpoint(tmp_path / "a.safetensors", wrapped)
+    assert load_checkpoint(tmp_path / "a.safetensors", copy.deepcopy(wrapped))
 
 
 def test_another_network_is_refused_and_left_alone(model: PointTransformerV3, tmp_path: Path) -> None:
@@ -126,6 +174,26 @@ def test_hostile_pickles_do_not_run(model: PointTransformerV3, tmp_path: Path, f
     with pytest.raises(CheckpointError, match=r"hostile\.pth.*(none was made|damaged)"):
         load_checkpoint(path, model)
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(("foreign", "told"), [(Path("x"), "pathlib"), (Hostile(Path("x")), r"posix\.mkdir|nt\.mkdir")])
+def test_a_foreign_object_is_named_with_the_way_out(
+    model: PointTransformerV3, tmp_path: Path, foreign: Any, told: str
+) -> None:
+    torch.save(published(copy.deepcopy(model)) | {"cfg": foreign}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=rf"\((?:{told}).*\).*torch\.save\(torch\.load\('m\.pth'"):
+        load_checkpoint(tmp_path / "m.pth", model)
+
+
+def test_numpys_shared_types_survive_a_forged_file(model: PointTransformerV3, tmp_path: Path) -> None:
+    class Forged:
+        def __reduce__(self) -> tuple[Any, ...]:  # the shared float64 type, turned to another byte order
+            return np.dtype, ("f8",), (3, ">", None, None, None, -1, -1, 0)
+
+    torch.save(model.state_dict() | {"x": Forged()}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match="no state_dict"):
+        load_checkpoint(tmp_path / "m.pth", model)
+    assert np.dtype("f8").isnative
 
 
 @pytest.mark.parametrize("form", ["safetensors", "pth", "legacy.pth"])

@@ -5,6 +5,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.gpu import needs_gpu
 from tests.models.clouds import random_batch, random_cloud
 from topokd.cli import app
 from topokd.errors import DataError, ParameterError
@@ -52,6 +53,20 @@ def test_integers_from_outside_give_the_same_logits(preset: str) -> None:
     torch.manual_seed(1)
     model = lively(build_model(preset, enc_depths=(2, 1, 1, 5, 1)))
     compare(model, ExportableNetwork(model))
+
+
+def test_more_than_four_orders_are_all_followed() -> None:
+    torch.manual_seed(1)
+    orders = ("z", "z", "z", "z", "hilbert")
+    model = lively(build_model("ptv3-tiny", enc_depths=(6, 1, 1, 1, 1), orders=orders))
+    compare(model, ExportableNetwork(model), (500,))
+
+
+@needs_gpu
+def test_voxels_on_a_gpu_give_the_same_integers(shallow: PointTransformerV3) -> None:
+    grid, _ = random_cloud(50, 0)
+    here, there = structure(shallow, grid), structure(shallow, grid.cuda())
+    assert all(torch.equal(there[name], value) for name, value in here.items())
 
 
 def test_torch_export_gives_the_same_logits_for_any_size(

@@ -2,6 +2,7 @@ import copy
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,9 @@ from tests.models.clouds import random_batch, random_cloud
 from topokd.errors import DataError, ParameterError
 from topokd.models import PRESETS, PointTransformerV3, build_model
 from topokd.models.blocks import DropPath
+from topokd.models.stage import Stage
+
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +183,12 @@ def broken(**changes: Any) -> dict[str, Any]:
     return {"grid_coord": grid, "feat": feat, "offset": torch.tensor([30])} | changes
 
 
+def spoilt(values: torch.Tensor, row: int, value: float) -> torch.Tensor:
+    values = values.clone()
+    values[row:, 1] = value
+    return values
+
+
 GRID, FEAT = random_cloud(30, 0)
 
 
@@ -195,11 +205,89 @@ GRID, FEAT = random_cloud(30, 0)
         (broken(offset=torch.tensor([29])), "ends at 29.*30 voxels"),
         (broken(offset=None), "lacks offset"),
         ({"grid_coord": GRID, "offset": torch.tensor([30])}, "lacks feat"),
+        (broken(offset=torch.tensor(30)), r"offset is torch.int64 of shape \(\).*1-d"),
+        (broken(offset=torch.tensor([30.0])), r"offset is torch.float32 of shape \(1,\).*whole"),
+        (broken(offset=[30.0]), "offset is list of other things.*whole"),
+        (broken(offset=np.array([30])), "offset is ndarray.*tensor or a list"),
+        (broken(feat=FEAT.double()), r"feat holds torch.float64.*weights are torch.float32.*feat\.to"),
+        (broken(feat=FEAT.half()), "feat holds torch.float16"),
+        (broken(feat=FEAT.numpy()), "feat is of type ndarray: give a tensor"),
+        (broken(grid_coord=GRID.numpy()), "grid_coord is of type ndarray: give a tensor"),
+        (broken(feat=torch.tensor(1.0)), r"feat has shape \(\)"),
+        (FEAT, "of type Tensor and has no feat, grid_coord, offsets: give a Batch"),
+        (broken(feat=spoilt(FEAT, 7, torch.nan)), "feat holds NaN or infinity, first in row 7"),
+        (broken(feat=spoilt(FEAT, 9, -torch.inf)), "feat holds NaN or infinity, first in row 9"),
+        (broken(grid_coord=spoilt(GRID.float(), 5, torch.inf)), "grid_coord holds NaN or infinity, first in row 5"),
     ],
 )
 def test_bad_input_is_refused_in_words(model: PointTransformerV3, batch: dict[str, Any], told: str) -> None:
     with pytest.raises(DataError, match=told):
         model(batch)
+
+
+@pytest.mark.parametrize(
+    "offset", [[20, 30], tuple(np.array([20, 30])), *(torch.tensor([20, 30], dtype=d) for d in INTEGERS)]
+)
+def test_any_whole_offsets_are_fine(model: PointTransformerV3, offset: Any) -> None:
+    with torch.no_grad():
+        assert torch.equal(model(broken(offset=offset)), model(broken(offset=torch.tensor([20, 30]))))
+
+
+def test_under_autocast_features_of_another_type_are_fine(model: PointTransformerV3) -> None:
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert model(broken(feat=FEAT.bfloat16())).isfinite().all()
+        with pytest.raises(DataError, match="feat holds torch.int64"):
+            model(broken(feat=FEAT.long()))
+
+
+@pytest.mark.parametrize("clouds", [32768, 32769])
+def test_as_many_clouds_as_have_numbers(clouds: int) -> None:
+    grid, sizes = torch.zeros(clouds, 3, dtype=torch.int64), (1,) * clouds
+    if clouds > 32768:
+        with pytest.raises(DataError, match=r"32769 clouds in a batch; at most 32768"):
+            Stage.from_voxels(grid, sizes, ("z",), common_depth=False)
+    else:
+        assert Stage.from_voxels(grid, sizes, ("z",), common_depth=False)[0].cloud.equal(torch.arange(clouds))
+
+
+def test_training_on_a_single_coarsest_row_is_refused_before_anything_changes(model: PointTransformerV3) -> None:
+    network, before = copy.deepcopy(model).train(), copy.deepcopy(model.state_dict())
+    network.set_generator(torch.Generator().manual_seed(0))
+    small, large = torch.tensor([[0, 0, 0], [15, 15, 15]]), torch.tensor([[0, 0, 0], [15, 15, 16]])
+    with pytest.raises(DataError, match=r"one cloud of 2 voxels, a single row at the coarsest.*BatchNorm"):
+        network({"grid_coord": small, "feat": torch.rand(2, 4), "offset": [2]})
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    network({"grid_coord": large, "feat": torch.rand(2, 4), "offset": [2]})
+    network({"grid_coord": torch.cat([small, small]), "feat": torch.rand(4, 4), "offset": [2, 4]})
+    for module in network.modules():  # frozen statistics need no second row
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.eval()
+    network({"grid_coord": small, "feat": torch.rand(2, 4), "offset": [2]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"patching": "cloud"}, "patching is 'cloud'; choose per_cloud or batch"),
+        ({"drop_path_per": "row"}, "drop_path_per is 'row'; choose voxel or cloud"),
+        ({"stride": (2, 2, 3, 2)}, "stride holds 3.*power of two"),
+        ({"stride": (2, 2, 1, 2)}, "stride holds 1.*power of two"),
+        ({"drop_path": 1.0}, "drop_path is 1.0"),
+        ({"drop_path": -0.1}, "drop_path is -0.1"),
+        ({"orders": ()}, "orders is empty"),
+        ({"orders": ("z", "peano")}, r"unknown curves \(peano\); known: z, "),
+        ({"patch_size": 0}, "patch_size is 0"),
+        ({"enc_channels": (8, 8)}, "enc_channels has 2 entries, but enc_depths has 5: give 5"),
+        ({"enc_num_head": (1,) * 6}, "enc_num_head has 6 entries"),
+        ({"dec_depths": (1,) * 5}, "dec_depths has 5 entries.*give 4"),
+        ({"stride": (2,)}, "stride has 1 entries.*give 4"),
+        ({"enc_num_head": (1, 3, 1, 2, 2)}, "enc_channels: 8 channels cannot be split over 3 heads"),
+        ({"dec_num_head": (1, 1, 1, 0)}, "dec_channels: 16 channels cannot be split over 0 heads"),
+    ],
+)
+def test_networks_that_cannot_be_are_refused(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ParameterError, match=told):
+        build_model("ptv3-tiny", **changes)
 
 
 def test_floating_whole_numbers_are_fine(model: PointTransformerV3) -> None:

@@ -1,6 +1,7 @@
 """Weights on disk: safetensors of ours, and whatever published checkpoints come as.
 
-Nothing read here can run code: torch files go through ``torch.load(weights_only=True)``.
+Nothing read here can run code: torch files go through ``torch.load(weights_only=True)``, and what published files
+hold beside tensors (numpy scalars, say) is not made but stood in for.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,6 +26,31 @@ from topokd.models.ptv3 import PointTransformerV3
 M = TypeVar("M", bound=nn.Module)
 _NESTS = ("state_dict", "model_state_dict", "model")  # where training codes put the weights
 _PREFIXES = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before a name
+
+
+class _Unmade:
+    """Stands for a value of no use beside the weights: takes whatever would make it, and makes nothing.
+
+    Numpy's own makers would do for honest files, but a forged one could let them change numpy's shared dtypes.
+    """
+
+    def __new__(cls, *parts: object) -> _Unmade:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_UNMADE = (  # what numpy's scalars and arrays are pickled by (numpy 1: core, 2: _core), and old schedulers' functions
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "builtins.getattr",
+    "torch.optim.lr_scheduler.OneCycleLR",
+)
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str] | None = None) -> None:
@@ -64,19 +91,22 @@ def _sort_header(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
-def load_checkpoint(path: str | Path, model: M | None = None, map_location: str | torch.device = "cpu") -> M:
+def load_checkpoint(path: str | Path, model: M | None = None, map_location: str | torch.device | None = None) -> M:
     """The model that ``path`` holds; or ``model`` itself with the weights of ``path``, strictly.
 
-    Reads our safetensors, and torch files (.pth, .pt) as published: nested under "state_dict" or not, names with a
-    "module." prefix or not. Files without our metadata need ``model``. Raises :class:`CheckpointError` when the file is
-    missing, damaged, holds anything but plain tensors, or belongs to another network; then ``model`` is unchanged.
+    Reads our safetensors, and torch files (.pth, .pt) as published: nested under "state_dict" or not, beside the states
+    of an optimizer and numpy scalars or not, names with "module." and "_orig_mod." before them or not. Files without
+    our metadata need ``model``. The result is moved to ``map_location``; with None, ``model`` stays where it is.
+    Raises :class:`CheckpointError` when the file is missing, damaged, holds other Python objects, or belongs to another
+    network; then ``model`` is unchanged.
     """
     path = Path(path)
     state, strings = _read(path)
     if model is None:
         built: Any = _build(path, strings)
-        return _load(path, built, state, strings).to(map_location)
-    return _load(path, model, state, strings)
+        model = built
+    model = _load(path, cast(M, model), state, strings)
+    return model if map_location is None else model.to(map_location)
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -118,20 +148,24 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(_Unmade, name) for name in _UNMADE]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error):
+        foreign = re.search(r"nsupported (?:global: )?GLOBAL (\S+)", str(error))
+        if foreign is None and "Unsupported" not in str(error):
             raise _damaged(path, error) from error
         raise CheckpointError(
-            f"{path} holds Python objects besides tensors, which could run any code when loaded; none "
-            "was made. If you trust its source, save its state_dict alone: torch.save(model.state_dict(), ...)"
+            f"{path} holds Python objects besides tensors ({foreign[1] if foreign else 'of an unknown kind'}), which "
+            "could run any code when loaded; none was made. If you trust its source, save its weights alone where it "
+            f"was made: torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
         ) from error
     except Exception as error:  # the unpickler stumbles over cut files in many ways
         raise _damaged(path, error) from error
     for nest in _NESTS:
         if isinstance(content, dict) and isinstance(content.get(nest), dict):
             content = content[nest]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()) or not content:
+    named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+    if not named or not content:
         raise CheckpointError(f"{path} holds no state_dict, at the top or under {', '.join(_NESTS)}")
     return content
 
@@ -150,10 +184,12 @@ def _build(path: Path, strings: dict[str, str]) -> PointTransformerV3:
 
 
 def _load(path: Path, model: M, state: dict[str, Tensor], strings: dict[str, str]) -> M:
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            state = {name[len(prefix) :]: value for name, value in state.items()}
     own = model.state_dict()
+    while state and state.keys() != own.keys():
+        before = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), None)
+        if before is None:
+            break
+        state = {name[len(before) :]: value for name, value in state.items()}
     faults = {
         "missing": [name for name in own if name not in state],
         "unexpected": [name for name in state if name not in own],

@@ -43,7 +43,7 @@ _AT_ONCE = 27  # offsets of a kernel gathered together: memory against the numbe
 
 
 def structure(model: PointTransformerV3, grid_coord: Int64[Tensor, "n 3"]) -> Structure:
-    """The integer inputs of the exported network for one cloud (see the top of this file).
+    """The integer inputs of the exported network for one cloud (see the top of this file), on the CPU.
 
     Raises :class:`DataError` for what the network itself refuses: doubled or negative voxels, fractions, too large a
     grid.
@@ -55,9 +55,8 @@ def structure(model: PointTransformerV3, grid_coord: Int64[Tensor, "n 3"]) -> St
     ([0, 0, 1], [[0, 1], [2, 2]])
     """
     config, n = model.config, len(grid_coord)
-    _, grid, sizes = model._read(
-        {"feat": torch.zeros(n, model.in_channels), "grid_coord": grid_coord, "offset": torch.tensor([n])}
-    )
+    feat = torch.zeros(n, model.in_channels, dtype=model.seg_head.weight.dtype)
+    _, grid, sizes = model._read({"feat": feat, "grid_coord": grid_coord.cpu(), "offset": [n]})
     stage, row = Stage.from_voxels(grid, sizes, config.orders, common_depth=False)
     found = {"row": row, "back": torch.empty_like(row).scatter_(0, row, torch.arange(n))}
     found["neighbours5"] = _table(stage, 5)
@@ -130,7 +129,7 @@ class ExportableNetwork(nn.Module):
 
 def _blocks(level: Any, x: Tensor, position: Tensor, s: int, integers: Structure) -> Tensor:
     """The blocks of a stage; only the first one's convolution reads ``position``."""
-    curves = sum(f"patches{s}_{k}" in integers for k in range(4))
+    curves = sum(name.startswith(f"patches{s}_") for name in integers)
     for i in range(level.depth):
         block = cast(Block, level.get_submodule(f"block{i}"))
         k = i % curves

@@ -63,7 +63,7 @@ def build_model(preset: str, in_channels: int = 4, num_classes: int = 16, **chan
     """A freshly initialised network (torch's global generator draws its weights).
 
     ``changes`` replace fields of the preset's :class:`Config`, such as ``drop_path=0.0`` or ``patching="batch"``.
-    Raises :class:`ParameterError` for an unknown preset or field.
+    Raises :class:`ParameterError` for an unknown preset or field, or a value that no network can be built from.
 
     >>> model = build_model("ptv3-student", num_classes=16)
     >>> sum(p.numel() for p in model.parameters())
@@ -73,13 +73,10 @@ def build_model(preset: str, in_channels: int = 4, num_classes: int = 16, **chan
         close = difflib.get_close_matches(preset, PRESETS, n=1)
         advice = f"did you mean {close[0]!r}? " if close else ""
         raise ParameterError(f"unknown model preset {preset!r}; {advice}known: {', '.join(PRESETS)}")
-    try:
-        config = replace(PRESETS[preset], **changes)
-    except TypeError:
-        unknown = sorted(set(changes) - set(Config.__dataclass_fields__))
+    if unknown := sorted(set(changes) - set(Config.__dataclass_fields__)):
         raise ParameterError(
             f"unknown field {', '.join(unknown)} of a network; known: {', '.join(Config.__dataclass_fields__)}"
-        ) from None
-    model = PointTransformerV3(config, in_channels, num_classes)
+        )
+    model = PointTransformerV3(replace(PRESETS[preset], **changes), in_channels, num_classes)
     model.preset = preset
     return model

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, cast
 
 import torch
@@ -20,7 +21,7 @@ from topokd.errors import DataError, ParameterError
 from topokd.models import backends
 from topokd.models.attention import PatchAttention
 from topokd.models.blocks import Block, DropPath, Embedding, Pooling, Unpooling
-from topokd.models.serialization import CURVES
+from topokd.models.serialization import CURVES, MAX_DEPTH
 from topokd.models.sparse_conv import SubmanifoldConv
 from topokd.models.stage import Stage
 from topokd.models.tap import Tap
@@ -28,7 +29,10 @@ from topokd.models.tap import Tap
 
 @dataclass(frozen=True)
 class Config:
-    """Shape of a network. Decoder entries run from the finest stage to the coarsest (NOTES row 9)."""
+    """Shape of a network. Decoder entries run from the finest stage to the coarsest (NOTES row 9).
+
+    Raises :class:`ParameterError` for what no network can be built from.
+    """
 
     enc_depths: tuple[int, ...]
     enc_channels: tuple[int, ...]
@@ -45,6 +49,34 @@ class Config:
     shuffle_orders: bool = True  # in training mode, at each stage
     patching: str = "per_cloud"  # or "batch": one patch size for all clouds, as the published code without flash-attn
 
+    def __post_init__(self) -> None:
+        for name, known in (("patching", ("per_cloud", "batch")), ("drop_path_per", ("voxel", "cloud"))):
+            if getattr(self, name) not in known:
+                raise ParameterError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(known)}")
+        if not 0 <= self.drop_path < 1:
+            raise ParameterError(f"drop_path is {self.drop_path}; it is a rate from 0 to below 1")
+        if self.patch_size < 1:
+            raise ParameterError(f"patch_size is {self.patch_size}; a patch holds at least 1 voxel")
+        if not self.orders or (unknown := [order for order in self.orders if order not in CURVES]):
+            told = f"holds unknown curves ({', '.join(map(str, unknown))})" if self.orders else "is empty"
+            raise ParameterError(f"orders {told}; known: {', '.join(CURVES)}")
+        for stride in self.stride:
+            if stride < 2 or stride & (stride - 1):
+                raise ParameterError(f"stride holds {stride}; each is a power of two from 2 on")
+        stages = len(self.enc_depths)
+        for name in ("enc_channels", "enc_num_head", "stride", "dec_depths", "dec_channels", "dec_num_head"):
+            needed = stages if name.startswith("enc") else stages - 1
+            if len(getattr(self, name)) != needed:
+                raise ParameterError(
+                    f"{name} has {len(getattr(self, name))} entries, but enc_depths has {stages}: give {needed}"
+                )
+        for part in ("enc", "dec"):
+            for channels, heads in zip(
+                getattr(self, f"{part}_channels"), getattr(self, f"{part}_num_head"), strict=True
+            ):
+                if heads < 1 or channels < 1 or channels % heads:
+                    raise ParameterError(f"{part}_channels: {channels} channels cannot be split over {heads} heads")
+
 
 class PointTransformerV3(nn.Module):
     """The segmentation network: ``backbone`` and a linear ``seg_head``.
@@ -56,8 +88,10 @@ class PointTransformerV3(nn.Module):
 
     In training mode the curves are shuffled at each stage and residual branches dropped. Both draw from ``generator``
     (a CPU generator), or from torch's global one while that is None: a resumed run has to restore that state.
-    In float16 a value may pass 65504: training then relies on a gradient scaler, which skips such steps, and evaluation
-    raises :class:`DataError` instead of returning infinite logits. bfloat16 has float32's range.
+    In float16 a value may pass 65504. A gradient scaler skips the step where that befalls the gradients; where it
+    befalls the forward pass, BatchNorm's running statistics are spoilt as well, so infinite logits raise
+    :class:`DataError` in either mode, and training has to go on from its last saved state. bfloat16 has float32's
+    range.
     ``permutations`` sets the shuffles by hand, one permutation of the curves per stage, in either mode.
 
     >>> from topokd.models import build_model
@@ -84,6 +118,7 @@ class PointTransformerV3(nn.Module):
         curves = self._curves(permutations)
         patching = self.config.patching
         stage, row = Stage.from_voxels(grid_coord, sizes, next(curves), common_depth=patching == "batch")
+        self._refuse_single_row(stage)
 
         x = self.backbone.embedding(feat.index_select(0, row), stage)
         passed, readings = [], []
@@ -101,9 +136,11 @@ class PointTransformerV3(nn.Module):
 
         back = torch.empty_like(row).scatter_(0, row, torch.arange(len(row), device=row.device))
         logits = self.seg_head(x).index_select(0, back)
-        if not self.training and logits.dtype == torch.float16 and not bool(logits.isfinite().all()):
+        if logits.dtype == torch.float16 and not bool(logits.isfinite().all()):
+            spoilt = "; BatchNorm's running statistics may be spoilt: go on from the last saved state"
             raise DataError(
                 "the logits are not finite in float16, which ends at 65504: use bfloat16 or float32 (amp: bf16, off)"
+                + spoilt * self.training
             )
         if not taps:
             return logits
@@ -165,18 +202,32 @@ class PointTransformerV3(nn.Module):
             if missing or offsets is None:
                 raise DataError(f"the input lacks {', '.join(missing) or 'offset'}: give grid_coord, feat and offset")
             feat, grid_coord = inputs["feat"], inputs["grid_coord"]
+        elif missing := [k for k in ("feat", "grid_coord", "offsets") if not hasattr(inputs, k)]:
+            raise DataError(
+                f"the input is of type {type(inputs).__name__} and has no {', '.join(missing)}: give a Batch, or a "
+                "dictionary of grid_coord, feat and offset"
+            )
         else:
             feat, grid_coord, offsets = inputs.feat, inputs.grid_coord, inputs.offsets
-        n = len(feat)
+        for name, value in (("feat", feat), ("grid_coord", grid_coord)):
+            if not isinstance(value, Tensor):
+                raise DataError(f"{name} is of type {type(value).__name__}: give a tensor (torch.as_tensor(...))")
+        n = len(feat) if feat.ndim else 0
         if feat.ndim != 2 or feat.shape[1] != self.in_channels:
             raise DataError(f"feat has shape {tuple(feat.shape)}; this network reads (n, {self.in_channels})")
+        wanted = self.seg_head.weight.dtype
+        if feat.dtype != wanted and not (feat.is_floating_point() and torch.is_autocast_enabled(feat.device.type)):
+            raise DataError(f"feat holds {feat.dtype}, but the network's weights are {wanted}: give feat.to({wanted})")
+        _require_finite("feat", feat)
         if grid_coord.shape != (n, 3):
             raise DataError(
                 f"grid_coord has shape {tuple(grid_coord.shape)} beside {n} rows of feat; it must be ({n}, 3)"
             )
-        if grid_coord.is_floating_point() and not torch.equal(grid_coord, grid_coord.round()):
-            raise DataError("grid_coord holds fractions: give whole voxel numbers, floor(xyz / voxel_size)")
-        ends = [0, *offsets.tolist()]
+        if grid_coord.is_floating_point():
+            _require_finite("grid_coord", grid_coord)
+            if not torch.equal(grid_coord, grid_coord.round()):
+                raise DataError("grid_coord holds fractions: give whole voxel numbers, floor(xyz / voxel_size)")
+        ends = [0, *_whole_numbers(offsets)]
         sizes = tuple(b - a for a, b in itertools.pairwise(ends))
         if ends[-1] != n or not sizes:
             raise DataError(
@@ -192,6 +243,47 @@ class PointTransformerV3(nn.Module):
                 f"grid_coord has negative entries (least {int(grid_coord.min())}): subtract each cloud's minimum"
             )
         return feat, grid_coord, sizes
+
+    def _refuse_single_row(self, stage: Stage) -> None:
+        """BatchNorm has no variance to take of the single row that a small cloud comes to; say so before it stumbles.
+
+        Rows are in z order, so all of them fall into one coarsest cell if the first and the last do.
+        """
+        coarsest = self.backbone.encoder[-1] if self.config.stride else self.backbone.embedding
+        bits = min(3 * sum(stride.bit_length() - 1 for stride in self.config.stride), 3 * MAX_DEPTH)
+        if (
+            self.training
+            and len(stage.sizes) == 1
+            and any(isinstance(m, nn.BatchNorm1d) and m.training for m in coarsest.modules())
+            and bool(stage.z[0] >> bits == stage.z[-1] >> bits)
+        ):
+            raise DataError(
+                f"the batch is one cloud of {len(stage.z)} voxels, a single row at the coarsest stage, where BatchNorm "
+                "needs two in training mode: leave the cloud out, or put more clouds into the batch"
+            )
+
+
+def _require_finite(name: str, value: Tensor) -> None:
+    finite = value.isfinite().all(1)
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        raise DataError(f"{name} holds NaN or infinity, first in row {row}: leave such points out")
+
+
+def _whole_numbers(offsets: Any) -> list[int]:
+    """The entries of ``offset``: a list, or a 1-d tensor of any integer type."""
+    if isinstance(offsets, Tensor):
+        whole = not (offsets.is_floating_point() or offsets.is_complex() or offsets.dtype == torch.bool)
+        if offsets.ndim == 1 and (whole or not len(offsets)):
+            return offsets.tolist()
+        given = f"{offsets.dtype} of shape {tuple(offsets.shape)}"
+    else:
+        if isinstance(offsets, list | tuple) and all(isinstance(v, Integral) for v in offsets):
+            return [int(v) for v in offsets]
+        given = type(offsets).__name__ + (" of other things" if isinstance(offsets, list | tuple) else "")
+    raise DataError(
+        f"offset is {given}: give the cumulative counts of voxels as a 1-d tensor or a list of whole numbers"
+    )
 
 
 class _Level(nn.Module):

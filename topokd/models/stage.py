@@ -16,6 +16,8 @@ from topokd.models.serialization import MAX_DEPTH, curve_from_z, interleave
 from topokd.models.sparse_conv import NeighbourMap, find_neighbours
 from topokd.models.spconv_map import SpconvMap
 
+_MAX_CLOUDS = 2 ** (63 - 3 * MAX_DEPTH)  # the number of a voxel's cloud stands above its code in one integer
+
 
 @dataclass(frozen=True)
 class Patches:
@@ -82,8 +84,11 @@ class Stage:
     ) -> tuple[Stage, Int64[Tensor, " n"]]:
         """The finest stage and the row of the input that each of its rows is.
 
-        Raises :class:`DataError` for a voxel beyond the curve's depth, or one that appears twice in its cloud.
+        Raises :class:`DataError` for a voxel beyond the curve's depth, one that appears twice in its cloud, or too many
+        clouds.
         """
+        if len(sizes) > _MAX_CLOUDS:
+            raise DataError(f"{len(sizes)} clouds in a batch; at most {_MAX_CLOUDS} fit: make smaller batches")
         largest = [int(part.max()) for part in grid_coord.split(sizes)]
         depth = [(v + 1).bit_length() for v in largest]
         if max(depth) > MAX_DEPTH:

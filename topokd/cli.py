@@ -31,8 +31,10 @@ def _load(profile: str) -> P.Params:
 
 
 def _waiting_threads_sleep() -> None:
-    """Before torch is loaded: where other programs use the processor too, threads that spin for a core that is taken
-    made a scan of 0.3 s take up to 25 s. Alone on the machine it costs a third; OMP_WAIT_POLICY=ACTIVE turns it off."""
+    """Before torch is loaded: threads that spin while they wait stall a scan where other programs hold a core.
+
+    Alone on a machine spinning is a little faster: OMP_WAIT_POLICY=ACTIVE in the environment keeps it.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

@@ -11,6 +11,8 @@ from topokd import params as P
 from topokd.data import Batch, build_dataset, training_batch
 from topokd.distillation import DistillationObjective
 from topokd.errors import TrainingError
+from topokd.models.attention import PatchAttention
+from topokd.models.sparse_conv import SubmanifoldConv
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.loop import Fit
 from topokd.training.state import ResumeFolder
@@ -128,6 +130,14 @@ def test_weights_with_the_best_validation_are_kept(params: P.Params) -> None:
         fit.run()
     assert torch.equal(fit.best_weights["seg_head.weight"], seen[0])
     assert not torch.equal(fit.model.seg_head.weight, seen[0])
+
+
+def test_second_derivatives_are_left_to_torch(params: P.Params) -> None:
+    objective = DistillationObjective(0, 10, 0, saliency=P.Saliency(second_order=True))
+    fit = plain(params, steps=1, objective=objective, teacher=seeded_model("ptv3-tiny", 19, 0, "teacher"))
+    fit.run()
+    layers = [m for m in fit.model.modules() if isinstance(m, SubmanifoldConv | PatchAttention)]
+    assert layers and {layer.backend for layer in layers} == {"torch"}
 
 
 @needs_gpu

@@ -190,3 +190,10 @@ def test_a_cache_and_workers_change_no_weight_and_no_number(taught: P.Params, tm
         train_teacher(dataclasses.replace(taught, train=cached), 0)
         assert path.read_bytes() == weights and record_path(taught, "teacher-seed0").read_bytes() == record
     assert ScanCache(tmp_path / "cache").size()[0] == 6 + 2  # scans of both splits, voxels of one
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the accelerator may be there")
+def test_the_backends_of_the_profile_reach_the_network(params: P.Params) -> None:
+    forced = dataclasses.replace(params.train, backends=P.Backends(convolution="spconv"))
+    with pytest.raises(ParameterError, match="convolution='spconv' works on CUDA alone"):
+        train_teacher(dataclasses.replace(params, train=forced), 0)

@@ -36,24 +36,11 @@ import torch
 from report import Rows, keep, table
 
 from topokd import params as P
-from topokd.data import (
-    Batch,
-    NuScenesLidarSeg,
-    Scan,
-    ScanCache,
-    SemanticKITTI,
-    SyntheticLidar,
-    WaymoSegmentation,
-    augment,
-    collate,
-    read_ahead,
-    training_batch,
-    voxelize,
-    write_nuscenes,
-    write_waymo,
-)
+from topokd.data import Batch, Scan, ScanCache, augment, collate, read_ahead, training_batch, voxelize
 from topokd.data.dataset import ScanDataset
+from topokd.datasets import NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
 from topokd.errors import TopokdError
+from topokd.synthetic import SyntheticLidar, write_nuscenes, write_waymo
 
 TITLE = "Voxelisation and loading beside plain NumPy"
 WORLD = P.Synthetic(azimuths=2048, train_sequences=(0, 1), val_sequences=(), scans_per_sequence=8)

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from topokd.experiments.topology_cost import _peak, _reset_peak
 from topokd.topology import persistence_weighted_chamfer, vietoris_rips
-from topokd.topology.cost import _peak, _reset_peak
 
 OURS = "topokd"
 Layer = Callable[[np.ndarray, list[Tensor]], Tensor | None]

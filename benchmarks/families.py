@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from topokd import params as P
-from topokd.data import build_dataset, collate, voxelize
+from topokd.data import collate, voxelize
 from topokd.errors import TopokdError
 from topokd.evaluation.predict import evaluating
+from topokd.experiments.shapes import circle, features, torus, uniform
 from topokd.models import build_model, load_checkpoint
+from topokd.scans import build_dataset
 from topokd.topology import farthest_point_sampling, normalize_features
-from topokd.topology.shapes import circle, features, torus, uniform
 from topokd.training.runs import checkpoint_path, load_teacher
 
 Family = Callable[[int, np.random.Generator], np.ndarray]

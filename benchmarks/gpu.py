@@ -30,11 +30,11 @@ from official_recipe import Recipe
 from report import Rows, keep, table
 
 from topokd import params as P
-from topokd.data import Batch, Scan, build_dataset, collate, read_ahead, training_batch, voxelize
+from topokd.data import Batch, Scan, collate, read_ahead, training_batch, voxelize
 from topokd.data.formats import read_cloud
-from topokd.data.labels import SEMANTICKITTI
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.distillation import DistillationObjective
-from topokd.evaluation.profiling import (
+from topokd.experiments.model_cost import (
     PAPER_VOXEL_SIZE,
     count_cost,
     measure_cost,
@@ -42,12 +42,13 @@ from topokd.evaluation.profiling import (
     side_by_side,
 )
 from topokd.models import PointTransformerV3, build_model
-from topokd.models import neighbour_table as by_table
-from topokd.models.neighbour_table import find_table
-from topokd.models.sparse_conv import find_neighbours, submanifold_convolution
+from topokd.models.convolution import table as by_table
+from topokd.models.convolution.layer import find_neighbours, submanifold_convolution
+from topokd.models.convolution.table import find_table
 from topokd.paper.exhibits import TABLES
 from topokd.paper.grid import grid
 from topokd.paper.results import Results
+from topokd.scans import build_dataset
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.training.determinism import deterministic
 from topokd.training.loop import Fit

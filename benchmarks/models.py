@@ -41,22 +41,19 @@ from official_recipe import Recipe, hilbert_code
 from report import Rows, keep, table
 
 from topokd import params as P
-from topokd.data import Batch, Scan, SemanticKITTI, SyntheticLidar, build_dataset, collate, voxelize
+from topokd.data import Batch, Scan, collate, voxelize
 from topokd.data.formats import read_cloud
-from topokd.data.labels import SEMANTICKITTI
+from topokd.datasets import SemanticKITTI
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import TopokdError
 from topokd.evaluation import evaluate
-from topokd.evaluation.profiling import (
-    PAPER_VOXEL_SIZE,
-    count_cost,
-    measure_latency,
-    measure_peak_memory,
-    nearest,
-)
-from topokd.labelling import Labeller, measure_file
+from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, measure_latency, measure_peak_memory, nearest
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, save_checkpoint
 from topokd.models.export import save_onnx, save_program, structure
 from topokd.models.serialization import encode
+from topokd.predict_files import Labeller, measure_file
+from topokd.scans import build_dataset
+from topokd.synthetic import SyntheticLidar
 
 TITLE = "Point Transformer V3 beside the published recipe"
 BARS = {  # (preset, work): how many times faster than the recipe we mean to be; memory: a third

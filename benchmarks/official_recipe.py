@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from topokd.models import PointTransformerV3
 from topokd.models.attention import PatchAttention
 from topokd.models.blocks import MLP, Block, Pooling, Unpooling
-from topokd.models.sparse_conv import SubmanifoldConv
+from topokd.models.convolution.layer import SubmanifoldConv
 
 
 @dataclass

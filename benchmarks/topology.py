@@ -38,13 +38,13 @@ from report import Rows, keep, table
 
 from topokd.distillation import DistillationObjective, NetworkOutput, freeze
 from topokd.errors import TopokdError
+from topokd.experiments.shapes import features
 from topokd.models import build_model
 from topokd.params import Topology
 from topokd.topology import farthest_point_sampling, vietoris_rips
 from topokd.topology.distances import squared_distances
 from topokd.topology.kernels import order, rips
 from topokd.topology.sampling import _sample_torch
-from topokd.topology.shapes import features
 
 TITLE = "The topological layer beside other engines"
 CLOUDS = 12  # of a batch

@@ -16,10 +16,10 @@ from IPython.display import Markdown, display
 
 from topokd import data
 from topokd import params as P
-from topokd.data.build import write_world
-from topokd.data.source import fingerprint
-from topokd.data.statistics import real_statistics, statistics
+from topokd.datasets.fingerprint import fingerprint
+from topokd.datasets.statistics import real_statistics, statistics
 from topokd.io import write_json
+from topokd.scans import write_world
 from topokd.viz import clouds
 from topokd.viz.style import save_figure, use_style
 

@@ -12,7 +12,6 @@ tta_scans = 2  # validation scans used for it
 from IPython.display import Markdown, display
 
 from topokd import params as P
-from topokd.data import build_dataset
 from topokd.evaluation import evaluate, predict
 from topokd.evaluation.breakdown import break_down
 from topokd.io import write_json, write_text
@@ -27,6 +26,7 @@ from topokd.paper.evaluation_summary import (
 )
 from topokd.paper.figures import class_figure
 from topokd.paper.results import NAMES, Results
+from topokd.scans import build_dataset
 from topokd.viz.clouds import interactive_cloud
 from topokd.viz.evaluation import breakdown_figure, confusion_figure
 from topokd.viz.segmentation import segmentation_figure

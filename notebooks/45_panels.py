@@ -15,8 +15,9 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from topokd import params as P
-from topokd.data import IGNORE, build_dataset
-from topokd.training.panels import measure_panel, panel_params
+from topokd.data import IGNORE
+from topokd.experiments.panels import measure_panel, panel_params
+from topokd.scans import build_dataset
 
 params = P.load(params_file)
 panel = panel_params(params, dataset)

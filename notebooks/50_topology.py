@@ -14,10 +14,10 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from topokd import params as P
+from topokd.experiments.shapes import torus
+from topokd.experiments.topology_agreement import agreement, dampening, lemma_one, proposition_one
 from topokd.io import write_json
 from topokd.topology import farthest_point_sampling, vietoris_rips
-from topokd.topology.experiments import agreement, dampening, lemma_one, proposition_one
-from topokd.topology.shapes import torus
 from topokd.viz import topology as view
 from topokd.viz.style import save_figure
 

@@ -14,8 +14,8 @@ import torch
 from IPython.display import Markdown, display
 
 from topokd import params as P
+from topokd.experiments.topology_cost import measure_topology_cost
 from topokd.io import write_json
-from topokd.topology.cost import measure_topology_cost
 from topokd.viz import topology as view
 from topokd.viz.style import save_figure
 

@@ -15,10 +15,11 @@ import torch
 from IPython.display import Markdown, display
 
 from topokd import params as P
-from topokd.data import build_dataset, voxelize
-from topokd.evaluation.profiling import PAPER_VOXEL_SIZE, count_cost, measure_cost, side_by_side
+from topokd.data import voxelize
+from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, measure_cost, side_by_side
 from topokd.io import write_json
 from topokd.models import build_model
+from topokd.scans import build_dataset
 from topokd.viz.cost import plot_scaling
 from topokd.viz.style import save_figure
 

@@ -69,7 +69,7 @@ def params(file: Path, output: Path) -> None:
 @app.command()
 def source(file: Path, output: Path) -> None:
     """Write the fingerprint of the data set that a parameter file points at."""
-    from topokd.data.source import fingerprint
+    from topokd.datasets.fingerprint import fingerprint
 
     write_json(output, fingerprint(P.load(file.resolve()).data_root))
 
@@ -194,7 +194,7 @@ def predict(
 ) -> None:
     """Label scans (.bin, .pcd, .ply, .las, .laz, .npy) with a trained network; docs/predict.md shows how."""
     _waiting_threads_sleep()
-    from topokd.labelling import FORMATS, Labeller, label_files, measure_file
+    from topokd.predict_files import FORMATS, Labeller, label_files, measure_file
 
     if format is not None and format not in FORMATS:
         raise P.ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
@@ -236,7 +236,7 @@ def evaluate(
     from topokd.evaluation import evaluate as count
     from topokd.evaluation.official import official_scores
     from topokd.evaluation.submission.produce import benchmark_split
-    from topokd.labelling import Labeller
+    from topokd.predict_files import Labeller
 
     labeller = Labeller(checkpoint, voxel_size, tta)
     dataset = benchmark_split(benchmark, root, split, sweeps=labeller.sweeps, version=version)
@@ -272,7 +272,7 @@ def submit(
     _waiting_threads_sleep()
     from topokd.evaluation.submission import SubmissionInfo
     from topokd.evaluation.submission.produce import submission_split, validate_submission, write_submission
-    from topokd.labelling import Labeller
+    from topokd.predict_files import Labeller
 
     about = None
     if benchmark == "waymo":
@@ -310,7 +310,7 @@ def data_check(
     dataset: Annotated[str | None, typer.Option(help="semantickitti, nuscenes or waymo; else seen by folders.")] = None,
 ) -> None:
     """Read a whole data set: counts, lengths, classes, missing and damaged files; exit status 1 if any is wrong."""
-    from topokd.data.check import check_dataset
+    from topokd.datasets.check import check_dataset
 
     if dataset not in (None, "semantickitti", "nuscenes", "waymo"):
         raise P.ParameterError(f"--dataset {dataset}: choose semantickitti, nuscenes or waymo")

@@ -38,7 +38,7 @@ class Pipeline:
 
     root: str = "."  # the project's folder, seen from the folder of this profile's dvc.yaml
     profile: str = "default"  # names results/<profile>/ and figures/<profile>/
-    source: str = "topokd/data/synthetic"  # what the data depend on: the generator, or a real data set's fingerprint
+    source: str = "topokd/synthetic"  # what the data depend on: the generator, or a real data set's fingerprint
     seeds: tuple[int, ...] = (0, 1, 2)  # one teacher and one student per ablation row for each
     variants: tuple[str, ...] = tuple(ABLATION)  # rows of the ablation, keys of ABLATION
 

@@ -11,7 +11,7 @@ points = 200
 import numpy as np
 
 from topokd import params as P
-from topokd.evaluation.features import stage_features
+from topokd.experiments.features import stage_features
 from topokd.viz.explorer import Cloud, DiagramExplorer
 
 params = P.load(params_file)

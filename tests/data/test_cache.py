@@ -14,28 +14,14 @@ import numpy as np
 import pytest
 
 from topokd import params as P
-from topokd.data import (
-    IGNORE,
-    NuScenesLidarSeg,
-    Scan,
-    ScanCache,
-    SemanticKITTI,
-    SyntheticLidar,
-    Voxels,
-    WaymoSegmentation,
-    build_dataset,
-    collate,
-    generate,
-    read_ahead,
-    training_batch,
-    voxelize,
-    write_nuscenes,
-    write_scan,
-    write_waymo,
-)
+from topokd.data import IGNORE, Scan, ScanCache, Voxels, collate, read_ahead, training_batch, voxelize
 from topokd.data import cache as module
 from topokd.data.dataset import ScanDataset
+from topokd.datasets import NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
+from topokd.datasets.semantickitti.files import write_scan
 from topokd.errors import DataError
+from topokd.scans import build_dataset
+from topokd.synthetic import SyntheticLidar, generate, write_nuscenes, write_waymo
 
 SIZE = 0.3
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topokd import params
-from topokd.data import IGNORE, Scan, SemanticKITTI, augment, collate, crop, training_batch, voxelize
+from topokd.data import IGNORE, Scan, augment, collate, crop, training_batch, voxelize
+from topokd.datasets import SemanticKITTI
 from topokd.errors import DataError
 
 

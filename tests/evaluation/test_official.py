@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topokd.data.labels import LABEL_SPACES, NUSCENES, SEMANTICKITTI, WAYMO
+from topokd.datasets.label_spaces import LABEL_SPACES
+from topokd.datasets.nuscenes.classes import NUSCENES
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
+from topokd.datasets.waymo.classes import WAYMO
 from topokd.errors import DataError
 from topokd.evaluation import ConfusionMatrix
 from topokd.evaluation.official import official_scores

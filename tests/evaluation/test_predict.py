@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from topokd.data import IGNORE, Scan, ScanCache, SemanticKITTI, collate, voxelize, write_scan
+from topokd.data import IGNORE, Scan, ScanCache, collate, voxelize
+from topokd.datasets import SemanticKITTI
+from topokd.datasets.semantickitti.files import write_scan
 from topokd.errors import DataError
 from topokd.evaluation import class_probabilities, evaluate, predict
 from topokd.evaluation.predict import rotated

@@ -13,12 +13,15 @@ from typer.testing import CliRunner
 from tests.evaluation.waymo_file import read_waymo
 from topokd import params
 from topokd.cli import app
-from topokd.data import Scan, SemanticKITTI, WaymoSegmentation, generate, write_nuscenes, write_scan, write_waymo
-from topokd.data.labels import LABEL_SPACES
+from topokd.data import Scan
+from topokd.datasets import SemanticKITTI, WaymoSegmentation
+from topokd.datasets.label_spaces import LABEL_SPACES
+from topokd.datasets.semantickitti.files import write_scan
 from topokd.evaluation import ConfusionMatrix, predict
 from topokd.evaluation.official import official_scores
 from topokd.evaluation.submission import produce
 from topokd.models import build_model, load_checkpoint, save_checkpoint
+from topokd.synthetic import generate, write_nuscenes, write_waymo
 
 SMALL = params.Synthetic(
     azimuths=32, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=1, val_scans_per_sequence=1

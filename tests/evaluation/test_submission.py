@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.waymo_file import read_waymo
-from topokd.data.labels import SEMANTICKITTI
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import DataError
 from topokd.evaluation import submission as S
 from topokd.evaluation.submission.waymo import SHAPE

@@ -9,8 +9,8 @@ from tests.gpu import needs_gpu
 from tests.models.clouds import random_batch
 from topokd.errors import DataError, ParameterError
 from topokd.models import backends, build_model
-from topokd.models.sparse_conv import find_neighbours, submanifold_convolution
-from topokd.models.spconv_map import SpconvMap
+from topokd.models.convolution.layer import find_neighbours, submanifold_convolution
+from topokd.models.convolution.spconv import SpconvMap
 
 
 def test_unknown_backends_are_named() -> None:
@@ -106,7 +106,7 @@ def test_half_precision_on_a_gpu_is_near(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("per", ["voxel", "cloud"])
 def test_checkpointing_changes_memory_and_nothing_else(per: str) -> None:
-    from topokd.evaluation.profiling import measure_peak_memory
+    from topokd.experiments.model_cost import measure_peak_memory
 
     torch.manual_seed(0)
     plain = build_model("ptv3-tiny", drop_path=0.4, drop_path_per=per).train()

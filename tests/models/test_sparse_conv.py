@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from tests.models.clouds import random_batch
-from topokd.models import neighbour_table
-from topokd.models.neighbour_table import NeighbourTable, find_table
-from topokd.models.sparse_conv import (
+from topokd.models.convolution import table as neighbour_table
+from topokd.models.convolution.layer import (
     NeighbourMap,
     SubmanifoldConv,
     find_neighbours,
     find_neighbours_reference,
     submanifold_convolution,
 )
+from topokd.models.convolution.table import NeighbourTable, find_table
 
 Find = Callable[[torch.Tensor, torch.Tensor, int], NeighbourMap | NeighbourTable]
 both_ways = pytest.mark.parametrize("find", [find_neighbours, find_table], ids=["pairs", "table"])

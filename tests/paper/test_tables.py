@@ -231,7 +231,7 @@ def test_verdict(gain, word):
 
 
 def test_classes_of_the_fixture_are_those_of_the_dataset_and_of_table2():
-    from topokd.data.layout import CLASS_NAMES
+    from topokd.datasets.semantickitti.files import CLASS_NAMES
     from topokd.paper import reported
 
     assert tuple(CLASS_NAMES) == CLASSES
@@ -247,7 +247,7 @@ def test_classes_of_the_fixture_are_those_of_the_dataset_and_of_table2():
     ],
 )
 def test_a_panel_fills_the_measured_rows_and_is_named_synthetic(results_folder, layout, table, row):
-    from topokd.training.panels import panel_params
+    from topokd.experiments.panels import panel_params
 
     folder = results_folder / "panels" / layout
     write_results(folder, panel_params(P.Params(), layout))

@@ -124,7 +124,7 @@ def test_places_are_found_where_the_square_of_their_distance_is_nothing() -> Non
 
 
 def test_large_diagrams_fit_into_little_memory() -> None:
-    from topokd.topology.cost import _peak, _reset_peak
+    from topokd.experiments.topology_cost import _peak, _reset_peak
 
     teacher, student = diagram(20_000, 1).float(), diagram(20_000, 2).float().requires_grad_(True)
     before = _reset_peak()

@@ -8,11 +8,11 @@ import torch
 
 from tests.topology.clouds import random_cloud, random_distances
 from topokd.errors import DataError, ParameterError
+from topokd.experiments.shapes import PRIMITIVES, features, uniform
 from topokd.topology import vietoris_rips
 from topokd.topology.bottleneck import bottleneck_distance
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import Pairs, edge_ranks, giotto, reduced, reference
-from topokd.topology.shapes import PRIMITIVES, features, uniform
 
 
 def keys_of(seed: int, most: int) -> np.ndarray:

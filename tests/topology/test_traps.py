@@ -9,10 +9,10 @@ import threading
 import numpy as np
 import torch
 
+from topokd.experiments.shapes import features
+from topokd.experiments.topology_cost import _peak, _reset_peak
 from topokd.topology import vietoris_rips
-from topokd.topology.cost import _peak, _reset_peak
 from topokd.topology.distances import squared_distances
-from topokd.topology.shapes import features
 
 
 def test_distances_keep_their_digits_near_duplicates_and_far_from_zero() -> None:

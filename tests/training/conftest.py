@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from topokd import params as P
-from topokd.data import Scan, write_scan
+from topokd.data import Scan
+from topokd.datasets.semantickitti.files import write_scan
 
 GROUND, BUILDING, CAR, VEGETATION = 8, 12, 0, 14
 

@@ -8,11 +8,12 @@ import torch
 
 from tests.gpu import needs_gpu
 from topokd import params as P
-from topokd.data import Batch, build_dataset, training_batch
+from topokd.data import Batch, training_batch
 from topokd.distillation import DistillationObjective
 from topokd.errors import TrainingError
 from topokd.models.attention import PatchAttention
-from topokd.models.sparse_conv import SubmanifoldConv
+from topokd.models.convolution.layer import SubmanifoldConv
+from topokd.scans import build_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.loop import Fit
 from topokd.training.state import ResumeFolder

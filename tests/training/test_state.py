@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from topokd.data import SemanticKITTI
+from topokd.datasets import SemanticKITTI
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
 
 

@@ -44,7 +44,8 @@ class ScanCache:
     Raises :class:`~topokd.errors.DataError` where ``folder`` is a file.
 
     >>> import tempfile
-    >>> from topokd.data import SemanticKITTI, write_scan
+    >>> from topokd.datasets import SemanticKITTI
+    >>> from topokd.datasets.semantickitti.files import write_scan
     >>> root = tempfile.mkdtemp()
     >>> write_scan(root, 8, 0, Scan(np.ones((5, 3)), np.zeros(5), np.full(5, 8)))
     >>> dataset = SemanticKITTI(root, "val").stored_in(ScanCache(root + "/cache"))
@@ -163,11 +164,11 @@ class _Contents:
 
 @functools.cache
 def code_version() -> str:
-    """Twelve digits of a digest over the sources of this layer: any of them may change what a reader gives."""
-    layer = Path(__file__).parent
+    """Twelve digits of a digest over the sources of readers and voxels: any of them may change what a reader gives."""
+    package = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for source in sorted(layer.rglob("*.py")):
-        digest.update(f"{source.relative_to(layer).as_posix()}:{sha256(source)}\n".encode())
+    for source in sorted([*(package / "data").rglob("*.py"), *(package / "datasets").rglob("*.py")]):
+        digest.update(f"{source.relative_to(package).as_posix()}:{sha256(source)}\n".encode())
     return digest.hexdigest()[:12]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from topokd.data.cache import ScanCache
-from topokd.data.labels import LabelSpace
+from topokd.data.label_space import LabelSpace
 from topokd.data.scan import IGNORE, Scan
 from topokd.data.voxels import Voxels, voxelize
 from topokd.errors import DataError
@@ -51,7 +51,7 @@ class ScanDataset(ABC):
         """Check every scan and keep the names of the good ones.
 
         "raise" has :meth:`_check` look at each (sizes only, cheap); "skip" reads each once, leaves the bad ones out
-        and logs them; "keep" looks at none, a bad one raises when it is read (:mod:`topokd.data.check`).
+        and logs them; "keep" looks at none, a bad one raises when it is read (:mod:`topokd.datasets.check`).
         """
         self.names: list[str] = []
         self.skipped: list[tuple[str, str]] = []

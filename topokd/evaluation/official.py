@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from topokd.data.labels import LABEL_SPACES
+from topokd.datasets.label_spaces import LABEL_SPACES
 from topokd.errors import DataError
 from topokd.evaluation.confusion import ConfusionMatrix
 

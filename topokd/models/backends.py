@@ -4,7 +4,7 @@
 |---|---|---|---|
 | ``attention`` in patches | ``scaled_dot_product_attention`` | flash-attn | CUDA tensors in half precision |
 | ``reduction``: maximum over clusters | ``scatter_reduce`` | torch-scatter | CUDA tensors |
-| submanifold ``convolution`` | :mod:`topokd.models.sparse_conv` | spconv | CUDA tensors, once it agreed with torch |
+| submanifold ``convolution`` | :mod:`topokd.models.convolution` | spconv | CUDA tensors, once it agreed with torch |
 
 Nothing needs an accelerator, and none is used on a CPU: spconv's multi-threaded CPU scatter returns wrong sums now and
 then. On CUDA "auto" lets spconv work only after it gave the torch path's values and gradients on a small cloud in this
@@ -105,8 +105,8 @@ def uses_spconv(device: torch.device, backend: str = "auto") -> bool:
 @functools.cache
 def spconv_agrees(dtype: torch.dtype) -> bool:
     """Whether spconv gives the torch path's values and gradients on a small cloud on this GPU; asked once a process."""
-    from topokd.models.sparse_conv import find_neighbours, submanifold_convolution
-    from topokd.models.spconv_map import SpconvMap
+    from topokd.models.convolution.layer import find_neighbours, submanifold_convolution
+    from topokd.models.convolution.spconv import SpconvMap
 
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cuda", enabled=False):
         draw = torch.Generator().manual_seed(0)

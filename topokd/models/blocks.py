@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from topokd.models import backends
 from topokd.models.attention import PatchAttention
-from topokd.models.sparse_conv import SubmanifoldConv
+from topokd.models.convolution.layer import SubmanifoldConv
 from topokd.models.stage import Stage
 
 

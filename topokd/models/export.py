@@ -33,9 +33,9 @@ from topokd.errors import ParameterError
 from topokd.io import atomic_path, write_bytes
 from topokd.models.attention import PatchAttention
 from topokd.models.blocks import Block, Embedding, Pooling, Unpooling
-from topokd.models.neighbour_table import find_table
+from topokd.models.convolution.layer import SubmanifoldConv
+from topokd.models.convolution.table import find_table
 from topokd.models.ptv3 import PointTransformerV3
-from topokd.models.sparse_conv import SubmanifoldConv
 from topokd.models.stage import Patches, Stage
 
 Structure = dict[str, Tensor]

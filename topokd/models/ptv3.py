@@ -21,8 +21,8 @@ from topokd.errors import DataError, ParameterError
 from topokd.models import backends
 from topokd.models.attention import PatchAttention
 from topokd.models.blocks import Block, DropPath, Embedding, Pooling, Unpooling
+from topokd.models.convolution.layer import SubmanifoldConv
 from topokd.models.serialization import CURVES, MAX_DEPTH
-from topokd.models.sparse_conv import SubmanifoldConv
 from topokd.models.stage import Stage
 from topokd.models.tap import Tap
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from topokd.errors import DataError
 from topokd.models import backends
-from topokd.models.neighbour_table import NeighbourTable, find_table
+from topokd.models.convolution.layer import NeighbourMap, find_neighbours
+from topokd.models.convolution.spconv import SpconvMap
+from topokd.models.convolution.table import NeighbourTable, find_table
 from topokd.models.serialization import MAX_DEPTH, curve_from_z, interleave
-from topokd.models.sparse_conv import NeighbourMap, find_neighbours
-from topokd.models.spconv_map import SpconvMap
 
 _MAX_CLOUDS = 2 ** (63 - 3 * MAX_DEPTH)  # the number of a voxel's cloud stands above its code in one integer
 

@@ -1,7 +1,7 @@
 """Tables 3, 5, 6 and 8: what the networks and the topological loss cost, reported and measured.
 
 Measured values come from ``model_cost.json`` (exact) and from ``timings/`` (this machine, marked ``varies = timing``);
-``topokd.evaluation.profiling`` and notebook 60 say what those files hold.
+``topokd.experiments.model_cost`` and notebook 60 say what those files hold.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from topokd.data.labels import LABEL_SPACES
+from topokd.datasets.label_spaces import LABEL_SPACES
 from topokd.evaluation import ConfusionMatrix
 from topokd.evaluation.official import official_scores
 from topokd.paper.results import NAMES, Results

@@ -12,13 +12,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from topokd.data import ScanCache, build_dataset, training_batch
+from topokd.data import ScanCache, training_batch
 from topokd.distillation import DistillationObjective
 from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.io import sha256, write_json
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
 from topokd.params import ABLATION, Distill, Params, to_dict
+from topokd.scans import build_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.loop import Fit
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key

@@ -67,7 +67,7 @@ def code_fingerprint(role: str = "student") -> str:
     """Digest of the sources that a training run executes; a teacher's run never reaches the topology layer."""
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
-    layers = ["data", "models", "distillation", "evaluation", "training"]
+    layers = ["data", "datasets", "synthetic", "models", "distillation", "evaluation", "training"]
     for layer in layers if role == "teacher" else [*layers, "topology"]:
         for source in sorted((package / layer).rglob("*.py")):
             digest.update(f"{source.relative_to(package).as_posix()}:{sha256(source)}\n".encode())

@@ -180,7 +180,7 @@ def interactive_cloud(
 
 
 def plot_statistics(found: dict[str, Any], other: dict[str, Any] | None, names: tuple[str, str]) -> Figure:
-    """Class frequencies (logarithmic) and the range histogram of one or two results of ``topokd.data.statistics``."""
+    """Class frequencies (logarithmic) and the range histogram of one or two results of ``datasets.statistics``."""
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6), width_ratios=(1.35, 1))

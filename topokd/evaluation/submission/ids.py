@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data.labels import LabelSpace
+from topokd.data.label_space import LabelSpace
 from topokd.errors import DataError
 
 SHOWN = 5  # names listed in a message

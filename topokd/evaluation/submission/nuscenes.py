@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data.labels import NUSCENES
+from topokd.datasets.nuscenes.classes import NUSCENES
 from topokd.errors import DataError
 from topokd.evaluation.submission.ids import listed, submission_ids
 from topokd.io import write_bytes, write_json

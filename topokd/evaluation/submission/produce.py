@@ -11,10 +11,11 @@ from jaxtyping import Int64
 from numpy import ndarray
 from torch import nn
 
-from topokd.data import IGNORE, NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
+from topokd.data import IGNORE
 from topokd.data.dataset import points_in
-from topokd.data.labels import LABEL_SPACES
-from topokd.data.published import SPLIT_SIZES, WAYMO_TEST_FRAMES
+from topokd.datasets import NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
+from topokd.datasets.label_spaces import LABEL_SPACES
+from topokd.datasets.published import SPLIT_SIZES, WAYMO_TEST_FRAMES
 from topokd.errors import DataError
 from topokd.evaluation.predict import predict
 from topokd.evaluation.submission.nuscenes import validate_nuscenes, write_nuscenes

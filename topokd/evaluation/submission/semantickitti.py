@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data import SemanticKITTI
 from topokd.data.dataset import points_in
-from topokd.data.labels import SEMANTICKITTI
+from topokd.datasets import SemanticKITTI
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import DataError
 from topokd.evaluation.submission.ids import listed, submission_ids
 from topokd.io import atomic_path

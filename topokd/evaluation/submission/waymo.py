@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data.labels import WAYMO
+from topokd.datasets.waymo.classes import WAYMO
 from topokd.errors import DataError
 from topokd.evaluation.submission.ids import listed
 from topokd.evaluation.submission.waymo_messages import SENSOR_TYPES, messages

@@ -1,0 +1,51 @@
+"""The fingerprint of a data set changes with its scans, and with nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from topokd.datasets.fingerprint import SAMPLE, fingerprint
+from topokd.errors import DataError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "sequences/00/velodyne"
+    folder.mkdir(parents=True)
+    (folder / "000000.bin").write_bytes(bytes(3 * SAMPLE))
+    (folder / "000001.bin").write_bytes(b"short")
+    return tmp_path
+
+
+def test_equal_files_have_equal_fingerprints_whatever_their_times(root: Path):
+    before = fingerprint(root)
+    os.utime(root / "sequences/00/velodyne/000000.bin", (0, 0))
+    assert fingerprint(root) == before
+    assert before["files"] == 2 and before["bytes"] == 3 * SAMPLE + 5
+
+
+@pytest.mark.parametrize("change", ["start", "end", "length", "name", "more"])
+def test_another_scan_has_another_fingerprint(root: Path, change: str):
+    before, folder = fingerprint(root), root / "sequences/00/velodyne"
+    scan = folder / "000000.bin"
+    content = bytearray(scan.read_bytes())
+    if change == "start":
+        content[0] = 1
+    elif change == "end":
+        content[-1] = 1
+    elif change == "length":
+        content += b"x"
+    scan.write_bytes(content)
+    if change == "name":
+        scan.rename(folder / "000002.bin")
+    elif change == "more":
+        (folder / "000003.bin").write_bytes(b"")
+    assert fingerprint(root)["sha256"] != before["sha256"]
+
+
+def test_a_wrong_root_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match="no folder `sequences/`"):
+        fingerprint(tmp_path)

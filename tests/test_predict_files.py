@@ -1,0 +1,238 @@
+"""Labels for files and folders by a checkpoint."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from topokd.cli import app, main
+from topokd.data.formats import read_cloud
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
+from topokd.errors import CheckpointError, DataError
+from topokd.models import build_model, save_checkpoint
+from topokd.predict_files import Classes, Labeller, label_files, measure_file
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    names = ",".join(SEMANTICKITTI.class_names)
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=19), {"class_names": names, "voxel_size": "0.5"})
+    return path
+
+
+@pytest.fixture
+def scans(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "scans" / "sub"
+    folder.mkdir(parents=True)
+    for k in range(2):
+        rows = np.column_stack([rng.uniform(-5, 5, (50, 3)), rng.random(50)]).astype("<f4")
+        rows[0, 0] = np.nan
+        rows.tofile(folder / f"{k:06d}.bin")
+    return tmp_path / "scans"
+
+
+def test_a_folder_keeps_its_paths_and_says_what_numbers_mean(checkpoint, scans, tmp_path):
+    labeller = Labeller(checkpoint, device="cpu")
+    written, refused = label_files(labeller, scans, tmp_path / "out")
+    assert not refused and labeller.voxel_size == 0.5
+    assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in written) == [
+        "sub/000000.html", "sub/000000.label", "sub/000001.label",
+    ]  # fmt: skip
+    ids = np.fromfile(tmp_path / "out/sub/000000.label", np.uint32)
+    assert len(ids) == 50 and ids[0] == 0 and set(ids[1:].tolist()) <= set(SEMANTICKITTI.submission_ids)
+    legend = json.loads((tmp_path / "out/classes.json").read_text())
+    assert legend[8] == {"class": 8, "id": 40, "name": "road", "rgb": list(SEMANTICKITTI.palette[8])}
+    page = (tmp_path / "out/sub/000000.html").read_text()
+    assert "<title>000000.bin</title>" in page and "49 points" in page
+    assert "plotly" in page and '<script src="http' not in page
+
+
+def test_npy_and_ply_hold_the_same_classes(checkpoint, scans, tmp_path):
+    from plyfile import PlyData
+
+    labeller, source = Labeller(checkpoint, device="cpu"), scans / "sub" / "000000.bin"
+    label_files(labeller, source, tmp_path / "a.npy", views=0)
+    label_files(labeller, source, tmp_path / "a.ply", views=0)
+    classes = np.load(tmp_path / "a.npy", allow_pickle=False)
+    vertex = PlyData.read(str(tmp_path / "a.ply"))["vertex"]
+    assert (vertex["label"] == classes).all() and classes[0] == -1
+    assert tuple(int(vertex[c][1]) for c in ("red", "green", "blue")) == SEMANTICKITTI.palette[classes[1]]
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_bad_scan_in_a_folder_is_refused_and_the_others_go_on(checkpoint, scans, tmp_path):
+    (scans / "a.ply").write_bytes(b"nonsense")
+    labeller = Labeller(checkpoint, device="cpu")
+    written, refused = label_files(labeller, scans, tmp_path / "out", views=0)
+    assert len(written) == 2 and list(refused) == [scans / "a.ply"]
+    with pytest.raises(DataError, match=r"a\.ply cannot be read"):
+        label_files(labeller, scans / "a.ply", tmp_path / "out")
+
+
+def test_labels_within_the_scans_folder_are_no_scans(checkpoint, scans, caplog):
+    labeller = Labeller(checkpoint, device="cpu")
+    (scans / "notes.txt").write_text("")
+    caplog.set_level("INFO")
+    first, _ = label_files(labeller, scans, scans / "labels", "ply", views=2)
+    second, _ = label_files(labeller, scans, scans / "labels", "ply", views=2)
+    assert first == second and [path.suffix for path in first] == [".ply", ".html"] * 2
+    assert "left alone: 1 .txt" in caplog.text
+
+
+def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path):
+    """A scan of five columns says that its scale is 255; the others' is guessed once, from the first of them."""
+    rows = np.column_stack([np.random.default_rng(1).uniform(-5, 5, (20, 3)), np.full(20, 200), np.arange(20) % 32])
+    rows.astype("<f4").tofile(scans / "a.pcd.bin")
+    rows[:, [0, 1, 2, 3]].astype("<f4").tofile(scans / "z.bin")
+    seen = {}
+
+    class Recorder(Labeller):
+        def __call__(self, cloud):
+            seen[cloud.scan.name] = cloud.scale
+            return super().__call__(cloud)
+
+    _, refused = label_files(Recorder(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
+    assert seen == {"a.pcd.bin": 255, "000000.bin": 1, "000001.bin": 1}
+    assert list(refused) == [scans / "z.bin"] and "above the scale 1; give" in refused[scans / "z.bin"]
+
+
+@pytest.mark.parametrize("names", [("a.las", "b.bin"), ("b.las", "a.bin")])
+def test_a_formats_scale_is_not_forced_on_another(checkpoint, tmp_path, names):
+    """Intensities of .las go up to 65535, those of .bin up to 1, whichever of the two is read first."""
+    laspy = pytest.importorskip("laspy")
+    xyz, folder = np.random.default_rng(0).uniform(-5, 5, (30, 3)), tmp_path / "scans"
+    folder.mkdir()
+    las = laspy.create(point_format=0, file_version="1.2")
+    las.header.scales = [0.001] * 3
+    las.x, las.y, las.z = xyz.T
+    las.intensity = np.linspace(0, 60000, 30).astype(np.uint16)
+    las.write(folder / names[0])
+    np.column_stack([xyz, np.linspace(0, 1, 30)]).astype("<f4").tofile(folder / names[1])
+    scales = {}
+
+    class Recorder(Labeller):
+        def __call__(self, cloud):
+            scales[cloud.scan.name] = cloud.scale
+            return super().__call__(cloud)
+
+    _, refused = label_files(Recorder(checkpoint, device="cpu"), folder, tmp_path / "out", views=0)
+    assert not refused and scales == {names[0]: 65535, names[1]: 1}
+
+
+def test_paths_that_cannot_be_written_are_named_without_a_traceback(checkpoint, scans, tmp_path, monkeypatch, capsys):
+    (tmp_path / "notes").write_text("kept")
+    scan = scans / "sub/000000.bin"
+    for output in (tmp_path / "notes", tmp_path / "notes/below/out"):
+        monkeypatch.setattr("sys.argv", ["topokd", "predict", str(checkpoint), str(scan), "-o", str(output)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert ended.value.code == 1 and said.startswith(f"error: {tmp_path / 'notes'}"), said
+        assert "choose a path that can be used" in said
+    assert (tmp_path / "notes").read_text() == "kept"
+
+
+def test_a_negative_number_of_pages_is_refused(checkpoint, scans, tmp_path):
+    done = CliRunner().invoke(app, ["predict", str(checkpoint), str(scans), "-o", str(tmp_path / "o"), "--views", "-1"])
+    assert done.exit_code == 2 and not (tmp_path / "o").exists()
+
+
+def test_refusals(checkpoint, scans, tmp_path):
+    labeller = Labeller(checkpoint, device="cpu")
+    for name, words in (("a.xyz", r"written as \.label, \.ply, \.npy"), ("a.xyz/b.bin", r"end the name so")):
+        with pytest.raises(DataError, match=words):
+            label_files(labeller, scans / "sub/000000.bin", tmp_path / name)
+    with pytest.raises(DataError, match=r"a\.ply names one file, but there are 2 scans"):
+        label_files(labeller, scans, tmp_path / "a.ply")
+    with pytest.raises(DataError, match="device 'gpu' cannot be used"):
+        Labeller(checkpoint, device="gpu")
+    with pytest.raises(DataError, match="intensity scale is -1; it must be above 0"):
+        label_files(labeller, scans / "sub/000000.bin", tmp_path / "out", intensity_scale=-1)
+    with pytest.raises(DataError, match="drop one of the two"):
+        label_files(labeller, scans / "sub/000000.bin", tmp_path / "a.ply", "npy")
+    np.save(scans / "sub/000000.npy", np.ones((3, 4)))
+    with pytest.raises(DataError, match=r"000000\.bin and .*000000\.npy would both be written"):
+        label_files(labeller, scans, tmp_path / "out")
+    with pytest.raises(DataError, match="overwritten"):
+        label_files(labeller, scans / "sub/000000.npy", scans / "sub", "npy")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "a.pcap").touch()
+    with pytest.raises(DataError, match=r"holds no scan, only 1 \.pcap; readable are \.bin"):
+        label_files(labeller, tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(DataError, match="does not exist"):
+        label_files(labeller, tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_the_cost_of_a_scan_is_that_of_reading_to_classes(checkpoint, scans):
+    labelled = []
+
+    class Recorder(Labeller):
+        def __call__(self, cloud):
+            labelled.append(cloud.scan.name)
+            return super().__call__(cloud)
+
+    labeller = Recorder(checkpoint, device="cpu")
+    cost = measure_file(labeller, scans / "sub/000000.bin", 3)
+    assert labelled == ["000000.bin"] * 5  # warm-up, three that count, one whose memory is recorded
+    assert cost["latency_s"] > 0
+    assert cost["weight_bytes"] == sum(v.nbytes for v in labeller.model.state_dict().values())
+    assert 49 * 4 * 4 < cost["peak_tensor_bytes"] < cost["process_bytes"]
+    with pytest.raises(DataError, match="is not a file: the cost of one scan"):
+        measure_file(labeller, scans, 3)
+    with pytest.raises(DataError, match="ask for 1 or more"):
+        measure_file(labeller, scans / "sub/000000.bin", 0)
+
+
+def test_the_command_says_what_a_scan_costs(checkpoint, scans, tmp_path):
+    arguments = [
+        "predict",
+        checkpoint,
+        scans / "sub/000000.bin",
+        "-o",
+        tmp_path / "a.npy",
+        "--views",
+        0,
+        "--measure",
+        2,
+    ]
+    told = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert told.exit_code == 0, told.output
+    assert re.search(r"\d\.\d{3} s from file to classes", told.output) and "MB of weights" in told.output
+    assert len(np.load(tmp_path / "a.npy")) == 50
+
+
+def test_half_precision_is_asked_for(checkpoint, scans):
+    cloud = read_cloud(scans / "sub/000000.bin")
+    exact, half = (Labeller(checkpoint, device="cpu", amp=amp)(cloud) for amp in ("off", "bf16"))
+    assert (exact == half).mean() > 0.8
+    with pytest.raises(DataError, match="amp 'fp8' is unknown; choose one of off, bf16, fp16"):
+        Labeller(checkpoint, device="cpu", amp="fp8")
+    labeller = Labeller(checkpoint, device="cpu", amp="fp16")
+    labeller.model.seg_head.weight.data.mul_(1e6)
+    with pytest.raises(DataError, match="not finite in float16"):
+        labeller(cloud)
+
+
+def test_checkpoints_that_do_not_say_enough(tmp_path, checkpoint):
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2))
+    with pytest.raises(CheckpointError, match="does not name its classes"):
+        Labeller(path)
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), {"class_names": "a,b"})
+    with pytest.raises(CheckpointError, match="--voxel-size"):
+        Labeller(path)
+    assert Labeller(path, 0.2, device="cpu").classes.ids == (1, 2)
+    for size in (0.0, float("inf"), float("nan")):
+        with pytest.raises(DataError, match="above 0 metres, and finite"):
+            Labeller(checkpoint, size)
+
+
+def test_colours_of_unknown_classes_differ():
+    palette = Classes.of(tuple("abcdefgh")).palette
+    assert len(set(palette)) == 8

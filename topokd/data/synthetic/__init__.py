@@ -1,7 +1,0 @@
-"""A procedural street world, scanned by a spinning LiDAR, in the layouts of three data sets."""
-
-from topokd.data.synthetic.dataset import SyntheticLidar, generate
-from topokd.data.synthetic.nuscenes_writer import write_nuscenes
-from topokd.data.synthetic.waymo_writer import write_waymo
-
-__all__ = ["SyntheticLidar", "generate", "write_nuscenes", "write_waymo"]

@@ -1,0 +1,1 @@
+"""nuScenes-lidarseg."""

@@ -1,0 +1,130 @@
+"""nuScenes-lidarseg's 32 categories and the 16 classes of its challenge (nuscenes-devkit).
+
+The files hold the ``index`` of ``category.json``; what it means is read there, by name (:func:`label_space_of`),
+because the annotators' manual numbers the flat classes differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from topokd.data.label_space import LabelSpace, with_raw_ids
+from topokd.errors import DataError
+
+CATEGORIES: tuple[tuple[str, str | None], ...] = (
+    ("noise", None),
+    ("animal", None),
+    ("human.pedestrian.adult", "pedestrian"),
+    ("human.pedestrian.child", "pedestrian"),
+    ("human.pedestrian.construction_worker", "pedestrian"),
+    ("human.pedestrian.personal_mobility", None),
+    ("human.pedestrian.police_officer", "pedestrian"),
+    ("human.pedestrian.stroller", None),
+    ("human.pedestrian.wheelchair", None),
+    ("movable_object.barrier", "barrier"),
+    ("movable_object.debris", None),
+    ("movable_object.pushable_pullable", None),
+    ("movable_object.trafficcone", "traffic_cone"),
+    ("static_object.bicycle_rack", None),
+    ("vehicle.bicycle", "bicycle"),
+    ("vehicle.bus.bendy", "bus"),
+    ("vehicle.bus.rigid", "bus"),
+    ("vehicle.car", "car"),
+    ("vehicle.construction", "construction_vehicle"),
+    ("vehicle.emergency.ambulance", None),
+    ("vehicle.emergency.police", None),
+    ("vehicle.motorcycle", "motorcycle"),
+    ("vehicle.trailer", "trailer"),
+    ("vehicle.truck", "truck"),
+    ("flat.driveable_surface", "driveable_surface"),
+    ("flat.other", "other_flat"),
+    ("flat.sidewalk", "sidewalk"),
+    ("flat.terrain", "terrain"),
+    ("static.manmade", "manmade"),
+    ("static.other", None),
+    ("static.vegetation", "vegetation"),
+    ("vehicle.ego", None),
+)
+"""(category name, class name or None for ignored) in the order of the released ``category.json``: position = index."""
+
+_CLASSES = (
+    "barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian", "traffic_cone", "trailer",
+    "truck", "driveable_surface", "other_flat", "sidewalk", "terrain", "manmade", "vegetation",
+)  # fmt: skip
+
+
+def _gather(index_of: Mapping[str, int]) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
+    gathers: dict[str, tuple[int, ...]] = dict.fromkeys(_CLASSES, ())
+    ignored: tuple[int, ...] = ()
+    for name, kind in CATEGORIES:
+        if kind is None:
+            ignored += (index_of[name],)
+        else:
+            gathers[kind] += (index_of[name],)
+    return gathers, ignored
+
+
+_GATHERS, _IGNORED = _gather({name: index for index, (name, _) in enumerate(CATEGORIES)})
+
+NUSCENES = LabelSpace(
+    name="nuScenes-lidarseg",
+    class_names=_CLASSES,
+    palette=(
+        (112, 128, 144), (220, 20, 60), (255, 127, 80), (255, 158, 0), (233, 150, 70), (255, 61, 99), (0, 0, 230),
+        (47, 79, 79), (255, 140, 0), (255, 99, 71), (0, 207, 191), (175, 0, 75), (75, 0, 75), (112, 180, 60),
+        (222, 184, 135), (0, 175, 0),
+    ),
+    gathers=tuple(_GATHERS[name] for name in _CLASSES),
+    ignored=_IGNORED,
+    submission_ids=tuple(range(1, 17)),
+    bits=8,
+    hint="labels must hold the index of category.json (17 car, 24 driveable surface, ...), of the same version",
+)  # fmt: skip
+"""The released numbering; palette: the devkit's colours of each class's first category."""
+
+
+def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "category.json") -> LabelSpace:
+    """The 16 classes with the ids that ``category.json`` gives their categories.
+
+    Raises :class:`~topokd.errors.DataError` for a table without ``index`` (that of plain nuScenes, whose 23 categories
+    are those of boxes), for an index that no uint8 label can hold or that two categories share, and for a table that
+    lacks a category or knows another.
+
+    >>> table = [{"name": name, "index": 31 - i} for i, (name, _) in enumerate(CATEGORIES)]
+    >>> label_space_of(table).class_of_raw(__import__("numpy").array([31 - 17, 31])).tolist()
+    [3, -1]
+    """
+    index_of: dict[str, int] = {}
+    for record in categories:
+        if "index" not in record:
+            raise DataError(
+                f"{file}: category {record.get('name')!r} has no field `index`: this is the table of nuScenes' boxes; "
+                "unpack nuScenes-lidarseg over the folder, its category.json replaces this one"
+            )
+        name, index = str(record.get("name")), record["index"]
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 1 << NUSCENES.bits:
+            raise DataError(
+                f"{file}: category {name!r}: index is {index!r}; labels hold whole numbers from 0 to "
+                f"{(1 << NUSCENES.bits) - 1}; take the category.json of nuScenes-lidarseg v1.0"
+            )
+        if index in index_of.values():
+            raise DataError(
+                f"{file}: category {name!r} has the index {index} of another one, so its labels cannot be told apart; "
+                "take the category.json of nuScenes-lidarseg v1.0"
+            )
+        index_of[name] = index
+    known = {name for name, _ in CATEGORIES}
+    missing, strange = sorted(known - set(index_of)), sorted(set(index_of) - known)
+    if missing or strange:
+        raise DataError(
+            f"{file}: "
+            + "; ".join(
+                f"{what} {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+                for what, names in (("lacks the categories", missing), ("has unknown categories", strange))
+                if names
+            )
+            + "; take the category.json of nuScenes-lidarseg v1.0"
+        )
+    return with_raw_ids(NUSCENES, *_gather(index_of))

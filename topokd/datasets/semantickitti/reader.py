@@ -1,0 +1,168 @@
+"""The SemanticKITTI data set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from topokd.data.dataset import ScanDataset, at_reference, points_in
+from topokd.data.scan import Scan
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
+from topokd.datasets.semantickitti.files import COLUMNS, check_labels, read_poses, read_scan
+from topokd.errors import DataError
+
+log = logging.getLogger(__name__)
+
+SPLITS: dict[str, tuple[int, ...]] = {
+    "train": (0, 1, 2, 3, 4, 5, 6, 7, 9, 10),
+    "val": (8,),
+    "test": tuple(range(11, 22)),
+}
+"""Official sequences of each split."""
+
+
+class SemanticKITTI(ScanDataset):
+    """The scans of a split, read when asked for and kept in memory while there is room.
+
+    ``root`` is the folder that holds ``sequences/``. ``split`` is "train", "val", "test" (no labels) or a tuple of
+    sequence numbers. A named split uses those of its sequences that are there and logs the missing ones; with none of
+    them, or one missing from a tuple, it raises :class:`~topokd.errors.DataError`. Sizes of all files are checked at
+    once. ``on_bad_scan="skip"`` reads every scan once at the start, leaves the bad ones out, logs them, and lists them
+    in ``skipped`` as (name, reason); "raise" stops at the first, when it is read.
+
+    ``sweeps`` k > 1 accumulates: the k - 1 scans before each one are moved into its frame by the poses and follow its
+    own points (the multi-scan task), with their labels, but ignored in "val", where each point is to count once.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from topokd.datasets.semantickitti.files import write_scan
+    >>> root = tempfile.mkdtemp()
+    >>> write_scan(root, 8, 0, Scan(np.ones((5, 3)), np.zeros(5), np.full(5, 8)))
+    >>> dataset = SemanticKITTI(root, "val")
+    >>> len(dataset), dataset[0].name, dataset.class_names[dataset[0].label[0]]
+    (1, '08/000000', 'road')
+    """
+
+    reading = ("labelled", "sweeps", "split")
+    columns = COLUMNS
+    labels = SEMANTICKITTI
+    class_names = SEMANTICKITTI.class_names
+    num_classes = SEMANTICKITTI.num_classes
+    palette = SEMANTICKITTI.palette
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | Sequence[int] = "train",
+        on_bad_scan: Literal["raise", "skip", "keep"] = "raise",
+        cache: int = 128,
+        sweeps: int = 1,
+    ) -> None:
+        if sweeps < 1:
+            raise DataError(f"sweeps is {sweeps}: 1 reads a scan alone, k adds the k - 1 before it")
+        self.root, self.split, self.sweeps = Path(root), split, sweeps
+        self.labelled = split != "test"
+        self.sequences = _sequences(self.root, split)
+        self.parts = [f"{number:02d}" for number in self.sequences]
+        self._poses: dict[str, np.ndarray] = {}
+        self._index(_scan_names(self.root, self.sequences), on_bad_scan, cache, f"sequences {_written(self.sequences)}")
+
+    def files(self, name: str) -> tuple[Path, Path | None]:
+        """Paths of a scan's points and labels (None in the test split)."""
+        sequence, frame = name.split("/")
+        folder = self.root / "sequences" / sequence
+        return folder / "velodyne" / f"{frame}.bin", folder / "labels" / f"{frame}.label" if self.labelled else None
+
+    def sources(self, name: str) -> list[Path]:
+        """Files of a scan, of those before it that ``sweeps`` adds, and of their poses."""
+        found = super().sources(name)
+        if self.sweeps > 1:
+            folder = self.root / "sequences" / name.split("/")[0]
+            found += [file for other in self._before(name) for file in self.files(other) if file is not None]
+            found += [folder / "poses.txt", folder / "calib.txt"]
+        return found
+
+    def pose(self, name: str) -> Float[np.ndarray, "4 4"]:
+        """LiDAR pose of a scan, to the frame of the sequence's first, from ``poses.txt`` and ``calib.txt``."""
+        sequence, frame = name.split("/")
+        if sequence not in self._poses:
+            self._poses[sequence] = read_poses(self.root / "sequences" / sequence)
+        poses = self._poses[sequence]
+        if int(frame) >= len(poses):
+            raise DataError(
+                f"{self.root / 'sequences' / sequence / 'poses.txt'} has {len(poses)} lines, scan {frame} needs line "
+                f"{int(frame) + 1}: it belongs to another sequence or is truncated; copy it again"
+            )
+        return poses[int(frame)]
+
+    def _check(self, name: str) -> None:
+        points, labels = self.files(name)
+        count = points_in(points, self.columns)
+        if labels is not None:
+            check_labels(labels, count)
+
+    def _read(self, name: str) -> Scan:
+        scan = read_scan(*self.files(name), name)
+        if self.sweeps == 1:
+            return scan
+        scans, moves = [scan], [np.eye(4)]
+        here = np.linalg.inv(self.pose(name))
+        for other in self._before(name):
+            scans.append(read_scan(*self.files(other), other))
+            moves.append(here @ self.pose(other))
+        return at_reference(scans, moves, name, labelled_rows="first" if self.split == "val" else "all")
+
+    def _before(self, name: str) -> list[str]:
+        """The scans that ``sweeps`` adds to one, the latest first."""
+        sequence, frame = name.split("/")
+        found = []
+        for number in range(int(frame) - 1, max(int(frame) - self.sweeps, -1), -1):
+            other = f"{sequence}/{number:06d}"
+            if not self.files(other)[0].is_file():
+                break  # a subset's gap: what lies beyond is another place
+            found.append(other)
+        return found
+
+
+def _sequences(root: Path, split: str | Sequence[int]) -> tuple[int, ...]:
+    """Numbers of the sequences to read, after a look at what is there."""
+    folder = root / "sequences"
+    if not folder.is_dir():
+        near = (
+            "its parent has one: did you mean that?"
+            if root.name == "sequences"
+            else "data.root must be the folder above"
+        )
+        raise DataError(f"{folder} does not exist, so {root} is not in SemanticKITTI's layout; {near}")
+    present = {int(path.name) for path in folder.iterdir() if path.name.isdigit() and (path / "velodyne").is_dir()}
+    if isinstance(split, str) and split not in SPLITS:
+        raise DataError(f"unknown split {split!r}: choose train, val or test, or a tuple of sequence numbers")
+    wanted = SPLITS[split] if isinstance(split, str) else tuple(split)
+    missing = tuple(number for number in wanted if number not in present)
+    found = tuple(number for number in wanted if number in present)
+    if not found or (missing and not isinstance(split, str)):
+        raise DataError(
+            f"{folder}: looked for sequence{'s' if len(missing) > 1 else ''} {_written(missing)} of split "
+            f"{split!r} with velodyne/*.bin in them; there are {_written(sorted(present)) or 'none'}"
+        )
+    if missing:
+        log.warning("%s: split %s lacks sequences %s; using %s", root, split, _written(missing), _written(found))
+    return found
+
+
+def _written(sequences: Sequence[int]) -> str:
+    return ", ".join(f"{number:02d}" for number in sequences)
+
+
+def _scan_names(root: Path, sequences: Sequence[int]) -> list[str]:
+    """ "SS/NNNNNN" of all scans in order. Files beginning with a dot are half-written ones and no scans."""
+    names = []
+    for number in sequences:
+        files = sorted((root / "sequences" / f"{number:02d}" / "velodyne").glob("*.bin"))
+        names += [f"{number:02d}/{file.stem}" for file in files if not file.name.startswith(".")]
+    return names

@@ -1,0 +1,1 @@
+"""What the paper measures: costs, agreement of engines, Proposition 1, panels of other data sets."""

@@ -1,0 +1,1 @@
+"""Submanifold sparse convolution: neighbour tables, and the layer that uses them."""

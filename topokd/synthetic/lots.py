@@ -1,0 +1,334 @@
+"""What lies along a street: lots of six kinds, the strip of street before each, side roads, the horizon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from topokd.synthetic import ground as G
+from topokd.synthetic import surroundings as S
+from topokd.synthetic import vehicles as V
+from topokd.synthetic.people import person
+from topokd.synthetic.shapes import Place, Shapes
+
+LOTS = ("house", "row", "park", "parking", "field", "plaza")
+STYLES = {  # how likely each kind of lot is
+    "urban": (0.12, 0.36, 0.14, 0.08, 0.06, 0.24),
+    "residential": (0.55, 0.08, 0.17, 0.06, 0.11, 0.03),
+    "green": (0.14, 0.03, 0.28, 0.04, 0.47, 0.04),
+}
+
+
+def place_on(plan: G.Plan, ground: G.Ground, x: float, d: float, yaw: float = 0.0) -> Place:
+    """On the ground, ``d`` metres left of the centre line, heading along the street plus ``yaw``."""
+    px, py = plan.point(x, d)
+    return Place(px, py, ground.at(px, py), float(plan.heading(x)) + yaw)
+
+
+def free_stretches(plan: G.Plan, side: int) -> list[tuple[float, float]]:
+    """Stretches of one side between the side roads."""
+    spans, low = [], plan.start
+    for crossing in plan.crossings:
+        if crossing.side in (0, side):
+            spans.append((low, crossing.x - crossing.half_width - 2.5))
+            low = crossing.x + crossing.half_width + 2.5
+    spans.append((low, plan.end))
+    return [(low, high) for low, high in spans if high - low > 4]
+
+
+def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndarray) -> list[tuple[G.Section, str]]:
+    """Cut a stretch into lots, each with its part of the street's side."""
+    lots = []
+    bay, verge = float(rng.choice((0.0, 2.2), p=(0.7, 0.3))), float(rng.choice((0.0, 1.8), p=(0.45, 0.55)))
+    sidewalk = float(rng.uniform(1.4, 3.6))
+    bay_kind = G.PARKING if rng.random() < 0.65 else G.ROAD
+    while high - low > 1:
+        length = min(float(rng.uniform(13, 30)), high - low)
+        length = high - low if high - low - length < 9 else length
+        kind = LOTS[rng.choice(len(LOTS), p=weights)]
+        lot = {"row": G.SIDEWALK, "parking": G.PARKING, "plaza": G.OTHER}.get(kind, G.TERRAIN)
+        if kind == "plaza" and rng.random() < 0.4:
+            lot = G.SIDEWALK
+        slope = {"house": rng.uniform(-0.05, 0.03), "park": rng.uniform(-0.08, 0.05), "field": rng.uniform(-0.14, 0.08)}
+        walk = sidewalk if kind != "field" or rng.random() < 0.5 else float(rng.choice((0.0, 1.3)))
+        section = G.Section(low, low + length, bay, bay_kind, verge, walk, lot, float(slope.get(kind, 0.0)))
+        lots.append((section, kind))
+        low += length
+    return lots
+
+
+def lot_patches(rng: np.random.Generator, plan: G.Plan, section: G.Section, kind: str, side: int) -> list[G.Patch]:
+    """Driveways, paths and what lies behind: ground of another kind within a lot."""
+    edge = lot_edge(plan, section)
+    found = []
+    if kind == "house":  # a driveway
+        x = section.start + 2.2
+        found.append(G.Patch(x - 1.6, x + 1.6, edge, edge + 9, side, G.PARKING))
+    if kind == "park" and rng.random() < 0.6:  # a path
+        x = float(rng.uniform(section.start + 2, section.end - 2))
+        found.append(G.Patch(x - 1.0, x + 1.0, edge, edge + 25, side, G.SIDEWALK if rng.random() < 0.6 else G.OTHER))
+    if kind == "row" and rng.random() < 0.3:  # a strip of grass or gravel before the facade
+        found.append(G.Patch(section.start, section.end, edge, edge + 1.5, side, int(rng.choice((G.TERRAIN, G.OTHER)))))
+    if kind == "parking":  # beyond the lot
+        found.append(G.Patch(section.start, section.end, edge + 17, 200, side, G.TERRAIN))
+    if kind == "plaza":
+        found.append(G.Patch(section.start, section.end, edge + 14, 200, side, G.TERRAIN))
+    return found
+
+
+def lot_edge(plan: G.Plan, section: G.Section) -> float:
+    """Distance from the centre line at which a lot begins."""
+    return plan.half_width + section.bay + section.verge + section.sidewalk
+
+
+@dataclass
+class Builder:
+    """Puts solids on the ground; every method draws from the one generator in a fixed order."""
+
+    plan: G.Plan
+    ground: G.Ground
+    rng: np.random.Generator
+    shapes: Shapes
+
+    def put(self, x: float, d: float, yaw: float = 0.0) -> Place:
+        """A place on the ground ``d`` metres left of the centre line."""
+        return place_on(self.plan, self.ground, x, d, yaw)
+
+    def beside(self, x: float, away: float, side: int) -> Place:
+        """x axis along the street, y axis away from it."""
+        return self.put(x, side * away, 0.0 if side > 0 else np.pi)
+
+    def uniform(self, low: float, high: float) -> float:
+        """A number between two others."""
+        return float(self.rng.uniform(low, high))
+
+    def chance(self, probability: float) -> bool:
+        """Whether something happens."""
+        return bool(self.rng.random() < probability)
+
+    def fill(self, section: G.Section, kind: str, side: int) -> None:
+        """One lot and the part of the street before it."""
+        self.kerbside(section, side)
+        getattr(self, kind)(section, side, lot_edge(self.plan, section), (section.start + section.end) / 2)
+
+    def kerbside(self, section: G.Section, side: int) -> None:
+        """Parked cars, trees, lamps, signs, people on the sidewalk."""
+        plan, rng = self.plan, self.rng
+        if section.bay > 0:
+            x = section.start + 3.5
+            while x < section.end - 2.5:
+                if self.chance(0.45):
+                    self.parked(x, side * (plan.half_width + section.bay / 2 + self.uniform(-0.1, 0.15)))
+                x += self.uniform(5.6, 7.0)
+        strip = plan.half_width + section.bay + (section.verge / 2 if section.verge else 0.45)
+        if section.verge or section.sidewalk > 2.2:
+            x = section.start + self.uniform(1, 8)
+            while x < section.end - 1 and self.chance(0.6):
+                S.tree(self.shapes, self.put(x, side * strip), rng, self.uniform(4.0, 8.5))
+                x += self.uniform(6, 13)
+        if self.chance(0.55):
+            place = self.put(self.uniform(section.start, section.end), side * strip, -side * np.pi / 2)
+            S.lamp(self.shapes, place, rng)
+        if self.chance(0.5):
+            S.pole(self.shapes, self.put(self.uniform(section.start, section.end), side * (strip + 0.1)), rng)
+        if self.chance(0.5):
+            facing = np.pi if side < 0 else 0.0  # towards the drivers who come along this side
+            S.sign(self.shapes, self.put(self.uniform(section.start, section.end), side * (strip + 0.15), facing), rng)
+        if self.chance(0.45):
+            x = self.uniform(section.start + 1, section.end - 1)
+            S.clutter(self.shapes, self.beside(x, lot_edge(plan, section) - 0.6, side), rng)
+        for _ in range(int(rng.poisson(0.2)) if section.sidewalk else 0):
+            x, away = (
+                self.uniform(section.start, section.end),
+                lot_edge(plan, section) - self.uniform(0.3, section.sidewalk),
+            )
+            person(self.shapes, self.put(x, side * away, self.uniform(0, 6.3)), rng)
+        if section.sidewalk and self.chance(0.2):
+            self.two_wheelers(self.uniform(section.start + 2, section.end - 2), lot_edge(plan, section) - 0.7, side)
+
+    def parked(self, x: float, d: float, yaw: float = 0.0) -> None:
+        """A car, now and then a truck or a trailer; some face the wrong way."""
+        turn = yaw + (0.0 if (d < 0) != self.chance(0.1) else np.pi) + self.rng.normal() * 0.02
+        kind = self.rng.choice(4, p=(0.88, 0.05, 0.04, 0.03))
+        place = self.put(x, d, float(turn))
+        if kind == 1:
+            V.truck(self.shapes, place, self.rng)
+        elif kind == 2:
+            V.trailer(self.shapes, place, self.rng)
+        else:
+            V.car(self.shapes, place, self.rng)
+
+    def two_wheelers(self, x: float, away: float, side: int, motor: bool | None = None) -> None:
+        """A short row of bicycles or one or two motorcycles; which, by chance unless ``motor`` says."""
+        motor = self.chance(0.35) if motor is None else motor
+        for step in range(int(self.rng.integers(1, 3 if motor else 6))):
+            place = self.put(x + step * (1.1 if motor else 0.6), side * away, self.uniform(1.2, 1.9))
+            (V.motorcycle if motor else V.bicycle)(self.shapes, place, self.rng)
+
+    def boundary(self, low: float, high: float, away: float, side: int) -> None:
+        """A hedge, a fence or nothing along the street."""
+        if high - low < 1.5:
+            return
+        place = self.beside((low + high) / 2, away, side)
+        choice = self.rng.random()
+        if choice < 0.3:
+            S.fence(self.shapes, place, self.rng, high - low)
+        elif choice < 0.75:
+            S.hedge(self.shapes, place, self.rng, high - low, self.uniform(0.7, 2.0))
+
+    def divider(self, x: float, near: float, far: float, side: int) -> None:
+        """The same, away from the street."""
+        place = self.beside(x, (near + far) / 2, side)
+        place = replace(place, yaw=place.yaw + np.pi / 2)
+        if self.chance(0.5):
+            S.fence(self.shapes, place, self.rng, far - near)
+        else:
+            S.hedge(self.shapes, place, self.rng, far - near, self.uniform(0.9, 2.2))
+
+    def greens(self, section: G.Section, side: int, near: float, far: float, trees: float, bushes: float) -> None:
+        """Trees and bushes strewn over a rectangle, so many per 100 square metres."""
+        area = (section.end - section.start) * (far - near) / 100
+        for _ in range(int(self.rng.poisson(trees * area))):
+            x, away = self.uniform(section.start, section.end), self.uniform(near, far)
+            S.tree(self.shapes, self.put(x, side * away), self.rng, self.uniform(3.5, 11.0))
+        for _ in range(int(self.rng.poisson(1.6 * bushes * area))):
+            x, away = self.uniform(section.start, section.end), self.uniform(near, far)
+            S.bush(self.shapes, self.put(x, side * away), self.rng, self.uniform(0.5, 1.8))
+
+    def house(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+        """A house in a garden behind a hedge or a fence, with a driveway."""
+        garden = self.uniform(4.0, 10.0)
+        self.boundary(section.start + 4.0, section.end, edge + 0.3, side)
+        width = max(section.end - section.start - self.uniform(5, 9), 6.0)
+        place = self.beside(middle + 1.5, edge + garden, side)
+        S.building(self.shapes, place, self.rng, width, self.uniform(8, 11), self.uniform(4, 7), True)
+        if self.chance(0.6):
+            away = edge + self.uniform(2.8, 5)
+            V.car(self.shapes, self.put(section.start + 2.2, side * away, np.pi / 2), self.rng)
+        self.divider(section.start + 0.2, edge + 0.5, edge + garden + self.uniform(4, 16), side)
+        self.greens(section, side, edge + 1, edge + garden - 1, 0.8, 4.0)
+        self.greens(section, side, edge + garden + 12, edge + garden + 26, 0.8, 3.0)
+
+    def row(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+        """A facade at the sidewalk."""
+        gap = self.uniform(0.1, 2.0)
+        place = self.beside(middle, edge + gap, side)
+        length = section.end - section.start
+        S.building(self.shapes, place, self.rng, length, self.uniform(9, 14), self.uniform(7, 15), self.chance(0.6))
+        if self.chance(0.3):
+            self.two_wheelers(self.uniform(section.start + 1, section.end - 4), edge - 0.2, side)
+
+    def park(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+        """Grass with trees and people."""
+        if self.chance(0.5):
+            self.boundary(section.start, section.end, edge + 0.3, side)
+        self.greens(section, side, edge + 1.5, edge + 30, 0.9, 1.6)
+        for _ in range(int(self.rng.poisson(0.5))):
+            x, away = self.uniform(section.start, section.end), edge + self.uniform(1, 15)
+            person(self.shapes, self.put(x, side * away, self.uniform(0, 6.3)), self.rng)
+        if self.chance(0.5):
+            S.clutter(self.shapes, self.beside(middle, edge + 2, side), self.rng)
+
+    def parking(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+        """Two rows of parked vehicles, a lamp, greens behind."""
+        if self.chance(0.4):
+            self.boundary(section.start + 5, section.end, edge + 0.3, side)
+        for away in (edge + 3.4, edge + 13.2):
+            x = section.start + 2.0
+            while x < section.end - 1.5:
+                if self.chance(0.6):
+                    self.parked(x, side * away, np.pi / 2)
+                x += 2.7
+        self.divider(section.end - 0.3, edge + 0.5, edge + 16, side)
+        place = self.beside(middle, edge + 17.2, side)
+        S.hedge(self.shapes, place, self.rng, section.end - section.start, self.uniform(0.8, 1.8))
+        S.lamp(self.shapes, self.beside(middle, edge + 8, side), self.rng)
+        self.greens(section, side, edge + 19, edge + 40, 0.8, 3.0)
+
+    def field(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+        """Open grass, then a wood; a guard rail or another fence before it."""
+        if self.chance(0.45):
+            place = self.beside(middle, edge + 0.8, side)
+            S.fence(self.shapes, place, self.rng, section.end - section.start)
+        wood = edge + self.uniform(6, 22)
+        self.greens(section, side, edge + 1.5, wood, 0.25, 2.0)
+        self.greens(section, side, wood, wood + 14, 2.0, 7.0)
+        if self.chance(0.2):
+            S.signboard(self.shapes, self.put(middle, side * (edge + 0.6), 0.0 if side > 0 else np.pi), self.rng)
+        if self.chance(0.4):
+            S.pole(self.shapes, self.put(middle, side * (edge + 1.5)), self.rng)
+
+    def plaza(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+        """A paved forecourt with people and two-wheelers before a building."""
+        back = edge + self.uniform(6, 13)
+        length = section.end - section.start
+        S.building(self.shapes, self.beside(middle, back, side), self.rng, length, 12, self.uniform(5, 12), False)
+        for _ in range(int(self.rng.poisson(1.5))):
+            x, away = self.uniform(section.start, section.end), self.uniform(edge, back - 0.5)
+            person(self.shapes, self.put(x, side * away, self.uniform(0, 6.3)), self.rng)
+        if self.chance(0.6):
+            self.two_wheelers(self.uniform(section.start + 1, section.end - 4), edge + self.uniform(0.5, 3), side)
+        if self.chance(0.4):
+            self.parked(middle, side * (edge + 3), self.uniform(-0.2, 0.2))
+        for _ in range(int(self.rng.integers(0, 3))):
+            x, away = self.uniform(section.start, section.end), self.uniform(edge, back - 2)
+            S.tree(self.shapes, self.put(x, side * away), self.rng, self.uniform(4, 8))
+        if self.chance(0.5):
+            self.boundary(section.start, middle, edge + 0.4, side)
+
+    def crossing(self, crossing: G.Crossing) -> None:
+        """Signs and lights at the corners, cars that wait or park in the side road, something at its far end."""
+        plan = self.plan
+        for side in (1, -1):
+            if crossing.side not in (0, side):
+                continue
+            for end in (-1, 1):
+                x = crossing.x + end * (crossing.half_width + 1.2)
+                away = plan.half_width + self.uniform(0.8, 1.6)
+                choice = self.rng.random()
+                if choice < 0.45:
+                    S.sign(
+                        self.shapes,
+                        self.put(x, side * away, int(self.rng.integers(4)) * np.pi / 2),
+                        self.rng,
+                    )
+                elif choice < 0.7:
+                    S.pole(self.shapes, self.put(x, side * away), self.rng)
+                for far in np.arange(plan.half_width + 10, 55, 6.5).tolist():
+                    if self.chance(0.35):
+                        x_car = crossing.x + end * (crossing.half_width - 1.0)
+                        self.parked(x_car, side * far, np.pi / 2)
+                for far in np.arange(plan.half_width + 8, 60, 11).tolist():
+                    if self.chance(0.5):
+                        S.tree(self.shapes, self.put(x + end * 1.4, side * far), self.rng, self.uniform(4, 9))
+
+    def rarities(self, drive: float) -> None:
+        """Two-wheelers and a trailer somewhere along the way, so that no street lacks them."""
+        plan = self.plan
+        for motor in (True, False):
+            side, x = int(self.rng.choice((-1, 1))), self.uniform(0, drive + 8)
+            self.two_wheelers(x, plan.half_width + self.uniform(0.8, 2.5), side, motor)
+        V.trailer(self.shapes, self.put(self.uniform(0, drive + 8), plan.half_width + self.uniform(3.5, 6.0)), self.rng)
+
+    def horizon(self) -> None:
+        """Buildings and woods behind the lots, so that low beams end somewhere."""
+        for side in (1, -1):
+            x = self.plan.start
+            while x < self.plan.end:
+                length = self.uniform(10, 26)
+                clear = all(
+                    abs(x + length / 2 - c.x) > c.half_width + length / 2 + 3 or c.side == -side
+                    for c in self.plan.crossings
+                )
+                if clear and self.chance(0.4):
+                    place = self.beside(x + length / 2, self.uniform(42, 55), side)
+                    S.building(self.shapes, place, self.rng, length, 10, self.uniform(5, 14), self.chance(0.5))
+                else:
+                    for _ in range(3):
+                        place = self.put(x + self.uniform(0, length), side * self.uniform(40, 62))
+                        S.tree(self.shapes, place, self.rng, self.uniform(7, 14))
+                    for _ in range(int(length / 2)):
+                        place = self.put(x + self.uniform(0, length), side * self.uniform(38, 52))
+                        S.bush(self.shapes, place, self.rng, self.uniform(1.5, 3.5))
+                x += length + self.uniform(0, 8)

@@ -1,0 +1,206 @@
+"""The nearest hit of every ray, among solids and on the ground."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from jaxtyping import Float, Int64
+
+from topokd.synthetic.shapes import BOX, CYLINDER
+
+_jit: Any = numba.njit(cache=True, nogil=True)
+
+
+@_jit
+def _uniform(seed: int, a: int, b: int) -> float:
+    """A number in (0, 1) that depends on its arguments alone (splitmix64): no order of evaluation can change it."""
+    z = np.uint64(seed) + np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) * np.uint64(0xD1B54A32D192ED03)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return (float(z >> np.uint64(11)) + 0.5) / 9007199254740992.0
+
+
+@_jit
+def _enter_leave(kind: int, o: np.ndarray, d: np.ndarray) -> tuple[float, float, int]:
+    """Where the line o + t d enters and leaves a unit shape, and the axis of the face it enters by (3: the mantle).
+
+    ``inf, -inf`` when it misses.
+    """
+    low, high, face = -np.inf, np.inf, 3
+    if kind != BOX:
+        flat = kind == CYLINDER  # the round part: x^2 + y^2 <= 1 of a cylinder, x^2 + y^2 + z^2 <= 1 of a ball
+        a = d[0] * d[0] + d[1] * d[1]
+        b = o[0] * d[0] + o[1] * d[1]
+        c = o[0] * o[0] + o[1] * o[1] - 1.0
+        if not flat:
+            a += d[2] * d[2]
+            b += o[2] * d[2]
+            c += o[2] * o[2]
+        root = b * b - a * c
+        if root < 0 or (a == 0 and c > 0):
+            return np.inf, -np.inf, 3
+        if a > 0:
+            root = np.sqrt(root)
+            low, high = (-b - root) / a, (-b + root) / a
+        if not flat:
+            return low, high, 3
+    for axis in range(2 if kind == CYLINDER else 0, 3):
+        if d[axis] == 0:
+            if abs(o[axis]) > 1:
+                return np.inf, -np.inf, 3
+            continue
+        near, far = (-1 - o[axis]) / d[axis], (1 - o[axis]) / d[axis]
+        if near > far:
+            near, far = far, near
+        if near > low:
+            low, face = near, axis
+        high = min(high, far)
+    return (low, high, face) if low <= high else (np.inf, -np.inf, 3)
+
+
+@_jit
+def cast_solids(
+    origin: Float[np.ndarray, 3],
+    rays: Float[np.ndarray, "rows cols 3"],
+    kind: Int64[np.ndarray, p],
+    centre: Float[np.ndarray, "p 3"],
+    half: Float[np.ndarray, "p 3"],
+    rotation: Float[np.ndarray, "p 3 3"],
+    fill: Float[np.ndarray, p],
+    density: Float[np.ndarray, p],
+    window: Int64[np.ndarray, "p 4"],
+    seed: int,
+    distance: Float[np.ndarray, "rows cols"],
+    hit: Int64[np.ndarray, "rows cols"],
+    cosine: Float[np.ndarray, "rows cols"],
+) -> None:
+    """Lower ``distance`` where a solid is nearer; ``hit`` becomes its row, ``cosine`` that of the angle of incidence.
+
+    ``window`` holds first row, last row + 1, first column and number of columns (wrapping round) that can see a solid.
+    """
+    cols = distance.shape[1]
+    o, d, n = np.empty(3), np.empty(3), np.empty(3)
+    for p in range(len(kind)):
+        for i in range(3):  # into the axes of the unit shape
+            o[i] = 0.0
+            for j in range(3):
+                o[i] += rotation[p, j, i] * (origin[j] - centre[p, j])
+            o[i] /= half[p, i]
+        for row in range(window[p, 0], window[p, 1]):
+            for step in range(window[p, 3]):
+                col = (window[p, 2] + step) % cols
+                for i in range(3):
+                    d[i] = 0.0
+                    for j in range(3):
+                        d[i] += rotation[p, j, i] * rays[row, col, j]
+                    d[i] /= half[p, i]
+                low, high, face = _enter_leave(kind[p], o, d)
+                if high <= 0 or low >= distance[row, col]:
+                    continue
+                if density[p] > 0:  # leaves: the light goes on until it meets one
+                    u = _uniform(seed, row * cols + col, 2 * p)
+                    t = max(low, 0.0) - np.log(u) / density[p]
+                    if t < high and t < distance[row, col]:
+                        distance[row, col], hit[row, col] = t, p
+                        cosine[row, col] = 0.3 + 0.7 * _uniform(seed, row * cols + col, 2 * p + 1)
+                    continue
+                if low <= 0 or (fill[p] < 1 and _uniform(seed, row * cols + col, 2 * p) > fill[p]):
+                    continue
+                # The normal in metres: the gradient of the unit shape's equation, divided by the scale once more.
+                length, dot = 0.0, 0.0
+                for i in range(3):
+                    if face == 3:
+                        n[i] = (o[i] + low * d[i]) / half[p, i]
+                    else:
+                        n[i] = 1.0 if i == face else 0.0
+                if face == 3 and kind[p] == CYLINDER:
+                    n[2] = 0.0
+                for i in range(3):
+                    length += n[i] * n[i]
+                    dot += n[i] * d[i] * half[p, i]
+                distance[row, col], hit[row, col] = low, p
+                cosine[row, col] = abs(dot) / np.sqrt(length)
+
+
+@_jit
+def cast_ground(
+    origin: Float[np.ndarray, 3],
+    rays: Float[np.ndarray, "rows cols 3"],
+    height: Float[np.ndarray, "nx ny"],
+    corner: Float[np.ndarray, 2],
+    cell: float,
+    distance: Float[np.ndarray, "rows cols"],
+    hit: Int64[np.ndarray, "rows cols"],
+    cosine: Float[np.ndarray, "rows cols"],
+) -> None:
+    """Lower ``distance`` where the ground is nearer; ``hit`` becomes ``-2 - (index of the cell in height)``.
+
+    The ray walks on in steps of one cell, a little longer far away, until it is below the ground.
+    """
+    rows, cols = distance.shape
+    nx, ny = height.shape
+    top = height.max()
+    for row in range(rows):
+        for col in range(cols):
+            dx, dy, dz = rays[row, col]
+            level = np.sqrt(dx * dx + dy * dy)
+            end = distance[row, col]
+            t = 0.0
+            if origin[2] > top:  # nothing to meet before the height of the highest ground
+                if dz >= 0:
+                    continue
+                t = (top - origin[2]) / dz
+            previous, above = t, 1.0
+            while t < end:
+                i = int((origin[0] + t * dx - corner[0]) / cell)
+                j = int((origin[1] + t * dy - corner[1]) / cell)
+                if i < 1 or j < 1 or i >= nx - 1 or j >= ny - 1:
+                    break
+                gap = origin[2] + t * dz - height[i, j]
+                if gap <= 0:
+                    t = previous + (t - previous) * above / (above - gap) if t > previous else t
+                    i = int((origin[0] + t * dx - corner[0]) / cell)
+                    j = int((origin[1] + t * dy - corner[1]) / cell)
+                    slope_x = (height[i + 1, j] - height[i - 1, j]) / (2 * cell)
+                    slope_y = (height[i, j + 1] - height[i, j - 1]) / (2 * cell)
+                    steep = np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
+                    distance[row, col], hit[row, col] = t, -2 - (i * ny + j)
+                    cosine[row, col] = abs(slope_x * dx + slope_y * dy - dz) / steep
+                    break
+                previous, above = t, gap
+                t += (cell + 0.002 * t) / level
+
+
+def windows(
+    centre: Float[np.ndarray, "p 3"],
+    radius: Float[np.ndarray, p],
+    corners: Float[np.ndarray, "p 8 3"],
+    elevation: Float[np.ndarray, rows],
+    azimuths: int,
+) -> Int64[np.ndarray, "p 4"]:
+    """Rows and columns of the turn that can see each solid; everything is in the sensor's frame.
+
+    Rows by the bounding ball, columns by the azimuths of the corners of the bounding box, a column wider at both ends.
+    """
+    away = np.sqrt((centre**2).sum(axis=1))
+    middle = np.arcsin(np.clip(centre[:, 2] / np.maximum(away, 1e-9), -1, 1))
+    spread = np.where(away > radius, np.arcsin(np.minimum(radius / np.maximum(away, 1e-9), 1.0)), np.pi)
+    margin = np.deg2rad(0.2)
+    rising = elevation[::-1]
+    rows = len(elevation)
+    first = rows - np.searchsorted(rising, middle + spread + margin, side="right")
+    last = rows - np.searchsorted(rising, middle - spread - margin, side="left")
+
+    level = np.arctan2(centre[:, 1], centre[:, 0])
+    relative = np.arctan2(corners[..., 1], corners[..., 0]) - level[:, None]
+    relative = (relative + np.pi) % (2 * np.pi) - np.pi
+    left, right = level + relative.max(axis=1), level + relative.min(axis=1)
+    around = (left - right > np.pi * 0.9) | (np.hypot(centre[:, 0], centre[:, 1]) < 0.5)
+    step = 2 * np.pi / azimuths
+    begin = np.floor((np.pi - left) / step).astype(np.int64) - 1
+    count = np.ceil((left - right) / step).astype(np.int64) + 3
+    begin, count = np.where(around, 0, begin), np.where(around, azimuths, np.minimum(count, azimuths))
+    return np.stack((first, last, begin % azimuths, count), axis=1)

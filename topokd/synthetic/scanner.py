@@ -1,0 +1,150 @@
+"""Drive a sensor down a street and write down what it sees."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64
+
+from topokd import params
+from topokd.data.scan import Scan
+from topokd.datasets.semantickitti.files import class_of_raw
+from topokd.synthetic import ground as G
+from topokd.synthetic.raycast import cast_ground, cast_solids, windows
+from topokd.synthetic.sensor import SENSORS, Sensor, directions
+from topokd.synthetic.shapes import CYLINDER, Place, Shapes
+from topokd.synthetic.street import INTERVAL, Street, build_street
+
+street_of = functools.lru_cache(maxsize=1)(build_street)
+"""The last street stays: scans of a sequence follow each other."""
+
+
+def sequence_poses(
+    synthetic: params.Synthetic, sequence: int, frames: int
+) -> tuple[Float[np.ndarray, "f 4 4"], list[float]]:
+    """LiDAR poses (sensor to world) and times in seconds of a sequence."""
+    street = street_of(synthetic.seed, sequence, frames)
+    height = SENSORS[synthetic.sensor].height
+    return np.stack([street.pose(frame, height) for frame in range(frames)]), [INTERVAL * f for f in range(frames)]
+
+
+def scan_sequence_frame(
+    synthetic: params.Synthetic, sequence: int, frame: int, frames: int
+) -> tuple[Scan, Int64[np.ndarray, n]]:
+    """One scan and its raw class ids, from the parameters alone."""
+    street = street_of(synthetic.seed, sequence, frames)
+    rng = np.random.default_rng([synthetic.seed, sequence, frame, 1])
+    sensor = SENSORS[synthetic.sensor]
+    xyz, intensity, raw, instance = scan(street, frame, sensor, synthetic.azimuths, rng)
+    name = f"{sequence:02d}/{frame:06d}"
+    return Scan(xyz, intensity, class_of_raw(raw), instance, name), raw
+
+
+@dataclass(frozen=True)
+class Returns:
+    """What one turn measured, beam by beam: n points with the row and column of the beam that saw each.
+
+    ``xyz`` in the sensor's frame, ``distance`` along the ray (float64), ``raw`` SemanticKITTI's class id.
+    """
+
+    xyz: Float32[np.ndarray, "n 3"]
+    intensity: Float32[np.ndarray, n]
+    raw: Int64[np.ndarray, n]
+    instance: Int64[np.ndarray, n]
+    row: Int64[np.ndarray, n]
+    column: Int64[np.ndarray, n]
+    distance: Float[np.ndarray, n]
+
+
+def scan(
+    street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """xyz (n, 3) in the sensor's frame, intensity (n,), raw class id (n,), instance (n,); see :func:`measure`."""
+    found = measure(street, frame, sensor, azimuths, rng)
+    return found.xyz, found.intensity, found.raw, found.instance
+
+
+def measure(
+    street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator, tilt: float = 0.0
+) -> Returns:
+    """One turn of a sensor; ``tilt`` radians are added to every beam's elevation (the edge of its footprint).
+
+    The light that comes back is ``albedo cos(incidence)``; whether it is noticed depends on that over the squared
+    range, and what it is taken for on the range noise along the ray.
+    """
+    pose = street.pose(frame, sensor.height)
+    rays, _ = directions(sensor, azimuths, rng, tilt)
+    origin, world = pose[:3, 3], np.ascontiguousarray(rays @ pose[:3, :3].T)
+    shapes = street.at_time(frame)
+    _own_roof(shapes, pose)
+    solids = shapes.arrays()
+    solids = _within(solids, origin, sensor.max_range)
+    distance = np.full(rays.shape[:2], sensor.max_range)
+    hit = np.full(distance.shape, -1)
+    cosine = np.zeros(distance.shape)
+    corners = (
+        np.stack(np.meshgrid(*[(-1.0, 1.0)] * 3, indexing="ij"), -1).reshape(8, 3) * solids["half"][:, None]
+    )  # (p, 8, 3)
+    local = solids["centre"] - origin
+    boxes = (np.einsum("pij,pkj->pki", solids["rotation"], corners) + local[:, None]) @ pose[:3, :3]
+    radius = np.sqrt((solids["half"] ** 2).sum(axis=1))
+    elevation = np.arcsin(np.clip(rays[:, 0, 2], -1, 1))
+    window = windows(local @ pose[:3, :3], radius, boxes, elevation, azimuths)
+    names = ("kind", "centre", "half", "rotation", "fill", "density")
+    seed = int(rng.integers(1 << 31))
+    cast_solids(origin, world, *(solids[name] for name in names), window, seed, distance, hit, cosine)
+    ground = street.ground
+    cast_ground(origin, world, ground.height, ground.corner, G.CELL, distance, hit, cosine)
+
+    seen = hit != -1
+    row, column = np.nonzero(seen)
+    rays, distance, hit, cosine = rays[seen], distance[seen], hit[seen], cosine[seen]  # (n, ...)
+    on_ground = hit < -1
+    kind = ground.kind.reshape(-1)[np.where(on_ground, -2 - hit, 0)].astype(np.int64)
+    solid = np.where(on_ground, 0, hit)
+    looks = np.random.default_rng(int(1e9 * street.plan.roughness))
+    tone = G.ALBEDO + G.ALBEDO_SPREAD * looks.standard_normal(len(G.ALBEDO))
+
+    def pick(of_ground: np.ndarray | float, of_solid: np.ndarray) -> np.ndarray:
+        return np.where(on_ground, of_ground, of_solid[solid])
+
+    raw = pick(G.RAW[kind], solids["raw"])
+    instance = pick(0, solids["instance"])
+    grain = np.where(on_ground, G.GRAIN[kind], 0.28)
+    albedo = pick(tone[kind], solids["albedo"]) * np.exp(grain * rng.standard_normal(len(hit)) - grain**2 / 2)
+    blade = np.where(on_ground, G.BLADES[kind] * rng.exponential(size=len(hit)), 0.0)
+    distance = distance - np.minimum(
+        blade / np.maximum(-rays[:, 2], 0.03), 0.6
+    )  # what stands on the ground is met earlier
+    back = albedo * cosine
+    chance = 1 - np.exp(-np.log(2) * back * (sensor.sensitivity / np.maximum(distance, 1.0)) ** 2 / 4)
+    chance *= 1 - pick(0.0, solids["loss"])
+    chance *= 0.99  # returns that get lost without a reason
+    measured = distance + sensor.range_noise * rng.standard_normal(len(hit))
+    kept = (rng.random(len(hit)) < chance) & (measured > sensor.min_range) & (measured < sensor.max_range)
+    stray = rng.random(len(hit)) < 0.0004  # dust, rain, multiple reflections: an outlier somewhere before the surface
+    measured = np.where(stray, sensor.min_range + (measured - sensor.min_range) * rng.random(len(hit)), measured)
+    raw, instance = np.where(stray, 1, raw), np.where(stray, 0, instance)
+    # Receivers amplify by range but not by incidence: what is left of the cosine is the square root or so.
+    bright = albedo * (0.35 + 0.65 * np.sqrt(cosine)) + 0.03 * rng.standard_normal(len(hit))
+    intensity = np.round(np.clip(bright, 0, 0.99), 2)  # 100 steps, as KITTI's files have
+    xyz = (rays * measured[:, None])[kept].astype(np.float32)
+    return Returns(
+        xyz, intensity[kept].astype(np.float32), raw[kept], instance[kept], row[kept], column[kept], measured[kept]
+    )
+
+
+def _own_roof(shapes: Shapes, pose: Float[np.ndarray, "4 4"]) -> None:
+    """The roof of the car under the sensor: hits on it are nearer than ``min_range`` and come to nothing."""
+    x, y, z = pose[:3, 3].tolist()
+    place = Place(x, y, z, float(np.arctan2(pose[1, 0], pose[0, 0])))
+    shapes.add(CYLINDER, place, (-0.4, 0.0, -0.5), (1.7, 1.2, 0.3), 1, 0.1)
+
+
+def _within(solids: dict[str, np.ndarray], origin: np.ndarray, reach: float) -> dict[str, np.ndarray]:
+    """Solids that a ray can meet."""
+    radius = np.sqrt((solids["half"] ** 2).sum(axis=1))
+    near = np.sqrt(((solids["centre"] - origin) ** 2).sum(axis=1)) - radius < reach
+    return {name: np.ascontiguousarray(value[near]) for name, value in solids.items()}

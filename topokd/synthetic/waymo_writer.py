@@ -1,0 +1,188 @@
+"""The synthetic world in Waymo Open v2's released layout: parquet components with range images of two returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from topokd import params
+from topokd.datasets.waymo.parquet import LASER, SEGMENT, TIME, TOP
+from topokd.datasets.waymo.reader import SPLITS
+from topokd.io import atomic_path
+from topokd.synthetic.classes import WAYMO_OF_RAW
+from topokd.synthetic.folder import make_folder, sequences
+from topokd.synthetic.scanner import Returns, measure, street_of
+from topokd.synthetic.sensor import SENSORS
+from topokd.synthetic.street import INTERVAL, Street
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WRITER_VERSION = 2
+"""Raise it whenever the same parameters would give other files."""
+SENSOR = "waymo64"
+START = 1_550_083_467_000_000  # microseconds
+FOOTPRINT = 0.0015
+"""Radians from a beam's centre to its edge: where the edge meets something farther away there is a second return."""
+SEPARATION = 0.8
+"""Metres that two returns of a beam must lie apart to be told apart."""
+YAW = 2.6
+"""Radians that the sensor is turned on the car: range images are stored relative to it."""
+TRANSLATION = (1.43, 0.0, SENSORS[SENSOR].height)
+
+
+def extrinsic() -> Float[np.ndarray, "4 4"]:
+    """Sensor to vehicle."""
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(YAW), -np.sin(YAW)], [np.sin(YAW), np.cos(YAW)]]
+    matrix[:3, 3] = TRANSLATION
+    return matrix
+
+
+def segment_name(seed: int, sequence: int) -> str:
+    """A name as the released segments have: a long number, then start and end of the drive."""
+    number = int(hashlib.sha256(f"segment {seed} {sequence}".encode()).hexdigest()[:15], 16)
+    return f"{number}_{sequence * 100:04d}_000_{sequence * 100 + 20:04d}_000"
+
+
+def write_waymo(root: str | Path, synthetic: params.Synthetic, jobs: int = 1) -> None:
+    """Write every scan of the synthetic world under ``root`` as parquet components, a file per segment.
+
+    The sensor is Waymo's, whatever ``synthetic.sensor`` says; the released range images are 2650 columns wide, here
+    ``synthetic.azimuths``. Points differ from the world's by the float32 of ranges and poses. The files depend on the
+    arguments alone (and on the version of pyarrow, which each file names).
+    """
+    synthetic = dataclasses.replace(synthetic, sensor="waymo64")
+    tasks = [
+        (Path(root) / SPLITS[split], synthetic, sequence, scans)
+        for split, found in sequences(synthetic).items()
+        for sequence, scans in found
+    ]
+    made = tuple(SPLITS.values())
+    make_folder(root, "waymo", WRITER_VERSION, synthetic, made, _segment, tasks, lambda _: None, jobs)
+
+
+def _segment(task: tuple[Path, params.Synthetic, int, int]) -> None:
+    import pyarrow as pa
+
+    folder, synthetic, sequence, scans = task
+    street = street_of(synthetic.seed, sequence, scans)
+    segment = segment_name(synthetic.seed, sequence)
+    rows: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("lidar", "lidar_segmentation", "lidar_pose", "vehicle_pose")
+    }
+    for frame in range(scans):
+        time = START + int(1e6 * (1000 * sequence + INTERVAL * frame))
+        key = {"index": f"{segment};{time};{TOP}", SEGMENT: segment, TIME: time, LASER: TOP}
+        ranges, labels = frame_images(street, frame, synthetic, sequence)
+        pose = vehicle_pose(street, frame)
+        rows["lidar"].append(key | _images("[LiDARComponent]", ranges))
+        rows["lidar_segmentation"].append(key | _images("[LiDARSegmentationLabelComponent]", labels))
+        per_pixel = np.broadcast_to(euler(pose).astype(np.float32), (*ranges[0].shape[:2], 6))
+        rows["lidar_pose"].append(key | _images("[LiDARPoseComponent]", (per_pixel,)))
+        rows["vehicle_pose"].append(
+            {
+                "index": f"{segment};{time}",
+                SEGMENT: segment,
+                TIME: time,
+                "[VehiclePoseComponent].world_from_vehicle.transform": pose.reshape(-1),
+            }
+        )
+    inclination = np.deg2rad(np.array(SENSORS[SENSOR].elevation_deg))[::-1]  # from the lowest beam up
+    prefix = "[LiDARCalibrationComponent]"
+    calibration = {
+        "index": f"{segment};{TOP}",
+        SEGMENT: segment,
+        LASER: TOP,
+        f"{prefix}.extrinsic.transform": extrinsic().reshape(-1),
+        f"{prefix}.beam_inclination.min": float(inclination[0]),
+        f"{prefix}.beam_inclination.max": float(inclination[-1]),
+        f"{prefix}.beam_inclination.values": inclination,
+    }
+    floats, doubles, ints = pa.list_(pa.float32()), pa.list_(pa.float64()), pa.list_(pa.int32())
+    _write(folder, "lidar_calibration", segment, [calibration], doubles)
+    _write(folder, "vehicle_pose", segment, rows["vehicle_pose"], doubles)
+    _write(folder, "lidar_pose", segment, rows["lidar_pose"], floats)
+    _write(folder, "lidar_segmentation", segment, rows["lidar_segmentation"], ints)
+    _write(folder, "lidar", segment, rows["lidar"], floats)
+
+
+def vehicle_pose(street: Street, frame: int) -> Float[np.ndarray, "4 4"]:
+    """Vehicle to world: the synthetic sensor's axes, its origin moved to the car's."""
+    pose = street.pose(frame, SENSORS[SENSOR].height).copy()
+    pose[:3, 3] -= pose[:3, :3] @ np.array(TRANSLATION)
+    return pose
+
+
+def euler(pose: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, 6]:
+    """roll, pitch, yaw [rad], x, y, z [m] of ``Rz(yaw) Ry(pitch) Rx(roll)``."""
+    roll, pitch = np.arctan2(pose[2, 1], pose[2, 2]), -np.arcsin(np.clip(pose[2, 0], -1, 1))
+    return np.array([roll, pitch, np.arctan2(pose[1, 0], pose[0, 0]), *pose[:3, 3]])
+
+
+def frame_images(
+    street: Street, frame: int, synthetic: params.Synthetic, sequence: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Range images (H, W, 4) float32 and label images (H, W, 2) int32 [instance, class] of both returns."""
+    sensor = SENSORS[SENSOR]
+    first, edge = (
+        measure(
+            street, frame, sensor, synthetic.azimuths, np.random.default_rng([synthetic.seed, sequence, frame, k]), tilt
+        )
+        for k, tilt in ((1, 0.0), (2, FOOTPRINT))
+    )
+    shape = (len(sensor.elevation_deg), synthetic.azimuths)
+    ranges, labels = [], []
+    nearest = np.full(shape, np.inf)
+    for echo, found in enumerate((first, edge)):
+        behind = (
+            found.distance > nearest[found.row, found.column] + SEPARATION if echo else np.full(len(found.row), True)
+        )
+        behind &= np.isfinite(nearest[found.row, found.column]) if echo else True
+        image, label = _image(found, behind, shape)
+        ranges.append(image)
+        labels.append(label)
+        nearest[found.row, found.column] = found.distance
+    return ranges, labels
+
+
+def _image(found: Returns, kept: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    image, label = np.full((*shape, 4), -1.0, np.float32), np.zeros((*shape, 2), np.int32)  # -1: no return
+    pixel = found.row[kept], found.column[kept]
+    image[pixel] = np.column_stack(
+        (found.distance[kept], np.arctanh(found.intensity[kept]), np.zeros(kept.sum()), np.full(kept.sum(), -1.0))
+    )
+    label[pixel] = np.column_stack((found.instance[kept], WAYMO_OF_RAW[found.raw[kept]]))
+    return image, label
+
+
+def _images(prefix: str, images: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for number, image in enumerate(images, 1):
+        row[f"{prefix}.range_image_return{number}.values"] = image.reshape(-1)
+        row[f"{prefix}.range_image_return{number}.shape"] = list(image.shape)
+    return row
+
+
+def _write(folder: Path, name: str, segment: str, rows: list[dict[str, Any]], values: pa.DataType) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"index": pa.string(), SEGMENT: pa.string(), TIME: pa.int64(), LASER: pa.int8()}
+    fields = []
+    for column, value in rows[0].items():
+        kind = kinds.get(column, pa.float64() if isinstance(value, float) else values)
+        fixed = {".shape": pa.list_(pa.int32(), 3), ".transform": pa.list_(pa.float64(), 16)}
+        fields.append(pa.field(column, next((fixed[end] for end in fixed if column.endswith(end)), kind)))
+    schema = pa.schema(fields)
+    with (
+        atomic_path(folder / name / f"{segment}.parquet") as temporary,
+        pq.ParquetWriter(temporary, schema, compression="snappy") as writer,
+    ):
+        for row in rows:  # a row group each, so that a reader decodes one frame at a time
+            writer.write_table(pa.Table.from_pylist([row], schema))

@@ -36,6 +36,7 @@ import torch
 from report import Rows, keep, table
 
 from topokd import params as P
+from topokd import project
 from topokd.data import Batch, Scan, ScanCache, augment, collate, read_ahead, training_batch, voxelize
 from topokd.data.dataset import ScanDataset
 from topokd.datasets import NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
@@ -56,7 +57,7 @@ def sources(folder: Path) -> dict[str, Callable[[], ScanDataset]]:
         write(folder / name, WORLD, jobs=os.cpu_count() or 1)
         return read(folder / name, "train", cache=0)
 
-    real = P.load("conf/semantickitti-mini/params.yaml")
+    real = P.load_profile("semantickitti-mini")
     nuscenes = partial(synthetic, "nuscenes", write_nuscenes)
     return {
         "SemanticKITTI, real": lambda: SemanticKITTI(real.data_root, "train", cache=0),
@@ -269,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--data", type=Path, default=P.project_path("workspace/benchmarks/data"))
+    parser.add_argument("--data", type=Path, default=project.project_path("workspace/benchmarks/data"))
     parser.add_argument("--dry", action="store_true", help="print only, write nothing")
     options = parser.parse_args()
     options.data.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from topokd.experiments.shapes import circle, features, torus, uniform
 from topokd.models import build_model, load_checkpoint
 from topokd.scans import build_dataset
 from topokd.topology import farthest_point_sampling, normalize_features
-from topokd.training.runs import checkpoint_path, load_teacher
+from topokd.training import Run, load_teacher
 
 Family = Callable[[int, np.random.Generator], np.ndarray]
 C = 64
@@ -38,13 +38,13 @@ def network(role: str, n: int, rng: np.random.Generator) -> np.ndarray:
 
 @cache
 def _taps(role: str, scan: int) -> list[torch.Tensor]:
-    params = P.load("params.yaml")
+    params = P.load_profile("default")
     dataset = build_dataset(params.data, params.data_root, "val")
     if role == "teacher":
         model = load_teacher(params, 0, dataset.class_names)
     else:
         model = build_model(params.model.student, in_channels=4, num_classes=dataset.num_classes)
-        model = load_checkpoint(checkpoint_path(params, "kd_topo-seed0"), model)
+        model = load_checkpoint(Run("kd_topo", 0, params).checkpoint, model)
     batch = collate([voxelize(dataset[scan], params.data.voxel_size)])
     with evaluating(model):
         return [tap.feat.clone() for tap in model(batch, taps=True)[1]]

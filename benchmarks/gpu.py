@@ -16,7 +16,6 @@ events after warm-up, memory is the peak of PyTorch's allocator beyond what was 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +32,7 @@ from topokd import params as P
 from topokd.data import Batch, Scan, collate, read_ahead, training_batch, voxelize
 from topokd.data.formats import read_cloud
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
-from topokd.distillation import DistillationObjective
+from topokd.distillation import build_objective
 from topokd.experiments.model_cost import (
     PAPER_VOXEL_SIZE,
     count_cost,
@@ -50,9 +49,8 @@ from topokd.paper.grid import grid
 from topokd.paper.results import Results
 from topokd.scans import build_dataset
 from topokd.topology.sampling import farthest_point_sampling
+from topokd.training import Fit
 from topokd.training.determinism import deterministic
-from topokd.training.loop import Fit
-from topokd.training.runs import effective_weights
 
 TITLE = "Point Transformer V3 and distillation on a GPU"
 AMP = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -84,8 +82,8 @@ def networks(num_classes: int = 16) -> dict[str, PointTransformerV3]:
 
 def batches(seed: int, count: int) -> tuple[P.Params, list[Batch], Callable[[int], Batch]]:
     """Training batches of the profile semantickitti, from the scans of semantickitti-mini."""
-    full, mini = (P.load(f"conf/{name}/params.yaml") for name in ("semantickitti", "semantickitti-mini"))
-    data = dataclasses.replace(full.data, root=mini.data.root)
+    full, mini = (P.load_profile(name) for name in ("semantickitti", "semantickitti-mini"))
+    data = full.data.replace(root=mini.data.root)
     train_set = build_dataset(data, mini.data_root, "train")
     draw = partial(training_batch, train_set, data, seed, batch_size=SCANS)
     return full, [draw(step) for step in range(count)], draw
@@ -222,32 +220,25 @@ def loader_rate(draw: Callable[[int], Batch], workers: int, count: int = 24) -> 
 
 def _steps(steps: int, full: P.Params, ready: list[Batch], rate: float) -> Iterator[dict[str, Any]]:
     voxels = sum(len(batch.feat) for batch in ready) / len(ready)
-    jobs = [("teacher, cross-entropy", "teacher", (), False)]
-    jobs += [(f"student, {name}", "student", P.ABLATION[name], False) for name in full.pipeline.variants]
-    jobs += [("student, full, checkpointing of both networks", "student", P.ABLATION["full"], True)]
-    for name, role, terms, saving in jobs:
+    jobs: list[tuple[str, str, str | None, bool]] = [("teacher, cross-entropy", "teacher", None, False)]
+    jobs += [(f"student, {row}", "student", row, False) for row in full.train_rows]
+    jobs += [("student, full, checkpointing of both networks", "student", "full", True)]
+    for name, role, row, saving in jobs:
         models = networks(SEMANTICKITTI.num_classes)
         for model in models.values():  # the teacher's too, as the profile's saliency is of first order
             model.set_checkpointing(saving)
-        weights = effective_weights(full.distill, terms)
+        objective = build_objective(full, row)
         fit = Fit(
             model=models[role],
-            objective=DistillationObjective(
-                weights.lambda_topo,
-                weights.lambda_grad,
-                weights.lambda_kd,
-                weights.temperature,
-                weights.topology,
-                weights.saliency,
-            ),
+            objective=objective,
             batches=lambda number: ready[number % len(ready)],
             steps=steps,
             train=full.train,
             seed=0,
-            teacher=models["teacher"] if terms else None,
+            teacher=models["teacher"] if objective.needs_teacher else None,
             device=torch.device("cuda"),
         )
-        fit._start()
+        fit.prepare()
         on_gpu = [batch.to("cuda") for batch in ready]
         times = []
         torch.cuda.synchronize()
@@ -255,7 +246,7 @@ def _steps(steps: int, full: P.Params, ready: list[Batch], rate: float) -> Itera
         losses = None
         for number in range(steps):
             start = time.perf_counter()
-            losses = fit._train_step(on_gpu[number % len(on_gpu)])
+            losses = fit.train_step(on_gpu[number % len(on_gpu)])
             torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
         assert losses is not None

@@ -41,6 +41,7 @@ from official_recipe import Recipe, hilbert_code
 from report import Rows, keep, table
 
 from topokd import params as P
+from topokd import project
 from topokd.data import Batch, Scan, collate, voxelize
 from topokd.data.formats import read_cloud
 from topokd.datasets import SemanticKITTI
@@ -73,7 +74,7 @@ Work = Callable[[], object]
 
 def real_scans() -> SemanticKITTI | None:
     try:
-        return SemanticKITTI(P.load("conf/semantickitti-mini/params.yaml").data_root, "val")
+        return SemanticKITTI(P.load_profile("semantickitti-mini").data_root, "val")
     except TopokdError:
         return None
 
@@ -237,8 +238,8 @@ def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def accuracy(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """mIoU of a student that the default profile trained, in each arithmetic."""
-    params = P.load("params.yaml")
-    weights = P.project_path("workspace/default/checkpoints/full-seed0.safetensors")
+    params = P.load_profile("default")
+    weights = project.project_path("workspace/default/checkpoints/full-seed0.safetensors")
     if not weights.is_file():
         print(f"accuracy left out: no {weights}; `make repro` trains it")
         return
@@ -264,7 +265,7 @@ def flops(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     scans = {"synthetic, 64 beams": synthetic_scan()}
     if real := real_scans():
         scans |= {f"SemanticKITTI, real, {real[i].name}": real[i] for i in range(len(real))}
-    for file in sorted(P.project_path("../shared/data/nuscenes-one-scan").glob("*.pcd.bin")):
+    for file in sorted(project.project_path("../shared/data/nuscenes-one-scan").glob("*.pcd.bin")):
         scans["nuScenes, real"] = read_cloud(file).scan
     for name, scan in scans.items():
         cost = count_cost(models, voxelize(scan, PAPER_VOXEL_SIZE), (), PAPER_VOXEL_SIZE)

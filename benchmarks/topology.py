@@ -36,11 +36,11 @@ from engines import OURS, PROGRAMS, installed, measured
 from families import FAMILIES
 from report import Rows, keep, table
 
-from topokd.distillation import DistillationObjective, NetworkOutput, freeze
+from topokd.distillation import NetworkOutput, SegmentationLoss, Step, freeze
+from topokd.distillation.topology import TopologyTerm
 from topokd.errors import TopokdError
 from topokd.experiments.shapes import features
 from topokd.models import build_model
-from topokd.params import Topology
 from topokd.topology import farthest_point_sampling, vietoris_rips
 from topokd.topology.distances import squared_distances
 from topokd.topology.kernels import order, rips
@@ -203,12 +203,13 @@ def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     passed = time.process_time()
     counts = [int(torch.diff(tap.offsets, prepend=torch.zeros(1, dtype=torch.long)).min()) for tap in out_t.taps]
     stage = max((k for k, count in enumerate(counts) if count >= 1024), default=0)
-    objective = DistillationObjective(lambda_grad=0.0, topology=Topology(stage=stage, num_points=1024))
+    term = TopologyTerm(stage=stage, num_points=1024)
+    segmentation = SegmentationLoss()
     out_s = NetworkOutput(*student(inputs, taps=True))
     forward = time.process_time()
-    topological = objective._topological(out_s, out_t, None)
+    topological = term(Step(out_s, out_t, label, torch.zeros(()), segmentation))
     diagrams = time.process_time()
-    (objective.segmentation(out_s.logits, label) + topological).backward()
+    (segmentation(out_s.logits, label) + topological).backward()
     end = time.process_time()
     row = {
         "clouds": CLOUDS,

@@ -183,7 +183,7 @@ display(
 
 # %%
 record = {
-    "profile": params.pipeline.profile,
+    "profile": params.profile,
     "dataset": settings.dataset,
     "splits": found,
     "skipped": {"train": [name for name, _ in train.skipped], "val": [name for name, _ in val.skipped]},

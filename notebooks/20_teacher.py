@@ -1,7 +1,7 @@
 # %% [markdown]
-# # The teacher
+# # Teacher
 # A Point Transformer V3 trained on the labels alone (cross-entropy; AdamW under one cycle). It then teaches the
-# students of the same seed. An interrupted run goes on where it stopped when this notebook runs again.
+# students of the same seed. An interrupted run resumes when this notebook runs again.
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
@@ -29,12 +29,12 @@ figure = view.history_figure(record)
 save_figure(figure, params.figures / "training" / record["run"])
 
 # %% [markdown]
-# *Left: the loss, averaged between the points drawn. Middle: the learning rate outside the attention blocks. Right:
-# mIoU on a few scans of the validation split.*
+# *Left: loss, averaged between the points shown. Middle: learning rate outside the attention blocks. Right: mIoU on a
+# few scans of the validation split.*
 
 # %% [markdown]
-# ## On the whole validation split
-# IoU per class over the original points.
+# ## IoU per class on the whole validation split
+# Computed over the original points.
 
 # %%
 view.class_table(record)

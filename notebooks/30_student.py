@@ -1,12 +1,11 @@
 # %% [markdown]
-# # A student
-# A network of a small fraction of the teacher's size, trained by one row of the ablation of Eq. 8: `plain` (no
-# teacher), `kd`, `kd_topo`, `kd_grad` or `full`. All rows of a seed start from the same weights and see the same
-# batches.
+# # Student
+# A network of a small fraction of the teacher's size, trained with the loss terms of one row of the ablation (`rows` in
+# params.yaml). All rows of a seed start from the same weights and see the same batches.
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
-variant = "full"
+row = "full"
 seed = 0
 
 # %%
@@ -20,21 +19,21 @@ params = P.load(params_file)
 
 # %% [markdown]
 # ## Training
-# $L = L_{seg} + \lambda_{topo} L_{topo} + \lambda_{grad} L_{grad} + \lambda_{kd} L_{kd}$ (Eq. 8), with those terms that
-# the row has.
+# $L = L_{seg} + \sum_k \lambda_k L_k$ over the terms $k$ of the row (Eq. 8: topo, grad, kd).
 
 # %%
-record = train_student(params, variant, seed)
+record = train_student(params, row, seed)
 
 # %%
 figure = view.history_figure(record)
-# %% [markdown]
-# *Left: the terms before their weights, averaged between the points drawn. Middle: the learning rate outside the
-# attention blocks. Right: mIoU on a few scans of the validation split.*
 
 # %% [markdown]
-# ## On the whole validation split
-# IoU per class over the original points.
+# *Left: loss terms before their weights, averaged between the points shown. Middle: learning rate outside the attention
+# blocks. Right: mIoU on a few scans of the validation split.*
+
+# %% [markdown]
+# ## IoU per class on the whole validation split
+# Computed over the original points.
 
 # %%
 view.class_table(record)

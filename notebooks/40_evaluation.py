@@ -34,7 +34,7 @@ from topokd.viz.style import save_figure
 
 params = P.load(params_file)
 results = Results.read(params.results).require_runs()
-seed = params.pipeline.seeds[0]
+seed = params.seeds[0]
 
 # %% [markdown]
 # ## All runs

@@ -15,6 +15,7 @@ import torch
 from IPython.display import Markdown, display
 
 from topokd import params as P
+from topokd import project
 from topokd.data import voxelize
 from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, measure_cost, side_by_side
 from topokd.io import write_json
@@ -66,7 +67,7 @@ display(modules)
 # grids. `benchmarks/models.md` counts it on scans of several sensors.
 
 # %%
-table = pd.read_csv(P.project_path("topokd/paper/reported/table5.csv"), index_col=0)["Comparison"]
+table = pd.read_csv(project.project_path("topokd/paper/reported/table5.csv"), index_col=0)["Comparison"]
 reported = table.str.extract(r"([0-9.]+)×")[0].astype(float)
 REPORTED = {
     ("encoder", "without_attention"): reported["Encoder GFLOPs"],

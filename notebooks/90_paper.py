@@ -86,4 +86,4 @@ reported.disagreements()
 
 # %%
 path = write_report(params.results, params.figures)
-display(Markdown(f"Written: `results/{params.pipeline.profile}/{path.name}` and {len(written)} files in `tables/`."))
+display(Markdown(f"Written: `results/{params.profile}/{path.name}` and {len(written)} files in `tables/`."))

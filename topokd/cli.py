@@ -12,6 +12,7 @@ import typer
 import yaml
 
 from topokd import params as P
+from topokd import project
 from topokd.errors import TopokdError
 from topokd.io import write_json, write_text
 
@@ -27,7 +28,7 @@ PROFILE = Annotated[str, typer.Option(help="A folder of conf/, or `default`.")]
 
 def _load(profile: str) -> P.Params:
     """The resolved parameters of a profile."""
-    return P.load("params.yaml" if profile == "default" else f"conf/{profile}/params.yaml")
+    return P.load_profile(profile)
 
 
 def _waiting_threads_sleep() -> None:
@@ -48,22 +49,18 @@ def info() -> None:
     from topokd.pipeline.provenance import versions
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
-    rows = {"project": str(P.project_root()), "processor": processor_name(), "gpu": gpu}
+    rows = {"project": str(project.project_root()), "processor": processor_name(), "gpu": gpu}
     for name, value in {**rows, **active_backends(), **versions()}.items():
         typer.echo(f"{name:24s} {value}")
 
 
 @app.command()
-def params(file: Path, output: Path) -> None:
-    """Resolve a parameter file (a profile's differences) into the whole validated tree.
+def params(profile: str) -> None:
+    """Resolve a profile into the whole validated tree, results/<profile>/params.yaml."""
+    from topokd.distillation import resolve_terms
 
-    Beside OUTPUT, ablation/<row>.yaml holds what each row of the ablation reads of the distillation's parameters.
-    """
-    resolved = P.load(file.resolve())
-    P.dump(resolved, output)
-    for variant in resolved.pipeline.variants:
-        text = yaml.safe_dump(P.distillation_slice(resolved, variant), sort_keys=False)
-        write_text(output.parent / "ablation" / f"{variant}.yaml", text)
+    resolved = resolve_terms(P.load_profile(profile))
+    P.dump(resolved, resolved.results / "params.yaml")
 
 
 @app.command()
@@ -103,11 +100,11 @@ def pair(
 
     if not check:
         for path in [*pair_notebooks(), *update_profiles()]:
-            typer.echo(f"written: {path.relative_to(P.project_root())}")
+            typer.echo(f"written: {path.relative_to(project.project_root())}")
         return
     out_of_step = [*unpaired_notebooks(), *stale_profiles()]
     for path in out_of_step:
-        typer.echo(f"out of step: {path.relative_to(P.project_root())}; run `topokd pair`")
+        typer.echo(f"out of step: {path.relative_to(project.project_root())}; run `topokd pair`")
     raise typer.Exit(1 if out_of_step else 0)
 
 
@@ -151,7 +148,7 @@ def stages(profile: PROFILE = "default") -> None:
 @app.command()
 def readme() -> None:
     """Write the README's table of expected numbers anew, from the committed results."""
-    file = P.project_path("README.md")
+    file = project.project_path("README.md")
     write_text(file, current_readme(file.read_text(encoding="utf-8")))
 
 
@@ -159,7 +156,7 @@ def current_readme(text: str) -> str:
     """README.md as the results of the published profiles would have it."""
     from topokd.paper.readme import expected_numbers, refresh
 
-    folders = [P.project_path("results") / profile for profile in PUBLISHED]
+    folders = [project.project_path("results") / profile for profile in PUBLISHED]
     return refresh(text, expected_numbers([folder for folder in folders if (folder / "runs").is_dir()]))
 
 

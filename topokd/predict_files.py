@@ -26,13 +26,13 @@ from topokd.experiments.model_cost import measure_latency, measure_peak_memory
 from topokd.io import atomic_path, write_bytes, write_json
 from topokd.models import load_checkpoint, read_metadata
 from topokd.progress import Progress
+from topokd.training.precision import AMP_DTYPES
 from topokd.viz.clouds import RGB
 from topokd.viz.export import write_ply, write_view
 
 log = logging.getLogger(__name__)
 
 Format = Literal["label", "ply", "npy"]
-AMP: dict[str, torch.dtype | None] = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 FORMATS: tuple[Format, ...] = ("label", "ply", "npy")
 
 
@@ -90,9 +90,9 @@ class Labeller:
             raise DataError(f"voxel size is {self.voxel_size}; it must be above 0 metres, and finite (--voxel-size)")
         self.sweeps = int(metadata.get("sweeps", 1))
         self.tta = tta
-        if amp not in AMP:
-            raise DataError(f"amp {amp!r} is unknown; choose one of {', '.join(AMP)}")
-        self.amp = AMP[amp]
+        if amp not in AMP_DTYPES:
+            raise DataError(f"amp {amp!r} is unknown; choose one of {', '.join(AMP_DTYPES)}")
+        self.amp = AMP_DTYPES[amp]
         try:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             self.model = self.model.to(self.device).eval()

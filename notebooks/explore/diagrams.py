@@ -39,9 +39,9 @@ clouds = {
 
 # %%
 for run in ("teacher", "plain", "full"):
-    sampled = stage_features(params, f"{run}-seed{params.pipeline.seeds[0]}", points)
+    sampled = stage_features(params, f"{run}-seed{params.seeds[0]}", points)
     if sampled is not None:
-        clouds[f"{run}: stage {params.distill.topology.stage} features"] = Cloud(*sampled)
+        clouds[f"{run}: stage {params.terms['topo']['stage']} features"] = Cloud(*sampled)
 
 # %%
 explorer = DiagramExplorer(clouds)

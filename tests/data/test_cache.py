@@ -80,7 +80,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_every_reader_through_a_cache(
     world: tuple[Path, P.Data], sweeps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, data = world[0], dataclasses.replace(world[1], sweeps=sweeps)
+    root, data = world[0], world[1].replace(sweeps=sweeps)
     plain = build_dataset(data, root, "val")
     scans, voxels = list(plain), [plain.voxels(i, SIZE) for i in range(len(plain))]
     for turn in ("cold", "warm"):

@@ -1,6 +1,5 @@
 """A network, a data set in its released layout, the benchmark's file, and its check: by the command line."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -38,7 +37,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for sequence in range(11, 22):  # the test split has points alone
         write_scan(root / "semantickitti", sequence, 0, Scan(scan.xyz[sequence::7], scan.intensity[sequence::7]))
     write_nuscenes(root / "nuscenes", SMALL)
-    write_waymo(root / "waymo", dataclasses.replace(SMALL, azimuths=2650))  # what the server takes
+    write_waymo(root / "waymo", SMALL.replace(azimuths=2650))  # what the server takes
     return root
 
 
@@ -138,7 +137,7 @@ def test_waymo_classes_stand_where_the_points_are(worlds: Path, tmp_path: Path) 
 
 
 def test_a_network_of_several_scans_gets_them_and_submits_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = dataclasses.replace(SMALL, train_sequences=tuple(range(11, 22)), val_sequences=(), scans_per_sequence=2)
+    world = SMALL.replace(train_sequences=tuple(range(11, 22)), val_sequences=(), scans_per_sequence=2)
     generate(tmp_path / "kitti", world)
     seen = []
     real = produce.predict

@@ -24,20 +24,19 @@ def make_run(params, variant, seed):
     teacher = variant == "teacher"
     steps = params.train.teacher_steps if teacher else params.train.student_steps
     at = list(range(10, steps + 1, 10))
-    terms = [] if teacher else list(P.ABLATION[variant])
+    terms = [] if teacher else list(params.rows[variant].terms)
     return {
         "run": f"{variant}-seed{seed}",
         "role": "teacher" if teacher else "student",
-        "variant": None if teacher else variant,
+        "row": None if teacher else variant,
         "seed": seed,
-        "terms": terms,
-        "weights": {"lambda_topo": 0.3, "lambda_grad": 10.0, "lambda_kd": 0.3, "temperature": 2.0},
+        "terms": {} if teacher else params.rows[variant].terms,
         "preset": params.model.teacher if teacher else params.model.student,
         "parameters": 1_200_000 if teacher else 75_000,
         "steps": steps,
         "batch_size": params.train.batch_size,
         "dataset": params.data.dataset,
-        "profile": params.pipeline.profile,
+        "profile": params.profile,
         "device": "cpu",
         "threads": 1,
         "versions": {"python": "3.11.2", "torch": "2.13.0", "numpy": "2.2.0", "topokd": "0.1.0"},
@@ -55,9 +54,9 @@ def make_run(params, variant, seed):
 
 
 def write_results(folder, params=None, variants=None):
-    params = params or P.Params()
+    params = params or P.load_profile("default")
     P.dump(params, folder / "params.yaml")
-    for variant in variants or ("teacher", *params.pipeline.variants):
-        for seed in params.pipeline.seeds:
+    for variant in variants or ("teacher", *params.train_rows):
+        for seed in params.seeds:
             write_json(folder / "runs" / f"{variant}-seed{seed}.json", make_run(params, variant, seed))
     return folder

@@ -63,10 +63,8 @@ def test_tables_that_this_profile_cannot_measure_say_so(results_folder, table):
 
 
 def test_the_profile_chooses_the_convention(tmp_path):
-    import dataclasses
-
-    params = P.Params()
-    zero = dataclasses.replace(params, evaluation=dataclasses.replace(params.evaluation, absent="zero"))
+    params = P.load_profile("default")
+    zero = params.replace(evaluation=params.evaluation.replace(absent="zero"))
     folder = write_results(tmp_path / "zero", zero)
     results = Results.read(folder)
     record = json.loads((folder / "runs" / "full-seed0.json").read_text())

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests.conftest import PROJECT
+from topokd import params as P
 from topokd.errors import ParameterError
-from topokd.params import ABLATION
 from topokd.pipeline import read_stages, repro
 from topokd.pipeline.repro import pipeline_file
 
@@ -78,7 +78,9 @@ def test_the_scheduler_sees_every_stage_after_what_it_needs():
         assert stage.needs <= seen
         seen.add(stage.address)
     assert {"params", "data", "teacher@0"} <= seen
-    assert {f"student@{variant}-{seed}" for variant in ABLATION for seed in (0, 1, 2)} <= seen
+    assert {
+        f"student@{variant}-{seed}" for variant in P.load_profile("default").train_rows for seed in (0, 1, 2)
+    } <= seen
     assert {stage.address for stage in stages if stage.alone} >= {"topology_cost"}
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 
 from tests.gpu import needs_gpu
-from topokd import params
 from topokd.errors import DataError, ParameterError
 from topokd.topology import (
     TopologicalLoss,
@@ -41,12 +38,6 @@ def test_it_is_algorithm_one(pair: tuple[torch.Tensor, torch.Tensor], normalize:
         start = end
     loss = TopologicalLoss(25, normalize=normalize)(student, teacher, OFFSETS)
     torch.testing.assert_close(loss, expected / 3)
-
-
-def test_the_parameter_class_is_its_signature(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
-    given = dataclasses.asdict(params.Topology())
-    given.pop("stage")
-    assert TopologicalLoss(**given)(*pair, OFFSETS).item() > 0
 
 
 def test_engines_and_workers_give_the_same_loss_and_gradient(pair: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -1,23 +1,31 @@
-"""L_kd: the teacher's class probabilities, softened by a temperature (Sec. 3.4)."""
+"""L_kd, the term ``kd``: the teacher's class probabilities, softened by a temperature (Sec. 3.4)."""
 
 from __future__ import annotations
 
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+
+from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.schema import Positive
 
 
 class LogitLoss(nn.Module):
     """L_kd = T^2 / n * sum_i KL( softmax(z^T_i / T) || softmax(z^S_i / T) ), the mean over all n voxels.
 
-    T^2 keeps the size of the gradient independent of the temperature (NOTES row 5). Every voxel counts, also one
-    without a ground-truth label: the teacher has an opinion there. The teacher receives no gradient.
+    T^2 keeps the size of the gradient independent of the temperature (NOTES row 5). Every voxel counts, including those
+    without a ground-truth label: the teacher has a prediction there. The teacher receives no gradient.
 
-    >>> import torch
-    >>> student = torch.zeros(5, 3, requires_grad=True)
-    >>> loss = LogitLoss(temperature=2.0)(student, torch.tensor([[2.0, 0.0, 0.0]]).expand(5, 3))
-    >>> round(loss.item(), 4)
-    0.4931
+    Args:
+        temperature: T, above 0.
+
+    Examples:
+        >>> import torch
+        >>> student = torch.zeros(5, 3, requires_grad=True)
+        >>> loss = LogitLoss(temperature=2.0)(student, torch.tensor([[2.0, 0.0, 0.0]]).expand(5, 3))
+        >>> round(loss.item(), 4)
+        0.4931
     """
 
     def __init__(self, temperature: float = 2.0) -> None:
@@ -25,7 +33,15 @@ class LogitLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, student: Float[Tensor, "n c"], teacher: Float[Tensor, "n c"]) -> Float[Tensor, ""]:
-        """The divergence of the student's logits from the teacher's; rows matched."""
+        """The divergence of the student's logits from the teacher's.
+
+        Args:
+            student: (n, c) logits.
+            teacher: (n, c) logits of the same voxels in the same order.
+
+        Raises:
+            ValueError: When the shapes differ.
+        """
         if student.shape != teacher.shape:
             raise ValueError(
                 f"student logits {tuple(student.shape)} and teacher logits {tuple(teacher.shape)} differ in shape: "
@@ -35,3 +51,27 @@ class LogitLoss(nn.Module):
         soft_teacher = functional.log_softmax(teacher.detach().float() / self.temperature, dim=1)
         divergence = functional.kl_div(soft_student, soft_teacher, reduction="batchmean", log_target=True)
         return self.temperature**2 * divergence
+
+
+class LogitOptions(TermOptions):
+    """Distillation of class probabilities (Sec. 3.4)."""
+
+    weight: Positive = Field(0.3, description="lambda_kd in Eq. 8")
+    temperature: Positive = Field(2.0, description="T; the loss is scaled by T^2")
+
+
+class LogitTerm(Term):
+    """L_kd of :class:`LogitLoss` on all voxels of the batch (Sec. 3.4)."""
+
+    Options = LogitOptions
+
+    def __init__(self, **given: object) -> None:
+        super().__init__(**given)
+        self.loss = LogitLoss(self.options.temperature)
+
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """L_kd of the two networks' logits."""
+        return self.loss(step.student.logits, step.teacher.logits)
+
+
+TERMS["kd"] = LogitTerm

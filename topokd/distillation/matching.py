@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64
@@ -11,8 +11,9 @@ from torch import Tensor
 from topokd.errors import DataError
 
 
+@runtime_checkable
 class VoxelRows(Protocol):
-    """What matching and the objective need of a tap; :class:`topokd.models.Tap` is one."""
+    """What matching and the loss terms need of a tap; :class:`topokd.models.Tap` has it."""
 
     @property
     def feat(self) -> Tensor:
@@ -28,27 +29,42 @@ class VoxelRows(Protocol):
 
 
 def cloud_of_row(offsets: Int64[Tensor, " b"]) -> Int64[Tensor, " n"]:
-    """Index of the cloud each row belongs to.
+    """Index of the cloud that each row belongs to.
 
-    >>> cloud_of_row(torch.tensor([2, 3])).tolist()
-    [0, 0, 1]
+    Args:
+        offsets: (b,) cumulative numbers of rows per cloud.
+
+    Examples:
+        >>> cloud_of_row(torch.tensor([2, 3])).tolist()
+        [0, 0, 1]
     """
     counts = torch.diff(offsets, prepend=offsets.new_zeros(1))
     return torch.repeat_interleave(torch.arange(len(offsets), device=offsets.device), counts)
 
 
 def match_rows(teacher: VoxelRows, student: VoxelRows) -> Int64[Tensor, " n"]:
-    """``index`` with ``teacher.feat[index]`` row by row on the voxels of ``student.feat``.
+    """``index`` such that row i of ``teacher.feat[index]`` is the same voxel as row i of ``student.feat``.
 
     Pooling numbers the coarse voxels along a space-filling curve, and the curves are shuffled independently in the two
-    networks, so equal row numbers say nothing. Raises :class:`DataError` when a voxel is missing on one side or occurs
-    twice: then the two networks did not see the same batch, or pool with other strides.
+    networks, so equal row numbers do not mean equal voxels.
 
-    >>> from types import SimpleNamespace as Rows
-    >>> grid, offsets = torch.tensor([[0, 0, 0], [5, 1, 0], [2, 2, 2]]), torch.tensor([3])
-    >>> teacher = Rows(feat=torch.eye(3), grid_coord=grid[[2, 0, 1]], offsets=offsets)
-    >>> match_rows(teacher, Rows(feat=torch.eye(3), grid_coord=grid, offsets=offsets)).tolist()
-    [1, 2, 0]
+    Args:
+        teacher: One stage of the teacher, n rows.
+        student: The same stage of the student, n rows.
+
+    Returns:
+        (n,) row numbers of the teacher.
+
+    Raises:
+        DataError: When a voxel is missing on one side or occurs twice: the two networks did not get the same batch, or
+            pool with different strides.
+
+    Examples:
+        >>> from types import SimpleNamespace as Rows
+        >>> grid, offsets = torch.tensor([[0, 0, 0], [5, 1, 0], [2, 2, 2]]), torch.tensor([3])
+        >>> teacher = Rows(feat=torch.eye(3), grid_coord=grid[[2, 0, 1]], offsets=offsets)
+        >>> match_rows(teacher, Rows(feat=torch.eye(3), grid_coord=grid, offsets=offsets)).tolist()
+        [1, 2, 0]
     """
     if torch.equal(teacher.grid_coord, student.grid_coord) and torch.equal(teacher.offsets, student.offsets):
         return torch.arange(len(student.grid_coord), device=student.grid_coord.device)
@@ -79,7 +95,7 @@ def _keys(*taps: VoxelRows) -> list[Tensor]:
     low = grids.amin(0)
     extent = (grids.amax(0) - low + 1).tolist()
     if len(taps[0].offsets) * extent[0] * extent[1] * extent[2] >= 2**63:
-        raise DataError(f"voxel positions span {extent}, too far to number them: are there stray voxels in the batch?")
+        raise DataError(f"voxel positions span {extent}, too far for 64-bit keys: check the batch for stray voxels")
     keys = []
     for tap in taps:
         x, y, z = (tap.grid_coord.long() - low).unbind(1)

@@ -1,170 +1,158 @@
-"""L_total: Eq. 8, every term of it, with no more passes through the networks than needed."""
+"""L_total, Eq. 8: the weighted sum of the segmentation loss and the named terms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import torch
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from topokd.data import IGNORE
-from topokd.distillation.logits import LogitLoss
-from topokd.distillation.matching import VoxelRows, match_rows
-from topokd.distillation.saliency import SaliencyLoss, feature_gradients
+from topokd import schema
 from topokd.distillation.segmentation import SegmentationLoss
-from topokd.params import Saliency, Topology
-from topokd.topology import TeacherDiagrams, TopologicalLoss
+from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, find_term, term_parameters
+from topokd.errors import ParameterError
+from topokd.params import Params
 
 
 @dataclass(frozen=True)
 class Losses:
-    """One step's losses: ``total`` to call ``backward`` on, and every term as it is before its lambda."""
+    """Losses of one step: ``total`` for ``backward``, and ``terms`` before their weights; ``seg`` is L_seg."""
 
-    total: Tensor
-    terms: dict[str, Tensor]  # "seg" and those of "topo", "grad", "kd" that are on
-
-
-@dataclass(frozen=True)
-class NetworkOutput:
-    """What the objective needs of a network's forward pass: logits (n, classes) and one tap per encoder stage."""
-
-    logits: Tensor
-    taps: Sequence[VoxelRows]
+    total: Float[Tensor, ""]
+    terms: dict[str, Float[Tensor, ""]]
 
 
 class DistillationObjective(nn.Module):
-    """L_total = L_seg + lambda_topo L_topo + lambda_grad L_grad + lambda_kd L_kd  (Eq. 8).
+    """L_total = L_seg + sum_k lambda_k L_k over the named terms k  (Eq. 8: topo, grad, kd).
 
-    The keywords are the fields of :class:`topokd.params.Distill`, with its defaults. A term whose lambda is 0 is off
-    and costs nothing: without L_grad no gradient of the teacher is taken, without any term no teacher is needed.
-    The taps may order their rows as they like; the teacher's are matched to the student's by cloud and voxel.
+    Only what the named terms need is computed: without ``grad`` the teacher runs without a graph, without any term no
+    teacher is needed. Terms are computed and added in the order given.
 
-    >>> objective = DistillationObjective(lambda_topo=0.0, lambda_grad=0.0)
-    >>> student, teacher = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4)
-    >>> losses = objective(NetworkOutput(student, ()), torch.arange(6) % 4, NetworkOutput(teacher, ()))
-    >>> losses.total.backward()
-    >>> sorted(losses.terms)
-    ['kd', 'seg']
+    Args:
+        terms: Names of terms (keys of ``TERMS``) to their parameters, or to :class:`Term` objects.
+        lovasz: Weight of the Lovasz-Softmax term within L_seg.
+
+    Raises:
+        ParameterError: When a term or one of its parameters is unknown, or a value is not allowed.
+
+    Examples:
+        >>> import torch
+        >>> objective = DistillationObjective({"kd": {"weight": 0.3, "temperature": 2.0}})
+        >>> student, teacher = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4)
+        >>> losses = objective(NetworkOutput(student, ()), torch.arange(6) % 4, NetworkOutput(teacher, ()))
+        >>> losses.total.backward()
+        >>> sorted(losses.terms)
+        ['kd', 'seg']
     """
 
-    def __init__(
-        self,
-        lambda_topo: float = 0.3,
-        lambda_grad: float = 10.0,
-        lambda_kd: float = 0.3,
-        temperature: float = 2.0,
-        topology: Topology | None = None,
-        saliency: Saliency | None = None,
-        lovasz: float = 0.0,
-    ) -> None:
+    def __init__(self, terms: Mapping[str, Mapping[str, Any] | Term], lovasz: float = 0.0) -> None:
         super().__init__()
-        topology, saliency = topology or Topology(), saliency or Saliency()
-        self.weights = {"topo": lambda_topo, "grad": lambda_grad, "kd": lambda_kd}
         self.segmentation = SegmentationLoss(lovasz)
-        self.logit = LogitLoss(temperature)
-        self.topological = TopologicalLoss(**{k: v for k, v in asdict(topology).items() if k != "stage"})
-        self.topology_stage = topology.stage
-        self.saliency = SaliencyLoss(eps=saliency.eps, second_order=saliency.second_order)
-        self.saliency_stages = saliency.stages
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        """The distillation terms that are on."""
-        return tuple(name for name, weight in self.weights.items() if weight > 0)
+        self.terms = nn.ModuleDict(
+            {name: term if isinstance(term, Term) else _build(name, term) for name, term in terms.items()}
+        )
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any term looks at a teacher."""
-        return bool(self.terms)
+        """Whether there is any term, all of which look at a teacher."""
+        return len(self.terms) > 0
 
     @property
     def needs_teacher_gradients(self) -> bool:
-        """Whether the teacher has to run with gradients of its activations."""
-        return "grad" in self.terms
+        """Whether the teacher must run with gradients of its activations."""
+        return any(term.needs_teacher_gradients for term in self._terms().values())
 
-    def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams | None:
-        """Begin what L_topo needs of the teacher alone, on threads of its own, before the student's forward pass.
+    @property
+    def differentiates_twice(self) -> bool:
+        """Whether a term needs second derivatives of the student."""
+        return any(term.differentiates_twice for term in self._terms().values())
 
-        Hand the result to :meth:`forward` as ``prepared``: the losses are the same, bit for bit. None where L_topo is
-        off. Raises :class:`DataError` when the teacher's features are not finite.
+    def prepare(self, teacher: NetworkOutput) -> dict[str, Any]:
+        """Start what the terms can compute from the teacher alone, before the student's forward pass.
+
+        Returns:
+            To be passed to :meth:`forward` as ``prepared``; the losses are the same without, bit for bit.
+
+        Raises:
+            DataError: When the teacher's features are not finite.
         """
-        if "topo" not in self.terms:
-            return None
-        tap = teacher.taps[self.topology_stage]
-        return self.topological.prepare(tap.feat.float(), tap.offsets)
+        return {name: term.prepare(teacher) for name, term in self._terms().items()}
 
     def forward(
         self,
         student: NetworkOutput,
-        label: Tensor,
+        label: Int64[Tensor, " n"],
         teacher: NetworkOutput | None = None,
-        prepared: TeacherDiagrams | None = None,
+        prepared: Mapping[str, Any] | None = None,
     ) -> Losses:
-        """All terms for one batch.
+        """The losses of one batch.
 
-        student, teacher: outputs of the two networks on the same batch (see :func:`run_teacher`); label: (n,) classes
-        of the voxels, -1 for none; prepared: what :meth:`prepare` made of the teacher's output, if it was called.
-        Raises ``ValueError`` without a teacher when a term needs one.
+        Args:
+            student: Output of the student.
+            label: (n,) class of each voxel, -1 for none.
+            teacher: Output of the teacher for the same batch (:func:`run_teacher`).
+            prepared: What :meth:`prepare` returned for that output, if it was called.
+
+        Raises:
+            ValueError: Without a teacher when there are terms.
         """
-        terms = {"seg": self.segmentation(student.logits, label)}
-        if self.needs_teacher and teacher is None:
-            raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
-        if teacher is not None and "topo" in self.terms:
-            terms["topo"] = self._topological(student, teacher, prepared)
-        if teacher is not None and "grad" in self.terms:
-            terms["grad"] = self._saliency(student, terms["seg"], teacher, label)
-        if teacher is not None and "kd" in self.terms:
-            terms["kd"] = self.logit(student.logits, teacher.logits)
-        total = terms["seg"]
-        for name in self.terms:
-            total = total + self.weights[name] * terms[name]
-        return Losses(total, terms)
+        seg = self.segmentation(student.logits, label)
+        losses = {"seg": seg}
+        for name, term in self.terms.items():
+            if teacher is None:
+                raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
+            losses[name] = term(Step(student, teacher, label, seg, self.segmentation, (prepared or {}).get(name)))
+        total = seg
+        for name, term in self._terms().items():
+            total = total + term.weight * losses[name]
+        return Losses(total, losses)
 
-    def _topological(self, student: NetworkOutput, teacher: NetworkOutput, prepared: TeacherDiagrams | None) -> Tensor:
-        """Student's rows follow the teacher's here: the teacher's diagrams began when there were no others yet."""
-        tap_s, tap_t = student.taps[self.topology_stage], teacher.taps[self.topology_stage]
-        matched = tap_s.feat[match_rows(tap_t, tap_s).argsort()]
-        return self.topological(matched.float(), prepared or tap_t.feat.detach().float(), tap_t.offsets)
-
-    def _saliency(self, student: NetworkOutput, loss: Tensor, teacher: NetworkOutput, label: Tensor) -> Tensor:
-        taps_s = [student.taps[stage] for stage in self.saliency_stages]
-        taps_t = [teacher.taps[stage] for stage in self.saliency_stages]
-        # Gradients of the sum over voxels, not of the mean: Eq. 6 is the same but for eps, below which the gradients
-        # of a mean over a large batch would fall.
-        voxels = (label != IGNORE).sum()
-        loss_t = voxels * self.segmentation(teacher.logits, label)
-        grads_t = feature_gradients(loss_t, [tap.feat for tap in taps_t], keep_graph=False)
-        rows = [match_rows(t, s) for t, s in zip(taps_t, taps_s, strict=True)]
-        return self.saliency(
-            [tap.feat for tap in taps_s],
-            [tap.feat.detach()[index] for tap, index in zip(taps_t, rows, strict=True)],
-            [tap.offsets for tap in taps_s],
-            student_loss=voxels * loss,
-            teacher_grad=[gradient[index] for gradient, index in zip(grads_t, rows, strict=True)],
-        )
+    def _terms(self) -> dict[str, Term]:
+        return dict(self.terms.items())  # type: ignore[arg-type]  # a ModuleDict does not know its entries' type
 
 
-def freeze(teacher: nn.Module) -> nn.Module:
-    """The teacher in evaluation mode, its parameters closed to gradients.
+def _build(name: str, given: Mapping[str, Any]) -> Term:
+    term_parameters(name, given)  # an error names the term
+    return find_term(name)(**given)
 
-    >>> any(p.requires_grad for p in freeze(torch.nn.Linear(2, 2)).parameters())
-    False
+
+def build_objective(params: Params, row: str | None) -> DistillationObjective:
+    """The objective of one row of the ablation; of ``None``, a network trained on the labels alone.
+
+    Raises:
+        ParameterError: When the row, a term or one of its parameters is unknown, or a value is not allowed.
     """
-    return teacher.eval().requires_grad_(False)
+    if row is None:
+        return DistillationObjective({}, lovasz=params.train.lovasz)
+    if row not in params.rows:
+        raise ParameterError(f"row {row!r} is not in `rows` of the parameters; {schema.nearest(row, params.rows)}")
+    terms = params.rows[row].terms
+    ordered = {name: terms[name] for name in params.terms if name in terms}  # the order of the sum: one for all rows
+    return DistillationObjective(ordered, lovasz=params.train.lovasz)
 
 
-def run_teacher(teacher: nn.Module, batch: Any, *, gradients: bool) -> NetworkOutput:
-    """The frozen teacher's logits and taps.
+def resolve_terms(params: Params) -> Params:
+    """``params`` with the parameters of every term, shared and by row, validated and completed by the term itself.
 
-    With ``gradients`` the input features open the graph, so that activations have gradients while no parameter does;
-    without, nothing is recorded.
+    Raises:
+        ParameterError: Naming ``terms.<term>.<parameter>`` or ``rows.<row>.terms.<term>.<parameter>``.
     """
-    if not gradients:
-        with torch.no_grad():
-            return NetworkOutput(*teacher(batch, taps=True))
-    inputs = {name: getattr(batch, name) for name in ("coord", "grid_coord", "feat")}
-    inputs |= {"feat": batch.feat.detach().requires_grad_(True), "offset": batch.offsets}
-    with torch.enable_grad():
-        return NetworkOutput(*teacher(inputs, taps=True))
+
+    def complete(terms: Mapping[str, Mapping[str, Any]], where: str) -> dict[str, dict[str, Any]]:
+        full = {name: term_parameters(name, given, where=f"{where}.{name}") for name, given in terms.items()}
+        return {name: options.model_dump(mode="json") for name, options in full.items()}
+
+    rows = {name: row.replace(terms=complete(row.terms, f"rows.{name}.terms")) for name, row in params.rows.items()}
+    return params.replace(terms=complete(params.terms, "terms"), rows=rows)
+
+
+def term_notes() -> dict[str, str]:
+    """Comments for the parameters of all terms: dotted name -> description."""
+    notes: dict[str, str] = {}
+    for name, term in TERMS.items():
+        path = f"terms.{name}"
+        notes[path] = (term.Options.__doc__ or "").strip().splitlines()[0]
+        notes |= schema.descriptions(term.Options, path)
+    return notes

@@ -1,4 +1,4 @@
-"""L_grad: where a network looks, told by the gradient of its segmentation loss (Sec. 3.3, Eq. 4-7)."""
+"""L_grad, the term ``grad``: saliency maps from gradients of the segmentation loss (Sec. 3.3, Eq. 4-7)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int64
+from pydantic import Field
 from torch import Tensor, nn
+
+from topokd.data import IGNORE
+from topokd.distillation.matching import match_rows
+from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.schema import Natural, Positive, Switch
 
 Features = Tensor | Sequence[Tensor]
 
@@ -17,17 +23,25 @@ def saliency_map(
     offsets: Int64[Tensor, " b"],
     eps: float = 1e-6,
 ) -> Float[Tensor, " n"]:
-    """Eq. 4-6, each cloud by itself: N rows of one cloud, ``grad`` = dL_seg/dF.
+    """Gradient-weighted activation map M^ of each cloud (Eq. 4-6).
 
-    omega_k = 1/N sum_i |grad_ik|;  M_i = sum_k |omega_k F_ik|;  M^ = (M - min M) / (max M - min M + eps), in 0..1.
+    omega_k = 1/N sum_i |grad_ik|;  M_i = sum_k |omega_k F_ik|;  M^ = (M - min M) / (max M - min M + eps), in 0..1,
+    for the N rows of one cloud. Differentiable in ``feat``, and in ``grad`` if that has a graph.
 
-    The result is differentiable with respect to ``feat``, and to ``grad`` if that carries a graph. ``offsets`` are
-    cumulative rows per cloud; a cloud's map does not depend on the other clouds.
+    Args:
+        feat: (n, c) features F of all clouds.
+        grad: (n, c) gradient of the segmentation loss in F.
+        offsets: (b,) cumulative rows per cloud; a cloud's map does not depend on the other clouds.
+        eps: Stabiliser of Eq. 6, absolute.
 
-    >>> feat = torch.tensor([[1.0, 0.0], [0.0, -3.0], [1.0, 1.0]])
-    >>> grad = torch.tensor([[0.0, 2.0], [4.0, 2.0], [2.0, 2.0]])  # omega = (2, 2), M = (2, 6, 4)
-    >>> saliency_map(feat, grad, torch.tensor([3]), eps=0.0)
-    tensor([0.0000, 1.0000, 0.5000])
+    Returns:
+        (n,) map.
+
+    Examples:
+        >>> feat = torch.tensor([[1.0, 0.0], [0.0, -3.0], [1.0, 1.0]])
+        >>> grad = torch.tensor([[0.0, 2.0], [4.0, 2.0], [2.0, 2.0]])  # omega = (2, 2), M = (2, 6, 4)
+        >>> saliency_map(feat, grad, torch.tensor([3]), eps=0.0)
+        tensor([0.0000, 1.0000, 0.5000])
     """
     counts = torch.diff(offsets, prepend=offsets.new_zeros(1)).tolist()
     maps = []
@@ -44,20 +58,26 @@ def saliency_map(
 class SaliencyLoss(nn.Module):
     """L_grad = sum_l 1/N_l sum_i |M^_T,i - M^_S,i|  (Eq. 7), over the stages l with N_l rows each (NOTES row 3).
 
-    Call it with the features of both networks, rows matched (see :func:`topokd.distillation.match_rows`), and with
-    either each network's segmentation loss, from which it takes the gradients, or those gradients. Widths may differ.
-    The student's channel weights omega are constants of the backward pass unless ``second_order``; the teacher never
-    receives a gradient. ``stages`` picks from the given lists; None takes all. ``eps`` is absolute, so with very many
-    points give the loss as a sum over them: the gradient of a mean shrinks with their number, until eps hides it.
+    Call it with the features of both networks, rows matched (see :func:`topokd.distillation.match_rows`), and for each
+    network either its segmentation loss, from which the gradients are computed, or the gradients. Widths may differ.
+    The teacher never receives a gradient.
 
-    >>> import torch
-    >>> x, head = torch.rand(6, 8), torch.nn.Linear(8, 3)
-    >>> student = torch.nn.Linear(8, 8)(x)  # a stage's features, in the graph of the loss
-    >>> loss_student = torch.nn.functional.cross_entropy(head(student), torch.arange(6) % 3)
-    >>> teacher, teacher_grad = torch.rand(6, 32), torch.rand(6, 32)
-    >>> offsets = torch.tensor([4, 6])  # two clouds
-    >>> loss = SaliencyLoss()(student, teacher, offsets, student_loss=loss_student, teacher_grad=teacher_grad)
-    >>> (loss_student + 10 * loss).backward()
+    Args:
+        stages: Indices into the given lists; None takes all.
+        eps: Stabiliser of Eq. 6. It is absolute: with very many points pass the loss as a sum over them, because the
+            gradient of a mean shrinks with their number and becomes small against eps.
+        second_order: Differentiate through the student's channel weights omega; without, they are constants of the
+            backward pass.
+
+    Examples:
+        >>> import torch
+        >>> x, head = torch.rand(6, 8), torch.nn.Linear(8, 3)
+        >>> student = torch.nn.Linear(8, 8)(x)  # a stage's features, in the graph of the loss
+        >>> loss_student = torch.nn.functional.cross_entropy(head(student), torch.arange(6) % 3)
+        >>> teacher, teacher_grad = torch.rand(6, 32), torch.rand(6, 32)
+        >>> offsets = torch.tensor([4, 6])  # two clouds
+        >>> loss = SaliencyLoss()(student, teacher, offsets, student_loss=loss_student, teacher_grad=teacher_grad)
+        >>> (loss_student + 10 * loss).backward()
     """
 
     def __init__(self, stages: Sequence[int] | None = None, eps: float = 1e-6, second_order: bool = False) -> None:
@@ -75,10 +95,19 @@ class SaliencyLoss(nn.Module):
         student_grad: Features | None = None,
         teacher_grad: Features | None = None,
     ) -> Float[Tensor, ""]:
-        """L_grad of one batch.
+        """L_grad of one batch. Graphs are kept, so the caller's ``backward`` still works.
 
-        student, teacher: (n, c_s) and (n, c_t), or a list with one such pair per stage; offsets: (b,), or a list too.
-        For each network give its loss or its gradients. Graphs are kept, so the caller's ``backward`` still works.
+        Args:
+            student: (n, c_s) features, or a list with one entry per stage.
+            teacher: (n, c_t) features, or a list.
+            offsets: (b,) cumulative rows per cloud, or a list.
+            student_loss: Scalar segmentation loss of the student; or give ``student_grad``.
+            teacher_loss: The same for the teacher; or give ``teacher_grad``.
+            student_grad: Gradients, shaped as ``student``.
+            teacher_grad: Gradients, shaped as ``teacher``.
+
+        Raises:
+            ValueError: When a network has both or neither of loss and gradients, or its loss has no graph.
         """
         student_list, teacher_list, offsets_list = (self._pick(x) for x in (student, teacher, offsets))
         student_grads = self._gradients("student", student_list, student_loss, student_grad, self.second_order)
@@ -102,7 +131,7 @@ class SaliencyLoss(nn.Module):
         self, who: str, feats: list[Tensor], loss: Tensor | None, grads: Features | None, create_graph: bool
     ) -> list[Tensor]:
         if (loss is None) == (grads is None):
-            raise ValueError(f"SaliencyLoss needs either {who}_loss or {who}_grad, not both and not neither")
+            raise ValueError(f"SaliencyLoss needs exactly one of {who}_loss and {who}_grad")
         given = self._pick(grads) if grads is not None else feature_gradients(loss, feats, create_graph=create_graph)
         return given if create_graph else [gradient.detach() for gradient in given]
 
@@ -110,11 +139,21 @@ class SaliencyLoss(nn.Module):
 def feature_gradients(
     loss: Tensor | None, feats: Sequence[Tensor], *, create_graph: bool = False, keep_graph: bool = True
 ) -> list[Tensor]:
-    """dL/dF for each of ``feats``, in float32, by one backward pass that touches no parameter's ``.grad``.
+    """dL/dF for each of ``feats``, in float32, by one backward pass that leaves every parameter's ``.grad`` unchanged.
 
-    >>> feat = torch.ones(2, 2, requires_grad=True)
-    >>> feature_gradients((feat**2).sum(), [feat])[0].tolist()
-    [[2.0, 2.0], [2.0, 2.0]]
+    Args:
+        loss: Scalar in the graph of ``feats``.
+        feats: Features F.
+        create_graph: The gradients can be differentiated.
+        keep_graph: The graph of ``loss`` can be used again.
+
+    Raises:
+        ValueError: When the loss has no graph.
+
+    Examples:
+        >>> feat = torch.ones(2, 2, requires_grad=True)
+        >>> feature_gradients((feat**2).sum(), [feat])[0].tolist()
+        [[2.0, 2.0], [2.0, 2.0]]
     """
     if loss is None or not loss.requires_grad:
         raise ValueError("the loss has no graph: run the network with gradients enabled on its input features")
@@ -122,3 +161,51 @@ def feature_gradients(
         loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph
     )
     return [gradient.float() for gradient in gradients]
+
+
+class SaliencyOptions(TermOptions):
+    """Saliency term: gradient-weighted activation maps of encoder stages (Sec. 3.3, Eq. 4-7)."""
+
+    weight: Positive = Field(10.0, description="lambda_grad in Eq. 8")
+    stages: tuple[Natural, ...] = Field(
+        (0, 1, 2, 3, 4), min_length=1, description="encoder stages compared (NOTES row 6)"
+    )
+    eps: Positive = Field(1e-6, description="stabiliser of Eq. 6")
+    second_order: Switch = Field(
+        False, description="differentiate through the channel weights omega as well (NOTES row 3)"
+    )
+
+
+class SaliencyTerm(Term):
+    """L_grad = sum_l 1/N_l sum_i |M^_T,i - M^_S,i|  (Eq. 7) over encoder stages; see :class:`SaliencyLoss`.
+
+    Gradients are those of the segmentation loss summed over voxels, not of its mean: Eq. 6 is the same but for eps,
+    below which the gradients of a mean over a large batch would fall.
+    """
+
+    Options = SaliencyOptions
+    needs_teacher_gradients = True
+
+    def __init__(self, **given: object) -> None:
+        super().__init__(**given)
+        self.loss = SaliencyLoss(eps=self.options.eps, second_order=self.options.second_order)
+        self.differentiates_twice = self.options.second_order
+
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """L_grad of both networks' taps, the teacher's rows in the student's order."""
+        taps_s = [step.student.taps[stage] for stage in self.options.stages]
+        taps_t = [step.teacher.taps[stage] for stage in self.options.stages]
+        voxels = (step.label != IGNORE).sum()
+        loss_t = voxels * step.segmentation(step.teacher.logits, step.label)
+        grads_t = feature_gradients(loss_t, [tap.feat for tap in taps_t], keep_graph=False)
+        rows = [match_rows(t, s) for t, s in zip(taps_t, taps_s, strict=True)]
+        return self.loss(
+            [tap.feat for tap in taps_s],
+            [tap.feat.detach()[index] for tap, index in zip(taps_t, rows, strict=True)],
+            [tap.offsets for tap in taps_s],
+            student_loss=voxels * step.seg,
+            teacher_grad=[gradient[index] for gradient, index in zip(grads_t, rows, strict=True)],
+        )
+
+
+TERMS["grad"] = SaliencyTerm

@@ -13,11 +13,15 @@ from topokd.data import IGNORE
 class SegmentationLoss(nn.Module):
     """L_seg = -(1/n) sum_i log softmax(z_i)[y_i] + lovasz * L_lovasz over the n voxels that have a label.
 
-    ``lovasz`` is 0 in the paper's profile (NOTES row 14). A batch without any label gives 0, not NaN.
+    A batch without any label gives 0, not NaN.
 
-    >>> loss = SegmentationLoss()(torch.zeros(3, 4), torch.tensor([0, 2, -1]))
-    >>> round(loss.item(), 4)  # log 4: the row without a label does not count
-    1.3863
+    Args:
+        lovasz: Weight of :func:`lovasz_softmax`; 0 in the paper (NOTES row 14).
+
+    Examples:
+        >>> loss = SegmentationLoss()(torch.zeros(3, 4), torch.tensor([0, 2, -1]))
+        >>> round(loss.item(), 4)  # log 4: the row without a label does not count
+        1.3863
     """
 
     def __init__(self, lovasz: float = 0.0) -> None:
@@ -25,7 +29,12 @@ class SegmentationLoss(nn.Module):
         self.lovasz = lovasz
 
     def forward(self, logits: Float[Tensor, "n c"], label: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
-        """The loss of ``logits`` for ``label`` (classes 0..c-1, or -1 for none)."""
+        """The loss of one batch.
+
+        Args:
+            logits: (n, c), one row per voxel.
+            label: (n,) classes 0..c-1, or -1 for none.
+        """
         logits = logits.float()
         labelled = (label != IGNORE).sum().clamp(min=1)
         loss = functional.cross_entropy(logits, label, ignore_index=IGNORE, reduction="sum") / labelled
@@ -35,11 +44,16 @@ class SegmentationLoss(nn.Module):
 def lovasz_softmax(logits: Float[Tensor, "n c"], label: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
     """Convex surrogate of 1 - IoU, averaged over the classes present (Berman et al., 2018).
 
-    For class k with errors m_i = |[y_i = k] - p_ik| sorted downwards: sum_i m_i (J_i - J_{i-1}), where J_i is the
+    For class k with errors m_i = |[y_i = k] - p_ik| in descending order: sum_i m_i (J_i - J_{i-1}), where J_i is the
     Jaccard loss of the mistakes 1..i.
 
-    >>> lovasz_softmax(torch.tensor([[50.0, 0.0], [0.0, 50.0]]), torch.tensor([0, 1])).item() < 1e-6
-    True
+    Args:
+        logits: (n, c), one row per voxel.
+        label: (n,) classes 0..c-1, or -1 for none.
+
+    Examples:
+        >>> lovasz_softmax(torch.tensor([[50.0, 0.0], [0.0, 50.0]]), torch.tensor([0, 1])).item() < 1e-6
+        True
     """
     probability = logits[label != IGNORE].softmax(1)
     label = label[label != IGNORE]

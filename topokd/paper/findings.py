@@ -167,7 +167,7 @@ def _table_of(results: Results, setting: str, table: str, layout: str, name: str
         scans = next(run["evaluation"]["scans"] for run in panel.all_runs())
         params = panel.params
         setting = (
-            f"Measured on {panel.dataset} ({scans} scans), seed {', '.join(map(str, params.pipeline.seeds))}, "
+            f"Measured on {panel.dataset} ({scans} scans), seed {', '.join(map(str, params.seeds))}, "
             f"{params.train.teacher_steps} and {params.train.student_steps} steps: it shows that the way from {name}'s "
             "files to the table runs. The paper trains on the real scans"
         )

@@ -19,7 +19,7 @@ def _profile(results: Results) -> str:
     durations = {path.stem: read_json(path) for path in sorted((results.folder / "provenance").glob("*.json"))}
     total = sum(record["seconds"] for record in durations.values()) / 60
     where = next(iter(durations.values()), {"processor": "unknown processor", "cores": "?"})
-    seeds = results.params.pipeline.seeds
+    seeds = results.params.seeds
     lines = [
         f"Profile `{results.profile}` ({results.dataset}): mIoU in % over the classes present in the validation split, "
         f"mean ± 95 % interval over seeds {', '.join(map(str, seeds))}; minutes of one run on one core of "
@@ -28,7 +28,7 @@ def _profile(results: Results) -> str:
         "| row | parameters | mIoU | against the plain student | steps | minutes |",
         "|---|---|---|---|---|---|",
     ]
-    for variant in (TEACHER, *results.params.pipeline.variants):
+    for variant in (TEACHER, *results.params.train_rows):
         runs = results.runs.get(variant, {})
         if not runs:
             continue

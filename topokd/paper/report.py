@@ -95,7 +95,7 @@ def render(results: Results, figures: Path) -> str:
     return environment.get_template("report.html.jinja").render(
         profile=results.profile,
         dataset=results.dataset,
-        seeds=results.params.pipeline.seeds,
+        seeds=results.params.seeds,
         device=_same(runs, "device", "no run yet").upper() if runs else "nothing measured yet",
         missing=missing,
         wanted=len(missing) + len(runs),
@@ -236,7 +236,7 @@ def _conditions(results: Results, runs: list[dict[str, Any]]) -> list[tuple[str,
     return [
         ("Device", f"{_same(runs, 'device')}, threads per run: {_same(runs, 'threads')}"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
-        ("Seeds", ", ".join(map(str, results.params.pipeline.seeds))),
+        ("Seeds", ", ".join(map(str, results.params.seeds))),
         ("Validation", f"{evaluation['scans']} scans, {evaluation['points']:,} labelled points, {results.dataset}"),
         (
             "Voxels",

@@ -49,8 +49,8 @@ class Results:
         folder = Path(folder)
         params = P.load((folder / "params.yaml").resolve()) if (folder / "params.yaml").exists() else P.Params()
         runs: dict[str, dict[int, dict[str, Any]]] = {}
-        for variant in (TEACHER, *params.pipeline.variants):
-            for seed in params.pipeline.seeds:
+        for variant in (TEACHER, *params.train_rows):
+            for seed in params.seeds:
                 path = folder / "runs" / f"{variant}-seed{seed}.json"
                 if path.exists():
                     runs.setdefault(variant, {})[seed] = _checked(read_json(path), path)
@@ -61,7 +61,7 @@ class Results:
     @property
     def profile(self) -> str:
         """Name of the profile."""
-        return self.params.pipeline.profile
+        return self.params.profile
 
     @property
     def dataset(self) -> str:
@@ -89,7 +89,7 @@ class Results:
 
     def missing(self) -> list[str]:
         """Names of the runs that the profile asks for and that are not there."""
-        wanted = [(v, s) for v in (TEACHER, *self.params.pipeline.variants) for s in self.params.pipeline.seeds]
+        wanted = [(v, s) for v in (TEACHER, *self.params.train_rows) for s in self.params.seeds]
         return [f"{v}-seed{s}" for v, s in wanted if s not in self.runs.get(v, {})]
 
     def scores(self, variant: str, metric: str | None = None) -> dict[int, float]:

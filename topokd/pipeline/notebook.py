@@ -24,6 +24,7 @@ import nbformat
 from traitlets.config import Config
 
 from topokd import params as P
+from topokd import project
 from topokd.errors import DataError, TopokdError
 from topokd.io import write_json, write_text
 from topokd.pipeline.progress import show_progress
@@ -57,9 +58,9 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     import papermill
     from matplotlib import font_manager  # noqa: F401  (builds its cache now, not with a message inside the notebook)
 
-    script, output = P.project_path(script), P.project_path(output)
+    script, output = project.project_path(script), project.project_path(output)
     if not script.is_file():
-        raise DataError(f"notebook {script} does not exist; the notebooks are in {P.project_path('notebooks')}")
+        raise DataError(f"notebook {script} does not exist; the notebooks are in {project.project_path('notebooks')}")
     unknown = set(parameters) - declared_parameters(script)
     if unknown:
         raise DataError(f"{script.name} has no parameter {', '.join(sorted(unknown))} in its `parameters` cell")
@@ -75,7 +76,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
                 source,
                 executed,
                 parameters=parameters,
-                cwd=P.project_root(),
+                cwd=project.project_root(),
                 kernel_name="python3",
                 progress_bar=False,
                 config=_local_sockets(folder),
@@ -112,7 +113,7 @@ def _environment(params: P.Params) -> Iterator[None]:
         "OPENBLAS_NUM_THREADS": threads,
         "PYTHONHASHSEED": "0",
         "PLOTLY_RENDERER": "plotly_mimetype",
-        "TOPOKD_ROOT": str(P.project_root()),
+        "TOPOKD_ROOT": str(project.project_root()),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     before = {name: os.environ.get(name) for name in wanted}

@@ -12,7 +12,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 
-from topokd import params as P
+from topokd import project
 from topokd.errors import DataError
 from topokd.io import write_text
 from topokd.pipeline.notebook import PAIRED_METADATA, with_stable_ids
@@ -22,7 +22,7 @@ Cells = list[tuple[str, str, tuple[str, ...]]]
 
 def notebook_scripts() -> list[Path]:
     """Every percent script under ``notebooks/``."""
-    folder = P.project_path("notebooks")
+    folder = project.project_path("notebooks")
     return sorted(path for path in folder.rglob("*.py") if ".ipynb_checkpoints" not in path.parts)
 
 
@@ -46,7 +46,7 @@ def pair_notebooks() -> list[Path]:
         if len(edited) == 2:
             raise DataError(
                 f"{script.name} and {notebook.name} were both edited, differently: copy what you want to keep from one "
-                f"into the other, or undo one with `git checkout -- {notebook.relative_to(P.project_root())}`"
+                f"into the other, or undo one with `git checkout -- {notebook.relative_to(project.project_root())}`"
             )
         if edited == [notebook]:
             write_text(script, script_text(notebook))
@@ -90,7 +90,7 @@ def _edited(path: Path) -> bool:
     """Whether the cells of ``path`` differ from those in git's last commit; a file that git does not know is new."""
     if not path.is_file():
         return False
-    root = P.project_root()
+    root = project.project_root()
     command = ["git", "show", f"HEAD:{path.relative_to(root).as_posix()}"]
     try:
         shown = subprocess.run(command, cwd=root, capture_output=True, text=True)

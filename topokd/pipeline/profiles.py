@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from topokd import params as P
+from topokd import project
 from topokd.io import write_text
 
 
 def stale_profiles() -> list[Path]:
     """``conf/<profile>/dvc.yaml`` that are missing or differ from ``dvc.yaml``."""
-    whole = P.project_path("dvc.yaml").read_bytes()
-    files = sorted(path.with_name("dvc.yaml") for path in P.project_path("conf").glob("*/params.yaml"))
+    whole = project.project_path("dvc.yaml").read_bytes()
+    files = sorted(path.with_name("dvc.yaml") for path in project.project_path("conf").glob("*/params.yaml"))
     return [file for file in files if not file.is_file() or file.read_bytes() != whole]
 
 
@@ -23,5 +23,5 @@ def update_profiles() -> list[Path]:
     """Copy ``dvc.yaml`` to the profiles that lack it; returns the files written."""
     stale = stale_profiles()
     for file in stale:
-        write_text(file, P.project_path("dvc.yaml").read_text(encoding="utf-8"))
+        write_text(file, project.project_path("dvc.yaml").read_text(encoding="utf-8"))
     return stale

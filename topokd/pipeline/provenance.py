@@ -31,7 +31,7 @@ def environment_record(params: Params) -> dict[str, Any]:
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return {
-        "profile": params.pipeline.profile,
+        "profile": params.profile,
         "device": gpu or "cpu",
         "processor": processor_name(),
         "cores": os.cpu_count(),

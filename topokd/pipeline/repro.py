@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from topokd import params as P
+from topokd import project
 from topokd.errors import DataError, ParameterError, TopokdError
 from topokd.io import read_json
 from topokd.pipeline.progress import clock, last_report
@@ -58,8 +58,8 @@ def pipeline_file(profile: str) -> str:
     if profile == "default":
         return "dvc.yaml"
     file = f"conf/{profile}/dvc.yaml"
-    if not P.project_path(file).exists():
-        known = sorted(p.parent.name for p in P.project_path("conf").glob("*/dvc.yaml"))
+    if not project.project_path(file).exists():
+        known = sorted(p.parent.name for p in project.project_path("conf").glob("*/dvc.yaml"))
         raise ParameterError(f"there is no profile {profile!r} ({file} is missing); known: default, {', '.join(known)}")
     return file
 
@@ -70,7 +70,7 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
     from dvc.repo import Repo
 
     file = pipeline_file(profile)
-    with Repo(str(P.project_root())) as repo:
+    with Repo(str(project.project_root())) as repo:
         graph = repo.index.graph
         wanted = {stage for stage in graph if stage.path_in_repo == file}
         wanted |= {needed for stage in wanted for needed in networkx.descendants(graph, stage)}
@@ -99,7 +99,7 @@ def is_up_to_date(profile: str) -> bool:
     from dvc.lock import LockError
     from dvc.repo import Repo
 
-    with Repo(str(P.project_root())) as repo:
+    with Repo(str(project.project_root())) as repo:
         try:
             return not repo.status(targets=[pipeline_file(profile)], with_deps=True)
         except LockError:
@@ -108,7 +108,9 @@ def is_up_to_date(profile: str) -> bool:
 
 def _expected(profile: str, notebook: str) -> float:
     try:
-        return float(read_json(P.project_path("results") / profile / "provenance" / f"{notebook}.json")["seconds"])
+        return float(
+            read_json(project.project_path("results") / profile / "provenance" / f"{notebook}.json")["seconds"]
+        )
     except (DataError, KeyError, TypeError, ValueError):
         return 0.0
 
@@ -125,13 +127,13 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
     if not force and is_up_to_date(profile):
         print("every stage is up to date", flush=True)
     else:
-        logs = P.project_path("workspace") / profile / "logs"
+        logs = project.project_path("workspace") / profile / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="topokd-repro-") as folder:
             stages = read_stages(profile, Path(folder))
             _run(stages, jobs, force, logs, begun)
     command = [sys.executable, "-m", "dvc", "repro", "--quiet", pipeline_file(profile)]
-    if subprocess.run(command, cwd=P.project_root(), env=stage_environment()).returncode != 0:
+    if subprocess.run(command, cwd=project.project_root(), env=stage_environment()).returncode != 0:
         raise StageError("the closing `dvc repro` failed; its messages stand above")
     return time.monotonic() - begun
 
@@ -190,7 +192,7 @@ def _start(stage: Stage, force: bool) -> None:
     stage.begun = time.monotonic()
     with stage.log.open("wb") as log:
         stage.process = subprocess.Popen(
-            stage_command(stage.address, force), cwd=P.project_root(),
+            stage_command(stage.address, force), cwd=project.project_root(),
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env={**stage_environment(), "TOPOKD_PROGRESS": str(stage.progress)},
         )  # fmt: skip

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from topokd.params import project_root
 from topokd.pipeline.lifetime import die_with_parent
+from topokd.project import project_root
 
 LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")
 TRIES = 60

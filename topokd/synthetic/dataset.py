@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -106,7 +105,7 @@ def _frames(synthetic: params.Synthetic) -> dict[int, int]:
 
 
 def _key(synthetic: params.Synthetic) -> str:
-    described = json.dumps([WORLD_VERSION, dataclasses.asdict(synthetic)], sort_keys=True)
+    described = json.dumps([WORLD_VERSION, params.to_dict(synthetic)], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()
 
 

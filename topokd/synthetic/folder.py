@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import shutil
@@ -37,7 +36,7 @@ def make_folder(
     Raises :class:`~topokd.errors.DataError` rather than touch a folder that topokd did not make.
     """
     root = Path(root)
-    described = json.dumps([layout, version, dataclasses.asdict(synthetic)], sort_keys=True)
+    described = json.dumps([layout, version, params.to_dict(synthetic)], sort_keys=True)
     key = hashlib.sha256(described.encode()).hexdigest()
     manifest = {"layout": layout, "version": version, "key": key, "complete": False} | {
         "parameters": params.to_dict(synthetic)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 from pathlib import Path
@@ -41,7 +40,7 @@ def write_nuscenes(root: str | Path, synthetic: params.Synthetic, jobs: int = 1,
     train scenes in turn, validation sequences those of val. ``sweeps_between`` sweeps without labels lie between two
     keyframes. The files depend on the arguments alone.
     """
-    synthetic = dataclasses.replace(synthetic, sensor="hdl32")
+    synthetic = synthetic.replace(sensor="hdl32")
     names = official_splits()
     tasks = []
     for split, found in sequences(synthetic).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +56,7 @@ def write_waymo(root: str | Path, synthetic: params.Synthetic, jobs: int = 1) ->
     ``synthetic.azimuths``. Points differ from the world's by the float32 of ranges and poses. The files depend on the
     arguments alone (and on the version of pyarrow, which each file names).
     """
-    synthetic = dataclasses.replace(synthetic, sensor="waymo64")
+    synthetic = synthetic.replace(sensor="waymo64")
     tasks = [
         (Path(root) / SPLITS[split], synthetic, sequence, scans)
         for split, found in sequences(synthetic).items()

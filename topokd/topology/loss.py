@@ -67,7 +67,7 @@ class TopologicalLoss(torch.nn.Module):
     are kept in both, and their Vietoris-Rips diagrams compared. Gradients reach the student through the critical edges
     only.
 
-    Arguments are those of :class:`topokd.params.Topology`: ``num_points`` M (a smaller cloud is taken whole), ``dims``
+    Arguments: ``num_points`` M (a smaller cloud is taken whole), ``dims``
     homology degrees, ``normalize`` see :func:`normalize_features`, ``engine`` see :func:`vietoris_rips`,
     ``match_scale`` and ``eps`` see :func:`persistence_weighted_chamfer`, ``tie_tolerance`` tau_tie, ``time_limit``
     seconds per diagram (see :func:`vietoris_rips`); ``workers`` threads (default: number of torch threads). Works under

@@ -1,17 +1,22 @@
 """Training: one loop for teachers and students, resumable and repeatable bit for bit.
 
-:func:`train_teacher` and :func:`train_student` train a run of a profile and write its files; :class:`Fit` is the loop
-alone, for a network, an objective and batches of one's own.
+:func:`train_teacher` and :func:`train_student` train a run of a profile and write its files (:class:`Run`).
+:class:`Fit` is the loop alone, for your own network, objective and batches.
 """
 
-from topokd.training.loop import Fit
-from topokd.training.runs import (
-    best_path,
-    checkpoint_path,
-    load_teacher,
-    record_path,
-    train_student,
-    train_teacher,
-)
+from topokd.training.fit import Fit
+from topokd.training.hooks import Hook, LiveCurves, Resume, Validate
+from topokd.training.run import Run
+from topokd.training.train import load_teacher, train_student, train_teacher
 
-__all__ = ["Fit", "best_path", "checkpoint_path", "load_teacher", "record_path", "train_student", "train_teacher"]
+__all__ = [
+    "Fit",
+    "Hook",
+    "LiveCurves",
+    "Resume",
+    "Run",
+    "Validate",
+    "load_teacher",
+    "train_student",
+    "train_teacher",
+]

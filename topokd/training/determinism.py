@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from topokd.choices import Role
 from topokd.models import PointTransformerV3, build_model
 
 _PURPOSES = {"teacher": 0, "student": 1, "step": 2}
@@ -18,14 +19,15 @@ _PURPOSES = {"teacher": 0, "student": 1, "step": 2}
 def stream_seed(seed: int, purpose: Literal["teacher", "student", "step"], step: int = 0) -> int:
     """A 63-bit seed for one purpose of a run; different purposes and steps give unrelated streams.
 
-    >>> stream_seed(0, "step", 3) == stream_seed(0, "step", 3) != stream_seed(0, "step", 4)
-    True
+    Examples:
+        >>> stream_seed(0, "step", 3) == stream_seed(0, "step", 3) != stream_seed(0, "step", 4)
+        True
     """
     return int(np.random.SeedSequence([seed, _PURPOSES[purpose], step]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def seeded_model(preset: str, num_classes: int, seed: int, role: Literal["teacher", "student"]) -> PointTransformerV3:
-    """A network whose first weights depend on (seed, role) alone, so that all students of one seed start alike."""
+def seeded_model(preset: str, num_classes: int, seed: int, role: Role) -> PointTransformerV3:
+    """A network whose initial weights depend on (seed, role) only: all students of one seed start alike."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, role))
         return build_model(preset, in_channels=4, num_classes=num_classes)
@@ -33,9 +35,9 @@ def seeded_model(preset: str, num_classes: int, seed: int, role: Literal["teache
 
 @contextlib.contextmanager
 def deterministic(threads: int) -> Iterator[None]:
-    """``threads`` threads and deterministic kernels inside the block; the process is as before after it.
+    """``threads`` threads and deterministic kernels inside the block; the process settings are restored after it.
 
-    Kernels that have no deterministic form warn and run (on the CPU there is none among ours).
+    Kernels without a deterministic form run with a warning (on the CPU we use none of them).
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS at its first call
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

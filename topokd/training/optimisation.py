@@ -11,15 +11,23 @@ from topokd.params import Optimizer
 
 
 def parameter_groups(model: nn.Module, params: Optimizer) -> list[dict]:
-    """The parameters in two groups: all else at ``lr``, those of the transformer blocks at ``lr_attention``.
+    """Two groups of parameters: those of the transformer blocks with ``lr_attention``, all others with ``lr``.
 
-    A block is the whole residual unit (positional convolution, attention, MLP), known by ``block`` in the parameter's
-    name: the rule of the published PTv3 recipes, which NOTES row 7 calls the attention blocks. What remains at ``lr``
-    is the stem, the pooling layers and the head. A model without blocks has one group.
+    A block is the whole residual unit (positional convolution, attention, MLP), recognised by ``block`` in the
+    parameter's name: the rule of the published PTv3 recipes, which NOTES row 7 calls the attention blocks. The others
+    are the stem, the pooling layers and the head. A model without blocks has one group.
 
-    >>> model = nn.ModuleDict({"stem": nn.Linear(2, 2), "block0": nn.Linear(2, 2)})
-    >>> [group["name"] for group in parameter_groups(model, Optimizer())]
-    ['base', 'attention']
+    Args:
+        model: The network.
+        params: Learning rates.
+
+    Returns:
+        Groups as :class:`torch.optim.Optimizer` takes them, with a ``name``.
+
+    Examples:
+        >>> model = nn.ModuleDict({"stem": nn.Linear(2, 2), "block0": nn.Linear(2, 2)})
+        >>> [group["name"] for group in parameter_groups(model, Optimizer())]
+        ['base', 'attention']
     """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     groups = [
@@ -35,9 +43,9 @@ def build_optimizer(model: nn.Module, params: Optimizer) -> AdamW:
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, steps: int, params: Optimizer) -> OneCycleLR:
-    """One cycle over ``steps``: each group rises from max/div_factor to its own maximum, then falls along a cosine.
+    """One cycle over ``steps``: each group rises from max / div_factor to its maximum, then falls along a cosine.
 
-    The end is max / div_factor / final_div_factor. At least one step is taken to rise, however short the run.
+    The last value is max / div_factor / final_div_factor. The rise takes at least one step, however short the run.
     """
     total = max(steps, 3)  # torch's schedule divides by zero below
     return OneCycleLR(

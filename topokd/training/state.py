@@ -1,4 +1,4 @@
-"""The state that a killed run goes on from."""
+"""The state that a killed run resumes from, and the key that says whether it may."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ WHOLE_FILES = 1 << 30  # bytes of scans up to which their whole content is hashe
 
 
 class ResumeFolder:
-    """``<parent>/<run>-<key>/``: the last state of one run, found again only by a run with the same key.
+    """``<parent>/<run>-<key>/``: the last state of one run, found only by a run with the same key.
 
-    The key is a hash of all that the result depends on (see :func:`run_key`), so a state is never picked up after a
-    change of parameters, data, teacher or code. Folders of the same run under other keys are removed: they are stale.
+    The key is a hash of all that the result depends on (see :func:`run_key`), so a state is never used after a change
+    of parameters, data, teacher or code. Folders of the same run under other keys are stale, and removed.
 
-    >>> import tempfile
-    >>> folder = ResumeFolder(Path(tempfile.mkdtemp()), "full-seed0", "ab12")
-    >>> folder.save({"step": 25, "weight": torch.ones(2)})
-    >>> ResumeFolder(folder.path.parent, "full-seed0", "ab12").load()["step"]
-    25
+    Args:
+        parent: Folder of all runs.
+        run: Name of the run.
+        key: From :func:`run_key`.
+
+    Examples:
+        >>> import tempfile
+        >>> folder = ResumeFolder(Path(tempfile.mkdtemp()), "full-seed0", "ab12")
+        >>> folder.save({"step": 25, "weight": torch.ones(2)})
+        >>> ResumeFolder(folder.path.parent, "full-seed0", "ab12").load()["step"]
+        25
     """
 
     def __init__(self, parent: Path, run: str, key: str) -> None:
@@ -38,18 +44,18 @@ class ResumeFolder:
                 shutil.rmtree(stale, ignore_errors=True)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the state; a kill at any moment leaves the old one or the new one."""
+        """Replace the state atomically: a kill at any moment leaves the old one or the new one."""
         with atomic_path(self.path / "state.pt") as temporary:
             torch.save(state, temporary)
 
     def load(self) -> dict[str, Any] | None:
-        """The last state, or None; a damaged file is reported in the log and the run starts from the beginning."""
+        """The last state, or None. A damaged file is logged, and the run starts from the beginning."""
         file = self.path / "state.pt"
         if not file.is_file():
             return None
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds here; none of them is a reason not to train
+        except Exception as error:  # torch raises many kinds here; for none of them should training fail
             log.warning("%s cannot be read (%s): training starts from the beginning", file, error)
             return None
 
@@ -57,14 +63,15 @@ class ResumeFolder:
 def run_key(**inputs: Any) -> str:
     """Twelve hexadecimal digits that change when any of the JSON-able ``inputs`` does.
 
-    >>> run_key(seed=0) == run_key(seed=0) != run_key(seed=1)
-    True
+    Examples:
+        >>> run_key(seed=0) == run_key(seed=0) != run_key(seed=1)
+        True
     """
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def code_fingerprint(role: str = "student") -> str:
-    """Digest of the sources that a training run executes; a teacher's run never reaches the topology layer."""
+    """Digest of the sources that a training run executes; a teacher's run does not use the topology layer."""
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     layers = ["data", "datasets", "synthetic", "models", "distillation", "evaluation", "training"]
@@ -75,7 +82,7 @@ def code_fingerprint(role: str = "student") -> str:
 
 
 def dataset_fingerprint(dataset: Any) -> str:
-    """Digest of a dataset's scans: of their content, or of sizes and times of change where there is more than 1 GiB."""
+    """Digest of a dataset's scans: of their content, or of sizes and modification times if they exceed 1 GiB."""
     files = list(dict.fromkeys(file for name in dataset.names for file in dataset.files(name) if file is not None))
     whole = sum(file.stat().st_size for file in files) <= WHOLE_FILES
     digest = hashlib.sha256("\n".join(dataset.names).encode())

@@ -12,14 +12,8 @@ from topokd.viz.style import ACCENT, MUTED, PLAIN, STUDENT, TEACHER, use_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LABELS = {
-    "total": "$L_{total}$",
-    "seg": "$L_{seg}$",
-    "topo": "$L_{topo}$",
-    "grad": "$L_{grad}$",
-    "kd": "$L_{kd}$",
-}
-COLORS = {"total": MUTED, "seg": TEACHER, "topo": STUDENT, "grad": ACCENT, "kd": PLAIN}
+COLORS = {"total": MUTED, "seg": TEACHER}
+TERM_COLORS = (STUDENT, ACCENT, PLAIN, "#5b8e7d", "#8e6c8a", "#c08552")  # of the distillation terms, in their order
 
 
 def history_figure(record: dict[str, Any]) -> Figure:
@@ -30,8 +24,9 @@ def history_figure(record: dict[str, Any]) -> Figure:
     curves = dict(history["terms"])
     if len(curves) > 1:
         curves = {"total": history["loss"], **curves}
+    colors = COLORS | dict(zip([name for name in curves if name not in COLORS], TERM_COLORS, strict=False))
     for name, values in curves.items():
-        left.plot(history["step"], values, label=LABELS.get(name, name), color=COLORS.get(name), linewidth=1.4)
+        left.plot(history["step"], values, label=f"$L_{{{name}}}$", color=colors.get(name), linewidth=1.4)
     left.set(xlabel="step", ylabel="loss", yscale="log", title="Loss and its terms")
     left.legend(fontsize=8)
     middle.plot(history["step"], history["lr"], color=TEACHER)
@@ -44,7 +39,7 @@ def history_figure(record: dict[str, Any]) -> Figure:
 
 
 def class_table(record: dict[str, Any]) -> pd.DataFrame:
-    """IoU per class in percent, best first; classes that neither truth nor prediction holds are left out."""
+    """IoU per class in percent, best first, without the classes absent from truth and prediction."""
     evaluation = record["evaluation"]
     rows = [
         {"class": name, "IoU (%)": round(100 * iou, 1)}
@@ -57,22 +52,22 @@ def class_table(record: dict[str, Any]) -> pd.DataFrame:
 
 
 def conclusion(record: dict[str, Any]) -> str:
-    """What a run came to, in words."""
+    """The outcome of a run in sentences."""
     history, evaluation = record["history"], record["evaluation"]
     table = class_table(record)
     text = (
         f"**{record['run']}** ({record['parameters']:,} parameters) reaches "
         f"**{100 * evaluation['miou_skip']:.1f} mIoU** "
-        f"over the classes that occur ({100 * evaluation['accuracy']:.1f} % of {evaluation['points']:,} points right) "
+        f"over the classes present ({100 * evaluation['accuracy']:.1f} % of {evaluation['points']:,} points correct) "
         f"after {record['steps']} steps; its loss went from {history['loss'][0]:.2f} to {history['loss'][-1]:.2f}. "
     )
     if len(table):
         text += f"Best class: {table['class'].iloc[0]}, weakest: {table['class'].iloc[-1]}. "
     if record["terms"]:
-        text += f"Terms of Eq. 8 beside the cross-entropy: {', '.join(record['terms'])}. "
+        text += f"Loss terms of Eq. 8 besides the cross-entropy: {', '.join(record['terms'])}. "
     if len(history["val_miou"]) > 1:
         first, last = history["val_miou"][-2:]
         if first is not None and last is not None:
             moving = "still rising" if last > first + 0.005 else "level" if last > first - 0.005 else "falling"
-            text += f"Seen while training, its mIoU was {moving} at the end."
+            text += f"Its validation mIoU was {moving} at the end of training."
     return text.strip()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from topokd.training.loop import Fit
 
 from tests.gpu import needs_gpu
 from topokd import params as P
@@ -15,7 +16,6 @@ from topokd.models.attention import PatchAttention
 from topokd.models.convolution.layer import SubmanifoldConv
 from topokd.scans import build_dataset
 from topokd.training.determinism import deterministic, seeded_model
-from topokd.training.loop import Fit
 from topokd.training.state import ResumeFolder
 
 

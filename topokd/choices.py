@@ -1,0 +1,17 @@
+"""Closed sets of choices that parameters and the modules above them share, each spelled once.
+
+Names of data sets, loss terms and network presets are not here: those are keys of the dictionaries that hold them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Role = Literal["teacher", "student"]
+Sensor = Literal["hdl64", "hdl32", "waymo64"]  # of the synthetic world
+OnBadScan = Literal["raise", "skip"]  # for a damaged scan
+Absent = Literal["skip", "zero", "one"]  # IoU of classes absent from truth and prediction: left out, 0, or 1
+Amp = Literal["off", "bf16", "fp16"]  # automatic mixed precision
+ConvolutionBackend = Literal["auto", "torch", "spconv"]
+AttentionBackend = Literal["auto", "torch", "flash-attn"]
+ReductionBackend = Literal["auto", "torch", "torch-scatter"]

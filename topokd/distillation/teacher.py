@@ -1,0 +1,38 @@
+"""The frozen teacher and its forward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from topokd.distillation.term import NetworkOutput
+
+
+def freeze(teacher: nn.Module) -> nn.Module:
+    """Put the teacher in evaluation mode and close its parameters to gradients.
+
+    Examples:
+        >>> any(p.requires_grad for p in freeze(torch.nn.Linear(2, 2)).parameters())
+        False
+    """
+    return teacher.eval().requires_grad_(False)
+
+
+def run_teacher(teacher: nn.Module, batch: Any, *, gradients: bool) -> NetworkOutput:
+    """Logits and taps of the frozen teacher.
+
+    Args:
+        teacher: A network called as ``teacher(batch, taps=True)``.
+        batch: A :class:`topokd.data.Batch`.
+        gradients: Let the input features require gradients, so that activations have gradients while no parameter
+            does. Without, no graph is recorded.
+    """
+    if not gradients:
+        with torch.no_grad():
+            return NetworkOutput(*teacher(batch, taps=True))
+    inputs = {name: getattr(batch, name) for name in ("coord", "grid_coord", "feat")}
+    inputs |= {"feat": batch.feat.detach().requires_grad_(True), "offset": batch.offsets}
+    with torch.enable_grad():
+        return NetworkOutput(*teacher(inputs, taps=True))

@@ -1,0 +1,130 @@
+"""The protocol of a loss term, and the dictionary of all terms by name.
+
+A new term is one file of this package: a class derived from :class:`Term` with its parameters in ``Options``, and
+``TERMS["name"] = ThatClass``. The package imports all its modules, so nothing else has to be edited; the term is used
+by naming it in ``terms`` and in a row's ``terms`` in params.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor, nn
+
+from topokd import schema
+from topokd.distillation.matching import VoxelRows
+from topokd.distillation.segmentation import SegmentationLoss
+from topokd.errors import ParameterError
+from topokd.schema import Positive, Section
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """A network's forward pass: logits (n, classes), and one tap per encoder stage, finest first."""
+
+    logits: Float[Tensor, "n c"]
+    taps: Sequence[VoxelRows]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a term may use in one training step.
+
+    Args:
+        student: Output in the graph of the student's parameters.
+        teacher: Output for the same batch; its rows may be in another order (:func:`match_rows`).
+        label: (n,) class of each voxel, -1 for none.
+        seg: The student's segmentation loss.
+        segmentation: The function that gave ``seg``, for a term that needs it of the teacher.
+        prepared: What the term's own :meth:`Term.prepare` returned, or None if it was not called.
+    """
+
+    student: NetworkOutput
+    teacher: NetworkOutput
+    label: Int64[Tensor, " n"]
+    seg: Float[Tensor, ""]
+    segmentation: SegmentationLoss
+    prepared: Any = None
+
+
+class TermOptions(Section):
+    """Parameters that every term has."""
+
+    weight: Positive = Field(1.0, description="lambda in Eq. 8; to switch a term off, leave it out")
+
+
+class Term(nn.Module):
+    """One weighted loss of Eq. 8 or beyond it.
+
+    Args:
+        given: Parameters, the fields of ``Options``.
+
+    Raises:
+        ParameterError: When a parameter is unknown or its value is not allowed.
+
+    Examples:
+        >>> import torch
+        >>> class LogitNorm(Term):
+        ...     def forward(self, step):
+        ...         return (step.student.logits.norm() - step.teacher.logits.norm()).abs()
+        >>> output = NetworkOutput(torch.ones(2, 2), ())
+        >>> step = Step(output, output, torch.zeros(2, dtype=torch.int64), torch.tensor(0.0), SegmentationLoss())
+        >>> LogitNorm(weight=0.5)(step)
+        tensor(0.)
+    """
+
+    Options: ClassVar[type[TermOptions]] = TermOptions
+    needs_teacher_gradients: bool = False  # the teacher's activations must be in a graph
+    differentiates_twice: bool = False  # the loss contains a gradient that is itself differentiated
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__()
+        self.options: Any = schema.validate(self.Options, given)
+
+    @property
+    def weight(self) -> float:
+        """lambda in Eq. 8."""
+        return self.options.weight
+
+    def prepare(self, teacher: NetworkOutput) -> Any:
+        """Start what depends on the teacher alone, on other threads if useful; called before the student runs.
+
+        Args:
+            teacher: The teacher's output for the batch.
+
+        Returns:
+            Anything; :meth:`forward` gets it as ``step.prepared``.
+        """
+        return None
+
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The loss of one batch, before its weight."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(step)")
+
+
+TERMS: dict[str, type[Term]] = {}
+
+
+def find_term(name: str) -> type[Term]:
+    """The class of a term. Raises :class:`ParameterError` listing the known names."""
+    if name not in TERMS:
+        raise ParameterError(f"loss term {name!r} does not exist; {schema.nearest(name, TERMS)}")
+    return TERMS[name]
+
+
+def term_parameters(name: str, given: Mapping[str, Any], *, where: str = "") -> TermOptions:
+    """Validated and complete parameters of one term.
+
+    Args:
+        name: Key of ``TERMS``.
+        given: Parameters that differ from the term's defaults.
+        where: Dotted name of ``given``, for error messages.
+
+    Raises:
+        ParameterError: Naming the parameter, its value, and the rule or the nearest known name.
+    """
+    return schema.validate(find_term(name).Options, given, where=where or f"terms.{name}")

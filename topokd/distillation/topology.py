@@ -1,0 +1,76 @@
+"""The term ``topo``, L_topo: the student's features have the persistence diagrams of the teacher's (Sec. 3.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from jaxtyping import Float
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from topokd.distillation.matching import match_rows
+from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
+from topokd.schema import Natural, NonNegative, Positive
+from topokd.topology import TeacherDiagrams, TopologicalLoss
+from topokd.topology.loss import Normalization
+from topokd.topology.persistence import Engine
+
+
+class TopologyOptions(TermOptions):
+    """Topological term: persistence diagrams of one stage's features (Sec. 3.2, Alg. 1-5)."""
+
+    weight: Positive = Field(0.3, description="lambda_topo in Eq. 8")
+    stage: Natural = Field(4, description="encoder stage whose features are compared; 4: last of five (NOTES row 6)")
+    num_points: Annotated[int, Field(strict=True, ge=2)] = Field(
+        256, description="M, points kept by farthest point sampling; the paper has 1024"
+    )
+    dims: tuple[Annotated[int, Field(strict=True, ge=0, le=2)], ...] = Field(
+        (0, 1), min_length=1, description="homology degrees, of 0, 1, 2"
+    )
+    normalize: Normalization = Field("l2", description="l2, none, standardize or mean_norm (NOTES row 2)")
+    engine: Engine = Field("auto", description="what computes exact diagrams (docs/topology.md)")
+    match_scale: Positive = Field(1.0, description="1: Eq. 2-3 and Alg. 4; 0.5: Alg. 2 (NOTES row 1)")
+    eps: Positive = Field(1e-6, description="stabiliser of the sum of weights")
+    tie_tolerance: NonNegative = Field(
+        1e-6, description="tau_tie: edges within it of the longest share its gradient (NOTES row 17)"
+    )
+    time_limit: Positive | None = Field(
+        None, description="seconds per diagram, after which it is truncated with a warning; null: none"
+    )
+
+    @model_validator(mode="after")
+    def _engine_can_stop(self) -> Self:
+        if self.time_limit is not None and (self.engine not in ("auto", "reduced") or max(self.dims) > 1):
+            raise ValueError(
+                f"time_limit is {self.time_limit!r}; it must be null with engine {self.engine} and dims {self.dims}: "
+                "only the engines reduced and auto can stop, for dims 0 and 1"
+            )
+        return self
+
+
+class TopologyTerm(Term):
+    """L_topo = (1/B) sum over clouds and degrees of PWCD(D_teacher, D_student)  (Eq. 2-3, Alg. 1).
+
+    The loss itself is :class:`topokd.topology.TopologicalLoss`, on the features of one encoder stage. The teacher's
+    diagrams are computed on other threads while the student's forward pass runs (:meth:`prepare`).
+    """
+
+    Options = TopologyOptions
+
+    def __init__(self, **given: object) -> None:
+        super().__init__(**given)
+        self.loss = TopologicalLoss(**self.options.model_dump(exclude={"weight", "stage"}))
+
+    def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams:
+        """Start the teacher's diagrams. Raises :class:`DataError` when its features are not finite."""
+        tap = teacher.taps[self.options.stage]
+        return self.loss.prepare(tap.feat.float(), tap.offsets)
+
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The student's rows take the teacher's order: its diagrams may have started before the student ran."""
+        tap_s, tap_t = step.student.taps[self.options.stage], step.teacher.taps[self.options.stage]
+        matched = tap_s.feat[match_rows(tap_t, tap_s).argsort()]
+        return self.loss(matched.float(), step.prepared or tap_t.feat.detach().float(), tap_t.offsets)
+
+
+TERMS["topo"] = TopologyTerm

@@ -1,0 +1,58 @@
+"""Where things are: the project's folder, the folders of one profile, and environment variables in paths."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+
+def project_root() -> Path:
+    """The project's folder: ``$TOPOKD_ROOT``, or the nearest folder upwards that holds params.yaml and topokd/.
+
+    Returns:
+        The working directory when there is no such folder: the package is installed without the project.
+    """
+    if os.environ.get("TOPOKD_ROOT"):
+        return Path(os.environ["TOPOKD_ROOT"]).resolve()
+    for start in (Path.cwd(), Path(__file__).resolve().parent):
+        for folder in (start, *start.parents):
+            if (folder / "params.yaml").is_file() and (folder / "topokd").is_dir():
+                return folder
+    return Path.cwd()
+
+
+def project_path(path: str | Path) -> Path:
+    """``path`` unchanged when absolute, else inside the project: a notebook may run in any folder."""
+    path = Path(path)
+    return path if path.is_absolute() else project_root() / path
+
+
+def results_path(profile: str) -> Path:
+    """``results/<profile>``: small text files, in git."""
+    return project_path("results") / profile
+
+
+def figures_path(profile: str) -> Path:
+    """``figures/<profile>``: PNG and SVG, in git."""
+    return project_path("figures") / profile
+
+
+def workspace_path(profile: str) -> Path:
+    """``workspace/<profile>``: weights, executed notebooks, live curves; not in git."""
+    return project_path("workspace") / profile
+
+
+def expand_environment(text: str) -> str:
+    """Replace ``${NAME}`` and ``${NAME:-default}`` in ``text``; an unset variable without a default stays as written.
+
+    Examples:
+        >>> expand_environment("${TOPOKD_UNSET_EXAMPLE:-scans}/nuscenes")
+        'scans/nuscenes'
+    """
+
+    def value(match: re.Match[str]) -> str:
+        default = match[0] if match[2] is None else match[2]
+        return os.environ.get(match[1]) or default
+
+    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", value, text)

@@ -1,0 +1,193 @@
+"""The sections of the parameters: every field with its default, its constraint and its description."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from topokd.choices import Absent, Amp, AttentionBackend, ConvolutionBackend, OnBadScan, ReductionBackend, Sensor
+from topokd.schema import Count, Integer, Natural, NonNegative, Number, Positive, Probability, Section, Switch
+
+
+class Synthetic(Section):
+    """The embedded synthetic street world."""
+
+    sensor: Sensor = Field("hdl64", description="in SemanticKITTI's layout; the other layouts have their own sensor")
+    azimuths: Count = Field(1024, description="columns per turn; a real HDL-64E has about 2,000")
+    train_sequences: tuple[Natural, ...] = Field(
+        (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16), description="one street each"
+    )
+    val_sequences: tuple[Natural, ...] = Field((8, 17, 18, 19), description="one street each")
+    scans_per_sequence: Count = Field(3, description="training scans per street")
+    val_scans_per_sequence: Count = Field(3, description="validation scans per street")
+    seed: Integer = Field(0, description="of the world")
+
+
+class Augment(Section):
+    """Drawn again for each training sample (C.3)."""
+
+    rotation_deg: Number = Field(180.0, description="about z, uniform in +-; the paper writes 1 degree (NOTES row 10)")
+    scale: tuple[Positive, Positive] = Field((0.9, 1.1), description="smallest and largest factor")
+    flip: Probability = Field(0.5, description="probability of mirroring x, and of mirroring y")
+    jitter: NonNegative = Field(0.005, description="standard deviation in metres")
+
+    @field_validator("scale")
+    @classmethod
+    def _smaller_first(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise ValueError("it must be two positive numbers, the smaller one first")
+        return scale
+
+
+class Data(Section):
+    """Where scans come from and how they become voxels."""
+
+    dataset: str = Field("synthetic", description="synthetic, or a benchmark of topokd.datasets")
+    layout: str = Field("semantickitti", description="benchmark whose file format the synthetic world is written in")
+    version: str = Field("v1.0-trainval", description="of nuScenes")
+    sweeps: Count = Field(1, description="k > 1 adds the k - 1 scans before each one, where the data set can")
+    point_range: tuple[Number, ...] = Field(
+        (), description="Waymo's training points: x, y, z from, x, y, z to, in metres; [] keeps all"
+    )
+    root: str = Field(
+        "",
+        description="folder, relative to the project; ${NAME} or ${NAME:-folder}: an environment variable; "
+        "'': workspace/<profile>/data",
+    )
+    on_bad_scan: OnBadScan = Field("raise", description="raise, or skip damaged scans")
+    voxel_size: Positive = Field(0.2, description="metres; the paper has 0.05 (C.3)")
+    crop_voxels: Natural = Field(
+        4000, description="a training sample: the voxels nearest to a random one; 0 keeps the whole scan"
+    )
+    augment: Augment = Augment()
+    synthetic: Synthetic = Synthetic()
+
+    @field_validator("point_range")
+    @classmethod
+    def _six_numbers(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) not in (0, 6):
+            raise ValueError("it must be empty or six numbers")
+        return value
+
+
+class Model(Section):
+    """Presets of ``topokd.models.build_model``."""
+
+    teacher: str = Field("ptv3-teacher-small", description="preset of the teacher")
+    student: str = Field("ptv3-student-small", description="preset of the student")
+
+
+class Backends(Section):
+    """What computes on a GPU (docs/models.md); on a CPU torch does everything."""
+
+    convolution: ConvolutionBackend = Field("auto", description="auto, torch or spconv")
+    attention: AttentionBackend = Field("auto", description="auto, torch or flash-attn")
+    reduction: ReductionBackend = Field("auto", description="auto, torch or torch-scatter")
+
+
+class Optimizer(Section):
+    """AdamW under OneCycleLR (C.2, NOTES row 7)."""
+
+    lr: Positive = Field(0.002, description="learning rate at the top of the cycle")
+    lr_attention: Positive = Field(
+        0.002, description="the same for the attention blocks; the paper has 0.0002, for its long schedule"
+    )
+    weight_decay: NonNegative = Field(0.005, description="of AdamW")
+    pct_start: Probability = Field(0.04, description="share of the steps in which the learning rate rises")
+    div_factor: Positive = Field(10.0, description="top / first learning rate")
+    final_div_factor: Positive = Field(100.0, description="first / last learning rate")
+    clip_norm: NonNegative = Field(10.0, description="largest norm of the gradient; 0 switches clipping off")
+
+
+class Train(Section):
+    """One training run."""
+
+    teacher_steps: Natural = Field(400, description="0: train for `epochs`")
+    student_steps: Natural = Field(200, description="0: train for `epochs`")
+    epochs: Count = Field(50, description="where the steps are 0 (C.2)")
+    batch_size: Count = Field(2, description="clouds per step; the paper has 12")
+    validate_every: Count = Field(100, description="steps")
+    validate_scans: Count = Field(2, description="validation scans evaluated during training; at the end all of them")
+    checkpoint_every: Count = Field(25, description="steps between the states that a killed run resumes from")
+    norm_momentum: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.1, description="of BatchNorm's running statistics; PTv3 recipes have 0.01, too slow for a few hundred steps"
+    )
+    lovasz: NonNegative = Field(
+        0.0, description="weight of the Lovasz-Softmax term of PTv3 recipes; off in the paper (NOTES row 14)"
+    )
+    threads: Count = Field(1, description="per run; results are bit-identical for one number of threads")
+    amp: Amp = Field("off", description="automatic mixed precision on a GPU: off, bf16 or fp16")
+    backends: Backends = Backends()
+    checkpointing: Switch = Field(
+        False, description="recompute blocks in the backward pass: less memory, a third more time, same bits"
+    )
+    workers: Natural = Field(0, description="processes that read and augment; 0: in the training process")
+    cache: str = Field(
+        "", description="folder that keeps decoded scans and evaluation's voxels (docs/datasets.md); '': none"
+    )
+    optimizer: Optimizer = Optimizer()
+
+
+class Look(Section):
+    """How exhibits show a network."""
+
+    label: str = Field("Teacher", description="name in tables and figures")
+    color: str = Field("#1b4965", description="colour in figures")
+
+
+class Comparison(Section):
+    """What is asked of the difference between two rows."""
+
+    question: str = Field("", description="asked in the findings; '': the gain is shown in Table 7 only")
+    subject: str = Field("", description="what differs, as the answer names it")
+
+
+class Row(Section):
+    """One row of the ablation."""
+
+    label: str = Field(description="name in tables and figures")
+    short: str = Field(description="name in a comparison")
+    color: str = Field(description="colour in figures")
+    terms: dict[str, dict[str, Any]] = Field(
+        {}, description="names of its loss terms; or a mapping from names to parameters that differ from `terms`"
+    )
+    compare: dict[str, Comparison] = Field({}, description="rows that it is compared with")
+
+
+class Evaluation(Section):
+    """How the final numbers are computed, per original point."""
+
+    absent: Absent = Field("skip", description="classes absent from truth and prediction: skip (left out), zero or one")
+    tta: Count = Field(
+        1, description="views averaged per scan: rotations about z by 360/tta degrees; 1 switches it off"
+    )
+    figure_scan: Natural = Field(0, description="validation scan that Figure 3 shows")
+
+
+class Benchmark(Section):
+    """Sizes and repetitions of the cost measurements (Tables 3, 5, 6, 8; Figures 1, 5, 6)."""
+
+    repeats: Count = Field(3, description="of each measurement; the median counts")
+    topology_points: tuple[Count, ...] = Field((30, 60, 100, 200, 400, 800, 1024), description="rows of Table 8")
+    naive_max_points: Count = Field(60, description="largest N at which the naive baseline runs")
+    h2_points: tuple[Count, ...] = Field((25, 50, 100, 200), description="N of Figure 6")
+    sampling_points: tuple[Count, ...] = Field((1000, 4000, 16000, 64000), description="N of Figure 5, with M = 128")
+    model_tokens: tuple[Count, ...] = Field((1000, 4000, 16000, 64000, 128000), description="N of Figure 1 b-d")
+    paper_models: Switch = Field(
+        True, description="measure Tables 3, 5, 6 with the 46.16 M teacher and the 2.78 M student"
+    )
+    paper_model_tokens: Count = Field(8000, description="N of Tables 3 and 6")
+
+
+class Panels(Section):
+    """The measured panels of Tables 1 and 4: the synthetic world in other layouts, one seed."""
+
+    layouts: tuple[str, ...] = Field(("nuscenes", "waymo"), description="one panel each")
+    rows: tuple[str, ...] = Field(("plain", "full"), description="students trained for each panel")
+    azimuths: Count = Field(512, description="columns per turn")
+    train_sequences: Count = Field(6, description="streets")
+    val_sequences: Count = Field(2, description="streets")
+    scans_per_sequence: Count = Field(3, description="scans per street")
+    teacher_steps: Count = Field(150, description="training steps")
+    student_steps: Count = Field(100, description="training steps")

@@ -1,0 +1,225 @@
+"""The training loop: one for teachers and students, resumable at any step."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from topokd.data import Batch, read_ahead
+from topokd.distillation import DistillationObjective, Losses, NetworkOutput, freeze, run_teacher
+from topokd.errors import DataError, TrainingError
+from topokd.models import PointTransformerV3
+from topokd.params import Train
+from topokd.progress import Progress
+from topokd.training.determinism import stream_seed
+from topokd.training.history import POINTS, TrainState
+from topokd.training.hooks import Hook
+from topokd.training.optimisation import build_optimizer, build_schedule
+from topokd.training.precision import autocast, gradient_scaler
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Fit:
+    """Train ``model`` for ``steps`` steps on ``batches(step)`` with ``objective``; call :meth:`run`.
+
+    Everything random in a step derives from (seed, step), so a run that was killed and resumes (:class:`Resume`) ends
+    with the same bits as one that was not.
+
+    Args:
+        model: Called as ``model(batch, taps=True)``.
+        objective: The loss.
+        batches: The batch of a step; must not depend on earlier calls.
+        steps: Number of steps.
+        train: Optimizer, precision, worker processes.
+        seed: Of everything random in a step.
+        name: Of the run, in progress and messages.
+        teacher: Frozen network; None for an objective without terms.
+        hooks: Called after each step, in this order; see :mod:`topokd.training.hooks`.
+        device: Where the networks run.
+
+    Attributes:
+        best_weights: Weights with the best validation; empty without :class:`Validate`.
+
+    Examples:
+        >>> from topokd.models import build_model
+        >>> grid = torch.cartesian_prod(*[torch.arange(6)] * 3)
+        >>> feat = torch.cat([0.2 * grid, torch.zeros(216, 1)], 1)
+        >>> batch = Batch(0.2 * grid, grid, feat, label=grid[:, 2] // 3, offsets=torch.tensor([108, 216]))
+        >>> model = build_model("ptv3-tiny", num_classes=2)
+        >>> fit = Fit(model, DistillationObjective({}), lambda step: batch, steps=15, train=Train(), seed=0)
+        >>> losses = fit.run()["loss"]
+        >>> losses[-1] < losses[0]
+        True
+    """
+
+    model: nn.Module
+    objective: DistillationObjective
+    batches: Callable[[int], Batch]
+    steps: int
+    train: Train
+    seed: int
+    name: str = "run"
+    teacher: nn.Module | None = None
+    hooks: Sequence[Hook] = ()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    best_weights: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end.
+
+        Returns:
+            The history: see :func:`topokd.training.history.empty_history`.
+
+        Raises:
+            TrainingError: When a loss or a gradient is not finite.
+        """
+        self.prepare()
+        with contextlib.ExitStack() as stack:
+            for hook in reversed(self.hooks):
+                stack.callback(hook.close)
+                hook.start(self)
+            batches = read_ahead(self.batches, range(self.state.step, self.steps), self.train.workers)
+            progress = Progress(batches, f"training {self.name}", total=self.steps, start=self.state.step)
+            started = time.process_time()
+            for batch in progress:
+                self._record(self.train_step(batch.to(self.device)))
+                self.cpu_seconds += time.process_time() - started
+                for hook in self.hooks:
+                    hook.after_step(self)
+                progress.note = self._note()
+                started = time.process_time()
+        return self.state.history
+
+    def is_due(self, every: int) -> bool:
+        """Whether something done every ``every`` steps and at the end is due after this step."""
+        return self.state.step % every == 0 or self.state.step == self.steps
+
+    # -- one step ----------------------------------------------------------------------------------------------
+
+    def train_step(self, batch: Batch) -> Losses:
+        """Forward, backward and update on one batch; :meth:`prepare` comes first."""
+        teacher = prepared = None
+        if self.objective.needs_teacher and self.teacher is not None:
+            with self._explain_nonfinite(), self._autocast():
+                teacher = run_teacher(self.teacher, batch, gradients=self.objective.needs_teacher_gradients)
+            with self._explain_nonfinite():
+                prepared = self.objective.prepare(teacher)  # may continue while the student runs
+        self.model.train()
+        torch.manual_seed(stream_seed(self.seed, "step", self.state.step))  # for shuffled orders, dropped paths
+        assert batch.label is not None
+        with self._attention():  # to the end of the backward pass, in which checkpointed blocks run again
+            with self._autocast():
+                student = NetworkOutput(*self.model(batch, taps=True))
+            with self._explain_nonfinite():
+                losses = self.objective(student, batch.label, teacher, prepared)
+            if not bool(torch.isfinite(losses.total)):
+                raise TrainingError(self._not_finite("the loss", losses))
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(losses.total).backward()
+        self.scaler.unscale_(self.optimizer)
+        self._clip(losses)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        return losses
+
+    def _clip(self, losses: Losses) -> None:
+        limit = self.train.optimizer.clip_norm or float("inf")
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):  # the scaler skips such a step by itself
+            raise TrainingError(self._not_finite("the gradient", losses))
+
+    @contextlib.contextmanager
+    def _explain_nonfinite(self) -> Iterator[None]:
+        """Add step number and advice to non-finite errors raised by loss terms."""
+        try:
+            yield
+        except DataError as error:
+            raise TrainingError(f"{self.name}: step {self.state.step + 1}: {error}; {self._advice()}") from error
+
+    def _not_finite(self, what: str, losses: Losses) -> str:
+        terms = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.terms.items())
+        return f"{self.name}: {what} of step {self.state.step + 1} is not finite (terms: {terms}); {self._advice()}"
+
+    def _advice(self) -> str:
+        return (
+            f"lower train.optimizer.lr (now {self.train.optimizer.lr:g}) or the weight of the term that is not finite "
+            "(terms.<name>.weight), set train.optimizer.clip_norm above 0, and with train.amp fp16 try bf16 or off; "
+            "then start the run again"
+        )
+
+    def _autocast(self) -> AbstractContextManager:
+        return autocast(self.train.amp, self.device)
+
+    def _attention(self) -> AbstractContextManager:
+        """Only the plain attention kernel can be differentiated twice."""
+        return sdpa_kernel(SDPBackend.MATH) if self.objective.differentiates_twice else contextlib.nullcontext()
+
+    # -- curves ------------------------------------------------------------------------------------------------
+
+    def _record(self, losses: Losses) -> None:
+        names = ["total", *losses.terms]
+        values: list[float] = torch.stack([losses.total, *losses.terms.values()]).detach().double().tolist()
+        self.state.collect(dict(zip(names, values, strict=True)))
+        self.state.step += 1
+        if self.is_due(self.record_every):
+            self.state.record(float(self.schedule.get_last_lr()[0]))
+
+    def _note(self) -> str:
+        history = self.state.history
+        loss = history["loss"][-1:] and f"loss {history['loss'][-1]:.3f}"
+        miou = history["val_miou"][-1:] and f"mIoU {100 * history['val_miou'][-1]:.1f}"
+        return ", ".join(part for part in (loss, miou) if part)
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Move the networks to the device and build a new optimizer, schedule and history."""
+        self.model.to(self.device)
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.momentum = self.train.norm_momentum
+        if self.objective.differentiates_twice and isinstance(self.model, PointTransformerV3):
+            self.model.set_backends(convolution="torch", attention="torch")  # accelerators have no second derivative
+        if self.teacher is not None:
+            freeze(self.teacher).to(self.device)
+        if self.train.amp != "off" and self.device.type != "cuda":
+            log.info("train.amp %s needs a GPU; %s runs in float32", self.train.amp, self.name)
+        self.optimizer = build_optimizer(self.model, self.train.optimizer)
+        self.schedule = build_schedule(self.optimizer, self.steps, self.train.optimizer)
+        self.scaler = gradient_scaler(self.train.amp, self.device)
+        self.record_every = max(1, self.steps // POINTS)
+        self.state = TrainState()
+        self.cpu_seconds = 0.0  # of the steps done by this process
+        self.best_weights = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "state": asdict(self.state),
+            "best": self.best_weights,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` returned."""
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.scaler.load_state_dict(saved["scaler"])
+        self.state = TrainState(**saved["state"])
+        self.best_weights = saved["best"]

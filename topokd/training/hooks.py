@@ -1,0 +1,141 @@
+"""What happens between training steps: validation, live curves, saving the state that a killed run resumes from.
+
+Hooks act after each step in the order given, and start in the reverse order: ``Resume`` comes last, so that it saves
+what the others recorded, and restores the state before they start.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from topokd.training.history import metrics_at
+from topokd.training.state import ResumeFolder
+
+if TYPE_CHECKING:
+    from topokd.training.fit import Fit
+
+log = logging.getLogger(__name__)
+
+
+class Hook:
+    """Base of all hooks; each method does nothing."""
+
+    def start(self, fit: Fit) -> None:
+        """Called before the first step."""
+
+    def after_step(self, fit: Fit) -> None:
+        """Called after each step; ``fit.state.step`` counts the steps done."""
+
+    def close(self) -> None:
+        """Called when training ends, also by an error."""
+
+
+class Validate(Hook):
+    """Record the mIoU every ``every`` steps and at the end, and keep the weights with the best one.
+
+    Args:
+        miou: Computes the mIoU (0-1) of a network.
+        every: Steps.
+    """
+
+    def __init__(self, miou: Callable[[nn.Module], float], every: int) -> None:
+        self.miou, self.every = miou, every
+
+    def after_step(self, fit: Fit) -> None:
+        """Validate when due."""
+        if fit.is_due(self.every) and fit.state.record_validation(self.miou(fit.model)):
+            fit.best_weights = {k: v.detach().cpu().clone() for k, v in fit.model.state_dict().items()}
+
+
+class Resume(Hook):
+    """Save the state every ``every`` steps and at the end, and start from the last one.
+
+    Args:
+        folder: Where the state is.
+        every: Steps.
+    """
+
+    def __init__(self, folder: ResumeFolder, every: int) -> None:
+        self.folder, self.every = folder, every
+
+    def start(self, fit: Fit) -> None:
+        """Restore the last state, if there is one."""
+        state = self.folder.load()
+        if state is not None:
+            fit.load_state_dict(state)
+            log.info("%s resumes from step %d of %d", fit.name, fit.state.step, fit.steps)
+
+    def after_step(self, fit: Fit) -> None:
+        """Save when due."""
+        if fit.is_due(self.every):
+            self.folder.save(fit.state_dict())
+
+
+class LiveCurves(Hook):
+    """Write losses, learning rate, validation mIoU and speed into ``folder`` through dvclive, while a run trains.
+
+    The files are plain TSV and JSON and need no git. The folder is emptied at the start: a resumed run first writes
+    what its history holds, so no step occurs twice.
+
+    Args:
+        folder: Created when missing.
+
+    Examples:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp(), "live")
+        >>> live = LiveCurves(folder)
+        >>> live.open()
+        >>> live.log(5, {"loss/total": 1.25})
+        >>> live.close()
+        >>> (folder / "plots" / "metrics" / "loss" / "total.tsv").read_text().split()
+        ['step', 'total', '5', '1.25']
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._live: Any = None
+        self._seconds = 0.0
+
+    def open(self) -> None:
+        """Empty the folder and start writing."""
+        from dvclive import Live
+
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self._live = Live(dir=str(self.folder), save_dvc_exp=False, dvcyaml=None, report=None)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Add one point to each named curve."""
+        self._live.step = step
+        for name, value in values.items():
+            self._live.log_metric(name, value)
+        self._live.make_summary()
+
+    def start(self, fit: Fit) -> None:
+        """Write what a resumed run has already recorded."""
+        self.open()
+        history = fit.state.history
+        for i, step in enumerate(history["step"]):
+            self.log(step, metrics_at(history, i))
+        for step, miou in zip(history["val_step"], history["val_miou"], strict=True):
+            self.log(step, {"val/miou": miou})
+        self._seconds = fit.cpu_seconds
+
+    def after_step(self, fit: Fit) -> None:
+        """Write the points of the history that this step added."""
+        step, history = fit.state.step, fit.state.history
+        if history["step"][-1:] == [step]:
+            speed = (fit.cpu_seconds - self._seconds) / fit.record_every
+            self.log(step, metrics_at(history, -1) | {"cpu_seconds_per_step": speed})
+            self._seconds = fit.cpu_seconds
+        if history["val_step"][-1:] == [step]:
+            self.log(step, {"val/miou": history["val_miou"][-1]})
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._live is not None:
+            self._live.end()

@@ -1,0 +1,31 @@
+"""Automatic mixed precision: the one place that knows which number format a choice means."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+
+import torch
+
+from topokd.choices import Amp
+
+AMP_DTYPES: dict[str, torch.dtype | None] = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(amp: Amp, device: torch.device) -> AbstractContextManager:
+    """A context in which the networks compute in ``amp``; it does nothing on a CPU.
+
+    Examples:
+        >>> with autocast("bf16", torch.device("cpu")):
+        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        torch.float32
+    """
+    dtype = AMP_DTYPES[amp]
+    if dtype is None or device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.autocast("cuda", dtype=dtype)
+
+
+def gradient_scaler(amp: Amp, device: torch.device) -> torch.amp.GradScaler:
+    """Loss scaling, which only float16 on a GPU needs; disabled for everything else."""
+    return torch.amp.GradScaler("cuda", enabled=amp == "fp16" and device.type == "cuda")

@@ -1,0 +1,81 @@
+"""One training run of a profile: its name and all its paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from topokd.choices import Role
+from topokd.params import Params
+
+TEACHER = "teacher"  # name that a teacher's run has in place of a row
+
+
+@dataclass(frozen=True)
+class Run:
+    """The teacher of a seed, or the student of one row of the ablation.
+
+    Args:
+        row: A name in ``params.rows``, or ``"teacher"``.
+        seed: Of weights, batches and everything random in a step.
+        params: The profile.
+
+    Examples:
+        >>> run = Run("full", 0, Params())
+        >>> run.name, run.role, run.checkpoint.name
+        ('full-seed0', 'student', 'full-seed0.safetensors')
+    """
+
+    row: str
+    seed: int
+    params: Params
+
+    @property
+    def role(self) -> Role:
+        """``teacher`` or ``student``."""
+        return "teacher" if self.row == TEACHER else "student"
+
+    @property
+    def student_row(self) -> str | None:
+        """The row of the ablation; None for a teacher."""
+        return None if self.role == "teacher" else self.row
+
+    @property
+    def name(self) -> str:
+        """``teacher-seed0`` or ``full-seed0``: the name of the run's files."""
+        return f"{self.row}-seed{self.seed}"
+
+    @property
+    def preset(self) -> str:
+        """Preset of the network."""
+        return self.params.model.teacher if self.role == "teacher" else self.params.model.student
+
+    @property
+    def teacher(self) -> Run:
+        """The run of the teacher of the same seed."""
+        return Run(TEACHER, self.seed, self.params)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Final weights."""
+        return self.params.workspace / "checkpoints" / f"{self.name}.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """Weights with the best mIoU seen during training."""
+        return self.params.workspace / "best" / f"{self.name}.safetensors"
+
+    @property
+    def record(self) -> Path:
+        """The run record, in git."""
+        return self.params.results / "runs" / f"{self.name}.json"
+
+    @property
+    def live(self) -> Path:
+        """Folder of the live curves."""
+        return self.params.workspace / "live" / self.name
+
+    @property
+    def resume(self) -> Path:
+        """Folder of the states that killed runs of the profile resume from."""
+        return self.params.workspace / "resume"

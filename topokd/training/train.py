@@ -1,0 +1,239 @@
+"""Train one teacher or one student of a profile, evaluate it, and write its files."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from topokd import schema
+from topokd.data import ScanCache, training_batch
+from topokd.data.dataset import ScanDataset
+from topokd.distillation import DistillationObjective, build_objective
+from topokd.errors import CheckpointError, ParameterError
+from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
+from topokd.io import sha256, write_json
+from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
+from topokd.params import Params, to_dict
+from topokd.scans import build_dataset
+from topokd.training.determinism import deterministic, seeded_model
+from topokd.training.fit import Fit
+from topokd.training.hooks import LiveCurves, Resume, Validate
+from topokd.training.run import TEACHER, Run
+from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
+
+log = logging.getLogger(__name__)
+
+
+def train_teacher(params: Params, seed: int) -> dict[str, Any]:
+    """Train the teacher of ``seed`` with cross-entropy alone, evaluate it, and write its files.
+
+    An interrupted run resumes when called again. The files are those of :class:`Run`: the final weights, those with
+    the best mIoU seen during training, live curves, and the record.
+
+    Args:
+        params: The profile.
+        seed: Of weights, batches and everything random in a step.
+
+    Returns:
+        The run record.
+    """
+    return _train(Run(TEACHER, seed, params))
+
+
+def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
+    """Train the student of one row of the ablation with the teacher of the same seed; else as :func:`train_teacher`.
+
+    All rows of a seed start from the same weights and see the same batches in the same order; they differ in the terms
+    of the loss (Eq. 8).
+
+    Args:
+        params: The profile.
+        row: A name in ``params.rows``.
+        seed: Of weights, batches and everything random in a step.
+
+    Raises:
+        ParameterError: When the row does not exist.
+        CheckpointError: When the teacher is missing, or of another preset or other classes.
+    """
+    if row not in params.rows:
+        raise ParameterError(f"row {row!r} is not in `rows` of the parameters; {schema.nearest(row, params.rows)}")
+    return _train(Run(row, seed, params))
+
+
+class Splits(NamedTuple):
+    """Training and validation scans of a profile."""
+
+    train: ScanDataset
+    val: ScanDataset
+
+
+def _train(run: Run) -> dict[str, Any]:
+    params, train = run.params, run.params.train
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scans = _open_splits(params)
+    objective = build_objective(params, run.student_row)
+    steps = _count_steps(run, len(scans.train))
+
+    def validation_miou(model: nn.Module) -> float:
+        matrix = evaluate(model, scans.val, params.data.voxel_size, scans=train.validate_scans, workers=train.workers)
+        return matrix.miou(params.evaluation.absent)
+
+    with deterministic(train.threads):
+        teacher = _teacher(run, objective, scans.val.class_names)
+        model = seeded_model(run.preset, scans.val.num_classes, run.seed, run.role)
+        model.set_checkpointing(train.checkpointing)
+        model.set_backends(**to_dict(train.backends))
+        fit = Fit(
+            model=model,
+            objective=objective,
+            batches=lambda step: training_batch(scans.train, params.data, run.seed, step, train.batch_size),
+            steps=steps,
+            train=train,
+            seed=run.seed,
+            name=run.name,
+            teacher=teacher,
+            hooks=[
+                Validate(validation_miou, train.validate_every),
+                LiveCurves(run.live),
+                Resume(_resume_folder(run, steps, objective, scans, device), train.checkpoint_every),
+            ],
+            device=device,
+        )
+        history = fit.run()
+        started = time.process_time()
+        matrix = evaluate(model, scans.val, params.data.voxel_size, params.evaluation.tta, workers=train.workers)
+        log.info("%s: evaluated in %.1f s of CPU time", run.name, time.process_time() - started)
+    record = _record(run, fit, history, matrix)
+    _save_weights(run, fit, scans.val)
+    write_json(run.record, record)
+    return record
+
+
+def _open_splits(params: Params) -> Splits:
+    cache = None
+    if params.cache_folder is not None:
+        cache = ScanCache(params.cache_folder)
+        entries, size = cache.size()
+        log.info("cache %s: %d entries, %.2f GB", cache.folder, entries, size / 1e9)
+    return Splits(*(build_dataset(params.data, params.data_root, split).stored_in(cache) for split in ("train", "val")))
+
+
+def _count_steps(run: Run, scans: int) -> int:
+    train = run.params.train
+    steps = train.teacher_steps if run.role == "teacher" else train.student_steps
+    return steps or train.epochs * -(-scans // train.batch_size)
+
+
+def _teacher(run: Run, objective: DistillationObjective, class_names: tuple[str, ...]) -> PointTransformerV3 | None:
+    """The trained teacher, when the objective needs one."""
+    if not objective.needs_teacher:
+        return None
+    train = run.params.train
+    teacher = load_teacher(run.params, run.seed, class_names)
+    teacher.set_backends(**to_dict(train.backends))
+    if not objective.differentiates_twice:
+        # With L_grad more of the teacher than of the student is kept. With second order, checkpointed blocks would run
+        # again where another attention kernel is in force, and round differently.
+        teacher.set_checkpointing(train.checkpointing)
+    return teacher
+
+
+def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> PointTransformerV3:
+    """The trained teacher of ``seed``.
+
+    Raises:
+        CheckpointError: Naming the file and the command that makes it, when it is missing, of another preset than
+            ``model.teacher``, or trained for other classes.
+    """
+    path = Run(TEACHER, seed, params).checkpoint
+    advice = f"train it first: `dvc repro teacher@{params.profile}-{seed}`"
+    if not path.is_file():
+        raise CheckpointError(f"the teacher's checkpoint {path} does not exist; {advice}")
+    metadata = read_metadata(path)
+    if metadata.get("preset") != params.model.teacher:
+        raise CheckpointError(
+            f"{path} holds a {metadata.get('preset', 'network of unknown preset')}, but model.teacher is "
+            f"{params.model.teacher}; {advice}"
+        )
+    if metadata.get("class_names") != ",".join(class_names):
+        raise CheckpointError(
+            f"{path} was trained for {metadata.get('num_classes', 'unknown')} classes "
+            f"({metadata.get('class_names', 'without names')}), the data has {len(class_names)} "
+            f"({','.join(class_names)}); {advice}"
+        )
+    model = build_model(params.model.teacher, in_channels=4, num_classes=len(class_names))
+    return load_checkpoint(path, model)
+
+
+def _record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMatrix) -> dict[str, Any]:
+    params = run.params
+    return {
+        "run": run.name,
+        "role": run.role,
+        "row": run.student_row,
+        "seed": run.seed,
+        "terms": _terms(fit.objective),
+        "preset": run.preset,
+        "parameters": sum(p.numel() for p in fit.model.parameters()),
+        "steps": fit.steps,
+        "batch_size": params.train.batch_size,
+        "dataset": params.data.dataset,
+        "profile": params.profile,
+        "device": fit.device.type,
+        "threads": params.train.threads,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "history": history,
+        "evaluation": evaluation_record(matrix, "val"),
+    }
+
+
+def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
+    """The final weights, and those with the best validation."""
+    metadata = {
+        "preset": run.preset,
+        "in_channels": "4",
+        "num_classes": str(dataset.num_classes),
+        "class_names": ",".join(dataset.class_names),
+        "dataset": run.params.data.dataset,
+        "voxel_size": repr(run.params.data.voxel_size),
+        "sweeps": str(run.params.data.sweeps),
+        "run": run.name,
+    }
+    save_checkpoint(run.checkpoint, fit.model, metadata)
+    if fit.best_weights:
+        fit.model.load_state_dict(fit.best_weights)
+        save_checkpoint(run.best, fit.model, metadata)
+
+
+def _terms(objective: DistillationObjective) -> dict[str, Any]:
+    """Complete parameters of the terms that act."""
+    return {name: to_dict(term.options) for name, term in objective.terms.items()}
+
+
+def _resume_folder(
+    run: Run, steps: int, objective: DistillationObjective, scans: Splits, device: torch.device
+) -> ResumeFolder:
+    """The run's state folder, keyed by everything that the trained weights and the history depend on."""
+    given = to_dict(run.params)
+    ignored = ("teacher_steps", "student_steps", "epochs", "checkpoint_every", "workers", "cache", "checkpointing")
+    key = run_key(
+        run=[run.role, run.row, run.seed],
+        steps=steps,
+        preset=run.preset,
+        data={name: value for name, value in given["data"].items() if name != "root"},
+        train={name: value for name, value in given["train"].items() if name not in ignored},
+        terms=_terms(objective),
+        absent=run.params.evaluation.absent,
+        scans=[dataset_fingerprint(dataset) for dataset in scans],
+        teacher=sha256(run.teacher.checkpoint) if objective.needs_teacher else None,
+        code=code_fingerprint(run.role),
+        versions=[platform.python_version(), torch.__version__, np.__version__],
+        device=device.type,
+    )
+    return ResumeFolder(run.resume, run.name, key)

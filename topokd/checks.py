@@ -1,0 +1,48 @@
+"""Checks of values where they enter: each is written once, and every reader, loss and network calls it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from topokd.errors import DataError
+
+
+def require_finite(x: Any, name: str, advice: str = "remove such rows") -> None:
+    """Raise an error if ``x`` holds NaN or infinity.
+
+    Args:
+        x: a NumPy array or torch tensor of shape (n, ...); one row is ``x[i]``.
+        name: what ``x`` is, as the message should call it.
+        advice: how to fix it.
+
+    Raises:
+        DataError: names ``x``, the first bad row, and how many rows there are of it.
+
+    Examples:
+        >>> import numpy as np
+        >>> require_finite(np.array([[0.0, 1.0], [np.nan, 2.0]]), "feat")
+        Traceback (most recent call last):
+        topokd.errors.DataError: feat holds NaN or infinity, first in row 1 of 2: remove such rows
+    """
+    row = first_nonfinite_row(x)
+    if row is not None:
+        raise DataError(f"{name} holds NaN or infinity, first in row {row} of {len(x)}: {advice}")
+
+
+def first_nonfinite_row(x: Any) -> int | None:
+    """The index of the first row of ``x`` (array or tensor) with NaN or infinity, or None if all are finite.
+
+    Examples:
+        >>> import numpy as np
+        >>> first_nonfinite_row(np.array([0.0, 1.0, np.inf]))
+        2
+    """
+    if hasattr(x, "isfinite"):  # a tensor; NumPy is imported only for arrays
+        finite = x.detach().isfinite()
+    else:
+        import numpy as np
+
+        finite = np.isfinite(x)
+    if bool(finite.all()):  # looking at rows takes many times longer, so only where something is wrong
+        return None
+    return int((~finite).reshape(len(x), -1).any(1).nonzero()[0].reshape(-1)[0])

@@ -7,6 +7,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from topokd.checks import require_finite
+from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.term import TERMS, Step, Term, TermOptions
 from topokd.schema import Positive
 
@@ -41,14 +43,17 @@ class LogitLoss(nn.Module):
 
         Raises:
             ValueError: When the shapes differ.
+            DataError: When logits are not finite.
         """
         if student.shape != teacher.shape:
             raise ValueError(
                 f"student logits {tuple(student.shape)} and teacher logits {tuple(teacher.shape)} differ in shape: "
                 "both networks need the same batch and the same classes"
             )
-        soft_student = functional.log_softmax(student.float() / self.temperature, dim=1)
-        soft_teacher = functional.log_softmax(teacher.detach().float() / self.temperature, dim=1)
+        require_finite(student, "the student's logits", "lower the learning rate")
+        require_finite(teacher, "the teacher's logits", "check its checkpoint")
+        soft_student = functional.log_softmax(at_least_float32(student) / self.temperature, dim=1)
+        soft_teacher = functional.log_softmax(at_least_float32(teacher.detach()) / self.temperature, dim=1)
         divergence = functional.kl_div(soft_student, soft_teacher, reduction="batchmean", log_target=True)
         return self.temperature**2 * divergence
 

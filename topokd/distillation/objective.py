@@ -62,12 +62,12 @@ class DistillationObjective(nn.Module):
     @property
     def needs_teacher_gradients(self) -> bool:
         """Whether the teacher must run with gradients of its activations."""
-        return any(term.needs_teacher_gradients for term in self._terms().values())
+        return any(term.needs_teacher_gradients for term in self.named_terms().values())
 
     @property
     def differentiates_twice(self) -> bool:
         """Whether a term needs second derivatives of the student."""
-        return any(term.differentiates_twice for term in self._terms().values())
+        return any(term.differentiates_twice for term in self.named_terms().values())
 
     def prepare(self, teacher: NetworkOutput) -> dict[str, Any]:
         """Start what the terms can compute from the teacher alone, before the student's forward pass.
@@ -78,7 +78,7 @@ class DistillationObjective(nn.Module):
         Raises:
             DataError: When the teacher's features are not finite.
         """
-        return {name: term.prepare(teacher) for name, term in self._terms().items()}
+        return {name: term.prepare(teacher) for name, term in self.named_terms().items()}
 
     def forward(
         self,
@@ -100,16 +100,17 @@ class DistillationObjective(nn.Module):
         """
         seg = self.segmentation(student.logits, label)
         losses = {"seg": seg}
-        for name, term in self.terms.items():
+        for name, term in self.named_terms().items():
             if teacher is None:
                 raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
             losses[name] = term(Step(student, teacher, label, seg, self.segmentation, (prepared or {}).get(name)))
         total = seg
-        for name, term in self._terms().items():
+        for name, term in self.named_terms().items():
             total = total + term.weight * losses[name]
         return Losses(total, losses)
 
-    def _terms(self) -> dict[str, Term]:
+    def named_terms(self) -> dict[str, Term]:
+        """The terms by name, in the order of the sum."""
         return dict(self.terms.items())  # type: ignore[arg-type]  # a ModuleDict does not know its entries' type
 
 

@@ -9,7 +9,9 @@ from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
+from topokd.checks import require_finite
 from topokd.data import IGNORE
+from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.matching import match_rows
 from topokd.distillation.term import TERMS, Step, Term, TermOptions
 from topokd.schema import Natural, Positive, Switch
@@ -108,17 +110,21 @@ class SaliencyLoss(nn.Module):
 
         Raises:
             ValueError: When a network has both or neither of loss and gradients, or its loss has no graph.
+            DataError: When features or gradients are not finite.
         """
         student_list, teacher_list, offsets_list = (self._pick(x) for x in (student, teacher, offsets))
         student_grads = self._gradients("student", student_list, student_loss, student_grad, self.second_order)
         teacher_grads = self._gradients("teacher", teacher_list, teacher_loss, teacher_grad, False)
-        total = student_list[0].new_zeros((), dtype=torch.float32)
+        total = at_least_float32(student_list[0].new_zeros(()))
         for feat_s, grad_s, feat_t, grad_t, rows in zip(
             student_list, student_grads, teacher_list, teacher_grads, offsets_list, strict=True
         ):
-            map_s = saliency_map(feat_s.float(), grad_s.float(), rows, self.eps)
+            for who, feat, grad in (("student", feat_s, grad_s), ("teacher", feat_t, grad_t)):
+                require_finite(feat, f"the {who}'s features", "lower the learning rate")
+                require_finite(grad, f"the gradient in the {who}'s features", "lower the learning rate")
+            map_s = saliency_map(at_least_float32(feat_s), at_least_float32(grad_s), rows, self.eps)
             with torch.no_grad():
-                map_t = saliency_map(feat_t.float(), grad_t.float(), rows, self.eps)
+                map_t = saliency_map(at_least_float32(feat_t), at_least_float32(grad_t), rows, self.eps)
             total = total + (map_t - map_s).abs().mean()
         return total
 
@@ -139,7 +145,7 @@ class SaliencyLoss(nn.Module):
 def feature_gradients(
     loss: Tensor | None, feats: Sequence[Tensor], *, create_graph: bool = False, keep_graph: bool = True
 ) -> list[Tensor]:
-    """dL/dF for each of ``feats``, in float32, by one backward pass that leaves every parameter's ``.grad`` unchanged.
+    """dL/dF for each of ``feats``, in float32 at least; every parameter's ``.grad`` stays unchanged.
 
     Args:
         loss: Scalar in the graph of ``feats``.
@@ -160,7 +166,7 @@ def feature_gradients(
     gradients = torch.autograd.grad(
         loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph
     )
-    return [gradient.float() for gradient in gradients]
+    return [at_least_float32(gradient) for gradient in gradients]
 
 
 class SaliencyOptions(TermOptions):

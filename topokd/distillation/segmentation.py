@@ -7,7 +7,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from topokd.checks import require_finite
 from topokd.data import IGNORE
+from topokd.distillation.dtype import at_least_float32
 
 
 class SegmentationLoss(nn.Module):
@@ -34,8 +36,12 @@ class SegmentationLoss(nn.Module):
         Args:
             logits: (n, c), one row per voxel.
             label: (n,) classes 0..c-1, or -1 for none.
+
+        Raises:
+            DataError: When logits are not finite.
         """
-        logits = logits.float()
+        require_finite(logits, "logits", "lower the learning rate")
+        logits = at_least_float32(logits)
         labelled = (label != IGNORE).sum().clamp(min=1)
         loss = functional.cross_entropy(logits, label, ignore_index=IGNORE, reduction="sum") / labelled
         return loss + self.lovasz * lovasz_softmax(logits, label) if self.lovasz else loss

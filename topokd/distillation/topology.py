@@ -8,6 +8,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.matching import match_rows
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural, NonNegative, Positive
@@ -64,13 +65,15 @@ class TopologyTerm(Term):
     def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams:
         """Start the teacher's diagrams. Raises :class:`DataError` when its features are not finite."""
         tap = teacher.taps[self.options.stage]
-        return self.loss.prepare(tap.feat.float(), tap.offsets)
+        return self.loss.prepare(at_least_float32(tap.feat), tap.offsets)
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The student's rows take the teacher's order: its diagrams may have started before the student ran."""
         tap_s, tap_t = step.student.taps[self.options.stage], step.teacher.taps[self.options.stage]
         matched = tap_s.feat[match_rows(tap_t, tap_s).argsort()]
-        return self.loss(matched.float(), step.prepared or tap_t.feat.detach().float(), tap_t.offsets)
+        return self.loss(
+            at_least_float32(matched), step.prepared or at_least_float32(tap_t.feat.detach()), tap_t.offsets
+        )
 
 
 TERMS["topo"] = TopologyTerm

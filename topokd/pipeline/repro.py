@@ -108,9 +108,7 @@ def is_up_to_date(profile: str) -> bool:
 
 def _expected(profile: str, notebook: str) -> float:
     try:
-        return float(
-            read_json(project.results_path(profile) / "provenance" / f"{notebook}.json")["seconds"]
-        )
+        return float(read_json(project.results_path(profile) / "provenance" / f"{notebook}.json")["seconds"])
     except (DataError, KeyError, TypeError, ValueError):
         return 0.0
 

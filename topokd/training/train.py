@@ -213,7 +213,7 @@ def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
 
 def _terms(objective: DistillationObjective) -> dict[str, Any]:
     """Complete parameters of the terms that act."""
-    return {name: to_dict(term.options) for name, term in objective.terms.items()}
+    return {name: to_dict(term.options) for name, term in objective.named_terms().items()}
 
 
 def _resume_folder(

@@ -42,7 +42,7 @@ def edit(root: Path, table: str, change) -> None:
 
 def test_round_trip_gives_the_world(world: Path) -> None:
     dataset = NuScenesLidarSeg(world, "train")
-    assert dataset.parts == list(official_splits()["train"][:2]) and len(dataset) == 4
+    assert dataset.sequences == list(official_splits()["train"][:2]) and len(dataset) == 4
     scan = dataset[1]  # the second keyframe of sequence 0 is frame 2: a sweep lies between
     found = measure(street_of(0, 0, 3), 2, SENSORS["hdl32"], 48, np.random.default_rng([0, 0, 2, 1]))
     order = np.argsort(found.column, kind="stable")
@@ -228,7 +228,7 @@ def test_samples_in_a_circle(copy: Path) -> None:
 
 def test_a_missing_sweep_is_named_and_skipped(copy: Path) -> None:
     dataset = NuScenesLidarSeg(copy, "train", sweeps=2)
-    file = dataset.sources(dataset.names[1])[-1]
+    file = dataset.source_files(dataset.names[1])[-1]
     assert "sweeps" in file.parts
     file.unlink()
     with pytest.raises(DataError, match=rf"{file.name} does not exist"):
@@ -338,7 +338,7 @@ def test_mini_and_test(copy: Path, version: str, official: str, split: str) -> N
         for table in ("lidarseg", "panoptic"):
             (copy / version / f"{table}.json").unlink()
     dataset = NuScenesLidarSeg(copy, split, version)
-    assert dataset.parts == list(official_splits()[official][: len(dataset.parts)]) and len(dataset) > 1
+    assert dataset.sequences == list(official_splits()[official][: len(dataset.sequences)]) and len(dataset) > 1
     assert (dataset[0].label is None) == (version == "v1.0-test")
 
 

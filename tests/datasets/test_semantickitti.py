@@ -177,11 +177,11 @@ def test_a_real_folder_with_a_bad_scan(real_scans: Path, tmp_path: Path) -> None
 
 def test_accumulated_scans_are_moved_by_the_poses(tmp_path: Path) -> None:
     from topokd import params
-    from topokd.synthetic import SyntheticLidar, generate
+    from topokd.synthetic import SyntheticLidar, write_semantickitti
     from topokd.synthetic.scanner import sequence_poses
 
     small = params.Synthetic(azimuths=48, train_sequences=(), val_sequences=(0,), val_scans_per_sequence=3)
-    generate(tmp_path, small)
+    write_semantickitti(tmp_path, small)
     alone, several = SemanticKITTI(tmp_path, (0,)), SemanticKITTI(tmp_path, (0,), sweeps=2)
     poses, _ = sequence_poses(small, 0, 3)
     here, before = alone[2], alone[1]

@@ -59,7 +59,7 @@ def first_of(root: Path) -> WaymoSegmentation:
 
 def test_round_trip_gives_the_world(world: Path) -> None:
     dataset = WaymoSegmentation(world, "train")
-    assert len(dataset) == 4 and len(dataset.parts) == 2 and len(WaymoSegmentation(world, "val")) == 1
+    assert len(dataset) == 4 and len(dataset.sequences) == 2 and len(WaymoSegmentation(world, "val")) == 1
     names = {measured_segment(k): k for k in (0, 3)}
     for index in range(4):
         sequence, frame = names[dataset.names[index].split("/")[0]], index % 2
@@ -67,7 +67,7 @@ def test_round_trip_gives_the_world(world: Path) -> None:
             street_of(0, sequence, 2), frame, SENSORS["waymo64"], 48, np.random.default_rng([0, sequence, frame, 1])
         )
         scan, pixels = dataset[index], dataset.pixels(index)
-        first = pixels.echo == 0
+        first = pixels.return_index == 0
         order = np.lexsort((found.column, found.row))
         np.testing.assert_array_equal(pixels.row[first], found.row[order])
         np.testing.assert_array_equal(pixels.column[first], found.column[order])
@@ -90,7 +90,7 @@ def test_second_returns_lie_behind_the_first(world: Path) -> None:
     first = {(r, c): d for e, r, c, d in zip(*pixels, distance, strict=True) if e == 0}
     second = [(d, first[r, c]) for e, r, c, d in zip(*pixels, distance, strict=True) if e == 1]
     assert len(second) > 5 and all(far > near + 0.5 for far, near in second)
-    assert (WaymoSegmentation(world, "train", returns=1).pixels(0).echo == 0).all()
+    assert (WaymoSegmentation(world, "train", returns=1).pixels(0).return_index == 0).all()
     assert len(WaymoSegmentation(world, "train", returns=1)[0]) == len(first)
 
 
@@ -190,7 +190,7 @@ def test_uniform_beams_where_the_calibration_lists_none(copy: Path) -> None:
     change(copy, "lidar_calibration", f"{prefix}.min", lambda value: -0.3)
     change(copy, "lidar_calibration", f"{prefix}.max", lambda value: 0.1)
     dataset = first_of(copy)
-    found = dataset.calibration(dataset.parts[0], 4).inclination
+    found = dataset.calibration(dataset.sequences[0], 4).inclination
     np.testing.assert_allclose(found, [0.05, -0.05, -0.15, -0.25])  # the image's top row looks up
 
 
@@ -220,7 +220,7 @@ def test_unlabelled_pixels_are_ignored_and_test_has_no_labels(copy: Path) -> Non
     column = "[LiDARSegmentationLabelComponent].range_image_return2.values"
     change(copy, "lidar_segmentation", column, lambda value: None)
     dataset = first_of(copy)
-    assert (dataset[0].label[dataset.pixels(0).echo == 1] == IGNORE).all()
+    assert (dataset[0].label[dataset.pixels(0).return_index == 1] == IGNORE).all()
     (copy / "training").rename(copy / "testing")
     shutil.rmtree(copy / "testing" / "lidar_segmentation")
     assert WaymoSegmentation(copy, "test")[0].label is None

@@ -4,8 +4,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-
-from topokd.evaluation.submission.waymo_messages import messages
+from topokd.datasets.waymo.messages import messages
 
 
 def read_waymo(path: Path) -> list[tuple[tuple[str, int], tuple[np.ndarray, np.ndarray]]]:

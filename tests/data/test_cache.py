@@ -21,7 +21,7 @@ from topokd.datasets import NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
 from topokd.datasets.semantickitti.files import write_scan
 from topokd.errors import DataError
 from topokd.scans import open_dataset
-from topokd.synthetic import SyntheticLidar, write_semantickitti, write_nuscenes, write_waymo
+from topokd.synthetic import SyntheticLidar, write_nuscenes, write_semantickitti, write_waymo
 
 SIZE = 0.3
 

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from topokd.datasets.published import SPLIT_SIZES, SplitSize, class_shares
 from typer.testing import CliRunner
 
 from topokd import params
 from topokd.cli import app
 from topokd.data import Scan
 from topokd.datasets import BENCHMARKS, NuScenesLidarSeg
-from topokd.datasets import check as C
-from topokd.datasets import published as P
-from topokd.datasets.check import check_dataset, detect
+from topokd.datasets.benchmark import Release, SplitSize
+from topokd.datasets.check import check_dataset, detect_dataset
+from topokd.datasets.nuscenes import published as nuscenes
 from topokd.datasets.semantickitti.files import write_scan, write_sequence_files
 from topokd.errors import DataError
 from topokd.synthetic import write_nuscenes, write_waymo
@@ -115,7 +114,7 @@ def test_published_shares_sum_to_one() -> None:
     assert sum(nuscenes.POINTS.values()) / keyframes == pytest.approx(34_720, abs=1)
 
 
-def test_shares_published_for_several_splits_are_compared_when_all_are_complete(worlds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shares_over_several_splits_need_all_of_them_complete(worlds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def problems(train: int) -> list[str]:
         sizes = release("nuscenes", "v1.0-trainval").sizes
         monkeypatch.setitem(sizes, "train", SplitSize(train, "keyframes", ""))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from topokd.datasets import BENCHMARKS, find_benchmark
 
+from topokd.datasets import BENCHMARKS, find_benchmark
 from topokd.datasets.nuscenes.classes import NUSCENES
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.datasets.waymo.classes import WAYMO
@@ -105,7 +105,8 @@ def test_semantickitti_scores_equal_those_of_its_evaluator(case):
     )
     iou, mean, accuracy = semantickitti(prediction, truth)
     np.testing.assert_allclose(list(scores.iou.values()), iou, atol=1e-12)
-    assert scores.miou == pytest.approx(mean, abs=1e-12) and scores.extra["accuracy"] == pytest.approx(accuracy, abs=1e-12)
+    assert scores.miou == pytest.approx(mean, abs=1e-12)
+    assert scores.extra["accuracy"] == pytest.approx(accuracy, abs=1e-12)
 
 
 @given(pairs(st.one_of(st.integers(1, 3), st.integers(1, 16)), raw(NUSCENES_MAP)))

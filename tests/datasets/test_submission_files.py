@@ -6,14 +6,14 @@ import zlib
 
 import numpy as np
 import pytest
-from topokd.datasets.waymo.submission import SHAPE, SubmissionInfo, read_frame_list, validate_waymo, write_waymo
-from topokd.datasets.waymo.messages import messages
 
 from tests.datasets.waymo_file import read_waymo
-from topokd.datasets.semantickitti.classes import SEMANTICKITTI
-from topokd.errors import DataError
 from topokd.datasets.nuscenes.submission import validate_nuscenes, write_nuscenes
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.datasets.semantickitti.submission import validate_semantickitti, write_semantickitti
+from topokd.datasets.waymo.messages import messages
+from topokd.datasets.waymo.submission import SHAPE, SubmissionInfo, read_frame_list, validate_waymo, write_waymo
+from topokd.errors import DataError
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_moving_ids_are_fine_and_broken_zips_are_errors(kitti, caplog):
     path.write_bytes(content)
     assert ["cannot be unpacked" in problem for problem in validate_semantickitti(path, root)] == [True]
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(DataError, match="no zip file"):
+    with pytest.raises(DataError, match="not a complete zip file"):
         validate_semantickitti(path, root)
     with pytest.raises(DataError, match="holds no scan"):
         validate_semantickitti(path, root / "elsewhere")
@@ -87,14 +87,14 @@ def test_moving_ids_are_fine_and_broken_zips_are_errors(kitti, caplog):
 @pytest.mark.parametrize(
     ("name", "predictions", "message"),
     [
-        ("s.tar", [], "ends with .zip"),
+        ("s.tar", [], "end with .zip"),
         ("s.zip", [("08/000000", np.array([0]))], "not one of the test split"),
         ("s.zip", [("11/000000", np.array([0]))] * 2, "given twice"),
         ("s.zip", [("11/000000", np.array([-1]))], "needs a class 0..18"),
         ("s.zip", [("11/000000", np.array([0.5]))], "integer class"),
     ],
 )
-def test_semantickitti_writer_refuses(tmp_path, name, predictions, message):
+def test_semantickitti_writer_rejects(tmp_path, name, predictions, message):
     with pytest.raises(DataError, match=message):
         write_semantickitti(tmp_path / name, predictions)
     assert not list(tmp_path.iterdir())
@@ -140,9 +140,9 @@ def test_nuscenes_folders_and_files_in_each_others_place(tmp_path):
     label.unlink()
     label.mkdir()
     assert validate_nuscenes(tmp_path, points, "val") == ["a1_lidarseg.bin is a folder, not a file of labels"]
-    with pytest.raises(DataError, match="is a file; nuScenes' submission is a folder"):
+    with pytest.raises(DataError, match="is a file; a submission to nuScenes is a folder"):
         validate_nuscenes(tmp_path / "val/submission.json", points, "val")
-    with pytest.raises(DataError, match="is a folder; Waymo's submission is a file"):
+    with pytest.raises(DataError, match="is a folder; a submission to Waymo is a file"):
         validate_waymo(tmp_path, FRAMES)
     with pytest.raises(DataError, match="does not exist"):
         validate_waymo(tmp_path / "absent", FRAMES)
@@ -154,7 +154,7 @@ def test_nuscenes_meta_types_and_writer(tmp_path):
     (tmp_path / "val/submission.json").write_text(json.dumps({"meta": meta}))
     assert "must be true or false" in validate_nuscenes(tmp_path, points, "val")[0]
     assert "lidarseg/test is missing" in validate_nuscenes(tmp_path, points, "test")[-1]
-    with pytest.raises(DataError, match="no token"):
+    with pytest.raises(DataError, match="is not a token"):
         write_nuscenes(tmp_path, [("../x", np.array([0]))])
 
 
@@ -191,13 +191,13 @@ def test_waymo_round_trip_and_wire_format(tmp_path):
     ("change", "message"),
     [
         (lambda s: s.inference_results.frames.pop(), "missing frames, 1: segment/20"),
-        (lambda s: s.inference_results.frames.add().CopyFrom(s.inference_results.frames[0]), "there twice"),
+        (lambda s: s.inference_results.frames.add().CopyFrom(s.inference_results.frames[0]), "occurs twice"),
         (lambda s: s.ClearField("account_name"), "account_name is not set"),
         (lambda s: s.ClearField("authors"), "authors is empty"),
         (lambda s: s.ClearField("sensor_type"), "sensor_type is not set"),
         (lambda s: s.inference_results.frames[0].segmentation_labels.add(name=2), "2 lasers"),
         (lambda s: s.inference_results.frames[0].segmentation_labels[0].ClearField("ri_return2"), "is missing"),
-        (lambda s: label(s, b"nonsense"), "no zlib-compressed"),
+        (lambda s: label(s, b"nonsense"), "not a zlib-compressed"),
         (lambda s: label(s, matrix(np.ones((64, 2650, 1)))), "has shape [64, 2650, 1]"),
         (lambda s: label(s, matrix(np.full((64, 2650, 2), 23))), "holds class 23"),
         (lambda s: label(s, matrix(np.ones((64, 2650, 2)), (-1, 2650, 2))), "its shape is [-1, 2650, 2]"),
@@ -234,7 +234,7 @@ def test_waymo_bad_input(tmp_path):
     with pytest.raises(DataError, match="e-mail"):
         SubmissionInfo("me", "ours", ("Me",))
     path.write_bytes(b"\xff\xff")
-    with pytest.raises(DataError, match="no SemanticSegmentationSubmission"):
+    with pytest.raises(DataError, match="not a complete SemanticSegmentationSubmission"):
         validate_waymo(path, FRAMES)
     (tmp_path / "list.txt").write_text("segment,10\n\nsegment,x\n")
     with pytest.raises(DataError, match="line 3"):

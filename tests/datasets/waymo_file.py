@@ -4,6 +4,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+
 from topokd.datasets.waymo.messages import messages
 
 

@@ -15,10 +15,9 @@ from topokd.cli import app
 from topokd.data import Scan
 from topokd.datasets import BENCHMARKS, SemanticKITTI, WaymoSegmentation, nuscenes, semantickitti, waymo
 from topokd.datasets.semantickitti.files import write_scan
-from topokd.evaluation import ConfusionMatrix, predict
-from topokd.evaluation import submission
+from topokd.evaluation import ConfusionMatrix, predict, submission
 from topokd.models import build_model, load_checkpoint, save_checkpoint
-from topokd.synthetic import write_semantickitti, write_nuscenes, write_waymo
+from topokd.synthetic import write_nuscenes, write_semantickitti, write_waymo
 
 SMALL = params.Synthetic(
     azimuths=32, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=1, val_scans_per_sequence=1

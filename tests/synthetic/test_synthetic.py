@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from topokd.datasets.statistics import real_statistics, statistics
 from topokd.errors import DataError
 from topokd.scans import open_dataset
 from topokd.synthetic import SyntheticLidar, write_semantickitti
-from topokd.synthetic import dataset as D
+from topokd.synthetic import semantickitti_writer as writer
 from topokd.synthetic.raycast import cast_ground, cast_solids, windows
 from topokd.synthetic.scanner import scan_sequence_frame
 from topokd.synthetic.sensor import SENSORS, directions
@@ -62,8 +63,10 @@ def test_two_processes_write_the_same_bytes(world: Path, tmp_path: Path) -> None
     assert fingerprint(tmp_path) == fingerprint(world)
 
 
-def test_interrupted_generation_goes_on(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, original = [], D._make
+def test_an_interrupted_call_continues_with_the_missing_scans(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, original = [], writer.write_frame
 
     def killed(task: tuple) -> None:
         if len(made) == 3:
@@ -71,18 +74,18 @@ def test_interrupted_generation_goes_on(world: Path, tmp_path: Path, monkeypatch
         made.append(task)
         original(task)
 
-    monkeypatch.setattr(D, "_make", killed)
+    monkeypatch.setattr(writer, "write_frame", killed)
     with pytest.raises(KeyboardInterrupt):
         write_semantickitti(tmp_path, SMALL)
-    assert not D.is_complete(tmp_path, SMALL)
+    assert not json.loads((tmp_path / "manifest.json").read_text())["complete"]
     (tmp_path / "sequences/00/velodyne/.000000-x.bin").write_bytes(b"half")
     again: list[tuple] = []
-    monkeypatch.setattr(D, "_make", lambda task: (again.append(task), original(task)))
+    monkeypatch.setattr(writer, "write_frame", lambda task: (again.append(task), original(task)))
     write_semantickitti(tmp_path, SMALL)
     assert len(again) == 2 and fingerprint(tmp_path) == fingerprint(world)
 
 
-def test_other_parameters_make_other_scans(world: Path, tmp_path: Path) -> None:
+def test_other_parameters_replace_the_scans(world: Path, tmp_path: Path) -> None:
     other = params.Synthetic(azimuths=32, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
     write_semantickitti(tmp_path, SMALL)
     write_semantickitti(tmp_path, other)
@@ -92,14 +95,14 @@ def test_other_parameters_make_other_scans(world: Path, tmp_path: Path) -> None:
     assert {k: v for k, v in fingerprint(tmp_path).items()} == fingerprint(world)
 
 
-def test_scans_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_scans_that_topokd_did_not_make_are_not_touched(tmp_path: Path) -> None:
     write_scan(tmp_path, 0, 0, Scan(np.ones((3, 3)), np.zeros(3)))
     with pytest.raises(DataError, match="did not make"):
         write_semantickitti(tmp_path, SMALL)
     assert (tmp_path / "sequences/00/velodyne/000000.bin").stat().st_size == 48
 
 
-def test_a_sequence_in_both_splits_is_refused(tmp_path: Path) -> None:
+def test_a_sequence_in_both_splits_raises(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="both train_sequences and val_sequences"):
         write_semantickitti(tmp_path, params.Synthetic(train_sequences=(0, 8)))
 

@@ -37,7 +37,7 @@ from report import Rows, keep, table
 
 from topokd import params as P
 from topokd import project
-from topokd.data import Batch, Scan, ScanCache, augment, collate, read_ahead, training_batch, voxelize
+from topokd.data import Batch, Scan, ScanCache, augment, collate, prefetch, training_batch, voxelize
 from topokd.data.dataset import ScanDataset
 from topokd.datasets import NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
 from topokd.errors import TopokdError
@@ -50,7 +50,7 @@ WORKERS = (0, 1, 2)
 PLAIN, OURS, COLD, WARM = "plain", "ours", "ours, empty cache", "ours, full cache"
 
 
-def sources(folder: Path) -> dict[str, Callable[[], ScanDataset]]:
+def source_files(folder: Path) -> dict[str, Callable[[], ScanDataset]]:
     """A maker of each data set; scans are not kept in memory, so that every read is one."""
 
     def synthetic(name: str, write: Callable[..., None], read: Callable[..., ScanDataset]) -> ScanDataset:
@@ -142,7 +142,7 @@ def our_sample(dataset: ScanDataset, training: bool, number: int) -> Batch:
 def rate(draw: Callable[[int], Any], samples: int, workers: int) -> float:
     """Samples per second once the workers run: those that they made in advance at the start do not count."""
     ahead = 2 * workers + 1
-    items = read_ahead(draw, range(samples + ahead), workers)
+    items = prefetch(draw, range(samples + ahead), workers)
     for _ in range(ahead):
         next(items)
     start = time.perf_counter()
@@ -174,7 +174,7 @@ def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             row = {"data": name, "work": "training" if training else "evaluation", "scans": samples}
             for (program, workers), speeds in found.items():
                 row[f"{program} {workers}"] = statistics.median(speeds)
-            source = {file for scan in dataset.names for file in dataset.sources(scan)}
+            source = {file for scan in dataset.names for file in dataset.source_files(scan)}
             yield row | {"entry_bytes": size / entries, "source_bytes": sum(f.stat().st_size for f in source)}
 
 
@@ -203,7 +203,7 @@ def memory(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     sample(number)
                     return private_bytes()
 
-                row[program] = max(read_ahead(draw, range(3 * len(dataset)), 2))
+                row[program] = max(prefetch(draw, range(3 * len(dataset)), 2))
                 dataset._cache.clear()
         yield row
 

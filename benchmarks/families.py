@@ -11,10 +11,10 @@ import torch
 from topokd import params as P
 from topokd.data import collate, voxelize
 from topokd.errors import TopokdError
-from topokd.evaluation.predict import evaluating
 from topokd.experiments.shapes import circle, features, torus, uniform
 from topokd.models import build_model, load_checkpoint
-from topokd.scans import build_dataset
+from topokd.models.modes import evaluation_mode
+from topokd.scans import open_dataset
 from topokd.topology import farthest_point_sampling, normalize_features
 from topokd.training import Run, load_teacher
 
@@ -39,14 +39,14 @@ def network(role: str, n: int, rng: np.random.Generator) -> np.ndarray:
 @cache
 def _taps(role: str, scan: int) -> list[torch.Tensor]:
     params = P.load_profile("default")
-    dataset = build_dataset(params.data, params.data_root, "val")
+    dataset = open_dataset(params.data, params.data_root, "val")
     if role == "teacher":
         model = load_teacher(params, 0, dataset.class_names)
     else:
         model = build_model(params.model.student, in_channels=4, num_classes=dataset.num_classes)
         model = load_checkpoint(Run("kd_topo", 0, params).checkpoint, model)
     batch = collate([voxelize(dataset[scan], params.data.voxel_size)])
-    with evaluating(model):
+    with evaluation_mode(model), torch.inference_mode():
         return [tap.feat.clone() for tap in model(batch, taps=True)[1]]
 
 

@@ -29,8 +29,8 @@ from official_recipe import Recipe
 from report import Rows, keep, table
 
 from topokd import params as P
-from topokd.data import Batch, Scan, collate, read_ahead, training_batch, voxelize
-from topokd.data.formats import read_cloud
+from topokd.data import Batch, Scan, collate, prefetch, training_batch, voxelize
+from topokd.data.user_files import read_user_scan
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.distillation import build_objective
 from topokd.experiments.model_cost import (
@@ -47,7 +47,7 @@ from topokd.models.convolution.table import find_table
 from topokd.paper.exhibits import TABLES
 from topokd.paper.grid import grid
 from topokd.paper.results import Results
-from topokd.scans import build_dataset
+from topokd.scans import open_dataset
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.training import Fit
 from topokd.training.determinism import deterministic
@@ -67,7 +67,7 @@ def autocast(kind: str) -> torch.autocast:
 def scans(options: argparse.Namespace) -> dict[str, Scan]:
     found = {}
     if options.nuscenes:
-        found["nuScenes, real"] = read_cloud(options.nuscenes).scan
+        found["nuScenes, real"] = read_user_scan(options.nuscenes).scan
     if real := real_scans():
         found["SemanticKITTI, real"] = real[0]
     if not found:
@@ -84,7 +84,7 @@ def batches(seed: int, count: int) -> tuple[P.Params, list[Batch], Callable[[int
     """Training batches of the profile semantickitti, from the scans of semantickitti-mini."""
     full, mini = (P.load_profile(name) for name in ("semantickitti", "semantickitti-mini"))
     data = full.data.replace(root=mini.data.root)
-    train_set = build_dataset(data, mini.data_root, "train")
+    train_set = open_dataset(data, mini.data_root, "train")
     draw = partial(training_batch, train_set, data, seed, batch_size=SCANS)
     return full, [draw(step) for step in range(count)], draw
 
@@ -214,7 +214,7 @@ def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def loader_rate(draw: Callable[[int], Batch], workers: int, count: int = 24) -> float:
     """Scans per second of the loader by itself, from the batch on with which every worker has given one."""
     first = max(workers, 1)
-    times = [time.perf_counter() for _ in read_ahead(draw, range(count), workers)]
+    times = [time.perf_counter() for _ in prefetch(draw, range(count), workers)]
     return SCANS * (count - first) / (times[-1] - times[first - 1])
 
 

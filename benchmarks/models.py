@@ -43,7 +43,7 @@ from report import Rows, keep, table
 from topokd import params as P
 from topokd import project
 from topokd.data import Batch, Scan, collate, voxelize
-from topokd.data.formats import read_cloud
+from topokd.data.user_files import read_user_scan
 from topokd.datasets import SemanticKITTI
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import TopokdError
@@ -52,8 +52,9 @@ from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, measure_
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, save_checkpoint
 from topokd.models.export import save_onnx, save_program, structure
 from topokd.models.serialization import encode
-from topokd.predict_files import Labeller, measure_file
-from topokd.scans import build_dataset
+from topokd.predict_cost import measure_file
+from topokd.predict_files import Predictor
+from topokd.scans import open_dataset
 from topokd.synthetic import SyntheticLidar
 
 TITLE = "Point Transformer V3 beside the published recipe"
@@ -244,7 +245,7 @@ def accuracy(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         print(f"accuracy left out: no {weights}; `make repro` trains it")
         return
     model: PointTransformerV3 = load_checkpoint(weights).eval()
-    dataset = build_dataset(params.data, params.data_root, "val")
+    dataset = open_dataset(params.data, params.data_root, "val")
     score = partial(evaluate, dataset=dataset, voxel_size=params.data.voxel_size)
     works: dict[str, Callable[[], Any]] = {
         "float32": partial(score, model),
@@ -266,7 +267,7 @@ def flops(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if real := real_scans():
         scans |= {f"SemanticKITTI, real, {real[i].name}": real[i] for i in range(len(real))}
     for file in sorted(project.project_path("../shared/data/nuscenes-one-scan").glob("*.pcd.bin")):
-        scans["nuScenes, real"] = read_cloud(file).scan
+        scans["nuScenes, real"] = read_user_scan(file).scan
     for name, scan in scans.items():
         cost = count_cost(models, voxelize(scan, PAPER_VOXEL_SIZE), (), PAPER_VOXEL_SIZE)
         row: dict[str, Any] = {"scan": name, "voxels": cost["tokens"]["voxels"]}
@@ -368,10 +369,10 @@ def frame(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def measure_frame(weights: Path, file: Path, repeats: int, device: str, amp: str) -> dict[str, float]:
     """:func:`measure_file`'s numbers, and the CPU time of one more run (on a GPU machine too)."""
     torch.set_num_threads(1)
-    labeller = Labeller(weights, device=device, amp=amp)
-    found = measure_file(labeller, file, repeats)
+    predictor = Predictor(weights, device=device, amp=amp)
+    found = measure_file(predictor, file, repeats)
     start = time.process_time()
-    labeller(read_cloud(file))
+    predictor(read_user_scan(file))
     return found | {"cpu_s": time.process_time() - start}
 
 

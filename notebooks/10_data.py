@@ -19,7 +19,7 @@ from topokd import params as P
 from topokd.datasets.fingerprint import fingerprint
 from topokd.datasets.statistics import real_statistics, statistics
 from topokd.io import write_json
-from topokd.scans import write_world
+from topokd.scans import open_dataset, write_world
 from topokd.viz import clouds
 from topokd.viz.style import save_figure, use_style
 
@@ -36,13 +36,13 @@ if settings.dataset == "synthetic":
     write_world(settings, params.data_root)
 else:  # real scans stay where they are; their fingerprint tells the later stages when they are others
     write_json(params.workspace / "data" / "index.json", fingerprint(params.data_root))
-train = data.build_dataset(settings, params.data_root, "train")
-val = data.build_dataset(settings, params.data_root, "val")
+train = open_dataset(settings, params.data_root, "train")
+val = open_dataset(settings, params.data_root, "val")
 found = {"train": statistics(train), "val": statistics(val)}
 pd.DataFrame(
     {
         split: {
-            "sequences": ", ".join(dataset.parts) if len(dataset.parts) < 30 else f"{len(dataset.parts)} of them",
+            "sequences": ", ".join(names) if len(names := dataset.sequences) < 30 else f"{len(names)} of them",
             "scans": found[split]["scans"],
             "skipped scans": len(dataset.skipped),
             "points per scan": round(found[split]["points_per_scan"]["mean"]),

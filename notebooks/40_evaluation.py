@@ -26,7 +26,7 @@ from topokd.paper.evaluation_summary import (
 )
 from topokd.paper.figures import class_figure
 from topokd.paper.results import NAMES, Results
-from topokd.scans import build_dataset
+from topokd.scans import open_dataset
 from topokd.viz.clouds import interactive_cloud
 from topokd.viz.evaluation import breakdown_figure, confusion_figure
 from topokd.viz.segmentation import segmentation_figure
@@ -72,7 +72,7 @@ display(official if len(official) else Markdown("The synthetic world has no benc
 # The networks of the first seed on one validation scan.
 
 # %%
-dataset = build_dataset(params.data, params.data_root, "val")
+dataset = open_dataset(params.data, params.data_root, "val")
 scan = dataset[params.evaluation.figure_scan % len(dataset)]
 shown = [variant for variant in ("teacher", "full", "plain") if seed in results.runs.get(variant, {})]
 models = {v: load_checkpoint(params.workspace / "checkpoints" / f"{v}-seed{seed}.safetensors") for v in shown}

@@ -17,7 +17,7 @@ from IPython.display import Markdown, display
 from topokd import params as P
 from topokd.data import IGNORE
 from topokd.experiments.panels import measure_panel, panel_params
-from topokd.scans import build_dataset
+from topokd.scans import open_dataset
 
 params = P.load(params_file)
 panel = panel_params(params, dataset)
@@ -26,8 +26,8 @@ panel = panel_params(params, dataset)
 # ## The world in this layout
 
 # %%
-train = build_dataset(panel.data, panel.data_root, "train")
-val = build_dataset(panel.data, panel.data_root, "val")
+train = open_dataset(panel.data, panel.data_root, "train")
+val = open_dataset(panel.data, panel.data_root, "val")
 counts = {}
 for split, scans in (("train", train), ("val", val)):
     labels = np.concatenate([scan.label for scan in scans])

@@ -20,7 +20,7 @@ from topokd.data import voxelize
 from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, measure_cost, side_by_side
 from topokd.io import write_json
 from topokd.models import build_model
-from topokd.scans import build_dataset
+from topokd.scans import open_dataset
 from topokd.viz.cost import plot_scaling
 from topokd.viz.style import save_figure
 
@@ -34,7 +34,7 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 # to the sensor; where a scan has fewer, of a row of scans side by side.
 
 # %%
-dataset = build_dataset(params.data, params.data_root, "val")
+dataset = open_dataset(params.data, params.data_root, "val")
 scan = dataset[0]
 voxels = voxelize(scan, PAPER_VOXEL_SIZE)
 large = side_by_side((voxelize(dataset[i], PAPER_VOXEL_SIZE) for i in range(len(dataset))), max(bench.model_tokens))

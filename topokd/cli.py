@@ -191,13 +191,14 @@ def predict(
 ) -> None:
     """Label scans (.bin, .pcd, .ply, .las, .laz, .npy) with a trained network; docs/predict.md shows how."""
     _waiting_threads_sleep()
-    from topokd.predict_files import FORMATS, Labeller, label_files, measure_file
+    from topokd.predict_cost import measure_file
+    from topokd.predict_files import FORMATS, Predictor, predict_files
 
     if format is not None and format not in FORMATS:
         raise P.ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    labeller = Labeller(checkpoint, voxel_size, tta, device, amp)
+    predictor = Predictor(checkpoint, voxel_size, tta, device, amp)
     if measure:
-        cost = measure_file(labeller, source, measure, columns, intensity_scale)
+        cost = measure_file(predictor, source, measure, columns, intensity_scale)
         tensors, weights, process = (
             cost[name] / 1e6 for name in ("peak_tensor_bytes", "weight_bytes", "process_bytes")
         )
@@ -205,7 +206,7 @@ def predict(
         typer.echo(
             f"{tensors:.0f} MB of tensors beside {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
         )
-    written, refused = label_files(labeller, source, output, format, columns, intensity_scale, views)  # type: ignore[arg-type]
+    written, refused = predict_files(predictor, source, output, format, columns, intensity_scale, views)  # type: ignore[arg-type]
     for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:
         typer.echo(str(path))
     if refused:  # each with its reason in the log
@@ -230,16 +231,18 @@ def evaluate(
 ) -> None:
     """Predict a labelled split and print what the benchmark's own tool would print, in percent."""
     _waiting_threads_sleep()
+    from topokd.datasets import find_benchmark
     from topokd.evaluation import evaluate as count
-    from topokd.evaluation.official import official_scores
-    from topokd.evaluation.submission.produce import benchmark_split
-    from topokd.predict_files import Labeller
+    from topokd.predict_files import Predictor
 
-    labeller = Labeller(checkpoint, voxel_size, tta)
-    dataset = benchmark_split(benchmark, root, split, sweeps=labeller.sweeps, version=version)
-    labeller.need_classes(dataset.class_names, benchmark)
-    rows = official_scores(count(labeller.model, dataset, labeller.voxel_size, tta), benchmark).rows()  # type: ignore[arg-type]
-    typer.echo(f"{benchmark} {split}: {len(dataset):,} scans of {len(dataset.parts):,} parts; {tta} views per scan")
+    predictor = Predictor(checkpoint, voxel_size, tta)
+    chosen = find_benchmark(benchmark)
+    dataset = chosen.open(root, split, sweeps=predictor.sweeps, version=version, cache=1)
+    predictor.need_classes(dataset.class_names, benchmark)
+    rows = chosen.official_scores(count(predictor.model, dataset, predictor.voxel_size, tta)).rows()
+    typer.echo(
+        f"{benchmark} {split}: {len(dataset):,} scans of {len(dataset.sequences):,} sequences; {tta} views per scan"
+    )
     for name, value in rows.items():
         typer.echo(f"{name:24s}{value:8.2f}")
     if output is not None:
@@ -267,17 +270,18 @@ def submit(
 ) -> None:
     """Predict a benchmark's test split, write what its server takes, and check it."""
     _waiting_threads_sleep()
-    from topokd.evaluation.submission import SubmissionInfo
-    from topokd.evaluation.submission.produce import submission_split, validate_submission, write_submission
-    from topokd.predict_files import Labeller
+    from topokd.evaluation.submission import submission_split, validate_submission, write_submission
+    from topokd.predict_files import Predictor
 
-    about = None
-    if benchmark == "waymo":
-        about = SubmissionInfo(account, method, tuple(author), affiliation, description, method_link)
-    labeller = Labeller(checkpoint, voxel_size, tta)
-    dataset = submission_split(benchmark, root, split, frames, labeller.sweeps)
-    labeller.need_classes(dataset.class_names, benchmark)
-    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, about, external)
+    given = {
+        **{"account": account, "method": method, "authors": author, "affiliation": affiliation},
+        **{"description": description, "method_link": method_link, "external": external},
+    }
+    details = {name: value for name, value in given.items() if value}
+    predictor = Predictor(checkpoint, voxel_size, tta)
+    dataset = submission_split(benchmark, root, split, frames=frames, sweeps=predictor.sweeps)
+    predictor.need_classes(dataset.class_names, benchmark)
+    write_submission(benchmark, predictor.model, dataset, predictor.voxel_size, output, tta, split, details)
     _report(output, validate_submission(benchmark, output, dataset, split))
 
 
@@ -290,11 +294,10 @@ def validate(
     frames: FRAMES = None,
 ) -> None:
     """Say what a benchmark's server would reject in a submission; exit status 1 if anything."""
-    from topokd.evaluation.submission.produce import submission_split, validate_submission
+    from topokd.evaluation.submission import submission_split, validate_submission
 
-    _report(
-        submission, validate_submission(benchmark, submission, submission_split(benchmark, root, split, frames), split)
-    )
+    dataset = submission_split(benchmark, root, split, frames=frames)
+    _report(submission, validate_submission(benchmark, submission, dataset, split))
 
 
 data_app = typer.Typer(no_args_is_help=True, help="Look after data sets.")
@@ -309,9 +312,7 @@ def data_check(
     """Read a whole data set: counts, lengths, classes, missing and damaged files; exit status 1 if any is wrong."""
     from topokd.datasets.check import check_dataset
 
-    if dataset not in (None, "semantickitti", "nuscenes", "waymo"):
-        raise P.ParameterError(f"--dataset {dataset}: choose semantickitti, nuscenes or waymo")
-    report = check_dataset(root, dataset)  # type: ignore[arg-type]
+    report = check_dataset(root, dataset)
     typer.echo(f"{root}: {report.dataset}")
     for split in report.splits:
         for line in split.lines():

@@ -1,44 +1,75 @@
-"""From parameters to a dataset."""
+"""From parameters to a dataset: the benchmarks and the synthetic world, by name."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from topokd import params
 from topokd.data.dataset import ScanDataset
-from topokd.datasets.nuscenes.reader import NuScenesLidarSeg
-from topokd.datasets.semantickitti.reader import SemanticKITTI
-from topokd.datasets.waymo.reader import WaymoSegmentation
-from topokd.synthetic import SyntheticLidar, generate, write_nuscenes, write_waymo
+from topokd.datasets import BENCHMARKS
+from topokd.datasets.benchmark import CHOICES, Split
+from topokd.errors import ParameterError
+from topokd.synthetic import LAYOUTS
+
+SYNTHETIC = "synthetic"
 
 
-def build_dataset(data: params.Data, root: str | Path, split: str | Sequence[int]) -> ScanDataset:
-    """The dataset that ``data.dataset`` names, read from ``root`` (usually ``params.data_root``).
+def dataset_names() -> tuple[str, ...]:
+    """The values that ``data.dataset`` may have."""
+    return (SYNTHETIC, *BENCHMARKS)
 
-    The synthetic world is made there first where it is missing, in the layout that ``data.layout`` names.
+
+def check_data(data: params.Data) -> None:
+    """Check the parameters that depend on which benchmarks there are.
+
+    Raises:
+        ParameterError: an unknown ``data.dataset`` or ``data.layout``, or an option that its reader does not accept.
+
+    Examples:
+        >>> check_data(params.Data(dataset="kitti"))
+        Traceback (most recent call last):
+        topokd.errors.ParameterError: data.dataset is 'kitti'; choose one of synthetic, nuscenes, semantickitti, waymo
     """
-    kind = data.dataset
-    if kind == "synthetic":
-        kind = data.layout
-        if kind == "semantickitti":
-            return SyntheticLidar(root, split, data.synthetic, data.on_bad_scan, sweeps=data.sweeps)
-        write_world(data, root)
-    if kind == "nuscenes":
-        return NuScenesLidarSeg(root, _named(split), data.version, data.sweeps, data.on_bad_scan)
-    if kind == "waymo":
-        reach = data.point_range if data.point_range and split == "train" else None
-        return WaymoSegmentation(root, _named(split), point_range=reach, on_bad_scan=data.on_bad_scan)
-    return SemanticKITTI(root, split, data.on_bad_scan, sweeps=data.sweeps)
+    if data.dataset not in dataset_names():
+        raise ParameterError(f"data.dataset is {data.dataset!r}; choose one of {', '.join(dataset_names())}")
+    if data.layout not in LAYOUTS:
+        raise ParameterError(f"data.layout is {data.layout!r}; choose one of {', '.join(LAYOUTS)}")
+    name = data.layout if data.dataset == SYNTHETIC else data.dataset
+    defaults = params.Data()
+    for option in CHOICES:
+        value = getattr(data, option, None)
+        if option not in BENCHMARKS[name].accepts and value != getattr(defaults, option, None):
+            raise ParameterError(
+                f"data.{option} is {value!r}, but the reader of {name} does not have this option: remove it"
+            )
+
+
+def open_dataset(data: params.Data, root: str | Path, split: Split) -> ScanDataset:
+    """The scans of ``data.dataset``; the synthetic world is written first if it is missing.
+
+    Args:
+        data: the parameters.
+        root: folder of the data set, usually ``params.data_root``.
+        split: "train", "val", "test", or names of sequences.
+
+    Raises:
+        ParameterError: see :func:`check_data`.
+        DataError: the data cannot be read.
+    """
+    check_data(data)
+    options = {name: getattr(data, name) for name in ("sweeps", "version", "point_range") if _accepts(data, name)}
+    options["on_bad_scan"] = data.on_bad_scan
+    if data.dataset == SYNTHETIC:
+        return LAYOUTS[data.layout].open(root, split, data.synthetic, **options)
+    return BENCHMARKS[data.dataset].open(root, split, **options)
 
 
 def write_world(data: params.Data, root: str | Path) -> None:
     """Write the synthetic world in ``data.layout`` under ``root``, unless it is there."""
-    write = {"semantickitti": generate, "nuscenes": write_nuscenes, "waymo": write_waymo}[data.layout]
-    write(root, data.synthetic, jobs=os.cpu_count() or 1)
+    check_data(data)
+    LAYOUTS[data.layout].write(root, data.synthetic, jobs=os.cpu_count() or 1)
 
 
-def _named(split: str | Sequence[int]) -> str | tuple[str, ...]:
-    """Scenes and segments have names, not numbers."""
-    return split if isinstance(split, str) else tuple(map(str, split))
+def _accepts(data: params.Data, option: str) -> bool:
+    return option in BENCHMARKS[data.layout if data.dataset == SYNTHETIC else data.dataset].accepts

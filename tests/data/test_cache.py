@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from topokd import params as P
-from topokd.data import IGNORE, Scan, ScanCache, Voxels, collate, read_ahead, training_batch, voxelize
+from topokd.data import IGNORE, Scan, ScanCache, Voxels, collate, prefetch, training_batch, voxelize
 from topokd.data import cache as module
 from topokd.data.dataset import ScanDataset
 from topokd.datasets import NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
 from topokd.datasets.semantickitti.files import write_scan
 from topokd.errors import DataError
-from topokd.scans import build_dataset
-from topokd.synthetic import SyntheticLidar, generate, write_nuscenes, write_waymo
+from topokd.scans import open_dataset
+from topokd.synthetic import SyntheticLidar, write_nuscenes, write_semantickitti, write_waymo
 
 SIZE = 0.3
 
@@ -65,7 +65,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, kind: type[ScanDataset]) -> None:
 SMALL = P.Synthetic(
     azimuths=48, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=2, val_scans_per_sequence=2
 )
-LAYOUTS = {"semantickitti": generate, "nuscenes": write_nuscenes, "waymo": write_waymo}
+LAYOUTS = {"semantickitti": write_semantickitti, "nuscenes": write_nuscenes, "waymo": write_waymo}
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
@@ -81,10 +81,10 @@ def test_every_reader_through_a_cache(
     world: tuple[Path, P.Data], sweeps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, data = world[0], world[1].replace(sweeps=sweeps)
-    plain = build_dataset(data, root, "val")
+    plain = open_dataset(data, root, "val")
     scans, voxels = list(plain), [plain.voxels(i, SIZE) for i in range(len(plain))]
     for turn in ("cold", "warm"):
-        cached = build_dataset(data, root, "val").stored_in(ScanCache(tmp_path / "cache"))
+        cached = open_dataset(data, root, "val").stored_in(ScanCache(tmp_path / "cache"))
         if turn == "warm":
             forbid(monkeypatch, type(plain))
         for index, (scan, cloud) in enumerate(zip(scans, voxels, strict=True)):
@@ -136,8 +136,8 @@ def test_the_same_content_elsewhere_is_the_same_entry(root: Path, monkeypatch: p
 
 def test_a_change_of_an_earlier_scan_or_of_the_poses_is_a_change_of_an_accumulated_one(tmp_path: Path) -> None:
     data, root = P.Data(synthetic=SMALL, sweeps=2), tmp_path / "data"
-    generate(root, SMALL)
-    cached = build_dataset(data, root, "val").stored_in(ScanCache(tmp_path / "cache"))
+    write_semantickitti(root, SMALL)
+    cached = open_dataset(data, root, "val").stored_in(ScanCache(tmp_path / "cache"))
     before = cached[1]
     points = cached.files(cached.names[0])[0]
     values = np.fromfile(points, "<f4").reshape(-1, 4)
@@ -149,7 +149,7 @@ def test_a_change_of_an_earlier_scan_or_of_the_poses_is_a_change_of_an_accumulat
     rows = np.loadtxt(poses)
     rows[1, 3] += 2
     np.savetxt(poses, rows)
-    again = build_dataset(data, root, "val").stored_in(ScanCache(tmp_path / "cache"))
+    again = open_dataset(data, root, "val").stored_in(ScanCache(tmp_path / "cache"))
     assert not np.array_equal(again[1].xyz, moved.xyz)
 
 
@@ -266,7 +266,7 @@ def test_batches_do_not_depend_on_workers_or_cache(root: Path, workers: int, kep
     expected = [training_batch(plain, settings, 3, step, 2) for step in range(5)]
     dataset = SemanticKITTI(root, "val").stored_in(ScanCache(root.parent / "cache") if kept else None)
     for _ in range(2):  # cold, warm
-        found = read_ahead(lambda step: training_batch(dataset, settings, 3, step, 2), range(5), workers)
+        found = prefetch(lambda step: training_batch(dataset, settings, 3, step, 2), range(5), workers)
         for batch, wanted in zip(found, expected, strict=True):
             for field in dataclasses.fields(wanted):
                 ours, theirs = getattr(batch, field.name), getattr(wanted, field.name)
@@ -280,7 +280,7 @@ def test_an_error_keeps_its_words_and_its_turn(workers: int) -> None:
             raise DataError("08/000002: the file is truncated; copy it again")
         return number
 
-    items = read_ahead(draw, range(4), workers)
+    items = prefetch(draw, range(4), workers)
     assert [next(items), next(items)] == [0, 1]
     with pytest.raises(DataError, match=r"^08/000002: the file is truncated; copy it again$"):
         next(items)

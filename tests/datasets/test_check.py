@@ -9,11 +9,10 @@ from typer.testing import CliRunner
 from topokd import params
 from topokd.cli import app
 from topokd.data import Scan
-from topokd.datasets import NuScenesLidarSeg
-from topokd.datasets import check as C
-from topokd.datasets import published as P
-from topokd.datasets.check import check_dataset, detect
-from topokd.datasets.published import SPLIT_SIZES, SplitSize, class_shares
+from topokd.datasets import BENCHMARKS, NuScenesLidarSeg
+from topokd.datasets.benchmark import Release, SplitSize
+from topokd.datasets.check import check_dataset, detect_dataset
+from topokd.datasets.nuscenes import published as nuscenes
 from topokd.datasets.semantickitti.files import write_scan, write_sequence_files
 from topokd.errors import DataError
 from topokd.synthetic import write_nuscenes, write_waymo
@@ -41,17 +40,21 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_subset_is_recognised_and_nothing_is_wrong(kitti: Path) -> None:
+def release(benchmark: str, name: str | None = None) -> Release:
+    return BENCHMARKS[benchmark].releases[name or benchmark]
+
+
+def test_a_subset_is_not_a_problem(kitti: Path) -> None:
     report = check_dataset(kitti)
     assert report.dataset == "semantickitti" and report.problems == []
     train, val, test = report.splits
-    assert (train.scans, train.parts, val.scans, test.scans) == (3, 1, 2, 1)
+    assert (train.scans, train.sequences, val.scans, test.scans) == (3, 1, 2, 1)
     assert train.subset and train.class_points["road"] == 6 and train.ignored == 3 and set(train.lengths) == {4}
     assert "a subset: 3 of 19,130 published scans" in "\n".join(train.lines())
     assert sum(test.class_points.values()) == 0
 
 
-def test_each_damage_is_named(kitti: Path) -> None:
+def test_each_damaged_file_is_named(kitti: Path) -> None:
     velodyne, labels = kitti / "sequences/00/velodyne", kitti / "sequences/00/labels"
     (velodyne / "000000.bin").write_bytes(b"\0" * 17)
     (labels / "000001.label").unlink()
@@ -74,8 +77,7 @@ def test_each_damage_is_named(kitti: Path) -> None:
 def test_sizes_and_shares_are_compared(
     kitti: Path, monkeypatch: pytest.MonkeyPatch, published: int, words: str | None
 ) -> None:
-    sizes = SPLIT_SIZES["semantickitti"] | {"train": SplitSize(published, "scans", "")}
-    monkeypatch.setitem(C.SPLIT_SIZES, "semantickitti", sizes)
+    monkeypatch.setitem(release("semantickitti").sizes, "train", SplitSize(published, "scans", ""))
     problems = check_dataset(kitti).problems
     assert any(words in problem for problem in problems) if words else problems == []
 
@@ -83,34 +85,40 @@ def test_sizes_and_shares_are_compared(
 def test_a_nearly_complete_split_is_an_incomplete_copy(kitti: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for frame in range(3, 38):
         write_scan(kitti, 0, frame, Scan(np.ones((1, 3)), np.zeros(1), np.array([8])))
-    sizes = SPLIT_SIZES["semantickitti"] | {"train": SplitSize(40, "scans", "")}
-    monkeypatch.setitem(C.SPLIT_SIZES, "semantickitti", sizes)
+    monkeypatch.setitem(release("semantickitti").sizes, "train", SplitSize(40, "scans", ""))
     assert ["lacks 2 of 40 scans" in problem for problem in check_dataset(kitti).problems] == [True]
 
 
 def test_published_sizes_add_up_to_what_the_sources_give() -> None:
-    size = {kind: {name: split.count for name, split in splits.items()} for kind, splits in SPLIT_SIZES.items()}
+    releases = {name: found for benchmark in BENCHMARKS.values() for name, found in benchmark.releases.items()}
+    size = {name: {split: size.count for split, size in found.sizes.items()} for name, found in releases.items()}
     assert size["semantickitti"]["train"] + size["semantickitti"]["val"] == 23_201
     assert size["v1.0-mini"]["train"] + size["v1.0-mini"]["val"] == 404
     assert sum(size["waymo"].values()) == 1_150 and size["v1.0-trainval"]["train"] == 28_130
-    assert all(split.source for splits in SPLIT_SIZES.values() for split in splits.values())
+    assert all(size.citation for found in releases.values() for size in found.sizes.values())
 
 
 def test_published_shares_sum_to_one() -> None:
-    shares = class_shares()
-    assert {source: len(found.shares) for source, found in shares.items()} == {"semantickitti": 19, "v1.0-trainval": 16}
-    assert all(sum(found.shares.values()) == pytest.approx(1) for found in shares.values())
-    # the tables' own totals: annotated objects, and the rest
-    assert sum(P.NUSCENES_POINTS.values()) == 78_942_623 + 1_106_713_569
+    shares = {
+        name: found.shares.shares
+        for benchmark in BENCHMARKS.values()
+        for name, found in benchmark.releases.items()
+        if found.shares
+    }
+    assert {name: len(found) for name, found in shares.items()} == {"semantickitti": 19, "v1.0-trainval": 16}
+    assert all(sum(found.values()) == pytest.approx(1) for found in shares.values())
+    # the totals of the published tables: annotated objects, and the rest
+    assert sum(nuscenes.POINTS.values()) == 78_942_623 + 1_106_713_569
     # a scan has 34,720 points on average, over all keyframes of train and val
-    keyframes = sum(size.count for size in SPLIT_SIZES["v1.0-trainval"].values())
-    assert sum(P.NUSCENES_POINTS.values()) / keyframes == pytest.approx(34_720, abs=1)
+    keyframes = sum(size.count for size in release("nuscenes", "v1.0-trainval").sizes.values())
+    assert sum(nuscenes.POINTS.values()) / keyframes == pytest.approx(34_720, abs=1)
 
 
-def test_shares_of_splits_that_are_published_together(worlds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shares_over_several_splits_need_all_of_them_complete(worlds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def problems(train: int) -> list[str]:
-        sizes = {"train": SplitSize(train, "keyframes", ""), "val": SplitSize(1, "keyframes", "")}
-        monkeypatch.setitem(C.SPLIT_SIZES, "v1.0-trainval", sizes)
+        sizes = release("nuscenes", "v1.0-trainval").sizes
+        monkeypatch.setitem(sizes, "train", SplitSize(train, "keyframes", ""))
+        monkeypatch.setitem(sizes, "val", SplitSize(1, "keyframes", ""))
         return check_dataset(worlds / "nuscenes").problems
 
     assert problems(200) == []  # train is a subset, so the two together say nothing
@@ -118,7 +126,7 @@ def test_shares_of_splits_that_are_published_together(worlds: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("kind", ["nuscenes", "waymo"])
-def test_other_layouts(worlds: Path, kind: str) -> None:
+def test_nuscenes_and_waymo_are_detected_and_checked(worlds: Path, kind: str) -> None:
     report = check_dataset(worlds / kind)
     assert report.dataset == kind and report.problems == []
     assert [(split.name, split.scans, split.subset) for split in report.splits] == [
@@ -128,7 +136,7 @@ def test_other_layouts(worlds: Path, kind: str) -> None:
     assert report.splits[0].class_points["car"] > 0
 
 
-def test_damage_in_nuscenes(worlds: Path, tmp_path: Path) -> None:
+def test_missing_files_and_tables_of_nuscenes_are_problems(worlds: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(worlds / "nuscenes", tmp_path / "n"))
     sorted((root / "samples/LIDAR_TOP").iterdir())[0].unlink()
     assert ["does not exist" in problem for problem in check_dataset(root).problems] == [True]
@@ -140,7 +148,7 @@ def test_damage_in_nuscenes(worlds: Path, tmp_path: Path) -> None:
         check_dataset(root)
 
 
-def test_files_that_no_table_names(worlds: Path, tmp_path: Path) -> None:
+def test_files_that_no_table_names_are_a_problem(worlds: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(worlds / "nuscenes", tmp_path / "n"))
     for folder in ("samples/LIDAR_TOP", "lidarseg/v1.0-trainval", "panoptic/v1.0-trainval"):
         (root / folder / "stray.bin").write_bytes(b"x")
@@ -152,7 +160,7 @@ def test_files_that_no_table_names(worlds: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_sweeps_that_are_gone(tmp_path: Path) -> None:
+def test_some_missing_sweeps_are_a_problem_and_all_missing_a_note(tmp_path: Path) -> None:
     world = params.Synthetic(
         azimuths=32, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=3, val_scans_per_sequence=1
     )
@@ -170,7 +178,7 @@ def test_sweeps_that_are_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["poses.txt", "calib.txt"])
-def test_poses_that_are_gone(kitti: Path, name: str) -> None:
+def test_some_missing_poses_are_a_problem_and_all_missing_a_note(kitti: Path, name: str) -> None:
     write_scan(kitti, 1, 0, Scan(np.ones((4, 3)), np.zeros(4), np.array([8, 8, 0, -1])))
     notes = [split.notes for split in check_dataset(kitti).splits]
     assert all("cannot be read with sweeps above 1, the first: " in note for (note,) in notes) and len(notes) == 3
@@ -186,7 +194,7 @@ def test_poses_that_are_gone(kitti: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("error", [TypeError("unhashable"), ValueError("not a number"), KeyError("token")])
-def test_whatever_a_damaged_table_does_is_a_problem(worlds: Path, monkeypatch, error: Exception) -> None:
+def test_any_exception_of_a_damaged_table_is_a_problem(worlds: Path, monkeypatch, error: Exception) -> None:
     def broken(*_: object) -> None:
         raise error
 
@@ -196,7 +204,7 @@ def test_whatever_a_damaged_table_does_is_a_problem(worlds: Path, monkeypatch, e
 
 
 @pytest.mark.parametrize("emptied", [False, True])
-def test_a_folder_without_segments(worlds: Path, tmp_path: Path, emptied: bool) -> None:
+def test_a_split_folder_without_segments_is_a_problem(worlds: Path, tmp_path: Path, emptied: bool) -> None:
     root = Path(shutil.copytree(worlds / "waymo", tmp_path / "w"))
     if emptied:
         for file in (root / "training").rglob("*.parquet"):
@@ -207,23 +215,23 @@ def test_a_folder_without_segments(worlds: Path, tmp_path: Path, emptied: bool) 
     assert f"{root / ('training' if emptied else 'testing')} holds no segment in lidar, " in problem
 
 
-def test_damage_in_waymo(worlds: Path, tmp_path: Path) -> None:
+def test_missing_and_damaged_components_of_waymo_are_problems(worlds: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(worlds / "waymo", tmp_path / "w"))
     sorted((root / "training/lidar_pose").iterdir())[0].unlink()
     sorted((root / "training/lidar").iterdir())[1].write_bytes(b"\x80\x04]")
     problems = check_dataset(root).problems
     assert len(problems) == 2
-    assert "is missing beside its partners" in problems[0] and "looks like a pickle" in problems[1]
+    assert "is missing, but other components" in problems[0] and "looks like a pickle" in problems[1]
 
 
-def test_unknown_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no data set that topokd knows"):
-        detect(tmp_path)
-    with pytest.raises(DataError, match="not SemanticKITTI's layout"):
+def test_unknown_folders_raise(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a data set that topokd knows"):
+        detect_dataset(tmp_path)
+    with pytest.raises(DataError, match="is not in the layout of SemanticKITTI"):
         check_dataset(tmp_path, "semantickitti")
 
 
-def test_command(kitti: Path) -> None:
+def test_the_command_reports_problems_in_its_exit_code(kitti: Path) -> None:
     fine = CliRunner().invoke(app, ["data", "check", str(kitti)])
     assert fine.exit_code == 0 and "nothing is wrong" in fine.output
     (kitti / "sequences/08/velodyne/000000.bin").unlink()

@@ -42,7 +42,7 @@ def edit(root: Path, table: str, change) -> None:
 
 def test_round_trip_gives_the_world(world: Path) -> None:
     dataset = NuScenesLidarSeg(world, "train")
-    assert dataset.parts == list(official_splits()["train"][:2]) and len(dataset) == 4
+    assert dataset.sequences == list(official_splits()["train"][:2]) and len(dataset) == 4
     scan = dataset[1]  # the second keyframe of sequence 0 is frame 2: a sweep lies between
     found = measure(street_of(0, 0, 3), 2, SENSORS["hdl32"], 48, np.random.default_rng([0, 0, 2, 1]))
     order = np.argsort(found.column, kind="stable")
@@ -107,7 +107,7 @@ def test_quaternions_are_w_x_y_z() -> None:
     np.testing.assert_allclose(matrix @ [1, 0, 0, 1], [1, 3, 3, 1], atol=1e-12)
 
 
-def test_same_bytes_and_no_second_writing(world: Path, tmp_path: Path) -> None:
+def test_a_complete_world_is_not_written_again(world: Path, tmp_path: Path) -> None:
     write_nuscenes(tmp_path, SMALL, sweeps_between=1)
     ours = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     assert ours == {p.relative_to(world): p.read_bytes() for p in world.rglob("*") if p.is_file()}
@@ -115,25 +115,24 @@ def test_same_bytes_and_no_second_writing(world: Path, tmp_path: Path) -> None:
     marked.write_bytes(b"")
     write_nuscenes(tmp_path, SMALL, sweeps_between=1)
     assert marked.read_bytes() == b""
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "x").touch()
+    (tmp_path / "other" / "samples").mkdir(parents=True)
     with pytest.raises(DataError, match="did not make"):
         write_nuscenes(tmp_path / "other", SMALL)
 
 
 @pytest.mark.parametrize("table", ["sample_data", "category", "lidarseg", "calibrated_sensor", "scene"])
-def test_missing_table(copy: Path, table: str) -> None:
+def test_a_missing_table_is_named(copy: Path, table: str) -> None:
     (copy / "v1.0-trainval" / f"{table}.json").unlink()
     with pytest.raises(DataError, match=rf"{table}\.json does not exist: the table {table} is missing"):
         NuScenesLidarSeg(copy, "train")
 
 
-def test_token_that_does_not_resolve(copy: Path) -> None:
+def test_an_unknown_token_names_its_record(copy: Path) -> None:
     def change(records: list) -> None:
         records[0]["next"] = "feedbeef"
 
     edit(copy, "sample", change)
-    with pytest.raises(DataError, match=r"refers to 'feedbeef', which sample.json does not hold"):
+    with pytest.raises(DataError, match=r"refers to 'feedbeef', which is not in sample.json"):
         NuScenesLidarSeg(copy, "train")
 
 
@@ -148,16 +147,18 @@ def test_missing_field(copy: Path, table: str, field: str) -> None:
 
 
 @pytest.mark.parametrize("content", [pickle.dumps([{"token": "a"}]), b"[{]", b'{"token": "a"}', b"[1]", b"[" * 100_000])
-def test_table_that_is_none(copy: Path, content: bytes) -> None:
+def test_a_table_that_is_not_a_list_of_records_raises(copy: Path, content: bytes) -> None:
     (copy / "v1.0-trainval" / "scene.json").write_bytes(content)
-    with pytest.raises(DataError, match=r"scene\.json is (no JSON|not a list of records).*unpack the metadata archive"):
+    with pytest.raises(
+        DataError, match=r"scene\.json is (not valid JSON|not a list of records).*unpack the metadata archive"
+    ):
         NuScenesLidarSeg(copy, "train")
 
 
-def test_missing_pose_is_found_when_sweeps_need_it(copy: Path) -> None:
+def test_a_missing_pose_raises_when_sweeps_need_it(copy: Path) -> None:
     edit(copy, "ego_pose", lambda records: records[2:])
     assert len(NuScenesLidarSeg(copy, "train")[1]) > 0
-    with pytest.raises(DataError, match="ego_pose.json does not hold"):
+    with pytest.raises(DataError, match="not in ego_pose.json"):
         NuScenesLidarSeg(copy, "train", sweeps=3)[1]
 
 
@@ -171,9 +172,9 @@ def test_labels_of_another_version(copy: Path) -> None:
         NuScenesLidarSeg(copy, "train")
 
 
-def test_category_table_of_boxes_and_lacking_names(copy: Path) -> None:
+def test_a_category_table_without_index_or_with_missing_names_raises(copy: Path) -> None:
     edit(copy, "category", lambda records: [{k: v for k, v in r.items() if k != "index"} for r in records])
-    with pytest.raises(DataError, match="no field `index`: this is the table of nuScenes' boxes"):
+    with pytest.raises(DataError, match="no field `index`: this is the table of the boxes"):
         NuScenesLidarSeg(copy, "train")
     edit(copy, "category", lambda records: [r | {"index": i} for i, r in enumerate(records[:-1])])
     with pytest.raises(DataError, match=r"lacks the categories vehicle\.ego"):
@@ -216,19 +217,19 @@ def test_rotation_that_is_none(copy: Path, table: str, rotation: list) -> None:
         NuScenesLidarSeg(copy, "train", sweeps=2)[1]
 
 
-def test_samples_in_a_circle(copy: Path) -> None:
+def test_samples_that_run_in_a_circle_raise(copy: Path) -> None:
     def turn_back(records: list) -> None:
         follower = next(record for record in records if not record["next"])
         follower["next"] = follower["prev"]
 
     edit(copy, "sample", turn_back)
-    with pytest.raises(DataError, match=r"sample\.json: the samples of scene-\d+ lead to .* in a circle"):
+    with pytest.raises(DataError, match=r"sample\.json: the samples of scene-\d+ lead back to .* in a circle"):
         NuScenesLidarSeg(copy, "train")
 
 
 def test_a_missing_sweep_is_named_and_skipped(copy: Path) -> None:
     dataset = NuScenesLidarSeg(copy, "train", sweeps=2)
-    file = dataset.sources(dataset.names[1])[-1]
+    file = dataset.source_files(dataset.names[1])[-1]
     assert "sweeps" in file.parts
     file.unlink()
     with pytest.raises(DataError, match=rf"{file.name} does not exist"):
@@ -279,10 +280,10 @@ def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, t
     token = dataset.sample_data(dataset.names[0])["token"]
     file = copy / "panoptic" / "v1.0-trainval" / f"{token}_panoptic.npz"
     np.savez(file, data=np.array([Bomb()], dtype=object))
-    with pytest.raises(DataError, match="no archive with an array"):
+    with pytest.raises(DataError, match="not an archive with an array"):
         dataset[0]
     file.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(DataError, match="no archive with an array"):
+    with pytest.raises(DataError, match="not an archive with an array"):
         dataset[0]
     for bare in (np.arange(3), np.array(["a"])):  # an array without an archive, under the archive's name
         with file.open("wb") as stream:
@@ -295,7 +296,7 @@ def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, t
     assert not (tmp_path / "unpickled").exists()
 
 
-def test_unknown_compression(copy: Path) -> None:
+def test_an_unknown_compression_of_panoptic_labels_raises(copy: Path) -> None:
     """The method's number in both headers of the zip is turned into one that zipfile does not know."""
     dataset = NuScenesLidarSeg(copy, "train")
     token = dataset.sample_data(dataset.names[0])["token"]
@@ -303,7 +304,9 @@ def test_unknown_compression(copy: Path) -> None:
     content = bytearray(file.read_bytes())
     content[8:10] = content[(entry := content.index(b"PK\x01\x02")) + 10 : entry + 12] = b"\x63\x00"
     file.write_bytes(content)
-    with pytest.raises(DataError, match=r"_panoptic\.npz is no archive .*compression.*unpack nuScenes-panoptic again"):
+    with pytest.raises(
+        DataError, match=r"_panoptic\.npz is not an archive .*compression.*unpack nuScenes-panoptic again"
+    ):
         dataset[0]
 
 
@@ -338,7 +341,7 @@ def test_mini_and_test(copy: Path, version: str, official: str, split: str) -> N
         for table in ("lidarseg", "panoptic"):
             (copy / version / f"{table}.json").unlink()
     dataset = NuScenesLidarSeg(copy, split, version)
-    assert dataset.parts == list(official_splits()[official][: len(dataset.parts)]) and len(dataset) > 1
+    assert dataset.sequences == list(official_splits()[official][: len(dataset.sequences)]) and len(dataset) > 1
     assert (dataset[0].label is None) == (version == "v1.0-test")
 
 

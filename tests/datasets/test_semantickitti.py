@@ -177,11 +177,11 @@ def test_a_real_folder_with_a_bad_scan(real_scans: Path, tmp_path: Path) -> None
 
 def test_accumulated_scans_are_moved_by_the_poses(tmp_path: Path) -> None:
     from topokd import params
-    from topokd.synthetic import SyntheticLidar, generate
+    from topokd.synthetic import SyntheticLidar, write_semantickitti
     from topokd.synthetic.scanner import sequence_poses
 
     small = params.Synthetic(azimuths=48, train_sequences=(), val_sequences=(0,), val_scans_per_sequence=3)
-    generate(tmp_path, small)
+    write_semantickitti(tmp_path, small)
     alone, several = SemanticKITTI(tmp_path, (0,)), SemanticKITTI(tmp_path, (0,), sweeps=2)
     poses, _ = sequence_poses(small, 0, 3)
     here, before = alone[2], alone[1]
@@ -199,12 +199,12 @@ def test_accumulated_scans_are_moved_by_the_poses(tmp_path: Path) -> None:
     for content, words in (
         (b"1 0 0\n", "poses.txt, line 1 has 3 numbers"),
         (b"", "poses.txt is empty"),
-        (b"\xff\xfe\x00", "poses.txt is no text"),
-        (zero.encode(), "poses.txt, line 1 is no rotation and translation"),
+        (b"\xff\xfe\x00", "poses.txt is not a text file"),
+        (zero.encode(), "poses.txt, line 1 is not a rotation and translation"),
     ):
         (folder / "poses.txt").write_bytes(content)
         with pytest.raises(DataError, match=words):
             SemanticKITTI(tmp_path, (0,), sweeps=2)[2]
     (folder / "calib.txt").write_text(f"Tr: {zero}\n")
-    with pytest.raises(DataError, match=r"calib.txt, Tr is no rotation and translation"):
+    with pytest.raises(DataError, match=r"calib.txt, Tr is not a rotation and translation"):
         SemanticKITTI(tmp_path, (0,), sweeps=2)[2]

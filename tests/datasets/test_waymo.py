@@ -59,7 +59,7 @@ def first_of(root: Path) -> WaymoSegmentation:
 
 def test_round_trip_gives_the_world(world: Path) -> None:
     dataset = WaymoSegmentation(world, "train")
-    assert len(dataset) == 4 and len(dataset.parts) == 2 and len(WaymoSegmentation(world, "val")) == 1
+    assert len(dataset) == 4 and len(dataset.sequences) == 2 and len(WaymoSegmentation(world, "val")) == 1
     names = {measured_segment(k): k for k in (0, 3)}
     for index in range(4):
         sequence, frame = names[dataset.names[index].split("/")[0]], index % 2
@@ -67,7 +67,7 @@ def test_round_trip_gives_the_world(world: Path) -> None:
             street_of(0, sequence, 2), frame, SENSORS["waymo64"], 48, np.random.default_rng([0, sequence, frame, 1])
         )
         scan, pixels = dataset[index], dataset.pixels(index)
-        first = pixels.echo == 0
+        first = pixels.return_index == 0
         order = np.lexsort((found.column, found.row))
         np.testing.assert_array_equal(pixels.row[first], found.row[order])
         np.testing.assert_array_equal(pixels.column[first], found.column[order])
@@ -90,7 +90,7 @@ def test_second_returns_lie_behind_the_first(world: Path) -> None:
     first = {(r, c): d for e, r, c, d in zip(*pixels, distance, strict=True) if e == 0}
     second = [(d, first[r, c]) for e, r, c, d in zip(*pixels, distance, strict=True) if e == 1]
     assert len(second) > 5 and all(far > near + 0.5 for far, near in second)
-    assert (WaymoSegmentation(world, "train", returns=1).pixels(0).echo == 0).all()
+    assert (WaymoSegmentation(world, "train", returns=1).pixels(0).return_index == 0).all()
     assert len(WaymoSegmentation(world, "train", returns=1)[0]) == len(first)
 
 
@@ -190,7 +190,7 @@ def test_uniform_beams_where_the_calibration_lists_none(copy: Path) -> None:
     change(copy, "lidar_calibration", f"{prefix}.min", lambda value: -0.3)
     change(copy, "lidar_calibration", f"{prefix}.max", lambda value: 0.1)
     dataset = first_of(copy)
-    found = dataset.calibration(dataset.parts[0], 4).inclination
+    found = dataset.calibration(dataset.sequences[0], 4).inclination
     np.testing.assert_allclose(found, [0.05, -0.05, -0.15, -0.25])  # the image's top row looks up
 
 
@@ -207,7 +207,7 @@ def test_frames_point_range_and_worker_processes(world: Path) -> None:
     segment, time = whole.names[2].split("/")
     one = WaymoSegmentation(world, "train", frames=[(segment, int(time))])
     assert one.names == [whole.names[2]]
-    with pytest.raises(DataError, match="1 of 1 frames are not there"):
+    with pytest.raises(DataError, match="1 of 1 frames are missing"):
         WaymoSegmentation(world, "train", frames=[(segment, 5)])
     near = WaymoSegmentation(world, "train", point_range=(-20, -20, -2, 20, 20, 4))
     assert 0 < len(near[0]) < len(whole[0]) and np.abs(near[0].xyz[:, :2]).max() <= 20
@@ -220,33 +220,33 @@ def test_unlabelled_pixels_are_ignored_and_test_has_no_labels(copy: Path) -> Non
     column = "[LiDARSegmentationLabelComponent].range_image_return2.values"
     change(copy, "lidar_segmentation", column, lambda value: None)
     dataset = first_of(copy)
-    assert (dataset[0].label[dataset.pixels(0).echo == 1] == IGNORE).all()
+    assert (dataset[0].label[dataset.pixels(0).return_index == 1] == IGNORE).all()
     (copy / "training").rename(copy / "testing")
     shutil.rmtree(copy / "testing" / "lidar_segmentation")
     assert WaymoSegmentation(copy, "test")[0].label is None
 
 
 @pytest.mark.parametrize("component", ["lidar", "lidar_calibration", "lidar_pose", "vehicle_pose"])
-def test_component_without_its_partner(copy: Path, component: str) -> None:
+def test_a_missing_component_is_named(copy: Path, component: str) -> None:
     next((copy / "training" / component).glob("*.parquet")).unlink()
-    with pytest.raises(DataError, match=f"component {component} of this segment is missing beside its partners"):
+    with pytest.raises(DataError, match=f"component {component} of this segment is missing, others are there"):
         WaymoSegmentation(copy, "train")
 
 
-def test_frame_that_a_partner_lacks(copy: Path) -> None:
+def test_a_frame_missing_from_a_component_is_named(copy: Path) -> None:
     file = next((copy / "training" / "lidar_pose").glob("*.parquet"))
     pq.write_table(pq.read_table(file).slice(0, 1), file)
-    with pytest.raises(DataError, match="lidar_pose lacks what its partners have"):
+    with pytest.raises(DataError, match="other components have one, lidar_pose does not"):
         WaymoSegmentation(copy, "train")
 
 
-def test_truncated_range_image(copy: Path) -> None:
+def test_a_truncated_range_image_raises(copy: Path) -> None:
     change(copy, "lidar", f"{LIDAR}.values", lambda value: value[:-4])
     with pytest.raises(DataError, match="the range image is truncated"):
         first_of(copy)[0]
 
 
-def test_scan_without_returns(copy: Path) -> None:
+def test_a_scan_without_returns_raises(copy: Path) -> None:
     for number in (1, 2):
         column = f"[LiDARComponent].range_image_return{number}.values"
         change(copy, "lidar", column, lambda value: [-1.0] * len(value))
@@ -254,15 +254,15 @@ def test_scan_without_returns(copy: Path) -> None:
         first_of(copy)[0]
 
 
-def test_labels_and_calibration_of_another_version(copy: Path) -> None:
+def test_labels_and_calibration_of_another_version_raise(copy: Path) -> None:
     column = "[LiDARSegmentationLabelComponent].range_image_return1"
     change(copy, "lidar_segmentation", f"{column}.shape", lambda shape: [32, 48, 2])
     change(copy, "lidar_segmentation", f"{column}.values", lambda value: value[: 32 * 48 * 2])
-    with pytest.raises(DataError, match="labels of 32 x 48 pixels do not fit the range image of 64 x 48"):
+    with pytest.raises(DataError, match="labels of 32 x 48 pixels do not match the range image of 64 x 48"):
         first_of(copy)[0]
     change(copy, "lidar_segmentation", f"{column}.shape", lambda shape: [64, 96, 2])  # room for every pixel, and more
     change(copy, "lidar_segmentation", f"{column}.values", lambda value: [1] * (64 * 96 * 2))
-    with pytest.raises(DataError, match="labels of 64 x 96 pixels do not fit the range image of 64 x 48"):
+    with pytest.raises(DataError, match="labels of 64 x 96 pixels do not match the range image of 64 x 48"):
         first_of(copy)[0]
     change(copy, "lidar_calibration", "[LiDARCalibrationComponent].beam_inclination.values", lambda v: v[:10])
     with pytest.raises(DataError, match="10 beam inclinations for range images of 64 rows"):
@@ -279,24 +279,28 @@ POSE = "[VehiclePoseComponent].world_from_vehicle.transform"
         (
             "lidar",
             {f"{LIDAR}.values": lambda v: [np.nan] * len(v)},
-            r"return 1 has no number for the range of 3072 pix",
+            r"return 1 has NaN as the range of 3072 pix",
         ),
-        ("lidar", {f"{LIDAR}.values": lambda v: [None, *v[1:]]}, r"return 1 has no number for the range of 1 pixels"),
+        ("lidar", {f"{LIDAR}.values": lambda v: [None, *v[1:]]}, r"return 1 has NaN as the range of 1 pixels"),
         ("lidar", {f"{LIDAR}.shape": lambda v: [-64, -48, 4]}, r"do not fill the shape \[-64, -48, 4\]"),
         ("lidar", {f"{LIDAR}.shape": lambda v: [64, None, 4]}, r"do not fill the shape \[64\.0, nan, 4\.0\]"),
-        ("vehicle_pose", {POSE: lambda v: [0.0] * 16}, r"vehicle_pose/.* at \d+ is no rotation and translation"),
-        ("vehicle_pose", {POSE: lambda v: None}, r"vehicle_pose/.* at \d+: 16 finite numbers needed"),
-        ("vehicle_pose", {POSE: lambda v: [np.nan] * 16}, r"vehicle_pose/.* at \d+: 16 finite numbers needed"),
-        ("lidar_calibration", {f"{CALIBRATION}.extrinsic.transform": lambda v: [0.0] * 16}, "is no rotation and trans"),
+        ("vehicle_pose", {POSE: lambda v: [0.0] * 16}, r"vehicle_pose/.* at \d+ is not a rotation and translation"),
+        ("vehicle_pose", {POSE: lambda v: None}, r"vehicle_pose/.* at \d+: 16 finite numbers expected"),
+        ("vehicle_pose", {POSE: lambda v: [np.nan] * 16}, r"vehicle_pose/.* at \d+: 16 finite numbers expected"),
+        (
+            "lidar_calibration",
+            {f"{CALIBRATION}.extrinsic.transform": lambda v: [0.0] * 16},
+            "is not a rotation and trans",
+        ),
         (
             "lidar_calibration",
             {f"{CALIBRATION}.beam_inclination.{name}": lambda v: None for name in ("values", "min")},
-            r"beam_inclination\.min: a finite number needed",
+            r"beam_inclination\.min: a finite number expected",
         ),
         (
             "lidar_calibration",
             {f"{CALIBRATION}.beam_inclination.values": lambda v: [None, *v[1:]]},
-            r"beam_inclination\.values: 64 finite numbers needed",
+            r"beam_inclination\.values: 64 finite numbers expected",
         ),
         (
             "lidar_segmentation",
@@ -305,7 +309,7 @@ POSE = "[VehiclePoseComponent].world_from_vehicle.transform"
         ),
     ],
 )
-def test_numbers_that_are_none(copy: Path, component: str, changes: dict, words: str) -> None:
+def test_values_that_are_not_finite_numbers_raise(copy: Path, component: str, changes: dict, words: str) -> None:
     for column, new in changes.items():
         file = change(copy, component, column, new)
     with pytest.raises(DataError, match=words) as error:
@@ -341,14 +345,14 @@ def test_both_returns_are_decoded_at_once(world: Path, monkeypatch: pytest.Monke
     assert [columns for _, columns in reads] == [[f"{LIDAR}.shape"]]
 
 
-def test_unknown_class_and_missing_column(copy: Path) -> None:
+def test_an_unknown_class_and_a_missing_column_raise(copy: Path) -> None:
     column = "[LiDARSegmentationLabelComponent].range_image_return1.values"
     change(copy, "lidar_segmentation", column, lambda value: [23] * len(value))
-    with pytest.raises(DataError, match="class id 23 .* not in Waymo Open's list"):
+    with pytest.raises(DataError, match="class id 23 .* not in the list of Waymo Open"):
         first_of(copy)[0]
     file = sorted((copy / "training" / "lidar").glob("*.parquet"))[0]
     pq.write_table(pq.read_table(file).drop_columns([f"{LIDAR}.shape"]), file)
-    with pytest.raises(DataError, match="has no column .*it is not component lidar"):
+    with pytest.raises(DataError, match="has no column .*it is not the component lidar"):
         first_of(copy)[0]
 
 

@@ -1,247 +1,178 @@
-"""What is written passes the validator; each way to spoil it is named."""
+"""The commands submit, validate and evaluate, on data in each released layout."""
 
 import json
-import zipfile
-import zlib
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from typer.testing import CliRunner
 
-from tests.evaluation.waymo_file import read_waymo
-from topokd.datasets.semantickitti.classes import SEMANTICKITTI
-from topokd.errors import DataError
-from topokd.evaluation import submission as S
-from topokd.evaluation.submission.waymo import SHAPE
-from topokd.evaluation.submission.waymo_messages import messages
+from tests.datasets.waymo_file import read_waymo
+from topokd import params
+from topokd.cli import app
+from topokd.data import Scan
+from topokd.datasets import BENCHMARKS, SemanticKITTI, WaymoSegmentation, nuscenes, semantickitti, waymo
+from topokd.datasets.semantickitti.files import write_scan
+from topokd.evaluation import ConfusionMatrix, predict, submission
+from topokd.models import build_model, load_checkpoint, save_checkpoint
+from topokd.synthetic import write_nuscenes, write_semantickitti, write_waymo
 
-
-@pytest.fixture
-def kitti(tmp_path):
-    """Test scans of 3 points each, and a valid zip."""
-    for sequence in range(11, 22):
-        folder = tmp_path / "sequences" / str(sequence) / "velodyne"
-        folder.mkdir(parents=True)
-        (folder / "000000.bin").write_bytes(np.zeros((3, 4), "<f4").tobytes())
-    path = tmp_path / "s.zip"
-    S.write_semantickitti(path, ((f"{s}/000000", np.array([0, 8, 18])) for s in range(11, 22)))
-    return path, tmp_path
-
-
-def rewritten(path, change):
-    with zipfile.ZipFile(path) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    change(files)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
+SMALL = params.Synthetic(
+    azimuths=32, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=1, val_scans_per_sequence=1
+)
+OUTPUT = {"semantickitti": "submission.zip", "nuscenes": "submission", "waymo": "submission.bin"}
+SPLIT = {"semantickitti": "test", "nuscenes": "val", "waymo": "val"}
 
 
-def test_semantickitti_round_trip(kitti):
-    path, root = kitti
-    assert S.validate_semantickitti(path, root) == []
-    ids = np.frombuffer(zipfile.ZipFile(path).read("sequences/21/predictions/000000.label"), np.uint32)
-    assert ids.tolist() == [10, 40, 81]
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("worlds")
+    write_semantickitti(root / "semantickitti", SMALL)
+    scan = SemanticKITTI(root / "semantickitti", "val")[0]
+    for sequence in range(11, 22):  # the test split has points alone
+        write_scan(root / "semantickitti", sequence, 0, Scan(scan.xyz[sequence::7], scan.intensity[sequence::7]))
+    write_nuscenes(root / "nuscenes", SMALL)
+    write_waymo(root / "waymo", SMALL.replace(azimuths=2650))  # what the server takes
+    return root
 
 
-LABEL = "sequences/13/predictions/000000.label"
+def checkpoint(folder: Path, benchmark: str, **metadata: str) -> Path:
+    torch.manual_seed(0)
+    names = BENCHMARKS[benchmark].classes.class_names
+    model = build_model("ptv3-tiny", num_classes=len(names))
+    save_checkpoint(
+        folder / "tiny.safetensors", model, {"class_names": ",".join(names), "voxel_size": "1.0", **metadata}
+    )
+    return folder / "tiny.safetensors"
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def submit(benchmark: str, worlds: Path, folder: Path):
+    who = ("--account", "a@b.org", "--method", "topokd", "--author", "A") if benchmark == "waymo" else ()
+    output = folder / OUTPUT[benchmark]
+    model = checkpoint(folder, benchmark)
+    done = run("submit", benchmark, model, worlds / benchmark, "-o", output, "--split", SPLIT[benchmark], *who)
+    return output, done
+
+
+def only_a_subset(done) -> None:
+    """All that the server would say about a submission for a synthetic split is that it is small."""
+    assert done.exit_code == 1 and "would be rejected, 1 problems" in done.output, (done.output, done.exception)
+    assert "the data here are a subset: " in done.output
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("benchmark", "split", "found", "words"),
     [
-        (lambda f: f.pop(LABEL), "missing predictions, 1"),
-        (lambda f: f.update({"sequences/13/predictions/000007.label": b""}), "belong to no test scan"),
-        (lambda f: f.update({LABEL: b"\0" * 8}), "2 labels of uint32; its scan has 3 points"),
-        (lambda f: f.update({LABEL: np.array([1, 9, 3], "<u4").tobytes()}), "holds id 3, 9"),
-        (lambda f: f.pop("sequences/14/predictions/"), "missing directory entries, 1: sequences/14/predictions/"),
+        ("semantickitti", "test", 11, "a subset: 11 of 20,351 scans"),
+        ("semantickitti", "test", 20_351, None),
+        ("nuscenes", "val", 3, "a subset: 3 of 6,019 keyframes"),
+        ("nuscenes", "val", 6_019, None),
+        ("waymo", "test", 29_000, "too many: 29,000 of 2,982 frames that the server compares with; give Waymo's list"),
+        ("waymo", "test", 2_982, None),
+        ("waymo", "val", 202, None),
+        ("waymo", "val", 201, "a subset: 201 of 202 segments"),
     ],
 )
-def test_semantickitti_problems(kitti, change, message):
-    path, root = kitti
-    rewritten(path, change)
-    problems = S.validate_semantickitti(path, root)
-    assert len(problems) == 1 and message in problems[0]
+def test_a_data_set_of_another_size_than_published_is_a_problem(
+    benchmark: str, split: str, found: int, words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Scans:
+        version, sequences, names, root = "v1.0-trainval", range(found), [], Path()
+
+        def __len__(self) -> int:
+            return found
+
+    for module in (semantickitti.submission, nuscenes.submission, waymo.submission):
+        monkeypatch.setattr(module, f"validate_{module.__name__.split('.')[2]}", lambda *_: [])
+    problems = BENCHMARKS[benchmark].submission.validate(Path("any"), Scans(), split)
+    assert len(problems) == bool(words) and (not words or words in problems[0])
 
 
-def test_moving_ids_are_fine_and_broken_zips_are_errors(kitti, caplog):
-    path, root = kitti
-    rewritten(path, lambda f: f.update({LABEL: np.array([0, 10, 10], "<u4").tobytes()}))
-    assert S.validate_semantickitti(path, root) == []
-    assert "ignored class at 1 points: each is a miss" in caplog.text
-    rewritten(path, lambda f: f.update({LABEL: np.array([252, 10, 259], "<u4").tobytes()}))
-    assert S.validate_semantickitti(path, root) == []
-    content = bytearray(path.read_bytes())
-    entry = content.index(LABEL.encode(), content.index(b"PK\x01\x02")) - 46  # in the central directory
-    start = int.from_bytes(content[entry + 42 : entry + 46], "little")
-    content[start + 8] = content[entry + 10] = 99  # a compression that zipfile does not know
-    path.write_bytes(content)
-    assert ["cannot be unpacked" in problem for problem in S.validate_semantickitti(path, root)] == [True]
-    path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(DataError, match="no zip file"):
-        S.validate_semantickitti(path, root)
-    with pytest.raises(DataError, match="holds no scan"):
-        S.validate_semantickitti(path, root / "elsewhere")
+def test_a_missing_sequence_is_reported_before_prediction(worlds: Path, tmp_path: Path, monkeypatch) -> None:
+    root = Path(shutil.copytree(worlds / "semantickitti", tmp_path / "kitti"))
+    shutil.rmtree(root / "sequences/14")
+    monkeypatch.setattr(submission, "predict", lambda *_: pytest.fail("predicted"))
+    done = run("submit", "semantickitti", checkpoint(tmp_path, "semantickitti"), root, "-o", tmp_path / "s.zip")
+    assert "14/velodyne holds no scan" in str(done.exception) and not (tmp_path / "s.zip").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "predictions", "message"),
-    [
-        ("s.tar", [], "ends with .zip"),
-        ("s.zip", [("08/000000", np.array([0]))], "not one of the test split"),
-        ("s.zip", [("11/000000", np.array([0]))] * 2, "given twice"),
-        ("s.zip", [("11/000000", np.array([-1]))], "needs a class 0..18"),
-        ("s.zip", [("11/000000", np.array([0.5]))], "integer class"),
-    ],
-)
-def test_semantickitti_writer_refuses(tmp_path, name, predictions, message):
-    with pytest.raises(DataError, match=message):
-        S.write_semantickitti(tmp_path / name, predictions)
-    assert not list(tmp_path.iterdir())
+def test_external_data_are_declared_to_nuscenes(worlds: Path, tmp_path: Path) -> None:
+    model = checkpoint(tmp_path, "nuscenes")
+    run("submit", "nuscenes", model, worlds / "nuscenes", "-o", tmp_path / "n", "--split", "val", "--external")
+    assert json.loads((tmp_path / "n/val/submission.json").read_text())["meta"]["use_external"] is True
 
 
-def nuscenes(tmp_path):
-    S.write_nuscenes(tmp_path, [("a1", np.array([0, 15])), ("b2", np.array([3]))], "val")
-    return {"a1": 2, "b2": 1}
+@pytest.mark.parametrize("benchmark", ["semantickitti", "nuscenes", "waymo"])
+def test_a_written_submission_is_valid(worlds: Path, tmp_path: Path, benchmark: str) -> None:
+    output, done = submit(benchmark, worlds, tmp_path)
+    only_a_subset(done)
+    check = ("validate", benchmark, output, worlds / benchmark, "--split", SPLIT[benchmark])
+    only_a_subset(run(*check))
+    if benchmark == "nuscenes":
+        next(output.rglob("*_lidarseg.bin")).unlink()
+    elif benchmark == "semantickitti":
+        root = Path(shutil.copytree(worlds / benchmark, tmp_path / "other"))
+        write_scan(root, 11, 1, Scan(np.ones((2, 3)), np.zeros(2)))  # a scan more than were predicted
+        check = ("validate", benchmark, output, root)
+    else:
+        output.write_bytes(output.read_bytes() * 2)
+    spoilt = run(*check)
+    assert spoilt.exit_code == 1 and "would be rejected, 2 problems" in spoilt.output
 
 
-def test_nuscenes_round_trip(tmp_path):
-    points = nuscenes(tmp_path)
-    assert S.validate_nuscenes(tmp_path, points, "val") == []
-    meta = json.loads((tmp_path / "val/submission.json").read_text())["meta"]
-    assert meta == {"use_camera": False, "use_lidar": True, "use_radar": False, "use_map": False, "use_external": False}
+def test_waymo_classes_are_at_the_pixels_of_the_points(worlds: Path, tmp_path: Path) -> None:
+    output, _ = submit("waymo", worlds, tmp_path)
+    ((frame, returns),) = read_waymo(output)
+    dataset = WaymoSegmentation(worlds / "waymo", "val")
+    pixels = dataset.pixels(0)
+    assert f"{frame[0]}/{frame[1]}" == dataset.names[0]
+    filled = np.zeros((2, 64, 2650), bool)
+    filled[pixels.return_index, pixels.row, pixels.column] = True
+    assert (np.stack(returns) >= 0).tolist() == filled.tolist()
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "message"),
-    [
-        ("lidarseg/val/a1_lidarseg.bin", None, "missing predictions, 1: a1_lidarseg.bin"),
-        ("lidarseg/val/a1_lidarseg.bin", b"\1", "1 labels of uint8; its scan has 2 points"),
-        ("lidarseg/val/a1_lidarseg.bin", b"\1\0", "holds id 0 at 1 points"),
-        ("lidarseg/val/a1_lidarseg.bin", b"\1\x11", "holds id 17"),
-        ("lidarseg/val/c3_lidarseg.bin", b"\1", "belong to no keyframe"),
-        ("val/submission.json", None, "submission.json is missing"),
-        ("val/submission.json", b"{", "not valid JSON"),
-        ("val/submission.json", b"[]", "no object `meta`"),
-        ("val/submission.json", b'{"meta": {"use_lidar": true}}', "must hold use_camera"),
-    ],
-)
-def test_nuscenes_problems(tmp_path, file, content, message):
-    points = nuscenes(tmp_path)
-    path = tmp_path / file
-    path.unlink() if content is None else path.write_bytes(content)
-    problems = S.validate_nuscenes(tmp_path, points, "val")
-    assert len(problems) == 1 and message in problems[0]
+def test_a_network_of_accumulated_scans_submits_only_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = SMALL.replace(train_sequences=tuple(range(11, 22)), val_sequences=(), scans_per_sequence=2)
+    write_semantickitti(tmp_path / "kitti", world)
+    seen = []
+    real = submission.predict
+    monkeypatch.setattr(
+        submission, "predict", lambda model, scan, *rest: seen.append(len(scan)) or real(model, scan, *rest)
+    )
+    model = checkpoint(tmp_path, "semantickitti", sweeps="2")
+    done = run("submit", "semantickitti", model, tmp_path / "kitti", "-o", tmp_path / "s.zip")
+    only_a_subset(done)
+    alone = list(map(len, SemanticKITTI(tmp_path / "kitti", "test")))
+    assert seen[::2] == alone[::2] and seen[1::2] == [a + b for a, b in zip(alone[::2], alone[1::2], strict=True)]
 
 
-def test_nuscenes_folders_and_files_in_each_others_place(tmp_path):
-    points = nuscenes(tmp_path)
-    label = tmp_path / "lidarseg/val/a1_lidarseg.bin"
-    label.unlink()
-    label.mkdir()
-    assert S.validate_nuscenes(tmp_path, points, "val") == ["a1_lidarseg.bin is a folder, not a file of labels"]
-    with pytest.raises(DataError, match="is a file; nuScenes' submission is a folder"):
-        S.validate_nuscenes(tmp_path / "val/submission.json", points, "val")
-    with pytest.raises(DataError, match="is a folder; Waymo's submission is a file"):
-        S.validate_waymo(tmp_path, FRAMES)
-    with pytest.raises(DataError, match="does not exist"):
-        S.validate_waymo(tmp_path / "absent", FRAMES)
+@pytest.mark.parametrize("benchmark", ["semantickitti", "nuscenes", "waymo"])
+def test_evaluate_prints_the_official_scores(worlds: Path, tmp_path: Path, benchmark: str) -> None:
+    model = checkpoint(tmp_path, benchmark)
+    done = run("evaluate", benchmark, model, worlds / benchmark, "-o", tmp_path / "scores.json")
+    assert done.exit_code == 0, (done.output, done.exception)
+    found = json.loads((tmp_path / "scores.json").read_text())
+    dataset = BENCHMARKS[benchmark].open(worlds / benchmark, "val")
+    matrix = ConfusionMatrix(dataset.num_classes, dataset.class_names)
+    for scan in dataset:
+        matrix.update(predict(load_checkpoint(model), scan, 1.0), scan.label)
+    expected = BENCHMARKS[benchmark].official_scores(matrix).rows()
+    assert {name: value for name, value in found["percent"].items() if value is not None} == pytest.approx(
+        {name: value for name, value in expected.items() if not np.isnan(value)}
+    )
+    assert list(found["percent"]) == list(expected) and found["scans"] == len(dataset) == 1
+    assert f"{'mIoU':24s}{expected['mIoU']:8.2f}" in done.output
+    assert run("evaluate", benchmark, model, worlds / benchmark, "--split", "test").exit_code != 0
 
 
-def test_nuscenes_meta_types_and_writer(tmp_path):
-    points = nuscenes(tmp_path)
-    meta = dict.fromkeys(("use_camera", "use_lidar", "use_radar", "use_map", "use_external"), 1)
-    (tmp_path / "val/submission.json").write_text(json.dumps({"meta": meta}))
-    assert "must be true or false" in S.validate_nuscenes(tmp_path, points, "val")[0]
-    assert "lidarseg/test is missing" in S.validate_nuscenes(tmp_path, points, "test")[-1]
-    with pytest.raises(DataError, match="no token"):
-        S.write_nuscenes(tmp_path, [("../x", np.array([0]))])
-
-
-INFO = S.SubmissionInfo("me@example.org", "ours", ("Me",))
-FRAMES = [("segment", 10), ("segment", 20)]
-
-
-def waymo(path):
-    rng = np.random.default_rng(0)
-    images = [tuple(rng.integers(-1, 22, SHAPE) for _ in range(2)) for _ in FRAMES]
-    S.write_waymo(path, INFO, zip(FRAMES, images, strict=True))
-    return images
-
-
-def test_waymo_round_trip_and_wire_format(tmp_path):
-    path = tmp_path / "s.bin"
-    images = waymo(path)
-    assert S.validate_waymo(path, FRAMES) == []
-    found = read_waymo(path)
-    assert [frame for frame, _ in found] == FRAMES
-    for (_, got), want in zip(found, images, strict=True):
-        np.testing.assert_array_equal(got, want)
-    data = path.read_bytes()
-    assert data.startswith(b"\x0a\x0eme@example.org\x12\x04ours\x1a\x02Me")  # fields 1, 2, 3
-    laser = messages().submission.FromString(data).inference_results.frames[0].segmentation_labels[0]
-    wire = laser.SerializeToString()
-    assert wire[:3] == b"\x08\x01\x12"  # name = TOP, then ri_return1
-    matrix = zlib.decompress(laser.ri_return1.segmentation_label_compressed)
-    assert matrix[0] == 0x0A and matrix.endswith(b"\x12\x07\x08\x40\x08\xda\x14\x08\x02")  # packed data, shape
-    assert laser.ri_return1.SerializeToString()[0] == 6 << 3 | 2
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: s.inference_results.frames.pop(), "missing frames, 1: segment/20"),
-        (lambda s: s.inference_results.frames.add().CopyFrom(s.inference_results.frames[0]), "there twice"),
-        (lambda s: s.ClearField("account_name"), "account_name is not set"),
-        (lambda s: s.ClearField("authors"), "authors is empty"),
-        (lambda s: s.ClearField("sensor_type"), "sensor_type is not set"),
-        (lambda s: s.inference_results.frames[0].segmentation_labels.add(name=2), "2 lasers"),
-        (lambda s: s.inference_results.frames[0].segmentation_labels[0].ClearField("ri_return2"), "is missing"),
-        (lambda s: label(s, b"nonsense"), "no zlib-compressed"),
-        (lambda s: label(s, matrix(np.ones((64, 2650, 1)))), "has shape [64, 2650, 1]"),
-        (lambda s: label(s, matrix(np.full((64, 2650, 2), 23))), "holds class 23"),
-        (lambda s: label(s, matrix(np.ones((64, 2650, 2)), (-1, 2650, 2))), "its shape is [-1, 2650, 2]"),
-    ],
-)
-def test_waymo_problems(tmp_path, change, message):
-    path = tmp_path / "s.bin"
-    waymo(path)
-    submission = messages().submission.FromString(path.read_bytes())
-    change(submission)
-    path.write_bytes(submission.SerializeToString())
-    problems = S.validate_waymo(path, FRAMES)
-    assert len(problems) == 1 and message in problems[0]
-
-
-def label(submission, data):
-    submission.inference_results.frames[0].segmentation_labels[0].ri_return1.segmentation_label_compressed = data
-
-
-def matrix(values, dims=None):
-    found = messages().matrix(data=values.astype(int).reshape(-1).tolist())
-    found.shape.dims.extend(dims or values.shape)
-    return zlib.compress(found.SerializeToString())
-
-
-def test_waymo_bad_input(tmp_path):
-    path = tmp_path / "s.bin"
-    good = np.zeros(SHAPE, int)
-    for images, message in (((good[:2], good), "shape"), ((good + 22, good), "class 22")):
-        with pytest.raises(DataError, match=message):
-            S.write_waymo(path, INFO, [(FRAMES[0], images)])
-    with pytest.raises(DataError, match="twice"):
-        S.write_waymo(path, INFO, [(FRAMES[0], (good, good))] * 2)
-    with pytest.raises(DataError, match="e-mail"):
-        S.SubmissionInfo("me", "ours", ("Me",))
-    path.write_bytes(b"\xff\xff")
-    with pytest.raises(DataError, match="no SemanticSegmentationSubmission"):
-        S.validate_waymo(path, FRAMES)
-    (tmp_path / "list.txt").write_text("segment,10\n\nsegment,x\n")
-    with pytest.raises(DataError, match="line 3"):
-        S.read_frame_list(tmp_path / "list.txt")
-    for name in ("s.bin", "absent.txt", "."):
-        with pytest.raises(DataError, match=r"cannot be read as a list of frames .*--frames"):
-            S.read_frame_list(tmp_path / name)
-
-
-def test_ids_of_the_server_are_in_the_learning_map():
-    assert SEMANTICKITTI.class_of_raw(np.array(SEMANTICKITTI.submission_ids)).tolist() == list(range(19))
+def test_a_network_with_other_classes_is_rejected(worlds: Path, tmp_path: Path) -> None:
+    model = checkpoint(tmp_path, "nuscenes")
+    done = run("submit", "semantickitti", model, worlds / "semantickitti", "-o", tmp_path / "s.zip")
+    assert done.exit_code != 0 and "are not those of" in str(done.exception)
+    assert not (tmp_path / "s.zip").exists()

@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from topokd.data.scan import Scan
 from topokd.datasets.semantickitti.files import write_scan
 from topokd.datasets.statistics import real_statistics, statistics
 from topokd.errors import DataError
-from topokd.scans import build_dataset
-from topokd.synthetic import SyntheticLidar, generate
-from topokd.synthetic import dataset as D
+from topokd.scans import open_dataset
+from topokd.synthetic import SyntheticLidar, write_semantickitti
+from topokd.synthetic import semantickitti_writer as writer
 from topokd.synthetic.raycast import cast_ground, cast_solids, windows
 from topokd.synthetic.scanner import scan_sequence_frame
 from topokd.synthetic.sensor import SENSORS, directions
@@ -36,7 +37,7 @@ def fingerprint(root: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("world")
-    generate(root, SMALL)
+    write_semantickitti(root, SMALL)
     return root
 
 
@@ -47,7 +48,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> SyntheticLidar:
 
 
 def test_layout_splits_and_dataset(world: Path) -> None:
-    train = build_dataset(params.Data(synthetic=SMALL), world, "train")
+    train = open_dataset(params.Data(synthetic=SMALL), world, "train")
     assert train.names == ["00/000000", "00/000001", "03/000000", "03/000001"]
     assert SyntheticLidar(world, "val", SMALL).names == ["08/000000"]
     assert SyntheticLidar(world, (3,), SMALL).names == ["03/000000", "03/000001"]
@@ -58,12 +59,14 @@ def test_layout_splits_and_dataset(world: Path) -> None:
 
 
 def test_two_processes_write_the_same_bytes(world: Path, tmp_path: Path) -> None:
-    generate(tmp_path, SMALL, jobs=2)
+    write_semantickitti(tmp_path, SMALL, jobs=2)
     assert fingerprint(tmp_path) == fingerprint(world)
 
 
-def test_interrupted_generation_goes_on(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, original = [], D._make
+def test_an_interrupted_call_continues_with_the_missing_scans(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, original = [], writer.write_frame
 
     def killed(task: tuple) -> None:
         if len(made) == 3:
@@ -71,37 +74,37 @@ def test_interrupted_generation_goes_on(world: Path, tmp_path: Path, monkeypatch
         made.append(task)
         original(task)
 
-    monkeypatch.setattr(D, "_make", killed)
+    monkeypatch.setattr(writer, "write_frame", killed)
     with pytest.raises(KeyboardInterrupt):
-        generate(tmp_path, SMALL)
-    assert not D.is_complete(tmp_path, SMALL)
+        write_semantickitti(tmp_path, SMALL)
+    assert not json.loads((tmp_path / "manifest.json").read_text())["complete"]
     (tmp_path / "sequences/00/velodyne/.000000-x.bin").write_bytes(b"half")
     again: list[tuple] = []
-    monkeypatch.setattr(D, "_make", lambda task: (again.append(task), original(task)))
-    generate(tmp_path, SMALL)
+    monkeypatch.setattr(writer, "write_frame", lambda task: (again.append(task), original(task)))
+    write_semantickitti(tmp_path, SMALL)
     assert len(again) == 2 and fingerprint(tmp_path) == fingerprint(world)
 
 
-def test_other_parameters_make_other_scans(world: Path, tmp_path: Path) -> None:
+def test_other_parameters_replace_the_scans(world: Path, tmp_path: Path) -> None:
     other = params.Synthetic(azimuths=32, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
-    generate(tmp_path, SMALL)
-    generate(tmp_path, other)
+    write_semantickitti(tmp_path, SMALL)
+    write_semantickitti(tmp_path, other)
     assert SyntheticLidar(tmp_path, "train", other).names == ["00/000000"]
     assert len(list(tmp_path.rglob("*.bin"))) == 1
-    generate(tmp_path, SMALL)
+    write_semantickitti(tmp_path, SMALL)
     assert {k: v for k, v in fingerprint(tmp_path).items()} == fingerprint(world)
 
 
-def test_scans_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_scans_that_topokd_did_not_make_are_not_touched(tmp_path: Path) -> None:
     write_scan(tmp_path, 0, 0, Scan(np.ones((3, 3)), np.zeros(3)))
     with pytest.raises(DataError, match="did not make"):
-        generate(tmp_path, SMALL)
+        write_semantickitti(tmp_path, SMALL)
     assert (tmp_path / "sequences/00/velodyne/000000.bin").stat().st_size == 48
 
 
-def test_a_sequence_in_both_splits_is_refused(tmp_path: Path) -> None:
+def test_a_sequence_in_both_splits_raises(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="both train_sequences and val_sequences"):
-        generate(tmp_path, params.Synthetic(train_sequences=(0, 8)))
+        write_semantickitti(tmp_path, params.Synthetic(train_sequences=(0, 8)))
 
 
 def test_class_frequencies_are_near_the_real_ones(sample: SyntheticLidar) -> None:

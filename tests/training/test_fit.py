@@ -14,13 +14,13 @@ from topokd.distillation import DistillationObjective
 from topokd.errors import TrainingError
 from topokd.models.attention import PatchAttention
 from topokd.models.convolution.layer import SubmanifoldConv
-from topokd.scans import build_dataset
+from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.state import ResumeFolder
 
 
 def plain(params: P.Params, **given: object) -> Fit:
-    dataset = build_dataset(params.data, params.data_root, "train")
+    dataset = open_dataset(params.data, params.data_root, "train")
     fields = {
         "model": seeded_model("ptv3-tiny", 19, 0, "student"),
         "objective": DistillationObjective(0, 0, 0),

@@ -2,7 +2,7 @@
 
 from topokd.data.batch import Batch, collate
 from topokd.data.cache import ScanCache
-from topokd.data.loader import read_ahead
+from topokd.data.loader import prefetch
 from topokd.data.sampling import Scans, training_batch, training_sample
 from topokd.data.scan import IGNORE, Scan
 from topokd.data.transforms import augment
@@ -18,7 +18,7 @@ __all__ = [
     "augment",
     "collate",
     "crop",
-    "read_ahead",
+    "prefetch",
     "training_batch",
     "training_sample",
     "voxelize",

@@ -1,4 +1,4 @@
-"""What the readers of all data sets share: names, a memory of the last scans, what to do about bad ones."""
+"""Base class of all readers: scan names, in-memory cache of the last scans, handling of bad scans."""
 
 from __future__ import annotations
 
@@ -23,35 +23,46 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OnBadScan = Literal["raise", "skip", "keep"]
+"""What a reader does with scans that cannot be used; see :meth:`ScanDataset._index`."""
+
 
 class ScanDataset(ABC):
-    """The scans of a split, read when asked for, and kept in memory while there is room or on disk (:meth:`stored_in`).
+    """The scans of a split, read when they are indexed, and cached in memory or on disk (:meth:`stored_in`).
 
-    ``names``: one per scan; ``class_names``, ``num_classes``, ``palette``: the benchmark's; ``labelled``: whether the
-    split has ground truth; ``parts``: the sequences, scenes or segments that the scans come from; ``skipped``: (name,
-    reason) of the scans that ``on_bad_scan="skip"`` left out.
+    Attributes:
+        names: one per scan.
+        class_names, num_classes, palette: of the benchmark.
+        labelled: whether the split has ground truth.
+        sequences: names of the sequences, scenes or segments that the scans come from.
+        skipped: (name, reason) of each scan that ``on_bad_scan="skip"`` left out.
     """
 
-    reading: ClassVar[tuple[str, ...]] = ("labelled",)
-    """Attributes that a scan depends on besides the content of its files; JSON-able, for the key of a cache."""
+    recipe_fields: ClassVar[tuple[str, ...]] = ("labelled",)
+    """Attributes that a scan depends on besides the content of its files; JSON-able, they enter the cache's keys."""
     labels: ClassVar[LabelSpace]
     class_names: ClassVar[tuple[str, ...]]
     num_classes: ClassVar[int]
     palette: ClassVar[tuple[tuple[int, int, int], ...]]
     root: Path
     labelled: bool
-    parts: list[str]
+    sequences: list[str]
     store: ScanCache | None = None
     columns: ClassVar[int]
-    """float32 values per point in the files, of the data sets that keep points as such rows."""
+    """float32 values per point, in readers whose files hold points as such rows."""
 
-    def _index(
-        self, names: Iterable[str], on_bad_scan: Literal["raise", "skip", "keep"], cache: int, where: str
-    ) -> None:
+    def _index(self, names: Iterable[str], on_bad_scan: OnBadScan, cache: int, description: str) -> None:
         """Check every scan and keep the names of the good ones.
 
-        "raise" has :meth:`_check` look at each (sizes only, cheap); "skip" reads each once, leaves the bad ones out
-        and logs them; "keep" looks at none, a bad one raises when it is read (:mod:`topokd.datasets.check`).
+        Args:
+            names: all scans of the split.
+            on_bad_scan: "raise" calls :meth:`_check` on each (cheap: sizes only); "skip" reads each once, leaves bad
+                ones out and logs them; "keep" checks nothing, so a bad scan raises when it is read.
+            cache: how many scans to keep in memory.
+            description: what holds the scans, for the error message.
+
+        Raises:
+            DataError: a bad scan with "raise", or no usable scan at all.
         """
         self.names: list[str] = []
         self.skipped: list[tuple[str, str]] = []
@@ -72,16 +83,16 @@ class ScanDataset(ABC):
                 self.names.append(name)
         if not self.names:
             raise DataError(
-                f"{self.root}: {where} hold no usable scan"
+                f"{self.root}: {description} hold no usable scan"
                 + (f" ({len(self.skipped)} skipped, the first: {self.skipped[0][1]})" if self.skipped else "")
             )
 
     @abstractmethod
     def files(self, name: str) -> tuple[Path | None, ...]:
-        """Paths that a scan is read from; points first. None stands for what the split does not have."""
+        """Paths that a scan is read from, points first; None for files that the split does not have."""
 
-    def sources(self, name: str) -> list[Path]:
-        """Every file whose content a scan depends on: :meth:`files`, and what accumulation or tables add to them."""
+    def source_files(self, name: str) -> list[Path]:
+        """Every file whose content a scan depends on: :meth:`files`, and what accumulation or tables add."""
         return [file for file in self.files(name) if file is not None]
 
     @abstractmethod
@@ -90,15 +101,15 @@ class ScanDataset(ABC):
 
     @abstractmethod
     def _check(self, name: str) -> None:
-        """Look at a scan's files without reading them."""
+        """Check a scan's files without reading them."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     def stored_in(self, store: ScanCache | None) -> Self:
-        """This dataset, its scans and their voxels kept in ``store`` from now on instead of in memory.
+        """This dataset; its scans and voxels are cached in ``store`` from now on instead of in memory.
 
-        Scans in memory are each process' own; pages of files on disk are shared by all of them.
+        Scans in memory belong to one process; pages of files on disk are shared by all processes.
         """
         self.store = store
         if store is not None:
@@ -109,7 +120,7 @@ class ScanDataset(ABC):
     def __getitem__(self, index: int) -> Scan:
         name = self.names[index]
         if self.store is not None:
-            return self.store.scan(name, self._recipe(), self.sources(name), lambda: self._read(name))
+            return self.store.scan(name, self._recipe(), self.source_files(name), lambda: self._read(name))
         if name in self._cache:
             self._cache.move_to_end(name)
             return self._cache[name]
@@ -119,25 +130,29 @@ class ScanDataset(ABC):
         return scan
 
     def voxels(self, index: int, voxel_size: float) -> Voxels:
-        """``voxelize(self[index], voxel_size)``, bit for bit: the voxels of a scan as it is, without augmentation."""
+        """``voxelize(self[index], voxel_size)``, bit for bit, through the store if there is one."""
         if self.store is None:
             return voxelize(self[index], voxel_size)
         name = self.names[index]
-        return self.store.voxels(name, self._recipe(), self.sources(name), voxel_size, lambda: self[index])
+        return self.store.voxels(name, self._recipe(), self.source_files(name), voxel_size, lambda: self[index])
 
     def _recipe(self) -> dict[str, Any]:
         """How a scan is read from its files."""
         return {"reader": type(self).__qualname__} | {
             name: np.asarray(value).tolist() if (value := getattr(self, name)) is not None else None
-            for name in self.reading
+            for name in self.recipe_fields
         }
 
     def __iter__(self) -> Iterator[Scan]:
         return (self[index] for index in range(len(self)))
 
 
-def points_in(file: Path, columns: int) -> int:
-    """Number of points of ``columns`` float32 each by the file's size alone."""
+def count_points(file: Path, columns: int) -> int:
+    """Number of points with ``columns`` float32 values each, from the file's size.
+
+    Raises:
+        DataError: the file is missing, empty, or cut off within a point.
+    """
     if not file.is_file():
         raise DataError(f"{file} does not exist: copy or unpack it again, or set data.on_bad_scan to skip")
     size = file.stat().st_size
@@ -153,8 +168,12 @@ def points_in(file: Path, columns: int) -> int:
     return size // (4 * columns)
 
 
-def rigid(matrix: Float[np.ndarray, "4 4"], where: str) -> Float[np.ndarray, "4 4"]:
-    """``matrix`` itself; raises :class:`DataError` that begins with ``where`` unless it turns and moves alone."""
+def check_rigid(matrix: Float[np.ndarray, "4 4"], where: str) -> Float[np.ndarray, "4 4"]:
+    """Return ``matrix`` if it is a rotation and a translation.
+
+    Raises:
+        DataError: it is not; the message begins with ``where``.
+    """
     turn = matrix[:3, :3]
     if not (
         np.isfinite(matrix).all()
@@ -162,21 +181,24 @@ def rigid(matrix: Float[np.ndarray, "4 4"], where: str) -> Float[np.ndarray, "4 
         and np.linalg.det(turn) > 0
         and np.allclose(matrix[3], [0, 0, 0, 1])
     ):
-        raise DataError(f"{where} is no rotation and translation: the file is damaged; download it again")
+        raise DataError(f"{where} is not a rotation and translation: the file is damaged; download it again")
     return matrix
 
 
-def at_reference(
+def accumulate_sweeps(
     scans: list[Scan],
     transforms: list[Float[np.ndarray, "4 4"]],
     name: str,
     *,
     labelled_rows: Literal["first", "all"] = "all",
 ) -> Scan:
-    """Several scans in the frame of the first: ``transforms[i]`` (4, 4) takes scan i's points there.
+    """Concatenate several scans in the frame of the first.
 
-    The first scan's points come first, as they are. ``labelled_rows="first"`` marks the points of the others as
-    ignored (they have no ground truth of their own).
+    Args:
+        scans: the first one's points come first, unchanged.
+        transforms: ``transforms[i]`` (4, 4) takes the points of scan i into that frame.
+        name: of the result.
+        labelled_rows: "first" marks the points of all other scans as ignored.
     """
     moved = [scans[0].xyz]
     for scan, matrix in zip(scans[1:], transforms[1:], strict=True):

@@ -1,4 +1,4 @@
-"""Work on scans, done ahead of its use by other processes."""
+"""Load samples ahead of their use, in worker processes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ from topokd.errors import TopokdError
 T = TypeVar("T")
 
 
-def read_ahead(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[T]:
-    """``draw(number)`` for each of ``numbers``, in their order.
+def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[T]:
+    """Yield ``draw(number)`` for each of ``numbers``, in order.
 
-    With ``workers`` 0 each is drawn when it is asked for; else so many processes draw up to two each in advance. What
-    comes out is the same where ``draw`` depends on its argument alone. An error of topokd in a worker is raised here as
-    it is, when its turn comes.
+    Args:
+        draw: makes one item; the results do not depend on ``workers`` if it depends on its argument only.
+        numbers: arguments of ``draw``.
+        workers: 0 loads synchronously; otherwise each of so many processes prefetches two items.
 
-    >>> list(read_ahead(lambda number: number**2, range(3, 6), workers=0))
-    [9, 16, 25]
+    Raises:
+        TopokdError: raised by ``draw`` in a worker; it is raised here when its item is due.
+
+    Examples:
+        >>> list(prefetch(lambda number: number**2, range(3, 6), workers=0))
+        [9, 16, 25]
     """
     loader = DataLoader(
         _Drawn(draw),
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
-        generator=torch.Generator(),  # its own: the loader must not draw from the caller's random numbers
+        generator=torch.Generator(),  # separate: the loader must not draw from the caller's random numbers
     )
     for item in loader:
         if isinstance(item, TopokdError):

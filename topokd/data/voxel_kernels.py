@@ -5,19 +5,20 @@ Each adds in the order of the points, in double precision, so results equal thos
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
-import numba
 import numpy as np
 from numpy import ndarray
 
-_jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")  # no division below is by zero
+from topokd._numba import drop_stale_caches, jit_numpy_errors
+
+drop_stale_caches(Path(__file__).parent, Path(__file__).name)
 
 DIGIT = 11
 """Most bits that one pass of the radix sort looks at: 2,048 counters stay in the first-level cache."""
 
 
-@_jit
+@jit_numpy_errors
 def cell_range(xyz: ndarray, voxel_size: float) -> tuple[ndarray, ndarray]:
     """Smallest and largest ``floor(xyz / voxel_size)`` per axis, as float64."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
@@ -29,7 +30,7 @@ def cell_range(xyz: ndarray, voxel_size: float) -> tuple[ndarray, ndarray]:
     return low, high
 
 
-@_jit
+@jit_numpy_errors
 def sorted_keys(xyz: ndarray, voxel_size: float, low: ndarray, ny: int, nz: int, bits: int, key_bits: int) -> ndarray:
     """One int64 per point, ascending: its cell's number, of ``key_bits`` bits, above ``bits`` bits of its own number.
 
@@ -64,7 +65,7 @@ def sorted_keys(xyz: ndarray, voxel_size: float, low: ndarray, ny: int, nz: int,
     return keys
 
 
-@_jit
+@jit_numpy_errors
 def reduce_cells(
     packed: ndarray,
     bits: int,
@@ -120,7 +121,7 @@ def reduce_cells(
     return coord, feat, grid, inverse, winner
 
 
-@_jit
+@jit_numpy_errors
 def _majority(packed: ndarray, mask: int, start: int, stop: int, label: ndarray, votes: ndarray, ignore: int) -> int:
     """Most frequent label of one voxel; ``votes`` is all zeros before and after."""
     best, most = ignore, 0

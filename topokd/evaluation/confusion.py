@@ -1,9 +1,9 @@
-"""Confusion matrix to intersection over union, as the benchmarks' own evaluators count it."""
+"""Confusion matrix and intersection over union, counted as the benchmarks' own evaluators do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -11,6 +11,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 
 from topokd.data import IGNORE
+from topokd.datasets.metric import Absent, class_iou, mean_iou
 from topokd.errors import DataError
 
 
@@ -18,20 +19,28 @@ class ConfusionMatrix:
     """Counts of (predicted class, true class) over points: ``matrix[p, t]``, rows = prediction, columns = truth.
 
     A point whose truth is :data:`topokd.data.IGNORE` is dropped, whatever was predicted there. A prediction of IGNORE
-    on a labelled point is a miss, as in SemanticKITTI's evaluator: it lowers the IoU of the true class and belongs to
-    no predicted class, so it is kept apart in ``missed[t]``. Any other class outside 0..C-1 is an error. (nuScenes'
-    evaluator would drop such a miss; its format does not allow one, so the two agree on every valid submission.)
+    on a labelled point is a miss, as in the SemanticKITTI evaluator: it lowers the IoU of the true class and belongs to
+    no predicted class, so it is counted separately in ``missed[t]``. Any other class outside 0..C-1 is an error. (The
+    nuScenes evaluator would drop a miss; its format does not allow one, so both agree on every valid submission.)
 
-    ``clouds`` counts the calls of :meth:`update`.
+    Args:
+        num_classes: C.
+        class_names: one per class; None: "class 0" and so on.
 
-    >>> cm = ConfusionMatrix(3, ("road", "car", "person"))
-    >>> cm.update(prediction=[0, 0, 1, 1], truth=[0, 1, 1, -1])
-    >>> cm.matrix.tolist()
-    [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
-    >>> cm.iou().tolist()
-    [0.5, 0.5, nan]
-    >>> cm.miou(absent="skip"), round(cm.miou(absent="zero"), 4), round(cm.accuracy(), 4)
-    (0.5, 0.3333, 0.6667)
+    Attributes:
+        matrix: (C, C) counts.
+        missed: (C,) points of each true class without a predicted class.
+        clouds: number of calls of :meth:`update`.
+
+    Examples:
+        >>> cm = ConfusionMatrix(3, ("road", "car", "person"))
+        >>> cm.update(prediction=[0, 0, 1, 1], truth=[0, 1, 1, -1])
+        >>> cm.matrix.tolist()
+        [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+        >>> cm.iou().tolist()
+        [0.5, 0.5, nan]
+        >>> cm.miou(absent="skip"), round(cm.miou(absent="zero"), 4), round(cm.accuracy(), 4)
+        (0.5, 0.3333, 0.6667)
     """
 
     def __init__(self, num_classes: int, class_names: tuple[str, ...] | list[str] | None = None) -> None:
@@ -46,9 +55,14 @@ class ConfusionMatrix:
         self.clouds = 0
 
     def update(self, prediction: ArrayLike, truth: ArrayLike) -> None:
-        """Count one cloud: two integer arrays (torch or numpy) of one shape.
+        """Count one cloud.
 
-        Raises :class:`DataError` when their shapes differ, when they do not hold integers, or when a class is unknown.
+        Args:
+            prediction: predicted class per point, integers (torch or numpy).
+            truth: true class per point, of the same shape.
+
+        Raises:
+            DataError: the shapes differ, the arrays do not hold integers, or a class is unknown.
         """
         p, t = _integers(prediction, "prediction"), _integers(truth, "truth")
         if p.shape != t.shape:
@@ -71,12 +85,12 @@ class ConfusionMatrix:
         if wrong.size:
             ids = ", ".join(map(str, np.unique(wrong)[:5].tolist()))
             raise DataError(
-                f"{what} holds class {ids} at {wrong.size} of {values.size} points; known are "
-                f"0..{self.num_classes - 1} and {IGNORE} (ignored): map raw label ids to training ids first"
+                f"{what} holds class {ids} at {wrong.size} of {values.size} points; known classes "
+                f"are 0..{self.num_classes - 1} and {IGNORE} (ignored): map raw label ids to training ids first"
             )
 
     def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
-        """A new matrix that counts both. Raises :class:`DataError` when the classes are others."""
+        """A new matrix that counts both; raises :class:`DataError` if the classes differ."""
         if self.class_names != other.class_names:
             raise DataError(f"cannot merge confusion matrices of {self.class_names} and of {other.class_names}")
         merged = ConfusionMatrix(self.num_classes, self.class_names)
@@ -86,7 +100,7 @@ class ConfusionMatrix:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> ConfusionMatrix:
-        """The counts that :func:`evaluation_record` wrote down."""
+        """The matrix from a record of :func:`evaluation_record`."""
         cm = cls(len(record["class_names"]), record["class_names"])
         cm.matrix, cm.missed = np.array(record["confusion"], np.int64), np.array(record["missed"], np.int64)
         cm.clouds = int(record["scans"])
@@ -98,31 +112,26 @@ class ConfusionMatrix:
         return int(self.matrix.sum() + self.missed.sum())
 
     def present(self) -> ndarray:
-        """Which classes the ground truth holds: booleans (c,)."""
+        """Which classes occur in the ground truth: booleans (c,)."""
         return (self.matrix.sum(0) + self.missed) > 0
 
     def iou(self) -> Float[ndarray, " c"]:
-        """TP / (TP + FP + FN) per class, 0..1; NaN for a class that neither truth nor prediction holds."""
-        tp = np.diag(self.matrix)
-        union = self.matrix.sum(1) + self.matrix.sum(0) + self.missed - tp
-        return np.where(union > 0, tp / np.maximum(union, 1), np.nan)
+        """TP / (TP + FP + FN) per class, 0..1; NaN for a class in neither truth nor prediction."""
+        return class_iou(self.matrix, self.missed)
 
-    def miou(self, absent: Literal["skip", "zero", "one"] = "skip") -> float:
-        """Mean IoU, 0..1. What a class counts that neither truth nor prediction holds is a convention:
+    def miou(self, absent: Absent = "skip") -> float:
+        """Mean IoU, 0..1; NaN if nothing was counted and classes are skipped.
 
-        ``"skip"`` leaves it out (nuScenes), ``"zero"`` counts 0 (SemanticKITTI), ``"one"`` counts 1 (Waymo). NaN when
-        nothing was counted and classes are skipped. Each benchmark's own numbers: :mod:`topokd.evaluation.official`.
+        The numbers that a benchmark's own tool prints: ``BENCHMARKS[name].official_scores(cm)``.
+
+        Args:
+            absent: how classes in neither truth nor prediction count: "skip" leaves them out (nuScenes), "zero" counts
+                0 (SemanticKITTI), "one" counts 1 (Waymo).
         """
-        iou = self.iou()
-        if absent in ("zero", "one"):
-            return float(np.nan_to_num(iou, nan=float(absent == "one")).mean())
-        if absent != "skip":
-            raise DataError(f"absent is {absent!r}; choose 'skip' (nuScenes), 'zero' (SemanticKITTI) or 'one' (Waymo)")
-        known = iou[~np.isnan(iou)]
-        return float(known.mean()) if known.size else float("nan")
+        return mean_iou(self.iou(), absent)
 
     def accuracy(self) -> float:
-        """Labelled points predicted right / labelled points (a miss counts as wrong); NaN when there are none."""
+        """Correctly predicted points / labelled points (a miss counts as wrong); NaN if there are none."""
         return float(np.trace(self.matrix) / self.points) if self.points else float("nan")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,15 +13,16 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from torch import Tensor, nn
 
-from topokd.data import Batch, Scan, Voxels, collate, read_ahead, voxelize
+from topokd.data import Batch, Scan, Voxels, collate, prefetch, voxelize
 from topokd.data.dataset import ScanDataset
 from topokd.errors import DataError
 from topokd.evaluation.confusion import ConfusionMatrix
+from topokd.models.modes import evaluation_mode
 from topokd.progress import Progress
 
 
 class Dataset(Protocol):
-    """What :func:`evaluate` needs of a dataset (every one in ``topokd.data`` has it)."""
+    """The part of a dataset that :func:`evaluate` uses; every reader of topokd has it."""
 
     @property
     def num_classes(self) -> int: ...  # noqa: D102
@@ -32,37 +32,36 @@ class Dataset(Protocol):
     def __getitem__(self, index: int) -> Scan: ...
 
 
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients inside the block; every submodule's own mode is restored after it."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
 def class_probabilities(
     model: nn.Module, scan: Scan, voxel_size: float, tta: int = 1, device: torch.device | str | None = None
 ) -> Float[Tensor, "n c"]:
-    """mean_k softmax(model(R(360 k / tta degrees) x)) per original point, R rotating about z; float32 on the CPU.
+    """``mean_k softmax(model(R(360 k / tta degrees) x))`` per original point, R rotating about z.
 
-    The scan is a batch of its own, so its result cannot depend on other scans; ``tta=1`` is the scan as it is.
-    ``device`` defaults to where the model's parameters are. Raises :class:`DataError` when the output is not finite.
+    The scan is a batch by itself, so its result cannot depend on other scans.
+
+    Args:
+        model: the network; its train or eval mode is restored.
+        scan: n points.
+        voxel_size: metres.
+        tta: number of rotations that are averaged; 1 is the scan without rotation.
+        device: None: where the model's parameters are.
+
+    Returns:
+        Probabilities (n, c), float32 on the CPU.
+
+    Raises:
+        DataError: the output is not finite.
     """
     return _averaged(model, _views(scan, voxel_size, tta), device)
 
 
 def _views(scan: Scan, voxel_size: float, tta: int, first: Voxels | None = None) -> list[Batch]:
-    """The scan under each rotation; ``first``: its voxels as it is, where they are there already."""
+    """The scan under each rotation; ``first``: precomputed voxels of the unrotated scan, if available."""
     if tta < 1:
         raise DataError(f"tta is {tta}; it counts the views that are averaged, 1 or more")
-    turned = (rotated(scan, 2 * math.pi * view / tta) for view in range(1, tta))
-    clouds = [voxelize(scan, voxel_size) if first is None else first, *(voxelize(view, voxel_size) for view in turned)]
-    return [collate([voxels]) for voxels in clouds]
+    unrotated = voxelize(scan, voxel_size) if first is None else first
+    others = (voxelize(rotated(scan, 2 * math.pi * view / tta), voxel_size) for view in range(1, tta))
+    return [collate([voxels]) for voxels in (unrotated, *others)]
 
 
 def _averaged(model: nn.Module, views: list[Batch], device: torch.device | str | None) -> Float[Tensor, "n c"]:
@@ -70,7 +69,7 @@ def _averaged(model: nn.Module, views: list[Batch], device: torch.device | str |
     if device is None:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
     total: Tensor | None = None
-    with evaluating(model):
+    with evaluation_mode(model), torch.inference_mode():
         for view in views:
             batch = view.to(device)
             logits = model(batch).float()  # (m, c)
@@ -85,25 +84,34 @@ def _averaged(model: nn.Module, views: list[Batch], device: torch.device | str |
 
 
 def _most_probable(probabilities: Float[Tensor, "n c"]) -> Int64[ndarray, " n"]:
-    # NumPy's argmax documents that the first maximum wins; torch's leaves ties open.
+    # NumPy documents that the first maximum wins; torch leaves ties open.
     return probabilities.numpy().argmax(1).astype(np.int64)
 
 
 def predict(
     model: nn.Module, scan: Scan, voxel_size: float, tta: int = 1, device: torch.device | str | None = None
 ) -> Int64[ndarray, " n"]:
-    """The most probable class (0..C-1, ties: the lowest) of every original point of ``scan``; deterministic.
+    """The most probable class of every original point of a scan; deterministic.
 
-    The model's train or eval mode is what it was before.
+    Args:
+        model: the network; its train or eval mode is restored.
+        scan: n points.
+        voxel_size: metres.
+        tta: number of rotations that are averaged (:func:`class_probabilities`).
+        device: None: where the model's parameters are.
 
-    >>> from topokd.data import Scan
-    >>> xyz, intensity = np.eye(3, dtype=np.float32), np.zeros(3, np.float32)
-    >>> scan = Scan(xyz=xyz, intensity=intensity, label=None, instance=None, name="three points")
-    >>> class Ground(nn.Module):  # class 1 where z is below a half
-    ...     def forward(self, batch):
-    ...         return torch.stack([batch.coord[:, 2], 1 - batch.coord[:, 2]], 1)
-    >>> predict(Ground(), scan, voxel_size=0.1).tolist()
-    [1, 1, 0]
+    Returns:
+        Classes (n,), 0..C-1; the lowest where several are equally probable.
+
+    Examples:
+        >>> from topokd.data import Scan
+        >>> xyz, intensity = np.eye(3, dtype=np.float32), np.zeros(3, np.float32)
+        >>> scan = Scan(xyz=xyz, intensity=intensity, label=None, instance=None, name="three points")
+        >>> class Ground(nn.Module):  # class 1 where z is below a half
+        ...     def forward(self, batch):
+        ...         return torch.stack([batch.coord[:, 2], 1 - batch.coord[:, 2]], 1)
+        >>> predict(Ground(), scan, voxel_size=0.1).tolist()
+        [1, 1, 0]
     """
     return _most_probable(class_probabilities(model, scan, voxel_size, tta, device))
 
@@ -117,11 +125,19 @@ def evaluate(
     device: torch.device | str | None = None,
     workers: int = 0,
 ) -> ConfusionMatrix:
-    """Predict every scan of ``dataset`` alone and count it per original point.
+    """Predict every scan of a dataset by itself, and count its original points.
 
-    ``scans``: indices of the scans to look at, or how many, spread evenly over the dataset; None takes all of them.
-    ``workers`` processes read and voxelize ahead of the network, with the same result. Raises :class:`DataError` naming
-    a scan that has no labels.
+    Args:
+        model: the network.
+        dataset: labelled scans.
+        voxel_size: metres.
+        tta: number of rotations that are averaged (:func:`class_probabilities`).
+        scans: indices of the scans, or how many, spread evenly over the dataset; None: all.
+        device: None: where the model's parameters are.
+        workers: processes that read and voxelize ahead of the network; they do not change the result.
+
+    Raises:
+        DataError: names a scan without labels.
     """
     if scans is None:
         scans = range(len(dataset))
@@ -133,19 +149,19 @@ def evaluate(
         scan = dataset[index]
         if scan.label is None:
             raise DataError(f"scan {scan.name} has no labels: evaluate on a split that has them (val), or use predict")
-        kept = dataset.voxels(index, voxel_size) if isinstance(dataset, ScanDataset) and dataset.store else None
-        return scan.label, _views(scan, voxel_size, tta, kept)
+        stored = dataset.voxels(index, voxel_size) if isinstance(dataset, ScanDataset) and dataset.store else None
+        return scan.label, _views(scan, voxel_size, tta, stored)
 
-    samples = read_ahead(labels_and_views, list(scans), workers)
+    samples = prefetch(labels_and_views, list(scans), workers)
     for label, views in Progress(samples, "evaluating", total=len(scans)):
         cm.update(_most_probable(_averaged(model, views, device)), label)
     return cm
 
 
 def rotated(scan: Scan, angle: float) -> Scan:
-    """``scan`` turned about z by ``angle`` radians; the same object for 0."""
+    """``scan`` rotated about z by ``angle`` radians; the same object for 0."""
     if angle == 0:
         return scan
     c, s = math.cos(angle), math.sin(angle)
-    turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])  # row vectors times this
-    return dataclasses.replace(scan, xyz=(scan.xyz.astype(np.float64) @ turn).astype(np.float32))
+    rotation = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])  # row vectors times this
+    return dataclasses.replace(scan, xyz=(scan.xyz.astype(np.float64) @ rotation).astype(np.float32))

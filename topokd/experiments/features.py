@@ -9,7 +9,7 @@ from jaxtyping import Float
 from topokd.data import collate, voxelize
 from topokd.models import PointTransformerV3, load_checkpoint
 from topokd.params import Params
-from topokd.scans import build_dataset
+from topokd.scans import open_dataset
 from topokd.topology import farthest_point_sampling
 from topokd.topology.loss import normalize_features
 
@@ -26,7 +26,7 @@ def stage_features(
     if not path.is_file():
         return None
     model: PointTransformerV3 = load_checkpoint(path).eval()
-    scan = build_dataset(params.data, params.data_root, "val")[params.evaluation.figure_scan]
+    scan = open_dataset(params.data, params.data_root, "val")[params.evaluation.figure_scan]
     stage = params.terms["topo"]["stage"]
     with torch.no_grad():
         _, taps = model(collate([voxelize(scan, params.data.voxel_size)]), taps=True)

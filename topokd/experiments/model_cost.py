@@ -61,11 +61,12 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from topokd.data import Batch, Scan, Voxels, collate, voxelize
-from topokd.evaluation.predict import evaluating, predict
+from topokd.evaluation.predict import predict
 from topokd.machine import device_name
 from topokd.models import PointTransformerV3
 from topokd.models.attention import PatchAttention
 from topokd.models.convolution.layer import SubmanifoldConv
+from topokd.models.modes import evaluation_mode
 from topokd.progress import Progress
 
 T = TypeVar("T")
@@ -145,7 +146,7 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
     counted = (nn.Linear, SubmanifoldConv, PatchAttention)
     hooks = [m.register_forward_hook(watch(name)) for name, m in model.named_modules() if isinstance(m, counted)]
     try:
-        with evaluating(model):
+        with evaluation_mode(model), torch.inference_mode():
             model(batch)
     finally:
         for hook in hooks:
@@ -163,7 +164,7 @@ def count_products_by_torch(model: PointTransformerV3, batch: Batch | dict[str, 
     :func:`count_flops`. torch's counter has no formula for its CPU attention kernel. Gradients are on, so the cloud has
     to be small enough for them: without, rows that a last patch repeats are projected twice.
     """
-    with evaluating(model), torch.inference_mode(False), torch.enable_grad(), FlopCounterMode(display=False) as counter:
+    with evaluation_mode(model), torch.enable_grad(), FlopCounterMode(display=False) as counter:
         model(batch)
     counted = counter.get_flop_counts()["Global"]
     return sum(value for op, value in counted.items() if str(op).startswith(("aten.mm", "aten.addmm", "aten.bmm")))
@@ -398,7 +399,7 @@ def measure_cost(
         batch = collate([sizes[requested]]).to(device)
 
         def forward(model: nn.Module = models[role], batch: Batch = batch) -> Tensor:
-            with evaluating(model):
+            with evaluation_mode(model), torch.inference_mode():
                 return model(batch)
 
         patient = len(batch.feat) <= REPEATED_TOKENS or device.type == "cuda"

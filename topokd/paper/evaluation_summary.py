@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from topokd.datasets.label_spaces import LABEL_SPACES
+from topokd.datasets import BENCHMARKS
 from topokd.evaluation import ConfusionMatrix
-from topokd.evaluation.official import official_scores
 from topokd.paper.results import NAMES, Results
 from topokd.paper.segmentation_tables import class_names
 from topokd.paper.statistics import interval
@@ -44,12 +43,12 @@ def class_frame(results: Results) -> pd.DataFrame:
 def official_rows(results: Results) -> dict[str, dict[str, float]]:
     """Per variant what the benchmark's own tool prints, in percent, mean over seeds; none for the synthetic world."""
     benchmark = results.params.data.dataset
-    if benchmark not in LABEL_SPACES:
+    if benchmark not in BENCHMARKS:
         return {}
     found = {}
     for variant, runs in results.runs.items():
         rows = [
-            official_scores(ConfusionMatrix.of_record(run["evaluation"]), benchmark).rows()  # type: ignore[arg-type]
+            BENCHMARKS[benchmark].official_scores(ConfusionMatrix.of_record(run["evaluation"])).rows()
             for run in runs.values()
         ]
         found[variant] = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

@@ -1,15 +1,17 @@
-"""A folder that holds one synthetic world in one layout, made once and made anew when its parameters change."""
+"""A folder that holds one synthetic world in one layout: written once, resumed when interrupted, rewritten when the
+parameters change.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from topokd import params
 from topokd.errors import DataError
@@ -19,46 +21,88 @@ from topokd.progress import Progress
 MANIFEST = "manifest.json"
 
 
-def make_folder(
+class Work(NamedTuple):
+    """How the files of a world are made.
+
+    Attributes:
+        run: makes the files of one task; called in other processes.
+        tasks: arguments of ``run``.
+        is_done: whether a task's files are there, so that an interrupted call continues; None: all tasks are run
+            until the whole world is complete.
+        finish: called with the results of ``run`` at the end.
+        chunk: tasks that a process gets in a row.
+    """
+
+    run: Callable[[Any], Any]
+    tasks: Sequence[Any]
+    is_done: Callable[[Any], bool] | None = None
+    finish: Callable[[list[Any]], None] = lambda results: None
+    chunk: int = 1
+
+
+def write_folder(
     root: str | Path,
     layout: str,
     version: int,
     synthetic: params.Synthetic,
-    made: Sequence[str],
-    work: Callable[[Any], Any],
-    tasks: Sequence[Any],
-    finish: Callable[[list[Any]], None],
+    owned: Sequence[str],
+    work: Work,
     jobs: int,
 ) -> None:
-    """Run ``work`` on every task (in ``jobs`` processes), then ``finish`` on the results, unless that was done before.
+    """Make every file of the world that is missing, with ``jobs`` processes.
 
-    ``made``: the names under ``root`` that belong to the layout; they are removed first where another world is there.
-    Raises :class:`~topokd.errors.DataError` rather than touch a folder that topokd did not make.
+    ``manifest.json`` records the parameters. If they differ from last time, the old files are removed first.
+
+    Args:
+        root: the folder.
+        layout: whose files the world is written as.
+        version: of the writer; raise it when the same parameters give other files.
+        synthetic: the parameters of the world.
+        owned: names below ``root`` that belong to the layout.
+        work: how the files are made.
+        jobs: number of processes.
+
+    Raises:
+        DataError: ``root`` holds another layout, or files in ``owned`` that topokd did not make.
     """
     root = Path(root)
-    described = json.dumps([layout, version, params.to_dict(synthetic)], sort_keys=True)
-    key = hashlib.sha256(described.encode()).hexdigest()
-    manifest = {"layout": layout, "version": version, "key": key, "complete": False} | {
-        "parameters": params.to_dict(synthetic)
-    }
-    if (root / MANIFEST).is_file():
-        old = read_json(root / MANIFEST)
-        if old.get("key") == key and old.get("complete"):
-            return
-        if old.get("layout") != layout:
-            raise DataError(f"{root} holds another layout than {layout}: choose another data.root")
-    elif root.is_dir() and any(root.iterdir()):
-        raise DataError(f"{root} holds files that topokd did not make (no {MANIFEST}): choose another data.root")
-    for name in made:
-        shutil.rmtree(root / name, ignore_errors=True)
-    write_json(root / MANIFEST, manifest)
+    tasks = _prepare(root, layout, version, synthetic, owned, work)
+    if not tasks:
+        return
     if jobs <= 1 or len(tasks) <= 1:
-        results = [work(task) for task in Progress(tasks, f"synthetic {layout}")]
+        results = [work.run(task) for task in Progress(tasks, f"synthetic {layout}")]
     else:  # spawn: a fork would copy the caller's threads (torch, BLAS) in an undefined state
+        chunk = min(work.chunk, -(-len(tasks) // jobs))
         with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=get_context("spawn")) as pool:
-            results = list(Progress(pool.map(work, tasks), f"synthetic {layout}", total=len(tasks)))
-    finish(results)
-    write_json(root / MANIFEST, manifest | {"complete": True})
+            mapped = pool.map(work.run, tasks, chunksize=chunk)
+            results = list(Progress(mapped, f"synthetic {layout}", total=len(tasks)))
+    work.finish(results)
+    write_json(root / MANIFEST, read_json(root / MANIFEST) | {"complete": True})
+
+
+def _prepare(
+    root: Path, layout: str, version: int, synthetic: params.Synthetic, owned: Iterable[str], work: Work
+) -> list[Any]:
+    """Remove files of other parameters and half-written ones, write the manifest, and return the tasks to run."""
+    parameters = params.to_dict(synthetic)
+    key = hashlib.sha256(json.dumps([layout, version, parameters], sort_keys=True).encode()).hexdigest()
+    old = read_json(root / MANIFEST) if (root / MANIFEST).is_file() else {}
+    same = old.get("key") == key
+    if old.get("layout", layout) != layout:
+        raise DataError(f"{root} holds the layout {old['layout']}, not {layout}: choose another data.root")
+    if not old and any((root / name).exists() for name in owned):
+        raise DataError(f"{root} holds files that topokd did not make (no {MANIFEST}): choose another data.root")
+    if same and old.get("complete") and (work.is_done is None or all(map(work.is_done, work.tasks))):
+        return []
+    # Until the old files are gone their manifest stays: a kill in between leaves a folder that is known to be ours.
+    for name in owned:
+        if not same or work.is_done is None:
+            shutil.rmtree(root / name, ignore_errors=True)
+        for half_written in (root / name).rglob(".*"):
+            half_written.unlink(missing_ok=True)
+    manifest = {"layout": layout, "version": version, "key": key, "complete": False, "parameters": parameters}
+    write_json(root / MANIFEST, manifest)
+    return [task for task in work.tasks if work.is_done is None or not work.is_done(task)]
 
 
 def sequences(synthetic: params.Synthetic) -> dict[str, list[tuple[int, int]]]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-import numba
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
-_jit: Any = numba.njit(cache=True, nogil=True)
+from topokd._numba import jit
 
 CELL = 0.1
 """Metres."""
@@ -162,7 +160,7 @@ def build_ground(plan: Plan, rng: np.random.Generator) -> Ground:
     return Ground(kind, height, np.array([plan.start, -plan.reach]))
 
 
-@_jit
+@jit
 def _rasterize(
     x: Float[np.ndarray, nx],
     y: Float[np.ndarray, ny],

@@ -1,11 +1,11 @@
-"""The synthetic world in nuScenes' released layout: JSON tables with tokens, 32-beam sweeps, lidarseg, panoptic."""
+"""The synthetic world in the layout of nuScenes: JSON tables with tokens, 32-beam sweeps, lidarseg, panoptic."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,16 +15,16 @@ from topokd.datasets.nuscenes.reader import official_splits
 from topokd.errors import DataError
 from topokd.io import write_bytes, write_json
 from topokd.synthetic.classes import NUSCENES_OF_RAW
-from topokd.synthetic.folder import make_folder, sequences
-from topokd.synthetic.scanner import measure, street_of
+from topokd.synthetic.folder import Work, sequences, write_folder
+from topokd.synthetic.scanner import Measurement, measure, street_of
 from topokd.synthetic.sensor import SENSORS
 from topokd.synthetic.street import INTERVAL
 
 VERSION = "v1.0-trainval"
 WRITER_VERSION = 1
-"""Raise it whenever the same parameters would give other files."""
-MADE = (VERSION, "samples", "sweeps", "lidarseg", "panoptic", "maps")
-SENSOR = "hdl32"
+"""Raise it whenever the same parameters give other files."""
+OWNED = (VERSION, "samples", "sweeps", "lidarseg", "panoptic", "maps")
+SENSOR: Literal["hdl32"] = "hdl32"
 START = 1_532_402_927_000_000  # microseconds, a day of July 2018 as in the released logs
 
 _QUARTER = np.sqrt(0.5)
@@ -37,128 +37,170 @@ def write_nuscenes(root: str | Path, synthetic: params.Synthetic, jobs: int = 1,
     """Write every scan of the synthetic world under ``root`` as nuScenes v1.0-trainval with lidarseg and panoptic.
 
     The sensor is the 32-beam one, whatever ``synthetic.sensor`` says. Training sequences take the names of the official
-    train scenes in turn, validation sequences those of val. ``sweeps_between`` sweeps without labels lie between two
-    keyframes. The files depend on the arguments alone.
+    train scenes in order, validation sequences those of val. The files depend on the arguments only.
+
+    Args:
+        root: the folder.
+        synthetic: the parameters of the world.
+        jobs: number of processes.
+        sweeps_between: number of sweeps without labels between two keyframes.
     """
-    synthetic = synthetic.replace(sensor="hdl32")
-    names = official_splits()
+    synthetic = synthetic.replace(sensor=SENSOR)
+    scene_names = official_splits()
     tasks = []
-    for split, found in sequences(synthetic).items():
-        if len(found) > len(names[split]):
-            raise DataError(f"data.synthetic: {len(found)} {split} sequences, nuScenes has {len(names[split])} scenes")
+    for split, numbers in sequences(synthetic).items():
+        names = scene_names[split]
+        if len(numbers) > len(names):
+            raise DataError(f"data.synthetic: {len(numbers)} {split} sequences, nuScenes has {len(names)} scenes")
         tasks += [
-            (Path(root), synthetic, sequence, scans, name, sweeps_between)
-            for (sequence, scans), name in zip(found, names[split], strict=False)
+            SceneTask(Path(root), synthetic, sequence, scans, name, sweeps_between)
+            for (sequence, scans), name in zip(numbers, names, strict=False)
         ]
     layout = f"nuscenes-{sweeps_between}" if sweeps_between else "nuscenes"
-    make_folder(
-        root, layout, WRITER_VERSION, synthetic, MADE, _scene, tasks, lambda found: _tables(Path(root), found), jobs
-    )
+    work = Work(_write_scene, tasks, finish=lambda scenes: _write_tables(Path(root), scenes))
+    write_folder(root, layout, WRITER_VERSION, synthetic, OWNED, work, jobs)
+
+
+Tables = dict[str, list[dict[str, Any]]]
+"""Records by table."""
+
+
+class SceneTask(NamedTuple):
+    """One scene to write: ``keyframes`` labelled scans with ``between`` sweeps between two of them."""
+
+    root: Path
+    synthetic: params.Synthetic
+    sequence: int
+    keyframes: int
+    name: str
+    between: int
+
+    @property
+    def frames(self) -> int:
+        """Number of scans, labelled or not."""
+        return self.keyframes * (self.between + 1) - self.between
+
+    def sample_token(self, index: int) -> str:
+        """Token of keyframe ``index``; empty before the first and after the last, as in the tables."""
+        return token("sample", self.name, index) if 0 <= index < self.keyframes else ""
+
+    def data_token(self, frame: int) -> str:
+        """Token of the LiDAR file of ``frame``; empty before the first and after the last."""
+        return token("sample_data", self.name, frame) if 0 <= frame < self.frames else ""
 
 
 def token(*parts: object) -> str:
-    """32 hexadecimal digits from whatever names a record."""
+    """32 hexadecimal digits from the parts that identify a record."""
     return hashlib.md5("/".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()
 
 
-def _scene(task: tuple[Path, params.Synthetic, int, int, str, int]) -> dict[str, list[dict[str, Any]]]:
-    """Write one scene's scans; its records, table by table."""
-    root, synthetic, sequence, scans, scene, between = task
-    step = between + 1
-    frames = scans * step - between
-    street = street_of(synthetic.seed, sequence, frames)
+def _write_scene(task: SceneTask) -> Tables:
+    """Write the scans of one scene; returns its records."""
+    street = street_of(task.synthetic.seed, task.sequence, task.frames)
     sensor = SENSORS[SENSOR]
-    log, calibration = token("log", scene), token("calibrated_sensor", scene)
-    samples = [token("sample", scene, index) for index in range(scans)]
-    data = [token("sample_data", scene, frame) for frame in range(frames)]
-    tables: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("sample", "sample_data", "ego_pose", "lidarseg", "panoptic")
-    }
-    for frame in range(frames):
-        time = START + int(1e6 * (1000 * sequence + INTERVAL * frame))
-        key = frame % step == 0
-        found = measure(
-            street, frame, sensor, synthetic.azimuths, np.random.default_rng([synthetic.seed, sequence, frame, 1])
-        )
-        file = f"{'samples' if key else 'sweeps'}/LIDAR_TOP/{scene}__LIDAR_TOP__{time}.pcd.bin"
-        order = np.argsort(found.column, kind="stable")  # as the sensor fires: all beams of a column together
-        write_bytes(root / file, lidar_columns(found.xyz, found.intensity, found.row)[order].tobytes())
-        pose, pose_token = _ego(street.pose(frame, sensor.height)), token("ego_pose", scene, frame)
+    tables: Tables = {name: [] for name in ("sample", "sample_data", "ego_pose", "lidarseg", "panoptic")}
+    for frame in range(task.frames):
+        rng = np.random.default_rng([task.synthetic.seed, task.sequence, frame, 1])
+        measured = measure(street, frame, sensor, task.synthetic.azimuths, rng)
+        time = START + int(1e6 * (1000 * task.sequence + INTERVAL * frame))
+        index, offset = divmod(frame, task.between + 1)
+        is_key_frame = offset == 0
+        file = f"{'samples' if is_key_frame else 'sweeps'}/LIDAR_TOP/{task.name}__LIDAR_TOP__{time}.pcd.bin"
+        order = np.argsort(measured.column, kind="stable")  # as the sensor fires: all beams of a column together
+        columns = lidar_columns(measured.xyz, measured.intensity, measured.row)
+        write_bytes(task.root / file, columns[order].tobytes())
+        pose_token = token("ego_pose", task.name, frame)
+        pose = _ego_pose(street.pose(frame, sensor.height))
         tables["ego_pose"].append({"token": pose_token, "timestamp": time, **pose})
-        tables["sample_data"].append(
+        tables["sample_data"].append(_sample_data(task, frame, time, file, pose_token))
+        if is_key_frame:
+            tables["sample"].append(
+                {
+                    "token": task.sample_token(index),
+                    "timestamp": time,
+                    "prev": task.sample_token(index - 1),
+                    "next": task.sample_token(index + 1),
+                    "scene_token": token("scene", task.name),
+                }
+            )
+            _write_labels(task, frame, measured, order, tables)
+    return tables | _scene_records(task)
+
+
+def _sample_data(task: SceneTask, frame: int, time: int, file: str, pose_token: str) -> dict[str, Any]:
+    step = task.between + 1
+    return {
+        "token": task.data_token(frame),
+        "sample_token": task.sample_token(min(-(-frame // step), task.keyframes - 1)),
+        "ego_pose_token": pose_token,
+        "calibrated_sensor_token": token("calibrated_sensor", task.name),
+        "timestamp": time,
+        "fileformat": "pcd",
+        "is_key_frame": frame % step == 0,
+        "height": 0,
+        "width": 0,
+        "filename": file,
+        "prev": task.data_token(frame - 1),
+        "next": task.data_token(frame + 1),
+    }
+
+
+def _write_labels(task: SceneTask, frame: int, measured: Measurement, order: np.ndarray, tables: Tables) -> None:
+    """Write the semantic and panoptic labels of a keyframe, and add their records."""
+    name = task.data_token(frame)
+    category = NUSCENES_OF_RAW[measured.raw[order]]
+    panoptic = 1000 * category + measured.instance[order] % 1000
+    for table, file, content in (
+        ("lidarseg", f"lidarseg/{VERSION}/{name}_lidarseg.bin", category.astype(np.uint8).tobytes()),
+        ("panoptic", f"panoptic/{VERSION}/{name}_panoptic.npz", _npz(panoptic)),
+    ):
+        write_bytes(task.root / file, content)
+        tables[table].append({"token": name, "sample_data_token": name, "filename": file})
+
+
+def _scene_records(task: SceneTask) -> Tables:
+    """The records of which a scene has one."""
+    log = token("log", task.name)
+    return {
+        "scene": [
             {
-                "token": data[frame],
-                "sample_token": samples[min(-(-frame // step), scans - 1)],
-                "ego_pose_token": pose_token,
-                "calibrated_sensor_token": calibration,
-                "timestamp": time,
-                "fileformat": "pcd",
-                "is_key_frame": key,
-                "height": 0,
-                "width": 0,
-                "filename": file,
-                "prev": data[frame - 1] if frame else "",
-                "next": data[frame + 1] if frame + 1 < frames else "",
+                "token": token("scene", task.name),
+                "log_token": log,
+                "nbr_samples": task.keyframes,
+                "first_sample_token": task.sample_token(0),
+                "last_sample_token": task.sample_token(task.keyframes - 1),
+                "name": task.name,
+                "description": f"synthetic street {task.sequence}",
             }
-        )
-        if not key:
-            continue
-        index = frame // step
-        tables["sample"].append(
+        ],
+        "log": [
             {
-                "token": samples[index],
-                "timestamp": time,
-                "prev": samples[index - 1] if index else "",
-                "next": samples[index + 1] if index + 1 < scans else "",
-                "scene_token": token("scene", scene),
+                "token": log,
+                "logfile": f"synthetic-{task.sequence:04d}",
+                "vehicle": "synthetic",
+                "date_captured": "2018-07-24",
+                "location": "synthetic-street",
             }
-        )
-        category = NUSCENES_OF_RAW[found.raw[order]]
-        labels = f"lidarseg/{VERSION}/{data[frame]}_lidarseg.bin"
-        write_bytes(root / labels, category.astype(np.uint8).tobytes())
-        tables["lidarseg"].append({"token": data[frame], "sample_data_token": data[frame], "filename": labels})
-        instances = f"panoptic/{VERSION}/{data[frame]}_panoptic.npz"
-        write_bytes(root / instances, _npz(1000 * category + found.instance[order] % 1000))
-        tables["panoptic"].append({"token": data[frame], "sample_data_token": data[frame], "filename": instances})
-    tables["scene"] = [
-        {
-            "token": token("scene", scene),
-            "log_token": log,
-            "nbr_samples": scans,
-            "first_sample_token": samples[0],
-            "last_sample_token": samples[-1],
-            "name": scene,
-            "description": f"synthetic street {sequence}",
-        }
-    ]
-    tables["log"] = [
-        {
-            "token": log,
-            "logfile": f"synthetic-{sequence:04d}",
-            "vehicle": "synthetic",
-            "date_captured": "2018-07-24",
-            "location": "synthetic-street",
-        }
-    ]
-    tables["calibrated_sensor"] = [
-        {
-            "token": calibration,
-            "sensor_token": token("sensor", "LIDAR_TOP"),
-            "translation": list(TRANSLATION),
-            "rotation": list(ROTATION),
-            "camera_intrinsic": [],
-        }
-    ]
-    return tables
+        ],
+        "calibrated_sensor": [
+            {
+                "token": token("calibrated_sensor", task.name),
+                "sensor_token": token("sensor", "LIDAR_TOP"),
+                "translation": list(TRANSLATION),
+                "rotation": list(ROTATION),
+                "camera_intrinsic": [],
+            }
+        ],
+    }
 
 
 def lidar_columns(xyz: np.ndarray, intensity: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """(n, 5) float32: points turned to x right, y forward; intensity in whole steps of 0..255; ring 0 at the bottom."""
+    """(n, 5) float32: points rotated to x right, y forward; intensity in whole numbers 0..255; ring 0 at the bottom."""
     ring = len(SENSORS[SENSOR].elevation_deg) - 1 - row
     return np.column_stack((-xyz[:, 1], xyz[:, 0], xyz[:, 2], np.round(255 * intensity), ring)).astype("<f4")
 
 
-def _ego(lidar_to_world: np.ndarray) -> dict[str, list[float]]:
+def _ego_pose(lidar_to_world: np.ndarray) -> dict[str, list[float]]:
     """Pose of the car (its axes are those of the synthetic sensor, its origin is on the road)."""
     from scipy.spatial.transform import Rotation
 
@@ -173,7 +215,7 @@ def _npz(values: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def _tables(root: Path, scenes: list[dict[str, list[dict[str, Any]]]]) -> None:
+def _write_tables(root: Path, scenes: list[Tables]) -> None:
     from PIL import Image
 
     tables = {name: [record for scene in scenes for record in scene[name]] for name in scenes[0]}
@@ -200,7 +242,7 @@ def _tables(root: Path, scenes: list[dict[str, list[dict[str, Any]]]]) -> None:
             for index, level in enumerate(("v0-40", "v40-60", "v60-80", "v80-100"))
         ],
         "attribute": [],
-        "instance": [],  # boxes, which the world does not file
+        "instance": [],  # of boxes, which the world does not write
         "sample_annotation": [],
     }
     for name, records in tables.items():

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
 from jaxtyping import Float, Int64
 
+from topokd._numba import jit
 from topokd.synthetic.shapes import BOX, CYLINDER
 
-_jit: Any = numba.njit(cache=True, nogil=True)
 
-
-@_jit
+@jit
 def _uniform(seed: int, a: int, b: int) -> float:
     """A number in (0, 1) that depends on its arguments alone (splitmix64): no order of evaluation can change it."""
     z = np.uint64(seed) + np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) * np.uint64(0xD1B54A32D192ED03)
@@ -23,7 +19,7 @@ def _uniform(seed: int, a: int, b: int) -> float:
     return (float(z >> np.uint64(11)) + 0.5) / 9007199254740992.0
 
 
-@_jit
+@jit
 def _enter_leave(kind: int, o: np.ndarray, d: np.ndarray) -> tuple[float, float, int]:
     """Where the line o + t d enters and leaves a unit shape, and the axis of the face it enters by (3: the mantle).
 
@@ -61,7 +57,7 @@ def _enter_leave(kind: int, o: np.ndarray, d: np.ndarray) -> tuple[float, float,
     return (low, high, face) if low <= high else (np.inf, -np.inf, 3)
 
 
-@_jit
+@jit
 def cast_solids(
     origin: Float[np.ndarray, 3],
     rays: Float[np.ndarray, "rows cols 3"],
@@ -125,7 +121,7 @@ def cast_solids(
                 cosine[row, col] = abs(dot) / np.sqrt(length)
 
 
-@_jit
+@jit
 def cast_ground(
     origin: Float[np.ndarray, 3],
     rays: Float[np.ndarray, "rows cols 3"],

@@ -43,7 +43,7 @@ def scan_sequence_frame(
 
 
 @dataclass(frozen=True)
-class Returns:
+class Measurement:
     """What one turn measured, beam by beam: n points with the row and column of the beam that saw each.
 
     ``xyz`` in the sensor's frame, ``distance`` along the ray (float64), ``raw`` SemanticKITTI's class id.
@@ -68,7 +68,7 @@ def scan(
 
 def measure(
     street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator, tilt: float = 0.0
-) -> Returns:
+) -> Measurement:
     """One turn of a sensor; ``tilt`` radians are added to every beam's elevation (the edge of its footprint).
 
     The light that comes back is ``albedo cos(incidence)``; whether it is noticed depends on that over the squared
@@ -131,7 +131,7 @@ def measure(
     bright = albedo * (0.35 + 0.65 * np.sqrt(cosine)) + 0.03 * rng.standard_normal(len(hit))
     intensity = np.round(np.clip(bright, 0, 0.99), 2)  # 100 steps, as KITTI's files have
     xyz = (rays * measured[:, None])[kept].astype(np.float32)
-    return Returns(
+    return Measurement(
         xyz, intensity[kept].astype(np.float32), raw[kept], instance[kept], row[kept], column[kept], measured[kept]
     )
 

@@ -1,10 +1,10 @@
-"""The synthetic world in Waymo Open v2's released layout: parquet components with range images of two returns."""
+"""The synthetic world in the layout of Waymo Open v2: parquet components with range images of two returns."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -14,8 +14,8 @@ from topokd.datasets.waymo.parquet import LASER, SEGMENT, TIME, TOP
 from topokd.datasets.waymo.reader import SPLITS
 from topokd.io import atomic_path
 from topokd.synthetic.classes import WAYMO_OF_RAW
-from topokd.synthetic.folder import make_folder, sequences
-from topokd.synthetic.scanner import Returns, measure, street_of
+from topokd.synthetic.folder import Work, sequences, write_folder
+from topokd.synthetic.scanner import Measurement, measure, street_of
 from topokd.synthetic.sensor import SENSORS
 from topokd.synthetic.street import INTERVAL, Street
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WRITER_VERSION = 2
-"""Raise it whenever the same parameters would give other files."""
-SENSOR = "waymo64"
+"""Raise it whenever the same parameters give other files."""
+SENSOR: Literal["waymo64"] = "waymo64"
 START = 1_550_083_467_000_000  # microseconds
 FOOTPRINT = 0.0015
 """Radians from a beam's centre to its edge: where the edge meets something farther away there is a second return."""
 SEPARATION = 0.8
-"""Metres that two returns of a beam must lie apart to be told apart."""
+"""Smallest distance of two returns of a beam that the sensor can separate, in metres."""
 YAW = 2.6
-"""Radians that the sensor is turned on the car: range images are stored relative to it."""
+"""Rotation of the sensor on the car, in radians: range images are stored relative to it."""
 TRANSLATION = (1.43, 0.0, SENSORS[SENSOR].height)
 
 
@@ -44,29 +44,28 @@ def extrinsic() -> Float[np.ndarray, "4 4"]:
 
 
 def segment_name(seed: int, sequence: int) -> str:
-    """A name as the released segments have: a long number, then start and end of the drive."""
+    """A name of the same form as the released segments: a long number, then start and end of the drive."""
     number = int(hashlib.sha256(f"segment {seed} {sequence}".encode()).hexdigest()[:15], 16)
     return f"{number}_{sequence * 100:04d}_000_{sequence * 100 + 20:04d}_000"
 
 
 def write_waymo(root: str | Path, synthetic: params.Synthetic, jobs: int = 1) -> None:
-    """Write every scan of the synthetic world under ``root`` as parquet components, a file per segment.
+    """Write every scan of the synthetic world under ``root`` as parquet components, one file per segment.
 
-    The sensor is Waymo's, whatever ``synthetic.sensor`` says; the released range images are 2650 columns wide, here
-    ``synthetic.azimuths``. Points differ from the world's by the float32 of ranges and poses. The files depend on the
-    arguments alone (and on the version of pyarrow, which each file names).
+    The sensor is that of Waymo, whatever ``synthetic.sensor`` says. The released range images are 2650 columns wide,
+    these ``synthetic.azimuths``. Points differ from those of the world by the float32 rounding of ranges and poses. The
+    files depend on the arguments only (and on the version of pyarrow, which each file names).
     """
-    synthetic = synthetic.replace(sensor="waymo64")
+    synthetic = synthetic.replace(sensor=SENSOR)
     tasks = [
         (Path(root) / SPLITS[split], synthetic, sequence, scans)
-        for split, found in sequences(synthetic).items()
-        for sequence, scans in found
+        for split, numbers in sequences(synthetic).items()
+        for sequence, scans in numbers
     ]
-    made = tuple(SPLITS.values())
-    make_folder(root, "waymo", WRITER_VERSION, synthetic, made, _segment, tasks, lambda _: None, jobs)
+    write_folder(root, "waymo", WRITER_VERSION, synthetic, tuple(SPLITS.values()), Work(_write_segment, tasks), jobs)
 
 
-def _segment(task: tuple[Path, params.Synthetic, int, int]) -> None:
+def _write_segment(task: tuple[Path, params.Synthetic, int, int]) -> None:
     import pyarrow as pa
 
     folder, synthetic, sequence, scans = task
@@ -92,9 +91,19 @@ def _segment(task: tuple[Path, params.Synthetic, int, int]) -> None:
                 "[VehiclePoseComponent].world_from_vehicle.transform": pose.reshape(-1),
             }
         )
+    floats, doubles, ints = pa.list_(pa.float32()), pa.list_(pa.float64()), pa.list_(pa.int32())
+    _write(folder, "lidar_calibration", segment, [_calibration(segment)], doubles)
+    _write(folder, "vehicle_pose", segment, rows["vehicle_pose"], doubles)
+    _write(folder, "lidar_pose", segment, rows["lidar_pose"], floats)
+    _write(folder, "lidar_segmentation", segment, rows["lidar_segmentation"], ints)
+    _write(folder, "lidar", segment, rows["lidar"], floats)
+
+
+def _calibration(segment: str) -> dict[str, Any]:
+    """The row of the calibration component."""
     inclination = np.deg2rad(np.array(SENSORS[SENSOR].elevation_deg))[::-1]  # from the lowest beam up
     prefix = "[LiDARCalibrationComponent]"
-    calibration = {
+    return {
         "index": f"{segment};{TOP}",
         SEGMENT: segment,
         LASER: TOP,
@@ -103,12 +112,6 @@ def _segment(task: tuple[Path, params.Synthetic, int, int]) -> None:
         f"{prefix}.beam_inclination.max": float(inclination[-1]),
         f"{prefix}.beam_inclination.values": inclination,
     }
-    floats, doubles, ints = pa.list_(pa.float32()), pa.list_(pa.float64()), pa.list_(pa.int32())
-    _write(folder, "lidar_calibration", segment, [calibration], doubles)
-    _write(folder, "vehicle_pose", segment, rows["vehicle_pose"], doubles)
-    _write(folder, "lidar_pose", segment, rows["lidar_pose"], floats)
-    _write(folder, "lidar_segmentation", segment, rows["lidar_segmentation"], ints)
-    _write(folder, "lidar", segment, rows["lidar"], floats)
 
 
 def vehicle_pose(street: Street, frame: int) -> Float[np.ndarray, "4 4"]:
@@ -138,25 +141,26 @@ def frame_images(
     shape = (len(sensor.elevation_deg), synthetic.azimuths)
     ranges, labels = [], []
     nearest = np.full(shape, np.inf)
-    for echo, found in enumerate((first, edge)):
-        behind = (
-            found.distance > nearest[found.row, found.column] + SEPARATION if echo else np.full(len(found.row), True)
-        )
-        behind &= np.isfinite(nearest[found.row, found.column]) if echo else True
-        image, label = _image(found, behind, shape)
+    for measured in (first, edge):
+        before = nearest[measured.row, measured.column]
+        if measured is first:
+            separate = np.full(len(measured.row), True)
+        else:  # a second return needs a first one in front of it
+            separate = (measured.distance > before + SEPARATION) & np.isfinite(before)
+        image, label = _image(measured, separate, shape)
         ranges.append(image)
         labels.append(label)
-        nearest[found.row, found.column] = found.distance
+        nearest[measured.row, measured.column] = measured.distance
     return ranges, labels
 
 
-def _image(found: Returns, kept: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _image(measured: Measurement, selected: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     image, label = np.full((*shape, 4), -1.0, np.float32), np.zeros((*shape, 2), np.int32)  # -1: no return
-    pixel = found.row[kept], found.column[kept]
-    image[pixel] = np.column_stack(
-        (found.distance[kept], np.arctanh(found.intensity[kept]), np.zeros(kept.sum()), np.full(kept.sum(), -1.0))
-    )
-    label[pixel] = np.column_stack((found.instance[kept], WAYMO_OF_RAW[found.raw[kept]]))
+    pixel = measured.row[selected], measured.column[selected]
+    intensity = np.arctanh(measured.intensity[selected])
+    elongation, no_label_zone = np.zeros(selected.sum()), np.full(selected.sum(), -1.0)
+    image[pixel] = np.column_stack((measured.distance[selected], intensity, elongation, no_label_zone))
+    label[pixel] = np.column_stack((measured.instance[selected], WAYMO_OF_RAW[measured.raw[selected]]))
     return image, label
 
 
@@ -183,5 +187,5 @@ def _write(folder: Path, name: str, segment: str, rows: list[dict[str, Any]], va
         atomic_path(folder / name / f"{segment}.parquet") as temporary,
         pq.ParquetWriter(temporary, schema, compression="snappy") as writer,
     ):
-        for row in rows:  # a row group each, so that a reader decodes one frame at a time
+        for row in rows:  # one row group per frame, so that a reader decodes one frame at a time
             writer.write_table(pa.Table.from_pylist([row], schema))

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from topokd.data import Batch, read_ahead
+from topokd.data import Batch, prefetch
 from topokd.distillation import DistillationObjective, Losses, NetworkOutput, freeze, run_teacher
 from topokd.errors import DataError, TrainingError
 from topokd.models import PointTransformerV3
@@ -89,7 +89,7 @@ class Fit:
             for hook in reversed(self.hooks):
                 stack.callback(hook.close)
                 hook.start(self)
-            batches = read_ahead(self.batches, range(self.state.step, self.steps), self.train.workers)
+            batches = prefetch(self.batches, range(self.state.step, self.steps), self.train.workers)
             progress = Progress(batches, f"training {self.name}", total=self.steps, start=self.state.step)
             started = time.process_time()
             for batch in progress:

@@ -20,7 +20,7 @@ from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.io import sha256, write_json
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
 from topokd.params import Params, to_dict
-from topokd.scans import build_dataset
+from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.fit import Fit
 from topokd.training.hooks import LiveCurves, Resume, Validate
@@ -121,7 +121,7 @@ def _open_splits(params: Params) -> Splits:
         cache = ScanCache(params.cache_folder)
         entries, size = cache.size()
         log.info("cache %s: %d entries, %.2f GB", cache.folder, entries, size / 1e9)
-    return Splits(*(build_dataset(params.data, params.data_root, split).stored_in(cache) for split in ("train", "val")))
+    return Splits(*(open_dataset(params.data, params.data_root, split).stored_in(cache) for split in ("train", "val")))
 
 
 def _count_steps(run: Run, scans: int) -> int:

@@ -1,6 +1,6 @@
-"""nuScenes-lidarseg's 32 categories and the 16 classes of its challenge (nuscenes-devkit).
+"""The 32 categories of nuScenes-lidarseg and the 16 classes of its challenge (nuscenes-devkit).
 
-The files hold the ``index`` of ``category.json``; what it means is read there, by name (:func:`label_space_of`),
+The files hold the ``index`` of ``category.json``; it is mapped to classes by category name (:func:`label_space_of`),
 because the annotators' manual numbers the flat classes differently.
 """
 
@@ -55,18 +55,19 @@ _CLASSES = (
 )  # fmt: skip
 
 
-def _gather(index_of: Mapping[str, int]) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
-    gathers: dict[str, tuple[int, ...]] = dict.fromkeys(_CLASSES, ())
+def _raw_ids(index_of: Mapping[str, int]) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
+    """File ids of each class and of the ignored categories."""
+    raw_ids_of_class: dict[str, tuple[int, ...]] = dict.fromkeys(_CLASSES, ())
     ignored: tuple[int, ...] = ()
-    for name, kind in CATEGORIES:
-        if kind is None:
+    for name, class_name in CATEGORIES:
+        if class_name is None:
             ignored += (index_of[name],)
         else:
-            gathers[kind] += (index_of[name],)
-    return gathers, ignored
+            raw_ids_of_class[class_name] += (index_of[name],)
+    return raw_ids_of_class, ignored
 
 
-_GATHERS, _IGNORED = _gather({name: index for index, (name, _) in enumerate(CATEGORIES)})
+_RAW_IDS_OF_CLASS, _IGNORED = _raw_ids({name: index for index, (name, _) in enumerate(CATEGORIES)})
 
 NUSCENES = LabelSpace(
     name="nuScenes-lidarseg",
@@ -76,32 +77,38 @@ NUSCENES = LabelSpace(
         (47, 79, 79), (255, 140, 0), (255, 99, 71), (0, 207, 191), (175, 0, 75), (75, 0, 75), (112, 180, 60),
         (222, 184, 135), (0, 175, 0),
     ),
-    gathers=tuple(_GATHERS[name] for name in _CLASSES),
+    raw_ids_of_class=tuple(_RAW_IDS_OF_CLASS[name] for name in _CLASSES),
     ignored=_IGNORED,
     submission_ids=tuple(range(1, 17)),
     bits=8,
     hint="labels must hold the index of category.json (17 car, 24 driveable surface, ...), of the same version",
 )  # fmt: skip
-"""The released numbering; palette: the devkit's colours of each class's first category."""
+"""The released numbering; palette: the colour that the devkit gives to the first category of each class."""
 
 
 def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "category.json") -> LabelSpace:
-    """The 16 classes with the ids that ``category.json`` gives their categories.
+    """The 16 classes with the ids that ``category.json`` gives to their categories.
 
-    Raises :class:`~topokd.errors.DataError` for a table without ``index`` (that of plain nuScenes, whose 23 categories
-    are those of boxes), for an index that no uint8 label can hold or that two categories share, and for a table that
-    lacks a category or knows another.
+    Args:
+        categories: records of the table.
+        file: the table, for error messages.
 
-    >>> table = [{"name": name, "index": 31 - i} for i, (name, _) in enumerate(CATEGORIES)]
-    >>> label_space_of(table).class_of_raw(__import__("numpy").array([31 - 17, 31])).tolist()
-    [3, -1]
+    Raises:
+        DataError: a table without ``index`` (that of plain nuScenes, whose 23 categories are those of boxes); an index
+            that does not fit into uint8 or that two categories share; a missing or unknown category.
+
+    Examples:
+        >>> import numpy as np
+        >>> table = [{"name": name, "index": 31 - i} for i, (name, _) in enumerate(CATEGORIES)]
+        >>> label_space_of(table).class_of_raw(np.array([31 - 17, 31])).tolist()
+        [3, -1]
     """
     index_of: dict[str, int] = {}
     for record in categories:
         if "index" not in record:
             raise DataError(
-                f"{file}: category {record.get('name')!r} has no field `index`: this is the table of nuScenes' boxes; "
-                "unpack nuScenes-lidarseg over the folder, its category.json replaces this one"
+                f"{file}: category {record.get('name')!r} has no field `index`: this is the table of the boxes; "
+                "unpack nuScenes-lidarseg into the folder: its category.json replaces this one"
             )
         name, index = str(record.get("name")), record["index"]
         if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 1 << NUSCENES.bits:
@@ -111,20 +118,20 @@ def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "
             )
         if index in index_of.values():
             raise DataError(
-                f"{file}: category {name!r} has the index {index} of another one, so its labels cannot be told apart; "
+                f"{file}: category {name!r} has the index {index} of another one, so their labels look the same; "
                 "take the category.json of nuScenes-lidarseg v1.0"
             )
         index_of[name] = index
-    known = {name for name, _ in CATEGORIES}
-    missing, strange = sorted(known - set(index_of)), sorted(set(index_of) - known)
-    if missing or strange:
+    expected = {name for name, _ in CATEGORIES}
+    missing, unknown = sorted(expected - set(index_of)), sorted(set(index_of) - expected)
+    if missing or unknown:
         raise DataError(
             f"{file}: "
             + "; ".join(
-                f"{what} {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
-                for what, names in (("lacks the categories", missing), ("has unknown categories", strange))
+                f"{verb} {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+                for verb, names in (("lacks the categories", missing), ("has unknown categories", unknown))
                 if names
             )
             + "; take the category.json of nuScenes-lidarseg v1.0"
         )
-    return with_raw_ids(NUSCENES, *_gather(index_of))
+    return with_raw_ids(NUSCENES, *_raw_ids(index_of))

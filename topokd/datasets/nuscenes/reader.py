@@ -2,7 +2,7 @@
 
 ``<root>/<version>/*.json``: records that refer to each other by token; ``<root>/samples/LIDAR_TOP/*.pcd.bin``: float32
 (n, 5) x, y, z [m], intensity 0..255, ring; ``<root>/lidarseg/<version>/<sample_data token>_lidarseg.bin``: uint8 (n,)
-index of ``category.json``; ``<root>/panoptic/<version>/<sample_data token>_panoptic.npz``, where it was unpacked:
+index of ``category.json``; ``<root>/panoptic/<version>/<sample_data token>_panoptic.npz``, if unpacked:
 ``data`` uint16 (n,) 1000 x category + instance.
 """
 
@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from topokd.data.dataset import ScanDataset, at_reference, points_in
+from topokd.data.dataset import OnBadScan, ScanDataset, accumulate_sweeps, count_points
 from topokd.data.scan import Scan
 from topokd.datasets.nuscenes.classes import NUSCENES, label_space_of
 from topokd.errors import AbsentSplitError, DataError
@@ -46,7 +46,7 @@ FIELDS: dict[str, dict[str, type]] = {
     "lidarseg": {"sample_data_token": str, "filename": str},
     "panoptic": {"sample_data_token": str, "filename": str},
 }
-"""What is read of each table's records."""
+"""Fields that are read from the records of each table."""
 
 
 def official_splits() -> dict[str, tuple[str, ...]]:
@@ -60,32 +60,38 @@ def official_splits() -> dict[str, tuple[str, ...]]:
 
 
 class NuScenesLidarSeg(ScanDataset):
-    """The keyframes of a split in the LiDAR's frame (x right, y forward, z up), intensity divided by 255.
+    """The keyframes of a split in the LiDAR frame (x right, y forward, z up), intensity divided by 255.
 
-    SemanticKITTI's and Waymo's readers have x forward, y left: a network of one does not fit the other unturned.
+    The readers of SemanticKITTI and Waymo have x forward, y left: rotate the points before you use a network of one on
+    the other. A scan's name is ``<scene>/<sample_data token>``. ``instance`` holds the numbers of nuScenes-panoptic
+    where ``panoptic/`` was unpacked (0: none), else None. The sizes of all files are checked at once.
 
-    ``root`` is the folder that holds ``<version>/``, ``samples/`` and ``lidarseg/``. ``split``: "train" or "val" (of
-    v1.0-mini: its mini_train and mini_val), "test" (v1.0-test, no labels), or a tuple of scene names. A named split
-    uses those of its scenes that the tables hold. A scan's name is ``<scene>/<sample_data token>``. ``instance`` holds
-    nuScenes-panoptic's numbers where ``panoptic/`` was unpacked (0: none), else None.
+    Args:
+        root: the folder that holds ``<version>/``, ``samples/`` and ``lidarseg/``.
+        split: "train" or "val" (of v1.0-mini: its mini_train and mini_val), "test" (v1.0-test, no labels), or a tuple
+            of scene names. A named split uses those of its scenes that the tables hold.
+        version: of the tables, one of :data:`VERSIONS`.
+        sweeps: k > 1 adds the k - 1 sweeps before each keyframe, moved into its frame through ego pose and
+            calibration, as ignored points after its own.
+        on_bad_scan, cache: as in :class:`~topokd.datasets.SemanticKITTI`.
 
-    ``sweeps`` k > 1 adds the k - 1 sweeps before each keyframe, moved into its frame through ego pose and calibration,
-    as ignored points after its own. Sizes of all files are checked at once; ``on_bad_scan`` as in
-    :class:`~topokd.data.SemanticKITTI`. Raises :class:`~topokd.errors.DataError` for a missing table or folder, a
-    token that does not resolve, and labels that do not fit the scan or ``category.json``.
+    Raises:
+        DataError: a missing table or folder, a token that is not in its table, labels that do not match the scan or
+            ``category.json``.
 
-    >>> import tempfile
-    >>> from topokd import params
-    >>> from topokd.synthetic import write_nuscenes
-    >>> small = params.Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
-    >>> root = tempfile.mkdtemp()
-    >>> write_nuscenes(root, small)
-    >>> dataset = NuScenesLidarSeg(root, "train")
-    >>> len(dataset), dataset.num_classes, float(dataset[0].intensity.max()) <= 1
-    (1, 16, True)
+    Examples:
+        >>> import tempfile
+        >>> from topokd import params
+        >>> from topokd.synthetic import write_nuscenes
+        >>> small = params.Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
+        >>> root = tempfile.mkdtemp()
+        >>> write_nuscenes(root, small)
+        >>> dataset = NuScenesLidarSeg(root, "train")
+        >>> len(dataset), dataset.num_classes, float(dataset[0].intensity.max()) <= 1
+        (1, 16, True)
     """
 
-    reading = ("labelled", "sweeps")
+    recipe_fields = ("labelled", "sweeps")
     columns = 5
     labels = NUSCENES
     class_names = NUSCENES.class_names
@@ -98,7 +104,7 @@ class NuScenesLidarSeg(ScanDataset):
         split: str | Sequence[str] = "train",
         version: str = "v1.0-trainval",
         sweeps: int = 1,
-        on_bad_scan: Literal["raise", "skip", "keep"] = "raise",
+        on_bad_scan: OnBadScan = "raise",
         cache: int = 128,
     ) -> None:
         if version not in VERSIONS:
@@ -117,9 +123,9 @@ class NuScenesLidarSeg(ScanDataset):
         self._calibration = {record["token"]: record for record in self._table("calibrated_sensor")}
         self._data = self._lidar_records()
         scenes = {record["name"]: record for record in self._table("scene")}
-        self.parts = self._scenes(scenes)
+        self.sequences = self._scenes(scenes)
         self._labels_of, self._panoptic_of = self._label_files()
-        self._index(self._keyframes(scenes), on_bad_scan, cache, f"{len(self.parts)} scenes of {version}")
+        self._index(self._keyframes(scenes), on_bad_scan, cache, f"{len(self.sequences)} scenes of {version}")
 
     def sample_data(self, name: str) -> Record:
         """The ``sample_data`` record of a scan: token, timestamp [us], filename, ego_pose_token, ..."""
@@ -137,10 +143,14 @@ class NuScenesLidarSeg(ScanDataset):
         return of[1] | labels, of[0]
 
     def sweep(self, record: Record) -> Float[np.ndarray, "n 5"]:
-        """All five columns of a LiDAR file, as they are: x, y, z [m], intensity 0..255, ring."""
+        """All five columns of a LiDAR file, unchanged: x, y, z [m], intensity 0..255, ring."""
         file = self.root / record["filename"]
-        points = points_in(file, self.columns)
+        points = count_points(file, self.columns)
         return np.fromfile(file, "<f4").reshape(points, self.columns)
+
+    def own_points(self, name: str) -> int:
+        """Number of a keyframe's own points, without those that ``sweeps`` adds, from the size of its file."""
+        return count_points(self.files(name)[0], self.columns)
 
     def pose(self, record: Record) -> Float[np.ndarray, "4 4"]:
         """LiDAR to world at a sweep, through calibrated sensor and ego pose."""
@@ -152,33 +162,30 @@ class NuScenesLidarSeg(ScanDataset):
         return _matrix(ego, tables / "ego_pose.json") @ _matrix(calibration, tables / "calibrated_sensor.json")
 
     def _table(self, name: str) -> list[Record]:
-        """The records of a table, each with the fields that are read of it."""
+        """The records of a table, checked for the fields that are read."""
         file = self.root / self.version / f"{name}.json"
         fix = f"unpack {f'nuScenes-{name}' if name in ('lidarseg', 'panoptic') else 'the metadata archive'} again"
         if not file.is_file():
             raise DataError(f"{file} does not exist: the table {name} is missing; {fix}")
         try:
             table = json.loads(file.read_bytes())
-        except (
-            ValueError,
-            RecursionError,
-        ) as error:  # no text at all (a pickle, say), or lists within lists without end
-            raise DataError(f"{file} is no JSON ({error}): {fix}") from None
+        except (ValueError, RecursionError) as error:  # not text (a pickle, for example), or endlessly nested lists
+            raise DataError(f"{file} is not valid JSON ({error}): {fix}") from None
         if not isinstance(table, list) or not all(isinstance(record, dict) for record in table):
             raise DataError(f"{file} is not a list of records: {fix}")
         for record in table:
             wrong = [field for field, kind in FIELDS[name].items() if not isinstance(record.get(field), kind)]
             if wrong:
                 field, which = wrong[0], record.get("token", table.index(record))
-                what = f"{field!r} is {record[field]!r}" if field in record else f"has no field {field!r}"
-                raise DataError(f"{file}: record {which} {what}: the table is damaged or of another version; {fix}")
+                problem = f"{field!r} is {record[field]!r}" if field in record else f"has no field {field!r}"
+                raise DataError(f"{file}: record {which} {problem}: the table is damaged or of another version; {fix}")
         return table
 
-    def _resolve(self, table: dict[str, Record], token: str, name: str, source: str, record: Record) -> Record:
+    def _resolve(self, table: dict[str, Record], token: str, name: str, referrer: str, record: Record) -> Record:
         if token not in table:
             raise DataError(
-                f"{self.root / self.version / f'{source}.json'}: record {record.get('token')} refers to {token!r}, "
-                f"which {name}.json does not hold: the tables are of different versions; unpack the metadata again"
+                f"{self.root / self.version / f'{referrer}.json'}: record {record.get('token')} refers to {token!r}, "
+                f"which is not in {name}.json: the tables belong to different versions; unpack the metadata again"
             )
         return table[token]
 
@@ -244,21 +251,19 @@ class NuScenesLidarSeg(ScanDataset):
         return labels, panoptic
 
     def _keyframes(self, scenes: dict[str, Record]) -> list[str]:
-        """Names of the keyframes of ``self.parts``, scene by scene, in time."""
+        """Names of the keyframes of ``self.sequences``, scene by scene, in time."""
         lidar_of = {record["sample_token"]: record for record in self._data.values() if record["is_key_frame"]}
         samples = {record["token"]: record for record in self._table("sample")}
         names: list[str] = []
         seen: set[str] = set()
-        for scene in self.parts:
-            token, source = scenes[scene]["first_sample_token"], scenes[scene]
+        for scene in self.sequences:
+            token, referrer, record = scenes[scene]["first_sample_token"], "scene", scenes[scene]
             while True:
-                sample = self._resolve(
-                    samples, token, "sample", "scene" if source is scenes[scene] else "sample", source
-                )
+                sample = self._resolve(samples, token, "sample", referrer, record)
                 if token in seen:
                     raise DataError(
-                        f"{self.root / self.version / 'sample.json'}: the samples of {scene} lead to {token}, which "
-                        "was there before: `next` runs in a circle; unpack the metadata again"
+                        f"{self.root / self.version / 'sample.json'}: the samples of {scene} lead back to {token}: "
+                        "`next` runs in a circle; unpack the metadata again"
                     )
                 seen.add(token)
                 lidar = lidar_of.get(token)
@@ -268,20 +273,20 @@ class NuScenesLidarSeg(ScanDataset):
                         "unpack the metadata again"
                     )
                 names.append(f"{scene}/{lidar['token']}")
-                token, source = sample["next"], sample
+                token, referrer, record = sample["next"], "sample", sample
                 if not token:
                     break
         return names
 
     def label_file(self, name: str) -> Path | None:
-        """Where a scan's labels are; None in the test split."""
+        """Path of a scan's labels; None in the test split."""
         if not self.labelled:
             return None
         token = name.split("/")[1]
         if token not in self._labels_of:
             raise DataError(
                 f"{self.root / self.version / 'lidarseg.json'} has no labels of sample_data {token} ({name}): labels "
-                f"and metadata are of different versions; unpack nuScenes-lidarseg of {self.version}"
+                f"and metadata belong to different versions; unpack nuScenes-lidarseg of {self.version}"
             )
         return self.root / self._labels_of[token]
 
@@ -289,18 +294,18 @@ class NuScenesLidarSeg(ScanDataset):
         """Paths of a scan's points and labels (None in the test split)."""
         return self.root / self.sample_data(name)["filename"], self.label_file(name)
 
-    def sources(self, name: str) -> list[Path]:
-        """Files of a scan, of the sweeps before it that are added, and the tables that tell classes and poses."""
+    def source_files(self, name: str) -> list[Path]:
+        """Files of a scan and of the sweeps that are added, and the tables of classes and poses."""
         record, tables = self.sample_data(name), self.root / self.version
-        found = super().sources(name)
+        files = super().source_files(name)
         if self.labelled:
-            found.append(tables / "category.json")
+            files.append(tables / "category.json")
         if record["token"] in self._panoptic_of:
-            found.append(self.root / self._panoptic_of[record["token"]])
+            files.append(self.root / self._panoptic_of[record["token"]])
         if self.sweeps > 1:
-            found += [tables / f"{name}.json" for name in ("sample_data", "ego_pose", "calibrated_sensor")]
-            found += [self.root / before["filename"] for before in self._before(record)]
-        return found
+            files += [tables / f"{name}.json" for name in ("sample_data", "ego_pose", "calibrated_sensor")]
+            files += [self.root / before["filename"] for before in self._before(record)]
+        return files
 
     def _before(self, record: Record) -> Iterator[Record]:
         """The ``sweeps`` - 1 records before one, the latest first, or as many as its scene has."""
@@ -313,9 +318,9 @@ class NuScenesLidarSeg(ScanDataset):
     def _check(self, name: str) -> None:
         record = self.sample_data(name)
         file = self.root / record["filename"]
-        points, labels = points_in(file, self.columns), self.label_file(name)
+        points, labels = count_points(file, self.columns), self.label_file(name)
         for before in self._before(record):
-            points_in(self.root / before["filename"], self.columns)
+            count_points(self.root / before["filename"], self.columns)
         if labels is None:
             return
         if not labels.is_file():
@@ -340,7 +345,7 @@ class NuScenesLidarSeg(ScanDataset):
             if len(columns):
                 scans.append(_scan(columns, None, None, f"{name}, sweep {record['token']}", record["filename"]))
                 moves.append(here @ self.pose(record))
-        return at_reference(scans, moves, name, labelled_rows="first")
+        return accumulate_sweeps(scans, moves, name, labelled_rows="first")
 
     def _single(self, record: Record, name: str) -> Scan:
         labels = self.label_file(name)
@@ -362,21 +367,21 @@ def _scan(
 
 
 def _panoptic(file: Path, points: int) -> np.ndarray:
-    """1000 x category + instance of each point. A file that hides a pickle is refused, never loaded."""
+    """1000 x category + instance of each point. A file with pickled objects is rejected, never loaded."""
     try:
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it holds one array alone")
+            raise ValueError("it is a single array")
         with archive:
             values = archive["data"]
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
-            raise ValueError("`data` holds no integers")
+            raise ValueError("`data` does not hold integers")
     except FileNotFoundError:
         raise DataError(f"{file} does not exist: unpack nuScenes-panoptic again, or remove panoptic.json") from None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        # NotImplementedError: zipfile's word for a compression that it does not know
+        # NotImplementedError: zipfile raises it for an unknown compression
         raise DataError(
-            f"{file} is no archive with an array `data` ({error}): unpack nuScenes-panoptic again"
+            f"{file} is not an archive with an array `data` ({error}): unpack nuScenes-panoptic again"
         ) from None
     if values.shape != (points,):
         raise DataError(f"{file} holds {values.shape} labels for {points} points: unpack nuScenes-panoptic again")
@@ -391,7 +396,7 @@ def _matrix(record: Record, table: Path) -> Float[np.ndarray, "4 4"]:
     length = np.linalg.norm(rotation)
     if length == 0:
         raise DataError(
-            f"{table}: record {record['token']}: rotation is zero, no quaternion; unpack the metadata again"
+            f"{table}: record {record['token']}: rotation is zero, not a quaternion; unpack the metadata again"
         )
     w, x, y, z = rotation / length
     matrix = np.eye(4)
@@ -407,7 +412,7 @@ def _matrix(record: Record, table: Path) -> Float[np.ndarray, "4 4"]:
 def _numbers(record: Record, field: str, count: int, table: Path) -> Float[np.ndarray, count]:
     try:
         values = np.array(record[field], np.float64)
-    except (TypeError, ValueError):  # words, or lists within the list
+    except (TypeError, ValueError):  # text, or nested lists
         values = np.empty(0)
     if values.shape != (count,) or not np.isfinite(values).all():
         raise DataError(

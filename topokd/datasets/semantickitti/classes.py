@@ -1,4 +1,4 @@
-"""SemanticKITTI's 19 classes and learning map (semantic-kitti-api)."""
+"""The 19 classes of SemanticKITTI and its learning map (semantic-kitti-api)."""
 
 from topokd.data.label_space import LabelSpace
 
@@ -14,7 +14,7 @@ SEMANTICKITTI = LabelSpace(
         (150, 30, 100), (205, 100, 205), (240, 165, 225), (95, 35, 95), (170, 40, 80), (240, 195, 60), (235, 130, 60),
         (40, 160, 70), (140, 85, 45), (150, 210, 100), (225, 215, 150), (200, 20, 20),
     ),
-    gathers=(
+    raw_ids_of_class=(
         (10, 252), (11,), (15,), (18, 258), (20, 13, 16, 256, 257, 259), (30, 254), (31, 253), (32, 255), (40, 60),
         (44,), (48,), (49,), (50,), (51,), (70,), (71,), (72,), (80,), (81,),
     ),

@@ -1,8 +1,8 @@
-"""SemanticKITTI's files: classes, learning map, reading and writing of one scan.
+"""The files of SemanticKITTI: classes, learning map, reading and writing of one scan.
 
 ``<root>/sequences/<SS>/velodyne/<NNNNNN>.bin`` float32 (n, 4) x, y, z [m], remission;
 ``<root>/sequences/<SS>/labels/<NNNNNN>.label`` uint32, low 16 bits raw class id, high 16 bits instance id;
-``poses.txt`` one 3 x 4 matrix a line, left camera to the first frame's; ``calib.txt`` with ``Tr``, LiDAR to camera;
+``poses.txt`` one 3 x 4 matrix per line, left camera to the first frame's; ``calib.txt`` with ``Tr``, LiDAR to camera;
 ``times.txt`` seconds.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
-from topokd.data.dataset import points_in, rigid
+from topokd.data.dataset import check_rigid, count_points
 from topokd.data.scan import Scan
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import DataError
@@ -28,12 +28,18 @@ COLUMNS = 4
 
 
 def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
-    """One scan from its files; ``labels`` None for a scan without ground truth.
+    """Read one scan.
 
-    Raises :class:`~topokd.errors.DataError` naming the file for a missing or truncated file, a label file of another
-    length, an unknown class id, and whatever :class:`Scan` refuses.
+    Args:
+        points: the .bin file.
+        labels: the .label file; None for a scan without ground truth.
+        name: of the scan.
+
+    Raises:
+        DataError: names the file that is missing, truncated, of another length or with an unknown class id; and
+            whatever :class:`Scan` rejects.
     """
-    count = points_in(points, COLUMNS)
+    count = count_points(points, COLUMNS)
     values = np.fromfile(points, np.float32).reshape(count, COLUMNS)
     label = instance = None
     if labels is not None:
@@ -49,8 +55,9 @@ def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
 def class_of_raw(raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, n]:
     """Classes 0..18 or IGNORE of raw ids, by the official learning map.
 
-    >>> class_of_raw(np.array([0, 40, 60, 252])).tolist()
-    [-1, 8, 8, 0]
+    Examples:
+        >>> class_of_raw(np.array([0, 40, 60, 252])).tolist()
+        [-1, 8, 8, 0]
     """
     return SEMANTICKITTI.class_of_raw(raw, file)
 
@@ -63,17 +70,20 @@ def check_labels(file: Path, points: int) -> None:
     if size != 4 * points:
         raise DataError(
             f"{file} has {size} bytes, but its scan has {points} points and needs {4 * points} (uint32 per point): "
-            "scan and labels do not belong together, or one is truncated; copy both again"
+            "they do not belong together, or one is truncated; copy both again"
         )
 
 
 def write_scan(
     root: str | Path, sequence: int, frame: int, scan: Scan, raw: Int64[np.ndarray, n] | None = None
 ) -> None:
-    """Write one scan atomically, labels first: where the points are, the labels are.
+    """Write one scan atomically, labels first: a scan that is there always has its labels.
 
-    ``raw`` gives raw ids (moving objects, lane markings) in place of those that stand for ``scan.label``; where both
-    are None, no labels are written.
+    Args:
+        root: the folder that holds ``sequences/``.
+        sequence, frame: numbers of the scan.
+        scan: the points; without labels, unless ``raw`` gives them, no label file is written.
+        raw: raw ids (with moving objects, lane markings) to write instead of those of ``scan.label``.
     """
     folder = Path(root) / "sequences" / f"{sequence:02d}"
     if raw is None and scan.label is not None:
@@ -111,7 +121,8 @@ def write_sequence_files(
 def read_poses(folder: Path) -> Float[np.ndarray, "f 4 4"]:
     """LiDAR poses of a sequence, to the frame of its first scan: ``Tr^-1 P Tr`` of ``poses.txt`` and ``calib.txt``.
 
-    Raises :class:`~topokd.errors.DataError` naming the file and the line that is missing or damaged.
+    Raises:
+        DataError: names the file and the line that is missing or damaged.
     """
     calib = folder / "calib.txt"
     transform = None
@@ -119,7 +130,7 @@ def read_poses(folder: Path) -> Float[np.ndarray, "f 4 4"]:
         if line.startswith("Tr:"):
             transform = _matrix(line[3:], calib, "Tr")
     if transform is None:
-        raise DataError(f"{calib} has no line `Tr:` (LiDAR to camera): take the calib.txt of SemanticKITTI")
+        raise DataError(f"{calib} has no line `Tr:` (LiDAR to camera): copy the calib.txt of SemanticKITTI")
     inverse = np.linalg.inv(transform)
     poses = folder / "poses.txt"
     rows = [_matrix(line, poses, f"line {number}") for number, line in enumerate(_lines(poses), 1)]
@@ -130,11 +141,11 @@ def read_poses(folder: Path) -> Float[np.ndarray, "f 4 4"]:
 
 def _lines(file: Path) -> list[str]:
     if not file.is_file():
-        raise DataError(f"{file} does not exist: accumulation of scans needs poses; copy it, or read with sweeps 1")
+        raise DataError(f"{file} does not exist: accumulating scans needs poses; copy it, or set sweeps to 1")
     try:
         return file.read_text(encoding="utf-8").strip().splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"{file} is no text ({error}): copy it again") from None
+        raise DataError(f"{file} is not a text file ({error}): copy it again") from None
 
 
 def _matrix(text: str, file: Path, where: str) -> Float[np.ndarray, "4 4"]:
@@ -144,4 +155,4 @@ def _matrix(text: str, file: Path, where: str) -> Float[np.ndarray, "4 4"]:
         raise DataError(f"{file}, {where}: {error}; copy the file again") from None
     if values.size != 12:
         raise DataError(f"{file}, {where} has {values.size} numbers, a pose has 12 (3 x 4): copy the file again")
-    return rigid(np.vstack((values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0])), f"{file}, {where}")
+    return check_rigid(np.vstack((values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0])), f"{file}, {where}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from topokd.data.dataset import ScanDataset, at_reference, points_in
+from topokd.data.dataset import OnBadScan, ScanDataset, accumulate_sweeps, count_points
 from topokd.data.scan import Scan
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.datasets.semantickitti.files import COLUMNS, check_labels, read_poses, read_scan
@@ -27,28 +26,35 @@ SPLITS: dict[str, tuple[int, ...]] = {
 
 
 class SemanticKITTI(ScanDataset):
-    """The scans of a split, read when asked for and kept in memory while there is room.
+    """The scans of a split.
 
-    ``root`` is the folder that holds ``sequences/``. ``split`` is "train", "val", "test" (no labels) or a tuple of
-    sequence numbers. A named split uses those of its sequences that are there and logs the missing ones; with none of
-    them, or one missing from a tuple, it raises :class:`~topokd.errors.DataError`. Sizes of all files are checked at
-    once. ``on_bad_scan="skip"`` reads every scan once at the start, leaves the bad ones out, logs them, and lists them
-    in ``skipped`` as (name, reason); "raise" stops at the first, when it is read.
+    A named split uses those of its sequences that are there and logs the missing ones. The sizes of all files are
+    checked at once.
 
-    ``sweeps`` k > 1 accumulates: the k - 1 scans before each one are moved into its frame by the poses and follow its
-    own points (the multi-scan task), with their labels, but ignored in "val", where each point is to count once.
+    Args:
+        root: the folder that holds ``sequences/``.
+        split: "train", "val", "test" (no labels) or a tuple of sequence numbers.
+        on_bad_scan: "raise" stops at the first bad scan; "skip" reads every scan once at the start, leaves the bad
+            ones out, logs them and lists them in ``skipped`` as (name, reason); "keep" raises when one is read.
+        cache: how many scans are kept in memory.
+        sweeps: k > 1 adds the k - 1 scans before each one, moved into its frame by the poses, after its own points (the
+            multi-scan task). Their labels are kept, but ignored in "val", where each point is to count once.
 
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from topokd.datasets.semantickitti.files import write_scan
-    >>> root = tempfile.mkdtemp()
-    >>> write_scan(root, 8, 0, Scan(np.ones((5, 3)), np.zeros(5), np.full(5, 8)))
-    >>> dataset = SemanticKITTI(root, "val")
-    >>> len(dataset), dataset[0].name, dataset.class_names[dataset[0].label[0]]
-    (1, '08/000000', 'road')
+    Raises:
+        DataError: none of a split's sequences is there, or one of a tuple is missing; a damaged file.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from topokd.datasets.semantickitti.files import write_scan
+        >>> root = tempfile.mkdtemp()
+        >>> write_scan(root, 8, 0, Scan(np.ones((5, 3)), np.zeros(5), np.full(5, 8)))
+        >>> dataset = SemanticKITTI(root, "val")
+        >>> len(dataset), dataset[0].name, dataset.class_names[dataset[0].label[0]]
+        (1, '08/000000', 'road')
     """
 
-    reading = ("labelled", "sweeps", "split")
+    recipe_fields = ("labelled", "sweeps", "split")
     columns = COLUMNS
     labels = SEMANTICKITTI
     class_names = SEMANTICKITTI.class_names
@@ -59,7 +65,7 @@ class SemanticKITTI(ScanDataset):
         self,
         root: str | Path,
         split: str | Sequence[int] = "train",
-        on_bad_scan: Literal["raise", "skip", "keep"] = "raise",
+        on_bad_scan: OnBadScan = "raise",
         cache: int = 128,
         sweeps: int = 1,
     ) -> None:
@@ -67,10 +73,10 @@ class SemanticKITTI(ScanDataset):
             raise DataError(f"sweeps is {sweeps}: 1 reads a scan alone, k adds the k - 1 before it")
         self.root, self.split, self.sweeps = Path(root), split, sweeps
         self.labelled = split != "test"
-        self.sequences = _sequences(self.root, split)
-        self.parts = [f"{number:02d}" for number in self.sequences]
+        numbers = _find_sequences(self.root, split)
+        self.sequences = [f"{number:02d}" for number in numbers]
         self._poses: dict[str, np.ndarray] = {}
-        self._index(_scan_names(self.root, self.sequences), on_bad_scan, cache, f"sequences {_written(self.sequences)}")
+        self._index(_scan_names(self.root, numbers), on_bad_scan, cache, f"sequences {_format_ids(numbers)}")
 
     def files(self, name: str) -> tuple[Path, Path | None]:
         """Paths of a scan's points and labels (None in the test split)."""
@@ -78,14 +84,18 @@ class SemanticKITTI(ScanDataset):
         folder = self.root / "sequences" / sequence
         return folder / "velodyne" / f"{frame}.bin", folder / "labels" / f"{frame}.label" if self.labelled else None
 
-    def sources(self, name: str) -> list[Path]:
+    def source_files(self, name: str) -> list[Path]:
         """Files of a scan, of those before it that ``sweeps`` adds, and of their poses."""
-        found = super().sources(name)
+        files = super().source_files(name)
         if self.sweeps > 1:
             folder = self.root / "sequences" / name.split("/")[0]
-            found += [file for other in self._before(name) for file in self.files(other) if file is not None]
-            found += [folder / "poses.txt", folder / "calib.txt"]
-        return found
+            files += [file for other in self._before(name) for file in self.files(other) if file is not None]
+            files += [folder / "poses.txt", folder / "calib.txt"]
+        return files
+
+    def own_points(self, name: str) -> int:
+        """Number of a scan's own points, without those that ``sweeps`` adds, from the size of its file."""
+        return count_points(self.files(name)[0], self.columns)
 
     def pose(self, name: str) -> Float[np.ndarray, "4 4"]:
         """LiDAR pose of a scan, to the frame of the sequence's first, from ``poses.txt`` and ``calib.txt``."""
@@ -96,13 +106,13 @@ class SemanticKITTI(ScanDataset):
         if int(frame) >= len(poses):
             raise DataError(
                 f"{self.root / 'sequences' / sequence / 'poses.txt'} has {len(poses)} lines, scan {frame} needs line "
-                f"{int(frame) + 1}: it belongs to another sequence or is truncated; copy it again"
+                f"{int(frame) + 1}: the file belongs to another sequence or is truncated; copy it again"
             )
         return poses[int(frame)]
 
     def _check(self, name: str) -> None:
         points, labels = self.files(name)
-        count = points_in(points, self.columns)
+        count = count_points(points, self.columns)
         if labels is not None:
             check_labels(labels, count)
 
@@ -115,52 +125,52 @@ class SemanticKITTI(ScanDataset):
         for other in self._before(name):
             scans.append(read_scan(*self.files(other), other))
             moves.append(here @ self.pose(other))
-        return at_reference(scans, moves, name, labelled_rows="first" if self.split == "val" else "all")
+        return accumulate_sweeps(scans, moves, name, labelled_rows="first" if self.split == "val" else "all")
 
     def _before(self, name: str) -> list[str]:
         """The scans that ``sweeps`` adds to one, the latest first."""
         sequence, frame = name.split("/")
-        found = []
+        names = []
         for number in range(int(frame) - 1, max(int(frame) - self.sweeps, -1), -1):
             other = f"{sequence}/{number:06d}"
             if not self.files(other)[0].is_file():
-                break  # a subset's gap: what lies beyond is another place
-            found.append(other)
-        return found
+                break  # a gap in a subset: earlier scans are of another place
+            names.append(other)
+        return names
 
 
-def _sequences(root: Path, split: str | Sequence[int]) -> tuple[int, ...]:
-    """Numbers of the sequences to read, after a look at what is there."""
+def _find_sequences(root: Path, split: str | Sequence[int]) -> tuple[int, ...]:
+    """Numbers of the sequences to read, out of those that are there."""
     folder = root / "sequences"
     if not folder.is_dir():
-        near = (
+        hint = (
             "its parent has one: did you mean that?"
             if root.name == "sequences"
             else "data.root must be the folder above"
         )
-        raise DataError(f"{folder} does not exist, so {root} is not in SemanticKITTI's layout; {near}")
+        raise DataError(f"{folder} does not exist, so {root} is not in the layout of SemanticKITTI; {hint}")
     present = {int(path.name) for path in folder.iterdir() if path.name.isdigit() and (path / "velodyne").is_dir()}
     if isinstance(split, str) and split not in SPLITS:
-        raise DataError(f"unknown split {split!r}: choose train, val or test, or a tuple of sequence numbers")
+        raise DataError(f"unknown split {split!r}: choose {', '.join(SPLITS)}, or a tuple of sequence numbers")
     wanted = SPLITS[split] if isinstance(split, str) else tuple(split)
     missing = tuple(number for number in wanted if number not in present)
     found = tuple(number for number in wanted if number in present)
     if not found or (missing and not isinstance(split, str)):
         raise DataError(
-            f"{folder}: looked for sequence{'s' if len(missing) > 1 else ''} {_written(missing)} of split "
-            f"{split!r} with velodyne/*.bin in them; there are {_written(sorted(present)) or 'none'}"
+            f"{folder}: looked for sequence{'s' if len(missing) > 1 else ''} {_format_ids(missing)} of split "
+            f"{split!r} with velodyne/*.bin in them; there are {_format_ids(sorted(present)) or 'none'}"
         )
     if missing:
-        log.warning("%s: split %s lacks sequences %s; using %s", root, split, _written(missing), _written(found))
+        log.warning("%s: split %s lacks sequences %s; using %s", root, split, _format_ids(missing), _format_ids(found))
     return found
 
 
-def _written(sequences: Sequence[int]) -> str:
+def _format_ids(sequences: Sequence[int]) -> str:
     return ", ".join(f"{number:02d}" for number in sequences)
 
 
 def _scan_names(root: Path, sequences: Sequence[int]) -> list[str]:
-    """ "SS/NNNNNN" of all scans in order. Files beginning with a dot are half-written ones and no scans."""
+    """ "SS/NNNNNN" of all scans in order. Files beginning with a dot are half-written and skipped."""
     names = []
     for number in sequences:
         files = sorted((root / "sequences" / f"{number:02d}" / "velodyne").glob("*.bin"))

@@ -1,4 +1,4 @@
-"""Waymo Open's 22 classes of 3D semantic segmentation (waymo-open-dataset, segmentation.proto)."""
+"""The 22 classes of 3D semantic segmentation on Waymo Open (waymo-open-dataset, segmentation.proto)."""
 
 from topokd.data.label_space import LabelSpace
 
@@ -15,7 +15,7 @@ WAYMO = LabelSpace(
         (40, 160, 70), (140, 85, 45), (130, 130, 140), (205, 100, 205), (245, 220, 245), (170, 40, 80),
         (150, 210, 100), (95, 35, 95),
     ),
-    gathers=tuple((index,) for index in range(1, 23)),
+    raw_ids_of_class=tuple((index,) for index in range(1, 23)),
     ignored=(0,),
     submission_ids=tuple(range(1, 23)),
     bits=8,

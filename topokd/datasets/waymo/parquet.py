@@ -1,4 +1,4 @@
-"""Rows of Waymo's parquet components, found by their keys and read one at a time."""
+"""Rows of the Waymo parquet components, looked up by their keys and read one at a time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ SEGMENT, TIME, LASER = "key.segment_context_name", "key.frame_timestamp_micros",
 
 
 class Component:
-    """One component file (one segment). Only the row group that holds a wanted row is read, and of it all rows.
+    """One component file (one segment). A row is read with its whole row group, and no others.
 
-    Raises :class:`~topokd.errors.DataError` naming the file for one that is missing or no parquet (a pickle, say:
-    parquet is data and nothing in it is ever run), and for a column that is missing.
+    Raises:
+        DataError: names the file that is missing or not parquet (a pickle, for example: parquet is data, nothing in it
+            is executed), and a missing column.
     """
 
     def __init__(self, file: Path, name: str) -> None:
@@ -30,26 +31,26 @@ class Component:
         self.file, self.name = file, name
         if not file.is_file():
             raise DataError(
-                f"{file} does not exist: component {name} of this segment is missing beside its partners; download it"
+                f"{file} does not exist: component {name} of this segment is missing, others are there; download it"
             )
         try:
             self._parquet = pq.ParquetFile(file)
         except (pa.ArrowException, OSError) as error:
             head = file.open("rb").read(4)
-            what = "it looks like a pickle, which is not read" if head[:1] == b"\x80" else str(error).splitlines()[0]
-            raise DataError(f"{file} is no parquet file ({what}): download it again") from None
+            reason = "it looks like a pickle, which is not read" if head[:1] == b"\x80" else str(error).splitlines()[0]
+            raise DataError(f"{file} is not a parquet file ({reason}): download it again") from None
 
     @cached_property
     def rows(self) -> dict[int | None, tuple[int, int]]:
-        """(row group, row in it) of the TOP lidar by timestamp; by None in components without one."""
+        """(row group, row in it) of the TOP lidar by timestamp; under None in components without one."""
         timed, laser = TIME in self._columns, LASER in self._columns
-        found: dict[int | None, tuple[int, int]] = {}
+        rows: dict[int | None, tuple[int, int]] = {}
         for group in range(self._parquet.num_row_groups):
             keys = self._read(group, [name for name in (TIME, LASER) if name in self._columns] or [SEGMENT])
             times = keys[TIME].to_pylist() if timed else [None] * keys.num_rows
             lasers = keys[LASER].to_pylist() if laser else [TOP] * keys.num_rows
-            found |= {t: (group, row) for row, (t, name) in enumerate(zip(times, lasers, strict=True)) if name == TOP}
-        return found
+            rows |= {t: (group, row) for row, (t, name) in enumerate(zip(times, lasers, strict=True)) if name == TOP}
+        return rows
 
     @cached_property
     def _columns(self) -> set[str]:
@@ -64,37 +65,39 @@ class Component:
             reason = str(error).splitlines()[0]
             raise DataError(
                 f"{self.file}, row group {group}, column {', '.join(columns)}: {reason}; the file is damaged or uses a "
-                "compression that this pyarrow does not know: download it again or update pyarrow"
+                "compression that this version of pyarrow does not support: download it again or update pyarrow"
             ) from None
 
     def get(self, time: int | None, fields: Sequence[str]) -> dict[str, Any]:
-        """Values of one row: numpy arrays of lists, plain numbers of the rest, None where there is nothing."""
+        """Values of one row: lists as numpy arrays, other values as plain numbers, None for nulls."""
         if time not in self.rows:
             raise DataError(
-                f"{self.file} has no row of the TOP lidar at {time}: component {self.name} lacks what its partners "
-                "have; download it again"
+                f"{self.file} has no row of the TOP lidar at {time}: other components have one, {self.name} does "
+                "not; download it again"
             )
         missing = [name for name in fields if name not in self._columns]
         if missing:
-            raise DataError(f"{self.file} has no column {missing[0]!r}: it is not component {self.name} of Waymo v2")
+            raise DataError(
+                f"{self.file} has no column {missing[0]!r}: it is not the component {self.name} of Waymo v2"
+            )
         group, row = self.rows[time]
         table = self._read(group, list(fields)).slice(row, 1)
         return {name: _plain(table[name][0]) for name in fields}
 
     def numbers(self, time: int | None, fields: Sequence[str], count: int) -> list[np.ndarray]:
-        """Lists of ``count`` finite numbers of one row; a ``count`` of 0 stands for a single number."""
-        found = {name: np.asarray(value) for name, value in self.get(time, fields).items()}
-        for name, value in found.items():
+        """Lists of ``count`` finite numbers of one row; a ``count`` of 0 means a single number."""
+        values = {name: np.asarray(value) for name, value in self.get(time, fields).items()}
+        for name, value in values.items():
             if value.shape != ((count,) if count else ()) or not _finite(value):
                 where = f"{self.file}, {name}{'' if time is None else f' at {time}'}"
-                raise DataError(f"{where}: {count or 'a'} finite number{'s' * (count > 0)} needed; download it again")
-        return list(found.values())
+                raise DataError(f"{where}: {count or 'a'} finite number{'s' * (count > 0)} expected; download it again")
+        return list(values.values())
 
     def images(self, time: int, columns: Sequence[str], channels: int, dtype: type) -> list[np.ndarray | None]:
-        """Range images (H, W, channels) of one row, decoded together; None for a return that is absent."""
-        found = self.get(time, [f"{column}.{part}" for column in columns for part in ("values", "shape")])
+        """Range images (H, W, channels) of one row, decoded together; None for a missing return."""
+        row = self.get(time, [f"{column}.{part}" for column in columns for part in ("values", "shape")])
         return [
-            self._image(column, time, found[f"{column}.values"], found[f"{column}.shape"], channels, dtype)
+            self._image(column, time, row[f"{column}.values"], row[f"{column}.shape"], channels, dtype)
             for column in columns
         ]
 
@@ -102,8 +105,8 @@ class Component:
         if values is None or shape is None:
             return None
         values, shape = np.asarray(values), np.asarray(shape)
-        whole = shape.shape == (3,) and shape.dtype.kind in "iu" and shape[2] == channels and bool((shape > 0).all())
-        if not whole or values.shape != (int(np.prod(shape, dtype=np.int64)),):
+        valid = shape.shape == (3,) and shape.dtype.kind in "iu" and shape[2] == channels and bool((shape > 0).all())
+        if not valid or values.shape != (int(np.prod(shape, dtype=np.int64)),):
             raise DataError(
                 f"{self.file}, {column} at {time}: {values.size} values do not fill the shape {shape.tolist()} "
                 f"(rows, columns, {channels}): the range image is truncated or of another version; download it again"

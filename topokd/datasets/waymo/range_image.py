@@ -1,4 +1,4 @@
-"""From Waymo's range images to points, as waymo-open-dataset's range_image_utils define it.
+"""From Waymo range images to points, as range_image_utils of waymo-open-dataset define it.
 
 Row r of a range image is a beam, column c an azimuth; a pixel with a range above 0 is a return. In the sensor's frame
 ``p = range (cos a cos i, sin a cos i, sin i)`` with the beam's inclination i (the calibration lists them from the
@@ -52,14 +52,20 @@ def points_of(
     pixel_pose: Float[np.ndarray, "n 6"] | None = None,
     frame_pose: Float[np.ndarray, "4 4"] | None = None,
 ) -> Float[np.ndarray, "n 3"]:
-    """Points in the vehicle's frame, in metres, of n returns with their pixels.
+    """Points in the vehicle frame, in metres, of n returns with their pixels.
 
-    ``pixel_pose``: roll, pitch, yaw [rad], x, y, z [m] of the vehicle in the world when each pixel was measured;
-    ``frame_pose``: vehicle to world at the frame's time. Both or neither.
+    Args:
+        distance: range of each return, in metres.
+        row, column: pixel of each return.
+        width: columns of the range image.
+        calibration: of the sensor.
+        pixel_pose: roll, pitch, yaw [rad], x, y, z [m] of the vehicle in the world when each pixel was measured.
+        frame_pose: vehicle to world at the time of the frame; both poses or neither.
 
-    >>> straight = Calibration(np.eye(4), np.array([0.0]))
-    >>> points_of(np.array([5.0]), np.array([0]), np.array([1]), 3, straight).round(3).tolist()
-    [[5.0, 0.0, 0.0]]
+    Examples:
+        >>> straight = Calibration(np.eye(4), np.array([0.0]))
+        >>> points_of(np.array([5.0]), np.array([0]), np.array([1]), 3, straight).round(3).tolist()
+        [[5.0, 0.0, 0.0]]
     """
     azimuth = azimuths(width, calibration.extrinsic)[column]
     inclination = calibration.inclination[row]

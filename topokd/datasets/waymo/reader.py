@@ -1,4 +1,4 @@
-"""The Waymo Open Dataset's 3D semantic segmentation, from its v2 parquet files.
+"""3D semantic segmentation of the Waymo Open Dataset, from its v2 parquet files.
 
 ``<root>/<training | validation | testing>/<component>/<segment>.parquet`` with the components ``lidar`` (range images
 of both returns: range [m], intensity, elongation, no-label zone), ``lidar_segmentation`` (instance id, class),
@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int64
 
-from topokd.data.dataset import ScanDataset, rigid
+from topokd.data.dataset import OnBadScan, ScanDataset, check_rigid
 from topokd.data.scan import IGNORE, Scan
 from topokd.datasets.waymo.classes import WAYMO
 from topokd.datasets.waymo.parquet import Component
@@ -30,41 +30,48 @@ _LIDAR, _POSE, _LABEL = "[LiDARComponent]", "[LiDARPoseComponent]", "[LiDARSegme
 _CALIBRATION, _VEHICLE = "[LiDARCalibrationComponent]", "[VehiclePoseComponent].world_from_vehicle.transform"
 
 
-class Pixels(NamedTuple):
-    """Where each point of a scan stands: return (0 or 1), row and column of the range image."""
+class PixelIndex(NamedTuple):
+    """The pixel of each point of a scan: return (0 or 1), row and column of the range image."""
 
-    echo: Int64[np.ndarray, n]
+    return_index: Int64[np.ndarray, n]
     row: Int64[np.ndarray, n]
     column: Int64[np.ndarray, n]
 
 
 class WaymoSegmentation(ScanDataset):
-    """The labelled frames of a split: the TOP lidar's points in the vehicle's frame (x forward, y left, z up).
+    """The labelled frames of a split: the points of the TOP lidar in the vehicle frame (x forward, y left, z up).
 
-    ``split``: "train", "val", "test" (no labels) or a tuple of segment names, which are looked for in all three
-    folders. A scan's name is ``<segment>/<timestamp in us>``; its points are those of the first return, row by row,
-    then those of the second (:meth:`pixels` tells which is which). Intensity is ``tanh`` of the file's. Points without
-    a label are ignored. ``frames``: (segment, timestamp) pairs to read in place of all;
-    give the benchmark's list of test frames here. ``returns``: 2, or 1 for the first alone. ``point_range``: (x, y, z
-    low, x, y, z high) in metres, points outside are left out (the common recipe trains within +-75.2 m and -2..4 m;
-    evaluation needs all points). ``labelled``: whether to read labels; None: of every split but "test".
-    ``on_bad_scan`` as in :class:`~topokd.data.SemanticKITTI`. Segments without labels are left out, with a warning.
+    A scan's name is ``<segment>/<timestamp in us>``. Its points are those of the first return, row by row, then those
+    of the second (:meth:`pixels` gives the pixel of each). Intensity is ``tanh`` of the file's value. Points without a
+    label are ignored. Segments without labels are left out with a warning.
 
-    Raises :class:`~topokd.errors.DataError` for a component without its partner, a truncated range image, a frame
-    without returns, and labels that do not fit.
+    Args:
+        root: the folder that holds ``training/``, ``validation/`` and ``testing/``.
+        split: "train", "val", "test" (no labels) or a tuple of segment names from any of the three folders.
+        returns: 2, or 1 for the first return only.
+        frames: (segment, timestamp) pairs to read instead of all; for a submission, the benchmark's test frames.
+        point_range: x, y, z from, x, y, z to, in metres; points outside are dropped (the common recipe trains within
+            +-75.2 m and -2..4 m; evaluation needs all points).
+        on_bad_scan, cache: as in :class:`~topokd.datasets.SemanticKITTI`.
+        labelled: whether to read labels; None: for every split but "test".
 
-    >>> import tempfile
-    >>> from topokd import params
-    >>> from topokd.synthetic import write_waymo
-    >>> small = params.Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
-    >>> root = tempfile.mkdtemp()
-    >>> write_waymo(root, small)
-    >>> dataset = WaymoSegmentation(root, "train")
-    >>> len(dataset), dataset.num_classes, sorted(set(dataset.pixels(0).echo.tolist()))
-    (1, 22, [0, 1])
+    Raises:
+        DataError: a component without its partners, a truncated range image, a frame without returns, labels that do
+            not match.
+
+    Examples:
+        >>> import tempfile
+        >>> from topokd import params
+        >>> from topokd.synthetic import write_waymo
+        >>> small = params.Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
+        >>> root = tempfile.mkdtemp()
+        >>> write_waymo(root, small)
+        >>> dataset = WaymoSegmentation(root, "train")
+        >>> len(dataset), dataset.num_classes, sorted(set(dataset.pixels(0).return_index.tolist()))
+        (1, 22, [0, 1])
     """
 
-    reading = ("labelled", "returns", "point_range")
+    recipe_fields = ("labelled", "returns", "point_range")
     labels = WAYMO
     class_names = WAYMO.class_names
     num_classes = WAYMO.num_classes
@@ -77,7 +84,7 @@ class WaymoSegmentation(ScanDataset):
         returns: Literal[1, 2] = 2,
         frames: Sequence[tuple[str, int]] | None = None,
         point_range: Sequence[float] | None = None,
-        on_bad_scan: Literal["raise", "skip", "keep"] = "raise",
+        on_bad_scan: OnBadScan = "raise",
         cache: int = 128,
         labelled: bool | None = None,
     ) -> None:
@@ -86,55 +93,64 @@ class WaymoSegmentation(ScanDataset):
         self.labelled = split != "test" if labelled is None else labelled
         self._folder_of = self._segments()
         self._open: dict[tuple[str, str], Component] = {}
-        self.parts = sorted(self._folder_of)
-        wanted = None if frames is None else {(segment, int(time)) for segment, time in frames}
+        self.sequences = sorted(self._folder_of)
+        names = self._frame_names(None if frames is None else {(segment, int(time)) for segment, time in frames})
+        self._index(names, on_bad_scan, cache, f"{len(self.sequences)} segments of split {split!r}")
+
+    def _frame_names(self, wanted: set[tuple[str, int]] | None) -> list[str]:
+        """Names of all frames of the segments, or of the ``wanted`` ones."""
+        component = "lidar_segmentation" if self.labelled else "lidar"
         names: list[str] = []
         empty: list[str] = []
-        for segment in self.parts:
+        for segment in self.sequences:
             if wanted is not None and segment not in {name for name, _ in wanted}:
                 continue
-            source = self._component("lidar_segmentation" if self.labelled else "lidar", segment)
-            times = sorted(time for time in source.rows if time is not None)
+            times = sorted(time for time in self._component(component, segment).rows if time is not None)
             names += [f"{segment}/{time}" for time in times if wanted is None or (segment, time) in wanted]
             if not times:
                 empty.append(segment)
-        self._left_out(empty, f"have no frame in {'lidar_segmentation' if self.labelled else 'lidar'}")
+        self._warn_left_out(empty, f"have no frame in {component}")
         if wanted is not None and len(names) != len(wanted):
-            lost = sorted(f"{s}/{t}" for s, t in wanted if f"{s}/{t}" not in set(names))
-            raise DataError(f"{self.root}: {len(lost)} of {len(wanted)} frames are not there, the first: {lost[0]}")
-        self._index(names, on_bad_scan, cache, f"{len(self.parts)} segments of split {split!r}")
+            missing = sorted(f"{s}/{t}" for s, t in wanted if f"{s}/{t}" not in set(names))
+            raise DataError(f"{self.root}: {len(missing)} of {len(wanted)} frames are missing, the first: {missing[0]}")
+        return names
 
     def _segments(self) -> dict[str, Path]:
         """Folder of each segment of the split."""
         if isinstance(self.split, str):
             if self.split not in SPLITS:
-                raise DataError(f"unknown split {self.split!r}: choose train, val or test, or a tuple of segment names")
+                raise DataError(
+                    f"unknown split {self.split!r}: choose {', '.join(SPLITS)}, or a tuple of segment names"
+                )
             folders = [self.root / SPLITS[self.split]]
         else:
             folders = [self.root / name for name in SPLITS.values()]
-        kind = "lidar_segmentation" if self.labelled else "lidar"
+        component = "lidar_segmentation" if self.labelled else "lidar"
         found = {
-            file.stem: folder for folder in folders for file in (folder / kind).glob("*.parquet") if file.name[0] != "."
+            file.stem: folder
+            for folder in folders
+            for file in (folder / component).glob("*.parquet")
+            if file.name[0] != "."
         }
         if isinstance(self.split, str):
             if not found:
-                components = dict.fromkeys(("lidar", kind, "lidar_calibration", "lidar_pose"))
+                components = dict.fromkeys(("lidar", component, "lidar_calibration", "lidar_pose"))
                 raise DataError(
-                    f"{folders[0] / kind} holds no *.parquet: data.root must be the folder above training/, validation/"
-                    f" and testing/ of Waymo v2, with the components {', '.join(components)} and vehicle_pose"
+                    f"{folders[0] / component} holds no *.parquet: data.root must be the folder above training/, "
+                    f"validation/ and testing/ of Waymo v2, with components {', '.join(components)} and vehicle_pose"
                 )
             scanned = {file.stem for file in (folders[0] / "lidar").glob("*.parquet") if file.name[0] != "."}
-            self._left_out(sorted(scanned - set(found)), f"have no file in {kind}")
+            self._warn_left_out(sorted(scanned - set(found)), f"have no file in {component}")
             return found
         missing = [name for name in self.split if name not in found]
         if missing:
-            raise DataError(f"{self.root}: no {kind} of segment {missing[0]} under {', '.join(SPLITS.values())}")
+            raise DataError(f"{self.root}: no {component} of segment {missing[0]} under {', '.join(SPLITS.values())}")
         return {name: found[name] for name in self.split}
 
-    def _left_out(self, segments: Sequence[str], why: str) -> None:
+    def _warn_left_out(self, segments: Sequence[str], why: str) -> None:
         if segments:
-            told = f"{', '.join(segments[:3])}{', ...' if len(segments) > 3 else ''}"
-            log.warning("%s: %d segments %s and are left out: %s", self.root, len(segments), why, told)
+            first = f"{', '.join(segments[:3])}{', ...' if len(segments) > 3 else ''}"
+            log.warning("%s: %d segments %s and are left out: %s", self.root, len(segments), why, first)
 
     def _component(self, name: str, segment: str) -> Component:
         key = (name, segment)
@@ -145,20 +161,20 @@ class WaymoSegmentation(ScanDataset):
         return self._open[key]
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_open": {}}  # open files do not travel to worker processes
+        return self.__dict__ | {"_open": {}}  # open files cannot be sent to worker processes
 
     def files(self, name: str) -> tuple[Path | None, ...]:
         """Paths of the components of a scan's segment: lidar, labels (None in the test split), poses, calibration."""
         segment = name.rsplit("/", 1)[0]
-        kinds = ("lidar", "lidar_segmentation", "lidar_pose", "vehicle_pose", "lidar_calibration")
+        components = ("lidar", "lidar_segmentation", "lidar_pose", "vehicle_pose", "lidar_calibration")
         return tuple(
             None
-            if kind == "lidar_segmentation" and not self.labelled
-            else self._folder_of[segment] / kind / f"{segment}.parquet"
-            for kind in kinds
+            if component == "lidar_segmentation" and not self.labelled
+            else self._folder_of[segment] / component / f"{segment}.parquet"
+            for component in components
         )
 
-    def pixels(self, index: int) -> Pixels:
+    def pixels(self, index: int) -> PixelIndex:
         """Return, row and column of each point of scan ``index``, in the scan's order."""
         return self._points(self.names[index])[0]
 
@@ -176,11 +192,11 @@ class WaymoSegmentation(ScanDataset):
                 raise DataError(
                     f"{lidar.file} at {time}: return {number} of the TOP lidar is missing; download it again"
                 )
-            lost = int(np.isnan(image[..., 0]).sum())
-            if lost:
+            undefined = int(np.isnan(image[..., 0]).sum())
+            if undefined:
                 raise DataError(
-                    f"{lidar.file} at {time}: return {number} has no number for the range of {lost} pixels (without a "
-                    "return it is -1); download it again"
+                    f"{lidar.file} at {time}: return {number} has NaN as the range of {undefined} pixels (a pixel "
+                    "without a return has -1); download it again"
                 )
             images.append(image)
         if any(image.shape != images[0].shape for image in images):
@@ -190,18 +206,18 @@ class WaymoSegmentation(ScanDataset):
     def _returns_of(self, component: str) -> list[str]:
         return [f"{component}.range_image_return{number}" for number in range(1, self.returns + 1)]
 
-    def _points(self, name: str) -> tuple[Pixels, np.ndarray, np.ndarray, tuple[int, int]]:
-        """Pixels, points (n, 3), intensities as filed, and the range image's rows and columns."""
+    def _points(self, name: str) -> tuple[PixelIndex, np.ndarray, np.ndarray, tuple[int, int]]:
+        """PixelIndex, points (n, 3), intensities as stored, and the range image's rows and columns."""
         segment, stamp = name.rsplit("/", 1)
         time = int(stamp)
         images = self._images(segment, time)
-        found = [np.nonzero(image[..., 0] > 0) for image in images]
-        pixels = Pixels(
-            np.repeat(np.arange(len(images)), [len(row) for row, _ in found]),
-            np.concatenate([row for row, _ in found]),
-            np.concatenate([column for _, column in found]),
+        hits = [np.nonzero(image[..., 0] > 0) for image in images]
+        pixels = PixelIndex(
+            np.repeat(np.arange(len(images)), [len(row) for row, _ in hits]),
+            np.concatenate([row for row, _ in hits]),
+            np.concatenate([column for _, column in hits]),
         )
-        values = np.stack(images)[pixels.echo, pixels.row, pixels.column]  # (n, 4)
+        values = np.stack(images)[pixels.return_index, pixels.row, pixels.column]  # (n, 4)
         height, width = images[0].shape[:2]
         pose_file = self._component("lidar_pose", segment)
         (poses,) = pose_file.images(time, [f"{_POSE}.range_image_return1"], 6, np.float32)
@@ -216,17 +232,17 @@ class WaymoSegmentation(ScanDataset):
             width,
             self.calibration(segment, height),
             poses[pixels.row, pixels.column],
-            _transform(self._component("vehicle_pose", segment), time, _VEHICLE),
+            _read_transform(self._component("vehicle_pose", segment), time, _VEHICLE),
         )
         if self.point_range is not None:
             kept = ((xyz >= self.point_range[0]) & (xyz <= self.point_range[1])).all(axis=1)
-            return Pixels(*(value[kept] for value in pixels)), xyz[kept], values[kept, 1], (height, width)
+            return PixelIndex(*(value[kept] for value in pixels)), xyz[kept], values[kept, 1], (height, width)
         return pixels, xyz, values[:, 1], (height, width)
 
     def calibration(self, segment: str, height: int) -> Calibration:
         """The TOP lidar's calibration of a segment, for range images of ``height`` rows."""
         component, inclination = self._component("lidar_calibration", segment), f"{_CALIBRATION}.beam_inclination"
-        extrinsic = _transform(component, None, f"{_CALIBRATION}.extrinsic.transform")
+        extrinsic = _read_transform(component, None, f"{_CALIBRATION}.extrinsic.transform")
         beams = component.get(None, [f"{inclination}.values"])[f"{inclination}.values"]
         if beams is None:
             low, high = component.numbers(None, [f"{inclination}.min", f"{inclination}.max"], 0)
@@ -241,9 +257,9 @@ class WaymoSegmentation(ScanDataset):
     def _check(self, name: str) -> None:
         segment, stamp = name.rsplit("/", 1)
         for component in ("lidar", "lidar_pose", "vehicle_pose"):
-            found = self._component(component, segment)
-            if int(stamp) not in found.rows:
-                found.get(int(stamp), [])  # raises
+            opened = self._component(component, segment)
+            if int(stamp) not in opened.rows:
+                opened.get(int(stamp), [])  # raises
         self._component("lidar_calibration", segment)
 
     def _read(self, name: str) -> Scan:
@@ -257,25 +273,27 @@ class WaymoSegmentation(ScanDataset):
         except DataError as error:
             raise DataError(f"{self._component('lidar', segment).file}: {error}") from error
 
-    def _labels(self, segment: str, time: int, pixels: Pixels, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def _labels(
+        self, segment: str, time: int, pixels: PixelIndex, shape: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         component = self._component("lidar_segmentation", segment)
         label = np.full(len(pixels.row), IGNORE, np.int64)
         instance = np.zeros(len(pixels.row), np.int64)
-        for echo, image in enumerate(component.images(time, self._returns_of(_LABEL), 2, np.int32)):
+        for return_index, image in enumerate(component.images(time, self._returns_of(_LABEL), 2, np.int32)):
             if image is None:
                 continue
             if image.shape[:2] != shape:
                 raise DataError(
-                    f"{component.file} at {time}: labels of {image.shape[0]} x {image.shape[1]} pixels do not fit the "
-                    f"range image of {shape[0]} x {shape[1]}: they are of another version; download lidar and "
+                    f"{component.file} at {time}: labels of {image.shape[0]} x {image.shape[1]} pixels do not match "
+                    f"the range image of {shape[0]} x {shape[1]}: they are of another version; download lidar and "
                     "lidar_segmentation again"
                 )
-            here = pixels.echo == echo
+            here = pixels.return_index == return_index
             values = image[pixels.row[here], pixels.column[here]]
             instance[here], label[here] = values[:, 0], self.labels.class_of_raw(values[:, 1], component.file)
         return label, instance
 
 
-def _transform(component: Component, time: int | None, field: str) -> Float[np.ndarray, "4 4"]:
+def _read_transform(component: Component, time: int | None, field: str) -> Float[np.ndarray, "4 4"]:
     (values,) = component.numbers(time, [field], 16)
-    return rigid(values.reshape(4, 4), f"{component.file}, {field}{'' if time is None else f' at {time}'}")
+    return check_rigid(values.reshape(4, 4), f"{component.file}, {field}{'' if time is None else f' at {time}'}")

@@ -1,4 +1,4 @@
-"""Scans as users have them: .bin, .pcd, .ply, .las, .laz, .npy, read through their formats' own libraries.
+"""Read users' own scans: .bin, .pcd, .ply, .las, .laz, .npy, through the libraries of the formats.
 
 =============== ======================================================= ==================== =====================
 suffix          content                                                 intensity field      needs
@@ -10,7 +10,7 @@ suffix          content                                                 intensit
 .npy            (n, 3 or more) numbers, or records; never a pickle      4th column, by name  -
 =============== ======================================================= ==================== =====================
 
-Other fields (ring, time, colours, ...) are left alone.
+Other fields (ring, time, colours, ...) are ignored.
 """
 
 from __future__ import annotations
@@ -33,17 +33,21 @@ log = logging.getLogger(__name__)
 SUFFIXES = (".bin", ".pcd", ".ply", ".las", ".laz", ".npy")
 INTENSITY_NAMES = ("intensity", "reflectivity", "reflectance", "remission", "scalar_intensity", "i")
 SCALES = (1.0, 255.0, 65535.0)
-"""Full scales that intensities come in."""
+"""Full scales that occur in files."""
 FAR = 10_000.0
-"""Metres from the origin beyond which coordinates are taken to be of a map, not of a sensor."""
+"""Coordinates farther than this from the origin, in metres, are those of a map, not of a sensor."""
 
 
 @dataclass(frozen=True)
-class Cloud:
-    """A file's points: ``xyz`` (n, 3) as in the file, and the :class:`Scan` of those that are ``finite`` (n,).
+class UserScan:
+    """The points of a user's file, and the scan for the network.
 
-    ``scale``: the full scale that the intensities were divided by; ``guessed``: whether that follows from their values
-    alone.
+    Attributes:
+        xyz: (n, 3) coordinates as in the file.
+        finite: (n,) which points have finite coordinates.
+        scan: those points, in metres around the sensor, with intensities 0..1.
+        scale: full scale that the intensities were divided by.
+        guessed: whether that scale was guessed from the values only.
     """
 
     xyz: Float64[ndarray, "n 3"]
@@ -53,99 +57,117 @@ class Cloud:
     guessed: bool
 
 
-def read_cloud(
+def read_user_scan(
     path: str | Path,
     columns: int | None = None,
     intensity_scale: float | None = None,
     usual_scale: float | None = None,
-) -> Cloud:
+) -> UserScan:
     """Read one file.
 
-    ``columns``: values per point of a .bin file; None takes 5 where the name ends with .pcd.bin or only 5 fits the size
-    and the last column looks like a ring number, else 4. ``intensity_scale``: the full scale of the intensities; None
-    takes 255 for five columns and for bytes, then ``usual_scale`` where the caller knows one from other scans of the
-    sensor, and else the smallest of 1, 255 and 65535 that holds them all. Without intensities they
-    are 0. Points with NaN or infinite coordinates are left out of the scan; coordinates farther than 10 km from the
-    origin are shifted by their median, because float32 could not tell neighbours apart.
+    Points with NaN or infinite coordinates are left out of the scan. Coordinates farther than 10 km from the origin are
+    shifted by their median, because float32 could not separate neighbours there. Missing intensities are 0.
 
-    Raises :class:`DataError` naming the file, what is wrong with it, and what to do.
+    Args:
+        path: the file.
+        columns: values per point of a .bin file; None takes 5 if the name ends with .pcd.bin, or if only 5 divides the
+            size or the fifth column looks like a ring number, and otherwise 4.
+        intensity_scale: full scale of the intensities; None takes 255 for five columns and for bytes, then
+            ``usual_scale``, and otherwise the smallest of 1, 255 and 65535 that is not exceeded.
+        usual_scale: scale of other scans of the same sensor, if known.
 
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "scan.npy"
-    >>> np.save(path, np.array([[1.0, 2.0, 3.0, 51.0], [np.nan, 0.0, 0.0, 0.0]]))
-    >>> cloud = read_cloud(path)
-    >>> cloud.scan.xyz.tolist(), cloud.scan.intensity.tolist(), cloud.finite.tolist(), cloud.scale
-    ([[1.0, 2.0, 3.0]], [0.20000000298023224], [True, False], 255.0)
+    Raises:
+        DataError: names the file, the problem, and what to do.
+
+    Examples:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "scan.npy"
+        >>> np.save(path, np.array([[1.0, 2.0, 3.0, 51.0], [np.nan, 0.0, 0.0, 0.0]]))
+        >>> read = read_user_scan(path)
+        >>> read.scan.xyz.tolist(), read.scan.intensity.tolist(), read.finite.tolist(), read.scale
+        ([[1.0, 2.0, 3.0]], [0.20000000298023224], [True, False], 255.0)
     """
     path = Path(path)
+    if columns is not None and columns < 3:
+        raise DataError(f"columns is {columns}; a point has at least x, y, z")
+    if intensity_scale is not None and not intensity_scale > 0:
+        raise DataError(f"the intensity scale is {intensity_scale:g}; it must be positive, as 1, 255 or 65535")
+    xyz, intensity, format_scale = _read_columns(path, columns)
+    xyz = np.ascontiguousarray(xyz, np.float64)
+    if len(xyz) == 0:
+        raise DataError(f"{path} holds no points")
+    finite = np.isfinite(xyz).all(axis=1)
+    if not finite.any():
+        raise DataError(f"{path}: none of its {len(xyz)} points has finite x, y and z")
+    if not finite.all():
+        log.info("%s: %d of %d points are not finite and get no class", path, int((~finite).sum()), len(finite))
+    values = _finite_intensities(path, intensity, finite)
+    given_scale = intensity_scale or format_scale or usual_scale
+    scale = _intensity_scale(path, values, given_scale)
+    scan = Scan(_near_origin(path, xyz[finite]), (values / scale).astype(np.float32), name=path.name)
+    return UserScan(xyz, finite, scan, scale, guessed=given_scale is None and intensity is not None)
+
+
+Columns = tuple[ndarray, "ndarray | None", "float | None"]  # xyz, intensity, full scale if the format defines it
+
+
+def _read_columns(path: Path, columns: int | None) -> Columns:
+    """Read a file by the reader of its suffix."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"{path}: {path.suffix or 'no suffix'} is not readable; convert it to one of {', '.join(SUFFIXES)}"
+            f"{path}: {path.suffix or 'a file without a suffix'} is not readable; convert it to one of "
+            f"{', '.join(SUFFIXES)}"
         )
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty: copy it again")
-    if columns is not None and columns < 3:
-        raise DataError(f"columns is {columns}; a point has at least x, y, z")
-    if intensity_scale is not None and not intensity_scale > 0:
-        raise DataError(f"the intensity scale is {intensity_scale:g}; it must be above 0, as 1, 255 or 65535")
     try:
-        xyz, intensity, known_scale = reader(path, columns)
+        return reader(path, columns)
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # the formats' libraries raise many kinds for damaged files
+    except Exception as error:  # the libraries of the formats raise many kinds for damaged files
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(
             f"{path} cannot be read as {path.suffix}: {reason}; the file is damaged or of another format"
         ) from error
-    xyz = np.ascontiguousarray(xyz, np.float64)
-    if len(xyz) == 0:
-        raise DataError(f"{path} holds no points")
-    values = np.zeros(len(xyz)) if intensity is None else np.asarray(intensity, np.float64)
+
+
+def _finite_intensities(path: Path, intensity: ndarray | None, finite: ndarray) -> ndarray:
+    """Intensities of the finite points; zeros if the file has none."""
     if intensity is None:
-        log.warning("%s has no intensities (looked for %s): taken as 0", path, ", ".join(INTENSITY_NAMES[:4]))
-    finite = np.isfinite(xyz).all(axis=1)
-    if not finite.any():
-        raise DataError(f"{path}: none of its {len(xyz)} points has finite x, y and z")
-    strange = finite & ~np.isfinite(values)
-    if strange.any():
+        log.warning("%s has no intensities (looked for %s): 0 is used", path, ", ".join(INTENSITY_NAMES[:4]))
+        return np.zeros(int(finite.sum()))
+    values = np.asarray(intensity, np.float64)
+    bad = finite & ~np.isfinite(values)
+    if bad.any():
         raise DataError(
-            f"{path}: intensity is NaN or infinite at {int(strange.sum())} points, the first {int(np.argmax(strange))}"
+            f"{path}: intensity is NaN or infinite at {int(bad.sum())} points, the first {int(np.argmax(bad))}"
         )
-    told = intensity_scale or known_scale or usual_scale
-    scale = _scale(path, values[finite], told)
-    kept = xyz[finite]
-    if np.abs(kept).max() > FAR:
-        origin = np.median(kept, axis=0)
-        log.warning("%s: coordinates of a map; shifted by %s for the network", path, np.round(-origin, 1).tolist())
-        kept = kept - origin
-    if not finite.all():
-        log.info("%s: %d of %d points are not finite and get no class", path, int((~finite).sum()), len(finite))
-    return Cloud(
-        xyz,
-        finite,
-        Scan(kept.astype(np.float32), (values[finite] / scale).astype(np.float32), name=path.name),
-        scale,
-        guessed=told is None and intensity is not None,
-    )
+    return values[finite]
 
 
-Columns = tuple[ndarray, "ndarray | None", "float | None"]  # xyz, intensity, its full scale where the format says so
+def _near_origin(path: Path, xyz: ndarray) -> ndarray:
+    """float32 coordinates; those of a map are shifted to the origin."""
+    if np.abs(xyz).max() > FAR:
+        origin = np.median(xyz, axis=0)
+        log.warning("%s has map coordinates: shifted by %s for the network", path, np.round(-origin, 1).tolist())
+        xyz = xyz - origin
+    return xyz.astype(np.float32)
 
 
-def _scale(path: Path, values: ndarray, told: float | None) -> float:
+def _intensity_scale(path: Path, values: ndarray, given: float | None) -> float:
     low, high = float(values.min()), float(values.max())
     if low < 0:
-        raise DataError(f"{path}: intensity goes down to {low:g}; only values from 0 to a full scale are understood")
-    if told is not None:
-        if high > told:
+        raise DataError(f"{path}: intensity goes down to {low:g}; values must run from 0 to a full scale")
+    if given is not None:
+        if high > given:
             raise DataError(
-                f"{path}: intensity goes up to {high:g}, above the scale {told:g}; give the sensor's full scale "
+                f"{path}: intensity goes up to {high:g}, above the scale {given:g}; give the sensor's full scale "
                 "(--intensity-scale 1, 255 or 65535)"
             )
-        return told
+        return given
     fitting = [scale for scale in SCALES if high <= scale]
     if not fitting:
         raise DataError(f"{path}: intensity goes up to {high:g}; give the sensor's full scale (--intensity-scale)")
@@ -158,7 +180,7 @@ def _read_bin(path: Path, columns: int | None) -> Columns:
     if not fitting:
         wanted = f"{columns} columns" if columns else "4 or 5 columns"
         raise DataError(
-            f"{path} has {size} bytes, which are no rows of {wanted} of float32: it is cut short, or give --columns"
+            f"{path} has {size} bytes, not a multiple of {wanted} of float32: it is truncated, or give --columns"
         )
     values = np.fromfile(path, "<f4")
     chosen = fitting[0]
@@ -177,7 +199,7 @@ def _read_npy(path: Path, columns: int | None) -> Columns:
     except ValueError as error:
         if "pickle" in str(error):
             raise DataError(
-                f"{path} holds pickled Python objects, which could run any code when loaded; it was not opened. "
+                f"{path} holds pickled Python objects, which can run arbitrary code when loaded; it was not opened. "
                 "Save a plain array of numbers (n, 4): numpy.save(path, xyz_and_intensity.astype('f4'))"
             ) from None
         raise
@@ -193,13 +215,13 @@ def _read_npy(path: Path, columns: int | None) -> Columns:
 def _read_pcd(path: Path, columns: int | None) -> Columns:
     pypcd4 = _library("pypcd4")
     cloud = pypcd4.PointCloud.from_path(path)
-    found = np.atleast_1d(cloud.pc_data)
-    if len(found) != cloud.metadata.points:
+    data = np.atleast_1d(cloud.pc_data)
+    if len(data) != cloud.metadata.points:
         raise DataError(
-            f"{path} holds {len(found)} points, its header says POINTS {cloud.metadata.points}: "
-            "it is cut short; copy it again"
+            f"{path} holds {len(data)} points, but its header says POINTS {cloud.metadata.points}: "
+            "it is truncated; copy it again"
         )
-    return _by_name(path, found.dtype.names or (), lambda name: found[name])
+    return _by_name(path, data.dtype.names or (), lambda name: data[name])
 
 
 def _read_ply(path: Path, columns: int | None) -> Columns:
@@ -217,14 +239,14 @@ def _read_las(path: Path, columns: int | None) -> Columns:
 
 
 def _by_name(path: Path, names: Iterable[str], column: Callable[[str], ndarray]) -> Columns:
-    known = {name.lower(): name for name in names}
-    missing = [axis for axis in "xyz" if axis not in known]
+    columns = {name.lower(): name for name in names}
+    missing = [axis for axis in "xyz" if axis not in columns]
     if missing:
-        raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(known) or 'none'}")
-    xyz = np.stack([np.asarray(column(known[axis]), np.float64) for axis in "xyz"], axis=1)
+        raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(columns) or 'none'}")
+    xyz = np.stack([np.asarray(column(columns[axis]), np.float64) for axis in "xyz"], axis=1)
     for name in INTENSITY_NAMES:
-        if name in known:
-            values = np.asarray(column(known[name]))
+        if name in columns:
+            values = np.asarray(column(columns[name]))
             return xyz, values, _full_scale(values.dtype)
     return xyz, None, None
 

@@ -1,8 +1,11 @@
 """The protobuf messages of Waymo's 3D semantic segmentation submission, described in code.
 
 Field names and numbers are those of waymo-open-dataset's `dataset.proto`, `segmentation_metrics.proto` and
-`segmentation_submission.proto` (proto2, package waymo.open_dataset), as far as a submission uses them. The messages
-live in a pool of their own, so they do not collide with an installed waymo-open-dataset.
+`segmentation_submission.proto` (proto2, package waymo.open_dataset), as far as a submission uses them.
+
+Generated code would be shorter to write, but it registers in protobuf's default pool, where it collides with an
+installed waymo-open-dataset, and it fails with any protobuf older than the generator. These messages live in a separate
+pool and work with every protobuf.
 """
 
 from __future__ import annotations
@@ -61,7 +64,11 @@ class Messages(NamedTuple):
 
 @functools.cache
 def messages() -> Messages:
-    """The classes. Raises :class:`DataError` that says what to install where protobuf is missing."""
+    """The message classes.
+
+    Raises:
+        DataError: protobuf is not installed.
+    """
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
     except ImportError:

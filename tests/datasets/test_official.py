@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topokd.datasets.label_spaces import LABEL_SPACES
+from topokd.datasets import BENCHMARKS, find_benchmark
 from topokd.datasets.nuscenes.classes import NUSCENES
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.datasets.waymo.classes import WAYMO
 from topokd.errors import DataError
 from topokd.evaluation import ConfusionMatrix
-from topokd.evaluation.official import official_scores
 
 KITTI_MAP = {
     0: 0, 1: 0, 10: 1, 11: 2, 13: 5, 15: 3, 16: 5, 18: 4, 20: 5, 30: 6, 31: 7, 32: 8, 40: 9, 44: 10, 48: 11, 49: 12,
@@ -81,6 +80,10 @@ def raw(ids):
     return st.one_of(few, st.sampled_from(ids))
 
 
+def official_scores(cm, benchmark):
+    return BENCHMARKS[benchmark].official_scores(cm)
+
+
 def counted(space, prediction, truth):
     cm = ConfusionMatrix(space.num_classes, space.class_names)
     cm.update(prediction, space.class_of_raw(np.array(truth, np.int64)))
@@ -95,31 +98,34 @@ def pairs(prediction, truth):
 
 @given(pairs(raw(KITTI_MAP), raw(KITTI_MAP)))
 @settings(deadline=None, max_examples=150)
-def test_semantickitti(case):
+def test_semantickitti_scores_equal_those_of_its_evaluator(case):
     prediction, truth = case
     scores = official_scores(
         counted(SEMANTICKITTI, SEMANTICKITTI.class_of_raw(np.array(prediction, np.int64)), truth), "semantickitti"
     )
     iou, mean, accuracy = semantickitti(prediction, truth)
     np.testing.assert_allclose(list(scores.iou.values()), iou, atol=1e-12)
-    assert scores.miou == pytest.approx(mean, abs=1e-12) and scores.accuracy == pytest.approx(accuracy, abs=1e-12)
+    assert scores.miou == pytest.approx(mean, abs=1e-12)
+    assert scores.extra["accuracy"] == pytest.approx(accuracy, abs=1e-12)
 
 
 @given(pairs(st.one_of(st.integers(1, 3), st.integers(1, 16)), raw(NUSCENES_MAP)))
 @settings(deadline=None, max_examples=150)
-def test_nuscenes(case):
+def test_nuscenes_scores_equal_those_of_the_devkit(case):
     prediction, truth = case
     scores = official_scores(counted(NUSCENES, np.array(prediction, np.int64) - 1, truth), "nuscenes")
     iou, mean, weighted = nuscenes(prediction, truth)
     np.testing.assert_allclose(list(scores.iou.values()), iou, atol=1e-12)
     np.testing.assert_allclose(scores.miou, mean, atol=1e-12)
-    if scores.frequency_weighted_iou is not None:
-        assert scores.frequency_weighted_iou == pytest.approx(weighted, abs=1e-12)
+    if "frequency-weighted IoU" in scores.extra:
+        assert scores.extra["frequency-weighted IoU"] == pytest.approx(weighted, abs=1e-12)
+    else:
+        assert np.isnan(weighted)
 
 
 @given(pairs(st.one_of(st.integers(0, 3), st.integers(0, 22)), raw(range(23))))
 @settings(deadline=None, max_examples=150)
-def test_waymo(case):
+def test_waymo_scores_equal_those_of_its_metric(case):
     prediction, truth = case
     scores = official_scores(counted(WAYMO, np.array(prediction, np.int64) - 1, truth), "waymo")
     iou, mean = waymo(prediction, truth)
@@ -128,22 +134,23 @@ def test_waymo(case):
 
 
 @pytest.mark.parametrize("benchmark", NAMES)
-def test_names_and_order_are_the_benchmarks(benchmark):
+def test_classes_keep_the_names_and_order_of_the_benchmark(benchmark):
     names = tuple(NAMES[benchmark].split())
     assert list(official_scores(ConfusionMatrix(len(names), names), benchmark).iou) == list(names)
 
 
-def test_nothing_counted():
+def test_an_empty_matrix_gives_each_benchmarks_value_for_absent_classes():
     empty = {
-        name: official_scores(ConfusionMatrix(s.num_classes, s.class_names), name) for name, s in LABEL_SPACES.items()
+        name: b.official_scores(ConfusionMatrix(b.classes.num_classes, b.classes.class_names))
+        for name, b in BENCHMARKS.items()
     }
     assert empty["semantickitti"].miou == 0 and empty["waymo"].miou == 1 and np.isnan(empty["nuscenes"].miou)
 
 
-def test_wrong_classes_and_what_nuscenes_does_not_take_are_errors():
+def test_wrong_classes_unknown_benchmarks_and_misses_on_nuscenes_raise():
     with pytest.raises(DataError, match="SemanticKITTI has the 19 classes"):
         official_scores(ConfusionMatrix(2), "semantickitti")
-    with pytest.raises(DataError, match="choose one of"):
-        official_scores(ConfusionMatrix(2), "kitti")
+    with pytest.raises(DataError, match="choose one of nuscenes, semantickitti, waymo"):
+        find_benchmark("kitti")
     with pytest.raises(DataError, match="1 labelled points have no predicted class"):
         official_scores(counted(NUSCENES, [-1], [17]), "nuscenes")

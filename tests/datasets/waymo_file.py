@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from topokd.evaluation.submission.waymo_messages import messages
+from topokd.datasets.waymo.messages import messages
 
 
 def read_waymo(path: Path) -> list[tuple[tuple[str, int], tuple[np.ndarray, np.ndarray]]]:

@@ -1,10 +1,13 @@
-"""Waymo Open's protobuf: per frame one TOP laser, both returns as compressed [64, 2650, 2] matrices, ids 1..22."""
+"""The submission protobuf of Waymo Open.
+
+Per frame one TOP laser, with both returns as compressed [64, 2650, 2] matrices of instance and class ids 1..22.
+"""
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,13 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
+from topokd.data.scan import IGNORE
+from topokd.datasets.submission_ids import format_names, size_problems
 from topokd.datasets.waymo.classes import WAYMO
+from topokd.datasets.waymo.messages import SENSOR_TYPES, messages
+from topokd.datasets.waymo.published import RELEASES, TEST_FRAMES
+from topokd.datasets.waymo.reader import WaymoSegmentation
 from topokd.errors import DataError
-from topokd.evaluation.submission.ids import listed
-from topokd.evaluation.submission.waymo_messages import SENSOR_TYPES, messages
 from topokd.io import atomic_path
 
 SHAPE = (64, 2650)
@@ -24,12 +30,23 @@ SHAPE = (64, 2650)
 
 Frame = tuple[str, int]
 """(context name, timestamp in microseconds)"""
-Returns = tuple[Int64[ndarray, "64 2650"], Int64[ndarray, "64 2650"]]
+ReturnImages = tuple[Int64[ndarray, "64 2650"], Int64[ndarray, "64 2650"]]
+
+
+DETAILS = {
+    "account": "e-mail address registered with Waymo",
+    "method": "name of the method, up to 25 letters",
+    "authors": "list of the authors",
+    "affiliation": "institution of the authors",
+    "description": "the method in a few words",
+    "method_link": "address of the paper or the code",
+}
+"""What the server asks for besides the labels; the first three are required."""
 
 
 @dataclass(frozen=True)
 class SubmissionInfo:
-    """What the server asks for beside the labels."""
+    """:data:`DETAILS`, checked."""
 
     account_name: str  # the e-mail registered with Waymo
     unique_method_name: str
@@ -50,20 +67,82 @@ class SubmissionInfo:
             raise DataError(f"sensor_type is {self.sensor_type!r}; choose one of {', '.join(SENSOR_TYPES)}")
 
 
-def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tuple[Frame, Returns]]) -> None:
-    """Write the submission. ``predictions`` yields a frame and the classes of both returns' pixels, frame by frame.
+def submission_info(details: Mapping[str, Any]) -> SubmissionInfo:
+    """The details by their names in :data:`DETAILS`, checked."""
+    return SubmissionInfo(
+        details.get("account", ""),
+        details.get("method", ""),
+        tuple(details.get("authors", ())),
+        details.get("affiliation", ""),
+        details.get("description", ""),
+        details.get("method_link", ""),
+    )
 
-    A pixel without a point holds -1 (written 0, undefined); instance ids are 0. Frames are appended one by one, so the
-    memory does not grow: protobuf reads a concatenation as one merged message. Raises :class:`DataError` for a wrong
-    shape, a class out of range, or a frame given twice.
 
-    >>> import tempfile
-    >>> path, label = Path(tempfile.mkdtemp()) / "submission.bin", np.full(SHAPE, -1)
-    >>> label[0, 0] = 17
-    >>> info = SubmissionInfo("me@example.org", "ours", ("Me",))
-    >>> write_waymo(path, info, [(("segment", 1), (label, label))])
-    >>> validate_waymo(path, [("segment", 1)])
-    []
+def prepare_submission(dataset: WaymoSegmentation, details: Mapping[str, Any]) -> None:
+    """Raise an error for details that the server would reject, before hours of prediction."""
+    submission_info(details)
+
+
+def write_submission(
+    path: Path,
+    dataset: WaymoSegmentation,
+    predictions: Iterable[tuple[int, Int64[ndarray, " n"]]],
+    split: str,
+    details: Mapping[str, Any],
+) -> None:
+    """:func:`write_waymo` of a dataset's frames."""
+    frames = ((_frame(dataset.names[i]), _return_images(dataset, i, classes)) for i, classes in predictions)
+    write_waymo(path, submission_info(details), frames)
+
+
+def validate_submission(path: Path, dataset: WaymoSegmentation, split: str) -> list[str]:
+    """:func:`validate_waymo` against a dataset, and the size of the dataset itself."""
+    if split == "test":
+        problems = size_problems(len(dataset), TEST_FRAMES, "give Waymo's list of test frames (--frames)")
+    else:
+        problems = size_problems(len(dataset.sequences), RELEASES["waymo"].sizes[split])
+    return problems + validate_waymo(path, {_frame(name) for name in dataset.names})
+
+
+def _frame(name: str) -> Frame:
+    segment, _, time = name.rpartition("/")
+    return segment, int(time)
+
+
+def _return_images(dataset: WaymoSegmentation, index: int, classes: Int64[ndarray, " n"]) -> ReturnImages:
+    """Classes of points put into the pixels of both returns, IGNORE where there is none."""
+    pixels = dataset.pixels(index)
+    shape = dataset.image_shape(index)
+    if tuple(shape) != SHAPE:
+        raise DataError(f"{dataset.names[index]}: range image {shape}; the Waymo server accepts only {SHAPE}")
+    images = np.full((2, *SHAPE), IGNORE, np.int64)
+    images[pixels.return_index, pixels.row, pixels.column] = classes
+    return images[0], images[1]
+
+
+def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tuple[Frame, ReturnImages]]) -> None:
+    """Write the submission; instance ids are 0.
+
+    Frames are appended one by one, so the memory does not grow: protobuf reads a concatenation as one merged message.
+
+    Args:
+        path: where to write.
+        info: what the server asks for besides the labels.
+        predictions: a frame and the classes (64, 2650) of both returns; -1 (written as 0, undefined) at a pixel without
+            a point.
+
+    Raises:
+        DataError: a wrong shape, a class out of range, or a frame given twice.
+
+    Examples:
+        >>> import tempfile
+        >>> path, label = Path(tempfile.mkdtemp()) / "submission.bin", np.full(SHAPE, -1)
+        >>> label[0, 0] = 17
+        >>> info = SubmissionInfo("me@example.org", "ours", ("Me",))
+        >>> write_waymo(path, info, [(("segment", 1), (label, label))])
+        >>> validate_waymo(path, [("segment", 1)])
+        []
     """
     m = messages()
     head = m.submission(
@@ -93,9 +172,10 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
 
 
 def read_frame_list(path: str | Path) -> list[Frame]:
-    """Frames of Waymo's list of test frames: one ``context name,timestamp`` a line.
+    """Frames of Waymo's list of test frames: one ``context name,timestamp`` per line.
 
-    Raises :class:`DataError` for a file that cannot be read, is no text, or has another line.
+    Raises:
+        DataError: the file cannot be read, is not text, or has a line of another form.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -117,11 +197,19 @@ def read_frame_list(path: str | Path) -> list[Frame]:
 
 
 def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
-    """What the server would reject; ``frames``: the frames of the split (:func:`read_frame_list`, or a dataset's)."""
+    """The reasons for which the server would reject the file; empty if there are none.
+
+    Args:
+        path: the submission.
+        frames: the frames of the split (:func:`read_frame_list`, or those of a dataset).
+
+    Raises:
+        DataError: ``path`` is not a submission.
+    """
     path = Path(path)
     if not path.is_file():
-        what = "is a folder; Waymo's submission is a file" if path.exists() else "does not exist"
-        raise DataError(f"{path} {what}: write it with `topokd submit`")
+        problem = "is a folder; a submission to Waymo is a file" if path.exists() else "does not exist"
+        raise DataError(f"{path} {problem}: write it with `topokd submit`")
     from google.protobuf.message import DecodeError
 
     submission = messages().submission()
@@ -129,7 +217,7 @@ def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
         submission.ParseFromString(path.read_bytes())
     except DecodeError as error:
         raise DataError(
-            f"{path} is no SemanticSegmentationSubmission, or is cut short ({error}): write it anew"
+            f"{path} is not a complete SemanticSegmentationSubmission ({error}): write it again with `topokd submit`"
         ) from None
     problems = [
         f"{name} is not set" for name in ("account_name", "unique_method_name") if not getattr(submission, name)
@@ -142,14 +230,14 @@ def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
     for entry in submission.inference_results.frames:
         frame = (entry.context_name, entry.frame_timestamp_micros)
         if frame in seen:
-            problems.append(f"frame {_named(frame)} is there twice")
+            problems.append(f"frame {_named(frame)} occurs twice")
         seen.add(frame)
         problems += [f"frame {_named(frame)}: {problem}" for problem in _frame_problems(entry)]
     missing, superfluous = sorted(set(frames) - seen), sorted(seen - set(frames))
     if missing:
-        problems.append(f"missing frames, {listed(map(_named, missing))}")
+        problems.append(f"missing frames, {format_names(map(_named, missing))}")
     if superfluous:
-        problems.append(f"frames that are not in the split, {listed(map(_named, superfluous))}")
+        problems.append(f"frames that are not in the split, {format_names(map(_named, superfluous))}")
     return problems
 
 
@@ -175,7 +263,7 @@ def _compressed(classes: Int64[ndarray, "64 2650"], frame: Frame) -> bytes:
 def _matrix(compressed: bytes) -> ndarray:
     matrix: Any = messages().matrix.FromString(zlib.decompress(compressed))
     dims = tuple(matrix.shape.dims)
-    if any(size < 0 for size in dims):  # NumPy would put in what fits
+    if any(size < 0 for size in dims):  # NumPy would replace it by the size that fits
         raise ValueError(f"its shape is {list(dims)}")
     return np.fromiter(matrix.data, np.int32, len(matrix.data)).reshape(dims)
 
@@ -196,7 +284,7 @@ def _frame_problems(entry: Any) -> list[str]:
         try:
             label = _matrix(data)
         except (zlib.error, DecodeError, ValueError) as error:
-            problems.append(f"{name} is no zlib-compressed MatrixInt32 ({error})")
+            problems.append(f"{name} is not a zlib-compressed MatrixInt32 ({error})")
             continue
         if label.shape != (*SHAPE, 2):
             problems.append(f"{name} has shape {list(label.shape)}, expected {[*SHAPE, 2]}")

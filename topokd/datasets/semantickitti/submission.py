@@ -1,6 +1,6 @@
 """SemanticKITTI's zip: ``sequences/11..21/predictions/NNNNNN.label``, uint32 raw ids, one per point.
 
-What is checked follows ``validate_submission.py`` of semantic-kitti-api, and more: that script takes any id (the
+The checks follow ``validate_submission.py`` of semantic-kitti-api, and add two: that script accepts any id (the
 evaluator then counts an unknown one as an error) and any further file.
 """
 
@@ -9,40 +9,71 @@ from __future__ import annotations
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data.dataset import points_in
-from topokd.datasets import SemanticKITTI
+from topokd.data.dataset import count_points
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
+from topokd.datasets.semantickitti.files import COLUMNS
+from topokd.datasets.semantickitti.published import RELEASES
+from topokd.datasets.semantickitti.reader import SPLITS, SemanticKITTI
+from topokd.datasets.submission_ids import format_names, size_problems, submission_ids
 from topokd.errors import DataError
-from topokd.evaluation.submission.ids import listed, submission_ids
 from topokd.io import atomic_path
 
 log = logging.getLogger(__name__)
 
-SEQUENCES = tuple(range(11, 22))
+SEQUENCES = SPLITS["test"]
+
+
+def prepare_submission(dataset: SemanticKITTI, details: Mapping[str, Any]) -> None:
+    """Raise an error if a test sequence is missing, before hours of prediction."""
+    count_test_points(dataset.root)
+
+
+def write_submission(
+    path: Path,
+    dataset: SemanticKITTI,
+    predictions: Iterable[tuple[int, Int64[ndarray, " n"]]],
+    split: str,
+    details: Mapping[str, Any],
+) -> None:
+    """:func:`write_semantickitti` of a dataset's scans, without the points of accumulated scans."""
+    names = dataset.names
+    write_semantickitti(path, ((names[i], classes[: dataset.own_points(names[i])]) for i, classes in predictions))
+
+
+def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[str]:
+    """:func:`validate_semantickitti` against a dataset, and the size of the dataset itself."""
+    problems = size_problems(len(dataset), RELEASES["semantickitti"].sizes[split])
+    return problems + validate_semantickitti(path, dataset.root)
 
 
 def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64[ndarray, " n"]]]) -> None:
-    """Write the zip. ``predictions`` yields a scan's name ("11/000000") and its classes 0..18, scan by scan.
+    """Write the zip, with the directory entries of all sequences 11 to 21 that the server demands.
 
-    All directory entries of sequences 11 to 21 are written, as the server demands. Raises :class:`DataError` for a
-    name outside them or given twice, a class out of range, and a path that does not end with .zip.
+    Args:
+        path: must end with .zip.
+        predictions: name ("11/000000") and classes 0..18 of each scan; they are taken one by one.
 
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "submission.zip"
-    >>> write_semantickitti(path, [("11/000000", np.array([0, 8]))])
-    >>> np.frombuffer(zipfile.ZipFile(path).read("sequences/11/predictions/000000.label"), np.uint32).tolist()
-    [10, 40]
+    Raises:
+        DataError: a name outside the test split or given twice, a class out of range, another ending of ``path``.
+
+    Examples:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "submission.zip"
+        >>> write_semantickitti(path, [("11/000000", np.array([0, 8]))])
+        >>> np.frombuffer(zipfile.ZipFile(path).read("sequences/11/predictions/000000.label"), np.uint32).tolist()
+        [10, 40]
     """
     path = Path(path)
     if path.suffix != ".zip":
-        raise DataError(f"{path}: the server takes a name that ends with .zip alone")
+        raise DataError(f"{path}: the server accepts only names that end with .zip")
     written = set()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for folder in _folders():
@@ -57,28 +88,33 @@ def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64
 
 
 def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
-    """What the server would reject in the zip ``path``; ``root`` holds ``sequences/11..21/velodyne``.
+    """The reasons for which the server would reject the zip; empty if there are none.
 
-    Raises :class:`DataError` when ``path`` is no zip file, or ``root`` lacks the test scans to compare with.
+    Args:
+        path: the zip.
+        root: folder that holds ``sequences/11..21/velodyne``.
+
+    Raises:
+        DataError: ``path`` is not a zip file, or ``root`` lacks test scans to compare with.
     """
     path, root = Path(path), Path(root)
-    points = own_points(root)
+    points = count_test_points(root)
     problems = [] if path.suffix == ".zip" else [f"the file is called {path.name}: its name must end with .zip"]
     try:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: write it with `topokd submit`") from None
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{path} is no zip file, or is cut short ({error}): write it anew") from error
+        raise DataError(f"{path} is not a complete zip file ({error}): write it again with `topokd submit`") from error
     with archive:
         entries = {info.filename: info for info in archive.infolist()}
         problems += _folder_problems(entries)
         files = {name for name in entries if not name.endswith("/")}
         missing, superfluous = sorted(set(points) - files), sorted(files - set(points) - {"description.txt"})
         if missing:
-            problems.append(f"missing predictions, {listed(missing)}")
+            problems.append(f"missing predictions, {format_names(missing)}")
         if superfluous:
-            problems.append(f"files that belong to no test scan, {listed(superfluous)}")
+            problems.append(f"files that belong to no test scan, {format_names(superfluous)}")
         for name in sorted(set(points) & files):
             found = entries[name].file_size
             if found != 4 * points[name]:
@@ -93,7 +129,9 @@ def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
                 continue
             wrong = np.setdiff1d(ids, SEMANTICKITTI.submission_ids)
             if wrong.size:
-                known = {i for group in SEMANTICKITTI.gathers for i in group} | set(SEMANTICKITTI.ignored)
+                known = {i for ids_of_class in SEMANTICKITTI.raw_ids_of_class for i in ids_of_class} | set(
+                    SEMANTICKITTI.ignored
+                )
                 problems += _id_problem(name, ids, wrong, known)
     return problems
 
@@ -103,7 +141,7 @@ def _id_problem(name: str, ids: ndarray, wrong: ndarray, known: set[int]) -> lis
     ignored = np.isin(ids, SEMANTICKITTI.ignored)
     if unknown:
         return [
-            f"{name} holds id {', '.join(map(str, unknown[:5]))}, which SemanticKITTI does not know; write raw ids "
+            f"{name} holds id {', '.join(map(str, unknown[:5]))}, which SemanticKITTI does not have; write raw ids "
             "(10 car, 40 road, ...), not train ids"
         ]
     if ignored.any():  # the server takes it
@@ -113,7 +151,7 @@ def _id_problem(name: str, ids: ndarray, wrong: ndarray, known: set[int]) -> lis
 
 def _folder_problems(entries: dict[str, zipfile.ZipInfo]) -> list[str]:
     missing = [folder for folder in _folders() if folder not in entries]
-    return [f"missing directory entries, {listed(missing)}"] if missing else []
+    return [f"missing directory entries, {format_names(missing)}"] if missing else []
 
 
 def _folders() -> Iterator[str]:
@@ -123,16 +161,20 @@ def _folders() -> Iterator[str]:
         yield f"sequences/{sequence}/predictions/"
 
 
-def own_points(root: str | Path) -> dict[str, int]:
-    """Points of every test scan below ``root`` by its name in the zip; :class:`DataError` where a sequence is missing.
+def count_test_points(root: str | Path) -> dict[str, int]:
+    """Number of points of every test scan below ``root``, by its name in the zip.
 
-    >>> import tempfile
-    >>> own_points(tempfile.mkdtemp())
-    Traceback (most recent call last):
-    ...
-    topokd.errors.DataError: ...11/velodyne holds no scan: the server compares with the test sequences 11 to 21; ...
+    Raises:
+        DataError: a test sequence is missing.
+
+    Examples:
+        >>> import tempfile
+        >>> count_test_points(tempfile.mkdtemp())
+        Traceback (most recent call last):
+        ...
+        topokd.errors.DataError: ...11/velodyne holds no scan: the server compares with the test sequences 11 to 21; ...
     """
-    found: dict[str, int] = {}
+    points: dict[str, int] = {}
     for sequence in SEQUENCES:
         folder = Path(root) / "sequences" / str(sequence) / "velodyne"
         scans = sorted(folder.glob("*.bin"))
@@ -141,8 +183,8 @@ def own_points(root: str | Path) -> dict[str, int]:
                 f"{folder} holds no scan: the server compares with the test sequences 11 to 21; unpack them there"
             )
         for scan in scans:
-            found[f"sequences/{sequence}/predictions/{scan.stem}.label"] = points_in(scan, SemanticKITTI.columns)
-    return found
+            points[f"sequences/{sequence}/predictions/{scan.stem}.label"] = count_points(scan, COLUMNS)
+    return points
 
 
 def _member(name: str) -> str:

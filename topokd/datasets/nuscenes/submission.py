@@ -1,6 +1,8 @@
-"""nuScenes-lidarseg's folder: ``lidarseg/<set>/<token>_lidarseg.bin``, uint8 1..16, and ``<set>/submission.json``.
+"""The submission folder of nuScenes-lidarseg.
 
-What is checked follows ``eval/lidarseg/validate_submission.py`` and ``utils.py`` of nuscenes-devkit, and superfluous
+``lidarseg/<set>/<token>_lidarseg.bin``: uint8 1..16 per point; ``<set>/submission.json``: what was used.
+
+The checks follow ``eval/lidarseg/validate_submission.py`` and ``utils.py`` of nuscenes-devkit, and add superfluous
 files, which that tool does not see.
 """
 
@@ -16,12 +18,37 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from topokd.datasets.nuscenes.classes import NUSCENES
+from topokd.datasets.nuscenes.published import RELEASES
+from topokd.datasets.nuscenes.reader import NuScenesLidarSeg
+from topokd.datasets.submission_ids import format_names, size_problems, submission_ids
 from topokd.errors import DataError
-from topokd.evaluation.submission.ids import listed, submission_ids
 from topokd.io import write_bytes, write_json
 
 META = ("use_camera", "use_lidar", "use_radar", "use_map", "use_external")
 SUFFIX = "_lidarseg.bin"
+
+
+def write_submission(
+    path: Path,
+    dataset: NuScenesLidarSeg,
+    predictions: Iterable[tuple[int, Int64[ndarray, " n"]]],
+    split: str,
+    details: Mapping[str, Any],
+) -> None:
+    """:func:`write_nuscenes` of a dataset's keyframes, without the points of accumulated sweeps."""
+    names = dataset.names
+    by_token = ((_token(names[i]), classes[: dataset.own_points(names[i])]) for i, classes in predictions)
+    write_nuscenes(path, by_token, split, bool(details.get("external", False)))
+
+
+def validate_submission(path: Path, dataset: NuScenesLidarSeg, split: str) -> list[str]:
+    """:func:`validate_nuscenes` against a dataset, and the size of the dataset itself."""
+    problems = size_problems(len(dataset), RELEASES[dataset.version].sizes[split])
+    return problems + validate_nuscenes(path, {_token(name): dataset.own_points(name) for name in dataset.names}, split)
+
+
+def _token(name: str) -> str:
+    return name.split("/")[1]
 
 
 def write_nuscenes(
@@ -30,22 +57,29 @@ def write_nuscenes(
     eval_set: str = "test",
     use_external: bool = False,
 ) -> None:
-    """Write the folder. ``predictions`` yields the token of a lidar sample_data and its classes 0..15, scan by scan.
+    """Write the folder; ``submission.json`` comes last and says that only the LiDAR was used.
 
-    ``submission.json`` is written last and says lidar alone; ``use_external``: trained with further data. Raises
-    :class:`DataError` for a token that cannot be a file name or comes twice, and a class out of range.
+    Args:
+        folder: where to write.
+        predictions: token of a lidar sample_data and its classes 0..15; they are taken one by one.
+        eval_set: the split.
+        use_external: whether further data were used for training.
 
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> write_nuscenes(folder, [("9d9bf11fb0e144c8b446d54a8a00184f", np.array([0, 15]))], "val")
-    >>> np.fromfile(folder / "lidarseg/val/9d9bf11fb0e144c8b446d54a8a00184f_lidarseg.bin", np.uint8).tolist()
-    [1, 16]
+    Raises:
+        DataError: a token that cannot be a file name or is given twice, or a class out of range.
+
+    Examples:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_nuscenes(folder, [("9d9bf11fb0e144c8b446d54a8a00184f", np.array([0, 15]))], "val")
+        >>> np.fromfile(folder / "lidarseg/val/9d9bf11fb0e144c8b446d54a8a00184f_lidarseg.bin", np.uint8).tolist()
+        [1, 16]
     """
     folder = Path(folder)
     written = set()
     for token, classes in predictions:
         if not token.isalnum():
-            raise DataError(f"{token!r} is no token of a lidar sample_data: letters and digits alone")
+            raise DataError(f"{token!r} is not a token of a lidar sample_data, which has only letters and digits")
         if token in written:
             raise DataError(f"sample_data {token} was given twice: each has one prediction")
         written.add(token)
@@ -56,11 +90,20 @@ def write_nuscenes(
 
 
 def validate_nuscenes(folder: str | Path, points: Mapping[str, int], eval_set: str = "test") -> list[str]:
-    """What the server would reject; ``points``: number of points of every lidar sample_data token of the set."""
+    """The reasons for which the server would reject the folder; empty if there are none.
+
+    Args:
+        folder: the submission.
+        points: number of points of every lidar sample_data token of the split.
+        eval_set: the split.
+
+    Raises:
+        DataError: ``folder`` is not a folder, or ``points`` is empty.
+    """
     folder = Path(folder)
     if not folder.is_dir():
-        what = "is a file; nuScenes' submission is a folder" if folder.exists() else "does not exist"
-        raise DataError(f"{folder} {what}: write it with `topokd submit`")
+        problem = "is a file; a submission to nuScenes is a folder" if folder.exists() else "does not exist"
+        raise DataError(f"{folder} {problem}: write it with `topokd submit`")
     if not points:
         raise DataError(f"no keyframe of {eval_set} to compare with: give the data set's folder and that split")
     problems = _meta_problems(folder / eval_set / "submission.json", f"{eval_set}/submission.json")
@@ -71,9 +114,9 @@ def validate_nuscenes(folder: str | Path, points: Mapping[str, int], eval_set: s
     wanted = {f"{token}{SUFFIX}": count for token, count in points.items()}
     missing, superfluous = sorted(set(wanted) - found), sorted(found - set(wanted))
     if missing:
-        problems.append(f"missing predictions, {listed(missing)}")
+        problems.append(f"missing predictions, {format_names(missing)}")
     if superfluous:
-        problems.append(f"files in lidarseg/{eval_set} that belong to no keyframe of it, {listed(superfluous)}")
+        problems.append(f"files in lidarseg/{eval_set} that belong to no keyframe of it, {format_names(superfluous)}")
     for name in sorted(set(wanted) & found):
         if not (labels / name).is_file():
             problems.append(f"{name} is a folder, not a file of labels")

@@ -1,0 +1,248 @@
+"""What is written passes the validator; each way to spoil it is named."""
+
+import json
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+
+from tests.datasets.waymo_file import read_waymo
+from topokd.datasets.nuscenes.submission import validate_nuscenes, write_nuscenes
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
+from topokd.datasets.semantickitti.submission import validate_semantickitti, write_semantickitti
+from topokd.datasets.waymo.messages import messages
+from topokd.datasets.waymo.submission import SHAPE, SubmissionInfo, read_frame_list, validate_waymo, write_waymo
+from topokd.errors import DataError
+
+
+@pytest.fixture
+def kitti(tmp_path):
+    """Test scans of 3 points each, and a valid zip."""
+    for sequence in range(11, 22):
+        folder = tmp_path / "sequences" / str(sequence) / "velodyne"
+        folder.mkdir(parents=True)
+        (folder / "000000.bin").write_bytes(np.zeros((3, 4), "<f4").tobytes())
+    path = tmp_path / "s.zip"
+    write_semantickitti(path, ((f"{s}/000000", np.array([0, 8, 18])) for s in range(11, 22)))
+    return path, tmp_path
+
+
+def rewritten(path, change):
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def test_semantickitti_round_trip(kitti):
+    path, root = kitti
+    assert validate_semantickitti(path, root) == []
+    ids = np.frombuffer(zipfile.ZipFile(path).read("sequences/21/predictions/000000.label"), np.uint32)
+    assert ids.tolist() == [10, 40, 81]
+
+
+LABEL = "sequences/13/predictions/000000.label"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.pop(LABEL), "missing predictions, 1"),
+        (lambda f: f.update({"sequences/13/predictions/000007.label": b""}), "belong to no test scan"),
+        (lambda f: f.update({LABEL: b"\0" * 8}), "2 labels of uint32; its scan has 3 points"),
+        (lambda f: f.update({LABEL: np.array([1, 9, 3], "<u4").tobytes()}), "holds id 3, 9"),
+        (lambda f: f.pop("sequences/14/predictions/"), "missing directory entries, 1: sequences/14/predictions/"),
+    ],
+)
+def test_semantickitti_problems(kitti, change, message):
+    path, root = kitti
+    rewritten(path, change)
+    problems = validate_semantickitti(path, root)
+    assert len(problems) == 1 and message in problems[0]
+
+
+def test_moving_ids_are_fine_and_broken_zips_are_errors(kitti, caplog):
+    path, root = kitti
+    rewritten(path, lambda f: f.update({LABEL: np.array([0, 10, 10], "<u4").tobytes()}))
+    assert validate_semantickitti(path, root) == []
+    assert "ignored class at 1 points: each is a miss" in caplog.text
+    rewritten(path, lambda f: f.update({LABEL: np.array([252, 10, 259], "<u4").tobytes()}))
+    assert validate_semantickitti(path, root) == []
+    content = bytearray(path.read_bytes())
+    entry = content.index(LABEL.encode(), content.index(b"PK\x01\x02")) - 46  # in the central directory
+    start = int.from_bytes(content[entry + 42 : entry + 46], "little")
+    content[start + 8] = content[entry + 10] = 99  # a compression that zipfile does not know
+    path.write_bytes(content)
+    assert ["cannot be unpacked" in problem for problem in validate_semantickitti(path, root)] == [True]
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DataError, match="not a complete zip file"):
+        validate_semantickitti(path, root)
+    with pytest.raises(DataError, match="holds no scan"):
+        validate_semantickitti(path, root / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "predictions", "message"),
+    [
+        ("s.tar", [], "end with .zip"),
+        ("s.zip", [("08/000000", np.array([0]))], "not one of the test split"),
+        ("s.zip", [("11/000000", np.array([0]))] * 2, "given twice"),
+        ("s.zip", [("11/000000", np.array([-1]))], "needs a class 0..18"),
+        ("s.zip", [("11/000000", np.array([0.5]))], "integer class"),
+    ],
+)
+def test_semantickitti_writer_rejects(tmp_path, name, predictions, message):
+    with pytest.raises(DataError, match=message):
+        write_semantickitti(tmp_path / name, predictions)
+    assert not list(tmp_path.iterdir())
+
+
+def nuscenes(tmp_path):
+    write_nuscenes(tmp_path, [("a1", np.array([0, 15])), ("b2", np.array([3]))], "val")
+    return {"a1": 2, "b2": 1}
+
+
+def test_nuscenes_round_trip(tmp_path):
+    points = nuscenes(tmp_path)
+    assert validate_nuscenes(tmp_path, points, "val") == []
+    meta = json.loads((tmp_path / "val/submission.json").read_text())["meta"]
+    assert meta == {"use_camera": False, "use_lidar": True, "use_radar": False, "use_map": False, "use_external": False}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("lidarseg/val/a1_lidarseg.bin", None, "missing predictions, 1: a1_lidarseg.bin"),
+        ("lidarseg/val/a1_lidarseg.bin", b"\1", "1 labels of uint8; its scan has 2 points"),
+        ("lidarseg/val/a1_lidarseg.bin", b"\1\0", "holds id 0 at 1 points"),
+        ("lidarseg/val/a1_lidarseg.bin", b"\1\x11", "holds id 17"),
+        ("lidarseg/val/c3_lidarseg.bin", b"\1", "belong to no keyframe"),
+        ("val/submission.json", None, "submission.json is missing"),
+        ("val/submission.json", b"{", "not valid JSON"),
+        ("val/submission.json", b"[]", "no object `meta`"),
+        ("val/submission.json", b'{"meta": {"use_lidar": true}}', "must hold use_camera"),
+    ],
+)
+def test_nuscenes_problems(tmp_path, file, content, message):
+    points = nuscenes(tmp_path)
+    path = tmp_path / file
+    path.unlink() if content is None else path.write_bytes(content)
+    problems = validate_nuscenes(tmp_path, points, "val")
+    assert len(problems) == 1 and message in problems[0]
+
+
+def test_nuscenes_folders_and_files_in_each_others_place(tmp_path):
+    points = nuscenes(tmp_path)
+    label = tmp_path / "lidarseg/val/a1_lidarseg.bin"
+    label.unlink()
+    label.mkdir()
+    assert validate_nuscenes(tmp_path, points, "val") == ["a1_lidarseg.bin is a folder, not a file of labels"]
+    with pytest.raises(DataError, match="is a file; a submission to nuScenes is a folder"):
+        validate_nuscenes(tmp_path / "val/submission.json", points, "val")
+    with pytest.raises(DataError, match="is a folder; a submission to Waymo is a file"):
+        validate_waymo(tmp_path, FRAMES)
+    with pytest.raises(DataError, match="does not exist"):
+        validate_waymo(tmp_path / "absent", FRAMES)
+
+
+def test_nuscenes_meta_types_and_writer(tmp_path):
+    points = nuscenes(tmp_path)
+    meta = dict.fromkeys(("use_camera", "use_lidar", "use_radar", "use_map", "use_external"), 1)
+    (tmp_path / "val/submission.json").write_text(json.dumps({"meta": meta}))
+    assert "must be true or false" in validate_nuscenes(tmp_path, points, "val")[0]
+    assert "lidarseg/test is missing" in validate_nuscenes(tmp_path, points, "test")[-1]
+    with pytest.raises(DataError, match="is not a token"):
+        write_nuscenes(tmp_path, [("../x", np.array([0]))])
+
+
+INFO = SubmissionInfo("me@example.org", "ours", ("Me",))
+FRAMES = [("segment", 10), ("segment", 20)]
+
+
+def waymo(path):
+    rng = np.random.default_rng(0)
+    images = [tuple(rng.integers(-1, 22, SHAPE) for _ in range(2)) for _ in FRAMES]
+    write_waymo(path, INFO, zip(FRAMES, images, strict=True))
+    return images
+
+
+def test_waymo_round_trip_and_wire_format(tmp_path):
+    path = tmp_path / "s.bin"
+    images = waymo(path)
+    assert validate_waymo(path, FRAMES) == []
+    found = read_waymo(path)
+    assert [frame for frame, _ in found] == FRAMES
+    for (_, got), want in zip(found, images, strict=True):
+        np.testing.assert_array_equal(got, want)
+    data = path.read_bytes()
+    assert data.startswith(b"\x0a\x0eme@example.org\x12\x04ours\x1a\x02Me")  # fields 1, 2, 3
+    laser = messages().submission.FromString(data).inference_results.frames[0].segmentation_labels[0]
+    wire = laser.SerializeToString()
+    assert wire[:3] == b"\x08\x01\x12"  # name = TOP, then ri_return1
+    matrix = zlib.decompress(laser.ri_return1.segmentation_label_compressed)
+    assert matrix[0] == 0x0A and matrix.endswith(b"\x12\x07\x08\x40\x08\xda\x14\x08\x02")  # packed data, shape
+    assert laser.ri_return1.SerializeToString()[0] == 6 << 3 | 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.inference_results.frames.pop(), "missing frames, 1: segment/20"),
+        (lambda s: s.inference_results.frames.add().CopyFrom(s.inference_results.frames[0]), "occurs twice"),
+        (lambda s: s.ClearField("account_name"), "account_name is not set"),
+        (lambda s: s.ClearField("authors"), "authors is empty"),
+        (lambda s: s.ClearField("sensor_type"), "sensor_type is not set"),
+        (lambda s: s.inference_results.frames[0].segmentation_labels.add(name=2), "2 lasers"),
+        (lambda s: s.inference_results.frames[0].segmentation_labels[0].ClearField("ri_return2"), "is missing"),
+        (lambda s: label(s, b"nonsense"), "not a zlib-compressed"),
+        (lambda s: label(s, matrix(np.ones((64, 2650, 1)))), "has shape [64, 2650, 1]"),
+        (lambda s: label(s, matrix(np.full((64, 2650, 2), 23))), "holds class 23"),
+        (lambda s: label(s, matrix(np.ones((64, 2650, 2)), (-1, 2650, 2))), "its shape is [-1, 2650, 2]"),
+    ],
+)
+def test_waymo_problems(tmp_path, change, message):
+    path = tmp_path / "s.bin"
+    waymo(path)
+    submission = messages().submission.FromString(path.read_bytes())
+    change(submission)
+    path.write_bytes(submission.SerializeToString())
+    problems = validate_waymo(path, FRAMES)
+    assert len(problems) == 1 and message in problems[0]
+
+
+def label(submission, data):
+    submission.inference_results.frames[0].segmentation_labels[0].ri_return1.segmentation_label_compressed = data
+
+
+def matrix(values, dims=None):
+    found = messages().matrix(data=values.astype(int).reshape(-1).tolist())
+    found.shape.dims.extend(dims or values.shape)
+    return zlib.compress(found.SerializeToString())
+
+
+def test_waymo_bad_input(tmp_path):
+    path = tmp_path / "s.bin"
+    good = np.zeros(SHAPE, int)
+    for images, message in (((good[:2], good), "shape"), ((good + 22, good), "class 22")):
+        with pytest.raises(DataError, match=message):
+            write_waymo(path, INFO, [(FRAMES[0], images)])
+    with pytest.raises(DataError, match="twice"):
+        write_waymo(path, INFO, [(FRAMES[0], (good, good))] * 2)
+    with pytest.raises(DataError, match="e-mail"):
+        SubmissionInfo("me", "ours", ("Me",))
+    path.write_bytes(b"\xff\xff")
+    with pytest.raises(DataError, match="not a complete SemanticSegmentationSubmission"):
+        validate_waymo(path, FRAMES)
+    (tmp_path / "list.txt").write_text("segment,10\n\nsegment,x\n")
+    with pytest.raises(DataError, match="line 3"):
+        read_frame_list(tmp_path / "list.txt")
+    for name in ("s.bin", "absent.txt", "."):
+        with pytest.raises(DataError, match=r"cannot be read as a list of frames .*--frames"):
+            read_frame_list(tmp_path / name)
+
+
+def test_ids_of_the_server_are_in_the_learning_map():
+    assert SEMANTICKITTI.class_of_raw(np.array(SEMANTICKITTI.submission_ids)).tolist() == list(range(19))

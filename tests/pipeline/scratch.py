@@ -1,4 +1,4 @@
-"""A scratch clone of the working tree whose pipeline is reduced to the profile ``smoke`` (tests/pipeline/smoke.yaml)."""
+"""A scratch clone of the working tree with its pipeline reduced to the profile ``smoke`` (tests/pipeline/smoke.yaml)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEEDS = (0, 1)
 
 
 def make_clone(folder: Path) -> Path:
-    """The tracked and new files of this working tree, committed, with ``smoke`` as the only profile; nothing has run."""
+    """Tracked and new files of this working tree, committed, with ``smoke`` as the only profile; nothing has run."""
     listed = git(PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, listed):
         source, target = PROJECT / name, folder / name

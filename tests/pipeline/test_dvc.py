@@ -18,8 +18,8 @@ STAGES: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "dvc.yaml").read_t
 NOTEBOOKS = {name: stage for name, stage in STAGES.items() if "topokd notebook" in stage["cmd"]}
 # Imported by everything; parameters are tracked by their values, see each stage's `params`.
 FLOOR = {
-    *("topokd", "topokd.params", "topokd.schema", "topokd.choices", "topokd.project"),
-    *("topokd.errors", "topokd.io", "topokd.progress"),
+    *("topokd", "topokd.params", "topokd.sections", "topokd.schema", "topokd.choices", "topokd.project"),
+    *("topokd.errors", "topokd.checks", "topokd.io", "topokd.progress"),
 }
 # Imported through the objective and never called: a teacher is trained by cross-entropy alone.
 UNUSED = {"teacher": "topokd.topology"}

@@ -88,14 +88,14 @@ def test_progress_is_shown_outside_the_notebook(capsys: pytest.CaptureFixture[st
 
 def test_notebooks_that_run_at_the_same_time_keep_their_own_parameters(project: Path):
     """Their kernels must not share sockets."""
+    (project / "dvc.yaml").write_text("stages: {}\n")
     (project / "results/default").mkdir(parents=True)
     (project / "results/default/params.yaml").write_text("profile: default\n")
     command = [sys.executable, "-m", "topokd.cli", "notebook", "n.py"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    started = [
-        subprocess.Popen([*command, "-p", f"number={n}"], cwd=project, env=environment)
-        for n in (1, 2, 3)
-    ]
+    started = [subprocess.Popen([*command, "-p", f"number={n}"], cwd=project, env=environment) for n in (1, 2, 3)]
     assert [process.wait(240) for process in started] == [0, 0, 0]
     for n in (1, 2, 3):
-        assert nbformat.read(project / f"workspace/default/notebooks/n-number{n}.ipynb", 4).cells[-1].outputs[-1].data["text/plain"] == str(n)
+        assert nbformat.read(project / f"workspace/default/notebooks/n-number{n}.ipynb", 4).cells[-1].outputs[-1].data[
+            "text/plain"
+        ] == str(n)

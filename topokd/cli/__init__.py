@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from typing import Annotated
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Topology- and gradient-guided knowledge distillation of point-cloud segmentation networks.",
 )
+command: Callable[..., None]
 for command in (predict.predict, predict.evaluate, predict.submit, predict.validate, predict.export):
     app.command(rich_help_panel=USE)(command)
 app.add_typer(data.app, name="data", rich_help_panel=USE)

@@ -17,7 +17,7 @@ ROOT_HELP = "Folder of the data set, as its owners release it."
 @app.command()
 def check(
     root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
-    dataset: Annotated[str | None, typer.Option(help="Name of the data set; detected from its folders if absent.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the data set; if absent, detected.")] = None,
 ) -> None:
     """Read a whole data set: counts, lengths, classes, missing and damaged files; exit status 1 if anything is wrong."""
     from topokd.datasets.check import check_dataset
@@ -38,7 +38,9 @@ def check(
 def fingerprint(
     root: Annotated[Path | None, typer.Argument(help=f"{ROOT_HELP} Or name a profile.")] = None,
     profile: Annotated[str | None, typer.Option(help="Take the folder from this profile's data.root.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a JSON file instead of printing.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write a JSON file instead of printing.")
+    ] = None,
 ) -> None:
     """Count the files and bytes of a data set and digest them, so that the pipeline notices other scans."""
     from topokd import params as P

@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
+from topokd.errors import ParameterError
+from topokd.project import project_path, project_root
+
 PROFILE = Annotated[str, typer.Option(help="`default`, or the name of a file in conf/.")]
+
+
+def require_checkout() -> None:
+    """Raise :class:`ParameterError` where there is no checkout of the project, which every command here works on."""
+    if not project_path("dvc.yaml").is_file():
+        raise ParameterError(
+            f"this command needs a checkout of the project and {project_root()} is not one: run it inside a checkout, "
+            "or set TOPOKD_ROOT to its folder"
+        )
 
 
 def repro(
@@ -21,6 +33,7 @@ def repro(
     from topokd.pipeline.scheduler import reproduce
     from topokd.project import results_path
 
+    require_checkout()
     pair_notebooks()
     seconds = reproduce(profile, jobs or None, force)
     results = results_path(profile)
@@ -35,9 +48,9 @@ def train(
     """Train one network outside the pipeline; resumes from its last state."""
     from topokd import params as P
     from topokd.distillation import resolve_terms
-    from topokd.errors import ParameterError
     from topokd.training import train_student, train_teacher
 
+    require_checkout()
     params = resolve_terms(P.load_profile(profile))
     if row != "teacher" and row not in params.rows:
         raise ParameterError(f"{row!r} is not a row of the ablation; choose teacher, {', '.join(params.rows)}")
@@ -50,6 +63,7 @@ def stages(profile: PROFILE = "default") -> None:
     from topokd.pipeline.profiles import list_profile
     from topokd.pipeline.scheduler import read_stages
 
+    require_checkout()
     if list_profile(profile):
         typer.echo(f"added {profile} to `profiles` in params.yaml", err=True)
     for stage in read_stages(profile):

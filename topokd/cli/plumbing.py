@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from topokd.cli.pipeline import require_checkout
+
 PUBLISHED = ("default", "semantickitti-mini")  # profiles whose results are committed
 PROFILE_NAME = Annotated[str, typer.Argument(help="`default`, or the name of a file in conf/.")]
 
@@ -21,6 +23,7 @@ def params(profile: PROFILE_NAME) -> None:
     from topokd.distillation import resolve_terms
     from topokd.io import write_text
 
+    require_checkout()
     resolved = resolve_terms(P.load_profile(profile))
     P.dump(resolved, resolved.results / "params.yaml")
     description = yaml.safe_dump(P.to_dict(resolved.data), sort_keys=False)
@@ -41,8 +44,9 @@ def notebook(
     from topokd.pipeline.scheduler import die_with_parent
     from topokd.project import workspace_path
 
-    die_with_parent()
     values = dict(_parse_parameter(item) for item in parameter)
+    require_checkout()
+    die_with_parent()
     named = [f"-{value}" if isinstance(value, str) else f"-{name}{value}" for name, value in values.items()]
     executed = workspace_path(profile) / "notebooks" / f"{script.stem}{''.join(named)}.ipynb"
     run_notebook(script, {"params_file": f"results/{profile}/params.yaml", **values}, output or executed)
@@ -66,6 +70,7 @@ def metrics(profile: PROFILE_NAME) -> None:
     from topokd.pipeline.metrics import write_metrics
     from topokd.project import results_path
 
+    require_checkout()
     write_metrics(P.load(results_path(profile) / "params.yaml"))
 
 
@@ -76,17 +81,21 @@ def stage(
     """Run one stage beside others: `dvc repro -s` that waits for DVC's lock. Ends when its parent process does."""
     from topokd.pipeline.scheduler import die_with_parent, run_stage
 
+    require_checkout()
     die_with_parent()
     raise typer.Exit(run_stage(address, force))
 
 
 def pair(
-    check: Annotated[bool, typer.Option("--check", help="Only list notebooks out of step; exit status 1 if any.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only list notebooks out of step; exit status 1 if any.")
+    ] = False,
 ) -> None:
     """Update the .ipynb of each edited percent script, and the script of each edited .ipynb."""
     from topokd.pipeline.pairing import pair_notebooks, unpaired_notebooks
     from topokd.project import project_root
 
+    require_checkout()
     if not check:
         for path in pair_notebooks():
             typer.echo(f"written: {path.relative_to(project_root())}")
@@ -102,6 +111,7 @@ def readme() -> None:
     from topokd.io import write_text
     from topokd.project import project_path
 
+    require_checkout()
     file = project_path("README.md")
     write_text(file, current_readme(file.read_text(encoding="utf-8")))
 

@@ -32,8 +32,12 @@ def predict(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A scan, or a folder of scans.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder; for one scan also a file.")],
     format: Annotated[str | None, typer.Option(help="label (uint32 ids), ply (coloured points) or npy.")] = None,
-    columns: Annotated[int | None, typer.Option(help="float32 values per point in .bin files; detected if absent.")] = None,
-    intensity_scale: Annotated[float | None, typer.Option(help="Full scale of intensities; detected if absent.")] = None,
+    columns: Annotated[
+        int | None, typer.Option(help="float32 values per point in .bin files; detected if absent.")
+    ] = None,
+    intensity_scale: Annotated[
+        float | None, typer.Option(help="Full scale of intensities; detected if absent.")
+    ] = None,
     voxel_size: VOXEL_SIZE = None,
     tta: TTA = 1,
     views: Annotated[int, typer.Option(min=0, help="Number of scans that get a 3D page beside their labels.")] = 1,

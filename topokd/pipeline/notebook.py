@@ -138,7 +138,7 @@ def _interrupt(*_: Any) -> None:
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove timings and identifiers, which differ from run to run, and join consecutive pieces of one output stream."""
+    """Remove timings and identifiers, which differ from run to run, and join the pieces of each output stream."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
@@ -161,4 +161,3 @@ def with_stable_ids(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for index, cell in enumerate(notebook.cells):
         cell["id"] = hashlib.sha256(f"{index}:{cell.cell_type}:{cell.source}".encode()).hexdigest()[:12]
     return notebook
-

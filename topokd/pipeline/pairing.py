@@ -1,9 +1,10 @@
 """Notebooks in two forms: the percent script that the pipeline depends on, and the ``.ipynb`` that people open.
 
 JupyterLab started by ``make lab`` saves both (jupytext's contents manager). Where only one was edited by other means,
-:func:`pair_notebooks` updates the other; where both were, it raises and nothing is lost. ``jupytext --sync`` would let the
-newer file win, but a checkout gives both files the time of the checkout, and it never reports a conflict. Here a form
-counts as edited when its cells differ both from the last pairing (a digest under ``workspace/``) and from git's last commit.
+:func:`pair_notebooks` updates the other; where both were, it raises and nothing is lost. ``jupytext --sync`` would let
+the newer file win, but a checkout gives both files the time of the checkout, and it never reports a conflict. Here a
+form counts as edited when its cells differ both from the last pairing (a digest under ``workspace/``) and from git's
+last commit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from topokd.io import read_json, write_json, write_text
 from topokd.pipeline.notebook import PAIRED_METADATA, with_stable_ids
 from topokd.project import project_path, project_root
 
-RECORD = "workspace/pairing.json"  # digest of the cells that both forms had when they were last paired, per script
+RECORD = "workspace/pairing.json"  # per script: digest of the cells that both forms had when last paired
 
 
 def notebook_scripts() -> list[Path]:

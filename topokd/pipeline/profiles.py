@@ -1,7 +1,7 @@
 """Which profiles the pipeline knows: the lists ``profiles`` and ``real_profiles`` of params.yaml, read by dvc.yaml.
 
-DVC takes the values of ``matrix`` from params.yaml and cannot choose them per run (treeverse/dvc#7939), so a profile has
-to be listed before its stages exist. Plain ``dvc repro`` runs what is listed.
+DVC takes the values of ``matrix`` from params.yaml and cannot choose them per run (treeverse/dvc#7939), so a profile
+has to be listed before its stages exist. Plain ``dvc repro`` runs what is listed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """``dvc repro`` on all cores: a workaround for treeverse/dvc#755 (DVC runs the stages of a pipeline one by one).
 
-``dvc repro -s STAGE`` runs one stage and can run beside others, provided that the stages it depends on are done and that
-it waits for DVC's lock instead of failing on it. :func:`reproduce` reads the graph from DVC, starts each stage as soon as
-its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the time left,
-and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so the results
-are those of a serial ``dvc repro``, bit for bit. When DVC can do this itself, this file can go.
+``dvc repro -s STAGE`` runs one stage and can run beside others, provided that the stages it depends on are done and
+that it waits for DVC's lock instead of failing on it. :func:`reproduce` reads the graph from DVC, starts each stage as
+soon as its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
+time left, and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so
+the results are those of a serial ``dvc repro``, bit for bit. When DVC can do this itself, this file can go.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
 
     if profile not in listed_profiles():
         raise ParameterError(
-            f"params.yaml does not list the profile {profile!r} under `profiles`: `topokd repro --profile {profile}` adds it"
+            f"params.yaml does not list the profile {profile!r} under `profiles`: "
+            f"`topokd repro --profile {profile}` adds it"
         )
     with _dvc() as repo:
         graph = repo.index.graph
@@ -105,9 +106,10 @@ def is_up_to_date(targets: list[str]) -> bool:
     """
     from dvc.lock import LockError
 
+    addresses = [f"{project_path(PIPELINE)}:{target}" for target in targets]  # found from any working directory
     with _dvc() as repo:
         try:
-            return not repo.status(targets=targets, with_deps=True)
+            return not repo.status(targets=addresses, with_deps=True)
         except LockError:
             return False
 
@@ -125,7 +127,9 @@ def _dvc() -> Iterator[Any]:
         with Repo(str(project_root())) as repo:
             yield repo
     except SCMError as error:
-        raise StageError(f"{error}\nThis copy is not under git: run `dvc config --local core.no_scm true` once") from error
+        raise StageError(
+            f"{error}\nThis copy is not under git: run `dvc config --local core.no_scm true` once"
+        ) from error
     except DvcException as error:
         cause = f": {error.__cause__}" if error.__cause__ else ""
         raise StageError(f"DVC cannot read the pipeline: {error}{cause}") from error
@@ -207,7 +211,9 @@ def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float
             skipped = "didn't change, skipping" in text
             took = 0.0 if skipped else time.monotonic() - stage.started
             _update_estimates(stage, waiting, took)
-            print(f"[{len(done)}/{len(stages)}] {stage.address}: {'up to date' if skipped else clock(took)}", flush=True)
+            print(
+                f"[{len(done)}/{len(stages)}] {stage.address}: {'up to date' if skipped else clock(took)}", flush=True
+            )
         if time.monotonic() - shown > 15 and running:
             shown = time.monotonic()
             _show(waiting, running, jobs, started)

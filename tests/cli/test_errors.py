@@ -90,7 +90,7 @@ def test_in_the_checkout(
     [
         (["repro", "--jobs", "-1"], "--jobs"),
         (["train", "teacher", "--seed", "-1"], "--seed"),
-        (["predict"], "CHECKPOINT"),
+        (["predict"], "checkpoint"),
     ],
 )
 def test_a_wrong_option_ends_with_status_2_and_its_name(

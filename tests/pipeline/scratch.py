@@ -1,4 +1,4 @@
-"""A scratch clone of the working tree with its pipeline reduced to the profile ``smoke`` (tests/pipeline/smoke.yaml)."""
+"""A scratch clone of the working tree with the pipeline reduced to profile ``smoke`` (tests/pipeline/smoke.yaml)."""
 
 from __future__ import annotations
 

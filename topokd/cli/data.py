@@ -17,9 +17,9 @@ ROOT_HELP = "Folder of the data set, as its owners release it."
 @app.command()
 def check(
     root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
-    dataset: Annotated[str | None, typer.Option(help="Name of the data set; if absent, detected.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Its name; if absent, detected.")] = None,
 ) -> None:
-    """Read a whole data set: counts, lengths, classes, missing and damaged files; exit status 1 if anything is wrong."""
+    """Read a whole data set: counts, classes, missing and damaged files; exit status 1 if anything is wrong."""
     from topokd.datasets.check import check_dataset
 
     if dataset not in (None, "semantickitti", "nuscenes", "waymo"):

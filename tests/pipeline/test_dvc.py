@@ -1,11 +1,11 @@
-"""dvc.yaml: a stage depends on the code that its notebook imports, and the group order is one that works."""
+"""dvc.yaml: every stage depends on the code that its notebook imports and on the parameters that it reads."""
 
 from __future__ import annotations
 
 import ast
 import functools
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import grimp
 import pytest
@@ -13,14 +13,14 @@ import yaml
 
 from tests.conftest import PROJECT
 from topokd import params as P
-from topokd.errors import ParameterError
-from topokd.pipeline import read_stages, repro
-from topokd.pipeline.repro import pipeline_file
 
-STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+STAGES: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = {name: stage for name, stage in STAGES.items() if "topokd notebook" in stage["cmd"]}
-# The floor that everything stands on; parameters are tracked by their values, see each stage's `params`.
-FLOOR = {"topokd", "topokd.params", "topokd.errors", "topokd.io", "topokd.progress"}
+# Imported by everything; parameters are tracked by their values, see each stage's `params`.
+FLOOR = {
+    *("topokd", "topokd.params", "topokd.sections", "topokd.schema", "topokd.choices", "topokd.project"),
+    *("topokd.errors", "topokd.checks", "topokd.io", "topokd.progress"),
+}
 # Imported through the objective and never called: a teacher is trained by cross-entropy alone.
 UNUSED = {"teacher": "topokd.topology"}
 
@@ -57,76 +57,68 @@ def file_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def formatted(text: str) -> str:
+    """``text`` of a stage for one item of its matrix."""
+    item = {"profile": "default", "row": "full", "seed": 0, "dataset": "waymo"}
+    for name, value in item.items():
+        text = text.replace(f"${{item.{name}}}", str(value))
+    assert "${" not in text, text
+    return text
+
+
+def paths(entries: list[str | dict[str, Any]]) -> list[str]:
+    return [formatted(entry if isinstance(entry, str) else next(iter(entry))) for entry in entries]
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_stage_depends_on_the_code_it_imports(name: str):
-    script = next(dep for dep in NOTEBOOKS[name]["deps"] if dep.startswith("notebooks/"))
+    dependencies = paths(NOTEBOOKS[name]["deps"])
+    script = next(path for path in dependencies if path.startswith("notebooks/"))
     assert script in NOTEBOOKS[name]["cmd"]
-    declared = [PROJECT / dep for dep in NOTEBOOKS[name]["deps"] if dep.startswith("topokd/")]
+    declared = [PROJECT / path for path in dependencies if path.startswith("topokd/")]
     missing = [
         module
         for module in sorted(imported_by(PROJECT / script))
         if not module.startswith(UNUSED.get(name, "-"))
-        and not any(file_of(module) == dep or dep in file_of(module).parents for dep in declared)
+        and not any(file_of(module) == path or path in file_of(module).parents for path in declared)
     ]
     assert not missing, f"stage {name} imports {missing} and does not depend on them"
 
 
-def test_the_scheduler_sees_every_stage_after_what_it_needs():
-    stages = read_stages("default")
-    seen: set[str] = set()
-    for stage in stages:
-        assert stage.needs <= seen
-        seen.add(stage.address)
-    assert {"params", "data", "teacher@0"} <= seen
-    assert {
-        f"student@{variant}-{seed}" for variant in P.load_profile("default").train_rows for seed in (0, 1, 2)
-    } <= seen
-    assert {stage.address for stage in stages if stage.alone} >= {"topology_cost"}
+@pytest.mark.parametrize("name", STAGES)
+def test_the_code_that_a_stage_depends_on_exists(name: str):
+    absent = [path for path in paths(STAGES[name]["deps"]) if path.startswith(("topokd/", "notebooks/", "conf"))]
+    assert [path for path in absent if not (PROJECT / path).exists()] == []
 
 
-def test_stages_that_measure_time_run_alone():
-    def stage(address: str, alone: bool) -> repro.Stage:
-        return repro.Stage(address, set(), 0.0, alone, Path(), Path())
-
-    timing, work = stage("timing", True), stage("work", False)
-    assert repro._next([timing, work], [], set(), 2) is work
-    assert repro._next([timing], [work], set(), 2) is None
-    assert repro._next([timing], [], set(), 2) is timing
-    assert repro._next([work], [timing], set(), 2) is None
+@pytest.mark.parametrize("name", ["teacher", "student"])
+def test_training_depends_on_no_figure_of_the_report_and_no_label(name: str):
+    assert not any(path.startswith("topokd/paper") or path == "topokd/viz" for path in paths(STAGES[name]["deps"]))
+    read = {formatted(key) for entry in STAGES[name]["params"] for key in next(iter(entry.values()))}
+    assert not read & {"rows", "rows.full", "train"} and "train.threads" in read
 
 
-def test_a_finished_stage_tells_what_to_expect_of_its_kind():
-    def stage(address: str, expected: float) -> repro.Stage:
-        return repro.Stage(address, set(), expected, False, Path(), Path())
-
-    waiting = [stage("student@kd-1", 0.0), stage("student@full-1", 90.0), stage("paper", 0.0)]
-    repro._learn(stage("student@kd-0", 0.0), waiting, 60.0)
-    assert [s.expected for s in waiting] == [60.0, 90.0, 0.0]
+def test_the_stage_params_reads_every_section_of_the_root_file():
+    sections = set(yaml.safe_load((PROJECT / "params.yaml").read_text())) - {"profiles", "real_profiles"}
+    assert set(STAGES["params"]["params"]) == sections
 
 
-def test_unknown_profile_lists_the_known_ones():
-    with pytest.raises(ParameterError, match="known: default, .*smoke"):
-        pipeline_file("somke")
+@pytest.mark.parametrize("name", STAGES)
+def test_the_parameters_that_a_stage_reads_exist(name: str):
+    tree = P.to_dict(P.load_profile("default"))
+    for entry in STAGES[name].get("params", []):
+        for key in [entry] if isinstance(entry, str) else next(iter(entry.values())):
+            value: Any = tree
+            for part in formatted(key).split("."):
+                assert part in value, f"stage {name} reads {key}, which params.yaml lacks"
+                value = value[part]
 
 
-def test_slurm_submission_chains_the_groups(tmp_path: Path):
-    """With a stand-in for sbatch that records its arguments: one array per group, each after the one before."""
-    calls = tmp_path / "calls"
-    fake = tmp_path / "sbatch"
-    fake.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nwc -l < {calls}\n')
-    fake.chmod(0o755)
-    import os
-    import sys
+def test_as_committed_only_the_default_profile_is_run():
+    root = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    assert root["profiles"] == ["default"] and root["real_profiles"] == []
 
-    environment = {**os.environ, "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    submit = ["bash", "tools/slurm/submit.sh", "smoke", "--partition=gpu"]
-    subprocess.run(submit, cwd=PROJECT, env=environment, check=True, capture_output=True)
-    lines = calls.read_text().splitlines()
-    names = [next(word for word in line.split() if word.startswith("--job-name=")) for line in lines]
-    assert len(set(names)) == len(names) >= 5
-    assert "--dependency" not in lines[0]
-    for index, line in enumerate(lines[1:], 1):
-        assert f"--dependency=afterok:{index} " in line
-        assert "--partition=gpu" in line
-    teachers = next(line for line in lines if "teacher" in line.split("--job-name=")[1].split()[0])
-    assert "--array=1-2 " in teachers
+
+@pytest.mark.parametrize("name", [name for name in P.profile_names() if name != "default"])
+def test_every_profile_is_valid(name: str):
+    assert P.load_profile(name).profile == name

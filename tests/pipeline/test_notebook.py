@@ -13,9 +13,8 @@ import pytest
 from tests.conftest import PROJECT
 from topokd.errors import DataError
 from topokd.io import read_json
-from topokd.pipeline import run_notebook
-from topokd.pipeline.notebook import NotebookError
-from topokd.pipeline.progress import clock, show_progress
+from topokd.pipeline.notebook import NotebookError, run_notebook
+from topokd.pipeline.progress import show_progress
 from topokd.progress import Progress
 
 SCRIPT = """# %% [markdown]
@@ -39,7 +38,7 @@ number
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "topokd").mkdir()
-    (tmp_path / "params.yaml").write_text("{}")
+    (tmp_path / "params.yaml").write_text("profile: default\n")
     (tmp_path / "n.py").write_text(SCRIPT)
     monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
     return tmp_path
@@ -47,31 +46,31 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_executed_twice_gives_equal_bytes_and_a_record(project: Path):
     for name in ("one", "two"):
-        run_notebook("n.py", {"number": 7}, f"out/{name}.ipynb")
+        run_notebook("n.py", {"number": 7, "params_file": "params.yaml"}, f"out/{name}.ipynb")
     first, second = (project / f"out/{name}.ipynb" for name in ("one", "two"))
     assert first.read_bytes() == second.read_bytes()
     notebook = nbformat.read(first, as_version=4)
     nbformat.validate(notebook)
     assert notebook.cells[-1].outputs[-1].data["text/plain"] == "7"
     record = read_json(project / "results/default/provenance/one.json")
-    assert record["parameters"] == {"number": 7}
+    assert record["parameters"] == {"number": 7, "params_file": "params.yaml"}
     assert record["seconds"] > 0
     assert record["versions"]["torch"] != "not installed"
 
 
-def test_a_failing_cell_is_told_and_what_ran_is_kept(project: Path):
+def test_a_failing_cell_is_named_and_the_executed_part_is_kept(project: Path):
     (project / "n.py").write_text(SCRIPT + "\n# %%\nraise ValueError('scan 08/000004 is empty')\n")
     with pytest.raises(NotebookError, match=r"n\.py: ValueError: scan 08/000004 is empty"):
-        run_notebook("n.py", {}, "out/x.ipynb")
+        run_notebook("n.py", {"params_file": "params.yaml"}, "out/x.ipynb")
     assert not (project / "out/x.ipynb").exists()
     assert "scan 08/000004 is empty" in (project / "workspace/default/failed/x.ipynb").read_text()
 
 
-def test_unknown_notebook_and_unknown_parameter(project: Path):
+def test_an_unknown_notebook_or_parameter_is_named(project: Path):
     with pytest.raises(DataError, match="does not exist"):
-        run_notebook("absent.py", {}, "out/x.ipynb")
+        run_notebook("absent.py", {"params_file": "params.yaml"}, "out/x.ipynb")
     with pytest.raises(DataError, match="no parameter sed"):
-        run_notebook("n.py", {"sed": 1}, "out/x.ipynb")
+        run_notebook("n.py", {"sed": 1, "params_file": "params.yaml"}, "out/x.ipynb")
 
 
 def test_progress_is_shown_outside_the_notebook(capsys: pytest.CaptureFixture[str]):
@@ -87,18 +86,16 @@ def test_progress_is_shown_outside_the_notebook(capsys: pytest.CaptureFixture[st
     assert "left · loss 1.0" in shown
 
 
-def test_clock():
-    assert [clock(5), clock(75), clock(3700)] == ["0:05", "1:15", "1:01:40"]
-
-
-def test_two_notebooks_side_by_side(project: Path):
-    """Their kernels must not share sockets: each gets its own parameters back."""
+def test_notebooks_that_run_at_the_same_time_keep_their_own_parameters(project: Path):
+    """Their kernels must not share sockets."""
+    (project / "dvc.yaml").write_text("stages: {}\n")
+    (project / "results/default").mkdir(parents=True)
+    (project / "results/default/params.yaml").write_text("profile: default\n")
     command = [sys.executable, "-m", "topokd.cli", "notebook", "n.py"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    started = [
-        subprocess.Popen([*command, "-o", f"out/{n}.ipynb", "-p", f"number={n}"], cwd=project, env=environment)
-        for n in (1, 2, 3)
-    ]
+    started = [subprocess.Popen([*command, "-p", f"number={n}"], cwd=project, env=environment) for n in (1, 2, 3)]
     assert [process.wait(240) for process in started] == [0, 0, 0]
     for n in (1, 2, 3):
-        assert nbformat.read(project / f"out/{n}.ipynb", 4).cells[-1].outputs[-1].data["text/plain"] == str(n)
+        assert nbformat.read(project / f"workspace/default/notebooks/n-number{n}.ipynb", 4).cells[-1].outputs[-1].data[
+            "text/plain"
+        ] == str(n)

@@ -7,15 +7,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import papermill
 import pytest
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_class
 
 from tests.conftest import PROJECT
 from topokd.errors import DataError
-from topokd.pipeline import pair_notebooks, unpaired_notebooks
-from topokd.pipeline.notebook import declared_parameters
-from topokd.pipeline.pairing import notebook_scripts
+from topokd.pipeline.pairing import notebook_scripts, notebook_text, pair_notebooks, unpaired_notebooks
 
 
 @pytest.fixture
@@ -52,12 +51,37 @@ def test_an_edited_notebook_reaches_the_script(project: Path):
     assert unpaired_notebooks() == []
 
 
-def test_outputs_alone_are_no_edit(project: Path):
+def test_outputs_alone_do_not_count_as_an_edit(project: Path):
     edit_notebook(project, "a = 1")
     assert pair_notebooks() == []
 
 
-def test_two_different_edits_are_refused(project: Path):
+def test_edits_of_one_form_after_a_pairing_do_not_count_as_edits_of_both(project: Path):
+    """Nothing is committed in between: the last pairing decides, not git's last commit."""
+    script = project / "notebooks/n.py"
+    for number in (2, 3):
+        script.write_text(f"# %%\nb = {number}\n# %%\nx\n")
+        assert pair_notebooks() == [project / "notebooks/n.ipynb"]
+    edit_notebook(project, "c = 4")
+    assert pair_notebooks() == [script]
+    assert "b = 3" in script.read_text() and "c = 4" in script.read_text()
+    script.write_text("# %%\nd = 5\n")
+    assert pair_notebooks() == [project / "notebooks/n.ipynb"]
+
+
+def test_without_a_record_of_the_last_pairing_git_decides(project: Path):
+    shutil.rmtree(project / "workspace")
+    edit_notebook(project, "c = 3")
+    assert pair_notebooks() == [project / "notebooks/n.py"]
+
+
+def test_a_damaged_notebook_is_named(project: Path):
+    (project / "notebooks/n.ipynb").write_text("<<<<<<< HEAD\n{}")
+    with pytest.raises(DataError, match=r"n\.ipynb is not a notebook that can be read"):
+        pair_notebooks()
+
+
+def test_two_different_edits_raise_and_keep_both(project: Path):
     edit_notebook(project, "c = 3")
     (project / "notebooks/n.py").write_text("# %%\nb = 2\n")
     with pytest.raises(DataError, match=r"n\.py and n\.ipynb were both edited"):
@@ -71,11 +95,12 @@ def test_every_notebook_is_paired_and_stripped():
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook["cells"]), script
 
 
-def test_every_stage_notebook_takes_a_parameter_file():
+def test_every_stage_notebook_takes_a_parameter_file(tmp_path: Path):
     scripts = [script for script in notebook_scripts() if script.parent == PROJECT / "notebooks"]
     assert scripts
     for script in scripts:
-        assert "params_file" in declared_parameters(script), script
+        (tmp_path / "n.ipynb").write_text(notebook_text(script))
+        assert "params_file" in papermill.inspect_notebook(tmp_path / "n.ipynb"), script
 
 
 def test_saving_in_jupyterlab_leaves_every_script_as_it_was(tmp_path: Path):

@@ -1,9 +1,9 @@
 """Execute one notebook so that equal inputs give equal bytes.
 
-papermill alone writes timings and random identifiers into what it executes, passes no signal on to the kernel and
-creates no folder. :func:`run_notebook` executes the percent script (what the pipeline depends on), drops all that
-differs from run to run, writes the executed copy atomically, and leaves duration, device and versions in a record of
-their own beside the results.
+papermill executes the cells. Alone, it writes timings and random identifiers into the executed copy, does not pass
+signals to the kernel, and does not create folders. :func:`run_notebook` executes the percent script (which the pipeline
+depends on), removes everything that differs from run to run, writes the executed copy atomically, and puts duration,
+device and versions into a separate record beside the results.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import nbformat
 from traitlets.config import Config
 
 from topokd import params as P
-from topokd import project
 from topokd.errors import DataError, TopokdError
 from topokd.io import write_json, write_text
 from topokd.pipeline.progress import show_progress
 from topokd.pipeline.provenance import environment_record
+from topokd.project import project_path, project_root
 
 PAIRED_METADATA = {
     "jupytext": {"formats": "ipynb,py:percent"},
@@ -37,46 +37,47 @@ PAIRED_METADATA = {
 
 
 class NotebookError(TopokdError):
-    """A cell raised; the message is that error's own, the executed part of the notebook is kept."""
+    """A cell raised an error; the message is that error's, and the executed part of the notebook is kept."""
 
 
 def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | Path) -> float:
     """Execute ``script`` (a percent ``.py`` or an ``.ipynb``) with ``parameters`` and write the executed copy.
 
     Args:
-        script: path of the notebook, relative to the project.
-        parameters: values for the cell tagged ``parameters``; ``params_file`` names the resolved parameters.
+        script: path of the notebook, relative to the project's folder.
+        parameters: values for the cell tagged ``parameters``; ``params_file``, which every notebook has, names the
+            resolved parameters.
         output: path of the executed ``.ipynb``; equal inputs give equal bytes on one machine.
 
     Returns:
         Seconds taken.
 
     Raises:
-        NotebookError: a cell failed; what had run so far is kept under ``workspace/<profile>/failed/``.
+        NotebookError: a cell failed; the part that ran is kept under ``workspace/<profile>/failed/``.
         DataError: the notebook does not exist.
     """
     import papermill
     from matplotlib import font_manager  # noqa: F401  (builds its cache now, not with a message inside the notebook)
 
-    script, output = project.project_path(script), project.project_path(output)
+    script, output = project_path(script), project_path(output)
     if not script.is_file():
-        raise DataError(f"notebook {script} does not exist; the notebooks are in {project.project_path('notebooks')}")
-    unknown = set(parameters) - declared_parameters(script)
-    if unknown:
-        raise DataError(f"{script.name} has no parameter {', '.join(sorted(unknown))} in its `parameters` cell")
-    params = P.load(parameters.get("params_file", "params.yaml"))
+        raise DataError(f"notebook {script} does not exist; the notebooks are in {project_path('notebooks')}")
+    params = P.load(parameters["params_file"])
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="topokd-") as folder, _environment(params), show_progress(output.stem):
         source, executed = Path(folder, "source.ipynb"), Path(folder, "executed.ipynb")
         notebook = jupytext.read(script)
         notebook.metadata.update(PAIRED_METADATA)
         nbformat.write(with_stable_ids(notebook), source)
+        unknown = set(parameters) - set(papermill.inspect_notebook(source))
+        if unknown:
+            raise DataError(f"{script.name} has no parameter {', '.join(sorted(unknown))} in its `parameters` cell")
         try:
             papermill.execute_notebook(
                 source,
                 executed,
                 parameters=parameters,
-                cwd=project.project_root(),
+                cwd=project_root(),
                 kernel_name="python3",
                 progress_bar=False,
                 config=_local_sockets(folder),
@@ -84,7 +85,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         except papermill.PapermillExecutionError as error:
             kept = params.workspace / "failed" / output.name
             write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
-            raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(executed so far: {kept})") from error
+            raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(the part that ran: {kept})") from error
         text = nbformat.writes(clean(nbformat.read(executed, as_version=4)))
     write_text(output, text + "\n")
     seconds = time.perf_counter() - started
@@ -99,13 +100,13 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
 
 
 def _local_sockets(folder: str) -> Config:
-    """The kernel listens on sockets in a folder of its own: no open ports, no race with a kernel beside it."""
+    """Settings for a kernel that listens on sockets in its own folder: no open ports, no race with another kernel."""
     return Config({"KernelManager": {"transport": "ipc", "ip": str(Path(folder, "kernel"))}})
 
 
 @contextlib.contextmanager
 def _environment(params: P.Params) -> Iterator[None]:
-    """The kernel's environment: one number of threads, no random hashing; SIGTERM ends the kernel too."""
+    """Environment of the kernel: fixed number of threads, no random hashing; SIGTERM ends the kernel too."""
     threads = str(params.train.threads)
     wanted = {
         "OMP_NUM_THREADS": threads,
@@ -113,7 +114,7 @@ def _environment(params: P.Params) -> Iterator[None]:
         "OPENBLAS_NUM_THREADS": threads,
         "PYTHONHASHSEED": "0",
         "PLOTLY_RENDERER": "plotly_mimetype",
-        "TOPOKD_ROOT": str(project.project_root()),
+        "TOPOKD_ROOT": str(project_root()),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     before = {name: os.environ.get(name) for name in wanted}
@@ -133,11 +134,11 @@ def _environment(params: P.Params) -> Iterator[None]:
 
 
 def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt  # lets papermill shut its kernel down, so that no training goes on without its parent
+    raise KeyboardInterrupt  # papermill then shuts its kernel down, so that training stops with it
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what differs from run to run (timings, identifiers) and join neighbouring pieces of one output stream."""
+    """Remove timings and identifiers, which differ from run to run, and join the pieces of each output stream."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
@@ -155,20 +156,8 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def with_stable_ids(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Give each cell an identifier made from its place and source."""
+    """Give each cell an identifier derived from its position and source."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for index, cell in enumerate(notebook.cells):
         cell["id"] = hashlib.sha256(f"{index}:{cell.cell_type}:{cell.source}".encode()).hexdigest()[:12]
     return notebook
-
-
-def declared_parameters(script: Path) -> set[str]:
-    """Names assigned in the notebook's cell tagged ``parameters``."""
-    import ast
-
-    for cell in jupytext.read(script).cells:
-        if "parameters" in cell.metadata.get("tags", ()):
-            nodes = [node for node in ast.parse(cell.source).body if isinstance(node, ast.Assign | ast.AnnAssign)]
-            targets = [t for node in nodes for t in (node.targets if isinstance(node, ast.Assign) else [node.target])]
-            return {target.id for target in targets if isinstance(target, ast.Name)}
-    return set()

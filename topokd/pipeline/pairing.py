@@ -1,52 +1,56 @@
 """Notebooks in two forms: the percent script that the pipeline depends on, and the ``.ipynb`` that people open.
 
-JupyterLab started by ``make lab`` keeps both in step (jupytext). Where only one was edited by other means,
-:func:`pair_notebooks` brings the other in step; where both were, it refuses and nothing is lost.
+JupyterLab started by ``make lab`` saves both (jupytext's contents manager). Where only one was edited by other means,
+:func:`pair_notebooks` updates the other; where both were, it raises and nothing is lost. ``jupytext --sync`` would let
+the newer file win, but a checkout gives both files the time of the checkout, and it never reports a conflict. Here a
+form counts as edited when its cells differ both from the last pairing (a digest under ``workspace/``) and from git's
+last commit.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 from pathlib import Path
 
 import jupytext
 import nbformat
 
-from topokd import project
 from topokd.errors import DataError
-from topokd.io import write_text
+from topokd.io import read_json, write_json, write_text
 from topokd.pipeline.notebook import PAIRED_METADATA, with_stable_ids
+from topokd.project import project_path, project_root
 
-Cells = list[tuple[str, str, tuple[str, ...]]]
+RECORD = "workspace/pairing.json"  # per script: digest of the cells that both forms had when last paired
 
 
 def notebook_scripts() -> list[Path]:
     """Every percent script under ``notebooks/``."""
-    folder = project.project_path("notebooks")
+    folder = project_path("notebooks")
     return sorted(path for path in folder.rglob("*.py") if ".ipynb_checkpoints" not in path.parts)
 
 
 def unpaired_notebooks() -> list[Path]:
     """Percent scripts whose ``.ipynb`` is missing or has other cells (outputs and identifiers do not count)."""
-    return [script for script in notebook_scripts() if _cells(script) != _cells(script.with_suffix(".ipynb"))]
+    return [script for script in notebook_scripts() if _digest(script) != _digest(script.with_suffix(".ipynb"))]
 
 
 def pair_notebooks() -> list[Path]:
-    """Bring both forms in step; returns the files written.
-
-    The edited form wins, which is the one that differs from git's last commit.
+    """Update the form of each notebook that was not edited; returns the files written.
 
     Raises:
-        DataError: both were edited, differently.
+        DataError: both forms were edited, differently, or an ``.ipynb`` cannot be read.
     """
+    record = _last_pairing()
     written = []
     for script in unpaired_notebooks():
         notebook = script.with_suffix(".ipynb")
-        edited = [path for path in (script, notebook) if _edited(path)]
+        edited = [path for path in (script, notebook) if _is_edited(path, record.get(_key(script)))]
         if len(edited) == 2:
             raise DataError(
                 f"{script.name} and {notebook.name} were both edited, differently: copy what you want to keep from one "
-                f"into the other, or undo one with `git checkout -- {notebook.relative_to(project.project_root())}`"
+                f"into the other, or undo one with `git checkout -- {_key(notebook)}`"
             )
         if edited == [notebook]:
             write_text(script, script_text(notebook))
@@ -54,6 +58,9 @@ def pair_notebooks() -> list[Path]:
         else:
             write_text(notebook, notebook_text(script))
             written.append(notebook)
+    now = {_key(script): _digest(script) for script in notebook_scripts()}
+    if now != record:
+        write_json(project_path(RECORD), now)
     return written
 
 
@@ -76,24 +83,39 @@ def script_text(notebook: Path) -> str:
     return jupytext.writes(content, fmt="py:percent")
 
 
-def _cells(path: Path) -> Cells | None:
-    return cells_of(path.read_text(encoding="utf-8"), path.suffix) if path.is_file() else None
-
-
-def cells_of(text: str, suffix: str) -> Cells:
-    """Kind, source and tags of each cell."""
-    notebook = jupytext.reads(text, fmt="ipynb" if suffix == ".ipynb" else "py:percent")
-    return [(cell.cell_type, cell.source, tuple(cell.metadata.get("tags", ()))) for cell in notebook.cells]
-
-
-def _edited(path: Path) -> bool:
-    """Whether the cells of ``path`` differ from those in git's last commit; a file that git does not know is new."""
-    if not path.is_file():
+def _is_edited(path: Path, paired: str | None) -> bool:
+    """Whether a form differs from the last pairing and from git's last commit; a file that git does not know is new."""
+    digest = _digest(path)
+    if digest in (None, paired):
         return False
-    root = project.project_root()
-    command = ["git", "show", f"HEAD:{path.relative_to(root).as_posix()}"]
+    command = ["git", "show", f"HEAD:{_key(path)}"]
     try:
-        shown = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    except FileNotFoundError:  # no git on this machine: the script is what counts
+        shown = subprocess.run(command, cwd=project_root(), capture_output=True, text=True)
+    except FileNotFoundError:  # git is not installed: the script counts
         return path.suffix == ".py"
-    return shown.returncode != 0 or cells_of(shown.stdout, path.suffix) != _cells(path)
+    return shown.returncode != 0 or digest != _digest_of(shown.stdout, path)
+
+
+def _digest(path: Path) -> str | None:
+    return _digest_of(path.read_text(encoding="utf-8"), path) if path.is_file() else None
+
+
+def _digest_of(text: str, path: Path) -> str:
+    """Digest of kind, source and tags of every cell; equal for both forms of a notebook."""
+    try:
+        notebook = jupytext.reads(text, fmt="ipynb" if path.suffix == ".ipynb" else "py:percent")
+    except (ValueError, nbformat.reader.NotJSONError) as error:
+        raise DataError(f"{path} is not a notebook that can be read: {error}") from error
+    cells = [(cell.cell_type, cell.source, list(cell.metadata.get("tags", ()))) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
+
+
+def _last_pairing() -> dict[str, str]:
+    try:
+        return dict(read_json(project_path(RECORD)))
+    except DataError:  # a fresh clone, or a damaged file: git's last commit decides
+        return {}
+
+
+def _key(path: Path) -> str:
+    return path.relative_to(project_root()).as_posix()

@@ -1,27 +1,69 @@
-"""The pipeline's file in every profile's folder: a copy of the one dvc.yaml, kept in step with it.
+"""Which profiles the pipeline knows: the lists ``profiles`` and ``real_profiles`` of params.yaml, read by dvc.yaml.
 
-DVC reads parameters beside the dvc.yaml that it runs, so each profile needs one of its own (with its own lock). A
-symbolic link would do where links survive; they do not in archives, on Windows, and in copies of a working tree.
+DVC takes the values of ``matrix`` from params.yaml and cannot choose them per run (treeverse/dvc#7939), so a profile
+has to be listed before its stages exist. Plain ``dvc repro`` runs what is listed.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
-from topokd import project
+import yaml
+
+from topokd import params as P
+from topokd.errors import ParameterError
 from topokd.io import write_text
+from topokd.project import project_path
 
 
-def stale_profiles() -> list[Path]:
-    """``conf/<profile>/dvc.yaml`` that are missing or differ from ``dvc.yaml``."""
-    whole = project.project_path("dvc.yaml").read_bytes()
-    files = sorted(path.with_name("dvc.yaml") for path in project.project_path("conf").glob("*/params.yaml"))
-    return [file for file in files if not file.is_file() or file.read_bytes() != whole]
+def listed_profiles() -> list[str]:
+    """Profiles that ``dvc repro`` runs."""
+    return list(_root_parameters().get("profiles") or [])
 
 
-def update_profiles() -> list[Path]:
-    """Copy ``dvc.yaml`` to the profiles that lack it; returns the files written."""
-    stale = stale_profiles()
-    for file in stale:
-        write_text(file, project.project_path("dvc.yaml").read_text(encoding="utf-8"))
-    return stale
+def list_profile(name: str) -> bool:
+    """Add a profile to params.yaml if it is not there; comments and everything else in the file stay.
+
+    Args:
+        name: ``default`` or the name of a file in conf/.
+
+    Returns:
+        Whether the file was changed.
+
+    Raises:
+        ParameterError: there is no such profile, or its parameters are not valid.
+    """
+    params = P.load_profile(name)
+    names = ["profiles"] if params.data.dataset == "synthetic" else ["profiles", "real_profiles"]
+    file = project_path("params.yaml")
+    before = text = file.read_text(encoding="utf-8")
+    for key in names:
+        values = list(_root_parameters().get(key) or [])
+        if name not in values:
+            text = _with_list(text, key, [*values, name])
+    if text != before:
+        write_text(file, text)
+    return text != before
+
+
+def _root_parameters() -> dict:
+    file = project_path("params.yaml")
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ParameterError(f"{file} does not exist: run this in a checkout of the project") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{file} is not valid YAML: {error}") from error
+
+
+def _with_list(text: str, key: str, values: list[str]) -> str:
+    """``text`` with the one-line list ``key: [...]`` replaced.
+
+    Examples:
+        >>> _with_list("seeds: [0]\\nprofiles: [default]  # for DVC\\n", "profiles", ["default", "waymo"])
+        'seeds: [0]\\nprofiles: [default, waymo]  # for DVC\\n'
+    """
+    line = re.compile(rf"^{key}:[ \t]*\[[^\]\n]*\]", re.MULTILINE)
+    if not line.search(text):
+        raise ParameterError(f"params.yaml needs a line `{key}: [...]`: add `{key}: [{', '.join(values)}]`")
+    return line.sub(lambda _: f"{key}: [{', '.join(values)}]", text, count=1)

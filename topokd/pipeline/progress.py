@@ -1,4 +1,4 @@
-"""Show, outside the notebook, the progress that the code inside it reports (see :mod:`topokd.progress`)."""
+"""Show, outside a notebook, the progress that the code inside it reports (see :mod:`topokd.progress`)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from pathlib import Path
 
 
 def clock(seconds: float) -> str:
-    """``75`` as ``1:15``."""
-    seconds = max(0, round(seconds))
-    return (
-        f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-        if seconds >= 3600
-        else f"{seconds // 60}:{seconds % 60:02d}"
-    )
+    """Seconds as minutes and seconds, with hours if there are any.
+
+    Examples:
+        >>> clock(75), clock(3700)
+        ('1:15', '1:01:40')
+    """
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def last_report(file: Path) -> dict | None:
-    """The newest complete line of a progress file."""
+    """The newest complete line of a progress file; None while there is none."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
         return json.loads(lines[-1]) if lines else None
@@ -34,7 +36,14 @@ def last_report(file: Path) -> dict | None:
 
 @contextlib.contextmanager
 def show_progress(name: str, every: float = 5.0) -> Iterator[None]:
-    """Name a progress file in ``$TOPOKD_PROGRESS`` and print what arrives there; silent where a caller named one."""
+    """Name a progress file in ``$TOPOKD_PROGRESS`` and print the reports that arrive there.
+
+    Silent where the variable is set already: then the caller (the scheduler) shows them.
+
+    Args:
+        name: what to call the work in each line.
+        every: seconds between two looks at the file.
+    """
     if os.environ.get("TOPOKD_PROGRESS"):
         yield
         return
@@ -52,15 +61,15 @@ def show_progress(name: str, every: float = 5.0) -> Iterator[None]:
 
 
 def _watch(name: str, file: Path, stop: threading.Event, every: float) -> None:
-    task, begun, first, shown = None, time.monotonic(), 0, None
+    task, started, first, shown = None, time.monotonic(), 0, None
     while not stop.wait(every):
         report = last_report(file)
         if report is None or report == shown:
             continue
         shown = report
         if report["task"] != task:
-            task, begun, first = report["task"], time.monotonic(), report["done"]
+            task, started, first = report["task"], time.monotonic(), report["done"]
         done, total = report["done"] - first, report["total"] - first
-        left = f", {clock((time.monotonic() - begun) / done * (total - done))} left" if done > 0 else ""
+        left = f", {clock((time.monotonic() - started) / done * (total - done))} left" if done > 0 else ""
         note = f" · {report['note']}" if report["note"] else ""
         print(f"{name} · {task} {report['done']}/{report['total']}{left}{note}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a run ran on: device, threads, versions."""
+"""Device, threads and versions that a run used."""
 
 from __future__ import annotations
 

@@ -1,0 +1,51 @@
+"""Help texts, as they are printed: a changed option shows up in a review as a changed snapshot."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+from syrupy.assertion import SnapshotAssertion
+from typer.testing import CliRunner
+
+from topokd.cli import app
+
+COMMANDS = [
+    *("predict", "evaluate", "submit", "validate", "export", "info", "data", "data check", "data fingerprint"),
+    *("repro", "train", "stages", "params", "notebook", "metrics", "stage", "pair", "readme"),
+]
+
+
+def help_of(*command: str) -> str:
+    environment = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    result = CliRunner(env=environment).invoke(app, [*command, "--help"], prog_name="topokd")
+    assert result.exit_code == 0
+    return "\n".join(line.rstrip() for line in result.output.splitlines())
+
+
+def test_the_commands_are_grouped_by_who_needs_them(snapshot: SnapshotAssertion):
+    assert help_of() == snapshot
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, snapshot: SnapshotAssertion):
+    assert help_of(*command.split()) == snapshot
+
+
+def test_every_argument_and_option_has_help():
+    def parameters(command: object, path: str = "topokd") -> list[str]:
+        missing = [
+            f"{path} {each.name}"
+            for each in command.params  # type: ignore[attr-defined]
+            if each.name != "help" and not getattr(each, "help", None)
+        ]
+        for name, below in getattr(command, "commands", {}).items():
+            missing += parameters(below, f"{path} {name}")
+        return missing
+
+    assert parameters(typer.main.get_command(app)) == []
+    assert {name for name in typer.main.get_command(app).commands} == {name.split()[0] for name in COMMANDS}  # type: ignore[attr-defined]
+
+
+def test_version():
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0 and result.output.startswith("topokd ")

@@ -1,0 +1,178 @@
+"""The scheduler: order of stages, timing stages alone, estimates, patience, and messages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+from topokd.errors import ParameterError
+from topokd.pipeline import scheduler
+from topokd.pipeline.profiles import list_profile, listed_profiles
+from topokd.pipeline.scheduler import Stage, StageError, final_stages, read_stages, reproduce
+
+
+def stage(address: str, *, expected: float = 0.0, alone: bool = False, needs: tuple[str, ...] = ()) -> Stage:
+    return Stage(address, set(needs), expected, alone, Path(), Path())
+
+
+@pytest.fixture(scope="module")
+def stages() -> list[Stage]:
+    return read_stages("default")
+
+
+def test_every_stage_comes_after_the_stages_it_needs(stages: list[Stage]):
+    seen: set[str] = set()
+    for each in stages:
+        assert each.needs <= seen, each.address
+        seen.add(each.address)
+    assert {"params@default", "data@default", "teacher@default-0", "student@default-full-2", "paper@default"} <= seen
+
+
+def test_every_group_comes_after_the_groups_it_needs(stages: list[Stage]):
+    """SLURM runs the groups as one chain of job arrays, in the order of their first stages."""
+    groups = list(dict.fromkeys(each.group for each in stages))
+    for each in stages:
+        for needed in each.needs:
+            assert groups.index(needed.split("@")[0]) < groups.index(each.group), (needed, each.address)
+
+
+def test_the_final_stages_need_all_others(stages: list[Stage]):
+    targets = final_stages(stages)
+    assert "paper@default" in targets and "metrics@default" in targets
+    needs = {each.address: each.needs for each in stages}
+    reached, todo = set(), list(targets)
+    while todo:
+        address = todo.pop()
+        reached.add(address)
+        todo += needs[address] - reached
+    assert reached == set(needs)
+
+
+def test_stages_whose_results_are_times_run_alone(stages: list[Stage]):
+    assert {each.group for each in stages if each.alone} == {"topology_cost", "model_cost"}
+    timing, work = stage("timing", alone=True), stage("work")
+    assert scheduler._next([timing, work], [], set(), 2) is work
+    assert scheduler._next([timing], [work], set(), 2) is None
+    assert scheduler._next([timing], [], set(), 2) is timing
+    assert scheduler._next([work], [timing], set(), 2) is None
+
+
+def test_a_stage_waits_for_what_it_needs_and_for_a_free_core():
+    first, second = stage("first"), stage("second", needs=("first",))
+    assert scheduler._next([second], [first], set(), 2) is None
+    assert scheduler._next([second], [], {"first"}, 2) is second
+    assert scheduler._next([second], [stage("other")], {"first"}, 1) is None
+
+
+def test_a_finished_stage_sets_the_estimate_of_its_group():
+    waiting = [stage("student@default-kd-1"), stage("student@default-full-1", expected=90.0), stage("paper@default")]
+    scheduler._update_estimates(stage("student@default-kd-0"), waiting, 60.0)
+    assert [each.expected for each in waiting] == [60.0, 90.0, 0.0]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one tiny stage per profile, in a folder without git."""
+    (tmp_path / "topokd").mkdir()
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/one.yaml").write_text("data: {voxel_size: 0.3}\n")
+    (tmp_path / "conf/real.yaml").write_text("data: {dataset: semantickitti, root: scans}\n")
+    root = (PROJECT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(root)
+    (tmp_path / "dvc.yaml").write_text(
+        'stages:\n  params:\n    matrix: {profile: "${profiles}"}\n'
+        "    cmd: mkdir -p results/${item.profile}/x && echo 1 > results/${item.profile}/x/y\n"
+        '    outs: ["results/${item.profile}/x/y": {cache: false}]\n'
+    )
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def test_an_unlisted_profile_is_added_and_the_rest_of_the_file_stays(project: Path):
+    before = (project / "params.yaml").read_text()
+    assert list_profile("one") and not list_profile("one")
+    after = (project / "params.yaml").read_text()
+    assert listed_profiles() == ["default", "one"]
+    changed = [(a, b) for a, b in zip(before.splitlines(), after.splitlines(), strict=True) if a != b]
+    assert len(changed) == 1 and changed[0][1].startswith("profiles: [default, one]")
+
+
+def test_a_profile_of_real_scans_is_also_listed_for_fingerprints(project: Path):
+    list_profile("real")
+    text = (project / "params.yaml").read_text()
+    assert "\nprofiles: [default, real]" in text and "\nreal_profiles: [real]" in text
+
+
+def test_an_unknown_profile_lists_the_known_ones(project: Path):
+    with pytest.raises(ParameterError, match=r"oen.*default, one, real"):
+        reproduce("oen")
+
+
+def test_a_profile_is_reproduced_alone_and_rests_the_second_time(project: Path, capsys: pytest.CaptureFixture[str]):
+    reproduce("one", jobs=1)
+    printed = capsys.readouterr().out
+    assert "added one to `profiles`" in printed and "[1/1] params@one" in printed
+    assert (project / "results/one/x/y").is_file() and not (project / "results/default").exists()
+    reproduce("one", jobs=1)
+    assert "every stage is up to date" in capsys.readouterr().out
+
+
+def test_a_failing_stage_ends_with_its_log_and_advice(project: Path):
+    file = project / "dvc.yaml"
+    file.write_text(file.read_text().replace("echo 1 >", "echo scan 4 is empty && false >"))
+    with pytest.raises(StageError, match=r"(?s)params@default failed:.*fix it and rerun: finished stages are kept"):
+        reproduce("default", jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("dvc.lock", "<<<<<<< HEAD\n", "dvc.lock"),
+        ("dvc.yaml", "stages: [\n", "dvc.yaml"),
+        ("params.yaml", "profiles: [\n", "params.yaml.* not valid YAML"),
+    ],
+)
+def test_a_damaged_file_is_named(project: Path, file: str, text: str, message: str):
+    (project / file).write_text(text)
+    with pytest.raises((StageError, ParameterError), match=message):
+        read_stages("default")
+
+
+def test_a_copy_without_git_names_the_setting_that_helps(project: Path):
+    (project / ".dvc/config").write_text("")
+    with pytest.raises(StageError, match="dvc config --local core.no_scm true"):
+        read_stages("default")
+
+
+def test_a_folder_without_the_project_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
+    with pytest.raises(ParameterError, match="run this in a checkout of the project"):
+        read_stages("default")
+
+
+def test_slurm_submission_chains_the_groups(tmp_path: Path):
+    """With a stand-in for sbatch that records its arguments: one array per group, each after the one before."""
+    calls = tmp_path / "calls"
+    fake = tmp_path / "sbatch"
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nwc -l < {calls}\n')
+    fake.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    submit = ["bash", "tools/slurm/submit.sh", "default", "--partition=gpu"]
+    subprocess.run(submit, cwd=PROJECT, env=environment, check=True, capture_output=True)
+    lines = calls.read_text().splitlines()
+    names = [next(word for word in line.split() if word.startswith("--job-name=")) for line in lines]
+    assert len(set(names)) == len(names) >= 5
+    assert not any("/" in name for name in names)
+    assert "--dependency" not in lines[0]
+    for index, line in enumerate(lines[1:], 1):
+        assert f"--dependency=afterok:{index} " in line
+        assert "--partition=gpu" in line
+    teachers = next(line for line in lines if "--job-name=topokd-default-teacher " in line)
+    assert "--array=1-3 " in teachers

@@ -1,0 +1,80 @@
+"""The command line: ``topokd --help`` lists the commands; each lives in the file of its subject."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from topokd.cli import data, pipeline, plumbing, predict
+from topokd.errors import TopokdError
+
+USE, RUN, PLUMBING = "Use a network", "Run the experiments", "Plumbing of the pipeline"
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Topology- and gradient-guided knowledge distillation of point-cloud segmentation networks.",
+)
+command: Callable[..., None]
+for command in (predict.predict, predict.evaluate, predict.submit, predict.validate, predict.export):
+    app.command(rich_help_panel=USE)(command)
+app.add_typer(data.app, name="data", rich_help_panel=USE)
+app.command(rich_help_panel=USE)(predict.info)
+for command in (pipeline.repro, pipeline.train, pipeline.stages):
+    app.command(rich_help_panel=RUN)(command)
+for command in (plumbing.params, plumbing.notebook, plumbing.metrics, plumbing.stage, plumbing.pair, plumbing.readme):
+    app.command(rich_help_panel=PLUMBING)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"topokd {metadata.version('topokd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of topokd itself."""
+
+
+def main() -> None:
+    """Entry point: errors that a user can act on are printed without a traceback, exit status 1.
+
+    Those are topokd's own errors, errors of the system about a path, and missing optional packages.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    try:
+        app()
+    except TopokdError as error:
+        message = str(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "topokd").split(".")[0] == "topokd":
+            raise
+        message = f"this command needs the package {error.name}: install it, or topokd with its extras (README.md)"
+    except OSError as error:
+        message = _describe(error)
+    else:
+        return
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(1)
+
+
+def _describe(error: OSError) -> str:
+    path = error.filename2 or error.filename  # the second one is where a finished file was to be moved
+    if path is None:
+        return str(error)
+    advice = "free some space or choose another path" if error.errno == errno.ENOSPC else "check that the path exists"
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        advice = "check that the path is writable"
+    return f"{path}: {error.strerror}; {advice}"

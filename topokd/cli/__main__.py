@@ -1,0 +1,5 @@
+"""``python -m topokd.cli``."""
+
+from topokd.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""Commands that run the experiments; they need a checkout of the project."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from topokd.errors import ParameterError
+from topokd.project import project_path, project_root
+
+PROFILE = Annotated[str, typer.Option(help="`default`, or the name of a file in conf/.")]
+
+
+def require_checkout() -> None:
+    """Raise :class:`ParameterError` where there is no checkout of the project, which every command here works on."""
+    if not project_path("dvc.yaml").is_file():
+        raise ParameterError(
+            f"this command needs a checkout of the project and {project_root()} is not one: run it inside a checkout, "
+            "or set TOPOKD_ROOT to its folder"
+        )
+
+
+def repro(
+    profile: PROFILE = "default",
+    jobs: Annotated[int, typer.Option(min=0, help="Stages at a time; 0: one per core.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Run every stage again.")] = False,
+) -> None:
+    """Regenerate a profile's results on all cores and compare them with the committed ones."""
+    from topokd.paper.compare import compare_with_git
+    from topokd.pipeline.pairing import pair_notebooks
+    from topokd.pipeline.progress import clock
+    from topokd.pipeline.scheduler import reproduce
+    from topokd.project import results_path
+
+    require_checkout()
+    pair_notebooks()
+    seconds = reproduce(profile, jobs or None, force)
+    results = results_path(profile)
+    typer.echo(f"\ndone in {clock(seconds)}\nreport: {results / 'report.html'}\n{compare_with_git(results)}")
+
+
+def train(
+    row: Annotated[str, typer.Argument(help="teacher, or a row of the ablation (`rows` in params.yaml).")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights and batches.")] = 0,
+    profile: PROFILE = "default",
+) -> None:
+    """Train one network outside the pipeline; resumes from its last state."""
+    from topokd import params as P
+    from topokd.distillation import resolve_terms
+    from topokd.training import train_student, train_teacher
+
+    require_checkout()
+    params = resolve_terms(P.load_profile(profile))
+    if row != "teacher" and row not in params.rows:
+        raise ParameterError(f"{row!r} is not a row of the ablation; choose teacher, {', '.join(params.rows)}")
+    record = train_teacher(params, seed) if row == "teacher" else train_student(params, row, seed)
+    typer.echo(f"{record['run']}: mIoU {100 * record['evaluation']['miou_skip']:.1f} % over the classes present")
+
+
+def stages(profile: PROFILE = "default") -> None:
+    """List a profile's stages in an order in which they can run: group and DVC address, for job arrays."""
+    from topokd.pipeline.profiles import list_profile
+    from topokd.pipeline.scheduler import read_stages
+
+    require_checkout()
+    if list_profile(profile):
+        typer.echo(f"added {profile} to `profiles` in params.yaml", err=True)
+    for stage in read_stages(profile):
+        typer.echo(f"{stage.group}\t{stage.address}")

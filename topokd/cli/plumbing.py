@@ -1,0 +1,125 @@
+"""Commands that the pipeline's stages and the Makefile call; they need a checkout of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from topokd.cli.pipeline import require_checkout
+
+PUBLISHED = ("default", "semantickitti-mini")  # profiles whose results are committed
+PROFILE_NAME = Annotated[str, typer.Argument(help="`default`, or the name of a file in conf/.")]
+
+
+def params(profile: PROFILE_NAME) -> None:
+    """Write a profile's whole validated parameters to results/PROFILE/params.yaml, for the other stages to read.
+
+    Also workspace/PROFILE/scans/description.yaml, the part that says which scans the profile uses.
+    """
+    from topokd import params as P
+    from topokd.distillation import resolve_terms
+    from topokd.io import write_text
+
+    require_checkout()
+    resolved = resolve_terms(P.load_profile(profile))
+    P.dump(resolved, resolved.results / "params.yaml")
+    description = yaml.safe_dump(P.to_dict(resolved.data), sort_keys=False)
+    write_text(resolved.workspace / "scans" / "description.yaml", description)
+
+
+def notebook(
+    script: Annotated[Path, typer.Argument(help="Percent script of the notebook, such as notebooks/30_student.py.")],
+    profile: Annotated[str, typer.Option(help="Whose results/PROFILE/params.yaml it reads.")] = "default",
+    parameter: Annotated[list[str], typer.Option("--parameter", "-p", help="NAME=VALUE, any number of times.")] = [],  # noqa: B006
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Path of the executed copy; if absent, in workspace/PROFILE/notebooks/."),
+    ] = None,
+) -> None:
+    """Execute one notebook with papermill; equal inputs give equal bytes."""
+    from topokd.pipeline.notebook import run_notebook
+    from topokd.pipeline.scheduler import die_with_parent
+    from topokd.project import workspace_path
+
+    values = dict(_parse_parameter(item) for item in parameter)
+    require_checkout()
+    die_with_parent()
+    named = [f"-{value}" if isinstance(value, str) else f"-{name}{value}" for name, value in values.items()]
+    executed = workspace_path(profile) / "notebooks" / f"{script.stem}{''.join(named)}.ipynb"
+    run_notebook(script, {"params_file": f"results/{profile}/params.yaml", **values}, output or executed)
+
+
+def _parse_parameter(item: str) -> tuple[str, Any]:
+    from topokd.errors import ParameterError
+
+    name, separator, value = item.partition("=")
+    if not separator:
+        raise ParameterError(f"-p {item}: write NAME=VALUE")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ParameterError(f"-p {item}: {value!r} is not a valid YAML value") from None
+
+
+def metrics(profile: PROFILE_NAME) -> None:
+    """Write the mIoU of every run to results/PROFILE/metrics.json, for `dvc metrics show` and `dvc exp show`."""
+    from topokd import params as P
+    from topokd.pipeline.metrics import write_metrics
+    from topokd.project import results_path
+
+    require_checkout()
+    write_metrics(P.load(results_path(profile) / "params.yaml"))
+
+
+def stage(
+    address: Annotated[str, typer.Argument(help="A stage as `topokd stages` lists it: student@default-full-0.")],
+    force: Annotated[bool, typer.Option("--force", help="Run it even if nothing changed.")] = False,
+) -> None:
+    """Run one stage beside others: `dvc repro -s` that waits for DVC's lock. Ends when its parent process does."""
+    from topokd.pipeline.scheduler import die_with_parent, run_stage
+
+    require_checkout()
+    die_with_parent()
+    raise typer.Exit(run_stage(address, force))
+
+
+def pair(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only list notebooks out of step; exit status 1 if any.")
+    ] = False,
+) -> None:
+    """Update the .ipynb of each edited percent script, and the script of each edited .ipynb."""
+    from topokd.pipeline.pairing import pair_notebooks, unpaired_notebooks
+    from topokd.project import project_root
+
+    require_checkout()
+    if not check:
+        for path in pair_notebooks():
+            typer.echo(f"written: {path.relative_to(project_root())}")
+        return
+    unpaired = unpaired_notebooks()
+    for path in unpaired:
+        typer.echo(f"out of step: {path.relative_to(project_root())}; run `topokd pair`")
+    raise typer.Exit(1 if unpaired else 0)
+
+
+def readme() -> None:
+    """Rewrite the README's tables of expected numbers from the committed results."""
+    from topokd.io import write_text
+    from topokd.project import project_path
+
+    require_checkout()
+    file = project_path("README.md")
+    write_text(file, current_readme(file.read_text(encoding="utf-8")))
+
+
+def current_readme(text: str) -> str:
+    """README.md with its tables made from the results of the published profiles."""
+    from topokd.paper.readme import expected_numbers, refresh
+    from topokd.project import results_path
+
+    folders = [results_path(profile) for profile in PUBLISHED]
+    return refresh(text, expected_numbers([folder for folder in folders if (folder / "runs").is_dir()]))

@@ -1,0 +1,186 @@
+"""Commands for users of a trained network: label scans, score and submit benchmarks, export."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from topokd.cli.data import ROOT_HELP, print_problems
+from topokd.errors import ParameterError
+
+CHECKPOINT = Annotated[Path, typer.Argument(help="Weights that topokd trained (.safetensors).")]
+BENCHMARK = Annotated[str, typer.Argument(help="semantickitti, nuscenes or waymo.")]
+ROOT = Annotated[Path, typer.Argument(help=ROOT_HELP)]
+FRAMES = Annotated[Path | None, typer.Option(help="Waymo: file of test frames, `context name,timestamp` per line.")]
+VOXEL_SIZE = Annotated[float | None, typer.Option(help="Metres; if absent, the size used in training.")]
+TTA = Annotated[int, typer.Option(min=1, help="Rotations about z to average.")]
+
+
+def _use_passive_openmp_wait() -> None:
+    """Call before torch is imported: threads that spin while they wait stall a scan when other programs use a core.
+
+    On an idle machine spinning is slightly faster: OMP_WAIT_POLICY=ACTIVE in the environment keeps it.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def predict(
+    checkpoint: CHECKPOINT,
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A scan, or a folder of scans.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder; for one scan also a file.")],
+    format: Annotated[str | None, typer.Option(help="label (uint32 ids), ply (coloured points) or npy.")] = None,
+    columns: Annotated[
+        int | None, typer.Option(help="float32 values per point in .bin files; detected if absent.")
+    ] = None,
+    intensity_scale: Annotated[
+        float | None, typer.Option(help="Full scale of intensities; detected if absent.")
+    ] = None,
+    voxel_size: VOXEL_SIZE = None,
+    tta: TTA = 1,
+    views: Annotated[int, typer.Option(min=0, help="Number of scans that get a 3D page beside their labels.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; if absent, a GPU if there is one.")] = None,
+    amp: Annotated[str, typer.Option(help="off (float32), or bf16 or fp16 where the processor supports it.")] = "off",
+    measure: Annotated[int, typer.Option(min=0, help="Also time this many runs of one scan, and its memory.")] = 0,
+) -> None:
+    """Label scans (.bin, .pcd, .ply, .las, .laz, .npy) with a trained network; see docs/predict.md."""
+    _use_passive_openmp_wait()
+    from topokd.predict_cost import measure_file
+    from topokd.predict_files import FORMATS, Predictor, predict_files
+
+    if format is not None and format not in FORMATS:
+        raise ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
+    predictor = Predictor(checkpoint, voxel_size, tta, device, amp)
+    if measure:
+        cost = measure_file(predictor, source, measure, columns, intensity_scale)
+        tensors, weights, process = (
+            cost[name] / 1e6 for name in ("peak_tensor_bytes", "weight_bytes", "process_bytes")
+        )
+        typer.echo(f"{cost['latency_s']:.3f} s from file to classes, {1 / cost['latency_s']:.2f} scans/s")
+        typer.echo(
+            f"{tensors:.0f} MB of tensors beside {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
+        )
+    written, rejected = predict_files(predictor, source, output, format, columns, intensity_scale, views)  # type: ignore[arg-type]
+    for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:
+        typer.echo(str(path))
+    if rejected:  # each with its reason in the log
+        typer.echo(f"{len(rejected)} files were rejected, see above", err=True)
+    raise typer.Exit(1 if rejected else 0)
+
+
+def evaluate(
+    benchmark: BENCHMARK,
+    checkpoint: CHECKPOINT,
+    root: ROOT,
+    split: Annotated[str, typer.Option(help="A split with labels.")] = "val",
+    version: Annotated[str | None, typer.Option(help="nuScenes: v1.0-trainval or v1.0-mini.")] = None,
+    voxel_size: VOXEL_SIZE = None,
+    tta: TTA = 1,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the numbers as .json.")] = None,
+) -> None:
+    """Predict a labelled split and print the numbers that the benchmark's own tool prints, in percent."""
+    _use_passive_openmp_wait()
+    from topokd.datasets import find_benchmark
+    from topokd.evaluation import evaluate as count
+    from topokd.io import write_json
+    from topokd.predict_files import Predictor
+
+    predictor = Predictor(checkpoint, voxel_size, tta)
+    chosen = find_benchmark(benchmark)
+    dataset = chosen.open(root, split, sweeps=predictor.sweeps, version=version, cache=1)
+    predictor.need_classes(dataset.class_names, benchmark)
+    rows = chosen.official_scores(count(predictor.model, dataset, predictor.voxel_size, tta)).rows()
+    typer.echo(
+        f"{benchmark} {split}: {len(dataset):,} scans of {len(dataset.sequences):,} sequences; {tta} views per scan"
+    )
+    for name, value in rows.items():
+        typer.echo(f"{name:24s}{value:8.2f}")
+    if output is not None:
+        about = {"benchmark": benchmark, "split": split, "scans": len(dataset), "tta": tta}
+        write_json(output, {**about, "percent": rows})
+
+
+def submit(
+    benchmark: BENCHMARK,
+    checkpoint: CHECKPOINT,
+    root: ROOT,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .zip, a folder, or a .bin, by benchmark.")],
+    split: Annotated[str, typer.Option(help="The split that the server scores.")] = "test",
+    frames: FRAMES = None,
+    account: Annotated[str, typer.Option(help="Waymo: the registered e-mail address.")] = "",
+    method: Annotated[str, typer.Option(help="Waymo: the method's name, up to 25 letters.")] = "",
+    author: Annotated[list[str], typer.Option(help="Waymo: an author, any number of times.")] = [],  # noqa: B006
+    affiliation: Annotated[str, typer.Option(help="Waymo: the authors' institution.")] = "",
+    description: Annotated[str, typer.Option(help="Waymo: the method in a few words.")] = "",
+    external: Annotated[bool, typer.Option("--external", help="nuScenes: trained with further data.")] = False,
+    method_link: Annotated[str, typer.Option(help="Waymo: address of the paper or the code.")] = "",
+    voxel_size: VOXEL_SIZE = None,
+    tta: TTA = 1,
+) -> None:
+    """Predict a benchmark's test split, write the file that its server accepts, and check it."""
+    _use_passive_openmp_wait()
+    from topokd.evaluation.submission import submission_split, validate_submission, write_submission
+    from topokd.predict_files import Predictor
+
+    given = {
+        **{"account": account, "method": method, "authors": author, "affiliation": affiliation},
+        **{"description": description, "method_link": method_link, "external": external},
+    }
+    details = {name: value for name, value in given.items() if value}
+    predictor = Predictor(checkpoint, voxel_size, tta)
+    dataset = submission_split(benchmark, root, split, frames=frames, sweeps=predictor.sweeps)
+    predictor.need_classes(dataset.class_names, benchmark)
+    write_submission(benchmark, predictor.model, dataset, predictor.voxel_size, output, tta, split, details)
+    _report(output, validate_submission(benchmark, output, dataset, split))
+
+
+def validate(
+    benchmark: BENCHMARK,
+    submission: Annotated[Path, typer.Argument(help="The file or folder that `topokd submit` wrote.")],
+    root: ROOT,
+    split: Annotated[str, typer.Option(help="The split that the server scores.")] = "test",
+    frames: FRAMES = None,
+) -> None:
+    """List what a benchmark's server would reject in a submission; exit status 1 if anything."""
+    from topokd.evaluation.submission import submission_split, validate_submission
+
+    dataset = submission_split(benchmark, root, split, frames=frames)
+    _report(submission, validate_submission(benchmark, submission, dataset, split))
+
+
+def _report(path: Path, problems: list[str]) -> None:
+    print_problems(problems)
+    typer.echo(f"{path}: " + (f"would be rejected, {len(problems)} problems" if problems else "valid"))
+    raise typer.Exit(1 if problems else 0)
+
+
+def export(
+    checkpoint: CHECKPOINT,
+    output: Annotated[Path, typer.Argument(help="net.pt2 (torch.export) or net.onnx.")],
+) -> None:
+    """Export a network as a fixed graph for clouds of any size; topokd.models.export describes its inputs."""
+    from topokd.models import load_checkpoint
+    from topokd.models.export import save_onnx, save_program
+
+    writers = {".pt2": save_program, ".onnx": save_onnx}
+    if output.suffix not in writers:
+        raise ParameterError(f"{output}: the name must end in .pt2 (torch.export) or .onnx")
+    writers[output.suffix](output, load_checkpoint(checkpoint))
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
+def info() -> None:
+    """Print versions, devices, and which optional accelerators are active."""
+    import torch
+
+    from topokd.machine import processor_name
+    from topokd.models.backends import active_backends
+    from topokd.pipeline.provenance import versions
+    from topokd.project import project_root
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    rows = {"project": str(project_root()), "processor": processor_name(), "gpu": gpu}
+    for name, value in {**rows, **active_backends(), **versions()}.items():
+        typer.echo(f"{name:24s} {value}")

@@ -1,0 +1,31 @@
+"""mIoU of every run in one small file, which ``dvc metrics show`` and ``dvc exp show`` read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from topokd.io import read_json, write_json
+from topokd.params import Params
+
+
+def write_metrics(params: Params) -> Path:
+    """Write ``results/<profile>/metrics.json``: mIoU in percent per row and seed, and the mean over seeds.
+
+    Args:
+        params: resolved parameters of a profile whose runs are complete.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        DataError: the record of a run is missing or damaged.
+    """
+    metrics = {}
+    for row in ("teacher", *params.train_rows):
+        records = {seed: read_json(params.results / "runs" / f"{row}-seed{seed}.json") for seed in params.seeds}
+        values = {f"seed{seed}": 100 * record["evaluation"]["miou_skip"] for seed, record in records.items()}
+        values["mean"] = sum(values.values()) / len(values)
+        metrics[row] = {name: round(value, 3) for name, value in values.items()}
+    path = params.results / "metrics.json"
+    write_json(path, {"miou": metrics})
+    return path

@@ -45,7 +45,7 @@ def info() -> None:
     import torch
 
     from topokd.machine import processor_name
-    from topokd.models.backends import active_backends
+    from topokd.models.info import active_backends
     from topokd.pipeline.provenance import versions
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"

@@ -35,11 +35,14 @@ from topokd.models.attention import PatchAttention
 from topokd.models.blocks import Block, Embedding, Pooling, Unpooling
 from topokd.models.convolution.layer import SubmanifoldConv
 from topokd.models.convolution.table import find_table
+from topokd.models.inputs import parse_batch
+from topokd.models.modes import evaluation_mode
+from topokd.models.patches import Patches
 from topokd.models.ptv3 import PointTransformerV3
-from topokd.models.stage import Patches, Stage
+from topokd.models.stage import StageGeometry
 
 Structure = dict[str, Tensor]
-_AT_ONCE = 27  # offsets of a kernel gathered together: memory against the number of operations
+_OFFSETS_PER_PRODUCT = 27  # kernel offsets gathered at a time: a balance of memory and number of operations
 
 
 def structure(model: PointTransformerV3, grid_coord: Int64[Tensor, "n 3"]) -> Structure:
@@ -56,8 +59,10 @@ def structure(model: PointTransformerV3, grid_coord: Int64[Tensor, "n 3"]) -> St
     """
     config, n = model.config, len(grid_coord)
     feat = torch.zeros(n, model.in_channels, dtype=model.seg_head.weight.dtype)
-    _, grid, sizes = model._read({"feat": feat, "grid_coord": grid_coord.cpu(), "offset": [n]})
-    stage, row = Stage.from_voxels(grid, sizes, config.orders, common_depth=False)
+    _, grid, sizes = parse_batch(
+        {"feat": feat, "grid_coord": grid_coord.cpu(), "offset": [n]}, model.in_channels, feat.dtype
+    )
+    stage, row = StageGeometry.from_voxels(grid, sizes, config.orders, common_depth=False)
     found = {"row": row, "back": torch.empty_like(row).scatter_(0, row, torch.arange(n))}
     found["neighbours5"] = _table(stage, 5)
     for s, stride in enumerate((1, *config.stride)):
@@ -86,7 +91,7 @@ def _rectangle(patches: Patches) -> Int64[Tensor, "p k"]:
     return patches.rows.view(-1, patches.size) if patches.num_full else patches.rows[None]
 
 
-def _table(stage: Stage, kernel_size: int) -> Int64[Tensor, "n k3"]:
+def _table(stage: StageGeometry, kernel_size: int) -> Int64[Tensor, "n k3"]:
     """Row of the voxel at each offset of the kernel, n where there is none."""
     return find_table(stage.grid_coord, stage.cloud, kernel_size).table.long()
 
@@ -115,14 +120,14 @@ class ExportableNetwork(nn.Module):
         """Logits in the order of ``feat``; ``integers`` from :func:`structure`."""
         backbone = self.model.backbone
         x = _embed(backbone.embedding, feat.index_select(0, integers["row"]), integers["neighbours5"])
-        passed = []
+        skips = []
         for s, level in enumerate(backbone.encoder):
             if level.down is not None:
-                passed.append(x)
+                skips.append(x)
                 x = _pool(level.down, x, integers[f"children{s}"])
             x = _blocks(level, x, x, s, integers)
-        for s, level in zip(reversed(range(len(passed))), backbone.decoder, strict=True):
-            x, skip = cast(Unpooling, level.up)(x, passed.pop(), integers[f"parent{s + 1}"])
+        for s, level in zip(reversed(range(len(skips))), backbone.decoder, strict=True):
+            x, skip = cast(Unpooling, level.up)(x, skips.pop(), integers[f"parent{s + 1}"])
             x = _blocks(level, x, skip, s, integers)
         return self.model.seg_head(x).index_select(0, integers["back"])
 
@@ -153,8 +158,8 @@ def _convolve(layer: SubmanifoldConv, feat: Tensor, neighbours: Tensor) -> Tenso
     kernel = layer.weight.flatten(1, 3)  # (c_out, k^3, c_in)
     padded = torch.cat([feat, feat.new_zeros(1, feat.shape[1])])
     out = None
-    for begin in range(0, kernel.shape[1], _AT_ONCE):
-        part = slice(begin, begin + _AT_ONCE)
+    for begin in range(0, kernel.shape[1], _OFFSETS_PER_PRODUCT):
+        part = slice(begin, begin + _OFFSETS_PER_PRODUCT)
         product = padded[neighbours[:, part]].flatten(1) @ kernel[:, part].flatten(1).t()
         out = product if out is None else out + product
     assert out is not None
@@ -187,13 +192,8 @@ def export_program(model: PointTransformerV3) -> torch.export.ExportedProgram:
     """``torch.export`` of the network, for clouds of any size: ``program.module()(feat, structure(model, grid))``."""
     network = ExportableNetwork(model)
     feat, integers = example_inputs(model)
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        network.eval()
+    with evaluation_mode(network):
         return torch.export.export(network, (feat, integers), dynamic_shapes=_dynamic(integers), strict=False)
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _dynamic(integers: Structure) -> tuple[Any, ...]:

@@ -2,12 +2,12 @@
 
 | work (parameter) | torch | accelerator | chosen by "auto" for |
 |---|---|---|---|
-| submanifold ``convolution`` | :mod:`topokd.models.convolution` | spconv | CUDA tensors, once it agreed with torch |
+| submanifold ``convolution`` | `topokd.models.convolution` | spconv | CUDA tensors, once it agreed with torch |
 | ``attention`` in patches | ``scaled_dot_product_attention`` | flash-attn | CUDA tensors in half precision |
 | ``reduction``: maximum over clusters | ``scatter_reduce`` | torch-scatter | CUDA tensors |
 
 Nothing needs an accelerator, and none is used on a CPU: the multi-threaded CPU scatter of spconv sometimes returns
-wrong sums. :meth:`PointTransformerV3.set_backends` forces a choice; ``topokd info`` shows which are active.
+wrong sums. `PointTransformerV3.set_backends` forces a choice; ``topokd info`` shows which are active.
 """
 
 from __future__ import annotations

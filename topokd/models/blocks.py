@@ -119,7 +119,7 @@ class Block(nn.Module):
         Args:
             x: features.
             stage: their voxels.
-            patching: "per_cloud" or "batch" (see :meth:`StageGeometry.patches`).
+            patching: "per_cloud" or "batch" (see `StageGeometry.patches`).
             position: what the positional convolution reads; None reads ``x``.
         """
         # Drawn here and not where they are used: a checkpointed block runs twice and must see the same draws.
@@ -189,7 +189,7 @@ class Pooling(nn.Module):
     def forward(
         self, x: Float[Tensor, "n c_in"], parent: Int64[Tensor, " n"], first: Int64[Tensor, " m"]
     ) -> Float[Tensor, "m c"]:
-        """Pool rows; ``parent`` and ``first`` are those of :meth:`StageGeometry.coarser`."""
+        """Pool rows; ``parent`` and ``first`` are those of `StageGeometry.coarser`."""
         return nn.functional.gelu(self.norm(segment_max(self.proj(x), parent, first, self.backend)))
 
 

@@ -29,7 +29,7 @@ def parse_batch(inputs: Any, in_channels: int, dtype: torch.dtype) -> VoxelBatch
     """Take features, voxel coordinates and cloud sizes out of an input, and check them.
 
     Args:
-        inputs: a :class:`topokd.data.Batch`, another object with ``feat``, ``grid_coord`` and ``offsets``, or a mapping
+        inputs: a `topokd.data.Batch`, another object with ``feat``, ``grid_coord`` and ``offsets``, or a mapping
             with ``feat`` (n, in_channels), ``grid_coord`` (n, 3) whole numbers from 0, and ``offset`` or ``offsets``
             (b,) cumulative voxel counts.
         in_channels: features per voxel that the network reads.

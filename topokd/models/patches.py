@@ -65,12 +65,12 @@ class Patches:
 
 @dataclass(frozen=True)
 class PatchLayout:
-    """Patches by position on a curve, whatever the curve: what :class:`Patches` is before the rows are known.
+    """Patches by position on a curve, whatever the curve: what `Patches` is before the rows are known.
 
     Attributes:
         position: the position on the curve of each entry of the patched sequence.
         back: the entry that gives each position its result.
-        repeated, size, num_full, short: as in :class:`Patches`.
+        repeated, size, num_full, short: as in `Patches`.
     """
 
     position: Int64[Tensor, " m"]

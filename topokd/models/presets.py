@@ -67,7 +67,7 @@ def build_model(preset: str, in_channels: int = 4, num_classes: int = 16, **chan
         preset: a key of ``PRESETS``.
         in_channels: features per voxel.
         num_classes: logits per voxel.
-        changes: fields of :class:`Config` to replace, such as ``drop_path=0.0`` or ``patching="batch"``.
+        changes: fields of `Config` to replace, such as ``drop_path=0.0`` or ``patching="batch"``.
 
     Raises:
         ParameterError: for an unknown preset or field, or a value that no network can be built from.

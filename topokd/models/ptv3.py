@@ -70,7 +70,7 @@ class PointTransformerV3(nn.Module):
                 ones.
 
         Returns:
-            Logits (n, num_classes) in the row order of the input; with ``taps`` also one :class:`Tap` per stage.
+            Logits (n, num_classes) in the row order of the input; with ``taps`` also one `Tap` per stage.
 
         Raises:
             DataError: if the input is not a batch of voxelised clouds, or if float16 overflows (it ends at 65504).
@@ -114,7 +114,7 @@ class PointTransformerV3(nn.Module):
                 module.generator = generator
 
     def set_backends(self, **choices: str) -> PointTransformerV3:
-        """Choose what computes: see :mod:`topokd.models.backends`.
+        """Choose what computes: see `topokd.models.backends`.
 
         Args:
             choices: ``convolution`` ("auto", "torch", "spconv"), ``attention`` ("auto", "torch", "flash-attn") or

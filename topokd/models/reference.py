@@ -15,7 +15,7 @@ from topokd.models.patches import Patches
 
 
 def encode(grid_coord: Int64[Tensor, "n 3"], depth: int | Int64[Tensor, " n"], curve: str) -> Int64[Tensor, " n"]:
-    """Twin of :func:`topokd.models.serialization.encode`: voxel by voxel, bit by bit."""
+    """Twin of `topokd.models.serialization.encode`: voxel by voxel, bit by bit."""
     depths = [depth] * len(grid_coord) if isinstance(depth, int) else depth.tolist()
     return torch.tensor([_encode_voxel(v, d, curve) for v, d in zip(grid_coord.tolist(), depths, strict=True)])
 
@@ -47,7 +47,7 @@ def _offsets(kernel_size: int) -> list[tuple[int, int, int]]:
 
 
 def find_table(grid_coord: Int64[Tensor, "n 3"], cloud: Int64[Tensor, " n"], kernel_size: int) -> NeighbourTable:
-    """Twin of :func:`topokd.models.convolution.table.find_table`: every voxel and offset is looked up."""
+    """Twin of `topokd.models.convolution.table.find_table`: every voxel and offset is looked up."""
     voxels = list(zip(cloud.tolist(), grid_coord.tolist(), strict=True))
     row_of = {(b, *xyz): i for i, (b, xyz) in enumerate(voxels)}
     table = [
@@ -58,7 +58,7 @@ def find_table(grid_coord: Int64[Tensor, "n 3"], cloud: Int64[Tensor, " n"], ker
 
 
 def find_pairs(grid_coord: Int64[Tensor, "n 3"], cloud: Int64[Tensor, " n"], kernel_size: int) -> NeighbourPairs:
-    """Twin of :func:`topokd.models.convolution.pairs.find_pairs`; the order of the pairs of an offset may differ."""
+    """Twin of `topokd.models.convolution.pairs.find_pairs`; the order of the pairs of an offset may differ."""
     table, n = find_table(grid_coord, cloud, kernel_size).table, len(grid_coord)
     pairs = {}
     for d, offset in enumerate(_offsets(kernel_size)):
@@ -74,7 +74,7 @@ def submanifold_convolution(
     bias: Float[Tensor, " c_out"] | None,
     neighbours: NeighbourTable,
 ) -> Float[Tensor, "n c_out"]:
-    """Twin of :func:`topokd.models.convolution.layer.submanifold_convolution`: voxel by voxel, offset by offset."""
+    """Twin of `topokd.models.convolution.layer.submanifold_convolution`: voxel by voxel, offset by offset."""
     kernel = weight.flatten(1, 3)  # (c_out, k^3, c_in)
     out = []
     for row in neighbours.table.tolist():
@@ -84,7 +84,7 @@ def submanifold_convolution(
 
 
 def make_patches(order: Int64[Tensor, " n"], sizes: tuple[int, ...], patch_size: int) -> Patches:
-    """Twin of ``layout_patches(...).along(order)`` in :mod:`topokd.models.patches`: patch by patch, in lists."""
+    """Twin of ``layout_patches(...).along(order)`` in `topokd.models.patches`: patch by patch, in lists."""
     clouds = [part.tolist() for part in order.split(sizes)]
     patches: list[list[int]] = []
     repeated: list[int] = []
@@ -111,7 +111,7 @@ def make_patches(order: Int64[Tensor, " n"], sizes: tuple[int, ...], patch_size:
 
 
 def patch_attention(qkv: Float[Tensor, "m 3 h d"], patches: Patches) -> Float[Tensor, "m c"]:
-    """Twin of :func:`topokd.models.attention.patch_attention`: ``softmax(q k^T / sqrt(d)) v`` for each entry."""
+    """Twin of `topokd.models.attention.patch_attention`: ``softmax(q k^T / sqrt(d)) v`` for each entry."""
     out = []
     for patch in qkv.split(patches.lengths):
         q, k, v = patch.unbind(1)  # (rows, h, d)
@@ -124,5 +124,5 @@ def patch_attention(qkv: Float[Tensor, "m 3 h d"], patches: Patches) -> Float[Te
 def segment_max(
     x: Float[Tensor, "n c"], parent: Int64[Tensor, " n"], first: Int64[Tensor, " m"]
 ) -> Float[Tensor, "m c"]:
-    """Twin of :func:`topokd.models.blocks.segment_max`: segment by segment."""
+    """Twin of `topokd.models.blocks.segment_max`: segment by segment."""
     return torch.stack([x[parent == segment].amax(0) for segment in range(len(first))])

@@ -7,7 +7,7 @@ up, on every curve: that is what pooling uses.
 
 The Hilbert code is read off the z code by a small automaton, three octree levels (nine bits) at a step. A state is how
 the curve lies in the current octant: which input axis plays which role, which roles are mirrored, and the carry of the
-Gray code. :func:`topokd.models.reference.encode` is the slow twin that follows the textbook bit by bit.
+Gray code. `topokd.models.reference.encode` is the slow twin that follows the textbook bit by bit.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def interleave(grid_coord: Int64[Tensor, "n 3"]) -> Int64[Tensor, " n"]:
 
 
 def curve_from_z(z: Int64[Tensor, " n"], depth: int | Int64[Tensor, " n"], curve: str) -> Int64[Tensor, " n"]:
-    """Codes on ``curve`` of voxels given by their z codes (see :func:`encode`)."""
+    """Codes on ``curve`` of voxels given by their z codes (see `encode`)."""
     if curve not in CURVES:
         raise ValueError(f"unknown curve {curve!r}: choose one of {', '.join(CURVES)}")
     if curve.endswith("-trans"):

@@ -20,7 +20,7 @@ _MAX_CLOUDS = 2 ** (63 - 3 * MAX_DEPTH)  # the bits above a voxel's code hold th
 
 @dataclass
 class StageGeometry:
-    """Voxels of one resolution in z order, cloud after cloud; made by :meth:`from_voxels` and :meth:`coarser`.
+    """Voxels of one resolution in z order, cloud after cloud; made by `from_voxels` and `coarser`.
 
     Attributes:
         grid_coord: voxel indices at this resolution.

@@ -54,7 +54,7 @@ class NeighbourCache:
 
         Args:
             kernel_size: voxels along a side of the kernel, odd.
-            backend: "torch", "spconv" or "auto" (see :mod:`topokd.models.backends`).
+            backend: "torch", "spconv" or "auto" (see `topokd.models.backends`).
         """
         if is_spconv_active(self.grid_coord.device, backend):
             if kernel_size not in self._spconv:
@@ -84,7 +84,7 @@ def submanifold_convolution(
         feat: one row per voxel.
         weight: kernel axes in the order of the columns of ``grid_coord``.
         bias: added to every row, or None.
-        neighbours: from :meth:`NeighbourCache.find`; its kind decides which backend computes.
+        neighbours: from `NeighbourCache.find`; its kind decides which backend computes.
     """
     if torch.is_autocast_enabled(feat.device.type):
         half = torch.get_autocast_dtype(feat.device.type)

@@ -23,7 +23,7 @@ import os
 import shutil
 import statistics
 import tempfile
-import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from report import Rows, keep, table
+from timing import interleaved, wall_seconds
 
 from topokd import params as P
 from topokd import project
@@ -73,7 +74,7 @@ def datasets(options: argparse.Namespace) -> Iterator[tuple[str, ScanDataset]]:
         try:
             yield name, make()
         except TopokdError as error:
-            print(f"{name} left out: {error}")
+            print(f"{name} skipped: {error}")
 
 
 # -- voxels --------------------------------------------------------------------------------------------------------
@@ -89,15 +90,13 @@ def voxels(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name, dataset in datasets(options):
         scan = dataset[len(dataset) - 1]
         turned = augment(scan, SETTINGS.augment, np.random.default_rng(0))
-        size, times = SETTINGS.voxel_size, {OURS: [], PLAIN: []}
-        for turn in range(options.repeats + 1):
-            for cloud in (scan, turned):
-                for program, work in ((OURS, voxelize), (PLAIN, unique)):
-                    start = time.process_time()
-                    work(cloud, size)
-                    if turn:
-                        times[program].append(time.process_time() - start)
-        ours, plain = (statistics.median(times[program]) for program in (OURS, PLAIN))
+        size, clouds = SETTINGS.voxel_size, (scan, turned)
+        programs = {OURS: voxelize, PLAIN: unique}
+        works = {
+            (name, i): partial(work, cloud, size) for i, cloud in enumerate(clouds) for name, work in programs.items()
+        }
+        times = interleaved(works, options.repeats)
+        ours, plain = (statistics.median(times[program, 0] + times[program, 1]) for program in (OURS, PLAIN))
         yield {"data": name, "points": len(scan), "voxels": len(voxelize(scan, size)), "ours_s": ours, "plain_s": plain}
 
 
@@ -130,7 +129,7 @@ def plain_sample(dataset: ScanDataset, training: bool, number: int) -> tuple[tor
     return tuple(torch.from_numpy(array) for array in (grid, feat, label[first], inverse))
 
 
-CLASSES = np.arange(1 << 16)  # stands for a table of classes: what it holds does not matter here
+CLASSES = np.arange(1 << 16)  # in place of a table of classes: its values do not matter here
 
 
 def our_sample(dataset: ScanDataset, training: bool, number: int) -> Batch:
@@ -145,9 +144,7 @@ def rate(draw: Callable[[int], Any], samples: int, workers: int) -> float:
     items = read_ahead(draw, range(samples + ahead), workers)
     for _ in range(ahead):
         next(items)
-    start = time.perf_counter()
-    count = sum(1 for _ in items)
-    return count / (time.perf_counter() - start)
+    return samples / wall_seconds(partial(deque, items, 0))  # draws all and keeps none
 
 
 def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -182,7 +179,7 @@ def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def private_bytes() -> int:
-    """Memory that this process shares with no other (Linux)."""
+    """Memory that this process does not share with others (Linux)."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
 

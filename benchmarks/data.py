@@ -5,7 +5,7 @@
 
 Parts: ``voxels`` (grid sampling at 0.05 m beside ``numpy.unique(axis=0)``, CPU time on one core), ``loader`` (scans/s
 of training and evaluation samples with 0, 1 and 2 worker processes, without a cache, with an empty and with a full one,
-wall time), ``memory`` (what a worker process holds of its own).
+wall time), ``memory`` (private memory of a worker process).
 
 The plain loader: ``numpy.fromfile``, a table of classes, augmentation in NumPy, ``numpy.unique(axis=0)`` on the voxel
 indices, the first point of each voxel, a torch ``DataLoader``. It does less than ours, which checks the files and
@@ -205,7 +205,7 @@ def memory(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield row
 
 
-PARTS = {"voxels": voxels, "loader": loader, "memory": memory}
+PARTS = {"voxels": voxels, "loader": loader, "memory": memory}  # what each measures
 
 # -- the page ------------------------------------------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ def _voxels_page(rows: Rows) -> list[str]:
         f"## Voxels of {SETTINGS.voxel_size} m",
         "",
         "One core, ms of CPU time, medians. Ours: order, inverse, means of position and intensity, majority of labels. "
-        "Plain: `numpy.unique(axis=0)` on the rows of indices with inverse and first point, and no more.",
+        "Plain: `numpy.unique(axis=0)` on the rows of indices with inverse and first point only.",
         "",
         *table(["scan", "points", "voxels", "ours (ms)", "plain (ms)", "ratio"], body),
     ]
@@ -230,10 +230,10 @@ def _loader_page(rows: Rows) -> list[str]:
     lines = [
         "## Samples per second",
         "",
-        "One scan a sample, nobody using it, medians; in brackets as a multiple of the plain loader with as many "
-        "workers. A training sample is augmented and voxelised anew; of it the cache keeps the decoded scan. An "
-        "evaluation sample is the scan's voxels, which the cache keeps as well. Empty cache: entries are made on the "
-        "way.",
+        "One scan per sample, drawn and dropped, medians; in brackets as a multiple of the plain loader with as many "
+        "workers. A training sample is augmented and voxelised again each time, and the cache keeps the decoded scan. "
+        "An evaluation sample is the voxels of the scan, which the cache keeps too. Empty cache: entries are written "
+        "during the run.",
     ]
     for work in ("training", "evaluation"):
         body = []
@@ -256,11 +256,14 @@ def _memory_page(rows: Rows) -> list[str]:
     return [
         "## Memory per worker",
         "",
-        "MB that a worker shares with no other process, the largest of two workers over three epochs of training "
-        "samples. Scans in memory: up to 128 per process, what a reader does without a cache.",
+        "MB that a worker does not share with other processes, the larger of two workers over three epochs of training "
+        "samples. Scans in memory: up to 128 per process, the default of a reader without a cache.",
         "",
         *table(["data", *programs], body),
     ]
+
+
+PAGES = {"voxels": _voxels_page, "loader": _loader_page, "memory": _memory_page}
 
 
 def main() -> None:
@@ -273,8 +276,7 @@ def main() -> None:
     options.data.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     parts = {part: PARTS[part](options) for part in options.parts or PARTS}
-    pages = {"voxels": _voxels_page, "loader": _loader_page, "memory": _memory_page}
-    keep(__file__, TITLE, parts, pages, ["topokd", "torch", "numpy", "numba"], options.dry)
+    keep(__file__, TITLE, parts, PAGES, ["topokd", "torch", "numpy", "numba"], options.dry)
 
 
 if __name__ == "__main__":

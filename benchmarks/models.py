@@ -11,7 +11,7 @@ sensors), ``export`` (the student's graphs beside the network), ``frame`` (the s
 The recipe (``benchmarks/official_recipe.py``) runs the same weights, and the benchmark stops if its logits differ. Its
 convolution is gather, GEMM and scatter-add in torch, which also trains; where spconv is installed (``pip install
 spconv``, its CPU build) the forward pass is also measured with that. spconv's backward does not run on a CPU. On one
-thread, time is CPU time; memory is the peak of live tensors (spconv's own buffers cannot be seen: a lower bound). The
+thread, time is CPU time; memory is the peak of live tensors (the buffers of spconv are not visible: a lower bound). The
 cloud is the n voxels of 0.05 m nearest to the sensor of a real SemanticKITTI scan where the profile semantickitti-mini
 finds one, else of the synthetic world.
 """
@@ -169,7 +169,7 @@ def in_bf16(work: Work) -> object:
 
 
 def compiled(model: PointTransformerV3) -> PointTransformerV3:
-    """A twin whose MLPs go through torch.compile."""
+    """A copy whose MLPs are compiled."""
     twin = build_model(model.preset).eval()
     twin.load_state_dict(model.state_dict())
     for module in twin.modules():
@@ -389,7 +389,7 @@ def _levers_page(rows: Rows) -> list[str]:
         cells += [f"{1e3 * row[key]:.1f}" for key in ("plain_s", "changed_s")]
         body.append(cells + [f"{row[k] / 1e6:.0f}" if k in row else "" for k in ("plain_bytes", "changed_bytes")])
     head = ["network", "change", "times faster", "without (ms)", "with (ms)", "without (MB)", "with (MB)"]
-    return ["## What else one might do on a CPU", "", f"Forward passes. {_where(rows)}", "", *table(head, body)]
+    return ["## Other options on a CPU", "", f"Forward passes. {_where(rows)}", "", *table(head, body)]
 
 
 def _accuracy_page(rows: Rows) -> list[str]:
@@ -452,7 +452,7 @@ def _frame_page(rows: Rows) -> list[str]:
     text = (
         f"{first['network']}, random weights, {_processor(first)}: a scan of {first['points']:,} points "
         f"({first['scan']}), {first['voxels']:,} voxels of {PAPER_VOXEL_SIZE} m. Latency (median of "
-        f"{first['repeats']}) and memory as `topokd predict --measure` takes them, each row in a process of its own; "
+        f"{first['repeats']}) and memory as `topokd predict --measure` takes them, each row in a separate process; "
         "the clock also counts waiting for other work on the machine, CPU time does not."
     )
     return ["## From a scan on disk to labels", "", text, "", *table(head, body)]

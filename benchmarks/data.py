@@ -5,7 +5,7 @@
 
 Parts: ``voxels`` (grid sampling at 0.05 m beside ``numpy.unique(axis=0)``, CPU time on one core), ``loader`` (scans/s
 of training and evaluation samples with 0, 1 and 2 worker processes, without a cache, with an empty and with a full one,
-wall time), ``memory`` (what a worker process holds of its own).
+wall time), ``memory`` (private memory of a worker process).
 
 The plain loader: ``numpy.fromfile``, a table of classes, augmentation in NumPy, ``numpy.unique(axis=0)`` on the voxel
 indices, the first point of each voxel, a torch ``DataLoader``. It does less than ours, which checks the files and
@@ -23,7 +23,7 @@ import os
 import shutil
 import statistics
 import tempfile
-import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from report import Rows, keep, table
+from timing import interleaved, wall_seconds
 
 from topokd import params as P
 from topokd import project
@@ -73,7 +74,7 @@ def datasets(options: argparse.Namespace) -> Iterator[tuple[str, ScanDataset]]:
         try:
             yield name, make()
         except TopokdError as error:
-            print(f"{name} left out: {error}")
+            print(f"{name} skipped: {error}")
 
 
 # -- voxels --------------------------------------------------------------------------------------------------------
@@ -89,15 +90,13 @@ def voxels(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name, dataset in datasets(options):
         scan = dataset[len(dataset) - 1]
         turned = augment(scan, SETTINGS.augment, np.random.default_rng(0))
-        size, times = SETTINGS.voxel_size, {OURS: [], PLAIN: []}
-        for turn in range(options.repeats + 1):
-            for cloud in (scan, turned):
-                for program, work in ((OURS, voxelize), (PLAIN, unique)):
-                    start = time.process_time()
-                    work(cloud, size)
-                    if turn:
-                        times[program].append(time.process_time() - start)
-        ours, plain = (statistics.median(times[program]) for program in (OURS, PLAIN))
+        size, clouds = SETTINGS.voxel_size, (scan, turned)
+        programs = {OURS: voxelize, PLAIN: unique}
+        works = {
+            (name, i): partial(work, cloud, size) for i, cloud in enumerate(clouds) for name, work in programs.items()
+        }
+        times = interleaved(works, options.repeats)
+        ours, plain = (statistics.median(times[program, 0] + times[program, 1]) for program in (OURS, PLAIN))
         yield {"data": name, "points": len(scan), "voxels": len(voxelize(scan, size)), "ours_s": ours, "plain_s": plain}
 
 
@@ -130,7 +129,7 @@ def plain_sample(dataset: ScanDataset, training: bool, number: int) -> tuple[tor
     return tuple(torch.from_numpy(array) for array in (grid, feat, label[first], inverse))
 
 
-CLASSES = np.arange(1 << 16)  # stands for a table of classes: what it holds does not matter here
+CLASSES = np.arange(1 << 16)  # in place of a table of classes: its values do not matter here
 
 
 def our_sample(dataset: ScanDataset, training: bool, number: int) -> Batch:
@@ -145,9 +144,7 @@ def rate(draw: Callable[[int], Any], samples: int, workers: int) -> float:
     items = prefetch(draw, range(samples + ahead), workers)
     for _ in range(ahead):
         next(items)
-    start = time.perf_counter()
-    count = sum(1 for _ in items)
-    return count / (time.perf_counter() - start)
+    return samples / wall_seconds(partial(deque, items, 0))  # draws all and keeps none
 
 
 def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -182,7 +179,7 @@ def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def private_bytes() -> int:
-    """Memory that this process shares with no other (Linux)."""
+    """Memory that this process does not share with others (Linux)."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
 
@@ -208,7 +205,7 @@ def memory(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield row
 
 
-PARTS = {"voxels": voxels, "loader": loader, "memory": memory}
+PARTS = {"voxels": voxels, "loader": loader, "memory": memory}  # what each measures
 
 # -- the page ------------------------------------------------------------------------------------------------------
 
@@ -223,7 +220,7 @@ def _voxels_page(rows: Rows) -> list[str]:
         f"## Voxels of {SETTINGS.voxel_size} m",
         "",
         "One core, ms of CPU time, medians. Ours: order, inverse, means of position and intensity, majority of labels. "
-        "Plain: `numpy.unique(axis=0)` on the rows of indices with inverse and first point, and no more.",
+        "Plain: `numpy.unique(axis=0)` on the rows of indices with inverse and first point only.",
         "",
         *table(["scan", "points", "voxels", "ours (ms)", "plain (ms)", "ratio"], body),
     ]
@@ -233,10 +230,10 @@ def _loader_page(rows: Rows) -> list[str]:
     lines = [
         "## Samples per second",
         "",
-        "One scan a sample, nobody using it, medians; in brackets as a multiple of the plain loader with as many "
-        "workers. A training sample is augmented and voxelised anew; of it the cache keeps the decoded scan. An "
-        "evaluation sample is the scan's voxels, which the cache keeps as well. Empty cache: entries are made on the "
-        "way.",
+        "One scan per sample, drawn and dropped, medians; in brackets as a multiple of the plain loader with as many "
+        "workers. A training sample is augmented and voxelised again each time, and the cache keeps the decoded scan. "
+        "An evaluation sample is the voxels of the scan, which the cache keeps too. Empty cache: entries are written "
+        "during the run.",
     ]
     for work in ("training", "evaluation"):
         body = []
@@ -259,11 +256,14 @@ def _memory_page(rows: Rows) -> list[str]:
     return [
         "## Memory per worker",
         "",
-        "MB that a worker shares with no other process, the largest of two workers over three epochs of training "
-        "samples. Scans in memory: up to 128 per process, what a reader does without a cache.",
+        "MB that a worker does not share with other processes, the larger of two workers over three epochs of training "
+        "samples. Scans in memory: up to 128 per process, the default of a reader without a cache.",
         "",
         *table(["data", *programs], body),
     ]
+
+
+PAGES = {"voxels": _voxels_page, "loader": _loader_page, "memory": _memory_page}
 
 
 def main() -> None:
@@ -276,8 +276,7 @@ def main() -> None:
     options.data.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     parts = {part: PARTS[part](options) for part in options.parts or PARTS}
-    pages = {"voxels": _voxels_page, "loader": _loader_page, "memory": _memory_page}
-    keep(__file__, TITLE, parts, pages, ["topokd", "torch", "numpy", "numba"], options.dry)
+    keep(__file__, TITLE, parts, PAGES, ["topokd", "torch", "numpy", "numba"], options.dry)
 
 
 if __name__ == "__main__":

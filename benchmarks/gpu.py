@@ -1,4 +1,4 @@
-"""What a GPU shows: the networks' cost at the paper's sizes, and a training step; writes benchmarks/gpu.md.
+"""The cost of the networks at the sizes of the paper, and of a training step, on a GPU; writes benchmarks/gpu.md.
 
     python benchmarks/gpu.py                       # all parts; needs a CUDA device
     python benchmarks/gpu.py cost recipe --dry
@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from models import GATHER, WORKS, forward, interleaved, real_scans
+from models import GATHER, WORKS, forward, real_scans
 from official_recipe import Recipe
 from report import Rows, keep, table
+from timing import median, medians
 
 from topokd import params as P
 from topokd.data import Batch, Scan, collate, prefetch, training_batch, voxelize
@@ -41,9 +42,9 @@ from topokd.experiments.model_cost import (
     side_by_side,
 )
 from topokd.models import PointTransformerV3, build_model
-from topokd.models.convolution import table as by_table
-from topokd.models.convolution.layer import find_neighbours, submanifold_convolution
-from topokd.models.convolution.table import find_table
+from topokd.models.convolution.layer import submanifold_convolution
+from topokd.models.convolution.pairs import find_pairs
+from topokd.models.convolution.table import find_table, gather
 from topokd.paper.exhibits import TABLES
 from topokd.paper.grid import grid
 from topokd.paper.results import Results
@@ -71,7 +72,9 @@ def scans(options: argparse.Namespace) -> dict[str, Scan]:
     if real := real_scans():
         found["SemanticKITTI, real"] = real[0]
     if not found:
-        raise SystemExit("no real scan: set $TOPOKD_SEMANTICKITTI_MINI (docs/datasets.md) or give --nuscenes FILE")
+        raise SystemExit(
+            "there is no real scan: set $TOPOKD_SEMANTICKITTI_MINI (docs/datasets.md) or give --nuscenes FILE"
+        )
     return found
 
 
@@ -116,12 +119,12 @@ def recipe(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         exact = [forward(network, batch) for network in pair.values()]
         worst = float((exact[0] - exact[1]).abs().max())
         if not worst < 1e-3:
-            raise SystemExit(f"{role}: the recipe gives other logits (by {worst:.1e}): nothing to compare")
+            raise SystemExit(f"{role}: the logits of the recipe differ by {worst:.1e}, so times cannot be compared")
         for kind in ("float32", "bfloat16"):
             for work, run in WORKS.items():
                 calls = {name: partial(run, network, batch) for name, network in pair.items()}
                 with autocast(kind):
-                    seconds = interleaved(calls, options.repeats, "cuda")
+                    seconds = medians(calls, options.repeats, "cuda")
                     memory = {name: measure_peak_memory(call, "cuda") for name, call in calls.items()}
                 row = {"network": PRESETS[role], "work": work, "arithmetic": kind}
                 row |= {"recipe_s": seconds[GATHER], "ours_s": seconds["ours"]}
@@ -137,20 +140,20 @@ def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
     def compared(what: str, kind: str, plain: Callable[[], Any], changed: Callable[[], Any]) -> dict[str, Any]:
         with autocast(kind):
-            seconds = interleaved({"plain": plain, "changed": changed}, options.repeats, "cuda")
+            seconds = medians({"plain": plain, "changed": changed}, options.repeats, "cuda")
             row = {"change": what, "arithmetic": kind, "plain_s": seconds["plain"], "changed_s": seconds["changed"]}
             row["plain_bytes"], row["changed_bytes"] = (measure_peak_memory(c, "cuda") for c in (plain, changed))
         return row | common
 
     cloud = torch.zeros(len(batch.feat), dtype=torch.int64, device="cuda")
     grid_coord = batch.grid_coord.long()
-    find = partial(find_neighbours, grid_coord, cloud, 3), partial(find_table, grid_coord, cloud, 3)
+    find = partial(find_pairs, grid_coord, cloud, 3), partial(find_table, grid_coord, cloud, 3)
     yield compared("finding the neighbours: a table instead of pairs", "float32", *find)
     pairs, table_of_all = find[0](), find[1]()
     for channels in (32, 64):
         rows = torch.randn(len(batch.feat) + 1, channels, device="cuda")
         row_by_row = partial(rows.index_select, 0, table_of_all.table.view(-1))
-        by_words = torch.no_grad()(partial(by_table._gather, rows, table_of_all.table))
+        by_words = torch.no_grad()(partial(gather, rows, table_of_all.table))
         yield compared(
             f"gathering neighbours, {channels} channels: by words, not rows", "float32", row_by_row, by_words
         )
@@ -189,19 +192,7 @@ def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         on_gpu = partial(farthest_point_sampling, clouds, 1024)
         same = all(torch.equal(a, b) for a, b in zip(on_cpu(), on_gpu(), strict=True))
         row = {"clouds": SCANS, "points": n, "channels": channels, "threads": torch.get_num_threads(), "same": same}
-        yield row | {"cpu_s": wall(on_cpu, 3), "gpu_s": wall(on_gpu, 3)}
-
-
-def wall(work: Callable[[], object], repeats: int) -> float:
-    work()
-    times = []
-    for _ in range(repeats):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        work()
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        yield row | {"cpu_s": median(on_cpu, 3, "wall"), "gpu_s": median(on_gpu, 3, "wall")}
 
 
 def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -404,7 +395,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print only, write nothing")
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        raise SystemExit("no CUDA device: torch sees none")
+        raise SystemExit("torch finds no CUDA device")
     parts = {part: PARTS[part](options) for part in options.parts or PARTS}
     keep(__file__, TITLE, parts, PAGES, PACKAGES, options.dry, options.note)
 

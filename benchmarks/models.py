@@ -4,14 +4,14 @@
     python benchmarks/models.py speed --presets ptv3-student --works forward
     python benchmarks/models.py speed --device cuda --amp bf16 --dry # CUDA events, the allocator's peak
 
-Parts: ``speed`` (time and memory beside the recipe), ``levers`` (what else one might do on a CPU), ``accuracy`` (what
+Parts: ``speed`` (time and memory beside the recipe), ``levers`` (other options on a CPU), ``accuracy`` (what
 bfloat16 and int8 cost a trained student; needs `make repro`), ``flops`` (teacher over student on clouds of several
 sensors), ``export`` (the student's graphs beside the network), ``frame`` (the student from a scan on disk to labels).
 
 The recipe (``benchmarks/official_recipe.py``) runs the same weights, and the benchmark stops if its logits differ. Its
 convolution is gather, GEMM and scatter-add in torch, which also trains; where spconv is installed (``pip install
 spconv``, its CPU build) the forward pass is also measured with that. spconv's backward does not run on a CPU. On one
-thread, time is CPU time; memory is the peak of live tensors (spconv's own buffers cannot be seen: a lower bound). The
+thread, time is CPU time; memory is the peak of live tensors (the buffers of spconv are not visible: a lower bound). The
 cloud is the n voxels of 0.05 m nearest to the sensor of a real SemanticKITTI scan where the profile semantickitti-mini
 finds one, else of the synthetic world.
 """
@@ -22,9 +22,7 @@ import argparse
 import importlib.util
 import os
 import shutil
-import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -39,6 +37,7 @@ import numpy as np
 import torch
 from official_recipe import Recipe, hilbert_code
 from report import Rows, keep, table
+from timing import Work, cpu_seconds, medians
 
 from topokd import params as P
 from topokd import project
@@ -48,7 +47,7 @@ from topokd.datasets import SemanticKITTI
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import TopokdError
 from topokd.evaluation import evaluate
-from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, measure_latency, measure_peak_memory, nearest
+from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, measure_peak_memory, nearest
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, save_checkpoint
 from topokd.models.export import save_onnx, save_program, structure
 from topokd.models.serialization import encode
@@ -58,7 +57,7 @@ from topokd.scans import open_dataset
 from topokd.synthetic import SyntheticLidar
 
 TITLE = "Point Transformer V3 beside the published recipe"
-BARS = {  # (preset, work): how many times faster than the recipe we mean to be; memory: a third
+BARS = {  # (preset, work): target speed-up over the recipe; the target for memory is a third
     ("ptv3-student", "forward"): 2.5,
     ("ptv3-student", "forward + backward"): 1.8,
     ("ptv3-teacher", "forward"): 3.0,
@@ -67,7 +66,6 @@ BARS = {  # (preset, work): how many times faster than the recipe we mean to be;
 GATHER, SPCONV = "torch: gather, GEMM, scatter", "spconv (CPU build)"
 EXPORTED_VOXELS = 2000
 ARITHMETIC = {"off": "float32", "bf16": "bfloat16 (autocast)", "fp16": "float16 (autocast)"}
-Work = Callable[[], object]
 
 
 # -- clouds --------------------------------------------------------------------------------------------------------
@@ -87,7 +85,7 @@ def synthetic_scan() -> Scan:
 
 
 def cloud(voxels: int) -> tuple[Batch, str]:
-    """The voxels nearest to the sensor, and what they are of."""
+    """The voxels nearest to the sensor, and the name of their source."""
     real = real_scans()
     scan, source = (real[0], "SemanticKITTI, real") if real else (synthetic_scan(), "synthetic")
     part = nearest(voxelize(scan, PAPER_VOXEL_SIZE), voxels)
@@ -112,22 +110,8 @@ def training_step(network: torch.nn.Module, batch: Batch) -> None:
 WORKS: dict[str, Callable[..., object]] = {"forward": forward, "forward + backward": training_step}
 
 
-def interleaved(works: dict[str, Work], repeats: int, device: str) -> dict[str, float]:
-    """Median CPU seconds (CUDA: between events) of each; a round runs each once, and the first does not count."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(repeats + 1):
-        for name, work in works.items():
-            start = time.process_time()  # of one thread: other work on the machine counts less than on the clock
-            seconds = measure_latency(work, 1, device, warm_up=0)
-            if device == "cpu":
-                seconds = time.process_time() - start
-            if turn:
-                times[name].append(seconds)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Each network and work, ours and every recipe in turn."""
+    """Ours and every recipe in turn, for each network and work."""
     batch, source = cloud(options.voxels)
     batch = batch.to(options.device)
     dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[options.amp]
@@ -146,11 +130,11 @@ def speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for name, recipe in recipes.items():
             worst = float((forward(recipe, batch) - ours).abs().max())
             if not worst < 1e-4:
-                raise SystemExit(f"{preset}: {name} gives other logits (by {worst:.1e}): nothing to compare")
+                raise SystemExit(f"{preset}: the logits of {name} differ by {worst:.1e}, so times cannot be compared")
         for work in options.works:
             networks = {"ours": model} | {k: v for k, v in recipes.items() if k == GATHER or work == "forward"}
             calls: dict[str, Work] = {k: partial(call, WORKS[work], network) for k, network in networks.items()}
-            seconds = interleaved(calls, options.repeats, options.device)
+            seconds = medians(calls, options.repeats, torch.device(options.device).type)
             memory = {name: measure_peak_memory(run, options.device) for name, run in calls.items()}
             for name in list(networks)[1:]:
                 yield {
@@ -186,7 +170,7 @@ def in_bf16(work: Work) -> object:
 
 
 def compiled(model: PointTransformerV3) -> PointTransformerV3:
-    """A twin whose MLPs go through torch.compile."""
+    """A copy whose MLPs are compiled."""
     twin = build_model(model.preset).eval()
     twin.load_state_dict(model.state_dict())
     for module in twin.modules():
@@ -196,7 +180,7 @@ def compiled(model: PointTransformerV3) -> PointTransformerV3:
 
 
 def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """What else one might do on a CPU, each beside the float32 network as it is."""
+    """Other options on a CPU, each beside the plain float32 network."""
     batch, source = cloud(options.voxels)
     common = {"voxels": len(batch.feat), "scan": source, "repeats": options.repeats}
     for preset in options.presets:
@@ -210,7 +194,7 @@ def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         }
         if shutil.which("g++"):
             works["torch.compile of the MLPs"] = partial(forward, compiled(model), batch)
-        seconds = interleaved(works, options.repeats, "cpu")
+        seconds = medians(works, options.repeats)
         for name in list(works)[1:]:
             row = {"network": preset, "change": name, "plain_s": seconds["float32"], "changed_s": seconds[name]}
             row["plain_bytes"], row["changed_bytes"] = (measure_peak_memory(works[k]) for k in ("float32", name))
@@ -219,7 +203,7 @@ def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "plain": lambda model=model: training_step(model.set_checkpointing(False), batch),
             "changed": lambda model=model: training_step(model.set_checkpointing(), batch),
         }
-        seconds = interleaved(works, options.repeats, "cpu")
+        seconds = medians(works, options.repeats)
         row = {"network": preset, "change": "checkpointing, forward + backward"}
         for name, work in works.items():
             row |= {f"{name}_s": seconds[name], f"{name}_bytes": measure_peak_memory(work)}
@@ -227,12 +211,12 @@ def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     grid = batch.grid_coord.long()
     depth = int(grid.max() + 1).bit_length()
     if not torch.equal(encode(grid, depth, "hilbert"), hilbert_code(grid, depth)):
-        raise SystemExit("the two Hilbert codes differ: nothing to compare")
+        raise SystemExit("the two Hilbert codes differ, so their times cannot be compared")
     codes: dict[str, Work] = {
         "bits": partial(hilbert_code, grid, depth),
         "table": partial(encode, grid, depth, "hilbert"),
     }
-    seconds = interleaved(codes, options.repeats, "cpu")
+    seconds = medians(codes, options.repeats)
     row = {"network": "any", "change": "Hilbert code by table, not bit by bit (always on)"}
     yield row | {"plain_s": seconds["bits"], "changed_s": seconds["table"]} | common
 
@@ -242,7 +226,7 @@ def accuracy(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     params = P.load_profile("default")
     weights = project.project_path("workspace/default/checkpoints/full-seed0.safetensors")
     if not weights.is_file():
-        print(f"accuracy left out: no {weights}; `make repro` trains it")
+        print(f"accuracy skipped: {weights} does not exist; `make repro` trains it")
         return
     model: PointTransformerV3 = load_checkpoint(weights).eval()
     dataset = open_dataset(params.data, params.data_root, "val")
@@ -284,7 +268,7 @@ def flops(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def export(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The student as ``topokd export`` writes it: how far its logits are from the network's, and what it costs."""
+    """The student as ``topokd export`` writes it: difference of its logits from those of the network, and cost."""
     batch, source = cloud(EXPORTED_VOXELS)
     torch.manual_seed(0)
     model = build_model("ptv3-student").eval()
@@ -292,22 +276,20 @@ def export(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     integers = structure(model, batch.grid_coord)
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if not importlib.util.find_spec(name)]
     if missing:
-        print(f"ONNX left out: no {', '.join(missing)}; pip install 'topokd[onnx]' brings them")
+        print(f"ONNX skipped: {', '.join(missing)} not installed (pip install 'topokd[onnx]')")
     with tempfile.TemporaryDirectory() as folder:
         for suffix, write, load in ((".pt2", save_program, read_program), (".onnx", save_onnx, read_onnx)):
             if missing and suffix == ".onnx":
                 continue
             file = Path(folder, f"student{suffix}")
-            start = time.process_time()
-            write(file, model)
-            written = time.process_time() - start
+            written = cpu_seconds(partial(write, file, model))
             graph = partial(load(file), batch.feat, integers)
             works: dict[str, Work] = {
                 "network": partial(forward, model, batch),
                 "integers": partial(structure, model, batch.grid_coord),
                 "graph": graph,
             }
-            seconds = interleaved(works, options.repeats, "cpu")
+            seconds = medians(works, options.repeats)
             yield {
                 "network": model.preset,
                 "format": suffix,
@@ -344,7 +326,7 @@ def read_onnx(file: Path) -> Graph:
 
 
 def frame(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """What ``topokd predict --measure`` says of the student, in each arithmetic."""
+    """What ``topokd predict --measure`` prints for the student, in each arithmetic."""
     real = real_scans()
     scan, source = (real[0], "SemanticKITTI, real") if real else (synthetic_scan(), "synthetic")
     torch.manual_seed(0)
@@ -360,7 +342,7 @@ def frame(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         else:
             np.column_stack([scan.xyz, scan.intensity]).astype("<f4").tofile(file)
         for amp in ("off", "bf16"):
-            # Forked off a fresh server: a child of this process would count this process's memory as its own.
+            # Forked from a fresh server: a child of this process would count the memory of this process too.
             with ProcessPoolExecutor(1, get_context("forkserver")) as child:
                 found = child.submit(measure_frame, weights, file, options.repeats, options.device, amp).result()
             yield common | {"amp": amp} | found
@@ -371,9 +353,7 @@ def measure_frame(weights: Path, file: Path, repeats: int, device: str, amp: str
     torch.set_num_threads(1)
     predictor = Predictor(weights, device=device, amp=amp)
     found = measure_file(predictor, file, repeats)
-    start = time.process_time()
-    predictor(read_user_scan(file))
-    return found | {"cpu_s": time.process_time() - start}
+    return found | {"cpu_s": cpu_seconds(lambda: predictor(read_user_scan(file)))}
 
 
 # -- the page ------------------------------------------------------------------------------------------------------
@@ -410,7 +390,7 @@ def _levers_page(rows: Rows) -> list[str]:
         cells += [f"{1e3 * row[key]:.1f}" for key in ("plain_s", "changed_s")]
         body.append(cells + [f"{row[k] / 1e6:.0f}" if k in row else "" for k in ("plain_bytes", "changed_bytes")])
     head = ["network", "change", "times faster", "without (ms)", "with (ms)", "without (MB)", "with (MB)"]
-    return ["## What else one might do on a CPU", "", f"Forward passes. {_where(rows)}", "", *table(head, body)]
+    return ["## Other options on a CPU", "", f"Forward passes. {_where(rows)}", "", *table(head, body)]
 
 
 def _accuracy_page(rows: Rows) -> list[str]:
@@ -473,7 +453,7 @@ def _frame_page(rows: Rows) -> list[str]:
     text = (
         f"{first['network']}, random weights, {_processor(first)}: a scan of {first['points']:,} points "
         f"({first['scan']}), {first['voxels']:,} voxels of {PAPER_VOXEL_SIZE} m. Latency (median of "
-        f"{first['repeats']}) and memory as `topokd predict --measure` takes them, each row in a process of its own; "
+        f"{first['repeats']}) and memory as `topokd predict --measure` takes them, each row in a separate process; "
         "the clock also counts waiting for other work on the machine, CPU time does not."
     )
     return ["## From a scan on disk to labels", "", text, "", *table(head, body)]

@@ -1,16 +1,16 @@
-"""Point Transformer V3 the way the published implementation computes it, for benchmarks/models.py to run beside ours.
+"""Point Transformer V3 as the published implementation computes it, for benchmarks/models.py to run beside ours.
 
-Written anew from the published network's description; it borrows the layers of a ``topokd`` network, so both sides have
-the same weights, and the benchmark checks that both give the same logits. What it does differently is the recipe:
+Reimplemented from the paper. It uses the layers of a ``topokd`` network, so both sides have the same weights, and the
+benchmark checks that both give the same logits. These computations differ:
 
 - rows stay in the order of the input, and each stage's codes are sorted for all four curves;
 - the Hilbert code unpacks every coordinate into bytes, one per bit, and packs them again;
 - attention is explicit: q k^T, softmax and the product with v for all patches at once, with the (patches, heads, K, K)
   matrices in memory;
 - the convolution is spconv's native algorithm: a table of pairs per stage (indice_key), then gather, GEMM and
-  scatter-add for each of the k^3 offsets. ``convolution="spconv"`` is spconv's CPU build itself, which only runs
+  scatter-add for each of the k^3 offsets. ``convolution="spconv"`` is the CPU build of spconv itself, which only runs
   forward and without a bias (added here by hand); ``"gather"`` is the same algorithm in torch operations, which also
-  trains. spconv's backward keeps the features and gathers again, and so does this one.
+  trains. The backward pass of spconv keeps the features and gathers again; this one does too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from topokd.models.convolution.layer import SubmanifoldConv
 
 @dataclass
 class Points:
-    """A stage's voxels and what its blocks share."""
+    """The voxels of a stage, and what its blocks share."""
 
     feat: Tensor
     grid: Tensor
@@ -75,18 +75,18 @@ class Recipe(nn.Module):
             points.shuffle()
         stem = backbone.embedding.stem
         points.feat = nn.functional.gelu(stem["norm"](self.convolve(stem["conv"], points, points.feat)))
-        passed: list[tuple[Points, Tensor]] = []
+        skips: list[tuple[Points, Tensor]] = []
         for level in backbone.encoder:
             if level.down is not None:
                 coarse, cluster = pool(level.down, points)
-                passed.append((points, cluster))
+                skips.append((points, cluster))
                 points = coarse
                 if shuffled:
                     points.shuffle()
             for i in range(level.depth):
                 self.block(level.get_submodule(f"block{i}"), points, points.feat)
         for level in backbone.decoder:
-            parent, cluster = passed.pop()
+            parent, cluster = skips.pop()
             position = unpool(level.up, points, parent, cluster)
             points = parent
             for i in range(level.depth):
@@ -95,10 +95,10 @@ class Recipe(nn.Module):
 
     def block(self, block: Block, points: Points, position: Tensor) -> None:
         conv, linear, norm = block.cpe
-        stage: Any = SimpleNamespace(sizes=(len(points.feat),))  # all that DropPath asks of it, voxel by voxel
+        stage: Any = SimpleNamespace(sizes=(len(points.feat),))  # all that DropPath reads, drawing voxel by voxel
         x = points.feat + norm(linear(self.convolve(conv, points, position)))
         x = x + block.drop_path(attend(block.attn, points, block.norm1(x), block.index, block.patch_size), stage)
-        mlp = cast(MLP, block.mlp[0])  # its layers one by one: ours run in parts
+        mlp = cast(MLP, block.mlp[0])  # layer by layer: ours run in chunks
         points.feat = x + block.drop_path(mlp.fc2(nn.functional.gelu(mlp.fc1(block.norm2(x)))), stage)
 
     def convolve(self, layer: SubmanifoldConv, points: Points, feat: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class Recipe(nn.Module):
         if self.convolution == "spconv":
             if points.sparse is None:
                 points.sparse = spconv_tensor(points)
-            points.sparse = self.twins[layer](points.sparse.replace_feature(feat))  # carries the table of pairs on
+            points.sparse = self.twins[layer](points.sparse.replace_feature(feat))  # keeps the table of pairs
             out = points.sparse.features
         else:
             if size not in points.pairs:
@@ -131,12 +131,12 @@ def attend(layer: PatchAttention, points: Points, x: Tensor, index: int, patch_s
 
 
 def pad(counts: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Places on the curve of the padded sequence, and where each place is found in it."""
+    """Positions on the curve of the padded sequence, and the entry of each position in it."""
     padded, kept, start, length = [], [], 0, 0
     for n in counts.tolist():
         full = -(-n // size) * size
         places = torch.arange(full)
-        if full > n:  # the last patch is filled up with the one before it
+        if full > n:  # the last patch is filled up from the one before it
             places[full - size + n % size :] = places[full - 2 * size + n % size : full - size]
         padded.append(places + start)
         kept.append(torch.arange(n) + length)
@@ -253,7 +253,7 @@ def spconv_twins(model: PointTransformerV3) -> dict[SubmanifoldConv, Any]:
             twin = spconv.SubMConv3d(
                 narrow, wide, size, bias=False, indice_key=f"kernel{size}", algo=spconv.ConvAlgo.Native
             )
-            twin.weight = layer.weight  # (c_out, k, k, k, c_in), spconv's own layout
+            twin.weight = layer.weight  # (c_out, k, k, k, c_in), the layout of spconv
             twins[layer] = twin
     return twins
 

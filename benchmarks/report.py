@@ -1,4 +1,4 @@
-"""What the benchmarks' records and pages share."""
+"""Records (.json) and pages (.md) of all benchmarks."""
 
 from __future__ import annotations
 
@@ -26,10 +26,18 @@ def keep(
     dry: bool,
     note: str = "",
 ) -> None:
-    """Print the rows that ``parts`` yield; beside ``script`` a .json keeps them, of which ``pages`` write a .md.
+    """Print the rows that ``parts`` yield, and store them in a .json and a .md beside ``script``.
 
-    The other parts in that .json stay as they are, as does one that yields no row. ``dry``: print only. ``note``: a
-    sentence on how it was measured.
+    Parts that are not measured, or yield no row, keep what the .json already holds.
+
+    Args:
+        script: path of the benchmark.
+        title: of the page.
+        parts: rows of each part, measured while they are read.
+        pages: writes the section of each part.
+        packages: whose versions are recorded.
+        dry: print only.
+        note: a sentence on how it was measured.
     """
     record_file = Path(script).with_suffix(".json")
     record = read_json(record_file) if record_file.is_file() else {}
@@ -41,13 +49,13 @@ def keep(
             print(", ".join(f"{k} {v}" for k, v in shown.items()), flush=True)
             found.append(row)
             record[part] = {**machine, "note": note, "rows": found}
-            if not dry:  # what is measured by now survives an interruption
+            if not dry:  # after each row, so that an interruption loses nothing
                 write_json(record_file, record)
                 write_text(record_file.with_suffix(".md"), page(script, title, pages, record))
 
 
 def page(script: str, title: str, pages: Mapping[str, Callable[[Rows], list[str]]], record: dict[str, Any]) -> str:
-    """All parts as Markdown; nothing on it is typed in."""
+    """All parts as Markdown, computed from the record alone."""
     lines = [f"# {title}", "", f"Written by `python benchmarks/{Path(script).name}`."]
     for name, write in pages.items():
         if name in record and record[name]["rows"]:
@@ -56,7 +64,7 @@ def page(script: str, title: str, pages: Mapping[str, Callable[[Rows], list[str]
 
 
 def about(packages: Iterable[str]) -> dict[str, Any]:
-    """Machine, date and the versions of those of ``packages`` that are installed."""
+    """Machine, date and the versions of the installed ones of ``packages``."""
     versions = {}
     for package in packages:
         try:
@@ -72,7 +80,7 @@ def about(packages: Iterable[str]) -> dict[str, Any]:
 
 
 def signed(found: dict[str, Any]) -> str:
-    """The line below a table: where and when it was measured."""
+    """The line below a table: machine, date and versions."""
     line = f"{found['device']}, {found['date']}; {', '.join(f'{k} {v}' for k, v in found['versions'].items())}."
     return f"{line} {found.get('note', '')}".rstrip()
 

@@ -1,6 +1,6 @@
 """Errors that a user can act on.
 
-Each says what is wrong, where (file and field), and how to mend it; the command line prints them without a traceback.
+Each says what is wrong, where (file and field), and how to fix it; the command line prints them without a traceback.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ class TopokdError(ValueError):
 
 
 class ParameterError(TopokdError):
-    """A parameter file or a parameter's value is not usable."""
+    """A parameter file, or the value of a parameter, cannot be used."""
 
 
 class DataError(TopokdError):
-    """A scan, label file or dataset folder is not what it should be."""
+    """A scan, label file or dataset folder is missing, damaged or not in the expected form."""
 
 
 class AbsentSplitError(DataError):
-    """A copy of a data set holds nothing of the split that was asked for; the rest of it may be fine."""
+    """A copy of a data set lacks the requested split; the rest of it may be complete."""
 
 
 class CheckpointError(TopokdError):
@@ -27,4 +27,4 @@ class CheckpointError(TopokdError):
 
 
 class TrainingError(TopokdError):
-    """Training cannot go on: a loss or a gradient is not finite."""
+    """Training cannot continue: a loss or a gradient is not finite."""

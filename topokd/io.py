@@ -1,4 +1,4 @@
-"""Atomic, byte-stable files: what every writer in topokd goes through."""
+"""Atomic, byte-stable files: every writer in topokd uses these functions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from topokd.errors import DataError
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends without an error.
+    """Yield a temporary path beside ``path`` that replaces it when the block ends without an error.
 
-    A reader sees the old file or the whole new one, never a part, also after a kill or on a full disk.
+    A reader sees the old file or the whole new one, never a part of it, also after a kill or on a full disk.
+
+    Raises:
+        IsADirectoryError: if ``path`` is a folder.
     """
     path = Path(path)
-    if path.is_dir():  # said before hours of work go into the file, not when it is to take its place
+    if path.is_dir():  # fail before hours of work go into the file, not when it is replaced
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
@@ -38,7 +41,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` (UTF-8, as it is) atomically."""
+    """Write ``text`` atomically, as UTF-8 and without translating line ends."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
@@ -50,7 +53,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types; a NaN or an infinity becomes null, so that any JSON reader can load the file."""
+    """Convert to the types of JSON; NaN and infinity become null, so that any JSON reader can load the file."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -70,7 +73,11 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file. Raises :class:`DataError` that names the file when it is missing or damaged."""
+    """Read a JSON file.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What the machine calls itself."""
+"""Names of the processor and the GPU."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ if TYPE_CHECKING:
 
 
 def processor_name() -> str:
-    """The processor's name as the system tells it."""
+    """Name of the processor, as the system reports it.
+
+    We read one line of /proc/cpuinfo: py-cpuinfo takes about a second (it runs CPUID in child processes), is another
+    dependency, and gives the same name on Linux, where everything that records it runs.
+    """
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:
             for line in stream:
@@ -22,7 +26,7 @@ def processor_name() -> str:
 
 
 def device_name(device: torch.device | str) -> str:
-    """The name of the GPU or processor that ``device`` is."""
+    """Name of the GPU, or of the processor if ``device`` is the CPU."""
     import torch
 
     device = torch.device(device)

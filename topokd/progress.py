@@ -1,8 +1,8 @@
 """Progress of long work: a bar in a notebook or terminal, lines in a file when the pipeline runs the notebook.
 
-A notebook that papermill executes must come out byte-identical from run to run, so it cannot hold a bar with timings.
-The pipeline's runner therefore names a file in ``$TOPOKD_PROGRESS``; each step appends one JSON line there, and the
-runner shows them (with an estimate of the time left) outside the notebook.
+An executed notebook must have the same bytes in every run, so it cannot contain a bar with timings. The pipeline
+therefore names a file in ``$TOPOKD_PROGRESS``: each step appends a JSON line to it, and the pipeline shows them (with
+an estimate of the time left) outside the notebook.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ T = TypeVar("T")
 
 
 class Progress(Generic[T]):
-    """Iterate over ``items`` and report how far it is.
+    """Iterate over ``items`` and report progress.
 
-    >>> for scan in Progress(["a", "b"], "reading"):
-    ...     pass
+    Args:
+        items: what to iterate over.
+        task: what is being done, such as "reading".
+        total: number of steps; None takes the length of ``items``.
+        start: steps done before the first item.
+
+    Examples:
+        >>> for scan in Progress(["a", "b"], "reading"):
+        ...     pass
     """
 
     def __init__(self, items: Iterable[T], task: str, total: int | None = None, start: int = 0) -> None:

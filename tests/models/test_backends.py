@@ -1,4 +1,4 @@
-"""Who computes what: forced choices, and the accelerators beside their torch twins where they are installed."""
+"""Choosing backends, and the accelerators beside their torch twins where they are installed."""
 
 import copy
 
@@ -9,29 +9,31 @@ from tests.gpu import needs_gpu
 from tests.models.clouds import random_batch
 from topokd.errors import DataError, ParameterError
 from topokd.models import backends, build_model
-from topokd.models.convolution.layer import find_neighbours, submanifold_convolution
-from topokd.models.convolution.spconv import SpconvMap
+from topokd.models.blocks import segment_max
+from topokd.models.convolution.layer import submanifold_convolution
+from topokd.models.convolution.pairs import find_pairs
+from topokd.models.convolution.spconv import SpconvNeighbours
 
 
-def test_unknown_backends_are_named() -> None:
+def test_an_unknown_backend_is_named_with_the_choices() -> None:
     model = build_model("ptv3-tiny")
     with pytest.raises(ParameterError, match="unknown convolution backend 'cudnn': choose auto, torch or spconv"):
         model.set_backends(convolution="cudnn")
-    with pytest.raises(ParameterError, match=r"no backends are chosen for pooling; known: convolution"):
+    with pytest.raises(ParameterError, match=r"there is no backend to choose for pooling: choose from convolution"):
         model.set_backends(pooling="torch")
 
 
 @pytest.mark.parametrize(
     ("kind", "name"), [("convolution", "spconv"), ("attention", "flash-attn"), ("reduction", "torch-scatter")]
 )
-def test_accelerators_are_refused_on_a_cpu(kind: str, name: str) -> None:
+def test_forcing_an_accelerator_on_a_cpu_raises(kind: str, name: str) -> None:
     model = build_model("ptv3-tiny").set_backends(**{kind: name})
-    with pytest.raises(ParameterError, match=f"{kind}='{name}' works on CUDA alone.*CPU"):
+    with pytest.raises(ParameterError, match=f"{kind}='{name}' runs on CUDA only.*CPU"):
         model(random_batch(30))
     model.set_backends(**{kind: "torch"})(random_batch(30))
 
 
-def test_a_choice_reaches_every_layer() -> None:
+def test_a_chosen_backend_reaches_every_layer() -> None:
     model = build_model("ptv3-tiny").set_backends(convolution="torch", attention="torch", reduction="torch")
     chosen = [m.backend for m in model.modules() if hasattr(m, "backend")]
     assert chosen == ["torch"] * (1 + 9 + 9 + 4)  # stem, blocks' convolutions and attention, poolings
@@ -41,33 +43,33 @@ def test_a_choice_reaches_every_layer() -> None:
 @pytest.mark.parametrize("kernel_size", [3, 5])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-3), (torch.float16, 2e-2)])
 def test_spconv_equals_its_torch_twin(kernel_size: int, dtype: torch.dtype, bound: float) -> None:
-    if backends._spconv is None:
+    if backends.SPCONV is None:
         pytest.skip("spconv is not installed")
     batch = random_batch(300, 200)
     cloud = torch.tensor([0, 1]).repeat_interleave(torch.tensor([300, 200])).cuda()
     grid = batch["grid_coord"].cuda()
-    maps = find_neighbours(grid, cloud, kernel_size), SpconvMap(kernel_size, grid, cloud)
-    assert maps[0].num_pairs == maps[1].num_pairs
+    both = find_pairs(grid, cloud, kernel_size), SpconvNeighbours(kernel_size, grid, cloud)
+    assert both[0].num_pairs == both[1].num_pairs
     generator = torch.Generator().manual_seed(0)
     feat, weight, bias = (
         torch.randn(*s, generator=generator) for s in ((500, 16), (32, *[kernel_size] * 3, 16), (32,))
     )
-    found = []
-    for where in maps:
+    results = []
+    for neighbours in both:
         leaves = [x.to("cuda", dtype).requires_grad_() for x in (feat, weight, bias)]
-        out = submanifold_convolution(*leaves, where)
-        found.append([out, *torch.autograd.grad(out.float().square().sum(), leaves)])
-    for torchs, spconvs in zip(*found, strict=True):
-        torch.testing.assert_close(spconvs, torchs, atol=bound * float(torchs.abs().max()), rtol=bound)
+        out = submanifold_convolution(*leaves, neighbours)
+        results.append([out, *torch.autograd.grad(out.float().square().sum(), leaves)])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, atol=bound * float(expected.abs().max()), rtol=bound)
 
 
 @needs_gpu
 def test_torch_scatter_equals_its_torch_twin() -> None:
-    if backends._torch_scatter is None:
+    if backends.TORCH_SCATTER is None:
         pytest.skip("torch-scatter is not installed")
     x = torch.randn(9, 4, device="cuda", requires_grad=True)
     parent, first = (torch.tensor(v, device="cuda") for v in ([0, 0, 0, 1, 2, 2, 3, 3, 3], [0, 3, 4, 6]))
-    a, b = (backends.segment_max(x, parent, first, name) for name in ("torch", "torch-scatter"))
+    a, b = (segment_max(x, parent, first, name) for name in ("torch", "torch-scatter"))
     torch.testing.assert_close(a, b)
     weights = torch.randn_like(a)
     torch.testing.assert_close(*(torch.autograd.grad((y * weights).sum(), x)[0] for y in (a, b)))
@@ -93,7 +95,7 @@ def test_the_network_on_a_gpu_equals_the_one_on_the_cpu() -> None:
 
 @needs_gpu
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_on_a_gpu_is_near(dtype: torch.dtype) -> None:
+def test_half_precision_on_a_gpu_stays_near_float32(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     model, batch = build_model("ptv3-tiny").eval().cuda(), {k: v.cuda() for k, v in random_batch(300, 200).items()}
     with torch.no_grad():
@@ -105,7 +107,7 @@ def test_half_precision_on_a_gpu_is_near(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("per", ["voxel", "cloud"])
-def test_checkpointing_changes_memory_and_nothing_else(per: str) -> None:
+def test_checkpointing_saves_memory_and_keeps_every_gradient(per: str) -> None:
     from topokd.experiments.model_cost import measure_peak_memory
 
     torch.manual_seed(0)
@@ -127,20 +129,20 @@ def test_checkpointing_changes_memory_and_nothing_else(per: str) -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_float16_that_overflows_is_refused(training: bool) -> None:
+def test_logits_that_overflow_float16_raise(training: bool) -> None:
     torch.manual_seed(0)
     model, batch = build_model("ptv3-tiny").train(training), random_batch(60)
     with torch.no_grad():
         model.seg_head.weight.mul_(1e6)
-        told = "float16.*bfloat16 or float32" + ".*go on from the last saved state" * training
-        with torch.autocast("cpu", torch.float16), pytest.raises(DataError, match=told):
+        message = "overflow float16.*bfloat16 or float32" + ".*resume from the last checkpoint" * training
+        with torch.autocast("cpu", torch.float16), pytest.raises(DataError, match=message):
             model(batch)
         with torch.autocast("cpu", torch.bfloat16):
             assert model(batch).isfinite().all()
 
 
-def test_threads_change_nothing_but_rounding() -> None:
-    # Torch splits no work of less than some ten thousand values: a tiny network's layers would all run on one thread.
+def test_the_number_of_threads_changes_rounding_only() -> None:
+    # Torch does not split work of less than some ten thousand values: all layers of a tiny network run on one thread.
     # At this size most logits differ in their last bits on the machine this was written on; others may round alike.
     torch.manual_seed(0)
     model, batch, threads = build_model("ptv3-student").eval(), random_batch(3000), torch.get_num_threads()

@@ -1,6 +1,8 @@
 import copy
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from topokd.errors import CheckpointError
+import topokd
+from topokd.errors import CheckpointError, ParameterError
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
 
 
@@ -43,7 +46,7 @@ def test_equal_weights_are_equal_bytes(model: PointTransformerV3, tmp_path: Path
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.module."])
 @pytest.mark.parametrize("nest", [None, "state_dict"])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_published_forms_load(
+def test_weights_load_in_every_form_they_are_published_in(
     model: PointTransformerV3, tmp_path: Path, prefix: str, nest: str | None, zipped: bool
 ) -> None:
     state: Any = {prefix + name: value for name, value in model.state_dict().items()}
@@ -56,7 +59,7 @@ def test_published_forms_load(
 
 @pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod.", "module.module."])
 @pytest.mark.parametrize("strings", [None, {"format": "pt"}])
-def test_safetensors_of_others_load_strictly(
+def test_safetensors_of_other_programs_load_strictly(
     model: PointTransformerV3, tmp_path: Path, prefix: str, strings: dict[str, str] | None
 ) -> None:
     state = {prefix + name: value.contiguous() for name, value in model.state_dict().items()}
@@ -64,7 +67,9 @@ def test_safetensors_of_others_load_strictly(
     fresh = build_model("ptv3-tiny", num_classes=5)
     assert load_checkpoint(tmp_path / "m.safetensors", fresh) is fresh
     assert same(model, fresh)
-    with pytest.raises(CheckpointError, match="pass it as `model`"):
+    with pytest.raises(
+        CheckpointError, match=r"topokd\.load\(path, preset=\.\.\.\) with one of ptv3-teacher, .*pass it as `model`"
+    ):
         load_checkpoint(tmp_path / "m.safetensors")
     state[prefix + "extra"] = state.pop(prefix + "seg_head.bias")
     save_file(state, tmp_path / "n.safetensors", strings)
@@ -73,7 +78,7 @@ def test_safetensors_of_others_load_strictly(
 
 
 def published(model: PointTransformerV3) -> dict[str, Any]:
-    """What Pointcept's trainer saves."""
+    """A training state as the published trainer saves it."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=9)
     for parameter in model.parameters():
@@ -105,27 +110,29 @@ def test_whole_training_states_load(
     assert not any("numpy" in str(known) for known in torch.serialization.get_safe_globals())
 
 
-def test_the_model_goes_where_it_is_told(model: PointTransformerV3, tmp_path: Path) -> None:
+def test_map_location_moves_the_model(model: PointTransformerV3, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.safetensors", model)
     for given in (None, copy.deepcopy(model)):
         assert load_checkpoint(tmp_path / "a.safetensors", given, "meta").seg_head.weight.is_meta
         assert not load_checkpoint(tmp_path / "a.safetensors", None).seg_head.weight.is_meta
 
 
-def test_a_network_with_such_names_of_its_own_is_loaded(tmp_path: Path) -> None:
+def test_a_network_whose_own_names_start_with_a_prefix_is_loaded(tmp_path: Path) -> None:
     wrapped = torch.nn.ModuleDict({"module": torch.nn.Linear(2, 2)})
     save_checkpoint(tmp_path / "a.safetensors", wrapped)
     assert load_checkpoint(tmp_path / "a.safetensors", copy.deepcopy(wrapped))
 
 
-def test_another_network_is_refused_and_left_alone(model: PointTransformerV3, tmp_path: Path) -> None:
+def test_weights_of_another_network_raise_and_leave_the_model_unchanged(
+    model: PointTransformerV3, tmp_path: Path
+) -> None:
     save_checkpoint(tmp_path / "tiny.safetensors", model)
     student = build_model("ptv3-student-small", num_classes=5)
     before = student.seg_head.weight.clone()
-    told_of = r"tiny\.safetensors.*found: ptv3-tiny, expected: ptv3-student-small"
-    with pytest.raises(CheckpointError, match=told_of) as told:
+    message = r"tiny\.safetensors.*found: ptv3-tiny, expected: ptv3-student-small"
+    with pytest.raises(CheckpointError, match=message) as error:
         load_checkpoint(tmp_path / "tiny.safetensors", student)
-    assert "instead of" in str(told.value) and len(str(told.value)) < 1000
+    assert "instead of" in str(error.value) and len(str(error.value)) < 1000
     assert torch.equal(before, student.seg_head.weight)
 
 
@@ -140,9 +147,9 @@ def test_missing_and_unexpected_names_are_listed(model: PointTransformerV3, tmp_
 
 
 @pytest.mark.parametrize("length", range(0x70, 0x90, 8))
-def test_any_header_length_is_told_from_a_pickle(tmp_path: Path, length: int) -> None:
+def test_safetensors_of_any_header_length_are_not_taken_for_a_pickle(tmp_path: Path, length: int) -> None:
     layer, path = torch.nn.Linear(2, 2), tmp_path / "layer.safetensors"
-    for padding in range(256):  # try strings until the header's length ends in this byte
+    for padding in range(256):  # until the length of the header ends in this byte
         save_checkpoint(path, layer, {"note": "x" * padding})
         if path.read_bytes()[0] == length:
             break
@@ -155,7 +162,7 @@ def test_another_number_of_classes_is_named(model: PointTransformerV3, tmp_path:
         load_checkpoint(tmp_path / "tiny.safetensors", build_model("ptv3-tiny", num_classes=7))
 
 
-class Hostile:
+class Malicious:
     def __init__(self, target: Path) -> None:
         self.target = target
 
@@ -164,34 +171,36 @@ class Hostile:
 
 
 @pytest.mark.parametrize("form", ["torch", "torch-legacy", "pickle"])
-def test_hostile_pickles_do_not_run(model: PointTransformerV3, tmp_path: Path, form: str) -> None:
-    content = {"state_dict": model.state_dict(), "payload": Hostile(tmp_path / "owned")}
-    path = tmp_path / "hostile.pth"
+def test_malicious_pickles_do_not_run(model: PointTransformerV3, tmp_path: Path, form: str) -> None:
+    content = {"state_dict": model.state_dict(), "payload": Malicious(tmp_path / "owned")}
+    path = tmp_path / "malicious.pth"
     if form == "pickle":
         path.write_bytes(pickle.dumps(content["payload"]))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=form == "torch")
-    with pytest.raises(CheckpointError, match=r"hostile\.pth.*(none was made|damaged)"):
+    with pytest.raises(CheckpointError, match=r"malicious\.pth.*(nothing was loaded|damaged)"):
         load_checkpoint(path, model)
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize(("foreign", "told"), [(Path("x"), "pathlib"), (Hostile(Path("x")), r"posix\.mkdir|nt\.mkdir")])
-def test_a_foreign_object_is_named_with_the_way_out(
-    model: PointTransformerV3, tmp_path: Path, foreign: Any, told: str
+@pytest.mark.parametrize(
+    ("foreign", "name"), [(Path("x"), "pathlib"), (Malicious(Path("x")), r"posix\.mkdir|nt\.mkdir")]
+)
+def test_a_foreign_object_is_named_with_the_fix(
+    model: PointTransformerV3, tmp_path: Path, foreign: Any, name: str
 ) -> None:
     torch.save(published(copy.deepcopy(model)) | {"cfg": foreign}, tmp_path / "m.pth")
-    with pytest.raises(CheckpointError, match=rf"\((?:{told}).*\).*torch\.save\(torch\.load\('m\.pth'"):
+    with pytest.raises(CheckpointError, match=rf"\((?:{name}).*\).*torch\.save\(torch\.load\('m\.pth'"):
         load_checkpoint(tmp_path / "m.pth", model)
 
 
-def test_numpys_shared_types_survive_a_forged_file(model: PointTransformerV3, tmp_path: Path) -> None:
+def test_a_forged_file_cannot_change_the_shared_types_of_numpy(model: PointTransformerV3, tmp_path: Path) -> None:
     class Forged:
         def __reduce__(self) -> tuple[Any, ...]:  # the shared float64 type, turned to another byte order
             return np.dtype, ("f8",), (3, ">", None, None, None, -1, -1, 0)
 
     torch.save(model.state_dict() | {"x": Forged()}, tmp_path / "m.pth")
-    with pytest.raises(CheckpointError, match="no state_dict"):
+    with pytest.raises(CheckpointError, match="does not hold a state_dict"):
         load_checkpoint(tmp_path / "m.pth", model)
     assert np.dtype("f8").isnative
 
@@ -209,14 +218,16 @@ def test_truncated_files_are_named(model: PointTransformerV3, tmp_path: Path, fo
         load_checkpoint(path, model)
 
 
-def test_missing_files_and_missing_metadata(model: PointTransformerV3, tmp_path: Path) -> None:
+def test_missing_files_and_missing_metadata_are_named(model: PointTransformerV3, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"gone\.safetensors does not exist"):
         load_checkpoint(tmp_path / "gone.safetensors")
     torch.save(model.state_dict(), tmp_path / "m.pth")
-    with pytest.raises(CheckpointError, match="pass it as `model`"):
+    with pytest.raises(
+        CheckpointError, match=r"topokd\.load\(path, preset=\.\.\.\) with one of ptv3-teacher, .*pass it as `model`"
+    ):
         load_checkpoint(tmp_path / "m.pth")
     torch.save({"epoch": 3}, tmp_path / "n.pth")
-    with pytest.raises(CheckpointError, match="no state_dict"):
+    with pytest.raises(CheckpointError, match="does not hold a state_dict"):
         load_checkpoint(tmp_path / "n.pth", model)
 
 
@@ -227,3 +238,43 @@ def test_a_failed_write_keeps_the_old_file(model: PointTransformerV3, tmp_path: 
     with pytest.raises(TypeError):
         save_checkpoint(path, model, {"steps": 3})  # type: ignore[dict-item]
     assert path.read_bytes() == before
+
+
+def test_topokd_load_builds_a_trained_network_in_one_line(model: PointTransformerV3, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", copy.deepcopy(model).train())
+    for preset in (None, "ptv3-tiny"):
+        network = topokd.load(str(tmp_path / "a.safetensors"), preset)
+        assert same(network, model) and network.config == model.config and not network.training
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_topokd_load_reads_published_weights_of_a_named_preset(tmp_path: Path, prefix: str) -> None:
+    model = build_model("ptv3-tiny", in_channels=6, num_classes=3)
+    state = {prefix + name: value for name, value in model.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "m.pth")
+    network = topokd.load(tmp_path / "m.pth", preset="ptv3-tiny")
+    assert same(network, model) and (network.in_channels, network.num_classes) == (6, 3)
+    with pytest.raises(CheckpointError, match=r"topokd\.load\(path, preset=\.\.\.\) with one of ptv3-teacher"):
+        topokd.load(tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=r"belongs to another network .*expected: ptv3-student-small"):
+        topokd.load(tmp_path / "m.pth", preset="ptv3-student-small")
+    with pytest.raises(ParameterError, match="unknown model preset 'ptv4': .*choose from ptv3-teacher"):
+        topokd.load(tmp_path / "m.pth", preset="ptv4")
+
+
+def test_topokd_load_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"gone\.pth does not exist: check the path"):
+        topokd.load(tmp_path / "gone.pth")
+    (tmp_path / "notes.txt").write_text("no weights here")
+    with pytest.raises(CheckpointError, match=r"notes\.txt is damaged, truncated, or not a checkpoint"):
+        topokd.load(tmp_path / "notes.txt")
+    save_file({"weight": torch.ones(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"other\.safetensors does not hold the weights of a Point Transformer V3"
+    ):
+        topokd.load(tmp_path / "other.safetensors", preset="ptv3-tiny")
+
+
+def test_importing_topokd_does_not_import_torch() -> None:
+    code = "import sys, topokd; assert topokd.load and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

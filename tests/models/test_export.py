@@ -17,14 +17,14 @@ Run = Callable[[torch.Tensor, Structure], torch.Tensor]
 
 
 def lively(model: PointTransformerV3) -> PointTransformerV3:
-    """With BatchNorm statistics that are not those of a fresh network."""
+    """Give the network BatchNorm statistics that differ from those of a fresh one."""
     model.train()(random_batch(300, 200))
     return model.eval()
 
 
 @pytest.fixture(scope="module")
 def shallow() -> PointTransformerV3:
-    """Two stages, which have all that five have: pooling, unpooling, two curves, a skip connection."""
+    """Two stages are enough for pooling, unpooling, two curves and a skip connection."""
     torch.manual_seed(0)
     two = {"enc_depths": (2, 1), "enc_channels": (8, 16), "enc_num_head": (1, 2), "stride": (2,)}
     return lively(build_model("ptv3-tiny", **two, dec_depths=(1,), dec_channels=(8,), dec_num_head=(1,)))
@@ -34,7 +34,7 @@ def shallow() -> PointTransformerV3:
 def program(shallow: PointTransformerV3) -> torch.export.ExportedProgram:
     shallow.train()
     exported = export_program(shallow)
-    assert shallow.training  # exporting looks at evaluation mode and leaves the network as it was
+    assert shallow.training  # exported in evaluation mode, then the mode is restored
     shallow.eval()
     return exported
 
@@ -49,13 +49,13 @@ def compare(model: PointTransformerV3, run: Run, sizes: tuple[int, ...] = SIZES)
 
 
 @pytest.mark.parametrize("preset", ["ptv3-tiny", "ptv3-student-small"])
-def test_integers_from_outside_give_the_same_logits(preset: str) -> None:
+def test_layers_with_integers_as_inputs_give_the_logits_of_the_network(preset: str) -> None:
     torch.manual_seed(1)
     model = lively(build_model(preset, enc_depths=(2, 1, 1, 5, 1)))
     compare(model, ExportableNetwork(model))
 
 
-def test_more_than_four_orders_are_all_followed() -> None:
+def test_blocks_follow_more_than_four_curves() -> None:
     torch.manual_seed(1)
     orders = ("z", "z", "z", "z", "hilbert")
     model = lively(build_model("ptv3-tiny", enc_depths=(6, 1, 1, 1, 1), orders=orders))
@@ -63,7 +63,7 @@ def test_more_than_four_orders_are_all_followed() -> None:
 
 
 @needs_gpu
-def test_voxels_on_a_gpu_give_the_same_integers(shallow: PointTransformerV3) -> None:
+def test_voxels_on_a_gpu_give_the_integers_of_the_cpu(shallow: PointTransformerV3) -> None:
     grid, _ = random_cloud(50, 0)
     here, there = structure(shallow, grid), structure(shallow, grid.cuda())
     assert all(torch.equal(there[name], value) for name, value in here.items())
@@ -92,17 +92,19 @@ def test_onnx_gives_the_same_logits_for_any_size(
     compare(shallow, run)
 
 
-def test_the_command_writes_a_program(shallow: PointTransformerV3, tmp_path: Path) -> None:
+def test_the_export_command_writes_a_program_and_rejects_unknown_endings(
+    shallow: PointTransformerV3, tmp_path: Path
+) -> None:
     save_checkpoint(tmp_path / "net.safetensors", shallow)
     run = CliRunner()
-    told = run.invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "net.pt2")])
-    assert told.exit_code == 0 and "net.pt2" in told.output, told.output
+    result = run.invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "net.pt2")])
+    assert result.exit_code == 0 and "net.pt2" in result.output, result.output
     compare(shallow, torch.export.load(tmp_path / "net.pt2").module(), (33,))
-    told = run.invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "net.txt")])
-    assert isinstance(told.exception, ParameterError) and "end the name in .pt2" in str(told.exception)
+    result = run.invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "net.txt")])
+    assert isinstance(result.exception, ParameterError) and "end the name in .pt2" in str(result.exception)
 
 
-def test_what_cannot_be_exported_is_refused(shallow: PointTransformerV3) -> None:
+def test_batch_patching_and_wrong_voxels_raise(shallow: PointTransformerV3) -> None:
     with pytest.raises(ParameterError, match="depends on the batch"):
         ExportableNetwork(build_model("ptv3-tiny", patching="batch"))
     with pytest.raises(DataError, match="appear twice"):

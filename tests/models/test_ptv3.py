@@ -10,7 +10,7 @@ from tests.models.clouds import random_batch, random_cloud
 from topokd.errors import DataError, ParameterError
 from topokd.models import PRESETS, PointTransformerV3, build_model
 from topokd.models.blocks import DropPath
-from topokd.models.stage import Stage
+from topokd.models.stage import StageGeometry
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 
@@ -19,7 +19,7 @@ INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8)
 def model() -> PointTransformerV3:
     torch.manual_seed(0)
     network = build_model("ptv3-tiny", num_classes=5)
-    for module in network.modules():  # statistics as after training, so that normalisation does something
+    for module in network.modules():  # as after training, so that normalisation is not the identity
         if isinstance(module, torch.nn.BatchNorm1d):
             module.running_mean.normal_(0, 0.3)
             module.running_var.uniform_(0.5, 2)
@@ -44,7 +44,7 @@ def test_logits_of_a_cloud_do_not_depend_on_its_batch(model: PointTransformerV3)
             torch.testing.assert_close(model(alone(batch, i)), together[i], atol=1e-5, rtol=1e-5)
 
 
-def test_the_published_batch_rule_does_depend_on_it(model: PointTransformerV3) -> None:
+def test_with_batch_patching_logits_depend_on_the_batch(model: PointTransformerV3) -> None:
     batch = random_batch(300, 450, 20)
     other = PointTransformerV3(build_model("ptv3-tiny", patching="batch").config, num_classes=5).eval()
     other.load_state_dict(model.state_dict())
@@ -67,7 +67,7 @@ def test_evaluation_repeats_bit_for_bit_and_draws_nothing(model: PointTransforme
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_batch_object_and_both_names_of_offsets_are_read(model: PointTransformerV3) -> None:
+def test_a_batch_object_and_both_spellings_of_offset_are_read(model: PointTransformerV3) -> None:
     batch = random_batch(50, 60)
     other = {("offsets" if k == "offset" else k): v for k, v in batch.items()}
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_a_batch_object_and_both_names_of_offsets_are_read(model: PointTransform
         assert torch.equal(model(batch), model(other))
 
 
-def test_one_voxel_is_enough(model: PointTransformerV3) -> None:
+def test_a_cloud_of_one_voxel_has_logits(model: PointTransformerV3) -> None:
     with torch.no_grad():
         assert model(
             {"grid_coord": torch.zeros(1, 3, dtype=torch.int32), "feat": torch.ones(1, 4), "offset": torch.tensor([1])}
@@ -183,7 +183,7 @@ def broken(**changes: Any) -> dict[str, Any]:
     return {"grid_coord": grid, "feat": feat, "offset": torch.tensor([30])} | changes
 
 
-def spoilt(values: torch.Tensor, row: int, value: float) -> torch.Tensor:
+def with_nonfinite(values: torch.Tensor, row: int, value: float) -> torch.Tensor:
     values = values.clone()
     values[row:, 1] = value
     return values
@@ -193,64 +193,69 @@ GRID, FEAT = random_cloud(30, 0)
 
 
 @pytest.mark.parametrize(
-    ("batch", "told"),
+    ("batch", "message"),
     [
-        (broken(feat=FEAT[:, :3]), r"feat has shape \(30, 3\).*\(n, 4\)"),
+        (broken(feat=FEAT[:, :3]), r"feat has shape \(30, 3\), but this network reads \(n, 4\)"),
         (broken(grid_coord=GRID - 5), "negative.*subtract"),
         (broken(grid_coord=GRID + 0.5), "fractions.*floor"),
         (broken(grid_coord=GRID + 2**16), "16 bits.*subtract"),
-        (broken(grid_coord=GRID[:-1]), r"\(29, 3\) beside 30"),
+        (broken(grid_coord=GRID[:-1]), r"shape \(29, 3\), but feat has 30 rows"),
         (broken(grid_coord=GRID // 2), "appear twice, first .* in cloud 0.*merge"),
         (broken(offset=torch.tensor([30, 30])), "cloud 1 of the batch has 0"),
         (broken(offset=torch.tensor([29])), "ends at 29.*30 voxels"),
-        (broken(offset=None), "lacks offset"),
+        (broken(offset=None), "lacks offset: give"),
         ({"grid_coord": GRID, "offset": torch.tensor([30])}, "lacks feat"),
-        (broken(offset=torch.tensor(30)), r"offset is torch.int64 of shape \(\).*1-d"),
-        (broken(offset=torch.tensor([30.0])), r"offset is torch.float32 of shape \(1,\).*whole"),
-        (broken(offset=[30.0]), "offset is list of other things.*whole"),
-        (broken(offset=np.array([30])), "offset is ndarray.*tensor or a list"),
-        (broken(feat=FEAT.double()), r"feat holds torch.float64.*weights are torch.float32.*feat\.to"),
-        (broken(feat=FEAT.half()), "feat holds torch.float16"),
+        (broken(offset=torch.tensor(30)), r"offset is a tensor of torch.int64 with shape \(\): .*1-d"),
+        (broken(offset=torch.tensor([30.0])), r"offset is a tensor of torch.float32 with shape \(1,\): .*integer"),
+        (broken(offset=[30.0]), "offset is a list with other entries than integers: .*list of integers"),
+        (broken(offset=np.array([30])), "offset is of type ndarray: .*tensor or a list"),
+        (broken(feat=FEAT.double()), r"feat has dtype torch.float64.*weights have torch.float32.*feat\.to"),
+        (broken(feat=FEAT.half()), "feat has dtype torch.float16"),
         (broken(feat=FEAT.numpy()), "feat is of type ndarray: give a tensor"),
         (broken(grid_coord=GRID.numpy()), "grid_coord is of type ndarray: give a tensor"),
         (broken(feat=torch.tensor(1.0)), r"feat has shape \(\)"),
-        (FEAT, "of type Tensor and has no feat, grid_coord, offsets: give a Batch"),
-        (broken(feat=spoilt(FEAT, 7, torch.nan)), "feat holds NaN or infinity, first in row 7"),
-        (broken(feat=spoilt(FEAT, 9, -torch.inf)), "feat holds NaN or infinity, first in row 9"),
-        (broken(grid_coord=spoilt(GRID.float(), 5, torch.inf)), "grid_coord holds NaN or infinity, first in row 5"),
+        (FEAT, "of type Tensor and lacks feat, grid_coord, offsets: give a Batch"),
+        (broken(feat=with_nonfinite(FEAT, 7, torch.nan)), "feat holds NaN or infinity, first in row 7 of 30: remove"),
+        (broken(feat=with_nonfinite(FEAT, 9, -torch.inf)), "feat holds NaN or infinity, first in row 9"),
+        (
+            broken(grid_coord=with_nonfinite(GRID.float(), 5, torch.inf)),
+            "grid_coord holds NaN or infinity, first in row 5",
+        ),
     ],
 )
-def test_bad_input_is_refused_in_words(model: PointTransformerV3, batch: dict[str, Any], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_a_wrong_input_names_the_entry_and_the_fix(
+    model: PointTransformerV3, batch: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
         model(batch)
 
 
 @pytest.mark.parametrize(
     "offset", [[20, 30], tuple(np.array([20, 30])), *(torch.tensor([20, 30], dtype=d) for d in INTEGERS)]
 )
-def test_any_whole_offsets_are_fine(model: PointTransformerV3, offset: Any) -> None:
+def test_offsets_of_any_integer_type_are_read(model: PointTransformerV3, offset: Any) -> None:
     with torch.no_grad():
         assert torch.equal(model(broken(offset=offset)), model(broken(offset=torch.tensor([20, 30]))))
 
 
-def test_under_autocast_features_of_another_type_are_fine(model: PointTransformerV3) -> None:
+def test_under_autocast_features_of_another_float_type_are_read(model: PointTransformerV3) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert model(broken(feat=FEAT.bfloat16())).isfinite().all()
-        with pytest.raises(DataError, match="feat holds torch.int64"):
+        with pytest.raises(DataError, match="feat has dtype torch.int64"):
             model(broken(feat=FEAT.long()))
 
 
 @pytest.mark.parametrize("clouds", [32768, 32769])
-def test_as_many_clouds_as_have_numbers(clouds: int) -> None:
+def test_a_batch_holds_up_to_32768_clouds(clouds: int) -> None:
     grid, sizes = torch.zeros(clouds, 3, dtype=torch.int64), (1,) * clouds
     if clouds > 32768:
-        with pytest.raises(DataError, match=r"32769 clouds in a batch; at most 32768"):
-            Stage.from_voxels(grid, sizes, ("z",), common_depth=False)
+        with pytest.raises(DataError, match=r"the batch has 32769 clouds, at most 32768 fit"):
+            StageGeometry.from_voxels(grid, sizes, ("z",), common_depth=False)
     else:
-        assert Stage.from_voxels(grid, sizes, ("z",), common_depth=False)[0].cloud.equal(torch.arange(clouds))
+        assert StageGeometry.from_voxels(grid, sizes, ("z",), common_depth=False)[0].cloud.equal(torch.arange(clouds))
 
 
-def test_training_on_a_single_coarsest_row_is_refused_before_anything_changes(model: PointTransformerV3) -> None:
+def test_training_on_a_single_coarsest_row_raises_before_anything_changes(model: PointTransformerV3) -> None:
     network, before = copy.deepcopy(model).train(), copy.deepcopy(model.state_dict())
     network.set_generator(torch.Generator().manual_seed(0))
     small, large = torch.tensor([[0, 0, 0], [15, 15, 15]]), torch.tensor([[0, 0, 0], [15, 15, 16]])
@@ -259,23 +264,23 @@ def test_training_on_a_single_coarsest_row_is_refused_before_anything_changes(mo
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     network({"grid_coord": large, "feat": torch.rand(2, 4), "offset": [2]})
     network({"grid_coord": torch.cat([small, small]), "feat": torch.rand(4, 4), "offset": [2, 4]})
-    for module in network.modules():  # frozen statistics need no second row
+    for module in network.modules():  # frozen statistics do not need a second row
         if isinstance(module, torch.nn.BatchNorm1d):
             module.eval()
     network({"grid_coord": small, "feat": torch.rand(2, 4), "offset": [2]})
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
-        ({"patching": "cloud"}, "patching is 'cloud'; choose per_cloud or batch"),
-        ({"drop_path_per": "row"}, "drop_path_per is 'row'; choose voxel or cloud"),
+        ({"patching": "cloud"}, "patching is 'cloud': choose per_cloud or batch"),
+        ({"drop_path_per": "row"}, "drop_path_per is 'row': choose voxel or cloud"),
         ({"stride": (2, 2, 3, 2)}, "stride holds 3.*power of two"),
         ({"stride": (2, 2, 1, 2)}, "stride holds 1.*power of two"),
         ({"drop_path": 1.0}, "drop_path is 1.0"),
         ({"drop_path": -0.1}, "drop_path is -0.1"),
         ({"orders": ()}, "orders is empty"),
-        ({"orders": ("z", "peano")}, r"unknown curves \(peano\); known: z, "),
+        ({"orders": ("z", "peano")}, r"unknown curves \(peano\): choose from z, "),
         ({"patch_size": 0}, "patch_size is 0"),
         ({"enc_channels": (8, 8)}, "enc_channels has 2 entries, but enc_depths has 5: give 5"),
         ({"enc_num_head": (1,) * 6}, "enc_num_head has 6 entries"),
@@ -285,17 +290,17 @@ def test_training_on_a_single_coarsest_row_is_refused_before_anything_changes(mo
         ({"dec_num_head": (1, 1, 1, 0)}, "dec_channels: 16 channels cannot be split over 0 heads"),
     ],
 )
-def test_networks_that_cannot_be_are_refused(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(ParameterError, match=told):
+def test_a_config_that_no_network_can_be_built_from_raises(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
         build_model("ptv3-tiny", **changes)
 
 
-def test_floating_whole_numbers_are_fine(model: PointTransformerV3) -> None:
+def test_whole_numbers_in_floats_are_read_as_grid_coord(model: PointTransformerV3) -> None:
     with torch.no_grad():
         assert torch.equal(model(broken(grid_coord=GRID.float())), model(broken()))
 
 
-def test_small_presets_pair_up() -> None:
+def test_the_small_presets_share_strides_and_differ_sixteenfold_in_size() -> None:
     teacher, student = (build_model(f"ptv3-{role}-small") for role in ("teacher", "student"))
     sizes = [sum(p.numel() for p in m.parameters()) for m in (teacher, student)]
     assert 14 < sizes[0] / sizes[1] < 18
@@ -303,9 +308,9 @@ def test_small_presets_pair_up() -> None:
     assert sum(p.numel() for p in build_model("ptv3-tiny").parameters()) < 60_000
 
 
-def test_unknown_presets_and_fields_are_named() -> None:
-    with pytest.raises(ParameterError, match="did you mean 'ptv3-teacher'"):
+def test_unknown_presets_and_fields_are_named_with_the_choices() -> None:
+    with pytest.raises(ParameterError, match="did you mean 'ptv3-teacher'.*choose from ptv3-teacher, ptv3-student"):
         build_model("ptv3-teachr")
-    with pytest.raises(ParameterError, match=r"unknown field dropout.*drop_path"):
+    with pytest.raises(ParameterError, match=r"no field dropout: choose from .*drop_path"):
         build_model("ptv3-tiny", dropout=0.1)
     assert set(PRESETS) >= {"ptv3-teacher", "ptv3-student", "ptv3-teacher-small", "ptv3-student-small", "ptv3-tiny"}

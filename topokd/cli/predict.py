@@ -176,7 +176,7 @@ def info() -> None:
     import torch
 
     from topokd.machine import processor_name
-    from topokd.models.backends import active_backends
+    from topokd.models.info import active_backends
     from topokd.pipeline.provenance import versions
     from topokd.project import project_root
 

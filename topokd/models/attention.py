@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from topokd.models import backends
-from topokd.models.stage import Patches
+from topokd.models.chunks import rows_per_chunk
+from topokd.models.patches import Patches
+
+
+class PatchAttention(nn.Module):
+    """Multi-head self-attention of each patch: ``softmax(q k^T / sqrt(c / heads)) v``.
+
+    Rows of the last, overlapping patch of a cloud see the ``patch_size`` rows at the cloud's end.
+    """
+
+    def __init__(self, channels: int, heads: int, backend: str = "auto") -> None:
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels cannot be split over {heads} heads")
+        self.heads, self.backend = heads, backend
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+
+    def forward(self, x: Float[Tensor, "n c"], patches: Patches) -> Float[Tensor, "n c"]:
+        """Attend inside ``patches``."""
+        chunks = patches.split(rows_per_chunk(x, self.qkv.out_features))
+        if len(chunks) == 1:
+            out = self._attend(_GatherPatches.apply(self.qkv(x), patches), patches)  # (m, c)
+        else:  # a few patches at a time, projection included: intermediate values stay in the cache
+            out = torch.cat([self._attend(self.qkv(x.index_select(0, chunk.rows)), chunk) for chunk in chunks])
+        return self.proj(out.index_select(0, patches.back))
+
+    def _attend(self, qkv: Float[Tensor, "m c3"], patches: Patches) -> Float[Tensor, "m c"]:
+        return patch_attention(qkv.view(len(qkv), 3, self.heads, -1), patches, self.backend)
 
 
 class _GatherPatches(torch.autograd.Function):
@@ -25,50 +55,45 @@ class _GatherPatches(torch.autograd.Function):
         patches: Patches = ctx.patches
         grad = grads[0].index_select(0, patches.back)
         if len(patches.repeated):
-            twice = patches.rows.take(patches.repeated)
-            grad = grad.index_add(0, twice, grads[0].index_select(0, patches.repeated))
+            rows = patches.rows.take(patches.repeated)
+            grad = grad.index_add(0, rows, grads[0].index_select(0, patches.repeated))
         return grad, None
 
 
-class PatchAttention(nn.Module):
-    """Multi-head self-attention of each patch: ``softmax(q k^T / sqrt(c / heads)) v``.
+def patch_attention(qkv: Float[Tensor, "m 3 h d"], patches: Patches, backend: str = "auto") -> Float[Tensor, "m c"]:
+    """Attention inside each patch of a patched sequence.
 
-    Rows of the last, overlapping patch of a cloud see the patch_size rows at the cloud's end.
+    Args:
+        qkv: queries, keys and values of h heads of width d, one row per entry of the sequence.
+        patches: the patches; entry e belongs to row ``patches.rows[e]``.
+        backend: "auto", "torch" or "flash-attn". Flash-attn computes in half precision; a float32 tensor goes to it
+            only on demand, and is rounded to bfloat16 there.
+
+    Returns:
+        One row of h * d channels per entry.
     """
-
-    def __init__(self, channels: int, heads: int, backend: str = "auto") -> None:
-        super().__init__()
-        if channels % heads:
-            raise ValueError(f"{channels} channels cannot be split over {heads} heads")
-        self.heads, self.backend = heads, backend
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.proj = nn.Linear(channels, channels)
-
-    def forward(self, x: Float[Tensor, "n c"], patches: Patches) -> Float[Tensor, "n c"]:
-        """Attend inside ``patches``."""
-        parts = patches.split(backends.rows_at_once(x, self.qkv.out_features))
-        if len(parts) == 1:
-            out = self._attend(_GatherPatches.apply(self.qkv(x), patches), patches)
-        else:  # a few patches at a time, from their rows on: what lies between stays in the cache
-            out = torch.cat([self._attend(self.qkv(x.index_select(0, part.rows)), part) for part in parts])
-        return self.proj(out.index_select(0, patches.back))
-
-    def _attend(self, qkv: Float[Tensor, "m three_c"], patches: Patches) -> Float[Tensor, "m c"]:
-        return backends.patch_attention(qkv.view(len(qkv), 3, self.heads, -1), patches, self.backend)
+    backends.check_choice("attention", backend, qkv.device)
+    flash = backends.FLASH_ATTN is not None and qkv.is_cuda and qkv.dtype in (torch.float16, torch.bfloat16)
+    if backend == "flash-attn" or (backend == "auto" and flash):
+        return _flash_attention(qkv, patches)
+    heads, width = qkv.shape[2:]
+    end = patches.num_full * patches.size
+    groups = [qkv[:end].view(patches.num_full, patches.size, 3, heads, width)] if end else []
+    for n in patches.short:
+        groups.append(qkv[end : end + n].unsqueeze(0))
+        end += n
+    out = []
+    for group in groups:
+        q, k, v = group.permute(2, 0, 3, 1, 4).unbind(0)  # (patches, heads, rows, width)
+        out.append(scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(-1, heads * width))
+    return out[0] if len(out) == 1 else torch.cat(out)
 
 
-def attention_reference(
-    qkv: Float[Tensor, "n three h d"], rank: Int64[Tensor, " n"], sizes: tuple[int, ...], patch_size: int
-) -> Float[Tensor, "n c"]:
-    """Slow twin: row by row, from the definition. ``rank`` is each row's place on the curve inside its cloud."""
-    out, start = [], 0
-    for n in sizes:
-        place = rank[start : start + n].tolist()
-        q, k, v = qkv[start : start + n].unbind(1)
-        for row in range(n):
-            first = min(place[row] // patch_size * patch_size, max(n - patch_size, 0))
-            seen = [r for r in range(n) if first <= place[r] < first + patch_size]
-            logits = torch.einsum("hd,rhd->hr", q[row], k[seen]) / q.shape[-1] ** 0.5
-            out.append(torch.einsum("hr,rhd->hd", logits.softmax(1), v[seen]).reshape(-1))
-        start += n
-    return torch.stack(out)
+def _flash_attention(qkv: Tensor, patches: Patches) -> Tensor:
+    assert backends.FLASH_ATTN is not None
+    ends = torch.tensor([0, *itertools.accumulate(patches.lengths)], dtype=torch.int32, device=qkv.device)
+    half = qkv if qkv.dtype in (torch.float16, torch.bfloat16) else qkv.bfloat16()
+    out = backends.FLASH_ATTN.flash_attn_varlen_qkvpacked_func(
+        half, ends, max(patches.lengths), deterministic=torch.are_deterministic_algorithms_enabled()
+    )
+    return out.reshape(len(qkv), -1).to(qkv.dtype)

@@ -1,4 +1,4 @@
-"""The parts a Point Transformer V3 is made of. Attribute names are those of published checkpoints."""
+"""The building blocks of Point Transformer V3. Attribute names are those of published checkpoints."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch.utils.checkpoint import checkpoint
 
 from topokd.models import backends
 from topokd.models.attention import PatchAttention
+from topokd.models.chunks import rows_per_chunk
 from topokd.models.convolution.layer import SubmanifoldConv
-from topokd.models.stage import Stage
+from topokd.models.stage import StageGeometry
 
 
 def batch_norm(channels: int) -> nn.BatchNorm1d:
@@ -21,7 +22,7 @@ def batch_norm(channels: int) -> nn.BatchNorm1d:
 
 
 class Embedding(nn.Module):
-    """5x5x5 submanifold convolution, batch normalisation, GELU."""
+    """``GELU(BN(conv(feat)))`` with a 5x5x5 submanifold convolution."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -29,14 +30,14 @@ class Embedding(nn.Module):
             {"conv": SubmanifoldConv(in_channels, channels, 5, bias=False), "norm": batch_norm(channels)}
         )
 
-    def forward(self, feat: Float[Tensor, "n c_in"], stage: Stage) -> Float[Tensor, "n c"]:
+    def forward(self, feat: Float[Tensor, "n c_in"], stage: StageGeometry) -> Float[Tensor, "n c"]:
         """Embed input features."""
         conv = cast(SubmanifoldConv, self.stem["conv"])
         return nn.functional.gelu(self.stem["norm"](conv(feat, stage.neighbours(5, conv.backend))))
 
 
 class MLP(nn.Module):
-    """Linear, GELU, Linear."""
+    """``fc2(GELU(fc1(x)))``."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -49,10 +50,13 @@ class MLP(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Drop a residual branch at random and scale what is kept by ``1 / (1 - rate)`` (stochastic depth).
+    """Stochastic depth: drop rows of a residual branch at random, scale the others by ``1 / (1 - rate)``.
 
-    ``per="voxel"`` draws for each row, which is what the published network does; ``"cloud"`` for each cloud. Draws
-    come from ``generator``, a CPU generator, or torch's global one when it is None.
+    Random numbers come from ``generator``, a CPU generator, or from the global generator of torch while it is None.
+
+    Args:
+        rate: probability of dropping, from 0 to below 1.
+        per: "voxel" draws for each row, as the published network does; "cloud" for each cloud.
     """
 
     def __init__(self, rate: float, per: str = "voxel") -> None:
@@ -60,25 +64,30 @@ class DropPath(nn.Module):
         self.rate, self.per = rate, per
         self.generator: torch.Generator | None = None
 
-    def forward(self, x: Float[Tensor, "n c"], stage: Stage) -> Float[Tensor, "n c"]:
+    def forward(self, x: Float[Tensor, "n c"], stage: StageGeometry) -> Float[Tensor, "n c"]:
         """Drop rows in training mode; the identity in evaluation mode."""
         return self.apply_draw(x, self.draw(stage))
 
-    def draw(self, stage: Stage) -> Bool[Tensor, " n"] | None:
-        """Which rows of ``stage`` are kept; None where all are."""
+    def draw(self, stage: StageGeometry) -> Bool[Tensor, " n"] | None:
+        """Which rows of ``stage`` are kept, at random; None keeps all."""
         if not self.training or self.rate == 0:
             return None
         draws = sum(stage.sizes) if self.per == "voxel" else len(stage.sizes)
-        kept = torch.rand(draws, generator=self.generator) >= self.rate
-        return kept if self.per == "voxel" else kept.to(stage.cloud.device).take(stage.cloud)
+        keep = torch.rand(draws, generator=self.generator) >= self.rate
+        return keep if self.per == "voxel" else keep.to(stage.cloud.device).take(stage.cloud)
 
-    def apply_draw(self, x: Float[Tensor, "n c"], kept: Bool[Tensor, " n"] | None) -> Float[Tensor, "n c"]:
-        """Drop what ``draw`` does not keep."""
-        return x if kept is None else x * (kept.to(x) / (1 - self.rate))[:, None]
+    def apply_draw(self, x: Float[Tensor, "n c"], keep: Bool[Tensor, " n"] | None) -> Float[Tensor, "n c"]:
+        """Drop the rows that ``draw`` did not keep."""
+        return x if keep is None else x * (keep.to(x) / (1 - self.rate))[:, None]
 
 
 class Block(nn.Module):
-    """x + LN(nn.Linear(conv(x))), then attention and MLP, each pre-normalised and residual."""
+    """One transformer block, pre-normalised and residual.
+
+    x <- x + LN(Linear(conv3x3x3(x)))   (conditional positional encoding)
+    x <- x + attention(LN(x))
+    x <- x + MLP(LN(x))
+    """
 
     def __init__(
         self,
@@ -103,37 +112,73 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path, drop_path_per)
 
     def forward(
-        self, x: Float[Tensor, "n c"], stage: Stage, patching: str, position: Float[Tensor, "n c"] | None = None
+        self, x: Float[Tensor, "n c"], stage: StageGeometry, patching: str, position: Float[Tensor, "n c"] | None = None
     ) -> Float[Tensor, "n c"]:
-        """Transform the rows of ``stage``; the positional convolution reads ``position``, or x where that is None."""
+        """Transform the rows of ``stage``.
+
+        Args:
+            x: features.
+            stage: their voxels.
+            patching: "per_cloud" or "batch" (see `StageGeometry.patches`).
+            position: what the positional convolution reads; None reads ``x``.
+        """
         # Drawn here and not where they are used: a checkpointed block runs twice and must see the same draws.
-        kept = self.drop_path.draw(stage), self.drop_path.draw(stage)
+        keep = self.drop_path.draw(stage), self.drop_path.draw(stage)
         position = x if position is None else position
         if not (self.checkpointing and torch.is_grad_enabled()):
-            return self._transform(x, position, stage, patching, kept)
+            return self._transform(x, position, stage, patching, keep)
         return checkpoint(
-            self._transform, x, position, stage, patching, kept, use_reentrant=False, preserve_rng_state=False
+            self._transform, x, position, stage, patching, keep, use_reentrant=False, preserve_rng_state=False
         )
 
     def _transform(
-        self, x: Tensor, position: Tensor, stage: Stage, patching: str, kept: tuple[Tensor | None, Tensor | None]
+        self,
+        x: Tensor,
+        position: Tensor,
+        stage: StageGeometry,
+        patching: str,
+        keep: tuple[Tensor | None, Tensor | None],
     ) -> Tensor:
         conv, linear, norm = cast(SubmanifoldConv, self.cpe[0]), self.cpe[1], self.cpe[2]
         x = x + norm(linear(conv(position, stage.neighbours(3, conv.backend))))
         patches = stage.patches(self.index, self.patch_size, patching)
         if self.training or torch.is_grad_enabled():
-            x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches), kept[0])
-            return x + self.drop_path.apply_draw(self.mlp(self.norm2(x)), kept[1])
-        # The same sums in place: x is this block's own by now, and no gradient asks what it was.
+            x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches), keep[0])
+            return x + self.drop_path.apply_draw(self.mlp(self.norm2(x)), keep[1])
+        # Without gradients the sums are in place: x was made in this call.
         x += self.attn(self.norm1(x), patches)
-        rows = backends.rows_at_once(x, cast(MLP, self.mlp[0]).fc1.out_features)
-        for part in x.split(rows) if rows else (x,):
-            part += self.mlp(self.norm2(part))
+        rows = rows_per_chunk(x, cast(MLP, self.mlp[0]).fc1.out_features)
+        for chunk in x.split(rows) if rows else (x,):
+            chunk += self.mlp(self.norm2(chunk))
         return x
 
 
+def segment_max(
+    x: Float[Tensor, "n c"], parent: Int64[Tensor, " n"], first: Int64[Tensor, " m"], backend: str = "auto"
+) -> Float[Tensor, "m c"]:
+    """Maximum over consecutive rows.
+
+    Args:
+        x: features.
+        parent: the segment of each row, ascending.
+        first: the first row of each segment.
+        backend: "auto", "torch" or "torch-scatter". Rows that share a maximum share its gradient in torch;
+            torch-scatter gives all of it to one of them.
+
+    Examples:
+        >>> segment_max(torch.tensor([[1.0], [3.0], [2.0]]), torch.tensor([0, 0, 1]), torch.tensor([0, 2])).tolist()
+        [[3.0], [2.0]]
+    """
+    backends.check_choice("reduction", backend, x.device)
+    if backend == "torch-scatter" or (backend == "auto" and backends.TORCH_SCATTER is not None and x.is_cuda):
+        assert backends.TORCH_SCATTER is not None
+        return backends.TORCH_SCATTER.segment_csr(x, torch.cat([first, first.new_tensor([len(x)])]), reduce="max")
+    lowest = x.new_full((len(first), x.shape[1]), -torch.inf)
+    return lowest.scatter_reduce(0, parent[:, None].expand_as(x), x, "amax")
+
+
 class Pooling(nn.Module):
-    """Linear, maximum over the voxels that fall into one coarse voxel, batch normalisation, GELU."""
+    """``GELU(BN(max(Linear(x))))``, the maximum being over the voxels inside each coarse voxel."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -144,16 +189,16 @@ class Pooling(nn.Module):
     def forward(
         self, x: Float[Tensor, "n c_in"], parent: Int64[Tensor, " n"], first: Int64[Tensor, " m"]
     ) -> Float[Tensor, "m c"]:
-        """Pool rows; ``parent`` and ``first`` as :meth:`Stage.coarser` returns them."""
-        return nn.functional.gelu(self.norm(backends.segment_max(self.proj(x), parent, first, self.backend)))
+        """Pool rows; ``parent`` and ``first`` are those of `StageGeometry.coarser`."""
+        return nn.functional.gelu(self.norm(segment_max(self.proj(x), parent, first, self.backend)))
 
 
 class Unpooling(nn.Module):
-    """skip + coarse[parent], both projected (Linear, batch normalisation, GELU) first.
+    """``skip + coarse[parent]``, both projected by ``GELU(BN(Linear(.)))`` first.
 
-    Returns the sum and the projected skip features by themselves. The published network feeds only the latter to the
-    positional convolution of the decoder stage's first block (its sparse tensor is not refreshed after the sum), and
-    published weights are trained that way.
+    Returns the sum, and the projected skip features alone: the published network feeds only these to the positional
+    convolution of the first block of a decoder stage (its sparse tensor is not updated after the sum), and published
+    weights are trained that way.
     """
 
     def __init__(self, in_channels: int, skip_channels: int, channels: int) -> None:
@@ -164,6 +209,6 @@ class Unpooling(nn.Module):
     def forward(
         self, coarse: Float[Tensor, "m c_in"], skip: Float[Tensor, "n c_skip"], parent: Int64[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
-        """Join a coarse stage's rows with the finer stage's."""
+        """Join coarse rows with the finer stage; ``parent`` is the coarse row of each finer row."""
         skip = self.proj_skip(skip)
         return skip + self.proj(coarse).index_select(0, parent), skip

@@ -1,7 +1,7 @@
-"""Weights on disk: safetensors of ours, and whatever published checkpoints come as.
+"""Load and save weights: safetensors, and published ``.pth`` files.
 
-Nothing read here can run code: torch files go through ``torch.load(weights_only=True)``, and what published files
-hold beside tensors (numpy scalars, say) is not made but stood in for.
+Reading never executes code from a file: ``torch.load(weights_only=True)``, and the pickled objects that published files
+hold beside tensors (numpy scalars, say) are replaced by inert placeholders.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import json
 import pickle
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,28 +21,28 @@ from torch import Tensor, nn
 
 from topokd.errors import CheckpointError, ParameterError
 from topokd.io import write_bytes
-from topokd.models.presets import build_model
+from topokd.models.presets import PRESETS, build_model
 from topokd.models.ptv3 import PointTransformerV3
 
 M = TypeVar("M", bound=nn.Module)
-_NESTS = ("state_dict", "model_state_dict", "model")  # where training codes put the weights
-_PREFIXES = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before a name
+_CONTAINERS = ("state_dict", "model_state_dict", "model")  # keys under which training codes store the weights
+_PREFIXES = ("module.", "_orig_mod.")  # added to names by DistributedDataParallel and torch.compile
 
 
-class _Unmade:
-    """Stands for a value of no use beside the weights: takes whatever would make it, and makes nothing.
+class _InertPlaceholder:
+    """Inert placeholder for pickled objects we do not need (numpy scalars, scheduler functions).
 
-    Numpy's own makers would do for honest files, but a forged one could let them change numpy's shared dtypes.
+    We do not allow the real constructors of numpy: a malicious file could use them to mutate shared dtype objects.
     """
 
-    def __new__(cls, *parts: object) -> _Unmade:
+    def __new__(cls, *arguments: object) -> _InertPlaceholder:
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
         pass
 
 
-_UNMADE = (  # what numpy's scalars and arrays are pickled by (numpy 1: core, 2: _core), and old schedulers' functions
+_REPLACED = (  # constructors of numpy scalars and arrays (numpy 1: core, 2: _core), and functions of old schedulers
     "numpy.dtype",
     "numpy.ndarray",
     "numpy.core.multiarray.scalar",
@@ -54,19 +55,23 @@ _UNMADE = (  # what numpy's scalars and arrays are pickled by (numpy 1: core, 2:
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str] | None = None) -> None:
-    """Write a model's state as safetensors, atomically; equal weights and metadata are equal bytes.
+    """Write the weights of a model as safetensors, atomically; equal weights and metadata give equal bytes.
 
-    The file also holds strings: ``metadata``, and for a :class:`PointTransformerV3` its preset, config, in_channels and
-    num_classes, so that :func:`load_checkpoint` can build it again.
+    Args:
+        path: the file to write.
+        model: of a `PointTransformerV3`, the preset, config, in_channels and num_classes are stored too, so that
+            `load_checkpoint` and `topokd.load` can build it again.
+        metadata: further strings to store, such as class_names.
 
-    >>> import tempfile
-    >>> model = build_model("ptv3-tiny", num_classes=3)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_checkpoint(f"{folder}/tiny.safetensors", model, {"class_names": "road,car,tree"})
-    ...     read_metadata(f"{folder}/tiny.safetensors")["class_names"]
-    ...     load_checkpoint(f"{folder}/tiny.safetensors").num_classes
-    'road,car,tree'
-    3
+    Examples:
+        >>> import tempfile
+        >>> model = build_model("ptv3-tiny", num_classes=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_checkpoint(f"{folder}/tiny.safetensors", model, {"class_names": "road,car,tree"})
+        ...     read_metadata(f"{folder}/tiny.safetensors")["class_names"]
+        ...     load_checkpoint(f"{folder}/tiny.safetensors").num_classes
+        'road,car,tree'
+        3
     """
     strings = {"format": "pt"}
     if isinstance(model, PointTransformerV3):
@@ -82,23 +87,31 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
 
 
 def _sort_header(data: bytes) -> bytes:
-    """The same safetensors file with its strings in a fixed order; the library writes them in a random one."""
+    """Sort the metadata of a safetensors file: the library writes it in random order."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def load_checkpoint(path: str | Path, model: M | None = None, map_location: str | torch.device | None = None) -> M:
-    """The model that ``path`` holds; or ``model`` itself with the weights of ``path``, strictly.
+    """Load weights into a model, or build the model that a checkpoint describes.
 
-    Reads our safetensors, and torch files (.pth, .pt) as published: nested under "state_dict" or not, beside the states
-    of an optimizer and numpy scalars or not, names with "module." and "_orig_mod." before them or not. Files without
-    our metadata need ``model``. The result is moved to ``map_location``; with None, ``model`` stays where it is.
-    Raises :class:`CheckpointError` when the file is missing, damaged, holds other Python objects, or belongs to another
-    network; then ``model`` is unchanged.
+    Args:
+        path: one of our safetensors files, or a torch file (.pth, .pt) as published: weights nested under "state_dict"
+            or not, beside optimizer states and numpy scalars or not, names with or without the prefixes "module." and
+            "_orig_mod.".
+        model: the network to load into, strictly; None builds the network from the metadata of the file.
+        map_location: where the result goes; None leaves ``model`` where it is.
+
+    Returns:
+        ``model`` itself, or the new network.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, holds other Python objects, does not name its network while
+            ``model`` is None, or belongs to another network; ``model`` is unchanged then.
     """
     path = Path(path)
     state, strings = _read(path)
@@ -109,10 +122,44 @@ def load_checkpoint(path: str | Path, model: M | None = None, map_location: str 
     return model if map_location is None else model.to(map_location)
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """The strings stored in one of our checkpoints. Raises :class:`CheckpointError` for a missing or damaged file."""
+def load_network(path: str | Path, preset: str | None = None) -> PointTransformerV3:
+    """Build a network with the weights of a checkpoint, in evaluation mode: `topokd.load`.
+
+    Args:
+        path: a file written by `save_checkpoint`, or published weights (.pth) together with ``preset``.
+        preset: the architecture of published weights, which do not name it: a key of `PRESETS`. Classes and features
+            per voxel are read from the shapes of the weights.
+
+    Raises:
+        CheckpointError: the file is missing or is not a checkpoint, does not name its network while ``preset`` is None,
+            or belongs to another network than ``preset``.
+        ParameterError: ``preset`` is unknown.
+    """
     path = Path(path)
-    _require(path)
+    state, metadata = _read(path)
+    if preset is None or preset == metadata.get("preset"):
+        model = _build(path, metadata)
+    else:
+        state = _strip_prefixes(state)
+        try:
+            num_classes = state["seg_head.weight"].shape[0]
+            in_channels = state["backbone.embedding.stem.conv.weight"].shape[-1]
+        except (KeyError, IndexError) as error:
+            raise CheckpointError(
+                f"{path} does not hold the weights of a Point Transformer V3 ({error} is missing): choose another file"
+            ) from None
+        model = build_model(preset, in_channels, num_classes)
+    return _load(path, model, state, metadata).eval()
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The strings stored in a safetensors checkpoint.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    path = Path(path)
+    _require_file(path)
     try:
         with safe_open(path, "pt") as stream:
             return dict(stream.metadata() or {})
@@ -120,23 +167,25 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise _damaged(path, error) from error
 
 
-def _require(path: Path) -> None:
+def _require_file(path: Path) -> None:
     if not path.is_file():
-        raise CheckpointError(f"the checkpoint {path} does not exist: train it first (`dvc repro`), or mend the path")
+        raise CheckpointError(
+            f"the checkpoint {path} does not exist: check the path, or train the network first (`make repro`)"
+        )
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"{path} is damaged or cut short, or is no checkpoint ({type(error).__name__}: "
+        f"{path} is damaged, truncated, or not a checkpoint ({type(error).__name__}: "
         f"{str(error).strip()[:120]}): copy or download it again, or delete it and train again"
     )
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    _require(path)
+    _require_file(path)
     with path.open("rb") as stream:
         start = stream.read(9)
-    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):  # torch's zip files and older bare pickles
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):  # zip files of torch, and older bare pickles
         return _read_torch(path), {}
     try:
         with safe_open(path, "pt") as file:
@@ -148,25 +197,27 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        with torch.serialization.safe_globals([(_Unmade, name) for name in _UNMADE]):
+        with torch.serialization.safe_globals([(_InertPlaceholder, name) for name in _REPLACED]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"nsupported (?:global: )?GLOBAL (\S+)", str(error))
         if foreign is None and "Unsupported" not in str(error):
             raise _damaged(path, error) from error
         raise CheckpointError(
-            f"{path} holds Python objects besides tensors ({foreign[1] if foreign else 'of an unknown kind'}), which "
-            "could run any code when loaded; none was made. If you trust its source, save its weights alone where it "
+            f"{path} holds Python objects besides tensors ({foreign[1] if foreign else 'of an unknown kind'}). Loading "
+            "them could run any code, so nothing was loaded. If you trust its source, save its weights alone where it "
             f"was made: torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
         ) from error
-    except Exception as error:  # the unpickler stumbles over cut files in many ways
+    except Exception as error:  # the unpickler fails on truncated files in many ways
         raise _damaged(path, error) from error
-    for nest in _NESTS:
-        if isinstance(content, dict) and isinstance(content.get(nest), dict):
-            content = content[nest]
+    for key in _CONTAINERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
     named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
     if not named or not content:
-        raise CheckpointError(f"{path} holds no state_dict, at the top or under {', '.join(_NESTS)}")
+        raise CheckpointError(
+            f"{path} does not hold a state_dict, neither at the top nor under {', '.join(_CONTAINERS)}"
+        )
     return content
 
 
@@ -176,38 +227,45 @@ def _build(path: Path, strings: dict[str, str]) -> PointTransformerV3:
         return build_model(strings["preset"], int(strings["in_channels"]), int(strings["num_classes"]), **config)
     except KeyError as error:
         raise CheckpointError(
-            f"{path} does not say which network it belongs to ({error} missing): "
-            "build that network and pass it as `model`"
+            f"{path} does not say which network it belongs to ({error} is missing): name it, "
+            f"topokd.load(path, preset=...) with one of {', '.join(PRESETS)}, or build it and pass it as `model` to "
+            "load_checkpoint"
         ) from None
     except (ParameterError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} describes a network that this version cannot build: {error}") from error
 
 
+def _strip_prefixes(state: dict[str, Tensor], own: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Remove the prefixes that all names share, until the names are those of ``own``."""
+    while state and (own is None or state.keys() != own.keys()):
+        prefix = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
 def _load(path: Path, model: M, state: dict[str, Tensor], strings: dict[str, str]) -> M:
     own = model.state_dict()
-    while state and state.keys() != own.keys():
-        before = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), None)
-        if before is None:
-            break
-        state = {name[len(before) :]: value for name, value in state.items()}
-    faults = {
+    state = _strip_prefixes(state, own)
+    differences = {
         "missing": [name for name in own if name not in state],
         "unexpected": [name for name in state if name not in own],
-        "of another shape": [
+        "with another shape": [
             f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
             for name in own
             if name in state and state[name].shape != own[name].shape
         ],
     }
-    if any(faults.values()):
-        told = "; ".join(
+    if any(differences.values()):
+        summary = "; ".join(
             f"{len(names)} {kind}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
-            for kind, names in faults.items()
+            for kind, names in differences.items()
             if names
         )
         found, expected = strings.get("preset") or "unknown", getattr(model, "preset", "") or type(model).__name__
         raise CheckpointError(
-            f"{path} is of another network (preset found: {found}, expected: {expected}): {told}. "
+            f"{path} belongs to another network (preset found: {found}, expected: {expected}): {summary}. "
             "Choose that preset and its number of classes, or another checkpoint"
         )
     model.load_state_dict(state)

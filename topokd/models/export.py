@@ -1,14 +1,14 @@
 """The network as a fixed graph: ``torch.export`` and ONNX.
 
-How many voxels touch, which ones merge and where they lie on a curve depends on the cloud, and no graph format says it
-well. So the graph holds everything that has weights, and all integers come in beside the features:
-:func:`structure` computes them from ``grid_coord`` with the same code that the network itself uses. All sizes are
-dynamic: one exported file serves clouds of any size. Fixed are the weights, evaluation mode, float32, the order of the
-curves, and one cloud a call, which is no loss, as a cloud's logits never depend on its batch.
+Which voxels touch, which ones merge and where they lie on a curve depends on the cloud, and no graph format expresses
+that well. The graph therefore holds everything that has weights, and all integers are inputs beside the features:
+`structure` computes them from ``grid_coord`` with the same code that the network uses. All sizes are dynamic: one
+exported file serves clouds of any size. The weights, evaluation mode, float32, the order of the curves, and one cloud
+per call are fixed; the last costs nothing, as the logits of a cloud never depend on its batch.
 
 | input (stage s) | shape | meaning |
 |---|---|---|
-| ``feat`` | (n0, c) | features in the caller's order |
+| ``feat`` | (n0, c) | features in the row order of the caller |
 | ``row``, ``back`` | (n0,) | input row of each row of stage 0, and the other way round |
 | ``neighbours5`` | (n0, 125) | row of the voxel at each offset of the 5x5x5 kernel; n0 where there is none |
 | ``neighbours{s}`` | (n_s, 27) | the same for 3x3x3 |
@@ -35,72 +35,89 @@ from topokd.models.attention import PatchAttention
 from topokd.models.blocks import Block, Embedding, Pooling, Unpooling
 from topokd.models.convolution.layer import SubmanifoldConv
 from topokd.models.convolution.table import find_table
+from topokd.models.inputs import parse_batch
+from topokd.models.modes import evaluation_mode
+from topokd.models.patches import Patches
 from topokd.models.ptv3 import PointTransformerV3
-from topokd.models.stage import Patches, Stage
+from topokd.models.stage import StageGeometry
 
 Structure = dict[str, Tensor]
-_AT_ONCE = 27  # offsets of a kernel gathered together: memory against the number of operations
+_OFFSETS_PER_PRODUCT = 27  # kernel offsets gathered at a time: a balance of memory and number of operations
 
 
-def structure(model: PointTransformerV3, grid_coord: Int64[Tensor, "n 3"]) -> Structure:
-    """The integer inputs of the exported network for one cloud (see the top of this file), on the CPU.
+def structure(model: PointTransformerV3, grid_coord: Tensor) -> Structure:
+    """Compute the integer inputs of the exported network for one cloud, on the CPU.
 
-    Raises :class:`DataError` for what the network itself refuses: doubled or negative voxels, fractions, too large a
-    grid.
+    Args:
+        model: the network that was exported.
+        grid_coord: (n, 3) voxel indices from 0.
 
-    >>> from topokd.models import build_model
-    >>> line = torch.tensor([[0, 0, 0], [0, 0, 1], [4, 0, 0]])
-    >>> found = structure(build_model("ptv3-tiny"), line)
-    >>> found["parent1"].tolist(), found["children1"][:, :2].tolist()
-    ([0, 0, 1], [[0, 1], [2, 2]])
+    Returns:
+        The tensors of the table at the top of this module, by name.
+
+    Raises:
+        DataError: for what the network itself rejects: duplicate or negative voxels, fractions, too large a grid.
+
+    Examples:
+        >>> from topokd.models import build_model
+        >>> line = torch.tensor([[0, 0, 0], [0, 0, 1], [4, 0, 0]])
+        >>> integers = structure(build_model("ptv3-tiny"), line)
+        >>> integers["parent1"].tolist(), integers["children1"][:, :2].tolist()
+        ([0, 0, 1], [[0, 1], [2, 2]])
     """
     config, n = model.config, len(grid_coord)
     feat = torch.zeros(n, model.in_channels, dtype=model.seg_head.weight.dtype)
-    _, grid, sizes = model._read({"feat": feat, "grid_coord": grid_coord.cpu(), "offset": [n]})
-    stage, row = Stage.from_voxels(grid, sizes, config.orders, common_depth=False)
-    found = {"row": row, "back": torch.empty_like(row).scatter_(0, row, torch.arange(n))}
-    found["neighbours5"] = _table(stage, 5)
+    _, grid, sizes = parse_batch(
+        {"feat": feat, "grid_coord": grid_coord.cpu(), "offset": [n]}, model.in_channels, feat.dtype
+    )
+    stage, row = StageGeometry.from_voxels(grid, sizes, config.orders, common_depth=False)
+    integers = {"row": row, "back": torch.empty_like(row).scatter_(0, row, torch.arange(n))}
+    integers["neighbours5"] = _table(stage, 5)
     for s, stride in enumerate((1, *config.stride)):
         if s:
             stage, parent, first = stage.coarser(stride, config.orders)
             last = torch.cat([first[1:], torch.tensor([len(parent)])]) - 1
-            found[f"parent{s}"] = parent
-            found[f"children{s}"] = torch.minimum(first[:, None] + torch.arange(stride**3), last[:, None])
-        found[f"neighbours{s}"] = _table(stage, 3)
+            integers[f"parent{s}"] = parent
+            integers[f"children{s}"] = torch.minimum(first[:, None] + torch.arange(stride**3), last[:, None])
+        integers[f"neighbours{s}"] = _table(stage, 3)
         for k in range(_curves(model, s)):
             patches = stage.patches(k, config.patch_size, "per_cloud")
-            found[f"patches{s}_{k}"] = _rectangle(patches)
-            found[f"place{s}_{k}"] = patches.back
-    return found
+            integers[f"patches{s}_{k}"] = _rectangle(patches)
+            integers[f"place{s}_{k}"] = patches.back
+    return integers
 
 
 def _curves(model: PointTransformerV3, stage: int) -> int:
-    """How many curves the blocks of a stage follow."""
+    """Number of curves that the blocks of a stage follow."""
     config = model.config
     depths = [config.enc_depths[stage], *config.dec_depths[stage : stage + 1]]
     return min(max(depths), len(config.orders))
 
 
 def _rectangle(patches: Patches) -> Int64[Tensor, "p k"]:
-    """A single cloud's patches are all of one size: full ones, or one that is short."""
+    """Rows of each patch: the patches of one cloud all have one size, full ones or a single short one."""
     return patches.rows.view(-1, patches.size) if patches.num_full else patches.rows[None]
 
 
-def _table(stage: Stage, kernel_size: int) -> Int64[Tensor, "n k3"]:
+def _table(stage: StageGeometry, kernel_size: int) -> Int64[Tensor, "n k3"]:
     """Row of the voxel at each offset of the kernel, n where there is none."""
     return find_table(stage.grid_coord, stage.cloud, kernel_size).table.long()
 
 
 class ExportableNetwork(nn.Module):
-    """A network's layers with their integers as inputs; logits as the network itself gives them, to float rounding.
+    """The layers of a network with all integers as inputs; its logits are those of the network up to rounding.
 
-    >>> from topokd.models import build_model
-    >>> model = build_model("ptv3-tiny").eval()
-    >>> grid, feat = torch.tensor([[0, 0, 0], [0, 0, 1], [4, 0, 0]]), torch.rand(3, 4)
-    >>> logits = ExportableNetwork(model)(feat, structure(model, grid))
-    >>> expected = model({"feat": feat, "grid_coord": grid, "offset": torch.tensor([3])})
-    >>> torch.allclose(logits, expected, atol=1e-5)
-    True
+    Raises:
+        ParameterError: if the config has patching="batch".
+
+    Examples:
+        >>> from topokd.models import build_model
+        >>> model = build_model("ptv3-tiny").eval()
+        >>> grid, feat = torch.tensor([[0, 0, 0], [0, 0, 1], [4, 0, 0]]), torch.rand(3, 4)
+        >>> logits = ExportableNetwork(model)(feat, structure(model, grid))
+        >>> expected = model({"feat": feat, "grid_coord": grid, "offset": torch.tensor([3])})
+        >>> torch.allclose(logits, expected, atol=1e-5)
+        True
     """
 
     def __init__(self, model: PointTransformerV3) -> None:
@@ -112,23 +129,23 @@ class ExportableNetwork(nn.Module):
         self.model = model
 
     def forward(self, feat: Float[Tensor, "n c"], integers: Structure) -> Float[Tensor, "n k"]:
-        """Logits in the order of ``feat``; ``integers`` from :func:`structure`."""
+        """Logits in the row order of ``feat``; ``integers`` come from `structure`."""
         backbone = self.model.backbone
         x = _embed(backbone.embedding, feat.index_select(0, integers["row"]), integers["neighbours5"])
-        passed = []
+        skips = []
         for s, level in enumerate(backbone.encoder):
             if level.down is not None:
-                passed.append(x)
+                skips.append(x)
                 x = _pool(level.down, x, integers[f"children{s}"])
             x = _blocks(level, x, x, s, integers)
-        for s, level in zip(reversed(range(len(passed))), backbone.decoder, strict=True):
-            x, skip = cast(Unpooling, level.up)(x, passed.pop(), integers[f"parent{s + 1}"])
+        for s, level in zip(reversed(range(len(skips))), backbone.decoder, strict=True):
+            x, skip = cast(Unpooling, level.up)(x, skips.pop(), integers[f"parent{s + 1}"])
             x = _blocks(level, x, skip, s, integers)
         return self.model.seg_head(x).index_select(0, integers["back"])
 
 
 def _blocks(level: Any, x: Tensor, position: Tensor, s: int, integers: Structure) -> Tensor:
-    """The blocks of a stage; only the first one's convolution reads ``position``."""
+    """The blocks of a stage; only the convolution of the first reads ``position``."""
     curves = sum(name.startswith(f"patches{s}_") for name in integers)
     for i in range(level.depth):
         block = cast(Block, level.get_submodule(f"block{i}"))
@@ -149,12 +166,12 @@ def _pool(layer: Pooling, x: Tensor, children: Tensor) -> Tensor:
 
 
 def _convolve(layer: SubmanifoldConv, feat: Tensor, neighbours: Tensor) -> Tensor:
-    """Gather the neighbours (zeros where there is none), some offsets at a time, and multiply."""
+    """Gather the neighbours (zeros where there is none) of some offsets at a time, and multiply."""
     kernel = layer.weight.flatten(1, 3)  # (c_out, k^3, c_in)
     padded = torch.cat([feat, feat.new_zeros(1, feat.shape[1])])
     out = None
-    for begin in range(0, kernel.shape[1], _AT_ONCE):
-        part = slice(begin, begin + _AT_ONCE)
+    for begin in range(0, kernel.shape[1], _OFFSETS_PER_PRODUCT):
+        part = slice(begin, begin + _OFFSETS_PER_PRODUCT)
         product = padded[neighbours[:, part]].flatten(1) @ kernel[:, part].flatten(1).t()
         out = product if out is None else out + product
     assert out is not None
@@ -169,7 +186,7 @@ def _attend(layer: PatchAttention, x: Tensor, patches: Tensor, place: Tensor) ->
 
 
 def example_inputs(model: PointTransformerV3) -> tuple[Tensor, Structure]:
-    """Inputs to trace with: no real cloud, but every size is another one, and none is 1, which tracing would fix."""
+    """Inputs to trace with: not a real cloud, but all sizes differ and none is 1, which tracing would make constant."""
     stages = len(model.config.enc_depths)
     rows = [11 * (stages - s) for s in range(stages)]
     shapes: dict[str, tuple[int, ...]] = {"row": (rows[0],), "back": (rows[0],), "neighbours5": (rows[0], 125)}
@@ -184,16 +201,11 @@ def example_inputs(model: PointTransformerV3) -> tuple[Tensor, Structure]:
 
 
 def export_program(model: PointTransformerV3) -> torch.export.ExportedProgram:
-    """``torch.export`` of the network, for clouds of any size: ``program.module()(feat, structure(model, grid))``."""
+    """Export the network for clouds of any size; run it as ``program.module()(feat, structure(model, grid))``."""
     network = ExportableNetwork(model)
     feat, integers = example_inputs(model)
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        network.eval()
+    with evaluation_mode(network):
         return torch.export.export(network, (feat, integers), dynamic_shapes=_dynamic(integers), strict=False)
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _dynamic(integers: Structure) -> tuple[Any, ...]:
@@ -205,9 +217,12 @@ def _dynamic(integers: Structure) -> tuple[Any, ...]:
 def save_program(
     path: str | Path, model: PointTransformerV3, program: torch.export.ExportedProgram | None = None
 ) -> None:
-    """Write :func:`export_program`'s result (.pt2), atomically; ``torch.export.load(path).module()`` reads it.
+    """Write the exported network (.pt2), atomically; ``torch.export.load(path).module()`` reads it.
 
-    ``program`` saves exporting again where it is at hand.
+    Args:
+        path: the file to write.
+        model: the network.
+        program: the result of `export_program`, if you already have it.
     """
     stream = io.BytesIO()
     torch.export.save(program or export_program(model), stream)
@@ -215,10 +230,15 @@ def save_program(
 
 
 def save_onnx(path: str | Path, model: PointTransformerV3, program: torch.export.ExportedProgram | None = None) -> None:
-    """Write the network as ONNX (opset 18), atomically. Its inputs are ``feat`` and the keys of :func:`structure`.
+    """Write the network as ONNX (opset 18), atomically. Its inputs are ``feat`` and the keys of `structure`.
 
-    ``program`` saves exporting again where it is at hand. Needs the ``onnx`` extra (onnx, onnxscript); raises
-    :class:`ParameterError` where it is absent.
+    Args:
+        path: the file to write.
+        model: the network.
+        program: the result of `export_program`, if you already have it.
+
+    Raises:
+        ParameterError: if the extra ``onnx`` (onnx, onnxscript) is not installed.
     """
     try:
         import onnxscript  # noqa: F401

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from topokd.errors import ParameterError
-from topokd.models.ptv3 import Config, PointTransformerV3
+from topokd.models.config import Config
+from topokd.models.ptv3 import PointTransformerV3
 
 PRESETS = {
     "ptv3-teacher": Config(  # the paper's teacher (C.2, Table 5): 46.16 M parameters with 16 classes
@@ -36,7 +37,7 @@ PRESETS = {
         patch_size=128,
         drop_path=0.1,
     ),
-    "ptv3-student-small": Config(  # a sixteenth of it, with the same strides: 0.14 M
+    "ptv3-student-small": Config(  # a sixteenth of the small teacher, same strides: 0.14 M
         enc_depths=(1, 1, 1, 1, 1),
         enc_channels=(8, 8, 16, 24, 32),
         enc_num_head=(1, 1, 1, 1, 2),
@@ -60,22 +61,29 @@ PRESETS = {
 
 
 def build_model(preset: str, in_channels: int = 4, num_classes: int = 16, **changes: Any) -> PointTransformerV3:
-    """A freshly initialised network (torch's global generator draws its weights).
+    """Build a freshly initialised network; the global generator of torch draws its weights.
 
-    ``changes`` replace fields of the preset's :class:`Config`, such as ``drop_path=0.0`` or ``patching="batch"``.
-    Raises :class:`ParameterError` for an unknown preset or field, or a value that no network can be built from.
+    Args:
+        preset: a key of ``PRESETS``.
+        in_channels: features per voxel.
+        num_classes: logits per voxel.
+        changes: fields of `Config` to replace, such as ``drop_path=0.0`` or ``patching="batch"``.
 
-    >>> model = build_model("ptv3-student", num_classes=16)
-    >>> sum(p.numel() for p in model.parameters())
-    2777344
+    Raises:
+        ParameterError: for an unknown preset or field, or a value that no network can be built from.
+
+    Examples:
+        >>> model = build_model("ptv3-student", num_classes=16)
+        >>> sum(p.numel() for p in model.parameters())
+        2777344
     """
     if preset not in PRESETS:
         close = difflib.get_close_matches(preset, PRESETS, n=1)
         advice = f"did you mean {close[0]!r}? " if close else ""
-        raise ParameterError(f"unknown model preset {preset!r}; {advice}known: {', '.join(PRESETS)}")
+        raise ParameterError(f"unknown model preset {preset!r}: {advice}choose from {', '.join(PRESETS)}")
     if unknown := sorted(set(changes) - set(Config.__dataclass_fields__)):
         raise ParameterError(
-            f"unknown field {', '.join(unknown)} of a network; known: {', '.join(Config.__dataclass_fields__)}"
+            f"a network has no field {', '.join(unknown)}: choose from {', '.join(Config.__dataclass_fields__)}"
         )
     model = PointTransformerV3(replace(PRESETS[preset], **changes), in_channels, num_classes)
     model.preset = preset

@@ -7,7 +7,7 @@ up, on every curve: that is what pooling uses.
 
 The Hilbert code is read off the z code by a small automaton, three octree levels (nine bits) at a step. A state is how
 the curve lies in the current octant: which input axis plays which role, which roles are mirrored, and the carry of the
-Gray code. :func:`encode_reference` is the slow twin that follows the textbook bit by bit.
+Gray code. `topokd.models.reference.encode` is the slow twin that follows the textbook bit by bit.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def interleave(grid_coord: Int64[Tensor, "n 3"]) -> Int64[Tensor, " n"]:
 
 
 def curve_from_z(z: Int64[Tensor, " n"], depth: int | Int64[Tensor, " n"], curve: str) -> Int64[Tensor, " n"]:
-    """Codes on ``curve`` of voxels given by their z codes (see :func:`encode`)."""
+    """Codes on ``curve`` of voxels given by their z codes (see `encode`)."""
     if curve not in CURVES:
         raise ValueError(f"unknown curve {curve!r}: choose one of {', '.join(CURVES)}")
     if curve.endswith("-trans"):
@@ -113,23 +113,3 @@ def _hilbert_step(state: tuple, octant: int) -> tuple[int, tuple]:
         carry ^= b
         digit = digit << 1 | carry
     return digit, (tuple(axes), tuple(mirrored), carry)
-
-
-def encode_reference(voxel: tuple[int, int, int], depth: int, curve: str) -> int:
-    """Slow twin of :func:`encode` for one voxel: bit by bit, the Hilbert curve after Skilling (2004)."""
-    x = [voxel[1], voxel[0], voxel[2]] if curve.endswith("-trans") else list(voxel)
-    if curve.startswith("hilbert"):
-        for level in range(depth - 1, -1, -1):
-            lower = (1 << level) - 1
-            for axis in range(3):
-                if x[axis] >> level & 1:
-                    x[0] ^= lower
-                else:
-                    differ = (x[0] ^ x[axis]) & lower
-                    x[0] ^= differ
-                    x[axis] ^= differ
-    bits = [x[axis] >> level & 1 for level in range(depth - 1, -1, -1) for axis in range(3)]
-    if curve.startswith("hilbert"):
-        for i in range(1, len(bits)):
-            bits[i] ^= bits[i - 1]
-    return int("".join(map(str, bits)) or "0", 2)

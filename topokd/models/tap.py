@@ -1,4 +1,4 @@
-"""Features read out of a network between its layers."""
+"""Features of a stage of the network, with the voxels they belong to."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tap:
-    """Features of one encoder stage with the voxels they belong to.
+    """Features of one encoder stage.
 
-    ``feat`` is the tensor that the later layers consume, so ``torch.autograd.grad(loss, tap.feat)`` is the sensitivity
-    of the loss to it. Row i is voxel ``grid_coord[i]`` of its stage (the input's ``grid_coord >> stage`` for strides
-    of two); ``offsets`` are the clouds' cumulative row counts. Rows are grouped by cloud; do not rely on their order
-    inside one.
+    Attributes:
+        feat: the tensor that the later layers consume, so ``torch.autograd.grad(loss, tap.feat)`` is the sensitivity of
+            the loss to it.
+        grid_coord: row i is the voxel of row i of ``feat`` (the ``grid_coord`` of the input ``>> stage`` for strides of
+            two). Rows are grouped by cloud; do not rely on their order inside a cloud.
+        offsets: cumulative row counts of the clouds.
     """
 
     feat: Float[Tensor, "n c"]

@@ -1,18 +1,19 @@
-"""Submanifold convolution by spconv on CUDA; same interface as :class:`~topokd.models.convolution.layer.NeighbourMap`.
+"""Submanifold convolution by the optional package spconv, on CUDA.
 
 spconv keeps its weights as (c_out, kx, ky, kz, c_in), kernel axes in the order of the index columns, and
-cross-correlates: that is the layout of published checkpoints and of our own layer, so weights pass as they are. Three
+cross-correlates: the layout of published checkpoints and of our own layer, so weights are passed unchanged. Three
 things need care:
 
-- a layer in evaluation mode bypasses autograd there: ours always runs in training mode, without a bias (added outside);
-- its autocast casts to float16 whatever was asked for: autocast is off around it, and bfloat16, for which it has no
-  kernels, goes through float32;
+- in evaluation mode an spconv layer bypasses autograd: ours always runs in training mode, without a bias (added after);
+- its autocast casts to float16 whatever dtype was asked for: autocast is switched off around it, and bfloat16, for
+  which it has no kernels, is computed in float32;
 - its gradient cannot be differentiated again: second-order saliency needs ``convolution="torch"``.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +21,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from topokd.models.convolution.neighbours import Neighbours, count_pairs
+from topokd.models.convolution.table import find_table
+
+log = logging.getLogger(__name__)
+
 
 @dataclass
-class SpconvMap:
-    """The voxels of a stage as spconv wants them; its table of pairs is made by the first layer and kept here."""
+class SpconvNeighbours(Neighbours):
+    """The voxels of a stage in spconv's form; the first layer fills its table of pairs, and the others reuse it."""
 
     kernel_size: int
     grid_coord: Int64[Tensor, "n 3"]
@@ -32,10 +38,8 @@ class SpconvMap:
 
     @functools.cached_property
     def num_pairs(self) -> int:
-        """Number of (output, input) pairs of the whole kernel, counted by the torch twin."""
-        from topokd.models.convolution.layer import find_neighbours
-
-        return find_neighbours(self.grid_coord, self.cloud, self.kernel_size).num_pairs
+        """Number of (output, input) pairs of the whole kernel: each costs C_in x C_out multiply-adds."""
+        return count_pairs(self.grid_coord, self.cloud, self.kernel_size)
 
     @functools.cached_property
     def _indices(self) -> Tensor:
@@ -45,7 +49,9 @@ class SpconvMap:
     def _shape(self) -> list[int]:
         return (self.grid_coord.amax(0) + 1 + 2 * (self.kernel_size // 2)).tolist()
 
-    def convolve(self, feat: Float[Tensor, "n c_in"], weight: Float[Tensor, "c_out k k k c_in"]) -> Tensor:
+    def convolve(
+        self, feat: Float[Tensor, "n c_in"], weight: Float[Tensor, "c_out k k k c_in"]
+    ) -> Float[Tensor, "n c_out"]:
         """The convolution without its bias, in the dtype of ``feat``."""
         import spconv.pytorch as spconv
 
@@ -56,15 +62,40 @@ class SpconvMap:
             tensor = spconv.SparseConvTensor(feat.to(dtype), self._indices, self._shape, clouds)
             tensor.indice_dict = self.tables
             out = torch.func.functional_call(layer, {"weight": weight.to(dtype)}, (tensor,))
-        self.tables = out.indice_dict  # spconv hands on a copy with the new table in it
+        self.tables = out.indice_dict  # spconv returns a copy that holds the new table
         return out.features.to(feat.dtype)
 
 
 @functools.lru_cache(maxsize=64)
 def _layer(in_channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-    """A layer without weights of its own: each call brings them."""
+    """An spconv layer without weights: each call passes them."""
     import spconv.pytorch as spconv
 
     with torch.device("meta"):
         layer = spconv.SubMConv3d(in_channels, out_channels, kernel_size, bias=False, indice_key=f"k{kernel_size}")
     return layer.train()
+
+
+@functools.cache
+def spconv_agrees(dtype: torch.dtype) -> bool:
+    """Compare spconv with torch on a small cloud on this GPU: values and gradients, once per process and dtype."""
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cuda", enabled=False):
+        generator = torch.Generator().manual_seed(0)
+        cells = torch.cartesian_prod(*[torch.arange(8)] * 3)
+        grid = cells[torch.randperm(512, generator=generator)[:200].sort().values].cuda()
+        cloud = torch.zeros(200, dtype=torch.int64, device="cuda")
+        feat, weight = torch.randn(200, 16, generator=generator), torch.randn(16, 3, 3, 3, 16, generator=generator)
+        results = []
+        try:
+            for neighbours in (find_table(grid, cloud, 3), SpconvNeighbours(3, grid, cloud)):
+                leaves = [x.to("cuda", dtype).requires_grad_() for x in (feat, weight)]
+                out = neighbours.convolve(*leaves)
+                results.append([out, *torch.autograd.grad(out.float().square().sum(), leaves)])
+        except Exception as error:  # any failure here means: fall back to torch
+            log.warning("spconv fails on this GPU (%s): torch computes the convolutions", str(error)[:200])
+            return False
+    bound = 1e-3 if dtype == torch.float32 else 2e-2
+    agrees = all(float((a - b).abs().max()) <= bound * float(a.abs().max()) for a, b in zip(*results, strict=True))
+    if not agrees:
+        log.warning("spconv computes other values than torch on this GPU: torch computes the convolutions")
+    return agrees

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Topology: diagrams and correctness
 #
-# Vietoris-Rips persistence of a known shape (Figure 4), damping of noise by the logarithmic weights (Figure 7, Lemma 1),
+# Vietoris-Rips persistence of a known shape (Figure 4), damping of noise by logarithmic weights (Figure 7, Lemma 1),
 # agreement of the engines with giotto-ph, an implementation of Ripser (Figure 8), and Proposition 1, measured.
 
 # %% tags=["parameters"]

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Cost of the topological loss
 #
-# Table 8 (naive baseline against ours), Figure 5 (sampling) and Figure 6 ($H_1$ against $H_2$). Times are medians on the
-# CPU of this machine after a warm-up; they differ from run to run and are kept in `timings/topology_cost.json`.
+# Table 8 (naive baseline against ours), Figure 5 (sampling) and Figure 6 ($H_1$ against $H_2$). Times are medians on
+# the CPU of this machine after a warm-up; they differ from run to run and are kept in `timings/topology_cost.json`.
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"
@@ -26,8 +26,8 @@ write_json(params.results / "timings" / "topology_cost.json", cost)
 
 # %% [markdown]
 # ## Table 8
-# Features to diagrams (dimensions 0 and 1) to loss, and gradients back to the features. The naive baseline reduces the whole
-# boundary matrix in plain torch. `giotto-ph` is the same layer on that engine.
+# Features to diagrams (dimensions 0 and 1) to loss, and gradients back to the features. The naive baseline reduces the
+# whole boundary matrix in plain torch. `giotto-ph` is the same layer on that engine.
 
 # %%
 cost_table(cost)

@@ -22,7 +22,7 @@ from topokd.data.formats import SUFFIXES, Cloud, read_cloud
 from topokd.datasets.label_spaces import LABEL_SPACES
 from topokd.errors import CheckpointError, DataError
 from topokd.evaluation import predict
-from topokd.experiments.model_cost import measure_latency, measure_peak_memory
+from topokd.experiments.measurement import measure_latency, measure_peak_memory
 from topokd.io import atomic_path, write_bytes, write_json
 from topokd.models import load_checkpoint, read_metadata
 from topokd.progress import Progress

@@ -106,7 +106,7 @@ def test_half_precision_on_a_gpu_is_near(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("per", ["voxel", "cloud"])
 def test_checkpointing_changes_memory_and_nothing_else(per: str) -> None:
-    from topokd.experiments.model_cost import measure_peak_memory
+    from topokd.experiments.measurement import measure_peak_memory
 
     torch.manual_seed(0)
     plain = build_model("ptv3-tiny", drop_path=0.4, drop_path_per=per).train()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from topokd.experiments.topology_cost import _peak, _reset_peak
+from topokd.experiments.measurement import process_peak, reset_process_peak
 from topokd.topology import persistence_weighted_chamfer, vietoris_rips
 
 OURS = "topokd"
@@ -106,7 +106,7 @@ def measured(layers: dict[str, Callable[[], Tensor | None]], repeats: int, patie
             if name in slow:
                 continue
             gc.collect()
-            before = _reset_peak() or 0
+            before = reset_process_peak() or 0
             start = time.process_time()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -115,7 +115,7 @@ def measured(layers: dict[str, Callable[[], Tensor | None]], repeats: int, patie
             if value is not None:
                 value.backward()
             end = time.process_time()
-            run = (middle - start, end - middle, _peak() - before)
+            run = (middle - start, end - middle, process_peak() - before)
             if end - start > patience:
                 slow.add(name)
                 runs[name] = [run]

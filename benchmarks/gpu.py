@@ -34,19 +34,14 @@ from topokd.data import Batch, Scan, collate, prefetch, training_batch, voxelize
 from topokd.data.user_files import read_user_scan
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.distillation import build_objective
-from topokd.experiments.model_cost import (
-    PAPER_VOXEL_SIZE,
-    count_cost,
-    measure_cost,
-    measure_peak_memory,
-    side_by_side,
-)
+from topokd.experiments.measurement import measure_peak_memory
+from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, measure_cost, tile_along_x
 from topokd.models import PointTransformerV3, build_model
 from topokd.models.convolution.layer import submanifold_convolution
 from topokd.models.convolution.pairs import find_pairs
 from topokd.models.convolution.table import find_table, gather
-from topokd.paper.exhibits import TABLES
-from topokd.paper.grid import grid
+from topokd.paper.exhibits import tables
+from topokd.paper.render import table_grid
 from topokd.paper.results import Results
 from topokd.scans import open_dataset
 from topokd.topology.sampling import farthest_point_sampling
@@ -100,7 +95,7 @@ def cost(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for source, scan in scans(options).items():
         voxels, models = voxelize(scan, PAPER_VOXEL_SIZE), networks()
         real = real_scans()
-        large = side_by_side((voxelize(real[i], PAPER_VOXEL_SIZE) for i in range(4)), TOKENS[-1]) if real else None
+        large = tile_along_x((voxelize(real[i], PAPER_VOXEL_SIZE) for i in range(4)), TOKENS[-1]) if real else None
         exact = count_cost(models, voxels, TOKENS, PAPER_VOXEL_SIZE, large, "cuda")
         for kind in AMP:
             with autocast(kind):
@@ -300,9 +295,9 @@ def _cost_page(rows: Rows) -> list[str]:
     lines += table([*head, "student (MB)"], body)
     records = {"model_cost": chosen["model_cost"], "timings/model_cost": chosen["timings"]}
     results = Results(Path(), P.Params(), {}, records)
-    for exhibit in TABLES:
-        if exhibit.id in ("table3", "table5", "table6") and exhibit.lines:
-            shown = grid(exhibit.lines(results), exhibit.side)
+    for exhibit in tables():
+        if exhibit.id in ("table3", "table5", "table6"):
+            shown = table_grid(exhibit, results)
             lines += [
                 "",
                 f"## {exhibit.title}",

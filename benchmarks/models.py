@@ -47,7 +47,8 @@ from topokd.datasets import SemanticKITTI
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import TopokdError
 from topokd.evaluation import evaluate
-from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, measure_peak_memory, nearest
+from topokd.experiments.measurement import measure_peak_memory
+from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, nearest
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, save_checkpoint
 from topokd.models.export import save_onnx, save_program, structure
 from topokd.models.serialization import encode

@@ -1,8 +1,8 @@
 # %% [markdown]
-# # Topology: what the loss sees, and that it is right
+# # Topology: diagrams and correctness
 #
-# Vietoris-Rips persistence of a known shape (Figure 4), how the logarithmic weight quietens noise (Figure 7, Lemma 1),
-# agreement of the engines with giotto-ph, a Ripser (Figure 8), and Proposition 1 measured.
+# Vietoris-Rips persistence of a known shape (Figure 4), damping of noise by logarithmic weights (Figure 7, Lemma 1),
+# agreement of the engines with giotto-ph, an implementation of Ripser (Figure 8), and Proposition 1, measured.
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"
@@ -14,26 +14,29 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from topokd import params as P
+from topokd.experiments.log_weights import loop_and_noise, measure_dampening, measure_lemma1
+from topokd.experiments.proposition1 import measure_proposition1, worst_share_of_bound
 from topokd.experiments.shapes import torus
-from topokd.experiments.topology_agreement import agreement, dampening, lemma_one, proposition_one
+from topokd.experiments.topology_agreement import measure_agreement
 from topokd.io import write_json
 from topokd.topology import farthest_point_sampling, vietoris_rips
 from topokd.viz import topology as view
 from topokd.viz.style import save_figure
 
 params = P.load(params_file)
+figures = params.figures / "topology"
 
 # %% [markdown]
 # ## Figure 4: a filtration and its barcode
 # 120 farthest points of a sampled torus. A torus is one component ($H_0$), has two independent loops ($H_1$) and
-# encloses one void ($H_2$): those are the bars that outlive the others.
+# encloses one void ($H_2$): these bars are the longest.
 
 # %%
 dense = torus(3000, np.random.default_rng(seed))
 points = dense[farthest_point_sampling(dense, 120).numpy()]
 shape = vietoris_rips(points, max_dim=2)
 figure = view.filtration_figure(points, shape, scales=(0.2, 0.38, 0.55, 0.9))
-save_figure(figure, params.figures / "figure4")
+save_figure(figure, figures / "figure4")
 figure
 
 # %%
@@ -49,37 +52,35 @@ display(
 
 # %% [markdown]
 # ## Figure 7: noise is dampened
-# Teacher is the $H_1$ diagram of a noisy circle; student's diagram is the same, each point off by the same small step.
-# (a) Without weights every point would pull student equally; under Eq. 2 its share follows
-# $\log(1 + \text{persistence})$. (b) One noise point whose nearest match stays 0.3 away: its contribution vanishes
-# linearly with its persistence, as Lemma 1 bounds it; with the fallback to the diagonal it vanishes faster still.
+# The teacher's diagram is the $H_1$ diagram of a noisy circle; the student's is the same with each pair shifted by the
+# same small step. (a) Without weights every pair would send the same gradient; under Eq. 2 its share follows
+# $\log(1 + \text{persistence})$. (b) One noise pair whose nearest match stays 0.3 away: its contribution vanishes
+# linearly with its persistence, within the bound of Lemma 1; with the fallback to the diagonal it vanishes faster.
 
 # %%
-gradients, lemma = dampening(seed=seed), lemma_one()
+gradients, lemma = measure_dampening(seed=seed), measure_lemma1()
 figure = view.dampening_figure(gradients, lemma)
-save_figure(figure, params.figures / "figure7")
+save_figure(figure, figures / "figure7")
 figure
 
 # %%
-weighted = np.array(gradients["weighted"])
-order = np.argsort(gradients["persistence"])
-quiet, loud = weighted[order[: len(order) // 2]].mean(), weighted[order[-1]]
+loop, noise = loop_and_noise(gradients)
 display(
     Markdown(
-        f"The loop gets {loud:.1f} times the mean gradient, the less persistent half of the points {quiet:.2f} times: "
-        f"{loud / quiet:.0f} to 1, where counting every point alike would give 1 to 1."
+        f"The loop gets {loop:.1f} times the mean gradient, the less persistent half of the pairs {noise:.2f} times: "
+        f"{loop / noise:.0f} to 1, where equal weights would give 1 to 1."
     )
 )
 
 # %% [markdown]
-# ## Figure 8: the engines agree
+# ## Figure 8: agreement of the engines
 # Three independent computations on the same clouds: giotto-ph, the textbook reduction in plain torch, and the default
 # engine of the loss. The bottleneck distance $d_B$ is exact; 0 means equal diagrams.
 
 # %%
-rows, found = agreement(seed=seed)
+rows, found = measure_agreement(seed=seed)
 figure = view.agreement_figure(found, rows)
-save_figure(figure, params.figures / "figure8")
+save_figure(figure, figures / "figure8")
 figure
 
 # %%
@@ -87,17 +88,17 @@ pd.DataFrame(rows)
 
 # %% [markdown]
 # ## Proposition 1
-# Diagrams of the sample that farthest point sampling keeps, against those of the whole cloud (400 points): the
-# bottleneck distance must stay within twice the covering radius $\epsilon$.
+# Diagrams of a farthest-point sample against those of the whole cloud (400 points): the bottleneck distance must stay
+# within twice the covering radius $\epsilon$.
 
 # %%
-bounds = proposition_one(seed=seed)
+bounds = measure_proposition1(seed=seed)
 figure = view.proposition_figure(bounds)
-save_figure(figure, params.figures / "proposition1")
+save_figure(figure, figures / "proposition1")
 figure
 
 # %%
-worst = max(max(row["bottleneck"]) / row["bound"] for row in bounds)
+worst = worst_share_of_bound(bounds)
 disagreement = max(row["bottleneck"] for row in rows)
 display(
     Markdown(
@@ -112,7 +113,7 @@ write_json(
     params.results / "topology.json",
     {
         "figure4": {"points": len(points), "longest": longest},
-        "figure7": {"gradients": gradients, "lemma": lemma, "loop_to_noise": loud / quiet},
+        "figure7": {"gradients": gradients, "lemma": lemma, "loop_to_noise": loop / noise},
         "figure8": {"rows": rows, "worst": disagreement},
         "proposition1": {"rows": bounds, "worst_share_of_bound": worst},
     },

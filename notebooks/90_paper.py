@@ -1,85 +1,53 @@
 # %% [markdown]
 # # The paper, reported and measured
-# Every table and figure beside what this profile measured, and the report that holds them all. Nothing is computed here
-# that trains or predicts: this notebook reads `results/<profile>/` and `figures/<profile>/`.
+# Every exhibit of `topokd.paper.exhibits` beside the measurements of this profile, and the report that contains them
+# all. Nothing is trained or predicted here: this notebook reads `results/<profile>/` and `figures/<profile>/`.
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
 
 # %%
-from IPython.display import Markdown, display
+import matplotlib.pyplot as plt
+from IPython.display import HTML, Markdown, display
 
 from topokd import params as P
-from topokd.paper import figures, reported
-from topokd.paper.exhibits import TABLES
-from topokd.paper.findings import comparability, findings
-from topokd.paper.report import table_view, write_report, write_tables
+from topokd.paper import exhibits
+from topokd.paper.findings import findings
+from topokd.paper.render import render_exhibit, stylesheet
+from topokd.paper.report import write_report, write_tables
 from topokd.paper.results import Results
 from topokd.viz.style import save_figure
 
 params = P.load(params_file)
 results = Results.read(params.results)
-written = write_tables(results)
 
 # %% [markdown]
-# ## What was found
+# ## Findings
 
 # %%
 display(Markdown("\n".join(f"- **{finding.question}** {finding.sentence}" for finding in findings(results))))
 
 # %% [markdown]
-# ## What may be compared with the paper
+# ## Tables and figures that are made here
+# Tables 1 to 8 in full precision, and the figures that are drawn from results alone.
 
 # %%
-display(Markdown("\n".join(f"- **{name}.** {text}" for name, text in comparability(results))))
+written = write_tables(results)
+for exhibit in exhibits.figures():
+    if exhibit.draw and (figure := exhibit.draw(results)) is not None:
+        save_figure(figure, params.figures / exhibit.files[0])
+        plt.close(figure)
 
 # %% [markdown]
-# ## Tables 1 to 8
-# Cells as printed beside our own; `tables/` holds them in full precision.
+# ## All exhibits
+# As in the report, section by section.
 
 # %%
-for table in TABLES:
-    view = table_view(table, results)
-    display(Markdown(f"### {view.title}\n\n{view.grid.markdown(view.corner)}\n\n{view.caption}"))
-
-# %% [markdown]
-# ## Figure 1 a
-# The published radar prints no numbers: the left one is drawn from the paper's Tables 1 to 4.
-
-# %%
-figure = figures.figure1(results)
-save_figure(figure, params.figures / "figure1")
-
-# %% [markdown]
-# ## Figure 2
-
-# %%
-figure = figures.figure2()
-save_figure(figure, params.figures / "figure2")
-
-# %% [markdown]
-# ## The loss terms
-# Left: every seed, mean and 95 % interval. Right: gains over KD alone, paired by seed, beside those of Table 7.
-
-# %%
-figure = figures.ablation_figure(results)
-if figure is not None:
-    save_figure(figure, params.figures / "ablation")
-
-# %% [markdown]
-# ## Validation while training
-
-# %%
-figure = figures.validation_figure(results)
-if figure is not None:
-    save_figure(figure, params.figures / "validation")
-
-# %% [markdown]
-# ## Where the paper disagrees with itself
-# Numbers of its text or tables that do not follow from its own cells. The tables above quote it as printed.
-
-# %%
-reported.disagreements()
+display(HTML(f"<style>{stylesheet('exhibits')}</style>"))
+for section, shown in exhibits.sections():
+    display(Markdown(f"### {section.title}\n\n{section.introduction}"))
+    for exhibit in shown:
+        display(HTML(render_exhibit(exhibit, results, params.figures)))
 
 # %% [markdown]
 # ## The report

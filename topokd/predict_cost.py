@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from topokd.data.user_files import read_user_scan
 from topokd.errors import DataError
-from topokd.experiments.model_cost import measure_latency, measure_peak_memory
+from topokd.experiments.measurement import measure_latency, measure_peak_memory
 from topokd.predict_files import Predictor
 
 

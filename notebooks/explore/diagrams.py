@@ -1,7 +1,7 @@
 # %% [markdown]
-# # Persistence diagrams by hand
-# Choose a cloud, move epsilon, click a class: the edge that makes it and the simplex that ends it light up. Those are
-# the critical edges along which the topological loss sends its gradient (Theorem 1).
+# # Interactive persistence diagrams
+# Choose a cloud, move epsilon, click a class: the edge that creates it and the simplex that kills it are highlighted.
+# These are the critical edges along which the topological loss sends its gradient (Theorem 1).
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
@@ -13,13 +13,14 @@ import numpy as np
 from topokd import params as P
 from topokd.experiments.features import stage_features
 from topokd.viz.explorer import Cloud, DiagramExplorer
+from topokd.viz.rows import looks
 
 params = P.load(params_file)
 rng = np.random.default_rng(0)
 
 # %% [markdown]
 # ## Shapes
-# A noisy circle has one long-lived loop, two circles have two, a Gaussian blob has none that last.
+# A noisy circle has one persistent loop, two circles have two, a Gaussian blob has none.
 
 # %%
 angle = rng.uniform(0, 2 * np.pi, points)
@@ -33,15 +34,15 @@ clouds = {
 
 # %% [markdown]
 # ## Features of the networks
-# The same voxels as the teacher and the student see them, sampled as the loss does (Alg. 5). They are drawn at their
-# place in the street; their topology is that of the normalised features. Needs the trained networks of the pipeline
+# Features of teacher and students on the same voxels, sampled as the loss does (Alg. 5). They are drawn at their
+# position in the street; their topology is that of the normalised features. Needs the trained networks of the pipeline
 # (`make repro`); without them only the shapes are offered.
 
 # %%
-for run in ("teacher", "plain", "full"):
-    sampled = stage_features(params, f"{run}-seed{params.seeds[0]}", points)
+for name, look in looks(params).items():
+    sampled = stage_features(params, name, points)
     if sampled is not None:
-        clouds[f"{run}: stage {params.terms['topo']['stage']} features"] = Cloud(*sampled)
+        clouds[f"{look.label}: features"] = Cloud(*sampled)
 
 # %%
 explorer = DiagramExplorer(clouds)

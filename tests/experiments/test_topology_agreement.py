@@ -1,28 +1,33 @@
-"""What the paper proves, measured."""
+"""Agreement of engines, Proposition 1, Lemma 1 and Figure 7, and stability of diagrams."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 
+from topokd.experiments.log_weights import loop_and_noise, measure_dampening, measure_lemma1
+from topokd.experiments.proposition1 import measure_proposition1, worst_share_of_bound
 from topokd.experiments.shapes import PRIMITIVES
-from topokd.experiments.topology_agreement import agreement, dampening, lemma_one, proposition_one
+from topokd.experiments.topology_agreement import measure_agreement
 from topokd.topology import vietoris_rips
 from topokd.topology.bottleneck import bottleneck_distance
 
 
 def test_engines_agree_on_the_shapes_of_figure_eight() -> None:
-    rows, found = agreement(n=24, seed=3)
+    rows, found = measure_agreement(n=24, seed=3)
     assert max(row["bottleneck"] for row in rows) < 1e-12
     assert sorted(found) == sorted(PRIMITIVES) and sum(row["pairs"] for row in rows) > 100
 
 
-def test_proposition_one_bounds_the_sampled_diagrams() -> None:
-    for seed in range(3):
-        for row in proposition_one(n=150, sizes=(10, 40), seed=seed):
-            assert max(row["bottleneck"]) <= row["bound"] + 1e-12, row
+@pytest.mark.parametrize("seed", range(3))
+def test_proposition_one_bounds_the_sampled_diagrams(seed: int) -> None:
+    rows = measure_proposition1(n=150, sizes=(10, 40), seed=seed)
+    for row in rows:
+        assert max(row["bottleneck"]) <= row["bound"] + 1e-12, row
+    assert 0 < worst_share_of_bound(rows) <= 1 + 1e-12
 
 
 def test_diagrams_are_stable() -> None:
@@ -36,7 +41,7 @@ def test_diagrams_are_stable() -> None:
             assert bottleneck_distance(a.numpy(), b.numpy()) <= 2 * delta
 
 
-def test_diagrams_do_not_see_rigid_motions() -> None:
+def test_diagrams_do_not_change_under_rigid_motions() -> None:
     rng = np.random.default_rng(1)
     points = rng.normal(size=(80, 5))
     moved = points[rng.permutation(80)] @ np.linalg.qr(rng.normal(size=(5, 5)))[0] + 3.0
@@ -45,7 +50,7 @@ def test_diagrams_do_not_see_rigid_motions() -> None:
 
 
 def test_lemma_one_the_contribution_vanishes_at_least_linearly() -> None:
-    rows = lemma_one()
+    rows = measure_lemma1()
     for row in rows:
         assert 0 <= row["with_diagonal"] <= row["contribution"] * (1 + 1e-9) <= row["bound"] * (1 + 1e-6)
     steps = [b["contribution"] / a["contribution"] for a, b in pairwise(rows[2:])]
@@ -53,10 +58,11 @@ def test_lemma_one_the_contribution_vanishes_at_least_linearly() -> None:
 
 
 def test_log_weights_dampen_noise() -> None:
-    found = dampening(seed=2)
-    persistence, weighted = np.array(found["persistence"]), np.array(found["weighted"])
-    order = np.argsort(persistence)
-    assert weighted[order[-1]] > 5 and weighted[order[: len(order) // 2]].max() < 1
+    found = measure_dampening(seed=2)
+    weighted = np.array(found["weighted"])
+    order = np.argsort(found["persistence"])
+    loop, noise = loop_and_noise(found)
+    assert loop == weighted[order[-1]] > 5 and noise < weighted[order[: len(order) // 2]].max() < 1
     torch.testing.assert_close(
         torch.tensor(found["plain"]).median(), torch.tensor(found["plain"])[0], rtol=0.1, atol=0.1
     )

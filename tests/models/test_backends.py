@@ -108,7 +108,7 @@ def test_half_precision_on_a_gpu_stays_near_float32(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("per", ["voxel", "cloud"])
 def test_checkpointing_saves_memory_and_keeps_every_gradient(per: str) -> None:
-    from topokd.experiments.model_cost import measure_peak_memory
+    from topokd.experiments.measurement import measure_peak_memory
 
     torch.manual_seed(0)
     plain = build_model("ptv3-tiny", drop_path=0.4, drop_path_per=per).train()

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.paper.fake_results import write_results
+from topokd import params as P
 
 
 @pytest.fixture
@@ -13,5 +14,5 @@ def results_folder(tmp_path):
 @pytest.fixture
 def empty_folder(tmp_path):
     folder = tmp_path / "empty" / "default"
-    folder.mkdir(parents=True)
+    P.dump(P.load_profile("default"), folder / "params.yaml")
     return folder

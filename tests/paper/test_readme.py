@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.conftest import PROJECT
-from topokd.cli import current_readme
+from topokd.cli.plumbing import current_readme
 
 
 def test_numbers_are_those_of_the_results():

@@ -1,4 +1,4 @@
-"""The report: self-contained, complete, and the same bytes every time."""
+"""The report: self-contained, complete, and equal bytes every time."""
 
 import html.parser
 import re
@@ -6,10 +6,12 @@ import re
 import matplotlib
 import pytest
 
+from tests.conftest import PROJECT
 from topokd.io import write_json
 from topokd.paper import figures
-from topokd.paper.exhibits import FIGURES, TABLES
-from topokd.paper.report import SECTIONS, prose, write_report
+from topokd.paper.exhibits import EXHIBITS, Figure, sections
+from topokd.paper.render import environment, prose, render_exhibit
+from topokd.paper.report import write_report
 from topokd.paper.results import Results
 from topokd.viz.style import save_figure
 
@@ -47,38 +49,38 @@ def parse(path):
 def drawn(results_folder, tmp_path):
     folder = tmp_path / "figures" / "default"
     results = Results.read(results_folder)
-    save_figure(figures.figure2(), folder / "figure2")
-    save_figure(figures.ablation_figure(results), folder / "ablation")
+    save_figure(figures.framework_figure(), folder / "paper" / "figure2")
+    save_figure(figures.ablation_figure(results), folder / "paper" / "ablation")
     return folder
 
 
-def test_complete_page(results_folder, drawn):
+def test_every_exhibit_and_link_target_is_on_the_page(results_folder, drawn):
     page = parse(write_report(results_folder, drawn))
     assert len(page.ids) == len(set(page.ids))
-    assert {e.id for e in (*TABLES, *FIGURES)} <= set(page.ids)
+    assert set(EXHIBITS) <= set(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert len(page.sources) == 2
 
 
-def test_self_contained(results_folder, drawn):
+def test_the_page_loads_nothing(results_folder, drawn):
     text = write_report(results_folder, drawn).read_text(encoding="utf-8")
     assert all(source.startswith("data:image/png;base64,") for source in parse(results_folder / "report.html").sources)
     assert not re.search(r"https?://|<script|@import|url\(", text)
     assert str(results_folder) not in text and "/tmp" not in text
 
 
-def test_same_bytes_again(results_folder, drawn):
+def test_equal_inputs_give_equal_bytes(results_folder, drawn):
     first = write_report(results_folder, drawn).read_bytes()
     assert write_report(results_folder, drawn).read_bytes() == first
 
 
-def test_says_what_is_missing(empty_folder, tmp_path):
+def test_missing_runs_and_exhibits_are_named_with_their_commands(empty_folder, tmp_path):
     path = write_report(empty_folder, tmp_path / "nothing")
     text = path.read_text(encoding="utf-8")
     parse(path)
-    assert "18 of 18 runs of this profile are not there yet" in text
+    assert "18 of 18 runs of this profile do not exist yet" in text
     for stage in ("topology_cost", "topology", "evaluation", "model_cost"):
-        assert f"<code>{stage}</code>" in text
+        assert f"{stage}@default*" in text
     assert text.count("no data") == 6
 
 
@@ -91,11 +93,85 @@ def test_reported_and_measured_side_by_side(results_folder, drawn):
     assert "kd-seed2" in text and "λ = 0.3, T = 2" in text
 
 
-def test_every_section_is_on_the_page(results_folder, drawn):
-    page = parse(write_report(results_folder, drawn))
-    assert {name for name, _, _ in SECTIONS} <= set(page.ids)
-    listed = {e for _, _, exhibits in SECTIONS for e in exhibits} | {"data"}
-    assert listed == {e.id for e in (*TABLES, *FIGURES)}
+class Skeleton(html.parser.HTMLParser):
+    """Headings in order, each with its level, id and text."""
+
+    def __init__(self):
+        super().__init__()
+        self.headings, self.inside = [], False
+
+    def handle_starttag(self, tag, attributes):
+        self.inside = tag in ("h1", "h2", "h3")
+        if self.inside:
+            self.headings.append([tag, dict(attributes).get("id", ""), ""])
+
+    def handle_data(self, text):
+        if self.inside:
+            self.headings[-1][2] += text
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+
+def test_skeleton_of_the_report(results_folder, drawn, snapshot):
+    page = Skeleton()
+    page.feed(write_report(results_folder, drawn).read_text(encoding="utf-8"))
+    assert [" ".join(heading) for heading in page.headings] == snapshot
+
+
+def test_tables_come_in_the_order_of_the_paper():
+    assert [name for name in EXHIBITS if name.startswith("table")] == [f"table{n}" for n in range(1, 9)]
+
+
+def test_exhibits_of_a_section_are_together():
+    names = [section.id for section, _ in sections()]
+    assert len(names) == len(set(names))
+
+
+def test_an_exhibit_declared_in_one_place_is_rendered_without_other_edits(results_folder, drawn, tmp_path):
+    section = EXHIBITS["figure4"].section
+    new = Figure(id="new", section=section, title="A new figure", caption="With `code`.", stage="topology")
+    results = Results.read(results_folder)
+    assert "dvc repro --glob 'topology@default*'" in render_exhibit(new, results, tmp_path).unescape()
+    save_figure(figures.framework_figure(), tmp_path / "topology" / "new")
+    shown = render_exhibit(new, results, tmp_path)
+    assert "data:image/png;base64," in shown and "<code>code</code>" in shown and 'id="new"' in shown
+
+
+def test_templates_do_not_name_exhibits():
+    loader = environment().loader
+    for name in loader.list_templates():
+        source = (PROJECT / "topokd" / "paper" / "templates" / name).read_text(encoding="utf-8")
+        assert not [e for e in EXHIBITS if re.search(rf"['\"#]{e}['\"]", source)], name
+
+
+STAGE_NOTEBOOKS = {
+    "data": "10_data", "evaluation": "40_evaluation", "topology": "50_topology", "topology_cost": "60_topology_cost",
+    "model_cost": "70_model_cost",
+}  # fmt: skip
+
+
+def saved(stage):
+    """Names of the figures that the notebook of a stage saves."""
+    source = (PROJECT / "notebooks" / f"{STAGE_NOTEBOOKS[stage]}.py").read_text(encoding="utf-8")
+    return set(re.findall(r'save_figure\(figure, .*"(\w+)"\)', source))
+
+
+@pytest.mark.parametrize("stage", STAGE_NOTEBOOKS)
+def test_the_figures_that_a_notebook_saves_are_those_declared_for_its_stage(stage):
+    declared = {
+        file.removeprefix(f"{stage}/")
+        for exhibit in EXHIBITS.values()
+        if isinstance(exhibit, Figure) and exhibit.stage == stage and not exhibit.draw
+        for file in exhibit.files
+    }
+    assert saved(stage) == declared
+
+
+def test_figures_without_a_notebook_of_their_stage_are_drawn_from_the_results():
+    for exhibit in EXHIBITS.values():
+        if isinstance(exhibit, Figure):
+            assert (exhibit.stage in STAGE_NOTEBOOKS) != bool(exhibit.draw), exhibit.id
 
 
 def test_facts_of_topology_come_from_its_records(results_folder, drawn):
@@ -113,7 +189,7 @@ def test_facts_of_topology_come_from_its_records(results_folder, drawn):
     write_json(results_folder / "timings" / "topology_cost.json", timing)
     text = write_report(results_folder, drawn).read_text(encoding="utf-8")
     for fact in (
-        "12.3 times the noise",
+        "12.3 times the gradient of the noise",
         "3.0e-16",
         "at most 0.42 of the bound",
         "4.0 times as long, random",
@@ -135,20 +211,20 @@ def test_figures_need_what_they_draw(empty_folder, results_folder):
 
 
 def test_radar_uses_the_papers_cells(results_folder):
-    spokes, series = figures.reported_radar()
+    spokes, series, *_ = figures.reported_radar()
     assert list(series["Student (paper)"]) == [78.2, 73.1, 69.5, 27.64, 2.78]
     assert series["Teacher (paper)"][0] is None
     for values in series.values():
         inside = [v is None or min(ends) <= v <= max(ends) for v, ends in zip(values, spokes.values(), strict=True)]
         assert all(inside)
-    _, measured = figures.measured_radar(Results.read(results_folder))
-    assert measured["Teacher"][3] == pytest.approx(1.2)
+    measured = figures.measured_radar(Results.read(results_folder))
+    assert measured.series["Teacher"][3] == pytest.approx(1.2)
 
 
 def test_figures_are_byte_stable(results_folder, tmp_path):
     results = Results.read(results_folder)
     for name in ("one", "two"):
-        save_figure(figures.figure1(results), tmp_path / name)
+        save_figure(figures.radar_figure(results), tmp_path / name)
     matplotlib.pyplot.close("all")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

@@ -1,21 +1,24 @@
 """Reported beside measured: what stands in the tables and in the findings."""
 
 import json
-from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.paper.fake_results import CLASSES, make_run, write_results
+from tests.paper.fake_results import CLASSES, SKILL, make_run, write_results
 from topokd import params as P
 from topokd.errors import DataError
 from topokd.io import write_json
-from topokd.paper import cost_tables, evaluation_summary, segmentation_tables
-from topokd.paper.exhibits import TABLES
-from topokd.paper.findings import comparability, findings, verdict
+from topokd.paper import cost_tables, evaluation_summary, figures, readme, segmentation_tables
+from topokd.paper import lines as result_lines
+from topokd.paper.comparability import comparability
+from topokd.paper.exhibits import tables
+from topokd.paper.findings import findings, verdict
 from topokd.paper.grid import grid
+from topokd.paper.render import table_grid
 from topokd.paper.report import write_tables
 from topokd.paper.results import Results
 from topokd.paper.statistics import Interval
@@ -69,11 +72,11 @@ def test_the_profile_chooses_the_convention(tmp_path):
     results = Results.read(folder)
     record = json.loads((folder / "runs" / "full-seed0.json").read_text())
     assert results.scores("full")[0] == pytest.approx(100 * record["evaluation"]["miou_zero"])
-    assert "count as 0 here" in comparability(results)[-1][1]
+    assert "count as 0 here" in comparability(results).iloc[-1]["What may be compared"]
 
 
 def test_records_of_other_seeds_are_left_out(results_folder):
-    write_json(results_folder / "runs" / "full-seed7.json", make_run(P.Params(), "full", 7))
+    write_json(results_folder / "runs" / "full-seed7.json", make_run(P.load_profile("default"), "full", 7))
     assert sorted(Results.read(results_folder).runs["full"]) == [0, 1, 2]
 
 
@@ -88,13 +91,13 @@ def test_damaged_record_is_named(results_folder):
     (results_folder / "runs" / "kd-seed1.json").write_text('{"run": "kd-seed1"}')
     with pytest.raises(DataError, match=r"kd-seed1\.json.*evaluation"):
         Results.read(results_folder)
-    with pytest.raises(DataError, match="holds no run"):
+    with pytest.raises(DataError, match="has no run"):
         Results.read(results_folder.parent).require_runs()
 
 
 def test_tables_of_an_empty_folder(empty_folder):
     results = Results.read(empty_folder)
-    for table in TABLES:
+    for table in tables():
         frame = table.lines(results)
         assert (frame["source"] == "reported").any()
         assert not frame[frame["source"] == "measured"]["mean"].notna().any()
@@ -106,7 +109,7 @@ def test_written_tables_are_byte_stable_and_readable(results_folder, tmp_path):
     second = {p.name: p.read_bytes() for p in write_tables(Results.read(results_folder))}
     assert first == second and len(first) == 16
     frame = pd.read_csv(results_folder / "tables" / "table7.csv", keep_default_na=False)
-    assert list(frame.columns) == list(segmentation_tables.COLUMNS)
+    assert list(frame.columns) == list(result_lines.COLUMNS)
     text = first["table7.md"].decode()
     assert "Student, KD + topology" in text and "±" in text and "| 72.6 |" in text
 
@@ -150,7 +153,7 @@ def model_timing():
     return {"device": "CPU X", "threads": 1, "repeats": 3, "models": models, "ratios": {"latency": 4.0, "fps": 4.0}}
 
 
-def test_cost_tables(results_folder):
+def test_cost_tables_have_ratios_and_conditions(results_folder):
     write_json(results_folder / "model_cost.json", model_cost())
     write_json(results_folder / "timings" / "model_cost.json", model_timing())
     results = Results.read(results_folder)
@@ -171,7 +174,7 @@ def test_cost_tables(results_folder):
     assert "2 s" in text and "CPU X, 1 thread, 8,000 voxels" in text and not shown.absent
 
 
-def test_table8(results_folder):
+def test_table8_has_times_memory_and_speed_up(results_folder):
     def one(x):
         return {"forward_s": x, "backward_s": x / 10, "peak_bytes": 2e6}
 
@@ -224,7 +227,7 @@ def test_findings_turn_with_the_sign(results_folder):
         (Interval(np.nan, np.nan, 0), "missing"),
     ],
 )
-def test_verdict(gain, word):
+def test_a_verdict_needs_an_interval_beside_zero(gain, word):
     assert verdict(gain) == word
 
 
@@ -233,7 +236,7 @@ def test_classes_of_the_fixture_are_those_of_the_dataset_and_of_table2():
     from topokd.paper import reported
 
     assert tuple(CLASS_NAMES) == CLASSES
-    columns = [segmentation_tables.SEMANTICKITTI_CLASSES.get(name, name) for name in CLASSES]
+    columns = [segmentation_tables.SEMANTICKITTI_COLUMNS.get(name, name) for name in CLASSES]
     assert columns == list(reported.load("table2").columns[2:])
 
 
@@ -248,20 +251,20 @@ def test_a_panel_fills_the_measured_rows_and_is_named_synthetic(results_folder, 
     from topokd.experiments.panels import panel_params
 
     folder = results_folder / "panels" / layout
-    write_results(folder, panel_params(P.Params(), layout))
+    write_results(folder, panel_params(P.load_profile("default"), layout))
     frame = table(Results.read(results_folder))
     ours = frame[(frame["source"] == "measured") & (frame["row"] == row)]
     assert len(ours) >= 1 and set(ours["n"]) <= {0, 1}
     assert "synthetic street world in" in ours["dataset"].iloc[0]
     exhibit = "Table 1" if layout == "nuscenes" else "Table 4"
-    said = dict(comparability(Results.read(results_folder)))
-    assert "synthetic street world in" in said[exhibit] and "files to the table runs" in said[exhibit]
+    said = comparability(Results.read(results_folder)).set_index("Exhibit")["What may be compared"]
+    assert "synthetic street world in" in said[exhibit] and "works end to end" in said[exhibit]
     assert "Not measured" in said["Table 4" if layout == "nuscenes" else "Table 1"]
 
 
 def test_numbers_of_another_data_set_are_not_put_into_a_table(tmp_path):
-    params = P.Params()
-    params = replace(params, data=replace(params.data, dataset="nuscenes"))
+    params = P.load_profile("default")
+    params = params.replace(data=params.data.replace(dataset="nuscenes"))
     results = Results.read(write_results(tmp_path / "nuscenes", params))
     for table, own in ((segmentation_tables.table1, True), (segmentation_tables.table2, False)):
         lines = table(results)
@@ -273,12 +276,40 @@ def test_numbers_of_another_data_set_are_not_put_into_a_table(tmp_path):
 
 
 def test_a_benchmarks_own_numbers_are_shown_for_its_data_alone(tmp_path):
-    params = P.Params()
+    params = P.load_profile("default")
     assert evaluation_summary.official_frame(Results.read(write_results(tmp_path / "synthetic", params))).empty
-    params = replace(params, data=replace(params.data, dataset="semantickitti"))
+    params = params.replace(data=params.data.replace(dataset="semantickitti"))
     results = Results.read(write_results(tmp_path / "kitti", params, ("teacher",)))
     frame = evaluation_summary.official_frame(results)
     assert list(frame.index) == ["mIoU", "accuracy", *CLASSES] and frame.loc["motorcyclist"].item() == 0  # absent: 0
     zero = [run["evaluation"]["miou_zero"] for run in results.runs["teacher"].values()]
     assert frame.loc["mIoU"].item() == pytest.approx(100 * sum(zero) / len(zero), abs=0.01)
     assert "official" in evaluation_summary.summary_record(results, {})
+
+
+def with_another_row(params):
+    row = params.rows["full"].replace(
+        label="Student, everything",
+        short="+ everything",
+        color="#123456",
+        compare={
+            "kd": params.rows["kd"].compare["plain"].replace(question="Does everything help?", subject="everything")
+        },
+    )
+    return params.replace(rows=params.rows | {"everything": row}, train_rows=(*params.train_rows, "everything"))
+
+
+def test_a_row_added_to_the_parameters_appears_in_tables_figures_and_findings(tmp_path, monkeypatch):
+    monkeypatch.setitem(SKILL, "everything", 0.75)
+    results = Results.read(write_results(tmp_path / "more", with_another_row(P.load_profile("default"))))
+    table = {exhibit.id: exhibit for exhibit in tables()}
+    assert "Student, everything" in table_grid(table["table7"], results).markdown()
+    assert "Student, everything" in table_grid(table["table2"], results).markdown()
+    answered = {finding.question: finding for finding in findings(results)}["Does everything help?"]
+    assert answered.answer == "yes" and "With everything the student changes by +" in answered.sentence
+    figure = figures.ablation_figure(results)
+    shown = [text.get_text() for axes in figure.axes for text in axes.get_yticklabels()]
+    assert "Student, everything" in shown and "+ everything" in shown
+    assert "#123456" in {line.get_color() for line in figure.axes[0].lines}
+    assert "Student, everything" in readme.expected_numbers([results.folder])
+    plt.close("all")

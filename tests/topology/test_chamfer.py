@@ -124,11 +124,11 @@ def test_places_are_found_where_the_square_of_their_distance_is_nothing() -> Non
 
 
 def test_large_diagrams_fit_into_little_memory() -> None:
-    from topokd.experiments.topology_cost import _peak, _reset_peak
+    from topokd.experiments.measurement import process_peak, reset_process_peak
 
     teacher, student = diagram(20_000, 1).float(), diagram(20_000, 2).float().requires_grad_(True)
-    before = _reset_peak()
+    before = reset_process_peak()
     if before is None:
         pytest.skip("this system does not tell a process's peak memory")
     pwcd(teacher, student).backward()
-    assert _peak() - before < 200e6  # all pairs would be 1.6 GB
+    assert process_peak() - before < 200e6  # all pairs would be 1.6 GB

@@ -9,8 +9,8 @@ import threading
 import numpy as np
 import torch
 
+from topokd.experiments.measurement import process_peak, reset_process_peak
 from topokd.experiments.shapes import features
-from topokd.experiments.topology_cost import _peak, _reset_peak
 from topokd.topology import vietoris_rips
 from topokd.topology.distances import squared_distances
 
@@ -75,10 +75,10 @@ def test_memory_stays_linear_in_the_number_of_pairs_of_points() -> None:
     """2,048 points: 2.1 million edges; the bar of 400 MB at 4,096 points scaled to a quarter."""
     cloud = torch.from_numpy(np.random.default_rng(0).random((2048, 3)))
     vietoris_rips(cloud[:50])
-    before = _reset_peak()
+    before = reset_process_peak()
     if before is not None:
         vietoris_rips(cloud)
-        assert _peak() - before < 120e6
+        assert process_peak() - before < 120e6
 
 
 def test_a_changed_kernel_file_drops_all_caches(tmp_path) -> None:  # type: ignore[no-untyped-def]

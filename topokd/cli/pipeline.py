@@ -27,7 +27,7 @@ def repro(
     force: Annotated[bool, typer.Option("--force", help="Run every stage again.")] = False,
 ) -> None:
     """Regenerate a profile's results on all cores and compare them with the committed ones."""
-    from topokd.paper.compare import compare_with_git
+    from topokd.paper.regression_check import compare_with_git
     from topokd.pipeline.pairing import pair_notebooks
     from topokd.pipeline.progress import clock
     from topokd.pipeline.scheduler import reproduce

@@ -1,1 +1,2 @@
-"""What the paper measures: costs, agreement of engines, Proposition 1, panels of other data sets."""
+"""What the paper measures: cost of networks and of the topological loss, agreement of engines, Proposition 1, Lemma 1,
+panels on other data sets, features of trained networks."""

@@ -8,22 +8,22 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-Cloud = Float64[ndarray, "n c"]
+Points = Float64[ndarray, "n c"]
 
 
-def circle(n: int, rng: np.random.Generator, noise: float = 0.05) -> Cloud:
+def circle(n: int, rng: np.random.Generator, noise: float = 0.05) -> Points:
     """Unit circle with normal noise: one loop."""
     angle = rng.uniform(0, 2 * np.pi, n)
     return np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, noise, (n, 2))
 
 
-def figure_eight(n: int, rng: np.random.Generator, noise: float = 0.04) -> Cloud:
+def figure_eight(n: int, rng: np.random.Generator, noise: float = 0.04) -> Points:
     """Two circles that touch: two loops."""
     points = circle(n, rng, noise)
     return points + np.where(np.arange(n) % 2, 1.0, -1.0)[:, None] * np.array([1.0, 0.0])
 
 
-def torus(n: int, rng: np.random.Generator, noise: float = 0.0, outer: float = 1.0, inner: float = 0.45) -> Cloud:
+def torus(n: int, rng: np.random.Generator, noise: float = 0.0, outer: float = 1.0, inner: float = 0.45) -> Points:
     """Torus in space, uniform in its angles: two loops and a void."""
     u, v = rng.uniform(0, 2 * np.pi, (2, n))
     ring = outer + inner * np.cos(v)
@@ -31,25 +31,26 @@ def torus(n: int, rng: np.random.Generator, noise: float = 0.0, outer: float = 1
     return points + rng.normal(0, noise, points.shape)
 
 
-def clusters(n: int, rng: np.random.Generator, spread: float = 0.12) -> Cloud:
+def clusters(n: int, rng: np.random.Generator, spread: float = 0.12) -> Points:
     """Four blobs on the corners of a square: components that merge late."""
     corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=np.float64)
     return corners[np.arange(n) % 4] + rng.normal(0, spread, (n, 2))
 
 
-def uniform(n: int, rng: np.random.Generator, c: int = 3) -> Cloud:
-    """Uniform in a cube: no shape but noise."""
+def uniform(n: int, rng: np.random.Generator, c: int = 3) -> Points:
+    """Uniform in a cube: noise without a shape."""
     return rng.random((n, c))
 
 
-def features(n: int, rng: np.random.Generator, c: int = 64, classes: int = 16, spread: float = 0.6) -> Cloud:
-    """What an encoder's last stage looks like: clustered, rectified, of unit length. ``classes`` 0: no clusters."""
+def features(n: int, rng: np.random.Generator, c: int = 64, classes: int = 16, spread: float = 0.6) -> Points:
+    """Rows like the features of an encoder's last stage: clustered, rectified, of unit length. No clusters at
+    ``classes`` 0."""
     centers = rng.normal(size=(max(1, classes), c)) * (classes > 0)
     points = np.maximum(centers[rng.integers(len(centers), size=n)] + spread * rng.normal(size=(n, c)), 0)
     return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
 
 
-PRIMITIVES: dict[str, Callable[[int, np.random.Generator], Cloud]] = {
+PRIMITIVES: dict[str, Callable[[int, np.random.Generator], Points]] = {
     "circle": circle,
     "figure eight": figure_eight,
     "torus": torus,

@@ -1,19 +1,34 @@
-"""What the topological layer costs: Table 8, Figure 5, Figure 6."""
+"""What the topological loss costs: Table 8 (time and memory), Figure 5 (sampling), Figure 6 (H1 against H2).
+
+``results/<profile>/timings/topology_cost.json``, times in seconds, medians over ``repeats`` runs::
+
+    {"device": "CPU", "threads": int, "repeats": int, "channels": int,
+     "table8":   [{"points": n, "naive": cost or null, "ours": cost, "giotto_ph": cost,
+                   "speedup": forward + backward of naive over those of ours, or null}],
+     "sampling": [{"points": N, "kept": 128, "farthest_s": t, "random_s": t}],           # Figure 5
+     "homology": [{"points": n, "h1_s": t, "h2_s": t}]}                                   # Figure 6, giotto-ph
+
+with ``cost = {"forward_s", "backward_s", "peak_bytes"}``: features -> diagrams (dimensions 0, 1) -> PWCD, then the
+gradients of the features. ``peak_bytes`` is the growth of the process's memory meanwhile (null where the system does
+not report it).
+"""
 
 from __future__ import annotations
 
 import gc
-import os
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
 
+from topokd.experiments.measurement import measure_latency, process_peak, reset_process_peak
 from topokd.experiments.shapes import features, uniform
 from topokd.params import Benchmark
 from topokd.progress import Progress
@@ -26,66 +41,70 @@ CHANNELS = 64
 
 
 def measure_topology_cost(bench: Benchmark, seed: int = 0) -> dict[str, Any]:
-    """The document ``results/<profile>/timings/topology_cost.json``; in seconds, medians over ``bench.repeats`` runs.
+    """The document at the top of this file. Everything runs once before it is timed (NOTES row 15).
 
-    ::
-
-        {"device": "CPU", "threads": int, "repeats": int, "channels": int,
-         "table8":   [{"points": n, "naive": cost or null, "ours": cost, "giotto_ph": cost,
-                       "speedup": naive's forward + backward over ours, or null}],
-         "sampling": [{"points": N, "kept": 128, "farthest_s": t, "random_s": t}],           # Figure 5
-         "homology": [{"points": n, "h1_s": t, "h2_s": t}]}                                   # Figure 6, through
-         giotto-ph
-
-    with ``cost = {"forward_s", "backward_s", "peak_bytes"}``: features -> diagrams (degrees 0, 1) -> PWCD, then
-    gradients of the features; ``peak_bytes`` is how far the process's memory rose meanwhile (null where the system
-    does not tell). Everything runs once unmeasured first (NOTES row 15).
+    Args:
+        bench: numbers of points and of repeats.
+        seed: seed of the random clouds.
     """
-    document: dict[str, Any] = {
+    rng = np.random.default_rng(seed)
+    layer_cost(features(20, rng), features(20, rng), "reference", 1)
+    return {
         "device": "CPU",
         "threads": torch.get_num_threads(),
         "repeats": bench.repeats,
         "channels": CHANNELS,
-        "table8": [],
-        "sampling": [],
-        "homology": [],
+        "table8": [_table8_row(n, bench, rng) for n in Progress(sorted(bench.topology_points), "Table 8")],
+        "sampling": [_sampling_row(n, bench, rng) for n in Progress(sorted(bench.sampling_points), "Figure 5")],
+        "homology": [_homology_row(n, bench, rng) for n in Progress(sorted(bench.h2_points), "Figure 6")],
     }
-    rng = np.random.default_rng(seed)
-    layer_cost(features(20, rng), features(20, rng), "reference", 1)
-    for n in Progress(sorted(bench.topology_points), "Table 8"):
-        teacher, student = features(n, rng, CHANNELS), features(n, rng, CHANNELS)
-        naive = layer_cost(teacher, student, "reference", 1) if n <= bench.naive_max_points else None
-        ours = layer_cost(teacher, student, "auto", bench.repeats)
-        giotto = layer_cost(teacher, student, "giotto-ph", bench.repeats)
-        speedup = _total(naive) / _total(ours) if naive else None
-        document["table8"].append({"points": n, "naive": naive, "ours": ours, "giotto_ph": giotto, "speedup": speedup})
-    for n in Progress(sorted(bench.sampling_points), "Figure 5"):
-        points = torch.from_numpy(rng.standard_normal((n, CHANNELS), dtype=np.float32))
-        document["sampling"].append(
-            {
-                "points": n,
-                "kept": SAMPLED,
-                "farthest_s": _median(partial(farthest_point_sampling, points, SAMPLED), bench.repeats),
-                "random_s": _median(partial(_random_sample, points, SAMPLED, rng), bench.repeats),
-            }
-        )
-    for n in Progress(sorted(bench.h2_points), "Figure 6"):
-        cloud = uniform(n, rng)
-        row: dict[str, Any] = {"points": n}
-        for dim in (1, 2):
-            row[f"h{dim}_s"] = _median(partial(vietoris_rips, cloud, max_dim=dim, engine="giotto-ph"), bench.repeats)
-        document["homology"].append(row)
-    return document
 
 
-def layer_cost(teacher: np.ndarray, student: np.ndarray, engine: Engine, repeats: int) -> dict[str, Any]:
-    """Forward and backward time and memory of the loss between one teacher's diagrams and student's features (n, c)."""
+def _table8_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[str, Any]:
+    teacher, student = features(n, rng, CHANNELS), features(n, rng, CHANNELS)
+    naive = layer_cost(teacher, student, "reference", 1) if n <= bench.naive_max_points else None
+    ours = layer_cost(teacher, student, "auto", bench.repeats)
+    giotto = layer_cost(teacher, student, "giotto-ph", bench.repeats)
+    speedup = _total(naive) / _total(ours) if naive else None
+    return {"points": n, "naive": naive, "ours": ours, "giotto_ph": giotto, "speedup": speedup}
+
+
+def _sampling_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[str, Any]:
+    points = torch.from_numpy(rng.standard_normal((n, CHANNELS), dtype=np.float32))
+    return {
+        "points": n,
+        "kept": SAMPLED,
+        "farthest_s": measure_latency(partial(farthest_point_sampling, points, SAMPLED), bench.repeats),
+        "random_s": measure_latency(partial(_random_sample, points, SAMPLED, rng), bench.repeats),
+    }
+
+
+def _homology_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[str, Any]:
+    cloud = uniform(n, rng)
+    row: dict[str, Any] = {"points": n}
+    for dim in (1, 2):
+        persistence = partial(vietoris_rips, cloud, max_dim=dim, engine="giotto-ph")
+        row[f"h{dim}_s"] = measure_latency(persistence, bench.repeats)
+    return row
+
+
+def layer_cost(
+    teacher: Float[ndarray, "n c"], student: Float[ndarray, "n c"], engine: Engine, repeats: int
+) -> dict[str, Any]:
+    """Time and memory of forward and backward pass of the loss between a teacher's diagrams and a student's features.
+
+    Args:
+        teacher: features; their diagrams are computed before the clock starts.
+        student: features that receive gradients.
+        engine: engine that computes the student's diagrams.
+        repeats: number of timed runs; before several there is one that is not counted.
+    """
     reference = vietoris_rips(torch.from_numpy(teacher)).diagrams
     forward, backward, peaks = [], [], []
-    for run in range(repeats + (repeats > 1)):  # the first of several runs warms up
+    for run in range(repeats + (repeats > 1)):
         x = torch.from_numpy(student).float().requires_grad_(True)
         gc.collect()
-        before = _reset_peak()
+        before = reset_process_peak()
         start = time.perf_counter()
         loss = torch.stack(
             [
@@ -96,7 +115,7 @@ def layer_cost(teacher: np.ndarray, student: np.ndarray, engine: Engine, repeats
         middle = time.perf_counter()
         loss.backward()
         end = time.perf_counter()
-        peaks.append(_peak() - before if before is not None else None)
+        peaks.append(process_peak() - before if before is not None else None)
         if run > 0 or repeats == 1:
             forward.append(middle - start)
             backward.append(end - middle)
@@ -108,39 +127,34 @@ def layer_cost(teacher: np.ndarray, student: np.ndarray, engine: Engine, repeats
     }
 
 
+def cost_table(document: dict[str, Any]) -> pd.DataFrame:
+    """Table 8 of the document: times in seconds and memory in MB over the number of points."""
+    fields = (("forward (s)", "forward_s", 1), ("backward (s)", "backward_s", 1), ("memory (MB)", "peak_bytes", 1e-6))
+    rows = {}
+    for row in document["table8"]:
+        rows[row["points"]] = {
+            f"{name} {kind}": row[name] and row[name][field] and factor * row[name][field]
+            for name in ("naive", "ours", "giotto_ph")
+            for kind, field, factor in fields
+        } | {"speed-up over naive": row["speedup"]}
+    return pd.DataFrame(rows).T.astype(float).round(4)
+
+
+def cost_sentence(document: dict[str, Any]) -> str:
+    """Ours against the naive baseline at its largest size, and against giotto-ph at the largest of all, in words."""
+    compared = [row for row in document["table8"] if row["naive"]]
+    largest = document["table8"][-1]
+    ours, giotto = _total(largest["ours"]), _total(largest["giotto_ph"])
+    naive = [f"At N = {r['points']} the naive baseline takes {r['speedup']:.0f} times as long. " for r in compared[-1:]]
+    return "".join(naive) + (
+        f"At N = {largest['points']} the layer takes {ours:.3f} s, and {giotto:.3f} s on giotto-ph "
+        f"({giotto / ours:.1f} times as long)."
+    )
+
+
 def _total(cost: dict[str, Any]) -> float:
     return cost["forward_s"] + cost["backward_s"]
 
 
-def _random_sample(points: torch.Tensor, m: int, rng: np.random.Generator) -> torch.Tensor:
+def _random_sample(points: Float[Tensor, "n c"], m: int, rng: np.random.Generator) -> Float[Tensor, "m c"]:
     return points[torch.from_numpy(rng.choice(len(points), m, replace=False))]
-
-
-def _median(work: Callable[[], Any], repeats: int) -> float:
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def _reset_peak() -> int | None:
-    """Set the process's memory peak back to its present size (Linux), and return that size in bytes."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        return _status("VmRSS")
-    except OSError:
-        return None
-
-
-def _peak() -> int:
-    return _status("VmHWM")
-
-
-def _status(field: str) -> int:
-    for line in Path(f"/proc/{os.getpid()}/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"no {field}")

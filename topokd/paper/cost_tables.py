@@ -1,7 +1,7 @@
-"""Tables 3, 5, 6 and 8: what the networks and the topological loss cost, reported and measured.
+"""Tables 3, 5, 6 and 8: cost of the networks and of the topological loss, reported and measured.
 
 Measured values come from ``model_cost.json`` (exact) and from ``timings/`` (this machine, marked ``varies = timing``);
-``topokd.experiments.model_cost`` and notebook 60 say what those files hold.
+:mod:`topokd.experiments.model_cost` and :mod:`topokd.experiments.topology_cost` document those files.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from topokd.paper import reported
+from topokd.paper.lines import Line, frame, line, reported_lines
 from topokd.paper.results import Results
-from topokd.paper.segmentation_tables import COLUMNS, reported_lines
 
 ROLES = {"teacher": "Teacher", "student": "Student"}
 ARCHITECTURE = (  # Table 5's row, the list in model_cost.json
@@ -77,7 +78,7 @@ def table5(results: Results) -> pd.DataFrame:
     return _finish(lines, "table5", results, timing)
 
 
-def _architecture(results: Results, cost: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _architecture(results: Results, cost: dict[str, Any]) -> Iterator[Line]:
     ratios, tokens = cost["ratios"], cost["tokens"]
     compared = {
         "Total Parameters": ratios["parameters"],
@@ -150,30 +151,31 @@ def table8(results: Results) -> pd.DataFrame:
     return _finish(lines, "table8", results, timing)
 
 
+def reported_flop_ratios() -> dict[tuple[str, str], float]:
+    """Ratios of FLOPs of Table 5 by the part and kind of ``model_cost.json`` that they correspond to (NOTES row 16)."""
+    cells = {
+        ("encoder", DENSE): "Encoder GFLOPs",
+        ("decoder", DENSE): "Decoder GFLOPs",
+        ("encoder", "projections"): "Attention Compute (Encoder)",
+    }
+    comparison = reported.load("table5")["Comparison"]
+    return {kind: float(comparison[row].partition("×")[0].strip("~≈ ")) for kind, row in cells.items()}
+
+
 def _line(
     table: str, row: str, column: str, unit: str, results: Results, value: float | None = None, varies: str = ""
-) -> dict[str, Any]:
-    return {
-        **dict.fromkeys(COLUMNS, ""),
-        "table": table,
-        "row": row,
-        "column": column,
-        "unit": unit,
-        "source": "measured",
-        "mean": float("nan") if value is None else value,
-        "half_width": float("nan"),
-        "profile": results.profile,
-        "varies": varies,
-    }
+) -> Line:
+    mean = float("nan") if value is None else value
+    return line(table, row, column, unit, "measured", mean=mean, profile=results.profile, varies=varies)
 
 
-def _finish(lines: list[dict[str, Any]], table: str, results: Results, timing: dict[str, Any] | None) -> pd.DataFrame:
-    """The table, with a last line on how it was measured, or on what measures it."""
+def _finish(lines: list[Line], table: str, results: Results, timing: dict[str, Any] | None) -> pd.DataFrame:
+    """The table, with a last line on how it was measured, or on the stage that measures it."""
     general = _line(table, "", "", "", results)
     if not timing:
         stage = "topology_cost" if table == "table8" else "model_cost"
         general |= {"note": f"not measured yet: run the stage `{stage}`", "n": 0}
-        return pd.DataFrame([*lines, general], columns=list(COLUMNS))
+        return frame([*lines, general])
     where = f"measured on {timing['device']}, {timing['threads']} {'thread' if timing['threads'] == 1 else 'threads'}"
     if "models" in timing:
         presets = " and ".join(model["preset"] for model in timing["models"].values())
@@ -181,4 +183,4 @@ def _finish(lines: list[dict[str, Any]], table: str, results: Results, timing: d
     repeats = timing["repeats"]
     where += f", median of {repeats} runs" if repeats > 1 else ", one run"
     general |= {"note": where, "n": repeats, "varies": TIMING}
-    return pd.DataFrame([*lines, general], columns=list(COLUMNS))
+    return frame([*lines, general])

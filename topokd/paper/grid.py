@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
 
+from topokd.paper.statistics import signed
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, the half-width of its interval, and where it comes from."""
+    """One cell: its text, the half-width of its interval, and its source (``reported`` or ``measured``)."""
 
     text: str = ""
     half_width: str = ""
@@ -27,7 +30,7 @@ class Grid:
     columns: list[tuple[str, str, str]]
     rows: list[tuple[str, str, str, list[Cell]]]
     notes: list[str]  # about the measurement
-    absent: list[str]  # why there is none
+    absent: list[str]  # reasons why nothing was measured
 
     def markdown(self, corner: str = "") -> str:
         """A Markdown table."""
@@ -45,12 +48,14 @@ class Grid:
         return "\n".join([*lines, *(f"\n{note}." for note in (*self.absent, *self.notes))])
 
 
-def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: dict[str, str] | None = None) -> Grid:
-    """Lay out the lines of one table.
+def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: Mapping[str, str] | None = None) -> Grid:
+    """Lay out the lines of one table. Lines without a row are notes; with ``n`` of 0 they give the reason for a gap.
 
-    ``side="rows"``: measured rows below the reported ones, the columns shared (Tables 1, 2, 4). ``side="columns"``:
-    one row for both, measured columns right of the reported ones (Tables 3, 5-8). ``names`` renames rows for readers.
-    Lines without a row are notes: with ``n`` of 0 they say why nothing was measured.
+    Args:
+        frame: lines (:data:`topokd.paper.lines.COLUMNS`).
+        side: ``"rows"`` puts measured rows below the reported ones, with shared columns (Tables 1, 2, 4);
+            ``"columns"`` has one row for both, with measured columns right of the reported ones (Tables 3, 5-8).
+        names: labels of rows for readers.
     """
     cells: dict[tuple[Any, Any], Cell] = {}
     rows: dict[Any, tuple[str, str]] = {}
@@ -67,7 +72,7 @@ def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: dict[str,
             rows[row] = (str(line["row"]), reference)
         columns.setdefault(column, set()).add(str(line["unit"]))
         cells[row, column] = _cell(line)
-    for (row, column), cell in list(cells.items()):  # a column of several units names them in its cells
+    for (row, column), cell in list(cells.items()):  # cells of a column with several units name their unit
         if len(columns[column]) > 1 and cell.unit and cell.source == "measured":
             cells[row, column] = replace(cell, text=f"{cell.text} {cell.unit}")
     return Grid(
@@ -95,7 +100,7 @@ def number(value: float, unit: str) -> str:
     if math.isnan(value):
         return ""
     if unit in ("%", "points"):
-        return f"{value:+.1f}" if unit == "points" else f"{value:.1f}"
+        return signed(value) if unit == "points" else f"{value:.1f}"
     if unit == "×":
         return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
     if value == int(value) and abs(value) < 1e15:

@@ -1,11 +1,11 @@
-"""The README's table of what each command gives, written from committed results so that no number is typed in."""
+"""Table of expected numbers, written from committed results so that no number is typed by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from topokd.io import read_json
-from topokd.paper.results import NAMES, TEACHER, Results
+from topokd.paper.results import TEACHER, Results
 
 BEGIN, END = "<!-- expected numbers: written by `topokd readme` -->", "<!-- end of expected numbers -->"
 
@@ -20,25 +20,26 @@ def _profile(results: Results) -> str:
     total = sum(record["seconds"] for record in durations.values()) / 60
     where = next(iter(durations.values()), {"processor": "unknown processor", "cores": "?"})
     seeds = results.params.seeds
+    base = next(iter(results.rows))
     lines = [
         f"Profile `{results.profile}` ({results.dataset}): mIoU in % over the classes present in the validation split, "
         f"mean ± 95 % interval over seeds {', '.join(map(str, seeds))}; minutes of one run on one core of "
         f"{where['processor']}. All stages together took {total:.0f} core-minutes.",
         "",
-        "| row | parameters | mIoU | against the plain student | steps | minutes |",
+        f"| row | parameters | mIoU | gain over “{results.labels[base]}” | steps | minutes |",
         "|---|---|---|---|---|---|",
     ]
-    for variant in (TEACHER, *results.params.train_rows):
-        runs = results.runs.get(variant, {})
+    for network, look in results.looks.items():
+        runs = results.runs.get(network, {})
         if not runs:
             continue
         first = next(iter(runs.values()))
-        notebook = "20_teacher" if variant == TEACHER else f"30_student-{variant}"
+        notebook = "20_teacher" if network == TEACHER else f"30_student-{network}"
         taken = [durations[name]["seconds"] for seed in runs if (name := f"{notebook}-seed{seed}") in durations]
         minutes = f"{sum(taken) / len(taken) / 60:.1f}" if taken else "–"
-        gain = "" if variant == "plain" else results.gain(variant, "plain").text(sign=True)
+        gain = "" if network == base else results.gain(network, base).text(sign=True)
         lines.append(
-            f"| {NAMES[variant]} | {first['parameters'] / 1e6:.2f} M | {results.score(variant).text()} | {gain} "
+            f"| {look.label} | {first['parameters'] / 1e6:.2f} M | {results.score(network).text()} | {gain} "
             f"| {first['steps']} | {minutes} |"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a profile has measured so far: run records, cost and topology records, parameters."""
+"""Everything a profile has measured so far: run records, cost and topology records, parameters."""
 
 from __future__ import annotations
 
@@ -11,31 +11,18 @@ from topokd import params as P
 from topokd.errors import DataError
 from topokd.io import read_json
 from topokd.paper.statistics import Interval, interval, paired
+from topokd.viz.rows import TEACHER, Looks, labels, looks
 
-TEACHER = "teacher"
-NAMES = {  # how exhibits call the runs
-    "teacher": "Teacher",
-    "plain": "Student without KD",
-    "kd": "Student, KD",
-    "kd_topo": "Student, KD + topology",
-    "kd_grad": "Student, KD + saliency",
-    "full": "Student, KD + topology + saliency",
-}
-DATASETS = {
-    "synthetic": "synthetic street world",
-    "semantickitti": "SemanticKITTI",
-    "nuscenes": "nuScenes-lidarseg",
-    "waymo": "Waymo Open",
-}
-LAYOUTS = {"nuscenes": " in nuScenes' layout", "waymo": " in Waymo's layout"}
+DEFAULT_LAYOUT = "semantickitti"  # files of the synthetic world unless the profile says otherwise
+TITLES = {"semantickitti": "SemanticKITTI", "nuscenes": "nuScenes-lidarseg", "waymo": "Waymo Open"}
 
 
 @dataclass(frozen=True)
 class Results:
-    """The folder ``results/<profile>``, read once. Whatever is not there yet is None or empty.
+    """The folder ``results/<profile>``, read once. Anything not there yet is None or empty.
 
-    ``runs[variant][seed]`` is a run record; ``"teacher"`` counts as a variant. Only the profile's own seeds and
-    variants are taken: a record that an earlier choice of parameters left behind is not mixed in.
+    ``runs[network][seed]`` is a run record; a network is ``"teacher"`` or a row of the ablation. Only the profile's
+    own seeds and rows are read: records that an earlier choice of parameters left behind are not mixed in.
     """
 
     folder: Path
@@ -45,15 +32,19 @@ class Results:
 
     @classmethod
     def read(cls, folder: str | Path) -> Results:
-        """Read ``folder``. Raises :class:`DataError` naming a record that is damaged or lacks a field."""
+        """Read a results folder.
+
+        Raises:
+            DataError: naming a record that is damaged or lacks a field.
+        """
         folder = Path(folder)
         params = P.load((folder / "params.yaml").resolve()) if (folder / "params.yaml").exists() else P.Params()
         runs: dict[str, dict[int, dict[str, Any]]] = {}
-        for variant in (TEACHER, *params.train_rows):
+        for network in networks(params):
             for seed in params.seeds:
-                path = folder / "runs" / f"{variant}-seed{seed}.json"
+                path = folder / "runs" / f"{network}-seed{seed}.json"
                 if path.exists():
-                    runs.setdefault(variant, {})[seed] = _checked(read_json(path), path)
+                    runs.setdefault(network, {})[seed] = _checked(read_json(path), path)
         others = sorted([*folder.glob("*.json"), *folder.glob("timings/*.json")])
         records = {path.relative_to(folder).with_suffix("").as_posix(): read_json(path) for path in others}
         return cls(folder, params, runs, records)
@@ -65,9 +56,29 @@ class Results:
 
     @property
     def dataset(self) -> str:
-        """Name of the dataset for readers."""
-        data = self.params.data
-        return DATASETS[data.dataset] + (LAYOUTS.get(data.layout, "") if data.dataset == "synthetic" else "")
+        """Name of the data set for readers."""
+        return dataset_title(self.params.data)
+
+    @property
+    def looks(self) -> Looks:
+        """Label and colour of the networks that the profile trains, by name: the teacher, then the rows in order."""
+        every = looks(self.params)
+        return {network: every[network] for network in networks(self.params)}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of :attr:`looks`."""
+        return labels(self.looks)
+
+    @property
+    def rows(self) -> dict[str, P.Row]:
+        """The rows of the ablation that the profile trains, in order."""
+        return {name: self.params.rows[name] for name in networks(self.params)[1:]}
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Networks with runs to show where there is no room for all rows: the teacher, then ``params.panels.rows``."""
+        return tuple(name for name in (TEACHER, *self.params.panels.rows) if self.runs.get(name))
 
     @property
     def metric(self) -> str:
@@ -75,33 +86,35 @@ class Results:
         return f"miou_{self.params.evaluation.absent}"
 
     def all_runs(self) -> Iterator[dict[str, Any]]:
-        """Every run record, in the order of the variants, then of the seeds."""
+        """Every run record, in the order of the networks, then of the seeds."""
         for seeds in self.runs.values():
             yield from seeds.values()
 
     def require_runs(self) -> Results:
-        """The results themselves. Raises :class:`DataError` when no run of the profile is there."""
+        """The results themselves.
+
+        Raises:
+            DataError: no run of the profile is there.
+        """
         if not self.runs:
-            raise DataError(
-                f"{self.folder / 'runs'} holds no run of this profile: run the training stages (`dvc repro`)"
-            )
+            raise DataError(f"{self.folder / 'runs'} has no run of this profile: run the training stages (`dvc repro`)")
         return self
 
     def missing(self) -> list[str]:
-        """Names of the runs that the profile asks for and that are not there."""
-        wanted = [(v, s) for v in (TEACHER, *self.params.train_rows) for s in self.params.seeds]
-        return [f"{v}-seed{s}" for v, s in wanted if s not in self.runs.get(v, {})]
+        """Names of the runs of the profile that do not exist yet."""
+        wanted = [(network, seed) for network in networks(self.params) for seed in self.params.seeds]
+        return [f"{network}-seed{seed}" for network, seed in wanted if seed not in self.runs.get(network, {})]
 
-    def scores(self, variant: str, metric: str | None = None) -> dict[int, float]:
-        """``{seed: percent}`` of a variant; ``metric`` is a field of the evaluation (default: the profile's mIoU)."""
+    def scores(self, network: str, metric: str | None = None) -> dict[int, float]:
+        """``{seed: percent}`` of a network; ``metric`` is a field of the evaluation (default: the profile's mIoU)."""
         metric = metric or self.metric
-        values = {seed: run["evaluation"][metric] for seed, run in self.runs.get(variant, {}).items()}
+        values = {seed: run["evaluation"][metric] for seed, run in self.runs.get(network, {}).items()}
         return {seed: 100 * value for seed, value in values.items() if value is not None}
 
-    def class_scores(self, variant: str, name: str) -> dict[int, float]:
-        """``{seed: IoU in percent}`` of one class; empty where the validation scans do not hold it."""
+    def class_scores(self, network: str, name: str) -> dict[int, float]:
+        """``{seed: IoU in percent}`` of one class; empty where it is absent from the validation scans."""
         found = {}
-        for seed, run in self.runs.get(variant, {}).items():
+        for seed, run in self.runs.get(network, {}).items():
             record = run["evaluation"]
             if name in record["class_names"]:
                 index = record["class_names"].index(name)
@@ -109,13 +122,31 @@ class Results:
                     found[seed] = 100 * record["iou"][index]
         return found
 
-    def score(self, variant: str, metric: str | None = None) -> Interval:
+    def score(self, network: str, metric: str | None = None) -> Interval:
         """Mean over seeds in percent, with its interval."""
-        return interval(self.scores(variant, metric).values())
+        return interval(self.scores(network, metric).values())
 
-    def gain(self, variant: str, over: str, metric: str | None = None) -> Interval:
-        """Difference of two variants in points, paired by seed."""
-        return paired(self.scores(variant, metric), self.scores(over, metric))
+    def gain(self, network: str, over: str, metric: str | None = None) -> Interval:
+        """Difference of two networks in points, paired by seed."""
+        return paired(self.scores(network, metric), self.scores(over, metric))
+
+
+def networks(params: P.Params) -> tuple[str, ...]:
+    """Names of the networks that a profile trains: the teacher, then its rows of the ablation."""
+    return (TEACHER, *params.train_rows)
+
+
+def dataset_title(data: P.Data) -> str:
+    """Name of a data set for readers."""
+    if data.dataset in TITLES:
+        return TITLES[data.dataset]
+    layout = "" if data.layout == DEFAULT_LAYOUT else f" in the {TITLES[data.layout]} layout"
+    return f"synthetic street world{layout}"
+
+
+def class_names(results: Results) -> list[str]:
+    """The class names of the run records; empty where there is no record."""
+    return next((list(run["evaluation"]["class_names"]) for run in results.all_runs()), [])
 
 
 def _checked(record: Any, path: Path) -> dict[str, Any]:

@@ -1,69 +1,84 @@
-"""Tables 1, 2, 4 and 7: what is reported beside what this profile measured."""
+"""Tables 1, 2, 4 and 7: reported values beside those that this profile measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from topokd.paper import reported
-from topokd.paper.results import TEACHER, Results
-from topokd.paper.statistics import Interval, interval, paired
+from topokd.paper.lines import Line, frame, line, measured_line, reported_lines, seeds_text, unmeasured_line
+from topokd.paper.results import TEACHER, Results, class_names
+from topokd.paper.statistics import paired
 
-COLUMNS = (
-    "table", "row", "column", "unit", "source", "printed", "mean", "half_width", "n", "seeds",
-    "profile", "dataset", "split", "varies", "note",
-)  # fmt: skip
-STUDENTS = {"plain": "Student w.o KD", "full": "Student with KD", TEACHER: "PTv3 (Teacher)"}  # the paper's row names
-ABLATION = ("kd", "kd_topo", "kd_grad", "full")
-OTHER_CONVENTION = {"miou_zero": "mIoU, absent 0", "miou_skip": "mIoU, absent skipped"}  # than the profile's own
-TABLE7_COLUMNS = (("SemanticKITTI", "S.KITTI"), ("Waymo", "Waymo"), ("nuScenes", "nuScenes"))
-OVER = {"kd": "KD", "plain": "no KD"}
-STUDENT_ROWS = {"kd": ABLATION[1:], "plain": ABLATION}  # the rows whose gain over another one is shown
-SEMANTICKITTI_CLASSES = {"traffic-sign": "traffic"}  # our class name -> Table 2's column, where they differ
-
-NUSCENES_CLASSES = {  # the same for Table 1
+OTHER_CONVENTION = {"miou_zero": "mIoU, absent 0", "miou_skip": "mIoU, absent skipped"}
+SEMANTICKITTI_COLUMNS = {"traffic-sign": "traffic"}  # our class -> column of Table 2, where they differ
+NUSCENES_COLUMNS = {  # the same for Table 1
     "construction_vehicle": "construction",
     "traffic_cone": "traffic-cone",
     "driveable_surface": "driveable",
     "other_flat": "other",
 }
-PANEL_ROWS = {
-    "table1": STUDENTS,
-    "table4": {"plain": "Ours (Student w/o KD)", "full": "Ours (Student w/ KD)", TEACHER: "Ours (Teacher)"},
-}
+MIOU_COLUMN = {"table4": "mIoU val"}  # where it is not "mIoU"
 
 
 def table1(results: Results) -> pd.DataFrame:
-    """nuScenes: reported cells, and what this profile measured in nuScenes' layout."""
-    return _frame([*reported_lines("table1"), *_panel("table1", results, "nuscenes", "nuScenes")])
-
-
-def table2(results: Results) -> pd.DataFrame:
-    """SemanticKITTI: reported cells, and our teacher and students on the profile's validation scans, class by class."""
-    lines = reported_lines("table2")
-    if measured_on(results, "semantickitti") is not results:
-        return _frame([*lines, not_measured("table2", results, "SemanticKITTI")])
-    other = "miou_zero" if results.metric == "miou_skip" else "miou_skip"
-    for variant, row in STUDENTS.items():
-        for metric, column in (
-            (results.metric, "mIoU"),
-            (other, OTHER_CONVENTION[other]),
-            ("accuracy", "accuracy"),
-        ):
-            lines.append(measured("table2", row, column, results, results.scores(variant, metric)))
-        for name in class_names(results):
-            scores = results.class_scores(variant, name)
-            note = "" if scores or not results.runs.get(variant) else "class absent from the validation scans"
-            column = SEMANTICKITTI_CLASSES.get(name, name)
-            lines.append(measured("table2", row, column, results, scores, note=note))
-    return _frame(lines)
+    """nuScenes: reported cells, and those measured on nuScenes or in its layout."""
+    return frame([*reported_lines("table1"), *_measured("table1", results, "nuscenes", "nuScenes")])
 
 
 def table4(results: Results) -> pd.DataFrame:
-    """Waymo: reported cells, and what this profile measured in Waymo's layout."""
-    return _frame([*reported_lines("table4"), *_panel("table4", results, "waymo", "Waymo")])
+    """Waymo: reported cells, and those measured on Waymo or in its layout."""
+    return frame([*reported_lines("table4"), *_measured("table4", results, "waymo", "Waymo")])
+
+
+def table2(results: Results) -> pd.DataFrame:
+    """SemanticKITTI: reported cells, and those measured on the profile's validation scans, class by class."""
+    lines = reported_lines("table2")
+    if measured_on(results, "semantickitti") is not results:
+        return frame([*lines, unmeasured_line("table2", results, "SemanticKITTI")])
+    other = "miou_zero" if results.metric == "miou_skip" else "miou_skip"
+    metrics = {results.metric: "mIoU", other: OTHER_CONVENTION[other], "accuracy": "accuracy"}
+    for network, row in _printed_rows("table2", results).items():
+        for metric, column in metrics.items():
+            lines.append(measured_line("table2", row, column, results, results.scores(network, metric)))
+        lines += _class_lines("table2", row, results, network, SEMANTICKITTI_COLUMNS)
+    return frame(lines)
+
+
+def table7(results: Results) -> pd.DataFrame:
+    """The ablation: mIoU of each row and its gains over the rows it is compared with (measured: paired by seed).
+
+    Measured rows are all networks of the profile, also those that the paper's table does not have.
+    """
+    rows = results.rows
+    lines = []
+    for column in reported.datasets("table7").values():
+        lines += [cell for cell in reported_lines("table7") if cell["column"] == column]
+        lines += _reported_gains(results, column)
+    for network in (TEACHER, *rows):
+        scores = results.scores(network)
+        lines.append(measured_line("table7", network, "mIoU", results, scores))
+        for over in compared_with(results, network):
+            if network in results.runs and over in results.runs:
+                base = results.scores(over)
+                gain = measured_line(
+                    "table7", network, gain_over(results, over), results, scores, paired(scores, base), "points"
+                )
+                lines.append(gain | {"note": "paired by seed", "seeds": seeds_text(set(scores) & set(base))})
+    return frame(lines)
+
+
+def compared_with(results: Results, row: str) -> list[str]:
+    """The rows that ``row`` is compared with, those with more terms first."""
+    if row not in results.rows:
+        return []
+    return [name for name in reversed(results.rows) if name in results.rows[row].compare]
+
+
+def gain_over(results: Results, over: str) -> str:
+    """Column of the gains over a row."""
+    return f"gain over {results.rows[over].short}"
 
 
 def measured_on(results: Results, layout: str) -> Results:
@@ -73,108 +88,47 @@ def measured_on(results: Results, layout: str) -> Results:
     return results if own == layout else Results.read(results.folder / "panels" / layout)
 
 
-def _panel(table: str, results: Results, layout: str, dataset: str) -> list[dict[str, Any]]:
+def _reported_gains(results: Results, column: str) -> Iterator[Line]:
+    """Differences of the printed cells of a column of Table 7, for the comparisons of the profile's rows."""
+    printed = reported.load("table7").index
+    for row in results.rows:
+        for over in compared_with(results, row):
+            if row in printed and over in printed:
+                gain = reported.value(f"table7|{row}|{column}") - reported.value(f"table7|{over}|{column}")
+                head = f"{column}, {gain_over(results, over)}"
+                yield line("table7", row, head, "points", "reported", mean=gain) | {
+                    "note": "difference of the printed cells"
+                }
+
+
+def _printed_rows(table: str, results: Results) -> dict[str, str]:
+    """Networks to measure for a table and their rows: those that the paper's table has, and rows of our own.
+
+    Rows of the paper's ablation that are not in ``table`` stay in Table 7.
+    """
+    printed = reported.rows(table)
+    networks = [name for name in printed if name == TEACHER or name in results.params.rows]
+    ours = [name for name in results.rows if name not in printed and name not in reported.rows("table7")]
+    return {name: printed[name] for name in networks} | {name: results.labels[name] for name in ours}
+
+
+def _measured(table: str, results: Results, layout: str, dataset: str) -> list[Line]:
     """Measured lines of :func:`measured_on`."""
     panel = measured_on(results, layout)
     if not panel.runs:
-        return [not_measured(table, results, dataset)]
+        return [unmeasured_line(table, results, dataset)]
     lines = []
-    for variant, row in PANEL_ROWS[table].items():
-        column = {"table4": "mIoU val"}.get(table, "mIoU")
-        lines.append(measured(table, row, column, panel, panel.scores(variant)))
-        for name in class_names(panel) if table == "table1" else ():
-            scores = panel.class_scores(variant, name)
-            note = "" if scores or not panel.runs.get(variant) else "class absent from the validation scans"
-            lines.append(measured(table, row, NUSCENES_CLASSES.get(name, name), panel, scores, note=note))
+    for network, row in _printed_rows(table, panel).items():
+        column = MIOU_COLUMN.get(table, "mIoU")
+        lines.append(measured_line(table, row, column, panel, panel.scores(network)))
+        if table == "table1":
+            lines += _class_lines(table, row, panel, network, NUSCENES_COLUMNS)
     return lines
 
 
-def table7(results: Results) -> pd.DataFrame:
-    """The ablation: reported and measured mIoU of each row, and its gain over the first row (measured: paired by seed).
-
-    Two measured rows more than the paper's table has: the teacher, and the student trained without it.
-    """
-    lines = []
-    for _, column in TABLE7_COLUMNS:
-        lines += [line for line in reported_lines("table7") if line["column"] == column]
-        base = reported.value(f"table7|kd|{column}")
-        for variant in ABLATION[1:]:
-            gain = reported.value(f"table7|{variant}|{column}") - base
-            lines.append(
-                _line("table7", variant, f"{column}, gain over KD", "points", "reported", mean=gain)
-                | {"note": "difference of the printed cells"}
-            )
-    for variant in (TEACHER, "plain", *ABLATION):
-        lines.append(measured("table7", variant, "mIoU", results, results.scores(variant)))
-        for other in ("kd", "plain"):
-            if variant in STUDENT_ROWS[other] and variant in results.runs and other in results.runs:
-                a, b = results.scores(variant), results.scores(other)
-                lines.append(
-                    measured("table7", variant, f"gain over {OVER[other]}", results, a, paired(a, b), "points")
-                    | {"note": "paired by seed", "seeds": _seeds(set(a) & set(b))}
-                )
-    return _frame(lines)
-
-
-def class_names(results: Results) -> list[str]:
-    """The class names that the run records agree on; empty where there is no record."""
-    return next((list(run["evaluation"]["class_names"]) for run in results.all_runs()), [])
-
-
-def reported_lines(table: str) -> list[dict[str, Any]]:
-    """The printed cells of a table as lines of the result table."""
-    about = reported.describe(table)
-    return [
-        _line(table, cell["row"], cell["column"], cell["unit"], "reported", printed=cell["printed"], mean=cell["value"])
-        | {"dataset": about["dataset"], "split": about["split"], "note": cell["reference"]}
-        for _, cell in reported.cells(table).iterrows()
-    ]
-
-
-def measured(
-    table: str,
-    row: str,
-    column: str,
-    results: Results,
-    values: Mapping[int, float],
-    value: Interval | None = None,
-    unit: str = "%",
-    note: str = "",
-) -> dict[str, Any]:
-    """One measured line: ``value``, or the mean of ``values`` over seeds; says so where nothing was measured."""
-    value = value or interval(values.values())
-    line = _line(table, row, column, unit, "measured", mean=value.mean, half_width=value.half_width, n=value.n)
-    return line | {
-        "seeds": _seeds(values),
-        "profile": results.profile,
-        "dataset": results.dataset,
-        "split": "val",
-        "note": note or ("" if value.n else "not measured yet: run the training stages"),
-    }
-
-
-def not_measured(table: str, results: Results, dataset: str) -> dict[str, Any]:
-    """The line that says plainly that this profile cannot measure a table."""
-    note = f"not measured in this profile: it runs on {results.dataset}, not on {dataset}"
-    return _line(table, "", "", "", "measured", n=0) | {
-        "profile": results.profile,
-        "dataset": results.dataset,
-        "note": note,
-    }
-
-
-def _line(table: str, row: str, column: str, unit: str, source: str, **values: Any) -> dict[str, Any]:
-    return {
-        **dict.fromkeys(COLUMNS, ""),
-        **{"mean": float("nan"), "half_width": float("nan"), "n": ""},
-        **{"table": table, "row": row, "column": column, "unit": unit, "source": source},
-        **values,
-    }
-
-
-def _seeds(seeds: Any) -> str:
-    return " ".join(str(seed) for seed in sorted(seeds))
-
-
-def _frame(lines: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(lines, columns=list(COLUMNS))
+def _class_lines(table: str, row: str, results: Results, network: str, columns: dict[str, str]) -> Iterable[Line]:
+    """One line per class, with a note where no validation scan has it."""
+    for name in class_names(results):
+        scores = results.class_scores(network, name)
+        note = "" if scores or not results.runs.get(network) else "class absent from the validation scans"
+        yield measured_line(table, row, columns.get(name, name), results, scores, note=note)

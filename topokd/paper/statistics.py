@@ -36,15 +36,24 @@ class Interval:
         """``mean ± half-width`` for readers; a dash where nothing was measured."""
         if not self.n:
             return "–"
-        rounded = round(self.mean, digits) + 0.0  # no "-0.0"
-        mean = f"{rounded:{'+' if sign else ''}.{digits}f}"
+        mean = signed(self.mean, digits) if sign else signed(self.mean, digits).lstrip("+")
         return mean if math.isnan(self.half_width) else f"{mean} ± {self.half_width:.{digits}f}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """``value`` with its sign: a minus (not a hyphen) below zero, a plus otherwise.
+
+    >>> signed(-1.26), signed(-0.01), signed(3.0, 2)
+    ('−1.3', '+0.0', '+3.00')
+    """
+    rounded = round(value, digits) + 0.0  # turns -0.0 into 0.0
+    return f"{rounded:+.{digits}f}".replace("-", "−")
 
 
 def interval(values: Iterable[float], level: float = LEVEL) -> Interval:
     """mean(x) +- t_{(1 + level) / 2, n - 1} s / sqrt(n), s with n - 1 in the denominator: Student's interval.
 
-    It supposes that the values scatter normally about their mean; with three seeds it is wide, and rightly so.
+    It assumes that the values scatter normally about their mean. With three seeds it is wide.
 
     >>> found = interval([1.0, 2.0, 3.0])
     >>> found.mean, round(found.half_width, 4), found.n
@@ -59,7 +68,7 @@ def interval(values: Iterable[float], level: float = LEVEL) -> Interval:
 
 
 def paired(treatment: Mapping[int, float], control: Mapping[int, float], level: float = LEVEL) -> Interval:
-    """Interval of ``treatment[seed] - control[seed]`` over the seeds that both have.
+    """Interval of ``treatment[seed] - control[seed]`` over their common seeds.
 
     Runs of one seed share teacher, data order and initial weights, so what varies with the seed cancels.
 

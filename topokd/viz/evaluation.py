@@ -1,4 +1,4 @@
-"""Figures of an evaluation: the confusion matrix; IoU by range, by distance to a border, by frequency."""
+"""Figures of an evaluation: the confusion matrix; IoU by range, distance to a boundary, class frequency."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.viz.results import COLORS
-from topokd.viz.style import MUTED, use_style
+from topokd.viz.rows import Looks
+from topokd.viz.style import use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,14 +22,18 @@ def confusion_figure(
     missed: Mapping[str, Int64[ndarray, " c"]],
     class_names: Sequence[str],
 ) -> Figure:
-    """Per network, of the points of each true class (row) the share that got each class (column), in percent.
+    """Per network, the share of the points of each true class (row) predicted as each class (column), in percent.
 
-    ``matrices[name][p, t]``: rows are predictions, as :class:`~topokd.evaluation.ConfusionMatrix` counts them. Classes
-    that no truth and no prediction holds are left out; shares from 1 % on are printed.
+    Classes absent from truth and prediction are left out; shares from 1 % on are printed.
+
+    Args:
+        matrices: by label of the network; rows are predictions, as in :class:`~topokd.evaluation.ConfusionMatrix`.
+        missed: by label, points of each true class without a predicted class.
+        class_names: names of the classes.
     """
     use_style()
-    held = sum(m.sum(0) + m.sum(1) + missed[name] for name, m in matrices.items()) > 0
-    shown = np.flatnonzero(held)
+    counted = sum(m.sum(0) + m.sum(1) + missed[name] for name, m in matrices.items()) > 0
+    shown = np.flatnonzero(counted)
     size = max(0.3 * len(shown), 2.0)
     figure, grid = plt.subplots(
         1, len(matrices), figsize=(size * len(matrices) + 2.2, size + 1.5), sharey=True, squeeze=False
@@ -54,16 +58,18 @@ def confusion_figure(
     return figure
 
 
-def breakdown_figure(records: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> Figure:
-    """mIoU by range, by distance to the nearest other class, and by frequency.
+def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> Figure:
+    """mIoU by range, by distance to the nearest other class, and by class frequency.
 
-    ``records[variant]`` is a :meth:`topokd.evaluation.breakdown.Breakdown.record`.
+    Args:
+        records: by network, a :meth:`topokd.evaluation.breakdown.Breakdown.record`.
+        shown: labels and colours.
     """
     use_style()
     figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.7), sharey=True)
     first = next(iter(records.values()))
-    for variant, record in records.items():
-        style = {"color": COLORS.get(variant, MUTED), "label": names.get(variant, variant), "markersize": 5}
+    for network, record in records.items():
+        style = {"color": shown[network].color, "label": shown[network].label, "markersize": 5}
         for ax, part in ((axes[0], record["range"]), (axes[1], record["border"])):
             ax.plot([np.nan if p["miou"] is None else p["miou"] for p in part], "o-", **style)
         groups = [np.nan if g["miou"] is None else g["miou"] for g in record["frequency"].values()]

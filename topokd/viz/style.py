@@ -12,7 +12,9 @@ from topokd.io import atomic_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# The palette. Colours of networks come from params.yaml (topokd.viz.rows), these are for everything else.
 TEACHER, STUDENT, PLAIN, ACCENT, MUTED = "#1b4965", "#d1495b", "#8d99ae", "#edae49", "#6c757d"
+GREEN, PURPLE, OCHRE = "#5b8e7d", "#8e6c8a", "#c08552"
 HOMOLOGY = ("#1b4965", "#d1495b", "#edae49")  # H0, H1, H2
 
 

@@ -262,23 +262,3 @@ def interactive_diagram(diagrams: Diagrams) -> go.Figure:
         )
     figure.update_layout(xaxis_title="birth", yaxis_title="death", template="plotly_white", width=560, height=520)
     return figure
-
-
-def interactive_barcode(diagrams: Diagrams) -> go.Figure:
-    """The barcode in plotly, one row per class, longest bars of each degree on top."""
-    figure, height = go.Figure(), 0
-    for dim, bars in enumerate(_arrays(diagrams)):
-        bars = bars[np.argsort(bars[:, 1] - bars[:, 0], kind="stable")]
-        levels = height + np.arange(len(bars))
-        gap = np.full(len(bars), np.nan)
-        figure.add_scatter(
-            x=np.stack([bars[:, 0], bars[:, 1], gap], axis=1).ravel(),
-            y=np.stack([levels, levels, gap], axis=1).ravel(),
-            mode="lines",
-            name=f"H{dim}",
-            line={"color": HOMOLOGY[dim], "width": 2},
-        )
-        height += len(bars) + 3
-    figure.update_layout(xaxis_title="scale", template="plotly_white", width=720, height=480)
-    figure.update_yaxes(visible=False)
-    return figure

@@ -1,7 +1,7 @@
 """The paper's numbers, transcribed once: Tables 1-8 cell by cell as printed, and the figures its text quotes.
 
-``tableN.csv`` holds the printed cells (LaTeX markup written as plain characters), ``tables.yaml`` what each table is,
-``claims.csv`` the numbers of the text with what each one measured and the cells they can be checked against.
+``tableN.csv`` holds the printed cells (LaTeX markup written as plain characters), ``tables.yaml`` a description of each
+table, ``claims.csv`` the numbers of the text, the quantity behind each, and the cells they can be checked against.
 :func:`disagreements` lists where the paper contradicts itself; the tables are never corrected.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,44 @@ def load(table: str) -> pd.DataFrame:
 
 
 def describe(table: str) -> dict[str, Any]:
-    """What a table is: ``title``, ``dataset``, ``split``, ``unit`` or ``units``, ``notes``, and its ``text`` columns,
-    of which ``remarks`` go with a row's reference."""
+    """Description of a table from tables.yaml: ``title``, ``dataset``, ``split``, ``unit`` or ``units``, ``notes``,
+    ``text`` (columns that are not results), ``remarks`` (those of them that go with a row's reference), ``rows`` and
+    ``datasets``."""
     return {"remarks": [], **yaml.safe_load((FOLDER / "tables.yaml").read_text(encoding="utf-8"))[table]}
+
+
+def rows(table: str) -> dict[str, str]:
+    """The paper's row of each of our networks that the table has, by the network's name.
+
+    >>> rows("table2")["full"]
+    'Student with KD'
+    """
+    return describe(table).get("rows", {})
+
+
+def datasets(table: str) -> dict[str, str]:
+    """The columns of mIoU of a table by data set.
+
+    >>> datasets("table7")["SemanticKITTI"]
+    'S.KITTI'
+    """
+    return describe(table).get("datasets", {})
+
+
+def gains(tables: Sequence[str], network: str, over: str) -> dict[str, float]:
+    """Differences of printed mIoU of two of our networks in points, by data set; empty where a table lacks one.
+
+    >>> {name: round(gain, 1) for name, gain in gains(("table2", "table1"), "full", "plain").items()}
+    {'SemanticKITTI': 1.6, 'nuScenes': 2.1}
+    """
+    found = {}
+    for table in tables:
+        names = rows(table)
+        if network in names and over in names:
+            for dataset, column in datasets(table).items():
+                a, b = (value(f"{table}|{names[name]}|{column}") for name in (network, over))
+                found[dataset] = a - b
+    return found
 
 
 def cells(table: str) -> pd.DataFrame:
@@ -75,7 +111,7 @@ def value(cell: str) -> float:
 
 
 def claims() -> pd.DataFrame:
-    """The numbers quoted in the text, each with what it measured and the same quantity computed from the tables.
+    """The numbers quoted in the text, the quantity behind each, and the same quantity computed from the tables.
 
     Columns of claims.csv and ``from_tables`` (NaN where no table holds it) and ``agrees`` (None there): whether the two
     agree within half a unit of the last printed digit.
@@ -90,7 +126,7 @@ def claims() -> pd.DataFrame:
 
 
 def disagreements() -> pd.DataFrame:
-    """Where the paper contradicts itself: place, quantity, dataset, printed, and what its tables give instead.
+    """Where the paper contradicts itself: place, quantity, dataset, printed value, and the value from its tables.
 
     Besides the claims, each row of Tables 1 and 2 is checked: its mIoU against the mean of its class cells.
     """

@@ -1,4 +1,8 @@
-"""Do regenerated results equal the committed ones? What ``make repro`` prints at its end."""
+"""Do regenerated results equal the committed ones? The last lines of ``make repro``.
+
+It reports the largest difference in points of mIoU, the findings whose answer changed, and whether all numbers are
+equal. Timings and descriptions of the machine are left out.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +11,33 @@ import io
 import json
 import math
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
+from topokd.io import write_text
+from topokd.paper.findings import findings
+from topokd.paper.results import Results
 
-SKIPPED = ("timings", "provenance")  # folders whose files tell how long something took, on which machine
+SKIPPED = ("timings", "provenance")  # folders with durations and machines
 DESCRIPTIVE = ("versions", "device", "platform", "processor", "cores")  # JSON fields that describe the machine
 
 
 class Reference(Protocol):
-    """Where the other copy of the results is."""
+    """Another copy of the results."""
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Name in messages."""
 
     def files(self) -> set[str]:
         """Paths of its files, relative to the results folder, with ``/``."""
 
     def read(self, path: str) -> str:
-        """Text of one of them."""
+        """Text of one file."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class FolderReference:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Name in messages."""
         return f"folder {self.folder.name}"
 
     def files(self) -> set[str]:
@@ -61,11 +69,15 @@ class GitReference:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Name in messages."""
         return f"git {self.revision}"
 
     def files(self) -> set[str]:
-        """Every committed file below the folder. Raises :class:`DataError` where there is no git or no repository."""
+        """Every committed file below the folder.
+
+        Raises:
+            DataError: git is not installed, or the folder is not in a repository.
+        """
         listed = self._git("ls-tree", "-r", "-z", "--name-only", self.revision, "--", ".")
         return {name for name in listed.split("\0") if name}
 
@@ -77,35 +89,37 @@ class GitReference:
         try:
             done = subprocess.run(["git", "-C", str(self.folder), *arguments], capture_output=True, check=True)
         except FileNotFoundError:
-            raise DataError("git is not installed, so there is nothing to compare the results with") from None
+            raise DataError("git is not installed") from None
         except subprocess.CalledProcessError as error:
             said = error.stderr.decode("utf-8", "replace").strip().splitlines()
             raise DataError(
-                f"git cannot show the committed results ({said[-1] if said else 'no reason given'})"
+                f"git cannot show the committed results ({said[-1] if said else 'without a message'})"
             ) from error
         return done.stdout.decode("utf-8")
 
 
 @dataclass(frozen=True)
 class FileDifference:
-    """One file that is not the same: ``missing`` (only committed), ``new`` (only regenerated), or ``changed``."""
+    """One file that differs: ``missing`` (only committed), ``new`` (only regenerated), or ``changed``."""
 
     path: str
     kind: str
     numbers: int = 0  # numbers that differ
-    largest: float = 0.0  # the largest absolute difference of two numbers
+    largest: float = 0.0  # largest absolute difference of two numbers
     where: str = ""  # which number that is
     words: int = 0  # entries that differ otherwise: texts, lengths, missing fields
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare` found."""
+    """Result of :func:`compare`."""
 
     reference: str
     checked: int
     differences: tuple[FileDifference, ...]
     problem: str = ""  # why nothing could be compared
+    miou: tuple[str, float] | None = None  # run with the largest difference, and the difference in points
+    answers: tuple[str, ...] = ()  # findings whose answer changed, in words
 
     @property
     def equal(self) -> bool:
@@ -120,27 +134,36 @@ class Comparison:
         if self.problem:
             return f"Not compared with committed results: {self.problem}."
         if not self.checked and not self.differences:
-            return f"Not compared: {self.reference} holds no results of this profile yet."
+            return f"Not compared: {self.reference} has no results of this profile yet."
         if self.equal:
             return f"All numbers of {self.checked} regenerated files equal the committed ones ({self.reference})."
         changed = [d for d in self.differences if d.kind == "changed"]
         parts = [f"{len(changed)} of {self.checked} files differ from the committed ones ({self.reference})"]
+        if self.miou and self.miou[1] > 0:
+            parts.append(f"the largest difference is {self.miou[1]:.2g} points of mIoU ({self.miou[0]})")
+        elif self.miou:
+            parts.append("mIoU of every run is the same")
         worst = max(changed, key=lambda d: d.largest, default=None)
         if worst and worst.numbers:
-            parts.append(f"the largest difference is {worst.largest:.3g} ({worst.path}, {worst.where})")
+            parts.append(f"the largest difference of any number is {worst.largest:.3g} ({worst.path}, {worst.where})")
         for kind, text in (("new", "not committed"), ("missing", "committed but not regenerated")):
             names = [d.path for d in self.differences if d.kind == kind]
             if names:
                 parts.append(f"{text}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}")
-        advice = "another processor or library version changes the last digits, and training amplifies them"
-        return "; ".join(parts) + (f". {advice[0].upper()}{advice[1:]}." if changed else ".")
+        if self.miou:
+            parts.append(f"answers that changed: {'; '.join(self.answers) or 'none'}")
+        advice = "Another processor or library version changes the last digits, and training amplifies them"
+        return "; ".join(parts) + (f". {advice}." if changed else ".")
 
 
 def compare(results: str | Path, reference: Reference | str | Path | None = None) -> Comparison:
-    """Compare the JSON files and tables of ``results`` with ``reference`` (a folder; default: what git HEAD holds).
+    """Compare the JSON files and tables of a results folder with another copy.
 
-    Timings and what describes the machine (versions, device) are left out: they differ by nature. Never raises for a
-    missing git or repository; the comparison then says so.
+    A missing git or repository is not an error; the comparison then gives the reason.
+
+    Args:
+        results: folder of regenerated results.
+        reference: the other copy, or its folder; default: the files at git HEAD.
     """
     results = Path(results)
     other: Reference
@@ -161,16 +184,47 @@ def compare(results: str | Path, reference: Reference | str | Path | None = None
         difference = _compare_file(path, other.read(path), (results / path).read_text(encoding="utf-8"))
         if difference.numbers or difference.words:
             found.append(difference)
-    return Comparison(other.name, len(here & committed), tuple(found))
+    miou, answers = _compare_findings(results, other) if found else (None, ())
+    return Comparison(other.name, len(here & committed), tuple(found), miou=miou, answers=answers)
 
 
 def compare_with_git(results: str | Path) -> Comparison:
-    """Compare regenerated results with the ones committed at HEAD: what ``make repro`` ends with."""
+    """Compare regenerated results with the ones committed at HEAD: the last lines of ``make repro``."""
     return compare(results)
 
 
+def _compare_findings(results: Path, other: Reference) -> tuple[tuple[str, float] | None, tuple[str, ...]]:
+    """The run with the largest difference in mIoU, and the changed answers; None where a copy cannot be read.
+
+    Committed runs are read with the parameters of the regenerated ones, so that a renamed parameter does not matter.
+    """
+    try:
+        new = Results.read(results)
+        with tempfile.TemporaryDirectory() as folder:
+            for path in (path for path in other.files() if path.startswith("runs/")):
+                write_text(Path(folder) / path, other.read(path))
+            write_text(Path(folder) / "params.yaml", (results / "params.yaml").read_text(encoding="utf-8"))
+            old = Results.read(folder)
+    except (DataError, ParameterError, OSError):
+        return None, ()
+    differences = {}
+    for network in new.looks:
+        before, after = old.scores(network), new.scores(network)
+        for seed in before.keys() & after.keys():
+            differences[f"{network}-seed{seed}"] = abs(after[seed] - before[seed])
+    if not differences:
+        return None, ()
+    worst = max(sorted(differences), key=lambda run: differences[run])
+    answers = tuple(
+        f"“{now.question}” {then.answer} → {now.answer}"
+        for then, now in zip(findings(old), findings(new), strict=True)
+        if then.answer != now.answer
+    )
+    return (worst, differences[worst]), answers
+
+
 def compared(path: str) -> bool:
-    """Whether a results file holds numbers that must come out the same.
+    """Whether a results file has numbers that must not change.
 
     >>> compared("runs/full-seed0.json"), compared("timings/table8.json"), compared("report.html")
     (True, False, False)
@@ -202,7 +256,7 @@ def _compare_file(path: str, old: str, new: str) -> FileDifference:
 
 
 def _table(text: str) -> dict[str, Any]:
-    """Lines of a result table by what they are about, timings left out, cells that are numbers as numbers."""
+    """Lines of a result table by row, column and source, without timings; numeric cells as numbers."""
     table: dict[str, Any] = {}
     for index, line in enumerate(csv.DictReader(io.StringIO(text))):
         if line.get("varies"):
@@ -220,7 +274,7 @@ def _number(cell: str | None) -> float | str | None:
 
 
 def _differences(old: Any, new: Any, place: str) -> Iterator[tuple[str, float | None]]:
-    """(place, absolute difference) for numbers, (place, None) for everything else that is not the same."""
+    """(place, absolute difference) of numbers that differ, (place, None) of anything else that differs."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             if key in DESCRIPTIVE:

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from topokd.paper.compare import GitReference, compare
+from topokd.paper.regression_check import GitReference, compare
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def edit(path, change):
     path.write_text(json.dumps(record))
 
 
-def test_equal(results_folder, copy):
+def test_equal_results_are_equal(results_folder, copy):
     found = compare(results_folder, copy)
     assert found.equal and found.checked == 19 and not found.differences
     assert "All numbers of 19" in found.summary()
 
 
-def test_other_timings_and_machine_are_no_difference(results_folder, copy):
+def test_timings_and_machine_do_not_count(results_folder, copy):
     (results_folder / "timings" / "a.json").write_text('{"seconds": 9.0}')
     table = results_folder / "tables" / "table8.csv"
     table.write_text(table.read_text().replace("0.5", "0.7"))
@@ -40,7 +40,7 @@ def test_other_timings_and_machine_are_no_difference(results_folder, copy):
     assert compare(results_folder, copy).equal
 
 
-def test_largest_number_is_named(results_folder, copy):
+def test_the_largest_difference_is_named(results_folder, copy):
     def change(record):
         record["evaluation"]["iou"][3] += 0.25
         record["evaluation"]["accuracy"] += 0.001
@@ -56,7 +56,7 @@ def test_largest_number_is_named(results_folder, copy):
     assert "0.25" in found.summary() and "runs/full-seed1.json" in found.summary()
 
 
-def test_missing_new_and_damaged_files(results_folder, copy):
+def test_missing_new_and_damaged_files_are_named(results_folder, copy):
     (results_folder / "runs" / "kd-seed0.json").unlink()
     (results_folder / "runs" / "kd-seed1.json").write_text("{")
     (results_folder / "extra.json").write_text("{}")
@@ -66,10 +66,38 @@ def test_missing_new_and_damaged_files(results_folder, copy):
     }  # fmt: skip
 
 
-def test_words_and_lengths(results_folder, copy):
-    edit(results_folder / "runs" / "full-seed0.json", lambda r: (r["terms"].append("x"), r.update(preset="other")))
+def test_texts_and_lengths_are_compared(results_folder, copy):
+    edit(results_folder / "runs" / "full-seed0.json", lambda r: (r["terms"].update(x={}), r.update(preset="other")))
     (found,) = compare(results_folder, copy).differences
     assert (found.numbers, found.words) == (0, 2)
+
+
+def test_the_largest_difference_in_miou_is_named_in_points(results_folder, copy):
+    def change(record):
+        record["evaluation"]["miou_skip"] += 0.0125
+        record["evaluation"]["iou"][3] += 0.5
+
+    edit(results_folder / "runs" / "kd-seed1.json", change)
+    found = compare(results_folder, copy)
+    run, points = found.miou
+    assert run == "kd-seed1" and points == pytest.approx(1.25)
+    assert "the largest difference is 1.2 points of mIoU (kd-seed1)" in found.summary()
+
+
+def test_answers_that_changed_are_named(results_folder, copy):
+    for seed in range(3):  # the plain student now beats the teacher
+        path = results_folder / "runs" / f"plain-seed{seed}.json"
+        edit(path, lambda r: r["evaluation"].update(miou_skip=r["evaluation"]["miou_skip"] + 0.5))
+    found = compare(results_folder, copy)
+    assert "“Is the teacher better than the student trained alone?” yes → no" in found.answers
+    assert "yes → no" in found.summary()
+
+
+def test_unchanged_answers_are_reported_as_none(results_folder, copy):
+    edit(results_folder / "runs" / "kd-seed1.json", lambda r: r["evaluation"].update(accuracy=0.5))
+    found = compare(results_folder, copy)
+    assert found.answers == () and "mIoU of every run is the same" in found.summary()
+    assert "answers that changed: none" in found.summary()
 
 
 def git(folder, *arguments):
@@ -77,7 +105,7 @@ def git(folder, *arguments):
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
-def test_against_git(results_folder):
+def test_results_are_compared_with_git_head(results_folder):
     root = results_folder.parent.parent
     assert "Not compared" in compare(results_folder, GitReference(results_folder)).summary()
     git(root, "init", "-q")
@@ -90,13 +118,13 @@ def test_against_git(results_folder):
     assert found.path == "runs/full-seed0.json" and found.where == "parameters"
 
 
-def test_without_git_it_says_so(results_folder, monkeypatch):
+def test_missing_git_is_reported(results_folder, monkeypatch):
     monkeypatch.setenv("PATH", "")
     found = compare(results_folder)
     assert not found.equal and "git is not installed" in found.summary()
 
 
-def test_nothing_committed_for_this_profile(results_folder, tmp_path):
+def test_a_profile_without_committed_results_is_reported(results_folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    assert "holds no results" in compare(results_folder, other).summary()
+    assert "has no results" in compare(results_folder, other).summary()

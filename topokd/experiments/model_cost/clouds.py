@@ -1,0 +1,56 @@
+"""Clouds with a given number of voxels, cut from scans or tiled from several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from topokd.data import Voxels
+
+PAPER_VOXEL_SIZE = 0.05  # metres (C.3)
+
+
+def nearest(voxels: Voxels, count: int) -> Voxels:
+    """The ``count`` voxels nearest to the sensor as a cloud, or all voxels where there are fewer."""
+    distance = np.linalg.norm(voxels.coord, axis=1)
+    keep = np.sort(np.argsort(distance, kind="stable")[:count])
+    grid = voxels.grid_coord[keep]
+    return Voxels(
+        coord=voxels.coord[keep],
+        grid_coord=grid - grid.min(0),
+        feat=voxels.feat[keep],
+        label=None,
+        inverse=None,
+        name=voxels.name,
+    )
+
+
+def tile_along_x(clouds: Iterable[Voxels], count: int) -> Voxels:
+    """One large cloud of at least ``count`` voxels (if the clouds have as many): clouds in a row along x, not touching.
+
+    Figure 1 needs more voxels than one scan has; a row of scans keeps their density.
+    """
+    parts: list[Voxels] = []
+    grids, shift = [], 0
+    for part in clouds:
+        grid = part.grid_coord - part.grid_coord.min(0)
+        grid[:, 0] += shift
+        shift = int(grid[:, 0].max()) + 2
+        parts.append(part)
+        grids.append(grid)
+        if sum(map(len, grids)) >= count:
+            break
+    return Voxels(
+        coord=np.concatenate([part.coord for part in parts]),
+        grid_coord=np.concatenate(grids),
+        feat=np.concatenate([part.feat for part in parts]),
+        label=None,
+        inverse=None,
+        name=f"{parts[0].name} and {len(parts) - 1} more" if len(parts) > 1 else parts[0].name,
+    )
+
+
+def cut(voxels: Voxels, large: Voxels | None, count: int) -> Voxels:
+    """The nearest ``count`` of ``voxels``, or of ``large`` where ``voxels`` has fewer."""
+    return nearest(voxels, count) if large is None or len(voxels) >= count else nearest(large, count)

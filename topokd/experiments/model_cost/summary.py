@@ -1,0 +1,69 @@
+"""Tables and sentences about the two documents for readers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+KIND_WITHOUT_ATTENTION = "without_attention"
+
+
+def parameters_table(cost: Mapping[str, Any]) -> pd.DataFrame:
+    """Parameters of each module of teacher and student, and their ratio."""
+    modules = pd.DataFrame({role: pd.Series(model["modules"]) for role, model in cost["models"].items()})
+    modules.insert(0, "ratio", (modules["teacher"] / modules["student"]).round(2))
+    return modules
+
+
+def flops_table(cost: Mapping[str, Any], reported: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+    """FLOPs of encoder and decoder by kind in GFLOPs, and their ratios beside the paper's.
+
+    Args:
+        cost: the document of :func:`.count.count_cost`.
+        reported: ratios of the paper by (part, kind).
+    """
+    rows = {}
+    for part in ("encoder", "decoder"):
+        counts = {role: model["flops"][part] for role, model in cost["models"].items()}
+        for kind, ratio in cost["ratios"]["flops"][part].items():
+            rows[f"{part}, {kind.replace('_', ' ')}"] = {
+                "ratio": ratio,
+                "reported ratio": reported.get((part, kind)),
+                "teacher (GFLOPs)": _gflops(counts["teacher"], kind),
+                "student (GFLOPs)": _gflops(counts["student"], kind),
+            }
+    return pd.DataFrame(rows).T.astype(float).round(2)
+
+
+def _gflops(counts: Mapping[str, int], kind: str) -> float:
+    without = counts["total"] - counts["attention"]
+    return (without if kind == KIND_WITHOUT_ATTENTION else counts[kind]) / 1e9
+
+
+def cost_sentence(cost: Mapping[str, Any]) -> str:
+    """Sizes and FLOPs of teacher and student in words."""
+    parameters = {role: model["parameters"]["total"] for role, model in cost["models"].items()}
+    ratios, flops = cost["ratios"], cost["ratios"]["flops"]
+    return (
+        f"The teacher has {parameters['teacher']:,} parameters, the student {parameters['student']:,}: "
+        f"{ratios['parameters']:.1f} times fewer. On {cost['tokens']['voxels']:,} voxels its encoder needs "
+        f"{flops['encoder']['total']:.1f} times fewer operations ({flops['encoder'][KIND_WITHOUT_ATTENTION]:.1f} times "
+        f"without the products inside attention), its decoder {flops['decoder']['total']:.1f} "
+        f"({flops['decoder'][KIND_WITHOUT_ATTENTION]:.1f}) times. Both networks use patches of the same size, so the "
+        "cost of attention falls only with channels and blocks."
+    )
+
+
+def timing_sentence(timings: Mapping[str, Any]) -> str:
+    """Latency and memory of teacher and student in words."""
+    ratios, frame = timings["ratios"], timings["frame"]
+    return (
+        f"On {timings['device']} with {timings['threads']} thread(s) the student's forward pass is "
+        f"{ratios['latency']:.1f} times faster than the teacher's ({timings['models']['student']['voxels']:,} voxels) "
+        f"and needs {ratios['peak_memory_with_weights']:.1f} times less memory with the weights, "
+        f"{ratios['peak_memory']:.1f} times less without: both decoders end equally wide. A whole scan of "
+        f"{frame['points']:,} points, from points to a class for each, takes {frame['seconds']['student']:.2f} s "
+        f"instead of {frame['seconds']['teacher']:.2f} s in voxels of {frame['voxel_size']} m."
+    )

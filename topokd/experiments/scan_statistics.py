@@ -1,0 +1,109 @@
+"""Tables and sentences about the statistics of two splits or two data sets, for notebook 10."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from topokd.data import IGNORE, voxelize
+from topokd.data.dataset import ScanDataset
+
+COMMON = 0.005  # share of the points from which on a class is compared
+SAMPLED = 6  # scans (about) whose voxels are counted
+
+Statistics = Mapping[str, Any]  # as topokd.datasets.statistics.statistics returns it
+
+
+def sizes_table(splits: Mapping[str, ScanDataset], found: Mapping[str, Statistics]) -> pd.DataFrame:
+    """Sequences, scans and points of each split."""
+    return pd.DataFrame(
+        {
+            split: {
+                "sequences": ", ".join(dataset.sequences)
+                if len(dataset.sequences) < 30
+                else f"{len(dataset.sequences)} of them",
+                "scans": found[split]["scans"],
+                "skipped scans": len(dataset.skipped),
+                "points per scan": round(found[split]["points_per_scan"]["mean"]),
+                "points without a class (%)": round(100 * found[split]["ignored_fraction"], 2),
+                "farthest point (m)": round(found[split]["range_max"], 1),
+            }
+            for split, dataset in splits.items()
+        }
+    )
+
+
+def class_table(found: Mapping[str, Statistics], other: Statistics, titles: tuple[str, str]) -> pd.DataFrame:
+    """Share of each class in the training split and in ``other``, and the number of scans with it per split."""
+    train, val = found["train"], found["val"]
+    rows = {
+        name: {
+            f"{titles[0]} (%)": 100 * frequency,
+            f"{titles[1]} (%)": 100 * other["class_frequency"][name],
+            f"scans with it, of {train['scans']} train": train["class_scans"][name],
+            f"scans with it, of {val['scans']} val": val["class_scans"][name],
+        }
+        for name, frequency in train["class_frequency"].items()
+    }
+    return pd.DataFrame(rows).T.round(3)
+
+
+def median_range(found: Statistics) -> float:
+    """Median distance of the points to the sensor in metres, interpolated in the histogram.
+
+    >>> median_range({"range_histogram": [0.25, 0.5, 0.25], "range_edges": [0.0, 2.0, 4.0, 6.0]})
+    3.0
+    """
+    return float(np.interp(0.5, np.cumsum([0, *found["range_histogram"]]), found["range_edges"]))
+
+
+def comparison_sentence(found: Mapping[str, Statistics], other: Statistics, titles: tuple[str, str]) -> str:
+    """How similar the class frequencies and ranges of the training split and of ``other`` are, in words."""
+    train, val = found["train"], found["val"]
+    names = list(train["class_frequency"])
+    ours = np.array([train["class_frequency"][name] for name in names])
+    theirs = np.array([other["class_frequency"][name] for name in names])
+    common = theirs > COMMON
+    ratio = ours[common] / theirs[common]
+    absent = [name for name in names if val["class_points"][name] == 0]
+    return (
+        f"Of the {common.sum()} classes with more than 0.5 % of the points of *{titles[1]}*, "
+        f"{((ratio > 0.5) & (ratio < 2)).sum()} are within a factor of two in *{titles[0]}*; the two distributions "
+        f"share {100 * np.minimum(ours, theirs).sum():.0f} % of their mass. Half of the points are nearer than "
+        f"{median_range(train):.0f} m, against {median_range(other):.0f} m. "
+        + (f"Not in the validation split: {', '.join(absent)}." if absent else "The validation split has every class.")
+    )
+
+
+def voxel_statistics(dataset: ScanDataset, voxel_size: float) -> dict[str, Any]:
+    """Voxels per scan, and the share of points that is right if every voxel is classified right.
+
+    Args:
+        dataset: labelled scans, of which about six are looked at.
+        voxel_size: in metres.
+    """
+    counts, purity = [], []
+    for index in range(0, len(dataset), max(1, len(dataset) // SAMPLED)):
+        scan = dataset[index]
+        grid = voxelize(scan, voxel_size)
+        counts.append(len(grid))
+        labelled = scan.label != IGNORE
+        purity.append(float((grid.label[grid.inverse][labelled] == scan.label[labelled]).mean()))
+    return {
+        "voxel_size": voxel_size,
+        "voxels_per_scan": {"mean": float(np.mean(counts)), "min": min(counts), "max": max(counts)},
+        "voxel_ceiling_accuracy": float(np.mean(purity)),
+    }
+
+
+def voxel_sentence(found: Mapping[str, Any]) -> str:
+    """:func:`voxel_statistics` in words."""
+    count = found["voxels_per_scan"]
+    return (
+        f"At {found['voxel_size']:g} m a validation scan has {count['mean']:,.0f} voxels on average ({count['min']:,} "
+        f"to {count['max']:,}). If every voxel were classified right, {100 * found['voxel_ceiling_accuracy']:.2f} % of "
+        "the points would be: the upper limit set by the grid."
+    )

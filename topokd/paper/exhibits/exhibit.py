@@ -1,0 +1,99 @@
+"""How a table, a figure or a list of the report is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from topokd.paper.results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the report: its exhibits name it. ``introduction`` may hold `code` between backticks."""
+
+    id: str
+    title: str
+    introduction: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """What every exhibit declares.
+
+    Args:
+        id: unique name, the anchor on the page.
+        section: where the report shows it.
+        title: heading; empty for an exhibit that needs none below its section's heading.
+        caption: text below it. May hold `code` between backticks.
+        stage: stage of the pipeline that makes it.
+        short: entry in the table of contents; empty for none.
+    """
+
+    id: str
+    section: Section
+    title: str
+    caption: str
+    stage: str = "paper"
+    short: str = ""
+
+    def command(self, profile: str) -> str:
+        """Command that makes the exhibit."""
+        return f"dvc repro --glob '{self.stage}@{profile}*'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Exhibit):
+    """A table with reported and measured values.
+
+    Args:
+        lines: computes the lines of the result table (columns :data:`topokd.paper.lines.COLUMNS`).
+        side: measured values are further rows, or columns beside the reported ones.
+        corner: heading of the first column.
+        labels: whether rows are networks of the profile, shown by their labels in ``params.rows``.
+    """
+
+    lines: Callable[[Results], pd.DataFrame]
+    side: Literal["rows", "columns"] = "columns"
+    corner: str = ""
+    labels: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Exhibit):
+    """A figure, saved by the notebook of its stage or drawn by the report's notebook.
+
+    Args:
+        names: file names without suffix below ``figures/<profile>/<stage>/``; default: the exhibit's id.
+        draw: draws the figure from the results, None where they do not suffice; notebook 90 saves it. Without it the
+            notebook of ``stage`` saves the files.
+        fact: a sentence from the profile's numbers, added to the caption; empty where they are missing.
+    """
+
+    names: tuple[str, ...] = ()
+    draw: Callable[[Results], Drawing | None] | None = None
+    fact: Callable[[Results], str] | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths below ``figures/<profile>/``, without suffix: each is saved as .png and as .svg."""
+        return tuple(f"{self.stage}/{name}" for name in self.names or (self.id,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing(Exhibit):
+    """A table that is ours alone, with one line per row of a frame.
+
+    Args:
+        frame: computes the lines; its columns are the headings.
+        words: columns of text; None where all are.
+    """
+
+    frame: Callable[[Results], pd.DataFrame]
+    words: tuple[str, ...] | None = None

@@ -1,0 +1,78 @@
+"""The topological loss: its diagrams, its cost, and checks of the theory."""
+
+from __future__ import annotations
+
+from topokd.paper import cost_tables, facts
+from topokd.paper.exhibits.exhibit import Figure, Section, Table
+
+SECTION = Section("topology", "Topology")
+
+DECLARED = (
+    Figure(
+        id="figure4",
+        section=SECTION,
+        short="Figure 4",
+        title="Figure 4. Filtration and barcode",
+        caption="The Vietoris–Rips complex at growing scales, and the bars of the classes that are born and die on "
+        "the way.",
+        stage="topology",
+    ),
+    Table(
+        id="table8",
+        section=SECTION,
+        short="Table 8",
+        title="Table 8. Topological loss: time and peak memory over the number of points",
+        caption="Forward and backward pass. The measured naive baseline (plain torch) runs up to "
+        "`benchmark.naive_max_points`; giotto-ph is our layer on that engine; memory is the growth of the process.",
+        stage="topology_cost",
+        lines=cost_tables.table8,
+        corner="N",
+    ),
+    Figure(
+        id="figure5",
+        section=SECTION,
+        short="Figure 5",
+        title="Figure 5. Cost of sampling",
+        caption="Farthest point sampling of 128 points grows linearly with the size of the cloud; random sampling "
+        "does not.",
+        stage="topology_cost",
+        fact=facts.sampling_cost,
+    ),
+    Figure(
+        id="figure6",
+        section=SECTION,
+        short="Figure 6",
+        title="Figure 6. H1 against H2",
+        caption="Time to compute persistence up to dimension 1 and up to dimension 2.",
+        stage="topology_cost",
+        fact=facts.homology_cost,
+    ),
+    Figure(
+        id="figure7",
+        section=SECTION,
+        short="Figure 7",
+        title="Figure 7. Logarithmic weights dampen noise",
+        caption="Size of the gradient that a pair receives, over its persistence.",
+        stage="topology",
+        fact=facts.dampening,
+    ),
+    Figure(
+        id="figure8",
+        section=SECTION,
+        short="Figure 8",
+        title="Figure 8. Agreement of diagrams",
+        caption="Persistence diagrams of our engines and of an independent implementation, on simple shapes.",
+        stage="topology",
+        fact=facts.agreement,
+    ),
+    Figure(
+        id="proposition1",
+        section=SECTION,
+        short="Proposition 1",
+        title="Proposition 1, measured",
+        caption="Bottleneck distance between the diagrams of a farthest-point sample and of the whole cloud, against "
+        "its bound, twice the covering radius.",
+        stage="topology",
+        fact=facts.proposition1,
+    ),
+)

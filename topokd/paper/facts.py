@@ -1,0 +1,66 @@
+"""Sentences of single figures, computed from the profile's numbers; empty where they are missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from topokd.paper.results import Results
+
+
+def dampening(results: Results) -> str:
+    """Figure 7."""
+    topology = results.records.get("topology")
+    if not topology:
+        return ""
+    ratio = topology["figure7"]["loop_to_noise"]
+    return f"In this experiment the gradient of the loop is {ratio:.3g} times the gradient of the noise."
+
+
+def agreement(results: Results) -> str:
+    """Figure 8."""
+    topology = results.records.get("topology")
+    if not topology:
+        return ""
+    figure8 = topology["figure8"]
+    return f"Largest bottleneck distance over {len(figure8['rows'])} diagrams: {figure8['worst']:.1e}."
+
+
+def proposition1(results: Results) -> str:
+    """Proposition 1."""
+    topology = results.records.get("topology")
+    if not topology:
+        return ""
+    bounds = topology["proposition1"]
+    return (
+        f"Over {len(bounds['rows'])} samples the distance is at most {bounds['worst_share_of_bound']:.2f} of the bound."
+    )
+
+
+def sampling_cost(results: Results) -> str:
+    """Figure 5."""
+    cost = _topology_cost(results)
+    if not cost:
+        return ""
+    first, last = cost["sampling"][0], cost["sampling"][-1]
+    return (
+        f"From N = {first['points']:,} to {last['points']:,} farthest point sampling takes "
+        f"{_times(last['farthest_s'] / first['farthest_s'])} times as long, random sampling "
+        f"{_times(last['random_s'] / first['random_s'])} times."
+    )
+
+
+def homology_cost(results: Results) -> str:
+    """Figure 6."""
+    cost = _topology_cost(results)
+    if not cost:
+        return ""
+    top = cost["homology"][-1]
+    return f"At N = {top['points']} dimension 2 takes {_times(top['h2_s'] / top['h1_s'])} times as long."
+
+
+def _topology_cost(results: Results) -> dict[str, Any] | None:
+    return results.records.get("timings/topology_cost")
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}"

@@ -1,0 +1,63 @@
+"""Which runs the report is made of, and the conditions they ran under."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from topokd.paper.results import Results
+
+
+def runs(results: Results) -> pd.DataFrame:
+    """One line per run: its loss terms with their weights, network, length of training and scores in percent."""
+    lines = []
+    for run in results.all_runs():
+        evaluation = run["evaluation"]
+        lines.append(
+            {
+                "Run": run["run"],
+                "Loss terms": " + ".join(["cross-entropy", *_terms(run)]),
+                "Preset": run["preset"],
+                "Parameters": f"{run['parameters']:,}",
+                "Steps": run["steps"],
+                "Batch": run.get("batch_size", ""),
+                "mIoU (%)": _percent(evaluation[results.metric]),
+                "mIoU, absent 0 (%)": _percent(evaluation["miou_zero"]),
+                "Accuracy (%)": _percent(evaluation["accuracy"]),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def conditions(results: Results) -> pd.DataFrame:
+    """Device, versions, seeds, validation split and voxels of the runs."""
+    found = list(results.all_runs())
+    rows = {"Runs": "none yet"}
+    if found:
+        evaluation, data = found[0]["evaluation"], results.params.data
+        rows = {
+            "Device": f"{shared(found, 'device')}, threads per run: {shared(found, 'threads')}",
+            "Versions": ", ".join(f"{name} {version}" for name, version in found[0].get("versions", {}).items()),
+            "Seeds": ", ".join(map(str, results.params.seeds)),
+            "Validation": f"{evaluation['scans']} scans, {evaluation['points']:,} labelled points, {results.dataset}",
+            "Voxels": f"{data.voxel_size:g} m; training crops of {data.crop_voxels:,} voxels",
+        }
+    return pd.DataFrame({"Condition": list(rows), "Value": list(rows.values())})
+
+
+def shared(found: list[dict[str, Any]], name: str, default: str = "not recorded") -> str:
+    """The value of a field that all runs share, or all of its values."""
+    return ", ".join(sorted({str(run[name]) for run in found if name in run})) or default
+
+
+def _terms(run: dict[str, Any]) -> list[str]:
+    return [f"{term} (λ = {settings['weight']:g}{_temperature(settings)})" for term, settings in run["terms"].items()]
+
+
+def _temperature(settings: dict[str, Any]) -> str:
+    return f", T = {settings['temperature']:g}" if "temperature" in settings else ""
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,116 @@
+"""One renderer for every exhibit: the report and notebook 90 show the same HTML."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+from PIL import Image
+
+from topokd.paper.exhibits import Exhibit, Figure, Listing, Table
+from topokd.paper.grid import Grid, grid
+from topokd.paper.results import Results
+
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_WIDTH = 1700  # pixels of an inlined image; the page is about 1,000 CSS pixels wide
+PIXELS = 0.6  # CSS pixels per pixel of an image: 160 dpi shown at 96
+
+
+def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
+    """HTML of an exhibit; an exhibit that does not exist yet shows the command that makes it.
+
+    Args:
+        exhibit: its declaration.
+        results: the profile's results.
+        figures: folder of the profile's figures.
+    """
+    if isinstance(exhibit, Table):
+        template, context = "table.html.jinja", _table_context(exhibit, results)
+    elif isinstance(exhibit, Figure):
+        template, context = "figure.html.jinja", _figure_context(exhibit, results, figures)
+    elif isinstance(exhibit, Listing):
+        template, context = "listing.html.jinja", _listing_context(exhibit, results)
+    else:
+        raise TypeError(f"{exhibit.id} is not a Table, Figure or Listing but a {type(exhibit).__name__}")
+    command = exhibit.command(results.profile)
+    return Markup(environment().get_template(template).render(exhibit=exhibit, command=command, **context))
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates, with the filters ``prose`` and ``sentence``."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    found.filters["prose"] = prose
+    found.filters["sentence"] = lambda text: prose(f"{text[:1].upper()}{text[1:].rstrip('.')}.")
+    return found
+
+
+def stylesheet(*names: str) -> Markup:
+    """Contents of CSS files of ours: ``exhibits`` for the exhibits, ``page`` for the report around them."""
+    return Markup("\n".join((TEMPLATES / f"{name}.css").read_text(encoding="utf-8").strip() for name in names))
+
+
+def prose(text: str) -> Markup:
+    """``text`` escaped for HTML, with `code` between backticks and **bold** between asterisks.
+
+    >>> prose("a < `b` and **c**")
+    Markup('a &lt; <code>b</code> and <b>c</b>')
+    """
+    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", code))
+
+
+def table_grid(table: Table, results: Results) -> Grid:
+    """A table laid out for readers."""
+    return grid(table.lines(results), table.side, results.labels if table.labels else None)
+
+
+def _table_context(table: Table, results: Results) -> dict[str, Any]:
+    found = table_grid(table, results)
+    groups: list[tuple[str, int]] = []  # source and number of columns, above the columns
+    if table.side == "columns":
+        runs = itertools.groupby(source for source, _, _ in found.columns)
+        groups = [(source, len(list(columns))) for source, columns in runs]
+    columns = len(found.columns)
+    return {
+        "grid": found,
+        "groups": groups,
+        "turn": table.side == "rows" and columns > 6,  # column names written upwards
+        "dense": columns > 10,  # small type
+    }
+
+
+def _figure_context(figure: Figure, results: Results, folder: Path) -> dict[str, Any]:
+    images = []
+    for path in (folder / f"{name}.png" for name in figure.files):
+        if path.is_file():
+            data, width = inlined_image(path)
+            images.append(("data:image/png;base64," + base64.b64encode(data).decode(), round(width * PIXELS)))
+    fact = figure.fact(results) if figure.fact else ""
+    return {"images": images, "caption": f"{figure.caption} {fact}".strip()}
+
+
+def _listing_context(listing: Listing, results: Results) -> dict[str, Any]:
+    frame = listing.frame(results)
+    return {"columns": list(frame.columns), "lines": frame.to_dict("records")}
+
+
+def inlined_image(path: Path) -> tuple[bytes, int]:
+    """PNG of at most 256 colours and ``MAX_WIDTH`` pixels, and its width: a third of the bytes for the same page."""
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    if picture.width > MAX_WIDTH:
+        height = round(picture.height * MAX_WIDTH / picture.width)
+        picture = picture.resize((MAX_WIDTH, height), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+    return stream.getvalue(), picture.width

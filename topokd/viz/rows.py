@@ -1,0 +1,25 @@
+"""How figures and tables show the networks of a profile: label, short label and colour, from params.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from topokd.params import Look, Params, Row
+
+TEACHER = "teacher"  # name of the teacher among the networks of a profile
+
+Looks = Mapping[str, Look | Row]  # by name: the teacher's, and those of params.rows
+
+
+def looks(params: Params) -> dict[str, Look | Row]:
+    """Label and colour of the teacher and of every row of the ablation, in the order of ``params.rows``."""
+    return {TEACHER: params.teacher, **params.rows}
+
+
+def labels(shown: Looks) -> dict[str, str]:
+    """Label by name.
+
+    >>> labels({"teacher": Look()})
+    {'teacher': 'Teacher'}
+    """
+    return {name: look.label for name, look in shown.items()}

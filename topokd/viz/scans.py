@@ -1,0 +1,65 @@
+"""Figures of scans: one by class and intensity, several from above, and a training sample step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from topokd.data import IGNORE, Scan, Voxels
+from topokd.viz.clouds import RGB, class_legend, plot_cloud
+from topokd.viz.style import use_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FULL_INTENSITY = 0.7  # drawn in the brightest colour
+
+
+def scan_figure(scan: Scan, class_names: Sequence[str], palette: RGB) -> Figure:
+    """Classes (top) and intensity (bottom) of a labelled scan, from above and from behind the sensor."""
+    use_style()
+    assert scan.label is not None
+    heat = plt.get_cmap("inferno")(np.clip(scan.intensity / FULL_INTENSITY, 0, 1))[:, :3]
+    figure, axes = plt.subplots(2, 2, figsize=(11, 7.4), width_ratios=(1, 1.9))
+    for row, (shade, title) in zip(axes, ((scan.label, f"{scan.name}: classes"), (heat, "intensity")), strict=True):
+        plot_cloud(row[0], scan.xyz, shade, palette, title=title)
+        plot_cloud(row[1], scan.xyz, shade, palette, view="perspective")
+    present = np.unique(scan.label[scan.label != IGNORE]).tolist()
+    class_legend(figure, present, class_names, palette)
+    plt.close(figure)
+    return figure
+
+
+def scans_figure(scans: Sequence[Scan], palette: RGB) -> Figure:
+    """Up to six labelled scans from above."""
+    use_style()
+    figure, axes = plt.subplots(2, 3, figsize=(10, 6.8))
+    for axis, scan in zip(axes.flat, scans, strict=False):
+        assert scan.label is not None
+        plot_cloud(axis, scan.xyz, scan.label, palette, title=scan.name)
+    for axis in axes.flat[len(scans) :]:
+        axis.set_visible(False)
+    plt.close(figure)
+    return figure
+
+
+def sample_figure(
+    scan: Scan, augmented: Scan, voxels: Voxels, sample: Voxels, voxel_size: float, palette: RGB
+) -> Figure:
+    """A training sample: the scan, augmented, in voxels of ``voxel_size`` metres, and cropped."""
+    use_style()
+    steps = {
+        "as read": (scan.xyz, scan.label),
+        "augmented": (augmented.xyz, augmented.label),
+        f"voxels of {voxel_size:g} m": (voxels.coord, voxels.label),
+        "crop": (sample.coord, sample.label),
+    }
+    figure, axes = plt.subplots(1, len(steps), figsize=(13, 3.7))
+    for axis, (title, (xyz, label)) in zip(axes, steps.items(), strict=True):
+        assert label is not None
+        plot_cloud(axis, xyz, label, palette, title=f"{title}: {len(xyz):,}", reach=45)
+    plt.close(figure)
+    return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -33,7 +35,7 @@ def stage_features(
     if not path.is_file():
         return None
     model: PointTransformerV3 = load_checkpoint(path).eval()
-    topology = term_parameters("topo", params.terms["topo"])
+    topology: Any = term_parameters("topo", params.terms["topo"])
     scan = open_dataset(params.data, params.data_root, "val")[params.evaluation.figure_scan]
     with torch.no_grad():
         _, taps = model(collate([voxelize(scan, params.data.voxel_size)]), taps=True)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from topokd.data import IGNORE, voxelize
 from topokd.data.dataset import ScanDataset
+from topokd.errors import DataError
 
 COMMON = 0.005  # share of the points from which on a class is compared
 SAMPLED = 6  # scans (about) whose voxels are counted
@@ -90,6 +91,8 @@ def voxel_statistics(dataset: ScanDataset, voxel_size: float) -> dict[str, Any]:
         scan = dataset[index]
         grid = voxelize(scan, voxel_size)
         counts.append(len(grid))
+        if scan.label is None or grid.label is None:
+            raise DataError(f"{dataset.names[index]} has no labels: these statistics need a labelled split")
         labelled = scan.label != IGNORE
         purity.append(float((grid.label[grid.inverse][labelled] == scan.label[labelled]).mean()))
     return {

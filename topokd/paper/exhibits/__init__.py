@@ -1,27 +1,30 @@
-"""Every figure and table of the report. To add one, append its declaration to the file of its section.
+"""Every figure and table of the report. To add one, declare it in a module of this folder.
 
 :data:`EXHIBITS` is all that the report, notebook 90 and the tables in ``results/<profile>/tables/`` loop over: nothing
-else lists exhibits. A new section is a new file with its declarations and one more line here.
+else lists exhibits.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from itertools import groupby
 
-from topokd.paper.exhibits import (
-    comparison,
-    contradictions,
-    framework,
-    networks,
-    provenance,
-    rows,
-    scans,
-    segmentation,
-    topology,
-)
 from topokd.paper.exhibits.exhibit import Exhibit, Figure, Listing, Section, Table
 
-PARTS = (comparison, framework, segmentation, networks, rows, topology, scans, contradictions, provenance)
+ORDER = (
+    *("comparison", "framework", "segmentation", "networks", "rows", "topology", "scans"),
+    *("contradictions", "provenance"),
+)
+"""Order of the modules in the report; modules that are not named here follow, by name."""
+
+
+def _modules() -> list[str]:
+    found = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "exhibit")
+    return [name for name in ORDER if name in found] + [name for name in found if name not in ORDER]
+
+
+PARTS = tuple(importlib.import_module(f"{__name__}.{name}") for name in _modules())
 DECLARED = [exhibit for part in PARTS for exhibit in part.DECLARED]
 EXHIBITS: dict[str, Exhibit] = {exhibit.id: exhibit for exhibit in DECLARED}
 if len(EXHIBITS) < len(DECLARED):

@@ -27,7 +27,7 @@ from topokd.experiments.model_cost import (
 )
 from topokd.io import write_json
 from topokd.models import build_model
-from topokd.paper.cost_tables import reported_flop_ratios
+from topokd.paper import reported
 from topokd.scans import open_dataset
 from topokd.viz.cost import plot_scaling
 from topokd.viz.style import save_figure
@@ -73,7 +73,7 @@ parameters_table(cost)
 # several sensors.
 
 # %%
-flops_table(cost, reported_flop_ratios())
+flops_table(cost, reported.flop_ratios())
 
 # %%
 display(Markdown(cost_sentence(cost)))

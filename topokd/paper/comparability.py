@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from topokd.datasets import BENCHMARKS
 from topokd.paper import reported
-from topokd.paper.results import TITLES, Results
+from topokd.paper.results import Results
 from topokd.paper.segmentation_tables import measured_on
 
 SERVERS = {  # table: benchmark that it is measured on, what the paper reports
@@ -36,7 +37,7 @@ def comparability(results: Results) -> pd.DataFrame:
 
 def _segmentation_table(results: Results, layout: str, reports: str) -> str:
     """What may be compared in a table of segmentation results."""
-    panel, name = measured_on(results, layout), TITLES[layout]
+    panel, name = measured_on(results, layout), BENCHMARKS[layout].title
     if not panel.runs:
         return f"Not measured: this profile runs on {results.dataset} scans, not on {name}."
     scenes = (

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from topokd.paper import reported
 from topokd.paper.lines import Line, frame, line, reported_lines
 from topokd.paper.results import Results
 
@@ -149,17 +148,6 @@ def table8(results: Results) -> pd.DataFrame:
         if entry.get("speedup"):
             lines.append(_line("table8", row, "speed-up", "×", results, entry["speedup"], varies=TIMING))
     return _finish(lines, "table8", results, timing)
-
-
-def reported_flop_ratios() -> dict[tuple[str, str], float]:
-    """Ratios of FLOPs of Table 5 by the part and kind of ``model_cost.json`` that they correspond to (NOTES row 16)."""
-    cells = {
-        ("encoder", DENSE): "Encoder GFLOPs",
-        ("decoder", DENSE): "Decoder GFLOPs",
-        ("encoder", "projections"): "Attention Compute (Encoder)",
-    }
-    comparison = reported.load("table5")["Comparison"]
-    return {kind: float(comparison[row].partition("×")[0].strip("~≈ ")) for kind, row in cells.items()}
 
 
 def _line(

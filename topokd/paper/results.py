@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from topokd import params as P
+from topokd.datasets import BENCHMARKS
 from topokd.errors import DataError
 from topokd.io import read_json
 from topokd.paper.statistics import Interval, interval, paired
 from topokd.viz.rows import TEACHER, Looks, labels, looks
 
 DEFAULT_LAYOUT = "semantickitti"  # files of the synthetic world unless the profile says otherwise
-TITLES = {"semantickitti": "SemanticKITTI", "nuscenes": "nuScenes-lidarseg", "waymo": "Waymo Open"}
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,9 @@ def networks(params: P.Params) -> tuple[str, ...]:
 
 def dataset_title(data: P.Data) -> str:
     """Name of a data set for readers."""
-    if data.dataset in TITLES:
-        return TITLES[data.dataset]
-    layout = "" if data.layout == DEFAULT_LAYOUT else f" in the {TITLES[data.layout]} layout"
+    if data.dataset in BENCHMARKS:
+        return BENCHMARKS[data.dataset].title
+    layout = "" if data.layout == DEFAULT_LAYOUT else f" in the {BENCHMARKS[data.layout].title} layout"
     return f"synthetic street world{layout}"
 
 

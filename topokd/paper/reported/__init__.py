@@ -8,6 +8,7 @@ table, ``claims.csv`` the numbers of the text, the quantity behind each, and the
 from __future__ import annotations
 
 import csv
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,15 +28,24 @@ def load(table: str) -> pd.DataFrame:
     >>> load("table3").loc["Our Student", "FPS"]
     '27.64'
     """
-    frame = pd.read_csv(FOLDER / f"{table}.csv", dtype=str, keep_default_na=False)
-    return frame.set_index("row")
+    return _read(table).copy()
+
+
+@functools.cache
+def _read(table: str) -> pd.DataFrame:
+    return pd.read_csv(FOLDER / f"{table}.csv", dtype=str, keep_default_na=False).set_index("row")
+
+
+@functools.cache
+def _descriptions() -> dict[str, dict[str, Any]]:
+    return yaml.safe_load((FOLDER / "tables.yaml").read_text(encoding="utf-8"))
 
 
 def describe(table: str) -> dict[str, Any]:
     """Description of a table from tables.yaml: ``title``, ``dataset``, ``split``, ``unit`` or ``units``, ``notes``,
     ``text`` (columns that are not results), ``remarks`` (those of them that go with a row's reference), ``rows`` and
     ``datasets``."""
-    return {"remarks": [], **yaml.safe_load((FOLDER / "tables.yaml").read_text(encoding="utf-8"))[table]}
+    return {"remarks": [], **_descriptions()[table]}
 
 
 def rows(table: str) -> dict[str, str]:
@@ -70,6 +80,20 @@ def gains(tables: Sequence[str], network: str, over: str) -> dict[str, float]:
                 a, b = (value(f"{table}|{names[name]}|{column}") for name in (network, over))
                 found[dataset] = a - b
     return found
+
+
+def flop_ratios() -> dict[tuple[str, str], float]:
+    """Ratios of FLOPs of Table 5 by the part and kind of ``model_cost.json`` that they correspond to (NOTES row 16).
+
+    >>> flop_ratios()["encoder", "without_attention"]
+    36.7
+    """
+    printed = {
+        ("encoder", "without_attention"): "Encoder GFLOPs",
+        ("decoder", "without_attention"): "Decoder GFLOPs",
+        ("encoder", "projections"): "Attention Compute (Encoder)",
+    }
+    return {kind: value(f"table5|{row}|Comparison") for kind, row in printed.items()}
 
 
 def cells(table: str) -> pd.DataFrame:

@@ -7,29 +7,39 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from topokd import schema
 from topokd.data import Batch
 from topokd.distillation import (
+    TERMS,
     DistillationObjective,
     LogitLoss,
     NetworkOutput,
     SaliencyLoss,
     SegmentationLoss,
+    Step,
+    Term,
     TopologicalLoss,
+    build_objective,
     freeze,
     match_rows,
+    resolve_terms,
     run_teacher,
 )
+from topokd.errors import ParameterError
 from topokd.models import Tap, build_model
-from topokd.params import Saliency, Topology
+from topokd.params import Params, load_profile
 
 TOPOLOGY = {"num_points": 16, "dims": (0,), "normalize": "l2"}
 CLASSES = 5
 TENSORS = ("coord", "grid_coord", "feat", "label")
 
 
-def objective(**given: object) -> DistillationObjective:
-    """Two stages instead of five, few points."""
-    return DistillationObjective(topology=Topology(stage=1, **TOPOLOGY), saliency=Saliency(stages=(0, 1)), **given)
+OPTIONS = {"topo": {"stage": 1, **TOPOLOGY}, "grad": {"stages": (0, 1)}, "kd": {}}
+
+
+def objective(*terms: str, **options: dict) -> DistillationObjective:
+    """The named terms on two stages instead of five, with few points; ``options`` by term."""
+    return DistillationObjective({name: OPTIONS[name] | options.get(name, {}) for name in terms})
 
 
 class CountPasses(torch.autograd.Function):
@@ -100,7 +110,9 @@ def test_the_total_is_equation_8() -> None:
     student, teacher = Network(6), freeze(Network(10, backwards))
     out_s, out_t = NetworkOutput(*student(batch, taps=True)), run_teacher(teacher, batch, gradients=True)
     weights = {"topo": 0.7, "grad": 3.0, "kd": 0.2}
-    losses = objective(**{f"lambda_{k}": v for k, v in weights.items()}, temperature=3.0)(out_s, batch.label, out_t)
+    options = {name: {"weight": weight} for name, weight in weights.items()}
+    options["kd"]["temperature"] = 3.0
+    losses = objective(*weights, **options)(out_s, batch.label, out_t)
 
     # The same by hand, with a teacher whose coarse rows already have the student's order.
     aligned = Network(10)
@@ -138,10 +150,10 @@ def test_the_total_is_equation_8() -> None:
     torch.testing.assert_close(gradient, by_hand, rtol=1e-3, atol=1e-5)
 
 
-def test_preparing_the_teachers_diagrams_changes_no_bit() -> None:
+def test_preparing_the_teachers_diagrams_does_not_change_a_bit() -> None:
     batch = random_batch(0)
     student, teacher = Network(6), freeze(Network(10, backwards))
-    criterion = objective(lambda_grad=0.0)
+    criterion = objective("topo", "kd")
     found = []
     for ahead in (False, True):
         out_t = run_teacher(teacher, batch, gradients=False)
@@ -149,13 +161,13 @@ def test_preparing_the_teachers_diagrams_changes_no_bit() -> None:
         losses = criterion(NetworkOutput(*student(batch, taps=True)), batch.label, out_t, prepared)
         found.append((losses.total, *torch.autograd.grad(losses.total, list(student.parameters()))))
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
-    assert objective(lambda_topo=0.0).prepare(out_t) is None
+    assert objective("kd").prepare(out_t) == {"kd": None}
 
 
 def test_saliency_does_not_fade_with_the_size_of_the_batch() -> None:
-    """The gradient of a mean over 60 copies is a sixtieth: the term stays what it is."""
+    """The gradient of a mean over 60 copies is a sixtieth; the term does not change."""
     one = random_batch(5, (40,))
-    student, teacher, goal = Network(6), freeze(Network(10)), objective(lambda_topo=0.0, lambda_kd=0.0)
+    student, teacher, goal = Network(6), freeze(Network(10)), objective("grad")
     values = []
     for copies in (1, 60):
         fields = {name: getattr(one, name).repeat(copies, *[1] * (getattr(one, name).dim() - 1)) for name in TENSORS}
@@ -165,41 +177,81 @@ def test_saliency_does_not_fade_with_the_size_of_the_batch() -> None:
     assert values[1] == pytest.approx(values[0], rel=1e-5)
 
 
-def test_every_term_reaches_the_student_and_none_the_teacher() -> None:
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_term_gives_a_gradient_to_the_student_and_none_to_the_teacher(name: str) -> None:
     batch = random_batch(1)
-    for name in ("topo", "grad", "kd"):
-        student, teacher = Network(6), freeze(Network(10, backwards))
-        goal = objective(**{f"lambda_{k}": float(k == name) for k in ("topo", "grad", "kd")})
-        out = run_teacher(teacher, batch, gradients=goal.needs_teacher_gradients)
-        losses = goal(NetworkOutput(*student(batch, taps=True)), batch.label, out)
-        (losses.total - losses.terms["seg"]).backward()
-        assert student.stem.weight.grad.abs().sum() > 0, name
-        assert all(p.grad is None for p in teacher.parameters()), name
+    student, teacher, goal = Network(6), freeze(Network(10, backwards)), objective(name)
+    out = run_teacher(teacher, batch, gradients=goal.needs_teacher_gradients)
+    losses = goal(NetworkOutput(*student(batch, taps=True)), batch.label, out)
+    (losses.total - losses.terms["seg"]).backward()
+    assert student.stem.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in teacher.parameters())
 
 
-def test_no_pass_more_than_needed() -> None:
+@pytest.mark.parametrize(
+    ("terms", "student_passes", "teacher_passes"), [((), 1, 0), (("topo", "kd"), 1, 0), (("topo", "grad", "kd"), 2, 1)]
+)
+def test_only_the_backward_passes_that_the_terms_need_are_run(
+    terms: tuple[str, ...], student_passes: int, teacher_passes: int
+) -> None:
     batch = random_batch(2)
-    for weights, student_passes, teacher_passes in (
-        ({"lambda_topo": 0.0, "lambda_grad": 0.0, "lambda_kd": 0.0}, 1, 0),
-        ({"lambda_grad": 0.0}, 1, 0),
-        ({}, 2, 1),
-    ):
-        student, teacher, goal = Network(6), freeze(Network(10)), objective(**weights)
-        out = None
-        if goal.needs_teacher:
-            out = run_teacher(teacher, batch, gradients=goal.needs_teacher_gradients)
-            assert out.logits.requires_grad == goal.needs_teacher_gradients
-        goal(NetworkOutput(*student(batch, taps=True)), batch.label, out).total.backward()
-        assert (len(student.passes), len(teacher.passes)) == (student_passes, teacher_passes)
+    student, teacher, goal = Network(6), freeze(Network(10)), objective(*terms)
+    out = None
+    if goal.needs_teacher:
+        out = run_teacher(teacher, batch, gradients=goal.needs_teacher_gradients)
+        assert out.logits.requires_grad == goal.needs_teacher_gradients
+    goal(NetworkOutput(*student(batch, taps=True)), batch.label, out).total.backward()
+    assert (len(student.passes), len(teacher.passes)) == (student_passes, teacher_passes)
 
 
-def test_a_missing_teacher_is_an_error_only_where_a_term_needs_one() -> None:
+def test_a_missing_teacher_is_an_error_only_where_there_are_terms() -> None:
     batch = random_batch(3)
     out = NetworkOutput(*Network(6)(batch, taps=True))
     with pytest.raises(ValueError, match="topo, grad, kd need a teacher"):
-        objective()(out, batch.label)
-    losses = objective(lambda_topo=0.0, lambda_grad=0.0, lambda_kd=0.0)(out, batch.label)
-    assert list(losses.terms) == ["seg"]
+        objective("topo", "grad", "kd")(out, batch.label)
+    assert list(objective()(out, batch.label).terms) == ["seg"]
+
+
+def test_a_new_term_needs_only_its_class_and_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LogitNorm(Term):
+        def forward(self, step: Step) -> Tensor:
+            return (step.student.logits.norm() - step.teacher.logits.norm()).abs()
+
+    monkeypatch.setitem(TERMS, "norm", LogitNorm)
+    tree = {
+        "terms": {"norm": {"weight": 2}},
+        "rows": {"mine": {"label": "Mine", "short": "mine", "color": "red", "terms": ["norm"]}},
+    }
+    params = resolve_terms(schema.validate(Params, tree))
+    assert params.rows["mine"].terms == {"norm": {"weight": 2.0}}
+    batch, student, teacher = random_batch(4), Network(6), freeze(Network(10))
+    goal = build_objective(params, "mine")
+    losses = goal(NetworkOutput(*student(batch, taps=True)), batch.label, run_teacher(teacher, batch, gradients=False))
+    assert torch.equal(losses.total, losses.terms["seg"] + 2.0 * losses.terms["norm"])
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"topp": {}}, r"loss term 'topp' does not exist; did you mean 'topo'"),
+        ({"kd": {"temprature": 2}}, r"unknown parameter 'terms.kd.temprature'; did you mean 'temperature'"),
+        ({"kd": {"temperature": 0}}, r"terms.kd.temperature is 0; it must be above 0"),
+        ({"kd": {"weight": -1}}, r"terms.kd.weight is -1; it must be above 0"),
+        ({"topo": {"dims": [3]}}, r"terms.topo.dims\[0\] is 3; it must be at most 2"),
+        ({"topo": {"num_points": 1}}, r"terms.topo.num_points is 1; it must be 2 or more"),
+        ({"topo": {"time_limit": 0}}, r"terms.topo.time_limit is 0; it must be above 0"),
+        ({"topo": {"time_limit": 1, "engine": "giotto-ph"}}, r"time_limit is 1.0; .*only the engines reduced and auto"),
+        ({"grad": {"second_order": "yes"}}, r"terms.grad.second_order must be true or false, not 'yes'"),
+    ],
+)
+def test_wrong_terms_name_the_parameter_and_the_fix(terms: dict, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        DistillationObjective(terms)
+
+
+def test_terms_are_added_in_the_order_of_the_parameters() -> None:
+    params = load_profile("default")
+    assert list(build_objective(params, "full").terms) == list(params.terms) == ["topo", "grad", "kd"]
 
 
 def test_rows_of_a_point_transformer_meet_under_shuffled_orders() -> None:

@@ -125,11 +125,11 @@ def test_second_order_gradient_is_the_numerical_one() -> None:
     assert torch.autograd.gradcheck(value, x)
 
 
-def test_each_network_is_told_once_how_to_get_gradients() -> None:
+def test_each_network_needs_exactly_one_of_loss_and_gradients() -> None:
     _, feat, loss = tiny_network(3)
-    with pytest.raises(ValueError, match="teacher_loss or teacher_grad"):
+    with pytest.raises(ValueError, match="exactly one of teacher_loss and teacher_grad"):
         SaliencyLoss()(feat, feat, torch.tensor([10]), student_loss=loss)
-    with pytest.raises(ValueError, match="student_loss or student_grad"):
+    with pytest.raises(ValueError, match="exactly one of student_loss and student_grad"):
         SaliencyLoss()(feat, feat, torch.tensor([10]), student_loss=loss, student_grad=feat, teacher_grad=feat)
 
 

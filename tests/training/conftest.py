@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import PROJECT
 from topokd import params as P
 from topokd.data import Scan
 from topokd.datasets.semantickitti.files import write_scan
@@ -44,16 +44,13 @@ def params(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P.Pa
 
 
 def tiny_params(scans: Path) -> P.Params:
-    return P.Params(
+    """The default profile with its rows and terms, on a few scans with tiny networks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOPOKD_ROOT", str(PROJECT))
+        params = P.load_profile("default")
+    params = params.replace(
         data=P.Data(dataset="semantickitti", root=str(scans), voxel_size=0.4, crop_voxels=300),
         model=P.Model(teacher="ptv3-tiny", student="ptv3-tiny"),
-        train=dataclasses.replace(
-            P.Train(),
-            teacher_steps=6,
-            student_steps=6,
-            validate_every=3,
-            validate_scans=1,
-            checkpoint_every=2,
-        ),
-        distill=P.Distill(topology=P.Topology(num_points=12)),
+        train=P.Train(teacher_steps=6, student_steps=6, validate_every=3, validate_scans=1, checkpoint_every=2),
     )
+    return params.with_term("topo", num_points=12)

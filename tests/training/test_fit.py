@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from topokd.training.loop import Fit
 
 from tests.gpu import needs_gpu
 from topokd import params as P
 from topokd.data import Batch, training_batch
-from topokd.distillation import DistillationObjective
+from topokd.distillation import DistillationObjective, build_objective
 from topokd.errors import TrainingError
 from topokd.models.attention import PatchAttention
 from topokd.models.convolution.layer import SubmanifoldConv
 from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
+from topokd.training.fit import Fit
+from topokd.training.hooks import Resume, Validate
 from topokd.training.state import ResumeFolder
 
 
@@ -23,7 +24,7 @@ def plain(params: P.Params, **given: object) -> Fit:
     dataset = open_dataset(params.data, params.data_root, "train")
     fields = {
         "model": seeded_model("ptv3-tiny", 19, 0, "student"),
-        "objective": DistillationObjective(0, 0, 0),
+        "objective": DistillationObjective({}),
         "batches": lambda step: training_batch(dataset, params.data, 0, step, 2),
         "steps": 6,
         "train": params.train,
@@ -37,9 +38,9 @@ def weights(fit: Fit) -> torch.Tensor:
 
 
 def test_the_loss_falls_and_the_history_says_so(params: P.Params) -> None:
-    train = dataclasses.replace(params.train, optimizer=P.Optimizer(lr_attention=0.002))
+    train = params.train.replace(optimizer=P.Optimizer(lr_attention=0.002))
     with deterministic(1):
-        history = plain(params, steps=25, train=train, validate=lambda model: 0.25).run()
+        history = plain(params, steps=25, train=train, hooks=[Validate(lambda model: 0.25, 3)]).run()
     assert history["loss"][-1] < 0.7 * history["loss"][0]
     assert history["step"] == list(range(1, 26)) and set(history["terms"]) == {"seg"}
     assert history["val_step"][0] == 3 and history["val_step"][-1] == 25 and set(history["val_miou"]) == {0.25}
@@ -53,7 +54,7 @@ def test_an_exception_between_two_states_costs_nothing(params: P.Params, tmp_pat
         whole = plain(params)
         expected = whole.run()
         folder = ResumeFolder(tmp_path, "run", "key")
-        broken = plain(params, resume=folder)
+        broken = plain(params, hooks=[Resume(folder, 2)])
         draw = broken.batches
 
         def batches(step: int) -> Batch:
@@ -64,8 +65,8 @@ def test_an_exception_between_two_states_costs_nothing(params: P.Params, tmp_pat
         broken.batches = batches
         with pytest.raises(Stop):
             broken.run()
-        assert folder.load()["at"]["step"] == 4  # checkpoint_every is 2
-        resumed = plain(params, resume=folder, model=seeded_model("ptv3-tiny", 19, 7, "student"))
+        assert folder.load()["state"]["step"] == 4  # checkpoint_every is 2
+        resumed = plain(params, hooks=[Resume(folder, 2)], model=seeded_model("ptv3-tiny", 19, 7, "student"))
         assert resumed.run() == expected
     assert torch.equal(weights(resumed), weights(whole))
 
@@ -73,7 +74,7 @@ def test_an_exception_between_two_states_costs_nothing(params: P.Params, tmp_pat
 def test_reading_ahead_in_other_processes_changes_nothing(params: P.Params) -> None:
     with deterministic(1):
         alone = plain(params, steps=2)
-        ahead = plain(params, steps=2, train=dataclasses.replace(params.train, workers=1))
+        ahead = plain(params, steps=2, train=params.train.replace(workers=1))
         assert alone.run() == ahead.run()
     assert torch.equal(weights(alone), weights(ahead))
 
@@ -98,7 +99,7 @@ class Poisoned(DistillationObjective):
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(params: P.Params) -> None:
-    fit = plain(params, objective=Poisoned(0, 0, 0), name="plain-seed0")
+    fit = plain(params, objective=Poisoned({}), name="plain-seed0")
     with (
         deterministic(1),
         pytest.raises(TrainingError, match=r"plain-seed0: the loss of step 3 .*seg nan.*optimizer.lr"),
@@ -110,7 +111,7 @@ def test_a_teacher_with_broken_features_stops_with_advice(params: P.Params) -> N
     teacher = seeded_model("ptv3-tiny", 19, 0, "teacher")
     with torch.no_grad():
         next(teacher.parameters()).fill_(torch.nan)
-    fit = plain(params, objective=DistillationObjective(0.3, 0, 0), teacher=teacher, name="topo-seed0")
+    fit = plain(params, objective=DistillationObjective({"topo": {}}), teacher=teacher, name="topo-seed0")
     with (
         deterministic(1),
         pytest.raises(TrainingError, match=r"topo-seed0: step 1: teacher's features of cloud 0 .*optimizer.lr"),
@@ -127,14 +128,14 @@ def test_weights_with_the_best_validation_are_kept(params: P.Params) -> None:
         return next(scores)
 
     with deterministic(1):
-        fit = plain(params, validate=validate)
+        fit = plain(params, hooks=[Validate(validate, 3)])
         fit.run()
     assert torch.equal(fit.best_weights["seg_head.weight"], seen[0])
     assert not torch.equal(fit.model.seg_head.weight, seen[0])
 
 
-def test_second_derivatives_are_left_to_torch(params: P.Params) -> None:
-    objective = DistillationObjective(0, 10, 0, saliency=P.Saliency(second_order=True))
+def test_second_derivatives_are_computed_by_torch(params: P.Params) -> None:
+    objective = DistillationObjective({"grad": {"second_order": True}})
     fit = plain(params, steps=1, objective=objective, teacher=seeded_model("ptv3-tiny", 19, 0, "teacher"))
     fit.run()
     layers = [m for m in fit.model.modules() if isinstance(m, SubmanifoldConv | PatchAttention)]
@@ -143,10 +144,10 @@ def test_second_derivatives_are_left_to_torch(params: P.Params) -> None:
 
 @needs_gpu
 @pytest.mark.parametrize("amp", ["off", "bf16", "fp16"])
-def test_every_term_trains_on_a_gpu_and_goes_on_after_a_stop(params: P.Params, tmp_path: Path, amp: str) -> None:
+def test_every_term_trains_on_a_gpu_and_resumes_after_a_stop(params: P.Params, tmp_path: Path, amp: str) -> None:
     optimizer = P.Optimizer(lr_attention=0.002)
-    train = dataclasses.replace(params.train, amp=amp, checkpoint_every=5, optimizer=optimizer)
-    objective = DistillationObjective(topology=params.distill.topology)
+    train = params.train.replace(amp=amp, checkpoint_every=5, optimizer=optimizer)
+    objective = build_objective(params, "full")
 
     def fit(steps: int, **given: object) -> Fit:
         teacher = seeded_model("ptv3-tiny", 19, 0, "teacher")
@@ -154,12 +155,12 @@ def test_every_term_trains_on_a_gpu_and_goes_on_after_a_stop(params: P.Params, t
         return plain(params, steps=steps, **given)
 
     with deterministic(2):
-        whole = fit(20, resume=ResumeFolder(tmp_path, "whole", "key"))
+        whole = fit(20, hooks=[Resume(ResumeFolder(tmp_path, "whole", "key"), 5)])
         history = whole.run()
         # In float16 the scaler skips the first steps, until its scale is small enough.
         assert history["terms"]["seg"][-1] < (0.95 if amp == "fp16" else 0.8) * history["terms"]["seg"][0]
         assert set(history["terms"]) == {"seg", "topo", "grad", "kd"}
-        broken = fit(20, resume=ResumeFolder(tmp_path, "broken", "key"))
+        broken = fit(20, hooks=[Resume(ResumeFolder(tmp_path, "broken", "key"), 5)])
         draw, asked = broken.batches, []
 
         def batches(step: int) -> Batch:
@@ -171,7 +172,7 @@ def test_every_term_trains_on_a_gpu_and_goes_on_after_a_stop(params: P.Params, t
         broken.batches = batches
         with pytest.raises(KeyboardInterrupt):
             broken.run()
-        resumed = fit(20, resume=ResumeFolder(tmp_path, "broken", "key")).run()
+        resumed = fit(20, hooks=[Resume(ResumeFolder(tmp_path, "broken", "key"), 5)]).run()
     assert resumed["step"] == history["step"]
     # Some of CUDA's sums are not in a fixed order: near, not equal.
     assert resumed["terms"]["seg"] == pytest.approx(history["terms"]["seg"], rel=0.1)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import random
@@ -19,7 +18,8 @@ from topokd import params as P
 from topokd.data import ScanCache, training_batch
 from topokd.errors import CheckpointError, ParameterError
 from topokd.models import load_checkpoint
-from topokd.training import best_path, checkpoint_path, loop, record_path, runs, train_student, train_teacher
+from topokd.training import Fit, Run, load_teacher, train_student, train_teacher
+from topokd.training import train as train_module
 
 
 @pytest.fixture
@@ -30,24 +30,24 @@ def taught(params: P.Params) -> P.Params:
 
 
 def test_a_teacher_leaves_its_files(taught: P.Params) -> None:
-    record = json.loads(record_path(taught, "teacher-seed0").read_text())
-    assert record["role"] == "teacher" and record["variant"] is None and record["terms"] == []
+    record = json.loads(Run("teacher", 0, taught).record.read_text())
+    assert record["role"] == "teacher" and record["row"] is None and record["terms"] == {}
     assert record["steps"] == 6 and record["history"]["val_step"] == [3, 6]
     assert 0 <= record["evaluation"]["miou_skip"] <= 1 and record["evaluation"]["points"] == 2400
-    model = load_checkpoint(checkpoint_path(taught, "teacher-seed0"))
+    model = load_checkpoint(Run("teacher", 0, taught).checkpoint)
     assert model.num_classes == 19
-    assert best_path(taught, "teacher-seed0").is_file()
+    assert Run("teacher", 0, taught).best.is_file()
     live = taught.workspace / "live" / "teacher-seed0" / "plots" / "metrics"
     steps = [line.split("\t")[0] for line in (live / "loss" / "total.tsv").read_text().splitlines()[1:]]
     assert steps == ["1", "2", "3", "4", "5", "6"]
 
 
-def test_the_record_holds_the_weights_that_acted(taught: P.Params) -> None:
+def test_the_record_holds_the_complete_terms_of_its_row(taught: P.Params) -> None:
     plain, full = train_student(taught, "plain", 0), train_student(taught, "full", 0)
-    assert set(plain["weights"].values()) == {0.0, None} and list(plain["history"]["terms"]) == ["seg"]
-    assert full["weights"] == {"lambda_topo": 0.3, "lambda_grad": 10.0, "lambda_kd": 0.3, "temperature": 2.0}
+    assert plain["terms"] == {} and list(plain["history"]["terms"]) == ["seg"]
+    assert full["row"] == "full" and full["terms"]["kd"] == {"weight": 0.3, "temperature": 2.0}
+    assert full["terms"]["topo"]["num_points"] == 12 and full["terms"]["grad"]["weight"] == 10.0
     assert set(full["history"]["terms"]) == {"seg", "topo", "grad", "kd"}
-    assert full["terms"] == ["kd", "topo", "grad"]
 
 
 def test_students_of_one_seed_start_alike_and_see_the_same(taught: P.Params, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,10 +63,10 @@ def test_students_of_one_seed_start_alike_and_see_the_same(taught: P.Params, mon
         batches.setdefault((variant, seed), []).append(batch.feat)
         return batch
 
-    original = runs.seeded_model
-    monkeypatch.setattr(runs, "seeded_model", seeded)
-    monkeypatch.setattr(runs, "training_batch", drawn)
-    short = dataclasses.replace(taught, train=dataclasses.replace(taught.train, student_steps=2))
+    original = train_module.seeded_model
+    monkeypatch.setattr(train_module, "seeded_model", seeded)
+    monkeypatch.setattr(train_module, "training_batch", drawn)
+    short = taught.replace(train=taught.train.replace(student_steps=2))
     for variant, seed in (("plain", 0), ("kd", 0), ("plain", 1)):
         train_student(short, variant, seed)
     assert torch.equal(starts["plain", 0], starts["kd", 0]) and not torch.equal(starts["plain", 0], starts["plain", 1])
@@ -75,28 +75,28 @@ def test_students_of_one_seed_start_alike_and_see_the_same(taught: P.Params, mon
 
 
 def test_a_missing_teacher_names_the_stage(params: P.Params) -> None:
-    with pytest.raises(CheckpointError, match=r"teacher-seed3.safetensors does not exist.*dvc repro teacher@3"):
+    with pytest.raises(CheckpointError, match=r"teacher-seed3.safetensors does not exist.*dvc repro teacher@default-3"):
         train_student(params, "kd", 3)
     train_student(params, "plain", 3)  # needs none
 
 
-def test_a_teacher_of_another_preset_or_classes_is_refused(taught: P.Params) -> None:
-    other = dataclasses.replace(taught, model=dataclasses.replace(taught.model, teacher="ptv3-teacher-small"))
+def test_a_teacher_of_another_preset_or_classes_is_an_error(taught: P.Params) -> None:
+    other = taught.replace(model=taught.model.replace(teacher="ptv3-teacher-small"))
     with pytest.raises(CheckpointError, match="holds a ptv3-tiny, but model.teacher is ptv3-teacher-small"):
         train_student(other, "kd", 0)
     with pytest.raises(CheckpointError, match=r"trained for 19 classes.*the data has 2 \(road,car\)"):
-        runs.load_teacher(taught, 0, ("road", "car"))
+        load_teacher(taught, 0, ("road", "car"))
 
 
-def test_a_damaged_teacher_is_refused(taught: P.Params) -> None:
-    path = checkpoint_path(taught, "teacher-seed0")
+def test_a_damaged_teacher_is_an_error(taught: P.Params) -> None:
+    path = Run("teacher", 0, taught).checkpoint
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="teacher-seed0"):
         train_student(taught, "kd", 0)
 
 
-def test_an_unknown_variant_is_refused(params: P.Params) -> None:
-    with pytest.raises(ParameterError, match="kd_topo"):
+def test_an_unknown_row_is_an_error(params: P.Params) -> None:
+    with pytest.raises(ParameterError, match="did you mean 'kd_topo'"):
         train_student(params, "kd_topology", 0)
 
 
@@ -104,20 +104,20 @@ def test_a_finished_run_whose_outputs_vanished_is_not_trained_again(
     taught: P.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train_student(taught, "kd", 0)
-    outputs = [checkpoint_path(taught, "kd-seed0"), record_path(taught, "kd-seed0"), best_path(taught, "kd-seed0")]
+    outputs = [Run("kd", 0, taught).checkpoint, Run("kd", 0, taught).record, Run("kd", 0, taught).best]
     before = [path.read_bytes() for path in outputs]
     for path in outputs:
         path.unlink()
     steps = []
-    original = loop.Fit._train_step
-    monkeypatch.setattr(loop.Fit, "_train_step", lambda self, batch: steps.append(1) or original(self, batch))
+    original = Fit.train_step
+    monkeypatch.setattr(Fit, "train_step", lambda self, batch: steps.append(1) or original(self, batch))
     assert train_student(taught, "kd", 0) == first and not steps
     assert [path.read_bytes() for path in outputs] == before
     # But not when something changed that it depends on, here the temperature, there the teacher.
-    train_student(dataclasses.replace(taught, distill=dataclasses.replace(taught.distill, temperature=3.0)), "kd", 0)
+    train_student(taught.with_term("kd", temperature=3.0), "kd", 0)
     assert len(steps) == 6
     train_student(taught, "kd", 0)
-    train_teacher(dataclasses.replace(taught, train=dataclasses.replace(taught.train, teacher_steps=2)), 0)
+    train_teacher(taught.replace(train=taught.train.replace(teacher_steps=2)), 0)
     steps.clear()
     train_student(taught, "kd", 0)
     assert len(steps) == 6
@@ -126,28 +126,28 @@ def test_a_finished_run_whose_outputs_vanished_is_not_trained_again(
 SCRIPT = """
     import sys, time
     from topokd import params as P
-    from topokd.training import loop, train_student
-    original = loop.Fit._train_step
-    def slow(self, batch):  # tell the parent where we are, and give it time to kill
-        print(self.at.step, flush=True)
+    from topokd.training import Fit, train_student
+    original = Fit.train_step
+    def slow(self, batch):  # print the step for the parent, and give it time to kill
+        print(self.state.step, flush=True)
         if "--slow" in sys.argv:
             time.sleep(0.05)
         return original(self, batch)
-    loop.Fit._train_step = slow
+    Fit.train_step = slow
     train_student(P.load(sys.argv[1]), "full", 0)
 """
 
 
 def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(taught: P.Params, tmp_path: Path) -> None:
-    params = dataclasses.replace(taught, train=dataclasses.replace(taught.train, student_steps=12, checkpoint_every=3))
+    params = taught.replace(train=taught.train.replace(student_steps=12, checkpoint_every=3))
     P.dump(params, tmp_path / "params.yaml")
     script = textwrap.dedent(SCRIPT)
     command = [sys.executable, "-c", script, str(tmp_path / "params.yaml")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOPOKD_PROGRESS": str(tmp_path / "progress")}
     outputs = [
-        checkpoint_path(params, "full-seed0"),
-        record_path(params, "full-seed0"),
-        best_path(params, "full-seed0"),
+        Run("full", 0, params).checkpoint,
+        Run("full", 0, params).record,
+        Run("full", 0, params).best,
     ]
 
     train_student(params, "full", 0)
@@ -171,29 +171,28 @@ def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(taught: P.Params,
 
 @pytest.mark.parametrize("second_order", [False, True])
 def test_checkpointing_changes_no_weight(taught: P.Params, second_order: bool) -> None:
-    saliency = dataclasses.replace(taught.distill.saliency, second_order=second_order)
-    params = dataclasses.replace(taught, distill=dataclasses.replace(taught.distill, saliency=saliency))
-    path, weights = checkpoint_path(params, "full-seed0"), []
+    params = taught.with_term("grad", second_order=second_order)
+    path, weights = Run("full", 0, params).checkpoint, []
     for on in (False, True):
         shutil.rmtree(params.workspace / "resume", ignore_errors=True)
-        train_student(dataclasses.replace(params, train=dataclasses.replace(params.train, checkpointing=on)), "full", 0)
+        train_student(params.replace(train=params.train.replace(checkpointing=on)), "full", 0)
         weights.append(path.read_bytes())
     assert weights[0] == weights[1]
 
 
 def test_a_cache_and_workers_change_no_weight_and_no_number(taught: P.Params, tmp_path: Path) -> None:
-    path = checkpoint_path(taught, "teacher-seed0")
-    weights, record = path.read_bytes(), record_path(taught, "teacher-seed0").read_bytes()
+    path = Run("teacher", 0, taught).checkpoint
+    weights, record = path.read_bytes(), Run("teacher", 0, taught).record.read_bytes()
     for workers in (0, 2):  # cold, warm
         shutil.rmtree(taught.workspace)
-        cached = dataclasses.replace(taught.train, cache=str(tmp_path / "cache"), workers=workers)
-        train_teacher(dataclasses.replace(taught, train=cached), 0)
-        assert path.read_bytes() == weights and record_path(taught, "teacher-seed0").read_bytes() == record
+        cached = taught.train.replace(cache=str(tmp_path / "cache"), workers=workers)
+        train_teacher(taught.replace(train=cached), 0)
+        assert path.read_bytes() == weights and Run("teacher", 0, taught).record.read_bytes() == record
     assert ScanCache(tmp_path / "cache").size()[0] == 6 + 2  # scans of both splits, voxels of one
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the accelerator may be there")
 def test_the_backends_of_the_profile_reach_the_network(params: P.Params) -> None:
-    forced = dataclasses.replace(params.train, backends=P.Backends(convolution="spconv"))
+    forced = params.train.replace(backends=P.Backends(convolution="spconv"))
     with pytest.raises(ParameterError, match="convolution='spconv' works on CUDA alone"):
-        train_teacher(dataclasses.replace(params, train=forced), 0)
+        train_teacher(params.replace(train=forced), 0)

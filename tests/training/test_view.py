@@ -10,7 +10,7 @@ def record(miou: list[float | None], terms: dict[str, list[float]]) -> dict:
         "run": "full-seed0",
         "parameters": 1234,
         "steps": 20,
-        "terms": [name for name in terms if name != "seg"],
+        "terms": {name: {} for name in terms if name != "seg"},
         "history": {
             "step": [10, 20],
             "loss": [3.0, 1.0],

@@ -61,7 +61,10 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "topokd").split(".")[0] == "topokd":
             raise
-        message = f"this command needs the package {error.name}: install it, or topokd with its extras (README.md)"
+        message = (
+            f"this command needs the package {error.name}: install it, or topokd with the extra that holds it "
+            "(data, explore, paper or onnx; see README.md)"
+        )
     except OSError as error:
         message = _describe(error)
     else:

@@ -6,11 +6,11 @@ import errno
 import logging
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
+from topokd import __version__
 from topokd.cli import data, pipeline, plumbing, predict
 from topokd.errors import TopokdError
 
@@ -35,7 +35,7 @@ for command in (plumbing.params, plumbing.notebook, plumbing.metrics, plumbing.s
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"topokd {metadata.version('topokd')}")
+        typer.echo(f"topokd {__version__}")
         raise typer.Exit
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,13 @@ def test_every_profile_is_valid(name: str):
 def test_the_panels_depend_on_the_terms_of_their_rows():
     read = {key for entry in STAGES["panels"]["params"] for key in next(iter(entry.values()))}
     assert {f"rows.{row}.terms" for row in P.load_profile("default").panels.rows} <= read
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_stage_depends_on_the_sections_that_its_notebook_names(name: str):
+    script = next(path for path in paths(NOTEBOOKS[name]["deps"]) if path.startswith("notebooks/"))
+    named = set(re.findall(r"\bparams\.(\w+)", (PROJECT / script).read_text()))
+    named = {"data" if section == "data_root" else section for section in named} & set(P.Params.model_fields)
+    whole = any("/params.yaml" in path for path in paths(NOTEBOOKS[name]["deps"]))
+    keys = [key for entry in NOTEBOOKS[name].get("params", []) for key in next(iter(entry.values()))]
+    assert whole or named - {"profile"} <= {key.split(".")[0] for key in keys}

@@ -17,7 +17,7 @@ import pytest
 from tests.pipeline.scratch import PROFILE, ROWS, SEEDS, changed_stages, digests, own_environment, run
 from topokd.pipeline.scheduler import stage_command
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(2700), pytest.mark.xdist_group("scratch")]
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(2700)]
 
 
 @contextlib.contextmanager

@@ -6,11 +6,11 @@ import errno
 import logging
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
+from topokd import __version__
 from topokd.cli import data, pipeline, plumbing, predict
 from topokd.errors import TopokdError
 
@@ -35,7 +35,7 @@ for command in (plumbing.params, plumbing.notebook, plumbing.metrics, plumbing.s
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"topokd {metadata.version('topokd')}")
+        typer.echo(f"topokd {__version__}")
         raise typer.Exit
 
 
@@ -61,7 +61,10 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "topokd").split(".")[0] == "topokd":
             raise
-        message = f"this command needs the package {error.name}: install it, or topokd with its extras (README.md)"
+        message = (
+            f"this command needs the package {error.name}: install it, or topokd with the extra that holds it "
+            "(data, explore, paper or onnx; see README.md)"
+        )
     except OSError as error:
         message = _describe(error)
     else:

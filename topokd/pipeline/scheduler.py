@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import random
 import signal
@@ -123,6 +124,7 @@ def _dvc() -> Iterator[Any]:
 
     if not project_path(PIPELINE).is_file():
         raise ParameterError(f"{project_path(PIPELINE)} does not exist: run this in a checkout of the project")
+    logging.getLogger("dvc").propagate = False  # DVC prints its messages itself
     try:
         with Repo(str(project_root())) as repo:
             yield repo

@@ -50,7 +50,7 @@ class Scan:
             raise DataError(f"{where}: xyz has shape {self.xyz.shape}, expected (n, 3)")
         n = len(self.xyz)
         if n == 0:
-            raise DataError(f"{where} holds no points: remove it, or set data.on_bad_scan to skip")
+            raise DataError(f"{where}: it holds no points; remove it, or set data.on_bad_scan to skip")
         for field in ("intensity", "label", "instance"):
             value = getattr(self, field)
             if value is None:

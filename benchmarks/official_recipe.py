@@ -23,6 +23,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from topokd.data.voxels import voxel_key
 from topokd.models import PointTransformerV3
 from topokd.models.attention import PatchAttention
 from topokd.models.blocks import MLP, Block, Pooling, Unpooling
@@ -200,9 +201,9 @@ def hilbert_code(grid: Tensor, depth: int) -> Tensor:
 
 def find_pairs(grid: Tensor, batch: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
     """(output row, input row) for each offset; each offset is looked up by itself, as spconv's hash table is."""
-    reach, (x, y, z) = size // 2, (grid + size // 2).unbind(1)
+    reach = size // 2
     extent = (grid.amax(0) + 1 + 2 * reach).tolist()
-    key = ((batch * extent[0] + x) * extent[1] + y) * extent[2] + z
+    key = voxel_key(grid + reach, extent, batch)
     ordered, rows = torch.sort(key)
     pairs = []
     for dx, dy, dz in itertools.product(range(-reach, reach + 1), repeat=3):

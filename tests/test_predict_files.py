@@ -13,7 +13,8 @@ from topokd.data.user_files import read_user_scan
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import CheckpointError, DataError
 from topokd.models import build_model, save_checkpoint
-from topokd.predict_files import Classes, Predictor, measure_file, predict_files
+from topokd.predict_cost import measure_file
+from topokd.predict_files import Classes, Predictor, predict_files
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +76,14 @@ def test_a_bad_scan_in_a_folder_is_refused_and_the_others_go_on(checkpoint, scan
         predict_files(predictor, scans / "a.ply", tmp_path / "out")
 
 
-def test_labels_within_the_scans_folder_are_no_scans(checkpoint, scans, caplog):
+def test_an_output_folder_inside_the_input_is_skipped(checkpoint, scans, caplog):
     predictor = Predictor(checkpoint, device="cpu")
     (scans / "notes.txt").write_text("")
     caplog.set_level("INFO")
     first, _ = predict_files(predictor, scans, scans / "labels", "ply", views=2)
     second, _ = predict_files(predictor, scans, scans / "labels", "ply", views=2)
     assert first == second and [path.suffix for path in first] == [".ply", ".html"] * 2
-    assert "left alone: 1 .txt" in caplog.text
+    assert "skipped 1 .txt" in caplog.text
 
 
 def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path):
@@ -138,21 +139,21 @@ def test_paths_that_cannot_be_written_are_named_without_a_traceback(checkpoint, 
     assert (tmp_path / "notes").read_text() == "kept"
 
 
-def test_a_negative_number_of_pages_is_refused(checkpoint, scans, tmp_path):
+def test_a_negative_number_of_pages_is_rejected(checkpoint, scans, tmp_path):
     done = CliRunner().invoke(app, ["predict", str(checkpoint), str(scans), "-o", str(tmp_path / "o"), "--views", "-1"])
     assert done.exit_code == 2 and not (tmp_path / "o").exists()
 
 
-def test_refusals(checkpoint, scans, tmp_path):
+def test_unusable_outputs_devices_and_scales_raise(checkpoint, scans, tmp_path):
     predictor = Predictor(checkpoint, device="cpu")
-    for name, words in (("a.xyz", r"written as \.label, \.ply, \.npy"), ("a.xyz/b.bin", r"end the name so")):
+    for name, words in (("a.xyz", r"written as \.label, \.ply, \.npy"), ("a.xyz/b.bin", r"use such a name")):
         with pytest.raises(DataError, match=words):
             predict_files(predictor, scans / "sub/000000.bin", tmp_path / name)
-    with pytest.raises(DataError, match=r"a\.ply names one file, but there are 2 scans"):
+    with pytest.raises(DataError, match=r"a\.ply is the name of one file, but there are 2 scans"):
         predict_files(predictor, scans, tmp_path / "a.ply")
     with pytest.raises(DataError, match="device 'gpu' cannot be used"):
         Predictor(checkpoint, device="gpu")
-    with pytest.raises(DataError, match="intensity scale is -1; it must be above 0"):
+    with pytest.raises(DataError, match="intensity scale is -1; it must be positive"):
         predict_files(predictor, scans / "sub/000000.bin", tmp_path / "out", intensity_scale=-1)
     with pytest.raises(DataError, match="drop one of the two"):
         predict_files(predictor, scans / "sub/000000.bin", tmp_path / "a.ply", "npy")
@@ -183,9 +184,9 @@ def test_the_cost_of_a_scan_is_that_of_reading_to_classes(checkpoint, scans):
     assert cost["latency_s"] > 0
     assert cost["weight_bytes"] == sum(v.nbytes for v in predictor.model.state_dict().values())
     assert 49 * 4 * 4 < cost["peak_tensor_bytes"] < cost["process_bytes"]
-    with pytest.raises(DataError, match="is not a file: the cost of one scan"):
+    with pytest.raises(DataError, match="is not a file: the cost is measured on one scan"):
         measure_file(predictor, scans, 3)
-    with pytest.raises(DataError, match="ask for 1 or more"):
+    with pytest.raises(DataError, match="give at least 1 run"):
         measure_file(predictor, scans / "sub/000000.bin", 0)
 
 
@@ -229,7 +230,7 @@ def test_checkpoints_that_do_not_say_enough(tmp_path, checkpoint):
         Predictor(path)
     assert Predictor(path, 0.2, device="cpu").classes.ids == (1, 2)
     for size in (0.0, float("inf"), float("nan")):
-        with pytest.raises(DataError, match="above 0 metres, and finite"):
+        with pytest.raises(DataError, match="positive and finite"):
             Predictor(checkpoint, size)
 
 

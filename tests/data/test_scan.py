@@ -20,8 +20,8 @@ def test_arrays_get_their_types() -> None:
         ({"intensity": np.zeros(2)}, "intensity has shape"),
         ({"label": np.zeros(4)}, "label has shape"),
         ({"instance": np.zeros(4)}, "instance has shape"),
-        ({"xyz": np.array([[0, 0, 0], [0, np.nan, 0], [0, 0, np.inf]])}, "2 of 3 points .* first at index 1"),
-        ({"intensity": np.array([0, np.nan, 0])}, "1 of 3 points"),
+        ({"xyz": np.array([[0, 0, 0], [0, np.nan, 0], [0, 0, np.inf]])}, "xyz holds NaN or infinity, first in row 1"),
+        ({"intensity": np.array([0, np.nan, 0])}, "intensity holds NaN or infinity, first in row 1 of 3"),
         ({"intensity": np.array([0, 255, 0])}, "divide it by its full scale"),
     ],
 )

@@ -116,7 +116,7 @@ def test_a_pickle_is_never_opened(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.bin", b"\0" * 18, "no rows of 4 or 5 columns"),
+        ("a.bin", b"\0" * 18, "not a multiple of 4 or 5 columns"),
         ("a.bin", b"", "is empty"),
         ("a.npy", b"nonsense", "cannot be read as .npy|pickled"),
         ("a.pcd", b"nonsense", "cannot be read as .pcd"),
@@ -142,10 +142,14 @@ def test_a_pickle_is_never_opened(tmp_path):
         ("a.bin", np.full((2, 4), np.nan, "<f4").tobytes(), "none of its 2 points"),
         ("a.bin", np.array([[1, 2, 3, -1]], "<f4").tobytes(), "goes down to -1"),
         ("a.bin", np.array([[1, 2, 3, 1e6]], "<f4").tobytes(), "goes up to 1e"),
-        ("a.bin", np.array([[1, 2, 3, np.inf]], "<f4").tobytes(), "NaN or infinite at 1 points"),
+        (
+            "a.bin",
+            np.array([[1, 2, 3, np.inf]], "<f4").tobytes(),
+            "intensity holds NaN or infinity",
+        ),
     ],
 )
-def test_refusals_name_file_and_reason(tmp_path, name, content, message):
+def test_errors_name_the_file_and_the_reason(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message) as raised:
         read_user_scan(tmp_path / name)

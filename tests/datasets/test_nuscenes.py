@@ -288,7 +288,7 @@ def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, t
     for bare in (np.arange(3), np.array(["a"])):  # an array without an archive, under the archive's name
         with file.open("wb") as stream:
             np.save(stream, bare)
-        with pytest.raises(DataError, match="it holds one array alone"):
+        with pytest.raises(DataError, match="it is a single array"):
             dataset[0]
     np.savez(file, data=np.array(["a"]))
     with pytest.raises(DataError, match="holds no integers"):

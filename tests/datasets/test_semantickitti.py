@@ -90,7 +90,7 @@ BAD = [
     (empty, r"velodyne/000001.bin is empty"),
     (lose_points, r"labels/000001.label has 80 bytes, but its scan has 19 points"),
     (lose_labels, r"labels/000001.label does not exist"),
-    (spoil, r"velodyne/000001.bin: .*2 of 20 points have NaN or infinite values, the first at index 1"),
+    (spoil, r"velodyne/000001.bin: .*xyz holds NaN or infinity, first in row 1 of 20"),
     (mislabel, r"labels/000001.label: class ids 7 \(2 points\), 12 \(1 points\)"),
 ]
 

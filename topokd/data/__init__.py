@@ -6,7 +6,7 @@ from topokd.data.loader import prefetch
 from topokd.data.sampling import Scans, training_batch, training_sample
 from topokd.data.scan import IGNORE, Scan
 from topokd.data.transforms import augment
-from topokd.data.voxels import Voxels, crop, voxelize
+from topokd.data.voxels import Voxels, crop, voxel_key, voxelize
 
 __all__ = [
     "IGNORE",
@@ -21,5 +21,6 @@ __all__ = [
     "prefetch",
     "training_batch",
     "training_sample",
+    "voxel_key",
     "voxelize",
 ]

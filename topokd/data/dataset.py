@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
+from topokd import choices
 from topokd.data.cache import ScanCache
 from topokd.data.label_space import LabelSpace
 from topokd.data.scan import IGNORE, Scan
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OnBadScan = Literal["raise", "skip", "keep"]
-"""What a reader does with scans that cannot be used; see :meth:`ScanDataset._index`."""
+OnBadScan = choices.OnBadScan | Literal["keep"]
+"""What a reader does with damaged scans (:meth:`ScanDataset._index`); "keep" is for the check of a data set."""
 
 
 class ScanDataset(ABC):

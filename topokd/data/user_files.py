@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from numpy import ndarray
 
+from topokd.checks import require_finite
 from topokd.data.scan import Scan
 from topokd.errors import DataError
 
@@ -140,11 +141,7 @@ def _finite_intensities(path: Path, intensity: ndarray | None, finite: ndarray) 
         log.warning("%s has no intensities (looked for %s): 0 is used", path, ", ".join(INTENSITY_NAMES[:4]))
         return np.zeros(int(finite.sum()))
     values = np.asarray(intensity, np.float64)
-    bad = finite & ~np.isfinite(values)
-    if bad.any():
-        raise DataError(
-            f"{path}: intensity is NaN or infinite at {int(bad.sum())} points, the first {int(np.argmax(bad))}"
-        )
+    require_finite(np.where(finite, values, 0.0), f"{path}: intensity", "remove such points")
     return values[finite]
 
 

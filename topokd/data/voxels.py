@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -62,6 +64,24 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
         packed, bits, size, low, scan.xyz, scan.intensity, given, IGNORE
     )
     return Voxels(coord, grid, feat, None if scan.label is None else winner, inverse, scan.name)
+
+
+def voxel_key(grid: Any, extent: Sequence[int], cloud: Any = 0) -> Any:
+    """One integer per voxel, ascending in (cloud, x, y, z): ``((cloud X + x) Y + y) Z + z``.
+
+    Args:
+        grid: (n, 3) voxel indices below ``extent``, a NumPy array or a torch tensor of int64.
+        extent: number of voxels X, Y, Z along the axes; their product with the number of clouds must fit into int64.
+        cloud: (n,) number of each voxel's cloud.
+
+    Returns:
+        (n,) int64, of the same kind as ``grid``.
+
+    Examples:
+        >>> voxel_key(np.array([[0, 0, 1], [1, 2, 0]]), (2, 3, 4)).tolist()
+        [1, 20]
+    """
+    return ((cloud * extent[0] + grid[:, 0]) * extent[1] + grid[:, 1]) * extent[2] + grid[:, 2]
 
 
 def crop(voxels: Voxels, max_voxels: int, rng: np.random.Generator) -> Voxels:

@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Float, Int64
 from numpy import ndarray
 
+from topokd.choices import Absent
 from topokd.data.dataset import OnBadScan, ScanDataset
 from topokd.data.label_space import LabelSpace
-from topokd.datasets.metric import ABSENT_VALUE, Absent, Counts, OfficialScores, class_iou, mean_iou
+from topokd.datasets.metric import ABSENT_VALUE, Counts, OfficialScores, class_iou, mean_iou
 from topokd.errors import DataError
 
 if TYPE_CHECKING:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int64
 from numpy import ndarray
 
+from topokd.choices import Absent
 from topokd.errors import DataError
 
-Absent = Literal["skip", "zero", "one"]
-"""How a class counts in the mean that occurs in neither truth nor prediction: left out, as 0, or as 1."""
-ABSENT_VALUE: dict[str, float] = {"skip": float("nan"), "zero": 0.0, "one": 1.0}
+ABSENT_VALUE: dict[Absent, float] = {"skip": float("nan"), "zero": 0.0, "one": 1.0}
+"""IoU of a class that occurs in neither truth nor prediction; NaN: left out of the mean."""
 
 
 class Counts(Protocol):
@@ -57,7 +57,7 @@ def mean_iou(iou: Float[ndarray, " c"], absent: Absent) -> float:
         (0.75, 0.5)
     """
     if absent not in ABSENT_VALUE:
-        raise DataError(f"absent is {absent!r}; choose 'skip' (nuScenes), 'zero' (SemanticKITTI) or 'one' (Waymo)")
+        raise DataError(f"absent is {absent!r}; choose one of {', '.join(ABSENT_VALUE)}")
     if absent != "skip":
         return float(np.nan_to_num(iou, nan=ABSENT_VALUE[absent]).mean())
     known = iou[~np.isnan(iou)]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from topokd.data.voxels import voxel_key
 from topokd.errors import DataError
 
 
@@ -96,8 +97,4 @@ def _keys(*taps: VoxelRows) -> list[Tensor]:
     extent = (grids.amax(0) - low + 1).tolist()
     if len(taps[0].offsets) * extent[0] * extent[1] * extent[2] >= 2**63:
         raise DataError(f"voxel positions span {extent}, too far for 64-bit keys: check the batch for stray voxels")
-    keys = []
-    for tap in taps:
-        x, y, z = (tap.grid_coord.long() - low).unbind(1)
-        keys.append(((cloud_of_row(tap.offsets) * extent[0] + x) * extent[1] + y) * extent[2] + z)
-    return keys
+    return [voxel_key(tap.grid_coord.long() - low, extent, cloud_of_row(tap.offsets)) for tap in taps]

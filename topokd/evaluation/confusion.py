@@ -10,8 +10,9 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
+from topokd.choices import Absent
 from topokd.data import IGNORE
-from topokd.datasets.metric import Absent, class_iou, mean_iou
+from topokd.datasets.metric import class_iou, mean_iou
 from topokd.errors import DataError
 
 

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from topokd.data.voxels import voxel_key
+
 
 class Neighbours(ABC):
     """Which voxels touch within one cubic kernel, in the form that one backend computes with."""
@@ -56,8 +58,7 @@ def sort_positions(grid_coord: Int64[Tensor, "n 3"], cloud: Int64[Tensor, " n"],
     size = (grid_coord.amax(0) + 1 + 2 * reach).tolist()
     if math.prod(size) * (int(cloud[-1]) + 1) >= 2**63:
         raise OverflowError("the voxel grid is too large for 64-bit positions")
-    x, y, z = (grid_coord + reach).unbind(1)
-    value, row = torch.sort(((cloud * size[0] + x) * size[1] + y) * size[2] + z)
+    value, row = torch.sort(voxel_key(grid_coord + reach, size, cloud))
     return Positions(value, row, (size[0], size[1], size[2]))
 
 

@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from engines import OURS, PROGRAMS, installed, measured
-from families import FAMILIES
+from point_clouds import FAMILIES
 from report import Rows, keep, table
 
 from topokd.distillation import NetworkOutput, SegmentationLoss, Step, freeze
@@ -62,7 +62,7 @@ def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             able = {
                 name: partial(program.layer, student.astype(np.float32), reference)
                 for name, program in PROGRAMS.items()
-                if installed(program.package) and n <= program.most and (family, name) not in tired
+                if installed(program.package) and n <= program.max_points and (family, name) not in tired
             }
             for name, cost in measured(able, options.repeats if n <= 1024 else 1, options.patience).items():
                 yield {"family": family, "points": n, "engine": name, **cost}

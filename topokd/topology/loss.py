@@ -81,18 +81,9 @@ class TopologicalLoss(torch.nn.Module):
     Per cloud: features are normalised, the rows that farthest point sampling picks among the teacher's are kept in
     both, and their Vietoris-Rips diagrams compared. Gradients reach the student through the critical edges only.
 
-<<<<<<< HEAD
-    Arguments: ``num_points`` M (a smaller cloud is taken whole), ``dims``
-    homology degrees, ``normalize`` see :func:`normalize_features`, ``engine`` see :func:`vietoris_rips`,
-    ``match_scale`` and ``eps`` see :func:`persistence_weighted_chamfer`, ``tie_tolerance`` tau_tie, ``time_limit``
-    seconds per diagram (see :func:`vietoris_rips`); ``workers`` threads (default: number of torch threads). Works under
-    autocast (in float32 at least). The teacher's part can run beside the student's forward pass, see :meth:`prepare`.
-    Of features on a GPU the rows kept are moved to the CPU, where diagrams are computed and compared.
-=======
     Works under autocast (in float32 at least). Features on a GPU are sampled there; the rows kept move to the CPU,
     where diagrams are computed and compared. The teacher's part can run during the student's forward pass, see
     :meth:`prepare`.
->>>>>>> 913a9d0 (Topology kernels in the field's words, engines found by their file, plain twins in reference.py)
 
     Args:
         num_points: M, rows kept per cloud; a smaller cloud is taken whole.

@@ -11,7 +11,7 @@ def bottleneck_distance(first: Float[ndarray, "k 2"], second: Float[ndarray, "m 
     """inf over matchings of max ||p - q||_inf, where a point may be matched to the diagonal, at (death - birth) / 2.
 
     The distance is one of finitely many costs, found by bisection. A cost t suffices if two bipartite matchings exist:
-    all points of ``first`` too persistent for the diagonal have partners in ``second`` within t, and the other way
+    all points of `first` too persistent for the diagonal have partners in `second` within t, and the other way
     round; then one matching does both (Mendelsohn and Dulmage, 1958).
 
     Args:

@@ -86,7 +86,7 @@ def _zero(teacher: Tensor, student: Tensor) -> Float[Tensor, ""]:
 
 
 def nearest_costs(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float) -> Float[Tensor, " k"]:
-    """min(scale * squared distance to the nearest of ``others``, (death - birth)^2 / 2) of each point.
+    """min(scale * squared distance to the nearest of `others`, (death - birth)^2 / 2) of each point.
 
     Args:
         points: (k, 2) birth and death.
@@ -125,7 +125,7 @@ def _as_float64(x: Tensor) -> Float64[np.ndarray, ...]:
 def nearest_costs_in_blocks(
     points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float
 ) -> Float[Tensor, " k"]:
-    """:func:`nearest_costs` from all distances, a block of rows at a time, as on a GPU."""
+    """`nearest_costs` from all distances, a block of rows at a time, as on a GPU."""
     diagonal = (points[:, 1] - points[:, 0]).square() / 2
     if len(others) == 0:
         return diagonal

@@ -12,9 +12,9 @@ MIN_CHANNELS_FOR_GRAM = 12  # with fewer channels the plain loop is faster than 
 
 
 def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
-    """``||x_i - x_j||^2`` of all pairs of rows.
+    """`||x_i - x_j||^2` of all pairs of rows.
 
-    ``torch.cdist`` in float32 expands the square and loses most digits of near duplicates. Here the product is taken in
+    `torch.cdist` in float32 expands the square and loses most digits of near duplicates. Here the product is taken in
     float64 of rows relative to the first one (an exact subtraction for float32 input), and pairs that still cancel are
     summed coordinate by coordinate.
 
@@ -22,7 +22,7 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
         x: (n, c) points.
 
     Returns:
-        (n, n) squared distances, in the squared unit of ``x``.
+        (n, n) squared distances, in the squared unit of `x`.
 
     Examples:
         >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1e-9]]))[0]

@@ -24,19 +24,19 @@ def simplex_values(
     precomputed: bool = False,
     tie_tolerance: float = 1e-6,
 ) -> Float[Tensor, " k"]:
-    """v(sigma) = max_{i,j in sigma} D_ij, differentiable in ``x``.
+    """v(sigma) = max_{i,j in sigma} D_ij, differentiable in `x`.
 
     Args:
-        x: points (n, c), or distances (n, n) if ``precomputed``.
+        x: points (n, c), or distances (n, n) if `precomputed`.
         simplices: (k, v) vertices of each simplex, -1 in unused entries.
-        precomputed: whether ``x`` holds distances.
+        precomputed: whether `x` holds distances.
         tie_tolerance: tau_tie of Theorem 1; edges within it of the longest share the gradient.
 
     Returns:
         (k,) values, 0 for single vertices.
 
     Raises:
-        DataError: for vertices that ``x`` does not have.
+        DataError: for vertices that `x` does not have.
 
     Examples:
         >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 0.0]], requires_grad=True)
@@ -58,9 +58,9 @@ class CriticalValues(torch.autograd.Function):
     """v(sigma_k) = max over the edges of sigma_k of their length, with the gradient of Eq. 1.
 
     Forward: lengths of the edges of the K simplices, summed in float64. Backward: the gradient g of value k goes in
-    equal parts to the edges of sigma_k within ``tie_tolerance`` of the longest, and from edge {i, j} to the points,
+    equal parts to the edges of sigma_k within `tie_tolerance` of the longest, and from edge {i, j} to the points,
     g (h_i - h_j) / (D_ij + eps) to i and its negative to j. Neither direction forms a matrix of all pairs. With
-    ``compiled``, each is one compiled loop.
+    `compiled`, each is one compiled loop.
     """
 
     @staticmethod
@@ -72,7 +72,7 @@ class CriticalValues(torch.autograd.Function):
         tie_tolerance: float,
         compiled: bool,
     ) -> Float[Tensor, " k"]:
-        """Values of the simplices (zero for single vertices), in the type of ``x``."""
+        """Values of the simplices (zero for single vertices), in the type of `x`."""
         ctx.precomputed, ctx.compiled = precomputed, compiled
         if compiled:
             values, *edges = kernels.critical.longest(

@@ -20,7 +20,7 @@ from topokd.topology.threads import map_in_background, parallel_map
 Normalization = Literal["l2", "none", "standardize", "mean_norm"]
 
 
-def normalize_features(x: Float[Tensor, "n c"], how: Normalization = "l2") -> Float[Tensor, "n c"]:
+def normalize_features(x: Float[Tensor, "n c"], how: str = "l2") -> Float[Tensor, "n c"]:
     """Alg. 1, lines 4-5, for the rows of one cloud (NOTES row 2).
 
     Args:
@@ -32,7 +32,7 @@ def normalize_features(x: Float[Tensor, "n c"], how: Normalization = "l2") -> Fl
         (n, c) features; rows, clouds and channels without extent become zero, and receive no gradient.
 
     Raises:
-        ParameterError: for an unknown ``how``.
+        ParameterError: for an unknown `how`.
 
     Examples:
         >>> normalize_features(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
@@ -69,7 +69,7 @@ class TeacherCloud(NamedTuple):
 
 
 class TeacherDiagrams(NamedTuple):
-    """The teacher's side of the loss for one batch, perhaps still being computed (:meth:`TopologicalLoss.prepare`)."""
+    """The teacher's side of the loss for one batch, perhaps still being computed (`TopologicalLoss.prepare`)."""
 
     ends: list[int]  # cumulative number of rows per cloud
     results: Callable[[], list[TeacherCloud]]  # waits for them
@@ -83,17 +83,17 @@ class TopologicalLoss(torch.nn.Module):
 
     Works under autocast (in float32 at least). Features on a GPU are sampled there; the rows kept move to the CPU,
     where diagrams are computed and compared. The teacher's part can run during the student's forward pass, see
-    :meth:`prepare`.
+    `prepare`.
 
     Args:
         num_points: M, rows kept per cloud; a smaller cloud is taken whole.
         dims: homology degrees, some of 0, 1, 2.
-        normalize: see :func:`normalize_features`.
-        engine: see :func:`vietoris_rips`.
-        match_scale: see :func:`persistence_weighted_chamfer`.
-        eps: see :func:`persistence_weighted_chamfer`.
-        tie_tolerance: tau_tie, see :func:`vietoris_rips`.
-        time_limit: seconds per diagram, see :func:`vietoris_rips`.
+        normalize: see `normalize_features`.
+        engine: see `vietoris_rips`.
+        match_scale: see `persistence_weighted_chamfer`.
+        eps: see `persistence_weighted_chamfer`.
+        tie_tolerance: tau_tie, see `vietoris_rips`.
+        time_limit: seconds per diagram, see `vietoris_rips`.
         workers: threads, None for as many as torch uses.
 
     Raises:
@@ -113,7 +113,7 @@ class TopologicalLoss(torch.nn.Module):
         self,
         num_points: int = 1024,
         dims: Sequence[int] = (0, 1),
-        normalize: Normalization = "l2",
+        normalize: str = "l2",
         engine: str = "auto",
         *,
         match_scale: float = 1.0,
@@ -141,7 +141,7 @@ class TopologicalLoss(torch.nn.Module):
             "time_limit": time_limit,
         }
 
-    def prepare(self, teacher: Float[Tensor, "n c_t"], offsets: Int64[Tensor, " b"]) -> TeacherDiagrams:
+    def prepare(self, teacher: Tensor, offsets: Int64[Tensor, " b"]) -> TeacherDiagrams:
         """Start what depends on the teacher only, in background threads: call it before the student's forward pass.
 
         Args:
@@ -149,10 +149,10 @@ class TopologicalLoss(torch.nn.Module):
             offsets: (b,) cumulative number of rows per cloud.
 
         Returns:
-            What :meth:`forward` takes in place of the features; the loss is the same, bit for bit.
+            What `forward` takes in place of the features; the loss is the same, bit for bit.
 
         Raises:
-            DataError: as :meth:`forward`.
+            DataError: as `forward`.
         """
         ends = _check("teacher", teacher, offsets)
         return TeacherDiagrams(ends, map_in_background(_call, self._teacher_tasks(teacher, ends), self.workers))
@@ -176,15 +176,15 @@ class TopologicalLoss(torch.nn.Module):
 
     def forward(
         self,
-        student: Float[Tensor, "n c_s"],
-        teacher: Float[Tensor, "n c_t"] | TeacherDiagrams,
+        student: Tensor,
+        teacher: Tensor | TeacherDiagrams,
         offsets: Int64[Tensor, " b"],
     ) -> Float[Tensor, ""]:
         """The mean over clouds of their losses.
 
         Args:
-            student: (n, c_s) features of B clouds; cloud k is rows ``offsets[k - 1]`` to ``offsets[k]``.
-            teacher: (n, c_t) features of the same rows, or what :meth:`prepare` returned for them.
+            student: (n, c_s) features of B clouds; cloud k is rows `offsets[k - 1]` to `offsets[k]`.
+            teacher: (n, c_t) features of the same rows, or what `prepare` returned for them.
             offsets: (b,) cumulative number of rows per cloud.
 
         Returns:
@@ -219,7 +219,7 @@ class TopologicalLoss(torch.nn.Module):
         return total / max(1, len(ends))
 
     def extra_repr(self) -> str:
-        """The arguments that ``print(module)`` shows."""
+        """The arguments that `print(module)` shows."""
         return f"num_points={self.num_points}, dims={self.dims}, normalize={self.normalize!r}, engine={self.engine!r}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import Literal, overload
+from typing import overload
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from topokd.topology.threads import parallel_map
 
 log = logging.getLogger(__name__)
 
-Metric = Literal["euclidean", "precomputed"]
+METRICS = ("euclidean", "precomputed")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Persistence:
 def vietoris_rips(
     x: Points,
     *,
-    metric: Metric = ...,
+    metric: str = ...,
     max_dim: int = ...,
     engine: str = ...,
     threshold: float | None = ...,
@@ -65,7 +65,7 @@ def vietoris_rips(
 def vietoris_rips(
     x: Sequence[Points],
     *,
-    metric: Metric = ...,
+    metric: str = ...,
     max_dim: int = ...,
     engine: str = ...,
     threshold: float | None = ...,
@@ -78,7 +78,7 @@ def vietoris_rips(
 def vietoris_rips(
     x: Points | Sequence[Points],
     *,
-    metric: Metric = "euclidean",
+    metric: str = "euclidean",
     max_dim: int = 1,
     engine: str = "auto",
     threshold: float | None = None,
@@ -88,23 +88,23 @@ def vietoris_rips(
 ) -> Persistence | list[Persistence]:
     """Exact persistence of the Vietoris-Rips filtration, v(sigma) = max_{i,j in sigma} D_ij, over Z/2.
 
-    Edges of equal length are ordered by their indices; pairs of zero persistence in the precision of ``x`` are left
+    Edges of equal length are ordered by their indices; pairs of zero persistence in the precision of `x` are left
     out.
 
     Args:
         x: points (n, c) or distances (n, n), torch or numpy; or a list of them, computed in parallel.
         metric: "euclidean" for points, "precomputed" for distances.
         max_dim: highest degree: 0, 1 or 2.
-        engine: a key of :data:`topokd.topology.ENGINES`, or "auto" for the fastest one.
+        engine: a key of `topokd.topology.ENGINES`, or "auto" for the fastest one.
         threshold: edges longer than this never enter; None for the whole filtration.
         tie_tolerance: tau_tie of Theorem 1, in units of length.
         time_limit: seconds of wall time per diagram, None for no limit; engine "reduced" only. A diagram that takes
-            longer is that of ``threshold`` at the length reached: exact up to there, with the living classes among
-            ``essential``. ``truncated_at`` and a warning say so.
+            longer is that of `threshold` at the length reached: exact up to there, with the living classes among
+            `essential`. `truncated_at` and a warning say so.
         workers: threads for a list, None for as many as torch uses; the result is the same.
 
     Returns:
-        The :class:`Persistence`; a list of them for a list of clouds.
+        The `Persistence`; a list of them for a list of clouds.
 
     Raises:
         DataError: for values that are not finite, naming the cloud, or distances that are not symmetric.
@@ -118,8 +118,8 @@ def vietoris_rips(
         >>> result.birth_simplices[1].tolist(), result.death_simplices[1].tolist(), result.essential[0].tolist()
         ([[2, 3]], [[0, 2, 3]], [0.0])
     """
-    if metric not in ("euclidean", "precomputed"):
-        raise ParameterError(f"metric is {metric!r}; choose 'euclidean' or 'precomputed'")
+    if metric not in METRICS:
+        raise ParameterError(f"metric is {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
     compute = _find_compute(engine, max_dim, time_limit)
     single = isinstance(x, Tensor | np.ndarray)
     clouds = [x] if isinstance(x, Tensor | np.ndarray) else list(x)
@@ -178,7 +178,7 @@ def _as_tensor(cloud: Points, metric: str, name: str) -> Tensor:
 
 
 def _persistence(x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: float) -> Persistence:
-    """Values of the critical simplices, in the type of ``x``; pairs of zero persistence in that type are dropped."""
+    """Values of the critical simplices, in the type of `x`; pairs of zero persistence in that type are dropped."""
     truncated_at = pairs.truncated_at
     if truncated_at is not None and not precomputed:
         truncated_at = truncated_at**0.5

@@ -1,7 +1,7 @@
 """Plain versions of the fast functions, for tests and for reading: all pairs at once, no compiled loop, no blocks.
 
-Each has the name and arguments of its fast twin; ``tests/topology/test_reference.py`` compares values and gradients.
-The textbook reduction of boundary matrices is an engine, :mod:`topokd.topology.engines.reference`.
+Each has the name and arguments of its fast twin; `tests/topology/test_reference.py` compares values and gradients.
+The textbook reduction of boundary matrices is an engine, `topokd.topology.engines.reference`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def farthest_point_sampling(x: Float[Tensor, "n c"], m: int, *, start: int = 0) 
 
 
 def covering_radius(x: Float[Tensor, "n c"], indices: Int64[Tensor, " m"]) -> Float[Tensor, ""]:
-    """max_x min_y ||x - y||, y among the rows ``indices``."""
+    """max_x min_y ||x - y||, y among the rows `indices`."""
     difference = x[:, None].double() - x[indices][None].double()
     return difference.norm(dim=2).amin(dim=1).amax().to(x.dtype)
 
@@ -119,6 +119,6 @@ def simplex_values(
 
 
 def _value_with_mean_gradient(surrogate: Tensor, length: Tensor, tie_tolerance: float) -> Float[Tensor, ""]:
-    """The greatest ``length``, with the gradient of the mean ``surrogate`` over those within the tolerance of it."""
+    """The greatest `length`, with the gradient of the mean `surrogate` over those within the tolerance of it."""
     mean = surrogate[length >= length.max() - tie_tolerance].mean()
     return length.max() + mean - mean.detach()

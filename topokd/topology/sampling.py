@@ -45,11 +45,11 @@ def farthest_point_sampling(
         workers: threads for a list of clouds, None for as many as torch uses; the result is the same.
 
     Returns:
-        Indices (min(m, n),) on the device of ``x``; a list of them for a list of clouds.
+        Indices (min(m, n),) on the device of `x`; a list of them for a list of clouds.
 
     Raises:
         DataError: for rows that are not finite, or a cloud without rows.
-        ParameterError: for an impossible ``m`` or ``start``.
+        ParameterError: for an impossible `m` or `start`.
 
     Examples:
         >>> farthest_point_sampling(torch.tensor([[0.0], [1.0], [10.0], [4.0]]), 3)
@@ -64,10 +64,10 @@ def farthest_point_sampling(
 
 
 def sample_together(clouds: list[Float[Tensor, "n c"]], m: int, start: int) -> list[Int64[Tensor, " m"]]:
-    """:func:`farthest_point_sampling`, one step in all clouds at a time, as on a GPU.
+    """`farthest_point_sampling`, one step in all clouds at a time, as on a GPU.
 
     Args:
-        clouds: of one device and width, each with more than ``start`` rows. Shorter ones are padded by rows that are
+        clouds: of one device and width, each with more than `start` rows. Shorter ones are padded by rows that are
             never chosen.
         m: number of points.
         start: index of the first point.
@@ -104,7 +104,7 @@ def covering_radius(
         indices: (m,) rows of the subset.
 
     Returns:
-        A scalar in the unit and type of ``x``.
+        A scalar in the unit and type of `x`.
 
     Raises:
         DataError: for points that are not finite.

@@ -13,7 +13,7 @@ B = TypeVar("B")
 
 
 def parallel_map(function: Callable[[A], B], items: Sequence[A], workers: int | None = None) -> list[B]:
-    """``[function(item) for item in items]`` on several threads.
+    """`[function(item) for item in items]` on several threads.
 
     Args:
         function: called once per item.
@@ -34,7 +34,7 @@ def parallel_map(function: Callable[[A], B], items: Sequence[A], workers: int | 
 def map_in_background(
     function: Callable[[A], B], items: Sequence[A], workers: int | None = None
 ) -> Callable[[], list[B]]:
-    """Start :func:`parallel_map` in background threads.
+    """Start `parallel_map` in background threads.
 
     Args:
         function: called once per item.
@@ -42,7 +42,7 @@ def map_in_background(
         workers: number of threads; None for as many as torch uses.
 
     Returns:
-        A function that waits for the results and returns them; it raises what ``function`` raised.
+        A function that waits for the results and returns them; it raises what `function` raised.
 
     Examples:
         >>> map_in_background(abs, [-1, 2, -3])()

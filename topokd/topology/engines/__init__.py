@@ -1,9 +1,9 @@
 """Engines: each turns a filtration of edges into the simplices that create and kill every Vietoris-Rips class.
 
-An engine is one module in this folder with a constant ``NAME`` and an :class:`Engine` named ``ENGINE``; it is found by
+An engine is one module in this folder with a constant `NAME` and an `Engine` named `ENGINE`; it is found by
 its file. Edges of equal value are ordered by index (i, j), i < j, so the order is total and all engines return the same
 pairs. Pairs of zero persistence in that order are left out; pairs of equal value but different edges are kept, and
-dropped by :func:`topokd.topology.vietoris_rips`, which knows the precision of the diagram.
+dropped by `topokd.topology.vietoris_rips`, which knows the precision of the diagram.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ ENGINES: dict[str, Engine] = _find_engines()
 
 
 def choose_engine(name: str, max_dim: int, time_limit: float | None = None) -> str:
-    """Name of the engine for degrees up to ``max_dim``.
+    """Name of the engine for degrees up to `max_dim`.
 
     Args:
-        name: a key of ``ENGINES``, or "auto" for the first one that can compute the degree.
+        name: a key of `ENGINES`, or "auto" for the first one that can compute the degree.
         max_dim: highest degree.
         time_limit: seconds, None for no limit.
 

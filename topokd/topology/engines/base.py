@@ -30,11 +30,11 @@ class Engine(NamedTuple):
     """How pairs are computed.
 
     Attributes:
-        compute: ``compute(filtration, max_dim, limit) -> Pairs``; ``filtration`` (n, n) float64, symmetric; degrees 0
-            to ``max_dim`` of the edges up to ``limit`` (inf: all).
+        compute: `compute(filtration, max_dim, limit) -> Pairs`; `filtration` (n, n) float64, symmetric; degrees 0
+            to `max_dim` of the edges up to `limit` (inf: all).
         max_dim: highest degree that it can compute.
-        preference: ``auto`` takes the engine with the lowest number that can compute the degree.
-        has_time_limit: whether ``compute`` takes a keyword ``time_limit``, in seconds or None.
+        preference: `auto` takes the engine with the lowest number that can compute the degree.
+        has_time_limit: whether `compute` takes a keyword `time_limit`, in seconds or None.
     """
 
     compute: Callable[..., Pairs]
@@ -53,7 +53,7 @@ def edge_ranks(
         limit: highest value of an edge that is numbered.
 
     Returns:
-        Ranks (n, n), symmetric, from 1, and 0 on the diagonal and for edges above ``limit``; the edges (e, 2) in order.
+        Ranks (n, n), symmetric, from 1, and 0 on the diagonal and for edges above `limit`; the edges (e, 2) in order.
 
     Examples:
         >>> edge_ranks(np.array([[0, 2.0, 1.0], [2.0, 0, 1.0], [1.0, 1.0, 0]]))[1].tolist()
@@ -81,7 +81,7 @@ def elder_rule(edges: Int64[ndarray, "k 2"], n: int) -> tuple[Int64[ndarray, " k
     Returns:
         The lowest vertex of the component that each edge kills (k,), and of each component left (c,).
     """
-    root = np.arange(n)
+    root = list(range(n))
 
     def find(v: int) -> int:
         while root[v] != v:
@@ -93,4 +93,4 @@ def elder_rule(edges: Int64[ndarray, "k 2"], n: int) -> tuple[Int64[ndarray, " k
     for k, (a, b) in enumerate(edges.tolist()):
         older, younger = sorted((find(a), find(b)))
         root[younger], dead[k] = older, younger
-    return dead, np.flatnonzero(root == np.arange(n))
+    return dead, np.flatnonzero(np.array(root, dtype=np.int64) == np.arange(n))

@@ -1,4 +1,4 @@
-"""Engine ``giotto-ph``: the parallel Ripser of giotto-tda, run on the ranks of the edges.
+"""Engine `giotto-ph`: the parallel Ripser of giotto-tda, run on the ranks of the edges.
 
 giotto-ph works in float32, returns wrong generators on several threads, and names only the longest edge of a critical
 simplex. With each value replaced by its rank in the total order, a value of the diagram is the number of one edge,
@@ -9,6 +9,8 @@ adjacent to both ends of that edge.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -27,7 +29,7 @@ Numbers = Int64[ndarray, " k"]
 
 
 def compute(filtration: Float64[ndarray, "n n"], max_dim: int = 1, limit: float = np.inf) -> Pairs:
-    """Pairs of degrees 0 to ``max_dim``.
+    """Pairs of degrees 0 to `max_dim`.
 
     Args:
         filtration: (n, n) values of the edges, symmetric, n up to 5,793.
@@ -64,10 +66,7 @@ def compute(filtration: Float64[ndarray, "n n"], max_dim: int = 1, limit: float 
 
 def _diagrams(ranks: Ranks, count: int, max_dim: int) -> list[Float64[ndarray, "k 2"]]:
     with ONE_AT_A_TIME:
-        try:
-            from gph import ripser_parallel
-        except ImportError as error:
-            raise ParameterError(f"engine {NAME!r} needs the package giotto-ph: pip install giotto-ph") from error
+        ripser_parallel = _ripser_parallel()
     weights = ranks.astype(np.float32)
     weights[ranks == 0] = count + 1  # edges above the limit
     np.fill_diagonal(weights, 0)
@@ -78,8 +77,19 @@ def _diagrams(ranks: Ranks, count: int, max_dim: int) -> list[Float64[ndarray, "
     return [np.asarray(diagram, dtype=np.float64) for diagram in result["dgms"]]
 
 
+def _ripser_parallel() -> Callable[..., Any]:
+    try:
+        from gph import ripser_parallel
+    except ImportError as error:
+        raise ParameterError(
+            "degree 2 (max_dim=2) and engine 'giotto-ph' need giotto-ph: pip install 'topokd[giotto]' (AGPL-3.0); "
+            "engine 'reference' computes degree 2 without it, slowly"
+        ) from error
+    return ripser_parallel
+
+
 def _simplices(ranks: Ranks, edges: Edges, numbers: Numbers, size: int) -> Int64[ndarray, "k size"]:
-    """For each edge number the first simplex of ``size`` vertices whose longest edge it is."""
+    """For each edge number the first simplex of `size` vertices whose longest edge it is."""
     found = np.empty((len(numbers), size), dtype=np.int64)
     for k, number in enumerate(numbers.tolist()):
         edge = edges[number - 1].tolist()
@@ -90,7 +100,7 @@ def _simplices(ranks: Ranks, edges: Edges, numbers: Numbers, size: int) -> Int64
 
 
 def _first_clique(ranks: Ranks, vertices: Int64[ndarray, " l"], number: int, size: int) -> list[int] | None:
-    """Lexicographically first ``size`` of the rising ``vertices`` joined by edges before ``number``; None if none."""
+    """Lexicographically first `size` of the rising `vertices` joined by edges before `number`; None if none."""
     if size == 0:
         return []
     for k, v in enumerate(vertices.tolist()):
@@ -121,15 +131,15 @@ def _killing_simplices(ranks: Ranks, edges: Edges, numbers: Numbers, size: int) 
 
 
 def _lune(ranks: Ranks, vertices: list[int], number: int) -> Int64[ndarray, " l"]:
-    """Vertices joined to all of ``vertices`` by edges before ``number``, rising."""
+    """Vertices joined to all of `vertices` by edges before `number`, rising."""
     near = ranks[vertices]
     return np.flatnonzero(((near > 0) & (near < number)).all(axis=0))
 
 
 def _first_members(ranks: Ranks, edge: list[int], lune: Int64[ndarray, " l"], number: int) -> list[int]:
-    """The vertex of each component of ``lune`` (under the edges before ``number``) that entered it first.
+    """The vertex of each component of `lune` (under the edges before `number`) that entered it first.
 
-    They are in that order: by the rank of the later one of their two edges to ``edge``.
+    They are in that order: by the rank of the later one of their two edges to `edge`.
     """
     lune = lune[np.argsort(ranks[np.ix_(np.array(edge), lune)].max(axis=0))]
     near = ranks[np.ix_(lune, lune)]

@@ -1,6 +1,6 @@
-"""Engine ``reduced`` (ours): exact degrees 0 and 1 from the components of each edge's lune; no triangle is listed.
+"""Engine `reduced` (ours): exact degrees 0 and 1 from the components of each edge's lune; no triangle is listed.
 
-:mod:`topokd.topology.kernels` explains the algorithm: the reduced Vietoris-Rips filtration with annotations.
+`topokd.topology.kernels` explains the algorithm: the reduced Vietoris-Rips filtration with annotations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_POINTS = 1 << 16  # a vertex is 16 bits of an edge's code
 def compute(
     filtration: Float64[ndarray, "n n"], max_dim: int = 1, limit: float = np.inf, time_limit: float | None = None
 ) -> Pairs:
-    """Pairs of degrees 0 to ``max_dim``, 1 at most.
+    """Pairs of degrees 0 to `max_dim`, 1 at most.
 
     Args:
         filtration: (n, n) values of the edges, symmetric, n up to 65,536.
@@ -62,7 +62,7 @@ def compute(
 
 @contextlib.contextmanager
 def _raised_after(seconds: float | None) -> Iterator[UInt8[ndarray, 1]]:
-    """A flag that the sweep reads between batches of edges; it becomes 1 after ``seconds``."""
+    """A flag that the sweep reads between batches of edges; it becomes 1 after `seconds`."""
     stop = np.zeros(1, np.uint8)
     if seconds is None:
         yield stop

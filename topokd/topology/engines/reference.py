@@ -1,4 +1,4 @@
-"""Engine ``reference``: the textbook reduction of boundary matrices over Z/2, in plain torch.
+"""Engine `reference`: the textbook reduction of boundary matrices over Z/2, in plain torch.
 
 The definition written down: list every simplex, order them, and reduce each boundary matrix column by column until all
 pivots are unique. Cubic in the number of simplices, which is itself cubic in the number of points: the naive baseline
@@ -22,7 +22,7 @@ Simplex = tuple[int, ...]
 
 
 def compute(filtration: Float64[ndarray, "n n"], max_dim: int = 1, limit: float = np.inf) -> Pairs:
-    """Pairs of degrees 0 to ``max_dim``; every simplex of up to ``max_dim + 2`` vertices is listed.
+    """Pairs of degrees 0 to `max_dim`; every simplex of up to `max_dim + 2` vertices is listed.
 
     Args:
         filtration: (n, n) values of the edges, symmetric.
@@ -59,7 +59,7 @@ def ordered_simplices(ranks: Int64[ndarray, "n n"], dim: int) -> list[Simplex]:
 
 
 def boundary_matrix(cells: list[Simplex], cofacets: list[Simplex]) -> Bool[Tensor, "cofacets cells"]:
-    """Row k: which ``cells`` are facets of simplex k of ``cofacets`` (a column of the textbook matrix)."""
+    """Row k: which `cells` are facets of simplex k of `cofacets` (a column of the textbook matrix)."""
     number = {simplex: k for k, simplex in enumerate(cells)}
     matrix = torch.zeros(len(cofacets), len(cells), dtype=torch.bool)
     for k, simplex in enumerate(cofacets):

@@ -1,8 +1,8 @@
-"""Compiled loops (Numba). A kernel is imported when it is first used: ``kernels.sweep.pairs(...)``.
+"""Compiled loops (Numba). A kernel is imported when it is first used: `kernels.sweep.pairs(...)`.
 
 The rest of this page explains the sweep, which computes persistent homology of degrees 0 and 1. Read the files in this
-order: :mod:`sweep` (control), :mod:`state` (arrays), :mod:`annotations` (data structure), :mod:`lunes`,
-:mod:`active_edges`, :mod:`candidates` (shortcuts), :mod:`edge_order` (sorting), :mod:`bitset`.
+order: `sweep` (control), `state` (arrays), `annotations` (data structure), `lunes`,
+`active_edges`, `candidates` (shortcuts), `edge_order` (sorting), `bitset`.
 
 Reduced filtration
     The Vietoris-Rips complex of n points has O(n^3) triangles; none is listed here. Edges enter one by one, in a total

@@ -10,7 +10,7 @@ import numpy as np
 
 from topokd.topology.kernels import edge_order
 from topokd.topology.kernels.annotations import evaluate_edge, update
-from topokd.topology.kernels.settings import jit, jit_no_refcount
+from topokd.topology.kernels.settings import jit_inline, jit_no_refcount
 from topokd.topology.kernels.state import EDGES_PER_BATCH, OUT_OF_SPACE, Annotations, Graph, edge_index
 
 MIN_EDGES_PER_VERTEX = 4  # edges that must have entered, per vertex, before the list is tried
@@ -18,10 +18,10 @@ MIN_VERTICES_PER_CLASS = 4  # then at most one class per so many vertices may li
 MIN_VERTICES_PER_ACTIVE = 3  # and at most one vertex in so many may be active
 
 
-@jit
-def few_vertices_active(graph: Graph) -> bool:
+@jit_inline
+def few_vertices_active(is_active: np.ndarray) -> bool:
     """Whether so few vertices are active that the list pays."""
-    return graph.is_active.sum() * MIN_VERTICES_PER_ACTIVE <= graph.is_active.shape[0]
+    return is_active.sum() * MIN_VERTICES_PER_ACTIVE <= is_active.shape[0]
 
 
 @jit_no_refcount
@@ -47,7 +47,7 @@ def activate(graph: Graph, annotations: Annotations, p: int, q: int) -> int:
 
 @jit_no_refcount
 def activate_batch(graph: Graph, annotations: Annotations, edges: np.ndarray, begin: int, end: int) -> tuple[int, bool]:
-    """:func:`activate` up to a batch of edges that have entered already. Returns where it stopped, and if for space.
+    """`activate` up to a batch of edges that have entered already. Returns where it stopped, and if for space.
 
     Of the edges between two inactive vertices only those that created a class have a non-zero annotation.
     """

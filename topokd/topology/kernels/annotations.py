@@ -5,11 +5,11 @@ that cycle (Busaryev et al., 2012; Dey, Fan, Wang, 2014). Class k is the cycle t
 choices keep it small:
 
 - Lazy evaluation. An edge whose lune is not empty enters together with a cofacet (p, q, v), so its annotation is the
-  sum of those of (p, v) and (q, v). Only v is stored; :func:`evaluate_edge` computes the sum when it is needed.
-- Lazy deletion. A class that dies equals a sum of older classes. This sum is stored once, as the ``substitute`` of the
-  class; :func:`update` rewrites an annotation in living classes when it is next read.
+  sum of those of (p, v) and (q, v). Only v is stored; `evaluate_edge` computes the sum when it is needed.
+- Lazy deletion. A class that dies equals a sum of older classes. This sum is stored once, as the `substitute` of the
+  class; `update` rewrites an annotation in living classes when it is next read.
 
-Functions return OUT_OF_SPACE when a buffer is full and leave the state valid: call ``state.grow`` and retry.
+Functions return OUT_OF_SPACE when a buffer is full and leave the state valid: call `state.grow` and retry.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def create_class(annotations: Annotations, i: int, j: int) -> int:
 
 @jit_no_refcount
 def kill_class(annotations: Annotations, boundary: int, i: int, j: int, v: int) -> None:
-    """Kill the youngest class in the annotation ``boundary`` of the boundary of triangle (i, j, v).
+    """Kill the youngest class in the annotation `boundary` of the boundary of triangle (i, j, v).
 
-    From now on it equals the rest of that annotation, which must be written in living classes (see :func:`add_four`).
+    From now on it equals the rest of that annotation, which must be written in living classes (see `add_four`).
     """
     counters = annotations.counters[0]
     annotations.length[boundary] -= 1
@@ -246,7 +246,7 @@ def _add_to_scratch(annotations: Annotations, annotation: int) -> None:
 
 @jit_no_refcount
 def _substitute_dead(annotations: Annotations, top: int) -> int:
-    """Rewrite the sum in words 0 to ``top`` of scratch in living classes, youngest first. Returns their number."""
+    """Rewrite the sum in words 0 to `top` of scratch in living classes, youngest first. Returns their number."""
     scratch_sum, substitute = annotations.scratch_sum, annotations.substitute
     count = 0
     for word in range(top, -1, -1):
@@ -268,7 +268,7 @@ def _substitute_dead(annotations: Annotations, top: int) -> int:
 
 @jit_no_refcount
 def _move_scratch_to_pool(annotations: Annotations, top: int, first: int) -> None:
-    """Write the sum in scratch as a rising list from entry ``first`` of the pool on, and clear scratch."""
+    """Write the sum in scratch as a rising list from entry `first` of the pool on, and clear scratch."""
     pool, scratch_sum = annotations.pool, annotations.scratch_sum
     for word in range(top + 1):
         left = scratch_sum[word]

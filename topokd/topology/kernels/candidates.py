@@ -18,7 +18,7 @@ HUBS = 8  # neighbours of a vertex that are tried on all its future edges at onc
 
 @jit
 def mark(graph: Graph, annotations: Annotations, limit: float) -> None:
-    """Mark the future edges (i, j) up to ``limit`` with no vertex v such that d(i, v), d(j, v) < d(i, j).
+    """Mark the future edges (i, j) up to `limit` with no vertex v such that d(i, v), d(j, v) < d(i, j).
 
     The first 64 positions are in most lunes already, a few neighbours of i settle nearly all that remains of its row,
     and only for the rest is every vertex tried.
@@ -62,7 +62,7 @@ def mark(graph: Graph, annotations: Annotations, limit: float) -> None:
 
 @jit_no_refcount
 def _edges_without_hub(hubs: np.ndarray, of_i: np.ndarray, i: int, limit: float, future: np.ndarray) -> int:
-    """Fill ``future`` with the vertices after i, up to ``limit``, that share no hub with it. Returns their number."""
+    """Fill `future` with the vertices after i, up to `limit`, that share no hub with it. Returns their number."""
     count = 0
     for j in range(i + 1, of_i.shape[0]):
         future[count] = j
@@ -72,7 +72,7 @@ def _edges_without_hub(hubs: np.ndarray, of_i: np.ndarray, i: int, limit: float,
 
 @jit_no_refcount
 def _has_cofacet(of_i: np.ndarray, of_j: np.ndarray, value: float) -> bool:
-    """Whether some vertex is closer than ``value`` to both i and j."""
+    """Whether some vertex is closer than `value` to both i and j."""
     for first in range(0, of_i.shape[0], 64):
         closer = 0
         for v in range(first, min(first + 64, of_i.shape[0])):  # no early exit: the loop is vectorised
@@ -84,7 +84,7 @@ def _has_cofacet(of_i: np.ndarray, of_j: np.ndarray, value: float) -> bool:
 
 @njit(**NO_REFCOUNT, fastmath={"nnan", "nsz"})
 def _lower(shortest: np.ndarray, of_v: np.ndarray, of_i: np.ndarray) -> int:
-    """``shortest = min(shortest, of_v)``; returns how many are still not below ``of_i``."""
+    """`shortest = min(shortest, of_v)`; returns how many are still not below `of_i`."""
     unsettled = 0
     for j in range(shortest.shape[0]):
         shortest[j] = min(shortest[j], of_v[j])

@@ -11,7 +11,7 @@ UNDERFLOW = 1e-150  # squares of distances below it may be zero
 
 @jit_numpy_errors  # scale may be 0
 def costs(points: np.ndarray, others: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:
-    """min(``scale`` * squared distance to the nearest of ``others``, squared distance to the diagonal), per point.
+    """min(`scale` * squared distance to the nearest of `others`, squared distance to the diagonal), per point.
 
     Args:
         points: (k, 2) birth and death.
@@ -20,7 +20,7 @@ def costs(points: np.ndarray, others: np.ndarray, scale: float) -> tuple[np.ndar
 
     Returns:
         costs (k,); matches: index of the point (e,), index of the place (e,) and weight (e,), where ties share the
-        weight equally; places (g, 2), the distinct rows of ``others``; place of each of ``others`` (m,).
+        weight equally; places (g, 2), the distinct rows of `others`; place of each of `others` (m,).
     """
     k, m = points.shape[0], others.shape[0]
     by_birth = np.argsort(others[:, 0], kind="mergesort")
@@ -69,9 +69,9 @@ def _squared(b: float, d: float, birth: float, death: float) -> float:
 
 @jit
 def _nearest(births: np.ndarray, deaths: np.ndarray, birth: float, death: float, reach: float) -> tuple[float, int]:
-    """Squared distance to the nearest place, and how many places tie; (inf, 0) if all are beyond ``reach``.
+    """Squared distance to the nearest place, and how many places tie; (inf, 0) if all are beyond `reach`.
 
-    ``deaths`` is sorted: the search starts at ``death`` and takes places by the difference in death until that alone
+    `deaths` is sorted: the search starts at `death` and takes places by the difference in death until that alone
     is too large.
     """
     nearest, ties = np.inf, 0
@@ -106,9 +106,9 @@ def gradients(
     place_of: np.ndarray,
     scale: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients of ``points`` (k, 2) and of the others (m, 2) from that of the costs (k,).
+    """Gradients of `points` (k, 2) and of the others (m, 2) from that of the costs (k,).
 
-    The remaining arguments are the results and the argument ``scale`` of :func:`costs`.
+    The remaining arguments are the results and the argument `scale` of `costs`.
     """
     of_points, of_places = np.zeros(points.shape), np.zeros(places.shape)
     matched = np.zeros(points.shape[0], np.bool_)

@@ -20,7 +20,7 @@ def longest(x: np.ndarray, simplices: np.ndarray, tie_tolerance: float, eps: flo
 
     Returns:
         lengths (k,); per longest edge its ends (e, 2), its simplex (e,) and 1 / (number of longest edges of the
-        simplex) / (length + ``eps``) (e,), which scales the gradient.
+        simplex) / (length + `eps`) (e,), which scales the gradient.
     """
     k, v = simplices.shape
     most = k * (v * (v - 1) // 2)
@@ -58,7 +58,7 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
 
 @jit
 def spread(gradient: np.ndarray, x: np.ndarray, ends: np.ndarray, owner: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Gradient of the points (n, c) from that of the lengths (k,); the other arrays are those of :func:`longest`."""
+    """Gradient of the points (n, c) from that of the lengths (k,); the other arrays are those of `longest`."""
     out = np.zeros(x.shape)
     for e in range(owner.shape[0]):
         i, j, g = ends[e, 0], ends[e, 1], gradient[owner[e]] * factor[e]

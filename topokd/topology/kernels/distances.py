@@ -14,7 +14,7 @@ TILE = 64  # rows and columns of a block; the part below the diagonal is mirrore
 
 @njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
 def direct(x: np.ndarray, out: np.ndarray) -> None:
-    """Fill ``out`` (n, n) with the squared distances of the rows of ``x`` (n, c), coordinate by coordinate."""
+    """Fill `out` (n, n) with the squared distances of the rows of `x` (n, c), coordinate by coordinate."""
     n, c = x.shape
     by_coordinate = x.T.copy()
     tile = np.empty((TILE, TILE))
@@ -32,9 +32,9 @@ def direct(x: np.ndarray, out: np.ndarray) -> None:
 
 @njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
 def from_gram(x: np.ndarray, gram: np.ndarray) -> None:
-    """Turn ``gram`` = x x^T (n, n) into squared distances in place; pairs that cancel are summed by coordinate.
+    """Turn `gram` = x x^T (n, n) into squared distances in place; pairs that cancel are summed by coordinate.
 
-    Only the diagonal of ``gram`` and what is right of it is read.
+    Only the diagonal of `gram` and what is right of it is read.
     """
     n, c = x.shape
     norm = np.empty(n)

@@ -72,7 +72,7 @@ def rounds(filtration: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray
 def collect(
     filtration: np.ndarray, bounds: np.ndarray, first: np.ndarray, earlier: np.ndarray, upto: int
 ) -> np.ndarray:
-    """The edges of the rounds before ``upto``, unsorted within a round; ``earlier`` are those collected before."""
+    """The edges of the rounds before `upto`, unsorted within a round; `earlier` are those collected before."""
     n = filtration.shape[0]
     edges = np.empty(first[upto] + 1, np.uint64)  # one more entry: edges of other rounds are written there
     edges[: earlier.shape[0]] = earlier

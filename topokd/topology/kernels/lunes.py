@@ -1,6 +1,6 @@
 """Shortcut 1, lunes: whether the lune of an edge is connected, its components, and one vertex of each.
 
-Works on the scratch bitsets of :class:`Graph`; ``scratch_lune`` holds the lune when these functions are called.
+Works on the scratch bitsets of `Graph`; `scratch_lune` holds the lune when these functions are called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from topokd.topology.kernels.state import Graph
 
 @jit_no_refcount
 def is_connected(graph: Graph, hub: int) -> bool:
-    """Whether the lune has one component. ``hub``: its lowest member.
+    """Whether the lune has one component. `hub`: its lowest member.
 
     Four hubs cover most lunes; what they do not cover usually has a neighbour that they do.
     """
@@ -60,7 +60,7 @@ def _next_hubs(lune: np.ndarray, neighbours: np.ndarray) -> tuple[int, int, int]
 
 @jit_no_refcount
 def _all_adjacent(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray) -> bool:
-    """Whether each member of ``rest`` has a neighbour in ``component``: true of most lunes, and quick to see."""
+    """Whether each member of `rest` has a neighbour in `component`: true of most lunes, and quick to see."""
     for w in range(rest.shape[0]):
         left = rest[w]
         while left != ZERO:
@@ -76,7 +76,7 @@ def _all_adjacent(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray)
 
 @jit_no_refcount
 def _extend(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray) -> int:
-    """Move what is connected to ``component`` there from ``rest``. Returns the lowest member left, -1 if none."""
+    """Move what is connected to `component` there from `rest`. Returns the lowest member left, -1 if none."""
     words = rest.shape[0]
     changed = True
     while changed:
@@ -104,7 +104,7 @@ def _extend(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray) -> in
 
 @jit_no_refcount
 def _split_off(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray, v: int) -> int:
-    """Make ``component`` that of v, taken out of ``rest``. Returns the lowest member left, -1 if none."""
+    """Make `component` that of v, taken out of `rest`. Returns the lowest member left, -1 if none."""
     for w in range(rest.shape[0]):
         component[w] = rest[w] & adjacent[v, w]
         rest[w] &= ~adjacent[v, w]
@@ -113,7 +113,7 @@ def _split_off(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray, v:
 
 @jit_no_refcount
 def find_components(graph: Graph) -> int:
-    """Fill ``scratch_members`` with the lowest position of each component of the lune. Returns their number."""
+    """Fill `scratch_members` with the lowest position of each component of the lune. Returns their number."""
     adjacent, component, rest = graph.adjacent, graph.scratch_component, graph.scratch_rest
     for w in range(rest.shape[0]):
         rest[w] = graph.scratch_lune[w]
@@ -127,7 +127,7 @@ def find_components(graph: Graph) -> int:
 
 @jit_no_refcount
 def find_first_members(graph: Graph, i: int, j: int) -> int:
-    """Fill ``scratch_members`` with the position of each component that entered the lune of (i, j) first.
+    """Fill `scratch_members` with the position of each component that entered the lune of (i, j) first.
 
     They are in the order in which their triangles with (i, j) come: by the longer of their two edges. So the killing
     triangle does not depend on how the points are numbered unless two edges are equally long. Returns their number.

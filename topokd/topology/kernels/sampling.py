@@ -19,7 +19,7 @@ ROUNDING = 1.0 + 1e-9  # factor on squared distances, so that rounding never ski
 
 @njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
 def farthest_points(x: np.ndarray, chosen: np.ndarray, prune: bool) -> float:
-    """Fill ``chosen[1:]`` greedily with the row farthest from those before it; ties go to the lowest index.
+    """Fill `chosen[1:]` greedily with the row farthest from those before it; ties go to the lowest index.
 
     Args:
         x: (n, c) rows; distances are summed in float64 whatever its type, so that ties are exact ties.

@@ -1,7 +1,7 @@
 """State of the sweep: arrays in two named tuples and one record of counters, with their growth.
 
-:class:`Graph` is the graph built so far and does not grow. :class:`Annotations` is the cohomology of that graph's
-(reduced) Rips complex and grows by :func:`grow`. The diagram in :mod:`topokd.topology.kernels` shows both.
+`Graph` is the graph built so far and does not grow. `Annotations` is the cohomology of that graph's
+(reduced) Rips complex and grows by `grow`. The diagram in `topokd.topology.kernels` shows both.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COUNTERS = np.dtype(
 class Graph(NamedTuple):
     """The graph of the edges that have entered, and scratch space for lunes.
 
-    Bitsets and ``edge_annotation`` are indexed by position, not by vertex: central vertices have low positions, so the
+    Bitsets and `edge_annotation` are indexed by position, not by vertex: central vertices have low positions, so the
     lowest member of a lune is a hub that most of the lune is adjacent to.
     """
 
@@ -67,7 +67,7 @@ class Graph(NamedTuple):
 class Annotations(NamedTuple):
     """Annotation of every edge in the classes of degree 1, over Z/2, and what is known of each class.
 
-    An annotation is a rising list of classes, numbered by birth: entries ``start : start + length`` of ``pool``.
+    An annotation is a rising list of classes, numbered by birth: entries `start : start + length` of `pool`.
     Annotation 0 is zero.
     """
 
@@ -87,7 +87,7 @@ class Annotations(NamedTuple):
 
 @jit
 def initial_graph(filtration: np.ndarray, centrality: np.ndarray) -> Graph:
-    """The graph without edges; vertices get positions by rising ``centrality``, their sum of distances."""
+    """The graph without edges; vertices get positions by rising `centrality`, their sum of distances."""
     n = filtration.shape[0]
     words = (n + 63) // 64
     adjacent = np.zeros((n, words), np.uint64)
@@ -203,7 +203,7 @@ def compact(annotations: Annotations) -> None:
 
 @jit_inline
 def edge_index(row_start: np.ndarray, p: int, q: int) -> int:
-    """Entry of ``edge_annotation`` of the edge between positions p and q."""
+    """Entry of `edge_annotation` of the edge between positions p and q."""
     return row_start[min(p, q)] + max(p, q)
 
 

@@ -42,7 +42,7 @@ class SweepResult(NamedTuple):
 
 @jit
 def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult:
-    """Let the edges enter, up to ``limit`` or until nothing more can happen.
+    """Let the edges enter, up to `limit` or until nothing more can happen.
 
     Args:
         filtration: (n, n) values of the edges, symmetric.
@@ -75,7 +75,15 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
                     break
             living = counters[0].births - counters[0].deaths
             if e >= list_at and (listing or living * active_edges.MIN_VERTICES_PER_CLASS <= n):
-                annotations, listing, listed = _update_list(graph, annotations, edges, e, listing, listed)
+                while active_edges.prune(graph, annotations) == OUT_OF_SPACE:
+                    annotations = grow(annotations)
+                if listing:  # all edges up to here have been through the list when they entered
+                    listed, counters[0].births_listed = e, counters[0].births
+                while listed < e and active_edges.few_vertices_active(graph.is_active):
+                    listed, full = active_edges.activate_batch(graph, annotations, edges, listed, e)
+                    if full:
+                        annotations = grow(annotations)
+                listing = active_edges.few_vertices_active(graph.is_active)
                 list_at = e + max(counters[0].active_edges, n) if listing else 2 * e
             end = min(e + EDGES_PER_BATCH, first[turn + 1])
             e, why = _enter_edges(graph, annotations, edges, e, end, marked, listing)
@@ -102,31 +110,11 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
     )
 
 
-@jit
-def _update_list(
-    graph: Graph, annotations: Annotations, edges: np.ndarray, e: int, listing: bool, listed: int
-) -> tuple[Annotations, bool, int]:
-    """Prune the list of active edges, and try to bring it up to edge ``e`` if it is not kept yet.
-
-    Returns the annotations, whether the list is kept from now on, and the edges that have been through it.
-    """
-    counters = annotations.counters
-    while active_edges.prune(graph, annotations) == OUT_OF_SPACE:
-        annotations = grow(annotations)
-    if listing:
-        listed, counters[0].births_listed = e, counters[0].births
-    while listed < e and active_edges.few_vertices_active(graph):
-        listed, full = active_edges.activate_batch(graph, annotations, edges, listed, e)
-        if full:
-            annotations = grow(annotations)
-    return annotations, active_edges.few_vertices_active(graph), listed
-
-
 @jit_no_refcount
 def _enter_edges(
     graph: Graph, annotations: Annotations, edges: np.ndarray, e: int, end: int, marked: bool, listing: bool
 ) -> tuple[int, int]:
-    """Let the edges ``e`` to ``end`` enter. Returns the next edge, and why it stopped there."""
+    """Let the edges `e` to `end` enter. Returns the next edge, and why it stopped there."""
     position, adjacent, is_active = graph.position, graph.adjacent, graph.is_active
     edge_annotation, row_start, counters = graph.edge_annotation, graph.row_start, annotations.counters[0]
     n = position.shape[0]

@@ -1,4 +1,4 @@
-"""Other people's programs behind one form, and how they are timed: what benchmarks/topology.py compares us with."""
+"""The programs that benchmarks/topology.py compares, behind one interface, and their timing."""
 
 from __future__ import annotations
 
@@ -25,11 +25,17 @@ Layer = Callable[[np.ndarray, list[Tensor]], Tensor | None]
 
 @dataclass(frozen=True)
 class Program:
-    """One engine. ``layer(student's points, teacher's diagrams)`` gives the loss, or None where it has values alone."""
+    """One program.
+
+    Attributes:
+        layer: ``layer(student's points, teacher's diagrams)`` returns the loss, or None if it only computes values.
+        package: that must be installed.
+        max_points: more are hopeless if every triangle is listed.
+    """
 
     layer: Layer
-    package: str | None = None  # must be installed
-    most: int = 1 << 30  # more points than this are hopeless: it lists every triangle
+    package: str | None = None
+    max_points: int = 1 << 30
 
 
 def loss(reference: list[Tensor], own: list[Tensor]) -> Tensor:
@@ -52,7 +58,7 @@ def _oineus(points: np.ndarray, reference: list[Tensor]) -> Tensor:
     import oineus.diff as oineus
 
     x = torch.from_numpy(points).double().requires_grad_(True)
-    distances = (x[:, None] - x[None]).norm(dim=2)  # it takes points of few dimensions only
+    distances = (x[:, None] - x[None]).norm(dim=2)  # it only takes points of few dimensions
     diagrams = oineus.persistence_diagram(oineus.vr_filtration(distances, from_pwdists=True, max_dim=2))
     return loss(reference, [diagrams[0], diagrams[1]])
 
@@ -79,11 +85,11 @@ PROGRAMS = {
     OURS: Program(partial(_package, "reduced")),
     "giotto-ph": Program(partial(_package, "giotto-ph"), "giotto-ph"),
     "torch_topological": Program(_torch_topological, "torch_topological"),
-    "oineus": Program(_oineus, "oineus", most=128),
+    "oineus": Program(_oineus, "oineus", max_points=128),
     "gudhi": Program(_gudhi, "gudhi"),
     "ripser.py": Program(_ripser, "ripser"),
     "holos-tda": Program(_holos, "holos-tda"),
-    "naive": Program(partial(_package, "reference"), most=60),
+    "naive": Program(partial(_package, "reference"), max_points=60),
 }
 
 
@@ -95,9 +101,10 @@ def installed(package: str | None) -> bool:
 
 
 def measured(layers: dict[str, Callable[[], Tensor | None]], repeats: int, patience: float) -> dict[str, dict]:
-    """Each layer's medians of forward and backward CPU seconds and largest rise of memory; every turn runs each once.
+    """Medians of forward and backward CPU seconds and the largest rise of memory of each layer.
 
-    The first turn warms up and is not counted, unless it takes more than ``patience`` seconds: then it stands alone.
+    Every turn runs each layer once. The first turn warms up and is not counted, unless it takes more than ``patience``
+    seconds: then it is the only one.
     """
     runs: dict[str, list[tuple[float, float, int]]] = {name: [] for name in layers}
     slow = set()

@@ -1,17 +1,17 @@
-"""Our topological layer beside every other engine, interleaved in one process; writes benchmarks/topology.md.
+"""Our topology layer and every other engine, interleaved in one process; writes benchmarks/topology.md.
 
     python benchmarks/topology.py                                     # all parts
     python benchmarks/topology.py layer --points 1024 --families "uniform in R^3,noisy torus"
     python benchmarks/topology.py batch sampling agreement            # a part replaces its own tables, the others stay
 
 Parts: ``layer`` (features -> diagrams of degrees 0 and 1 -> PWCD -> gradients of the features; forward, backward, peak
-memory, how time grows), ``batch`` (12 clouds on two cores), ``sampling`` (farthest points), ``where`` (what our time
-goes into), ``agreement`` (float32 diagrams equal to giotto-ph's), ``step`` (share of a training step).
+memory, growth of time), ``batch`` (12 clouds on two cores), ``sampling`` (farthest points), ``where`` (parts of our
+time), ``agreement`` (float32 diagrams compared with giotto-ph), ``step`` (share of a training step).
 
-Everyone gets the same features, on one thread but in ``batch``. Engines that give values alone (gudhi, ripser.py,
-holos-tda) cannot be differentiated: their time is for the diagrams only, which flatters them. Times are CPU time,
-medians; an engine whose first run passes ``--patience`` seconds is not repeated, nor run on more points of that family.
-Programs that are not installed are left out:
+All programs get the same features, on one thread except in ``batch``. Engines that only return values (gudhi,
+ripser.py, holos-tda) cannot be differentiated: their time covers the diagrams only, which favours them. Times are
+medians of CPU time; an engine whose first run takes more than ``--patience`` seconds is not repeated, nor run on more
+points of that family. Programs that are not installed are skipped:
 ``pip install gudhi ripser oineus eagerpy torch_topological POT holos-tda fpsample``. The families "PTv3 teacher" and
 "PTv3 student" are features of the networks that ``make repro`` trained, on its validation scans.
 """
@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from engines import OURS, PROGRAMS, installed, measured
-from families import FAMILIES
+from point_clouds import FAMILIES
 from report import Rows, keep, table
 
 from topokd.distillation import NetworkOutput, SegmentationLoss, Step, freeze
@@ -41,14 +41,10 @@ from topokd.distillation.topology import TopologyTerm
 from topokd.errors import TopokdError
 from topokd.experiments.shapes import features
 from topokd.models import build_model
-from topokd.topology import farthest_point_sampling, vietoris_rips
-from topokd.topology.distances import squared_distances
-from topokd.topology.kernels import order, rips
-from topokd.topology.sampling import _sample_torch
+from topokd.topology import farthest_point_sampling, kernels, reference, squared_distances, vietoris_rips
 
 TITLE = "The topological layer beside other engines"
 CLOUDS = 12  # of a batch
-VALUES_ONLY = ("gudhi", "ripser.py", "holos-tda")
 
 
 def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -66,7 +62,7 @@ def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             able = {
                 name: partial(program.layer, student.astype(np.float32), reference)
                 for name, program in PROGRAMS.items()
-                if installed(program.package) and n <= program.most and (family, name) not in tired
+                if installed(program.package) and n <= program.max_points and (family, name) not in tired
             }
             for name, cost in measured(able, options.repeats if n <= 1024 else 1, options.patience).items():
                 yield {"family": family, "points": n, "engine": name, **cost}
@@ -108,7 +104,7 @@ def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             points = made.astype(np.float32)
             works: dict[str, Callable[[], Any]] = {
                 OURS: partial(farthest_point_sampling, points, 64),
-                "torch loop": partial(_sample_torch, torch.from_numpy(points), 64, 0),
+                "torch loop": partial(reference.farthest_point_sampling, torch.from_numpy(points), 64),
             }
             if installed("fpsample"):
                 import fpsample
@@ -132,30 +128,32 @@ def where(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             points = FAMILIES[family](1024, np.random.default_rng(0))
         except TopokdError:
             continue
-        keys = squared_distances(points)
-        processed, relations, notes = (int(k) for k in rips.pairs(keys, np.inf, stop)[-1])
+        filtration = squared_distances(points)
+        counts = kernels.sweep.pairs(filtration, np.inf, stop).statistics
+        entered, relations, annotations = (int(k) for k in counts)
         parts: dict[str, Callable[[], Any]] = {
-            "read once": partial(order.extent, keys),
+            "read once": partial(kernels.edge_order.enclosing_radius, filtration),
             "distances": partial(squared_distances, points),
-            "edges in order": partial(_ordered, keys, processed),
-            "sweep": partial(rips.pairs, keys, np.inf, stop),
+            "edges in order": partial(_sort_edges, filtration, entered),
+            "sweep": partial(kernels.sweep.pairs, filtration, np.inf, stop),
         }
         found = {name: _cpu(work, options.repeats) for name, work in parts.items()}
         found["lunes and relations"] = found.pop("sweep") - found["edges in order"]
-        yield {"family": family, "edges": processed, "relations": relations, "annotations": notes, **found}
+        yield {"family": family, "edges": entered, "relations": relations, "annotations": annotations, **found}
 
 
-def _ordered(keys: np.ndarray, edges: int) -> None:
+def _sort_edges(filtration: np.ndarray, entered: int) -> None:
     """Only the sorting that the sweep over so many edges does."""
-    radius, sums = order.extent(keys)
+    order = kernels.edge_order
+    radius, sums = order.enclosing_radius(filtration)
     np.argsort(sums, kind="mergesort")
-    bounds, last = order.rounds(keys, radius)
-    found = order.gathered(keys, bounds, last, np.empty(0, np.uint64), order.EARLY)
+    bounds, first = order.rounds(filtration, radius)
+    edges = order.collect(filtration, bounds, first, np.empty(0, np.uint64), order.EARLY_ROUNDS)
     for turn in range(order.ROUNDS):
-        if edges > last[turn]:
-            if turn == order.EARLY:
-                found = order.gathered(keys, bounds, last, found, order.ROUNDS)
-            order.sort(found[last[turn] : last[turn + 1]], keys)
+        if entered > first[turn]:
+            if turn == order.EARLY_ROUNDS:
+                edges = order.collect(filtration, bounds, first, edges, order.ROUNDS)
+            order.sort(edges[first[turn] : first[turn + 1]], filtration)
 
 
 def agreement(options: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -1,12 +1,15 @@
-"""Clouds that are hard for persistence engines: ties, duplicates, degenerate shapes, high dimension."""
+"""Clouds that are hard for persistence engines: ties, duplicates, degenerate shapes, many channels."""
 
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import strategies as st
+
+from topokd.topology import squared_distances
 
 
 def random_cloud(seed: int, most: int = 40) -> np.ndarray:
-    """One of ten families, drawn by the seed; float64 (n, c)."""
+    """One of ten families, drawn by the seed; float64 (n, c), n up to ``most``."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, most + 1))
     family = seed % 10
@@ -36,8 +39,23 @@ def random_cloud(seed: int, most: int = 40) -> np.ndarray:
 
 
 def random_distances(seed: int, most: int = 40) -> np.ndarray:
-    """Symmetric matrices that are no metric, some with few distinct values."""
+    """Symmetric matrices that violate the triangle inequality; those of even seeds have few distinct values."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(2, most + 1))
     values = rng.random((n, n)) if seed % 2 else rng.integers(1, 6, size=(n, n)).astype(float)
     return np.triu(values, 1) + np.triu(values, 1).T
+
+
+def clouds(most: int = 40) -> st.SearchStrategy[np.ndarray]:
+    """Clouds of all families, of up to ``most`` points."""
+    return st.integers(0, 10_000).map(lambda seed: random_cloud(seed, most))
+
+
+@st.composite
+def filtrations(draw: st.DrawFn, most: int = 40) -> tuple[np.ndarray, float]:
+    """A filtration (n, n), of a cloud or of arbitrary distances, and the highest value that enters."""
+    seed = draw(st.integers(0, 10_000))
+    arbitrary = draw(st.booleans())
+    filtration = random_distances(seed, most) if arbitrary else squared_distances(random_cloud(seed, most))
+    quantile = draw(st.sampled_from([None, 0.3, 0.6, 0.9]))
+    return filtration, np.inf if quantile is None else float(np.quantile(filtration, quantile))

@@ -1,4 +1,4 @@
-"""Algorithm 1."""
+"""The topological loss: Algorithm 1, its options, devices and precisions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("normalize", ["l2", "none", "standardize", "mean_norm"])
-def test_it_is_algorithm_one(pair: tuple[torch.Tensor, torch.Tensor], normalize: str) -> None:
+def test_the_loss_is_algorithm_one(pair: tuple[torch.Tensor, torch.Tensor], normalize: str) -> None:
     student, teacher = pair
     expected, start = 0.0, 0
     for end in OFFSETS.tolist():
@@ -51,7 +51,7 @@ def test_engines_and_workers_give_the_same_loss_and_gradient(pair: tuple[torch.T
     torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-4, atol=1e-7)
 
 
-def test_training_on_it_brings_the_diagrams_together(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_descending_it_brings_the_diagrams_together(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     loss = TopologicalLoss(40)
     optimizer = torch.optim.Adam([student], lr=0.02)
@@ -63,14 +63,14 @@ def test_training_on_it_brings_the_diagrams_together(pair: tuple[torch.Tensor, t
     assert loss(student, teacher, OFFSETS).item() < 0.5 * first
 
 
-def test_equal_shapes_cost_nothing(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_a_rotated_teacher_costs_nothing(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     _, teacher = pair
     rotation = torch.linalg.qr(torch.randn(24, 24, generator=torch.Generator().manual_seed(1))).Q
     assert TopologicalLoss(30)(teacher @ rotation, teacher, OFFSETS).item() < 1e-10
 
 
 @pytest.mark.parametrize("normalize", ["l2", "none", "standardize", "mean_norm"])
-def test_degenerate_clouds_contribute_nothing_and_break_nothing(normalize: str) -> None:
+def test_clouds_without_extent_contribute_zero_and_a_zero_gradient(normalize: str) -> None:
     teacher = torch.cat([torch.ones(1, 4), torch.ones(10, 4), torch.zeros(5, 4)])
     student = torch.cat([torch.ones(1, 3), torch.ones(10, 3), torch.zeros(5, 3)]).requires_grad_(True)
     loss = TopologicalLoss(8, normalize=normalize)(student, teacher, torch.tensor([1, 11, 11, 16]))
@@ -78,11 +78,11 @@ def test_degenerate_clouds_contribute_nothing_and_break_nothing(normalize: str) 
     assert loss.item() == 0 and torch.equal(student.grad, torch.zeros_like(student))
 
 
-def test_features_that_are_not_finite_name_their_cloud(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_a_nan_feature_names_its_cloud_and_row(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     broken = student.detach().clone()
     broken[55, 3] = torch.nan
-    with pytest.raises(DataError, match="student's features of cloud 1 hold NaN or infinity \\(row 55\\)"):
+    with pytest.raises(DataError, match="student's features of cloud 1 hold NaN or infinity, first in row 55"):
         TopologicalLoss(20)(broken, teacher, OFFSETS)
     broken = teacher.clone()
     broken[119, 0] = torch.inf
@@ -90,7 +90,7 @@ def test_features_that_are_not_finite_name_their_cloud(pair: tuple[torch.Tensor,
         TopologicalLoss(20)(student, broken, OFFSETS)
 
 
-def test_shapes_and_options_are_checked(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_wrong_shapes_are_rejected(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     with pytest.raises(DataError, match="one row per matched voxel"):
         TopologicalLoss(20)(student[:50], teacher, OFFSETS)
@@ -102,13 +102,13 @@ def test_shapes_and_options_are_checked(pair: tuple[torch.Tensor, torch.Tensor])
         TopologicalLoss(20, dims=())
 
 
-def test_degrees_are_selectable(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_the_loss_is_the_sum_over_the_chosen_degrees(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     both, zero, one = (TopologicalLoss(30, dims)(*pair, OFFSETS).item() for dims in ((0, 1), (0,), (1,)))
     assert both == pytest.approx(zero + one)
     assert TopologicalLoss(15, (2,))(*pair, OFFSETS).item() >= 0
 
 
-def test_under_autocast_and_in_half_precision(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_bfloat16_features_under_autocast_give_a_float32_loss(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     layer = torch.nn.Linear(10, 10)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -119,7 +119,7 @@ def test_under_autocast_and_in_half_precision(pair: tuple[torch.Tensor, torch.Te
     assert loss.dtype == torch.float32 and torch.isfinite(layer.weight.grad).all()
 
 
-def test_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_it_works_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     criterion = TopologicalLoss(20)
 
@@ -131,7 +131,7 @@ def test_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]) -> None
     torch.testing.assert_close(compiled, plain)
 
 
-def test_the_teachers_part_ahead_changes_no_bit(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_preparing_the_teacher_changes_no_bit(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     for workers in (1, 2):
         module = TopologicalLoss(30, workers=workers)
@@ -140,15 +140,15 @@ def test_the_teachers_part_ahead_changes_no_bit(pair: tuple[torch.Tensor, torch.
         assert torch.equal(at_once, ahead)
         gradients = [torch.autograd.grad(loss, student)[0] for loss in (at_once, ahead)]
         assert torch.equal(*gradients)
-    with pytest.raises(DataError, match="match their rows"):
+    with pytest.raises(DataError, match="match rows"):
         module(student, module.prepare(teacher, torch.tensor([50, 120])), OFFSETS)
     broken = teacher.clone()
     broken[75, 2] = torch.nan
-    with pytest.raises(DataError, match=r"teacher's features of cloud 2 hold NaN or infinity \(row 75\)"):
+    with pytest.raises(DataError, match=r"teacher's features of cloud 2 hold NaN or infinity, first in row 75"):
         module.prepare(broken, OFFSETS)
 
 
-def test_float16_features_whose_sum_overflows() -> None:
+def test_float16_features_whose_sum_overflows_give_a_finite_loss() -> None:
     generator = torch.Generator().manual_seed(0)
     student = (torch.rand(2000, 64, generator=generator) + 0.5).half().requires_grad_(True)
     loss = TopologicalLoss(20)(student, torch.randn(2000, 16, generator=generator), torch.tensor([2000]))

@@ -13,8 +13,8 @@ from topokd.distillation.matching import match_rows
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural, NonNegative, Positive
 from topokd.topology import TeacherDiagrams, TopologicalLoss
+from topokd.topology.engines import choose_engine
 from topokd.topology.loss import Normalization
-from topokd.topology.persistence import Engine
 
 
 class TopologyOptions(TermOptions):
@@ -29,7 +29,7 @@ class TopologyOptions(TermOptions):
         (0, 1), min_length=1, description="homology degrees, of 0, 1, 2"
     )
     normalize: Normalization = Field("l2", description="l2, none, standardize or mean_norm (NOTES row 2)")
-    engine: Engine = Field("auto", description="what computes exact diagrams (docs/topology.md)")
+    engine: str = Field("auto", description="what computes exact diagrams (docs/topology.md)")
     match_scale: Positive = Field(1.0, description="1: Eq. 2-3 and Alg. 4; 0.5: Alg. 2 (NOTES row 1)")
     eps: Positive = Field(1e-6, description="stabiliser of the sum of weights")
     tie_tolerance: NonNegative = Field(
@@ -40,12 +40,8 @@ class TopologyOptions(TermOptions):
     )
 
     @model_validator(mode="after")
-    def _engine_can_stop(self) -> Self:
-        if self.time_limit is not None and (self.engine not in ("auto", "reduced") or max(self.dims) > 1):
-            raise ValueError(
-                f"time_limit is {self.time_limit!r}; it must be null with engine {self.engine} and dims {self.dims}: "
-                "only the engines reduced and auto can stop, for dims 0 and 1"
-            )
+    def _engine_can_compute(self) -> Self:
+        choose_engine(self.engine, max(self.dims), self.time_limit)
         return self
 
 

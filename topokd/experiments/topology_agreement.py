@@ -8,10 +8,11 @@ import numpy as np
 
 from topokd.experiments.shapes import PRIMITIVES
 from topokd.topology.bottleneck import bottleneck_distance
-from topokd.topology.persistence import Engine, Persistence, vietoris_rips
+from topokd.topology.engines import ENGINES
+from topokd.topology.persistence import Persistence, vietoris_rips
 
-INDEPENDENT: Engine = "giotto-ph"  # an implementation of Ripser that is not ours
-COMPARED: tuple[Engine, ...] = ("reference", "reduced")
+INDEPENDENT = "giotto-ph"  # an implementation of Ripser that is not ours
+COMPARED = tuple(name for name in reversed(ENGINES) if name != INDEPENDENT)
 
 
 def measure_agreement(n: int = 36, seed: int = 0) -> tuple[list[dict[str, Any]], dict[str, dict[str, Persistence]]]:

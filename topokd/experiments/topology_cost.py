@@ -33,7 +33,7 @@ from topokd.experiments.shapes import features, uniform
 from topokd.params import Benchmark
 from topokd.progress import Progress
 from topokd.topology.chamfer import persistence_weighted_chamfer
-from topokd.topology.persistence import Engine, vietoris_rips
+from topokd.topology.persistence import vietoris_rips
 from topokd.topology.sampling import farthest_point_sampling
 
 SAMPLED = 128  # M of Figure 5
@@ -89,7 +89,7 @@ def _homology_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[st
 
 
 def layer_cost(
-    teacher: Float[ndarray, "n c"], student: Float[ndarray, "n c"], engine: Engine, repeats: int
+    teacher: Float[ndarray, "n c"], student: Float[ndarray, "n c"], engine: str, repeats: int
 ) -> dict[str, Any]:
     """Time and memory of forward and backward pass of the loss between a teacher's diagrams and a student's features.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK = 1 << 20  # costs held at a time
+from topokd.topology import kernels
+
+MAX_BLOCK = 1 << 20  # distances held at a time on a GPU
 
 
 def persistence_weighted_chamfer(
@@ -19,22 +22,31 @@ def persistence_weighted_chamfer(
     eps: float = 1e-6,
     match_scale: float = 1.0,
 ) -> Float[Tensor, ""]:
-    """Eq. 2-3 between the finite pairs of one degree:
+    """Eq. 2-3 between the finite pairs of one degree, teacher's points p and student's q::
 
         sum_p w(p) min(s min_q ||p - q||^2, (d_p - b_p)^2 / 2) / (sum_p w(p) + eps)
         + mean_q min(s min_p ||q - p||^2, (d_q - b_q)^2 / 2),        w(p) = log(1 + d_p - b_p)
 
-    over teacher's points p and student's q. ``match_scale`` s: 1 as in Eq. 2-3 and Alg. 4, 0.5 as in Alg. 2. An empty
-    student leaves the teacher's diagonal costs and no second term; an empty teacher leaves no first term. A match that
-    costs as much as the diagonal wins (Alg. 4), and equally near points share the gradient. Differentiable in both
+    An empty student leaves the teacher's diagonal costs and no second term; an empty teacher leaves no first term. A
+    match that costs as much as the diagonal wins (Alg. 4), and ties share the gradient equally. Differentiable in both
     diagrams; memory grows linearly with them.
 
-    >>> teacher = torch.tensor([[0.0, 1.0], [0.2, 0.9]])
-    >>> student = torch.tensor([[0.0, 0.8]], requires_grad=True)
-    >>> loss = persistence_weighted_chamfer(teacher, student)
-    >>> loss.backward()
-    >>> round(loss.item(), 4), [round(g, 4) for g in student.grad[0].tolist()]
-    (0.0843, [-0.1734, -0.7133])
+    Args:
+        teacher: (m, 2) birth and death.
+        student: (k, 2) birth and death.
+        eps: epsilon of Eq. 2.
+        match_scale: s; 1 as in Eq. 2-3 and Alg. 4, 0.5 as in Alg. 2.
+
+    Returns:
+        A scalar, in the squared unit of the diagrams.
+
+    Examples:
+        >>> teacher = torch.tensor([[0.0, 1.0], [0.2, 0.9]])
+        >>> student = torch.tensor([[0.0, 0.8]], requires_grad=True)
+        >>> loss = persistence_weighted_chamfer(teacher, student)
+        >>> loss.backward()
+        >>> round(loss.item(), 4), [round(g, 4) for g in student.grad[0].tolist()]
+        (0.0843, [-0.1734, -0.7133])
     """
     teacher, student = torch.as_tensor(teacher), torch.as_tensor(student)
     return recall_term(teacher, student, eps=eps, match_scale=match_scale) + precision_term(
@@ -45,87 +57,88 @@ def persistence_weighted_chamfer(
 def recall_term(
     teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], *, eps: float = 1e-6, match_scale: float = 1.0
 ) -> Float[Tensor, ""]:
-    """Eq. 2, teacher to student: what student misses, weighted by log(1 + persistence) of the missed point.
+    """Eq. 2, teacher to student: what the student misses, weighted by log(1 + persistence) of the missed point.
 
-    >>> recall_term(torch.tensor([[0.0, 1.0]]), torch.empty(0, 2), eps=0.0)
-    tensor(0.5000)
+    Examples:
+        >>> recall_term(torch.tensor([[0.0, 1.0]]), torch.empty(0, 2), eps=0.0)
+        tensor(0.5000)
     """
     weight = torch.log1p((teacher[:, 1] - teacher[:, 0]).clamp_min(0))
-    weighted = (weight * _costs(teacher, student, match_scale)).sum() / (weight.sum() + eps)
-    return weighted if len(teacher) else _nothing(teacher, student)
+    weighted = (weight * nearest_costs(teacher, student, match_scale)).sum() / (weight.sum() + eps)
+    return weighted if len(teacher) else _zero(teacher, student)
 
 
 def precision_term(
     teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], *, match_scale: float = 1.0
 ) -> Float[Tensor, ""]:
-    """Eq. 3, student to teacher: what student makes up, every point alike.
+    """Eq. 3, student to teacher: what the student invents, every point alike.
 
-    >>> precision_term(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 1.5], [0.0, 1.0]]))
-    tensor(0.1250)
+    Examples:
+        >>> precision_term(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 1.5], [0.0, 1.0]]))
+        tensor(0.1250)
     """
-    return _costs(student, teacher, match_scale).mean() if len(student) else _nothing(teacher, student)
+    return nearest_costs(student, teacher, match_scale).mean() if len(student) else _zero(teacher, student)
 
 
-def _nothing(teacher: Tensor, student: Tensor) -> Float[Tensor, ""]:
-    """Zero of the right type and device, and in the graph, so that a batch without diagrams can go backward."""
+def _zero(teacher: Tensor, student: Tensor) -> Float[Tensor, ""]:
+    """Zero of the right type and device, and in the graph: backward works on a batch without diagrams too."""
     return (teacher.sum() + student.sum()) * 0
 
 
-def _costs(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float) -> Float[Tensor, " k"]:
-    """min(scale * squared distance to the nearest of ``others``, squared distance to the diagonal) for each point."""
+def nearest_costs(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float) -> Float[Tensor, " k"]:
+    """min(scale * squared distance to the nearest of `others`, (death - birth)^2 / 2) of each point.
+
+    Args:
+        points: (k, 2) birth and death.
+        others: (m, 2) birth and death.
+        scale: weight of a match against the diagonal.
+    """
     if points.is_cuda:
-        return _costs_torch(points, others, scale)
-    return _Costs.apply(points, others, scale)  # type: ignore[no-any-return]
+        return nearest_costs_in_blocks(points, others, scale)
+    return _NearestCosts.apply(points, others, scale)  # type: ignore[no-any-return]
 
 
-class _Costs(torch.autograd.Function):
+class _NearestCosts(torch.autograd.Function):
     """The costs and their gradients (Alg. 4) in one compiled loop each, in float64."""
 
     @staticmethod
-    def forward(ctx: Any, points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float) -> Tensor:
-        from topokd.topology.kernels import chamfer as kernels
-
-        places = _contiguous(points)
-        cost, *matches = kernels.costs(places, _contiguous(others), scale)
-        ctx.arrays = places, *matches, scale
+    def forward(
+        ctx: Any, points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float
+    ) -> Float[Tensor, " k"]:
+        values = _as_float64(points)
+        cost, *matches = kernels.chamfer.costs(values, _as_float64(others), scale)
+        ctx.arrays = values, *matches, scale
         ctx.types = points.dtype, others.dtype
         return torch.from_numpy(cost).to(points.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor, Tensor, None]:
-        from topokd.topology.kernels import chamfer as kernels
-
-        of_points, of_others = kernels.gradients(_contiguous(gradient), *ctx.arrays)
+    def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Float[Tensor, "k 2"], Float[Tensor, "m 2"], None]:
+        of_points, of_others = kernels.chamfer.gradients(_as_float64(gradient), *ctx.arrays)
         return torch.from_numpy(of_points).to(ctx.types[0]), torch.from_numpy(of_others).to(ctx.types[1]), None
 
 
-def _contiguous(x: Tensor) -> Any:
+def _as_float64(x: Tensor) -> Float64[np.ndarray, ...]:
     return x.detach().double().contiguous().numpy()
 
 
-# -- on a GPU ----------------------------------------------------------------------------------------------------
-
-
-def _costs_torch(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float) -> Float[Tensor, " k"]:
-    """The same from all distances, a block of rows at a time: what runs on a GPU, and the twin of the compiled loops.
-
-    Points in one place share the gradient: each has 1 / (places as near * points there) of it.
-    """
+def nearest_costs_in_blocks(
+    points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float
+) -> Float[Tensor, " k"]:
+    """`nearest_costs` from all distances, a block of rows at a time, as on a GPU."""
     diagonal = (points[:, 1] - points[:, 0]).square() / 2
     if len(others) == 0:
         return diagonal
     _, place, size = torch.unique(others.detach(), dim=0, return_inverse=True, return_counts=True)
-    weight = (1 / size.to(points.dtype))[place]
+    weight = (1 / size.to(points.dtype))[place]  # (m,) duplicates share what their place receives
     costs = []
-    for block in points.split(max(1, BLOCK // len(others))):
+    for block in points.split(max(1, MAX_BLOCK // len(others))):
         with torch.no_grad():
-            distance = (block[:, None].double() - others[None].double()).square().sum(dim=2)
+            distance = (block[:, None].double() - others[None].double()).square().sum(dim=2)  # (b, m)
             row, column = (distance == distance.amin(dim=1, keepdim=True)).nonzero(as_tuple=True)
             share = weight[column]
-            share = (
-                share / torch.zeros(len(block), dtype=share.dtype, device=share.device).index_add(0, row, share)[row]
-            )
+            total = torch.zeros(len(block), dtype=share.dtype, device=share.device).index_add(0, row, share)
+            share = share / total[row]  # ties split equally
         match = scale * share * (block[row] - others[column]).square().sum(dim=1)
         costs.append(torch.zeros_like(block[:, 0]).index_add(0, row, match))
     match = torch.cat(costs) if costs else diagonal

@@ -6,30 +6,37 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-DIRECT_BELOW = 12  # coordinates; with more of them the matrix product is faster than the plain loop
+from topokd.topology import kernels
+
+MIN_CHANNELS_FOR_GRAM = 12  # with fewer channels the plain loop is faster than the matrix product
 
 
 def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
-    """``||x_i - x_j||^2`` of all pairs of rows.
+    """`||x_i - x_j||^2` of all pairs of rows.
 
-    ``torch.cdist`` in float32 expands the square and loses most digits of near duplicates. Here the product runs in
-    float64 on rows relative to the first one (an exact subtraction for float32 input), and pairs that still cancel are
+    `torch.cdist` in float32 expands the square and loses most digits of near duplicates. Here the product is taken in
+    float64 of rows relative to the first one (an exact subtraction for float32 input), and pairs that still cancel are
     summed coordinate by coordinate.
 
-    >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1e-9]]))[0]
-    array([0.0e+00, 2.5e+01, 1.0e-18])
-    """
-    from scipy.linalg.blas import dsyrk
+    Args:
+        x: (n, c) points.
 
-    from topokd.topology.kernels import distances as kernels
+    Returns:
+        (n, n) squared distances, in the squared unit of `x`.
+
+    Examples:
+        >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1e-9]]))[0]
+        array([0.0e+00, 2.5e+01, 1.0e-18])
+    """
+    from scipy.linalg.blas import dsyrk  # scipy.linalg takes 0.1 s to import
 
     if len(x) == 0:
         return np.zeros((0, 0))
     x = np.ascontiguousarray(x - x[0])
-    if x.shape[1] < DIRECT_BELOW:
+    if x.shape[1] < MIN_CHANNELS_FOR_GRAM:
         out = np.empty((len(x), len(x)))
-        kernels.direct(x, out)
+        kernels.distances.direct(x, out)
         return out
-    gram = dsyrk(1.0, x.T, trans=1, lower=1).T  # the half on and right of the diagonal
-    kernels.from_gram(x, gram)
+    gram = dsyrk(1.0, x.T, trans=1, lower=1).T  # the diagonal and what is right of it
+    kernels.distances.from_gram(x, gram)
     return gram

@@ -1,10 +1,10 @@
-"""The topological loss (Algorithm 1): how far the shape of student's feature clouds is from teacher's."""
+"""The topological loss (Algorithm 1): how far the student's feature clouds are from the teacher's in shape."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,22 +12,31 @@ from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
-from topokd.topology.persistence import Engine, Persistence, vietoris_rips
+from topokd.topology.engines import choose_engine
+from topokd.topology.persistence import Persistence, vietoris_rips
 from topokd.topology.sampling import farthest_point_sampling
-from topokd.topology.threads import begun, side_by_side
+from topokd.topology.threads import map_in_background, parallel_map
 
 Normalization = Literal["l2", "none", "standardize", "mean_norm"]
-Cloud = Tensor | tuple[Tensor, Tensor]  # features (n, c), or which rows are kept (m,) and these rows (m, c) on the CPU
 
 
-def normalize_features(x: Float[Tensor, "n c"], how: Normalization = "l2") -> Float[Tensor, "n c"]:
+def normalize_features(x: Float[Tensor, "n c"], how: str = "l2") -> Float[Tensor, "n c"]:
     """Alg. 1, lines 4-5, for the rows of one cloud (NOTES row 2).
 
-    "l2": unit length per row. "mean_norm": divided by the mean length of the rows. "standardize": mean 0 and variance
-    1 per channel. "none": as they are. Rows, clouds and channels without extent become zero, and get no gradient.
+    Args:
+        x: (n, c) features.
+        how: "l2": each row divided by its length. "mean_norm": all rows divided by their mean length. "standardize":
+            mean 0 and variance 1 per channel. "none": unchanged.
 
-    >>> normalize_features(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
-    tensor([[0.6000, 0.8000], [0.0000, 0.0000]])
+    Returns:
+        (n, c) features; rows, clouds and channels without extent become zero, and receive no gradient.
+
+    Raises:
+        ParameterError: for an unknown `how`.
+
+    Examples:
+        >>> normalize_features(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        tensor([[0.6000, 0.8000], [0.0000, 0.0000]])
     """
     if how == "none":
         return x
@@ -38,7 +47,7 @@ def normalize_features(x: Float[Tensor, "n c"], how: Normalization = "l2") -> Fl
     if how == "standardize":
         centered = x - x.mean(dim=0)
         return _divide(centered, _norm(centered, dim=0) / len(x) ** 0.5)
-    raise ParameterError(f"normalize is {how!r}; choose 'l2', 'none', 'standardize' or 'mean_norm'")
+    raise ParameterError(f"normalize is {how!r}; choose one of {', '.join(map(repr, get_args(Normalization)))}")
 
 
 def _norm(x: Float[Tensor, "n c"], dim: int) -> Tensor:
@@ -52,43 +61,60 @@ def _divide(x: Tensor, size: Tensor) -> Tensor:
     return torch.where(positive, x / torch.where(positive, size, torch.ones_like(size)), torch.zeros_like(x))
 
 
-@dataclass(frozen=True)
-class TeacherDiagrams:
-    """The teacher's side of the loss for one batch, perhaps still being computed (:meth:`TopologicalLoss.prepare`)."""
+class TeacherCloud(NamedTuple):
+    """The teacher's side of one cloud: the rows that sampling kept, and the diagrams of these rows."""
 
-    ends: list[int]  # cumulative numbers of rows per cloud
-    results: Callable[[], list[tuple[Int64[Tensor, " m"], Persistence]]]  # per cloud: rows kept, diagrams there
+    indices: Int64[Tensor, " m"]
+    persistence: Persistence
+
+
+class TeacherDiagrams(NamedTuple):
+    """The teacher's side of the loss for one batch, perhaps still being computed (`TopologicalLoss.prepare`)."""
+
+    ends: list[int]  # cumulative number of rows per cloud
+    results: Callable[[], list[TeacherCloud]]  # waits for them
 
 
 class TopologicalLoss(torch.nn.Module):
     """Algorithm 1: L_topo = (1/B) sum over clouds and degrees of PWCD(teacher's diagram, student's diagram).
 
-    Per cloud: features are normalised, the ``num_points`` rows that farthest point sampling picks among the teacher's
-    are kept in both, and their Vietoris-Rips diagrams compared. Gradients reach the student through the critical edges
-    only.
+    Per cloud: features are normalised, the rows that farthest point sampling picks among the teacher's are kept in
+    both, and their Vietoris-Rips diagrams compared. Gradients reach the student through the critical edges only.
 
-    Arguments: ``num_points`` M (a smaller cloud is taken whole), ``dims``
-    homology degrees, ``normalize`` see :func:`normalize_features`, ``engine`` see :func:`vietoris_rips`,
-    ``match_scale`` and ``eps`` see :func:`persistence_weighted_chamfer`, ``tie_tolerance`` tau_tie, ``time_limit``
-    seconds per diagram (see :func:`vietoris_rips`); ``workers`` threads (default: number of torch threads). Works under
-    autocast (in float32 at least). The teacher's part can run beside the student's forward pass, see :meth:`prepare`.
-    Of features on a GPU the rows kept are moved to the CPU, where diagrams are computed and compared.
+    Works under autocast (in float32 at least). Features on a GPU are sampled there; the rows kept move to the CPU,
+    where diagrams are computed and compared. The teacher's part can run during the student's forward pass, see
+    `prepare`.
 
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> teacher = torch.randn(50, 16, generator=generator)
-    >>> student = torch.randn(50, 8, generator=generator, requires_grad=True)
-    >>> loss = TopologicalLoss(num_points=20)(student, teacher, torch.tensor([30, 50]))
-    >>> loss.backward()
-    >>> loss.item() > 0, bool(student.grad.abs().sum() > 0)
-    (True, True)
+    Args:
+        num_points: M, rows kept per cloud; a smaller cloud is taken whole.
+        dims: homology degrees, some of 0, 1, 2.
+        normalize: see `normalize_features`.
+        engine: see `vietoris_rips`.
+        match_scale: see `persistence_weighted_chamfer`.
+        eps: see `persistence_weighted_chamfer`.
+        tie_tolerance: tau_tie, see `vietoris_rips`.
+        time_limit: seconds per diagram, see `vietoris_rips`.
+        workers: threads, None for as many as torch uses.
+
+    Raises:
+        ParameterError: for unknown or impossible options.
+
+    Examples:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> teacher = torch.randn(50, 16, generator=generator)
+        >>> student = torch.randn(50, 8, generator=generator, requires_grad=True)
+        >>> loss = TopologicalLoss(num_points=20)(student, teacher, torch.tensor([30, 50]))
+        >>> loss.backward()
+        >>> loss.item() > 0, bool(student.grad.abs().sum() > 0)
+        (True, True)
     """
 
     def __init__(
         self,
         num_points: int = 1024,
         dims: Sequence[int] = (0, 1),
-        normalize: Normalization = "l2",
-        engine: Engine = "auto",
+        normalize: str = "l2",
+        engine: str = "auto",
         *,
         match_scale: float = 1.0,
         eps: float = 1e-6,
@@ -99,9 +125,15 @@ class TopologicalLoss(torch.nn.Module):
         super().__init__()
         self.num_points, self.dims, self.normalize, self.engine = num_points, tuple(dims), normalize, engine
         self.match_scale, self.eps, self.workers = match_scale, eps, workers
-        if num_points < 2 or not self.dims or not set(self.dims) <= {0, 1, 2}:
-            raise ParameterError(f"num_points {num_points} must be 2 or more, and dims {self.dims} some of 0, 1, 2")
-        normalize_features(torch.zeros(1, 1), normalize)
+        if num_points < 2:
+            raise ParameterError(f"num_points is {num_points}; it must be at least 2")
+        if not self.dims or not set(self.dims) <= {0, 1, 2}:
+            raise ParameterError(f"dims is {self.dims}; choose some of 0, 1, 2")
+        if normalize not in get_args(Normalization):
+            raise ParameterError(
+                f"normalize is {normalize!r}; choose one of {', '.join(map(repr, get_args(Normalization)))}"
+            )
+        choose_engine(engine, max(self.dims), time_limit)
         self.rips: dict[str, Any] = {
             "max_dim": max(self.dims),
             "engine": engine,
@@ -109,43 +141,57 @@ class TopologicalLoss(torch.nn.Module):
             "time_limit": time_limit,
         }
 
-    def prepare(self, teacher: Float[Tensor, "n c_t"], offsets: Int64[Tensor, " b"]) -> TeacherDiagrams:
-        """Begin what depends on the teacher alone, on threads of its own: call it before the student's forward pass.
+    def prepare(self, teacher: Tensor, offsets: Int64[Tensor, " b"]) -> TeacherDiagrams:
+        """Start what depends on the teacher only, in background threads: call it before the student's forward pass.
 
-        Hand the result to :meth:`forward` in place of the features; the loss is the same, bit for bit. Raises
-        :class:`DataError` as :meth:`forward` does.
+        Args:
+            teacher: (n, c_t) features of B clouds.
+            offsets: (b,) cumulative number of rows per cloud.
+
+        Returns:
+            What `forward` takes in place of the features; the loss is the same, bit for bit.
+
+        Raises:
+            DataError: as `forward`.
         """
         ends = _check("teacher", teacher, offsets)
-        return TeacherDiagrams(ends, begun(self._teacher_cloud, self._sampled(teacher, ends), self.workers))
+        return TeacherDiagrams(ends, map_in_background(_call, self._teacher_tasks(teacher, ends), self.workers))
 
-    def _sampled(self, teacher: Tensor, ends: list[int]) -> list[Cloud]:
-        """The teacher's clouds, for a thread each; a GPU samples all of them first, and hands over what it kept."""
+    def _teacher_tasks(self, teacher: Float[Tensor, "n c_t"], ends: list[int]) -> list[Callable[[], TeacherCloud]]:
+        """One task per cloud, for a thread each. On a GPU all clouds are sampled first, together."""
         clouds = _clouds(teacher.detach(), ends)
         if not teacher.is_cuda:
-            return list(clouds)
+            return [partial(self._sampled_diagrams, cloud) for cloud in clouds]
         rows = [normalize_features(cloud, self.normalize) for cloud in clouds]
         kept = farthest_point_sampling(rows, self.num_points)
-        return [(k, cloud[k].cpu()) for k, cloud in zip(kept, rows, strict=True)]
+        return [partial(self._diagrams, k, cloud[k].cpu()) for k, cloud in zip(kept, rows, strict=True)]
 
-    def _teacher_cloud(self, cloud: Cloud) -> tuple[Int64[Tensor, " m"], Persistence]:
-        """The rows kept of one cloud, and the diagrams of the teacher there."""
-        if isinstance(cloud, Tensor):
-            rows = normalize_features(cloud, self.normalize)
-            kept = farthest_point_sampling(rows, self.num_points)
-            cloud = kept, rows[kept]
-        kept, points = cloud
-        return kept, vietoris_rips(points, **self.rips)
+    def _sampled_diagrams(self, cloud: Float[Tensor, "k c"]) -> TeacherCloud:
+        rows = normalize_features(cloud, self.normalize)
+        kept = farthest_point_sampling(rows, self.num_points)
+        return self._diagrams(kept, rows[kept])
+
+    def _diagrams(self, kept: Int64[Tensor, " m"], points: Float[Tensor, "m c"]) -> TeacherCloud:
+        return TeacherCloud(kept, vietoris_rips(points, **self.rips))
 
     def forward(
         self,
-        student: Float[Tensor, "n c_s"],
-        teacher: Float[Tensor, "n c_t"] | TeacherDiagrams,
+        student: Tensor,
+        teacher: Tensor | TeacherDiagrams,
         offsets: Int64[Tensor, " b"],
     ) -> Float[Tensor, ""]:
-        """Row-matched features of B clouds, cloud k being rows ``offsets[k-1]:offsets[k]``; the mean over clouds.
+        """The mean over clouds of their losses.
 
-        ``teacher``: features, or what :meth:`prepare` made of them. Raises :class:`DataError` when shapes disagree, or
-        when a cloud's features are not finite, naming the cloud.
+        Args:
+            student: (n, c_s) features of B clouds; cloud k is rows `offsets[k - 1]` to `offsets[k]`.
+            teacher: (n, c_t) features of the same rows, or what `prepare` returned for them.
+            offsets: (b,) cumulative number of rows per cloud.
+
+        Returns:
+            A scalar, float32 or float64.
+
+        Raises:
+            DataError: if shapes disagree, or features are not finite; names the cloud.
         """
         if isinstance(teacher, Tensor) and (student.dim() != 2 or teacher.dim() != 2 or len(teacher) != len(student)):
             raise DataError(
@@ -154,30 +200,31 @@ class TopologicalLoss(torch.nn.Module):
         ends = _check("student", student, offsets)
         if isinstance(teacher, TeacherDiagrams):
             if ends != teacher.ends:
-                raise DataError(
-                    f"student's clouds end at rows {ends}, the teacher's at {teacher.ends}: match their rows"
-                )
+                raise DataError(f"the student's clouds end at rows {ends}, the teacher's at {teacher.ends}: match rows")
             references = teacher.results()
         else:
-            clouds = self._sampled(teacher, _check("teacher", teacher, offsets))
-            references = side_by_side(self._teacher_cloud, clouds, self.workers)
+            tasks = self._teacher_tasks(teacher, _check("teacher", teacher, offsets))
+            references = parallel_map(_call, tasks, self.workers)
         points = [
-            normalize_features(cloud, self.normalize)[kept].cpu()
-            for cloud, (kept, _) in zip(_clouds(student, ends), references, strict=True)
+            normalize_features(cloud, self.normalize)[reference.indices].cpu()
+            for cloud, reference in zip(_clouds(student, ends), references, strict=True)
         ]
-        total = _at_least_float32(student[:0].sum())  # 0, in the graph also when no cloud has a diagram
-        found = vietoris_rips(points, workers=self.workers, **self.rips)
-        for (_, reference), own in zip(references, found, strict=True):
+        total = _at_least_float32(student[:0].sum())  # 0, in the graph even if no cloud has a diagram
+        for reference, own in zip(references, vietoris_rips(points, workers=self.workers, **self.rips), strict=True):
             for dim in self.dims:
-                apart = persistence_weighted_chamfer(
-                    reference.diagrams[dim], own.diagrams[dim], eps=self.eps, match_scale=self.match_scale
+                distance = persistence_weighted_chamfer(
+                    reference.persistence.diagrams[dim], own.diagrams[dim], eps=self.eps, match_scale=self.match_scale
                 )
-                total = total + apart.to(total.device)
+                total = total + distance.to(total.device)
         return total / max(1, len(ends))
 
     def extra_repr(self) -> str:
-        """What ``print(module)`` shows."""
+        """The arguments that `print(module)` shows."""
         return f"num_points={self.num_points}, dims={self.dims}, normalize={self.normalize!r}, engine={self.engine!r}"
+
+
+def _call(task: Callable[[], TeacherCloud]) -> TeacherCloud:
+    return task()
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
@@ -190,15 +237,17 @@ def _clouds(features: Float[Tensor, "n c"], ends: list[int]) -> list[Float[Tenso
 
 
 def _check(name: str, features: Tensor, offsets: Tensor) -> list[int]:
-    """Cumulative counts as a list, when all is well."""
+    """The offsets as a list. Raises DataError for a wrong shape, wrong offsets, or features that are not finite."""
     if features.dim() != 2:
         raise DataError(f"{name}'s features have the shape {tuple(features.shape)}, expected (n, c)")
     ends: list[int] = [int(end) for end in offsets.tolist()]
     if not ends or ends[-1] != len(features) or any(b < a for a, b in zip([0, *ends], ends, strict=False)):
-        raise DataError(f"offsets {ends} must rise to the number of rows of {name}'s features, {len(features)}")
+        raise DataError(f"offsets {ends} must rise to the number of rows of the {name} features, {len(features)}")
     finite = torch.isfinite(features.detach()).all(dim=1)
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
         cloud = next(k for k, end in enumerate(ends) if row < end)
-        raise DataError(f"{name}'s features of cloud {cloud} hold NaN or infinity (row {row}): lower the step size")
+        raise DataError(
+            f"{name}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"
+        )
     return ends

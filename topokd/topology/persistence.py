@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import Literal, overload
+from typing import overload
 
 import numpy as np
 import torch
@@ -16,25 +16,27 @@ from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
 from topokd.topology.distances import squared_distances
-from topokd.topology.engines import Pairs
+from topokd.topology.engines import ENGINES, Pairs, choose_engine
 from topokd.topology.gradient import simplex_values
 from topokd.topology.sampling import Points
-from topokd.topology.threads import side_by_side
+from topokd.topology.threads import parallel_map
 
 log = logging.getLogger(__name__)
 
-Metric = Literal["euclidean", "precomputed"]
-Engine = Literal["auto", "reduced", "giotto-ph", "reference"]
+METRICS = ("euclidean", "precomputed")
 
 
 @dataclass(frozen=True)
 class Persistence:
-    """Diagrams of one cloud. Each list has one entry per homology degree d.
+    """Diagrams of one cloud; each list has one entry per homology degree d.
 
-    ``diagrams`` (K, 2): birth and death of the finite classes, by death, differentiable. ``birth_simplices`` (K, d+1)
-    and ``death_simplices`` (K, d+2): the vertices of the simplices that make and end them. ``essential`` (E,): births
-    of the classes that never end (with the whole filtration: one component), ``essential_simplices`` (E, d+1).
-    ``cut``: None, or the length that a time limit stopped at; edges longer than it never entered.
+    Attributes:
+        diagrams: (K, 2) birth and death of the finite classes, sorted by death, differentiable.
+        birth_simplices: (K, d + 1) vertices of the simplices that create them.
+        death_simplices: (K, d + 2) vertices of the simplices that kill them.
+        essential: (E,) births of the classes that never die (of the whole filtration: one component).
+        essential_simplices: (E, d + 1) vertices of the simplices that create them.
+        truncated_at: None, or the length at which a time limit stopped; longer edges never entered.
     """
 
     diagrams: list[Float[Tensor, "k 2"]]
@@ -42,16 +44,16 @@ class Persistence:
     death_simplices: list[Int64[Tensor, "k w"]]
     essential: list[Float[Tensor, " e"]]
     essential_simplices: list[Int64[Tensor, "e v"]]
-    cut: float | None = None
+    truncated_at: float | None = None
 
 
 @overload
 def vietoris_rips(
     x: Points,
     *,
-    metric: Metric = ...,
+    metric: str = ...,
     max_dim: int = ...,
-    engine: Engine = ...,
+    engine: str = ...,
     threshold: float | None = ...,
     tie_tolerance: float = ...,
     time_limit: float | None = ...,
@@ -63,9 +65,9 @@ def vietoris_rips(
 def vietoris_rips(
     x: Sequence[Points],
     *,
-    metric: Metric = ...,
+    metric: str = ...,
     max_dim: int = ...,
-    engine: Engine = ...,
+    engine: str = ...,
     threshold: float | None = ...,
     tie_tolerance: float = ...,
     time_limit: float | None = ...,
@@ -76,38 +78,49 @@ def vietoris_rips(
 def vietoris_rips(
     x: Points | Sequence[Points],
     *,
-    metric: Metric = "euclidean",
+    metric: str = "euclidean",
     max_dim: int = 1,
-    engine: Engine = "auto",
+    engine: str = "auto",
     threshold: float | None = None,
     tie_tolerance: float = 1e-6,
     time_limit: float | None = None,
     workers: int | None = None,
 ) -> Persistence | list[Persistence]:
-    """Persistence of the Vietoris-Rips filtration, v(sigma) = max_{i,j in sigma} D_ij, over Z/2, exact.
+    """Exact persistence of the Vietoris-Rips filtration, v(sigma) = max_{i,j in sigma} D_ij, over Z/2.
 
-    ``x``: points (n, c), or distances (n, n) with ``metric="precomputed"``, torch or numpy; or a list of them,
-    computed side by side on ``workers`` threads (default: torch's number), with the same result. ``max_dim``: highest
-    degree (0, 1 or 2). ``threshold``: edges longer than this never enter (None: the whole filtration).
-    ``tie_tolerance``: tau_tie of Theorem 1. ``engine``: "reduced" (ours, degrees 0 and 1), "giotto-ph", "reference"
-    (plain torch, slow), or "auto", the fastest one. ``time_limit``: seconds per diagram (None: no limit; engine
-    "reduced" only). A diagram that takes longer is what ``threshold`` at the length reached by then would have given:
-    exact up to there, with the classes that still live among ``essential``. ``cut`` and a warning say so.
+    Edges of equal length are ordered by their indices; pairs of zero persistence in the precision of `x` are left
+    out.
 
-    Edges of equal length are ordered by their indices; pairs that live for no time in the precision of ``x`` are left
-    out. Raises :class:`DataError` for values that are not finite (naming the cloud) or no metric,
-    :class:`ParameterError` for unknown options.
+    Args:
+        x: points (n, c) or distances (n, n), torch or numpy; or a list of them, computed in parallel.
+        metric: "euclidean" for points, "precomputed" for distances.
+        max_dim: highest degree: 0, 1 or 2.
+        engine: a key of `topokd.topology.ENGINES`, or "auto" for the fastest one.
+        threshold: edges longer than this never enter; None for the whole filtration.
+        tie_tolerance: tau_tie of Theorem 1, in units of length.
+        time_limit: seconds of wall time per diagram, None for no limit; engine "reduced" only. A diagram that takes
+            longer is that of `threshold` at the length reached: exact up to there, with the living classes among
+            `essential`. `truncated_at` and a warning say so.
+        workers: threads for a list, None for as many as torch uses; the result is the same.
 
-    >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], requires_grad=True)
-    >>> result = vietoris_rips(square)
-    >>> result.diagrams[1]
-    tensor([[1.0000, 1.4142]], grad_fn=...)
-    >>> result.birth_simplices[1].tolist(), result.death_simplices[1].tolist(), result.essential[0].tolist()
-    ([[2, 3]], [[0, 2, 3]], [0.0])
+    Returns:
+        The `Persistence`; a list of them for a list of clouds.
+
+    Raises:
+        DataError: for values that are not finite, naming the cloud, or distances that are not symmetric.
+        ParameterError: for unknown options, or a degree that the engine cannot compute.
+
+    Examples:
+        >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], requires_grad=True)
+        >>> result = vietoris_rips(square)
+        >>> result.diagrams[1]
+        tensor([[1.0000, 1.4142]], grad_fn=...)
+        >>> result.birth_simplices[1].tolist(), result.death_simplices[1].tolist(), result.essential[0].tolist()
+        ([[2, 3]], [[0, 2, 3]], [0.0])
     """
-    if metric not in ("euclidean", "precomputed"):
-        raise ParameterError(f"metric is {metric!r}; choose 'euclidean' or 'precomputed'")
-    compute = _engine(engine, max_dim, time_limit)
+    if metric not in METRICS:
+        raise ParameterError(f"metric is {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
+    compute = _find_compute(engine, max_dim, time_limit)
     single = isinstance(x, Tensor | np.ndarray)
     clouds = [x] if isinstance(x, Tensor | np.ndarray) else list(x)
     names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
@@ -121,41 +134,29 @@ def vietoris_rips(
         # squares keep the order of the lengths; the limit is moved up by the rounding of one square root
         return compute(squared_distances(values), max_dim, limit * abs(limit) * (1 + 4e-16))
 
-    found = side_by_side(pairs, points, workers)
+    found = parallel_map(pairs, points, workers)
     results = [
         _persistence(cloud, pair, metric == "precomputed", tie_tolerance)
         for cloud, pair in zip(points, found, strict=True)
     ]
     for name, result in zip(names, results, strict=True):
-        if result.cut is not None:
-            lasting = ", ".join(f"{len(e)} of degree {dim}" for dim, e in enumerate(result.essential))
-            log.warning("%sthe time limit of %g s cut the diagram at length %.6g; classes that still lived: %s",
-                        name, time_limit, result.cut, lasting)  # fmt: skip
+        if result.truncated_at is not None:
+            living = ", ".join(f"{len(e)} of degree {dim}" for dim, e in enumerate(result.essential))
+            log.warning(
+                "%sthe time limit of %g s truncated the diagram at length %.6g; classes alive there: %s",
+                name,
+                time_limit,
+                result.truncated_at,
+                living,
+            )
     return results[0] if single else results
 
 
-def _engine(engine: str, max_dim: int, time_limit: float | None) -> Callable[[np.ndarray, int, float], Pairs]:
+def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callable[..., Pairs]:
     if max_dim not in (0, 1, 2):
         raise ParameterError(f"max_dim is {max_dim!r}; choose 0, 1 or 2")
-    if engine == "auto":
-        engine = "reduced" if max_dim < 2 else "giotto-ph"
-    if time_limit is not None and (engine != "reduced" or not time_limit > 0):
-        raise ParameterError(
-            f"time_limit is {time_limit!r} s with engine {engine!r}: it must be positive, and only 'reduced' can stop"
-        )
-    if engine == "reduced":
-        from topokd.topology.engines import reduced
-
-        return partial(reduced.compute, time_limit=time_limit)
-    if engine == "giotto-ph":
-        from topokd.topology.engines import giotto
-
-        return giotto.compute
-    if engine == "reference":
-        from topokd.topology.engines import reference
-
-        return reference.compute
-    raise ParameterError(f"engine is {engine!r}; choose 'auto', 'reduced', 'giotto-ph' or 'reference'")
+    chosen = ENGINES[choose_engine(engine, max_dim, time_limit)]
+    return chosen.compute if time_limit is None else partial(chosen.compute, time_limit=time_limit)
 
 
 def _as_tensor(cloud: Points, metric: str, name: str) -> Tensor:
@@ -177,11 +178,13 @@ def _as_tensor(cloud: Points, metric: str, name: str) -> Tensor:
 
 
 def _persistence(x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: float) -> Persistence:
-    """Values of the critical simplices, in the type of ``x``; pairs without a lifetime in that type are dropped."""
-    cut = None if pairs.reached is None else pairs.reached if precomputed else pairs.reached**0.5
-    result = Persistence([], [], [], [], [], cut)
+    """Values of the critical simplices, in the type of `x`; pairs of zero persistence in that type are dropped."""
+    truncated_at = pairs.truncated_at
+    if truncated_at is not None and not precomputed:
+        truncated_at = truncated_at**0.5
+    result = Persistence([], [], [], [], [], truncated_at)
     simplices = [s for group in zip(pairs.birth, pairs.death, pairs.essential, strict=True) for s in group]
-    # all in one call, rows being as long as the longest
+    # all in one call: rows are as long as the longest simplex
     together = np.full((sum(map(len, simplices)), max(s.shape[1] for s in simplices)), -1)
     ends = list(accumulate(map(len, simplices)))
     for s, end in zip(simplices, ends, strict=True):
@@ -190,12 +193,12 @@ def _persistence(x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: floa
         x, torch.from_numpy(together).to(x.device), precomputed=precomputed, tie_tolerance=tie_tolerance
     ).tensor_split(ends[:-1])
     for k in range(0, len(simplices), 3):
-        (makers, killers, lasting), (born, died, endless) = simplices[k : k + 3], values[k : k + 3]
-        alive = (died > born).detach()
-        kept = alive.cpu().numpy()
-        result.diagrams.append(torch.stack([born, died], dim=1)[alive])
-        result.birth_simplices.append(torch.from_numpy(makers[kept]).to(x.device))
-        result.death_simplices.append(torch.from_numpy(killers[kept]).to(x.device))
-        result.essential.append(endless)
-        result.essential_simplices.append(torch.from_numpy(lasting).to(x.device))
+        (creating, killing, essential), (birth, death, essential_birth) = simplices[k : k + 3], values[k : k + 3]
+        positive = (death > birth).detach()
+        kept = positive.cpu().numpy()
+        result.diagrams.append(torch.stack([birth, death], dim=1)[positive])
+        result.birth_simplices.append(torch.from_numpy(creating[kept]).to(x.device))
+        result.death_simplices.append(torch.from_numpy(killing[kept]).to(x.device))
+        result.essential.append(essential_birth)
+        result.essential_simplices.append(torch.from_numpy(essential).to(x.device))
     return result

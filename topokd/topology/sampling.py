@@ -1,4 +1,4 @@
-"""Topology-preserving sampling (Sec. B.4, Alg. 5): greedy k-centre, and the radius that Proposition 1 speaks of."""
+"""Topology-preserving sampling (Sec. B.4, Alg. 5): greedy k-centre, and the covering radius of Proposition 1."""
 
 from __future__ import annotations
 
@@ -11,24 +11,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
-from topokd.topology.threads import side_by_side
+from topokd.topology import kernels
+from topokd.topology.threads import parallel_map
 
 Points = Tensor | np.ndarray
 
-CHUNK = 1 << 22  # numbers of one block of the covering radius
-
-
-def _as_points(x: Float[Tensor, "n c"] | np.ndarray) -> Float[Tensor, "n c"]:
-    points = torch.as_tensor(x).detach()
-    if points.dtype not in (torch.float32, torch.float64):
-        points = points.float()
-    if points.dim() != 2 or len(points) == 0:
-        raise DataError(f"points must have the shape (n, c) with n > 0, not {tuple(points.shape)}")
-    finite = torch.isfinite(points)
-    if not bool(finite.all()):
-        row = int((~finite).any(dim=1).nonzero()[0])
-        raise DataError(f"point {row} of {len(points)} is not finite: sampling needs finite coordinates")
-    return points
+MAX_BLOCK = 1 << 22  # coordinates of one block of the covering radius
 
 
 @overload
@@ -46,23 +34,109 @@ def farthest_point_sampling(
 ) -> Int64[Tensor, " m"] | list[Int64[Tensor, " m"]]:
     """Alg. 5 (TPS): i_1 = start; i_k = argmax_i min_{j<k} ||x_i - x_{i_j}||; ties go to the lowest index.
 
-    ``x``: points (n, c), or a list of clouds, sampled side by side on ``workers`` threads (default: torch's number)
-    with the same result. Exact greedy k-centre, deterministic. With m > n every row is returned once (n indices,
-    ``start`` first). Where m exceeds the number of distinct rows, the duplicates follow in rising order, so that the m
-    indices are always distinct. The result lies on the device of ``x``. On the CPU one compiled loop does the work,
-    without the GIL, and passes over rows that the triangle inequality settles while that is seen to pay; a GPU takes a
-    step in all clouds at once, waiting for nothing in between.
-    Raises :class:`DataError` for rows that are not finite and :class:`ParameterError` for an impossible m or start.
+    Exact greedy k-centre, deterministic. The indices are distinct: if m exceeds the number of distinct rows, the
+    duplicates follow in rising order. On the CPU a compiled loop without the GIL does the work; on a GPU each step is
+    taken in all clouds at once.
 
-    >>> farthest_point_sampling(torch.tensor([[0.0], [1.0], [10.0], [4.0]]), 3)
-    tensor([0, 2, 3])
+    Args:
+        x: points (n, c), torch or numpy, or a list of clouds.
+        m: number of points; if m > n, every row is returned once.
+        start: index of the first point.
+        workers: threads for a list of clouds, None for as many as torch uses; the result is the same.
+
+    Returns:
+        Indices (min(m, n),) on the device of `x`; a list of them for a list of clouds.
+
+    Raises:
+        DataError: for rows that are not finite, or a cloud without rows.
+        ParameterError: for an impossible `m` or `start`.
+
+    Examples:
+        >>> farthest_point_sampling(torch.tensor([[0.0], [1.0], [10.0], [4.0]]), 3)
+        tensor([0, 2, 3])
     """
     if isinstance(x, Tensor | np.ndarray):
         return farthest_point_sampling([x], m, start=start)[0]
-    alike = {(cloud.device, cloud.shape[1:]) if isinstance(cloud, Tensor) else None for cloud in x}
-    if len(alike) == 1 and all(isinstance(cloud, Tensor) and cloud.is_cuda for cloud in x):
-        return _sample_together([_checked(cloud, m, start) for cloud in x], m, start)
-    return side_by_side(lambda cloud: _sample(_checked(cloud, m, start), m, start), list(x), workers)
+    kinds = {(cloud.device, cloud.shape[1:]) if isinstance(cloud, Tensor) else None for cloud in x}
+    if len(kinds) == 1 and all(isinstance(cloud, Tensor) and cloud.is_cuda for cloud in x):
+        return sample_together([_checked(cloud, m, start) for cloud in x], m, start)
+    return parallel_map(lambda cloud: _sample(_checked(cloud, m, start), m, start), list(x), workers)
+
+
+def sample_together(clouds: list[Float[Tensor, "n c"]], m: int, start: int) -> list[Int64[Tensor, " m"]]:
+    """`farthest_point_sampling`, one step in all clouds at a time, as on a GPU.
+
+    Args:
+        clouds: of one device and width, each with more than `start` rows. Shorter ones are padded by rows that are
+            never chosen.
+        m: number of points.
+        start: index of the first point.
+    """
+    if not clouds:
+        return []
+    sizes = [len(cloud) for cloud in clouds]
+    padded = torch.nn.utils.rnn.pad_sequence([cloud.double() for cloud in clouds], batch_first=True)  # (b, n, c)
+    places = torch.arange(padded.shape[1], device=padded.device)
+    real = places < torch.tensor(sizes, device=padded.device)[:, None]  # (b, n)
+    nearest = torch.where(real, torch.inf, -1.0).double()  # (b, n)
+    row = torch.arange(len(clouds), device=padded.device)
+    last = torch.full_like(row, start)
+    chosen = [last]
+    for _ in range(min(m, max(sizes)) - 1):
+        # from differences, not products: duplicates have distance 0, and near points are told apart
+        distance = torch.cdist(padded, padded[row, last][:, None], compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = torch.minimum(nearest, distance[..., 0])
+        last = nearest.argmax(dim=1)
+        chosen.append(last)
+    together = torch.stack(chosen, dim=1)  # (b, m)
+    return [_distinct(rows[: min(m, n)], n) for rows, n in zip(together, sizes, strict=True)]
+
+
+def covering_radius(
+    x: Float[Tensor, "n c"] | np.ndarray, indices: Int64[Tensor, " m"] | np.ndarray
+) -> Float[Tensor, ""]:
+    """epsilon = max_{x in H} min_{y in H_I} ||x - y||_2 (A.2), the Hausdorff distance between H and its subset.
+
+    Memory stays bounded: the (n, m) distances are computed in blocks.
+
+    Args:
+        x: (n, c) points.
+        indices: (m,) rows of the subset.
+
+    Returns:
+        A scalar in the unit and type of `x`.
+
+    Raises:
+        DataError: for points that are not finite.
+        ParameterError: for an empty subset.
+
+    Examples:
+        >>> covering_radius(torch.tensor([[0.0], [1.0], [10.0], [4.0]]), torch.tensor([0, 2]))
+        tensor(4.)
+    """
+    points = _as_points(x)
+    kept = points[torch.as_tensor(indices, device=points.device)].double()
+    if len(kept) == 0:
+        raise ParameterError("indices is empty: the covering radius needs at least one kept point")
+    rows = max(1, MAX_BLOCK // max(1, len(kept) * points.shape[1]))
+    worst = torch.zeros((), dtype=torch.float64, device=points.device)
+    for block in points.split(rows):
+        squared = (block.double()[:, None] - kept[None]).square().sum(dim=2)  # (rows, m)
+        worst = torch.maximum(worst, squared.amin(dim=1).amax())
+    return worst.sqrt().to(points.dtype)
+
+
+def _as_points(x: Points) -> Float[Tensor, "n c"]:
+    points = torch.as_tensor(x).detach()
+    if points.dtype not in (torch.float32, torch.float64):
+        points = points.float()
+    if points.dim() != 2 or len(points) == 0:
+        raise DataError(f"points must have the shape (n, c) with n > 0, not {tuple(points.shape)}")
+    finite = torch.isfinite(points)
+    if not bool(finite.all()):
+        row = int((~finite).any(dim=1).nonzero()[0])
+        raise DataError(f"point {row} of {len(points)} is not finite: sampling needs finite coordinates")
+    return points
 
 
 def _checked(x: Points, m: int, start: int) -> Float[Tensor, "n c"]:
@@ -76,47 +150,11 @@ def _checked(x: Points, m: int, start: int) -> Float[Tensor, "n c"]:
 
 def _sample(points: Float[Tensor, "n c"], m: int, start: int) -> Int64[Tensor, " m"]:
     if points.is_cuda:
-        return _sample_together([points], m, start)[0]
-    from topokd.topology.kernels import sampling as kernels
-
+        return sample_together([points], m, start)[0]
     chosen = np.empty(min(m, len(points)), dtype=np.int64)
     chosen[0] = start
-    kernels.farthest_points(points.contiguous().numpy(), chosen, True)
+    kernels.sampling.farthest_points(points.contiguous().numpy(), chosen, True)
     return _distinct(torch.from_numpy(chosen), len(points))
-
-
-def _sample_together(clouds: list[Float[Tensor, "n c"]], m: int, start: int) -> list[Int64[Tensor, " m"]]:
-    """A step in all clouds at a time, shorter clouds padded by rows that are never chosen; for GPUs."""
-    if not clouds:
-        return []
-    sizes = [len(cloud) for cloud in clouds]
-    padded = torch.nn.utils.rnn.pad_sequence([cloud.double() for cloud in clouds], batch_first=True)  # (b, n, c)
-    places = torch.arange(padded.shape[1], device=padded.device)
-    real = places < torch.tensor(sizes, device=padded.device)[:, None]
-    nearest = torch.where(real, torch.inf, -1.0).double()
-    row = torch.arange(len(clouds), device=padded.device)
-    last = torch.full_like(row, start)
-    chosen = [last]
-    for _ in range(min(m, max(sizes)) - 1):
-        # From differences, not from products: duplicates lie at distance 0, and what is near is told apart.
-        apart = torch.cdist(padded, padded[row, last][:, None], compute_mode="donot_use_mm_for_euclid_dist")
-        nearest = torch.minimum(nearest, apart[..., 0])
-        last = nearest.argmax(dim=1)
-        chosen.append(last)
-    together = torch.stack(chosen, dim=1)
-    return [_distinct(rows[: min(m, n)], n) for rows, n in zip(together, sizes, strict=True)]
-
-
-def _sample_torch(points: Float[Tensor, "n c"], m: int, start: int) -> Int64[Tensor, " m"]:
-    """The readable twin of both."""
-    nearest = torch.full((len(points),), torch.inf, dtype=torch.float64, device=points.device)
-    chosen = torch.empty(m, dtype=torch.int64, device=points.device)
-    chosen[0] = start
-    for step in range(1, m):
-        distance = (points.double() - points[chosen[step - 1]].double()).square().sum(dim=1)
-        nearest = torch.minimum(nearest, distance)
-        chosen[step] = nearest.argmax()
-    return chosen
 
 
 def _distinct(chosen: Int64[Tensor, " m"], n: int) -> Int64[Tensor, " m"]:
@@ -127,25 +165,3 @@ def _distinct(chosen: Int64[Tensor, " m"], n: int) -> Int64[Tensor, " m"]:
     free = torch.ones(n, dtype=torch.bool, device=chosen.device)
     free[chosen] = False
     return torch.cat([chosen[:distinct], free.nonzero().flatten()[: len(chosen) - distinct]])
-
-
-def covering_radius(
-    x: Float[Tensor, "n c"] | np.ndarray, indices: Int64[Tensor, " m"] | np.ndarray
-) -> Float[Tensor, ""]:
-    """epsilon = max_{x in H} min_{y in H_I} ||x - y||_2 (A.2), the Hausdorff distance between H and its subset.
-
-    Memory stays bounded: the (n, m) distances are computed in blocks.
-
-    >>> covering_radius(torch.tensor([[0.0], [1.0], [10.0], [4.0]]), torch.tensor([0, 2]))
-    tensor(4.)
-    """
-    points = _as_points(x)
-    kept = points[torch.as_tensor(indices, device=points.device)].double()
-    if len(kept) == 0:
-        raise ParameterError("indices is empty: the covering radius needs at least one kept point")
-    rows = max(1, CHUNK // max(1, len(kept) * points.shape[1]))
-    worst = torch.zeros((), dtype=torch.float64, device=points.device)
-    for block in points.split(rows):
-        squared = (block.double()[:, None] - kept[None]).square().sum(dim=2)  # (rows, m)
-        worst = torch.maximum(worst, squared.amin(dim=1).amax())
-    return worst.sqrt().to(points.dtype)

@@ -1,4 +1,4 @@
-"""Work on several clouds at a time: compiled loops that release the GIL, one thread per core."""
+"""Threads over several clouds: the compiled loops release the GIL, so one thread per core is used fully."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def side_by_side(function: Callable[[A], B], items: Sequence[A], workers: int | None = None) -> list[B]:
-    """``[function(item) for item in items]`` on ``workers`` threads (None: as many as torch uses).
+def parallel_map(function: Callable[[A], B], items: Sequence[A], workers: int | None = None) -> list[B]:
+    """`[function(item) for item in items]` on several threads.
 
-    >>> side_by_side(abs, [-1, 2, -3])
-    [1, 2, 3]
+    Args:
+        function: called once per item.
+        items: its arguments.
+        workers: number of threads; None for as many as torch uses.
+
+    Examples:
+        >>> parallel_map(abs, [-1, 2, -3])
+        [1, 2, 3]
     """
     workers = min(len(items), workers or torch.get_num_threads())
     if workers <= 1:
@@ -25,13 +31,22 @@ def side_by_side(function: Callable[[A], B], items: Sequence[A], workers: int | 
         return list(pool.map(function, items))
 
 
-def begun(function: Callable[[A], B], items: Sequence[A], workers: int | None = None) -> Callable[[], list[B]]:
-    """Start :func:`side_by_side` on threads of its own and return at once; the result, when called, waits for it.
+def map_in_background(
+    function: Callable[[A], B], items: Sequence[A], workers: int | None = None
+) -> Callable[[], list[B]]:
+    """Start `parallel_map` in background threads.
 
-    An exception of ``function`` is raised there.
+    Args:
+        function: called once per item.
+        items: its arguments.
+        workers: number of threads; None for as many as torch uses.
 
-    >>> begun(abs, [-1, 2, -3])()
-    [1, 2, 3]
+    Returns:
+        A function that waits for the results and returns them; it raises what `function` raised.
+
+    Examples:
+        >>> map_in_background(abs, [-1, 2, -3])()
+        [1, 2, 3]
     """
     pool = ThreadPoolExecutor(max(1, min(len(items), workers or torch.get_num_threads())))
     futures = [pool.submit(function, item) for item in items]

@@ -1,65 +1,63 @@
-"""Engines: each turns ordered edges into the simplices that create and destroy every Vietoris-Rips class.
+"""Engines: each turns a filtration of edges into the simplices that create and kill every Vietoris-Rips class.
 
-An engine is one function ``compute(keys, max_dim, limit) -> Pairs``. ``keys`` (n, n) orders the edges (squared or plain
-distances, float64, symmetric); equal keys are ordered by index (i, j), i < j, row by row, so the order is total and
-every engine returns the same pairs. Pairs that live for no time at all in that order are left out; pairs of equal
-length but different edges are kept here and dropped by the caller, who knows the precision of the diagram.
+An engine is one module in this folder with a constant `NAME` and an `Engine` named `ENGINE`; it is found by
+its file. Edges of equal value are ordered by index (i, j), i < j, so the order is total and all engines return the same
+pairs. Pairs of zero persistence in that order are left out; pairs of equal value but different edges are kept, and
+dropped by `topokd.topology.vietoris_rips`, which knows the precision of the diagram.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import importlib
+import pkgutil
 
-import numpy as np
+from topokd.errors import ParameterError
+from topokd.topology.engines.base import Engine, Pairs, edge_ranks, elder_rule
+
+__all__ = ["ENGINES", "Engine", "Pairs", "choose_engine", "edge_ranks", "elder_rule"]
 
 
-class Pairs(NamedTuple):
-    """Simplices (rows of vertex indices, rising) per degree d: births (K, d+1), deaths (K, d+2), essential (E, d+1).
+def _find_engines() -> dict[str, Engine]:
+    names = (found.name for found in pkgutil.iter_modules(__path__) if found.name != "base")
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return {m.NAME: m.ENGINE for m in sorted(modules, key=lambda m: m.ENGINE.preference)}
 
-    ``reached``: None, or the key of the last edge let in before a time limit stopped the sweep.
+
+ENGINES: dict[str, Engine] = _find_engines()
+"""Engines by name, preferred ones first."""
+
+
+def choose_engine(name: str, max_dim: int, time_limit: float | None = None) -> str:
+    """Name of the engine for degrees up to `max_dim`.
+
+    Args:
+        name: a key of `ENGINES`, or "auto" for the first one that can compute the degree.
+        max_dim: highest degree.
+        time_limit: seconds, None for no limit.
+
+    Raises:
+        ParameterError: for an unknown engine, or one that cannot compute the degree or stop at a time limit.
+
+    Examples:
+        >>> choose_engine("auto", 1), choose_engine("auto", 2)
+        ('reduced', 'giotto-ph')
     """
-
-    birth: list[np.ndarray]
-    death: list[np.ndarray]
-    essential: list[np.ndarray]
-    reached: float | None = None
-
-
-def edge_ranks(keys: np.ndarray, limit: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
-    """Position of each edge in the total order (key, then index), and the edges in that order.
-
-    Returns ``ranks`` (n, n) int64, symmetric, counting from 1, zero on the diagonal and for edges above ``limit``, and
-    ``edges`` (E, 2).
-
-    >>> edge_ranks(np.array([[0, 2.0, 1.0], [2.0, 0, 1.0], [1.0, 1.0, 0]]))[1].tolist()
-    [[0, 2], [1, 2], [0, 1]]
-    """
-    rows, columns = np.triu_indices(len(keys), 1)
-    values = keys[rows, columns]
-    order = np.argsort(values, kind="stable")
-    order = order[: np.searchsorted(values[order], limit, side="right")]
-    edges = np.stack([rows[order], columns[order]], axis=1)
-    ranks = np.zeros(keys.shape, dtype=np.int64)
-    ranks[edges[:, 0], edges[:, 1]] = ranks[edges[:, 1], edges[:, 0]] = np.arange(1, len(edges) + 1)
-    return ranks, edges
-
-
-def elder_rule(edges: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Degree 0: the vertex whose component ends at each merging edge, and the vertices of the components that remain.
-
-    All vertices are born at 0, so age is the index: of two merging components the one whose lowest vertex is higher
-    ends.
-    """
-    root = np.arange(n)
-
-    def find(v: int) -> int:
-        while root[v] != v:
-            root[v] = root[root[v]]
-            v = root[v]
-        return v
-
-    ended = np.empty(len(edges), dtype=np.int64)
-    for k, (a, b) in enumerate(edges.tolist()):
-        old, young = sorted((find(a), find(b)))
-        root[young], ended[k] = old, young
-    return ended, np.flatnonzero(root == np.arange(n))
+    if name != "auto" and name not in ENGINES:
+        raise ParameterError(f"engine is {name!r}; choose 'auto' or one of {', '.join(map(repr, ENGINES))}")
+    able = [key for key, engine in ENGINES.items() if engine.max_dim >= max_dim]
+    if name == "auto":
+        name = able[0]
+    if name not in able:
+        others = ", ".join(map(repr, able))
+        raise ParameterError(
+            f"engine {name!r} computes degrees up to {ENGINES[name].max_dim}; choose {others} for max_dim={max_dim}"
+        )
+    if time_limit is not None and not ENGINES[name].has_time_limit:
+        able = [key for key in able if ENGINES[key].has_time_limit]
+        raise ParameterError(
+            f"time_limit is {time_limit!r} s, but engine {name!r} cannot stop early; with degrees up to {max_dim} "
+            f"{', '.join(map(repr, able)) if able else 'no engine'} can"
+        )
+    if time_limit is not None and not time_limit > 0:
+        raise ParameterError(f"time_limit is {time_limit!r} s; it must be positive")
+    return name

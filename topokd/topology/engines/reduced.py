@@ -1,21 +1,6 @@
-"""Engine ``reduced`` (ours): exact degrees 0 and 1 from the components of each edge's lune, no triangle ever listed.
+"""Engine `reduced` (ours): exact degrees 0 and 1 from the components of each edge's lune; no triangle is listed.
 
-Idea (Koyama, Memoli, Robins, Turner, arXiv 2307.16333): let the edges come one by one. When (a, b) comes, its lune is
-the set of vertices already joined to both. Every triangle with (a, b) as its last edge has its third vertex there, so
-
-- empty lune: (a, b) joins two components (a death in degree 0) or closes a loop (a birth in degree 1);
-- a lune of c components, r_0, ..., r_{c-1} being the vertices of each that were joined to both first: the closed paths
-  a r_0 b r_k (k > 0) become boundaries. Each of these c - 1 relations is either known already or ends the youngest loop
-  in it, through the triangle (a, b, r_k).
-
-Which loops a path contains is read off annotations: every edge carries a set of loops such that the sum (over Z/2)
-along a closed path is its homology class. A merging edge carries nothing, a loop's last edge that loop alone, any
-other edge the sum of the two other edges of one filled triangle (its witness), worked out when first asked for and
-kept. When a loop dies, it equals older loops from then on (:mod:`topokd.topology.kernels.loops`).
-
-Neighbours and lunes are bitsets, so the work per edge is a few words. The sweep ends at the enclosing radius, or as
-soon as no loop lives and every edge to come is known to have a vertex in its lune: then no later edge can create or
-kill.
+`topokd.topology.kernels` explains the algorithm: the reduced Vietoris-Rips filtration with annotations.
 """
 
 from __future__ import annotations
@@ -25,44 +10,59 @@ import threading
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float64, UInt8
+from numpy import ndarray
 
 from topokd.errors import ParameterError
-from topokd.topology.engines import Pairs, elder_rule
+from topokd.topology import kernels
+from topokd.topology.engines.base import Engine, Pairs, elder_rule
 
-MAX_POINTS = 1 << 16  # vertices are 16-bit halves of the edges' codes
+NAME = "reduced"
+MAX_POINTS = 1 << 16  # a vertex is 16 bits of an edge's code
 
 
-def compute(keys: np.ndarray, max_dim: int = 1, limit: float = np.inf, time_limit: float | None = None) -> Pairs:
-    """Pairs of degrees 0 and 1, for up to 65,536 points, of the edges let in within ``time_limit`` seconds.
+def compute(
+    filtration: Float64[ndarray, "n n"], max_dim: int = 1, limit: float = np.inf, time_limit: float | None = None
+) -> Pairs:
+    """Pairs of degrees 0 to `max_dim`, 1 at most.
 
-    Raises :class:`ParameterError` for degree 2.
+    Args:
+        filtration: (n, n) values of the edges, symmetric, n up to 65,536.
+        max_dim: 0 or 1.
+        limit: highest value of an edge.
+        time_limit: seconds of wall time after which no further edge enters (degree 0 alone is not limited).
+
+    Returns:
+        The pairs; finite classes by death.
+
+    Raises:
+        ParameterError: for too many points.
     """
-    from topokd.topology.kernels import rips, spanning
-
-    if max_dim > 1:
-        raise ParameterError("engine 'reduced' computes degrees 0 and 1; take 'giotto-ph' or 'auto' for max_dim=2")
-    if len(keys) > MAX_POINTS:
-        raise ParameterError(f"engine 'reduced' takes at most {MAX_POINTS} points, not {len(keys)}: sample first")
-    keys = np.ascontiguousarray(keys)
+    n = len(filtration)
+    if n > MAX_POINTS:
+        raise ParameterError(f"engine {NAME!r} takes at most {MAX_POINTS:,} points, got {n:,}: sample first")
+    filtration = np.ascontiguousarray(filtration)
     if max_dim == 0:
-        merged = spanning.tree(keys)
-        merged = merged[keys[merged[:, 0], merged[:, 1]] <= limit]
-        ended, remaining = elder_rule(merged, len(keys))
-        return Pairs([ended[:, None]], [merged], [remaining[:, None]])
-    with _stopping_after(time_limit) as stop:
-        ended, merged, remaining, births, triangles, deaths, reached, _ = rips.pairs(keys, limit, stop)
-    found = Pairs([ended[:, None]], [merged], [remaining[:, None]], None if reached == np.inf else reached)
-    order = np.argsort(deaths, kind="stable")
-    finite, endless = order[deaths[order] >= 0], order[deaths[order] < 0]
-    found.birth.append(births[finite])
-    found.death.append(np.sort(triangles[finite], axis=1))
-    found.essential.append(births[endless])
-    return found
+        merging = kernels.spanning.minimum_spanning_tree(filtration)
+        merging = merging[filtration[merging[:, 0], merging[:, 1]] <= limit]
+        dead, components = elder_rule(merging, n)
+        return Pairs([dead[:, None]], [merging], [components[:, None]])
+    with _raised_after(time_limit) as stop:
+        found = kernels.sweep.pairs(filtration, limit, stop)
+    order = np.argsort(found.death_order, kind="stable")
+    dies = found.death_order[order] >= 0
+    finite, essential = order[dies], order[~dies]
+    return Pairs(
+        [found.dead_vertex[:, None], found.birth_edge[finite]],
+        [found.merging_edge, np.sort(found.death_triangle[finite], axis=1)],
+        [found.component[:, None], found.birth_edge[essential]],
+        None if found.truncated_at == np.inf else found.truncated_at,
+    )
 
 
 @contextlib.contextmanager
-def _stopping_after(seconds: float | None) -> Iterator[np.ndarray]:
-    """A flag that the compiled sweep looks at now and then; it rises when the time is over."""
+def _raised_after(seconds: float | None) -> Iterator[UInt8[ndarray, 1]]:
+    """A flag that the sweep reads between batches of edges; it becomes 1 after `seconds`."""
     stop = np.zeros(1, np.uint8)
     if seconds is None:
         yield stop
@@ -74,3 +74,6 @@ def _stopping_after(seconds: float | None) -> Iterator[np.ndarray]:
         yield stop
     finally:
         timer.cancel()
+
+
+ENGINE = Engine(compute, max_dim=1, preference=0, has_time_limit=True)

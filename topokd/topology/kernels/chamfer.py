@@ -1,20 +1,26 @@
-"""Cost of each point of one diagram against another: the nearest point there, or the diagonal."""
+"""Cost of each point of one diagram against another: its nearest point there, or the diagonal."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-TINY = 1e-150  # squares of distances below it may be zero
+from topokd.topology.kernels.settings import jit, jit_inline, jit_numpy_errors
+
+UNDERFLOW = 1e-150  # squares of distances below it may be zero
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # scale may be 0
-def costs(points, others, scale):  # type: ignore[no-untyped-def]
-    """min(``scale`` * squared distance to the nearest of ``others``, squared distance to the diagonal), per point.
+@jit_numpy_errors  # scale may be 0
+def costs(points: np.ndarray, others: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:
+    """min(`scale` * squared distance to the nearest of `others`, squared distance to the diagonal), per point.
 
-    Returns: the costs (k,); rows and columns of the pairs (p, q) that a match costs and the share of each, several
-    where several places are as near; the places (g, 2), which are the distinct ones among ``others``, and the place of
-    each of ``others`` (m,).
+    Args:
+        points: (k, 2) birth and death.
+        others: (m, 2) birth and death.
+        scale: weight of a match against the diagonal.
+
+    Returns:
+        costs (k,); matches: index of the point (e,), index of the place (e,) and weight (e,), where ties share the
+        weight equally; places (g, 2), the distinct rows of `others`; place of each of `others` (m,).
     """
     k, m = points.shape[0], others.shape[0]
     by_birth = np.argsort(others[:, 0], kind="mergesort")
@@ -30,45 +36,45 @@ def costs(points, others, scale):  # type: ignore[no-untyped-def]
     places = np.empty((g, 2))
     places[:, 0], places[:, 1] = births[:g], deaths[:g]
 
-    cost, best, ties = np.empty(k), np.empty(k), np.empty(k, np.int64)
+    cost, nearest, ties = np.empty(k), np.empty(k), np.empty(k, np.int64)
     total = 0
     for p in range(k):
         birth, death = points[p, 0], points[p, 1]
         cost[p] = (death - birth) * (death - birth) / 2
-        # what is further off than the diagonal does not matter
-        best[p], ties[p] = _nearest(places[:, 0], places[:, 1], birth, death, 1.000001 * cost[p] / scale)
-        if ties[p] > 0 and scale * best[p] <= cost[p]:
-            cost[p] = scale * best[p]
+        # only places closer than the diagonal matter
+        nearest[p], ties[p] = _nearest(places[:, 0], places[:, 1], birth, death, 1.000001 * cost[p] / scale)
+        if ties[p] > 0 and scale * nearest[p] <= cost[p]:
+            cost[p] = scale * nearest[p]
         else:
             ties[p] = 0
         total += ties[p]
-    rows, columns, shares = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total)
+    rows, columns, weights = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total)
     count = 0
     for p in range(k):
         last = count + ties[p]
-        furthest = 1.000001 * np.sqrt(best[p]) + TINY if ties[p] > 0 else 0.0
-        q = np.searchsorted(deaths[:g], points[p, 1] - furthest)
+        farthest = 1.000001 * np.sqrt(nearest[p]) + UNDERFLOW if ties[p] > 0 else 0.0
+        q = np.searchsorted(deaths[:g], points[p, 1] - farthest)
         while count < last:
-            if _square(places[q, 0], places[q, 1], points[p, 0], points[p, 1]) == best[p]:
-                rows[count], columns[count], shares[count] = p, q, 1.0 / ties[p]
+            if _squared(places[q, 0], places[q, 1], points[p, 0], points[p, 1]) == nearest[p]:
+                rows[count], columns[count], weights[count] = p, q, 1.0 / ties[p]
                 count += 1
             q += 1
-    return cost, rows, columns, shares, places, place_of
+    return cost, rows, columns, weights, places, place_of
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _square(b, d, birth, death):  # type: ignore[no-untyped-def]
+@jit_inline
+def _squared(b: float, d: float, birth: float, death: float) -> float:
     return (b - birth) * (b - birth) + (d - death) * (d - death)
 
 
-@njit(cache=True, nogil=True)
-def _nearest(births, deaths, birth, death, reach):  # type: ignore[no-untyped-def]
-    """Squared distance to the nearest place, and how many are as near; (inf, 0) if all are beyond ``reach``.
+@jit
+def _nearest(births: np.ndarray, deaths: np.ndarray, birth: float, death: float, reach: float) -> tuple[float, int]:
+    """Squared distance to the nearest place, and how many places tie; (inf, 0) if all are beyond `reach`.
 
-    The search begins where ``death`` would stand among the rising ``deaths`` and takes them by their distance from it
-    until that alone is too far.
+    `deaths` is sorted: the search starts at `death` and takes places by the difference in death until that alone
+    is too large.
     """
-    best, ties = np.inf, 0
+    nearest, ties = np.inf, 0
     above = np.searchsorted(deaths, death)
     below = above - 1
     while above < deaths.shape[0] or below >= 0:
@@ -80,31 +86,43 @@ def _nearest(births, deaths, birth, death, reach):  # type: ignore[no-untyped-de
             above += 1
         if (deaths[q] - death) * (deaths[q] - death) > reach:
             break
-        square = _square(births[q], deaths[q], birth, death)
-        if square < best:
-            best, ties = square, 1
-            reach = min(reach, best)
-        elif square == best:
+        squared = _squared(births[q], deaths[q], birth, death)
+        if squared < nearest:
+            nearest, ties = squared, 1
+            reach = min(reach, nearest)
+        elif squared == nearest:
             ties += 1
-    return best, ties
+    return nearest, ties
 
 
-@njit(cache=True, nogil=True)
-def gradients(gradient, points, rows, columns, shares, places, place_of, scale):  # type: ignore[no-untyped-def]
-    """Of the costs' ``gradient`` (k,), for ``points`` (k, 2) and the others (m, 2); the arrays are those of `costs`."""
+@jit
+def gradients(
+    gradient: np.ndarray,
+    points: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    weights: np.ndarray,
+    places: np.ndarray,
+    place_of: np.ndarray,
+    scale: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of `points` (k, 2) and of the others (m, 2) from that of the costs (k,).
+
+    The remaining arguments are the results and the argument `scale` of `costs`.
+    """
     of_points, of_places = np.zeros(points.shape), np.zeros(places.shape)
     matched = np.zeros(points.shape[0], np.bool_)
     for e in range(rows.shape[0]):
         p, q = rows[e], columns[e]
         matched[p] = True
         for axis in range(2):
-            move = 2.0 * scale * shares[e] * gradient[p] * (points[p, axis] - places[q, axis])
-            of_points[p, axis] += move
-            of_places[q, axis] -= move
+            slope = 2.0 * scale * weights[e] * gradient[p] * (points[p, axis] - places[q, axis])
+            of_points[p, axis] += slope
+            of_places[q, axis] -= slope
     for p in range(points.shape[0]):
         if not matched[p]:
-            move = gradient[p] * (points[p, 1] - points[p, 0])
-            of_points[p, 0], of_points[p, 1] = -move, move
+            slope = gradient[p] * (points[p, 1] - points[p, 0])
+            of_points[p, 0], of_points[p, 1] = -slope, slope
     size = np.zeros(places.shape[0])
     for place in place_of:
         size[place] += 1.0

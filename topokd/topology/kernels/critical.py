@@ -1,17 +1,26 @@
-"""Lengths of the longest edges of simplices, and the way back from there to the points."""
+"""Values of simplices (their longest edges), and the gradient from there to the points."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
+from topokd.topology.kernels.settings import JIT, jit
 
-@njit(cache=True, nogil=True)
-def longest(x, simplices, tie_tolerance, eps):  # type: ignore[no-untyped-def]
-    """Per simplex (a row of vertices, -1 where it has fewer) the length of its longest edge.
 
-    Returns: the lengths (k,); of every edge within ``tie_tolerance`` of its simplex's longest the ends (e, 2), the
-    simplex, and 1 / (number of those edges) / (length + ``eps``), which is what a unit of gradient is multiplied by.
+@jit
+def longest(x: np.ndarray, simplices: np.ndarray, tie_tolerance: float, eps: float) -> tuple[np.ndarray, ...]:
+    """Length of the longest edge of each simplex.
+
+    Args:
+        x: (n, c) points.
+        simplices: (k, v) vertices, -1 in unused entries.
+        tie_tolerance: edges within it of the longest count as longest too.
+        eps: added to the length that a gradient is divided by.
+
+    Returns:
+        lengths (k,); per longest edge its ends (e, 2), its simplex (e,) and 1 / (number of longest edges of the
+        simplex) / (length + `eps`) (e,), which scales the gradient.
     """
     k, v = simplices.shape
     most = k * (v * (v - 1) // 2)
@@ -38,23 +47,23 @@ def longest(x, simplices, tie_tolerance, eps):  # type: ignore[no-untyped-def]
     return value, ends[:count], owner[:count], factor[:count]
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _distance(one, other):  # type: ignore[no-untyped-def]
+@njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
     total = 0.0
-    for c in range(one.shape[0]):
-        difference = np.float64(one[c]) - np.float64(other[c])
+    for c in range(a.shape[0]):
+        difference = np.float64(a[c]) - np.float64(b[c])
         total += difference * difference
     return np.sqrt(total)
 
 
-@njit(cache=True, nogil=True)
-def spread(gradient, x, ends, owner, factor):  # type: ignore[no-untyped-def]
-    """Gradient of the points (n, c) from that of the lengths (k,); the arrays are those of `longest`."""
+@jit
+def spread(gradient: np.ndarray, x: np.ndarray, ends: np.ndarray, owner: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Gradient of the points (n, c) from that of the lengths (k,); the other arrays are those of `longest`."""
     out = np.zeros(x.shape)
     for e in range(owner.shape[0]):
         i, j, g = ends[e, 0], ends[e, 1], gradient[owner[e]] * factor[e]
         for c in range(x.shape[1]):
-            move = g * (np.float64(x[i, c]) - np.float64(x[j, c]))
-            out[i, c] += move
-            out[j, c] -= move
+            slope = g * (np.float64(x[i, c]) - np.float64(x[j, c]))
+            out[i, c] += slope
+            out[j, c] -= slope
     return out

@@ -1,19 +1,20 @@
-"""Pairwise squared distances: the Gram matrix corrected where it cancels."""
+"""Pairwise squared distances: the Gram matrix, corrected where its terms cancel."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-CLOSE = 1e-5  # a squared distance below this share of the squared norms has lost 5 of its 16 digits: computed again
+from topokd.topology.kernels.settings import JIT, jit
+
+# A squared distance below this share of the squared norms has lost 5 of its 16 digits and is summed directly.
+CANCELLATION = 1e-5
+TILE = 64  # rows and columns of a block; the part below the diagonal is mirrored from a buffer that fits the cache
 
 
-TILE = 64  # rows and columns worked on at a time; what lies below the diagonal is mirrored from a buffer in the cache
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
 def direct(x: np.ndarray, out: np.ndarray) -> None:
-    """Fill ``out`` (n, n) with the squared distances of the rows of ``x`` (n, c), coordinate by coordinate."""
+    """Fill `out` (n, n) with the squared distances of the rows of `x` (n, c), coordinate by coordinate."""
     n, c = x.shape
     by_coordinate = x.T.copy()
     tile = np.empty((TILE, TILE))
@@ -26,14 +27,14 @@ def direct(x: np.ndarray, out: np.ndarray) -> None:
                     own, others = x[i, k], by_coordinate[k, left : left + row.shape[0]]
                     for j in range(row.shape[0]):
                         row[j] += (own - others[j]) * (own - others[j])
-            _place(tile, out, top, left)
+            _write_tile(tile, out, top, left)
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
 def from_gram(x: np.ndarray, gram: np.ndarray) -> None:
-    """Turn ``gram`` = x x^T (n, n) into squared distances in place; pairs that cancel are computed coordinate-wise.
+    """Turn `gram` = x x^T (n, n) into squared distances in place; pairs that cancel are summed by coordinate.
 
-    Of ``gram`` only the half on and right of the diagonal is read.
+    Only the diagonal of `gram` and what is right of it is read.
     """
     n, c = x.shape
     norm = np.empty(n)
@@ -49,17 +50,17 @@ def from_gram(x: np.ndarray, gram: np.ndarray) -> None:
                 for j in range(row.shape[0]):
                     value = own + norms[j] - 2.0 * products[j]
                     row[j] = value
-                    cancelled += value < CLOSE * (own + norms[j])
+                    cancelled += value < CANCELLATION * (own + norms[j])
                 for j in range(row.shape[0] if cancelled > 0 else 0):
-                    if row[j] < CLOSE * (own + norms[j]):
+                    if row[j] < CANCELLATION * (own + norms[j]):
                         row[j] = 0.0
                         for k in range(c):
                             row[j] += (x[i, k] - x[left + j, k]) * (x[i, k] - x[left + j, k])
-            _place(tile, gram, top, left)
+            _write_tile(tile, gram, top, left)
 
 
-@njit(cache=True, nogil=True)
-def _place(tile, out, top, left):  # type: ignore[no-untyped-def]
+@jit
+def _write_tile(tile: np.ndarray, out: np.ndarray, top: int, left: int) -> None:
     """Copy a tile on or right of the diagonal to its place and, mirrored, below the diagonal."""
     n = out.shape[0]
     high, wide = min(TILE, n - top), min(TILE, n - left)

@@ -1,74 +1,82 @@
-"""Lunes: whether the lune of an edge is connected, its components, and a vertex to stand for each of them."""
+"""Shortcut 1, lunes: whether the lune of an edge is connected, its components, and one vertex of each.
+
+Works on the scratch bitsets of `Graph`; `scratch_lune` holds the lune when these functions are called.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from topokd.topology.kernels import borrowing
-from topokd.topology.kernels.bits import ONE, ZERO, lowest, lowest_member
+from topokd.topology.kernels.bitset import ONE, ZERO, lowest_bit, lowest_member
+from topokd.topology.kernels.settings import jit_no_refcount
+from topokd.topology.kernels.state import Graph
 
 
-@borrowing
-def connected(sweep, witness):  # type: ignore[no-untyped-def]
-    """Whether the lune is in one part. Four hubs in it, ``witness`` the first, reach all of most."""
-    near, lune, part, rest = sweep.near, sweep.lune, sweep.part, sweep.rest
+@jit_no_refcount
+def is_connected(graph: Graph, hub: int) -> bool:
+    """Whether the lune has one component. `hub`: its lowest member.
+
+    Four hubs cover most lunes; what they do not cover usually has a neighbour that they do.
+    """
+    adjacent, lune = graph.adjacent, graph.scratch_lune
+    component, rest = graph.scratch_component, graph.scratch_rest
     words = lune.shape[0]
     left = ZERO
     for w in range(words):
-        rest[w] = lune[w] & ~near[witness, w]
+        rest[w] = lune[w] & ~adjacent[hub, w]
         left |= rest[w]
     if left == ZERO:
         return True
-    one, two, three = _next_lowest(lune, near[witness])
+    second, third, fourth = _next_hubs(lune, adjacent[hub])
     left = ZERO
     for w in range(words):
-        rest[w] &= ~(near[one, w] | near[two, w] | near[three, w])
+        rest[w] &= ~(adjacent[second, w] | adjacent[third, w] | adjacent[fourth, w])
         left |= rest[w]
     if left == ZERO:
         return True
     for w in range(words):
-        part[w] = lune[w] & ~rest[w]
-    return _touching(near, part, rest) or _component(near, part, rest) < 0
+        component[w] = lune[w] & ~rest[w]
+    return _all_adjacent(adjacent, component, rest) or _extend(adjacent, component, rest) < 0
 
 
-@borrowing
-def _next_lowest(lune, of_v):  # type: ignore[no-untyped-def]
-    """The second, third and fourth lowest common member; with fewer of them, some come twice."""
-    one, two, three, found = 0, 0, 0, 0
+@jit_no_refcount
+def _next_hubs(lune: np.ndarray, neighbours: np.ndarray) -> tuple[int, int, int]:
+    """The second to fourth lowest common member; if there are fewer, some are repeated."""
+    second, third, fourth, found = 0, 0, 0, 0
     for w in range(lune.shape[0]):
-        members = lune[w] & of_v[w]
+        members = lune[w] & neighbours[w]
         while members != ZERO:
-            one, two, three = two, three, w * 64 + lowest(members)
+            second, third, fourth = third, fourth, w * 64 + lowest_bit(members)
             members &= members - ONE
             found += 1
             if found == 4:
-                return one, two, three
+                return second, third, fourth
     if found < 2:
-        two = three
+        third = fourth
     if found < 3:
-        one = two
-    return one, two, three
+        second = third
+    return second, third, fourth
 
 
-@borrowing
-def _touching(near, part, rest):  # type: ignore[no-untyped-def]
-    """Whether every member of ``rest`` has a neighbour in ``part``: so it is for most lunes, and it is quickly seen."""
+@jit_no_refcount
+def _all_adjacent(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray) -> bool:
+    """Whether each member of `rest` has a neighbour in `component`: true of most lunes, and quick to see."""
     for w in range(rest.shape[0]):
         left = rest[w]
         while left != ZERO:
-            of_v = near[w * 64 + lowest(left)]
+            neighbours = adjacent[w * 64 + lowest_bit(left)]
             left &= left - ONE
-            met = ZERO
-            for x in range(part.shape[0]):  # to the end: a loop without exits runs on vectors
-                met |= of_v[x] & part[x]
-            if met == ZERO:
+            common = ZERO
+            for x in range(component.shape[0]):  # no early exit: the loop is vectorised
+                common |= neighbours[x] & component[x]
+            if common == ZERO:
                 return False
     return True
 
 
-@borrowing
-def _component(near, part, rest):  # type: ignore[no-untyped-def]
-    """Move from ``rest`` to ``part`` all that is connected to ``part``; returns the lowest that is left, or -1."""
+@jit_no_refcount
+def _extend(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray) -> int:
+    """Move what is connected to `component` there from `rest`. Returns the lowest member left, -1 if none."""
     words = rest.shape[0]
     changed = True
     while changed:
@@ -76,84 +84,84 @@ def _component(near, part, rest):  # type: ignore[no-untyped-def]
         for w in range(words):
             left = rest[w]
             while left != ZERO:
-                v = w * 64 + lowest(left)
+                v = w * 64 + lowest_bit(left)
                 left &= left - ONE
-                of_v = near[v]
-                met = ZERO
+                neighbours = adjacent[v]
+                common = ZERO
                 for x in range(words):
-                    met |= of_v[x] & part[x]
-                if met != ZERO:
+                    common |= neighbours[x] & component[x]
+                if common != ZERO:
                     changed = True
                     rest[w] &= ~(ONE << np.uint64(v & 63))
-                    part[w] |= ONE << np.uint64(v & 63)
+                    component[w] |= ONE << np.uint64(v & 63)
                     for x in range(words):
-                        joined = of_v[x] & rest[x]
-                        part[x] |= joined
+                        joined = neighbours[x] & rest[x]
+                        component[x] |= joined
                         rest[x] &= ~joined
                     left &= rest[w]
     return lowest_member(rest)
 
 
-@borrowing
-def _part_of(near, part, rest, v):  # type: ignore[no-untyped-def]
-    """Move v and what is connected to it from ``rest`` to ``part``, emptied before; the lowest that is left, or -1."""
+@jit_no_refcount
+def _split_off(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray, v: int) -> int:
+    """Make `component` that of v, taken out of `rest`. Returns the lowest member left, -1 if none."""
     for w in range(rest.shape[0]):
-        part[w] = rest[w] & near[v, w]
-        rest[w] &= ~near[v, w]
-    return _component(near, part, rest)
+        component[w] = rest[w] & adjacent[v, w]
+        rest[w] &= ~adjacent[v, w]
+    return _extend(adjacent, component, rest)
 
 
-@borrowing
-def components(sweep):  # type: ignore[no-untyped-def]
-    """Fill ``apart`` with one place of each component of the lune; returns how many."""
-    near, lune, part, rest, apart = sweep.near, sweep.lune, sweep.part, sweep.rest, sweep.apart
-    for w in range(lune.shape[0]):
-        rest[w] = lune[w]
-    count, v = 0, lowest_member(lune)
+@jit_no_refcount
+def find_components(graph: Graph) -> int:
+    """Fill `scratch_members` with the lowest position of each component of the lune. Returns their number."""
+    adjacent, component, rest = graph.adjacent, graph.scratch_component, graph.scratch_rest
+    for w in range(rest.shape[0]):
+        rest[w] = graph.scratch_lune[w]
+    count, v = 0, lowest_member(graph.scratch_lune)
     while v >= 0:
-        apart[count] = v
-        v = _part_of(near, part, rest, v)
+        graph.scratch_members[count] = v
+        v = _split_off(adjacent, component, rest, v)
         count += 1
     return count
 
 
-@borrowing
-def representatives(sweep, i, j):  # type: ignore[no-untyped-def]
-    """Fill ``apart`` with the place of each component of the lune that first had both edges; returns how many.
+@jit_no_refcount
+def find_first_members(graph: Graph, i: int, j: int) -> int:
+    """Fill `scratch_members` with the position of each component that entered the lune of (i, j) first.
 
-    They come in the order in which their triangles with (i, j) do: by the longer of their two edges. So which triangle
-    destroys does not depend on how the points are numbered unless two edges are equally long.
+    They are in the order in which their triangles with (i, j) come: by the longer of their two edges. So the killing
+    triangle does not depend on how the points are numbered unless two edges are equally long. Returns their number.
     """
-    keys, vertex, near = sweep.keys, sweep.vertex, sweep.near
-    lune, part, rest, apart = sweep.lune, sweep.part, sweep.rest, sweep.apart
-    for w in range(lune.shape[0]):
-        rest[w] = lune[w]
-    count, v = 0, lowest_member(lune)
+    filtration, vertex, adjacent, members = graph.filtration, graph.vertex, graph.adjacent, graph.scratch_members
+    component, rest = graph.scratch_component, graph.scratch_rest
+    for w in range(rest.shape[0]):
+        rest[w] = graph.scratch_lune[w]
+    count, v = 0, lowest_member(graph.scratch_lune)
     while v >= 0:
-        v = _part_of(near, part, rest, v)
-        best, first, code_of_first = -1, np.inf, 0
-        for w in range(part.shape[0]):
-            left = part[w]
+        v = _split_off(adjacent, component, rest, v)
+        first, first_value, first_code = -1, np.inf, 0
+        for w in range(component.shape[0]):
+            left = component[w]
             while left != ZERO:
-                u = w * 64 + lowest(left)
+                u = w * 64 + lowest_bit(left)
                 left &= left - ONE
-                key, code = _later(keys, i, j, vertex[u])
-                if key < first or (key == first and code < code_of_first):
-                    best, first, code_of_first = u, key, code
+                value, code = _entry(filtration, i, j, vertex[u])
+                if value < first_value or (value == first_value and code < first_code):
+                    first, first_value, first_code = u, value, code
         k = count
-        while k > 0 and _later(keys, i, j, vertex[apart[k - 1]]) > (first, code_of_first):
-            apart[k] = apart[k - 1]
+        while k > 0 and _entry(filtration, i, j, vertex[members[k - 1]]) > (first_value, first_code):
+            members[k] = members[k - 1]
             k -= 1
-        apart[k] = best
+        members[k] = first
         count += 1
     return count
 
 
-@borrowing
-def _later(keys, i, j, v):  # type: ignore[no-untyped-def]
-    """Key and code of the later one of the edges i v and j v."""
-    n = keys.shape[0]
+@jit_no_refcount
+def _entry(filtration: np.ndarray, i: int, j: int, v: int) -> tuple[float, int]:
+    """When v enters the lune of (i, j): filtration value and code of the later one of its two edges."""
+    n = filtration.shape[0]
     code_i, code_j = min(i, v) * n + max(i, v), min(j, v) * n + max(j, v)
-    if keys[i, v] > keys[j, v] or (keys[i, v] == keys[j, v] and code_i > code_j):
-        return keys[i, v], code_i
-    return keys[j, v], code_j
+    if filtration[i, v] > filtration[j, v] or (filtration[i, v] == filtration[j, v] and code_i > code_j):
+        return filtration[i, v], code_i
+    return filtration[j, v], code_j

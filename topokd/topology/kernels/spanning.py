@@ -1,19 +1,20 @@
-"""The minimum spanning tree of a complete graph (Prim): all that degree 0 needs."""
+"""Minimum spanning tree of a complete graph by Prim's algorithm: all that degree 0 alone needs."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from topokd.topology.kernels.settings import jit
 
 
-@njit(cache=True, nogil=True)
-def tree(keys):  # type: ignore[no-untyped-def]
-    """Its edges (n - 1, 2), i < j, by key, then by index. There is one such tree, for that order is strict."""
-    n = keys.shape[0]
-    best = np.full(n, np.inf)  # of each vertex outside: the first edge in the order that joins it to the tree
+@jit
+def minimum_spanning_tree(filtration: np.ndarray) -> np.ndarray:
+    """Its edges (n - 1, 2), i < j, by value, then by index; unique, for that order is total."""
+    n = filtration.shape[0]
+    best = np.full(n, np.inf)  # of each vertex outside the tree: value and code of the first edge that joins it
     code = np.full(n, n * n)
     outside = np.ones(n, np.bool_)
-    lengths, codes = np.empty(max(1, n - 1)), np.empty(max(1, n - 1), np.int64)
+    values, codes = np.empty(max(1, n - 1)), np.empty(max(1, n - 1), np.int64)
     new = 0
     for step in range(n - 1):
         outside[new] = False
@@ -21,17 +22,17 @@ def tree(keys):  # type: ignore[no-untyped-def]
         for v in range(n):
             if not outside[v]:
                 continue
-            key, edge = keys[new, v], min(new, v) * n + max(new, v)
-            if key < best[v] or (key == best[v] and edge < code[v]):
-                best[v], code[v] = key, edge
+            value, edge = filtration[new, v], min(new, v) * n + max(new, v)
+            if value < best[v] or (value == best[v] and edge < code[v]):
+                best[v], code[v] = value, edge
             if chosen < 0 or best[v] < best[chosen] or (best[v] == best[chosen] and code[v] < code[chosen]):
                 chosen = v
-        lengths[step], codes[step] = best[chosen], code[chosen]
+        values[step], codes[step] = best[chosen], code[chosen]
         new = chosen
-    codes, lengths = codes[: n - 1], lengths[: n - 1]
+    codes, values = codes[: n - 1], values[: n - 1]
     by_code = np.argsort(codes, kind="mergesort")
-    codes, lengths = codes[by_code], lengths[by_code]
-    codes = codes[np.argsort(lengths, kind="mergesort")]
+    codes, values = codes[by_code], values[by_code]
+    codes = codes[np.argsort(values, kind="mergesort")]
     edges = np.empty((n - 1, 2), np.int64)
     for k in range(n - 1):
         edges[k, 0], edges[k, 1] = codes[k] // n, codes[k] % n

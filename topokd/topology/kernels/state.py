@@ -1,69 +1,213 @@
-"""State of the sweep: one tuple of arrays that all its parts work on."""
+"""State of the sweep: arrays in two named tuples and one record of counters, with their growth.
+
+`Graph` is the graph built so far and does not grow. `Annotations` is the cohomology of that graph's
+(reduced) Rips complex and grows by `grow`. The diagram in `topokd.topology.kernels` shows both.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from topokd.topology.kernels import compiled
-from topokd.topology.kernels.bits import ONE
+from topokd.topology.kernels.bitset import ONE
+from topokd.topology.kernels.settings import jit, jit_inline
 
-OPEN = -(1 << 31)  # mark of an edge still to come whose lune may be empty then
-BATCH = 1024  # edges between two looks at the clock
-END, CALM = 0, 1  # why a batch stopped: it is done; one component and no living loop; or FULL
-MERGES, RELATIONS, OPENED, LISTED, TIDY_AT = range(5)  # places in ``tally``
+OUT_OF_SPACE = -1  # a buffer is full and nothing has changed: call grow, then call again
+CANDIDATE = -(1 << 31)  # entry of edge_annotation: a future edge whose lune may be empty when it enters
+
+EDGES_PER_BATCH = 1024  # edges between two looks at the time limit and at the list of active edges
+# A pool below this many entries is never compacted, 4 MB: gaps of that size cost nothing.
+MIN_POOL_TO_COMPACT = 1 << 20
+MAX_GAP_FRACTION = 8  # the pool is compacted again once it has grown by 1/8, so at most about 1/8 of it is gaps
+
+COUNTERS = np.dtype(
+    [
+        ("births", np.int64),  # classes of degree 1 created
+        ("deaths", np.int64),  # classes of degree 1 killed
+        ("merges", np.int64),  # components merged: deaths of degree 0
+        ("relations", np.int64),  # components of lunes beyond the first, each a 2-cell attached
+        ("candidates", np.int64),  # future edges marked CANDIDATE
+        ("annotations", np.int64),  # annotations made, the zero annotation included
+        ("pool_used", np.int64),  # entries of the pool in use
+        ("compact_at", np.int64),  # pool_used at which the pool is compacted
+        ("deaths_at_refresh", np.int64),  # deaths when the substitutes were last brought up to date
+        ("active_edges", np.int64),  # length of the list of active edges
+        ("births_listed", np.int64),  # births whose edges have been through the list of active edges
+        ("stack_needed", np.int64),  # size of the stack that was too small, else 0
+    ]
+)
 
 
-class Sweep(NamedTuple):
-    """What the sweep knows of the edges let in, but for notes.
+class Graph(NamedTuple):
+    """The graph of the edges that have entered, and scratch space for lunes.
 
-    Bitsets and notes know places, not vertices: central vertices come first, so that the lowest member of a lune is a
-    hub of it, and what is asked of hubs lies together.
+    Bitsets and `edge_annotation` are indexed by position, not by vertex: central vertices have low positions, so the
+    lowest member of a lune is a hub that most of the lune is adjacent to.
     """
 
-    keys: np.ndarray
-    place: np.ndarray  # of each vertex
-    vertex: np.ndarray  # at each place
-    near: np.ndarray  # bitset of the neighbours of each place, itself among them
-    edge_note: np.ndarray  # of each edge (see :func:`at`) its class's note, -1 - witness until asked for, or OPEN
-    row: np.ndarray  # where the edges of each place to later ones begin there
-    warm: np.ndarray  # whether a listed carrier touches the place
-    parent: np.ndarray  # of each vertex, in the forest of components
-    ended: np.ndarray  # vertices whose components ended
-    merged: np.ndarray  # edges that did that
-    lune: np.ndarray  # bitsets of the edge that is looked at: its lune, one part of it, the rest
-    part: np.ndarray
-    rest: np.ndarray
-    apart: np.ndarray  # one place per component of the lune
-    tally: (
-        np.ndarray
-    )  # merges, relations tested, OPEN edges to come, births listed, entries of notes at which to tidy up
+    filtration: np.ndarray  # (n, n) filtration value of each edge
+    position: np.ndarray  # (n,) of each vertex
+    vertex: np.ndarray  # (n,) at each position
+    adjacent: np.ndarray  # (n, words) closed neighbourhood of each position: a bitset that contains the position itself
+    # (n (n - 1) / 2,) per edge, see edge_index: number of its annotation; -1 - v while it is known only to be the sum
+    # of the two other edges of its cofacet with third vertex v; or CANDIDATE
+    edge_annotation: np.ndarray
+    row_start: np.ndarray  # (n,) edge (p, q), p < q, is entry row_start[p] + q
+    is_active: np.ndarray  # (n,) whether an active edge ends at the position
+    parent: np.ndarray  # (n,) union-find of components, by vertex
+    dead_vertex: np.ndarray  # (merges,) oldest vertex of the younger component of each merge
+    merging_edge: np.ndarray  # (merges, 2) the edge of each merge
+    scratch_lune: np.ndarray  # (words,) lune of the current edge
+    scratch_component: np.ndarray  # (words,) one component of it
+    scratch_rest: np.ndarray  # (words,) what has not been assigned to a component
+    scratch_members: np.ndarray  # (n,) one position per component
 
 
-@compiled
-def begun(keys, sums):  # type: ignore[no-untyped-def]
-    """The sweep before the first edge."""
-    n = keys.shape[0]
+class Annotations(NamedTuple):
+    """Annotation of every edge in the classes of degree 1, over Z/2, and what is known of each class.
+
+    An annotation is a rising list of classes, numbered by birth: entries `start : start + length` of `pool`.
+    Annotation 0 is zero.
+    """
+
+    pool: np.ndarray  # (capacity,) classes, list after list
+    start: np.ndarray  # (annotations,)
+    length: np.ndarray  # (annotations,)
+    deaths_seen: np.ndarray  # (annotations,) deaths up to which the annotation is written in living classes
+    substitute: np.ndarray  # (births,) -1 while the class lives, then the annotation that the class equals
+    birth_edge: np.ndarray  # (births, 2)
+    death_triangle: np.ndarray  # (births, 3), -1 while the class lives
+    death_order: np.ndarray  # (births,) which death it was, -1 while the class lives
+    active_edges: np.ndarray  # (active_edges, 2) positions
+    stack: np.ndarray  # (depth, 2) positions of edges whose annotations are being evaluated
+    scratch_sum: np.ndarray  # (births / 64,) bitset of classes: a sum of annotations
+    counters: np.ndarray  # (1,) of dtype COUNTERS
+
+
+@jit
+def initial_graph(filtration: np.ndarray, centrality: np.ndarray) -> Graph:
+    """The graph without edges; vertices get positions by rising `centrality`, their sum of distances."""
+    n = filtration.shape[0]
     words = (n + 63) // 64
-    near = np.zeros((n, words), np.uint64)
+    adjacent = np.zeros((n, words), np.uint64)
     for p in range(n):
-        near[p, p >> 6] = ONE << np.uint64(p & 63)
-    vertex = np.argsort(sums, kind="mergesort")
-    place = np.empty(n, np.int64)
-    place[vertex] = np.arange(n)
-    edge_note, warm, every = np.zeros(n * (n - 1) // 2, np.int32), np.zeros(n, np.uint8), np.arange(n)
-    row = every * (2 * n - every - 3) // 2 - 1
-    ended, merged = np.empty(max(1, n - 1), np.int64), np.empty((max(1, n - 1), 2), np.int64)
-    lune, part, rest = np.empty(words, np.uint64), np.empty(words, np.uint64), np.empty(words, np.uint64)
-    apart, tally = np.empty(n, np.int64), np.zeros(5, np.int64)
-    return Sweep(
-        keys, place, vertex, near, edge_note, row, warm, np.arange(n), ended, merged, lune, part, rest, apart, tally
+        adjacent[p, p >> 6] = ONE << np.uint64(p & 63)
+    vertex = np.argsort(centrality, kind="mergesort")
+    position = np.empty(n, np.int64)
+    position[vertex] = np.arange(n)
+    positions = np.arange(n)
+    return Graph(
+        filtration,
+        position,
+        vertex,
+        adjacent,
+        np.zeros(n * (n - 1) // 2, np.int32),
+        positions * (2 * n - positions - 3) // 2 - 1,
+        np.zeros(n, np.uint8),
+        np.arange(n),
+        np.empty(max(1, n - 1), np.int64),
+        np.empty((max(1, n - 1), 2), np.int64),
+        np.empty(words, np.uint64),
+        np.empty(words, np.uint64),
+        np.empty(words, np.uint64),
+        np.empty(n, np.int64),
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
-def at(row, p, q):  # type: ignore[no-untyped-def]
-    """Where the note of edge (p, q) is."""
-    return row[min(p, q)] + max(p, q)
+@jit
+def initial_annotations() -> Annotations:
+    """No class, and the zero annotation."""
+    counters = np.zeros(1, COUNTERS)
+    counters[0].annotations = 1
+    counters[0].compact_at = MIN_POOL_TO_COMPACT
+    return Annotations(
+        np.empty(4096, np.int32),
+        np.zeros(1024, np.int64),
+        np.zeros(1024, np.int32),
+        np.zeros(1024, np.int32),
+        np.full(256, -1, np.int32),
+        np.empty((256, 2), np.int64),
+        np.empty((256, 3), np.int64),
+        np.empty(256, np.int64),
+        np.empty((256, 2), np.int32),
+        np.empty((256, 2), np.int32),
+        np.zeros(5, np.uint64),
+        counters,
+    )
+
+
+@jit
+def grow(annotations: Annotations) -> Annotations:
+    """Enlarge every buffer that is more than half full (the pool: nearly full).
+
+    Only this function returns the tuple of arrays: to return it from every function that may run out of space would
+    cost more than the calls.
+    """
+    pool, start, length, deaths_seen = annotations.pool, annotations.start, annotations.length, annotations.deaths_seen
+    substitute, scratch_sum = annotations.substitute, annotations.scratch_sum
+    birth_edge, death_triangle = annotations.birth_edge, annotations.death_triangle
+    death_order, active_edges, stack = annotations.death_order, annotations.active_edges, annotations.stack
+    counters = annotations.counters[0]
+    if 2 * counters.annotations >= start.shape[0]:
+        start = np.concatenate((start, np.zeros_like(start)))
+        length = np.concatenate((length, np.zeros_like(length)))
+        deaths_seen = np.concatenate((deaths_seen, np.zeros_like(deaths_seen)))
+    if 2 * counters.births >= substitute.shape[0]:
+        substitute = np.concatenate((substitute, np.full(substitute.shape[0], -1, np.int32)))
+        scratch_sum = np.zeros(substitute.shape[0] // 64 + 1, np.uint64)
+        birth_edge = np.concatenate((birth_edge, np.empty_like(birth_edge)))
+        death_triangle = np.concatenate((death_triangle, np.empty_like(death_triangle)))
+        death_order = np.concatenate((death_order, np.empty_like(death_order)))
+    # two annotations never need more than 2 * substitute.shape[0] entries
+    if pool.shape[0] - counters.pool_used < max(pool.shape[0] // 8, 2 * substitute.shape[0]):
+        larger = np.empty(8 * pool.shape[0], np.int32)  # pages that are never written take no memory
+        larger[: counters.pool_used] = pool[: counters.pool_used]
+        pool = larger
+    if 2 * counters.active_edges >= active_edges.shape[0]:
+        active_edges = np.concatenate((active_edges, np.empty_like(active_edges)))
+    if 2 * counters.stack_needed >= stack.shape[0]:
+        stack = np.concatenate((stack, np.empty_like(stack)))
+        counters.stack_needed = 0
+    return Annotations(
+        pool,
+        start,
+        length,
+        deaths_seen,
+        substitute,
+        birth_edge,
+        death_triangle,
+        death_order,
+        active_edges,
+        stack,
+        scratch_sum,
+        annotations.counters,
+    )
+
+
+@jit
+def compact(annotations: Annotations) -> None:
+    """Close the gaps in the pool that rewritten annotations left, and set when to do so again."""
+    pool, start, length = annotations.pool, annotations.start, annotations.length
+    counters = annotations.counters[0]
+    used = 0
+    for annotation in np.argsort(start[: counters.annotations], kind="mergesort"):
+        first = start[annotation]
+        for k in range(length[annotation]):
+            pool[used + k] = pool[first + k]
+        start[annotation] = used
+        used += length[annotation]
+    counters.pool_used = used
+    counters.compact_at = max(counters.compact_at, used + used // MAX_GAP_FRACTION)
+
+
+@jit_inline
+def edge_index(row_start: np.ndarray, p: int, q: int) -> int:
+    """Entry of `edge_annotation` of the edge between positions p and q."""
+    return row_start[min(p, q)] + max(p, q)
+
+
+@jit_inline
+def all_dead_and_connected(counters: np.record, n: int) -> bool:
+    """Whether no class of degree 1 lives and the n vertices are in one component."""
+    return counters.births == counters.deaths and counters.merges == n - 1

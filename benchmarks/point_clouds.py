@@ -1,4 +1,4 @@
-"""Clouds that the topological layer is measured on: shapes, noise, and real features of the pipeline's networks."""
+"""Clouds that the topology layer is measured on: shapes, noise, and features of trained networks."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from topokd.topology import farthest_point_sampling, normalize_features
 from topokd.training import Run, load_teacher
 
 Family = Callable[[int, np.random.Generator], np.ndarray]
-C = 64
+CHANNELS = 64
 
 
 def sphere(n: int, rng: np.random.Generator) -> np.ndarray:
-    points = rng.normal(size=(n, C))
+    points = rng.normal(size=(n, CHANNELS))
     return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
 def network(role: str, n: int, rng: np.random.Generator) -> np.ndarray:
-    """n rows that farthest point sampling keeps of a scan's features, at the deepest stage that has as many."""
+    """n features of a scan, kept by farthest point sampling at the deepest stage that has as many."""
     found = [features for features in _taps(role, int(rng.integers(4))) if len(features) >= n]
     if not found:
         raise TopokdError(f"no stage has {n} rows")
@@ -52,7 +52,7 @@ def _taps(role: str, scan: int) -> list[torch.Tensor]:
 
 FAMILIES: dict[str, Family] = {
     "uniform in R^3": uniform,
-    "Gaussian in R^64": lambda n, rng: rng.normal(size=(n, C)),
+    "Gaussian in R^64": lambda n, rng: rng.normal(size=(n, CHANNELS)),
     "clustered features": partial(features, spread=0.3),
     "noisy torus": partial(torus, noise=0.05),
     "noisy circle": partial(circle, noise=0.1),

@@ -1,0 +1,96 @@
+"""What engines share: the form of an engine and of its result, the total order of edges, the elder rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+
+
+class Pairs(NamedTuple):
+    """Persistence pairs as simplices: one entry per degree d, rows of rising vertex indices.
+
+    Attributes:
+        birth: (K, d + 1) creating simplices of the finite classes.
+        death: (K, d + 2) killing simplices.
+        essential: (E, d + 1) creating simplices of the classes that never die.
+        truncated_at: None, or the filtration value of the last edge that entered before a time limit.
+    """
+
+    birth: list[Int64[ndarray, "k v"]]
+    death: list[Int64[ndarray, "k w"]]
+    essential: list[Int64[ndarray, "e v"]]
+    truncated_at: float | None = None
+
+
+class Engine(NamedTuple):
+    """How pairs are computed.
+
+    Attributes:
+        compute: `compute(filtration, max_dim, limit) -> Pairs`; `filtration` (n, n) float64, symmetric; degrees 0
+            to `max_dim` of the edges up to `limit` (inf: all).
+        max_dim: highest degree that it can compute.
+        preference: `auto` takes the engine with the lowest number that can compute the degree.
+        has_time_limit: whether `compute` takes a keyword `time_limit`, in seconds or None.
+    """
+
+    compute: Callable[..., Pairs]
+    max_dim: int
+    preference: int
+    has_time_limit: bool = False
+
+
+def edge_ranks(
+    filtration: Float64[ndarray, "n n"], limit: float = np.inf
+) -> tuple[Int64[ndarray, "n n"], Int64[ndarray, "e 2"]]:
+    """Number the edges in the total order (filtration value, then index).
+
+    Args:
+        filtration: (n, n) values of the edges, symmetric.
+        limit: highest value of an edge that is numbered.
+
+    Returns:
+        Ranks (n, n), symmetric, from 1, and 0 on the diagonal and for edges above `limit`; the edges (e, 2) in order.
+
+    Examples:
+        >>> edge_ranks(np.array([[0, 2.0, 1.0], [2.0, 0, 1.0], [1.0, 1.0, 0]]))[1].tolist()
+        [[0, 2], [1, 2], [0, 1]]
+    """
+    rows, columns = np.triu_indices(len(filtration), 1)
+    values = filtration[rows, columns]
+    order = np.argsort(values, kind="stable")
+    order = order[: np.searchsorted(values[order], limit, side="right")]
+    edges = np.stack([rows[order], columns[order]], axis=1)
+    ranks = np.zeros(filtration.shape, dtype=np.int64)
+    ranks[edges[:, 0], edges[:, 1]] = ranks[edges[:, 1], edges[:, 0]] = np.arange(1, len(edges) + 1)
+    return ranks, edges
+
+
+def elder_rule(edges: Int64[ndarray, "k 2"], n: int) -> tuple[Int64[ndarray, " k"], Int64[ndarray, " c"]]:
+    """Degree 0: which component each merging edge kills.
+
+    All vertices are born at 0, so age is the index: of two components the one with the higher lowest vertex dies.
+
+    Args:
+        edges: (k, 2) merging edges in order.
+        n: number of vertices.
+
+    Returns:
+        The lowest vertex of the component that each edge kills (k,), and of each component left (c,).
+    """
+    root = list(range(n))
+
+    def find(v: int) -> int:
+        while root[v] != v:
+            root[v] = root[root[v]]
+            v = root[v]
+        return v
+
+    dead = np.empty(len(edges), dtype=np.int64)
+    for k, (a, b) in enumerate(edges.tolist()):
+        older, younger = sorted((find(a), find(b)))
+        root[younger], dead[k] = older, younger
+    return dead, np.flatnonzero(np.array(root, dtype=np.int64) == np.arange(n))

@@ -1,0 +1,90 @@
+"""Shortcut 2, active edges: when few classes live, few edges have a non-zero annotation; list them, skip the rest.
+
+An edge between two vertices on which no active edge ends has the annotation zero, and so has every cycle through its
+lune: no class can die there. Such an edge only needs the test whether its lune is empty.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from topokd.topology.kernels import edge_order
+from topokd.topology.kernels.annotations import evaluate_edge, update
+from topokd.topology.kernels.settings import jit_inline, jit_no_refcount
+from topokd.topology.kernels.state import EDGES_PER_BATCH, OUT_OF_SPACE, Annotations, Graph, edge_index
+
+MIN_EDGES_PER_VERTEX = 4  # edges that must have entered, per vertex, before the list is tried
+MIN_VERTICES_PER_CLASS = 4  # then at most one class per so many vertices may live
+MIN_VERTICES_PER_ACTIVE = 3  # and at most one vertex in so many may be active
+
+
+@jit_inline
+def few_vertices_active(is_active: np.ndarray) -> bool:
+    """Whether so few vertices are active that the list pays."""
+    return is_active.sum() * MIN_VERTICES_PER_ACTIVE <= is_active.shape[0]
+
+
+@jit_no_refcount
+def activate(graph: Graph, annotations: Annotations, p: int, q: int) -> int:
+    """Evaluate an edge and list it if a living class is in it. Returns its annotation, or OUT_OF_SPACE."""
+    edge_annotation, row_start, active_edges = graph.edge_annotation, graph.row_start, annotations.active_edges
+    counters = annotations.counters[0]
+    annotation = edge_annotation[edge_index(row_start, p, q)]
+    if annotation < 0:
+        annotation = evaluate_edge(graph, annotations, p, q)
+    if annotation <= 0:
+        return annotation
+    if counters.active_edges == active_edges.shape[0] or update(annotations, annotation) == OUT_OF_SPACE:
+        return OUT_OF_SPACE
+    if annotations.length[annotation] == 0:
+        edge_annotation[edge_index(row_start, p, q)] = 0
+        return 0
+    active_edges[counters.active_edges, 0], active_edges[counters.active_edges, 1] = p, q
+    counters.active_edges += 1
+    graph.is_active[p], graph.is_active[q] = 1, 1
+    return annotation
+
+
+@jit_no_refcount
+def activate_batch(graph: Graph, annotations: Annotations, edges: np.ndarray, begin: int, end: int) -> tuple[int, bool]:
+    """`activate` up to a batch of edges that have entered already. Returns where it stopped, and if for space.
+
+    Of the edges between two inactive vertices only those that created a class have a non-zero annotation.
+    """
+    position, is_active, birth_edge = graph.position, graph.is_active, annotations.birth_edge
+    counters = annotations.counters[0]
+    end = min(end, begin + EDGES_PER_BATCH)
+    for k in range(begin, end):
+        i, j = edge_order.ends(edges[k])
+        p, q = position[i], position[j]
+        number = counters.births_listed
+        creates = number < counters.births and birth_edge[number, 0] == i and birth_edge[number, 1] == j
+        if (creates or is_active[p] | is_active[q] != 0) and activate(graph, annotations, p, q) == OUT_OF_SPACE:
+            return k, True
+        counters.births_listed += creates
+    return end, False
+
+
+@jit_no_refcount
+def prune(graph: Graph, annotations: Annotations) -> int:
+    """Take the edges whose classes have all died off the list. Returns 0 or OUT_OF_SPACE."""
+    edge_annotation, row_start, is_active = graph.edge_annotation, graph.row_start, graph.is_active
+    active_edges, counters = annotations.active_edges, annotations.counters[0]
+    for k in range(counters.active_edges):
+        edge = edge_index(row_start, active_edges[k, 0], active_edges[k, 1])
+        if update(annotations, edge_annotation[edge]) == OUT_OF_SPACE:
+            return OUT_OF_SPACE
+    for p in range(is_active.shape[0]):
+        is_active[p] = 0
+    remaining = 0
+    for k in range(counters.active_edges):
+        p, q = active_edges[k, 0], active_edges[k, 1]
+        edge = edge_index(row_start, p, q)
+        if annotations.length[edge_annotation[edge]] == 0:
+            edge_annotation[edge] = 0
+        else:
+            active_edges[remaining, 0], active_edges[remaining, 1] = p, q
+            is_active[p], is_active[q] = 1, 1
+            remaining += 1
+    counters.active_edges = remaining
+    return 0

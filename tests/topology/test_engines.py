@@ -10,9 +10,9 @@ from tests.topology.clouds import random_cloud, random_distances
 from topokd.errors import DataError, ParameterError
 from topokd.experiments.shapes import PRIMITIVES, features, uniform
 from topokd.topology import vietoris_rips
-from topokd.topology.functions import bottleneck_distance
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import Pairs, edge_ranks, giotto, reduced, reference
+from topokd.topology.functions import bottleneck_distance
 
 
 def keys_of(seed: int, most: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from topokd.experiments.shapes import PRIMITIVES
-from topokd.topology.bottleneck import bottleneck_distance
+from topokd.topology import bottleneck_distance
 from topokd.topology.persistence import vietoris_rips
 from topokd.topology.sampling import covering_radius, farthest_point_sampling
 
@@ -36,9 +36,7 @@ def measure_proposition1(
             sample = farthest_point_sampling(points, kept)
             epsilon = float(covering_radius(points, sample))
             part = vietoris_rips(points[sample.numpy()])
-            distances = [
-                bottleneck_distance(a.numpy(), b.numpy()) for a, b in zip(whole.diagrams, part.diagrams, strict=True)
-            ]
+            distances = [float(bottleneck_distance(a, b)) for a, b in zip(whole.diagrams, part.diagrams, strict=True)]
             rows.append(
                 {
                     "shape": shape,

@@ -1,0 +1,159 @@
+"""Functional summaries made of tents: persistence landscapes and silhouettes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from topokd.errors import ParameterError
+from topokd.topology.functions.inputs import Diagrams, grid_values, padded, power, raised
+
+SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
+
+
+def landscape(diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], k: int = 5) -> Float[Tensor, "*b k g"]:
+    """The first k persistence landscapes on a grid (Bubenik 2015, scaled as in GUDHI).
+
+    ``lambda_j(t) = sqrt(2) * j-th largest over i of max(0, min(t - b_i, d_i - t))``. The factor sqrt(2) is that of
+    ``gudhi.representations.Landscape``; divide by it for Bubenik's landscape.
+
+    At ties: among tents of equal height the point that comes first in the diagram gets the gradient of the earlier
+    landscape; at the top of a tent birth and death share it equally; at the foot of a tent, and outside, it is 0.
+    Differentiable once; not in the grid.
+
+    Args:
+        diagram: (n, 2) finite pairs, or a list of b such diagrams.
+        grid: (g,) filtration values.
+        k: number of landscapes; those beyond the number of points are 0.
+
+    Returns:
+        (k, g), or (b, k, g) for a list; in sqrt(2) times the filtration's unit. Zeros for an empty diagram.
+
+    Raises:
+        ValueError: k is less than 1, the grid is not (g,) and finite, or the diagram is not (n, 2), finite, with deaths
+            from births on.
+
+    Examples:
+        >>> landscape(torch.tensor([[0.0, 2.0], [1.0, 3.0]]), [1.0, 1.5, 2.0], k=2) / 2**0.5
+        tensor([[1.0000, 0.5000, 1.0000],
+                [0.0000, 0.5000, 0.0000]])
+    """
+    batch = padded(diagram)
+    values = grid_values(grid, batch.points)
+    if k < 1:
+        raise ParameterError(f"k is {k}: ask for at least one landscape")
+    most = min(k, batch.points.shape[1])
+    heights = (_highest_torch if batch.points.is_cuda else _Highest.apply)(batch.points, values, most)
+    return batch.result(functional.pad(SCALE * heights, (0, 0, 0, k - most)))
+
+
+class _Highest(torch.autograd.Function):
+    """The k highest tents over a grid, in one compiled loop each way."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, grid: Tensor, k: int) -> Tensor:
+        from topokd.topology.kernels import tents
+
+        ctx.arrays = _array(points), _array(grid)
+        ctx.like = points.dtype
+        ctx.index, heights = tents.highest(*ctx.arrays, k)
+        return torch.from_numpy(heights).to(points.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        from topokd.topology.kernels import tents
+
+        return (
+            torch.from_numpy(tents.highest_gradient(*ctx.arrays, ctx.index, _array(gradient))).to(ctx.like),
+            None,
+            None,
+        )
+
+
+def _highest_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"], k: int) -> Float[Tensor, "b k g"]:
+    """The same from all tents at once: for GPUs, and the twin of the compiled loops."""
+    return _tents(points, grid).sort(dim=1, descending=True, stable=True).values[:, :k]
+
+
+def _tents(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"]) -> Float[Tensor, "b n g"]:
+    return functional.relu(torch.minimum(grid - points[..., :1], points[..., 1:] - grid))
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().double().contiguous().numpy()
+
+
+def silhouette(
+    diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], power: float = 1.0
+) -> Float[Tensor, "*b g"]:
+    """The power-weighted silhouette on a grid (Chazal, Fasy, Lecci, Rinaldo and Wasserman 2014, scaled as in GUDHI).
+
+    ``phi(t) = sqrt(2) * sum_i w_i max(0, min(t - b_i, d_i - t)) / sum_i w_i``, ``w_i = (d_i - b_i)^power``: equal to
+    ``gudhi.representations.Silhouette(weight=lambda q: (q[1] - q[0]) ** power)``. Points on the diagonal weigh 0.
+
+    At ties: at the top of a tent birth and death share the gradient equally; at its foot, and outside, it is that of
+    the weights alone. Differentiable once; not in the grid.
+
+    Args:
+        diagram: (k, 2) finite pairs, or a list of b such diagrams.
+        grid: (g,) filtration values.
+        power: exponent of the weights, 0 or more; 0 weighs all points alike.
+
+    Returns:
+        (g,), or (b, g) for a list; in sqrt(2) times the filtration's unit. Zeros for an empty diagram.
+
+    Raises:
+        ValueError: the power is negative, the grid is not (g,) and finite, or the diagram is not (k, 2), finite, with
+            deaths from births on.
+
+    Examples:
+        >>> silhouette(torch.tensor([[0.0, 2.0], [1.0, 3.0]]), [1.0, 1.5, 2.0]) / 2**0.5
+        tensor([0.5000, 0.5000, 0.5000])
+    """
+    batch = padded(diagram)
+    values, exponent = grid_values(grid, batch.points), _exponent(power)
+    curve = (_silhouette_torch if batch.points.is_cuda else _Silhouette.apply)(batch.points, values, exponent)
+    return batch.result(SCALE * curve)
+
+
+class _Silhouette(torch.autograd.Function):
+    """The weighted mean of all tents over a grid, in one compiled loop each way."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, grid: Tensor, power: float) -> Tensor:
+        from topokd.topology.kernels import tents
+
+        ctx.arrays = _array(points), _array(grid), power
+        ctx.like = points.dtype
+        ctx.values = tents.silhouette(*ctx.arrays)
+        return torch.from_numpy(ctx.values).to(points.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        from topokd.topology.kernels import tents
+
+        found = tents.silhouette_gradient(*ctx.arrays, ctx.values, _array(gradient))
+        return torch.from_numpy(found).to(ctx.like), None, None
+
+
+def _silhouette_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"], power: float) -> Float[Tensor, "b g"]:
+    """The same from all tents at once: for GPUs, and the twin of the compiled loops."""
+    persistence = points[..., 1] - points[..., 0]
+    weight = raised(persistence, power) if power else (persistence > 0).to(points.dtype)
+    total = weight.sum(dim=1, keepdim=True)
+    weight = weight / torch.where(total > 0, total, 1.0)
+    return (weight[:, None] @ _tents(points, grid))[:, 0]  # (b, 1, n) @ (b, n, g)
+
+
+def _exponent(value: float) -> float:
+    return power(value, "power")

@@ -137,7 +137,7 @@ def test_unknown_class_predicted_where_nothing_is_labelled_is_ignored_with_the_p
 def test_wrong_names_conventions_and_merges_are_errors():
     with pytest.raises(DataError, match="class names"):
         ConfusionMatrix(3, ("a", "b"))
-    with pytest.raises(DataError, match="nuScenes"):
+    with pytest.raises(DataError, match="choose one of skip, zero, one"):
         ConfusionMatrix(3).miou("mean")
     with pytest.raises(DataError, match="merge"):
         ConfusionMatrix(2, ("a", "b")).merge(ConfusionMatrix(2, ("a", "c")))

@@ -1,4 +1,4 @@
-"""Views of labelled clouds: from above, in perspective, interactive; and what a dataset consists of."""
+"""Views of labelled clouds: from above, in perspective, interactive; and statistics of a data set."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def interactive_cloud(
     size: float = 1.6,
     height: int = 560,
 ) -> Any:
-    """A plotly figure with one 3D cloud per entry of ``labels``, side by side: turn, zoom, hover for the class.
+    """A plotly figure with one 3D cloud per entry of ``labels``, side by side.
 
     A click on a class in the legend hides or shows it everywhere. More than ``max_points`` points are thinned evenly,
     the same ones in every cloud. Coordinates are rounded to centimetres, which keeps the page small.

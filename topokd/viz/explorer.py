@@ -1,4 +1,4 @@
-"""Persistence by hand: a widget in which a click on a diagram shows what made and ended that class."""
+"""Interactive persistence diagrams: a click on a class highlights the simplices that create and kill it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from topokd.topology import Persistence, vietoris_rips
 from topokd.viz.style import ACCENT, HOMOLOGY, MUTED
 
 SIDE = 500  # pixels of either panel: both fit beside each other in JupyterLab
-MAX_EDGES = 4000  # drawn at once: more than that no browser moves smoothly
+MAX_EDGES = 4000  # drawn at once: browsers are slow with more
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points whose topology is looked at, and where to draw them (2 or 3 coordinates; None: as they are)."""
+    """Points whose topology is shown, and the positions to draw them at (2 or 3 coordinates; None: the points)."""
 
     points: Float[np.ndarray, "n c"]
     positions: Float[np.ndarray, "n d"] | None = None
@@ -39,9 +39,9 @@ class Cloud:
 class DiagramExplorer:
     """Choose a cloud, move the scale epsilon, click a class of the diagram.
 
-    Left the points, the edges no longer than epsilon and the chosen class: the edge that makes it and the simplex that
-    ends it. Right the persistence diagram; classes alive at epsilon lie in the shaded quadrant. A notebook shows
-    ``widget``.
+    Left: the points, the edges no longer than epsilon, and the chosen class: the edge that creates it and the simplex
+    that kills it. Right: the persistence diagram; classes alive at epsilon lie in the shaded quadrant. Display
+    ``widget`` in a notebook.
 
     >>> angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     >>> explorer = DiagramExplorer({"circle": Cloud(np.stack([np.cos(angle), np.sin(angle)], 1))})
@@ -70,7 +70,7 @@ class DiagramExplorer:
         self.show()
 
     def show(self) -> None:
-        """Compute the chosen cloud's persistence and draw both panels anew."""
+        """Compute the chosen cloud's persistence and redraw both panels."""
         cloud = self.clouds[self.choice.value]
         self.persistence: Persistence = vietoris_rips(torch.from_numpy(np.asarray(cloud.points, dtype=np.float64)))
         self.distances = np.linalg.norm(cloud.points[:, None] - cloud.points[None], axis=-1)

@@ -48,9 +48,9 @@ def write_view(
     title: str,
     max_points: int = 60_000,
 ) -> None:
-    """A self-contained page that fills the window with the cloud, to turn and zoom; it loads nothing from elsewhere.
+    """A self-contained page that fills the window with an interactive view of the cloud; it opens offline.
 
-    Of more than ``max_points`` points it shows so many, and says so.
+    At most ``max_points`` points are shown, and the title gives both numbers.
     """
     shown = f"{len(xyz):,} points" if len(xyz) <= max_points else f"{max_points:,} of {len(xyz):,} points"
     heading = f"{html.escape(title)}, {shown}"

@@ -1,4 +1,4 @@
-"""Figure 3: one scan as labelled and as the networks see it."""
+"""Figure 3: ground truth and predictions of one scan."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def segmentation_figure(
 ) -> Figure:
     """Ground truth and each prediction from above (within ``reach`` metres) and in perspective; below, the errors.
 
-    Points whose truth is IGNORE are left out, so that every point drawn is one that counts.
+    Points whose truth is IGNORE are left out: only points that count are drawn.
     """
     use_style()
     counted = truth != IGNORE

@@ -51,26 +51,26 @@ WORKERS = (0, 1, 2)
 PLAIN, OURS, COLD, WARM = "plain", "ours", "ours, empty cache", "ours, full cache"
 
 
-def source_files(folder: Path) -> dict[str, Callable[[], ScanDataset]]:
-    """A maker of each data set; scans are not kept in memory, so that every read is one."""
+def sources(folder: Path, cache: int = 0) -> dict[str, Callable[[], ScanDataset]]:
+    """A function that opens each data set; ``cache`` scans are kept in memory, 0 reads the files every time."""
 
     def synthetic(name: str, write: Callable[..., None], read: Callable[..., ScanDataset]) -> ScanDataset:
         write(folder / name, WORLD, jobs=os.cpu_count() or 1)
-        return read(folder / name, "train", cache=0)
+        return read(folder / name, "train", cache=cache)
 
     real = P.load_profile("semantickitti-mini")
     nuscenes = partial(synthetic, "nuscenes", write_nuscenes)
     return {
-        "SemanticKITTI, real": lambda: SemanticKITTI(real.data_root, "train", cache=0),
-        "synthetic, SemanticKITTI": lambda: SyntheticLidar(folder / "semantickitti", "train", WORLD, cache=0),
+        "SemanticKITTI, real": lambda: SemanticKITTI(real.data_root, "train", cache=cache),
+        "synthetic, SemanticKITTI": lambda: SyntheticLidar(folder / "semantickitti", "train", WORLD, cache=cache),
         "synthetic, nuScenes": lambda: nuscenes(NuScenesLidarSeg),
         "synthetic, nuScenes, 5 sweeps": lambda: nuscenes(partial(NuScenesLidarSeg, sweeps=5)),
         "synthetic, Waymo": lambda: synthetic("waymo", write_waymo, WaymoSegmentation),
     }
 
 
-def datasets(options: argparse.Namespace) -> Iterator[tuple[str, ScanDataset]]:
-    for name, make in sources(options.data).items():
+def datasets(options: argparse.Namespace, cache: int = 0) -> Iterator[tuple[str, ScanDataset]]:
+    for name, make in sources(options.data, cache).items():
         try:
             yield name, make()
         except TopokdError as error:
@@ -186,22 +186,22 @@ def private_bytes() -> int:
 
 def memory(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The largest of two workers' private memory while they make three epochs of training samples."""
+    in_memory = dict(datasets(options, cache=128))  # the default of a reader
     for name, dataset in datasets(options):
         row: dict[str, Any] = {"data": name}
         with tempfile.TemporaryDirectory(dir=options.data) as cache:
             for program in (PLAIN, OURS, "ours, scans in memory", WARM):
                 if program == PLAIN and not has_plain(dataset):
                     continue
-                sample = partial(plain_sample if program == PLAIN else our_sample, dataset, True)
-                dataset.stored_in(ScanCache(cache) if program == WARM else None)
-                dataset._cache_size = 128 if program == "ours, scans in memory" else 0  # the reader's own default
+                source = in_memory[name] if program == "ours, scans in memory" else dataset
+                source.stored_in(ScanCache(cache) if program == WARM else None)
+                sample = partial(plain_sample if program == PLAIN else our_sample, source, True)
 
                 def draw(number: int, sample: Callable[[int], Any] = sample) -> int:
                     sample(number)
                     return private_bytes()
 
                 row[program] = max(prefetch(draw, range(3 * len(dataset)), 2))
-                dataset._cache.clear()
         yield row
 
 

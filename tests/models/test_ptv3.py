@@ -158,7 +158,8 @@ def test_gradients_reach_every_parameter_and_agree_with_differences(model: Point
 @pytest.mark.parametrize("per", ["voxel", "cloud"])
 def test_drop_path_drops_rows_or_clouds(per: str) -> None:
     drop, x = DropPath(0.4, per).train(), torch.ones(900, 3)
-    stage: Any = SimpleNamespace(sizes=(3,) * 300, cloud=torch.arange(300).repeat_interleave(3))
+    line = torch.tensor([[0, 0, 0], [0, 0, 1], [0, 0, 2]]).repeat(300, 1)
+    stage, _ = StageGeometry.from_voxels(line, (3,) * 300, ("z",), common_depth=False)
     drop.generator = torch.Generator().manual_seed(0)
     out = drop(x, stage)
     values = out.unique().tolist()

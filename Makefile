@@ -1,25 +1,38 @@
-# Each target sets up .venv when it is missing or its pins have changed, then does its job.
+# Each target sets up .venv when it is missing or its pins have changed, then does its job. `make help` lists them.
 # On a GPU machine use environment.yml instead; see docs/hpc.md.
 PYTHON ?= python3
 PROFILE ?= default
 JOBS ?= 0
 TORCH ?= torch==2.13.0
+# One test worker per core, at most four: each holds about 1 GB. A file's tests stay together and share its fixtures.
+WORKERS ?= logical
+XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lab lint format clean
+.PHONY: repro check test test-cluster lab docs lint format clean help
 .DELETE_ON_ERROR:
 
 repro: .venv/ready  ## regenerate the paper: results/$(PROFILE)/report.html
 	topokd repro --profile $(PROFILE) --jobs $(JOBS)
 
-test: .venv/ready  ## linters, unit tests, notebooks, and the pipeline in a scratch clone
-	$(MAKE) --no-print-directory lint
-	pytest --durations 10 $(ARGS)
+check: lint  ## linters and unit tests, for use while you work: 3 minutes on two cores
+	pytest $(XDIST) -m unit $(ARGS)
+
+test: lint  ## linters and all tests, with coverage: also the wheel, the browser, and the pipeline in a scratch clone
+	pytest $(XDIST) -m "not cluster" --durations 10 --cov --cov-report term $(ARGS)
+
+test-cluster: .venv/ready  ## tests that need a SLURM installation or take many minutes
+	pytest -m cluster $(ARGS)
 
 lab: .venv/ready  ## JupyterLab on the notebooks
 	topokd pair
 	jupyter lab --notebook-dir . notebooks
+
+docs: .venv/ready  ## the documentation as a site that opens offline: site/index.html
+	python tools/docs.py
+	mkdocs build --strict --quiet
+	@echo "open site/index.html"
 
 lint: .venv/ready  ## formatting, style, types, layers, notebooks in step with their scripts
 	ruff format --check .
@@ -28,13 +41,16 @@ lint: .venv/ready  ## formatting, style, types, layers, notebooks in step with t
 	lint-imports --no-cache
 	topokd pair --check
 
-format: .venv/ready  ## what `lint` asks for, done
+format: .venv/ready  ## fix what `lint` can fix by itself
 	ruff format .
 	ruff check --fix .
 	topokd pair
 
-clean:  ## remove the environment and everything the pipeline can make again
-	rm -rf .venv workspace .dvc/cache .dvc/tmp
+clean:  ## remove the environment and everything that can be made again
+	rm -rf .venv site build dist workspace .dvc/cache .dvc/tmp
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
 
 .venv/ready: pyproject.toml constraints.txt tools/setup.sh
 	PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash tools/setup.sh

@@ -10,7 +10,7 @@ XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadsc
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro check test test-cluster lab docs lint format clean help
+.PHONY: repro check test test-cluster lab docs lint format pins clean help
 .DELETE_ON_ERROR:
 
 repro: .venv/ready  ## regenerate the paper: results/$(PROFILE)/report.html
@@ -31,7 +31,7 @@ lab: .venv/ready  ## JupyterLab on the notebooks
 
 docs: .venv/ready  ## the documentation as a site that opens offline: site/index.html
 	python tools/docs.py
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --config-file build/mkdocs.yml --site-dir ../site
 	@echo "open site/index.html"
 
 lint: .venv/ready  ## formatting, style, types, layers, notebooks in step with their scripts
@@ -45,6 +45,9 @@ format: .venv/ready  ## fix what `lint` can fix by itself
 	ruff format .
 	ruff check --fix .
 	topokd pair
+
+pins: .venv/ready  ## constraints.txt from what .venv has
+	python tools/pins.py
 
 clean:  ## remove the environment and everything that can be made again
 	rm -rf .venv site build dist workspace .dvc/cache .dvc/tmp

@@ -49,16 +49,20 @@ for step in range(30):
 
     kd = logit(logits, teacher_logits.detach())
     topo = topological(features, teacher_features.detach(), offsets)
-    grad = saliency(  # compares where each network's loss is sensitive, so it needs both losses, as sums over the points
-        features,
-        teacher_features,
-        offsets,
-        student_loss=len(label) * segmentation,
-        teacher_loss=cross_entropy(teacher_logits, label, reduction="sum"),
+    grad = (
+        saliency(  # compares where each network's loss is sensitive, so it needs both losses, as sums over the points
+            features,
+            teacher_features,
+            offsets,
+            student_loss=len(label) * segmentation,
+            teacher_loss=cross_entropy(teacher_logits, label, reduction="sum"),
+        )
     )
     total = segmentation + 0.3 * kd + 0.3 * topo + grad
     optimizer.zero_grad()
     total.backward()
     optimizer.step()
     if step % 10 == 9:
-        print(f"step {step + 1}: segmentation {segmentation:.3f}  kd {kd:.3f}  topology {topo:.3f}  saliency {grad:.3f}")
+        print(
+            f"step {step + 1}: segmentation {segmentation:.3f}  kd {kd:.3f}  topology {topo:.3f}  saliency {grad:.3f}"
+        )

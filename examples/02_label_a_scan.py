@@ -1,31 +1,28 @@
-"""Label one LiDAR scan with a trained network: file in, a class per point out.
+"""Label a LiDAR scan with a trained network: points in, a class per point out.
 
-    python examples/02_label_a_scan.py MODEL.safetensors SCAN.bin
-
-Without arguments it uses a scan of the synthetic world and an untrained network, to show the calls.
+With a checkpoint of your own, replace the first part by `model = topokd.load("model.safetensors")`. To label files
+without writing code use `topokd predict MODEL SCANS`.
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
-import torch
+import numpy as np
 
 import topokd
-from topokd.data import voxelize
+from topokd.data import Scan
 from topokd.evaluation import predict
 from topokd.models import build_model, save_checkpoint
-from topokd.params import Synthetic
-from topokd.synthetic import SyntheticLidar
 
-if len(sys.argv) == 3:
-    from topokd.datasets.semantickitti.files import read_points
-    from topokd.data import Scan
+# An untrained network stands in for a checkpoint, to show the calls.
+checkpoint = Path(tempfile.mkdtemp(), "model.safetensors")
+save_checkpoint(checkpoint, build_model("ptv3-tiny", num_classes=19))
+model = topokd.load(checkpoint)
 
-    model = topokd.load(sys.argv[1])
-else:
-    folder = Path(tempfile.mkdtemp())
-    save_checkpoint(folder / "model.safetensors", build_model("ptv3-tiny", num_classes=19))
-    model = topokd.load(folder / "model.safetensors")
-    world = Synthetic(azimuths=128, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
-    scan = SyntheticLidar(folder / "scans", "train", world)[0]
+# A scan is coordinates (n, 3) in metres in the sensor's frame and intensities (n,) from 0 to 1.
+rng = np.random.default_rng(0)
+xyz = rng.uniform((-20, -20, -2), (20, 20, 1), size=(5000, 3)).astype(np.float32)
+scan = Scan(xyz=xyz, intensity=rng.random(5000, dtype=np.float32))
+
+label = predict(model, scan, voxel_size=0.2)
+print(f"{len(label)} points, classes {sorted(set(label.tolist()))}")

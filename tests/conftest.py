@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core: more threads than that would only wait for one another
@@ -32,6 +34,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item, kind in kinds.items():
         item.add_marker(kind)
     items.sort(key=lambda item: KINDS.index(kinds[item]))
+
+
+@pytest.fixture(autouse=True)
+def check_signatures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Off for tests marked `invalid_arguments`: they want the package's own message, not the checker's."""
+    if request.node.get_closest_marker("invalid_arguments") is None:
+        yield
+        return
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -144,10 +144,12 @@ def summary(value: object) -> str:
 
 
 def parameters_page() -> dict[str, str]:
-    """The parameters of a profile, with their defaults."""
+    """A table of all parameters with their defaults."""
+    from topokd.distillation import term_notes
+    from topokd.params import load_profile, markdown_table
+
     intro = "# Parameters\n\nThe default profile, `params.yaml`. A profile in `conf/` holds what differs from it.\n\n"
-    values = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    write("api/parameters.md", f"{intro}```yaml\n{values}```\n")
+    write("api/parameters.md", intro + markdown_table(load_profile("default"), term_notes()))
     return {"Parameters": "api/parameters.md"}
 
 

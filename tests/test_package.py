@@ -66,7 +66,7 @@ def run(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_code
 
 
-pytestmark = [pytest.mark.package, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.package, pytest.mark.timeout(1200)]  # Numba compiles the kernels once more
 
 
 def test_the_wheel_brings_no_part_of_the_compendium(run: Run):

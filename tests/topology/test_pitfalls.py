@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from topokd.experiments.shapes import features
 from topokd.experiments.measurement import process_peak, reset_process_peak
+from topokd.experiments.shapes import features
 from topokd.topology import ENGINES, reference, squared_distances, vietoris_rips
 
 

@@ -1,25 +1,43 @@
-# Each target sets up .venv when it is missing or its pins have changed, then does its job.
+# Each target sets up .venv when it is missing or its pins have changed, then does its job. `make help` lists them.
 # On a GPU machine use environment.yml instead; see docs/hpc.md.
 PYTHON ?= python3
 PROFILE ?= default
 JOBS ?= 0
 TORCH ?= torch==2.13.0
+# One test worker per core, at most four: each holds about 1 GB. A file's tests stay together and share its fixtures.
+WORKERS ?= logical
+XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# Every annotation of the package is checked while tests run; an int passes for a float, as in mypy.
+SHAPES := --jaxtyping-packages="topokd,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lab lint format clean
+.PHONY: repro check test shapes test-cluster lab docs lint format pins clean help
 .DELETE_ON_ERROR:
 
 repro: .venv/ready  ## regenerate the paper: results/$(PROFILE)/report.html
 	topokd repro --profile $(PROFILE) --jobs $(JOBS)
 
-test: .venv/ready  ## linters, unit tests, notebooks, and the pipeline in a scratch clone
-	$(MAKE) --no-print-directory lint
-	pytest --durations 10 $(ARGS)
+check: lint  ## linters and unit tests, for use while you work: 3 minutes on two cores
+	pytest $(XDIST) -m unit $(ARGS)
+
+test: lint  ## linters and all tests, with coverage: also the wheel, the browser, and the pipeline in a scratch clone
+	pytest $(XDIST) -m "not cluster" --durations 10 --cov --cov-report term $(ARGS)
+
+shapes: .venv/ready  ## unit tests with the shapes and types of all signatures checked
+	pytest $(XDIST) -m unit $(SHAPES) $(ARGS)
+
+test-cluster: .venv/ready  ## tests that need a SLURM installation or take many minutes
+	pytest -m cluster $(ARGS)
 
 lab: .venv/ready  ## JupyterLab on the notebooks
 	topokd pair
 	jupyter lab --notebook-dir . notebooks
+
+docs: .venv/ready  ## the documentation as a site that opens offline: site/index.html
+	python tools/docs.py
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --config-file build/mkdocs.yml --site-dir ../site
+	@echo "open site/index.html"
 
 lint: .venv/ready  ## formatting, style, types, layers, notebooks in step with their scripts
 	ruff format --check .
@@ -28,13 +46,19 @@ lint: .venv/ready  ## formatting, style, types, layers, notebooks in step with t
 	lint-imports --no-cache
 	topokd pair --check
 
-format: .venv/ready  ## what `lint` asks for, done
+format: .venv/ready  ## fix what `lint` can fix by itself
 	ruff format .
 	ruff check --fix .
 	topokd pair
 
-clean:  ## remove the environment and everything the pipeline can make again
-	rm -rf .venv workspace .dvc/cache .dvc/tmp
+pins: .venv/ready  ## constraints.txt from what .venv has
+	python tools/pins.py
+
+clean:  ## remove the environment and everything that can be made again
+	rm -rf .venv site build dist workspace .dvc/cache .dvc/tmp
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
 
 .venv/ready: pyproject.toml constraints.txt tools/setup.sh
 	PYTHON="$(PYTHON)" TORCH="$(TORCH)" bash tools/setup.sh

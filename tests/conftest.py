@@ -1,13 +1,53 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests, and the kind of each test: see `markers` in pyproject.toml."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core: more threads than that would only wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 PROJECT = Path(__file__).resolve().parents[1]
+# The kinds in the order in which they start: the longest first, so that no worker is left alone with one at the end.
+KINDS = ("cluster", "pipeline", "package", "browser", "unit")
+
+
+def kind_of(item: pytest.Item) -> str:
+    """The kind a test is marked with; without a mark that of its folder, and `unit` where that is not a kind either.
+
+    >>> KINDS.index("pipeline") < KINDS.index("unit")
+    True
+    """
+    marked = [kind for kind in KINDS if item.get_closest_marker(kind)]
+    folders = [kind for kind in ("cluster", "browser") if kind in item.path.parts]
+    return (marked + folders + ["unit"])[0]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with its kind, start with the longest, and keep the tests of a file on one worker."""
+    kinds = {item: kind_of(item) for item in items}
+    for item, kind in kinds.items():
+        item.add_marker(kind)
+        if item.get_closest_marker("xdist_group") is None:  # a group may span files that share a fixture
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(PROJECT).as_posix()))
+    items.sort(key=lambda item: KINDS.index(kinds[item]))
+
+
+@pytest.fixture(autouse=True)
+def check_signatures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Off for tests marked `invalid_arguments`: they want the package's own message, not the checker's."""
+    if request.node.get_closest_marker("invalid_arguments") is None:
+        yield
+        return
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -14,17 +14,17 @@ if [ -z "${python:-}" ]; then
   exit 1
 fi
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-  echo "$python cannot make environments: install its venv module (Debian: apt-get install python3-venv)" >&2
+  echo "$python cannot create virtual environments: install its venv module (Debian: apt-get install python3-venv)" >&2
   exit 1
 fi
 
 echo "setting up .venv with $("$python" --version) (about 2 minutes and 2 GB)"
 "$python" -m venv --clear .venv
 install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"; }
-# torch first and by its exact version: where the machine's pip knows a CPU build it is taken, see README.md
+# torch first and by its exact version: where pip is configured with an index of CPU builds, it takes one
 install "$TORCH"
-install --editable '.[test,lint,formats,onnx]'
-# A copy without .git (an archive from Zenodo) is a project too: DVC has to be told.
+install --editable '.[paper,onnx,test,lint,docs]'
+# In a copy without .git, such as an archive from Zenodo, DVC must be set to work without it.
 if [ ! -e .git ] && ! grep -qs no_scm .dvc/config.local; then
   .venv/bin/dvc config --local core.no_scm true
 fi

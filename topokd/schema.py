@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -48,7 +48,7 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: Kind, **changes: Any) -> Kind:
         """A validated copy with other values for some fields. Raises :class:`ParameterError`."""
         current = {name: getattr(self, name) for name in type(self).model_fields}
         return validate(type(self), current | changes)

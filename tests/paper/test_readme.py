@@ -18,5 +18,5 @@ def test_the_example_runs():
     assert code
     names: dict = {}
     exec(code[1], names)
-    assert names["diagram"].shape[1] == 2
+    assert names["loops"].shape[1] == 2
     assert names["student"].grad.abs().sum() > 0

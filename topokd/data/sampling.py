@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from topokd.data.transforms import augment
 from topokd.data.voxels import Voxels, crop, voxelize
 
 
+@runtime_checkable
 class Scans(Protocol):
     """What training needs of a dataset."""
 

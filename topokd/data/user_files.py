@@ -258,7 +258,7 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise DataError(f"reading this format needs the package {name}: pip install 'topokd[formats]'") from None
+        raise DataError(f"reading this format needs the package {name}: pip install 'topokd[data]'") from None
 
 
 _READERS: dict[str, Callable[[Path, int | None], Columns]] = {

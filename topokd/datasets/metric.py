@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -16,6 +16,7 @@ ABSENT_VALUE: dict[Absent, float] = {"skip": float("nan"), "zero": 0.0, "one": 1
 """IoU of a class that occurs in neither truth nor prediction; NaN: left out of the mean."""
 
 
+@runtime_checkable
 class Counts(Protocol):
     """Point counts of one evaluation: ``matrix[p, t]`` by predicted and true class, ``missed[t]`` without a class."""
 

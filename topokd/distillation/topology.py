@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
 from jaxtyping import Float
 from pydantic import Field, model_validator
@@ -40,7 +40,7 @@ class TopologyOptions(TermOptions):
     )
 
     @model_validator(mode="after")
-    def _engine_can_compute(self) -> Self:
+    def _engine_can_compute(self) -> TopologyOptions:
         choose_engine(self.engine, max(self.dims), self.time_limit)
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from topokd.models.modes import evaluation_mode
 from topokd.progress import Progress
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """The part of a dataset that :func:`evaluate` uses; every reader of topokd has it."""
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from topokd.errors import DataError, ParameterError
 from topokd.io import write_text
@@ -26,6 +26,7 @@ SKIPPED = ("timings", "provenance")  # folders with durations and machines
 DESCRIPTIVE = ("versions", "device", "platform", "processor", "cores")  # JSON fields that describe the machine
 
 
+@runtime_checkable
 class Reference(Protocol):
     """Another copy of the results."""
 

@@ -23,7 +23,7 @@ def write_ply(path: str | Path, xyz: Float[ndarray, "n 3"], label: Int64[ndarray
     try:
         from plyfile import PlyData, PlyElement
     except ImportError:
-        raise DataError("writing .ply needs the package plyfile: pip install 'topokd[formats]'") from None
+        raise DataError("writing .ply needs the package plyfile: pip install 'topokd[data]'") from None
     with np.errstate(invalid="ignore"):
         moved = np.abs(xyz - xyz.astype(np.float32))
     axis = "f8" if np.nanmax(moved, initial=0.0, where=np.isfinite(moved)) > 1e-3 else "f4"

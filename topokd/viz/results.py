@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,6 +42,7 @@ class Seeds(NamedTuple):
     mean: Mean
 
 
+@runtime_checkable
 class Mean(Protocol):
     """A mean and the half-width of its 95 % interval (:class:`topokd.paper.statistics.Interval`)."""
 

@@ -72,7 +72,7 @@ def messages() -> Messages:
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
     except ImportError:
-        raise DataError("Waymo submissions need the package protobuf: pip install 'topokd[formats]'") from None
+        raise DataError("Waymo submissions need the package protobuf: pip install 'topokd[data]'") from None
     file = descriptor_pb2.FileDescriptorProto(name="topokd/waymo_submission.proto", package=PACKAGE, syntax="proto2")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)

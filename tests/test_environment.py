@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import pytest
 import yaml
@@ -11,15 +10,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import PROJECT
+from tools.pins import EXTRAS, OTHER_PYTHONS, closure, requirements
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-
-def project() -> dict:
-    return tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+PAPER = requirements(["paper"])  # what the compendium needs
 
 
 def conda_requirements() -> dict[str, Requirement]:
@@ -29,14 +22,14 @@ def conda_requirements() -> dict[str, Requirement]:
     return {canonicalize_name(r.name): r for r in found}
 
 
-def test_environment_has_every_dependency_and_no_other():
-    wanted = [Requirement(r) for r in project()["dependencies"] + project()["optional-dependencies"]["cuda"]]
+def test_the_conda_environment_names_what_the_compendium_needs_and_nothing_else():
+    wanted = [Requirement(r) for r in requirements(["paper", "cuda"])]
     assert {canonicalize_name(r.name) for r in wanted} == set(conda_requirements())
 
 
-def test_exact_versions_of_the_environment_are_allowed_by_the_package():
+def test_exact_versions_of_the_conda_environment_satisfy_the_package():
     conda = conda_requirements()
-    for text in project()["dependencies"]:
+    for text in PAPER:
         requirement = Requirement(text)
         exact = re.fullmatch(r"==([\d.]+)", str(conda[canonicalize_name(requirement.name)].specifier))
         if exact:
@@ -45,11 +38,11 @@ def test_exact_versions_of_the_environment_are_allowed_by_the_package():
             )
 
 
-def test_pins_satisfy_the_package_and_the_environments_lower_bounds():
+def test_pins_satisfy_the_package_and_the_lower_bounds_of_the_conda_environment():
     pins = dict(line.split("==") for line in (PROJECT / "constraints.txt").read_text().split())
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     conda = conda_requirements()
-    for text in project()["dependencies"]:
+    for text in PAPER:
         requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
         assert name in pins, f"{name} has no pin in constraints.txt"
@@ -63,5 +56,11 @@ def test_pins_satisfy_the_package_and_the_environments_lower_bounds():
 @pytest.mark.parametrize(
     "name", ["spconv-cu120", "flash-attn", "torch-scatter", "giotto-ph", "jupyterlab", "papermill"]
 )
-def test_packages_named_by_the_user_are_there(name: str):
+def test_the_conda_environment_has(name: str):
     assert name in conda_requirements()
+
+
+def test_constraints_pin_every_package_that_is_installed_and_no_other():
+    lines = (PROJECT / "constraints.txt").read_text().split()
+    wanted = {f"{name}=={version}" for name, version in (closure(requirements(EXTRAS)) | OTHER_PYTHONS).items()}
+    assert set(lines) == wanted, "run `make pins`"

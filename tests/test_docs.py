@@ -1,0 +1,55 @@
+"""Links of the documents lead somewhere, and the site builds and can be read without a network."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+DOCUMENTS = [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")]
+LIBRARY = ("topology", "distillation", "models", "data", "datasets", "synthetic", "evaluation", "training")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+def test_every_link_to_a_file_leads_to_one(document: Path):
+    targets = re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8"))
+    missing = [t for t in targets if "://" not in t and not (document.parent / t).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", PROJECT.glob("*.md"), ids=lambda file: file.name)
+def test_prose_is_wrapped_so_that_the_source_can_be_read(document: Path):
+    lines = document.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 106 and not line.startswith(("|", "Profile `"))] == []
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` builds it, with warnings as errors."""
+    folder = tmp_path_factory.mktemp("site")
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "NO_MKDOCS_2_WARNING": "1"}
+    build = ["mkdocs", "build", "--strict", "--quiet", "--config-file", "build/mkdocs.yml", "--site-dir", str(folder)]
+    for command in (["tools/docs.py"], ["-m", *build]):
+        done = subprocess.run([sys.executable, *command], cwd=PROJECT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "WARNING" not in done.stderr
+    return folder
+
+
+@pytest.mark.package
+@pytest.mark.timeout(600)
+def test_the_site_lists_every_public_name_and_loads_nothing_from_elsewhere(site: Path):
+    for name in LIBRARY:
+        page = (site / "api" / f"{name}.html").read_text(encoding="utf-8")
+        package = __import__(f"topokd.{name}", fromlist=["__all__"])
+        assert [n for n in package.__all__ if f'id="topokd.{name}.{n}"' not in page] == []
+    for file in site.rglob("*.html"):
+        loaded = re.findall(r"<(?:script|img|iframe)[^>]*\ssrc=\"?(https?:[^\"> ]+)", file.read_text(encoding="utf-8"))
+        loaded += re.findall(r"<link[^>]*stylesheet[^>]*href=\"?(https?:[^\"> ]+)", file.read_text(encoding="utf-8"))
+        assert not loaded, f"{file.name} loads {loaded}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
 from pydantic import Field, model_validator
@@ -101,7 +101,7 @@ class Params(Section):
         return {**tree, "rows": {name: _complete(name, row, shared) for name, row in tree["rows"].items()}}
 
     @model_validator(mode="after")
-    def _rows_exist(self) -> Self:
+    def _rows_exist(self) -> Params:
         mentioned = [("train_rows", name) for name in self.train_rows]
         mentioned += [(f"rows.{row}.compare", name) for row, about in self.rows.items() for name in about.compare]
         for where, name in mentioned:
@@ -109,7 +109,7 @@ class Params(Section):
                 raise ValueError(f"{where} names {name!r}, which is not in `rows`; {schema.nearest(name, self.rows)}")
         return self
 
-    def with_term(self, name: str, **changes: Any) -> Self:
+    def with_term(self, name: str, **changes: Any) -> Params:
         """A copy with other parameters for one loss term, in ``terms`` and in every row that has it."""
         rows = {
             key: row.replace(terms=row.terms | {name: row.terms[name] | changes}) if name in row.terms else row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -33,6 +33,9 @@ Natural = Annotated[int, Field(strict=True, ge=0)]
 Switch = Annotated[bool, Field(strict=True)]
 
 
+Kind = TypeVar("Kind", bound="Section")
+
+
 class Section(BaseModel):
     """Immutable parameters; an unknown name is an error.
 
@@ -48,13 +51,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: Kind, **changes: Any) -> Kind:
         """A validated copy with other values for some fields. Raises :class:`ParameterError`."""
         current = {name: getattr(self, name) for name in type(self).model_fields}
         return validate(type(self), current | changes)
-
-
-Kind = TypeVar("Kind", bound=Section)
 
 
 def validate(kind: type[Kind], tree: Any, *, file: str = "", where: str = "") -> Kind:

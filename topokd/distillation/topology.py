@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
 from jaxtyping import Float
 from pydantic import Field, model_validator
@@ -40,7 +40,7 @@ class TopologyOptions(TermOptions):
     )
 
     @model_validator(mode="after")
-    def _engine_can_stop(self) -> Self:
+    def _engine_can_stop(self) -> TopologyOptions:
         if self.time_limit is not None and (self.engine not in ("auto", "reduced") or max(self.dims) > 1):
             raise ValueError(
                 f"time_limit is {self.time_limit!r}; it must be null with engine {self.engine} and dims {self.dims}: "

@@ -71,7 +71,7 @@ def test_a_profile_is_differences_over_what_it_extends(project: Path) -> None:
     assert (params.profile, params.data.voxel_size, params.train.amp, params.train.batch_size) == (
         "mine", 0.05, "bf16", 4,
     )  # fmt: skip
-    assert params.rows["full"].terms["topo"]["num_points"] == 64
+    assert params.rows["full"].terms["topo"]["num_points"] == 1024
     assert params.data_root == project / "workspace/mine/data"
 
 

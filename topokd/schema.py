@@ -33,6 +33,9 @@ Natural = Annotated[int, Field(strict=True, ge=0)]
 Switch = Annotated[bool, Field(strict=True)]
 
 
+Kind = TypeVar("Kind", bound="Section")
+
+
 class Section(BaseModel):
     """Immutable parameters; an unknown name is an error.
 
@@ -52,9 +55,6 @@ class Section(BaseModel):
         """A validated copy with other values for some fields. Raises :class:`ParameterError`."""
         current = {name: getattr(self, name) for name in type(self).model_fields}
         return validate(type(self), current | changes)
-
-
-Kind = TypeVar("Kind", bound=Section)
 
 
 def validate(kind: type[Kind], tree: Any, *, file: str = "", where: str = "") -> Kind:

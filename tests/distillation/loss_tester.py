@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from topokd.distillation import TERMS, NetworkOutput, SegmentationLoss, Step
+from topokd.distillation.dtype import at_least_float32
 
 WIDTH, CLASSES, STAGES = 3, 4, 5
 
@@ -67,6 +69,7 @@ class Networks:
     seed: int
     dtype: torch.dtype = torch.float64
     equal: bool = False
+    bad: dict[int, float] = field(default_factory=dict)  # by network: 0 the student, 1 the teacher
     weights: list[list[Tensor]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,11 +82,15 @@ class Networks:
             self.weights[1] = self.weights[0]
 
     def run(self, x: Tensor, grid: Tensor, offsets: Tensor, role: int) -> NetworkOutput:
-        """A network's logits and taps on the points ``x``."""
+        """A network's logits and taps on the points ``x``; ``bad`` is added to one feature of each tap."""
         *stages, head = (weight.to(x.dtype) for weight in self.weights[role])
         feats = [x]
         for weight in stages:
             feats.append((feats[-1] @ weight).tanh())
+            if role in self.bad:
+                poison = torch.zeros_like(feats[-1])
+                poison[1, 1] = self.bad[role]
+                feats[-1] = feats[-1] + poison
         logits = torch.cat(feats[1:], 1) @ head
         return NetworkOutput(
             logits, [SimpleNamespace(feat=feat, grid_coord=grid, offsets=offsets) for feat in feats[1:]]
@@ -109,6 +116,5 @@ class Networks:
         x = x if x.requires_grad else x.clone().requires_grad_(True)
         x_teacher = x_teacher.detach().clone().requires_grad_(True)  # as run_teacher does for gradients
         student, teacher = self.run(x, grid, offsets, 0), self.run(x_teacher, grid, offsets, 1)
-        segmentation = SegmentationLoss()
-        seg = segmentation(student.logits, label)
-        return Pair(Step(student, teacher, label, seg, segmentation), x, x_teacher, offsets)
+        seg = functional.cross_entropy(at_least_float32(student.logits), label)  # SegmentationLoss without its checks
+        return Pair(Step(student, teacher, label, seg, SegmentationLoss()), x, x_teacher, offsets)

@@ -201,6 +201,7 @@ class SaliencyTerm(Term):
         """L_grad of both networks' taps, the teacher's rows in the student's order."""
         taps_s = [step.student.taps[stage] for stage in self.options.stages]
         taps_t = [step.teacher.taps[stage] for stage in self.options.stages]
+        require_finite(step.teacher.logits, "the teacher's logits", "check its checkpoint")
         voxels = (step.label != IGNORE).sum()
         loss_t = voxels * step.segmentation(step.teacher.logits, step.label)
         grads_t = feature_gradients(loss_t, [tap.feat for tap in taps_t], keep_graph=False)

@@ -33,7 +33,7 @@ def measure_agreement(n: int = 36, seed: int = 0) -> tuple[list[dict[str, Any]],
         found[shape] = {engine: vietoris_rips(points, engine=engine) for engine in (INDEPENDENT, *COMPARED)}
         for engine in COMPARED:
             for dim in (0, 1):
-                ours, other = (found[shape][e].diagrams[dim].numpy() for e in (engine, INDEPENDENT))
+                ours, other = (found[shape][e].diagrams[dim].double() for e in (engine, INDEPENDENT))
                 distance = bottleneck_distance(ours, other)
                 rows.append({"shape": shape, "engine": engine, "dim": dim, "pairs": len(ours), "bottleneck": distance})
     return rows, found

@@ -1,0 +1,119 @@
+"""What functions of two clouds on the same rows share: checks, distances, spanning trees, lengths of edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+from numpy import ndarray
+from torch import Tensor
+
+from topokd.errors import DataError, ParameterError
+from topokd.topology.distances import squared_distances
+
+Cloud = Tensor | np.ndarray
+"""Points (n, c), n at least 1."""
+Clouds = Cloud | Sequence[Cloud]
+"""One cloud, or a list of them."""
+Edges = Int64[ndarray, "e 2"]
+
+
+def over_pairs(function: Callable[[Tensor, Tensor], Tensor], x: Clouds, y: Clouds) -> Float[Tensor, "*b"]:
+    """``function`` of two clouds, or of each pair of two lists, stacked.
+
+    Raises:
+        DataError: clouds that are not (n, c) with finite values, or do not have the same rows.
+    """
+    if isinstance(x, Tensor | np.ndarray) and isinstance(y, Tensor | np.ndarray):
+        return function(*_pair(x, y, ""))
+    if isinstance(x, Tensor | np.ndarray) or isinstance(y, Tensor | np.ndarray) or len(x) != len(y) or not len(x):
+        raise DataError("x and y must be two clouds, or two lists of clouds of one length, at least 1")
+    return torch.stack([function(*_pair(a, b, f"[{k}]")) for k, (a, b) in enumerate(zip(x, y, strict=True))])
+
+
+def _pair(x: Cloud, y: Cloud, where: str) -> tuple[Tensor, Tensor]:
+    first, second = _checked(x, f"x{where}"), _checked(y, f"y{where}")
+    if len(first) != len(second):
+        raise DataError(
+            f"x{where} has {len(first)} rows and y{where} {len(second)}: both must describe the same points"
+        )
+    if first.device != second.device:
+        raise DataError(f"x{where} is on {first.device} and y{where} on {second.device}: move them to one device")
+    return first, second
+
+
+def _checked(cloud: Cloud, name: str) -> Float[Tensor, "n c"]:
+    x = torch.as_tensor(cloud)
+    if not x.is_floating_point():
+        x = x.to(torch.get_default_dtype())
+    if x.dim() != 2 or len(x) == 0:
+        raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (n, c) with n > 0: one row per point")
+    finite = torch.isfinite(x.detach()).all(dim=1)
+    if not bool(finite.all()):
+        raise DataError(f"row {int((~finite).nonzero()[0])} of {name} holds NaN or infinity: pass finite coordinates")
+    return x
+
+
+def distance_matrix(x: Float[Tensor, "n c"]) -> Float64[ndarray, "n n"]:
+    """Euclidean distances of all pairs of rows, without the graph."""
+    return np.sqrt(squared_distances(x.detach().to(device="cpu", dtype=torch.float64).contiguous().numpy()))
+
+
+def spanning_tree(distances: Float64[ndarray, "n n"]) -> Edges:
+    """Edges (n - 1, 2) of the minimum spanning tree; of equal lengths the edge of the lower indices comes first."""
+    from topokd.topology.kernels import spanning
+
+    return spanning.tree(np.ascontiguousarray(distances))  # type: ignore[no-any-return]
+
+
+def lengths(x: Float[Tensor, "n c"], edges: Edges) -> Float[Tensor, " e"]:
+    """Lengths of edges in float64, in the graph; edges of length 0 have no gradient."""
+    ends = torch.from_numpy(edges).to(x.device)
+    return torch.linalg.vector_norm(x[ends[:, 0]].double() - x[ends[:, 1]].double(), dim=1)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A quantile of all n x n distances of a cloud: ``value``, and the edges that it lies between."""
+
+    value: float
+    edges: Edges
+    share: float  # of the second edge
+
+    def apply(self, x: Float[Tensor, "n c"], values: Float[Tensor, " e"]) -> Float[Tensor, " e"]:
+        """``values`` over the quantile, through which the gradient flows too."""
+        if len(self.edges) == 0:
+            return values
+        low, high = lengths(x, self.edges)
+        return values / torch.lerp(low, high, self.share)
+
+
+def quantile_scale(distances: Float64[ndarray, "n n"], quantile: float | None, name: str) -> Scale:
+    """The quantile as NumPy computes it over the whole matrix: every distance twice, and n zeros.
+
+    Raises:
+        ParameterError: the quantile is not in (0, 1], or so many points coincide that it is 0.
+    """
+    if quantile is not None and not 0 < quantile <= 1:
+        raise ParameterError(f"quantile is {quantile}: pass a number in (0, 1], or None for distances as they are")
+    n = len(distances)
+    if quantile is None or not distances.any():
+        return Scale(1.0, np.empty((0, 2), np.int64), 0.0)
+    rows, columns = np.triu_indices(n, 1)
+    values = distances[rows, columns]
+    place = quantile * (n * n - 1)
+    below = int(place)
+    ranks = [max(0, (rank - n) // 2) for rank in (below, min(below + 1, n * n - 1))]
+    order = np.argpartition(values, sorted(set(ranks)))
+    first, second = order[ranks[0]], order[ranks[1]]
+    if below < n or values[first] == 0:
+        raise ParameterError(
+            f"the {quantile:g}-quantile of the distances of {name} is 0, so they cannot be divided by it: remove "
+            "duplicate points, or pass quantile=None"
+        )
+    share = place - below
+    edges = np.stack([rows[[first, second]], columns[[first, second]]], axis=1)
+    return Scale(float(values[first] + share * (values[second] - values[first])), edges, share)

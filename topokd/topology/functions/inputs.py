@@ -1,0 +1,157 @@
+"""What every function of diagrams accepts: one diagram, or a list of them (a ragged batch), checked on entry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from topokd.errors import DataError, ParameterError
+
+Diagram = Tensor | np.ndarray
+"""Finite pairs (k, 2) of birth and death; k may be 0."""
+Diagrams = Diagram | Sequence[Diagram]
+"""One diagram, or one per cloud; the results of a list are stacked along a new first axis."""
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A batch of diagrams as one tensor; the rows that fill up shorter diagrams lie at (0, 0), on the diagonal."""
+
+    points: Float[Tensor, "b k 2"]
+    sizes: list[int]
+    single: bool
+
+    @property
+    def births(self) -> Float[Tensor, "b k"]:
+        """Births, in the autograd graph."""
+        return self.points[..., 0]
+
+    @property
+    def deaths(self) -> Float[Tensor, "b k"]:
+        """Deaths, in the autograd graph."""
+        return self.points[..., 1]
+
+    @cached_property
+    def persistence(self) -> Float[Tensor, "b k"]:
+        """Death minus birth; 0 for the rows of the padding."""
+        return self.points[..., 1] - self.points[..., 0]
+
+    @cached_property
+    def real(self) -> Bool[Tensor, "b k"]:
+        """Which rows are points of a diagram, and which are padding."""
+        sizes = torch.tensor(self.sizes, device=self.points.device)
+        return torch.arange(self.points.shape[1], device=self.points.device) < sizes[:, None]
+
+    def result(self, values: Float[Tensor, "b ..."]) -> Tensor:
+        """``values`` of a batch; the first of them for one diagram."""
+        return values[0] if self.single else values
+
+
+def diagrams(given: Diagrams, name: str) -> tuple[list[Float[Tensor, "_ 2"]], bool]:
+    """The diagrams as floating-point tensors, and whether it was one diagram rather than a list.
+
+    Args:
+        given: one diagram, or a list of them.
+        name: the argument's name, for the message of an error.
+
+    Raises:
+        DataError: a wrong shape, a value that is not finite, or a death before its birth.
+    """
+    single = isinstance(given, Tensor | np.ndarray)
+    tensors = [given] if isinstance(given, Tensor | np.ndarray) else list(given)
+    if not tensors:
+        raise DataError(f"{name} is an empty list: pass at least one diagram (an empty diagram has the shape (0, 2))")
+    found = []
+    for k, diagram in enumerate(tensors):
+        x = torch.as_tensor(diagram)
+        if not x.is_floating_point():
+            x = x.to(torch.get_default_dtype())
+        if x.dim() != 2 or x.shape[1] != 2:
+            where = name if single else f"{name}[{k}]"
+            raise DataError(f"{where} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair")
+        found.append(x)
+    first = found[0]
+    for k, x in enumerate(found):
+        if x.device != first.device:
+            raise DataError(f"{name}[{k}] is on {x.device} and {name}[0] on {first.device}: move them to one device")
+        check_values(x, name if single else f"{name}[{k}]")
+    return found, single
+
+
+def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
+    """Raise DataError unless every pair is finite and dies after its birth or with it."""
+    if len(diagram) == 0:
+        return
+    values = diagram.detach()
+    persistence = values[:, 1] - values[:, 0]
+    low, high = persistence.aminmax()
+    if float(low) >= 0 and float(high) < math.inf:  # both fail for NaN, and for an infinite birth or death
+        return
+    finite = torch.isfinite(values).all(dim=1)
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        raise DataError(
+            f"row {row} of {name} is {values[row].tolist()}: functions of diagrams take finite pairs; drop the classes "
+            "that never die (Persistence.diagrams holds finite pairs only)"
+        )
+    row = int((~(persistence >= 0) | (persistence == math.inf)).nonzero()[0])
+    raise DataError(
+        f"row {row} of {name} is {values[row].tolist()}, which dies before its birth or overflows: columns are "
+        "(birth, death); for a superlevel filtration pass -diagram"
+    )
+
+
+def padded(given: Diagrams, name: str = "diagram") -> Padded:
+    """One tensor of all diagrams; see :func:`diagrams` for what is checked."""
+    tensors, single = diagrams(given, name)
+    points = tensors[0][None] if len(tensors) == 1 else pad_sequence(tensors, batch_first=True)
+    return Padded(points, [len(x) for x in tensors], single)
+
+
+def power(value: float, name: str, *, least: float = 0.0, infinite: bool = False) -> float:
+    """An exponent that is at least ``least``.
+
+    Raises:
+        ParameterError: it is smaller, NaN, or infinite where that has no meaning.
+    """
+    value = float(value)
+    if not value >= least or (value == math.inf and not infinite):
+        allowed = f"a number from {least:g} on" + (", math.inf included" if infinite else ", finite")
+        raise ParameterError(f"{name} is {value}: pass {allowed}")
+    return value
+
+
+def raised(base: Float[Tensor, "*s"], exponent: float) -> Float[Tensor, "*s"]:
+    """``base ** exponent`` for base >= 0, with 0 ** exponent = 0 and without a gradient there.
+
+    >>> x = torch.tensor([0.0, 4.0], requires_grad=True)
+    >>> raised(x, 0.5).sum().backward()
+    >>> x.grad
+    tensor([0.0000, 0.2500])
+    """
+    if exponent == 1:
+        return base
+    positive = base > 0
+    return torch.where(positive, torch.where(positive, base, 1.0).pow(exponent), 0.0)
+
+
+def grid_values(grid: Tensor | np.ndarray | Sequence[float], like: Tensor) -> Float[Tensor, " g"]:
+    """The values of ``grid`` in the type and on the device of ``like``.
+
+    Raises:
+        DataError: it is not one row of finite numbers.
+    """
+    values = torch.as_tensor(grid, dtype=like.dtype, device=like.device)
+    if values.dim() != 1:
+        raise DataError(f"grid has the shape {tuple(values.shape)}, expected (g,): pass torch.linspace(low, high, g)")
+    if not bool(torch.isfinite(values).all()):
+        raise DataError("grid holds NaN or infinity: pass finite filtration values")
+    return values

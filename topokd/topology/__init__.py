@@ -1,9 +1,22 @@
-"""Topology of feature clouds: sampling, Vietoris-Rips diagrams, their distance, gradients through critical edges."""
+"""Topology of feature clouds: sampling, Vietoris-Rips diagrams, functions of them, gradients through critical edges."""
 
-from topokd.topology.bottleneck import bottleneck_distance
 from topokd.topology.chamfer import nearest_costs, persistence_weighted_chamfer, precision_term, recall_term
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import ENGINES
+from topokd.topology.functions import (
+    betti_curve,
+    bottleneck_distance,
+    landscape,
+    persistence_entropy,
+    persistence_image,
+    rtd,
+    rtd_lite,
+    signature_loss,
+    silhouette,
+    sliced_wasserstein_distance,
+    total_persistence,
+    wasserstein_distance,
+)
 from topokd.topology.gradient import simplex_values
 from topokd.topology.loss import Normalization, TeacherDiagrams, TopologicalLoss, normalize_features
 from topokd.topology.persistence import Persistence, vietoris_rips
@@ -15,15 +28,26 @@ __all__ = [
     "Persistence",
     "TeacherDiagrams",
     "TopologicalLoss",
+    "betti_curve",
     "bottleneck_distance",
     "covering_radius",
     "farthest_point_sampling",
+    "landscape",
     "nearest_costs",
     "normalize_features",
+    "persistence_entropy",
+    "persistence_image",
     "persistence_weighted_chamfer",
     "precision_term",
     "recall_term",
+    "rtd",
+    "rtd_lite",
+    "signature_loss",
+    "silhouette",
     "simplex_values",
+    "sliced_wasserstein_distance",
     "squared_distances",
+    "total_persistence",
     "vietoris_rips",
+    "wasserstein_distance",
 ]

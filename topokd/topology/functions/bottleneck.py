@@ -34,6 +34,6 @@ def bottleneck_distance(a: Diagrams, b: Diagrams) -> Float[Tensor, "*b"]:
         >>> bottleneck_distance(torch.tensor([[0.0, 1.0], [0.3, 0.4]]), torch.tensor([[0.0, 1.25]]))
         tensor(0.2500)
     """
-    from topokd.topology.functions import kernels
+    from topokd.topology.kernels import bottleneck
 
-    return distance_of_pairs(kernels.bottleneck, a, b)
+    return distance_of_pairs(bottleneck.distance, a, b)

@@ -60,9 +60,9 @@ def _highest(batch: Padded, grid: Float[Tensor, " g"], k: int) -> Int64[Tensor, 
     points = batch.points.detach()
     if points.is_cuda:
         return _highest_torch(points, grid, k)
-    from topokd.topology.functions import kernels
+    from topokd.topology.kernels import tents
 
-    index = kernels.highest_tents(points.double().contiguous().numpy(), grid.detach().double().numpy(), k)
+    index = tents.highest_tents(points.double().contiguous().numpy(), grid.detach().double().numpy(), k)
     return torch.from_numpy(index)
 
 

@@ -47,9 +47,9 @@ def wasserstein_distance(
     """
     order = power(order, "order", least=1.0)
     internal_p = power(internal_p, "internal_p", least=1.0, infinite=True)
-    from topokd.topology.functions import kernels
+    from topokd.topology.kernels import wasserstein
 
     def distance(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        return kernels.wasserstein(x, y, order, internal_p)  # type: ignore[no-any-return]
+        return wasserstein.distance(x, y, order, internal_p)  # type: ignore[no-any-return]
 
     return distance_of_pairs(distance, a, b)

@@ -15,9 +15,8 @@ from torch import Tensor
 from tests.topology.functions.diagrams import GRID, diagram, rips_diagrams
 from topokd.topology import functions as F
 from topokd.topology import vietoris_rips
-from topokd.topology.functions.landscapes import _highest_torch
+from topokd.topology.functions import landscapes
 from topokd.topology.functions.sliced import directions
-from topokd.topology.kernels import tents
 
 SEEDS = range(20)  # two of each family; benchmarks/functions.py compares 1,000 clouds
 
@@ -171,13 +170,30 @@ def test_gudhi_3_13_overestimates_a_bottleneck_distance_that_ours_gets_right() -
     assert F.bottleneck_distance(a, b).item() == bottleneck_by_permutations(a, b) == pytest.approx(0.4115)
 
 
-@settings(max_examples=40, deadline=None)
-@given(n=st.integers(0, 20), k=st.integers(1, 6), seed=st.integers(0, 10_000), whole=st.booleans())
-def test_the_compiled_choice_of_highest_tents_is_its_twin(n: int, k: int, seed: int, whole: bool) -> None:
-    points = diagram(n, seed, whole=whole)[None]
-    k = min(k, n)
-    found = tents.highest_tents(points.numpy(), GRID.numpy(), k)
-    assert np.array_equal(found, _highest_torch(points, GRID, k).numpy())
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(0, 20),
+    k=st.integers(1, 6),
+    seed=st.integers(0, 10_000),
+    whole=st.booleans(),
+    power=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+)
+def test_compiled_landscapes_and_silhouettes_equal_their_twins(
+    n: int, k: int, seed: int, whole: bool, power: float
+) -> None:
+    points = torch.stack([diagram(n, seed, whole=whole), diagram(n, seed + 1, whole=whole)])
+    for compiled, twin, option in (
+        (landscapes._Highest.apply, landscapes._highest_torch, min(k, n)),
+        (landscapes._Silhouette.apply, landscapes._silhouette_torch, power),
+    ):
+        runs = []
+        for function in (compiled, twin):
+            x = points.clone().requires_grad_()
+            value = function(x, GRID, option)
+            (value * torch.arange(value.numel()).view_as(value)).sum().backward()
+            runs.append((value.detach(), x.grad))
+        for ours, theirs in zip(*runs, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def sliced_by_autograd(a: Tensor, b: Tensor, num_directions: int) -> Tensor:

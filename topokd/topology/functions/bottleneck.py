@@ -36,4 +36,4 @@ def bottleneck_distance(a: Diagrams, b: Diagrams) -> Float[Tensor, "*b"]:
     """
     from topokd.topology.kernels import bottleneck
 
-    return distance_of_pairs(bottleneck.distance, a, b)
+    return distance_of_pairs(lambda x, y, _: bottleneck.distance(x, y), a, b)

@@ -15,8 +15,8 @@ from topokd.errors import DataError
 from topokd.topology.functions.inputs import Diagrams, diagrams
 from topokd.topology.threads import side_by_side
 
-Distance = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray, np.ndarray]]
-"""Two float64 arrays (k, 2) and (m, 2) -> the value, and its gradients of the same shapes."""
+Distance = Callable[[np.ndarray, np.ndarray, bool], tuple[float, np.ndarray, np.ndarray]]
+"""float64 arrays (k, 2) and (m, 2), and whether gradients are needed -> the value, and gradients of these shapes."""
 
 WORTH_THREADS = 400  # points of a batch; for fewer, starting threads takes longer than the distances
 
@@ -37,11 +37,12 @@ def distance_of_pairs(distance: Distance, a: Diagrams, b: Diagrams) -> Float[Ten
         )
     if first[0].device != second[0].device:
         raise DataError(f"a is on {first[0].device} and b on {second[0].device}: move them to one device")
+    needed = torch.is_grad_enabled() and any(x.requires_grad for x in (*first, *second))
     arrays = [(_array(x), _array(y)) for x, y in zip(first, second, strict=True)]
     if len(arrays) > 1 and sum(len(x) + len(y) for x, y in arrays) >= WORTH_THREADS:
-        found = side_by_side(lambda pair: distance(*pair), arrays)
+        found = side_by_side(lambda pair: distance(*pair, needed), arrays)
     else:
-        found = [distance(*pair) for pair in arrays]
+        found = [distance(*pair, needed) for pair in arrays]
     if single:
         values = _ClosedForm.apply(first[0], second[0], found)
         return values[0]  # type: ignore[no-any-return]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from topokd.errors import ParameterError
-from topokd.topology.functions.inputs import Diagrams, Padded, grid_values, padded, power, raised
+from topokd.topology.functions.inputs import Diagrams, grid_values, padded, power, raised
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
 
@@ -25,6 +27,7 @@ def landscape(diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], k:
 
     At ties: among tents of equal height the point that comes first in the diagram gets the gradient of the earlier
     landscape; at the top of a tent birth and death share it equally; at the foot of a tent, and outside, it is 0.
+    Differentiable once; not in the grid.
 
     Args:
         diagram: (n, 2) finite pairs, or a list of b such diagrams.
@@ -47,30 +50,46 @@ def landscape(diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], k:
     values = grid_values(grid, batch.points)
     if k < 1:
         raise ParameterError(f"k is {k}: ask for at least one landscape")
-    shape = len(batch.sizes), k, len(values)
     most = min(k, batch.points.shape[1])
-    index = _highest(batch, values, most).flatten(1)  # (b, most * g)
-    births, deaths = (ends.gather(1, index).view(shape[0], most, shape[2]) for ends in batch.points.unbind(dim=2))
-    tents = SCALE * functional.relu(torch.minimum(values - births, deaths - values))
-    return batch.result(functional.pad(tents, (0, 0, 0, k - most)))
+    heights = (_highest_torch if batch.points.is_cuda else _Highest.apply)(batch.points, values, most)
+    return batch.result(functional.pad(SCALE * heights, (0, 0, 0, k - most)))
 
 
-def _highest(batch: Padded, grid: Float[Tensor, " g"], k: int) -> Int64[Tensor, "b k g"]:
-    """Rows of the k highest tents over each value of the grid, the highest first; at ties the first row."""
-    points = batch.points.detach()
-    if points.is_cuda:
-        return _highest_torch(points, grid, k)
-    from topokd.topology.kernels import tents
+class _Highest(torch.autograd.Function):
+    """The k highest tents over a grid, in one compiled loop each way."""
 
-    index = tents.highest_tents(points.double().contiguous().numpy(), grid.detach().double().numpy(), k)
-    return torch.from_numpy(index)
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, grid: Tensor, k: int) -> Tensor:
+        from topokd.topology.kernels import tents
+
+        ctx.arrays = _array(points), _array(grid)
+        ctx.like = points.dtype
+        ctx.index, heights = tents.highest(*ctx.arrays, k)
+        return torch.from_numpy(heights).to(points.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        from topokd.topology.kernels import tents
+
+        return (
+            torch.from_numpy(tents.highest_gradient(*ctx.arrays, ctx.index, _array(gradient))).to(ctx.like),
+            None,
+            None,
+        )
 
 
-def _highest_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"], k: int) -> Int64[Tensor, "b k g"]:
-    """The same from all tents at once: for GPUs, and the twin of the compiled loop."""
-    points, grid = points.double(), grid.double()
-    heights = torch.minimum(grid - points[..., :1], points[..., 1:] - grid).clamp_min(0)  # (b, n, g)
-    return heights.sort(dim=1, descending=True, stable=True).indices[:, :k]
+def _highest_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"], k: int) -> Float[Tensor, "b k g"]:
+    """The same from all tents at once: for GPUs, and the twin of the compiled loops."""
+    return _tents(points, grid).sort(dim=1, descending=True, stable=True).values[:, :k]
+
+
+def _tents(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"]) -> Float[Tensor, "b n g"]:
+    return functional.relu(torch.minimum(grid - points[..., :1], points[..., 1:] - grid))
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().double().contiguous().numpy()
 
 
 def silhouette(
@@ -82,7 +101,7 @@ def silhouette(
     ``gudhi.representations.Silhouette(weight=lambda q: (q[1] - q[0]) ** power)``. Points on the diagonal weigh 0.
 
     At ties: at the top of a tent birth and death share the gradient equally; at its foot, and outside, it is that of
-    the weights alone.
+    the weights alone. Differentiable once; not in the grid.
 
     Args:
         diagram: (k, 2) finite pairs, or a list of b such diagrams.
@@ -102,11 +121,38 @@ def silhouette(
     """
     batch = padded(diagram)
     values, exponent = grid_values(grid, batch.points), _exponent(power)
-    weight = raised(batch.persistence, exponent)
+    curve = (_silhouette_torch if batch.points.is_cuda else _Silhouette.apply)(batch.points, values, exponent)
+    return batch.result(SCALE * curve)
+
+
+class _Silhouette(torch.autograd.Function):
+    """The weighted mean of all tents over a grid, in one compiled loop each way."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, grid: Tensor, power: float) -> Tensor:
+        from topokd.topology.kernels import tents
+
+        ctx.arrays = _array(points), _array(grid), power
+        ctx.like = points.dtype
+        ctx.values = tents.silhouette(*ctx.arrays)
+        return torch.from_numpy(ctx.values).to(points.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        from topokd.topology.kernels import tents
+
+        found = tents.silhouette_gradient(*ctx.arrays, ctx.values, _array(gradient))
+        return torch.from_numpy(found).to(ctx.like), None, None
+
+
+def _silhouette_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"], power: float) -> Float[Tensor, "b g"]:
+    """The same from all tents at once: for GPUs, and the twin of the compiled loops."""
+    persistence = points[..., 1] - points[..., 0]
+    weight = raised(persistence, power) if power else (persistence > 0).to(points.dtype)
     total = weight.sum(dim=1, keepdim=True)
     weight = weight / torch.where(total > 0, total, 1.0)
-    tents = functional.relu(torch.minimum(values - batch.births[..., None], batch.deaths[..., None] - values))
-    return batch.result(SCALE * (weight[:, None] @ tents)[:, 0])  # (b, 1, k) @ (b, k, g)
+    return (weight[:, None] @ _tents(points, grid))[:, 0]  # (b, 1, n) @ (b, n, g)
 
 
 def _exponent(value: float) -> float:

@@ -49,7 +49,7 @@ def wasserstein_distance(
     internal_p = power(internal_p, "internal_p", least=1.0, infinite=True)
     from topokd.topology.kernels import wasserstein
 
-    def distance(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    def distance(x: np.ndarray, y: np.ndarray, _: bool) -> tuple[float, np.ndarray, np.ndarray]:
         return wasserstein.distance(x, y, order, internal_p)  # type: ignore[no-any-return]
 
     return distance_of_pairs(distance, a, b)

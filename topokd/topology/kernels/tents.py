@@ -1,32 +1,107 @@
-"""The highest tents of a diagram over each value of a grid: what landscapes are made of."""
+"""Tents of a diagram's points over a grid: landscapes and silhouettes with gradients; float64, without sqrt(2)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from topokd._numba import jit
+from topokd._numba import jit, jit_no_refcount
+
+
+@jit_no_refcount
+def height(birth, death, t):  # type: ignore[no-untyped-def]
+    """max(0, min(t - b, d - t))."""
+    return max(0.0, min(t - birth, death - t))
 
 
 @jit
-def highest_tents(points, grid, k):  # type: ignore[no-untyped-def]
-    """Rows of the ``k`` highest tents max(0, min(t - b, d - t)) over each t, the highest first, (b, k, g).
+def highest(points, grid, k):  # type: ignore[no-untyped-def]
+    """The ``k`` highest tents over each t, the highest first: their rows (b, k, g), and heights (b, k, g).
 
     At ties the first row comes first. ``points`` (b, n, 2), ``k`` at most n.
     """
-    index = np.empty((points.shape[0], k, grid.shape[0]), np.int64)
-    heights = np.empty(k)
+    shape = (points.shape[0], k, grid.shape[0])
+    index, heights = np.empty(shape, np.int64), np.empty(shape)
+    top, rows = np.empty(k), np.empty(k, np.int64)
     for batch in range(points.shape[0]):
         for g in range(grid.shape[0]):
-            t = grid[g]
             for row in range(points.shape[1]):
-                height = max(0.0, min(t - points[batch, row, 0], points[batch, row, 1] - t))
-                if row >= k and height <= heights[k - 1]:
+                found = height(points[batch, row, 0], points[batch, row, 1], grid[g])
+                if row >= k and found <= top[k - 1]:
                     continue
                 place = min(row, k - 1)
-                while place > 0 and heights[place - 1] < height:
-                    heights[place] = heights[place - 1]
-                    index[batch, place, g] = index[batch, place - 1, g]
+                while place > 0 and top[place - 1] < found:
+                    top[place], rows[place] = top[place - 1], rows[place - 1]
                     place -= 1
-                heights[place] = height
-                index[batch, place, g] = row
-    return index
+                top[place], rows[place] = found, row
+            for place in range(k):
+                index[batch, place, g], heights[batch, place, g] = rows[place], top[place]
+    return index, heights
+
+
+@jit_no_refcount
+def spread(points, row, t, value, out):  # type: ignore[no-untyped-def]
+    """Add ``value`` times the slope of the tent of ``row`` at ``t``; half to each end at its top, 0 at its foot."""
+    rise, fall = t - points[row, 0], points[row, 1] - t
+    if rise <= 0 or fall <= 0:
+        return
+    if rise < fall:
+        out[row, 0] -= value
+    elif fall < rise:
+        out[row, 1] += value
+    else:
+        out[row, 0] -= value / 2
+        out[row, 1] += value / 2
+
+
+@jit
+def highest_gradient(points, grid, index, gradient):  # type: ignore[no-untyped-def]
+    """Gradient (b, n, 2) of the points, from that of the k heights (b, k, g)."""
+    out = np.zeros(points.shape)
+    for batch in range(index.shape[0]):
+        for place in range(index.shape[1]):
+            for g in range(grid.shape[0]):
+                spread(points[batch], index[batch, place, g], grid[g], gradient[batch, place, g], out[batch])
+    return out
+
+
+@jit
+def silhouette(points, grid, power):  # type: ignore[no-untyped-def]
+    """sum_i w_i tent_i / sum_i w_i over the grid (b, g), w_i = persistence ** power, 0 on the diagonal."""
+    out = np.zeros((points.shape[0], grid.shape[0]))
+    for batch in range(points.shape[0]):
+        total = 0.0
+        for row in range(points.shape[1]):
+            birth, death = points[batch, row, 0], points[batch, row, 1]
+            if death <= birth:
+                continue
+            weight = (death - birth) ** power
+            total += weight
+            for g in range(grid.shape[0]):
+                out[batch, g] += weight * height(birth, death, grid[g])
+        if total > 0:
+            out[batch] /= total
+    return out
+
+
+@jit
+def silhouette_gradient(points, grid, power, values, gradient):  # type: ignore[no-untyped-def]
+    """Gradient (b, n, 2) of the points, from that of the silhouette; ``values`` are its own."""
+    out = np.zeros(points.shape)
+    for batch in range(points.shape[0]):
+        total = 0.0
+        for row in range(points.shape[1]):
+            persistence = points[batch, row, 1] - points[batch, row, 0]
+            total += persistence**power if persistence > 0 else 0.0
+        for row in range(points.shape[1]):
+            birth, death = points[batch, row, 0], points[batch, row, 1]
+            if death <= birth:
+                continue
+            weight = (death - birth) ** power / total
+            of_weight = 0.0
+            for g in range(grid.shape[0]):
+                of_weight += gradient[batch, g] * (height(birth, death, grid[g]) - values[batch, g])
+                spread(points[batch], row, grid[g], weight * gradient[batch, g], out[batch])
+            change = of_weight * power * weight / (death - birth)
+            out[batch, row, 0] -= change
+            out[batch, row, 1] += change
+    return out

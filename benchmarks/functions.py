@@ -1,0 +1,387 @@
+"""Our functions of diagrams and clouds beside other libraries and plain torch; writes benchmarks/functions.md.
+
+    python benchmarks/functions.py                      # all parts
+    python benchmarks/functions.py agreement --clouds 1000
+    python benchmarks/functions.py speed --sizes 30,100,500
+
+Parts: ``agreement`` (values on the diagrams of random clouds, ten families full of ties and duplicates), ``speed``
+(value, and value with gradient, interleaved in one process on one thread; CPU time, medians). GUDHI differentiates the
+Wasserstein distance only; its other functions are timed for the value alone and compared with ours with gradient too.
+Programs that are not installed are left out: ``pip install gudhi POT eagerpy torch_topological``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from engines import installed
+from report import Rows, keep, table
+from torch import Tensor
+
+from tests.topology.clouds import random_cloud
+from topokd import topology
+from topokd.experiments.shapes import circle, uniform
+
+TITLE = "Functions of diagrams beside other libraries"
+GRID = np.linspace(0, 1, 100)
+IMAGE = {"bandwidth": 0.05, "birth_range": (0.0, 1.0), "persistence_range": (0.0, 1.0)}
+Call = Callable[..., Any]
+
+
+# -- the functions, ours and theirs -----------------------------------------------------------------------------------
+
+
+def ours() -> dict[str, Call]:
+    t = topology
+    return {
+        "total_persistence, p=2": partial(t.total_persistence, p=2),
+        "persistence_entropy": t.persistence_entropy,
+        "betti_curve": partial(t.betti_curve, grid=GRID),
+        "landscape": partial(t.landscape, grid=GRID),
+        "silhouette": partial(t.silhouette, grid=GRID),
+        "persistence_image": partial(t.persistence_image, **IMAGE),
+        "wasserstein_distance": t.wasserstein_distance,
+        "wasserstein_distance, order 2, p 2": partial(t.wasserstein_distance, order=2, internal_p=2),
+        "sliced_wasserstein_distance": t.sliced_wasserstein_distance,
+        "bottleneck_distance": t.bottleneck_distance,
+        "rtd": t.rtd,
+        "rtd_lite": t.rtd_lite,
+        "signature_loss": t.signature_loss,
+    }
+
+
+def gudhis() -> dict[str, Call]:
+    """GUDHI's functions, on arrays."""
+    if not installed("gudhi"):
+        return {}
+    import gudhi
+    from gudhi import hera
+    from gudhi import representations as r
+
+    drawn = {"resolution": len(GRID), "sample_range": [0, 1], "keep_endpoints": True}
+    found: dict[str, Call] = {
+        "persistence_entropy": lambda a: r.Entropy()(a),
+        "betti_curve": lambda a: r.BettiCurve(predefined_grid=GRID)(a),
+        "landscape": lambda a: r.Landscape(**drawn)(a),
+        "silhouette": lambda a: r.Silhouette(weight=lambda q: q[1] - q[0], **drawn)(a),
+        "persistence_image": lambda a: r.PersistenceImage(0.05, resolution=[20, 20], im_range=[0, 1, 0, 1])(a),
+        "sliced_wasserstein_distance": lambda a, b: r.SlicedWassersteinDistance(num_directions=50)(a, b),
+        "bottleneck_distance": gudhi.bottleneck_distance,
+        "bottleneck_distance (Hera)": partial(hera.bottleneck_distance, delta=1e-9),
+    }
+    if installed("POT"):
+        from gudhi.wasserstein import wasserstein_distance
+
+        plain = partial(wasserstein_distance, keep_essential_parts=False)
+        found["wasserstein_distance"] = plain
+        found["wasserstein_distance, order 2, p 2"] = partial(plain, order=2, internal_p=2)
+    return found
+
+
+def gudhis_with_gradient() -> dict[str, Call]:
+    """Of these GUDHI has gradients."""
+    if not (installed("gudhi") and installed("POT") and installed("eagerpy")):
+        return {}
+    from gudhi.wasserstein import wasserstein_distance
+
+    plain = partial(wasserstein_distance, keep_essential_parts=False, enable_autodiff=True)
+    return {
+        "wasserstein_distance": plain,
+        "wasserstein_distance, order 2, p 2": partial(plain, order=2, internal_p=2),
+    }
+
+
+def torch_topologicals() -> dict[str, Call]:
+    """torch_topological's functions, on tensors."""
+    if not (installed("torch_topological") and installed("POT")):
+        return {}
+    from torch_topological.nn import SlicedWassersteinDistance, WassersteinDistance
+    from torch_topological.nn.data import PersistenceInformation
+    from torch_topological.utils import persistent_entropy, total_persistence
+
+    def wrapped(distance: Call) -> Call:
+        return lambda a, b: distance([PersistenceInformation([], a)], [PersistenceInformation([], b)])
+
+    return {
+        "total_persistence, p=2": partial(total_persistence, p=2),
+        "persistence_entropy": persistent_entropy,  # in bits
+        "wasserstein_distance": wrapped(WassersteinDistance()),
+        "sliced_wasserstein_distance": wrapped(SlicedWassersteinDistance(50)),
+    }
+
+
+def naive() -> dict[str, Call]:
+    """The formulas in a few lines of torch on whole matrices."""
+    grid = torch.from_numpy(GRID)
+
+    def tents(a: Tensor) -> Tensor:
+        return torch.minimum(grid - a[:, :1], a[:, 1:] - grid).clamp_min(0)
+
+    def image(a: Tensor) -> Tensor:
+        x, y = torch.linspace(0, 1, 20).double(), torch.linspace(0, 1, 20).double()
+        square = (a[:, 0, None, None] - x).square() + ((a[:, 1] - a[:, 0])[:, None, None] - y[:, None]).square()
+        return (torch.exp(-square / (2 * 0.05**2)) / (2 * torch.pi * 0.05**2)).sum(0)
+
+    def sliced(a: Tensor, b: Tensor) -> Tensor:
+        angle = torch.linspace(-torch.pi / 2, torch.pi / 2, 51, dtype=torch.float64)[:-2]
+        lines = torch.stack([angle.cos(), angle.sin()])
+        low, high = (d.sum(1, keepdim=True).expand(-1, 2) / 2 for d in (a, b))
+        left, right = torch.cat([a, high]) @ lines, torch.cat([b, low]) @ lines
+        return (left.sort(0).values - right.sort(0).values).abs().sum(0).mean()
+
+    def wasserstein(a: Tensor, b: Tensor) -> Tensor:
+        from scipy.optimize import linear_sum_assignment
+
+        k, m = len(a), len(b)
+        between = (a[:, None] - b).abs().amax(2)
+        top = torch.cat([between, ((a[:, 1] - a[:, 0]) / 2)[:, None].expand(k, k)], 1)
+        bottom = torch.cat([((b[:, 1] - b[:, 0]) / 2).expand(m, m), a.new_zeros(m, k)], 1)
+        costs = torch.cat([top, bottom])
+        return costs[linear_sum_assignment(costs.detach().numpy())].sum()
+
+    def distances(x: Tensor) -> Tensor:
+        d = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+        return d / torch.quantile(d.flatten()[: 1 << 24], 0.9)
+
+    def rtd(x: Tensor, y: Tensor) -> Tensor:
+        a, b = distances(x), distances(y)
+        total = x.new_zeros(())
+        for one, other in ((a, b), (b, a)):
+            joint = torch.cat([torch.cat([one * 0, one], 1), torch.cat([one, torch.minimum(one, other)], 1)])
+            diagram = topology.vietoris_rips((joint + joint.T) / 2, metric="precomputed").diagrams[1]
+            total = total + (diagram[:, 1] - diagram[:, 0]).sum()
+        return total / 2
+
+    def tree(d: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        from scipy.sparse.csgraph import minimum_spanning_tree
+
+        return minimum_spanning_tree(d.detach().numpy()).nonzero()  # type: ignore[no-any-return]
+
+    def rtd_lite(x: Tensor, y: Tensor) -> Tensor:
+        a, b = distances(x), distances(y)
+        c = torch.minimum(a, b)
+        return (a[tree(a)].sum() + b[tree(b)].sum() - 2 * c[tree(c)].sum()) / 2
+
+    def signature(x: Tensor, y: Tensor) -> Tensor:
+        a, b = torch.cdist(x, x), torch.cdist(y, y)
+        return sum(((a[e] - b[e]).square().sum() / 2 for e in (tree(a), tree(b))), x.new_zeros(()))
+
+    return {
+        "landscape": lambda a: tents(a).sort(0, descending=True).values[:5] * 2**0.5,
+        "silhouette": lambda a: 2**0.5 * ((w := a[:, 1] - a[:, 0]) / w.sum()) @ tents(a),
+        "persistence_image": image,
+        "wasserstein_distance": wasserstein,
+        "sliced_wasserstein_distance": sliced,
+        "rtd": rtd,
+        "rtd_lite": rtd_lite,
+        "signature_loss": signature,
+    }
+
+
+# -- agreement --------------------------------------------------------------------------------------------------------
+
+
+def agreement(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Largest difference over all clouds, relative to the largest value of the result."""
+    mine, theirs = ours(), gudhis()
+    worst = dict.fromkeys(theirs, 0.0)
+    compared, above = dict.fromkeys(theirs, 0), dict.fromkeys(theirs, 0)
+    for seed in range(options.clouds):
+        pairs = zip(*(topology.vietoris_rips(random_cloud(s)).diagrams for s in (seed, seed + 100_000)), strict=True)
+        for diagrams in pairs:
+            if not all(len(d) for d in diagrams):
+                continue
+            extent = max(float(d.max()) for d in diagrams)  # the grid ends at 1
+            a, b = (d / extent for d in diagrams)
+            for name, function in theirs.items():
+                given = (a, b) if "distance" in name else (a,)
+                found = mine[name.removesuffix(" (Hera)")](*given).numpy().ravel()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    expected = np.ravel(function(*(d.numpy() for d in given)))
+                apart = float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-9))
+                worst[name] = max(worst[name], apart)
+                compared[name] += 1
+                above[name] += apart > 1e-6
+    for name in theirs:
+        yield {"function": name, "diagrams": compared[name], "largest": worst[name], "apart": above[name]}
+
+
+def agreement_page(rows: Rows) -> list[str]:
+    return [
+        "## Values against GUDHI",
+        "",
+        "Diagrams of degrees 0 and 1 of random clouds (families of tests/topology/clouds.py), scaled to end at 1."
+        " Largest difference relative to the result's largest value, and comparisons that differ by more than 1e-6."
+        " Hera's bottleneck distance is approximate, to a relative 1e-9.",
+        "",
+        *table(
+            ["function", "comparisons", "largest difference", "more than 1e-6 apart"],
+            [[r["function"], str(r["diagrams"]), f"{r['largest']:.1e}", str(r["apart"])] for r in rows],
+        ),
+        *(
+            [
+                "",
+                "GUDHI's `bottleneck_distance` differs where it is too large: ours equals the minimum over all"
+                " permutations on small diagrams (tests/topology/functions/test_values.py), and Hera's value above.",
+            ]
+            if any(r["function"] == "bottleneck_distance" and r["apart"] for r in rows)
+            else []
+        ),
+    ]
+
+
+# -- speed ------------------------------------------------------------------------------------------------------------
+
+
+def inputs(n: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Two diagrams of degree 0, two with both coordinates (a noisy sample of a long H1 diagram), two clouds."""
+    rng = np.random.default_rng(n)
+    clouds = [torch.from_numpy(make(n, rng)) for make in (partial(circle, noise=0.2), uniform)]
+    h0 = [topology.vietoris_rips(c, max_dim=0).diagrams[0] for c in clouds]
+    births = [torch.from_numpy(rng.random(n)) for _ in range(2)]
+    h1 = [torch.stack([b, b + torch.from_numpy(rng.exponential(0.05, n))], dim=1) for b in births]
+    return {"degree 0": _scaled(h0), "scattered": _scaled(h1), "clouds": (clouds[0], clouds[1])}
+
+
+def _scaled(diagrams: list[Tensor]) -> tuple[Tensor, Tensor]:
+    extent = max(float(d.max()) for d in diagrams)
+    return diagrams[0] / extent, diagrams[1] / extent
+
+
+def value_of(function: Call, given: tuple[Tensor, ...], arrays: bool) -> Callable[[], Any]:
+    prepared = tuple(d.numpy() for d in given) if arrays else given
+    return lambda: function(*prepared)
+
+
+def gradient_of(function: Call, given: tuple[Tensor, ...]) -> Callable[[], Any]:
+    leaves = tuple(d.clone().requires_grad_(True) for d in given)
+
+    def run() -> None:
+        torch.autograd.grad(function(*leaves).sum(), leaves)
+
+    return run
+
+
+def interleaved(runs: dict[str, Callable[[], Any]], turns: int, patience: float) -> dict[str, float]:
+    """Median CPU seconds of each run; every turn takes each once, short ones many times. A slow first run counts."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    repeats: dict[str, int] = {}
+    for turn in range(turns + 1):
+        for name, run in runs.items():
+            if turn and repeats[name] == 0:
+                continue
+            count = repeats.get(name, 1)
+            start = time.process_time()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for _ in range(count):
+                    run()
+            taken = (time.process_time() - start) / count
+            if turn == 0:
+                run()  # the first one may have compiled something
+                start = time.process_time()
+                run()
+                taken = time.process_time() - start
+                repeats[name] = 0 if taken > patience else max(1, int(0.01 / max(taken, 1e-6)))
+                if repeats[name] == 0:
+                    times[name].append(taken)
+            else:
+                times[name].append(taken)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    torch.set_num_threads(1)
+    mine, values = ours(), {"gudhi": gudhis()}
+    tensors = {"gudhi": gudhis_with_gradient(), "torch_topological": torch_topologicals(), "naive torch": naive()}
+    for n in options.sizes:
+        given = inputs(n)
+        for name, function in mine.items():
+            kinds = ["clouds"] if name in ("rtd", "rtd_lite", "signature_loss") else ["degree 0", "scattered"]
+            for kind in kinds:
+                pair = given[kind] if "distance" in name or kind == "clouds" else given[kind][:1]
+                alone = {"topokd": value_of(function, pair, False)}
+                alone |= {who: value_of(calls[name], pair, True) for who, calls in values.items() if name in calls}
+                if f"{name} (Hera)" in values["gudhi"]:
+                    alone["gudhi (Hera)"] = value_of(values["gudhi"][f"{name} (Hera)"], pair, True)
+                both = {"topokd": gradient_of(function, pair)}
+                both |= {who: gradient_of(calls[name], pair) for who, calls in tensors.items() if name in calls}
+                runs = {f"value {who}": run for who, run in alone.items()}
+                runs |= {f"gradient {who}": run for who, run in both.items()}
+                found = interleaved(runs, options.turns, options.patience)
+                yield {"function": name, "input": kind, "points": n, "seconds": found,
+                       "times": ", ".join(f"{who} {s * 1e3:.3g} ms" for who, s in found.items())}  # fmt: skip
+
+
+def speed_page(rows: Rows) -> list[str]:
+    lines = [
+        "## Time",
+        "",
+        "Median CPU milliseconds on one thread, interleaved; in brackets the time over ours (above 1: ours is faster)."
+        " A value alone, and a value with the gradients of all inputs. GUDHI has gradients of the Wasserstein distance"
+        " only. `degree 0`: diagrams of two clouds of so many points, births 0; `scattered`: as many pairs with"
+        " different births; `clouds`: points in R^2 and R^3.",
+        "",
+    ]
+    slower = []
+    body = []
+    for r in rows:
+        seconds = r["seconds"]
+        cells = []
+        for what in ("value", "gradient"):
+            base = seconds[f"{what} topokd"]
+            others = {
+                k.removeprefix(f"{what} "): s for k, s in seconds.items() if k.startswith(what) and "topokd" not in k
+            }
+            cells += [f"{base * 1e3:.3g}", ", ".join(f"{k} {s * 1e3:.3g} ({s / base:.2g})" for k, s in others.items())]
+            slower += [
+                f"{r['function']} ({r['input']}, {r['points']}, {what}): {k} takes {s / base:.2g} of our time"
+                for k, s in others.items()
+                if s < base
+            ]
+        body.append([r["function"], r["input"], str(r["points"]), *cells])
+    lines += table(["function", "input", "points", "value", "others", "with gradient", "others"], body)
+    lines += ["", "Where ours is slower: " + ("; ".join(slower) if slower else "nowhere here") + "."]
+    return lines
+
+
+PARTS = {"agreement": agreement, "speed": speed}
+PAGES = {"agreement": agreement_page, "speed": speed_page}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="parts to measure (default: all)")
+    parser.add_argument("--clouds", type=int, default=1000, help="pairs of clouds of the agreement")
+    parser.add_argument("--sizes", type=lambda s: [int(v) for v in s.split(",")], default=[30, 100, 500])
+    parser.add_argument("--turns", type=int, default=7, help="turns that count")
+    parser.add_argument("--patience", type=float, default=2.0, help="seconds above which a run is not repeated")
+    parser.add_argument("--note", default="", help="a sentence on how it was measured, such as the machine's load")
+    parser.add_argument("--dry", action="store_true", help="print only")
+    options = parser.parse_args()
+    load = f"Load average {os.getloadavg()[0]:.1f} at the start."
+    keep(
+        __file__,
+        TITLE,
+        {part: PARTS[part](options) for part in options.parts or PARTS},
+        PAGES,
+        ["torch", "numpy", "scipy", "gudhi", "POT", "torch_topological"],
+        options.dry,
+        f"{load} {options.note}".rstrip(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from topokd.experiments.shapes import PRIMITIVES
-from topokd.topology.bottleneck import bottleneck_distance
+from topokd.topology.functions import bottleneck_distance
 from topokd.topology.persistence import vietoris_rips
 from topokd.topology.sampling import covering_radius, farthest_point_sampling
 
@@ -37,7 +37,8 @@ def measure_proposition1(
             epsilon = float(covering_radius(points, sample))
             part = vietoris_rips(points[sample.numpy()])
             distances = [
-                bottleneck_distance(a.numpy(), b.numpy()) for a, b in zip(whole.diagrams, part.diagrams, strict=True)
+                bottleneck_distance(a.double(), b.double()).item()
+                for a, b in zip(whole.diagrams, part.diagrams, strict=True)
             ]
             rows.append(
                 {

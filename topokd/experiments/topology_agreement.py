@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 
 from topokd.experiments.shapes import PRIMITIVES
+<<<<<<< HEAD
 from topokd.topology.bottleneck import bottleneck_distance
 from topokd.topology.engines import ENGINES
 from topokd.topology.persistence import Persistence, vietoris_rips
+=======
+from topokd.topology.functions import bottleneck_distance
+from topokd.topology.persistence import Engine, Persistence, vietoris_rips
+>>>>>>> 2f8a047 (Experiments take the bottleneck distance from the functions of diagrams)
 
 INDEPENDENT = "giotto-ph"  # an implementation of Ripser that is not ours
 COMPARED = tuple(name for name in reversed(ENGINES) if name != INDEPENDENT)
@@ -34,6 +39,6 @@ def measure_agreement(n: int = 36, seed: int = 0) -> tuple[list[dict[str, Any]],
         for engine in COMPARED:
             for dim in (0, 1):
                 ours, other = (found[shape][e].diagrams[dim].double() for e in (engine, INDEPENDENT))
-                distance = bottleneck_distance(ours, other)
+                distance = bottleneck_distance(ours, other).item()
                 rows.append({"shape": shape, "engine": engine, "dim": dim, "pairs": len(ours), "bottleneck": distance})
     return rows, found

@@ -7,14 +7,9 @@ from typing import Any
 import numpy as np
 
 from topokd.experiments.shapes import PRIMITIVES
-<<<<<<< HEAD
-from topokd.topology.bottleneck import bottleneck_distance
 from topokd.topology.engines import ENGINES
-from topokd.topology.persistence import Persistence, vietoris_rips
-=======
 from topokd.topology.functions import bottleneck_distance
-from topokd.topology.persistence import Engine, Persistence, vietoris_rips
->>>>>>> 2f8a047 (Experiments take the bottleneck distance from the functions of diagrams)
+from topokd.topology.persistence import Persistence, vietoris_rips
 
 INDEPENDENT = "giotto-ph"  # an implementation of Ripser that is not ours
 COMPARED = tuple(name for name in reversed(ENGINES) if name != INDEPENDENT)

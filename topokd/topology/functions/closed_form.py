@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from topokd.errors import DataError
 from topokd.topology.functions.inputs import Diagrams, diagrams
-from topokd.topology.threads import side_by_side
+from topokd.topology.threads import parallel_map
 
 Distance = Callable[[np.ndarray, np.ndarray, bool], tuple[float, np.ndarray, np.ndarray]]
 """float64 arrays (k, 2) and (m, 2), and whether gradients are needed -> the value, and gradients of these shapes."""
@@ -40,7 +40,7 @@ def distance_of_pairs(distance: Distance, a: Diagrams, b: Diagrams) -> Float[Ten
     needed = torch.is_grad_enabled() and any(x.requires_grad for x in (*first, *second))
     arrays = [(_array(x), _array(y)) for x, y in zip(first, second, strict=True)]
     if len(arrays) > 1 and sum(len(x) + len(y) for x, y in arrays) >= WORTH_THREADS:
-        found = side_by_side(lambda pair: distance(*pair, needed), arrays)
+        found = parallel_map(lambda pair: distance(*pair, needed), arrays)
     else:
         found = [distance(*pair, needed) for pair in arrays]
     if single:

@@ -66,7 +66,7 @@ def spanning_tree(distances: Float64[ndarray, "n n"]) -> Edges:
     """Edges (n - 1, 2) of the minimum spanning tree; of equal lengths the edge of the lower indices comes first."""
     from topokd.topology.kernels import spanning
 
-    return spanning.tree(np.ascontiguousarray(distances))  # type: ignore[no-any-return]
+    return spanning.minimum_spanning_tree(np.ascontiguousarray(distances))  # type: ignore[no-any-return]
 
 
 def lengths(x: Float[Tensor, "n c"], edges: Edges) -> Float[Tensor, " e"]:

@@ -98,8 +98,8 @@ def silhouette(
     """The power-weighted silhouette on a grid (Chazal, Fasy, Lecci, Rinaldo and Wasserman 2014, scaled as in GUDHI).
 
     ``phi(t) = sqrt(2) * sum_i w_i max(0, min(t - b_i, d_i - t)) / sum_i w_i``, ``w_i = (d_i - b_i)^power``: equal to
-    ``gudhi.representations.Silhouette(weight=lambda q: (q[1] - q[0]) ** power)``. Points on the diagonal weigh 0 and get no
-    gradient.
+    ``gudhi.representations.Silhouette(weight=lambda q: (q[1] - q[0]) ** power)``. Points on the diagonal weigh 0
+    and get no gradient.
 
     At ties: at the top of a tent birth and death share the gradient equally; at its foot, and outside, it is that of
     the weights alone. Differentiable once; not in the grid.

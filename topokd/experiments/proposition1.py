@@ -36,7 +36,10 @@ def measure_proposition1(
             sample = farthest_point_sampling(points, kept)
             epsilon = float(covering_radius(points, sample))
             part = vietoris_rips(points[sample.numpy()])
-            distances = [float(bottleneck_distance(a, b)) for a, b in zip(whole.diagrams, part.diagrams, strict=True)]
+            distances = [
+                float(bottleneck_distance(a.double(), b.double()))
+                for a, b in zip(whole.diagrams, part.diagrams, strict=True)
+            ]
             rows.append(
                 {
                     "shape": shape,

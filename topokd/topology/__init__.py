@@ -1,4 +1,4 @@
-"""Topology of feature clouds: sampling, Vietoris-Rips diagrams, their distance, gradients through critical edges."""
+"""Topology of feature clouds: sampling, Vietoris-Rips diagrams, functions of them, gradients through critical edges."""
 
 from topokd.topology.chamfer import nearest_costs, persistence_weighted_chamfer, precision_term, recall_term
 from topokd.topology.distances import squared_distances

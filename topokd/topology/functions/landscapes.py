@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from topokd.errors import ParameterError
-from topokd.topology.functions.inputs import Diagrams, grid_values, padded, power, raised
+from topokd.topology.functions.inputs import Diagrams, grid_values, padded, power
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
 
@@ -98,7 +98,8 @@ def silhouette(
     """The power-weighted silhouette on a grid (Chazal, Fasy, Lecci, Rinaldo and Wasserman 2014, scaled as in GUDHI).
 
     ``phi(t) = sqrt(2) * sum_i w_i max(0, min(t - b_i, d_i - t)) / sum_i w_i``, ``w_i = (d_i - b_i)^power``: equal to
-    ``gudhi.representations.Silhouette(weight=lambda q: (q[1] - q[0]) ** power)``. Points on the diagonal weigh 0.
+    ``gudhi.representations.Silhouette(weight=lambda q: (q[1] - q[0]) ** power)``. Points on the diagonal weigh 0
+    and get no gradient.
 
     At ties: at the top of a tent birth and death share the gradient equally; at its foot, and outside, it is that of
     the weights alone. Differentiable once; not in the grid.
@@ -149,7 +150,8 @@ class _Silhouette(torch.autograd.Function):
 def _silhouette_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"], power: float) -> Float[Tensor, "b g"]:
     """The same from all tents at once: for GPUs, and the twin of the compiled loops."""
     persistence = points[..., 1] - points[..., 0]
-    weight = raised(persistence, power) if power else (persistence > 0).to(points.dtype)
+    alive = persistence > 0
+    weight = torch.where(alive, torch.where(alive, persistence, 1.0).pow(power), 0.0)
     total = weight.sum(dim=1, keepdim=True)
     weight = weight / torch.where(total > 0, total, 1.0)
     return (weight[:, None] @ _tents(points, grid))[:, 0]  # (b, 1, n) @ (b, n, g)

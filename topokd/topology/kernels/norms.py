@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd._numba import jit_no_refcount
+from topokd.topology.kernels.settings import jit_no_refcount
 
 DIAGONAL = -1  # the mate of a point that goes to the diagonal
 

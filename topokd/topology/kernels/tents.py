@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd._numba import jit, jit_no_refcount
+from topokd.topology.kernels.settings import jit, jit_no_refcount
 
 
 @jit_no_refcount

@@ -240,7 +240,10 @@ def test_a_new_term_needs_only_its_class_and_its_name(monkeypatch: pytest.Monkey
         ({"topo": {"dims": [3]}}, r"terms.topo.dims\[0\] is 3; it must be at most 2"),
         ({"topo": {"num_points": 1}}, r"terms.topo.num_points is 1; it must be 2 or more"),
         ({"topo": {"time_limit": 0}}, r"terms.topo.time_limit is 0; it must be above 0"),
-        ({"topo": {"time_limit": 1, "engine": "giotto-ph"}}, r"time_limit is 1.0; .*only the engines reduced and auto"),
+        (
+            {"topo": {"time_limit": 1, "engine": "giotto-ph"}},
+            r"terms.topo; time_limit is 1.0 s, but engine 'giotto-ph' cannot stop",
+        ),
         ({"grad": {"second_order": "yes"}}, r"terms.grad.second_order must be true or false, not 'yes'"),
     ],
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd.topology.kernels.settings import jit, jit_no_refcount
 from topokd.topology.kernels.norms import DIAGONAL, slope
+from topokd.topology.kernels.settings import jit, jit_no_refcount
 
 
 @jit

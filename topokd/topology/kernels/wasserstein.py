@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd.topology.kernels.settings import jit
 from topokd.topology.kernels.norms import DIAGONAL, ground, raised, slope
+from topokd.topology.kernels.settings import jit
 
 
 @jit

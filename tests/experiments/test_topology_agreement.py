@@ -12,8 +12,7 @@ from topokd.experiments.log_weights import loop_and_noise, measure_dampening, me
 from topokd.experiments.proposition1 import measure_proposition1, worst_share_of_bound
 from topokd.experiments.shapes import PRIMITIVES
 from topokd.experiments.topology_agreement import measure_agreement
-from topokd.topology import vietoris_rips
-from topokd.topology.functions import bottleneck_distance
+from topokd.topology import bottleneck_distance, vietoris_rips
 
 
 def test_engines_agree_on_the_shapes_of_figure_eight() -> None:

@@ -117,9 +117,10 @@ def readme() -> None:
 
 
 def current_readme(text: str) -> str:
-    """README.md with its tables made from the results of the published profiles."""
-    from topokd.paper.readme import expected_numbers, refresh
+    """README.md with its findings and tables made from the results of the published profiles."""
+    from topokd.paper.readme import expected_numbers, found, refresh
     from topokd.project import results_path
 
     folders = [results_path(profile) for profile in PUBLISHED]
-    return refresh(text, expected_numbers([folder for folder in folders if (folder / "runs").is_dir()]))
+    measured = [folder for folder in folders if (folder / "runs").is_dir()]
+    return refresh(refresh(text, "findings", found(measured)), "expected numbers", expected_numbers(measured))

@@ -17,9 +17,9 @@ from topokd import params as P
 from topokd.data import IGNORE, Scan, ScanCache, Voxels, collate, prefetch, training_batch, voxelize
 from topokd.data import cache as module
 from topokd.data.dataset import ScanDataset
-from topokd.datasets import NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
+from topokd.datasets import BENCHMARKS, NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
 from topokd.datasets.semantickitti.files import write_scan
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
 from topokd.scans import open_dataset
 from topokd.synthetic import SyntheticLidar, write_nuscenes, write_semantickitti, write_waymo
 
@@ -80,7 +80,12 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_every_reader_through_a_cache(
     world: tuple[Path, P.Data], sweeps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, data = world[0], world[1].replace(sweeps=sweeps)
+    root, data = world
+    if sweeps > 1 and "sweeps" not in BENCHMARKS[data.layout].accepts:
+        with pytest.raises(ParameterError, match=r"data\.sweeps is 2, but the reader of waymo"):
+            open_dataset(data.replace(sweeps=sweeps), root, "val")
+        return
+    data = data.replace(sweeps=sweeps)
     plain = open_dataset(data, root, "val")
     scans, voxels = list(plain), [plain.voxels(i, SIZE) for i in range(len(plain))]
     for turn in ("cold", "warm"):
@@ -98,7 +103,7 @@ def test_every_reader_through_a_cache(
 def test_every_parameter_of_a_reader_is_in_the_key_or_chooses_scans() -> None:
     chooses = {"self", "root", "split", "synthetic", "version", "frames", "on_bad_scan", "cache"}
     for kind in (SemanticKITTI, SyntheticLidar, NuScenesLidarSeg, WaymoSegmentation):
-        assert set(inspect.signature(kind.__init__).parameters) - chooses <= set(kind.reading), kind
+        assert set(inspect.signature(kind.__init__).parameters) - chooses <= set(kind.recipe_fields), kind
 
 
 def test_other_content_parameters_or_code_are_other_entries(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

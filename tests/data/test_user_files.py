@@ -192,5 +192,5 @@ def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "pypcd4", None)
-    with pytest.raises(DataError, match=r"pypcd4: pip install 'topokd\[formats\]'"):
+    with pytest.raises(DataError, match=r"pypcd4: pip install 'topokd\[data\]'"):
         read_user_scan(path)

@@ -78,7 +78,6 @@ def test_a_finished_stage_sets_the_estimate_of_its_group():
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with one tiny stage per profile, in a folder without git."""
-    (tmp_path / "topokd").mkdir()
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/one.yaml").write_text("data: {voxel_size: 0.3}\n")
     (tmp_path / "conf/real.yaml").write_text("data: {dataset: semantickitti, root: scans}\n")

@@ -194,5 +194,5 @@ def test_a_cache_and_workers_change_no_weight_and_no_number(taught: P.Params, tm
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the accelerator may be there")
 def test_the_backends_of_the_profile_reach_the_network(params: P.Params) -> None:
     forced = params.train.replace(backends=P.Backends(convolution="spconv"))
-    with pytest.raises(ParameterError, match="convolution='spconv' works on CUDA alone"):
+    with pytest.raises(ParameterError, match="convolution='spconv' runs on CUDA only"):
         train_teacher(params.replace(train=forced), 0)

@@ -42,7 +42,7 @@ def follow(folder: Path) -> None:
             file.write_text(text, encoding="utf-8")
         else:
             tree = merged(yaml.safe_load(file.read_text(encoding="utf-8")), yaml.safe_load(text))
-            file.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+            file.write_text(yaml.safe_dump(tree, sort_keys=False, default_flow_style=None), encoding="utf-8")
 
 
 def write_scans(folder: Path) -> None:

@@ -79,12 +79,12 @@ class Plan:
     crossings: list[Crossing] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
 
-    def centre(self, x: Float[np.ndarray, "..."] | float) -> np.ndarray | np.floating:
+    def centre(self, x: Float[np.ndarray, " ..."] | float) -> np.ndarray | np.floating:
         """y of the street's centre line."""
         amplitude, wave, phase = self.bend
         return amplitude * np.sin(2 * np.pi * np.asarray(x) / wave + phase)
 
-    def heading(self, x: Float[np.ndarray, "..."] | float) -> np.ndarray | np.floating:
+    def heading(self, x: Float[np.ndarray, " ..."] | float) -> np.ndarray | np.floating:
         """Direction of the street in radians."""
         amplitude, wave, phase = self.bend
         rate = 2 * np.pi / wave

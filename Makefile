@@ -12,20 +12,17 @@ SHAPES := --jaxtyping-packages="topokd,beartype.beartype(conf=beartype.BeartypeC
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro check test shapes test-cluster lab docs lint format pins clean help
+.PHONY: repro check test test-cluster lab docs lint format pins clean help
 .DELETE_ON_ERROR:
 
 repro: .venv/ready  ## regenerate the paper: results/$(PROFILE)/report.html
 	topokd repro --profile $(PROFILE) --jobs $(JOBS)
 
 check: lint  ## linters and unit tests, for use while you work: 3 minutes on two cores
-	pytest $(XDIST) -m unit $(ARGS)
+	pytest $(XDIST) $(SHAPES) -m unit $(ARGS)
 
 test: lint  ## linters and all tests, with coverage: also the wheel, the browser, and the pipeline in a scratch clone
-	pytest $(XDIST) -m "not cluster" --durations 10 --cov --cov-report term $(ARGS)
-
-shapes: .venv/ready  ## unit tests with the shapes and types of all signatures checked
-	pytest $(XDIST) -m unit $(SHAPES) $(ARGS)
+	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 10 --cov --cov-report term $(ARGS)
 
 test-cluster: .venv/ready  ## tests that need a SLURM installation or take many minutes
 	pytest -m cluster $(ARGS)

@@ -25,6 +25,7 @@ def test_arrays_get_their_types() -> None:
         ({"intensity": np.array([0, 255, 0])}, "divide it by its full scale"),
     ],
 )
+@pytest.mark.invalid_arguments
 def test_bad_arrays_are_named(change: dict, message: str) -> None:
     with pytest.raises(DataError, match=f"scan 08/000004: .*{message}"):
         Scan(**({"xyz": XYZ, "intensity": GREY, "name": "08/000004"} | change))

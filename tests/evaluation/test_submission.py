@@ -66,6 +66,7 @@ def only_a_subset(done) -> None:
     assert "the data here are a subset: " in done.output
 
 
+@pytest.mark.invalid_arguments  # a stand-in for the data set
 @pytest.mark.parametrize(
     ("benchmark", "split", "found", "words"),
     [

@@ -28,10 +28,10 @@ class Batch:
     coord: Float[Tensor, "N 3"]
     grid_coord: Int[Tensor, "N 3"]
     feat: Float[Tensor, "N 4"]
-    label: Int[Tensor, N] | None
-    offsets: Int[Tensor, B]
-    inverse: Int[Tensor, P] | None = None
-    point_offsets: Int[Tensor, B] | None = None
+    label: Int[Tensor, " N"] | None
+    offsets: Int[Tensor, " B"]
+    inverse: Int[Tensor, " P"] | None = None
+    point_offsets: Int[Tensor, " B"] | None = None
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -64,7 +64,7 @@ class LabelSpace:
         """The file id that each class is written as."""
         return tuple(ids[0] for ids in self.raw_ids_of_class)
 
-    def class_of_raw(self, raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, n]:
+    def class_of_raw(self, raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, " n"]:
         """Classes of file ids.
 
         Args:
@@ -86,7 +86,7 @@ class LabelSpace:
             )
         return classes
 
-    def raw_of_class(self, label: Int64[np.ndarray, n]) -> Int64[np.ndarray, n]:
+    def raw_of_class(self, label: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
         """File ids of classes and IGNORE."""
         return np.append(self.raw_ids, self.ignored[0])[label]  # IGNORE is -1, the appended one
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Integer
 
 from topokd.checks import require_finite
 from topokd.errors import DataError
@@ -16,7 +16,7 @@ IGNORE = -1
 
 @dataclass(frozen=True)
 class Scan:
-    """A cloud of n points; checked when it is created.
+    """A cloud of n points; checked when it is created, and kept as float32 and int64.
 
     Args:
         xyz: (n, 3) metres, in the frame of the data set: x forward, y left, z up in SemanticKITTI and Waymo; x right,
@@ -36,10 +36,10 @@ class Scan:
         (2, '08/000004')
     """
 
-    xyz: Float32[np.ndarray, "n 3"]
-    intensity: Float32[np.ndarray, n]
-    label: Int64[np.ndarray, n] | None = None
-    instance: Int64[np.ndarray, n] | None = None
+    xyz: Float[np.ndarray, "n 3"]
+    intensity: Float[np.ndarray, " n"]
+    label: Integer[np.ndarray, " n"] | None = None
+    instance: Integer[np.ndarray, " n"] | None = None
     name: str = ""
 
     def __post_init__(self) -> None:

@@ -52,7 +52,7 @@ class UserScan:
     """
 
     xyz: Float64[ndarray, "n 3"]
-    finite: Bool[ndarray, n]
+    finite: Bool[ndarray, " n"]
     scan: Scan
     scale: float
     guessed: bool

@@ -26,8 +26,8 @@ class Voxels:
     coord: Float32[np.ndarray, "m 3"]
     grid_coord: Int64[np.ndarray, "m 3"]
     feat: Float32[np.ndarray, "m 4"]
-    label: Int64[np.ndarray, m] | None
-    inverse: Int64[np.ndarray, n] | None
+    label: Int64[np.ndarray, " m"] | None
+    inverse: Int64[np.ndarray, " n"] | None
     name: str = ""
 
     def __len__(self) -> int:

@@ -98,7 +98,7 @@ class Submission:
     """
 
     splits: tuple[str, ...]
-    write: Callable[[Path, Any, Iterable[tuple[int, Int64[ndarray, " n"]]], str, Mapping[str, Any]], None]
+    write: Callable[[Path, Any, Iterable[tuple[int, Int64[ndarray, " _"]]], str, Mapping[str, Any]], None]
     validate: Callable[[Path, Any, str], list[str]]
     prepare: Callable[[Any, Mapping[str, Any]], None] = lambda dataset, details: None
     details: Mapping[str, str] = field(default_factory=dict)

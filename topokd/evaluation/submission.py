@@ -78,7 +78,7 @@ def write_submission(
         raise DataError(f"a submission to {benchmark} has no detail {unknown[0]!r}; known are: {known}")
     submission.prepare(dataset, details)
 
-    def predictions() -> Iterator[tuple[int, Int64[ndarray, " n"]]]:
+    def predictions() -> Iterator[tuple[int, Int64[ndarray, " _"]]]:
         for index in Progress(range(len(dataset)), "predicting"):
             yield index, predict(model, dataset[index], voxel_size, tta)
 

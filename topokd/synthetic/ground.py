@@ -79,12 +79,12 @@ class Plan:
     crossings: list[Crossing] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
 
-    def centre(self, x: Float[np.ndarray, ...] | float) -> np.ndarray:
+    def centre(self, x: Float[np.ndarray, " ..."] | float) -> np.ndarray | np.floating:
         """y of the street's centre line."""
         amplitude, wave, phase = self.bend
         return amplitude * np.sin(2 * np.pi * np.asarray(x) / wave + phase)
 
-    def heading(self, x: Float[np.ndarray, ...] | float) -> np.ndarray:
+    def heading(self, x: Float[np.ndarray, " ..."] | float) -> np.ndarray | np.floating:
         """Direction of the street in radians."""
         amplitude, wave, phase = self.bend
         rate = 2 * np.pi / wave
@@ -102,7 +102,7 @@ class Ground:
 
     kind: UInt8[np.ndarray, "nx ny"]
     height: Float[np.ndarray, "nx ny"]
-    corner: Float[np.ndarray, 2]
+    corner: Float[np.ndarray, " 2"]
 
     def at(self, x: float, y: float) -> float:
         """Height at a place, the nearest edge's outside the raster."""
@@ -162,10 +162,10 @@ def build_ground(plan: Plan, rng: np.random.Generator) -> Ground:
 
 @jit
 def _rasterize(
-    x: Float[np.ndarray, nx],
-    y: Float[np.ndarray, ny],
-    centre: Float[np.ndarray, nx],
-    cos: Float[np.ndarray, nx],
+    x: Float[np.ndarray, " nx"],
+    y: Float[np.ndarray, " ny"],
+    centre: Float[np.ndarray, " nx"],
+    cos: Float[np.ndarray, " nx"],
     half_width: float,
     kerb: float,
     edges: Float[np.ndarray, "2 3 nx"],
@@ -173,7 +173,7 @@ def _rasterize(
     codes: Int64[np.ndarray, "2 2 nx"],
     patches: Float[np.ndarray, "p 6"],
     crossings: Float[np.ndarray, "c 3"],
-    hill: Float[np.ndarray, nx],
+    hill: Float[np.ndarray, " nx"],
     waves_x: Float[np.ndarray, "2 5 nx"],
     waves_y: Float[np.ndarray, "2 5 ny"],
     kind: UInt8[np.ndarray, "nx ny"],

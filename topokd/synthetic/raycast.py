@@ -59,14 +59,14 @@ def _enter_leave(kind: int, o: np.ndarray, d: np.ndarray) -> tuple[float, float,
 
 @jit
 def cast_solids(
-    origin: Float[np.ndarray, 3],
+    origin: Float[np.ndarray, " 3"],
     rays: Float[np.ndarray, "rows cols 3"],
-    kind: Int64[np.ndarray, p],
+    kind: Int64[np.ndarray, " p"],
     centre: Float[np.ndarray, "p 3"],
     half: Float[np.ndarray, "p 3"],
     rotation: Float[np.ndarray, "p 3 3"],
-    fill: Float[np.ndarray, p],
-    density: Float[np.ndarray, p],
+    fill: Float[np.ndarray, " p"],
+    density: Float[np.ndarray, " p"],
     window: Int64[np.ndarray, "p 4"],
     seed: int,
     distance: Float[np.ndarray, "rows cols"],
@@ -123,10 +123,10 @@ def cast_solids(
 
 @jit
 def cast_ground(
-    origin: Float[np.ndarray, 3],
+    origin: Float[np.ndarray, " 3"],
     rays: Float[np.ndarray, "rows cols 3"],
     height: Float[np.ndarray, "nx ny"],
-    corner: Float[np.ndarray, 2],
+    corner: Float[np.ndarray, " 2"],
     cell: float,
     distance: Float[np.ndarray, "rows cols"],
     hit: Int64[np.ndarray, "rows cols"],
@@ -172,9 +172,9 @@ def cast_ground(
 
 def windows(
     centre: Float[np.ndarray, "p 3"],
-    radius: Float[np.ndarray, p],
+    radius: Float[np.ndarray, " p"],
     corners: Float[np.ndarray, "p 8 3"],
-    elevation: Float[np.ndarray, rows],
+    elevation: Float[np.ndarray, " rows"],
     azimuths: int,
 ) -> Int64[np.ndarray, "p 4"]:
     """Rows and columns of the turn that can see each solid; everything is in the sensor's frame.

@@ -32,7 +32,7 @@ def sequence_poses(
 
 def scan_sequence_frame(
     synthetic: params.Synthetic, sequence: int, frame: int, frames: int
-) -> tuple[Scan, Int64[np.ndarray, n]]:
+) -> tuple[Scan, Int64[np.ndarray, " n"]]:
     """One scan and its raw class ids, from the parameters alone."""
     street = street_of(synthetic.seed, sequence, frames)
     rng = np.random.default_rng([synthetic.seed, sequence, frame, 1])
@@ -50,12 +50,12 @@ class Measurement:
     """
 
     xyz: Float32[np.ndarray, "n 3"]
-    intensity: Float32[np.ndarray, n]
-    raw: Int64[np.ndarray, n]
-    instance: Int64[np.ndarray, n]
-    row: Int64[np.ndarray, n]
-    column: Int64[np.ndarray, n]
-    distance: Float[np.ndarray, n]
+    intensity: Float32[np.ndarray, " n"]
+    raw: Int64[np.ndarray, " n"]
+    instance: Int64[np.ndarray, " n"]
+    row: Int64[np.ndarray, " n"]
+    column: Int64[np.ndarray, " n"]
+    distance: Float[np.ndarray, " n"]
 
 
 def scan(

@@ -13,7 +13,7 @@ BOX, CYLINDER, ELLIPSOID = 0, 1, 2
 X, Y, Z = np.eye(3)
 
 
-def turn(axis: Float[np.ndarray, 3], angle: float) -> Float[np.ndarray, "3 3"]:
+def turn(axis: Float[np.ndarray, " 3"], angle: float) -> Float[np.ndarray, "3 3"]:
     """Rotation by ``angle`` radians about a unit ``axis`` (Rodrigues)."""
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
@@ -65,8 +65,8 @@ class Shapes:
         self,
         kind: int,
         place: Place,
-        centre: Sequence[float] | Float[np.ndarray, 3],
-        size: Sequence[float] | Float[np.ndarray, 3],
+        centre: Sequence[float] | Float[np.ndarray, " 3"],
+        size: Sequence[float] | Float[np.ndarray, " 3"],
         raw: int,
         albedo: float,
         *,

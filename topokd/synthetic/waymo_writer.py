@@ -121,7 +121,7 @@ def vehicle_pose(street: Street, frame: int) -> Float[np.ndarray, "4 4"]:
     return pose
 
 
-def euler(pose: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, 6]:
+def euler(pose: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 6"]:
     """roll, pitch, yaw [rad], x, y, z [m] of ``Rz(yaw) Ry(pitch) Rx(roll)``."""
     roll, pitch = np.arctan2(pose[2, 1], pose[2, 2]), -np.arcsin(np.clip(pose[2, 0], -1, 1))
     return np.array([roll, pitch, np.arctan2(pose[1, 0], pose[0, 0]), *pose[:3, 3]])

@@ -118,7 +118,7 @@ class _NearestCosts(torch.autograd.Function):
         return torch.from_numpy(of_points).to(ctx.types[0]), torch.from_numpy(of_others).to(ctx.types[1]), None
 
 
-def _as_float64(x: Tensor) -> Float64[np.ndarray, ...]:
+def _as_float64(x: Tensor) -> Float64[np.ndarray, " ..."]:
     return x.detach().double().contiguous().numpy()
 
 

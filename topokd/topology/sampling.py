@@ -31,7 +31,7 @@ def farthest_point_sampling(
 
 def farthest_point_sampling(
     x: Points | Sequence[Points], m: int, *, start: int = 0, workers: int | None = None
-) -> Int64[Tensor, " m"] | list[Int64[Tensor, " m"]]:
+) -> Int64[Tensor, " m"] | list[Int64[Tensor, " _"]]:
     """Alg. 5 (TPS): i_1 = start; i_k = argmax_i min_{j<k} ||x_i - x_{i_j}||; ties go to the lowest index.
 
     Exact greedy k-centre, deterministic. The indices are distinct: if m exceeds the number of distinct rows, the
@@ -63,7 +63,7 @@ def farthest_point_sampling(
     return parallel_map(lambda cloud: _sample(_checked(cloud, m, start), m, start), list(x), workers)
 
 
-def sample_together(clouds: list[Float[Tensor, "n c"]], m: int, start: int) -> list[Int64[Tensor, " m"]]:
+def sample_together(clouds: list[Float[Tensor, "_ c"]], m: int, start: int) -> list[Int64[Tensor, " _"]]:
     """`farthest_point_sampling`, one step in all clouds at a time, as on a GPU.
 
     Args:

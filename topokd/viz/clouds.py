@@ -20,7 +20,7 @@ IGNORED_RGB = (120, 120, 120)
 RGB = Sequence[tuple[int, int, int]]
 
 
-def class_colors(label: Int64[np.ndarray, n], palette: RGB) -> Float[np.ndarray, "n 3"]:
+def class_colors(label: Int64[np.ndarray, " n"], palette: RGB) -> Float[np.ndarray, "n 3"]:
     """RGB 0..1 per point; grey where the label is not a class (ignored).
 
     >>> class_colors(np.array([0, -1]), [(255, 0, 0)]).round(2).tolist()
@@ -35,7 +35,7 @@ def project(
     eye: tuple[float, float, float] = (-16.0, 0.0, 9.0),
     target: tuple[float, float, float] = (12.0, 0.0, -2.0),
     field_of_view: float = 75.0,
-) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, n]]:
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
     """Pinhole view: (right, up) on the image plane, +-1 at the left and right border, and the depth in metres.
 
     >>> image, depth = project(np.array([[12.0, 0.0, -2.0]]))
@@ -54,7 +54,7 @@ def project(
 def plot_cloud(
     ax: Axes,
     xyz: Float[np.ndarray, "n 3"],
-    label: Int64[np.ndarray, n] | Float[np.ndarray, "n 3"],
+    label: Int64[np.ndarray, " n"] | Float[np.ndarray, "n 3"],
     palette: RGB = (),
     *,
     view: str = "top",
@@ -112,7 +112,7 @@ def class_legend(figure: Figure, present: Sequence[int], names: Sequence[str], p
 
 def interactive_cloud(
     xyz: Float[np.ndarray, "n 3"],
-    labels: dict[str, Int64[np.ndarray, n]],
+    labels: dict[str, Int64[np.ndarray, " n"]],
     names: Sequence[str],
     palette: RGB,
     *,

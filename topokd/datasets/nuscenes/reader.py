@@ -409,7 +409,7 @@ def _matrix(record: Record, table: Path) -> Float[np.ndarray, "4 4"]:
     return matrix
 
 
-def _numbers(record: Record, field: str, count: int, table: Path) -> Float[np.ndarray, count]:
+def _numbers(record: Record, field: str, count: int, table: Path) -> Float[np.ndarray, " count"]:
     try:
         values = np.array(record[field], np.float64)
     except (TypeError, ValueError):  # text, or nested lists

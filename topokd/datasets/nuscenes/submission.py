@@ -31,7 +31,7 @@ SUFFIX = "_lidarseg.bin"
 def write_submission(
     path: Path,
     dataset: NuScenesLidarSeg,
-    predictions: Iterable[tuple[int, Int64[ndarray, " n"]]],
+    predictions: Iterable[tuple[int, Int64[ndarray, " _"]]],
     split: str,
     details: Mapping[str, Any],
 ) -> None:
@@ -53,7 +53,7 @@ def _token(name: str) -> str:
 
 def write_nuscenes(
     folder: str | Path,
-    predictions: Iterable[tuple[str, Int64[ndarray, " n"]]],
+    predictions: Iterable[tuple[str, Int64[ndarray, " _"]]],
     eval_set: str = "test",
     use_external: bool = False,
 ) -> None:

@@ -52,7 +52,7 @@ def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
         raise DataError(f"{points}: {error}") from error
 
 
-def class_of_raw(raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, n]:
+def class_of_raw(raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, " n"]:
     """Classes 0..18 or IGNORE of raw ids, by the official learning map.
 
     Examples:
@@ -75,7 +75,7 @@ def check_labels(file: Path, points: int) -> None:
 
 
 def write_scan(
-    root: str | Path, sequence: int, frame: int, scan: Scan, raw: Int64[np.ndarray, n] | None = None
+    root: str | Path, sequence: int, frame: int, scan: Scan, raw: Int64[np.ndarray, " n"] | None = None
 ) -> None:
     """Write one scan atomically, labels first: a scan that is there always has its labels.
 

@@ -39,7 +39,7 @@ def prepare_submission(dataset: SemanticKITTI, details: Mapping[str, Any]) -> No
 def write_submission(
     path: Path,
     dataset: SemanticKITTI,
-    predictions: Iterable[tuple[int, Int64[ndarray, " n"]]],
+    predictions: Iterable[tuple[int, Int64[ndarray, " _"]]],
     split: str,
     details: Mapping[str, Any],
 ) -> None:
@@ -54,7 +54,7 @@ def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[
     return problems + validate_semantickitti(path, dataset.root)
 
 
-def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64[ndarray, " n"]]]) -> None:
+def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64[ndarray, " _"]]]) -> None:
     """Write the zip, with the directory entries of all sequences 11 to 21 that the server demands.
 
     Args:

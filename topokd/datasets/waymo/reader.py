@@ -33,9 +33,9 @@ _CALIBRATION, _VEHICLE = "[LiDARCalibrationComponent]", "[VehiclePoseComponent].
 class PixelIndex(NamedTuple):
     """The pixel of each point of a scan: return (0 or 1), row and column of the range image."""
 
-    return_index: Int64[np.ndarray, n]
-    row: Int64[np.ndarray, n]
-    column: Int64[np.ndarray, n]
+    return_index: Int64[np.ndarray, " n"]
+    row: Int64[np.ndarray, " n"]
+    column: Int64[np.ndarray, " n"]
 
 
 class WaymoSegmentation(ScanDataset):

@@ -87,7 +87,7 @@ def prepare_submission(dataset: WaymoSegmentation, details: Mapping[str, Any]) -
 def write_submission(
     path: Path,
     dataset: WaymoSegmentation,
-    predictions: Iterable[tuple[int, Int64[ndarray, " n"]]],
+    predictions: Iterable[tuple[int, Int64[ndarray, " _"]]],
     split: str,
     details: Mapping[str, Any],
 ) -> None:

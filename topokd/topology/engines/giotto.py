@@ -64,7 +64,7 @@ def compute(filtration: Float64[ndarray, "n n"], max_dim: int = 1, limit: float 
     return Pairs(births, deaths, essentials)
 
 
-def _diagrams(ranks: Ranks, count: int, max_dim: int) -> list[Float64[ndarray, "k 2"]]:
+def _diagrams(ranks: Ranks, count: int, max_dim: int) -> list[Float64[ndarray, "_ 2"]]:
     with ONE_AT_A_TIME:
         ripser_parallel = _ripser_parallel()
     weights = ranks.astype(np.float32)

@@ -350,7 +350,7 @@ def frame(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def measure_frame(weights: Path, file: Path, repeats: int, device: str, amp: str) -> dict[str, float]:
-    """:func:`measure_file`'s numbers, and the CPU time of one more run (on a GPU machine too)."""
+    """`measure_file`'s numbers, and the CPU time of one more run (on a GPU machine too)."""
     torch.set_num_threads(1)
     predictor = Predictor(weights, device=device, amp=amp)
     found = measure_file(predictor, file, repeats)

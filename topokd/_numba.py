@@ -1,7 +1,7 @@
 """Compile settings of all Numba kernels, and the invalidation of their caches on disk.
 
 Numba recompiles a cached function when its own file changes. It does not notice changes in other files: a function or
-constant imported from there, or the settings below. A package with kernels therefore calls :func:`drop_stale_caches`
+constant imported from there, or the settings below. A package with kernels therefore calls `drop_stale_caches`
 when it is imported.
 """
 

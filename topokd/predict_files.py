@@ -114,7 +114,7 @@ class Predictor:
             raise DataError(f"device {device!r} cannot be used ({reason}): try cpu, or leave it out") from None
 
     def need_classes(self, names: tuple[str, ...], benchmark: str) -> None:
-        """Raise :class:`CheckpointError` unless the network has the classes of ``benchmark``."""
+        """Raise `CheckpointError` unless the network has the classes of ``benchmark``."""
         if self.classes.names != names:
             raise CheckpointError(
                 f"the classes of {self.checkpoint} are not those of {benchmark}: train it on that data set"
@@ -191,7 +191,7 @@ def predict_files(
         output: a folder, which gets the relative paths of the scans and ``classes.json``; for one scan it may be a file
             that ends with .label, .npy or .ply.
         format: None: that of ``output``, or "label".
-        columns, intensity_scale: as in :func:`~topokd.data.user_files.read_user_scan`.
+        columns, intensity_scale: as in `read_user_scan`.
         views: number of scans that get a page ``.html`` beside their labels.
 
     Returns:

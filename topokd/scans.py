@@ -54,7 +54,7 @@ def open_dataset(data: params.Data, root: str | Path, split: Split) -> ScanDatas
         split: "train", "val", "test", or names of sequences.
 
     Raises:
-        ParameterError: see :func:`check_data`.
+        ParameterError: see `check_data`.
         DataError: the data cannot be read.
     """
     check_data(data)

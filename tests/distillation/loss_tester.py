@@ -1,6 +1,6 @@
 """One tester for all losses and terms: what must hold of each, on two small networks with five stages.
 
-A loss or a term is a :class:`Case`; every name in ``TERMS`` becomes one without being listed.
+A loss or a term is a `Case`; every name in ``TERMS`` becomes one without being listed.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def collate(clouds: Sequence[Voxels]) -> Batch:
     """One batch of several clouds, in their order.
 
     ``label`` is None unless every cloud has labels, ``inverse`` unless every cloud maps its points. Raises
-    :class:`~topokd.errors.DataError` for an empty sequence.
+    `DataError` for an empty sequence.
 
     >>> from topokd.data import Scan, voxelize
     >>> one = voxelize(Scan(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), 0.1)

@@ -41,7 +41,7 @@ class ScanCache:
     The content of a file is its SHA-256, computed once and remembered in ``<folder>/contents`` under its path, size and
     time of change: a file that is changed within its length and given back its old time is not noticed.
 
-    Raises :class:`~topokd.errors.DataError` where ``folder`` is a file.
+    Raises `DataError` where ``folder`` is a file.
 
     >>> import tempfile
     >>> from topokd.datasets import SemanticKITTI

@@ -26,7 +26,7 @@ class LabelSpace:
         palette: RGB 0..255 per class.
         raw_ids_of_class: the file ids of each class; the first is used when labels are written.
         ignored: file ids that neither train nor count; the first is used to write
-            :data:`~topokd.data.scan.IGNORE`.
+            `IGNORE`.
         submission_ids: the id that the benchmark's server expects for each class.
         bits: width of a class id in the files.
         hint: what the ids should be, for the error message about unknown ones.

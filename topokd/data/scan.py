@@ -22,7 +22,7 @@ class Scan:
         xyz: (n, 3) metres, in the frame of the data set: x forward, y left, z up in SemanticKITTI and Waymo; x right,
             y forward, z up in nuScenes (the LiDAR frame).
         intensity: (n,) in 0..1.
-        label: (n,) class or :data:`IGNORE`; None without ground truth.
+        label: (n,) class or `IGNORE`; None without ground truth.
         instance: (n,) number of the object, 0 for none; None without ground truth.
         name: of the scan, for messages.
 

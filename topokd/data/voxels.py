@@ -37,7 +37,7 @@ class Voxels:
 def voxelize(scan: Scan, voxel_size: float) -> Voxels:
     """Voxels of edge ``voxel_size`` metres: ``floor(xyz / voxel_size)``, shifted to start at 0.
 
-    Raises :class:`~topokd.errors.DataError` when the cloud spans more voxels than an int64 can number with its points,
+    Raises `DataError` when the cloud spans more voxels than an int64 can number with its points,
     or ``voxel_size`` is not positive.
 
     >>> scan = Scan(np.array([[0.1, 0, 0], [0.3, 0, 0], [0.9, 0, 0]], np.float32), np.zeros(3, np.float32))

@@ -1,6 +1,6 @@
 """Everything topokd knows about one benchmark, as one object.
 
-A benchmark is a subpackage of :mod:`topokd.datasets` that exposes ``BENCHMARK``, a :class:`Benchmark`. Only ``name``,
+A benchmark is a subpackage of `topokd.datasets` that exposes ``BENCHMARK``, a `Benchmark`. Only ``name``,
 ``classes``, ``splits``, ``folders`` and ``open_split`` are needed to train and evaluate on it; without
 ``check`` the splits are read and counted, and without ``submission`` there is none.
 """
@@ -31,7 +31,7 @@ Split = str | Sequence[str] | Sequence[int]
 
 @dataclass(frozen=True)
 class ReaderOptions:
-    """How a reader reads a split; a benchmark accepts some of the first four (:attr:`Benchmark.accepts`).
+    """How a reader reads a split; a benchmark accepts some of the first four (`Benchmark.accepts`).
 
     Attributes:
         sweeps: k > 1 adds the k - 1 scans before each one.
@@ -114,7 +114,7 @@ class Benchmark:
         splits: names of the splits.
         folders: folders below the root by which a copy is recognised, and that its fingerprint covers.
         open_split: the reader: ``open_split(root, split, options)``.
-        accepts: names of the reader options that ``open_split`` uses, out of :data:`CHOICES`.
+        accepts: names of the reader options that ``open_split`` uses, out of `CHOICES`.
         absent: how a class in neither truth nor prediction counts in the mean IoU.
         extra_scores: further numbers of the benchmark's tool, from the counts and the filled IoU; raises DataError
             where the tool would reject the predictions.
@@ -145,8 +145,8 @@ class Benchmark:
 
         Args:
             root: folder of the data set.
-            split: one of :attr:`splits`, or names of sequences.
-            **options: fields of :class:`ReaderOptions`.
+            split: one of `splits`, or names of sequences.
+            **options: fields of `ReaderOptions`.
 
         Raises:
             DataError: an option that this benchmark does not accept, and whatever the reader raises.
@@ -167,7 +167,7 @@ class Benchmark:
         """The numbers that the benchmark's own tool prints for the predictions that ``counts`` holds.
 
         Args:
-            counts: a :class:`topokd.evaluation.ConfusionMatrix`, or anything with its three arrays.
+            counts: a `topokd.evaluation.ConfusionMatrix`, or anything with its three arrays.
 
         Raises:
             DataError: the classes are not the benchmark's, or its tool would reject the predictions.

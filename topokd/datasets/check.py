@@ -17,7 +17,7 @@ from topokd.errors import AbsentSplitError, DataError
 
 @dataclass
 class CheckReport:
-    """Result of :func:`check_dataset`."""
+    """Result of `check_dataset`."""
 
     root: Path
     dataset: str

@@ -54,8 +54,8 @@ class Breakdown:
     """Confusion matrices of parts of the points, and of all.
 
     ``ranges[k]`` counts the points from ``range_edges[k]`` up to, not including, ``range_edges[k + 1]`` metres from the
-    sensor; ``borders[k]`` likewise by :func:`border_distance`. Boundary IoU is the mean IoU over the points nearer than
-    :data:`BOUNDARY` to a point of another true class, interior IoU that of the rest (the division that Contrastive
+    sensor; ``borders[k]`` likewise by `border_distance`. Boundary IoU is the mean IoU over the points nearer than
+    `BOUNDARY` to a point of another true class, interior IoU that of the rest (the division that Contrastive
     Boundary Learning, CVPR 2022, makes with a radius around each point).
 
     >>> scan = Scan(np.array([[1.0, 0, 0], [1.05, 0, 0], [30.0, 0, 0]]), np.zeros(3), np.array([0, 1, 1]))
@@ -87,7 +87,7 @@ class Breakdown:
         self.borders = [matrix() for _ in border_edges[1:]]
 
     def update(self, scan: Scan, prediction: Int64[ndarray, " n"]) -> None:
-        """Count one scan. Raises :class:`DataError` naming a scan without labels."""
+        """Count one scan. Raises `DataError` naming a scan without labels."""
         if scan.label is None:
             raise DataError(f"scan {scan.name} has no labels: a breakdown needs a split that has them (val)")
         self.total.update(prediction, scan.label)
@@ -102,7 +102,7 @@ class Breakdown:
                 cm.update(prediction[part == k], scan.label[part == k])
 
     def boundary(self) -> ConfusionMatrix:
-        """The points nearer than :data:`BOUNDARY` to another class."""
+        """The points nearer than `BOUNDARY` to another class."""
         return _sum(self.borders[: self.border_edges.index(BOUNDARY)])
 
     def interior(self) -> ConfusionMatrix:
@@ -110,7 +110,7 @@ class Breakdown:
         return _sum(self.borders[self.border_edges.index(BOUNDARY) :])
 
     def frequencies(self) -> dict[str, list[str]]:
-        """The classes that the truth holds, under "frequent", "medium" and "rare" (:data:`FREQUENCY`)."""
+        """The classes that the truth holds, under "frequent", "medium" and "rare" (`FREQUENCY`)."""
         count = self.total.matrix.sum(0) + self.total.missed
         share = count / max(int(count.sum()), 1)
         low, high = FREQUENCY
@@ -139,7 +139,7 @@ class Breakdown:
 def break_down(
     model: nn.Module, dataset: Dataset, voxel_size: float, tta: int = 1, where: device | str | None = None
 ) -> Breakdown:
-    """Predict every scan of ``dataset`` and count it by range, border and class (see :class:`Breakdown`)."""
+    """Predict every scan of ``dataset`` and count it by range, border and class (see `Breakdown`)."""
     breakdown = Breakdown(dataset.num_classes, dataset.class_names)
     for index in Progress(range(len(dataset)), "breaking down"):
         scan = dataset[index]

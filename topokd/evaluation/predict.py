@@ -23,7 +23,7 @@ from topokd.progress import Progress
 
 @runtime_checkable
 class Dataset(Protocol):
-    """The part of a dataset that :func:`evaluate` uses; every reader of topokd has it."""
+    """The part of a dataset that `evaluate` uses; every reader of topokd has it."""
 
     @property
     def num_classes(self) -> int: ...  # noqa: D102
@@ -98,7 +98,7 @@ def predict(
         model: the network; its train or eval mode is restored.
         scan: n points.
         voxel_size: metres.
-        tta: number of rotations that are averaged (:func:`class_probabilities`).
+        tta: number of rotations that are averaged (`class_probabilities`).
         device: None: where the model's parameters are.
 
     Returns:
@@ -132,7 +132,7 @@ def evaluate(
         model: the network.
         dataset: labelled scans.
         voxel_size: metres.
-        tta: number of rotations that are averaged (:func:`class_probabilities`).
+        tta: number of rotations that are averaged (`class_probabilities`).
         scans: indices of the scans, or how many, spread evenly over the dataset; None: all.
         device: None: where the model's parameters are.
         workers: processes that read and voxelize ahead of the network; they do not change the result.

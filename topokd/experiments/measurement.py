@@ -150,7 +150,7 @@ def reset_process_peak() -> int | None:
 
 
 def process_peak() -> int:
-    """Peak memory of this process in bytes since :func:`reset_process_peak` (Linux)."""
+    """Peak memory of this process in bytes since `reset_process_peak` (Linux)."""
     return _status("VmHWM")
 
 

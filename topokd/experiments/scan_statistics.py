@@ -103,7 +103,7 @@ def voxel_statistics(dataset: ScanDataset, voxel_size: float) -> dict[str, Any]:
 
 
 def voxel_sentence(found: Mapping[str, Any]) -> str:
-    """:func:`voxel_statistics` in words."""
+    """`voxel_statistics` in words."""
     count = found["voxels_per_scan"]
     return (
         f"At {found['voxel_size']:g} m a validation scan has {count['mean']:,.0f} voxels on average ({count['min']:,} "

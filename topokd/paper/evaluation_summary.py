@@ -55,7 +55,7 @@ def official_rows(results: Results) -> dict[str, dict[str, float]]:
 
 
 def official_frame(results: Results) -> pd.DataFrame:
-    """:func:`official_rows` as a table, one column per network."""
+    """`official_rows` as a table, one column per network."""
     return pd.DataFrame({results.labels[network]: rows for network, rows in official_rows(results).items()}).round(2)
 
 
@@ -67,7 +67,7 @@ def summary_record(
     Args:
         results: all runs.
         tta: by network and number of views, the mIoU (0..1) on a few scans with so many rotations averaged.
-        breakdown: by network, the record of :class:`topokd.evaluation.breakdown.Breakdown` for the first seed.
+        breakdown: by network, the record of `topokd.evaluation.breakdown.Breakdown` for the first seed.
     """
     record: dict[str, Any] = {"split": "val", "dataset": results.params.data.dataset, "variants": {}}
     for network, runs in results.runs.items():

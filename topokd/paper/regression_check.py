@@ -113,7 +113,7 @@ class FileDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Result of :func:`compare`."""
+    """Result of `compare`."""
 
     reference: str
     checked: int

@@ -67,7 +67,7 @@ class Results:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Labels of :attr:`looks`."""
+        """Labels of `looks`."""
         return labels(self.looks)
 
     @property

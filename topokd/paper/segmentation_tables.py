@@ -113,7 +113,7 @@ def _printed_rows(table: str, results: Results) -> dict[str, str]:
 
 
 def _measured(table: str, results: Results, layout: str, dataset: str) -> list[Line]:
-    """Measured lines of :func:`measured_on`."""
+    """Measured lines of `measured_on`."""
     panel = measured_on(results, layout)
     if not panel.runs:
         return [unmeasured_line(table, results, dataset)]

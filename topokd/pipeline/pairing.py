@@ -1,7 +1,7 @@
 """Notebooks in two forms: the percent script that the pipeline depends on, and the ``.ipynb`` that people open.
 
 JupyterLab started by ``make lab`` saves both (jupytext's contents manager). Where only one was edited by other means,
-:func:`pair_notebooks` updates the other; where both were, it raises and nothing is lost. ``jupytext --sync`` would let
+`pair_notebooks` updates the other; where both were, it raises and nothing is lost. ``jupytext --sync`` would let
 the newer file win, but a checkout gives both files the time of the checkout, and it never reports a conflict. Here a
 form counts as edited when its cells differ both from the last pairing (a digest under ``workspace/``) and from git's
 last commit.

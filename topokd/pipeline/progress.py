@@ -1,4 +1,4 @@
-"""Show, outside a notebook, the progress that the code inside it reports (see :mod:`topokd.progress`)."""
+"""Show, outside a notebook, the progress that the code inside it reports (see `topokd.progress`)."""
 
 from __future__ import annotations
 

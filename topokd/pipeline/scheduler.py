@@ -1,7 +1,7 @@
 """``dvc repro`` on all cores: a workaround for treeverse/dvc#755 (DVC runs the stages of a pipeline one by one).
 
 ``dvc repro -s STAGE`` runs one stage and can run beside others, provided that the stages it depends on are done and
-that it waits for DVC's lock instead of failing on it. :func:`reproduce` reads the graph from DVC, starts each stage as
+that it waits for DVC's lock instead of failing on it. `reproduce` reads the graph from DVC, starts each stage as
 soon as its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
 time left, and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so
 the results are those of a serial ``dvc repro``, bit for bit. When DVC can do this itself, this file can go.

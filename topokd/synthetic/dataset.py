@@ -20,7 +20,7 @@ class SyntheticLidar(SemanticKITTI):
         root: a folder for this world only.
         split: "train", "val" or a tuple of the world's sequence numbers.
         synthetic: the parameters of the world; None: the defaults.
-        on_bad_scan, cache, sweeps: as in :class:`~topokd.datasets.SemanticKITTI`.
+        on_bad_scan, cache, sweeps: as in `SemanticKITTI`.
 
     Examples:
         >>> import tempfile

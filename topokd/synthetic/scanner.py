@@ -61,7 +61,7 @@ class Measurement:
 def scan(
     street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """xyz (n, 3) in the sensor's frame, intensity (n,), raw class id (n,), instance (n,); see :func:`measure`."""
+    """xyz (n, 3) in the sensor's frame, intensity (n,), raw class id (n,), instance (n,); see `measure`."""
     found = measure(street, frame, sensor, azimuths, rng)
     return found.xyz, found.intensity, found.raw, found.instance
 

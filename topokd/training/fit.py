@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Fit:
-    """Train ``model`` for ``steps`` steps on ``batches(step)`` with ``objective``; call :meth:`run`.
+    """Train ``model`` for ``steps`` steps on ``batches(step)`` with ``objective``; call `run`.
 
-    Everything random in a step derives from (seed, step), so a run that was killed and resumes (:class:`Resume`) ends
+    Everything random in a step derives from (seed, step), so a run that was killed and resumes (`Resume`) ends
     with the same bits as one that was not.
 
     Args:
@@ -45,11 +45,11 @@ class Fit:
         seed: Of everything random in a step.
         name: Of the run, in progress and messages.
         teacher: Frozen network; None for an objective without terms.
-        hooks: Called after each step, in this order; see :mod:`topokd.training.hooks`.
+        hooks: Called after each step, in this order; see `topokd.training.hooks`.
         device: Where the networks run.
 
     Attributes:
-        best_weights: Weights with the best validation; empty without :class:`Validate`.
+        best_weights: Weights with the best validation; empty without `Validate`.
 
     Examples:
         >>> from topokd.models import build_model
@@ -79,7 +79,7 @@ class Fit:
         """Train to the end.
 
         Returns:
-            The history: see :func:`topokd.training.history.empty_history`.
+            The history: see `topokd.training.history.empty_history`.
 
         Raises:
             TrainingError: When a loss or a gradient is not finite.
@@ -108,7 +108,7 @@ class Fit:
     # -- one step ----------------------------------------------------------------------------------------------
 
     def train_step(self, batch: Batch) -> Losses:
-        """Forward, backward and update on one batch; :meth:`prepare` comes first."""
+        """Forward, backward and update on one batch; `prepare` comes first."""
         teacher = prepared = None
         if self.objective.needs_teacher and self.teacher is not None:
             with self._explain_nonfinite(), self._autocast():
@@ -216,7 +216,7 @@ class Fit:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
+        """Continue from what `state_dict` returned."""
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])

@@ -22,7 +22,7 @@ def parameter_groups(model: nn.Module, params: Optimizer) -> list[dict]:
         params: Learning rates.
 
     Returns:
-        Groups as :class:`torch.optim.Optimizer` takes them, with a ``name``.
+        Groups as `torch.optim.Optimizer` takes them, with a ``name``.
 
     Examples:
         >>> model = nn.ModuleDict({"stem": nn.Linear(2, 2), "block0": nn.Linear(2, 2)})
@@ -38,7 +38,7 @@ def parameter_groups(model: nn.Module, params: Optimizer) -> list[dict]:
 
 
 def build_optimizer(model: nn.Module, params: Optimizer) -> AdamW:
-    """AdamW with ``params.weight_decay`` over :func:`parameter_groups`; the fused kernel is several times faster."""
+    """AdamW with ``params.weight_decay`` over `parameter_groups`; the fused kernel is several times faster."""
     return AdamW(parameter_groups(model, params), lr=params.lr, weight_decay=params.weight_decay, fused=True)
 
 

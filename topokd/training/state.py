@@ -21,13 +21,13 @@ WHOLE_FILES = 1 << 30  # bytes of scans up to which their whole content is hashe
 class ResumeFolder:
     """``<parent>/<run>-<key>/``: the last state of one run, found only by a run with the same key.
 
-    The key is a hash of all that the result depends on (see :func:`run_key`), so a state is never used after a change
+    The key is a hash of all that the result depends on (see `run_key`), so a state is never used after a change
     of parameters, data, teacher or code. Folders of the same run under other keys are stale, and removed.
 
     Args:
         parent: Folder of all runs.
         run: Name of the run.
-        key: From :func:`run_key`.
+        key: From `run_key`.
 
     Examples:
         >>> import tempfile

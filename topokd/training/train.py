@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 def train_teacher(params: Params, seed: int) -> dict[str, Any]:
     """Train the teacher of ``seed`` with cross-entropy alone, evaluate it, and write its files.
 
-    An interrupted run resumes when called again. The files are those of :class:`Run`: the final weights, those with
+    An interrupted run resumes when called again. The files are those of `Run`: the final weights, those with
     the best mIoU seen during training, live curves, and the record.
 
     Args:
@@ -47,7 +47,7 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
 
 
 def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
-    """Train the student of one row of the ablation with the teacher of the same seed; else as :func:`train_teacher`.
+    """Train the student of one row of the ablation with the teacher of the same seed; else as `train_teacher`.
 
     All rows of a seed start from the same weights and see the same batches in the same order; they differ in the terms
     of the loss (Eq. 8).

@@ -14,7 +14,7 @@ _ROLES = (("teacher", TEACHER, "o"), ("student", STUDENT, "s"))
 
 
 def plot_scaling(cost: dict[str, Any], timings: dict[str, Any]) -> Figure:
-    """Three panels from the two files of notebook 70 (:mod:`topokd.experiments.model_cost` documents them).
+    """Three panels from the two files of notebook 70 (`topokd.experiments.model_cost` documents them).
 
     >>> cost = {"scaling": [{"voxels": 1000, "flops": {"teacher": 4e9, "student": 1e9}}]}
     >>> point = {"voxels": 1000, "latency_s": {"teacher": 2.0, "student": 1.0}}

@@ -1,6 +1,6 @@
 """The 32 categories of nuScenes-lidarseg and the 16 classes of its challenge (nuscenes-devkit).
 
-The files hold the ``index`` of ``category.json``; it is mapped to classes by category name (:func:`label_space_of`),
+The files hold the ``index`` of ``category.json``; it is mapped to classes by category name (`label_space_of`),
 because the annotators' manual numbers the flat classes differently.
 """
 

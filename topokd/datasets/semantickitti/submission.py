@@ -43,13 +43,13 @@ def write_submission(
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """:func:`write_semantickitti` of a dataset's scans, without the points of accumulated scans."""
+    """`write_semantickitti` of a dataset's scans, without the points of accumulated scans."""
     names = dataset.names
     write_semantickitti(path, ((names[i], classes[: dataset.own_points(names[i])]) for i, classes in predictions))
 
 
 def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[str]:
-    """:func:`validate_semantickitti` against a dataset, and the size of the dataset itself."""
+    """`validate_semantickitti` against a dataset, and the size of the dataset itself."""
     problems = size_problems(len(dataset), RELEASES["semantickitti"].sizes[split])
     return problems + validate_semantickitti(path, dataset.root)
 

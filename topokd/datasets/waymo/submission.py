@@ -46,7 +46,7 @@ DETAILS = {
 
 @dataclass(frozen=True)
 class SubmissionInfo:
-    """:data:`DETAILS`, checked."""
+    """`DETAILS`, checked."""
 
     account_name: str  # the e-mail registered with Waymo
     unique_method_name: str
@@ -68,7 +68,7 @@ class SubmissionInfo:
 
 
 def submission_info(details: Mapping[str, Any]) -> SubmissionInfo:
-    """The details by their names in :data:`DETAILS`, checked."""
+    """The details by their names in `DETAILS`, checked."""
     return SubmissionInfo(
         details.get("account", ""),
         details.get("method", ""),
@@ -91,13 +91,13 @@ def write_submission(
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """:func:`write_waymo` of a dataset's frames."""
+    """`write_waymo` of a dataset's frames."""
     frames = ((_frame(dataset.names[i]), _return_images(dataset, i, classes)) for i, classes in predictions)
     write_waymo(path, submission_info(details), frames)
 
 
 def validate_submission(path: Path, dataset: WaymoSegmentation, split: str) -> list[str]:
-    """:func:`validate_waymo` against a dataset, and the size of the dataset itself."""
+    """`validate_waymo` against a dataset, and the size of the dataset itself."""
     if split == "test":
         problems = size_problems(len(dataset), TEST_FRAMES, "give Waymo's list of test frames (--frames)")
     else:
@@ -201,7 +201,7 @@ def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
 
     Args:
         path: the submission.
-        frames: the frames of the split (:func:`read_frame_list`, or those of a dataset).
+        frames: the frames of the split (`read_frame_list`, or those of a dataset).
 
     Raises:
         DataError: ``path`` is not a submission.

@@ -21,7 +21,7 @@ def flops_table(cost: Mapping[str, Any], reported: Mapping[tuple[str, str], floa
     """FLOPs of encoder and decoder by kind in GFLOPs, and their ratios beside the paper's.
 
     Args:
-        cost: the document of :func:`.count.count_cost`.
+        cost: the document of `count.count_cost`.
         reported: ratios of the paper by (part, kind).
     """
     rows = {}

@@ -53,7 +53,7 @@ class Table(Exhibit):
     """A table with reported and measured values.
 
     Args:
-        lines: computes the lines of the result table (columns :data:`topokd.paper.lines.COLUMNS`).
+        lines: computes the lines of the result table (columns `topokd.paper.lines.COLUMNS`).
         side: measured values are further rows, or columns beside the reported ones.
         corner: heading of the first column.
         labels: whether rows are networks of the profile, shown by their labels in ``params.rows``.

@@ -2,7 +2,7 @@
 
 ``tableN.csv`` holds the printed cells (LaTeX markup written as plain characters), ``tables.yaml`` a description of each
 table, ``claims.csv`` the numbers of the text, the quantity behind each, and the cells they can be checked against.
-:func:`disagreements` lists where the paper contradicts itself; the tables are never corrected.
+`disagreements` lists where the paper contradicts itself; the tables are never corrected.
 """
 
 from __future__ import annotations

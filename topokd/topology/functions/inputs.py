@@ -110,7 +110,7 @@ def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
 
 
 def padded(given: Diagrams, name: str = "diagram") -> Padded:
-    """One tensor of all diagrams; see :func:`diagrams` for what is checked."""
+    """One tensor of all diagrams; see `diagrams` for what is checked."""
     tensors, single = diagrams(given, name)
     points = tensors[0][None] if len(tensors) == 1 else pad_sequence(tensors, batch_first=True)
     return Padded(points, [len(x) for x in tensors], single)

@@ -15,7 +15,7 @@ def test_arrays_get_their_types() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"xyz": np.zeros((0, 3)), "intensity": np.zeros(0)}, "holds no points"),
+        ({"xyz": np.zeros((0, 3)), "intensity": np.zeros(0)}, "no points; remove it"),
         ({"xyz": np.zeros((3, 2))}, r"shape \(3, 2\)"),
         ({"intensity": np.zeros(2)}, "intensity has shape"),
         ({"label": np.zeros(4)}, "label has shape"),

@@ -116,7 +116,7 @@ def test_a_complete_world_is_not_written_again(world: Path, tmp_path: Path) -> N
     write_nuscenes(tmp_path, SMALL, sweeps_between=1)
     assert marked.read_bytes() == b""
     (tmp_path / "other" / "samples").mkdir(parents=True)
-    with pytest.raises(DataError, match="did not make"):
+    with pytest.raises(DataError, match="did not write"):
         write_nuscenes(tmp_path / "other", SMALL)
 
 

@@ -250,7 +250,7 @@ def test_a_scan_without_returns_raises(copy: Path) -> None:
     for number in (1, 2):
         column = f"[LiDARComponent].range_image_return{number}.values"
         change(copy, "lidar", column, lambda value: [-1.0] * len(value))
-    with pytest.raises(DataError, match="holds no points"):
+    with pytest.raises(DataError, match="no points; remove it"):
         first_of(copy)[0]
 
 

@@ -97,7 +97,7 @@ def test_other_parameters_replace_the_scans(world: Path, tmp_path: Path) -> None
 
 def test_scans_that_topokd_did_not_make_are_not_touched(tmp_path: Path) -> None:
     write_scan(tmp_path, 0, 0, Scan(np.ones((3, 3)), np.zeros(3)))
-    with pytest.raises(DataError, match="did not make"):
+    with pytest.raises(DataError, match="did not write"):
         write_semantickitti(tmp_path, SMALL)
     assert (tmp_path / "sequences/00/velodyne/000000.bin").stat().st_size == 48
 

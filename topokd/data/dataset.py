@@ -58,7 +58,7 @@ class ScanDataset(ABC):
         Args:
             names: all scans of the split.
             on_bad_scan: "raise" calls `_check` on each (cheap: sizes only); "skip" reads each once, leaves bad
-                ones out and logs them; "keep" checks nothing, so a bad scan raises when it is read.
+                ones out and logs them; "keep" checks nothing, so a bad scan raises an error when it is read.
             cache: how many scans to keep in memory.
             description: what holds the scans, for the error message.
 

@@ -16,7 +16,7 @@ IGNORE = -1
 
 @dataclass(frozen=True)
 class Scan:
-    """A cloud of n points; checked when it is created.
+    """A cloud of n points; validated when it is created.
 
     Args:
         xyz: (n, 3) metres, in the frame of the data set: x forward, y left, z up in SemanticKITTI and Waymo; x right,
@@ -50,7 +50,7 @@ class Scan:
             raise DataError(f"{where}: xyz has shape {self.xyz.shape}, expected (n, 3)")
         n = len(self.xyz)
         if n == 0:
-            raise DataError(f"{where}: it holds no points; remove it, or set data.on_bad_scan to skip")
+            raise DataError(f"{where}: no points; remove it, or set data.on_bad_scan to skip")
         for field in ("intensity", "label", "instance"):
             value = getattr(self, field)
             if value is None:

@@ -1,4 +1,4 @@
-"""The dataset that writes the synthetic world and reads it."""
+"""Dataset that writes the synthetic world, if needed, and reads it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from topokd.synthetic.semantickitti_writer import write_semantickitti
 
 
 class SyntheticLidar(SemanticKITTI):
-    """The "train" or "val" scans of the synthetic world, written to disk first where they are missing.
+    """The "train" or "val" scans of the synthetic world, written to disk first if they are missing.
 
     Args:
         root: a folder for this world only.

@@ -35,7 +35,7 @@ def keep(
         title: of the page.
         parts: rows of each part, measured while they are read.
         pages: writes the section of each part.
-        packages: whose versions are recorded.
+        packages: their versions are recorded.
         dry: print only.
         note: a sentence on how it was measured.
     """

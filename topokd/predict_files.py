@@ -136,7 +136,7 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> list[Pat
         output: files below it are skipped if it lies inside ``source``: an earlier call wrote them.
 
     Raises:
-        DataError: ``source`` does not exist or holds no readable file.
+        DataError: ``source`` does not exist or has no readable file.
     """
     source = Path(source)
     if not source.exists():
@@ -154,7 +154,7 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> list[Pat
     counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
     if not files:
         raise DataError(
-            f"{source} holds no scan{f', only {counts}' if counts else ''}; readable are {', '.join(SUFFIXES)}"
+            f"{source} has no scans{f', only {counts}' if counts else ''}; readable are {', '.join(SUFFIXES)}"
         )
     if others:
         log.info("%s: skipped %s; readable are %s", source, counts, ", ".join(SUFFIXES))

@@ -1,4 +1,4 @@
-"""Base of all parameter sections: frozen pydantic models, errors in words, comments from field descriptions."""
+"""Base of all parameter sections: frozen pydantic models, readable errors, comments from field descriptions."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from topokd.errors import DataError
 XYZ, GREY = np.zeros((3, 3), np.float32), np.full(3, 0.5, np.float32)
 
 
-def test_arrays_get_their_types() -> None:
+def test_arrays_are_converted_to_the_declared_types() -> None:
     scan = Scan(XYZ.astype(np.float64), GREY.astype(np.float64), np.array([0, -1, 2], np.int8))
     assert (scan.xyz.dtype, scan.intensity.dtype, scan.label.dtype) == (np.float32, np.float32, np.int64)
 

@@ -50,7 +50,7 @@ class ScanDataset(ABC):
     sequences: list[str]
     store: ScanCache | None = None
     columns: ClassVar[int]
-    """float32 values per point, in readers whose files hold points as such rows."""
+    """float32 values per point, for readers of files with one row per point."""
 
     def _index(self, names: Iterable[str], on_bad_scan: OnBadScan, cache: int, description: str) -> None:
         """Check every scan and keep the names of the good ones.
@@ -93,7 +93,7 @@ class ScanDataset(ABC):
         """Paths that a scan is read from, points first; None for files that the split does not have."""
 
     def source_files(self, name: str) -> list[Path]:
-        """Every file whose content a scan depends on: `files`, and what accumulation or tables add."""
+        """Every file that a scan depends on: `files`, and those that accumulation or tables add."""
         return [file for file in self.files(name) if file is not None]
 
     @abstractmethod

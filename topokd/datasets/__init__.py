@@ -1,6 +1,6 @@
 """The public benchmarks, one folder each: classes, reader, check, official metric and submission behind one object.
 
-``BENCHMARKS`` is found by scanning the subpackages of this one: a new benchmark is a new folder whose package exposes
+``BENCHMARKS`` is found by scanning the subpackages of this one: a new benchmark is a new subpackage that exposes
 ``BENCHMARK``, and no other file changes.
 
 >>> sorted(BENCHMARKS)

@@ -143,7 +143,7 @@ def compare_size(report: SplitReport) -> SplitReport:
 
 
 def compare_shares(splits: list[SplitReport], name: str, release: Release) -> None:
-    """Add a problem per class whose share is far from the published one, where all splits it covers are complete."""
+    """Add a problem per class with a share far from the published one, if all splits that it covers are complete."""
     published = release.shares
     if published is None:
         return

@@ -19,7 +19,7 @@ from topokd.errors import DataError
 class ConfusionMatrix:
     """Counts of (predicted class, true class) over points: ``matrix[p, t]``, rows = prediction, columns = truth.
 
-    A point whose truth is `topokd.data.IGNORE` is dropped, whatever was predicted there. A prediction of IGNORE
+    A point whose truth is `topokd.data.IGNORE` is dropped, with any prediction. A prediction of IGNORE
     on a labelled point is a miss, as in the SemanticKITTI evaluator: it lowers the IoU of the true class and belongs to
     no predicted class, so it is counted separately in ``missed[t]``. Any other class outside 0..C-1 is an error. (The
     nuScenes evaluator would drop a miss; its format does not allow one, so both agree on every valid submission.)

@@ -89,7 +89,7 @@ NO_NETWORK = "No network is trained yet: run the stages `teacher` and `student`.
 
 
 def boundary_sentence(breakdown: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> str:
-    """Boundary against interior IoU of each network in words."""
+    """A sentence on the boundary and interior IoU of each network."""
     if not breakdown:
         return NO_NETWORK
     within = next(iter(breakdown.values()))["boundary"]["within_m"]
@@ -101,7 +101,7 @@ def boundary_sentence(breakdown: Mapping[str, Mapping[str, Any]], labels: Mappin
 
 
 def tta_sentence(tta: Mapping[str, Mapping[int, float]], scans: int, labels: Mapping[str, str]) -> str:
-    """The effect of averaging over rotations in words."""
+    """A sentence on the effect of averaging over rotations."""
     if not tta:
         return NO_NETWORK
     changes = []

@@ -1,6 +1,6 @@
 """Do regenerated results equal the committed ones? The last lines of ``make repro``.
 
-It reports the largest difference in points of mIoU, the findings whose answer changed, and whether all numbers are
+It reports the largest difference in points of mIoU, the findings with a changed answer, and whether all numbers are
 equal. Timings and descriptions of the machine are left out.
 """
 
@@ -120,7 +120,7 @@ class Comparison:
     differences: tuple[FileDifference, ...]
     problem: str = ""  # why nothing could be compared
     miou: tuple[str, float] | None = None  # run with the largest difference, and the difference in points
-    answers: tuple[str, ...] = ()  # findings whose answer changed, in words
+    answers: tuple[str, ...] = ()  # sentences on findings with a changed answer
 
     @property
     def equal(self) -> bool:

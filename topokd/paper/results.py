@@ -77,7 +77,7 @@ class Results:
 
     @property
     def headline(self) -> tuple[str, ...]:
-        """Networks with runs to show where there is no room for all rows: the teacher, then ``params.panels.rows``."""
+        """Networks with runs, for displays without room for all rows: the teacher, then ``params.panels.rows``."""
         return tuple(name for name in (TEACHER, *self.params.panels.rows) if self.runs.get(name))
 
     @property
@@ -145,7 +145,7 @@ def dataset_title(data: P.Data) -> str:
 
 
 def class_names(results: Results) -> list[str]:
-    """The class names of the run records; empty where there is no record."""
+    """The class names of the run records; empty without records."""
     return next((list(run["evaluation"]["class_names"]) for run in results.all_runs()), [])
 
 

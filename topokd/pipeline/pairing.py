@@ -32,7 +32,7 @@ def notebook_scripts() -> list[Path]:
 
 
 def unpaired_notebooks() -> list[Path]:
-    """Percent scripts whose ``.ipynb`` is missing or has other cells (outputs and identifiers do not count)."""
+    """Percent scripts with a missing ``.ipynb``, or one with other cells (outputs and identifiers do not count)."""
     return [script for script in notebook_scripts() if _digest(script) != _digest(script.with_suffix(".ipynb"))]
 
 

@@ -31,7 +31,7 @@ def list_profile(name: str) -> bool:
         Whether the file was changed.
 
     Raises:
-        ParameterError: there is no such profile, or its parameters are not valid.
+        ParameterError: the profile does not exist, or its parameters are not valid.
     """
     params = P.load_profile(name)
     names = ["profiles"] if params.data.dataset == "synthetic" else ["profiles", "real_profiles"]

@@ -166,7 +166,7 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
 
     Raises:
         StageError: a stage failed. Running stages finish first; run again to continue.
-        ParameterError: there is no such profile.
+        ParameterError: the profile does not exist.
     """
     jobs = jobs or os.cpu_count() or 1
     started = time.monotonic()
@@ -278,7 +278,7 @@ def stage_command(address: str, force: bool = False) -> list[str]:
 
 
 def run_stage(address: str, force: bool = False) -> int:
-    """Run one stage whose dependencies are done: ``dvc repro -s`` that waits for DVC's lock.
+    """Run one stage after its dependencies: ``dvc repro -s`` that waits for DVC's lock.
 
     The scheduler and SLURM's array tasks call it. The stage's output goes to standard output.
 

@@ -1,4 +1,4 @@
-"""Training: one loop for teachers and students, resumable and repeatable bit for bit.
+"""Training: one loop for teachers and students, resumable and reproducible bit for bit.
 
 `train_teacher` and `train_student` train a run of a profile and write its files (`Run`).
 `Fit` is the loop alone, for your own network, objective and batches.

@@ -14,8 +14,8 @@ def parameter_groups(model: nn.Module, params: Optimizer) -> list[dict]:
     """Two groups of parameters: those of the transformer blocks with ``lr_attention``, all others with ``lr``.
 
     A block is the whole residual unit (positional convolution, attention, MLP), recognised by ``block`` in the
-    parameter's name: the rule of the published PTv3 recipes, which NOTES row 7 calls the attention blocks. The others
-    are the stem, the pooling layers and the head. A model without blocks has one group.
+    parameter's name. This is the rule of the published PTv3 recipes; NOTES row 7 calls them the attention blocks. The
+    others are the stem, the pooling layers and the head. A model without blocks has one group.
 
     Args:
         model: The network.
@@ -47,7 +47,7 @@ def build_schedule(optimizer: torch.optim.Optimizer, steps: int, params: Optimiz
 
     The last value is max / div_factor / final_div_factor. The rise takes at least one step, however short the run.
     """
-    total = max(steps, 3)  # torch's schedule divides by zero below
+    total = max(steps, 3)  # with fewer, the torch schedule divides by zero
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],

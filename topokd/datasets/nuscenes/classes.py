@@ -94,7 +94,7 @@ def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "
         file: the table, for error messages.
 
     Raises:
-        DataError: a table without ``index`` (that of plain nuScenes, whose 23 categories are those of boxes); an index
+        DataError: a table without ``index`` (that of plain nuScenes, with the 23 categories of boxes); an index
             that does not fit into uint8 or that two categories share; a missing or unknown category.
 
     Examples:

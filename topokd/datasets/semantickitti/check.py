@@ -45,7 +45,7 @@ def _compare_names(sequence: Path, report: SplitReport) -> None:
     report.size += len(scans)
     report.problems += [f"{sequence}/labels/{stem}.label belongs to no scan" for stem in sorted(labels - scans)]
     if not scans:
-        report.problems.append(f"{sequence}/velodyne holds no scan: copy it again")
+        report.problems.append(f"{sequence}/velodyne has no scans: copy it again")
 
 
 def _missing_motion_files(folder: Path, number: int, present: set[int]) -> list[str]:

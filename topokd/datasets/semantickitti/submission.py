@@ -172,7 +172,7 @@ def count_test_points(root: str | Path) -> dict[str, int]:
         >>> count_test_points(tempfile.mkdtemp())
         Traceback (most recent call last):
         ...
-        topokd.errors.DataError: ...11/velodyne holds no scan: the server compares with the test sequences 11 to 21; ...
+        topokd.errors.DataError: ...11/velodyne has no scans: the server compares with the test sequences 11 to 21; ...
     """
     points: dict[str, int] = {}
     for sequence in SEQUENCES:
@@ -180,7 +180,7 @@ def count_test_points(root: str | Path) -> dict[str, int]:
         scans = sorted(folder.glob("*.bin"))
         if not scans:
             raise DataError(
-                f"{folder} holds no scan: the server compares with the test sequences 11 to 21; unpack them there"
+                f"{folder} has no scans: the server compares with the test sequences 11 to 21; unpack them there"
             )
         for scan in scans:
             points[f"sequences/{sequence}/predictions/{scan.stem}.label"] = count_points(scan, COLUMNS)

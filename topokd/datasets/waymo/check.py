@@ -23,7 +23,7 @@ def check(root: Path) -> Iterator[SplitReport]:
         segments = sorted(set().union(*segments_of.values()))
         if not segments:
             report.problems.append(
-                f"{folder} holds no segment in {', '.join(components)}: download them, or remove the folder"
+                f"{folder} has no segments in {', '.join(components)}: download them, or remove the folder"
             )
         report.sequences = report.size = len(segments)
         for segment in segments:

@@ -136,7 +136,7 @@ class WaymoSegmentation(ScanDataset):
             if not found:
                 components = dict.fromkeys(("lidar", component, "lidar_calibration", "lidar_pose"))
                 raise DataError(
-                    f"{folders[0] / component} holds no *.parquet: data.root must be the folder above training/, "
+                    f"{folders[0] / component} has no *.parquet files: data.root must be the folder above training/, "
                     f"validation/ and testing/ of Waymo v2, with components {', '.join(components)} and vehicle_pose"
                 )
             scanned = {file.stem for file in (folders[0] / "lidar").glob("*.parquet") if file.name[0] != "."}

@@ -1,4 +1,4 @@
-"""Distances of two diagrams whose gradients are known in closed form: from arrays to autograd, one pair or a batch."""
+"""Distances of two diagrams with closed-form gradients: from arrays to autograd, one pair or a batch."""
 
 from __future__ import annotations
 

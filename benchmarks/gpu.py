@@ -366,7 +366,7 @@ def _step_page(rows: Rows) -> list[str]:
         f"{first['steps']} steps. By itself the loader with {first['workers']} workers gives "
         f"{first['loader_scans_per_s']:.0f} scans/s.",
         "",
-        *table(["what is trained", "step (ms)", "scans/s", "peak memory (GB)"], body),
+        *table(["training of", "step (ms)", "scans/s", "peak memory (GB)"], body),
     ]
 
 

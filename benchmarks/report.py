@@ -28,7 +28,7 @@ def keep(
 ) -> None:
     """Print the rows that ``parts`` yield, and store them in a .json and a .md beside ``script``.
 
-    Parts that are not measured, or yield no row, keep what the .json already holds.
+    Parts that are not measured, or yield no rows, keep their rows in the .json.
 
     Args:
         script: path of the benchmark.

@@ -340,7 +340,7 @@ def _where_page(rows: Rows) -> list[str]:
         "## Where our time goes",
         "",
         "One diagram at M = 1024, ms of CPU time: reading the matrix of distances once (the floor), computing it, "
-        "putting the edges in order, and the sweep over them; and what the sweep met.",
+        "putting the edges in order, and the sweep over them; and counts of the sweep.",
         "",
         *table(["family", *times, "edges let in", "relations", "annotations made"], body),
     ]

@@ -121,7 +121,7 @@ class Predictor:
             )
 
     def __call__(self, scan: UserScan) -> Int64[ndarray, " n"]:
-        """The class of every point of a file; IGNORE where its coordinates are not finite."""
+        """The class of every point of a file; IGNORE if its coordinates are not finite."""
         label = np.full(len(scan.xyz), IGNORE, np.int64)
         with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
             label[scan.finite] = predict(self.model, scan.scan, self.voxel_size, self.tta, self.device)

@@ -16,7 +16,7 @@ WIDTH = 120  # characters of a line of a commented file
 
 
 def _not_bool(value: Any) -> Any:
-    """Reject true and false where a number is expected; pydantic would take them as 1 and 0."""
+    """Reject true and false in place of numbers; pydantic would accept them as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("it must be a number")
     return value
@@ -199,7 +199,7 @@ def _commented(tree: Mapping[str, Any], notes: Mapping[str, str], where: str, sa
 
 
 def _generic(path: str, notes: Mapping[str, str]) -> str:
-    """``rows.kd.label`` -> ``rows.*.label`` where there is a note of that name."""
+    """``rows.kd.label`` -> ``rows.*.label`` if there is a note of that name."""
     parts = path.split(".")
     for i in range(1, len(parts)):
         candidate = ".".join([*parts[:i], "*", *parts[i + 1 :]])

@@ -17,7 +17,7 @@ PROFILE_NAME = Annotated[str, typer.Argument(help="`default`, or the name of a f
 def params(profile: PROFILE_NAME) -> None:
     """Write a profile's whole validated parameters to results/PROFILE/params.yaml, for the other stages to read.
 
-    Also workspace/PROFILE/scans/description.yaml, the part that says which scans the profile uses.
+    Also workspace/PROFILE/scans/description.yaml, the part that describes the scans of the profile.
     """
     from topokd import params as P
     from topokd.distillation import resolve_terms

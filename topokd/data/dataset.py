@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OnBadScan = choices.OnBadScan | Literal["keep"]
-"""What a reader does with damaged scans (`ScanDataset._index`); "keep" is for the check of a data set."""
+"""Handling of damaged scans by a reader (`ScanDataset._index`); "keep" is for the check of a data set."""
 
 
 class ScanDataset(ABC):
@@ -60,7 +60,7 @@ class ScanDataset(ABC):
             on_bad_scan: "raise" calls `_check` on each (cheap: sizes only); "skip" reads each once, leaves bad
                 ones out and logs them; "keep" checks nothing, so a bad scan raises an error when it is read.
             cache: how many scans to keep in memory.
-            description: what holds the scans, for the error message.
+            description: the place of the scans, for the error message.
 
         Raises:
             DataError: a bad scan with "raise", or no usable scan at all.

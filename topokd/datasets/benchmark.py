@@ -79,7 +79,7 @@ class ClassShares:
 
 @dataclass(frozen=True)
 class Release:
-    """What is published about one release: the size of each split, and class shares where there are any."""
+    """Published facts about one release: the size of each split, and class shares if available."""
 
     sizes: dict[str, SplitSize]
     shares: ClassShares | None = None
@@ -94,7 +94,7 @@ class Submission:
         write: ``write(path, dataset, predictions, split, details)``; predictions are (scan index, classes) pairs.
         validate: ``validate(path, dataset, split)``: list of the reasons for which the server would reject the file.
         prepare: ``prepare(dataset, details)``: raises before hours of prediction if the submission cannot succeed.
-        details: what the server asks for besides the predictions: name to description.
+        details: fields that the server requires besides the predictions: name to description.
     """
 
     splits: tuple[str, ...]

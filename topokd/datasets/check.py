@@ -48,7 +48,7 @@ def known_folders() -> str:
 
 
 def check_dataset(root: str | Path, dataset: str | None = None) -> CheckReport:
-    """Read every scan of every split that is there, and compare with what is published.
+    """Read every scan of every split present, and compare with the published numbers.
 
     A problem is a file that is missing, damaged or superfluous, labels that do not match their scan, a split's folder
     without scans, a split that is larger than the published one or lacks a few scans of it, and in complete splits a
@@ -84,7 +84,7 @@ def check_dataset(root: str | Path, dataset: str | None = None) -> CheckReport:
 
 
 def _check_splits(benchmark: Benchmark, root: Path) -> Iterator[SplitReport]:
-    """For benchmarks without a check: read all splits that are there, and compare their number of scans."""
+    """For benchmarks without a check: read all splits present, and compare their number of scans."""
     release = benchmark.releases.get(benchmark.name, Release({}))
     for split in benchmark.splits:
         try:

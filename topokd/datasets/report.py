@@ -1,4 +1,4 @@
-"""What the check of a data set finds: one report per split, and the comparison with the published one."""
+"""Results of the check of a data set: one report per split, compared with the published one."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class SplitReport:
         sequences: number of sequences, scenes or segments.
         scans: number of scans that could be read.
         size: size of this copy in the unit of ``published``.
-        published: published size and its unit; None where none is published.
+        published: published size and its unit; None if none is published.
         lengths: points of each scan.
         class_points: points per class name.
         shares: published share per class, if the split belongs to those it is published for.
         ignored: points without a class.
-        problems: what is wrong.
-        notes: what is not a problem but limits the use of the copy.
+        problems: sentences on everything wrong.
+        notes: sentences on limits of the copy that are not problems.
     """
 
     name: str

@@ -27,8 +27,8 @@ class Losses:
 class DistillationObjective(nn.Module):
     """L_total = L_seg + sum_k lambda_k L_k over the named terms k  (Eq. 8: topo, grad, kd).
 
-    Only what the named terms need is computed: without ``grad`` the teacher runs without a graph, without any term no
-    teacher is needed. Terms are computed and added in the order given.
+    Only the inputs of the named terms are computed: without ``grad`` the teacher runs without a graph, without any term
+    no teacher is needed. Terms are computed and added in the order given.
 
     Args:
         terms: Names of terms (keys of ``TERMS``) to their parameters, or to `Term` objects.
@@ -70,7 +70,7 @@ class DistillationObjective(nn.Module):
         return any(term.differentiates_twice for term in self.named_terms().values())
 
     def prepare(self, teacher: NetworkOutput) -> dict[str, Any]:
-        """Start what the terms can compute from the teacher alone, before the student's forward pass.
+        """Start the computations that depend on the teacher only, before the forward pass of the student.
 
         Returns:
             To be passed to `forward` as ``prepared``; the losses are the same without, bit for bit.

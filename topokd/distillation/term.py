@@ -32,7 +32,7 @@ class NetworkOutput:
 
 @dataclass(frozen=True)
 class Step:
-    """What a term may use in one training step.
+    """Inputs of a term in one training step.
 
     Args:
         student: Output in the graph of the student's parameters.
@@ -40,7 +40,7 @@ class Step:
         label: (n,) class of each voxel, -1 for none.
         seg: The student's segmentation loss.
         segmentation: The function that gave ``seg``, for a term that needs it of the teacher.
-        prepared: What the term's own `Term.prepare` returned, or None if it was not called.
+        prepared: The result of `Term.prepare` of this term, or None if it was not called.
     """
 
     student: NetworkOutput

@@ -139,7 +139,7 @@ class ConfusionMatrix:
 def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]:
     """The ``evaluation`` part of a run record: plain types, fractions 0..1, NaN left for the JSON writer to make null.
 
-    ``iou`` is null for a class that neither truth nor prediction holds; ``present`` says which ones the truth holds.
+    ``iou`` is null for a class in neither truth nor prediction; ``present`` marks the classes in the truth.
 
     >>> cm = ConfusionMatrix(2); cm.update([0, 0], [0, 0])
     >>> record = evaluation_record(cm)

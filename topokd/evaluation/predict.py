@@ -45,7 +45,7 @@ def class_probabilities(
         scan: n points.
         voxel_size: metres.
         tta: number of rotations that are averaged; 1 is the scan without rotation.
-        device: None: where the model's parameters are.
+        device: None: that of the parameters of the model.
 
     Returns:
         Probabilities (n, c), float32 on the CPU.
@@ -99,10 +99,10 @@ def predict(
         scan: n points.
         voxel_size: metres.
         tta: number of rotations that are averaged (`class_probabilities`).
-        device: None: where the model's parameters are.
+        device: None: that of the parameters of the model.
 
     Returns:
-        Classes (n,), 0..C-1; the lowest where several are equally probable.
+        Classes (n,), 0..C-1; the lowest if several are equally probable.
 
     Examples:
         >>> from topokd.data import Scan
@@ -134,7 +134,7 @@ def evaluate(
         voxel_size: metres.
         tta: number of rotations that are averaged (`class_probabilities`).
         scans: indices of the scans, or how many, spread evenly over the dataset; None: all.
-        device: None: where the model's parameters are.
+        device: None: that of the parameters of the model.
         workers: processes that read and voxelize ahead of the network; they do not change the result.
 
     Raises:

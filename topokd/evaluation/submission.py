@@ -66,7 +66,7 @@ def write_submission(
         output: where to write.
         tta: number of rotations that are averaged.
         split: the split of ``dataset``.
-        details: what the server asks for besides (``Submission.details``).
+        details: other fields that the server requires (``Submission.details``).
 
     Raises:
         DataError: unknown or invalid details, or data that cannot make a valid submission.

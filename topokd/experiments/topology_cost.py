@@ -1,4 +1,4 @@
-"""What the topological loss costs: Table 8 (time and memory), Figure 5 (sampling), Figure 6 (H1 against H2).
+"""Cost of the topological loss: Table 8 (time and memory), Figure 5 (sampling), Figure 6 (H1 against H2).
 
 ``results/<profile>/timings/topology_cost.json``, times in seconds, medians over ``repeats`` runs::
 

@@ -41,7 +41,7 @@ class Patches:
     def split(self, entries: int | None) -> list[Patches]:
         """Chunks of whole patches with at most ``entries`` entries (at least one patch); None gives one chunk.
 
-        Where there are several chunks, their ``back`` and ``repeated`` are empty.
+        With several chunks, their ``back`` and ``repeated`` are empty.
         """
         if entries is None:
             return [self]
@@ -99,7 +99,7 @@ def layout_patches(sizes: tuple[int, ...], patch_size: int, device: torch.device
     Args:
         sizes: number of voxels of each cloud.
         patch_size: a cloud that is smaller becomes one short patch.
-        device: where the result goes.
+        device: of the result.
 
     Examples:
         >>> layout = layout_patches((5, 2), 3, torch.device("cpu"))

@@ -195,7 +195,7 @@ def compare_with_git(results: str | Path) -> Comparison:
 
 
 def _compare_findings(results: Path, other: Reference) -> tuple[tuple[str, float] | None, tuple[str, ...]]:
-    """The run with the largest difference in mIoU, and the changed answers; None where a copy cannot be read.
+    """The run with the largest difference in mIoU, and the changed answers; None if a copy cannot be read.
 
     Committed runs are read with the parameters of the regenerated ones, so that a renamed parameter does not matter.
     """

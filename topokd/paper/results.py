@@ -94,7 +94,7 @@ class Results:
         """The results themselves.
 
         Raises:
-            DataError: no run of the profile is there.
+            DataError: the profile has no runs.
         """
         if not self.runs:
             raise DataError(f"{self.folder / 'runs'} has no run of this profile: run the training stages (`dvc repro`)")
@@ -112,7 +112,7 @@ class Results:
         return {seed: 100 * value for seed, value in values.items() if value is not None}
 
     def class_scores(self, network: str, name: str) -> dict[int, float]:
-        """``{seed: IoU in percent}`` of one class; empty where it is absent from the validation scans."""
+        """``{seed: IoU in percent}`` of one class; empty if it is absent from the validation scans."""
         found = {}
         for seed, run in self.runs.get(network, {}).items():
             record = run["evaluation"]

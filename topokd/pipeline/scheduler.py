@@ -64,7 +64,7 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
 
     Args:
         profile: its name.
-        folder: where each stage's log and progress file will be.
+        folder: for the log and progress file of each stage.
 
     Raises:
         ParameterError: params.yaml does not list the profile.
@@ -225,7 +225,7 @@ def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float
 
 
 def _update_estimates(finished: Stage, waiting: list[Stage], seconds: float) -> None:
-    """Where no earlier run says how long a waiting stage takes, expect the time of a finished one of its group."""
+    """Without a duration from an earlier run, expect that of a finished stage of the same group."""
     for stage in waiting:
         if stage.group == finished.group and not stage.expected:
             stage.expected = seconds

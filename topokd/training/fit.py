@@ -46,7 +46,7 @@ class Fit:
         name: Of the run, in progress and messages.
         teacher: Frozen network; None if the objective has no terms.
         hooks: Called after each step, in this order; see `topokd.training.hooks`.
-        device: Where the networks run.
+        device: Of the networks.
 
     Attributes:
         best_weights: Weights with the best validation; empty without `Validate`.

@@ -56,7 +56,7 @@ class Resume(Hook):
     """Save the state every ``every`` steps and at the end, and start from the last one.
 
     Args:
-        folder: Where the state is.
+        folder: Of the state.
         every: Steps.
     """
 
@@ -116,7 +116,7 @@ class LiveCurves(Hook):
         self._live.make_summary()
 
     def start(self, fit: Fit) -> None:
-        """Write what a resumed run has already recorded."""
+        """Write the points that a resumed run has already recorded."""
         self.open()
         history = fit.state.history
         for i, step in enumerate(history["step"]):

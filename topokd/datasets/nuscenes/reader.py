@@ -132,7 +132,7 @@ class NuScenesLidarSeg(ScanDataset):
         return self._data[name.split("/")[1]]
 
     def named_files(self) -> tuple[set[Path], set[Path]]:
-        """What the tables name for the LiDAR, in scenes of any split: scans with all their labels, and sweeps between.
+        """LiDAR files listed by the tables, in scenes of any split: scans with all their labels, and sweeps between.
 
         ``sources`` tells the files of one scan.
         """
@@ -235,7 +235,7 @@ class NuScenesLidarSeg(ScanDataset):
         return found
 
     def _label_files(self) -> tuple[dict[str, str], dict[str, str]]:
-        """File of each labelled sample_data, and of its panoptic labels where there are any."""
+        """File of each labelled sample_data, and of its panoptic labels if there are any."""
         if not self.labelled:
             return {}, {}
         self._space = label_space_of(self._table("category"), self.root / self.version / "category.json")

@@ -1,6 +1,6 @@
 """The submission folder of nuScenes-lidarseg.
 
-``lidarseg/<set>/<token>_lidarseg.bin``: uint8 1..16 per point; ``<set>/submission.json``: what was used.
+``lidarseg/<set>/<token>_lidarseg.bin``: uint8 1..16 per point; ``<set>/submission.json``: the inputs used.
 
 The checks follow ``eval/lidarseg/validate_submission.py`` and ``utils.py`` of nuscenes-devkit, and add superfluous
 files, which that tool does not see.

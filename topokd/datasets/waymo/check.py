@@ -11,7 +11,7 @@ from topokd.datasets.waymo.reader import SPLITS, WaymoSegmentation
 
 
 def check(root: Path) -> Iterator[SplitReport]:
-    """One report per split that is there."""
+    """One report per split present."""
     for split, name in SPLITS.items():
         folder = root / name
         if not folder.is_dir():

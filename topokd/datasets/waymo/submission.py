@@ -41,7 +41,7 @@ DETAILS = {
     "description": "the method in a few words",
     "method_link": "address of the paper or the code",
 }
-"""What the server asks for besides the labels; the first three are required."""
+"""Fields of a submission besides the labels; the first three are required."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _frame(name: str) -> Frame:
 
 
 def _return_images(dataset: WaymoSegmentation, index: int, classes: Int64[ndarray, " n"]) -> ReturnImages:
-    """Classes of points put into the pixels of both returns, IGNORE where there is none."""
+    """Classes of points put into the pixels of both returns, IGNORE in pixels without a point."""
     pixels = dataset.pixels(index)
     shape = dataset.image_shape(index)
     if tuple(shape) != SHAPE:
@@ -128,7 +128,7 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
 
     Args:
         path: where to write.
-        info: what the server asks for besides the labels.
+        info: the fields of `DETAILS`.
         predictions: a frame and the classes (64, 2650) of both returns; -1 (written as 0, undefined) at a pixel without
             a point.
 

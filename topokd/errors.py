@@ -1,6 +1,6 @@
 """Errors that a user can act on.
 
-Each message states the problem, its place (file and field), and the fix. The command line prints it without a traceback.
+Each message states the problem, its place (file and field), and the fix. The command line prints no traceback.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _dotted(where: str, parts: Iterable[Any]) -> str:
     return text
 
 
-_TYPES = {  # beginning of pydantic's error type: rule
+_TYPES = {  # beginning of the pydantic error type: rule
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",

@@ -164,7 +164,7 @@ class Benchmark:
         return any((root / folder).is_dir() for folder in self.folders)
 
     def official_scores(self, counts: Counts) -> OfficialScores:
-        """The numbers that the benchmark's own tool prints for the predictions that ``counts`` holds.
+        """The numbers that the benchmark's own tool prints for the predictions in ``counts``.
 
         Args:
             counts: a `topokd.evaluation.ConfusionMatrix`, or anything with its three arrays.

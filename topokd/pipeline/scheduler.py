@@ -31,7 +31,7 @@ from topokd.pipeline.progress import clock, last_report
 from topokd.project import project_path, project_root, results_path, workspace_path
 
 PIPELINE = "dvc.yaml"
-LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")  # in DVC's messages
+LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")  # in DVC messages
 LOCK_ATTEMPTS = 60
 PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
@@ -117,7 +117,7 @@ def is_up_to_date(targets: list[str]) -> bool:
 
 @contextlib.contextmanager
 def _dvc() -> Iterator[Any]:
-    """The project's DVC repository; DVC's own errors become ours."""
+    """The DVC repository of the project; DVC errors become ours."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import SCMError
@@ -280,7 +280,7 @@ def stage_command(address: str, force: bool = False) -> list[str]:
 def run_stage(address: str, force: bool = False) -> int:
     """Run one stage after its dependencies: ``dvc repro -s`` that waits for DVC's lock.
 
-    The scheduler and SLURM's array tasks call it. The stage's output goes to standard output.
+    The scheduler and SLURM array tasks call it. The output of the stage goes to standard output.
 
     Returns:
         DVC's exit status.

@@ -1,4 +1,4 @@
-"""SemanticKITTI's zip: ``sequences/11..21/predictions/NNNNNN.label``, uint32 raw ids, one per point.
+"""The SemanticKITTI zip: ``sequences/11..21/predictions/NNNNNN.label``, uint32 raw ids, one per point.
 
 The checks follow ``validate_submission.py`` of semantic-kitti-api, and add two: that script accepts any id (the
 evaluator then counts an unknown one as an error) and any further file.

@@ -172,7 +172,7 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
 
 
 def read_frame_list(path: str | Path) -> list[Frame]:
-    """Frames of Waymo's list of test frames: one ``context name,timestamp`` per line.
+    """Frames of the Waymo list of test frames: one ``context name,timestamp`` per line.
 
     Raises:
         DataError: the file cannot be read, is not text, or has a line of another form.

@@ -129,7 +129,7 @@ def gather(padded: Float[Tensor, "m c"], table: Int32[Tensor, "n k3"]) -> Float[
     word = next((w for w in _WORDS if padded.shape[1] * padded.itemsize % w.itemsize == 0), None)
     if word is None or torch.is_grad_enabled():  # double backward: reinterpreted bytes are not differentiable
         return padded.index_select(0, table.reshape(-1)).view(len(table), -1)
-    # torch's GPU kernel for rows takes a block of threads for each row, however short; words are spread evenly.
+    # The torch GPU kernel for rows uses a block of threads even for short rows; words are spread evenly.
     words = padded.view(word)
     column = torch.arange(words.shape[1], device=words.device)
     return words[table.reshape(-1, 1).long(), column].view(padded.dtype).view(len(table), -1)

@@ -1,4 +1,4 @@
-"""A cache gives what reading and voxelising give, bit for bit, and never what other files or parameters gave."""
+"""The cache returns the bits of reading and voxelising, and never the result of other files or parameters."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def entries(folder: Path) -> list[Path]:
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, kind: type[ScanDataset]) -> None:
-    """From now on a read is a failure: all must come from the cache."""
+    """Make every later read fail: all scans must come from the cache."""
 
-    def refuse(self: ScanDataset, name: str) -> Scan:
+    def fail(self: ScanDataset, name: str) -> Scan:
         raise AssertionError(f"{name} was read")
 
-    monkeypatch.setattr(kind, "_read", refuse)
+    monkeypatch.setattr(kind, "_read", fail)
 
 
 SMALL = P.Synthetic(
@@ -223,7 +223,7 @@ def test_another_process_is_believed(root: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_is_read_only(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_read_only_folder_is_used_without_writing(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = root.parent / "cache"
     folder.mkdir(mode=0o555)
     for found, scan in zip(
@@ -279,7 +279,7 @@ def test_batches_do_not_depend_on_workers_or_cache(root: Path, workers: int, kep
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_error_keeps_its_words_and_its_turn(workers: int) -> None:
+def test_an_error_of_a_worker_keeps_its_message_and_its_position(workers: int) -> None:
     def draw(number: int) -> int:
         if number == 2:
             raise DataError("08/000002: the file is truncated; copy it again")

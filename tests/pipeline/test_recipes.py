@@ -96,7 +96,7 @@ def test_the_new_row_is_trained_with_the_new_term(clone: Path):
     assert np.isfinite(entropy).all() and (entropy > 0).all()
 
 
-def test_the_new_row_and_exhibit_stand_in_the_report(clone: Path):
+def test_the_new_row_and_exhibit_are_in_the_report(clone: Path):
     page = (clone / f"results/{PROFILE}/report.html").read_text()
     assert "Student, KD + entropy" in page
     assert "Does matching entropies help the student?" in page

@@ -157,7 +157,7 @@ def test_a_folder_without_the_project_says_so(tmp_path: Path, monkeypatch: pytes
 
 
 def test_slurm_submission_chains_the_groups(tmp_path: Path):
-    """With a stand-in for sbatch that records its arguments: one array per group, each after the one before."""
+    """With a fake sbatch that records its arguments: one array per group, each after the one before."""
     calls = tmp_path / "calls"
     fake = tmp_path / "sbatch"
     fake.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nwc -l < {calls}\n')

@@ -17,7 +17,7 @@ def cloud(n: int, c: int, seed: int = 0) -> torch.Tensor:
 
 
 def weighted(diagrams: list[torch.Tensor]) -> torch.Tensor:
-    """A loss in which births, deaths and pairs have different weights, whatever the order of the pairs."""
+    """A loss with different weights of births, deaths and pairs, independent of the order of the pairs."""
     return torch.stack([(0.3 * d[:, 0].square() + d[:, 0] * d[:, 1] + d[:, 1].sin()).sum() for d in diagrams]).sum()
 
 
@@ -84,7 +84,7 @@ def test_duplicates_and_grids_give_finite_gradients(points: torch.Tensor) -> Non
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 1, 0), (1, 0, 2)])
 def test_a_tied_triangle_shares_its_gradient_evenly(order: tuple[int, ...]) -> None:
-    """Isosceles, two longest edges: half each, whatever the order of the points."""
+    """Isosceles, two longest edges: half each, in any order of the points."""
     points = torch.tensor([[0.0, 2.0], [-0.5, 0.0], [0.5, 0.0]], dtype=torch.float64)
     x = points[list(order)].clone().requires_grad_(True)
     simplex_values(x, torch.tensor([[0, 1, 2]])).sum().backward()
@@ -94,7 +94,7 @@ def test_a_tied_triangle_shares_its_gradient_evenly(order: tuple[int, ...]) -> N
 
 
 def test_a_tie_in_a_death_triangle_is_averaged_under_any_order_of_the_points() -> None:
-    """A loop of six points whose filling triangle has two equal longest edges; no other length is doubled."""
+    """A loop of six points; its killing triangle has two equal longest edges, and no other length occurs twice."""
     points = torch.tensor(
         [[0.0, 2.0], [-1.0, 0.0], [1.0, 0.0], [-1.03, 1.3], [1.0, 1.35], [0.03, -0.9]], dtype=torch.float64
     )

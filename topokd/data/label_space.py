@@ -26,10 +26,10 @@ class LabelSpace:
         palette: RGB 0..255 per class.
         raw_ids_of_class: the file ids of each class; the first is used when labels are written.
         ignored: file ids that neither train nor count; the first is used to write
-            :data:`~topokd.data.scan.IGNORE`.
+            `IGNORE`.
         submission_ids: the id that the benchmark's server expects for each class.
         bits: width of a class id in the files.
-        hint: what the ids should be, for the error message about unknown ones.
+        hint: advice for the error message about unknown ids.
 
     Examples:
         >>> from topokd.datasets.waymo.classes import WAYMO
@@ -69,7 +69,7 @@ class LabelSpace:
 
         Args:
             raw: ids.
-            file: where they come from, for the error message.
+            file: their source, for the error message.
 
         Raises:
             DataError: lists the unknown ids.

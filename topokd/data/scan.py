@@ -16,13 +16,13 @@ IGNORE = -1
 
 @dataclass(frozen=True)
 class Scan:
-    """A cloud of n points; checked when it is created, and kept as float32 and int64.
+    """A cloud of n points; validated when it is created.
 
     Args:
         xyz: (n, 3) metres, in the frame of the data set: x forward, y left, z up in SemanticKITTI and Waymo; x right,
             y forward, z up in nuScenes (the LiDAR frame).
         intensity: (n,) in 0..1.
-        label: (n,) class or :data:`IGNORE`; None without ground truth.
+        label: (n,) class or `IGNORE`; None without ground truth.
         instance: (n,) number of the object, 0 for none; None without ground truth.
         name: of the scan, for messages.
 
@@ -50,7 +50,7 @@ class Scan:
             raise DataError(f"{where}: xyz has shape {self.xyz.shape}, expected (n, 3)")
         n = len(self.xyz)
         if n == 0:
-            raise DataError(f"{where}: it holds no points; remove it, or set data.on_bad_scan to skip")
+            raise DataError(f"{where}: no points; remove it, or set data.on_bad_scan to skip")
         for field in ("intensity", "label", "instance"):
             value = getattr(self, field)
             if value is None:

@@ -12,7 +12,7 @@ ANSWERS = {"yes": "yes", "no": "no, the difference is negative", "open": "cannot
 
 
 def found(folders: list[Path]) -> str:
-    """What was found: size of each experiment in a sentence, then the answer to every question, by profile."""
+    """The findings: size of each experiment in a sentence, then the answer to every question, by profile."""
     profiles = [Results.read(folder) for folder in folders]
     answers = [{f.question: f.answer for f in findings(results)} for results in profiles]
     questions = list(dict.fromkeys(question for each in answers for question in each))

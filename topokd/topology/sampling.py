@@ -83,7 +83,7 @@ def sample_together(clouds: list[Float[Tensor, "_ c"]], m: int, start: int) -> l
     last = torch.full_like(row, start)
     chosen = [last]
     for _ in range(min(m, max(sizes)) - 1):
-        # from differences, not products: duplicates have distance 0, and near points are told apart
+        # from differences, not products: duplicates have distance 0, and near points are distinguished
         distance = torch.cdist(padded, padded[row, last][:, None], compute_mode="donot_use_mm_for_euclid_dist")
         nearest = torch.minimum(nearest, distance[..., 0])
         last = nearest.argmax(dim=1)

@@ -89,7 +89,7 @@ def _ripser_parallel() -> Callable[..., Any]:
 
 
 def _simplices(ranks: Ranks, edges: Edges, numbers: Numbers, size: int) -> Int64[ndarray, "k size"]:
-    """For each edge number the first simplex of `size` vertices whose longest edge it is."""
+    """For each edge number, the first simplex of `size` vertices with this longest edge."""
     found = np.empty((len(numbers), size), dtype=np.int64)
     for k, number in enumerate(numbers.tolist()):
         edge = edges[number - 1].tolist()

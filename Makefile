@@ -7,8 +7,10 @@ TORCH ?= torch==2.13.0
 # One test worker per core, at most four: each holds about 1 GB. A file's tests stay together and share its fixtures.
 WORKERS ?= logical
 XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
-# Every annotation of the package is checked while tests run; an int passes for a float, as in mypy.
-SHAPES := --jaxtyping-packages="topokd,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+# Packages whose annotations are checked while tests run, with commas between them; an int passes for a float, as in
+# mypy. `make check CHECKED=topokd` checks all.
+CHECKED ?= topokd.distillation
+SHAPES := --jaxtyping-packages="$(CHECKED),beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

@@ -7,25 +7,24 @@ TORCH ?= torch==2.13.0
 # One test worker per core, at most four: each holds about 1 GB. A file's tests stay together and share its fixtures.
 WORKERS ?= logical
 XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
-# Every annotation of the package is checked while tests run; an int passes for a float, as in mypy.
-SHAPES := --jaxtyping-packages="topokd,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+# Packages whose annotations are checked while tests run, with commas between them; an int passes for a float, as in
+# mypy. `make check CHECKED=topokd` checks all.
+CHECKED ?= topokd.distillation
+SHAPES := --jaxtyping-packages="$(CHECKED),beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro check test shapes test-cluster lab docs lint format pins clean help
+.PHONY: repro check test test-cluster lab docs lint format pins clean help
 .DELETE_ON_ERROR:
 
 repro: .venv/ready  ## regenerate the paper: results/$(PROFILE)/report.html
 	topokd repro --profile $(PROFILE) --jobs $(JOBS)
 
 check: lint  ## linters and unit tests, for use while you work: 3 minutes on two cores
-	pytest $(XDIST) -m unit $(ARGS)
+	pytest $(XDIST) $(SHAPES) -m unit $(ARGS)
 
 test: lint  ## linters and all tests, with coverage: also the wheel, the browser, and the pipeline in a scratch clone
-	pytest $(XDIST) -m "not cluster" --durations 10 --cov --cov-report term $(ARGS)
-
-shapes: .venv/ready  ## unit tests with the shapes and types of all signatures checked
-	pytest $(XDIST) -m unit $(SHAPES) $(ARGS)
+	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 10 --cov --cov-report term $(ARGS)
 
 test-cluster: .venv/ready  ## tests that need a SLURM installation or take many minutes
 	pytest -m cluster $(ARGS)

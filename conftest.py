@@ -1,6 +1,6 @@
 """Lets Numba compile the package's kernels while jaxtyping checks the rest of the package.
 
-jaxtyping wraps every function of topokd when tests import it (`--jaxtyping-packages` in pyproject.toml). Numba cannot
+jaxtyping wraps every function of topokd when tests import it (SHAPES in the Makefile). Numba cannot
 compile such a wrapper, so it is given the function inside, as outside the tests.
 """
 

@@ -1,4 +1,4 @@
-"""Our voxelisation and loader beside what common repositories do, interleaved; writes benchmarks/data.md.
+"""Our voxelisation and loader beside those of common repositories, interleaved; writes benchmarks/data.md.
 
     python benchmarks/data.py                                  # all parts
     python benchmarks/data.py voxels --repeats 20              # a part replaces its own tables, the others stay
@@ -9,11 +9,11 @@ wall time), ``memory`` (private memory of a worker process).
 
 The plain loader: ``numpy.fromfile``, a table of classes, augmentation in NumPy, ``numpy.unique(axis=0)`` on the voxel
 indices, the first point of each voxel, a torch ``DataLoader``. It does less than ours, which checks the files and
-averages what a voxel holds. It has no counterpart for accumulated scans and for Waymo's parquet files.
+averages the points of a voxel. It has no counterpart for accumulated scans and Waymo parquet files.
 
-Data: real SemanticKITTI scans where the profile semantickitti-mini finds them, and the synthetic world in each layout,
-with as many points as the real sensor gives, made under ``--data`` the first time. Reading is from the system's page
-cache in all cases: disks differ more than programs.
+Data: real SemanticKITTI scans if the profile semantickitti-mini finds them, and the synthetic world in each layout,
+with as many points as the real sensor gives, written to ``--data`` the first time. All files are read from the page
+cache of the system, since disks differ more than programs.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def datasets(options: argparse.Namespace, cache: int = 0) -> Iterator[tuple[str,
 
 
 def unique(scan: Scan, size: float) -> tuple[np.ndarray, ...]:
-    """What ``numpy.unique`` alone gives: no means, no majority."""
+    """``numpy.unique`` alone: no means, no majority."""
     return np.unique(np.floor(scan.xyz / size).astype(np.int64), axis=0, return_index=True, return_inverse=True)
 
 
@@ -109,7 +109,7 @@ def has_plain(dataset: ScanDataset) -> bool:
 
 
 def plain_sample(dataset: ScanDataset, training: bool, number: int) -> tuple[torch.Tensor, ...]:
-    """A sample as common repositories make it, of SemanticKITTI's or nuScenes' files."""
+    """A sample as common repositories make it, from SemanticKITTI or nuScenes files."""
     points, labels = dataset.files(dataset.names[number % len(dataset)])
     nuscenes = isinstance(dataset, NuScenesLidarSeg)
     values = np.fromfile(points, np.float32).reshape(-1, 5 if nuscenes else 4)
@@ -139,7 +139,7 @@ def our_sample(dataset: ScanDataset, training: bool, number: int) -> Batch:
 
 
 def rate(draw: Callable[[int], Any], samples: int, workers: int) -> float:
-    """Samples per second once the workers run: those that they made in advance at the start do not count."""
+    """Samples per second once the workers run; those prefetched at the start are not counted."""
     ahead = 2 * workers + 1
     items = prefetch(draw, range(samples + ahead), workers)
     for _ in range(ahead):
@@ -179,7 +179,7 @@ def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def private_bytes() -> int:
-    """Memory that this process does not share with others (Linux)."""
+    """Memory that this process does not share with other processes (Linux)."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
 
@@ -205,7 +205,7 @@ def memory(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield row
 
 
-PARTS = {"voxels": voxels, "loader": loader, "memory": memory}  # what each measures
+PARTS = {"voxels": voxels, "loader": loader, "memory": memory}  # the parts
 
 # -- the page ------------------------------------------------------------------------------------------------------
 

@@ -29,8 +29,8 @@ class Program:
 
     Attributes:
         layer: ``layer(student's points, teacher's diagrams)`` returns the loss, or None if it only computes values.
-        package: that must be installed.
-        max_points: more are hopeless if every triangle is listed.
+        package: the package that must be installed.
+        max_points: limit for engines that list every triangle.
     """
 
     layer: Layer
@@ -104,7 +104,7 @@ def measured(layers: dict[str, Callable[[], Tensor | None]], repeats: int, patie
     """Medians of forward and backward CPU seconds and the largest rise of memory of each layer.
 
     Every turn runs each layer once. The first turn warms up and is not counted, unless it takes more than ``patience``
-    seconds: then it is the only one.
+    seconds; then it is the only one.
     """
     runs: dict[str, list[tuple[float, float, int]]] = {name: [] for name in layers}
     slow = set()

@@ -9,8 +9,8 @@ changed at a time), ``sampling`` (farthest points on the GPU and on the CPU's co
 paper's networks on batches of 12 whole scans, by terms of the loss, and whether the loader keeps up).
 
 Real scans are read where the profile semantickitti-mini finds them (see docs/datasets.md); ``--nuscenes FILE`` names
-the .pcd.bin of a nuScenes scan. Times are medians between CUDA
-events after warm-up, memory is the peak of PyTorch's allocator beyond what was there before. Weights are random.
+the .pcd.bin of a nuScenes scan. Times are medians between CUDA events after a warm-up; memory is the peak of the
+PyTorch allocator beyond its value before the run. Weights are random.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def scans(options: argparse.Namespace) -> dict[str, Scan]:
         found["SemanticKITTI, real"] = real[0]
     if not found:
         raise SystemExit(
-            "there is no real scan: set $TOPOKD_SEMANTICKITTI_MINI (docs/datasets.md) or give --nuscenes FILE"
+            "no real scan found: set $TOPOKD_SEMANTICKITTI_MINI (docs/datasets.md) or give --nuscenes FILE"
         )
     return found
 
@@ -91,7 +91,7 @@ def batches(seed: int, count: int) -> tuple[P.Params, list[Batch], Callable[[int
 
 
 def cost(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Whole scans, one at a time, each arithmetic; what notebook 70 measures, with the operations."""
+    """Whole scans, one at a time, in each arithmetic: the measurements of notebook 70, with the operations."""
     for source, scan in scans(options).items():
         voxels, models = voxelize(scan, PAPER_VOXEL_SIZE), networks()
         real = real_scans()
@@ -366,7 +366,7 @@ def _step_page(rows: Rows) -> list[str]:
         f"{first['steps']} steps. By itself the loader with {first['workers']} workers gives "
         f"{first['loader_scans_per_s']:.0f} scans/s.",
         "",
-        *table(["what is trained", "step (ms)", "scans/s", "peak memory (GB)"], body),
+        *table(["training of", "step (ms)", "scans/s", "peak memory (GB)"], body),
     ]
 
 

@@ -4,13 +4,13 @@
     python benchmarks/models.py speed --presets ptv3-student --works forward
     python benchmarks/models.py speed --device cuda --amp bf16 --dry # CUDA events, the allocator's peak
 
-Parts: ``speed`` (time and memory beside the recipe), ``levers`` (other options on a CPU), ``accuracy`` (what
-bfloat16 and int8 cost a trained student; needs `make repro`), ``flops`` (teacher over student on clouds of several
+Parts: ``speed`` (time and memory beside the recipe), ``levers`` (other options on a CPU), ``accuracy`` (of a
+trained student in bfloat16 and int8; needs `make repro`), ``flops`` (teacher over student on clouds of several
 sensors), ``export`` (the student's graphs beside the network), ``frame`` (the student from a scan on disk to labels).
 
 The recipe (``benchmarks/official_recipe.py``) runs the same weights, and the benchmark stops if its logits differ. Its
 convolution is gather, GEMM and scatter-add in torch, which also trains; where spconv is installed (``pip install
-spconv``, its CPU build) the forward pass is also measured with that. spconv's backward does not run on a CPU. On one
+spconv``, its CPU build) the forward pass is also measured with it. The backward pass of spconv needs a GPU. On one
 thread, time is CPU time; memory is the peak of live tensors (the buffers of spconv are not visible: a lower bound). The
 cloud is the n voxels of 0.05 m nearest to the sensor of a real SemanticKITTI scan where the profile semantickitti-mini
 finds one, else of the synthetic world.
@@ -171,7 +171,7 @@ def in_bf16(work: Work) -> object:
 
 
 def compiled(model: PointTransformerV3) -> PointTransformerV3:
-    """A copy whose MLPs are compiled."""
+    """A copy with compiled MLPs."""
     twin = build_model(model.preset).eval()
     twin.load_state_dict(model.state_dict())
     for module in twin.modules():
@@ -327,7 +327,7 @@ def read_onnx(file: Path) -> Graph:
 
 
 def frame(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """What ``topokd predict --measure`` prints for the student, in each arithmetic."""
+    """The output of ``topokd predict --measure`` for the student, in each arithmetic."""
     real = real_scans()
     scan, source = (real[0], "SemanticKITTI, real") if real else (synthetic_scan(), "synthetic")
     torch.manual_seed(0)
@@ -350,7 +350,7 @@ def frame(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def measure_frame(weights: Path, file: Path, repeats: int, device: str, amp: str) -> dict[str, float]:
-    """:func:`measure_file`'s numbers, and the CPU time of one more run (on a GPU machine too)."""
+    """The numbers of `measure_file`, and the CPU time of one more run (on a GPU machine too)."""
     torch.set_num_threads(1)
     predictor = Predictor(weights, device=device, amp=amp)
     found = measure_file(predictor, file, repeats)

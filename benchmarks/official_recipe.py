@@ -7,7 +7,7 @@ benchmark checks that both give the same logits. These computations differ:
 - the Hilbert code unpacks every coordinate into bytes, one per bit, and packs them again;
 - attention is explicit: q k^T, softmax and the product with v for all patches at once, with the (patches, heads, K, K)
   matrices in memory;
-- the convolution is spconv's native algorithm: a table of pairs per stage (indice_key), then gather, GEMM and
+- the convolution is the native algorithm of spconv: a table of pairs per stage (indice_key), then gather, GEMM and
   scatter-add for each of the k^3 offsets. ``convolution="spconv"`` is the CPU build of spconv itself, which only runs
   forward and without a bias (added here by hand); ``"gather"`` is the same algorithm in torch operations, which also
   trains. The backward pass of spconv keeps the features and gathers again; this one does too.
@@ -32,7 +32,7 @@ from topokd.models.convolution.layer import SubmanifoldConv
 
 @dataclass
 class Points:
-    """The voxels of a stage, and what its blocks share."""
+    """The voxels of a stage, and the data shared by its blocks."""
 
     feat: Tensor
     grid: Tensor
@@ -200,7 +200,7 @@ def hilbert_code(grid: Tensor, depth: int) -> Tensor:
 
 
 def find_pairs(grid: Tensor, batch: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
-    """(output row, input row) for each offset; each offset is looked up by itself, as spconv's hash table is."""
+    """(output row, input row) for each offset; each offset is looked up separately, as in the hash table of spconv."""
     reach = size // 2
     extent = (grid.amax(0) + 1 + 2 * reach).tolist()
     key = voxel_key(grid + reach, extent, batch)

@@ -28,14 +28,14 @@ def keep(
 ) -> None:
     """Print the rows that ``parts`` yield, and store them in a .json and a .md beside ``script``.
 
-    Parts that are not measured, or yield no row, keep what the .json already holds.
+    Parts that are not measured, or yield no rows, keep their rows in the .json.
 
     Args:
         script: path of the benchmark.
         title: of the page.
         parts: rows of each part, measured while they are read.
         pages: writes the section of each part.
-        packages: whose versions are recorded.
+        packages: their versions are recorded.
         dry: print only.
         note: a sentence on how it was measured.
     """

@@ -19,14 +19,14 @@ Name = TypeVar("Name")
 
 
 def cpu_seconds(work: Work) -> float:
-    """CPU time of this process: other work on the machine counts less than on the clock."""
+    """CPU time of this process, less sensitive to other work on the machine than wall time."""
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
 def wall_seconds(work: Work) -> float:
-    """Time on the clock, until the GPU is done too."""
+    """Wall time, including pending work on the GPU."""
     _synchronize()
     start = time.perf_counter()
     work()
@@ -40,7 +40,7 @@ def _synchronize() -> None:
 
 
 def event_seconds(work: Work) -> float:
-    """Time between two CUDA events: queued work is not taken for finished work."""
+    """Time between two CUDA events, so that queued work is not mistaken for finished work."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
     start.record()

@@ -10,7 +10,7 @@ time), ``agreement`` (float32 diagrams compared with giotto-ph), ``step`` (share
 
 All programs get the same features, on one thread except in ``batch``. Engines that only return values (gudhi,
 ripser.py, holos-tda) cannot be differentiated: their time covers the diagrams only, which favours them. Times are
-medians of CPU time; an engine whose first run takes more than ``--patience`` seconds is not repeated, nor run on more
+medians of CPU time; an engine with a first run of more than ``--patience`` seconds is not repeated, nor run on more
 points of that family. Programs that are not installed are skipped:
 ``pip install gudhi ripser oineus eagerpy torch_topological POT holos-tda fpsample``. The families "PTv3 teacher" and
 "PTv3 student" are features of the networks that ``make repro`` trained, on its validation scans.
@@ -121,7 +121,7 @@ def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def where(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """What one diagram at M = 1024 costs us, part by part, beside reading the matrix of distances once."""
+    """Cost of one diagram at M = 1024, part by part, beside one read of the distance matrix."""
     stop = np.zeros(1, np.uint8)
     for family in options.families:
         try:
@@ -223,7 +223,7 @@ def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def _street(voxels: int, rng: np.random.Generator) -> np.ndarray:
-    """As many occupied voxels as asked for on surfaces: ground, walls and boxes."""
+    """The given number of occupied voxels on surfaces: ground, walls and boxes."""
     n = 6 * voxels
     side = int(voxels**0.5 * 1.2)
     ground = np.stack([rng.integers(0, side, n), rng.integers(0, side, n), rng.integers(0, 2, n)], 1)
@@ -340,7 +340,7 @@ def _where_page(rows: Rows) -> list[str]:
         "## Where our time goes",
         "",
         "One diagram at M = 1024, ms of CPU time: reading the matrix of distances once (the floor), computing it, "
-        "putting the edges in order, and the sweep over them; and what the sweep met.",
+        "putting the edges in order, and the sweep over them; and counts of the sweep.",
         "",
         *table(["family", *times, "edges let in", "relations", "annotations made"], body),
     ]

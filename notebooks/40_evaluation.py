@@ -30,7 +30,7 @@ from topokd.viz.style import save_figure
 params = P.load(params_file)
 results = Results.read(params.results).require_runs()
 seed = params.seeds[0]
-figures = figures / "evaluation"
+figures = params.figures / "evaluation"
 
 # %% [markdown]
 # ## Scores of all networks

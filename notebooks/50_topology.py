@@ -54,7 +54,7 @@ display(
 # ## Figure 7: noise is dampened
 # The teacher's diagram is the $H_1$ diagram of a noisy circle; the student's is the same with each pair shifted by the
 # same small step. (a) Without weights every pair would send the same gradient; under Eq. 2 its share follows
-# $\log(1 + \text{persistence})$. (b) One noise pair whose nearest match stays 0.3 away: its contribution vanishes
+# $\log(1 + \text{persistence})$. (b) One noise pair, 0.3 away from its nearest match: its contribution vanishes
 # linearly with its persistence, within the bound of Lemma 1; with the fallback to the diagonal it vanishes faster.
 
 # %%

@@ -66,8 +66,8 @@ parameters_table(cost)
 # %% [markdown]
 # ## Parameters and operations
 # On the whole scan. Table 5 does not state its number of tokens, so only ratios can be compared (NOTES row 16). The
-# paper's encoder and decoder leave out the two products inside attention, whose number grows with the channels and not
-# with their square; its "attention compute" has the ratio of the linear layers around attention (q, k, v and output).
+# paper's encoder and decoder leave out the two products inside attention, which grow with the number of channels and
+# not with its square; its "attention compute" has the ratio of the linear layers around attention (q, k, v and output).
 # The decoder's ratio depends on the scan: the teacher's coarsest decoder stage costs eight times the student's, the
 # finer ones twice, so it grows with the share of voxels on the coarse grids. `benchmarks/models.md` has it for scans of
 # several sensors.

@@ -18,7 +18,7 @@ KINDS = ("cluster", "pipeline", "package", "browser", "unit")
 
 
 def kind_of(item: pytest.Item) -> str:
-    """The kind a test is marked with; without a mark that of its folder, and `unit` where that is not a kind either.
+    """The kind of a test: its mark, otherwise the name of its folder if that is a kind, otherwise `unit`.
 
     >>> KINDS.index("pipeline") < KINDS.index("unit")
     True
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def check_signatures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Off for tests marked `invalid_arguments`: they want the package's own message, not the checker's."""
+    """Off for tests marked `invalid_arguments`, which test the message of the package, not of the checker."""
     if request.node.get_closest_marker("invalid_arguments") is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Links of the documents lead somewhere, and the site builds and can be read without a network."""
+"""Links of the documents have targets, and the site builds and can be read without a network."""
 
 from __future__ import annotations
 

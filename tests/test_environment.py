@@ -56,7 +56,7 @@ def test_pins_satisfy_the_package_and_the_lower_bounds_of_the_conda_environment(
 @pytest.mark.parametrize(
     "name", ["spconv-cu120", "flash-attn", "torch-scatter", "giotto-ph", "jupyterlab", "papermill"]
 )
-def test_the_conda_environment_has(name: str):
+def test_the_conda_environment_has_the_package(name: str):
     assert name in conda_requirements()
 
 

@@ -22,7 +22,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_folder_is_refused_before_the_work(tmp_path: Path):
+def test_a_folder_as_target_raises_before_the_work(tmp_path: Path):
     with pytest.raises(IsADirectoryError, match=tmp_path.name), atomic_path(tmp_path):
         pytest.fail("the block ran")
 
@@ -41,6 +41,6 @@ def test_missing_and_damaged_json_are_named(tmp_path: Path):
         read_json(tmp_path / "half.json")
 
 
-def test_sha256(tmp_path: Path):
+def test_sha256_equals_hashlib(tmp_path: Path):
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()

@@ -182,7 +182,9 @@ def test_an_unset_environment_variable_is_named(tmp_path: Path, monkeypatch: pyt
         _ = params.data_root
 
 
-def test_the_cache_folder_is_none_or_a_folder_or_names_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_cache_folder_is_none_or_a_path_and_an_unset_variable_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.delenv("TOPOKD_CACHE", raising=False)
     assert P.Params().cache_folder is None
     optional = P.load(write(tmp_path, "train: {cache: '${TOPOKD_CACHE:-}'}"))

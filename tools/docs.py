@@ -122,7 +122,7 @@ def examples() -> str:
 
 
 def api_page(name: str) -> dict[str, str]:
-    """The page of one package: what it is for, a table of its public names, and each of them."""
+    """The page of one package: its purpose, a table of its public names, and their documentation."""
     path = f"topokd.{name}" if name else "topokd"
     package = import_module(path)
     names = list(package.__all__)

@@ -1,7 +1,7 @@
 """Compile settings of all Numba kernels, and the invalidation of their caches on disk.
 
 Numba recompiles a cached function when its own file changes. It does not notice changes in other files: a function or
-constant imported from there, or the settings below. A package with kernels therefore calls :func:`drop_stale_caches`
+constant imported from there, or the settings below. A package with kernels therefore calls `drop_stale_caches`
 when it is imported.
 """
 
@@ -24,7 +24,7 @@ NO_REFCOUNT: dict[str, Any] = {**JIT, "_nrt": False}
 jit: Any = njit(**JIT)
 jit_no_refcount: Any = njit(**NO_REFCOUNT)
 jit_numpy_errors: Any = njit(**JIT, error_model="numpy")
-"""For loops whose divisors are never zero: divisions are not checked."""
+"""For loops with divisors that are never zero: divisions are not checked."""
 
 
 def drop_stale_caches(folder: Path, pattern: str = "*.py") -> None:
@@ -48,7 +48,7 @@ def drop_stale_caches(folder: Path, pattern: str = "*.py") -> None:
     for source in sorted(folder.glob(pattern)):
         digest.update(source.read_bytes())
     caches, stamp = folder / "__pycache__", folder / "__pycache__" / "kernels.sha256"
-    with contextlib.suppress(OSError):  # a folder that cannot be written to holds no caches either
+    with contextlib.suppress(OSError):  # a read-only folder has no caches either
         if not stamp.is_file() or stamp.read_text() != digest.hexdigest():
             for cache in caches.glob("*.nb[ic]"):
                 cache.unlink(missing_ok=True)

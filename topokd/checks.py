@@ -1,4 +1,4 @@
-"""Checks of values where they enter: each is written once, and every reader, loss and network calls it."""
+"""Input checks shared by readers, losses and networks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Errors that a user can act on.
 
-Each says what is wrong, where (file and field), and how to fix it; the command line prints them without a traceback.
+Each message states the problem, its place (file and field), and the fix. The command line prints no traceback.
 """
 
 from __future__ import annotations

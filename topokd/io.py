@@ -20,13 +20,13 @@ from topokd.errors import DataError
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it when the block ends without an error.
 
-    A reader sees the old file or the whole new one, never a part of it, also after a kill or on a full disk.
+    A reader sees either the old file or the complete new one, even after a kill or on a full disk.
 
     Raises:
-        IsADirectoryError: if ``path`` is a folder.
+        IsADirectoryError: ``path`` is a folder.
     """
     path = Path(path)
-    if path.is_dir():  # fail before hours of work go into the file, not when it is replaced
+    if path.is_dir():  # fail now rather than after hours of work, when the file is replaced
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)

@@ -1,7 +1,7 @@
 """Typed, validated parameters: one tree of sections that mirrors ``params.yaml``.
 
 The root ``params.yaml`` is the default profile (the embedded synthetic world on two CPU cores). Another profile is a
-short file of differences, ``conf/<profile>.yaml``; :func:`load_profile` lays it over the defaults, and :func:`dump`
+short file of differences, ``conf/<profile>.yaml``; `load_profile` lays it over the defaults, and `dump`
 writes the whole resolved tree, which notebooks read and results quote. Where the paper is silent or contradicts itself
 the decision is named ``NOTES row N``: see ``docs/paper_notes.md``.
 
@@ -134,7 +134,7 @@ class Params(Section):
 
     @property
     def data_root(self) -> Path:
-        """Folder of the data set. Raises :class:`ParameterError` when it names an unset environment variable."""
+        """Folder of the data set. Raises `ParameterError` when it names an unset environment variable."""
         if not self.data.root:
             return self.workspace / "data"
         expanded = expand_environment(self.data.root)
@@ -147,7 +147,7 @@ class Params(Section):
 
     @property
     def cache_folder(self) -> Path | None:
-        """Folder of the scan cache; None for no cache. Raises :class:`ParameterError` like :attr:`data_root`."""
+        """Folder of the scan cache; None for no cache. Raises `ParameterError` like `data_root`."""
         expanded = expand_environment(self.train.cache)
         if "$" in expanded:
             raise ParameterError(
@@ -185,7 +185,7 @@ def load_profile(name: str) -> Params:
     """Resolve a profile: ``params.yaml``, the files that ``conf/<name>.yaml`` extends, and ``conf/<name>.yaml``.
 
     Raises:
-        ParameterError: As :func:`load`; also when the profile does not exist.
+        ParameterError: As `load`; also when the profile does not exist.
     """
     tree = _read(project_path("params.yaml"))
     files = ["params.yaml"]
@@ -260,7 +260,7 @@ def commented_yaml(params: Params, notes: Mapping[str, str]) -> str:
 
 
 def markdown_table(params: Params, notes: Mapping[str, str]) -> str:
-    """A Markdown table of all parameters but the rows; arguments as in :func:`commented_yaml`."""
+    """A Markdown table of all parameters but the rows; arguments as in `commented_yaml`."""
     tree = _as_written(params)
     del tree["rows"]
     return schema.markdown_table(tree, schema.descriptions(Params) | dict(notes))

@@ -28,7 +28,7 @@ def measure_file(
         predictor: the network.
         file: one scan.
         repeats: timed runs after a first one that warms up.
-        columns, intensity_scale: as in :func:`~topokd.data.user_files.read_user_scan`.
+        columns, intensity_scale: as in `read_user_scan`.
 
     Returns:
         ``latency_s``: median time to read the file, voxelize, run the network and map back; ``peak_tensor_bytes``: most

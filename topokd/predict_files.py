@@ -114,14 +114,14 @@ class Predictor:
             raise DataError(f"device {device!r} cannot be used ({reason}): try cpu, or leave it out") from None
 
     def need_classes(self, names: tuple[str, ...], benchmark: str) -> None:
-        """Raise :class:`CheckpointError` unless the network has the classes of ``benchmark``."""
+        """Raise `CheckpointError` unless the network has the classes of ``benchmark``."""
         if self.classes.names != names:
             raise CheckpointError(
                 f"the classes of {self.checkpoint} are not those of {benchmark}: train it on that data set"
             )
 
     def __call__(self, scan: UserScan) -> Int64[ndarray, " n"]:
-        """The class of every point of a file; IGNORE where its coordinates are not finite."""
+        """The class of every point of a file; IGNORE if its coordinates are not finite."""
         label = np.full(len(scan.xyz), IGNORE, np.int64)
         with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
             label[scan.finite] = predict(self.model, scan.scan, self.voxel_size, self.tta, self.device)
@@ -136,7 +136,7 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> list[Pat
         output: files below it are skipped if it lies inside ``source``: an earlier call wrote them.
 
     Raises:
-        DataError: ``source`` does not exist or holds no readable file.
+        DataError: ``source`` does not exist or has no readable file.
     """
     source = Path(source)
     if not source.exists():
@@ -154,7 +154,7 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> list[Pat
     counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
     if not files:
         raise DataError(
-            f"{source} holds no scan{f', only {counts}' if counts else ''}; readable are {', '.join(SUFFIXES)}"
+            f"{source} has no scans{f', only {counts}' if counts else ''}; readable are {', '.join(SUFFIXES)}"
         )
     if others:
         log.info("%s: skipped %s; readable are %s", source, counts, ", ".join(SUFFIXES))
@@ -191,7 +191,7 @@ def predict_files(
         output: a folder, which gets the relative paths of the scans and ``classes.json``; for one scan it may be a file
             that ends with .label, .npy or .ply.
         format: None: that of ``output``, or "label".
-        columns, intensity_scale: as in :func:`~topokd.data.user_files.read_user_scan`.
+        columns, intensity_scale: as in `read_user_scan`.
         views: number of scans that get a page ``.html`` beside their labels.
 
     Returns:

@@ -21,7 +21,7 @@ class Progress(Generic[T]):
 
     Args:
         items: what to iterate over.
-        task: what is being done, such as "reading".
+        task: name of the work, such as "reading".
         total: number of steps; None takes the length of ``items``.
         start: steps done before the first item.
 

@@ -11,7 +11,7 @@ def project_root() -> Path:
     """The project's folder: ``$TOPOKD_ROOT``, or the nearest folder upwards that holds params.yaml and topokd/.
 
     Returns:
-        The working directory when there is no such folder: the package is installed without the project.
+        The working directory if there is none: the package is installed without the project.
     """
     if os.environ.get("TOPOKD_ROOT"):
         return Path(os.environ["TOPOKD_ROOT"]).resolve()

@@ -54,7 +54,7 @@ def open_dataset(data: params.Data, root: str | Path, split: Split) -> ScanDatas
         split: "train", "val", "test", or names of sequences.
 
     Raises:
-        ParameterError: see :func:`check_data`.
+        ParameterError: see `check_data`.
         DataError: the data cannot be read.
     """
     check_data(data)
@@ -66,7 +66,7 @@ def open_dataset(data: params.Data, root: str | Path, split: Split) -> ScanDatas
 
 
 def write_world(data: params.Data, root: str | Path) -> None:
-    """Write the synthetic world in ``data.layout`` under ``root``, unless it is there."""
+    """Write the synthetic world in ``data.layout`` under ``root``, unless it exists."""
     check_data(data)
     LAYOUTS[data.layout].write(root, data.synthetic, jobs=os.cpu_count() or 1)
 

@@ -1,4 +1,4 @@
-"""Base of all parameter sections: frozen pydantic models, errors in words, comments from field descriptions."""
+"""Base of all parameter sections: frozen pydantic models, readable errors, comments from field descriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDTH = 120  # characters of a line of a commented file
 
 
 def _not_bool(value: Any) -> Any:
-    """Reject true and false where a number is expected; pydantic would take them as 1 and 0."""
+    """Reject true and false in place of numbers; pydantic would accept them as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("it must be a number")
     return value
@@ -52,7 +52,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def replace(self: Kind, **changes: Any) -> Kind:
-        """A validated copy with other values for some fields. Raises :class:`ParameterError`."""
+        """A validated copy with other values for some fields. Raises `ParameterError`."""
         current = {name: getattr(self, name) for name in type(self).model_fields}
         return validate(type(self), current | changes)
 
@@ -98,7 +98,7 @@ def _dotted(where: str, parts: Iterable[Any]) -> str:
     return text
 
 
-_TYPES = {  # beginning of pydantic's error type: rule
+_TYPES = {  # beginning of the pydantic error type: rule
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
@@ -199,7 +199,7 @@ def _commented(tree: Mapping[str, Any], notes: Mapping[str, str], where: str, sa
 
 
 def _generic(path: str, notes: Mapping[str, str]) -> str:
-    """``rows.kd.label`` -> ``rows.*.label`` where there is a note of that name."""
+    """``rows.kd.label`` -> ``rows.*.label`` if there is a note of that name."""
     parts = path.split(".")
     for i in range(1, len(parts)):
         candidate = ".".join([*parts[:i], "*", *parts[i + 1 :]])

@@ -137,7 +137,7 @@ class Look(Section):
 
 
 class Comparison(Section):
-    """What is asked of the difference between two rows."""
+    """A question about the difference between two rows."""
 
     question: str = Field("", description="asked in the findings; '': the gain is shown in Table 7 only")
     subject: str = Field("", description="what differs, as the answer names it")

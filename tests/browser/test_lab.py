@@ -26,7 +26,7 @@ pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a JupyterLab on a copy of the notebooks; its settings keep the news question away."""
+    """Address of a JupyterLab on a copy of the notebooks; its settings disable the news prompt."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(PROJECT / "notebooks", folder / "notebooks")
     shutil.copy(PROJECT / "pyproject.toml", folder)
@@ -65,7 +65,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def picture(page: Page, name: str) -> None:
-    """A screenshot in the folder that $TOPOKD_SCREENSHOTS names, to look at."""
+    """Save a screenshot in the folder $TOPOKD_SCREENSHOTS, if set."""
     if os.environ.get("TOPOKD_SCREENSHOTS"):
         page.wait_for_timeout(1500)
         page.screenshot(path=str(Path(os.environ["TOPOKD_SCREENSHOTS"]) / name))

@@ -39,7 +39,7 @@ def failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_outside_a_checkout(
+def test_an_error_outside_a_checkout_is_one_line(
     name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -78,7 +78,7 @@ WRONG = {  # commands in the checkout
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_in_the_checkout(
+def test_an_error_in_a_checkout_is_one_line(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], snapshot: SnapshotAssertion
 ):
     message = failed(monkeypatch, capsys, WRONG[name])

@@ -27,7 +27,7 @@ def test_the_commands_are_grouped_by_who_needs_them(snapshot: SnapshotAssertion)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help(command: str, snapshot: SnapshotAssertion):
+def test_help_texts_equal_the_snapshot(command: str, snapshot: SnapshotAssertion):
     assert help_of(*command.split()) == snapshot
 
 
@@ -46,6 +46,6 @@ def test_every_argument_and_option_has_help():
     assert {name for name in typer.main.get_command(app).commands} == {name.split()[0] for name in COMMANDS}  # type: ignore[attr-defined]
 
 
-def test_version():
+def test_version_prints_the_name_and_the_version():
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0 and result.output.startswith("topokd ")

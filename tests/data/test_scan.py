@@ -7,7 +7,7 @@ from topokd.errors import DataError
 XYZ, GREY = np.zeros((3, 3), np.float32), np.full(3, 0.5, np.float32)
 
 
-def test_arrays_get_their_types() -> None:
+def test_arrays_are_converted_to_the_declared_types() -> None:
     scan = Scan(XYZ.astype(np.float64), GREY.astype(np.float64), np.array([0, -1, 2], np.int8))
     assert (scan.xyz.dtype, scan.intensity.dtype, scan.label.dtype) == (np.float32, np.float32, np.int64)
 
@@ -15,7 +15,7 @@ def test_arrays_get_their_types() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"xyz": np.zeros((0, 3)), "intensity": np.zeros(0)}, "holds no points"),
+        ({"xyz": np.zeros((0, 3)), "intensity": np.zeros(0)}, "no points; remove it"),
         ({"xyz": np.zeros((3, 2))}, r"shape \(3, 2\)"),
         ({"intensity": np.zeros(2)}, "intensity has shape"),
         ({"label": np.zeros(4)}, "label has shape"),
@@ -25,6 +25,7 @@ def test_arrays_get_their_types() -> None:
         ({"intensity": np.array([0, 255, 0])}, "divide it by its full scale"),
     ],
 )
+@pytest.mark.invalid_arguments
 def test_bad_arrays_are_named(change: dict, message: str) -> None:
     with pytest.raises(DataError, match=f"scan 08/000004: .*{message}"):
         Scan(**({"xyz": XYZ, "intensity": GREY, "name": "08/000004"} | change))

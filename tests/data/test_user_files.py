@@ -1,4 +1,4 @@
-"""Scans as users have them: equal points from every format, and a reason for every refusal."""
+"""User files: equal points from every format, and an error message for every unreadable file."""
 
 import builtins
 import pickle
@@ -14,7 +14,7 @@ INTENSITY = np.array([0, 51, 102, 255], np.float32)
 
 
 def write(path, encoding=None):
-    """The four points in the format of the suffix, with fields that nobody asked for."""
+    """The four points in the format of the suffix, with additional fields."""
     rows = np.column_stack([XYZ, INTENSITY])
     if path.name.endswith(".pcd.bin"):
         np.column_stack([rows, [0, 1, 2, 3]]).astype("<f4").tofile(path)
@@ -71,7 +71,7 @@ def test_every_format_gives_the_same_points(tmp_path, name, encoding):
     np.testing.assert_allclose(cloud.scan.intensity, INTENSITY[cloud.finite] / 255, atol=1e-6)
 
 
-def test_five_columns_are_told_by_the_ring_or_the_option(tmp_path):
+def test_five_columns_are_detected_by_the_ring_or_set_by_the_option(tmp_path):
     rows = np.random.default_rng(0).random((20, 5)).astype("<f4")  # 400 bytes: 4 and 5 columns fit
     path = tmp_path / "a.bin"
     rows.tofile(path)
@@ -157,7 +157,7 @@ def test_errors_name_the_file_and_the_reason(tmp_path, name, content, message):
 
 
 @pytest.mark.parametrize("array", [np.ones(4), np.ones((2, 2)), np.ones((2, 4), bool)])
-def test_arrays_of_another_kind(tmp_path, array):
+def test_an_array_of_the_wrong_shape_or_type_raises(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(DataError, match="of shape"):
         read_user_scan(tmp_path / "a.npy")
@@ -192,5 +192,5 @@ def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "pypcd4", None)
-    with pytest.raises(DataError, match=r"pypcd4: pip install 'topokd\[formats\]'"):
+    with pytest.raises(DataError, match=r"pypcd4: pip install 'topokd\[data\]'"):
         read_user_scan(path)

@@ -89,7 +89,7 @@ def test_voxels_of_real_scans_equal_numpy(real_scans: Path) -> None:
             assert ours.tobytes() == theirs.tobytes()
 
 
-def test_a_voxel_size_that_is_none_is_refused() -> None:
+def test_an_invalid_voxel_size_raises() -> None:
     for size in (0.0, -1.0, float("nan")):
         with pytest.raises(DataError, match="voxel_size is .*positive"):
             voxelize(random_scan(0), size)

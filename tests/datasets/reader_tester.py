@@ -47,7 +47,7 @@ class ReaderTester:
             self.open("holdout")
 
     def check_memory_cache(self) -> None:
-        """A scan is read once while it is among the last ones."""
+        """A scan is not read again while it is in the memory cache."""
         dataset = self.open("train", cache=1)
         first = dataset[0]
         assert dataset[0] is first
@@ -97,7 +97,7 @@ class ReaderTester:
 
 
 def damages() -> Iterator[Callable[[Path], None]]:
-    """Ways to spoil a file."""
+    """Kinds of damage to a file."""
 
     def missing(file: Path) -> None:
         file.unlink()

@@ -144,7 +144,7 @@ def test_missing_files_and_tables_of_nuscenes_are_problems(worlds: Path, tmp_pat
     problems = check_dataset(root).problems
     assert problems and all("the table sample is missing" in problem for problem in problems)
     (root / "v1.0-trainval/scene.json").write_text(json.dumps([]))
-    with pytest.raises(DataError, match="holds no split"):
+    with pytest.raises(DataError, match="has no split"):
         check_dataset(root)
 
 
@@ -212,7 +212,7 @@ def test_a_split_folder_without_segments_is_a_problem(worlds: Path, tmp_path: Pa
     else:
         (root / "testing").mkdir()
     (problem,) = check_dataset(root).problems
-    assert f"{root / ('training' if emptied else 'testing')} holds no segment in lidar, " in problem
+    assert f"{root / ('training' if emptied else 'testing')} has no segments in lidar, " in problem
 
 
 def test_missing_and_damaged_components_of_waymo_are_problems(worlds: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The fingerprint of a data set changes with its scans, and with nothing else."""
+"""The fingerprint of a data set changes with its scans only."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def test_another_scan_has_another_fingerprint(root: Path, change: str):
 
 
 def test_a_wrong_root_is_named(tmp_path: Path):
-    with pytest.raises(DataError, match=r"holds no data set that topokd knows; .*sequences \(SemanticKITTI\)"):
+    with pytest.raises(DataError, match=r"does not contain a known data set; .*sequences \(SemanticKITTI\)"):
         fingerprint(tmp_path)

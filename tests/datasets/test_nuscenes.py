@@ -116,7 +116,7 @@ def test_a_complete_world_is_not_written_again(world: Path, tmp_path: Path) -> N
     write_nuscenes(tmp_path, SMALL, sweeps_between=1)
     assert marked.read_bytes() == b""
     (tmp_path / "other" / "samples").mkdir(parents=True)
-    with pytest.raises(DataError, match="did not make"):
+    with pytest.raises(DataError, match="did not write"):
         write_nuscenes(tmp_path / "other", SMALL)
 
 
@@ -140,7 +140,7 @@ def test_an_unknown_token_names_its_record(copy: Path) -> None:
     ("table", "field"),
     [("sample_data", "filename"), ("scene", "first_sample_token"), ("lidarseg", "sample_data_token")],
 )
-def test_missing_field(copy: Path, table: str, field: str) -> None:
+def test_a_missing_field_is_named(copy: Path, table: str, field: str) -> None:
     edit(copy, table, lambda records: [{k: v for k, v in record.items() if k != field} for record in records])
     with pytest.raises(DataError, match=rf"{table}\.json: record \w+ has no field '{field}': .*; unpack .* again"):
         NuScenesLidarSeg(copy, "train")
@@ -182,8 +182,8 @@ def test_a_category_table_without_index_or_with_missing_names_raises(copy: Path)
 
 
 @pytest.mark.parametrize("index", ["abc", None, 300, -1, 1.5, True, 17])
-def test_category_with_an_index_that_is_none(copy: Path, index: object) -> None:
-    """17 is another category's."""
+def test_an_invalid_category_index_raises(copy: Path, index: object) -> None:
+    """17 is the index of another category."""
     edit(copy, "category", lambda records: [records[0] | {"index": index}, *records[1:]])
     with pytest.raises(DataError, match=r"category\.json: category '.*index.*take the category\.json of"):
         NuScenesLidarSeg(copy, "train")
@@ -201,7 +201,7 @@ def test_category_with_an_index_that_is_none(copy: Path, index: object) -> None:
         ("calibrated_sensor", "rotation", None),
     ],
 )
-def test_field_of_another_kind(copy: Path, table: str, field: str, value: object) -> None:
+def test_a_field_of_the_wrong_type_raises(copy: Path, table: str, field: str, value: object) -> None:
     edit(copy, table, lambda records: [records[0] | {field: value}, *records[1:]])
     with pytest.raises(DataError, match=rf"{table}\.json: record .* '{field}' is .*unpack .* again"):
         NuScenesLidarSeg(copy, "train")
@@ -211,7 +211,7 @@ def test_field_of_another_kind(copy: Path, table: str, field: str, value: object
     "rotation", [[1.0, 0.0], [0, 0, 0, 0], ["a", 0, 0, 0], [[1], 0, 0, 0], [float("nan"), 0, 0, 1]]
 )
 @pytest.mark.parametrize("table", ["ego_pose", "calibrated_sensor"])
-def test_rotation_that_is_none(copy: Path, table: str, rotation: list) -> None:
+def test_an_invalid_rotation_raises(copy: Path, table: str, rotation: list) -> None:
     edit(copy, table, lambda records: [record | {"rotation": rotation} for record in records])
     with pytest.raises(DataError, match=rf"{table}\.json: record \w+: rotation is .*unpack the metadata again"):
         NuScenesLidarSeg(copy, "train", sweeps=2)[1]
@@ -291,13 +291,13 @@ def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, t
         with pytest.raises(DataError, match="it is a single array"):
             dataset[0]
     np.savez(file, data=np.array(["a"]))
-    with pytest.raises(DataError, match="holds no integers"):
+    with pytest.raises(DataError, match="does not hold"):
         dataset[0]
     assert not (tmp_path / "unpickled").exists()
 
 
 def test_an_unknown_compression_of_panoptic_labels_raises(copy: Path) -> None:
-    """The method's number in both headers of the zip is turned into one that zipfile does not know."""
+    """The number of the method in both headers of the zip is replaced by one unknown to zipfile."""
     dataset = NuScenesLidarSeg(copy, "train")
     token = dataset.sample_data(dataset.names[0])["token"]
     file = copy / "panoptic" / "v1.0-trainval" / f"{token}_panoptic.npz"

@@ -41,7 +41,7 @@ def copy(world: Path, tmp_path: Path) -> Path:
 
 
 def change(root: Path, component: str, column: str, new) -> Path:
-    """Replace a column's values in the first training segment's component."""
+    """Replace the values of a column in a component of the first training segment."""
     file = sorted((root / "training" / component).glob("*.parquet"))[0]
     table = pq.read_table(file)
     index = table.schema.names.index(column)
@@ -94,7 +94,7 @@ def test_second_returns_lie_behind_the_first(world: Path) -> None:
     assert len(WaymoSegmentation(world, "train", returns=1)[0]) == len(first)
 
 
-def test_written_rows_are_waymos(world: Path) -> None:
+def test_written_rows_have_the_released_names_and_types(world: Path) -> None:
     file = next((world / "validation" / "lidar").glob("*.parquet"))
     row = pq.read_table(file).slice(0, 1).to_pylist()[0]
     assert row["key.segment_context_name"] == file.stem and row["key.laser_name"] == 1
@@ -113,7 +113,7 @@ def test_written_rows_are_waymos(world: Path) -> None:
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=25, deadline=None)
 def test_points_follow_the_official_formula_pixel_by_pixel(seed: int) -> None:
-    """Independent and slow: one pixel at a time, rotation by rotation, as the official tool's comments describe it."""
+    """Slow and independent: one pixel at a time, rotation by rotation, after the comments of the official tool."""
     rng = np.random.default_rng(seed)
     height, width = 4, 7
     beams = np.sort(rng.uniform(-0.3, 0.05, height))
@@ -142,7 +142,7 @@ def rotation(roll: float, pitch: float, yaw: float) -> np.ndarray:
     return z @ y @ x
 
 
-def test_a_pixels_own_pose_counts(copy: Path) -> None:
+def test_each_pixel_is_moved_by_its_own_pose(copy: Path) -> None:
     """The car is moved by whole metres in the world while it measures the lower half of the image."""
     before = first_of(copy)
     points, pixels = before[0].xyz.astype(np.float64), before.pixels(0)
@@ -162,7 +162,7 @@ def test_a_pixels_own_pose_counts(copy: Path) -> None:
 
 
 def test_other_lasers_rows_are_not_the_top_lidars(copy: Path) -> None:
-    """The side lidars' rows have the same times, come later and hold other numbers; their images are smaller."""
+    """Rows of the side lidars have the same times, come later and have other numbers; their images are smaller."""
     expected = first_of(copy)[0]
     for component in ("lidar", "lidar_segmentation", "lidar_pose", "lidar_calibration"):
         file = sorted((copy / "training" / component).glob("*.parquet"))[0]
@@ -184,7 +184,7 @@ def test_other_lasers_rows_are_not_the_top_lidars(copy: Path) -> None:
     np.testing.assert_array_equal(found[0].label, expected.label)
 
 
-def test_uniform_beams_where_the_calibration_lists_none(copy: Path) -> None:
+def test_beams_are_uniform_if_the_calibration_lists_no_inclinations(copy: Path) -> None:
     prefix = "[LiDARCalibrationComponent].beam_inclination"
     change(copy, "lidar_calibration", f"{prefix}.values", lambda value: None)
     change(copy, "lidar_calibration", f"{prefix}.min", lambda value: -0.3)
@@ -250,7 +250,7 @@ def test_a_scan_without_returns_raises(copy: Path) -> None:
     for number in (1, 2):
         column = f"[LiDARComponent].range_image_return{number}.values"
         change(copy, "lidar", column, lambda value: [-1.0] * len(value))
-    with pytest.raises(DataError, match="holds no points"):
+    with pytest.raises(DataError, match="no points; remove it"):
         first_of(copy)[0]
 
 
@@ -317,7 +317,7 @@ def test_values_that_are_not_finite_numbers_raise(copy: Path, component: str, ch
     assert str(file) in str(error.value)
 
 
-def test_segments_without_labels_are_told(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_segments_without_labels_are_logged(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
     first, second = sorted((copy / "training" / "lidar_segmentation").glob("*.parquet"))
     pq.write_table(pq.read_table(first).slice(0, 0), first)
     dataset = WaymoSegmentation(copy, "train")
@@ -356,8 +356,8 @@ def test_an_unknown_class_and_a_missing_column_raise(copy: Path) -> None:
         first_of(copy)[0]
 
 
-def test_unknown_compression(copy: Path) -> None:
-    """The codec's number in the footer is turned into one that no parquet has."""
+def test_an_unknown_compression_raises(copy: Path) -> None:
+    """The number of the codec in the footer is replaced by one that parquet does not define."""
     file = sorted((copy / "training" / "lidar").glob("*.parquet"))[0]
     with pq.ParquetWriter(file.with_suffix(".new"), pq.read_schema(file), compression="lz4") as writer:
         writer.write_table(pq.read_table(file))
@@ -385,7 +385,7 @@ def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_missing_folders_and_unknown_names(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no \*.parquet"):
+    with pytest.raises(DataError, match=r"has no \*.parquet files"):
         WaymoSegmentation(tmp_path, "train")
     with pytest.raises(DataError, match="components lidar, lidar_calibration, lidar_pose and vehicle_pose"):
         WaymoSegmentation(tmp_path, "test")
@@ -395,7 +395,7 @@ def test_missing_folders_and_unknown_names(world: Path, tmp_path: Path) -> None:
         WaymoSegmentation(world, ("nowhere",))
 
 
-def test_same_bytes_again(world: Path, tmp_path: Path) -> None:
+def test_a_second_write_gives_the_same_bytes(world: Path, tmp_path: Path) -> None:
     write_waymo(tmp_path, SMALL)
     for file in tmp_path.rglob("*.parquet"):
         assert file.read_bytes() == (world / file.relative_to(tmp_path)).read_bytes()

@@ -1,4 +1,4 @@
-"""Waymo's submission file read back, by its description alone."""
+"""Reader of Waymo submission files, written from their description only."""
 
 import zlib
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""One tester for all losses and terms: what must hold of each, on two small networks with five stages.
+"""One tester for all losses and terms: common requirements, on two small networks with five stages.
 
-A loss or a term is a :class:`Case`; every name in ``TERMS`` becomes one without being listed.
+A loss or a term is a `Case`; every name in ``TERMS`` becomes one without being listed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Case:
         return self.call(self.build(), pair)
 
 
-# Terms whose default options make the gradient something else than the derivative of the value.
+# Terms with default options for which the gradient is not the derivative of the value.
 EXACT_OPTIONS: dict[str, dict[str, Any]] = {"grad": {"second_order": True}}
 
 

@@ -1,4 +1,4 @@
-"""What holds of every loss and every term; see loss_tester.py."""
+"""Requirements of every loss and every term; see loss_tester.py."""
 
 from __future__ import annotations
 

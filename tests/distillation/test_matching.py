@@ -49,7 +49,7 @@ def test_rows_meet_whatever_the_orders(sizes: list[int], seed: int) -> None:
     assert torch.equal(teacher.feat[index], student.feat)  # also tells clouds with the same voxel apart
 
 
-def test_another_voxel_is_an_error() -> None:
+def test_a_voxel_of_one_network_only_is_an_error() -> None:
     grid = torch.tensor([[0, 0, 0], [1, 0, 0], [2, 0, 0]])
     other = grid.clone()
     other[1, 2] = 4
@@ -63,13 +63,13 @@ def test_a_voxel_in_another_cloud_is_an_error() -> None:
         match_rows(tap(grid, [1, 3]), tap(grid, [2, 3]))
 
 
-def test_another_count_is_an_error() -> None:
+def test_different_numbers_of_voxels_are_an_error() -> None:
     grid = torch.tensor([[0, 0, 0], [1, 0, 0]])
     with pytest.raises(DataError, match="1 voxels and the student's 2"):
         match_rows(tap(grid[:1], [1]), tap(grid, [2]))
 
 
-def test_a_voxel_twice_is_an_error() -> None:
+def test_a_duplicate_voxel_is_an_error() -> None:
     grid = torch.tensor([[1, 0, 0], [0, 0, 0], [1, 0, 0]])
     with pytest.raises(DataError, match="twice"):
         match_rows(tap(grid, [3]), tap(grid[[0, 2, 1]], [3]))

@@ -57,7 +57,7 @@ class CountPasses(torch.autograd.Function):
 
 
 class Network(nn.Module):
-    """Two stages: per voxel, and pooled by two voxels a side; its coarse rows come in an order of its own."""
+    """Two stages: per voxel, and pooled by two voxels a side; its coarse rows have another order."""
 
     def __init__(self, width: int, order: Callable[[int], Tensor] = torch.arange) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ def test_the_total_is_equation_8() -> None:
     options["kd"]["temperature"] = 3.0
     losses = objective(*weights, **options)(out_s, batch.label, out_t)
 
-    # The same by hand, with a teacher whose coarse rows already have the student's order.
+    # The same by hand, with the coarse rows of the teacher already in the order of the student.
     aligned = Network(10)
     aligned.load_state_dict(teacher.state_dict())
     plain_t = run_teacher(freeze(aligned), batch, gradients=True)

@@ -59,7 +59,7 @@ def test_frequency_groups_and_record():
 def test_bad_edges_and_scans_without_labels_are_errors():
     with pytest.raises(DataError, match="rise from 0"):
         Breakdown(2, "ab", range_edges=(0, 5, 3, np.inf))
-    with pytest.raises(DataError, match="must hold 0.2"):
+    with pytest.raises(DataError, match="must contain 0.2"):
         Breakdown(2, "ab", border_edges=(0, 1, np.inf))
     with pytest.raises(DataError, match="no labels"):
         Breakdown(2, "ab").update(Scan(np.zeros((1, 3)), np.zeros(1), name="s"), np.zeros(1, int))

@@ -134,6 +134,7 @@ def test_unknown_class_predicted_where_nothing_is_labelled_is_ignored_with_the_p
     assert cm.points == 0 and np.isnan(cm.accuracy()) and np.isnan(cm.miou("skip")) and cm.miou("zero") == 0
 
 
+@pytest.mark.invalid_arguments
 def test_wrong_names_conventions_and_merges_are_errors():
     with pytest.raises(DataError, match="class names"):
         ConfusionMatrix(3, ("a", "b"))

@@ -1,4 +1,4 @@
-"""Every file of examples/ runs as a script and prints what it promises."""
+"""Every file of examples/ runs as a script and prints the documented output."""
 
 from __future__ import annotations
 

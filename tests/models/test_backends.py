@@ -1,4 +1,4 @@
-"""Choosing backends, and the accelerators beside their torch twins where they are installed."""
+"""Choosing backends, and the installed accelerators beside their torch versions."""
 
 import copy
 
@@ -19,7 +19,7 @@ def test_an_unknown_backend_is_named_with_the_choices() -> None:
     model = build_model("ptv3-tiny")
     with pytest.raises(ParameterError, match="unknown convolution backend 'cudnn': choose auto, torch or spconv"):
         model.set_backends(convolution="cudnn")
-    with pytest.raises(ParameterError, match=r"there is no backend to choose for pooling: choose from convolution"):
+    with pytest.raises(ParameterError, match=r"backends cannot be chosen for pooling: choose from convolution"):
         model.set_backends(pooling="torch")
 
 

@@ -101,7 +101,7 @@ def test_the_export_command_writes_a_program_and_rejects_unknown_endings(
     assert result.exit_code == 0 and "net.pt2" in result.output, result.output
     compare(shallow, torch.export.load(tmp_path / "net.pt2").module(), (33,))
     result = run.invoke(app, ["export", str(tmp_path / "net.safetensors"), str(tmp_path / "net.txt")])
-    assert isinstance(result.exception, ParameterError) and "end the name in .pt2" in str(result.exception)
+    assert isinstance(result.exception, ParameterError) and "must end in .pt2" in str(result.exception)
 
 
 def test_batch_patching_and_wrong_voxels_raise(shallow: PointTransformerV3) -> None:

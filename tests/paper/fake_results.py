@@ -14,7 +14,7 @@ SKILL = {"teacher": 0.80, "plain": 0.60, "kd": 0.66, "kd_topo": 0.67, "kd_grad":
 
 
 def make_run(params, variant, seed):
-    """A record whose confusion matrix gets ``SKILL`` of the points right; class 7 is absent from the scans."""
+    """A record with a confusion matrix of accuracy ``SKILL``; class 7 is absent from the scans."""
     rng = np.random.default_rng([seed, sum(map(ord, variant))])
     truth = rng.choice([c for c in range(19) if c != 7], 4000)
     right = rng.random(4000) < SKILL[variant] + 0.01 * rng.standard_normal()

@@ -1,4 +1,4 @@
-"""The README's numbers are those of the committed results, and its example runs."""
+"""The numbers in the README are those of the committed results, and its example runs."""
 
 from __future__ import annotations
 

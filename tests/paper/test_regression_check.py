@@ -26,7 +26,7 @@ def edit(path, change):
     path.write_text(json.dumps(record))
 
 
-def test_equal_results_are_equal(results_folder, copy):
+def test_an_unchanged_copy_of_the_results_is_equal(results_folder, copy):
     found = compare(results_folder, copy)
     assert found.equal and found.checked == 19 and not found.differences
     assert "All numbers of 19" in found.summary()
@@ -93,7 +93,7 @@ def test_answers_that_changed_are_named(results_folder, copy):
     assert "yes → no" in found.summary()
 
 
-def test_unchanged_answers_are_reported_as_none(results_folder, copy):
+def test_unchanged_answers_are_not_reported_as_changes(results_folder, copy):
     edit(results_folder / "runs" / "kd-seed1.json", lambda r: r["evaluation"].update(accuracy=0.5))
     found = compare(results_folder, copy)
     assert found.answers == () and "mIoU of every run is the same" in found.summary()

@@ -46,7 +46,7 @@ def test_tables_of_methods(printed, number):
         assert row[1:] == [plain(c) for c in cells.iloc[1:]], name
 
 
-def test_table4(printed):
+def test_table_4_equals_the_paper(printed):
     _, *rows = printed[4]
     ours = reported.load("table4")
     assert len(rows) == len(ours)
@@ -55,7 +55,7 @@ def test_table4(printed):
         assert row == [plain(c) for c in wanted]
 
 
-def test_tables_5_and_6(printed):
+def test_tables_5_and_6_equal_the_paper(printed):
     for number in (5, 6):
         _, *rows = printed[number]
         ours = reported.load(f"table{number}")
@@ -66,7 +66,7 @@ def test_tables_5_and_6(printed):
             assert row[1:] == [plain(c) for c in cells.iloc[1 if number == 6 else 0 :]]
 
 
-def test_table7(printed):
+def test_table_7_equals_the_paper(printed):
     _, *rows = printed[7]
     assert rows == reported.load("table7").to_numpy().tolist()
     marks = {"kd": "", "kd_topo": "topo", "kd_grad": "grad", "full": "topo grad"}
@@ -74,13 +74,13 @@ def test_table7(printed):
         assert " ".join(c for c in ("topo", "grad") if row[c]) == marks[variant]
 
 
-def test_table8(printed):
+def test_table_8_equals_the_paper(printed):
     _, _, *rows = printed[8]
     ours = reported.load("table8").reset_index()
     assert rows == [[plain(c) for c in row] for row in ours.to_numpy()]
 
 
-def test_claims_are_in_the_text(shared):
+def test_every_quoted_claim_is_in_the_text_of_the_paper(shared):
     text = plain((shared / "paper" / "paper.md").read_text(encoding="utf-8")).replace("\\%", "%")
     for claim in reported.claims()["printed"]:
         assert plain(claim) in text, claim
@@ -96,7 +96,7 @@ def test_every_cell_has_a_number_or_a_reason():
 
 
 def test_known_disagreements_are_found():
-    """NOTES rows 11 and 12, and what else does not add up."""
+    """NOTES rows 11 and 12, and the other contradictions."""
     found = reported.disagreements()
     pairs = {(r["dataset"], r["printed"], r["tables"]) for _, r in found.iterrows()}
     assert ("nuScenes", "78.2", "78.1%") in pairs
@@ -107,7 +107,7 @@ def test_known_disagreements_are_found():
     assert "Student with KD: mIoU" in set(found["quantity"])
 
 
-def test_value_and_units():
+def test_quoted_values_are_parsed_with_their_units():
     assert reported.value("table6|LN (CUDA Memory)|Student") == pytest.approx(0.98543)
     assert reported.value("table8|60|naive forward") == 321.12
     assert np.isnan(reported.parse("(1, 1, 1, 2, 1)")[0])

@@ -22,7 +22,7 @@ def test_errors_are_counted_over_labelled_points():
     titles = [axes.get_title() for axes in figure.axes]
     assert "Ground truth" in titles and "Teacher" in titles and "25.0 % of the points wrong (red)" in titles
     legend = next(axes.get_legend() for axes in figure.axes if axes.get_legend())
-    assert [text.get_text() for text in legend.get_texts()] == ["road", "car"]  # nobody is a person
+    assert [text.get_text() for text in legend.get_texts()] == ["road", "car"]  # no point is a person
     assert sum(len(c.get_offsets()) for c in figure.axes[0].collections) == 80
     matplotlib.pyplot.close(figure)
 

@@ -31,7 +31,7 @@ def test_pairing_removes_what_the_seeds_share(values, gain):
     assert found.mean == pytest.approx(gain, abs=1e-9) and found.half_width == pytest.approx(0, abs=1e-9)
 
 
-def test_three_seeds_by_hand():
+def test_the_interval_of_three_seeds_equals_a_hand_calculation():
     found = interval([0.30, 0.32, 0.37])
     deviation = math.sqrt(((0.03) ** 2 + 0.01**2 + 0.04**2) / 2)
     assert found.mean == pytest.approx(0.33) and found.half_width == pytest.approx(4.302653 * deviation / math.sqrt(3))
@@ -44,7 +44,7 @@ def test_fewer_than_two_values_have_no_interval():
     assert paired({0: 1.0}, {1: 1.0}).n == 0
 
 
-def test_text():
+def test_an_interval_is_written_with_its_half_width():
     assert Interval(33.333, 2.0, 3).text() == "33.3 ± 2.0"
     assert Interval(0.5, math.nan, 1).text(2, sign=True) == "+0.50"
     assert Interval(math.nan, math.nan, 0).text() == "–"

@@ -1,4 +1,4 @@
-"""Reported beside measured: what stands in the tables and in the findings."""
+"""Tables and findings: reported beside measured values."""
 
 import json
 

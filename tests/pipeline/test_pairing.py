@@ -1,4 +1,4 @@
-"""Scripts and notebooks stay in step, whichever is edited, and saving without an edit changes nothing."""
+"""Scripts and notebooks stay in step after an edit of either; saving without an edit changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real pipeline, reduced, in a scratch clone: regenerates everything, rests, and re-runs only what changed."""
+"""The reduced pipeline in a scratch clone: it regenerates everything, is then up to date, and re-runs changes only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def edited(clone: Path, name: str, old: str, new: str) -> Iterator[None]:
         run(clone, "dvc", "repro", "-s", f"params@{PROFILE}")
 
 
-def test_everything_is_there(clone: Path):
+def test_the_report_has_every_table_figure_and_run(clone: Path):
     results = clone / "results" / PROFILE
     page = (results / "report.html").read_text()
     for number in range(1, 9):
@@ -112,8 +112,8 @@ def test_another_listed_profile_changes_nothing_of_this_one(clone: Path):
         assert not {name for name in changed_stages(clone) if "waymo" not in name}
 
 
-def test_the_same_bytes_again(clone: Path):
-    """Trained from nothing a second time: weights, records, figures and executed notebooks are byte-identical."""
+def test_a_second_run_gives_the_same_bytes(clone: Path):
+    """Trained again from the start: weights, records, figures and executed notebooks are byte-identical."""
     before = digests(clone)
     shutil.rmtree(clone / "workspace/smoke/resume")
     for stage in ("data@smoke", "teacher@smoke-1", "student@smoke-full-1", "evaluation@smoke", "topology@smoke"):
@@ -123,8 +123,8 @@ def test_the_same_bytes_again(clone: Path):
 
 
 def test_a_killed_stage_leaves_nothing_running_and_resumes(clone: Path, tmp_path: Path):
-    """Killed after the first saved state. Progress goes into a pipe that nobody reads from there on, so however fast
-    the machine is, the run waits at its last report at the latest and cannot end before it is killed."""
+    """Killed after the first saved state. Progress goes into a pipe that is no longer read, so even on a fast machine
+    the run blocks at its last report at the latest and cannot end before it is killed."""
     before = digests(clone)
     resume = clone / "workspace/smoke/resume"
     shutil.rmtree(resume, ignore_errors=True)

@@ -78,7 +78,6 @@ def test_a_finished_stage_sets_the_estimate_of_its_group():
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with one tiny stage per profile, in a folder without git."""
-    (tmp_path / "topokd").mkdir()
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/one.yaml").write_text("data: {voxel_size: 0.3}\n")
     (tmp_path / "conf/real.yaml").write_text("data: {dataset: semantickitti, root: scans}\n")
@@ -158,7 +157,7 @@ def test_a_folder_without_the_project_says_so(tmp_path: Path, monkeypatch: pytes
 
 
 def test_slurm_submission_chains_the_groups(tmp_path: Path):
-    """With a stand-in for sbatch that records its arguments: one array per group, each after the one before."""
+    """With a fake sbatch that records its arguments: one array per group, each after the one before."""
     calls = tmp_path / "calls"
     fake = tmp_path / "sbatch"
     fake.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nwc -l < {calls}\n')

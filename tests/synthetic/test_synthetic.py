@@ -97,7 +97,7 @@ def test_other_parameters_replace_the_scans(world: Path, tmp_path: Path) -> None
 
 def test_scans_that_topokd_did_not_make_are_not_touched(tmp_path: Path) -> None:
     write_scan(tmp_path, 0, 0, Scan(np.ones((3, 3)), np.zeros(3)))
-    with pytest.raises(DataError, match="did not make"):
+    with pytest.raises(DataError, match="did not write"):
         write_semantickitti(tmp_path, SMALL)
     assert (tmp_path / "sequences/00/velodyne/000000.bin").stat().st_size == 48
 
@@ -116,7 +116,7 @@ def test_class_frequencies_are_near_the_real_ones(sample: SyntheticLidar) -> Non
 
 
 def test_no_single_number_tells_the_classes_apart(sample: SyntheticLidar) -> None:
-    """A classifier on height and intensity alone stays poor: shape and surroundings must be looked at."""
+    """A classifier on height and intensity alone stays poor: shape and surroundings are needed."""
     scans = [scan for scan in sample]
     height = np.concatenate([scan.xyz[:, 2] for scan in scans])
     shade = np.concatenate([scan.intensity for scan in scans])
@@ -132,7 +132,7 @@ def test_no_single_number_tells_the_classes_apart(sample: SyntheticLidar) -> Non
     assert np.mean(iou) < 0.2  # although it is scored on what it was fitted to
 
 
-def test_sensors() -> None:
+def test_sensors_have_the_published_beams() -> None:
     hdl64, hdl32 = SENSORS["hdl64"], SENSORS["hdl32"]
     assert len(hdl64.elevation_deg) == 64 and (hdl64.elevation_deg[0], hdl64.elevation_deg[-1]) == (2.0, -24.8)
     assert len(hdl32.elevation_deg) == 32 and (hdl32.elevation_deg[0], hdl32.elevation_deg[-1]) == (10.67, -30.67)

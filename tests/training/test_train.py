@@ -24,7 +24,7 @@ from topokd.training import train as train_module
 
 @pytest.fixture
 def taught(params: P.Params) -> P.Params:
-    """A profile whose teacher of seed 0 is trained."""
+    """A profile with a trained teacher of seed 0."""
     train_teacher(params, 0)
     return params
 
@@ -84,7 +84,7 @@ def test_a_teacher_of_another_preset_or_classes_is_an_error(taught: P.Params) ->
     other = taught.replace(model=taught.model.replace(teacher="ptv3-teacher-small"))
     with pytest.raises(CheckpointError, match="holds a ptv3-tiny, but model.teacher is ptv3-teacher-small"):
         train_student(other, "kd", 0)
-    with pytest.raises(CheckpointError, match=r"trained for 19 classes.*the data has 2 \(road,car\)"):
+    with pytest.raises(CheckpointError, match=r"trained for 19 classes.*but the data has 2 \(road,car\)"):
         load_teacher(taught, 0, ("road", "car"))
 
 
@@ -194,5 +194,5 @@ def test_a_cache_and_workers_change_no_weight_and_no_number(taught: P.Params, tm
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the accelerator may be there")
 def test_the_backends_of_the_profile_reach_the_network(params: P.Params) -> None:
     forced = params.train.replace(backends=P.Backends(convolution="spconv"))
-    with pytest.raises(ParameterError, match="convolution='spconv' works on CUDA alone"):
+    with pytest.raises(ParameterError, match="convolution='spconv' runs on CUDA only"):
         train_teacher(params.replace(train=forced), 0)

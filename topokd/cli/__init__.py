@@ -33,7 +33,7 @@ for command in (plumbing.params, plumbing.notebook, plumbing.metrics, plumbing.s
     app.command(rich_help_panel=PLUMBING)(command)
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool | None) -> None:
     if wanted:
         typer.echo(f"topokd {__version__}")
         raise typer.Exit
@@ -42,8 +42,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
+        bool | None,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = None,
 ) -> None:
     """Options of topokd itself."""
 

@@ -13,7 +13,7 @@ PROFILE = Annotated[str, typer.Option(help="`default`, or the name of a file in 
 
 
 def require_checkout() -> None:
-    """Raise :class:`ParameterError` where there is no checkout of the project, which every command here works on."""
+    """Raise `ParameterError` outside a checkout of the project, which every command here needs."""
     if not project_path("dvc.yaml").is_file():
         raise ParameterError(
             f"this command needs a checkout of the project and {project_root()} is not one: run it inside a checkout, "

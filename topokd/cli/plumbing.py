@@ -10,14 +10,14 @@ import yaml
 
 from topokd.cli.pipeline import require_checkout
 
-PUBLISHED = ("default", "semantickitti-mini")  # profiles whose results are committed
+PUBLISHED = ("default", "semantickitti-mini")  # profiles with committed results
 PROFILE_NAME = Annotated[str, typer.Argument(help="`default`, or the name of a file in conf/.")]
 
 
 def params(profile: PROFILE_NAME) -> None:
     """Write a profile's whole validated parameters to results/PROFILE/params.yaml, for the other stages to read.
 
-    Also workspace/PROFILE/scans/description.yaml, the part that says which scans the profile uses.
+    Also workspace/PROFILE/scans/description.yaml, the part that describes the scans of the profile.
     """
     from topokd import params as P
     from topokd.distillation import resolve_terms
@@ -32,7 +32,7 @@ def params(profile: PROFILE_NAME) -> None:
 
 def notebook(
     script: Annotated[Path, typer.Argument(help="Percent script of the notebook, such as notebooks/30_student.py.")],
-    profile: Annotated[str, typer.Option(help="Whose results/PROFILE/params.yaml it reads.")] = "default",
+    profile: Annotated[str, typer.Option(help="Profile; its results/PROFILE/params.yaml is read.")] = "default",
     parameter: Annotated[list[str], typer.Option("--parameter", "-p", help="NAME=VALUE, any number of times.")] = [],  # noqa: B006
     output: Annotated[
         Path | None,
@@ -117,9 +117,10 @@ def readme() -> None:
 
 
 def current_readme(text: str) -> str:
-    """README.md with its tables made from the results of the published profiles."""
-    from topokd.paper.readme import expected_numbers, refresh
+    """README.md with its findings and tables made from the results of the published profiles."""
+    from topokd.paper.readme import expected_numbers, found, refresh
     from topokd.project import results_path
 
     folders = [results_path(profile) for profile in PUBLISHED]
-    return refresh(text, expected_numbers([folder for folder in folders if (folder / "runs").is_dir()]))
+    measured = [folder for folder in folders if (folder / "runs").is_dir()]
+    return refresh(refresh(text, "findings", found(measured)), "expected numbers", expected_numbers(measured))

@@ -143,7 +143,7 @@ def validate(
     split: Annotated[str, typer.Option(help="The split that the server scores.")] = "test",
     frames: FRAMES = None,
 ) -> None:
-    """List what a benchmark's server would reject in a submission; exit status 1 if anything."""
+    """List the problems for which a benchmark server would reject a submission; exit status 1 if any."""
     from topokd.evaluation.submission import submission_split, validate_submission
 
     dataset = submission_split(benchmark, root, split, frames=frames)

@@ -1,4 +1,4 @@
-"""Scans, transforms, voxels, batches and loading: what knows no benchmark."""
+"""Scans, transforms, voxels, batches and loading, independent of any benchmark."""
 
 from topokd.data.batch import Batch, collate
 from topokd.data.cache import ScanCache

@@ -1,4 +1,4 @@
-"""Voxels of several clouds in one set of tensors."""
+"""Batches: the voxels of several clouds in one set of tensors."""
 
 from __future__ import annotations
 
@@ -18,20 +18,26 @@ from topokd.errors import DataError
 
 @dataclass(frozen=True)
 class Batch:
-    """B clouds, one after the other.
+    """B clouds, one after the other; ``len(batch)`` is B.
 
-    ``coord`` (N, 3), ``grid_coord`` (N, 3), ``feat`` (N, 4), ``label`` (N,) or None: the rows of all voxels;
-    ``offsets`` (B,): where each cloud ends, in rows; ``inverse`` (P,) or None: the row of each of all P points;
-    ``point_offsets`` (B,) or None: where each cloud's points end. ``len(batch)`` is B.
+    Attributes:
+        coord: (N, 3) mean position of the points of each voxel in metres, for the N voxels of all clouds.
+        grid_coord: (N, 3) voxel indices.
+        feat: (N, 4) mean x, y, z and intensity.
+        label: (N,) classes, or None.
+        offsets: (B,) row at which each cloud ends.
+        inverse: (P,) row of each of the P points of all clouds, or None.
+        point_offsets: (B,) index at which the points of each cloud end, or None.
+        names: of the scans.
     """
 
     coord: Float[Tensor, "N 3"]
     grid_coord: Int[Tensor, "N 3"]
     feat: Float[Tensor, "N 4"]
-    label: Int[Tensor, N] | None
-    offsets: Int[Tensor, B]
-    inverse: Int[Tensor, P] | None = None
-    point_offsets: Int[Tensor, B] | None = None
+    label: Int[Tensor, " N"] | None
+    offsets: Int[Tensor, " B"]
+    inverse: Int[Tensor, " P"] | None = None
+    point_offsets: Int[Tensor, " B"] | None = None
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -48,16 +54,23 @@ class Batch:
 
 
 def collate(clouds: Sequence[Voxels]) -> Batch:
-    """One batch of several clouds, in their order.
+    """Concatenate clouds into one batch, in their order.
 
-    ``label`` is None unless every cloud has labels, ``inverse`` unless every cloud maps its points. Raises
-    :class:`~topokd.errors.DataError` for an empty sequence.
+    Args:
+        clouds: at least one.
 
-    >>> from topokd.data import Scan, voxelize
-    >>> one = voxelize(Scan(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), 0.1)
-    >>> batch = collate([one, one])
-    >>> len(batch), batch.offsets.tolist(), batch.inverse.tolist()
-    (2, [3, 6], [2, 1, 0, 5, 4, 3])
+    Returns:
+        The batch. ``label`` is None unless every cloud has labels, ``inverse`` is None unless every cloud has one.
+
+    Raises:
+        DataError: ``clouds`` is empty.
+
+    Examples:
+        >>> from topokd.data import Scan, voxelize
+        >>> one = voxelize(Scan(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), 0.1)
+        >>> batch = collate([one, one])
+        >>> len(batch), batch.offsets.tolist(), batch.inverse.tolist()
+        (2, [3, 6], [2, 1, 0, 5, 4, 3])
     """
     if not clouds:
         raise DataError("collate got no clouds: give it at least one")

@@ -1,8 +1,8 @@
-"""Scans as read and their voxels, kept on disk: what decoding and grid sampling gave, for the next time.
+"""On-disk cache of decoded scans and their voxels.
 
-An entry is found by what it was made from: the content of the scan's files, the reader with its parameters, the voxel
-size, and the code of this layer. Another content, parameter or code is another entry, so nothing has to be declared out
-of date. Only what comes before the augmentation is kept; a training sample's voxels are drawn anew each time.
+The key of an entry covers the content of the scan's files, the reader with its parameters, the voxel size, and the code
+of this layer. A change of any of them changes the key, so entries never go stale. Only results before augmentation are
+cached; the voxels of training samples are computed again each time.
 """
 
 from __future__ import annotations
@@ -34,23 +34,28 @@ Arrays = dict[str, np.ndarray]
 class ScanCache:
     """``<folder>/<code>/<ab>/<key>.safetensors``: one entry per scan, and one per scan and voxel size.
 
-    Entries are memory-mapped when read and written whole (a temporary file that takes the name at the end), so that any
-    number of processes may share a folder: two that make the same entry write the same bytes. An entry whose checksum
-    does not fit is reported in the log and made again. A folder that cannot be written to is read only.
+    Entries are memory-mapped for reading and written atomically (a temporary file is renamed at the end), so any number
+    of processes may share a folder: two that make the same entry write the same bytes. An entry with a wrong checksum
+    is logged and made again. If the folder is not writable, the cache is used read-only.
 
-    The content of a file is its SHA-256, computed once and remembered in ``<folder>/contents`` under its path, size and
-    time of change: a file that is changed within its length and given back its old time is not noticed.
+    The content of a file is identified by its SHA-256, computed once and recorded in ``<folder>/contents`` under its
+    path, size and modification time. A change that keeps both the size and the time goes unnoticed.
 
-    Raises :class:`~topokd.errors.DataError` where ``folder`` is a file.
+    Args:
+        folder: the folder of the cache; created on the first write.
 
-    >>> import tempfile
-    >>> from topokd.datasets import SemanticKITTI
-    >>> from topokd.datasets.semantickitti.files import write_scan
-    >>> root = tempfile.mkdtemp()
-    >>> write_scan(root, 8, 0, Scan(np.ones((5, 3)), np.zeros(5), np.full(5, 8)))
-    >>> dataset = SemanticKITTI(root, "val").stored_in(ScanCache(root + "/cache"))
-    >>> len(dataset[0]), len(dataset.voxels(0, 0.1)), dataset.store.size()[0]
-    (5, 1, 2)
+    Raises:
+        DataError: ``folder`` is a file.
+
+    Examples:
+        >>> import tempfile
+        >>> from topokd.datasets import SemanticKITTI
+        >>> from topokd.datasets.semantickitti.files import write_scan
+        >>> root = tempfile.mkdtemp()
+        >>> write_scan(root, 8, 0, Scan(np.ones((5, 3)), np.zeros(5), np.full(5, 8)))
+        >>> dataset = SemanticKITTI(root, "val").stored_in(ScanCache(root + "/cache"))
+        >>> len(dataset[0]), len(dataset.voxels(0, 0.1)), dataset.store.size()[0]
+        (5, 1, 2)
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -61,7 +66,14 @@ class ScanCache:
         self._writable = True
 
     def scan(self, name: str, recipe: dict[str, Any], sources: Sequence[Path], read: Callable[[], Scan]) -> Scan:
-        """The scan that ``read`` makes from the files ``sources`` in the way that ``recipe`` (JSON-able) describes."""
+        """The scan from the cache, or from ``read`` if there is no entry.
+
+        Args:
+            name: of the scan.
+            recipe: how the scan is read, as JSON-able values.
+            sources: the files that it is read from.
+            read: reads the scan.
+        """
 
         def arrays() -> Arrays:
             scan = read()
@@ -73,7 +85,7 @@ class ScanCache:
     def voxels(
         self, name: str, recipe: dict[str, Any], sources: Sequence[Path], voxel_size: float, read: Callable[[], Scan]
     ) -> Voxels:
-        """``voxelize(read(), voxel_size)``, bit for bit."""
+        """``voxelize(read(), voxel_size)``, bit for bit; arguments as in `scan`."""
 
         def arrays() -> Arrays:
             voxels = voxelize(read(), voxel_size)
@@ -85,7 +97,7 @@ class ScanCache:
         return Voxels(feat[:, :3].copy(), found["grid"], feat, found.get("label"), found["inverse"], name)
 
     def size(self) -> tuple[int, int]:
-        """Number of entries and bytes, of all versions of the code."""
+        """Number of entries and of bytes, over all versions of the code."""
         sizes = [file.stat().st_size for file in self.folder.glob("*/??/[!.]*.safetensors")]
         return len(sizes), sum(sizes)
 
@@ -112,22 +124,21 @@ class ScanCache:
 
 
 class _Contents:
-    """SHA-256 of files, remembered in a file that every process appends lines to.
+    """SHA-256 of files, recorded in a file that every process appends lines to.
 
-    A line that another process' line ran into does not fit its own checksum and is passed over: its file is then
-    hashed once more.
+    Lines corrupted by concurrent writes fail their checksum and are ignored; the file they describe is hashed again.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.known: dict[str, str] = {}
-        self._seen = 0  # bytes of the file that were read
+        self._seen = 0  # bytes of the file read so far
 
     def of(self, file: Path) -> str:
         try:
             status = file.stat()
         except FileNotFoundError:
-            return "missing"  # the reader says what that means: a subset's gap, or an error
+            return "missing"  # the reader decides whether this is a gap of a subset or an error
         described = f"{file.absolute()}:{status.st_size}:{status.st_mtime_ns}"
         identity = hashlib.sha256(described.encode()).hexdigest()[:32]
         if identity not in self.known:
@@ -138,7 +149,7 @@ class _Contents:
         return self.known[identity]
 
     def _read_on(self) -> None:
-        """What was added since the last look, by whichever process."""
+        """Read the lines that any process has added since the last call."""
         if not self.file.is_file():
             return
         with self.file.open("rb") as stream:
@@ -158,13 +169,13 @@ class _Contents:
                 os.write(handle, line.encode())
             finally:
                 os.close(handle)
-        except OSError as error:  # of a folder that is read only, or a full disk: hashed again the next time
+        except OSError as error:  # read-only folder or full disk: the file is hashed again next time
             log.debug("%s: %s", self.file, error)
 
 
 @functools.cache
 def code_version() -> str:
-    """Twelve digits of a digest over the sources of readers and voxels: any of them may change what a reader gives."""
+    """Twelve digits of a digest over the sources of readers and voxels, since any of them may change the results."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for source in sorted([*(package / "data").rglob("*.py"), *(package / "datasets").rglob("*.py")]):
@@ -173,18 +184,18 @@ def code_version() -> str:
 
 
 def _save(file: Path, key: str, arrays: Arrays) -> None:
-    """Integers take the fewest bytes that hold them."""
+    """Write an entry, each integer array in the smallest type that fits."""
     kept = {name: np.ascontiguousarray(_narrowed(array)) for name, array in arrays.items()}
     with atomic_path(file) as temporary:
         save_file(kept, temporary, {"checksum": _checksum(key, kept)})
 
 
 def _load(file: Path, key: str) -> Arrays:
-    """The arrays of an entry; raises ValueError or SafetensorError where it is not what was written under ``key``."""
+    """The arrays of an entry; raises ValueError or SafetensorError if the file is damaged or has another key."""
     with safe_open(file, "np") as entry:
         arrays = {name: entry.get_tensor(name) for name in entry.keys()}  # noqa: SIM118 (no iterator)
         if (entry.metadata() or {}).get("checksum") != _checksum(key, arrays):
-            raise ValueError("its checksum does not fit")
+            raise ValueError("wrong checksum")
     return arrays
 
 

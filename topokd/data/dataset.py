@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OnBadScan = choices.OnBadScan | Literal["keep"]
-"""What a reader does with damaged scans (:meth:`ScanDataset._index`); "keep" is for the check of a data set."""
+"""Handling of damaged scans by a reader (`ScanDataset._index`); "keep" is for the check of a data set."""
 
 
 class ScanDataset(ABC):
-    """The scans of a split, read when they are indexed, and cached in memory or on disk (:meth:`stored_in`).
+    """The scans of a split, read when they are indexed, and cached in memory or on disk (`stored_in`).
 
     Attributes:
         names: one per scan.
@@ -50,17 +50,17 @@ class ScanDataset(ABC):
     sequences: list[str]
     store: ScanCache | None = None
     columns: ClassVar[int]
-    """float32 values per point, in readers whose files hold points as such rows."""
+    """float32 values per point, for readers of files with one row per point."""
 
     def _index(self, names: Iterable[str], on_bad_scan: OnBadScan, cache: int, description: str) -> None:
         """Check every scan and keep the names of the good ones.
 
         Args:
             names: all scans of the split.
-            on_bad_scan: "raise" calls :meth:`_check` on each (cheap: sizes only); "skip" reads each once, leaves bad
-                ones out and logs them; "keep" checks nothing, so a bad scan raises when it is read.
+            on_bad_scan: "raise" calls `_check` on each (cheap: sizes only); "skip" reads each once, leaves bad
+                ones out and logs them; "keep" checks nothing, so a bad scan raises an error when it is read.
             cache: how many scans to keep in memory.
-            description: what holds the scans, for the error message.
+            description: the place of the scans, for the error message.
 
         Raises:
             DataError: a bad scan with "raise", or no usable scan at all.
@@ -93,7 +93,7 @@ class ScanDataset(ABC):
         """Paths that a scan is read from, points first; None for files that the split does not have."""
 
     def source_files(self, name: str) -> list[Path]:
-        """Every file whose content a scan depends on: :meth:`files`, and what accumulation or tables add."""
+        """Every file that a scan depends on: `files`, and those that accumulation or tables add."""
         return [file for file in self.files(name) if file is not None]
 
     @abstractmethod

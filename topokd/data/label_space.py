@@ -26,10 +26,10 @@ class LabelSpace:
         palette: RGB 0..255 per class.
         raw_ids_of_class: the file ids of each class; the first is used when labels are written.
         ignored: file ids that neither train nor count; the first is used to write
-            :data:`~topokd.data.scan.IGNORE`.
+            `IGNORE`.
         submission_ids: the id that the benchmark's server expects for each class.
         bits: width of a class id in the files.
-        hint: what the ids should be, for the error message about unknown ones.
+        hint: advice for the error message about unknown ids.
 
     Examples:
         >>> from topokd.datasets.waymo.classes import WAYMO
@@ -64,12 +64,12 @@ class LabelSpace:
         """The file id that each class is written as."""
         return tuple(ids[0] for ids in self.raw_ids_of_class)
 
-    def class_of_raw(self, raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, n]:
+    def class_of_raw(self, raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, " n"]:
         """Classes of file ids.
 
         Args:
             raw: ids.
-            file: where they come from, for the error message.
+            file: their source, for the error message.
 
         Raises:
             DataError: lists the unknown ids.
@@ -86,7 +86,7 @@ class LabelSpace:
             )
         return classes
 
-    def raw_of_class(self, label: Int64[np.ndarray, n]) -> Int64[np.ndarray, n]:
+    def raw_of_class(self, label: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
         """File ids of classes and IGNORE."""
         return np.append(self.raw_ids, self.ignored[0])[label]  # IGNORE is -1, the appended one
 

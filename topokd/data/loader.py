@@ -1,4 +1,4 @@
-"""Load samples ahead of their use, in worker processes."""
+"""Prefetch samples in worker processes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
     Args:
         draw: makes one item; the results do not depend on ``workers`` if it depends on its argument only.
         numbers: arguments of ``draw``.
-        workers: 0 loads synchronously; otherwise each of so many processes prefetches two items.
+        workers: number of processes, each of which prefetches two items; 0 loads synchronously.
 
     Raises:
-        TopokdError: raised by ``draw`` in a worker; it is raised here when its item is due.
+        TopokdError: an error that ``draw`` raised in a worker, raised again when its item is due.
 
     Examples:
         >>> list(prefetch(lambda number: number**2, range(3, 6), workers=0))
@@ -33,7 +33,7 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
-        generator=torch.Generator(),  # separate: the loader must not draw from the caller's random numbers
+        generator=torch.Generator(),  # separate: the loader must not advance the global generator of the caller
     )
     for item in loader:
         if isinstance(item, TopokdError):

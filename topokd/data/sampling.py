@@ -1,4 +1,4 @@
-"""Training samples that depend on (seed, step) alone."""
+"""Training samples that depend only on (seed, step)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from topokd.data.voxels import Voxels, crop, voxelize
 
 @runtime_checkable
 class Scans(Protocol):
-    """What training needs of a dataset."""
+    """The part of a dataset that training uses."""
 
     def __len__(self) -> int: ...
 
@@ -23,26 +23,37 @@ class Scans(Protocol):
 
 
 def training_index(scans: int, seed: int, number: int) -> int:
-    """Scan of the ``number``-th sample of a run: every epoch visits all scans once, in its own random order."""
+    """Index of the scan for sample ``number`` of a run; every epoch visits all scans once, in a new random order."""
     epoch, position = divmod(number, scans)
     return int(np.random.default_rng([seed, 0, epoch]).permutation(scans)[position])
 
 
 def training_sample(dataset: Scans, data: params.Data, seed: int, step: int, k: int, batch_size: int) -> Voxels:
-    """Cloud ``k`` of step ``step``: augmented, voxelized, cropped."""
+    """Cloud ``k`` of the batch of step ``step``: augmented, voxelized and cropped."""
     scan = dataset[training_index(len(dataset), seed, step * batch_size + k)]
     rng = np.random.default_rng([seed, 1, step, k])
     return crop(voxelize(augment(scan, data.augment, rng), data.voxel_size), data.crop_voxels, rng)
 
 
 def training_batch(dataset: Scans, data: params.Data, seed: int, step: int, batch_size: int) -> Batch:
-    """The batch of step ``step`` (from 0), the same whether or not other steps were drawn before.
+    """The batch of one training step.
 
-    So a run that was interrupted and resumed sees what an uninterrupted one sees.
+    It does not depend on which steps were drawn before, so a resumed run sees the same batches as an uninterrupted one.
 
-    >>> scans = [Scan(np.random.default_rng(i).random((50, 3)), np.zeros(50)) for i in range(3)]
-    >>> batch = training_batch(scans, params.Data(crop_voxels=20), seed=0, step=7, batch_size=2)
-    >>> len(batch), batch.feat.shape[1]
-    (2, 4)
+    Args:
+        dataset: the training scans.
+        data: augmentation, voxel size and crop.
+        seed: of the run.
+        step: from 0.
+        batch_size: number of clouds.
+
+    Returns:
+        ``batch_size`` augmented, voxelized and cropped clouds.
+
+    Examples:
+        >>> scans = [Scan(np.random.default_rng(i).random((50, 3)), np.zeros(50)) for i in range(3)]
+        >>> batch = training_batch(scans, params.Data(crop_voxels=20), seed=0, step=7, batch_size=2)
+        >>> len(batch), batch.feat.shape[1]
+        (2, 4)
     """
     return collate([training_sample(dataset, data, seed, step, k, batch_size) for k in range(batch_size)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Integer
 
 from topokd.checks import require_finite
 from topokd.errors import DataError
@@ -16,13 +16,13 @@ IGNORE = -1
 
 @dataclass(frozen=True)
 class Scan:
-    """A cloud of n points; checked when it is created.
+    """A cloud of n points; validated when it is created.
 
     Args:
         xyz: (n, 3) metres, in the frame of the data set: x forward, y left, z up in SemanticKITTI and Waymo; x right,
             y forward, z up in nuScenes (the LiDAR frame).
         intensity: (n,) in 0..1.
-        label: (n,) class or :data:`IGNORE`; None without ground truth.
+        label: (n,) class or `IGNORE`; None without ground truth.
         instance: (n,) number of the object, 0 for none; None without ground truth.
         name: of the scan, for messages.
 
@@ -36,10 +36,10 @@ class Scan:
         (2, '08/000004')
     """
 
-    xyz: Float32[np.ndarray, "n 3"]
-    intensity: Float32[np.ndarray, n]
-    label: Int64[np.ndarray, n] | None = None
-    instance: Int64[np.ndarray, n] | None = None
+    xyz: Float[np.ndarray, "n 3"]
+    intensity: Float[np.ndarray, " n"]
+    label: Integer[np.ndarray, " n"] | None = None
+    instance: Integer[np.ndarray, " n"] | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class Scan:
             raise DataError(f"{where}: xyz has shape {self.xyz.shape}, expected (n, 3)")
         n = len(self.xyz)
         if n == 0:
-            raise DataError(f"{where}: it holds no points; remove it, or set data.on_bad_scan to skip")
+            raise DataError(f"{where}: no points; remove it, or set data.on_bad_scan to skip")
         for field in ("intensity", "label", "instance"):
             value = getattr(self, field)
             if value is None:

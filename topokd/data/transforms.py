@@ -11,15 +11,24 @@ from topokd.data.scan import Scan
 
 
 def augment(scan: Scan, settings: params.Augment, rng: np.random.Generator) -> Scan:
-    """``x' = s F R x + e``: rotation R about z, mirroring F of x and of y, scale s, jitter e.
+    """Augment a scan: ``x' = s F R x + e``.
 
-    The angle is uniform in +-``rotation_deg``, s uniform in ``scale``, each mirroring has probability ``flip``, and e
-    is normal with standard deviation ``jitter`` metres per coordinate.
+    R rotates about z by an angle uniform in +-``rotation_deg``. F mirrors x and y, each with probability ``flip``. The
+    scale s is uniform in ``scale``. The jitter e is normal with standard deviation ``jitter`` metres per coordinate.
 
-    >>> scan = Scan(np.array([[1, 0, 0]], np.float32), np.zeros(1, np.float32))
-    >>> still = params.Augment(rotation_deg=0.0, scale=(2.0, 2.0), flip=0.0, jitter=0.0)
-    >>> augment(scan, still, np.random.default_rng(0)).xyz.tolist()
-    [[2.0, 0.0, 0.0]]
+    Args:
+        scan: the cloud.
+        settings: the parameters named above.
+        rng: source of all random numbers.
+
+    Returns:
+        A new scan with the same intensities and labels.
+
+    Examples:
+        >>> scan = Scan(np.array([[1, 0, 0]], np.float32), np.zeros(1, np.float32))
+        >>> still = params.Augment(rotation_deg=0.0, scale=(2.0, 2.0), flip=0.0, jitter=0.0)
+        >>> augment(scan, still, np.random.default_rng(0)).xyz.tolist()
+        [[2.0, 0.0, 0.0]]
     """
     angle = np.deg2rad(rng.uniform(-settings.rotation_deg, settings.rotation_deg))
     scale = rng.uniform(*settings.scale)

@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 SUFFIXES = (".bin", ".pcd", ".ply", ".las", ".laz", ".npy")
 INTENSITY_NAMES = ("intensity", "reflectivity", "reflectance", "remission", "scalar_intensity", "i")
 SCALES = (1.0, 255.0, 65535.0)
-"""Full scales that occur in files."""
+"""Full scales found in practice."""
 FAR = 10_000.0
-"""Coordinates farther than this from the origin, in metres, are those of a map, not of a sensor."""
+"""Coordinates farther than this from the origin, in metres, are map coordinates, not sensor coordinates."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class UserScan:
     """
 
     xyz: Float64[ndarray, "n 3"]
-    finite: Bool[ndarray, n]
+    finite: Bool[ndarray, " n"]
     scan: Scan
     scale: float
     guessed: bool
@@ -96,7 +96,7 @@ def read_user_scan(
     xyz, intensity, format_scale = _read_columns(path, columns)
     xyz = np.ascontiguousarray(xyz, np.float64)
     if len(xyz) == 0:
-        raise DataError(f"{path} holds no points")
+        raise DataError(f"{path} has no points")
     finite = np.isfinite(xyz).all(axis=1)
     if not finite.any():
         raise DataError(f"{path}: none of its {len(xyz)} points has finite x, y and z")

@@ -1,6 +1,6 @@
 """Compiled inner loops of grid sampling (Numba, cached on disk, without the GIL).
 
-Each adds in the order of the points, in double precision, so results equal those of plain NumPy bit for bit.
+Each kernel adds in the order of the points, in double precision, so results equal those of NumPy bit for bit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from topokd._numba import drop_stale_caches, jit_numpy_errors
 drop_stale_caches(Path(__file__).parent, Path(__file__).name)
 
 DIGIT = 11
-"""Most bits that one pass of the radix sort looks at: 2,048 counters stay in the first-level cache."""
+"""Largest number of bits per pass of the radix sort: 2,048 counters fit into the first-level cache."""
 
 
 @jit_numpy_errors
@@ -32,16 +32,16 @@ def cell_range(xyz: ndarray, voxel_size: float) -> tuple[ndarray, ndarray]:
 
 @jit_numpy_errors
 def sorted_keys(xyz: ndarray, voxel_size: float, low: ndarray, ny: int, nz: int, bits: int, key_bits: int) -> ndarray:
-    """One int64 per point, ascending: its cell's number, of ``key_bits`` bits, above ``bits`` bits of its own number.
+    """One int64 per point, ascending: the cell index (``key_bits`` bits) above the point index (``bits`` bits).
 
-    A radix sort from the lowest digit, over the cell's bits alone: the points come in their order, and each pass keeps
-    the order of equals, so the lowest bits are in order without a look at them. Two buffers, exchanged at each pass.
+    A least-significant-digit radix sort over the bits of the cell only. Points start in order and each pass is stable,
+    so the bits of the point index stay sorted without extra passes. Two buffers are swapped at each pass.
     """
     n = xyz.shape[0]
     passes = max((key_bits + DIGIT - 1) // DIGIT, 1)
     width = (key_bits + passes - 1) // passes
     digits = 1 << width
-    place = np.zeros((passes, digits), np.int64)  # first how often each digit occurs, then where its next key goes
+    place = np.zeros((passes, digits), np.int64)  # count of each digit, then the position of its next key
     keys, other = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         x = np.int64(np.floor(np.float64(xyz[i, 0]) / voxel_size) - low[0])
@@ -76,11 +76,12 @@ def reduce_cells(
     label: ndarray,
     ignore: int,
 ) -> tuple[ndarray, ndarray, ndarray, ndarray, ndarray]:
-    """Voxels of the sorted keys.
+    """Reduce the sorted keys to voxels.
 
-    Returns mean positions (m, 3), means of positions and intensity (m, 4), indices (m, 3), the voxel of each point (n,)
-    and the most frequent label of each voxel (m,), the lowest among equals, ``ignore`` only where nothing else is
-    there; of no length where ``label`` has none.
+    Returns:
+        Mean positions (m, 3); means of position and intensity (m, 4); voxel indices (m, 3); the voxel of each point
+        (n,); and the most frequent label of each voxel (m,), the lowest in a tie, ``ignore`` if all its points are
+        ignored (empty if ``label`` is empty).
     """
     n = packed.shape[0]
     m = 1
@@ -93,7 +94,7 @@ def reduce_cells(
     votes = np.zeros(max(label.max() + 1, 1) if labelled else 0, np.int64)
     mask = (1 << bits) - 1
     k = 0
-    for voxel in range(m):  # cells are computed anew: to store them costs more than the division
+    for voxel in range(m):  # recompute the cell: cheaper than storing it
         key = packed[k] >> bits
         i = packed[k] & mask
         first, agreed = label[i] if labelled else ignore, True
@@ -123,7 +124,7 @@ def reduce_cells(
 
 @jit_numpy_errors
 def _majority(packed: ndarray, mask: int, start: int, stop: int, label: ndarray, votes: ndarray, ignore: int) -> int:
-    """Most frequent label of one voxel; ``votes`` is all zeros before and after."""
+    """Most frequent label of one voxel; ``votes`` is all zeros before and after the call."""
     best, most = ignore, 0
     for k in range(start, stop):
         c = label[packed[k] & mask]

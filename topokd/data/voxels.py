@@ -1,4 +1,4 @@
-"""Grid sampling: points to voxels, and crops of them."""
+"""Grid sampling: voxels from points, and crops of voxels."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from topokd.errors import DataError
 
 @dataclass(frozen=True)
 class Voxels:
-    """The occupied voxels of one scan, in ascending order of (x, y, z) index.
+    """The m occupied voxels of a scan of n points, in ascending order of (x, y, z) index.
 
-    ``coord`` (m, 3) mean position of a voxel's points in metres; ``grid_coord`` (m, 3) its index, at least 0; ``feat``
-    (m, 4) mean x, y, z and intensity; ``label`` (m,) most frequent class of its points, ignored points not counted, the
-    lowest class where several tie, or None; ``inverse`` (n,) voxel of each point, or None after a crop.
+    Attributes:
+        coord: (m, 3) mean position of the points of each voxel in metres.
+        grid_coord: (m, 3) voxel indices, at least 0.
+        feat: (m, 4) mean x, y, z and intensity.
+        label: (m,) most frequent class among the points that are not ignored, the lowest class in a tie; or None.
+        inverse: (n,) voxel of each point; None after a crop.
+        name: of the scan.
     """
 
     coord: Float32[np.ndarray, "m 3"]
     grid_coord: Int64[np.ndarray, "m 3"]
     feat: Float32[np.ndarray, "m 4"]
-    label: Int64[np.ndarray, m] | None
-    inverse: Int64[np.ndarray, n] | None
+    label: Int64[np.ndarray, " m"] | None
+    inverse: Int64[np.ndarray, " n"] | None
     name: str = ""
 
     def __len__(self) -> int:
@@ -35,15 +39,24 @@ class Voxels:
 
 
 def voxelize(scan: Scan, voxel_size: float) -> Voxels:
-    """Voxels of edge ``voxel_size`` metres: ``floor(xyz / voxel_size)``, shifted to start at 0.
+    """Group the points of a scan into voxels: ``floor(xyz / voxel_size)``, shifted to start at 0.
 
-    Raises :class:`~topokd.errors.DataError` when the cloud spans more voxels than an int64 can number with its points,
-    or ``voxel_size`` is not positive.
+    Args:
+        scan: the cloud.
+        voxel_size: edge length of a voxel in metres.
 
-    >>> scan = Scan(np.array([[0.1, 0, 0], [0.3, 0, 0], [0.9, 0, 0]], np.float32), np.zeros(3, np.float32))
-    >>> voxels = voxelize(scan, 0.5)
-    >>> voxels.grid_coord.tolist(), voxels.inverse.tolist(), voxels.coord[:, 0].round(2).tolist()
-    ([[0, 0, 0], [1, 0, 0]], [0, 0, 1], [0.2..., 0.8...])
+    Returns:
+        The occupied voxels.
+
+    Raises:
+        DataError: ``voxel_size`` is not positive, or the cloud spans so many voxels that the number of a voxel and the
+            number of a point do not fit into one int64.
+
+    Examples:
+        >>> scan = Scan(np.array([[0.1, 0, 0], [0.3, 0, 0], [0.9, 0, 0]], np.float32), np.zeros(3, np.float32))
+        >>> voxels = voxelize(scan, 0.5)
+        >>> voxels.grid_coord.tolist(), voxels.inverse.tolist(), voxels.coord[:, 0].round(2).tolist()
+        ([[0, 0, 0], [1, 0, 0]], [0, 0, 1], [0.2..., 0.8...])
     """
     n = len(scan)
     size = float(voxel_size)
@@ -85,11 +98,18 @@ def voxel_key(grid: Any, extent: Sequence[int], cloud: Any = 0) -> Any:
 
 
 def crop(voxels: Voxels, max_voxels: int, rng: np.random.Generator) -> Voxels:
-    """The ``max_voxels`` voxels nearest to a random labelled one (to any, where none is labelled).
+    """Keep the ``max_voxels`` voxels nearest to a random labelled voxel (to any voxel if none is labelled).
 
-    All of them when there are no more than that or ``max_voxels`` is 0. The order of rows is kept, the grid starts at 0
-    again, and ``inverse`` is dropped: a crop is for training. The random draw is made in every case, so that what
-    follows in ``rng`` does not depend on the size of the scan.
+    One number is drawn in every case, so later draws from ``rng`` do not depend on the size of the scan.
+
+    Args:
+        voxels: of one scan.
+        max_voxels: size of the crop; 0 keeps all voxels.
+        rng: source of the random voxel.
+
+    Returns:
+        ``voxels`` itself if it is no larger than ``max_voxels``. Otherwise the crop, with its rows in the same order,
+        its grid shifted to start at 0, and without ``inverse``, which training does not need.
     """
     centre = rng.random()
     if max_voxels == 0 or len(voxels) <= max_voxels:

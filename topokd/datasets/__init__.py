@@ -1,6 +1,6 @@
 """The public benchmarks, one folder each: classes, reader, check, official metric and submission behind one object.
 
-``BENCHMARKS`` is found by scanning the subpackages of this one: a new benchmark is a new folder whose package exposes
+``BENCHMARKS`` is found by scanning the subpackages of this one: a new benchmark is a new subpackage that exposes
 ``BENCHMARK``, and no other file changes.
 
 >>> sorted(BENCHMARKS)
@@ -30,7 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = _find_benchmarks()
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The benchmark called ``name``; raises :class:`~topokd.errors.DataError` that lists the known ones."""
+    """The benchmark called ``name``; raises `DataError` that lists the known ones."""
     if name not in BENCHMARKS:
         raise DataError(f"benchmark {name!r} is unknown; choose one of {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]

@@ -1,6 +1,6 @@
 """Everything topokd knows about one benchmark, as one object.
 
-A benchmark is a subpackage of :mod:`topokd.datasets` that exposes ``BENCHMARK``, a :class:`Benchmark`. Only ``name``,
+A benchmark is a subpackage of `topokd.datasets` that exposes ``BENCHMARK``, a `Benchmark`. Only ``name``,
 ``classes``, ``splits``, ``folders`` and ``open_split`` are needed to train and evaluate on it; without
 ``check`` the splits are read and counted, and without ``submission`` there is none.
 """
@@ -31,7 +31,7 @@ Split = str | Sequence[str] | Sequence[int]
 
 @dataclass(frozen=True)
 class ReaderOptions:
-    """How a reader reads a split; a benchmark accepts some of the first four (:attr:`Benchmark.accepts`).
+    """How a reader reads a split; a benchmark accepts some of the first four (`Benchmark.accepts`).
 
     Attributes:
         sweeps: k > 1 adds the k - 1 scans before each one.
@@ -79,7 +79,7 @@ class ClassShares:
 
 @dataclass(frozen=True)
 class Release:
-    """What is published about one release: the size of each split, and class shares where there are any."""
+    """Published facts about one release: the size of each split, and class shares if available."""
 
     sizes: dict[str, SplitSize]
     shares: ClassShares | None = None
@@ -94,11 +94,11 @@ class Submission:
         write: ``write(path, dataset, predictions, split, details)``; predictions are (scan index, classes) pairs.
         validate: ``validate(path, dataset, split)``: list of the reasons for which the server would reject the file.
         prepare: ``prepare(dataset, details)``: raises before hours of prediction if the submission cannot succeed.
-        details: what the server asks for besides the predictions: name to description.
+        details: fields that the server requires besides the predictions: name to description.
     """
 
     splits: tuple[str, ...]
-    write: Callable[[Path, Any, Iterable[tuple[int, Int64[ndarray, " n"]]], str, Mapping[str, Any]], None]
+    write: Callable[[Path, Any, Iterable[tuple[int, Int64[ndarray, " _"]]], str, Mapping[str, Any]], None]
     validate: Callable[[Path, Any, str], list[str]]
     prepare: Callable[[Any, Mapping[str, Any]], None] = lambda dataset, details: None
     details: Mapping[str, str] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class Benchmark:
         splits: names of the splits.
         folders: folders below the root by which a copy is recognised, and that its fingerprint covers.
         open_split: the reader: ``open_split(root, split, options)``.
-        accepts: names of the reader options that ``open_split`` uses, out of :data:`CHOICES`.
+        accepts: names of the reader options that ``open_split`` uses, out of `CHOICES`.
         absent: how a class in neither truth nor prediction counts in the mean IoU.
         extra_scores: further numbers of the benchmark's tool, from the counts and the filled IoU; raises DataError
             where the tool would reject the predictions.
@@ -145,8 +145,8 @@ class Benchmark:
 
         Args:
             root: folder of the data set.
-            split: one of :attr:`splits`, or names of sequences.
-            **options: fields of :class:`ReaderOptions`.
+            split: one of `splits`, or names of sequences.
+            **options: fields of `ReaderOptions`.
 
         Raises:
             DataError: an option that this benchmark does not accept, and whatever the reader raises.
@@ -164,10 +164,10 @@ class Benchmark:
         return any((root / folder).is_dir() for folder in self.folders)
 
     def official_scores(self, counts: Counts) -> OfficialScores:
-        """The numbers that the benchmark's own tool prints for the predictions that ``counts`` holds.
+        """The numbers that the benchmark's own tool prints for the predictions in ``counts``.
 
         Args:
-            counts: a :class:`topokd.evaluation.ConfusionMatrix`, or anything with its three arrays.
+            counts: a `topokd.evaluation.ConfusionMatrix`, or anything with its three arrays.
 
         Raises:
             DataError: the classes are not the benchmark's, or its tool would reject the predictions.

@@ -17,7 +17,7 @@ from topokd.errors import AbsentSplitError, DataError
 
 @dataclass
 class CheckReport:
-    """Result of :func:`check_dataset`."""
+    """Result of `check_dataset`."""
 
     root: Path
     dataset: str
@@ -30,7 +30,7 @@ class CheckReport:
 
 
 def detect_dataset(root: str | Path) -> Benchmark:
-    """The benchmark whose folders ``root`` holds.
+    """Detect the benchmark from the folders in ``root``.
 
     Raises:
         DataError: there are no such folders.
@@ -48,11 +48,11 @@ def known_folders() -> str:
 
 
 def check_dataset(root: str | Path, dataset: str | None = None) -> CheckReport:
-    """Read every scan of every split that is there, and compare with what is published.
+    """Read every scan of every split present, and compare with the published numbers.
 
     A problem is a file that is missing, damaged or superfluous, labels that do not match their scan, a split's folder
     without scans, a split that is larger than the published one or lacks a few scans of it, and in complete splits a
-    class whose share is far from the published one. Poses and sweeps, which a single scan does not need, are a note if
+    class with a share far from the published one. Poses and sweeps, which a single scan does not need, are a note if
     all are missing, and a problem if some are.
 
     Args:
@@ -77,14 +77,14 @@ def check_dataset(root: str | Path, dataset: str | None = None) -> CheckReport:
     benchmark = detect_dataset(root) if dataset is None else find_benchmark(dataset)
     splits = list(benchmark.check(root) if benchmark.check else _check_splits(benchmark, root))
     if not splits:
-        raise DataError(f"{root} holds no split of {benchmark.title}; name the folder that holds it")
+        raise DataError(f"{root} has no split of {benchmark.title}; name the folder that holds it")
     for name, release in benchmark.releases.items():
         compare_shares(splits, name, release)
     return CheckReport(root, benchmark.name, splits)
 
 
 def _check_splits(benchmark: Benchmark, root: Path) -> Iterator[SplitReport]:
-    """For benchmarks without a check: read all splits that are there, and compare their number of scans."""
+    """For benchmarks without a check: read all splits present, and compare their number of scans."""
     release = benchmark.releases.get(benchmark.name, Release({}))
     for split in benchmark.splits:
         try:

@@ -25,8 +25,8 @@ def fingerprint(root: Path) -> dict[str, Any]:
     names = [folder for benchmark in BENCHMARKS.values() for folder in benchmark.folders]
     folders = [root / name for name in names if (root / name).is_dir()]
     if not folders:
-        raise DataError(f"data.root: {root} holds no data set that topokd knows; {known_folders()}")
-    # With a single folder, names are relative to it, so that fingerprints of SemanticKITTI stay what they were.
+        raise DataError(f"data.root: {root} does not contain a known data set; {known_folders()}")
+    # With a single folder, names are relative to it, so that fingerprints of SemanticKITTI stay stable.
     base = folders[0] if len(folders) == 1 else root
     digest, count, size = hashlib.sha256(), 0, 0
     for path in sorted(p for each in folders for p in each.rglob("*") if p.is_file()):

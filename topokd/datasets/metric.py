@@ -1,4 +1,4 @@
-"""Intersection over union from counts, and what a benchmark's own tool prints."""
+"""Intersection over union from counts, and the scores printed by the official tools."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def mean_iou(iou: Float[ndarray, " c"], absent: Absent) -> float:
 
 @dataclass(frozen=True)
 class OfficialScores:
-    """What a benchmark's own tool prints, as fractions 0..1.
+    """The scores that the tool of a benchmark prints, as fractions 0..1.
 
     Attributes:
         miou: mean IoU by the benchmark's rule for absent classes.

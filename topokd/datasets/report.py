@@ -1,4 +1,4 @@
-"""What the check of a data set finds: one report per split, and the comparison with the published one."""
+"""Results of the check of a data set: one report per split, compared with the published one."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class SplitReport:
         sequences: number of sequences, scenes or segments.
         scans: number of scans that could be read.
         size: size of this copy in the unit of ``published``.
-        published: published size and its unit; None where none is published.
+        published: published size and its unit; None if none is published.
         lengths: points of each scan.
         class_points: points per class name.
         shares: published share per class, if the split belongs to those it is published for.
         ignored: points without a class.
-        problems: what is wrong.
-        notes: what is not a problem but limits the use of the copy.
+        problems: sentences on everything wrong.
+        notes: sentences on limits of the copy that are not problems.
     """
 
     name: str
@@ -143,7 +143,7 @@ def compare_size(report: SplitReport) -> SplitReport:
 
 
 def compare_shares(splits: list[SplitReport], name: str, release: Release) -> None:
-    """Add a problem per class whose share is far from the published one, where all splits it covers are complete."""
+    """Add a problem per class with a share far from the published one, if all splits that it covers are complete."""
     published = release.shares
     if published is None:
         return

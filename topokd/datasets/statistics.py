@@ -1,4 +1,4 @@
-"""Aggregate numbers of a dataset: how often each class occurs, how far away, how bright."""
+"""Aggregate statistics of a dataset: frequency, range, height and intensity of each class."""
 
 from __future__ import annotations
 
@@ -15,25 +15,31 @@ from topokd.io import read_json, write_json
 from topokd.progress import Progress
 
 RANGE_EDGES = np.arange(0.0, 82.0, 2.0)
-"""Metres; farther points count in the last bin."""
+"""Metres; points beyond the last edge count in the last bin."""
 
 
 def statistics(dataset: ScanDataset) -> dict[str, Any]:
-    """Statistics of all points of ``dataset`` as plain numbers, ready for JSON.
+    """Statistics over all points of a dataset.
 
-    ``class_frequency`` is the share among labelled points; ``range_histogram`` the share of all points per bin of the
-    distance to the sensor; ``class_range``, ``class_height`` and ``class_intensity`` hold the mean and the standard
-    deviation per class (None for a class that does not occur); ``class_scans`` counts the scans that show a class.
+    Args:
+        dataset: every scan is read once.
 
-    >>> import tempfile
-    >>> from topokd.data import Scan
-    >>> from topokd.datasets import SemanticKITTI
-    >>> from topokd.datasets.semantickitti.files import write_scan
-    >>> root = tempfile.mkdtemp()
-    >>> write_scan(root, 8, 0, Scan(np.full((4, 3), 3.0), np.full(4, 0.5), np.array([8, 8, 0, IGNORE])))
-    >>> found = statistics(SemanticKITTI(root, "val"))
-    >>> found["points"], round(found["class_frequency"]["road"], 3)
-    (4, 0.667)
+    Returns:
+        Plain numbers, ready for JSON. ``class_frequency`` is the share among labelled points; ``range_histogram`` the
+        share of all points per bin of the distance to the sensor; ``class_range``, ``class_height`` and
+        ``class_intensity`` hold mean and standard deviation per class (None for a class that does not occur);
+        ``class_scans`` is the number of scans that contain a class.
+
+    Examples:
+        >>> import tempfile
+        >>> from topokd.data import Scan
+        >>> from topokd.datasets import SemanticKITTI
+        >>> from topokd.datasets.semantickitti.files import write_scan
+        >>> root = tempfile.mkdtemp()
+        >>> write_scan(root, 8, 0, Scan(np.full((4, 3), 3.0), np.full(4, 0.5), np.array([8, 8, 0, IGNORE])))
+        >>> result = statistics(SemanticKITTI(root, "val"))
+        >>> result["points"], round(result["class_frequency"]["road"], 3)
+        (4, 0.667)
     """
     classes = dataset.num_classes
     count = np.zeros(classes, np.int64)
@@ -93,16 +99,17 @@ REFERENCE = "reference/semantickitti_mini_statistics.json"
 
 
 def real_statistics() -> dict[str, Any]:
-    """The same numbers of 34 real SemanticKITTI scans, committed so that nobody needs the data to compare.
+    """The same statistics of 34 real SemanticKITTI scans, committed so that comparing does not require the data.
 
-    >>> real_statistics()["statistics"]["scans"]
-    34
+    Examples:
+        >>> real_statistics()["statistics"]["scans"]
+        34
     """
     return read_json(str(files("topokd.datasets").joinpath(REFERENCE)))
 
 
 def write_real_statistics(root: str | Path) -> None:
-    """Make the committed file from the scans of sequences 00-10 under ``root``."""
+    """Write the committed file from the scans of sequences 00-10 under ``root``."""
     record = {
         "source": "34 scans of SemanticKITTI, sequences 00-10 (frames 0, 4, 9 of each, and 08/000720), HDL-64E",
         "licence": "Aggregate numbers only, no data. KITTI (Geiger et al. 2012) is CC BY-NC-SA 3.0, the labels of "

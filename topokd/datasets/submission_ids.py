@@ -37,7 +37,7 @@ def submission_ids(space: LabelSpace, classes: Int64[ndarray, " n"], name: str) 
 
 
 def size_problems(size: int, published: SplitSize, fix: str = "copy the whole split") -> list[str]:
-    """A problem if the data are not exactly what the server evaluates: a submission can be no better than they are."""
+    """A problem if the data are not exactly those that the server evaluates, since a submission depends on them."""
     if size == published.count:
         return []
     kind = "a subset" if size < published.count else "too many"

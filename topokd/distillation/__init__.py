@@ -1,7 +1,7 @@
 """Distillation: the losses by which a student learns from a teacher (Sec. 3.2-3.4).
 
 Each loss takes plain tensors and can be used by itself. A term wraps a loss for training and has a name in ``TERMS``;
-:class:`DistillationObjective` is the weighted sum of the named terms, Eq. 8.
+`DistillationObjective` is the weighted sum of the named terms, Eq. 8.
 """
 
 import importlib

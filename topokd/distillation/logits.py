@@ -66,7 +66,7 @@ class LogitOptions(TermOptions):
 
 
 class LogitTerm(Term):
-    """L_kd of :class:`LogitLoss` on all voxels of the batch (Sec. 3.4)."""
+    """L_kd of `LogitLoss` on all voxels of the batch (Sec. 3.4)."""
 
     Options = LogitOptions
 

@@ -14,7 +14,7 @@ from topokd.errors import DataError
 
 @runtime_checkable
 class VoxelRows(Protocol):
-    """What matching and the loss terms need of a tap; :class:`topokd.models.Tap` has it."""
+    """What matching and the loss terms need of a tap; `topokd.models.Tap` has it."""
 
     @property
     def feat(self) -> Tensor:

@@ -27,11 +27,11 @@ class Losses:
 class DistillationObjective(nn.Module):
     """L_total = L_seg + sum_k lambda_k L_k over the named terms k  (Eq. 8: topo, grad, kd).
 
-    Only what the named terms need is computed: without ``grad`` the teacher runs without a graph, without any term no
-    teacher is needed. Terms are computed and added in the order given.
+    Only the inputs of the named terms are computed: without ``grad`` the teacher runs without a graph, without any term
+    no teacher is needed. Terms are computed and added in the order given.
 
     Args:
-        terms: Names of terms (keys of ``TERMS``) to their parameters, or to :class:`Term` objects.
+        terms: Names of terms (keys of ``TERMS``) to their parameters, or to `Term` objects.
         lovasz: Weight of the Lovasz-Softmax term within L_seg.
 
     Raises:
@@ -70,10 +70,10 @@ class DistillationObjective(nn.Module):
         return any(term.differentiates_twice for term in self.named_terms().values())
 
     def prepare(self, teacher: NetworkOutput) -> dict[str, Any]:
-        """Start what the terms can compute from the teacher alone, before the student's forward pass.
+        """Start the computations that depend on the teacher only, before the forward pass of the student.
 
         Returns:
-            To be passed to :meth:`forward` as ``prepared``; the losses are the same without, bit for bit.
+            To be passed to `forward` as ``prepared``; the losses are the same without, bit for bit.
 
         Raises:
             DataError: When the teacher's features are not finite.
@@ -92,8 +92,8 @@ class DistillationObjective(nn.Module):
         Args:
             student: Output of the student.
             label: (n,) class of each voxel, -1 for none.
-            teacher: Output of the teacher for the same batch (:func:`run_teacher`).
-            prepared: What :meth:`prepare` returned for that output, if it was called.
+            teacher: Output of the teacher for the same batch (`run_teacher`).
+            prepared: What `prepare` returned for that output, if it was called.
 
         Raises:
             ValueError: Without a teacher when there are terms.

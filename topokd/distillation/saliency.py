@@ -60,7 +60,7 @@ def saliency_map(
 class SaliencyLoss(nn.Module):
     """L_grad = sum_l 1/N_l sum_i |M^_T,i - M^_S,i|  (Eq. 7), over the stages l with N_l rows each (NOTES row 3).
 
-    Call it with the features of both networks, rows matched (see :func:`topokd.distillation.match_rows`), and for each
+    Call it with the features of both networks, rows matched (see `topokd.distillation.match_rows`), and for each
     network either its segmentation loss, from which the gradients are computed, or the gradients. Widths may differ.
     The teacher never receives a gradient.
 
@@ -183,7 +183,7 @@ class SaliencyOptions(TermOptions):
 
 
 class SaliencyTerm(Term):
-    """L_grad = sum_l 1/N_l sum_i |M^_T,i - M^_S,i|  (Eq. 7) over encoder stages; see :class:`SaliencyLoss`.
+    """L_grad = sum_l 1/N_l sum_i |M^_T,i - M^_S,i|  (Eq. 7) over encoder stages; see `SaliencyLoss`.
 
     Gradients are those of the segmentation loss summed over voxels, not of its mean: Eq. 6 is the same but for eps,
     below which the gradients of a mean over a large batch would fall.

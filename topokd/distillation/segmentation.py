@@ -18,7 +18,7 @@ class SegmentationLoss(nn.Module):
     A batch without any label gives 0, not NaN.
 
     Args:
-        lovasz: Weight of :func:`lovasz_softmax`; 0 in the paper (NOTES row 14).
+        lovasz: Weight of `lovasz_softmax`; 0 in the paper (NOTES row 14).
 
     Examples:
         >>> loss = SegmentationLoss()(torch.zeros(3, 4), torch.tensor([0, 2, -1]))

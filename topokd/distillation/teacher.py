@@ -25,7 +25,7 @@ def run_teacher(teacher: nn.Module, batch: Any, *, gradients: bool) -> NetworkOu
 
     Args:
         teacher: A network called as ``teacher(batch, taps=True)``.
-        batch: A :class:`topokd.data.Batch`.
+        batch: A `topokd.data.Batch`.
         gradients: Let the input features require gradients, so that activations have gradients while no parameter
             does. Without, no graph is recorded.
     """

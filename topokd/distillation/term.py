@@ -1,6 +1,6 @@
 """The protocol of a loss term, and the dictionary of all terms by name.
 
-A new term is one file of this package: a class derived from :class:`Term` with its parameters in ``Options``, and
+A new term is one file of this package: a class derived from `Term` with its parameters in ``Options``, and
 ``TERMS["name"] = ThatClass``. The package imports all its modules, so nothing else has to be edited; the term is used
 by naming it in ``terms`` and in a row's ``terms`` in params.yaml.
 """
@@ -32,15 +32,15 @@ class NetworkOutput:
 
 @dataclass(frozen=True)
 class Step:
-    """What a term may use in one training step.
+    """Inputs of a term in one training step.
 
     Args:
         student: Output in the graph of the student's parameters.
-        teacher: Output for the same batch; its rows may be in another order (:func:`match_rows`).
+        teacher: Output for the same batch; its rows may be in another order (`match_rows`).
         label: (n,) class of each voxel, -1 for none.
         seg: The student's segmentation loss.
         segmentation: The function that gave ``seg``, for a term that needs it of the teacher.
-        prepared: What the term's own :meth:`Term.prepare` returned, or None if it was not called.
+        prepared: The result of `Term.prepare` of this term, or None if it was not called.
     """
 
     student: NetworkOutput
@@ -97,7 +97,7 @@ class Term(nn.Module):
             teacher: The teacher's output for the batch.
 
         Returns:
-            Anything; :meth:`forward` gets it as ``step.prepared``.
+            Anything; `forward` gets it as ``step.prepared``.
         """
         return None
 
@@ -110,7 +110,7 @@ TERMS: dict[str, type[Term]] = {}
 
 
 def find_term(name: str) -> type[Term]:
-    """The class of a term. Raises :class:`ParameterError` listing the known names."""
+    """The class of a term. Raises `ParameterError` listing the known names."""
     if name not in TERMS:
         raise ParameterError(f"loss term {name!r} does not exist; {schema.nearest(name, TERMS)}")
     return TERMS[name]

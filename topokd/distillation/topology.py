@@ -48,8 +48,8 @@ class TopologyOptions(TermOptions):
 class TopologyTerm(Term):
     """L_topo = (1/B) sum over clouds and degrees of PWCD(D_teacher, D_student)  (Eq. 2-3, Alg. 1).
 
-    The loss itself is :class:`topokd.topology.TopologicalLoss`, on the features of one encoder stage. The teacher's
-    diagrams are computed on other threads while the student's forward pass runs (:meth:`prepare`).
+    The loss itself is `topokd.topology.TopologicalLoss`, on the features of one encoder stage. The teacher's
+    diagrams are computed on other threads while the student's forward pass runs (`prepare`).
     """
 
     Options = TopologyOptions
@@ -59,7 +59,7 @@ class TopologyTerm(Term):
         self.loss = TopologicalLoss(**self.options.model_dump(exclude={"weight", "stage"}))
 
     def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams:
-        """Start the teacher's diagrams. Raises :class:`DataError` when its features are not finite."""
+        """Start the teacher's diagrams. Raises `DataError` when its features are not finite."""
         tap = teacher.taps[self.options.stage]
         return self.loss.prepare(at_least_float32(tap.feat), tap.offsets)
 

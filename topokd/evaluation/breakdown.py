@@ -1,4 +1,4 @@
-"""Where a network is right: by range, by distance to the nearest other class, by how frequent a class is."""
+"""Accuracy by range, by distance to the nearest other class, and by class frequency."""
 
 from __future__ import annotations
 
@@ -22,21 +22,30 @@ RANGE_EDGES = (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, float("inf"))
 BORDER_EDGES = (0.0, 0.1, 0.2, 0.4, 0.8, float("inf"))
 """Metres to the nearest labelled point of another class."""
 BOUNDARY = 0.2
-"""Points nearer than this to another class make the boundary IoU; must be one of the border edges."""
+"""Points nearer than this to another class count for the boundary IoU; must be one of the border edges."""
 FREQUENCY = (0.005, 0.05)
-"""Share of the labelled points below which a class is rare, and from which on it is frequent."""
+"""A class with a smaller share of the labelled points than the first is rare; from the second on it is frequent."""
 
 
 def border_distance(
     xyz: Float[ndarray, "n 3"], truth: Int64[ndarray, " n"], limit: float = 0.8
 ) -> Float[ndarray, " n"]:
-    """Metres from each point to the nearest labelled point of another true class; inf beyond ``limit``.
+    """Distance from each point to the nearest labelled point of another true class.
 
-    Ignored points are no class and no border: they get inf. By truth alone, so it is equal for all networks.
+    It depends on the ground truth only, so it is the same for all networks.
 
-    >>> xyz = np.array([[0.0, 0, 0], [0.1, 0, 0], [0.4, 0, 0], [0.2, 0, 0]])
-    >>> border_distance(xyz, np.array([0, 1, 1, IGNORE])).round(2).tolist()
-    [0.1, 0.1, 0.4, inf]
+    Args:
+        xyz: (n, 3) metres.
+        truth: (n,) classes or IGNORE.
+        limit: larger distances are not computed.
+
+    Returns:
+        (n,) metres; inf beyond ``limit``. Ignored points get inf and do not form boundaries.
+
+    Examples:
+        >>> xyz = np.array([[0.0, 0, 0], [0.1, 0, 0], [0.4, 0, 0], [0.2, 0, 0]])
+        >>> border_distance(xyz, np.array([0, 1, 1, IGNORE])).round(2).tolist()
+        [0.1, 0.1, 0.4, inf]
     """
     found = np.full(len(truth), np.inf)
     labelled = np.flatnonzero(truth != IGNORE)
@@ -51,18 +60,34 @@ def border_distance(
 
 
 class Breakdown:
-    """Confusion matrices of parts of the points, and of all.
+    """Confusion matrices of all points and of groups of points.
 
-    ``ranges[k]`` counts the points from ``range_edges[k]`` up to, not including, ``range_edges[k + 1]`` metres from the
-    sensor; ``borders[k]`` likewise by :func:`border_distance`. Boundary IoU is the mean IoU over the points nearer than
-    :data:`BOUNDARY` to a point of another true class, interior IoU that of the rest (the division that Contrastive
-    Boundary Learning, CVPR 2022, makes with a radius around each point).
+    Boundary IoU is the mean IoU over the points nearer than `BOUNDARY` to a point of another true class, and interior
+    IoU is that of the rest. Contrastive Boundary Learning (CVPR 2022) divides them likewise, by a radius around each
+    point.
 
-    >>> scan = Scan(np.array([[1.0, 0, 0], [1.05, 0, 0], [30.0, 0, 0]]), np.zeros(3), np.array([0, 1, 1]))
-    >>> breakdown = Breakdown(2, ("road", "car"))
-    >>> breakdown.update(scan, np.array([1, 1, 1]))
-    >>> breakdown.ranges[0].points, breakdown.ranges[3].miou(), breakdown.boundary().miou(), breakdown.interior().miou()
-    (2, 1.0, 0.25, 1.0)
+    Args:
+        num_classes: number of classes.
+        class_names: names of the classes.
+        range_edges: distances to the sensor in metres, rising from 0 to infinity.
+        border_edges: distances to another class in metres, likewise; contain `BOUNDARY`.
+
+    Attributes:
+        total: all points.
+        ranges: ``ranges[k]`` counts the points at ``range_edges[k]`` to ``range_edges[k + 1]`` (exclusive) metres.
+        borders: the same by `border_distance` and ``border_edges``.
+
+    Raises:
+        DataError: the edges are not as described.
+
+    Examples:
+        >>> scan = Scan(np.array([[1.0, 0, 0], [1.05, 0, 0], [30.0, 0, 0]]), np.zeros(3), np.array([0, 1, 1]))
+        >>> breakdown = Breakdown(2, ("road", "car"))
+        >>> breakdown.update(scan, np.array([1, 1, 1]))
+        >>> breakdown.ranges[0].points, breakdown.ranges[3].miou()
+        (2, 1.0)
+        >>> breakdown.boundary().miou(), breakdown.interior().miou()
+        (0.25, 1.0)
     """
 
     def __init__(
@@ -76,7 +101,7 @@ class Breakdown:
             if len(edges) < 2 or edges[0] != 0 or edges[-1] != np.inf or (np.diff(edges[:-1]) <= 0).any():
                 raise DataError(f"{name} is {tuple(edges)}; it must rise from 0 to infinity")
         if BOUNDARY not in border_edges:
-            raise DataError(f"border_edges is {tuple(border_edges)}; it must hold {BOUNDARY} (the boundary)")
+            raise DataError(f"border_edges is {tuple(border_edges)}; it must contain {BOUNDARY} (the boundary)")
 
         def matrix() -> ConfusionMatrix:
             return ConfusionMatrix(num_classes, tuple(class_names))
@@ -87,9 +112,9 @@ class Breakdown:
         self.borders = [matrix() for _ in border_edges[1:]]
 
     def update(self, scan: Scan, prediction: Int64[ndarray, " n"]) -> None:
-        """Count one scan. Raises :class:`DataError` naming a scan without labels."""
+        """Count the points of one scan. Raises `DataError`, with the name of the scan, if it has no labels."""
         if scan.label is None:
-            raise DataError(f"scan {scan.name} has no labels: a breakdown needs a split that has them (val)")
+            raise DataError(f"scan {scan.name} has no labels: a breakdown needs a labelled split (val)")
         self.total.update(prediction, scan.label)
         distance = np.linalg.norm(scan.xyz.astype(np.float64), axis=1)
         border = border_distance(scan.xyz, scan.label, self.border_edges[-2])
@@ -102,7 +127,7 @@ class Breakdown:
                 cm.update(prediction[part == k], scan.label[part == k])
 
     def boundary(self) -> ConfusionMatrix:
-        """The points nearer than :data:`BOUNDARY` to another class."""
+        """The points nearer than `BOUNDARY` to another class."""
         return _sum(self.borders[: self.border_edges.index(BOUNDARY)])
 
     def interior(self) -> ConfusionMatrix:
@@ -110,7 +135,7 @@ class Breakdown:
         return _sum(self.borders[self.border_edges.index(BOUNDARY) :])
 
     def frequencies(self) -> dict[str, list[str]]:
-        """The classes that the truth holds, under "frequent", "medium" and "rare" (:data:`FREQUENCY`)."""
+        """The classes present in the ground truth, as "frequent", "medium" and "rare" (`FREQUENCY`)."""
         count = self.total.matrix.sum(0) + self.total.missed
         share = count / max(int(count.sum()), 1)
         low, high = FREQUENCY
@@ -122,7 +147,7 @@ class Breakdown:
         }
 
     def record(self) -> dict[str, Any]:
-        """Plain numbers for JSON: mIoU over the classes that the part's truth holds, in percent, with the counts."""
+        """Plain numbers for JSON: per group, mIoU over the classes in its ground truth, in percent, and counts."""
         iou = dict(zip(self.total.class_names, self.total.iou(), strict=True))
         return {
             "range": [_part(cm, a, b) for cm, a, b in _bins(self.ranges, self.range_edges)],
@@ -139,7 +164,15 @@ class Breakdown:
 def break_down(
     model: nn.Module, dataset: Dataset, voxel_size: float, tta: int = 1, where: device | str | None = None
 ) -> Breakdown:
-    """Predict every scan of ``dataset`` and count it by range, border and class (see :class:`Breakdown`)."""
+    """Predict every scan of a dataset and count its points by range, distance to a border and class.
+
+    Args:
+        model: the network.
+        dataset: labelled scans.
+        voxel_size: metres.
+        tta: number of rotations that are averaged.
+        where: device; None: that of the parameters of the model.
+    """
     breakdown = Breakdown(dataset.num_classes, dataset.class_names)
     for index in Progress(range(len(dataset)), "breaking down"):
         scan = dataset[index]
@@ -148,9 +181,9 @@ def break_down(
 
 
 def present_miou(cm: ConfusionMatrix) -> float:
-    """Mean IoU over the classes that the truth holds; NaN without any.
+    """Mean IoU over the classes present in the ground truth; NaN if there are none.
 
-    A part of the points lacks many classes, and a single stray prediction of one of them would count as IoU 0.
+    A group of points lacks many classes, and a single stray prediction of one of them would count as IoU 0.
     """
     present = cm.present()
     return float(cm.iou()[present].mean()) if present.any() else float("nan")

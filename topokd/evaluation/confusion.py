@@ -19,7 +19,7 @@ from topokd.errors import DataError
 class ConfusionMatrix:
     """Counts of (predicted class, true class) over points: ``matrix[p, t]``, rows = prediction, columns = truth.
 
-    A point whose truth is :data:`topokd.data.IGNORE` is dropped, whatever was predicted there. A prediction of IGNORE
+    A point whose truth is `topokd.data.IGNORE` is dropped, with any prediction. A prediction of IGNORE
     on a labelled point is a miss, as in the SemanticKITTI evaluator: it lowers the IoU of the true class and belongs to
     no predicted class, so it is counted separately in ``missed[t]``. Any other class outside 0..C-1 is an error. (The
     nuScenes evaluator would drop a miss; its format does not allow one, so both agree on every valid submission.)
@@ -31,7 +31,7 @@ class ConfusionMatrix:
     Attributes:
         matrix: (C, C) counts.
         missed: (C,) points of each true class without a predicted class.
-        clouds: number of calls of :meth:`update`.
+        clouds: number of calls of `update`.
 
     Examples:
         >>> cm = ConfusionMatrix(3, ("road", "car", "person"))
@@ -91,7 +91,7 @@ class ConfusionMatrix:
             )
 
     def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
-        """A new matrix that counts both; raises :class:`DataError` if the classes differ."""
+        """A new matrix that counts both; raises `DataError` if the classes differ."""
         if self.class_names != other.class_names:
             raise DataError(f"cannot merge confusion matrices of {self.class_names} and of {other.class_names}")
         merged = ConfusionMatrix(self.num_classes, self.class_names)
@@ -101,7 +101,7 @@ class ConfusionMatrix:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> ConfusionMatrix:
-        """The matrix from a record of :func:`evaluation_record`."""
+        """The matrix from a record of `evaluation_record`."""
         cm = cls(len(record["class_names"]), record["class_names"])
         cm.matrix, cm.missed = np.array(record["confusion"], np.int64), np.array(record["missed"], np.int64)
         cm.clouds = int(record["scans"])
@@ -139,7 +139,7 @@ class ConfusionMatrix:
 def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]:
     """The ``evaluation`` part of a run record: plain types, fractions 0..1, NaN left for the JSON writer to make null.
 
-    ``iou`` is null for a class that neither truth nor prediction holds; ``present`` says which ones the truth holds.
+    ``iou`` is null for a class in neither truth nor prediction; ``present`` marks the classes in the truth.
 
     >>> cm = ConfusionMatrix(2); cm.update([0, 0], [0, 0])
     >>> record = evaluation_record(cm)

@@ -23,7 +23,7 @@ from topokd.progress import Progress
 
 @runtime_checkable
 class Dataset(Protocol):
-    """The part of a dataset that :func:`evaluate` uses; every reader of topokd has it."""
+    """The part of a dataset that `evaluate` uses; every reader of topokd has it."""
 
     @property
     def num_classes(self) -> int: ...  # noqa: D102
@@ -45,7 +45,7 @@ def class_probabilities(
         scan: n points.
         voxel_size: metres.
         tta: number of rotations that are averaged; 1 is the scan without rotation.
-        device: None: where the model's parameters are.
+        device: None: that of the parameters of the model.
 
     Returns:
         Probabilities (n, c), float32 on the CPU.
@@ -98,11 +98,11 @@ def predict(
         model: the network; its train or eval mode is restored.
         scan: n points.
         voxel_size: metres.
-        tta: number of rotations that are averaged (:func:`class_probabilities`).
-        device: None: where the model's parameters are.
+        tta: number of rotations that are averaged (`class_probabilities`).
+        device: None: that of the parameters of the model.
 
     Returns:
-        Classes (n,), 0..C-1; the lowest where several are equally probable.
+        Classes (n,), 0..C-1; the lowest if several are equally probable.
 
     Examples:
         >>> from topokd.data import Scan
@@ -132,9 +132,9 @@ def evaluate(
         model: the network.
         dataset: labelled scans.
         voxel_size: metres.
-        tta: number of rotations that are averaged (:func:`class_probabilities`).
+        tta: number of rotations that are averaged (`class_probabilities`).
         scans: indices of the scans, or how many, spread evenly over the dataset; None: all.
-        device: None: where the model's parameters are.
+        device: None: that of the parameters of the model.
         workers: processes that read and voxelize ahead of the network; they do not change the result.
 
     Raises:

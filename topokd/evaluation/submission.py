@@ -29,7 +29,7 @@ def submission_split(benchmark: str, root: str | Path, split: str = "test", **op
         benchmark: name of the benchmark.
         root: folder of its data.
         split: one that its server evaluates.
-        **options: of the reader, as ``sweeps`` or ``frames`` (:class:`topokd.datasets.benchmark.ReaderOptions`).
+        **options: of the reader, as ``sweeps`` or ``frames`` (`topokd.datasets.benchmark.ReaderOptions`).
 
     Raises:
         DataError: the server does not evaluate this split, or the data cannot be read.
@@ -61,12 +61,12 @@ def write_submission(
     Args:
         benchmark: name of the benchmark.
         model: the network.
-        dataset: from :func:`submission_split`.
+        dataset: from `submission_split`.
         voxel_size: metres.
         output: where to write.
         tta: number of rotations that are averaged.
         split: the split of ``dataset``.
-        details: what the server asks for besides (``Submission.details``).
+        details: other fields that the server requires (``Submission.details``).
 
     Raises:
         DataError: unknown or invalid details, or data that cannot make a valid submission.
@@ -78,7 +78,7 @@ def write_submission(
         raise DataError(f"a submission to {benchmark} has no detail {unknown[0]!r}; known are: {known}")
     submission.prepare(dataset, details)
 
-    def predictions() -> Iterator[tuple[int, Int64[ndarray, " n"]]]:
+    def predictions() -> Iterator[tuple[int, Int64[ndarray, " _"]]]:
         for index in Progress(range(len(dataset)), "predicting"):
             yield index, predict(model, dataset[index], voxel_size, tta)
 

@@ -1,2 +1,3 @@
-"""What the paper measures: cost of networks and of the topological loss, agreement of engines, Proposition 1, Lemma 1,
-panels on other data sets, features of trained networks."""
+"""Measurements of the paper: cost of networks and of the topological loss, agreement of engines, Proposition 1,
+Lemma 1, panels on other data sets, features of trained networks.
+"""

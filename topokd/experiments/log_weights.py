@@ -13,7 +13,7 @@ from topokd.topology.persistence import vietoris_rips
 
 
 def measure_dampening(n: int = 240, shift: float = 0.002, seed: int = 0) -> dict[str, list[float]]:
-    """Figure 7 (a): gradient that each H1 pair of a noisy circle sends to a student whose diagram is off by ``shift``.
+    """Figure 7 (a): gradient that each H1 pair of a noisy circle sends to a student with a diagram off by ``shift``.
 
     Args:
         n: number of points of the circle.

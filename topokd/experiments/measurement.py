@@ -140,7 +140,7 @@ def reset_process_peak() -> int | None:
     """Reset the peak memory of this process to its present size (Linux).
 
     Returns:
-        The present size in bytes, or None where the system does not offer this.
+        The present size in bytes, or None if the system does not offer this.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -150,7 +150,7 @@ def reset_process_peak() -> int | None:
 
 
 def process_peak() -> int:
-    """Peak memory of this process in bytes since :func:`reset_process_peak` (Linux)."""
+    """Peak memory of this process in bytes since `reset_process_peak` (Linux)."""
     return _status("VmHWM")
 
 

@@ -16,7 +16,7 @@ from topokd.training import train_student, train_teacher
 def panel_params(params: Params, layout: str) -> Params:
     """Parameters of one panel: ``params`` with the sizes of ``params.panels`` and the world in ``layout``.
 
-    Classes absent from truth and prediction are left out, whatever the benchmark does with them (Waymo: 1): a few
+    Classes absent from truth and prediction are left out, even if the benchmark counts them (Waymo: as 1): a few
     streets lack some classes, and a fixed value would say nothing about a network. Results go to
     ``results/<profile>/panels/<layout>``, scans and weights to the same place below workspace/.
 
@@ -56,7 +56,7 @@ def measure_panel(params: Params, layout: str) -> dict[str, dict[str, Any]]:
 
     Args:
         params: parameters of the profile.
-        layout: benchmark whose file format the world is written in.
+        layout: benchmark that defines the file format of the world.
 
     Returns:
         Run records by name: ``"teacher"``, and the rows of ``params.panels.rows``.
@@ -92,7 +92,7 @@ def scores_table(records: dict[str, dict[str, Any]], absent: str) -> pd.DataFram
 
 
 def gain_sentence(records: dict[str, dict[str, Any]], panel: Params) -> str:
-    """Difference between the last and the first student of a panel, in words."""
+    """A sentence on the difference between the last and the first student of a panel."""
     metric = f"miou_{panel.evaluation.absent}"
     first, last = panel.train_rows[0], panel.train_rows[-1]
     gain = 100 * (records[last]["evaluation"][metric] - records[first]["evaluation"][metric])

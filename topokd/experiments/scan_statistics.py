@@ -13,7 +13,7 @@ from topokd.data.dataset import ScanDataset
 from topokd.errors import DataError
 
 COMMON = 0.005  # share of the points from which on a class is compared
-SAMPLED = 6  # scans (about) whose voxels are counted
+SAMPLED = 6  # approximate number of scans with counted voxels
 
 Statistics = Mapping[str, Any]  # as topokd.datasets.statistics.statistics returns it
 
@@ -62,7 +62,7 @@ def median_range(found: Statistics) -> float:
 
 
 def comparison_sentence(found: Mapping[str, Statistics], other: Statistics, titles: tuple[str, str]) -> str:
-    """How similar the class frequencies and ranges of the training split and of ``other`` are, in words."""
+    """Sentences on how similar the training split and ``other`` are in class frequencies and ranges."""
     train, val = found["train"], found["val"]
     names = list(train["class_frequency"])
     ours = np.array([train["class_frequency"][name] for name in names])
@@ -103,7 +103,7 @@ def voxel_statistics(dataset: ScanDataset, voxel_size: float) -> dict[str, Any]:
 
 
 def voxel_sentence(found: Mapping[str, Any]) -> str:
-    """:func:`voxel_statistics` in words."""
+    """Sentences on `voxel_statistics`."""
     count = found["voxels_per_scan"]
     return (
         f"At {found['voxel_size']:g} m a validation scan has {count['mean']:,.0f} voxels on average ({count['min']:,} "

@@ -1,4 +1,4 @@
-"""What the topological loss costs: Table 8 (time and memory), Figure 5 (sampling), Figure 6 (H1 against H2).
+"""Cost of the topological loss: Table 8 (time and memory), Figure 5 (sampling), Figure 6 (H1 against H2).
 
 ``results/<profile>/timings/topology_cost.json``, times in seconds, medians over ``repeats`` runs::
 
@@ -141,7 +141,7 @@ def cost_table(document: dict[str, Any]) -> pd.DataFrame:
 
 
 def cost_sentence(document: dict[str, Any]) -> str:
-    """Ours against the naive baseline at its largest size, and against giotto-ph at the largest of all, in words."""
+    """Sentences: ours against the naive baseline at its largest size, and against giotto-ph at the largest of all."""
     compared = [row for row in document["table8"] if row["naive"]]
     largest = document["table8"][-1]
     ours, giotto = _total(largest["ours"]), _total(largest["giotto_ph"])

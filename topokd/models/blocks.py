@@ -120,7 +120,7 @@ class Block(nn.Module):
             x: features.
             stage: their voxels.
             patching: "per_cloud" or "batch" (see `StageGeometry.patches`).
-            position: what the positional convolution reads; None reads ``x``.
+            position: input of the positional convolution; None: ``x``.
         """
         # Drawn here and not where they are used: a checkpointed block runs twice and must see the same draws.
         keep = self.drop_path.draw(stage), self.drop_path.draw(stage)

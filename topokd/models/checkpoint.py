@@ -104,7 +104,7 @@ def load_checkpoint(path: str | Path, model: M | None = None, map_location: str 
             or not, beside optimizer states and numpy scalars or not, names with or without the prefixes "module." and
             "_orig_mod.".
         model: the network to load into, strictly; None builds the network from the metadata of the file.
-        map_location: where the result goes; None leaves ``model`` where it is.
+        map_location: device of the result; None leaves ``model`` on its device.
 
     Returns:
         ``model`` itself, or the new network.

@@ -1,6 +1,6 @@
 """The network as a fixed graph: ``torch.export`` and ONNX.
 
-Which voxels touch, which ones merge and where they lie on a curve depends on the cloud, and no graph format expresses
+Neighbours, pooling and positions on the curves depend on the cloud, and no graph format expresses
 that well. The graph therefore holds everything that has weights, and all integers are inputs beside the features:
 `structure` computes them from ``grid_coord`` with the same code that the network uses. All sizes are dynamic: one
 exported file serves clouds of any size. The weights, evaluation mode, float32, the order of the curves, and one cloud
@@ -10,7 +10,7 @@ per call are fixed; the last costs nothing, as the logits of a cloud never depen
 |---|---|---|
 | ``feat`` | (n0, c) | features in the row order of the caller |
 | ``row``, ``back`` | (n0,) | input row of each row of stage 0, and the other way round |
-| ``neighbours5`` | (n0, 125) | row of the voxel at each offset of the 5x5x5 kernel; n0 where there is none |
+| ``neighbours5`` | (n0, 125) | row of the voxel at each offset of the 5x5x5 kernel; n0 if there is none |
 | ``neighbours{s}`` | (n_s, 27) | the same for 3x3x3 |
 | ``patches{s}_{k}`` | (p, K) | rows of each attention patch on the k-th curve |
 | ``place{s}_{k}`` | (n_s,) | which entry of the flattened patches gives each row its result |
@@ -56,7 +56,7 @@ def structure(model: PointTransformerV3, grid_coord: Tensor) -> Structure:
         The tensors of the table at the top of this module, by name.
 
     Raises:
-        DataError: for what the network itself rejects: duplicate or negative voxels, fractions, too large a grid.
+        DataError: for input that the network rejects: duplicate or negative voxels, fractions, too large a grid.
 
     Examples:
         >>> from topokd.models import build_model
@@ -100,7 +100,7 @@ def _rectangle(patches: Patches) -> Int64[Tensor, "p k"]:
 
 
 def _table(stage: StageGeometry, kernel_size: int) -> Int64[Tensor, "n k3"]:
-    """Row of the voxel at each offset of the kernel, n where there is none."""
+    """Row of the voxel at each offset of the kernel; n if there is none."""
     return find_table(stage.grid_coord, stage.cloud, kernel_size).table.long()
 
 
@@ -166,7 +166,7 @@ def _pool(layer: Pooling, x: Tensor, children: Tensor) -> Tensor:
 
 
 def _convolve(layer: SubmanifoldConv, feat: Tensor, neighbours: Tensor) -> Tensor:
-    """Gather the neighbours (zeros where there is none) of some offsets at a time, and multiply."""
+    """Gather the neighbours (zeros if there is none) of some offsets at a time, and multiply."""
     kernel = layer.weight.flatten(1, 3)  # (c_out, k^3, c_in)
     padded = torch.cat([feat, feat.new_zeros(1, feat.shape[1])])
     out = None

@@ -20,7 +20,7 @@ class Patches:
     Attributes:
         rows: entry e of the sequence is row ``rows[e]`` of the stage.
         back: ``back[r]`` is the entry that gives row r its result.
-        repeated: entries whose row appeared before (the overlap): they are keys and values only.
+        repeated: entries with a row that appeared before (the overlap); they are keys and values only.
         size: rows of a full patch.
         num_full: number of full patches.
         short: lengths of the clouds that are smaller than a patch.
@@ -41,7 +41,7 @@ class Patches:
     def split(self, entries: int | None) -> list[Patches]:
         """Chunks of whole patches with at most ``entries`` entries (at least one patch); None gives one chunk.
 
-        Where there are several chunks, their ``back`` and ``repeated`` are empty.
+        With several chunks, their ``back`` and ``repeated`` are empty.
         """
         if entries is None:
             return [self]
@@ -65,7 +65,7 @@ class Patches:
 
 @dataclass(frozen=True)
 class PatchLayout:
-    """Patches by position on a curve, whatever the curve: what `Patches` is before the rows are known.
+    """Patches by position on any curve: the part of `Patches` that does not depend on the rows.
 
     Attributes:
         position: the position on the curve of each entry of the patched sequence.
@@ -99,7 +99,7 @@ def layout_patches(sizes: tuple[int, ...], patch_size: int, device: torch.device
     Args:
         sizes: number of voxels of each cloud.
         patch_size: a cloud that is smaller becomes one short patch.
-        device: where the result goes.
+        device: of the result.
 
     Examples:
         >>> layout = layout_patches((5, 2), 3, torch.device("cpu"))

@@ -74,7 +74,7 @@ class PointTransformerV3(nn.Module):
 
         Raises:
             DataError: if the input is not a batch of voxelised clouds, or if float16 overflows (it ends at 65504).
-                A gradient scaler skips steps whose gradients overflow. If the forward pass overflows in training, the
+                A gradient scaler skips steps with overflowing gradients. If the forward pass overflows in training, the
                 running statistics of BatchNorm are corrupted too: resume from the last checkpoint. bfloat16 has the
                 range of float32.
         """
@@ -134,7 +134,7 @@ class PointTransformerV3(nn.Module):
         layers = {"convolution": SubmanifoldConv, "attention": PatchAttention, "reduction": Pooling}
         if unknown := set(choices) - set(layers):
             raise ParameterError(
-                f"there is no backend to choose for {', '.join(sorted(unknown))}: choose from {', '.join(layers)}"
+                f"backends cannot be chosen for {', '.join(sorted(unknown))}: choose from {', '.join(layers)}"
             )
         for kind, backend in choices.items():
             backends.check_choice(kind, backend)

@@ -1,13 +1,13 @@
-"""Space-filling curves: one integer per voxel such that voxels near on the curve are near in space.
+"""Space-filling curves: one integer per voxel, such that voxels close on the curve are close in space.
 
-A voxel (x, y, z) of a grid with ``2**depth`` cells a side gets a code of ``3 * depth`` bits, three per level of the
-octree. ``z`` writes the bits of x, y, z one after the other, ``hilbert`` walks the octants so that consecutive voxels
-touch, and ``-trans`` swaps x and y first. A code shifted right by three bits is the code of the voxel one octree level
-up, on every curve: that is what pooling uses.
+A voxel (x, y, z) of a grid with ``2**depth`` cells per side gets a code of ``3 * depth`` bits, three per level of the
+octree. ``z`` interleaves the bits of x, y and z, ``hilbert`` orders the octants so that consecutive voxels touch, and
+``-trans`` swaps x and y first. On every curve, a code shifted right by three bits is the code of the parent voxel one
+octree level up; pooling relies on this.
 
-The Hilbert code is read off the z code by a small automaton, three octree levels (nine bits) at a step. A state is how
-the curve lies in the current octant: which input axis plays which role, which roles are mirrored, and the carry of the
-Gray code. `topokd.models.reference.encode` is the slow twin that follows the textbook bit by bit.
+The Hilbert code is computed from the z code by a finite automaton, three octree levels (nine bits) per step. Its state
+is the orientation of the curve in the current octant: the role of each input axis, the mirrored roles, and the carry of
+the Gray code. `topokd.models.reference.encode` is the slow version that follows the textbook bit by bit.
 """
 
 from __future__ import annotations
@@ -25,21 +25,31 @@ _X, _Y, _Z = 0x4924924924924924, 0x2492492492492492, 0x1249249249249249
 
 
 def encode(grid_coord: Int64[Tensor, "n 3"], depth: int | Int64[Tensor, " n"], curve: str) -> Int64[Tensor, " n"]:
-    """Code of each voxel on ``curve`` ("z", "z-trans", "hilbert", "hilbert-trans").
+    """Code of each voxel on a curve.
 
-    ``depth`` is the number of octree levels, one for all voxels or one for each. It does not matter to the z curves;
-    the Hilbert curve turns with it.
+    Args:
+        grid_coord: (n, 3) voxel indices, at least 0.
+        depth: number of octree levels, one for all voxels or (n,). The z curves do not depend on it; the Hilbert curve
+            starts in another orientation.
+        curve: one of `CURVES`.
 
-    >>> encode(torch.tensor([[0, 0, 0], [1, 0, 0], [1, 1, 1]]), 1, "z").tolist()
-    [0, 4, 7]
-    >>> encode(torch.tensor([[0, 0, 0], [1, 0, 0], [1, 1, 1]]), 1, "hilbert").tolist()
-    [0, 7, 5]
+    Returns:
+        (n,) codes.
+
+    Raises:
+        ValueError: unknown curve.
+
+    Examples:
+        >>> encode(torch.tensor([[0, 0, 0], [1, 0, 0], [1, 1, 1]]), 1, "z").tolist()
+        [0, 4, 7]
+        >>> encode(torch.tensor([[0, 0, 0], [1, 0, 0], [1, 1, 1]]), 1, "hilbert").tolist()
+        [0, 7, 5]
     """
     return curve_from_z(interleave(grid_coord), depth, curve)
 
 
 def interleave(grid_coord: Int64[Tensor, "n 3"]) -> Int64[Tensor, " n"]:
-    """The z code: bits of x, y, z from high to low."""
+    """The z code: the bits of x, y and z interleaved, from high to low."""
     spread = grid_coord
     for shift, mask in _SPREAD:
         spread = (spread | (spread << shift)) & mask
@@ -48,7 +58,7 @@ def interleave(grid_coord: Int64[Tensor, "n 3"]) -> Int64[Tensor, " n"]:
 
 
 def curve_from_z(z: Int64[Tensor, " n"], depth: int | Int64[Tensor, " n"], curve: str) -> Int64[Tensor, " n"]:
-    """Codes on ``curve`` of voxels given by their z codes (see `encode`)."""
+    """Codes on ``curve`` of voxels given by their z codes; otherwise as `encode`."""
     if curve not in CURVES:
         raise ValueError(f"unknown curve {curve!r}: choose one of {', '.join(CURVES)}")
     if curve.endswith("-trans"):
@@ -60,7 +70,7 @@ def _hilbert_from_z(z: Tensor, depth: int | Tensor) -> Tensor:
     table = _hilbert_table().to(z.device)
     deepest = depth if isinstance(depth, int) else int(depth.max()) if depth.numel() else 0
     levels = 3 * max(-(-deepest // 3), 1)
-    # Octant 0 turns the curve and three times octant 0 turns it back: leading zeros change the start, nothing else.
+    # Octant 0 rotates the curve and three of them restore it, so leading zeros change the start state and nothing else.
     turns = torch.as_tensor(depth, device=z.device) % 3
     state = turns.expand(z.shape)  # _hilbert_table numbers the three start states by depth modulo 3
     code = torch.zeros_like(z)
@@ -77,7 +87,7 @@ def _hilbert_table() -> Tensor:
     begin = ((0, 1, 2), (0, 0, 0), 0)
     states = [begin]  # (input axis of each role, is the role mirrored, carry)
     moves: dict[tuple, list[tuple[int, tuple]]] = {}
-    for state in states:  # grows while it is walked
+    for state in states:  # grows during iteration
         moves[state] = [_hilbert_step(state, octant) for octant in range(8)]
         states.extend(s for s in dict.fromkeys(after for _, after in moves[state]) if s not in states)
     once = moves[begin][0][1]

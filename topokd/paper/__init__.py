@@ -1,1 +1,1 @@
-"""The paper's exhibits: what it reports, what was measured here, and the report that shows both."""
+"""The exhibits of the paper: reported values, our measurements, and the report that shows both."""

@@ -1,4 +1,4 @@
-"""What of each exhibit may be compared with the paper."""
+"""Comparability of each exhibit with the paper."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from topokd.paper import reported
 from topokd.paper.results import Results
 from topokd.paper.segmentation_tables import measured_on
 
-SERVERS = {  # table: benchmark that it is measured on, what the paper reports
+SERVERS = {  # table: benchmark of the measurement, values reported by the paper
     "Table 1": ("nuscenes", "the nuScenes test server"),
     "Table 2": ("semantickitti", "the SemanticKITTI test server"),
     "Table 4": ("waymo", "the validation and test splits of Waymo"),

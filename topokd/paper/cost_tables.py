@@ -1,7 +1,7 @@
 """Tables 3, 5, 6 and 8: cost of the networks and of the topological loss, reported and measured.
 
 Measured values come from ``model_cost.json`` (exact) and from ``timings/`` (this machine, marked ``varies = timing``);
-:mod:`topokd.experiments.model_cost` and :mod:`topokd.experiments.topology_cost` document those files.
+`topokd.experiments.model_cost` and `topokd.experiments.topology_cost` document those files.
 """
 
 from __future__ import annotations

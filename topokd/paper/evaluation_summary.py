@@ -55,7 +55,7 @@ def official_rows(results: Results) -> dict[str, dict[str, float]]:
 
 
 def official_frame(results: Results) -> pd.DataFrame:
-    """:func:`official_rows` as a table, one column per network."""
+    """`official_rows` as a table, one column per network."""
     return pd.DataFrame({results.labels[network]: rows for network, rows in official_rows(results).items()}).round(2)
 
 
@@ -67,7 +67,7 @@ def summary_record(
     Args:
         results: all runs.
         tta: by network and number of views, the mIoU (0..1) on a few scans with so many rotations averaged.
-        breakdown: by network, the record of :class:`topokd.evaluation.breakdown.Breakdown` for the first seed.
+        breakdown: by network, the record of `topokd.evaluation.breakdown.Breakdown` for the first seed.
     """
     record: dict[str, Any] = {"split": "val", "dataset": results.params.data.dataset, "variants": {}}
     for network, runs in results.runs.items():
@@ -89,7 +89,7 @@ NO_NETWORK = "No network is trained yet: run the stages `teacher` and `student`.
 
 
 def boundary_sentence(breakdown: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> str:
-    """Boundary against interior IoU of each network in words."""
+    """A sentence on the boundary and interior IoU of each network."""
     if not breakdown:
         return NO_NETWORK
     within = next(iter(breakdown.values()))["boundary"]["within_m"]
@@ -101,7 +101,7 @@ def boundary_sentence(breakdown: Mapping[str, Mapping[str, Any]], labels: Mappin
 
 
 def tta_sentence(tta: Mapping[str, Mapping[int, float]], scans: int, labels: Mapping[str, str]) -> str:
-    """The effect of averaging over rotations in words."""
+    """A sentence on the effect of averaging over rotations."""
     if not tta:
         return NO_NETWORK
     changes = []

@@ -1,4 +1,4 @@
-"""Sentences of single figures, computed from the profile's numbers; empty where they are missing."""
+"""Sentences of single figures, computed from the numbers of the profile; empty if these are missing."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _compare(results: Results, row: str, over: str) -> Finding:
 
 
 def _reported(row: str, over: str) -> str:
-    """What the paper reports about the same difference, as a sentence; empty where it does not."""
+    """A sentence on the same difference in the paper; empty if it is not reported."""
     if gains := reported.gains(MAIN_TABLES, row, over):
         return f" The paper reports {_gains(gains)} (test)."
     if gains := reported.gains(("table7",), row, over):

@@ -52,7 +52,7 @@ def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: Mapping[s
     """Lay out the lines of one table. Lines without a row are notes; with ``n`` of 0 they give the reason for a gap.
 
     Args:
-        frame: lines (:data:`topokd.paper.lines.COLUMNS`).
+        frame: lines (`topokd.paper.lines.COLUMNS`).
         side: ``"rows"`` puts measured rows below the reported ones, with shared columns (Tables 1, 2, 4);
             ``"columns"`` has one row for both, with measured columns right of the reported ones (Tables 3, 5-8).
         names: labels of rows for readers.

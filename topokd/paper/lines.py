@@ -29,7 +29,7 @@ def line(table: str, row: str, column: str, unit: str, source: str, **values: An
 
 
 def frame(lines: list[Line]) -> pd.DataFrame:
-    """The lines as a table with the columns :data:`COLUMNS`."""
+    """The lines as a table with the columns `COLUMNS`."""
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 

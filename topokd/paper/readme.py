@@ -1,13 +1,40 @@
-"""Table of expected numbers, written from committed results so that no number is typed by hand."""
+"""Findings and expected numbers of the README, written from committed results so that none is typed by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from topokd.io import read_json
+from topokd.paper.findings import findings
 from topokd.paper.results import TEACHER, Results
 
-BEGIN, END = "<!-- expected numbers: written by `topokd readme` -->", "<!-- end of expected numbers -->"
+ANSWERS = {"yes": "yes", "no": "no, the difference is negative", "open": "cannot tell", "missing": "not measured"}
+
+
+def found(folders: list[Path]) -> str:
+    """The findings: size of each experiment in a sentence, then the answer to every question, by profile."""
+    profiles = [Results.read(folder) for folder in folders]
+    answers = [{f.question: f.answer for f in findings(results)} for results in profiles]
+    questions = list(dict.fromkeys(question for each in answers for question in each))
+    header = "| question | " + " | ".join(f"`{results.profile}`" for results in profiles) + " |"
+    rows = [
+        f"| {question} | " + " | ".join(ANSWERS[each.get(question, "missing")] for each in answers) + " |"
+        for question in questions
+    ]
+    sizes = [_size(results) for results in profiles]
+    return "\n".join([*sizes, "", header, "|---" * (len(profiles) + 1) + "|", *rows])
+
+
+def _size(results: Results) -> str:
+    student = next(iter(results.rows))
+    teacher_run, student_run = (next(iter(results.runs[name].values())) for name in (TEACHER, student))
+    return (
+        f"- `{results.profile}`: {results.dataset}, {student_run['evaluation']['scans']} validation scans, "
+        f"{len(results.params.seeds)} seeds;\n"
+        f"  teacher of {teacher_run['parameters'] / 1e6:.2f} M parameters, {results.score(TEACHER).text()} mIoU; "
+        f"student of {student_run['parameters'] / 1e6:.2f} M,\n"
+        f"  {results.score(student).text()} when it is trained alone for {student_run['steps']} steps."
+    )
 
 
 def expected_numbers(folders: list[Path]) -> str:
@@ -45,18 +72,14 @@ def _profile(results: Results) -> str:
     return "\n".join(lines)
 
 
-def refresh(readme: str, numbers: str) -> str:
-    """``readme`` with the block between the markers replaced.
+def refresh(readme: str, block: str, text: str) -> str:
+    """``readme`` with the named block, between its two markers, replaced.
 
-    >>> print(refresh(f"a\\n{BEGIN}\\nold\\n{END}\\nb", "new"))
-    a
-    <!-- expected numbers: written by `topokd readme` -->
-    <BLANKLINE>
-    new
-    <BLANKLINE>
-    <!-- end of expected numbers -->
-    b
+    >>> text = "a\\n<!-- found: written by `topokd readme` -->\\nold\\n<!-- end of found -->\\nb"
+    >>> refresh(text, "found", "new").splitlines()
+    ['a', '<!-- found: written by `topokd readme` -->', '', 'new', '', '<!-- end of found -->', 'b']
     """
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{numbers}\n\n{END}{after}"
+    begin, end = f"<!-- {block}: written by `topokd readme` -->", f"<!-- end of {block} -->"
+    before, _, rest = readme.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"

@@ -1,6 +1,6 @@
 """Do regenerated results equal the committed ones? The last lines of ``make repro``.
 
-It reports the largest difference in points of mIoU, the findings whose answer changed, and whether all numbers are
+It reports the largest difference in points of mIoU, the findings with a changed answer, and whether all numbers are
 equal. Timings and descriptions of the machine are left out.
 """
 
@@ -113,14 +113,14 @@ class FileDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Result of :func:`compare`."""
+    """Result of `compare`."""
 
     reference: str
     checked: int
     differences: tuple[FileDifference, ...]
     problem: str = ""  # why nothing could be compared
     miou: tuple[str, float] | None = None  # run with the largest difference, and the difference in points
-    answers: tuple[str, ...] = ()  # findings whose answer changed, in words
+    answers: tuple[str, ...] = ()  # sentences on findings with a changed answer
 
     @property
     def equal(self) -> bool:
@@ -195,7 +195,7 @@ def compare_with_git(results: str | Path) -> Comparison:
 
 
 def _compare_findings(results: Path, other: Reference) -> tuple[tuple[str, float] | None, tuple[str, ...]]:
-    """The run with the largest difference in mIoU, and the changed answers; None where a copy cannot be read.
+    """The run with the largest difference in mIoU, and the changed answers; None if a copy cannot be read.
 
     Committed runs are read with the parameters of the regenerated ones, so that a renamed parameter does not matter.
     """

@@ -67,7 +67,7 @@ class Results:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Labels of :attr:`looks`."""
+        """Labels of `looks`."""
         return labels(self.looks)
 
     @property
@@ -77,7 +77,7 @@ class Results:
 
     @property
     def headline(self) -> tuple[str, ...]:
-        """Networks with runs to show where there is no room for all rows: the teacher, then ``params.panels.rows``."""
+        """Networks with runs, for displays without room for all rows: the teacher, then ``params.panels.rows``."""
         return tuple(name for name in (TEACHER, *self.params.panels.rows) if self.runs.get(name))
 
     @property
@@ -94,7 +94,7 @@ class Results:
         """The results themselves.
 
         Raises:
-            DataError: no run of the profile is there.
+            DataError: the profile has no runs.
         """
         if not self.runs:
             raise DataError(f"{self.folder / 'runs'} has no run of this profile: run the training stages (`dvc repro`)")
@@ -112,7 +112,7 @@ class Results:
         return {seed: 100 * value for seed, value in values.items() if value is not None}
 
     def class_scores(self, network: str, name: str) -> dict[int, float]:
-        """``{seed: IoU in percent}`` of one class; empty where it is absent from the validation scans."""
+        """``{seed: IoU in percent}`` of one class; empty if it is absent from the validation scans."""
         found = {}
         for seed, run in self.runs.get(network, {}).items():
             record = run["evaluation"]
@@ -145,7 +145,7 @@ def dataset_title(data: P.Data) -> str:
 
 
 def class_names(results: Results) -> list[str]:
-    """The class names of the run records; empty where there is no record."""
+    """The class names of the run records; empty without records."""
     return next((list(run["evaluation"]["class_names"]) for run in results.all_runs()), [])
 
 

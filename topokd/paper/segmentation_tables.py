@@ -82,7 +82,7 @@ def gain_over(results: Results, over: str) -> str:
 
 
 def measured_on(results: Results, layout: str) -> Results:
-    """The profile's own results where it trains on ``layout``, else those of its panel in that layout, if any."""
+    """The results of the profile if it trains on ``layout``, otherwise those of its panel in that layout, if any."""
     data = results.params.data
     own = data.layout if data.dataset == "synthetic" else data.dataset
     return results if own == layout else Results.read(results.folder / "panels" / layout)
@@ -113,7 +113,7 @@ def _printed_rows(table: str, results: Results) -> dict[str, str]:
 
 
 def _measured(table: str, results: Results, layout: str, dataset: str) -> list[Line]:
-    """Measured lines of :func:`measured_on`."""
+    """Measured lines of `measured_on`."""
     panel = measured_on(results, layout)
     if not panel.runs:
         return [unmeasured_line(table, results, dataset)]

@@ -25,7 +25,7 @@ class Interval:
     n: int
 
     def excludes(self, value: float) -> bool:
-        """Whether ``value`` lies outside the interval; False where there is no interval."""
+        """Whether ``value`` lies outside the interval; False without an interval."""
         return abs(self.mean - value) > self.half_width
 
     def scaled(self, factor: float) -> Interval:

@@ -1,1 +1,1 @@
-"""Run the notebooks: one at a time (what a DVC stage does), or a whole profile on all cores."""
+"""Run the notebooks: one at a time (in a DVC stage), or a whole profile on all cores."""

@@ -12,7 +12,7 @@ def write_metrics(params: Params) -> Path:
     """Write ``results/<profile>/metrics.json``: mIoU in percent per row and seed, and the mean over seeds.
 
     Args:
-        params: resolved parameters of a profile whose runs are complete.
+        params: resolved parameters of a profile with complete runs.
 
     Returns:
         Path of the file.

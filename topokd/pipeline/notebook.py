@@ -1,7 +1,7 @@
 """Execute one notebook so that equal inputs give equal bytes.
 
 papermill executes the cells. Alone, it writes timings and random identifiers into the executed copy, does not pass
-signals to the kernel, and does not create folders. :func:`run_notebook` executes the percent script (which the pipeline
+signals to the kernel, and does not create folders. `run_notebook` executes the percent script (which the pipeline
 depends on), removes everything that differs from run to run, writes the executed copy atomically, and puts duration,
 device and versions into a separate record beside the results.
 """

@@ -1,7 +1,7 @@
 """Notebooks in two forms: the percent script that the pipeline depends on, and the ``.ipynb`` that people open.
 
 JupyterLab started by ``make lab`` saves both (jupytext's contents manager). Where only one was edited by other means,
-:func:`pair_notebooks` updates the other; where both were, it raises and nothing is lost. ``jupytext --sync`` would let
+`pair_notebooks` updates the other; where both were, it raises and nothing is lost. ``jupytext --sync`` would let
 the newer file win, but a checkout gives both files the time of the checkout, and it never reports a conflict. Here a
 form counts as edited when its cells differ both from the last pairing (a digest under ``workspace/``) and from git's
 last commit.
@@ -32,7 +32,7 @@ def notebook_scripts() -> list[Path]:
 
 
 def unpaired_notebooks() -> list[Path]:
-    """Percent scripts whose ``.ipynb`` is missing or has other cells (outputs and identifiers do not count)."""
+    """Percent scripts with a missing ``.ipynb``, or one with other cells (outputs and identifiers do not count)."""
     return [script for script in notebook_scripts() if _digest(script) != _digest(script.with_suffix(".ipynb"))]
 
 

@@ -1,7 +1,7 @@
 """Which profiles the pipeline knows: the lists ``profiles`` and ``real_profiles`` of params.yaml, read by dvc.yaml.
 
 DVC takes the values of ``matrix`` from params.yaml and cannot choose them per run (treeverse/dvc#7939), so a profile
-has to be listed before its stages exist. Plain ``dvc repro`` runs what is listed.
+has to be listed before its stages exist. Plain ``dvc repro`` runs the listed profiles.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def listed_profiles() -> list[str]:
 
 
 def list_profile(name: str) -> bool:
-    """Add a profile to params.yaml if it is not there; comments and everything else in the file stay.
+    """Add a profile to params.yaml if it is not listed; comments and everything else in the file are kept.
 
     Args:
         name: ``default`` or the name of a file in conf/.
@@ -31,7 +31,7 @@ def list_profile(name: str) -> bool:
         Whether the file was changed.
 
     Raises:
-        ParameterError: there is no such profile, or its parameters are not valid.
+        ParameterError: the profile does not exist, or its parameters are not valid.
     """
     params = P.load_profile(name)
     names = ["profiles"] if params.data.dataset == "synthetic" else ["profiles", "real_profiles"]

@@ -1,4 +1,4 @@
-"""Show, outside a notebook, the progress that the code inside it reports (see :mod:`topokd.progress`)."""
+"""Show, outside a notebook, the progress that the code inside it reports (see `topokd.progress`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def last_report(file: Path) -> dict | None:
 def show_progress(name: str, every: float = 5.0) -> Iterator[None]:
     """Name a progress file in ``$TOPOKD_PROGRESS`` and print the reports that arrive there.
 
-    Silent where the variable is set already: then the caller (the scheduler) shows them.
+    Silent if the variable is already set: then the caller (the scheduler) shows them.
 
     Args:
         name: what to call the work in each line.

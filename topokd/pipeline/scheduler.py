@@ -1,7 +1,7 @@
 """``dvc repro`` on all cores: a workaround for treeverse/dvc#755 (DVC runs the stages of a pipeline one by one).
 
 ``dvc repro -s STAGE`` runs one stage and can run beside others, provided that the stages it depends on are done and
-that it waits for DVC's lock instead of failing on it. :func:`reproduce` reads the graph from DVC, starts each stage as
+that it waits for DVC's lock instead of failing on it. `reproduce` reads the graph from DVC, starts each stage as
 soon as its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
 time left, and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so
 the results are those of a serial ``dvc repro``, bit for bit. When DVC can do this itself, this file can go.
@@ -31,7 +31,7 @@ from topokd.pipeline.progress import clock, last_report
 from topokd.project import project_path, project_root, results_path, workspace_path
 
 PIPELINE = "dvc.yaml"
-LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")  # in DVC's messages
+LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")  # in DVC messages
 LOCK_ATTEMPTS = 60
 PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
@@ -64,7 +64,7 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
 
     Args:
         profile: its name.
-        folder: where each stage's log and progress file will be.
+        folder: for the log and progress file of each stage.
 
     Raises:
         ParameterError: params.yaml does not list the profile.
@@ -117,7 +117,7 @@ def is_up_to_date(targets: list[str]) -> bool:
 
 @contextlib.contextmanager
 def _dvc() -> Iterator[Any]:
-    """The project's DVC repository; DVC's own errors become ours."""
+    """The DVC repository of the project; DVC errors become ours."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import SCMError
@@ -166,7 +166,7 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
 
     Raises:
         StageError: a stage failed. Running stages finish first; run again to continue.
-        ParameterError: there is no such profile.
+        ParameterError: the profile does not exist.
     """
     jobs = jobs or os.cpu_count() or 1
     started = time.monotonic()
@@ -225,7 +225,7 @@ def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float
 
 
 def _update_estimates(finished: Stage, waiting: list[Stage], seconds: float) -> None:
-    """Where no earlier run says how long a waiting stage takes, expect the time of a finished one of its group."""
+    """Without a duration from an earlier run, expect that of a finished stage of the same group."""
     for stage in waiting:
         if stage.group == finished.group and not stage.expected:
             stage.expected = seconds
@@ -278,9 +278,9 @@ def stage_command(address: str, force: bool = False) -> list[str]:
 
 
 def run_stage(address: str, force: bool = False) -> int:
-    """Run one stage whose dependencies are done: ``dvc repro -s`` that waits for DVC's lock.
+    """Run one stage after its dependencies: ``dvc repro -s`` that waits for DVC's lock.
 
-    The scheduler and SLURM's array tasks call it. The stage's output goes to standard output.
+    The scheduler and SLURM array tasks call it. The output of the stage goes to standard output.
 
     Returns:
         DVC's exit status.

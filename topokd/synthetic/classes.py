@@ -1,4 +1,4 @@
-"""What the synthetic world's things are called by nuScenes and Waymo: from SemanticKITTI's raw ids."""
+"""Class ids of the synthetic world: from SemanticKITTI raw ids to nuScenes and Waymo ids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES: dict[int, tuple[str, str | None]] = {  # raw id -> nuScenes category, Wa
     18: ("vehicle.truck", "truck"),
     20: ("vehicle.trailer", "other_vehicle"),
     30: ("human.pedestrian.adult", "pedestrian"),
-    31: ("vehicle.bicycle", "bicyclist"),  # nuScenes counts riders to their vehicles
+    31: ("vehicle.bicycle", "bicyclist"),  # nuScenes labels riders as part of their vehicle
     32: ("vehicle.motorcycle", "motorcyclist"),
     40: ("flat.driveable_surface", "road"),
     44: ("flat.driveable_surface", "other_ground"),

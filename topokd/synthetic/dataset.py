@@ -1,4 +1,4 @@
-"""The dataset that writes the synthetic world and reads it."""
+"""Dataset that writes the synthetic world, if needed, and reads it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from topokd.synthetic.semantickitti_writer import write_semantickitti
 
 
 class SyntheticLidar(SemanticKITTI):
-    """The "train" or "val" scans of the synthetic world, written to disk first where they are missing.
+    """The "train" or "val" scans of the synthetic world, written to disk first if they are missing.
 
     Args:
         root: a folder for this world only.
         split: "train", "val" or a tuple of the world's sequence numbers.
         synthetic: the parameters of the world; None: the defaults.
-        on_bad_scan, cache, sweeps: as in :class:`~topokd.datasets.SemanticKITTI`.
+        on_bad_scan, cache, sweeps: as in `SemanticKITTI`.
 
     Examples:
         >>> import tempfile

@@ -1,6 +1,4 @@
-"""A folder that holds one synthetic world in one layout: written once, resumed when interrupted, rewritten when the
-parameters change.
-"""
+"""Writing a synthetic world into a folder: resumed after an interruption, rewritten when the parameters change."""
 
 from __future__ import annotations
 
@@ -22,15 +20,15 @@ MANIFEST = "manifest.json"
 
 
 class Work(NamedTuple):
-    """How the files of a world are made.
+    """How the files of a world are written.
 
     Attributes:
-        run: makes the files of one task; called in other processes.
+        run: writes the files of one task; called in worker processes.
         tasks: arguments of ``run``.
-        is_done: whether a task's files are there, so that an interrupted call continues; None: all tasks are run
-            until the whole world is complete.
+        is_done: whether the files of a task exist, so that an interrupted call resumes; None: every call runs all
+            tasks until the world is complete.
         finish: called with the results of ``run`` at the end.
-        chunk: tasks that a process gets in a row.
+        chunk: number of tasks handed to a process at a time.
     """
 
     run: Callable[[Any], Any]
@@ -49,21 +47,21 @@ def write_folder(
     work: Work,
     jobs: int,
 ) -> None:
-    """Make every file of the world that is missing, with ``jobs`` processes.
+    """Write every missing file of the world, with ``jobs`` processes.
 
-    ``manifest.json`` records the parameters. If they differ from last time, the old files are removed first.
+    ``manifest.json`` records the parameters. If they have changed, the old files are removed first.
 
     Args:
         root: the folder.
-        layout: whose files the world is written as.
-        version: of the writer; raise it when the same parameters give other files.
+        layout: name of the file layout.
+        version: of the writer; increment it when the same parameters give different files.
         synthetic: the parameters of the world.
-        owned: names below ``root`` that belong to the layout.
-        work: how the files are made.
+        owned: names in ``root`` that belong to the layout.
+        work: how the files are written.
         jobs: number of processes.
 
     Raises:
-        DataError: ``root`` holds another layout, or files in ``owned`` that topokd did not make.
+        DataError: ``root`` holds another layout, or files in ``owned`` that topokd did not write.
     """
     root = Path(root)
     tasks = _prepare(root, layout, version, synthetic, owned, work)
@@ -91,10 +89,10 @@ def _prepare(
     if old.get("layout", layout) != layout:
         raise DataError(f"{root} holds the layout {old['layout']}, not {layout}: choose another data.root")
     if not old and any((root / name).exists() for name in owned):
-        raise DataError(f"{root} holds files that topokd did not make (no {MANIFEST}): choose another data.root")
+        raise DataError(f"{root} holds files that topokd did not write (no {MANIFEST}): choose another data.root")
     if same and old.get("complete") and (work.is_done is None or all(map(work.is_done, work.tasks))):
         return []
-    # Until the old files are gone their manifest stays: a kill in between leaves a folder that is known to be ours.
+    # Keep the manifest until the old files are gone: after a kill in between, the folder is still known to be ours.
     for name in owned:
         if not same or work.is_done is None:
             shutil.rmtree(root / name, ignore_errors=True)
@@ -108,7 +106,7 @@ def _prepare(
 def sequences(synthetic: params.Synthetic) -> dict[str, list[tuple[int, int]]]:
     """(sequence, number of scans) of "train" and "val"."""
     if set(synthetic.train_sequences) & set(synthetic.val_sequences):
-        raise DataError("data.synthetic: a sequence is in both train_sequences and val_sequences; keep them apart")
+        raise DataError("data.synthetic: a sequence is in both train_sequences and val_sequences; remove it from one")
     return {
         "train": [(number, synthetic.scans_per_sequence) for number in synthetic.train_sequences],
         "val": [(number, synthetic.val_scans_per_sequence) for number in synthetic.val_sequences],

@@ -1,4 +1,4 @@
-"""The ground as a raster: what lies where, and how high."""
+"""The ground as a raster of kinds and heights."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ RAW = np.array([40, 60, 44, 48, 49, 72])
 """Raw class id of each kind of ground."""
 ALBEDO = np.array([0.32, 0.62, 0.42, 0.41, 0.43, 0.49])
 ALBEDO_SPREAD = np.array([0.05, 0.08, 0.05, 0.05, 0.06, 0.05])
-"""How much the same kind differs from street to street."""
+"""Standard deviation of the albedo of one kind between streets."""
 GRAIN = np.array([0.20, 0.15, 0.22, 0.20, 0.24, 0.24])
 """Relative spread of the albedo from point to point."""
 _SOFT = np.array([0.08, 0.08, 0.12, 0.15, 0.4, 1.0])
-"""How much of the plan's roughness it shows."""
+"""Factor on the roughness of the plan."""
 BLADES = np.array([0.0, 0.0, 0.002, 0.003, 0.006, 0.035])
-"""Mean height of what stands on it (gravel, grass), in metres."""
+"""Mean height of gravel or grass, in metres."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One side of the street between two places along it; widths in metres, from the carriageway outwards."""
+    """One side of the street over an interval; widths in metres, from the carriageway outwards."""
 
     start: float
     end: float
@@ -37,8 +37,8 @@ class Section:
     bay_kind: int = PARKING  # PARKING, or ROAD where cars simply stand at the kerb
     verge: float = 0.0  # grass between carriageway and sidewalk
     sidewalk: float = 0.0
-    lot: int = TERRAIN  # what follows
-    slope: float = 0.0  # of what follows
+    lot: int = TERRAIN  # kind of ground beyond the sidewalk
+    slope: float = 0.0  # of the lot
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Patch:
-    """A rectangle of another kind of ground: along the street, and by the distance from its centre on one side."""
+    """A rectangle of another kind of ground: intervals along the street and from its centre."""
 
     start: float
     end: float
@@ -64,7 +64,7 @@ class Patch:
 
 @dataclass
 class Plan:
-    """Everything that the ground of a street follows from."""
+    """All parameters of the ground of a street."""
 
     start: float
     end: float
@@ -79,33 +79,33 @@ class Plan:
     crossings: list[Crossing] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
 
-    def centre(self, x: Float[np.ndarray, ...] | float) -> np.ndarray:
-        """y of the street's centre line."""
+    def centre(self, x: Float[np.ndarray, " ..."] | float) -> np.ndarray | np.floating:
+        """y of the centre line of the street."""
         amplitude, wave, phase = self.bend
         return amplitude * np.sin(2 * np.pi * np.asarray(x) / wave + phase)
 
-    def heading(self, x: Float[np.ndarray, ...] | float) -> np.ndarray:
+    def heading(self, x: Float[np.ndarray, " ..."] | float) -> np.ndarray | np.floating:
         """Direction of the street in radians."""
         amplitude, wave, phase = self.bend
         rate = 2 * np.pi / wave
         return np.arctan(amplitude * rate * np.cos(rate * np.asarray(x) + phase))
 
     def point(self, x: float, d: float) -> tuple[float, float]:
-        """World (x, y) of the place ``d`` metres to the left of the centre line."""
+        """World (x, y) of the point ``d`` metres to the left of the centre line."""
         angle = float(self.heading(x))
         return x - d * np.sin(angle), float(self.centre(x)) + d * np.cos(angle)
 
 
 @dataclass(frozen=True)
 class Ground:
-    """``kind`` and ``height`` per cell; ``corner`` is the world's (x, y) of the first cell's corner."""
+    """``kind`` and ``height`` per cell; ``corner`` is the world (x, y) of the corner of the first cell."""
 
     kind: UInt8[np.ndarray, "nx ny"]
     height: Float[np.ndarray, "nx ny"]
-    corner: Float[np.ndarray, 2]
+    corner: Float[np.ndarray, " 2"]
 
     def at(self, x: float, y: float) -> float:
-        """Height at a place, the nearest edge's outside the raster."""
+        """Height at a point; outside the raster, that of the nearest cell."""
         i, j = (
             int(np.clip((v - c) / CELL, 0, n - 1)) for v, c, n in zip((x, y), self.corner, self.kind.shape, strict=True)
         )
@@ -128,7 +128,9 @@ def build_ground(plan: Plan, rng: np.random.Generator) -> Ground:
             slope[inside] = section.slope
         edges.append(plan.half_width + np.cumsum(widths, axis=0))  # where bay, verge and sidewalk end
         codes.append(code)
-        slopes.append(np.convolve(np.pad(slope, 40, mode="edge"), np.full(81, 1 / 81), mode="valid"))  # even over 8 m
+        slopes.append(
+            np.convolve(np.pad(slope, 40, mode="edge"), np.full(81, 1 / 81), mode="valid")
+        )  # smoothed over 8 m
     amplitude, wave, phase = plan.hill
     waves = []
     for size, length in ((1.0, 23.0), (0.7, 13.0), (0.5, 6.1), (0.3, 3.3), (0.15, 1.4)):
@@ -162,10 +164,10 @@ def build_ground(plan: Plan, rng: np.random.Generator) -> Ground:
 
 @jit
 def _rasterize(
-    x: Float[np.ndarray, nx],
-    y: Float[np.ndarray, ny],
-    centre: Float[np.ndarray, nx],
-    cos: Float[np.ndarray, nx],
+    x: Float[np.ndarray, " nx"],
+    y: Float[np.ndarray, " ny"],
+    centre: Float[np.ndarray, " nx"],
+    cos: Float[np.ndarray, " nx"],
     half_width: float,
     kerb: float,
     edges: Float[np.ndarray, "2 3 nx"],
@@ -173,7 +175,7 @@ def _rasterize(
     codes: Int64[np.ndarray, "2 2 nx"],
     patches: Float[np.ndarray, "p 6"],
     crossings: Float[np.ndarray, "c 3"],
-    hill: Float[np.ndarray, nx],
+    hill: Float[np.ndarray, " nx"],
     waves_x: Float[np.ndarray, "2 5 nx"],
     waves_y: Float[np.ndarray, "2 5 ny"],
     kind: UInt8[np.ndarray, "nx ny"],
@@ -215,7 +217,7 @@ def _rasterize(
                 ):
                     cell = ROAD if offset < 0 else SIDEWALK
                     rise = 0.0 if offset < 0 else min(rise, kerb)
-                if away < half_width and 0.6 < offset < 3.2 and d % 1.0 < 0.5:  # a zebra
+                if away < half_width and 0.6 < offset < 3.2 and d % 1.0 < 0.5:  # a zebra crossing
                     cell = MARKING
             if painted:
                 middle = away < 0.09 and x[i] % 6.0 < 3.0

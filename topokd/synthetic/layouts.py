@@ -1,4 +1,4 @@
-"""The layouts that the synthetic world can be written in: one writer and one reader each."""
+"""The file layouts of the synthetic world, each with a writer and a reader."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _open_synthetic_lidar(root: str | Path, split: Split, synthetic: params.Synt
 
 
 def _read_by(benchmark: str, write: Callable[..., None]) -> Layout:
-    """The layout of a benchmark whose reader finds the written splits by their official names."""
+    """The layout of a benchmark for which the writer uses the official split names."""
 
     def open_split(root: str | Path, split: Split, synthetic: params.Synthetic, **options: Any) -> ScanDataset:
         write(root, synthetic, jobs=os.cpu_count() or 1)
@@ -44,4 +44,4 @@ LAYOUTS: dict[str, Layout] = {
     "nuscenes": _read_by("nuscenes", write_nuscenes),
     "waymo": _read_by("waymo", write_waymo),
 }
-"""By the name of the benchmark, as in ``data.layout``."""
+"""Layouts by name of the benchmark, as in ``data.layout``."""

@@ -1,4 +1,4 @@
-"""What lies along a street: lots of six kinds, the strip of street before each, side roads, the horizon."""
+"""Surroundings of a street: lots of six kinds, the kerbside before each, side roads, the horizon."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from topokd.synthetic.people import person
 from topokd.synthetic.shapes import Place, Shapes
 
 LOTS = ("house", "row", "park", "parking", "field", "plaza")
-STYLES = {  # how likely each kind of lot is
+STYLES = {  # probability of each kind of lot
     "urban": (0.12, 0.36, 0.14, 0.08, 0.06, 0.24),
     "residential": (0.55, 0.08, 0.17, 0.06, 0.11, 0.03),
     "green": (0.14, 0.03, 0.28, 0.04, 0.47, 0.04),
@@ -27,7 +27,7 @@ def place_on(plan: G.Plan, ground: G.Ground, x: float, d: float, yaw: float = 0.
 
 
 def free_stretches(plan: G.Plan, side: int) -> list[tuple[float, float]]:
-    """Stretches of one side between the side roads."""
+    """The intervals of one side that lie between the side roads."""
     spans, low = [], plan.start
     for crossing in plan.crossings:
         if crossing.side in (0, side):
@@ -38,7 +38,7 @@ def free_stretches(plan: G.Plan, side: int) -> list[tuple[float, float]]:
 
 
 def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndarray) -> list[tuple[G.Section, str]]:
-    """Cut a stretch into lots, each with its part of the street's side."""
+    """Divide an interval into lots, each with its section of the roadside."""
     lots = []
     bay, verge = float(rng.choice((0.0, 2.2), p=(0.7, 0.3))), float(rng.choice((0.0, 1.8), p=(0.45, 0.55)))
     sidewalk = float(rng.uniform(1.4, 3.6))
@@ -59,7 +59,7 @@ def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndar
 
 
 def lot_patches(rng: np.random.Generator, plan: G.Plan, section: G.Section, kind: str, side: int) -> list[G.Patch]:
-    """Driveways, paths and what lies behind: ground of another kind within a lot."""
+    """Driveways, paths and the area behind a lot: patches of another kind of ground."""
     edge = lot_edge(plan, section)
     found = []
     if kind == "house":  # a driveway
@@ -84,7 +84,7 @@ def lot_edge(plan: G.Plan, section: G.Section) -> float:
 
 @dataclass
 class Builder:
-    """Puts solids on the ground; every method draws from the one generator in a fixed order."""
+    """Places solids on the ground; all methods draw from one generator in a fixed order."""
 
     plan: G.Plan
     ground: G.Ground
@@ -96,24 +96,24 @@ class Builder:
         return place_on(self.plan, self.ground, x, d, yaw)
 
     def beside(self, x: float, away: float, side: int) -> Place:
-        """x axis along the street, y axis away from it."""
+        """A place with its x axis along the street and its y axis away from it."""
         return self.put(x, side * away, 0.0 if side > 0 else np.pi)
 
     def uniform(self, low: float, high: float) -> float:
-        """A number between two others."""
+        """A uniform random number."""
         return float(self.rng.uniform(low, high))
 
     def chance(self, probability: float) -> bool:
-        """Whether something happens."""
+        """True with the given probability."""
         return bool(self.rng.random() < probability)
 
     def fill(self, section: G.Section, kind: str, side: int) -> None:
-        """One lot and the part of the street before it."""
+        """Build one lot and the kerbside in front of it."""
         self.kerbside(section, side)
         getattr(self, kind)(section, side, lot_edge(self.plan, section), (section.start + section.end) / 2)
 
     def kerbside(self, section: G.Section, side: int) -> None:
-        """Parked cars, trees, lamps, signs, people on the sidewalk."""
+        """Add parked cars, trees, lamps, signs and people along the sidewalk."""
         plan, rng = self.plan, self.rng
         if section.bay > 0:
             x = section.start + 3.5
@@ -148,7 +148,7 @@ class Builder:
             self.two_wheelers(self.uniform(section.start + 2, section.end - 2), lot_edge(plan, section) - 0.7, side)
 
     def parked(self, x: float, d: float, yaw: float = 0.0) -> None:
-        """A car, now and then a truck or a trailer; some face the wrong way."""
+        """Add a parked car, occasionally a truck or a trailer; some face the wrong way."""
         turn = yaw + (0.0 if (d < 0) != self.chance(0.1) else np.pi) + self.rng.normal() * 0.02
         kind = self.rng.choice(4, p=(0.88, 0.05, 0.04, 0.03))
         place = self.put(x, d, float(turn))
@@ -160,14 +160,14 @@ class Builder:
             V.car(self.shapes, place, self.rng)
 
     def two_wheelers(self, x: float, away: float, side: int, motor: bool | None = None) -> None:
-        """A short row of bicycles or one or two motorcycles; which, by chance unless ``motor`` says."""
+        """Add a short row of bicycles, or one or two motorcycles; random if ``motor`` is None."""
         motor = self.chance(0.35) if motor is None else motor
         for step in range(int(self.rng.integers(1, 3 if motor else 6))):
             place = self.put(x + step * (1.1 if motor else 0.6), side * away, self.uniform(1.2, 1.9))
             (V.motorcycle if motor else V.bicycle)(self.shapes, place, self.rng)
 
     def boundary(self, low: float, high: float, away: float, side: int) -> None:
-        """A hedge, a fence or nothing along the street."""
+        """Add a hedge, a fence or nothing along the street."""
         if high - low < 1.5:
             return
         place = self.beside((low + high) / 2, away, side)
@@ -178,7 +178,7 @@ class Builder:
             S.hedge(self.shapes, place, self.rng, high - low, self.uniform(0.7, 2.0))
 
     def divider(self, x: float, near: float, far: float, side: int) -> None:
-        """The same, away from the street."""
+        """Add a hedge or a fence perpendicular to the street."""
         place = self.beside(x, (near + far) / 2, side)
         place = replace(place, yaw=place.yaw + np.pi / 2)
         if self.chance(0.5):
@@ -187,7 +187,7 @@ class Builder:
             S.hedge(self.shapes, place, self.rng, far - near, self.uniform(0.9, 2.2))
 
     def greens(self, section: G.Section, side: int, near: float, far: float, trees: float, bushes: float) -> None:
-        """Trees and bushes strewn over a rectangle, so many per 100 square metres."""
+        """Scatter trees and bushes over a rectangle; densities are per 100 square metres."""
         area = (section.end - section.start) * (far - near) / 100
         for _ in range(int(self.rng.poisson(trees * area))):
             x, away = self.uniform(section.start, section.end), self.uniform(near, far)
@@ -197,7 +197,7 @@ class Builder:
             S.bush(self.shapes, self.put(x, side * away), self.rng, self.uniform(0.5, 1.8))
 
     def house(self, section: G.Section, side: int, edge: float, middle: float) -> None:
-        """A house in a garden behind a hedge or a fence, with a driveway."""
+        """Add a house in a garden behind a hedge or a fence, with a driveway."""
         garden = self.uniform(4.0, 10.0)
         self.boundary(section.start + 4.0, section.end, edge + 0.3, side)
         width = max(section.end - section.start - self.uniform(5, 9), 6.0)
@@ -211,7 +211,7 @@ class Builder:
         self.greens(section, side, edge + garden + 12, edge + garden + 26, 0.8, 3.0)
 
     def row(self, section: G.Section, side: int, edge: float, middle: float) -> None:
-        """A facade at the sidewalk."""
+        """Add a facade at the sidewalk."""
         gap = self.uniform(0.1, 2.0)
         place = self.beside(middle, edge + gap, side)
         length = section.end - section.start
@@ -220,7 +220,7 @@ class Builder:
             self.two_wheelers(self.uniform(section.start + 1, section.end - 4), edge - 0.2, side)
 
     def park(self, section: G.Section, side: int, edge: float, middle: float) -> None:
-        """Grass with trees and people."""
+        """Add a park: grass with trees and people."""
         if self.chance(0.5):
             self.boundary(section.start, section.end, edge + 0.3, side)
         self.greens(section, side, edge + 1.5, edge + 30, 0.9, 1.6)
@@ -231,7 +231,7 @@ class Builder:
             S.clutter(self.shapes, self.beside(middle, edge + 2, side), self.rng)
 
     def parking(self, section: G.Section, side: int, edge: float, middle: float) -> None:
-        """Two rows of parked vehicles, a lamp, greens behind."""
+        """Add a car park: two rows of vehicles, a lamp, plants behind."""
         if self.chance(0.4):
             self.boundary(section.start + 5, section.end, edge + 0.3, side)
         for away in (edge + 3.4, edge + 13.2):
@@ -247,7 +247,7 @@ class Builder:
         self.greens(section, side, edge + 19, edge + 40, 0.8, 3.0)
 
     def field(self, section: G.Section, side: int, edge: float, middle: float) -> None:
-        """Open grass, then a wood; a guard rail or another fence before it."""
+        """Add open grass and a wood behind it, with a guard rail or another fence in front."""
         if self.chance(0.45):
             place = self.beside(middle, edge + 0.8, side)
             S.fence(self.shapes, place, self.rng, section.end - section.start)
@@ -260,7 +260,7 @@ class Builder:
             S.pole(self.shapes, self.put(middle, side * (edge + 1.5)), self.rng)
 
     def plaza(self, section: G.Section, side: int, edge: float, middle: float) -> None:
-        """A paved forecourt with people and two-wheelers before a building."""
+        """Add a paved forecourt with people and two-wheelers in front of a building."""
         back = edge + self.uniform(6, 13)
         length = section.end - section.start
         S.building(self.shapes, self.beside(middle, back, side), self.rng, length, 12, self.uniform(5, 12), False)
@@ -278,7 +278,7 @@ class Builder:
             self.boundary(section.start, middle, edge + 0.4, side)
 
     def crossing(self, crossing: G.Crossing) -> None:
-        """Signs and lights at the corners, cars that wait or park in the side road, something at its far end."""
+        """Add signs and lights at the corners of a side road, and cars and trees along it."""
         plan = self.plan
         for side in (1, -1):
             if crossing.side not in (0, side):
@@ -304,7 +304,7 @@ class Builder:
                         S.tree(self.shapes, self.put(x + end * 1.4, side * far), self.rng, self.uniform(4, 9))
 
     def rarities(self, drive: float) -> None:
-        """Two-wheelers and a trailer somewhere along the way, so that no street lacks them."""
+        """Add two-wheelers and a trailer somewhere along the drive, so that every street has them."""
         plan = self.plan
         for motor in (True, False):
             side, x = int(self.rng.choice((-1, 1))), self.uniform(0, drive + 8)
@@ -312,7 +312,7 @@ class Builder:
         V.trailer(self.shapes, self.put(self.uniform(0, drive + 8), plan.half_width + self.uniform(3.5, 6.0)), self.rng)
 
     def horizon(self) -> None:
-        """Buildings and woods behind the lots, so that low beams end somewhere."""
+        """Add buildings and woods behind the lots, so that low beams hit something."""
         for side in (1, -1):
             x = self.plan.start
             while x < self.plan.end:

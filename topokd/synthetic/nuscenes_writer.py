@@ -22,7 +22,7 @@ from topokd.synthetic.street import INTERVAL
 
 VERSION = "v1.0-trainval"
 WRITER_VERSION = 1
-"""Raise it whenever the same parameters give other files."""
+"""Increment it whenever the same parameters give different files."""
 OWNED = (VERSION, "samples", "sweeps", "lidarseg", "panoptic", "maps")
 SENSOR: Literal["hdl32"] = "hdl32"
 START = 1_532_402_927_000_000  # microseconds, a day of July 2018 as in the released logs
@@ -36,14 +36,17 @@ TRANSLATION = (0.94, 0.0, SENSORS[SENSOR].height)
 def write_nuscenes(root: str | Path, synthetic: params.Synthetic, jobs: int = 1, sweeps_between: int = 0) -> None:
     """Write every scan of the synthetic world under ``root`` as nuScenes v1.0-trainval with lidarseg and panoptic.
 
-    The sensor is the 32-beam one, whatever ``synthetic.sensor`` says. Training sequences take the names of the official
-    train scenes in order, validation sequences those of val. The files depend on the arguments only.
+    The sensor always has 32 beams; ``synthetic.sensor`` is ignored. Training sequences take the names of the official
+    train scenes in order, validation sequences those of val. The files depend only on the arguments.
 
     Args:
         root: the folder.
         synthetic: the parameters of the world.
         jobs: number of processes.
         sweeps_between: number of sweeps without labels between two keyframes.
+
+    Raises:
+        DataError: there are more sequences than official scenes, or ``root`` holds other files (`write_folder`).
     """
     synthetic = synthetic.replace(sensor=SENSOR)
     scene_names = official_splits()
@@ -62,11 +65,11 @@ def write_nuscenes(root: str | Path, synthetic: params.Synthetic, jobs: int = 1,
 
 
 Tables = dict[str, list[dict[str, Any]]]
-"""Records by table."""
+"""Records by name of the table."""
 
 
 class SceneTask(NamedTuple):
-    """One scene to write: ``keyframes`` labelled scans with ``between`` sweeps between two of them."""
+    """One scene to write: ``keyframes`` labelled scans with ``between`` sweeps between consecutive ones."""
 
     root: Path
     synthetic: params.Synthetic
@@ -95,7 +98,7 @@ def token(*parts: object) -> str:
 
 
 def _write_scene(task: SceneTask) -> Tables:
-    """Write the scans of one scene; returns its records."""
+    """Write the scans of one scene and return its records."""
     street = street_of(task.synthetic.seed, task.sequence, task.frames)
     sensor = SENSORS[SENSOR]
     tables: Tables = {name: [] for name in ("sample", "sample_data", "ego_pose", "lidarseg", "panoptic")}
@@ -106,7 +109,7 @@ def _write_scene(task: SceneTask) -> Tables:
         index, offset = divmod(frame, task.between + 1)
         is_key_frame = offset == 0
         file = f"{'samples' if is_key_frame else 'sweeps'}/LIDAR_TOP/{task.name}__LIDAR_TOP__{time}.pcd.bin"
-        order = np.argsort(measured.column, kind="stable")  # as the sensor fires: all beams of a column together
+        order = np.argsort(measured.column, kind="stable")  # firing order: all beams of a column together
         columns = lidar_columns(measured.xyz, measured.intensity, measured.row)
         write_bytes(task.root / file, columns[order].tobytes())
         pose_token = token("ego_pose", task.name, frame)
@@ -159,7 +162,7 @@ def _write_labels(task: SceneTask, frame: int, measured: Measurement, order: np.
 
 
 def _scene_records(task: SceneTask) -> Tables:
-    """The records of which a scene has one."""
+    """The records that a scene has one of."""
     log = token("log", task.name)
     return {
         "scene": [
@@ -195,13 +198,13 @@ def _scene_records(task: SceneTask) -> Tables:
 
 
 def lidar_columns(xyz: np.ndarray, intensity: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """(n, 5) float32: points rotated to x right, y forward; intensity in whole numbers 0..255; ring 0 at the bottom."""
+    """(n, 5) float32: points rotated to x right, y forward; integer intensity 0..255; ring 0 at the bottom."""
     ring = len(SENSORS[SENSOR].elevation_deg) - 1 - row
     return np.column_stack((-xyz[:, 1], xyz[:, 0], xyz[:, 2], np.round(255 * intensity), ring)).astype("<f4")
 
 
 def _ego_pose(lidar_to_world: np.ndarray) -> dict[str, list[float]]:
-    """Pose of the car (its axes are those of the synthetic sensor, its origin is on the road)."""
+    """Pose of the car, with the axes of the synthetic sensor and its origin on the road."""
     from scipy.spatial.transform import Rotation
 
     x, y, z, w = Rotation.from_matrix(lidar_to_world[:3, :3]).as_quat()
@@ -210,7 +213,7 @@ def _ego_pose(lidar_to_world: np.ndarray) -> dict[str, list[float]]:
 
 
 def _npz(values: np.ndarray) -> bytes:
-    stream = io.BytesIO()  # zip entries of numpy carry a fixed date, so the bytes depend on the values alone
+    stream = io.BytesIO()  # NumPy writes zip entries with a fixed date, so the bytes depend only on the values
     np.savez_compressed(stream, data=values.astype(np.uint16))
     return stream.getvalue()
 
@@ -242,7 +245,7 @@ def _write_tables(root: Path, scenes: list[Tables]) -> None:
             for index, level in enumerate(("v0-40", "v40-60", "v60-80", "v80-100"))
         ],
         "attribute": [],
-        "instance": [],  # of boxes, which the world does not write
+        "instance": [],  # boxes are not written
         "sample_annotation": [],
     }
     for name, records in tables.items():

@@ -10,7 +10,7 @@ from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Place, Shapes, X, 
 
 
 def person(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = False) -> None:
-    """Head, torso, two legs in mid-step, two arms, now and then a bag or a pram."""
+    """Add a pedestrian: head, torso, two legs in mid-step, two arms, and occasionally a bag or a pram."""
     raw, number = 254 if moving else 30, shapes.new_instance()
     size = rng.uniform(0.88, 1.08) * (0.68 if rng.random() < 0.12 else 1.0)
     stride = float(rng.uniform(0.15, 0.45)) if moving else float(rng.uniform(0.0, 0.15))
@@ -37,7 +37,7 @@ def person(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool 
 def rider(
     shapes: Shapes, place: Place, rng: np.random.Generator, raw: int, number: int, seat: float, lean: float
 ) -> None:
-    """Somebody who sits ``seat`` metres up and leans forward by ``lean`` radians."""
+    """Add a rider seated ``seat`` metres above the ground, leaning forward by ``lean`` radians."""
     albedo = float(rng.uniform(0.15, 0.6))
     tilt = turn(Y, lean)
     hip, shoulder = np.array([0.0, 0.0, seat]), np.array([np.sin(lean), 0.0, np.cos(lean)]) * 0.6

@@ -1,4 +1,4 @@
-"""The nearest hit of every ray, among solids and on the ground."""
+"""Ray casting: the nearest hit of every ray, on solids and on the ground."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from topokd.synthetic.shapes import BOX, CYLINDER
 
 @jit
 def _uniform(seed: int, a: int, b: int) -> float:
-    """A number in (0, 1) that depends on its arguments alone (splitmix64): no order of evaluation can change it."""
+    """A number in (0, 1) by splitmix64; depends only on the arguments, so the order of evaluation does not matter."""
     z = np.uint64(seed) + np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) * np.uint64(0xD1B54A32D192ED03)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -21,9 +21,9 @@ def _uniform(seed: int, a: int, b: int) -> float:
 
 @jit
 def _enter_leave(kind: int, o: np.ndarray, d: np.ndarray) -> tuple[float, float, int]:
-    """Where the line o + t d enters and leaves a unit shape, and the axis of the face it enters by (3: the mantle).
+    """Parameters t at which the line o + t d enters and leaves a unit shape, and the axis of the entry face.
 
-    ``inf, -inf`` when it misses.
+    The axis is 3 for a curved surface. ``inf, -inf`` if the line misses.
     """
     low, high, face = -np.inf, np.inf, 3
     if kind != BOX:
@@ -59,23 +59,24 @@ def _enter_leave(kind: int, o: np.ndarray, d: np.ndarray) -> tuple[float, float,
 
 @jit
 def cast_solids(
-    origin: Float[np.ndarray, 3],
+    origin: Float[np.ndarray, " 3"],
     rays: Float[np.ndarray, "rows cols 3"],
-    kind: Int64[np.ndarray, p],
+    kind: Int64[np.ndarray, " p"],
     centre: Float[np.ndarray, "p 3"],
     half: Float[np.ndarray, "p 3"],
     rotation: Float[np.ndarray, "p 3 3"],
-    fill: Float[np.ndarray, p],
-    density: Float[np.ndarray, p],
+    fill: Float[np.ndarray, " p"],
+    density: Float[np.ndarray, " p"],
     window: Int64[np.ndarray, "p 4"],
     seed: int,
     distance: Float[np.ndarray, "rows cols"],
     hit: Int64[np.ndarray, "rows cols"],
     cosine: Float[np.ndarray, "rows cols"],
 ) -> None:
-    """Lower ``distance`` where a solid is nearer; ``hit`` becomes its row, ``cosine`` that of the angle of incidence.
+    """Update rays that hit a solid: ``distance``, ``hit`` (row of the solid) and ``cosine`` (of the incidence angle).
 
-    ``window`` holds first row, last row + 1, first column and number of columns (wrapping round) that can see a solid.
+    Only hits nearer than the present ``distance`` count. ``window`` holds, per solid, the first row, last row + 1,
+    first column and number of columns (wrapping around) of the rays that can reach it.
     """
     cols = distance.shape[1]
     o, d, n = np.empty(3), np.empty(3), np.empty(3)
@@ -96,7 +97,7 @@ def cast_solids(
                 low, high, face = _enter_leave(kind[p], o, d)
                 if high <= 0 or low >= distance[row, col]:
                     continue
-                if density[p] > 0:  # leaves: the light goes on until it meets one
+                if density[p] > 0:  # leaves: the light continues until it hits one
                     u = _uniform(seed, row * cols + col, 2 * p)
                     t = max(low, 0.0) - np.log(u) / density[p]
                     if t < high and t < distance[row, col]:
@@ -123,18 +124,18 @@ def cast_solids(
 
 @jit
 def cast_ground(
-    origin: Float[np.ndarray, 3],
+    origin: Float[np.ndarray, " 3"],
     rays: Float[np.ndarray, "rows cols 3"],
     height: Float[np.ndarray, "nx ny"],
-    corner: Float[np.ndarray, 2],
+    corner: Float[np.ndarray, " 2"],
     cell: float,
     distance: Float[np.ndarray, "rows cols"],
     hit: Int64[np.ndarray, "rows cols"],
     cosine: Float[np.ndarray, "rows cols"],
 ) -> None:
-    """Lower ``distance`` where the ground is nearer; ``hit`` becomes ``-2 - (index of the cell in height)``.
+    """Update rays that hit the ground: ``distance``, ``cosine``, and ``hit`` as ``-2 - (index of the cell)``.
 
-    The ray walks on in steps of one cell, a little longer far away, until it is below the ground.
+    A ray advances in steps of one cell, slightly longer far away, until it is below the ground.
     """
     rows, cols = distance.shape
     nx, ny = height.shape
@@ -145,7 +146,7 @@ def cast_ground(
             level = np.sqrt(dx * dx + dy * dy)
             end = distance[row, col]
             t = 0.0
-            if origin[2] > top:  # nothing to meet before the height of the highest ground
+            if origin[2] > top:  # start at the height of the highest ground
                 if dz >= 0:
                     continue
                 t = (top - origin[2]) / dz
@@ -172,14 +173,14 @@ def cast_ground(
 
 def windows(
     centre: Float[np.ndarray, "p 3"],
-    radius: Float[np.ndarray, p],
+    radius: Float[np.ndarray, " p"],
     corners: Float[np.ndarray, "p 8 3"],
-    elevation: Float[np.ndarray, rows],
+    elevation: Float[np.ndarray, " rows"],
     azimuths: int,
 ) -> Int64[np.ndarray, "p 4"]:
-    """Rows and columns of the turn that can see each solid; everything is in the sensor's frame.
+    """Rows and columns of the rays that can reach each solid; all coordinates are in the frame of the sensor.
 
-    Rows by the bounding ball, columns by the azimuths of the corners of the bounding box, a column wider at both ends.
+    Rows follow from the bounding ball, columns from the azimuths of the bounding box, with a margin of one column.
     """
     away = np.sqrt((centre**2).sum(axis=1))
     middle = np.arcsin(np.clip(centre[:, 2] / np.maximum(away, 1e-9), -1, 1))

@@ -1,4 +1,4 @@
-"""Drive a sensor down a street and write down what it sees."""
+"""Simulate a LiDAR that drives down a street."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from topokd.synthetic.shapes import CYLINDER, Place, Shapes
 from topokd.synthetic.street import INTERVAL, Street, build_street
 
 street_of = functools.lru_cache(maxsize=1)(build_street)
-"""The last street stays: scans of a sequence follow each other."""
+"""Caches the last street, because the scans of a sequence are generated in a row."""
 
 
 def sequence_poses(
@@ -32,8 +32,8 @@ def sequence_poses(
 
 def scan_sequence_frame(
     synthetic: params.Synthetic, sequence: int, frame: int, frames: int
-) -> tuple[Scan, Int64[np.ndarray, n]]:
-    """One scan and its raw class ids, from the parameters alone."""
+) -> tuple[Scan, Int64[np.ndarray, " n"]]:
+    """One scan and its raw class ids; depends only on the arguments."""
     street = street_of(synthetic.seed, sequence, frames)
     rng = np.random.default_rng([synthetic.seed, sequence, frame, 1])
     sensor = SENSORS[synthetic.sensor]
@@ -44,24 +44,31 @@ def scan_sequence_frame(
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one turn measured, beam by beam: n points with the row and column of the beam that saw each.
+    """The n points of one revolution.
 
-    ``xyz`` in the sensor's frame, ``distance`` along the ray (float64), ``raw`` SemanticKITTI's class id.
+    Attributes:
+        xyz: (n, 3) metres, in the frame of the sensor.
+        intensity: (n,) in 0..1.
+        raw: (n,) SemanticKITTI class ids.
+        instance: (n,) number of the object; 0 for none.
+        row: (n,) row of the beam.
+        column: (n,) column of the beam.
+        distance: (n,) metres along the ray.
     """
 
     xyz: Float32[np.ndarray, "n 3"]
-    intensity: Float32[np.ndarray, n]
-    raw: Int64[np.ndarray, n]
-    instance: Int64[np.ndarray, n]
-    row: Int64[np.ndarray, n]
-    column: Int64[np.ndarray, n]
-    distance: Float[np.ndarray, n]
+    intensity: Float32[np.ndarray, " n"]
+    raw: Int64[np.ndarray, " n"]
+    instance: Int64[np.ndarray, " n"]
+    row: Int64[np.ndarray, " n"]
+    column: Int64[np.ndarray, " n"]
+    distance: Float[np.ndarray, " n"]
 
 
 def scan(
     street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """xyz (n, 3) in the sensor's frame, intensity (n,), raw class id (n,), instance (n,); see :func:`measure`."""
+    """xyz (n, 3) in the frame of the sensor, intensity (n,), raw class id (n,), instance (n,); see `measure`."""
     found = measure(street, frame, sensor, azimuths, rng)
     return found.xyz, found.intensity, found.raw, found.instance
 
@@ -69,10 +76,18 @@ def scan(
 def measure(
     street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator, tilt: float = 0.0
 ) -> Measurement:
-    """One turn of a sensor; ``tilt`` radians are added to every beam's elevation (the edge of its footprint).
+    """Simulate one revolution of a sensor.
 
-    The light that comes back is ``albedo cos(incidence)``; whether it is noticed depends on that over the squared
-    range, and what it is taken for on the range noise along the ray.
+    The returned light is ``albedo cos(incidence)``. The probability of a return depends on that over the squared range;
+    the measured range has Gaussian noise.
+
+    Args:
+        street: the world.
+        frame: number of the scan.
+        sensor: the LiDAR.
+        azimuths: number of columns.
+        rng: source of all random numbers.
+        tilt: radians added to the elevation of every beam (towards the edge of its footprint).
     """
     pose = street.pose(frame, sensor.height)
     rays, _ = directions(sensor, azimuths, rng, tilt)
@@ -117,19 +132,19 @@ def measure(
     blade = np.where(on_ground, G.BLADES[kind] * rng.exponential(size=len(hit)), 0.0)
     distance = distance - np.minimum(
         blade / np.maximum(-rays[:, 2], 0.03), 0.6
-    )  # what stands on the ground is met earlier
+    )  # gravel and grass are hit before the ground
     back = albedo * cosine
     chance = 1 - np.exp(-np.log(2) * back * (sensor.sensitivity / np.maximum(distance, 1.0)) ** 2 / 4)
     chance *= 1 - pick(0.0, solids["loss"])
-    chance *= 0.99  # returns that get lost without a reason
+    chance *= 0.99  # returns lost at random
     measured = distance + sensor.range_noise * rng.standard_normal(len(hit))
     kept = (rng.random(len(hit)) < chance) & (measured > sensor.min_range) & (measured < sensor.max_range)
     stray = rng.random(len(hit)) < 0.0004  # dust, rain, multiple reflections: an outlier somewhere before the surface
     measured = np.where(stray, sensor.min_range + (measured - sensor.min_range) * rng.random(len(hit)), measured)
     raw, instance = np.where(stray, 1, raw), np.where(stray, 0, instance)
-    # Receivers amplify by range but not by incidence: what is left of the cosine is the square root or so.
+    # Receivers compensate for range but not for incidence, of which about the square root of the cosine remains.
     bright = albedo * (0.35 + 0.65 * np.sqrt(cosine)) + 0.03 * rng.standard_normal(len(hit))
-    intensity = np.round(np.clip(bright, 0, 0.99), 2)  # 100 steps, as KITTI's files have
+    intensity = np.round(np.clip(bright, 0, 0.99), 2)  # 100 steps, as in KITTI files
     xyz = (rays * measured[:, None])[kept].astype(np.float32)
     return Measurement(
         xyz, intensity[kept].astype(np.float32), raw[kept], instance[kept], row[kept], column[kept], measured[kept]
@@ -137,14 +152,14 @@ def measure(
 
 
 def _own_roof(shapes: Shapes, pose: Float[np.ndarray, "4 4"]) -> None:
-    """The roof of the car under the sensor: hits on it are nearer than ``min_range`` and come to nothing."""
+    """Add the roof of the car under the sensor; hits on it are nearer than ``min_range`` and are dropped."""
     x, y, z = pose[:3, 3].tolist()
     place = Place(x, y, z, float(np.arctan2(pose[1, 0], pose[0, 0])))
     shapes.add(CYLINDER, place, (-0.4, 0.0, -0.5), (1.7, 1.2, 0.3), 1, 0.1)
 
 
 def _within(solids: dict[str, np.ndarray], origin: np.ndarray, reach: float) -> dict[str, np.ndarray]:
-    """Solids that a ray can meet."""
+    """Solids within the range of the sensor."""
     radius = np.sqrt((solids["half"] ** 2).sum(axis=1))
     near = np.sqrt(((solids["centre"] - origin) ** 2).sum(axis=1)) - radius < reach
     return {name: np.ascontiguousarray(value[near]) for name, value in solids.items()}

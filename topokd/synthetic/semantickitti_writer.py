@@ -11,7 +11,7 @@ from topokd.synthetic.folder import Work, sequences, write_folder
 from topokd.synthetic.scanner import scan_sequence_frame, sequence_poses
 
 WRITER_VERSION = 4
-"""Raise it whenever the same parameters give other files."""
+"""Increment it whenever the same parameters give different files."""
 OWNED = ("sequences",)
 
 
@@ -28,7 +28,7 @@ class FrameTask(NamedTuple):
 def write_semantickitti(root: str | Path, synthetic: params.Synthetic, jobs: int = 1) -> None:
     """Write every scan of the synthetic world under ``root``, in the layout of SemanticKITTI.
 
-    Scans that are there are kept, so an interrupted call can be repeated. The files depend on the parameters only.
+    Existing scans are kept, so an interrupted call can be repeated. The files depend only on the parameters.
 
     Args:
         root: the folder that gets ``sequences/`` and ``manifest.json``.
@@ -36,7 +36,7 @@ def write_semantickitti(root: str | Path, synthetic: params.Synthetic, jobs: int
         jobs: number of processes.
 
     Raises:
-        DataError: ``root`` holds ``sequences/`` that topokd did not make.
+        DataError: ``root`` holds ``sequences/`` that topokd did not write.
 
     Examples:
         >>> import tempfile
@@ -52,13 +52,13 @@ def write_semantickitti(root: str | Path, synthetic: params.Synthetic, jobs: int
         for sequence, frames in numbers
         for frame in range(frames)
     ]
-    # Scans of a sequence share their street, so a process gets several in a row.
+    # Scans of a sequence share a street, so a process gets several of them.
     work = Work(write_frame, tasks, is_written, chunk=8)
     write_folder(root, "semantickitti", WRITER_VERSION, synthetic, OWNED, work, jobs)
 
 
 def write_frame(task: FrameTask) -> None:
-    """Write one scan, and with the first one the files of its sequence."""
+    """Write one scan; with the first scan of a sequence, also the files of the sequence."""
     root, synthetic, sequence, frame, frames = task
     if frame == 0:
         poses, times = sequence_poses(synthetic, sequence, frames)
@@ -68,9 +68,9 @@ def write_frame(task: FrameTask) -> None:
 
 
 def is_written(task: FrameTask) -> bool:
-    """Whether the files of a scan are there, and are of one length."""
+    """Whether the files of a scan exist and have matching lengths."""
     folder = task.root / "sequences" / f"{task.sequence:02d}"
     points, labels = folder / "velodyne" / f"{task.frame:06d}.bin", folder / "labels" / f"{task.frame:06d}.label"
-    if task.frame == 0 and not (folder / "times.txt").is_file():  # the last one of the sequence's files
+    if task.frame == 0 and not (folder / "times.txt").is_file():  # the last file of the sequence
         return False
     return points.is_file() and labels.is_file() and points.stat().st_size == 4 * labels.stat().st_size > 0

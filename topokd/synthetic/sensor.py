@@ -1,4 +1,4 @@
-"""Spinning LiDARs: where their beams point and what they measure."""
+"""Spinning LiDARs: beam directions and measurement limits."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from jaxtyping import Float
 class Sensor:
     """One spinning LiDAR on a car.
 
-    ``elevation_deg``: beams from the top to the bottom; ``height``: metres above the road; ``max_range``: metres;
-    ``range_noise``: standard deviation in metres; ``sensitivity``: range in metres at which a surface that reflects
-    all light straight back is seen half of the time; ``on_grid``: beams point exactly at the centres of the pixels of
-    a range image, without offsets and jitter.
+    Attributes:
+        elevation_deg: elevations of the beams, from top to bottom.
+        height: metres above the road.
+        max_range: metres.
+        min_range: metres.
+        range_noise: standard deviation in metres.
+        sensitivity: range in metres at which a perfect retroreflector is detected half of the time.
+        on_grid: beams point exactly at the pixel centres of a range image, without offsets and jitter.
     """
 
     elevation_deg: tuple[float, ...]
@@ -33,11 +37,11 @@ def _table(*blocks: tuple[float, float, int]) -> tuple[float, ...]:
 
 
 SENSORS = {
-    # Velodyne HDL-64E as on KITTI's car: an upper block of 32 beams 1/3 degree apart, a lower one 1/2 degree apart.
+    # Velodyne HDL-64E as on the KITTI car: an upper block of 32 beams 1/3 degree apart, a lower one 1/2 degree apart.
     "hdl64": Sensor(_table((2.0, -8.33, 32), (-8.83, -24.8, 32)), height=1.73),
-    # Velodyne HDL-32E as on nuScenes' cars: 32 beams 1.33 degrees apart.
+    # Velodyne HDL-32E as on the nuScenes cars: 32 beams 1.33 degrees apart.
     "hdl32": Sensor(_table((10.67, -30.67, 32)), height=1.84, max_range=70.0, min_range=1.5, sensitivity=180.0),
-    # The TOP lidar of Waymo's cars: 64 beams, denser around the horizon, filed as a range image.
+    # The TOP lidar of the Waymo cars: 64 beams, denser around the horizon, stored as a range image.
     "waymo64": Sensor(_table((2.4, -4.0, 32), (-4.4, -17.6, 32)), height=2.18, max_range=75.0, on_grid=True),
 }
 
@@ -45,10 +49,19 @@ SENSORS = {
 def directions(
     sensor: Sensor, azimuths: int, rng: np.random.Generator, tilt: float = 0.0
 ) -> tuple[Float[np.ndarray, "rows cols 3"], Float[np.ndarray, "rows cols"]]:
-    """Unit vectors of one turn in the sensor's frame, and their azimuths in radians, falling from pi to -pi.
+    """Beam directions of one revolution.
 
-    Azimuths are spread evenly, with a fixed offset per beam (as the lasers of a block sit side by side) and a small
-    jitter of the encoder. ``tilt`` radians are added to all elevations.
+    Azimuths are spread evenly, with a fixed offset per beam (the lasers of a block are mounted side by side) and a
+    small encoder jitter.
+
+    Args:
+        sensor: the LiDAR.
+        azimuths: number of columns.
+        rng: source of the jitter.
+        tilt: radians added to all elevations.
+
+    Returns:
+        Unit vectors in the frame of the sensor, and their azimuths in radians, falling from pi to -pi.
     """
     rows = len(sensor.elevation_deg)
     step = 2 * np.pi / azimuths

@@ -1,4 +1,4 @@
-"""Solids that a street is built of, and where they stand."""
+"""Primitive solids of a street, and their placement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BOX, CYLINDER, ELLIPSOID = 0, 1, 2
 X, Y, Z = np.eye(3)
 
 
-def turn(axis: Float[np.ndarray, 3], angle: float) -> Float[np.ndarray, "3 3"]:
+def turn(axis: Float[np.ndarray, " 3"], angle: float) -> Float[np.ndarray, "3 3"]:
     """Rotation by ``angle`` radians about a unit ``axis`` (Rodrigues)."""
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
@@ -21,7 +21,7 @@ def turn(axis: Float[np.ndarray, 3], angle: float) -> Float[np.ndarray, "3 3"]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an object stands: a point on the ground and a heading about z."""
+    """Position and heading of an object: a point on the ground and a rotation about z."""
 
     x: float
     y: float
@@ -29,7 +29,7 @@ class Place:
     yaw: float = 0.0
 
     def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Place:
-        """The place at (x, y, z) of this one's own axes, turned by ``yaw`` more."""
+        """The place at (x, y, z) in the axes of this one, rotated by a further ``yaw``."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         return Place(self.x + cos * x - sin * y, self.y + sin * x + cos * y, self.z + z, self.yaw + yaw)
 
@@ -39,9 +39,19 @@ class Shapes:
     """A growing list of solids.
 
     Each is a unit shape (cube, cylinder along z, ball, all within +-1) that is scaled by ``half``, rotated and moved.
-    ``albedo``: share of the light that it reflects; ``loss``: share of returns lost whatever the distance (glass, black
-    paint); ``fill``: share of the surface that is there (railings, spokes); ``density``: hits per metre inside a solid
-    that light enters (leaves), 0 for a surface; ``raw``: class id; ``instance``: number of the object, 0 for none.
+
+    Attributes:
+        kind: BOX, CYLINDER or ELLIPSOID.
+        centre: (3,) metres.
+        half: (3,) half sizes in metres.
+        rotation: (3, 3).
+        albedo: share of the light that is reflected.
+        loss: share of returns lost at any distance (glass, black paint).
+        fill: share of the surface that is solid (railings, spokes).
+        density: hits per metre inside a solid that light enters (leaves); 0 for a surface.
+        raw: class id.
+        instance: number of the object; 0 for none.
+        instances: number of objects so far.
     """
 
     kind: list[int] = field(default_factory=list)
@@ -57,7 +67,7 @@ class Shapes:
     instances: int = 0
 
     def new_instance(self) -> int:
-        """Number for the next object that is counted (vehicles, people)."""
+        """The number of the next counted object (vehicle or person)."""
         self.instances += 1
         return self.instances
 
@@ -65,8 +75,8 @@ class Shapes:
         self,
         kind: int,
         place: Place,
-        centre: Sequence[float] | Float[np.ndarray, 3],
-        size: Sequence[float] | Float[np.ndarray, 3],
+        centre: Sequence[float] | Float[np.ndarray, " 3"],
+        size: Sequence[float] | Float[np.ndarray, " 3"],
         raw: int,
         albedo: float,
         *,
@@ -76,7 +86,7 @@ class Shapes:
         density: float = 0.0,
         instance: int = 0,
     ) -> None:
-        """One solid of full ``size`` (metres), its ``centre`` in the axes of ``place``, turned by ``tilt`` there."""
+        """Add a solid of full ``size`` (metres), with ``centre`` and rotation ``tilt`` in the axes of ``place``."""
         spot = place.at(*(float(value) for value in centre))
         rotation = turn(Z, place.yaw)
         self.kind.append(kind)
@@ -94,12 +104,12 @@ class Shapes:
         return len(self.kind)
 
     def copy(self) -> Shapes:
-        """The same solids in lists of their own."""
+        """A copy with separate lists."""
         lists: dict[str, Any] = {f.name: list(getattr(self, f.name)) for f in fields(self) if f.name != "instances"}
         return Shapes(**lists, instances=self.instances)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything as arrays with one row per solid."""
+        """All attributes as arrays with one row per solid."""
         count = len(self)
         return {
             "kind": np.array(self.kind, np.int64),

@@ -1,4 +1,4 @@
-"""A street from a seed: its ground, everything that stands along it, everything that moves on it."""
+"""A street generated from a seed: ground, static objects and moving objects."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from topokd.synthetic.people import person
 from topokd.synthetic.shapes import Place, Shapes
 
 SPACING = 12.0
-"""Metres that the car drives from one scan to the next."""
+"""Metres between consecutive scans."""
 INTERVAL = 1.5
-"""Seconds from one scan to the next."""
+"""Seconds between consecutive scans."""
 REACH = 75.0
-"""Metres of world to every side of the car."""
+"""Extent of the world around the car, in metres."""
 
 
 @dataclass(frozen=True)
 class Street:
-    """Ground, standing solids, and what is needed to place the moving ones at any time."""
+    """Ground, static solids, and the moving objects with their start and speed."""
 
     plan: G.Plan
     ground: G.Ground
@@ -35,7 +35,7 @@ class Street:
         return place_on(self.plan, self.ground, x, d, yaw)
 
     def pose(self, frame: int, height: float) -> Float[np.ndarray, "4 4"]:
-        """The sensor's pose in the world at a frame: in the right lane, pitching and rolling a little."""
+        """Pose of the sensor in the world at a frame: in the right lane, with slight pitch and roll."""
         lane = -self.plan.half_width / 2
         x = SPACING * frame
         ahead, here, behind = (self.place(x + offset, lane) for offset in (1.4, 0.0, -1.4))
@@ -53,11 +53,11 @@ class Street:
         return pose
 
     def at_time(self, frame: int) -> Shapes:
-        """All solids at a frame: the standing ones, then the moving ones where they are by then."""
+        """All solids at a frame: the static ones, then the moving ones at their current place."""
         shapes = self.solids.copy()
         makers = {"car": V.car, "truck": V.truck, "bus": V.bus, "person": person}
         for kind, x0, d, speed, seed in self.movers:
-            rng = np.random.default_rng(seed)  # the same looks in every frame
+            rng = np.random.default_rng(seed)  # the same appearance in every frame
             place = self.place(x0 + speed * INTERVAL * frame, d, 0.0 if speed >= 0 else np.pi)
             if kind in makers:
                 makers[kind](shapes, place, rng, moving=True)
@@ -69,7 +69,7 @@ class Street:
 
 
 def build_street(seed: int, sequence: int, frames: int) -> Street:
-    """The street of a sequence; depends on its arguments alone."""
+    """The street of a sequence; depends only on the arguments."""
     rng = np.random.default_rng([seed, sequence])
     start, end = -REACH - 10, SPACING * (frames - 1) + REACH + 10
     plan = G.Plan(
@@ -111,7 +111,7 @@ def build_street(seed: int, sequence: int, frames: int) -> Street:
 def _movers(
     rng: np.random.Generator, plan: G.Plan, start: float, end: float
 ) -> tuple[tuple[str, float, float, float, int], ...]:
-    """Traffic: cars ahead and behind at the sensor's own pace, cars that come towards it, cyclists, people."""
+    """Traffic: cars ahead and behind at the speed of the sensor, oncoming cars, cyclists, pedestrians."""
     pace, lane = SPACING / INTERVAL, plan.half_width / 2
     movers = []
 
@@ -124,7 +124,7 @@ def _movers(
             kind = str(rng.choice(("car", "truck", "bus", "motorcyclist"), p=(0.85, 0.03, 0.02, 0.1)))
             movers.append((kind, x, -lane, pace * (1 + direction * float(rng.uniform(0.0, 0.15))), seed()))
             x += direction * float(rng.uniform(20, 70))
-    # Towards the sensor. It meets those that start within twice its way: some of the rare kinds are among them.
+    # Oncoming traffic. The sensor meets those that start within twice its drive: put some of the rare kinds there.
     drive = end - start - 2 * REACH
     places = np.cumsum(rng.uniform(30, 100, size=int(4 * drive / 30) + 8)) - REACH
     met = np.flatnonzero((places > 10) & (places < 2 * drive))

@@ -1,4 +1,4 @@
-"""What stands beside a road: buildings, fences, plants, poles, signs and clutter."""
+"""Roadside objects: buildings, fences, plants, poles, signs and clutter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BUILDING, FENCE, VEGETATION, TRUNK, POLE, SIGN, CLUTTER, STRUCTURE = 50, 51, 70,
 def building(
     shapes: Shapes, place: Place, rng: np.random.Generator, width: float, depth: float, height: float, pitched: bool
 ) -> None:
-    """``place`` is the middle of the facade, its x axis runs along it and its y axis away from the street."""
+    """Add a building; ``place`` is the middle of its facade, with x along it and y away from the street."""
     wall = float(rng.uniform(0.3, 0.6))
     shapes.add(BOX, place, (0, depth / 2, height / 2 - 0.5), (width, depth, height + 1), BUILDING, wall)
     shapes.add(BOX, place, (0, depth / 2, 0.15), (width + 0.1, depth + 0.1, 0.9), BUILDING, wall * 0.75)
@@ -22,7 +22,7 @@ def building(
             shapes.add(BOX, place, centre, size, BUILDING, 0.25, tilt=turn(X, -side * 0.6))
     storeys = max(int(height // 2.9), 1)
     columns = max(int(width // 2.6), 1)
-    for storey in range(min(storeys, 3)):  # what the beams reach
+    for storey in range(min(storeys, 3)):  # as high as the beams reach
         for column in range(columns):
             x = (column + 0.5) / columns * width - width / 2
             if rng.random() < 0.15:
@@ -37,7 +37,7 @@ def building(
             x = float(rng.uniform(-0.3, 0.3)) * width
             shapes.add(BOX, place, (x, -0.6, 2.9 * storey), (2.6, 1.2, 0.15), BUILDING, wall)
             shapes.add(BOX, place, (x, -1.17, 2.9 * storey + 0.5), (2.6, 0.05, 0.9), BUILDING, wall * 0.8, fill=0.6)
-    if rng.random() < 0.25:  # something grows on the wall
+    if rng.random() < 0.25:  # climbing plants
         x, up = float(rng.uniform(-0.4, 0.4)) * width, float(rng.uniform(1.5, 4))
         size = (float(rng.uniform(1, 3)), 0.5, up)
         shapes.add(BOX, place, (x, -0.15, up / 2), size, VEGETATION, 0.38, density=4.0)
@@ -46,11 +46,11 @@ def building(
 
 
 def fence(shapes: Shapes, place: Place, rng: np.random.Generator, length: float) -> None:
-    """Along the x axis of ``place``, one of: wall, boards, railing, wire, guard rail."""
+    """Add a wall, boards, a railing, wire or a guard rail along the x axis of ``place``."""
     style = rng.choice(5, p=(0.25, 0.3, 0.2, 0.15, 0.1))
     height = float(rng.uniform(0.9, 1.9)) if style < 4 else 0.8
     albedo = float(rng.uniform(0.25, 0.55))
-    if style == 0:  # a low or a man-high wall, sometimes with piers
+    if style == 0:  # a wall
         shapes.add(BOX, place, (0, 0, height / 2 - 0.2), (length, 0.25, height + 0.4), FENCE, albedo)
     elif style == 1:  # boards with gaps
         for z in np.arange(0.15, height, 0.22):
@@ -68,7 +68,7 @@ def fence(shapes: Shapes, place: Place, rng: np.random.Generator, length: float)
 
 
 def hedge(shapes: Shapes, place: Place, rng: np.random.Generator, length: float, height: float) -> None:
-    """A trimmed row of shrubs along the x axis of ``place``: a leafy box with an uneven outline."""
+    """Add a trimmed hedge along the x axis of ``place``: a leafy box with an uneven outline."""
     albedo = float(rng.uniform(0.34, 0.48))
     shapes.add(BOX, place, (0, 0, height / 2), (length, 0.7, height), VEGETATION, albedo, density=6.0)
     for x in np.arange(-length / 2 + 0.6, length / 2, 1.3):
@@ -77,7 +77,7 @@ def hedge(shapes: Shapes, place: Place, rng: np.random.Generator, length: float,
 
 
 def bush(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) -> None:
-    """A few leafy balls."""
+    """Add a bush: a few leafy balls."""
     albedo = float(rng.uniform(0.34, 0.5))
     for _ in range(int(rng.integers(2, 5))):
         x, y = rng.normal(size=2) * 0.35 * size
@@ -87,7 +87,7 @@ def bush(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) ->
 
 
 def tree(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) -> None:
-    """A leaning trunk, two boughs, a crown of leafy balls; or a conifer that is green almost to the ground."""
+    """Add a tree: a leaning trunk, two boughs and a crown of leafy balls; or a conifer with low branches."""
     albedo, bark = float(rng.uniform(0.34, 0.5)), float(rng.uniform(0.32, 0.5))
     radius, clear = 0.04 + 0.026 * size * rng.uniform(0.6, 1.3), size * rng.uniform(0.14, 0.36)
     conifer = rng.random() < 0.2
@@ -118,7 +118,7 @@ def tree(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) ->
 
 
 def lamp(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
-    """A street lamp whose arm reaches along the x axis of ``place``."""
+    """Add a street lamp with its arm along the x axis of ``place``."""
     height, albedo = float(rng.uniform(4.5, 8.0)), float(rng.uniform(0.1, 0.4))
     wide = float(rng.uniform(0.12, 0.22))
     shapes.add(CYLINDER, place, (0, 0, height / 2), (wide, wide, height), POLE, albedo)
@@ -127,7 +127,7 @@ def lamp(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
 
 
 def pole(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
-    """A wooden mast, a traffic light's post or a bollard."""
+    """Add a wooden mast, a traffic light or a bollard."""
     style = rng.choice(3, p=(0.3, 0.3, 0.4))
     wide, height = ((0.28, 7.5), (0.14, 3.2), (0.14, 0.9))[style]
     shapes.add(CYLINDER, place, (0, 0, height / 2), (wide, wide, height), POLE, float(rng.uniform(0.15, 0.45)))
@@ -136,7 +136,7 @@ def pole(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
 
 
 def sign(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
-    """A thin post with one or two plates that face along the x axis of ``place``: bright in front, grey behind."""
+    """Add a thin post with one or two plates facing the x axis of ``place``: bright in front, grey behind."""
     height = float(rng.uniform(2.1, 2.9))
     shapes.add(CYLINDER, place, (0, 0, height / 2), (0.08, 0.08, height), POLE, float(rng.uniform(0.15, 0.4)))
     side, bright = float(rng.uniform(0.5, 0.75)), float(rng.uniform(0.45, 1.1))
@@ -152,7 +152,7 @@ def sign(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
 
 
 def signboard(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
-    """A big direction sign on two posts."""
+    """Add a large direction sign on two posts."""
     wide, low = float(rng.uniform(1.8, 3.2)), float(rng.uniform(1.2, 2.0))
     for y in (-wide / 3, wide / 3):
         shapes.add(CYLINDER, place, (0, y, low / 2 + 0.5), (0.1, 0.1, low + 1), POLE, 0.3)
@@ -161,7 +161,7 @@ def signboard(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
 
 
 def clutter(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
-    """Things without a class: a bin, a cabinet, a bench, a bus shelter."""
+    """Add an object without a class: a bin, a cabinet, a bench or a bus shelter."""
     style = rng.choice(4, p=(0.4, 0.25, 0.2, 0.15))
     albedo = float(rng.uniform(0.1, 0.5))
     if style == 0:

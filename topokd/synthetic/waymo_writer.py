@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WRITER_VERSION = 2
-"""Raise it whenever the same parameters give other files."""
+"""Increment it whenever the same parameters give different files."""
 SENSOR: Literal["waymo64"] = "waymo64"
 START = 1_550_083_467_000_000  # microseconds
 FOOTPRINT = 0.0015
-"""Radians from a beam's centre to its edge: where the edge meets something farther away there is a second return."""
+"""Radians from the centre of a beam to its edge; a second return occurs if the edge hits something farther away."""
 SEPARATION = 0.8
-"""Smallest distance of two returns of a beam that the sensor can separate, in metres."""
+"""Smallest distance between two returns of a beam that the sensor can separate, in metres."""
 YAW = 2.6
 """Rotation of the sensor on the car, in radians: range images are stored relative to it."""
 TRANSLATION = (1.43, 0.0, SENSORS[SENSOR].height)
@@ -44,7 +44,7 @@ def extrinsic() -> Float[np.ndarray, "4 4"]:
 
 
 def segment_name(seed: int, sequence: int) -> str:
-    """A name of the same form as the released segments: a long number, then start and end of the drive."""
+    """A name in the form of the released segments: a long number, then start and end of the drive."""
     number = int(hashlib.sha256(f"segment {seed} {sequence}".encode()).hexdigest()[:15], 16)
     return f"{number}_{sequence * 100:04d}_000_{sequence * 100 + 20:04d}_000"
 
@@ -52,9 +52,14 @@ def segment_name(seed: int, sequence: int) -> str:
 def write_waymo(root: str | Path, synthetic: params.Synthetic, jobs: int = 1) -> None:
     """Write every scan of the synthetic world under ``root`` as parquet components, one file per segment.
 
-    The sensor is that of Waymo, whatever ``synthetic.sensor`` says. The released range images are 2650 columns wide,
-    these ``synthetic.azimuths``. Points differ from those of the world by the float32 rounding of ranges and poses. The
-    files depend on the arguments only (and on the version of pyarrow, which each file names).
+    The sensor is always that of Waymo; ``synthetic.sensor`` is ignored. The released range images have 2650 columns,
+    these have ``synthetic.azimuths``. Points differ from those of the world by the float32 rounding of ranges and
+    poses. The files depend only on the arguments (and on the version of pyarrow, which each file names).
+
+    Args:
+        root: the folder.
+        synthetic: the parameters of the world.
+        jobs: number of processes.
     """
     synthetic = synthetic.replace(sensor=SENSOR)
     tasks = [
@@ -115,13 +120,13 @@ def _calibration(segment: str) -> dict[str, Any]:
 
 
 def vehicle_pose(street: Street, frame: int) -> Float[np.ndarray, "4 4"]:
-    """Vehicle to world: the synthetic sensor's axes, its origin moved to the car's."""
+    """Vehicle to world: the axes of the synthetic sensor, with the origin of the car."""
     pose = street.pose(frame, SENSORS[SENSOR].height).copy()
     pose[:3, 3] -= pose[:3, :3] @ np.array(TRANSLATION)
     return pose
 
 
-def euler(pose: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, 6]:
+def euler(pose: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 6"]:
     """roll, pitch, yaw [rad], x, y, z [m] of ``Rz(yaw) Ry(pitch) Rx(roll)``."""
     roll, pitch = np.arctan2(pose[2, 1], pose[2, 2]), -np.arcsin(np.clip(pose[2, 0], -1, 1))
     return np.array([roll, pitch, np.arctan2(pose[1, 0], pose[0, 0]), *pose[:3, 3]])
@@ -145,7 +150,7 @@ def frame_images(
         before = nearest[measured.row, measured.column]
         if measured is first:
             separate = np.full(len(measured.row), True)
-        else:  # a second return needs a first one in front of it
+        else:  # a second return needs a nearer first one
             separate = (measured.distance > before + SEPARATION) & np.isfinite(before)
         image, label = _image(measured, separate, shape)
         ranges.append(image)

@@ -57,7 +57,7 @@ def persistence_weighted_chamfer(
 def recall_term(
     teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], *, eps: float = 1e-6, match_scale: float = 1.0
 ) -> Float[Tensor, ""]:
-    """Eq. 2, teacher to student: what the student misses, weighted by log(1 + persistence) of the missed point.
+    """Eq. 2, teacher to student: missed points, weighted by log(1 + persistence).
 
     Examples:
         >>> recall_term(torch.tensor([[0.0, 1.0]]), torch.empty(0, 2), eps=0.0)
@@ -71,7 +71,7 @@ def recall_term(
 def precision_term(
     teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], *, match_scale: float = 1.0
 ) -> Float[Tensor, ""]:
-    """Eq. 3, student to teacher: what the student invents, every point alike.
+    """Eq. 3, student to teacher: spurious points, all with the same weight.
 
     Examples:
         >>> precision_term(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 1.5], [0.0, 1.0]]))
@@ -118,7 +118,7 @@ class _NearestCosts(torch.autograd.Function):
         return torch.from_numpy(of_points).to(ctx.types[0]), torch.from_numpy(of_others).to(ctx.types[1]), None
 
 
-def _as_float64(x: Tensor) -> Float64[np.ndarray, ...]:
+def _as_float64(x: Tensor) -> Float64[np.ndarray, " ..."]:
     return x.detach().double().contiguous().numpy()
 
 

@@ -37,6 +37,6 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
         out = np.empty((len(x), len(x)))
         kernels.distances.direct(x, out)
         return out
-    gram = dsyrk(1.0, x.T, trans=1, lower=1).T  # the diagonal and what is right of it
+    gram = dsyrk(1.0, x.T, trans=1, lower=1).T  # the diagonal and the entries to its right
     kernels.distances.from_gram(x, gram)
     return gram

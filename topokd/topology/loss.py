@@ -231,7 +231,7 @@ def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def _clouds(features: Float[Tensor, "n c"], ends: list[int]) -> list[Float[Tensor, "k c"]]:
+def _clouds(features: Float[Tensor, "n c"], ends: list[int]) -> list[Float[Tensor, "_ c"]]:
     """The rows of each cloud that has any, in float32 at least."""
     return [_at_least_float32(features[a:b]) for a, b in zip([0, *ends], ends, strict=False) if b > a]
 

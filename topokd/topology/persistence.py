@@ -39,11 +39,11 @@ class Persistence:
         truncated_at: None, or the length at which a time limit stopped; longer edges never entered.
     """
 
-    diagrams: list[Float[Tensor, "k 2"]]
-    birth_simplices: list[Int64[Tensor, "k v"]]
-    death_simplices: list[Int64[Tensor, "k w"]]
-    essential: list[Float[Tensor, " e"]]
-    essential_simplices: list[Int64[Tensor, "e v"]]
+    diagrams: list[Float[Tensor, "_ 2"]]
+    birth_simplices: list[Int64[Tensor, "_ _"]]
+    death_simplices: list[Int64[Tensor, "_ _"]]
+    essential: list[Float[Tensor, " _"]]
+    essential_simplices: list[Int64[Tensor, "_ _"]]
     truncated_at: float | None = None
 
 

@@ -31,7 +31,7 @@ def farthest_point_sampling(
 
 def farthest_point_sampling(
     x: Points | Sequence[Points], m: int, *, start: int = 0, workers: int | None = None
-) -> Int64[Tensor, " m"] | list[Int64[Tensor, " m"]]:
+) -> Int64[Tensor, " m"] | list[Int64[Tensor, " _"]]:
     """Alg. 5 (TPS): i_1 = start; i_k = argmax_i min_{j<k} ||x_i - x_{i_j}||; ties go to the lowest index.
 
     Exact greedy k-centre, deterministic. The indices are distinct: if m exceeds the number of distinct rows, the
@@ -63,7 +63,7 @@ def farthest_point_sampling(
     return parallel_map(lambda cloud: _sample(_checked(cloud, m, start), m, start), list(x), workers)
 
 
-def sample_together(clouds: list[Float[Tensor, "n c"]], m: int, start: int) -> list[Int64[Tensor, " m"]]:
+def sample_together(clouds: list[Float[Tensor, "_ c"]], m: int, start: int) -> list[Int64[Tensor, " _"]]:
     """`farthest_point_sampling`, one step in all clouds at a time, as on a GPU.
 
     Args:
@@ -83,7 +83,7 @@ def sample_together(clouds: list[Float[Tensor, "n c"]], m: int, start: int) -> l
     last = torch.full_like(row, start)
     chosen = [last]
     for _ in range(min(m, max(sizes)) - 1):
-        # from differences, not products: duplicates have distance 0, and near points are told apart
+        # from differences, not products: duplicates have distance 0, and near points are distinguished
         distance = torch.cdist(padded, padded[row, last][:, None], compute_mode="donot_use_mm_for_euclid_dist")
         nearest = torch.minimum(nearest, distance[..., 0])
         last = nearest.argmax(dim=1)

@@ -1,7 +1,7 @@
-"""Training: one loop for teachers and students, resumable and repeatable bit for bit.
+"""Training: one loop for teachers and students, resumable and reproducible bit for bit.
 
-:func:`train_teacher` and :func:`train_student` train a run of a profile and write its files (:class:`Run`).
-:class:`Fit` is the loop alone, for your own network, objective and batches.
+`train_teacher` and `train_student` train a run of a profile and write its files (`Run`).
+`Fit` is the loop alone, for your own network, objective and batches.
 """
 
 from topokd.training.fit import Fit

@@ -1,4 +1,4 @@
-"""Bit-for-bit repeatable steps: everything random is a function of (seed, purpose, step)."""
+"""Bit-for-bit reproducible steps: everything random is a function of (seed, purpose, step)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stream_seed(seed: int, purpose: Literal["teacher", "student", "step"], step:
 
 
 def seeded_model(preset: str, num_classes: int, seed: int, role: Role) -> PointTransformerV3:
-    """A network whose initial weights depend on (seed, role) only: all students of one seed start alike."""
+    """A network with initial weights that depend only on (seed, role): all students of one seed start alike."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, role))
         return build_model(preset, in_channels=4, num_classes=num_classes)
@@ -37,7 +37,7 @@ def seeded_model(preset: str, num_classes: int, seed: int, role: Role) -> PointT
 def deterministic(threads: int) -> Iterator[None]:
     """``threads`` threads and deterministic kernels inside the block; the process settings are restored after it.
 
-    Kernels without a deterministic form run with a warning (on the CPU we use none of them).
+    Kernels without a deterministic form run with a warning (we use none of them on the CPU).
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS at its first call
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

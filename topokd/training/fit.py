@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Fit:
-    """Train ``model`` for ``steps`` steps on ``batches(step)`` with ``objective``; call :meth:`run`.
+    """Train ``model`` for ``steps`` steps on ``batches(step)`` with ``objective``; call `run`.
 
-    Everything random in a step derives from (seed, step), so a run that was killed and resumes (:class:`Resume`) ends
-    with the same bits as one that was not.
+    Everything random in a step derives from (seed, step), so a killed and resumed run (`Resume`) ends with the same
+    bits as an uninterrupted one.
 
     Args:
         model: Called as ``model(batch, taps=True)``.
@@ -44,12 +44,12 @@ class Fit:
         train: Optimizer, precision, worker processes.
         seed: Of everything random in a step.
         name: Of the run, in progress and messages.
-        teacher: Frozen network; None for an objective without terms.
-        hooks: Called after each step, in this order; see :mod:`topokd.training.hooks`.
-        device: Where the networks run.
+        teacher: Frozen network; None if the objective has no terms.
+        hooks: Called after each step, in this order; see `topokd.training.hooks`.
+        device: Of the networks.
 
     Attributes:
-        best_weights: Weights with the best validation; empty without :class:`Validate`.
+        best_weights: Weights with the best validation; empty without `Validate`.
 
     Examples:
         >>> from topokd.models import build_model
@@ -76,13 +76,13 @@ class Fit:
     best_weights: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
 
     def run(self) -> dict[str, Any]:
-        """Train to the end.
+        """Train until the last step.
 
         Returns:
-            The history: see :func:`topokd.training.history.empty_history`.
+            The history: see `topokd.training.history.empty_history`.
 
         Raises:
-            TrainingError: When a loss or a gradient is not finite.
+            TrainingError: A loss or a gradient is not finite.
         """
         self.prepare()
         with contextlib.ExitStack() as stack:
@@ -108,17 +108,17 @@ class Fit:
     # -- one step ----------------------------------------------------------------------------------------------
 
     def train_step(self, batch: Batch) -> Losses:
-        """Forward, backward and update on one batch; :meth:`prepare` comes first."""
+        """Forward, backward and update on one batch; call `prepare` first."""
         teacher = prepared = None
         if self.objective.needs_teacher and self.teacher is not None:
             with self._explain_nonfinite(), self._autocast():
                 teacher = run_teacher(self.teacher, batch, gradients=self.objective.needs_teacher_gradients)
             with self._explain_nonfinite():
-                prepared = self.objective.prepare(teacher)  # may continue while the student runs
+                prepared = self.objective.prepare(teacher)  # may still run during the forward pass of the student
         self.model.train()
-        torch.manual_seed(stream_seed(self.seed, "step", self.state.step))  # for shuffled orders, dropped paths
+        torch.manual_seed(stream_seed(self.seed, "step", self.state.step))  # for shuffled orders and dropped paths
         assert batch.label is not None
-        with self._attention():  # to the end of the backward pass, in which checkpointed blocks run again
+        with self._attention():  # until the end of the backward pass, which runs checkpointed blocks again
             with self._autocast():
                 student = NetworkOutput(*self.model(batch, taps=True))
             with self._explain_nonfinite():
@@ -137,7 +137,7 @@ class Fit:
     def _clip(self, losses: Losses) -> None:
         limit = self.train.optimizer.clip_norm or float("inf")
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):  # the scaler skips such a step by itself
+        if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):  # the scaler skips such a step
             raise TrainingError(self._not_finite("the gradient", losses))
 
     @contextlib.contextmanager
@@ -156,7 +156,7 @@ class Fit:
         return (
             f"lower train.optimizer.lr (now {self.train.optimizer.lr:g}) or the weight of the term that is not finite "
             "(terms.<name>.weight), set train.optimizer.clip_norm above 0, and with train.amp fp16 try bf16 or off; "
-            "then start the run again"
+            "then restart the run"
         )
 
     def _autocast(self) -> AbstractContextManager:
@@ -205,7 +205,7 @@ class Fit:
         self.best_weights = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs."""
+        """Everything that a resumed run needs."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -216,7 +216,7 @@ class Fit:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
+        """Restore the state that `state_dict` returned."""
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])

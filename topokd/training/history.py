@@ -15,7 +15,7 @@ def empty_history() -> dict[str, Any]:
 
 @dataclass
 class TrainState:
-    """How far a run is, and what it has recorded: with the tensors, all that a resumed run needs."""
+    """Progress of a run and its recorded curves: besides the tensors, all that a resumed run needs."""
 
     step: int = 0
     history: dict[str, Any] = field(default_factory=empty_history)
@@ -30,7 +30,7 @@ class TrainState:
         self.count += 1
 
     def record(self, lr: float) -> None:
-        """Append the means since the last point, and start again."""
+        """Append the means since the last point, and reset the sums."""
         means = {name: rounded(value / self.count) for name, value in self.sums.items()}
         self.history["step"].append(self.step)
         self.history["loss"].append(means.pop("total"))
@@ -40,7 +40,7 @@ class TrainState:
         self.sums, self.count = {}, 0
 
     def record_validation(self, miou: float) -> bool:
-        """Append a validation; whether it is the best so far (the later one of equals)."""
+        """Append a validation; returns whether it is the best so far (in a tie, the later one)."""
         miou = rounded(miou)
         self.history["val_step"].append(self.step)
         self.history["val_miou"].append(miou)

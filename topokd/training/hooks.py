@@ -1,7 +1,7 @@
-"""What happens between training steps: validation, live curves, saving the state that a killed run resumes from.
+"""Hooks between training steps: validation, live curves, saving the state for resuming a killed run.
 
-Hooks act after each step in the order given, and start in the reverse order: ``Resume`` comes last, so that it saves
-what the others recorded, and restores the state before they start.
+Hooks are called after each step in the given order, and started in reverse order. Put ``Resume`` last: it then saves
+the records of the others, and restores the state before they start.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Hook:
         """Called after each step; ``fit.state.step`` counts the steps done."""
 
     def close(self) -> None:
-        """Called when training ends, also by an error."""
+        """Called when training ends, also after an error."""
 
 
 class Validate(Hook):
@@ -47,7 +47,7 @@ class Validate(Hook):
         self.miou, self.every = miou, every
 
     def after_step(self, fit: Fit) -> None:
-        """Validate when due."""
+        """Validate, if due."""
         if fit.is_due(self.every) and fit.state.record_validation(self.miou(fit.model)):
             fit.best_weights = {k: v.detach().cpu().clone() for k, v in fit.model.state_dict().items()}
 
@@ -56,7 +56,7 @@ class Resume(Hook):
     """Save the state every ``every`` steps and at the end, and start from the last one.
 
     Args:
-        folder: Where the state is.
+        folder: Of the state.
         every: Steps.
     """
 
@@ -71,7 +71,7 @@ class Resume(Hook):
             log.info("%s resumes from step %d of %d", fit.name, fit.state.step, fit.steps)
 
     def after_step(self, fit: Fit) -> None:
-        """Save when due."""
+        """Save, if due."""
         if fit.is_due(self.every):
             self.folder.save(fit.state_dict())
 
@@ -80,10 +80,10 @@ class LiveCurves(Hook):
     """Write losses, learning rate, validation mIoU and speed into ``folder`` through dvclive, while a run trains.
 
     The files are plain TSV and JSON and need no git. The folder is emptied at the start: a resumed run first writes
-    what its history holds, so no step occurs twice.
+    its history, so no step occurs twice.
 
     Args:
-        folder: Created when missing.
+        folder: Created if missing.
 
     Examples:
         >>> import tempfile
@@ -116,7 +116,7 @@ class LiveCurves(Hook):
         self._live.make_summary()
 
     def start(self, fit: Fit) -> None:
-        """Write what a resumed run has already recorded."""
+        """Write the points that a resumed run has already recorded."""
         self.open()
         history = fit.state.history
         for i, step in enumerate(history["step"]):

@@ -14,15 +14,15 @@ def parameter_groups(model: nn.Module, params: Optimizer) -> list[dict]:
     """Two groups of parameters: those of the transformer blocks with ``lr_attention``, all others with ``lr``.
 
     A block is the whole residual unit (positional convolution, attention, MLP), recognised by ``block`` in the
-    parameter's name: the rule of the published PTv3 recipes, which NOTES row 7 calls the attention blocks. The others
-    are the stem, the pooling layers and the head. A model without blocks has one group.
+    parameter's name. This is the rule of the published PTv3 recipes; NOTES row 7 calls them the attention blocks. The
+    others are the stem, the pooling layers and the head. A model without blocks has one group.
 
     Args:
         model: The network.
         params: Learning rates.
 
     Returns:
-        Groups as :class:`torch.optim.Optimizer` takes them, with a ``name``.
+        Groups as `torch.optim.Optimizer` takes them, with a ``name``.
 
     Examples:
         >>> model = nn.ModuleDict({"stem": nn.Linear(2, 2), "block0": nn.Linear(2, 2)})
@@ -38,7 +38,7 @@ def parameter_groups(model: nn.Module, params: Optimizer) -> list[dict]:
 
 
 def build_optimizer(model: nn.Module, params: Optimizer) -> AdamW:
-    """AdamW with ``params.weight_decay`` over :func:`parameter_groups`; the fused kernel is several times faster."""
+    """AdamW with ``params.weight_decay`` over `parameter_groups`; the fused kernel is several times faster."""
     return AdamW(parameter_groups(model, params), lr=params.lr, weight_decay=params.weight_decay, fused=True)
 
 
@@ -47,7 +47,7 @@ def build_schedule(optimizer: torch.optim.Optimizer, steps: int, params: Optimiz
 
     The last value is max / div_factor / final_div_factor. The rise takes at least one step, however short the run.
     """
-    total = max(steps, 3)  # torch's schedule divides by zero below
+    total = max(steps, 3)  # with fewer, the torch schedule divides by zero
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],

@@ -1,4 +1,4 @@
-"""Automatic mixed precision: the one place that knows which number format a choice means."""
+"""Automatic mixed precision: the number format of each choice."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def autocast(amp: Amp, device: torch.device) -> AbstractContextManager:
 
 
 def gradient_scaler(amp: Amp, device: torch.device) -> torch.amp.GradScaler:
-    """Loss scaling, which only float16 on a GPU needs; disabled for everything else."""
+    """Loss scaling; enabled only for float16 on a GPU."""
     return torch.amp.GradScaler("cuda", enabled=amp == "fp16" and device.type == "cuda")

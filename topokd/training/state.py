@@ -1,4 +1,4 @@
-"""The state that a killed run resumes from, and the key that says whether it may."""
+"""The saved state of a run, and the key that ties it to its inputs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ WHOLE_FILES = 1 << 30  # bytes of scans up to which their whole content is hashe
 class ResumeFolder:
     """``<parent>/<run>-<key>/``: the last state of one run, found only by a run with the same key.
 
-    The key is a hash of all that the result depends on (see :func:`run_key`), so a state is never used after a change
-    of parameters, data, teacher or code. Folders of the same run under other keys are stale, and removed.
+    The key is a hash of everything that the result depends on (see `run_key`), so a state is never used after a change
+    of parameters, data, teacher or code. Folders of the same run with other keys are stale and are removed.
 
     Args:
         parent: Folder of all runs.
         run: Name of the run.
-        key: From :func:`run_key`.
+        key: From `run_key`.
 
     Examples:
         >>> import tempfile
@@ -55,13 +55,13 @@ class ResumeFolder:
             return None
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds here; for none of them should training fail
+        except Exception as error:  # torch raises many kinds of errors here; none of them should stop the training
             log.warning("%s cannot be read (%s): training starts from the beginning", file, error)
             return None
 
 
 def run_key(**inputs: Any) -> str:
-    """Twelve hexadecimal digits that change when any of the JSON-able ``inputs`` does.
+    """Twelve hexadecimal digits that change with any of the JSON-able ``inputs``.
 
     Examples:
         >>> run_key(seed=0) == run_key(seed=0) != run_key(seed=1)
@@ -71,7 +71,7 @@ def run_key(**inputs: Any) -> str:
 
 
 def code_fingerprint(role: str = "student") -> str:
-    """Digest of the sources that a training run executes; a teacher's run does not use the topology layer."""
+    """Digest of the sources that a training run executes; the run of a teacher does not use the topology layer."""
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     layers = ["data", "datasets", "synthetic", "models", "distillation", "evaluation", "training"]

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 def train_teacher(params: Params, seed: int) -> dict[str, Any]:
     """Train the teacher of ``seed`` with cross-entropy alone, evaluate it, and write its files.
 
-    An interrupted run resumes when called again. The files are those of :class:`Run`: the final weights, those with
+    An interrupted run resumes when called again. The files are those of `Run`: the final weights, those with
     the best mIoU seen during training, live curves, and the record.
 
     Args:
@@ -47,7 +47,7 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
 
 
 def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
-    """Train the student of one row of the ablation with the teacher of the same seed; else as :func:`train_teacher`.
+    """Train the student of one row of the ablation with the teacher of the same seed; otherwise as `train_teacher`.
 
     All rows of a seed start from the same weights and see the same batches in the same order; they differ in the terms
     of the loss (Eq. 8).
@@ -58,8 +58,8 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
         seed: Of weights, batches and everything random in a step.
 
     Raises:
-        ParameterError: When the row does not exist.
-        CheckpointError: When the teacher is missing, or of another preset or other classes.
+        ParameterError: The row does not exist.
+        CheckpointError: The teacher is missing, or has another preset or other classes.
     """
     if row not in params.rows:
         raise ParameterError(f"row {row!r} is not in `rows` of the parameters; {schema.nearest(row, params.rows)}")
@@ -131,15 +131,15 @@ def _count_steps(run: Run, scans: int) -> int:
 
 
 def _teacher(run: Run, objective: DistillationObjective, class_names: tuple[str, ...]) -> PointTransformerV3 | None:
-    """The trained teacher, when the objective needs one."""
+    """The trained teacher, if the objective needs one."""
     if not objective.needs_teacher:
         return None
     train = run.params.train
     teacher = load_teacher(run.params, run.seed, class_names)
     teacher.set_backends(**to_dict(train.backends))
     if not objective.differentiates_twice:
-        # With L_grad more of the teacher than of the student is kept. With second order, checkpointed blocks would run
-        # again where another attention kernel is in force, and round differently.
+        # With L_grad the teacher stores more activations than the student. With the second order, checkpointed blocks
+        # would run again under another attention kernel and round differently.
         teacher.set_checkpointing(train.checkpointing)
     return teacher
 
@@ -148,8 +148,8 @@ def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> Poi
     """The trained teacher of ``seed``.
 
     Raises:
-        CheckpointError: Naming the file and the command that makes it, when it is missing, of another preset than
-            ``model.teacher``, or trained for other classes.
+        CheckpointError: The file is missing, has another preset than ``model.teacher``, or was trained for other
+            classes; the message names the file and the command that makes it.
     """
     path = Run(TEACHER, seed, params).checkpoint
     advice = f"train it first: `dvc repro teacher@{params.profile}-{seed}`"
@@ -164,7 +164,7 @@ def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> Poi
     if metadata.get("class_names") != ",".join(class_names):
         raise CheckpointError(
             f"{path} was trained for {metadata.get('num_classes', 'unknown')} classes "
-            f"({metadata.get('class_names', 'without names')}), the data has {len(class_names)} "
+            f"({metadata.get('class_names', 'without names')}), but the data has {len(class_names)} "
             f"({','.join(class_names)}); {advice}"
         )
     model = build_model(params.model.teacher, in_channels=4, num_classes=len(class_names))
@@ -194,7 +194,7 @@ def _record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMatrix
 
 
 def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
-    """The final weights, and those with the best validation."""
+    """Save the final weights, and those with the best validation."""
     metadata = {
         "preset": run.preset,
         "in_channels": "4",
@@ -212,7 +212,7 @@ def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
 
 
 def _terms(objective: DistillationObjective) -> dict[str, Any]:
-    """Complete parameters of the terms that act."""
+    """Complete parameters of the active terms."""
     return {name: to_dict(term.options) for name, term in objective.named_terms().items()}
 
 

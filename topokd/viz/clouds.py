@@ -1,4 +1,4 @@
-"""Views of labelled clouds: from above, in perspective, interactive; and statistics of a data set."""
+"""Views of labelled clouds (from above, in perspective, interactive), and statistics of a data set."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ IGNORED_RGB = (120, 120, 120)
 RGB = Sequence[tuple[int, int, int]]
 
 
-def class_colors(label: Int64[np.ndarray, n], palette: RGB) -> Float[np.ndarray, "n 3"]:
+def class_colors(label: Int64[np.ndarray, " n"], palette: RGB) -> Float[np.ndarray, "n 3"]:
     """RGB 0..1 per point; grey where the label is not a class (ignored).
 
-    >>> class_colors(np.array([0, -1]), [(255, 0, 0)]).round(2).tolist()
-    [[1.0, 0.0, 0.0], [0.47, 0.47, 0.47]]
+    Examples:
+        >>> class_colors(np.array([0, -1]), [(255, 0, 0)]).round(2).tolist()
+        [[1.0, 0.0, 0.0], [0.47, 0.47, 0.47]]
     """
     table = np.array([*palette, IGNORED_RGB], np.float64) / 255
     return table[np.where((label < 0) | (label >= len(palette)), len(palette), label)]
@@ -35,12 +36,22 @@ def project(
     eye: tuple[float, float, float] = (-16.0, 0.0, 9.0),
     target: tuple[float, float, float] = (12.0, 0.0, -2.0),
     field_of_view: float = 75.0,
-) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, n]]:
-    """Pinhole view: (right, up) on the image plane, +-1 at the left and right border, and the depth in metres.
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """Pinhole projection.
 
-    >>> image, depth = project(np.array([[12.0, 0.0, -2.0]]))
-    >>> bool(np.allclose(image, 0)), round(float(depth[0]), 1)
-    (True, 30.1)
+    Args:
+        xyz: (n, 3) points in metres.
+        eye: position of the camera.
+        target: the point in the middle of the image.
+        field_of_view: horizontal, in degrees.
+
+    Returns:
+        (n, 2) coordinates (right, up) on the image plane, +-1 at the left and right border, and (n,) depths in metres.
+
+    Examples:
+        >>> image, depth = project(np.array([[12.0, 0.0, -2.0]]))
+        >>> bool(np.allclose(image, 0)), round(float(depth[0]), 1)
+        (True, 30.1)
     """
     forward = np.array(target, np.float64) - np.array(eye)
     forward /= np.linalg.norm(forward)
@@ -54,7 +65,7 @@ def project(
 def plot_cloud(
     ax: Axes,
     xyz: Float[np.ndarray, "n 3"],
-    label: Int64[np.ndarray, n] | Float[np.ndarray, "n 3"],
+    label: Int64[np.ndarray, " n"] | Float[np.ndarray, "n 3"],
     palette: RGB = (),
     *,
     view: str = "top",
@@ -64,10 +75,21 @@ def plot_cloud(
     dark: bool = True,
     eye: tuple[float, float, float] = (-16.0, 0.0, 9.0),
 ) -> None:
-    """Draw a cloud: ``view`` "top" (bird's eye, ``reach`` metres to every side) or "perspective" from ``eye``.
+    """Draw a cloud.
 
-    ``label`` (n,) is coloured by ``palette``; (n, 3) is taken as RGB 0..1. What is higher, or nearer to the eye, is
-    drawn on top. Points become pixels, also in SVG files, which would otherwise hold every one of them.
+    Higher points, or points nearer to the eye, are drawn on top. Points are rasterized, also in SVG files.
+
+    Args:
+        ax: the axes to draw on.
+        xyz: (n, 3) points in metres.
+        label: (n,) classes, coloured by ``palette``, or (n, 3) colours as RGB 0..1.
+        palette: RGB 0..255 of each class.
+        view: "top" (from above) or "perspective" (from ``eye``).
+        reach: extent of the view from above in each direction, in metres.
+        size: of the points.
+        title: of the axes.
+        dark: dark background.
+        eye: position of the camera.
     """
     colors = class_colors(label, palette) if label.ndim == 1 else label
     if view == "top":
@@ -92,7 +114,7 @@ def plot_cloud(
 
 
 def class_legend(figure: Figure, present: Sequence[int], names: Sequence[str], palette: RGB, columns: int = 7) -> None:
-    """A legend of the classes ``present`` below the axes of ``figure``."""
+    """Add a legend of the classes ``present`` below the axes of ``figure``."""
     from matplotlib.lines import Line2D
 
     dots = [
@@ -112,7 +134,7 @@ def class_legend(figure: Figure, present: Sequence[int], names: Sequence[str], p
 
 def interactive_cloud(
     xyz: Float[np.ndarray, "n 3"],
-    labels: dict[str, Int64[np.ndarray, n]],
+    labels: dict[str, Int64[np.ndarray, " n"]],
     names: Sequence[str],
     palette: RGB,
     *,
@@ -122,12 +144,22 @@ def interactive_cloud(
 ) -> Any:
     """A plotly figure with one 3D cloud per entry of ``labels``, side by side.
 
-    A click on a class in the legend hides or shows it everywhere. More than ``max_points`` points are thinned evenly,
-    the same ones in every cloud. Coordinates are rounded to centimetres, which keeps the page small.
+    A click on a class in the legend hides or shows it in all clouds. Coordinates are rounded to centimetres to
+    keep the page small.
 
-    >>> figure = interactive_cloud(np.zeros((3, 3)), {"truth": np.array([0, 0, -1])}, ["car"], [(255, 0, 0)])
-    >>> [trace.name for trace in figure.data]
-    ['unlabelled', 'car']
+    Args:
+        xyz: (n, 3) points in metres.
+        labels: by title, (n,) classes.
+        names: of the classes.
+        palette: RGB 0..255 of each class.
+        max_points: larger clouds are thinned evenly, to the same points in every cloud.
+        size: of the points.
+        height: in pixels.
+
+    Examples:
+        >>> figure = interactive_cloud(np.zeros((3, 3)), {"truth": np.array([0, 0, -1])}, ["car"], [(255, 0, 0)])
+        >>> [trace.name for trace in figure.data]
+        ['unlabelled', 'car']
     """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -149,7 +181,7 @@ def interactive_cloud(
             name = "unlabelled" if c < 0 else names[c]
             color = "rgb({}, {}, {})".format(*(IGNORED_RGB if c < 0 else palette[c]))
             cloud = go.Scatter3d(
-                x=points[chosen, 0].tolist(),  # lists: readable by any plotly.js, and equal bytes from run to run
+                x=points[chosen, 0].tolist(),  # lists: readable by any plotly.js, and the same bytes in every run
                 y=points[chosen, 1].tolist(),
                 z=points[chosen, 2].tolist(),
                 mode="markers",

@@ -1,4 +1,4 @@
-"""Figure 1 b-d: how operations, latency and memory grow with the number of tokens."""
+"""Figure 1 b-d: growth of operations, latency and memory with the number of tokens."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ _ROLES = (("teacher", TEACHER, "o"), ("student", STUDENT, "s"))
 
 
 def plot_scaling(cost: dict[str, Any], timings: dict[str, Any]) -> Figure:
-    """Three panels from the two files of notebook 70 (:mod:`topokd.experiments.model_cost` documents them).
+    """Three panels from the two files of notebook 70 (`topokd.experiments.model_cost` documents them).
 
-    >>> cost = {"scaling": [{"voxels": 1000, "flops": {"teacher": 4e9, "student": 1e9}}]}
-    >>> point = {"voxels": 1000, "latency_s": {"teacher": 2.0, "student": 1.0}}
-    >>> point["peak_memory_bytes"] = {"teacher": 4e7, "student": 1e7}
-    >>> models = {"teacher": {"weight_bytes": 10**7}, "student": {"weight_bytes": 10**6}}
-    >>> timings = {"scaling": [point], "models": models, "device": "CPU", "threads": 1}
-    >>> [axes.get_ylabel() for axes in plot_scaling(cost, timings).axes]
-    ['GFLOPs', 'latency (s)', 'peak memory (MB)']
+    Examples:
+        >>> cost = {"scaling": [{"voxels": 1000, "flops": {"teacher": 4e9, "student": 1e9}}]}
+        >>> point = {"voxels": 1000, "latency_s": {"teacher": 2.0, "student": 1.0}}
+        >>> point["peak_memory_bytes"] = {"teacher": 4e7, "student": 1e7}
+        >>> models = {"teacher": {"weight_bytes": 10**7}, "student": {"weight_bytes": 10**6}}
+        >>> timings = {"scaling": [point], "models": models, "device": "CPU", "threads": 1}
+        >>> [axes.get_ylabel() for axes in plot_scaling(cost, timings).axes]
+        ['GFLOPs', 'latency (s)', 'peak memory (MB)']
     """
     use_style()
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.2))

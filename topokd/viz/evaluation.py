@@ -27,7 +27,7 @@ def confusion_figure(
     Classes absent from truth and prediction are left out; shares from 1 % on are printed.
 
     Args:
-        matrices: by label of the network; rows are predictions, as in :class:`~topokd.evaluation.ConfusionMatrix`.
+        matrices: by label of the network; rows are predictions, as in `ConfusionMatrix`.
         missed: by label, points of each true class without a predicted class.
         class_names: names of the classes.
     """
@@ -62,7 +62,7 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
     """mIoU by range, by distance to the nearest other class, and by class frequency.
 
     Args:
-        records: by network, a :meth:`topokd.evaluation.breakdown.Breakdown.record`.
+        records: by network, a `topokd.evaluation.breakdown.Breakdown.record`.
         shown: labels and colours.
     """
     use_style()

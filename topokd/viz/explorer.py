@@ -1,4 +1,4 @@
-"""Interactive persistence diagrams: a click on a class highlights the simplices that create and kill it."""
+"""Interactive persistence diagrams: clicking a class highlights the simplices that create and kill it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ from jaxtyping import Float
 from topokd.topology import Persistence, vietoris_rips
 from topokd.viz.style import ACCENT, HOMOLOGY, MUTED
 
-SIDE = 500  # pixels of either panel: both fit beside each other in JupyterLab
+SIDE = 500  # pixels of each panel: two fit side by side in JupyterLab
 MAX_EDGES = 4000  # drawn at once: browsers are slow with more
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points whose topology is shown, and the positions to draw them at (2 or 3 coordinates; None: the points)."""
+    """A cloud to explore.
+
+    Attributes:
+        points: (n, c) points, which define the topology.
+        positions: (n, 2) or (n, 3) positions for drawing; None draws the points themselves.
+    """
 
     points: Float[np.ndarray, "n c"]
     positions: Float[np.ndarray, "n d"] | None = None
 
     @property
     def drawn(self) -> Float[np.ndarray, "n d"]:
-        """Where the points are drawn: given positions, or the first (at most three) principal coordinates."""
+        """Drawing positions: the given ones, or the first (at most three) principal components."""
         if self.positions is not None:
             return self.positions
         if self.points.shape[1] <= 3:
@@ -43,10 +48,14 @@ class DiagramExplorer:
     that kills it. Right: the persistence diagram; classes alive at epsilon lie in the shaded quadrant. Display
     ``widget`` in a notebook.
 
-    >>> angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-    >>> explorer = DiagramExplorer({"circle": Cloud(np.stack([np.cos(angle), np.sin(angle)], 1))})
-    >>> explorer.select(dim=1, index=0)
-    'H1, born at 0.518, ended at 1.732, persistence 1.214: made by edge ..., ended by ...'
+    Args:
+        clouds: by name.
+
+    Examples:
+        >>> angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+        >>> explorer = DiagramExplorer({"circle": Cloud(np.stack([np.cos(angle), np.sin(angle)], 1))})
+        >>> explorer.select(dim=1, index=0)
+        'H1, born at 0.518, ended at 1.732, persistence 1.214: made by edge ..., ended by ...'
     """
 
     def __init__(self, clouds: dict[str, Cloud]) -> None:
@@ -90,7 +99,7 @@ class DiagramExplorer:
         self.text.value = "Click a class in the diagram."
 
     def select(self, dim: int, index: int) -> str:
-        """Mark pair ``index`` of H_dim in the left panel; returns (and shows) what it is in words."""
+        """Highlight pair ``index`` of H_dim in the left panel; shows and returns a description of it."""
         birth, death = (float(v) for v in self.persistence.diagrams[dim][index])
         maker = self.persistence.birth_simplices[dim][index].tolist()
         ender = self.persistence.death_simplices[dim][index].tolist()

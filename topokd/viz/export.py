@@ -16,9 +16,18 @@ from topokd.viz.clouds import DARK, RGB, class_colors, interactive_cloud
 
 
 def write_ply(path: str | Path, xyz: Float[ndarray, "n 3"], label: Int64[ndarray, " n"], palette: RGB) -> None:
-    """Binary PLY with x, y, z, red, green, blue and ``label`` (int, -1 without a class); needs plyfile.
+    """Write a binary PLY with x, y, z, red, green, blue and ``label`` (int, -1 without a class).
 
-    Coordinates are float32, or float64 where float32 would move them by more than a millimetre.
+    Coordinates are float32, or float64 if float32 would move them by more than a millimetre.
+
+    Args:
+        path: the file.
+        xyz: (n, 3) metres.
+        label: (n,) classes, -1 without one.
+        palette: RGB 0..255 of each class.
+
+    Raises:
+        DataError: plyfile is not installed.
     """
     try:
         from plyfile import PlyData, PlyElement
@@ -48,9 +57,16 @@ def write_view(
     title: str,
     max_points: int = 60_000,
 ) -> None:
-    """A self-contained page that fills the window with an interactive view of the cloud; it opens offline.
+    """Write a self-contained page with an interactive view of the cloud; it opens offline.
 
-    At most ``max_points`` points are shown, and the title gives both numbers.
+    Args:
+        path: the file.
+        xyz: (n, 3) metres.
+        label: (n,) classes, -1 without one.
+        names: of the classes.
+        palette: RGB 0..255 of each class.
+        title: of the page; the number of points shown, and of all points, is added.
+        max_points: larger clouds are thinned evenly.
     """
     shown = f"{len(xyz):,} points" if len(xyz) <= max_points else f"{max_points:,} of {len(xyz):,} points"
     heading = f"{html.escape(title)}, {shown}"

@@ -23,7 +23,12 @@ def figure2(
     teacher: tuple[str, Sequence[int]] = ("46.16 M", (2, 2, 2, 6, 2)),
     student: tuple[str, Sequence[int]] = ("2.78 M", (1, 1, 1, 2, 1)),
 ) -> Figure:
-    """Teacher above, student below, the three distillation terms between them; ``(size, encoder depths)`` of each."""
+    """Draw the teacher above, the student below, and the three distillation terms between them.
+
+    Args:
+        teacher: number of parameters and encoder depths.
+        student: the same.
+    """
     use_style()
     figure, axes = plt.subplots(figsize=(12, 6.6))
     axes.set(xlim=(0, 120), ylim=(-4.5, 62))
@@ -38,7 +43,7 @@ def figure2(
     for y in (top, bottom):
         _arrow(axes, (12.5, 30 + (3 if y > 30 else -3)), (19.2, y), MUTED, curve=-0.25 if y > 30 else 0.25)
 
-    # What is compared, from left to right: saliency on every stage, topology on the last one, classes at the end.
+    # Compared quantities from left to right: saliency on every stage, topology on the last one, class scores.
     _box(axes, 21, 23.2, 27, 14.2, ACCENT, r"Saliency alignment  $L_{grad}$", (
         r"$\omega_k$: gradient of $L_{seg}$ per channel",
         r"$M$: sum over channels of |ω F|",
@@ -75,7 +80,7 @@ def figure2(
 
 
 def _network(axes: Axes, y: float, title: str, depths: Sequence[int], color: str, scale: float) -> list[float]:
-    """Encoder stages, decoder and head in a row around height ``y``; the centres of the stages."""
+    """Draw encoder stages, decoder and head in a row at height ``y``; returns the centres of the stages."""
     heights = [s * scale for s in (9.5, 8.6, 7.6, 6.6, 5.6)]
     starts = [20 + 6.6 * k for k in range(5)]
     for k, (x, height, depth) in enumerate(zip(starts, heights, depths, strict=True)):
@@ -154,7 +159,7 @@ def _arrow(
 
 
 def _cloud(axes: Axes, x: float, y: float) -> None:
-    """A few rings of a scan with a car on the road, as an icon."""
+    """Draw a few rings of a scan with a car on the road, as an icon."""
     for radius in np.linspace(1.0, 5.4, 9):
         angle = np.linspace(0, 2 * np.pi, int(12 * radius) + 8, endpoint=False) + radius
         axes.scatter(x + radius * np.cos(angle), y + 1.25 * radius * np.sin(angle), s=2.2, color=MUTED, alpha=0.75,

@@ -44,7 +44,7 @@ class Seeds(NamedTuple):
 
 @runtime_checkable
 class Mean(Protocol):
-    """A mean and the half-width of its 95 % interval (:class:`topokd.paper.statistics.Interval`)."""
+    """A mean and the half-width of its 95 % interval (`topokd.paper.statistics.Interval`)."""
 
     @property
     def mean(self) -> float:

@@ -1,4 +1,4 @@
-"""How figures and tables show the networks of a profile: label, short label and colour, from params.yaml."""
+"""Labels and colours of the networks of a profile, from params.yaml, for figures and tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def looks(params: Params) -> dict[str, Look | Row]:
 def labels(shown: Looks) -> dict[str, str]:
     """Label by name.
 
-    >>> labels({"teacher": Look()})
-    {'teacher': 'Teacher'}
+    Examples:
+        >>> labels({"teacher": Look()})
+        {'teacher': 'Teacher'}
     """
     return {name: look.label for name, look in shown.items()}

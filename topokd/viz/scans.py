@@ -15,7 +15,7 @@ from topokd.viz.style import use_style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FULL_INTENSITY = 0.7  # drawn in the brightest colour
+FULL_INTENSITY = 0.7  # intensities from here on have the brightest colour
 
 
 def scan_figure(scan: Scan, class_names: Sequence[str], palette: RGB) -> Figure:

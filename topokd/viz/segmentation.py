@@ -31,7 +31,7 @@ def segmentation_figure(
 ) -> Figure:
     """Ground truth and each prediction from above (within ``reach`` metres) and in perspective; below, the errors.
 
-    Points whose truth is IGNORE are left out: only points that count are drawn.
+    Points labelled IGNORE are left out.
     """
     use_style()
     counted = truth != IGNORE

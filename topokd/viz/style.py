@@ -1,4 +1,4 @@
-"""One look for every figure, and byte-stable files."""
+"""Common style of all figures, and byte-stable files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def use_style() -> None:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write ``path`` (no suffix) as PNG and SVG, atomically and without dates: equal figures are equal bytes."""
+    """Write ``path`` (no suffix) as PNG and SVG, atomically and without dates, so equal figures give equal bytes."""
     for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
         with atomic_path(Path(path).with_suffix(suffix)) as temporary:
             figure.savefig(temporary, format=suffix[1:], metadata=metadata)

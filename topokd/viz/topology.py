@@ -1,4 +1,4 @@
-"""Views of persistence: diagrams, barcodes and filtrations, in matplotlib and (to explore) in plotly."""
+"""Figures of persistence: diagrams, barcodes and filtrations in matplotlib, an interactive diagram in plotly."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def _label(dim: int) -> str:
 
 
 def plot_diagram(axes: Axes, diagrams: Diagrams, *, marker: str = "o", size: float = 16, filled: bool = True) -> Axes:
-    """Births against deaths, one colour per degree, over the diagonal.
+    """Draw deaths against births, one colour per degree, with the diagonal.
 
-    >>> figure, axes = plt.subplots()
-    >>> plot_diagram(axes, [np.array([[0.0, 1.0]]), np.array([[1.0, 1.4]])]).get_xlabel()
-    'birth'
-    >>> plt.close(figure)
+    Examples:
+        >>> figure, axes = plt.subplots()
+        >>> plot_diagram(axes, [np.array([[0.0, 1.0]]), np.array([[1.0, 1.4]])]).get_xlabel()
+        'birth'
+        >>> plt.close(figure)
     """
     found = _arrays(diagrams)
     top = 1.06 * max((d.max() for d in found if len(d)), default=1.0)
@@ -60,9 +61,13 @@ def plot_diagram(axes: Axes, diagrams: Diagrams, *, marker: str = "o", size: flo
 
 
 def plot_barcode(axes: Axes, diagrams: Diagrams, *, essential: int = 1, most: int = 60) -> Axes:
-    """One bar per class from birth to death, degree by degree; of a degree, the ``most`` persistent bars are drawn.
+    """Draw one bar per class from birth to death, degree by degree.
 
-    ``essential`` components never die: their bars end in an arrow.
+    Args:
+        axes: the axes to draw on.
+        diagrams: (k, 2) pairs per degree.
+        essential: number of components that never die; their bars end in an arrow.
+        most: only this many of the most persistent bars of each degree are drawn.
     """
     found = _arrays(diagrams)
     top = 1.08 * max((d[:, 1].max() for d in found if len(d)), default=1.0)
@@ -93,8 +98,9 @@ def plot_barcode(axes: Axes, diagrams: Diagrams, *, essential: int = 1, most: in
 def rips_complex(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Edges (E, 2) and triangles (T, 3) of the Vietoris-Rips complex at one scale.
 
-    >>> [len(s) for s in rips_complex(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), 1.5)]
-    [3, 1]
+    Examples:
+        >>> [len(s) for s in rips_complex(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), 1.5)]
+        [3, 1]
     """
     near = np.linalg.norm(points[:, None] - points[None], axis=2) <= scale
     edges = np.argwhere(np.triu(near, 1))
@@ -103,7 +109,7 @@ def rips_complex(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarr
 
 
 def filtration_figure(points: np.ndarray, persistence: Persistence, scales: Sequence[float]) -> Figure:
-    """Figure 4: the complex of points in space at growing scales, above the barcode; dashed: the scales shown."""
+    """Figure 4: the complex at growing scales, above the barcode; dashed lines mark the scales shown."""
     use_style()
     figure = plt.figure(figsize=(2.6 * len(scales), 6.2))
     grid = figure.add_gridspec(2, len(scales), height_ratios=(1, 1.25))
@@ -122,7 +128,7 @@ def filtration_figure(points: np.ndarray, persistence: Persistence, scales: Sequ
         axes.set_box_aspect((4, 4, 3), zoom=1.3)
         axes.view_init(elev=42, azim=-60)
         axes.set_axis_off()
-        for many in axes.collections[:-1]:  # thousands of faces and lines: pixels also in the SVG
+        for many in axes.collections[:-1]:  # thousands of faces and lines: rasterized, also in the SVG
             many.set_rasterized(True)
         axes.set_title(rf"$\epsilon = {scale:g}$")
     axes = figure.add_subplot(grid[1, :])
@@ -242,10 +248,11 @@ def homology_cost_figure(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def interactive_diagram(diagrams: Diagrams) -> go.Figure:
-    """The persistence diagram in plotly: hover for the pair's birth, death and persistence.
+    """The persistence diagram in plotly, with birth, death and persistence of each pair on hover.
 
-    >>> len(interactive_diagram([np.array([[0.0, 1.0]])]).data)
-    2
+    Examples:
+        >>> len(interactive_diagram([np.array([[0.0, 1.0]])]).data)
+        2
     """
     found = _arrays(diagrams)
     top = 1.05 * max((d.max() for d in found if len(d)), default=1.0)

@@ -1,4 +1,4 @@
-"""Diagrams that the tests of this folder share, and what is true of every function of them."""
+"""Diagrams shared by the tests of this folder, and properties of every function of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every function of diagrams and of clouds: gradients, batches, types, empty input, rejected input."""
+"""Requirements of every function of diagrams and of clouds: gradients, batches, types, empty input, rejected input."""
 
 from __future__ import annotations
 

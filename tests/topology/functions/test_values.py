@@ -22,7 +22,7 @@ SEEDS = range(20)  # two of each family; benchmarks/functions.py compares 1,000 
 
 
 def augmented(a: np.ndarray, b: np.ndarray, p: float) -> np.ndarray:
-    """Costs (k + m, m + k): each point of one diagram has a place of its own on the diagonal in the other."""
+    """Costs (k + m, m + k): each point of one diagram has a separate partner on the diagonal in the other."""
     k, m = len(a), len(b)
     costs = np.zeros((k + m, k + m))
     costs[:k, :m] = np.linalg.norm(a[:, None] - b[None], ord=p, axis=2)

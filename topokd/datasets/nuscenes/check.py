@@ -12,7 +12,7 @@ from topokd.errors import AbsentSplitError
 
 
 def check(root: Path) -> Iterator[SplitReport]:
-    """One report per split of each version that is there."""
+    """One report per split of each version present."""
     reports: list[SplitReport] = []
     named: set[Path] = set()
     tables_readable = True  # damaged tables do not tell which files are superfluous

@@ -1,6 +1,6 @@
 """The 32 categories of nuScenes-lidarseg and the 16 classes of its challenge (nuscenes-devkit).
 
-The files hold the ``index`` of ``category.json``; it is mapped to classes by category name (:func:`label_space_of`),
+The files hold the ``index`` of ``category.json``; it is mapped to classes by category name (`label_space_of`),
 because the annotators' manual numbers the flat classes differently.
 """
 
@@ -94,7 +94,7 @@ def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "
         file: the table, for error messages.
 
     Raises:
-        DataError: a table without ``index`` (that of plain nuScenes, whose 23 categories are those of boxes); an index
+        DataError: a table without ``index`` (that of plain nuScenes, with the 23 categories of boxes); an index
             that does not fit into uint8 or that two categories share; a missing or unknown category.
 
     Examples:

@@ -1,4 +1,4 @@
-"""What the makers of nuScenes publish about it: split sizes and class shares, to compare a copy with."""
+"""Published split sizes and class shares of nuScenes, for checking a copy."""
 
 from topokd.datasets.benchmark import ClassShares, Release, SplitSize
 from topokd.datasets.nuscenes.classes import CATEGORIES
@@ -41,4 +41,4 @@ RELEASES = {
     "v1.0-mini": Release({"train": SplitSize(323, "keyframes", _MINI), "val": SplitSize(81, "keyframes", _MINI)}),
     "v1.0-test": Release({"test": SplitSize(6_008, "keyframes", _SAMPLES)}),
 }
-"""The sizes add up to what the sources give."""
+"""The sizes add up to the totals in the sources."""

@@ -70,10 +70,10 @@ class NuScenesLidarSeg(ScanDataset):
         root: the folder that holds ``<version>/``, ``samples/`` and ``lidarseg/``.
         split: "train" or "val" (of v1.0-mini: its mini_train and mini_val), "test" (v1.0-test, no labels), or a tuple
             of scene names. A named split uses those of its scenes that the tables hold.
-        version: of the tables, one of :data:`VERSIONS`.
+        version: of the tables, one of `VERSIONS`.
         sweeps: k > 1 adds the k - 1 sweeps before each keyframe, moved into its frame through ego pose and
             calibration, as ignored points after its own.
-        on_bad_scan, cache: as in :class:`~topokd.datasets.SemanticKITTI`.
+        on_bad_scan, cache: as in `SemanticKITTI`.
 
     Raises:
         DataError: a missing table or folder, a token that is not in its table, labels that do not match the scan or
@@ -132,7 +132,7 @@ class NuScenesLidarSeg(ScanDataset):
         return self._data[name.split("/")[1]]
 
     def named_files(self) -> tuple[set[Path], set[Path]]:
-        """What the tables name for the LiDAR, in scenes of any split: scans with all their labels, and sweeps between.
+        """LiDAR files listed by the tables, in scenes of any split: scans with all their labels, and sweeps between.
 
         ``sources`` tells the files of one scan.
         """
@@ -235,7 +235,7 @@ class NuScenesLidarSeg(ScanDataset):
         return found
 
     def _label_files(self) -> tuple[dict[str, str], dict[str, str]]:
-        """File of each labelled sample_data, and of its panoptic labels where there are any."""
+        """File of each labelled sample_data, and of its panoptic labels if there are any."""
         if not self.labelled:
             return {}, {}
         self._space = label_space_of(self._table("category"), self.root / self.version / "category.json")
@@ -409,7 +409,7 @@ def _matrix(record: Record, table: Path) -> Float[np.ndarray, "4 4"]:
     return matrix
 
 
-def _numbers(record: Record, field: str, count: int, table: Path) -> Float[np.ndarray, count]:
+def _numbers(record: Record, field: str, count: int, table: Path) -> Float[np.ndarray, " count"]:
     try:
         values = np.array(record[field], np.float64)
     except (TypeError, ValueError):  # text, or nested lists

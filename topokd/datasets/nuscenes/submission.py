@@ -1,6 +1,6 @@
 """The submission folder of nuScenes-lidarseg.
 
-``lidarseg/<set>/<token>_lidarseg.bin``: uint8 1..16 per point; ``<set>/submission.json``: what was used.
+``lidarseg/<set>/<token>_lidarseg.bin``: uint8 1..16 per point; ``<set>/submission.json``: the inputs used.
 
 The checks follow ``eval/lidarseg/validate_submission.py`` and ``utils.py`` of nuscenes-devkit, and add superfluous
 files, which that tool does not see.
@@ -31,18 +31,18 @@ SUFFIX = "_lidarseg.bin"
 def write_submission(
     path: Path,
     dataset: NuScenesLidarSeg,
-    predictions: Iterable[tuple[int, Int64[ndarray, " n"]]],
+    predictions: Iterable[tuple[int, Int64[ndarray, " _"]]],
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """:func:`write_nuscenes` of a dataset's keyframes, without the points of accumulated sweeps."""
+    """`write_nuscenes` of a dataset's keyframes, without the points of accumulated sweeps."""
     names = dataset.names
     by_token = ((_token(names[i]), classes[: dataset.own_points(names[i])]) for i, classes in predictions)
     write_nuscenes(path, by_token, split, bool(details.get("external", False)))
 
 
 def validate_submission(path: Path, dataset: NuScenesLidarSeg, split: str) -> list[str]:
-    """:func:`validate_nuscenes` against a dataset, and the size of the dataset itself."""
+    """`validate_nuscenes` against a dataset, and the size of the dataset itself."""
     problems = size_problems(len(dataset), RELEASES[dataset.version].sizes[split])
     return problems + validate_nuscenes(path, {_token(name): dataset.own_points(name) for name in dataset.names}, split)
 
@@ -53,7 +53,7 @@ def _token(name: str) -> str:
 
 def write_nuscenes(
     folder: str | Path,
-    predictions: Iterable[tuple[str, Int64[ndarray, " n"]]],
+    predictions: Iterable[tuple[str, Int64[ndarray, " _"]]],
     eval_set: str = "test",
     use_external: bool = False,
 ) -> None:

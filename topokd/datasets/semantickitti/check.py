@@ -12,7 +12,7 @@ from topokd.errors import DataError
 
 
 def check(root: Path) -> Iterator[SplitReport]:
-    """One report per split that is there, and one of the sequences that belong to no split."""
+    """One report per split present, and one of the sequences that belong to no split."""
     folder = root / "sequences"
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist: {root} is not in the layout of SemanticKITTI")
@@ -45,7 +45,7 @@ def _compare_names(sequence: Path, report: SplitReport) -> None:
     report.size += len(scans)
     report.problems += [f"{sequence}/labels/{stem}.label belongs to no scan" for stem in sorted(labels - scans)]
     if not scans:
-        report.problems.append(f"{sequence}/velodyne holds no scan: copy it again")
+        report.problems.append(f"{sequence}/velodyne has no scans: copy it again")
 
 
 def _missing_motion_files(folder: Path, number: int, present: set[int]) -> list[str]:

@@ -37,7 +37,7 @@ def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
 
     Raises:
         DataError: names the file that is missing, truncated, of another length or with an unknown class id; and
-            whatever :class:`Scan` rejects.
+            whatever `Scan` rejects.
     """
     count = count_points(points, COLUMNS)
     values = np.fromfile(points, np.float32).reshape(count, COLUMNS)
@@ -52,7 +52,7 @@ def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
         raise DataError(f"{points}: {error}") from error
 
 
-def class_of_raw(raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, n]:
+def class_of_raw(raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarray, " n"]:
     """Classes 0..18 or IGNORE of raw ids, by the official learning map.
 
     Examples:
@@ -75,9 +75,9 @@ def check_labels(file: Path, points: int) -> None:
 
 
 def write_scan(
-    root: str | Path, sequence: int, frame: int, scan: Scan, raw: Int64[np.ndarray, n] | None = None
+    root: str | Path, sequence: int, frame: int, scan: Scan, raw: Int64[np.ndarray, " n"] | None = None
 ) -> None:
-    """Write one scan atomically, labels first: a scan that is there always has its labels.
+    """Write one scan atomically, labels first: an existing scan always has its labels.
 
     Args:
         root: the folder that holds ``sequences/``.

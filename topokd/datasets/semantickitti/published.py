@@ -1,4 +1,4 @@
-"""What the makers of SemanticKITTI publish about it: split sizes and class shares, to compare a copy with."""
+"""Published split sizes and class shares of SemanticKITTI, for checking a copy."""
 
 from topokd.datasets.benchmark import ClassShares, Release, SplitSize
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
@@ -37,4 +37,4 @@ RELEASES = {
         ),
     )
 }
-"""The sizes add up to what the source gives."""
+"""The sizes add up to the totals in the source."""

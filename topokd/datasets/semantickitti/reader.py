@@ -28,7 +28,7 @@ SPLITS: dict[str, tuple[int, ...]] = {
 class SemanticKITTI(ScanDataset):
     """The scans of a split.
 
-    A named split uses those of its sequences that are there and logs the missing ones. The sizes of all files are
+    A named split uses its existing sequences and logs the missing ones. The sizes of all files are
     checked at once.
 
     Args:
@@ -41,7 +41,7 @@ class SemanticKITTI(ScanDataset):
             multi-scan task). Their labels are kept, but ignored in "val", where each point is to count once.
 
     Raises:
-        DataError: none of a split's sequences is there, or one of a tuple is missing; a damaged file.
+        DataError: no sequence of a split exists, or one of a tuple is missing; a damaged file.
 
     Examples:
         >>> import tempfile
@@ -140,7 +140,7 @@ class SemanticKITTI(ScanDataset):
 
 
 def _find_sequences(root: Path, split: str | Sequence[int]) -> tuple[int, ...]:
-    """Numbers of the sequences to read, out of those that are there."""
+    """Numbers of the sequences to read, out of the existing ones."""
     folder = root / "sequences"
     if not folder.is_dir():
         hint = (

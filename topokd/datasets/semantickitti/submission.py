@@ -1,4 +1,4 @@
-"""SemanticKITTI's zip: ``sequences/11..21/predictions/NNNNNN.label``, uint32 raw ids, one per point.
+"""The SemanticKITTI zip: ``sequences/11..21/predictions/NNNNNN.label``, uint32 raw ids, one per point.
 
 The checks follow ``validate_submission.py`` of semantic-kitti-api, and add two: that script accepts any id (the
 evaluator then counts an unknown one as an error) and any further file.
@@ -39,22 +39,22 @@ def prepare_submission(dataset: SemanticKITTI, details: Mapping[str, Any]) -> No
 def write_submission(
     path: Path,
     dataset: SemanticKITTI,
-    predictions: Iterable[tuple[int, Int64[ndarray, " n"]]],
+    predictions: Iterable[tuple[int, Int64[ndarray, " _"]]],
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """:func:`write_semantickitti` of a dataset's scans, without the points of accumulated scans."""
+    """`write_semantickitti` of a dataset's scans, without the points of accumulated scans."""
     names = dataset.names
     write_semantickitti(path, ((names[i], classes[: dataset.own_points(names[i])]) for i, classes in predictions))
 
 
 def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[str]:
-    """:func:`validate_semantickitti` against a dataset, and the size of the dataset itself."""
+    """`validate_semantickitti` against a dataset, and the size of the dataset itself."""
     problems = size_problems(len(dataset), RELEASES["semantickitti"].sizes[split])
     return problems + validate_semantickitti(path, dataset.root)
 
 
-def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64[ndarray, " n"]]]) -> None:
+def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64[ndarray, " _"]]]) -> None:
     """Write the zip, with the directory entries of all sequences 11 to 21 that the server demands.
 
     Args:
@@ -172,7 +172,7 @@ def count_test_points(root: str | Path) -> dict[str, int]:
         >>> count_test_points(tempfile.mkdtemp())
         Traceback (most recent call last):
         ...
-        topokd.errors.DataError: ...11/velodyne holds no scan: the server compares with the test sequences 11 to 21; ...
+        topokd.errors.DataError: ...11/velodyne has no scans: the server compares with the test sequences 11 to 21; ...
     """
     points: dict[str, int] = {}
     for sequence in SEQUENCES:
@@ -180,7 +180,7 @@ def count_test_points(root: str | Path) -> dict[str, int]:
         scans = sorted(folder.glob("*.bin"))
         if not scans:
             raise DataError(
-                f"{folder} holds no scan: the server compares with the test sequences 11 to 21; unpack them there"
+                f"{folder} has no scans: the server compares with the test sequences 11 to 21; unpack them there"
             )
         for scan in scans:
             points[f"sequences/{sequence}/predictions/{scan.stem}.label"] = count_points(scan, COLUMNS)

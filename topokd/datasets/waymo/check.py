@@ -11,7 +11,7 @@ from topokd.datasets.waymo.reader import SPLITS, WaymoSegmentation
 
 
 def check(root: Path) -> Iterator[SplitReport]:
-    """One report per split that is there."""
+    """One report per split present."""
     for split, name in SPLITS.items():
         folder = root / name
         if not folder.is_dir():
@@ -23,7 +23,7 @@ def check(root: Path) -> Iterator[SplitReport]:
         segments = sorted(set().union(*segments_of.values()))
         if not segments:
             report.problems.append(
-                f"{folder} holds no segment in {', '.join(components)}: download them, or remove the folder"
+                f"{folder} has no segments in {', '.join(components)}: download them, or remove the folder"
             )
         report.sequences = report.size = len(segments)
         for segment in segments:

@@ -1,9 +1,9 @@
-"""The protobuf messages of Waymo's 3D semantic segmentation submission, described in code.
+"""The protobuf messages of a Waymo 3D semantic segmentation submission, described in code.
 
 Field names and numbers are those of waymo-open-dataset's `dataset.proto`, `segmentation_metrics.proto` and
 `segmentation_submission.proto` (proto2, package waymo.open_dataset), as far as a submission uses them.
 
-Generated code would be shorter to write, but it registers in protobuf's default pool, where it collides with an
+Generated code would be shorter to write, but it registers in the default protobuf pool, where it collides with an
 installed waymo-open-dataset, and it fails with any protobuf older than the generator. These messages live in a separate
 pool and work with every protobuf.
 """

@@ -1,4 +1,4 @@
-"""What the makers of the Waymo Open Dataset publish about it: split sizes, to compare a copy with."""
+"""Published split sizes of the Waymo Open Dataset, for checking a copy."""
 
 from topokd.datasets.benchmark import Release, SplitSize
 

@@ -19,15 +19,15 @@ class Calibration:
     """``extrinsic``: sensor to vehicle; ``inclination`` (H,): radians, from the top row down."""
 
     extrinsic: Float[np.ndarray, "4 4"]
-    inclination: Float[np.ndarray, H]
+    inclination: Float[np.ndarray, " H"]
 
 
-def uniform_inclinations(low: float, high: float, height: int) -> Float[np.ndarray, height]:
+def uniform_inclinations(low: float, high: float, height: int) -> Float[np.ndarray, " height"]:
     """Beams at the centres of ``height`` equal steps, from the top row down: for lidars without a table."""
     return low + (high - low) * (np.arange(height)[::-1] + 0.5) / height
 
 
-def azimuths(width: int, extrinsic: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, width]:
+def azimuths(width: int, extrinsic: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " width"]:
     """Azimuth of each column in the sensor's frame, in radians."""
     return np.pi - 2 * np.pi * (np.arange(width) + 0.5) / width - np.arctan2(extrinsic[1, 0], extrinsic[0, 0])
 
@@ -44,9 +44,9 @@ def rotations(roll: np.ndarray, pitch: np.ndarray, yaw: np.ndarray) -> Float[np.
 
 
 def points_of(
-    distance: Float[np.ndarray, n],
-    row: Int64[np.ndarray, n],
-    column: Int64[np.ndarray, n],
+    distance: Float[np.ndarray, " n"],
+    row: Int64[np.ndarray, " n"],
+    column: Int64[np.ndarray, " n"],
     width: int,
     calibration: Calibration,
     pixel_pose: Float[np.ndarray, "n 6"] | None = None,

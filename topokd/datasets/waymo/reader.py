@@ -33,16 +33,16 @@ _CALIBRATION, _VEHICLE = "[LiDARCalibrationComponent]", "[VehiclePoseComponent].
 class PixelIndex(NamedTuple):
     """The pixel of each point of a scan: return (0 or 1), row and column of the range image."""
 
-    return_index: Int64[np.ndarray, n]
-    row: Int64[np.ndarray, n]
-    column: Int64[np.ndarray, n]
+    return_index: Int64[np.ndarray, " n"]
+    row: Int64[np.ndarray, " n"]
+    column: Int64[np.ndarray, " n"]
 
 
 class WaymoSegmentation(ScanDataset):
     """The labelled frames of a split: the points of the TOP lidar in the vehicle frame (x forward, y left, z up).
 
     A scan's name is ``<segment>/<timestamp in us>``. Its points are those of the first return, row by row, then those
-    of the second (:meth:`pixels` gives the pixel of each). Intensity is ``tanh`` of the file's value. Points without a
+    of the second (`pixels` gives the pixel of each). Intensity is ``tanh`` of the file's value. Points without a
     label are ignored. Segments without labels are left out with a warning.
 
     Args:
@@ -52,7 +52,7 @@ class WaymoSegmentation(ScanDataset):
         frames: (segment, timestamp) pairs to read instead of all; for a submission, the benchmark's test frames.
         point_range: x, y, z from, x, y, z to, in metres; points outside are dropped (the common recipe trains within
             +-75.2 m and -2..4 m; evaluation needs all points).
-        on_bad_scan, cache: as in :class:`~topokd.datasets.SemanticKITTI`.
+        on_bad_scan, cache: as in `SemanticKITTI`.
         labelled: whether to read labels; None: for every split but "test".
 
     Raises:
@@ -136,7 +136,7 @@ class WaymoSegmentation(ScanDataset):
             if not found:
                 components = dict.fromkeys(("lidar", component, "lidar_calibration", "lidar_pose"))
                 raise DataError(
-                    f"{folders[0] / component} holds no *.parquet: data.root must be the folder above training/, "
+                    f"{folders[0] / component} has no *.parquet files: data.root must be the folder above training/, "
                     f"validation/ and testing/ of Waymo v2, with components {', '.join(components)} and vehicle_pose"
                 )
             scanned = {file.stem for file in (folders[0] / "lidar").glob("*.parquet") if file.name[0] != "."}

@@ -41,12 +41,12 @@ DETAILS = {
     "description": "the method in a few words",
     "method_link": "address of the paper or the code",
 }
-"""What the server asks for besides the labels; the first three are required."""
+"""Fields of a submission besides the labels; the first three are required."""
 
 
 @dataclass(frozen=True)
 class SubmissionInfo:
-    """:data:`DETAILS`, checked."""
+    """`DETAILS`, checked."""
 
     account_name: str  # the e-mail registered with Waymo
     unique_method_name: str
@@ -68,7 +68,7 @@ class SubmissionInfo:
 
 
 def submission_info(details: Mapping[str, Any]) -> SubmissionInfo:
-    """The details by their names in :data:`DETAILS`, checked."""
+    """The details by their names in `DETAILS`, checked."""
     return SubmissionInfo(
         details.get("account", ""),
         details.get("method", ""),
@@ -87,17 +87,17 @@ def prepare_submission(dataset: WaymoSegmentation, details: Mapping[str, Any]) -
 def write_submission(
     path: Path,
     dataset: WaymoSegmentation,
-    predictions: Iterable[tuple[int, Int64[ndarray, " n"]]],
+    predictions: Iterable[tuple[int, Int64[ndarray, " _"]]],
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """:func:`write_waymo` of a dataset's frames."""
+    """`write_waymo` of a dataset's frames."""
     frames = ((_frame(dataset.names[i]), _return_images(dataset, i, classes)) for i, classes in predictions)
     write_waymo(path, submission_info(details), frames)
 
 
 def validate_submission(path: Path, dataset: WaymoSegmentation, split: str) -> list[str]:
-    """:func:`validate_waymo` against a dataset, and the size of the dataset itself."""
+    """`validate_waymo` against a dataset, and the size of the dataset itself."""
     if split == "test":
         problems = size_problems(len(dataset), TEST_FRAMES, "give Waymo's list of test frames (--frames)")
     else:
@@ -111,7 +111,7 @@ def _frame(name: str) -> Frame:
 
 
 def _return_images(dataset: WaymoSegmentation, index: int, classes: Int64[ndarray, " n"]) -> ReturnImages:
-    """Classes of points put into the pixels of both returns, IGNORE where there is none."""
+    """Classes of points put into the pixels of both returns, IGNORE in pixels without a point."""
     pixels = dataset.pixels(index)
     shape = dataset.image_shape(index)
     if tuple(shape) != SHAPE:
@@ -128,7 +128,7 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
 
     Args:
         path: where to write.
-        info: what the server asks for besides the labels.
+        info: the fields of `DETAILS`.
         predictions: a frame and the classes (64, 2650) of both returns; -1 (written as 0, undefined) at a pixel without
             a point.
 
@@ -172,7 +172,7 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
 
 
 def read_frame_list(path: str | Path) -> list[Frame]:
-    """Frames of Waymo's list of test frames: one ``context name,timestamp`` per line.
+    """Frames of the Waymo list of test frames: one ``context name,timestamp`` per line.
 
     Raises:
         DataError: the file cannot be read, is not text, or has a line of another form.
@@ -201,7 +201,7 @@ def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
 
     Args:
         path: the submission.
-        frames: the frames of the split (:func:`read_frame_list`, or those of a dataset).
+        frames: the frames of the split (`read_frame_list`, or those of a dataset).
 
     Raises:
         DataError: ``path`` is not a submission.

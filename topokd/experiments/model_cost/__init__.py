@@ -1,7 +1,7 @@
 """What teacher and student cost: Tables 3, 5 and 6, Figure 1 b-d.
 
-Notebook 70 writes two files: ``results/<profile>/model_cost.json`` (:mod:`.count`), which is exact and repeats byte for
-byte, and ``results/<profile>/timings/model_cost.json`` (:mod:`.measure`), which was timed and differs from run to run.
+Notebook 70 writes two files: ``results/<profile>/model_cost.json`` (`count`), which is exact and repeats byte for
+byte, and ``results/<profile>/timings/model_cost.json`` (`measure`), which was timed and differs from run to run.
 """
 
 from topokd.experiments.model_cost.clouds import PAPER_VOXEL_SIZE, nearest, tile_along_x

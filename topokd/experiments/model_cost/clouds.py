@@ -12,7 +12,7 @@ PAPER_VOXEL_SIZE = 0.05  # metres (C.3)
 
 
 def nearest(voxels: Voxels, count: int) -> Voxels:
-    """The ``count`` voxels nearest to the sensor as a cloud, or all voxels where there are fewer."""
+    """The ``count`` voxels nearest to the sensor as a cloud, or all voxels if there are fewer."""
     distance = np.linalg.norm(voxels.coord, axis=1)
     keep = np.sort(np.argsort(distance, kind="stable")[:count])
     grid = voxels.grid_coord[keep]

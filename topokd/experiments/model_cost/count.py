@@ -56,7 +56,7 @@ def count_cost(
         voxels: a whole scan.
         scaling: numbers of voxels n of Figure 1 b, taken from the n nearest voxels of the scan.
         voxel_size: size of ``voxels`` in metres.
-        large: used for ``scaling`` where the scan has fewer voxels (:func:`.clouds.tile_along_x`).
+        large: used for ``scaling`` where the scan has fewer voxels (`clouds.tile_along_x`).
         device: where the forward passes run.
     """
     models = {role: model.to(device) for role, model in models.items()}

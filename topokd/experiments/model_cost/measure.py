@@ -79,7 +79,7 @@ def measure_cost(
         frame_voxel_size: voxel size of ``"frame"`` in metres.
         repeats: number of timed forward passes.
         device: where the networks run.
-        large: used where ``voxels`` has too few (:func:`.clouds.tile_along_x`).
+        large: used where ``voxels`` has too few (`clouds.tile_along_x`).
     """
     device, scaling = torch.device(device), list(scaling)
     models = {role: model.to(device) for role, model in models.items()}

@@ -21,7 +21,7 @@ def flops_table(cost: Mapping[str, Any], reported: Mapping[tuple[str, str], floa
     """FLOPs of encoder and decoder by kind in GFLOPs, and their ratios beside the paper's.
 
     Args:
-        cost: the document of :func:`.count.count_cost`.
+        cost: the document of `count.count_cost`.
         reported: ratios of the paper by (part, kind).
     """
     rows = {}
@@ -43,7 +43,7 @@ def _gflops(counts: Mapping[str, int], kind: str) -> float:
 
 
 def cost_sentence(cost: Mapping[str, Any]) -> str:
-    """Sizes and FLOPs of teacher and student in words."""
+    """Sentences on the sizes and FLOPs of teacher and student."""
     parameters = {role: model["parameters"]["total"] for role, model in cost["models"].items()}
     ratios, flops = cost["ratios"], cost["ratios"]["flops"]
     return (
@@ -57,7 +57,7 @@ def cost_sentence(cost: Mapping[str, Any]) -> str:
 
 
 def timing_sentence(timings: Mapping[str, Any]) -> str:
-    """Latency and memory of teacher and student in words."""
+    """Sentences on the latency and memory of teacher and student."""
     ratios, frame = timings["ratios"], timings["frame"]
     return (
         f"On {timings['device']} with {timings['threads']} thread(s) the student's forward pass is "

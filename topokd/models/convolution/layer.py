@@ -102,7 +102,7 @@ class SubmanifoldConv(nn.Module):
         super().__init__()
         self.kernel_size, self.backend = kernel_size, "auto"
         self.weight = nn.Parameter(torch.empty(out_channels, *[kernel_size] * 3, in_channels))
-        bound = 1 / math.sqrt(in_channels * kernel_size**3)  # torch's rule for dense convolutions
+        bound = 1 / math.sqrt(in_channels * kernel_size**3)  # the torch rule for dense convolutions
         nn.init.uniform_(self.weight, -bound, bound)
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class SpconvNeighbours(Neighbours):
-    """The voxels of a stage in spconv's form; the first layer fills its table of pairs, and the others reuse it."""
+    """The voxels of a stage in spconv format; the first layer fills its table of pairs, and the others reuse it."""
 
     kernel_size: int
     grid_coord: Int64[Tensor, "n 3"]

@@ -2,7 +2,7 @@
 
 On a CPU the module ``pairs`` multiplies only the voxels that touch. On a GPU that is hundreds of small kernels per
 layer, and launching them takes longer than multiplying the empty neighbours too: here all k^3 neighbours of a voxel are
-gathered (zeros where there is none) and multiplied at once. No two rows add to the same place, so results do not change
+gathered (zeros if there is none) and multiplied at once. No two rows add to the same place, so results do not change
 from run to run.
 """
 
@@ -24,7 +24,7 @@ _WORDS = (torch.complex128, torch.int64)  # words of 16 and 8 bytes
 
 @dataclass(frozen=True)
 class NeighbourTable(Neighbours):
-    """``table[i, d]`` is the row of the voxel at position(i) + d, or n where there is none.
+    """``table[i, d]`` is the row of the voxel at position(i) + d, or n if there is none.
 
     The k^3 offsets d are in the order of the flattened kernel.
     """
@@ -129,7 +129,7 @@ def gather(padded: Float[Tensor, "m c"], table: Int32[Tensor, "n k3"]) -> Float[
     word = next((w for w in _WORDS if padded.shape[1] * padded.itemsize % w.itemsize == 0), None)
     if word is None or torch.is_grad_enabled():  # double backward: reinterpreted bytes are not differentiable
         return padded.index_select(0, table.reshape(-1)).view(len(table), -1)
-    # torch's GPU kernel for rows takes a block of threads for each row, however short; words are spread evenly.
+    # The torch GPU kernel for rows uses a block of threads even for short rows; words are spread evenly.
     words = padded.view(word)
     column = torch.arange(words.shape[1], device=words.device)
     return words[table.reshape(-1, 1).long(), column].view(padded.dtype).view(len(table), -1)

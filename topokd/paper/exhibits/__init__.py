@@ -1,6 +1,6 @@
 """Every figure and table of the report. To add one, declare it in a module of this folder.
 
-:data:`EXHIBITS` is all that the report, notebook 90 and the tables in ``results/<profile>/tables/`` loop over: nothing
+`EXHIBITS` is all that the report, notebook 90 and the tables in ``results/<profile>/tables/`` loop over: nothing
 else lists exhibits.
 """
 

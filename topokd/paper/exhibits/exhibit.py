@@ -29,7 +29,7 @@ class Exhibit:
 
     Args:
         id: unique name, the anchor on the page.
-        section: where the report shows it.
+        section: of the report.
         title: heading; empty for an exhibit that needs none below its section's heading.
         caption: text below it. May hold `code` between backticks.
         stage: stage of the pipeline that makes it.
@@ -53,7 +53,7 @@ class Table(Exhibit):
     """A table with reported and measured values.
 
     Args:
-        lines: computes the lines of the result table (columns :data:`topokd.paper.lines.COLUMNS`).
+        lines: computes the lines of the result table (columns `topokd.paper.lines.COLUMNS`).
         side: measured values are further rows, or columns beside the reported ones.
         corner: heading of the first column.
         labels: whether rows are networks of the profile, shown by their labels in ``params.rows``.
@@ -71,9 +71,9 @@ class Figure(Exhibit):
 
     Args:
         names: file names without suffix below ``figures/<profile>/<stage>/``; default: the exhibit's id.
-        draw: draws the figure from the results, None where they do not suffice; notebook 90 saves it. Without it the
+        draw: draws the figure from the results, None if they do not suffice; notebook 90 saves it. Without it the
             notebook of ``stage`` saves the files.
-        fact: a sentence from the profile's numbers, added to the caption; empty where they are missing.
+        fact: a sentence from the profile's numbers, added to the caption; empty if they are missing.
     """
 
     names: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Listing(Exhibit):
 
     Args:
         frame: computes the lines; its columns are the headings.
-        words: columns of text; None where all are.
+        words: columns of text; None if all are.
     """
 
     frame: Callable[[Results], pd.DataFrame]

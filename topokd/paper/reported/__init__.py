@@ -2,7 +2,7 @@
 
 ``tableN.csv`` holds the printed cells (LaTeX markup written as plain characters), ``tables.yaml`` a description of each
 table, ``claims.csv`` the numbers of the text, the quantity behind each, and the cells they can be checked against.
-:func:`disagreements` lists where the paper contradicts itself; the tables are never corrected.
+`disagreements` lists where the paper contradicts itself; the tables are never corrected.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def datasets(table: str) -> dict[str, str]:
 
 
 def gains(tables: Sequence[str], network: str, over: str) -> dict[str, float]:
-    """Differences of printed mIoU of two of our networks in points, by data set; empty where a table lacks one.
+    """Differences of printed mIoU of two of our networks in points, by data set; empty if a table lacks one.
 
     >>> {name: round(gain, 1) for name, gain in gains(("table2", "table1"), "full", "plain").items()}
     {'SemanticKITTI': 1.6, 'nuScenes': 2.1}
@@ -97,7 +97,7 @@ def flop_ratios() -> dict[tuple[str, str], float]:
 
 
 def cells(table: str) -> pd.DataFrame:
-    """One line per result cell: table, row, column, reference, printed, value (NaN where it is not a number), unit.
+    """One line per result cell: table, row, column, reference, printed, value (NaN if it is not a number), unit.
 
     >>> cells("table6").query("row == 'Total CUDA Time' and column == 'Student'")[["printed", "value", "unit"]].values
     array([['102.07 ms', 102.07, 'ms']], dtype=object)
@@ -124,7 +124,7 @@ def cells(table: str) -> pd.DataFrame:
 
 
 def value(cell: str) -> float:
-    """The number of one cell named ``"table|row|column"``; memory in GB and time in ms where the cell has a unit.
+    """The number of one cell named ``"table|row|column"``; memory in GB and time in ms if the cell has a unit.
 
     >>> round(value("table6|LN (CUDA Memory)|Student"), 5)
     0.98543
@@ -137,7 +137,7 @@ def value(cell: str) -> float:
 def claims() -> pd.DataFrame:
     """The numbers quoted in the text, the quantity behind each, and the same quantity computed from the tables.
 
-    Columns of claims.csv and ``from_tables`` (NaN where no table holds it) and ``agrees`` (None there): whether the two
+    Columns of claims.csv and ``from_tables`` (NaN if no table has it) and ``agrees`` (None there): whether the two
     agree within half a unit of the last printed digit.
     """
     lines = []
@@ -178,7 +178,7 @@ def disagreements() -> pd.DataFrame:
 
 
 def parse(printed: str) -> tuple[float, str]:
-    """The number at the start of a printed cell and its unit: NaN and "" where there is none.
+    """The number at the start of a printed cell and its unit: NaN and "" if there is none.
 
     >>> parse("~0.0592 s"), parse("46,160,000 (~46.16M)"), parse("79×")
     ((0.0592, 's'), (46160000.0, ''), (79.0, '×'))

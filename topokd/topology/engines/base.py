@@ -20,9 +20,9 @@ class Pairs(NamedTuple):
         truncated_at: None, or the filtration value of the last edge that entered before a time limit.
     """
 
-    birth: list[Int64[ndarray, "k v"]]
-    death: list[Int64[ndarray, "k w"]]
-    essential: list[Int64[ndarray, "e v"]]
+    birth: list[Int64[ndarray, "_ _"]]
+    death: list[Int64[ndarray, "_ _"]]
+    essential: list[Int64[ndarray, "_ _"]]
     truncated_at: float | None = None
 
 

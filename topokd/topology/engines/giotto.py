@@ -64,7 +64,7 @@ def compute(filtration: Float64[ndarray, "n n"], max_dim: int = 1, limit: float 
     return Pairs(births, deaths, essentials)
 
 
-def _diagrams(ranks: Ranks, count: int, max_dim: int) -> list[Float64[ndarray, "k 2"]]:
+def _diagrams(ranks: Ranks, count: int, max_dim: int) -> list[Float64[ndarray, "_ 2"]]:
     with ONE_AT_A_TIME:
         ripser_parallel = _ripser_parallel()
     weights = ranks.astype(np.float32)
@@ -89,7 +89,7 @@ def _ripser_parallel() -> Callable[..., Any]:
 
 
 def _simplices(ranks: Ranks, edges: Edges, numbers: Numbers, size: int) -> Int64[ndarray, "k size"]:
-    """For each edge number the first simplex of `size` vertices whose longest edge it is."""
+    """For each edge number, the first simplex of `size` vertices with this longest edge."""
     found = np.empty((len(numbers), size), dtype=np.int64)
     for k, number in enumerate(numbers.tolist()):
         edge = edges[number - 1].tolist()

@@ -61,7 +61,7 @@ def compute(
 
 
 @contextlib.contextmanager
-def _raised_after(seconds: float | None) -> Iterator[UInt8[ndarray, 1]]:
+def _raised_after(seconds: float | None) -> Iterator[UInt8[ndarray, " 1"]]:
     """A flag that the sweep reads between batches of edges; it becomes 1 after `seconds`."""
     stop = np.zeros(1, np.uint8)
     if seconds is None:

@@ -2,7 +2,7 @@
 
 The definition written down: list every simplex, order them, and reduce each boundary matrix column by column until all
 pivots are unique. Cubic in the number of simplices, which is itself cubic in the number of points: the naive baseline
-of Table 8, and what the fast engines are tested against.
+of Table 8, and the reference in tests of the fast engines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Distances of two diagrams whose gradients are known in closed form: from arrays to autograd, one pair or a batch."""
+"""Distances of two diagrams with closed-form gradients: from arrays to autograd, one pair or a batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def distance_of_pairs(distance: Distance, a: Diagrams, b: Diagrams) -> Float[Ten
     The result has the wider type of both, on their device. Differentiable once.
 
     Raises:
-        DataError: lists of different lengths, two devices, or what :func:`diagrams` rejects.
+        DataError: lists of different lengths, two devices, or what `diagrams` rejects.
     """
     (first, single), (second, second_single) = diagrams(a, "a"), diagrams(b, "b")
     if single != second_single or len(first) != len(second):

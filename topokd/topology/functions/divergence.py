@@ -30,7 +30,7 @@ def rtd(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Tensor, 
     through the lengths of the critical edges, and through the quantiles.
 
     At ties: where an edge has one length in both clouds, each gets half of its gradient; of a triangle's equal longest
-    edges the first has it; between equal distances the order of their indices decides, as in :func:`vietoris_rips`.
+    edges the first has it; between equal distances the order of their indices decides, as in `vietoris_rips`.
 
     Args:
         x: (n, c) points, or a list of b clouds.

@@ -110,7 +110,7 @@ def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
 
 
 def padded(given: Diagrams, name: str = "diagram") -> Padded:
-    """One tensor of all diagrams; see :func:`diagrams` for what is checked."""
+    """One tensor of all diagrams; checked as in `diagrams`."""
     tensors, single = diagrams(given, name)
     points = tensors[0][None] if len(tensors) == 1 else pad_sequence(tensors, batch_first=True)
     return Padded(points, [len(x) for x in tensors], single)
@@ -120,7 +120,7 @@ def power(value: float, name: str, *, least: float = 0.0, infinite: bool = False
     """An exponent that is at least ``least``.
 
     Raises:
-        ParameterError: it is smaller, NaN, or infinite where that has no meaning.
+        ParameterError: it is smaller, NaN, or infinite if that has no meaning.
     """
     value = float(value)
     if not value >= least or (value == math.inf and not infinite):

@@ -28,7 +28,7 @@ def wasserstein_distance(
     Args:
         a: (k, 2) finite pairs, or a list of them.
         b: (m, 2) finite pairs, or a list as long as a.
-        order: q, 1 or more, finite (for infinity see :func:`bottleneck_distance`).
+        order: q, 1 or more, finite (for infinity see `bottleneck_distance`).
         internal_p: p, from 1 to math.inf.
 
     Returns:

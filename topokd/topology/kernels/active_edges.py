@@ -67,7 +67,7 @@ def activate_batch(graph: Graph, annotations: Annotations, edges: np.ndarray, be
 
 @jit_no_refcount
 def prune(graph: Graph, annotations: Annotations) -> int:
-    """Take the edges whose classes have all died off the list. Returns 0 or OUT_OF_SPACE."""
+    """Remove edges with only dead classes from the list. Returns 0 or OUT_OF_SPACE."""
     edge_annotation, row_start, is_active = graph.edge_annotation, graph.row_start, graph.is_active
     active_edges, counters = annotations.active_edges, annotations.counters[0]
     for k in range(counters.active_edges):

@@ -212,7 +212,7 @@ def add(annotations: Annotations, a: int, b: int) -> int:
         return OUT_OF_SPACE
     p, p_end = annotations.start[a], annotations.start[a] + annotations.length[a]
     q, q_end = annotations.start[b], annotations.start[b] + annotations.length[b]
-    while p < p_end and q < q_end:  # merge the rising lists; what is in both cancels
+    while p < p_end and q < q_end:  # merge the rising lists; common entries cancel
         of_a, of_b = pool[p], pool[q]
         if of_a != of_b:
             pool[out] = min(of_a, of_b)

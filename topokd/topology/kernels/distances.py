@@ -34,7 +34,7 @@ def direct(x: np.ndarray, out: np.ndarray) -> None:
 def from_gram(x: np.ndarray, gram: np.ndarray) -> None:
     """Turn `gram` = x x^T (n, n) into squared distances in place; pairs that cancel are summed by coordinate.
 
-    Only the diagonal of `gram` and what is right of it is read.
+    Only the diagonal of `gram` and the entries to its right are read.
     """
     n, c = x.shape
     norm = np.empty(n)

@@ -16,7 +16,7 @@ from topokd.topology.kernels.state import Graph
 def is_connected(graph: Graph, hub: int) -> bool:
     """Whether the lune has one component. `hub`: its lowest member.
 
-    Four hubs cover most lunes; what they do not cover usually has a neighbour that they do.
+    Four hubs cover most lunes; a vertex that they do not cover usually has a neighbour that they do.
     """
     adjacent, lune = graph.adjacent, graph.scratch_lune
     component, rest = graph.scratch_component, graph.scratch_rest
@@ -76,7 +76,7 @@ def _all_adjacent(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray)
 
 @jit_no_refcount
 def _extend(adjacent: np.ndarray, component: np.ndarray, rest: np.ndarray) -> int:
-    """Move what is connected to `component` there from `rest`. Returns the lowest member left, -1 if none."""
+    """Move the vertices connected to `component` there from `rest`. Returns the lowest member left, -1 if none."""
     words = rest.shape[0]
     changed = True
     while changed:

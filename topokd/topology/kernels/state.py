@@ -60,12 +60,12 @@ class Graph(NamedTuple):
     merging_edge: np.ndarray  # (merges, 2) the edge of each merge
     scratch_lune: np.ndarray  # (words,) lune of the current edge
     scratch_component: np.ndarray  # (words,) one component of it
-    scratch_rest: np.ndarray  # (words,) what has not been assigned to a component
+    scratch_rest: np.ndarray  # (words,) vertices not yet assigned to a component
     scratch_members: np.ndarray  # (n,) one position per component
 
 
 class Annotations(NamedTuple):
-    """Annotation of every edge in the classes of degree 1, over Z/2, and what is known of each class.
+    """Annotation of every edge in the classes of degree 1, over Z/2, and the data of each class.
 
     An annotation is a rising list of classes, numbered by birth: entries `start : start + length` of `pool`.
     Annotation 0 is zero.

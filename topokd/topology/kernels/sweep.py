@@ -223,7 +223,7 @@ def _attach_cells(graph: Graph, annotations: Annotations, i: int, j: int, p: int
     if not all_boundaries:
         count = lunes.find_first_members(graph, i, j)
         for k in range(1, count):
-            if count > 2:  # with two components there is one square, whichever members stand for them
+            if count > 2:  # with two components there is one square, for any choice of members
                 boundary = annotate_square(graph, annotations, p, q, members[0], members[k])
             if boundary == OUT_OF_SPACE:
                 return OUT_OF_SPACE

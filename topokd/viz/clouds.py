@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-from topokd.viz.style import ACCENT, TEACHER
+from topokd.viz.style import ACCENT, TEACHER, use_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -215,6 +215,7 @@ def plot_statistics(found: dict[str, Any], other: dict[str, Any] | None, names: 
     """Class frequencies (logarithmic) and the range histogram of one or two results of ``datasets.statistics``."""
     import matplotlib.pyplot as plt
 
+    use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6), width_ratios=(1.35, 1))
     classes = list(found["class_frequency"])
     shown = [(found, names[0], TEACHER)] + ([(other, names[1], ACCENT)] if other else [])

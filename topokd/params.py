@@ -76,7 +76,10 @@ class Params(Section):
     )
     profile: str = Field("default", description="names results/<profile>/, figures/<profile>/, workspace/<profile>/")
     seeds: tuple[Natural, ...] = Field(
-        (0, 1, 2), min_length=1, description="one teacher and one student per row for each"
+        (0, 1, 2), min_length=1, description="one student per row for each"
+    )
+    teacher_seeds: tuple[Natural, ...] = Field(
+        (0,), min_length=1, description="one teacher for each; the students of seed k learn from number k modulo their count"
     )
     train_rows: tuple[str, ...] = Field((), description="rows of the ablation that are trained, in the order of tables")
     data: Data = Data()
@@ -116,6 +119,14 @@ class Params(Section):
             for key, row in self.rows.items()
         }
         return self.replace(terms=self.terms | {name: self.terms.get(name, {}) | changes}, rows=rows)
+
+    def teacher_seed(self, seed: int) -> int:
+        """The seed of the teacher from which the students of ``seed`` learn.
+
+        >>> Params(teacher_seeds=(0, 7)).teacher_seed(3)
+        7
+        """
+        return self.teacher_seeds[seed % len(self.teacher_seeds)]
 
     @property
     def results(self) -> Path:

@@ -18,9 +18,9 @@ class Synthetic(Section):
     train_sequences: tuple[Natural, ...] = Field(
         (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16), description="one street each"
     )
-    val_sequences: tuple[Natural, ...] = Field((8, 17, 18, 19), description="one street each")
+    val_sequences: tuple[Natural, ...] = Field((8, *range(17, 36)), description="one street each")
     scans_per_sequence: Count = Field(3, description="training scans per street")
-    val_scans_per_sequence: Count = Field(3, description="validation scans per street")
+    val_scans_per_sequence: Count = Field(2, description="validation scans per street")
     seed: Integer = Field(0, description="of the world")
 
 
@@ -74,8 +74,8 @@ class Data(Section):
 class Model(Section):
     """Presets of ``topokd.models.build_model``."""
 
-    teacher: str = Field("ptv3-teacher-small", description="preset of the teacher")
-    student: str = Field("ptv3-student-small", description="preset of the student")
+    teacher: str = Field("ptv3-teacher-medium", description="preset of the teacher")
+    student: str = Field("ptv3-student-medium", description="preset of the student")
 
 
 class Backends(Section):
@@ -103,11 +103,11 @@ class Optimizer(Section):
 class Train(Section):
     """One training run."""
 
-    teacher_steps: Natural = Field(400, description="0: train for `epochs`")
-    student_steps: Natural = Field(200, description="0: train for `epochs`")
+    teacher_steps: Natural = Field(1500, description="0: train for `epochs`")
+    student_steps: Natural = Field(400, description="0: train for `epochs`")
     epochs: Count = Field(50, description="where the steps are 0 (C.2)")
     batch_size: Count = Field(2, description="clouds per step; the paper has 12")
-    validate_every: Count = Field(100, description="steps")
+    validate_every: Count = Field(200, description="steps")
     validate_scans: Count = Field(2, description="validation scans evaluated during training; at the end all of them")
     checkpoint_every: Count = Field(25, description="steps between the states that a killed run resumes from")
     norm_momentum: Annotated[Number, Field(gt=0, le=1)] = Field(
@@ -126,7 +126,15 @@ class Train(Section):
     cache: str = Field(
         "", description="folder that keeps decoded scans and evaluation's voxels (docs/datasets.md); '': none"
     )
+    keep_teacher: Switch = Field(
+        True,
+        description="keep what the rows of a seed need of the teacher, step by step, in workspace/: about 1 MB a step; "
+        "for whole scans and long schedules it does not pay",
+    )
     optimizer: Optimizer = Optimizer()
+    student_lr_factor: Positive = Field(
+        1.0, description="a student's learning rates in multiples of the optimizer's, which are the teacher's"
+    )
 
 
 class Look(Section):

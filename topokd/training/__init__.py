@@ -7,6 +7,7 @@
 from topokd.training.fit import Fit
 from topokd.training.hooks import Hook, LiveCurves, Resume, Validate
 from topokd.training.run import Run
+from topokd.training.teacher_outputs import TeacherOutputs
 from topokd.training.train import load_teacher, train_student, train_teacher
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LiveCurves",
     "Resume",
     "Run",
+    "TeacherOutputs",
     "Validate",
     "load_teacher",
     "train_student",

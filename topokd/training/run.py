@@ -52,13 +52,14 @@ class Run:
 
     @property
     def teacher(self) -> Run:
-        """The run of the teacher of the same seed."""
-        return Run(TEACHER, self.seed, self.params)
+        """The run of the teacher that the students of this seed learn from."""
+        return Run(TEACHER, self.params.teacher_seed(self.seed), self.params)
 
     @property
     def checkpoint(self) -> Path:
-        """Final weights."""
-        return self.params.workspace / "checkpoints" / f"{self.name}.safetensors"
+        """Final weights; those of teachers in a folder of their own, on which every student depends."""
+        folder = "teachers" if self.role == "teacher" else "checkpoints"
+        return self.params.workspace / folder / f"{self.name}.safetensors"
 
     @property
     def best(self) -> Path:
@@ -74,6 +75,11 @@ class Run:
     def live(self) -> Path:
         """Folder of the live curves."""
         return self.params.workspace / "live" / self.name
+
+    @property
+    def kept(self) -> Path:
+        """Folder of what the rows of a seed need of the teacher, step by step."""
+        return self.params.workspace / "teacher_outputs"
 
     @property
     def resume(self) -> Path:

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Teacher
-# A Point Transformer V3 trained on the labels alone (cross-entropy; AdamW under one cycle). It then teaches the
-# students of the same seed. An interrupted run resumes when this notebook runs again.
+# A Point Transformer V3 trained on the labels alone (cross-entropy; AdamW under one cycle). It then teaches
+# the students. An interrupted run resumes when this notebook runs again.
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
@@ -19,7 +19,7 @@ params = P.load(params_file)
 
 # %% [markdown]
 # ## Training
-# Weights go to `workspace/<profile>/checkpoints`, live curves to `workspace/<profile>/live`.
+# Weights go to `workspace/<profile>/teachers`, live curves to `workspace/<profile>/live`.
 
 # %%
 record = train_teacher(params, seed)

@@ -75,11 +75,11 @@ class Params(Section):
         (), exclude=True, description="those whose scans are outside the project: fingerprinted on every run"
     )
     profile: str = Field("default", description="names results/<profile>/, figures/<profile>/, workspace/<profile>/")
-    seeds: tuple[Natural, ...] = Field(
-        (0, 1, 2), min_length=1, description="one student per row for each"
-    )
+    seeds: tuple[Natural, ...] = Field((0, 1, 2), min_length=1, description="one student per row for each")
     teacher_seeds: tuple[Natural, ...] = Field(
-        (0,), min_length=1, description="one teacher for each; the students of seed k learn from number k modulo their count"
+        (0,),
+        min_length=1,
+        description="one teacher for each; students of seed k learn from number k mod their count",
     )
     train_rows: tuple[str, ...] = Field((), description="rows of the ablation that are trained, in the order of tables")
     data: Data = Data()

@@ -128,12 +128,11 @@ class Train(Section):
     )
     keep_teacher: Switch = Field(
         True,
-        description="keep what the rows of a seed need of the teacher, step by step, in workspace/: about 1 MB a step; "
-        "for whole scans and long schedules it does not pay",
+        description="once per seed and step for all rows: its outputs stay in workspace/, 1 MB a step",
     )
     optimizer: Optimizer = Optimizer()
     student_lr_factor: Positive = Field(
-        1.0, description="a student's learning rates in multiples of the optimizer's, which are the teacher's"
+        2.0, description="a student's learning rates in multiples of the optimizer's, which are the teacher's"
     )
 
 
@@ -197,5 +196,5 @@ class Panels(Section):
     train_sequences: Count = Field(6, description="streets")
     val_sequences: Count = Field(2, description="streets")
     scans_per_sequence: Count = Field(3, description="scans per street")
-    teacher_steps: Count = Field(150, description="training steps")
-    student_steps: Count = Field(100, description="training steps")
+    teacher_steps: Count = Field(60, description="training steps")
+    student_steps: Count = Field(40, description="training steps")

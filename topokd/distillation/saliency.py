@@ -135,9 +135,7 @@ class SaliencyLoss(nn.Module):
         self, feats: list[Tensor], offsets: list[Tensor], loss: Tensor | None, grads: Features | None
     ) -> list[Tensor]:
         maps = []
-        for feat, grad, rows in zip(
-            feats, self._gradients("teacher", feats, loss, grads, False), offsets, strict=True
-        ):
+        for feat, grad, rows in zip(feats, self._gradients("teacher", feats, loss, grads, False), offsets, strict=True):
             _require_finite("teacher", feat, grad)
             maps.append(saliency_map(at_least_float32(feat), at_least_float32(grad), rows, self.eps))
         return maps

@@ -6,7 +6,7 @@
 
 from topokd.training.fit import Fit
 from topokd.training.hooks import Hook, LiveCurves, Resume, Validate
-from topokd.training.run import Run
+from topokd.training.run import Run, run_of
 from topokd.training.teacher_outputs import TeacherOutputs
 from topokd.training.train import load_teacher, train_student, train_teacher
 
@@ -19,6 +19,7 @@ __all__ = [
     "TeacherOutputs",
     "Validate",
     "load_teacher",
+    "run_of",
     "train_student",
     "train_teacher",
 ]

@@ -85,3 +85,13 @@ class Run:
     def resume(self) -> Path:
         """Folder of the states that killed runs of the profile resume from."""
         return self.params.workspace / "resume"
+
+
+def run_of(network: str, seed: int, params: Params) -> Run:
+    """The run of a network for one seed of the students: a row's own, or that of the teacher it learns from.
+
+    >>> run_of("teacher", 2, Params()).name, run_of("kd", 2, Params()).name
+    ('teacher-seed0', 'kd-seed2')
+    """
+    run = Run(network, seed, params)
+    return run.teacher if network == TEACHER else run

@@ -48,7 +48,7 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
 
 
 def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
-    """Train the student of one row of the ablation with its teacher (`Params.teacher_seed`); otherwise as `train_teacher`.
+    """Train the student of one row of the ablation with the teacher of `Params.teacher_seed`, as `train_teacher` does.
 
     All rows of a seed start from the same weights and see the same batches in the same order; they differ in the terms
     of the loss (Eq. 8).
@@ -255,7 +255,16 @@ def _resume_folder(
 ) -> ResumeFolder:
     """The run's state folder, keyed by everything that the trained weights and the history depend on."""
     given = to_dict(run.params)
-    ignored = ("keep_teacher", "teacher_steps", "student_steps", "epochs", "checkpoint_every", "workers", "cache", "checkpointing")
+    ignored = (
+        "keep_teacher",
+        "teacher_steps",
+        "student_steps",
+        "epochs",
+        "checkpoint_every",
+        "workers",
+        "cache",
+        "checkpointing",
+    )
     key = run_key(
         run=[run.role, run.row, run.seed],
         steps=steps,

@@ -41,7 +41,7 @@ class Step:
         seg: The student's segmentation loss.
         segmentation: The function that gave ``seg``, for a term that needs it of the teacher.
         prepared: The result of `Term.prepare` of this term, or None if it was not called.
-        digest: The result of `Term.digest` of this term, or None if it was not called. With it, ``teacher`` may be None.
+        digest: The result of `Term.digest` of this term, or None if it was not called. Replaces ``teacher``.
     """
 
     student: NetworkOutput

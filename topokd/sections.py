@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from topokd.choices import Absent, Amp, AttentionBackend, ConvolutionBackend, OnBadScan, ReductionBackend, Sensor
+from topokd.choices import (
+    Absent,
+    Amp,
+    AttentionBackend,
+    Balance,
+    ConvolutionBackend,
+    OnBadScan,
+    ReductionBackend,
+    Sensor,
+)
 from topokd.schema import Count, Integer, Natural, NonNegative, Number, Positive, Probability, Section, Switch
 
 
@@ -117,6 +126,12 @@ class Train(Section):
         0.0, description="weight of the Lovasz-Softmax term of PTv3 recipes; off in the paper (NOTES row 14)"
     )
     threads: Count = Field(1, description="per run; results are bit-identical for one number of threads")
+    gradients_every: Natural = Field(
+        50, description="steps between measurements of each term's gradient, one backward pass per term; 0: none"
+    )
+    balance: Balance = Field(
+        "none", description="gradnorm: sets the weight of every term that states a `share`, at each measurement"
+    )
     amp: Amp = Field("off", description="automatic mixed precision on a GPU: off, bf16 or fp16")
     backends: Backends = Backends()
     checkpointing: Switch = Field(
@@ -134,6 +149,12 @@ class Train(Section):
     student_lr_factor: Positive = Field(
         2.0, description="a student's learning rates in multiples of the optimizer's, which are the teacher's"
     )
+
+    @model_validator(mode="after")
+    def _balance_is_measured(self) -> Train:
+        if self.balance != "none" and not self.gradients_every:
+            raise ValueError(f"balance {self.balance} needs measured gradients: set gradients_every above 0")
+        return self
 
 
 class Look(Section):

@@ -131,10 +131,18 @@ class DistillationObjective(nn.Module):
                 raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
             ready = (prepared or {}).get(name)
             losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest))
-        total = seg
-        for name, term in self.named_terms().items():
-            total = total + term.weight * losses[name]
-        return Losses(total, losses)
+        return Losses(self.total(losses, self.weights()), losses)
+
+    def weights(self) -> dict[str, float]:
+        """lambda of each term, as given."""
+        return {name: term.weight for name, term in self.named_terms().items()}
+
+    def total(self, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, ""]:
+        """L_seg + sum_k lambda_k L_k, from the losses before their weights."""
+        total = losses["seg"]
+        for name in self.named_terms():
+            total = total + weights[name] * losses[name]
+        return total
 
     def named_terms(self) -> dict[str, Term]:
         """The terms by name, in the order of the sum."""

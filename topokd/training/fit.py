@@ -21,6 +21,7 @@ from topokd.models import PointTransformerV3
 from topokd.params import Train
 from topokd.progress import Progress
 from topokd.training.determinism import stream_seed
+from topokd.training.gradients import GradientWatch
 from topokd.training.history import POINTS, TrainState
 from topokd.training.hooks import Hook
 from topokd.training.optimisation import build_optimizer, build_schedule
@@ -129,6 +130,7 @@ class Fit:
                 student = NetworkOutput(*self.model(batch, taps=True))
             with self._explain_nonfinite():
                 losses = self.objective(student, batch.label, teacher, prepared, digests)
+            losses = self._watch_gradients(losses, student)
             if not bool(torch.isfinite(losses.total)):
                 raise TrainingError(self._not_finite("the loss", losses))
             self.optimizer.zero_grad(set_to_none=True)
@@ -139,6 +141,17 @@ class Fit:
         self.scaler.update()
         self.schedule.step()
         return losses
+
+    def _watch_gradients(self, losses: Losses, student: NetworkOutput) -> Losses:
+        """Measure the terms' gradients if that is due, and weigh the terms as they are balanced."""
+        state = self.state
+        if self.watch.is_due(state.step):
+            weights = {**self.objective.weights(), **state.weights}
+            found = self.watch.measure(state.step, losses, self.model, student, weights, state.history["gradients"])
+            state.weights = {name: found[name] for name in self.watch.shares}
+        if not state.weights:
+            return losses
+        return Losses(self.objective.total(losses.terms, {**self.objective.weights(), **state.weights}), losses.terms)
 
     def _clip(self, losses: Losses) -> None:
         limit = self.train.optimizer.clip_norm or float("inf")
@@ -207,6 +220,10 @@ class Fit:
         self.scaler = gradient_scaler(self.train.amp, self.device)
         self.record_every = max(1, self.steps // POINTS)
         self.state = TrainState()
+        terms = self.objective.named_terms().items()
+        stated = {name: term.options.share for name, term in terms if term.options.share is not None}
+        shares = stated if self.train.balance == "gradnorm" else {}
+        self.watch = GradientWatch(self.train.gradients_every, shares, self.name)
         self.cpu_seconds = 0.0  # of the steps done by this process
         self.best_weights = {}
 

@@ -113,7 +113,7 @@ class Train(Section):
     """One training run."""
 
     teacher_steps: Natural = Field(1500, description="0: train for `epochs`")
-    student_steps: Natural = Field(400, description="0: train for `epochs`")
+    student_steps: Natural = Field(350, description="0: train for `epochs`")
     epochs: Count = Field(50, description="where the steps are 0 (C.2)")
     batch_size: Count = Field(2, description="clouds per step; the paper has 12")
     validate_every: Count = Field(200, description="steps")
@@ -201,7 +201,7 @@ class Benchmark(Section):
     naive_max_points: Count = Field(60, description="largest N at which the naive baseline runs")
     h2_points: tuple[Count, ...] = Field((25, 50, 100, 200), description="N of Figure 6")
     sampling_points: tuple[Count, ...] = Field((1000, 4000, 16000, 64000), description="N of Figure 5, with M = 128")
-    model_tokens: tuple[Count, ...] = Field((1000, 4000, 16000, 64000, 128000), description="N of Figure 1 b-d")
+    model_tokens: tuple[Count, ...] = Field((1000, 4000, 16000, 64000), description="N of Figure 1 b-d")
     paper_models: Switch = Field(
         True, description="measure Tables 3, 5, 6 with the 46.16 M teacher and the 2.78 M student"
     )

@@ -76,8 +76,8 @@ display(
 
 # %% [markdown]
 # ## Figure 8: agreement of the engines
-# Three independent computations on the same clouds: giotto-ph, the default engine of the loss, and (up to 60 points) the
-# textbook reduction in plain torch. The bottleneck distance $d_B$ is exact; 0 means equal diagrams.
+# Three independent computations on the same clouds: giotto-ph, the default engine of the loss, and (up to 60 points)
+# the textbook reduction in plain torch. The bottleneck distance $d_B$ is exact; 0 means equal diagrams.
 
 # %%
 rows, found = measure_agreement(seed=seed)

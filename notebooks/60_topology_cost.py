@@ -28,8 +28,8 @@ write_json(params.results / "timings" / "topology_cost.json", cost)
 # %% [markdown]
 # ## Table 8
 # Features to diagrams (dimensions 0 and 1) to loss, and gradients back to the features. The naive baseline reduces the
-# whole boundary matrix in plain torch. `giotto-ph` is the same layer on that engine. Peak memory is measured in a process of
-# its own per column.
+# whole boundary matrix in plain torch. `giotto-ph` is the same layer on that engine. Peak memory is measured in a
+# process of its own per column.
 
 # %%
 cost_table(cost)
@@ -48,7 +48,8 @@ figure
 
 # %% [markdown]
 # ## Figure 6: cost of $H_2$
-# The engine that computes dimension 2 for the loss, up to dimension 1 and up to dimension 2, on uniform points in space.
+# The engine that computes dimension 2 for the loss, up to dimension 1 and up to dimension 2, on uniform points in
+# space.
 
 # %%
 figure = view.homology_cost_figure(cost["homology"], cost["homology_engine"])

@@ -9,8 +9,8 @@
      "homology": [{"points": n, "h1_s": t, "h2_s": t}]}                                   # Figure 6
 
 with ``cost = {"forward_s", "backward_s", "peak_bytes"}``: features -> diagrams (dimensions 0, 1) -> PWCD, then the
-gradients of the features. ``peak_bytes`` is measured in a process of its own (`topokd.experiments.peak_memory`; null where
-the system does not report it).
+gradients of the features. ``peak_bytes`` is measured in a process of its own (`topokd.experiments.peak_memory`; null
+where the system does not report it).
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
     highest = 0.0
     for k, (network, record) in enumerate(records.items()):
         style: dict[str, Any] = {
-            "color": shown[network].color, "label": shown[network].label, "markersize": 5.5, "marker": MARKERS[k % len(MARKERS)],
+            "color": shown[network].color, "label": shown[network].label,
+            "marker": MARKERS[k % len(MARKERS)], "markersize": 5.5,
         }  # fmt: skip
         for ax, part in ((axes[0], record["range"]), (axes[1], record["border"])):
             values = [np.nan if p["miou"] is None else p["miou"] for p in part]

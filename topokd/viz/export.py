@@ -134,7 +134,9 @@ def write_views(
     ]
     hidden = {"visible": False}
     figure.update_layout(
-        updatemenus=[{"buttons": buttons, "x": 0.01, "y": 0.99, "xanchor": "left", "yanchor": "top", "bgcolor": "#d5dbe3"}],
+        updatemenus=[
+            {"buttons": buttons, "x": 0.01, "y": 0.99, "xanchor": "left", "yanchor": "top", "bgcolor": "#d5dbe3"}
+        ],
         scene={
             "xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data", "bgcolor": DARK,
             "camera": {"eye": {"x": -0.45, "y": 0.0, "z": 0.3}, "center": {"x": 0.1, "y": 0, "z": 0}},

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from topokd.topology.persistence import Persistence
@@ -155,8 +155,8 @@ def agreement_figure(
         plot_diagram(panel, engines[engine].diagrams, size=52, filled=False)
         worst = max(row["bottleneck"] for row in rows if row["shape"] == shape)
         panel.set_title(f"{shape}, {len(engines[engine].diagrams[0]) + len(engines[engine].essential[0])} points")
-        panel.set_yticks(panel.get_xticks())  # the same ticks on both axes
-        panel.set(xlim=panel.get_ylim(), ylim=panel.get_ylim())
+        for axis in (panel.xaxis, panel.yaxis):  # equal limits and an equal number of ticks: equal ticks
+            axis.set_major_locator(MaxNLocator(4))
         stated = f"{worst:.1e}" if worst else "0"
         panel.text(0.97, 0.05, f"$d_B$ = {stated}", transform=panel.transAxes, ha="right", fontsize=9)
     handles = [plt.Line2D([], [], linestyle="", marker="o", color=HOMOLOGY[d], label=_label(d)) for d in (0, 1)]

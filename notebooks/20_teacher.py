@@ -5,6 +5,7 @@
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 seed = 0
 
 # %%
@@ -15,11 +16,11 @@ from topokd.training import train_teacher
 from topokd.viz import training as view
 from topokd.viz.style import save_figure
 
-params = P.load(params_file)
+params = P.load(params_file, save=save)
 
 # %% [markdown]
 # ## Training
-# Weights go to `workspace/<profile>/teachers`, live curves to `workspace/<profile>/live`.
+# Weights go to `workspace/<profile>/checkpoints`, live curves to `workspace/<profile>/live`.
 
 # %%
 record = train_teacher(params, seed)

@@ -57,9 +57,13 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """Final weights; those of teachers in a folder of their own, on which every student depends."""
-        folder = "teachers" if self.role == "teacher" else "checkpoints"
-        return self.params.workspace / folder / f"{self.name}.safetensors"
+        """Final weights."""
+        return self.params.workspace / "checkpoints" / f"{self.name}.safetensors"
+
+    @property
+    def stamp(self) -> Path:
+        """Of a teacher: the digest of its weights. The pipeline's students depend on the folder of these files."""
+        return self.params.workspace / "teachers" / f"{self.name}.json"
 
     @property
     def best(self) -> Path:

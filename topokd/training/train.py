@@ -240,6 +240,8 @@ def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
         "run": run.name,
     }
     save_checkpoint(run.checkpoint, fit.model, metadata)
+    if run.role == "teacher":
+        write_json(run.stamp, {"run": run.name, "sha256": sha256(run.checkpoint)})
     if fit.best_weights:
         fit.model.load_state_dict(fit.best_weights)
         save_checkpoint(run.best, fit.model, metadata)

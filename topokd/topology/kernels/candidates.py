@@ -7,10 +7,9 @@ component is left; when none of them is left either, the diagrams are complete.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from topokd.topology.kernels.bitset import ONE, ZERO, lowest_bit
-from topokd.topology.kernels.settings import NO_REFCOUNT, jit, jit_no_refcount
+from topokd.topology.kernels.settings import compiled, jit, jit_no_refcount
 from topokd.topology.kernels.state import CANDIDATE, Annotations, Graph, edge_index
 
 HUBS = 8  # neighbours of a vertex that are tried on all its future edges at once
@@ -101,7 +100,7 @@ def _has_cofacet(of_i: np.ndarray, of_j: np.ndarray, value: float) -> bool:
     return False
 
 
-@njit(**NO_REFCOUNT, fastmath={"nnan", "nsz"})
+@compiled(_nrt=False, fastmath={"nnan", "nsz"})
 def _lower(shortest: np.ndarray, of_v: np.ndarray, of_i: np.ndarray) -> int:
     """`shortest = min(shortest, of_v)`; returns how many are still not below `of_i`."""
     unsettled = 0

@@ -58,9 +58,10 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
     annotations = initial_annotations()
     counters = annotations.counters  # the same array however often the rest grows
     truncated_at = np.inf
-    marked, complete = False, False  # whether candidates are marked; whether no future edge can create or kill
-    listing, listed, list_at = False, 0, active_edges.MIN_EDGES_PER_VERTEX * n
-    e = 0
+    # typed, not literal: Numba would compile what is called with literals twice
+    marked, complete = np.bool_(False), False  # if candidates are marked; if no future edge can create or kill
+    listing, listed, list_at = np.bool_(False), np.int64(0), active_edges.MIN_EDGES_PER_VERTEX * n
+    e = np.int64(0)
     for turn in range(edge_order.ROUNDS):
         if complete or truncated_at < np.inf or first[turn + 1] <= e:
             continue

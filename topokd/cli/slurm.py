@@ -183,7 +183,11 @@ def cancel(
 
 
 @app.command(hidden=True)
-def task(profile: str, addresses: str, index: int) -> None:
+def task(
+    profile: Annotated[str, typer.Argument(help="Profile.")],
+    addresses: Annotated[str, typer.Argument(help="Stages of the array, with commas between them.")],
+    index: Annotated[int, typer.Argument(help="Number of the task in the array.")],
+) -> None:
     """Run stage INDEX of ADDRESSES inside a job; the batch script calls it."""
     from topokd.pipeline.slurm.task import run_task
 

@@ -139,7 +139,10 @@ def _environment(params: P.Params, folder: str) -> Iterator[None]:
     in_main = threading.current_thread() is threading.main_thread()
     handlers: dict[int, Any] = {}
     if in_main:
-        actions = {signal.SIGTERM: _save_or_interrupt(Path(folder)), signal.SIGALRM: _interrupt}
+        actions: dict[int, Callable[..., object]] = {
+            signal.SIGTERM: _save_or_interrupt(Path(folder)),
+            signal.SIGALRM: _interrupt,
+        }
         actions[signal.SIGUSR1] = lambda *_: ask_to_stop(Path(folder))
         handlers = {number: signal.signal(number, action) for number, action in actions.items()}
     try:

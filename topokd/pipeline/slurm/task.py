@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import tempfile
@@ -11,7 +10,6 @@ from pathlib import Path
 
 from topokd import params as P
 from topokd.errors import ParameterError
-from topokd.io import sha256
 from topokd.pipeline.slurm.jobs import attempt, this_job, write_outcome
 from topokd.pipeline.stage import TERMINATED, die_with_parent, run_stage
 from topokd.project import results_path
@@ -48,26 +46,15 @@ def run_task(profile: str, address: str) -> int:
 
 
 def use_node_folders() -> None:
-    """Keep what programs cache in a folder of this node, named after the sources that it was compiled from.
+    """Name a home folder that can be written, where a compute node has none: Jupyter and Matplotlib need one.
 
-    Kernels compiled on one processor may not run on another, sources may be read-only, and deleting stale kernels
-    beside shared sources would take them from other tasks. Other sources have another folder; nothing is deleted.
-    ``HOME`` may be unset or not exist on a compute node.
+    Compiled kernels are kept by processor and sources (`topokd._numba`), so tasks on any node can share a home.
     """
-    node = Path(os.environ.get("TOPOKD_NODE_FOLDER") or Path(tempfile.gettempdir(), f"topokd-{os.getuid()}"))
-    node.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(node / f"kernels-{_sources_digest()}"))
     home = os.environ.get("HOME", "")
-    if not home or not os.access(home, os.W_OK):
+    if not home or not os.access(home, os.W_OK | os.X_OK):
+        node = Path(tempfile.gettempdir(), f"topokd-home-{os.getuid()}")
+        node.mkdir(mode=0o700, exist_ok=True)
         os.environ["HOME"] = str(node)
-
-
-def _sources_digest() -> str:
-    package = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256()
-    for source in sorted(package.rglob("*.py")):
-        digest.update(f"{source.relative_to(package).as_posix()}:{sha256(source)}\n".encode())
-    return digest.hexdigest()[:12]
 
 
 def _check_threads(profile: str) -> None:

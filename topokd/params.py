@@ -244,8 +244,9 @@ def _chain(name: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def profile_names() -> list[str]:
-    """The profiles of the project: ``default`` and the files of conf/."""
-    return ["default", *sorted(file.stem for file in project_path("conf").glob("*.yaml"))]
+    """The profiles of the project: ``default`` and the files of conf/, without those that describe a cluster."""
+    names = sorted(file.stem for file in project_path("conf").glob("*.yaml"))
+    return ["default", *(name for name in names if not name.startswith("cluster"))]
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,14 @@ from topokd.io import write_json, write_text
 from topokd.pipeline.progress import show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
+from topokd.stopping import VARIABLE, Stopped, ask_to_stop
 
 PAIRED_METADATA = {
     "jupytext": {"formats": "ipynb,py:percent"},
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
 }
+
+GRACE = 25  # seconds between SIGTERM and the end of the kernel; SLURM sends SIGKILL after 30
 
 
 class NotebookError(TopokdError):
@@ -54,6 +57,8 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
 
     Raises:
         NotebookError: a cell failed; the part that ran is kept under ``workspace/<profile>/failed/``.
+        Stopped: SIGTERM or SIGUSR1 came while it trained, and the training has saved its state.
+        KeyboardInterrupt: SIGTERM came and there was no training to save.
         DataError: the notebook does not exist.
     """
     import papermill
@@ -64,7 +69,11 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         raise DataError(f"notebook {script} does not exist; the notebooks are in {project_path('notebooks')}")
     params = P.load(parameters["params_file"])
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="topokd-") as folder, _environment(params), show_progress(output.stem):
+    with (
+        tempfile.TemporaryDirectory(prefix="topokd-") as folder,
+        _environment(params, folder),
+        show_progress(output.stem),
+    ):
         source, executed = Path(folder, "source.ipynb"), Path(folder, "executed.ipynb")
         notebook = jupytext.read(script)
         notebook.metadata.update(PAIRED_METADATA)
@@ -84,6 +93,8 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
                 config=_local_sockets(folder),
             )
         except papermill.PapermillExecutionError as error:
+            if error.ename == Stopped.__name__:
+                raise Stopped(f"{script.name}: {error.evalue}") from error
             kept = params.workspace / "failed" / output.name
             write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
             raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(the part that ran: {kept})") from error
@@ -106,8 +117,12 @@ def _local_sockets(folder: str) -> Config:
 
 
 @contextlib.contextmanager
-def _environment(params: P.Params) -> Iterator[None]:
-    """Environment of the kernel: fixed number of threads, no random hashing; SIGTERM ends the kernel too."""
+def _environment(params: P.Params, folder: str) -> Iterator[None]:
+    """Environment of the kernel: fixed number of threads, no random hashing; signals reach the training in it.
+
+    SIGTERM ends the kernel: at once if nothing trains, else when the training has saved its state or `GRACE` is over.
+    SIGUSR1 asks the training to save its state and stop; whatever else runs goes on.
+    """
     threads = str(params.train.threads)
     wanted = {
         "OMP_NUM_THREADS": threads,
@@ -117,21 +132,40 @@ def _environment(params: P.Params) -> Iterator[None]:
         "PLOTLY_RENDERER": "plotly_mimetype",
         "TOPOKD_ROOT": str(project_root()),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        VARIABLE: folder,
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     in_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGTERM, _interrupt) if in_main else None
+    handlers: dict[int, Any] = {}
+    if in_main:
+        actions: dict[int, Callable[..., object]] = {
+            signal.SIGTERM: _save_or_interrupt(Path(folder)),
+            signal.SIGALRM: _interrupt,
+        }
+        actions[signal.SIGUSR1] = lambda *_: ask_to_stop(Path(folder))
+        handlers = {number: signal.signal(number, action) for number, action in actions.items()}
     try:
         yield
     finally:
         if in_main:
-            signal.signal(signal.SIGTERM, handler)
+            signal.alarm(0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _save_or_interrupt(folder: Path) -> Callable[..., None]:
+    def handle(*_: Any) -> None:
+        if not ask_to_stop(folder):
+            _interrupt()
+        signal.alarm(GRACE)
+
+    return handle
 
 
 def _interrupt(*_: Any) -> None:

@@ -65,8 +65,10 @@ def test_every_format_gives_the_same_points(tmp_path, name, encoding):
 
         encoding = Encoding(encoding)
     cloud = read_cloud(write(tmp_path / name, encoding))
-    las = name.endswith(("las", "laz"))  # they hold whole numbers of millimetres, no NaN
-    assert cloud.finite.tolist() == [True, True, las, True] and cloud.scale == 255
+    las = name.endswith(
+        ("las", "laz")
+    )  # they hold whole numbers of millimetres, and (0, 0, 0) for the point that is NaN
+    assert cloud.finite.tolist() == [True, True, False, True] and cloud.scale == 255
     np.testing.assert_allclose(cloud.xyz, np.nan_to_num(XYZ) if las else XYZ, atol=1e-3)
     np.testing.assert_allclose(cloud.scan.intensity, INTENSITY[cloud.finite] / 255, atol=1e-6)
 
@@ -76,13 +78,15 @@ def test_five_columns_are_detected_by_the_ring_or_set_by_the_option(tmp_path):
     path = tmp_path / "a.bin"
     rows.tofile(path)
     assert len(read_cloud(path).xyz) == 25 and len(read_cloud(path, columns=5).xyz) == 20
-    rows[:, 4] = np.arange(20)
+    rows[:, 3], rows[:, 4] = np.arange(20), np.arange(20)
     rows.tofile(path)
     cloud = read_cloud(path)
     assert len(cloud.xyz) == 20 and cloud.scale == 255
 
 
-@pytest.mark.parametrize(("high", "scale"), [(1.0, 1), (1.5, 255), (255.0, 255), (256.0, 65535)])
+@pytest.mark.parametrize(
+    ("high", "scale"), [(1.0, 1), (1.5, 255), (255.0, 255), (256.0, 1023), (3000.0, 4095), (5000.0, 65535)]
+)
 def test_scale_is_the_smallest_that_holds_them_all(tmp_path, high, scale):
     path = tmp_path / "a.npy"
     np.save(path, np.array([[1, 2, 3, 0], [1, 2, 4, high]], np.float32))

@@ -44,7 +44,7 @@ MEASURES = {
     "reach": Measure(
         "distance that 95 % of the points stay within", " m", factor=2.5, advice="another sensor, or unit (--scale)"
     ),
-    "coverage": Measure("part of the turn that has points", "", margin=0.25, advice="a sensor with another field of view"),
+    "coverage": Measure("part of the turn that has points", "", margin=0.25, advice="another field of view"),
     "heading": Measure(
         "direction of the centre of the field of view", " degrees", margin=45.0,
         advice="are the axes those of training? (--frame y,-x,z makes a file with y forward one with x forward)",
@@ -109,7 +109,8 @@ def _ground(z: np.ndarray) -> float:
     if len(counts) < 3:
         return float(np.median(low))
     layers = np.convolve(counts, np.ones(3), "valid")
-    return float(edges[int(layers.argmax())] + 0.15)
+    start = edges[int(layers.argmax())]
+    return float(np.median(low[(low >= start) & (low <= start + 0.3)]))
 
 
 @dataclass(frozen=True)

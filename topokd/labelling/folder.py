@@ -185,6 +185,7 @@ def check_targets(paths: list[Path], written: Written, overwrite: bool) -> None:
     if foreign and not overwrite:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise DataError(
-            f"{foreign[0]}{more} would be replaced, but topokd predict did not write {'them' if more else 'it'} (ground "
+            f"{foreign[0]}{more} would be replaced, but topokd predict did not write {'them' if more else 'it'} "
+            "(ground "
             "truth?): choose another output, or say --overwrite"
         )

@@ -102,5 +102,6 @@ def _integer(path: Path, strings: Mapping[str, str], name: str) -> int:
 
 def _contradiction(path: Path, name: str, words: str) -> CheckpointError:
     return CheckpointError(
-        f"{path}: its metadata {name} {words}: the file was edited or put together wrongly; use the one that training wrote"
+        f"{path}: its metadata {name} {words}: the file was edited or put together wrongly; use the one that "
+        "training wrote"
     )

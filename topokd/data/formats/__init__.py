@@ -13,8 +13,8 @@ suffix          content                                                 intensit
 =============== ======================================================= ==================== =====================
 
 Other fields (ring, time, colours, ...) are ignored. `intensity` has the rule for intensities, `placement` those for
-points without a return, stray points and coordinates that are not around the sensor. Whatever was assumed about a file is
-logged in one line, and kept in `Cloud.notes`.
+points without a return, stray points and coordinates that are not around the sensor. Whatever was assumed about a file
+is logged in one line, and kept in `Cloud.notes`.
 """
 
 from topokd.data.formats.cloud import SUFFIXES, Cloud, read_cloud

@@ -165,14 +165,20 @@ def recognise_period(values: ndarray) -> int | None:
     sample = np.asarray(values[start : start + _SAMPLE], np.float64)
     with np.errstate(all="ignore"):
         u = np.log(np.abs(sample) + 1e-3)
+    empty = sample == 0
+    inner = empty[:-2] & empty[1:-1] & empty[2:]  # three zeros in a row: a point without a return
+    for shift in range(3):
+        u[shift : shift + len(inner)][inner] = np.nan
     u[~np.isfinite(u)] = np.nan
-    total = np.nanvar(u)
-    if not total > 0:
+    if not np.isfinite(u).any() or not np.nanvar(u) > 0:
         return None
+    total = np.nanvar(u)
     scores = {}
     for count in range(3, _MOST_COLUMNS + 1):
         rows = u[: len(u) // count * count].reshape(-1, count)
-        scores[count] = float(np.var(np.nanmean(rows, axis=0)) / total) if np.isfinite(rows).any(0).all() else 0.0
+        known = np.isfinite(rows)
+        means = np.where(known, rows, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+        scores[count] = float(np.var(means[known.any(0)]) / total)
     best = max(scores.values())
     if best < _SEPARATE:
         return None

@@ -73,7 +73,7 @@ def read_cloud(
         dtype: number type of .bin, a key of `topokd.data.formats.binary.DTYPES`; None: recognised.
         intensity: name of the field of intensities, or "none" for zeros; None: by rule.
         scale: metres per unit of the coordinates: 0.001 for millimetres.
-        frame: the axes of the file that are the network's x, y and z: "y,-x,z" turns a file with y forward to x forward.
+        frame: the axes of the file that are the network's x, y and z: "y,-x,z" for a file with y forward, x right.
         origin: the place of the sensor in the file's coordinates and unit; None: at their origin, or the median of map
             coordinates (beyond 10 km).
         log_notes: log what was assumed, one line.
@@ -145,7 +145,8 @@ def _check_options(
     real = [name for name in names if name != "_"]
     if not {"x", "y", "z"} <= set(names) or len(set(real)) != len(real):
         raise DataError(
-            f"columns are {', '.join(names)}; name x, y and z once each, and `_` for those that do not matter (--columns)"
+            f"columns are {', '.join(names)}; name x, y and z once each, and `_` for those that do not matter "
+            "(--columns)"
         )
     return names
 

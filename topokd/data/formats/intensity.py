@@ -1,11 +1,12 @@
 """Which field holds the intensities, and which full scale they have: one rule.
 
-1. The field: the one that the user names, or the first present of `FIELDS`. A calibrated reflectivity comes before a raw
-   signal strength, which has no full scale. One with negative values (decibels, or another zero) is passed over if there
-   is another, and refused otherwise. Without any, intensities are 0.
-2. The full scale: what the user says; 255 for a field of bytes; the scale of other scans of the sensor; 1 for fractions;
-   otherwise the smallest of `SCALES` that is not exceeded. At most one point in a thousand may exceed it, a retroreflector
-   say: those are clipped. A scale that the values hardly support is named as an assumption.
+1. The field: the one that the user names, or the first present of `FIELDS`. A calibrated reflectivity comes before a
+   raw signal strength, which has no full scale. One with negative values (decibels, or another zero) is passed over if
+   there is another, and refused otherwise. Without any, intensities are 0.
+2. The full scale: what the user says; 255 for a field of bytes and for five columns without names (nuScenes), unless
+   the values are fractions; the scale of other scans of the sensor; 1 for fractions; otherwise the smallest of `SCALES`
+   that is not exceeded. At most one point in a thousand may exceed it, a retroreflector say: those are clipped. A scale
+   that the values hardly support is named as an assumption.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
         if name == NONE:
             return None
         raise DataError(
-            f"{path} has no field {wanted!r} for intensities; it has {', '.join(table.fields) or 'none besides x, y, z'}"
+            f"{path} has no field {wanted!r} for intensities; it has "
+            f"{', '.join(table.fields) or 'none besides x, y, z'}"
             " (--intensity none leaves them out)"
         )
     present = [name for name in FIELDS if name in table.fields]
@@ -116,7 +118,8 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
             table.notes.append(
                 Note(
                     "no intensities",
-                    f"has no intensities (looked for {', '.join(FIELDS[:4])}{others}): 0 is used (--intensity FIELD names one)",
+                    f"has no intensities (looked for {', '.join(FIELDS[:4])}{others}): 0 is used (--intensity "
+                    "FIELD names one)",
                 )
             )
         return None
@@ -125,7 +128,8 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
     if not usable:
         name = present[0]
         raise DataError(
-            f"{path}: {name} goes down to {negative[name]:g}; values must run from 0 to a full scale. Negative ones are "
+            f"{path}: {name} goes down to {negative[name]:g}; values must run from 0 to a full scale. Negative "
+            "ones are "
             "decibels, or have another zero: leave them out (--intensity none), or name another field "
             f"(--intensity {' or '.join(n for n in table.fields if n not in present) or 'FIELD'})"
         )
@@ -154,12 +158,14 @@ def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
     if bad.mean() > _RARE:
         raise DataError(
             f"{path}: {name} holds NaN or infinity at {int(bad.sum())} of {len(values)} points, first at point "
-            f"{int(bad.argmax())} of those with a return: remove such points, or leave intensities out (--intensity none)"
+            f"{int(bad.argmax())} of those with a return: remove such points, or leave intensities out "
+            "(--intensity none)"
         )
     bad |= np.where(bad, 0.0, values) < 0
     if bad.mean() > _RARE:
         raise DataError(
-            f"{path}: {name} goes down to {float(values.min()):g}; values must run from 0 to a full scale. Negative ones "
+            f"{path}: {name} goes down to {float(values.min()):g}; values must run from 0 to a full scale. "
+            "Negative ones "
             "are decibels, or have another zero: leave them out (--intensity none), or name another field"
         )
     if bad.any():
@@ -200,7 +206,8 @@ def _guess(path: Path, name: str, values: ndarray, table: Table) -> float:
         table.notes.append(
             Note(
                 f"intensities divided by {scale:g}",
-                f"{name} goes up to {high:g} in {'whole numbers' if whole else 'fractions'}: divided by {scale:g}, a guess "
+                f"{name} goes up to {high:g} in {'whole numbers' if whole else 'fractions'}: divided by "
+                f"{scale:g}, a guess "
                 "(--intensity-scale sets the full scale)",
             )
         )

@@ -40,7 +40,8 @@ def read_pcd(path: Path) -> Table:
         table.notes.append(
             Note(
                 "VIEWPOINT away from the origin",
-                f"its header places the sensor at ({place}): if coordinates are those of the map, give --origin {place}",
+                f"its header places the sensor at ({place}): if coordinates are those of the map, give --origin "
+                f"{place}",
             )
         )
     return table

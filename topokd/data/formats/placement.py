@@ -60,7 +60,8 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
         notes.append(
             Note(
                 "points without a return",
-                f"{int(filler.sum())} of {len(xyz)} points are fillers without a return, as ({place[0]:g}, {place[1]:g}, "
+                f"{int(filler.sum())} of {len(xyz)} points are fillers without a return, as ({place[0]:g}, "
+                f"{place[1]:g}, "
                 f"{place[2]:g}), and get no class",
             )
         )
@@ -83,7 +84,8 @@ def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], note
     notes.append(
         Note(
             "stray points",
-            f"{int(stray.sum())} of {len(stray)} points lie up to {distance.max():.3g} m from the others and get no class",
+            f"{int(stray.sum())} of {len(stray)} points lie up to {distance.max():.3g} m from the others and "
+            "get no class",
         )
     )
     kept = used.copy()
@@ -94,7 +96,7 @@ def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], note
 def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndarray, "n 3"]:
     """The points around the sensor: those of a map are shifted by their median, others that are off are named.
 
-    A sensor stands among its points: seen from their median, the origin is nearer than a few times their median distance.
+    A sensor stands among its points: the origin is within a few times their median distance from their median.
     """
     centre = np.median(xyz, axis=0)
     spread = float(np.median(np.linalg.norm((xyz - centre)[:, :2], axis=1)))
@@ -103,7 +105,8 @@ def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndar
         notes.append(
             Note(
                 "map coordinates",
-                f"has map coordinates: shifted by {np.round(-centre, 1).tolist()} for the network (--origin X,Y,Z gives "
+                f"has map coordinates: shifted by {np.round(-centre, 1).tolist()} for the network (--origin "
+                "X,Y,Z gives "
                 "the place of the sensor)",
             )
         )
@@ -113,8 +116,10 @@ def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndar
         notes.append(
             Note(
                 "the origin is not at the sensor",
-                f"its points lie around ({place}) m, {off:.0f} m from the origin, and half of them within {spread:.0f} m "
-                "of that: the origin does not seem to be at the sensor, so labels will be poor (--origin X,Y,Z gives the "
+                f"its points lie around ({place}) m, {off:.0f} m from the origin, and half of them within "
+                f"{spread:.0f} m "
+                "of that: the origin does not seem to be at the sensor, so labels will be poor (--origin X,Y,Z "
+                "gives the "
                 "place of the sensor)",
             )
         )
@@ -136,7 +141,8 @@ def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
         notes.append(
             Note(
                 "z does not point up",
-                f"its points span {extent[0]:.3g} x {extent[1]:.3g} x {extent[2]:.3g} m, least along {_AXES[flat]}: z does "
+                f"its points span {extent[0]:.3g} x {extent[1]:.3g} x {extent[2]:.3g} m, least along "
+                f"{_AXES[flat]}: z does "
                 "not seem to point up (--frame names the axes)",
             )
         )

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from topokd.machine import require_memory
+from topokd.checks import require_memory
 from topokd.topology import kernels
 
 MIN_CHANNELS_FOR_GRAM = 12  # with fewer channels the plain loop is faster than the matrix product

@@ -114,11 +114,11 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
     present = [name for name in FIELDS if name in table.fields]
     if not present:
         if not any("instead of intensities" in note.kind for note in table.notes):
-            others = f" among {', '.join(table.fields)}" if table.fields else ""
+            among = f" among {', '.join(table.fields)}" if table.fields else ""
             table.notes.append(
                 Note(
                     "no intensities",
-                    f"has no intensities (looked for {', '.join(FIELDS[:4])}{others}): 0 is used (--intensity "
+                    f"has no intensities (looked for {', '.join(FIELDS[:4])}{among}): 0 is used (--intensity "
                     "FIELD names one)",
                 )
             )

@@ -21,15 +21,19 @@ from typing import Any
 
 import jupytext
 import nbformat
+from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
 from topokd import params as P
+from topokd.checks import available_memory
 from topokd.errors import DataError, TopokdError
 from topokd.io import write_json, write_text
 from topokd.pipeline.progress import show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
 
+START_VARIABLE = "TOPOKD_KERNEL_START"
+"""Environment variable: seconds that a kernel may take to start."""
 PAIRED_METADATA = {
     "jupytext": {"formats": "ipynb,py:percent"},
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -53,7 +57,8 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         Seconds taken.
 
     Raises:
-        NotebookError: a cell failed; the part that ran is kept under ``workspace/<profile>/failed/``.
+        NotebookError: a cell failed, or the kernel died or did not start; the part that ran is kept under
+            ``workspace/<profile>/failed/``.
         DataError: the notebook does not exist.
     """
     import papermill
@@ -64,7 +69,11 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         raise DataError(f"notebook {script} does not exist; the notebooks are in {project_path('notebooks')}")
     params = P.load(parameters["params_file"])
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="topokd-") as folder, _environment(params), show_progress(output.stem):
+    with (
+        tempfile.TemporaryDirectory(prefix="topokd-", dir=_temporary_folder()) as folder,
+        _environment(params),
+        show_progress(output.stem),
+    ):
         source, executed = Path(folder, "source.ipynb"), Path(folder, "executed.ipynb")
         notebook = jupytext.read(script)
         notebook.metadata.update(PAIRED_METADATA)
@@ -82,7 +91,20 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
                 kernel_name="python3",
                 progress_bar=False,
                 config=_local_sockets(folder),
+                start_timeout=_seconds_to_start(),
             )
+        except DeadKernelError as error:
+            kept = params.workspace / "failed" / output.name
+            if executed.is_file():
+                write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
+            raise NotebookError(_words_of_death(script, kept)) from error
+        except (RuntimeError, TimeoutError) as error:
+            if "before replying to kernel_info" not in str(error) and "respond in" not in str(error):
+                raise
+            raise NotebookError(
+                f"{script.name}: the Jupyter kernel did not start within {_seconds_to_start()} s: the machine or its "
+                f"file system is very busy, or ipykernel is broken; set {START_VARIABLE} to more seconds"
+            ) from error
         except papermill.PapermillExecutionError as error:
             kept = params.workspace / "failed" / output.name
             write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
@@ -98,6 +120,32 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     }
     write_json(params.results / "provenance" / f"{output.stem}.json", record)
     return seconds
+
+
+def _seconds_to_start() -> int:
+    """How long to wait for the kernel: Python starts slowly on a busy node and from a cold network file system."""
+    text = os.environ.get(START_VARIABLE, "600")
+    if not text.isdigit() or not 0 < int(text) < 10**6:
+        raise DataError(f"{START_VARIABLE} is {text!r}: set it to a number of seconds, or unset it")
+    return int(text)
+
+
+def _words_of_death(script: Path, kept: Path) -> str:
+    """What to say of a kernel that ended without an error of its own."""
+    there = available_memory()
+    memory = f" ({there / 1e9:.1f} GB are free now)" if there is not None else ""
+    kept_words = f"\n(the part that ran: {kept})" if kept.is_file() else ""
+    return (
+        f"{script.name}: the Jupyter kernel was killed. Most often the system ended it because memory ran out{memory}: "
+        "run fewer stages at a time (--jobs 1), take smaller batches or scans, or ask for more memory (SLURM: --mem); "
+        f"`dmesg` or the job's log tells{kept_words}"
+    )
+
+
+def _temporary_folder() -> str | None:
+    """None for the usual temporary folder, or /tmp where its name is too long for a socket (107 bytes)."""
+    usual = tempfile.gettempdir()
+    return "/tmp" if len(usual.encode()) > 70 and os.access("/tmp", os.W_OK) else None
 
 
 def _local_sockets(folder: str) -> Config:

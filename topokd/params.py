@@ -268,8 +268,10 @@ def _read(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ParameterError(f"{path} does not exist; profiles: {', '.join(profile_names())}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is not valid YAML: {error}") from error
+    except IsADirectoryError:
+        raise ParameterError(f"{path} is a folder, not a parameter file") from None
     if not isinstance(tree, dict):
         raise ParameterError(f"{path} must be a mapping of names to values, not {tree!r}")
     return tree

@@ -75,6 +75,10 @@ def main() -> None:
         )
     except OSError as error:
         message = _describe(error)
+    except MemoryError as error:
+        message = (
+            f"out of memory ({error or 'the system gave no more'}): take a smaller scan or batch, or another machine"
+        )
     else:
         return
     typer.echo(f"error: {message}", err=True)

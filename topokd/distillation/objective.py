@@ -56,8 +56,8 @@ class DistillationObjective(nn.Module):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether there is any term, all of which look at a teacher."""
-        return len(self.terms) > 0
+        """Whether any term looks at a teacher."""
+        return any(term.needs_teacher for term in self.named_terms().values())
 
     @property
     def needs_teacher_gradients(self) -> bool:
@@ -96,14 +96,15 @@ class DistillationObjective(nn.Module):
             prepared: What `prepare` returned for that output, if it was called.
 
         Raises:
-            ValueError: Without a teacher when there are terms.
+            ValueError: Without a teacher when a term needs one.
         """
         seg = self.segmentation(student.logits, label)
         losses = {"seg": seg}
         for name, term in self.named_terms().items():
-            if teacher is None:
-                raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
-            losses[name] = term(Step(student, teacher, label, seg, self.segmentation, (prepared or {}).get(name)))
+            if teacher is None and term.needs_teacher:
+                raise ValueError(f"the term {name} needs a teacher's output")
+            step = Step(student, teacher or student, label, seg, self.segmentation, (prepared or {}).get(name))
+            losses[name] = term(step)
         total = seg
         for name, term in self.named_terms().items():
             total = total + term.weight * losses[name]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -55,12 +53,3 @@ class Projector(LazyModuleMixin, nn.Module):
                 f"{width}: use one loss per pair of layers"
             )
         return rows @ self.weight.to(rows.dtype).T
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Projector:
-        """Hooks of a lazy module are bound to it, so a copy is made anew."""
-        copied = Projector()
-        if not self.has_uninitialized_params():
-            copied.initialize_parameters(self.weight.new_empty(0, self.weight.shape[1]), self.weight.shape[0])
-            copied.load_state_dict(self.state_dict())
-        memo[id(self)] = copied
-        return copied

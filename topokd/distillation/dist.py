@@ -89,9 +89,10 @@ class CorrelationTerm(Term):
         self.loss = CorrelationLoss(**self.options.model_dump(exclude={"weight"}))
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
-        """The loss of the two networks' logits; needs taps only for where clouds end."""
-        offsets = step.student.taps[0].offsets if step.student.taps else None
-        return self.loss(step.student.logits, step.teacher.logits, offsets)
+        """The loss of the two networks' logits; the finest tap says where clouds end, if it has as many rows."""
+        taps = step.student.taps
+        per_row = bool(taps) and len(taps[0].feat) == len(step.student.logits)
+        return self.loss(step.student.logits, step.teacher.logits, taps[0].offsets if per_row else None)
 
 
 TERMS["dist"] = CorrelationTerm

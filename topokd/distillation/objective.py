@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from topokd import schema
+from topokd.clouds import Features, as_labels
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, find_term, term_parameters
 from topokd.errors import ParameterError
@@ -83,7 +84,7 @@ class DistillationObjective(nn.Module):
     def forward(
         self,
         student: NetworkOutput,
-        label: Int64[Tensor, " n"],
+        label: Features,
         teacher: NetworkOutput | None = None,
         prepared: Mapping[str, Any] | None = None,
     ) -> Losses:
@@ -91,13 +92,14 @@ class DistillationObjective(nn.Module):
 
         Args:
             student: Output of the student.
-            label: (n,) class of each voxel, -1 for none.
+            label: (n,) class of each voxel, -1 for none; or (b, n), (b, h, w) for a `TappedNetwork`.
             teacher: Output of the teacher for the same batch (`run_teacher`).
             prepared: What `prepare` returned for that output, if it was called.
 
         Raises:
             ValueError: Without a teacher when a term needs one.
         """
+        label = as_labels(label, [len(student.logits)])
         seg = self.segmentation(student.logits, label)
         losses = {"seg": seg}
         for name, term in self.named_terms().items():

@@ -278,5 +278,5 @@ def test_label_smoothing_needs_no_teacher() -> None:
     assert not objective.needs_teacher
     student = torch.randn(6, 4, requires_grad=True)
     objective(NetworkOutput(student, ()), torch.arange(6) % 4).total.backward()
-    with pytest.raises(ValueError, match="kd needs a teacher"):
+    with pytest.raises(ValueError, match="kd need a teacher"):
         DistillationObjective({"kd": {}, "label_smoothing": {}})(NetworkOutput(student, ()), torch.arange(6) % 4)

@@ -88,9 +88,7 @@ class TappedNetwork(nn.Module):
     ) -> Tensor:
         """Keep the rows of ``output``, and give back the same numbers made from them."""
         if not isinstance(output, Tensor):
-            raise ParameterError(
-                f"the module {path!r} returned a {type(output).__name__}: name one with a tensor"
-            )
+            raise ParameterError(f"the module {path!r} returned a {type(output).__name__}: name one with a tensor")
         if path in found:
             raise ParameterError(f"the module {path!r} ran twice in one call: name one that runs once")
         last = self._channels_last(output)

@@ -104,7 +104,8 @@ class DistillationObjective(nn.Module):
         losses = {"seg": seg}
         for name, term in self.named_terms().items():
             if teacher is None and term.needs_teacher:
-                raise ValueError(f"the term {name} needs a teacher's output")
+                needing = ", ".join(n for n, t in self.named_terms().items() if t.needs_teacher)
+                raise ValueError(f"the terms {needing} need a teacher's output")
             step = Step(student, teacher or student, label, seg, self.segmentation, (prepared or {}).get(name))
             losses[name] = term(step)
         total = seg

@@ -34,7 +34,7 @@ def make_clone(folder: Path) -> Path:
     shutil.copy2(Path(__file__).with_name("smoke.yaml"), folder / "conf" / f"{PROFILE}.yaml")
     file = folder / "params.yaml"
     text = file.read_text()
-    for key, values in {"profiles": (PROFILE,), "seeds": SEEDS, "train_rows": ROWS}.items():
+    for key, values in {"profiles": (PROFILE,), "seeds": SEEDS, "teacher_seeds": SEEDS, "train_rows": ROWS}.items():
         text, count = re.subn(rf"(?m)^{key}: \[[^\]]*\]", f"{key}: [{', '.join(map(str, values))}]", text)
         assert count == 1, f"params.yaml has no line `{key}: [...]`"
     file.write_text(text)

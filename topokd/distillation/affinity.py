@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from topokd.clouds import Features, Offsets, thin
-from topokd.distillation.features import StageOptions, matched_features
-from topokd.distillation.matching import VoxelRows, cloud_of_row, match_rows
-from topokd.distillation.term import TERMS, Step, Term
+from topokd.distillation.features import StageOptions, StageTerm, matched_features
+from topokd.distillation.matching import VoxelRows, cloud_of_row
+from topokd.distillation.term import TERMS, Step
 from topokd.schema import Count
 
 
@@ -84,20 +84,20 @@ class AffinityOptions(StageOptions):
     num_points: Count = Field(64, description="points compared per supervoxel, evenly spaced")
 
 
-class AffinityTerm(Term):
+class AffinityTerm(StageTerm):
     """`AffinityLoss` on the supervoxels of one encoder stage."""
 
     Options = AffinityOptions
 
-    def __init__(self, **given: object) -> None:
-        super().__init__(**given)
-        self.loss = AffinityLoss(self.options.num_points)
+    def build(self) -> nn.Module:
+        """The loss."""
+        return AffinityLoss(self.options.num_points)
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
-        """The loss of the stage, the teacher's rows in the student's order."""
-        own, other = step.student.taps[self.options.stage], step.teacher.taps[self.options.stage]
+        """The loss of the stage, its rows ordered by supervoxel."""
+        own, other = self.rows(step)
         order, ends = supervoxels(own, self.options.size)
-        return self.loss(own.feat[order], other.feat.detach()[match_rows(other, own)][order], ends)
+        return self.loss(own.feat[order], other[order], ends)
 
 
 TERMS["affinity"] = AffinityTerm

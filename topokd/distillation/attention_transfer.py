@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from topokd.clouds import Clouds, Features, Offsets
+from topokd.checks import require_finite
+from topokd.clouds import Clouds, Features, Offsets, as_rows
+from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.features import matched_features
-from topokd.distillation.matching import match_rows
-from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.distillation.matching import Rows, match_rows
+from topokd.distillation.segmentation import SegmentationLoss
+from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural
 
 
@@ -26,22 +29,39 @@ class AttentionTransferLoss(nn.Module):
         0.5858
     """
 
-    def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
+    def forward(
+        self,
+        student: Features,
+        teacher: Features | None,
+        offsets: Offsets = None,
+        *,
+        teacher_map: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, ""]:
         """The mean over clouds.
 
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
-            teacher: (n, c_t) features of the same points.
+            teacher: (n, c_t) features of the same points; None with ``teacher_map``.
             offsets: Where clouds end, if the layout does not say it.
+            teacher_map: (n,) finished Q of the teacher, in place of its features.
 
         Raises:
+            ValueError: Without features and map of the teacher.
             DataError: When layouts do not match, or features are not finite.
         """
-        own, other, ends = matched_features(student, teacher, offsets)
-        own, other = own.square().sum(dim=1), other.square().sum(dim=1)  # (n,)
+        if teacher_map is not None:
+            own, ends = as_rows(student, offsets, "student's features")
+            require_finite(own, "the student's features", "lower the learning rate")
+            own = at_least_float32(own)
+        elif teacher is not None:
+            own, other, ends = matched_features(student, teacher, offsets)
+            teacher_map = other.square().sum(dim=1)
+        else:
+            raise ValueError("AttentionTransferLoss needs the teacher's features or its map (teacher_map)")
+        maps = Clouds(own.square().sum(dim=1), ends).split(), Clouds(teacher_map, ends).split()
         losses = [
             (normalize(theirs, dim=0) - normalize(mine, dim=0)).square().sum()
-            for mine, theirs in zip(Clouds(own, ends).split(), Clouds(other, ends).split(), strict=True)
+            for mine, theirs in zip(*maps, strict=True)
         ]
         return torch.stack(losses).mean() if losses else own.sum()
 
@@ -63,12 +83,31 @@ class AttentionTransferTerm(Term):
         super().__init__(**given)
         self.loss = AttentionTransferLoss()
 
+    @property
+    def digest_key(self) -> str:
+        """Maps depend on the stages."""
+        return f"attention maps {list(self.options.stages)}"
+
+    def digest(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
+    ) -> dict[str, Tensor]:
+        """The teacher's maps, and the voxels of their rows."""
+        parts: dict[str, Tensor] = {}
+        for stage in self.options.stages:
+            tap = teacher.taps[stage]
+            require_finite(tap.feat, "the teacher's features", "check its checkpoint")
+            energy = at_least_float32(tap.feat.detach()).square().sum(dim=1)
+            parts |= {f"map{stage}": energy, f"grid{stage}": tap.grid_coord, f"offsets{stage}": tap.offsets}
+        return parts
+
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The sum over stages, the teacher's rows in the student's order."""
+        given = step.digest or self.digest(step.teacher_output, step.label, step.segmentation)
         losses = []
         for stage in self.options.stages:
-            own, other = step.student.taps[stage], step.teacher.taps[stage]
-            losses.append(self.loss(own.feat, other.feat.detach()[match_rows(other, own)], own.offsets))
+            own = step.student.taps[stage]
+            order = match_rows(Rows(given[f"grid{stage}"], given[f"offsets{stage}"]), own)
+            losses.append(self.loss(own.feat, None, own.offsets, teacher_map=given[f"map{stage}"][order]))
         return torch.stack(losses).sum()
 
 

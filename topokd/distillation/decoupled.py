@@ -11,8 +11,8 @@ from torch.nn.functional import logsigmoid
 from topokd.clouds import Features, Offsets, as_labels
 from topokd.data import IGNORE
 from topokd.distillation.dtype import at_least_float32
-from topokd.distillation.logits import matched_logits, require_temperature
-from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
+from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.schema import NonNegative, Positive
 
 
@@ -81,18 +81,18 @@ class DecoupledOptions(TermOptions):
     beta: NonNegative = Field(8.0, description="weight of the distribution over the other classes")
 
 
-class DecoupledTerm(Term):
+class DecoupledTerm(LogitsTerm):
     """`DecoupledLoss` on the voxels that have a label."""
 
     Options = DecoupledOptions
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)
-        self.loss = DecoupledLoss(**self.options.model_dump(exclude={"weight"}))
+        self.loss = DecoupledLoss(**self.options.model_dump(exclude={"weight", "share"}))
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the two networks' logits."""
-        return self.loss(step.student.logits, step.teacher.logits, step.label)
+        return self.loss(step.student.logits, self.teacher_logits(step), step.label)
 
 
 TERMS["dkd"] = DecoupledTerm

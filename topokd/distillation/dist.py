@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from topokd.clouds import Clouds, Features, Offsets, matched_rows
 from topokd.distillation.dtype import at_least_float32
-from topokd.distillation.logits import matched_logits, require_temperature
-from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
+from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.schema import NonNegative, Positive
 
 
@@ -79,20 +79,20 @@ class CorrelationOptions(TermOptions):
     gamma: NonNegative = Field(1.0, description="weight of the correlation between the voxels of a cloud, by class")
 
 
-class CorrelationTerm(Term):
+class CorrelationTerm(LogitsTerm):
     """`CorrelationLoss` on all voxels of the batch."""
 
     Options = CorrelationOptions
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)
-        self.loss = CorrelationLoss(**self.options.model_dump(exclude={"weight"}))
+        self.loss = CorrelationLoss(**self.options.model_dump(exclude={"weight", "share"}))
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the two networks' logits; the finest tap says where clouds end, if it has as many rows."""
         taps = step.student.taps
         per_row = bool(taps) and len(taps[0].feat) == len(step.student.logits)
-        return self.loss(step.student.logits, step.teacher.logits, taps[0].offsets if per_row else None)
+        return self.loss(step.student.logits, self.teacher_logits(step), taps[0].offsets if per_row else None)
 
 
 TERMS["dist"] = CorrelationTerm

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
 from topokd.checks import require_finite
 from topokd.clouds import Features, Offsets, matched_rows
 from topokd.distillation.dtype import at_least_float32
-from topokd.distillation.matching import match_rows
-from topokd.distillation.term import Step, Term, TermOptions
+from topokd.distillation.matching import Rows, VoxelRows, match_rows
+from topokd.distillation.segmentation import SegmentationLoss
+from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural
 
 
@@ -54,7 +55,25 @@ class StageTerm(Term):
         """The loss, called with features of student and teacher and with offsets."""
         raise NotImplementedError(f"{type(self).__name__} must define build()")
 
+    @property
+    def digest_key(self) -> str:
+        """The same for all terms that need the features of one stage."""
+        return f"features {self.options.stage}"
+
+    def digest(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
+    ) -> dict[str, Tensor]:
+        """The teacher's features at the stage, and the voxels of its rows."""
+        tap = teacher.taps[self.options.stage]
+        return {"feat": tap.feat.detach(), "grid": tap.grid_coord, "offsets": tap.offsets}
+
+    def rows(self, step: Step) -> tuple[VoxelRows, Float[Tensor, "n c_t"]]:
+        """The student's tap, and the teacher's features in the order of its rows."""
+        own = step.student.taps[self.options.stage]
+        given = step.digest or self.digest(step.teacher_output, step.label, step.segmentation)
+        return own, given["feat"][match_rows(Rows(given["grid"], given["offsets"]), own)]
+
     def forward(self, step: Step) -> Float[Tensor, ""]:
-        """The loss of the stage, the teacher's rows in the student's order."""
-        own, other = step.student.taps[self.options.stage], step.teacher.taps[self.options.stage]
-        return self.loss(own.feat, other.feat.detach()[match_rows(other, own)], own.offsets)
+        """The loss of the stage."""
+        own, other = self.rows(step)
+        return self.loss(own.feat, other, own.offsets)

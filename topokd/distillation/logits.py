@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,7 +10,8 @@ from torch.nn import functional
 from topokd.checks import require_finite
 from topokd.clouds import Features, Offsets, matched_rows
 from topokd.distillation.dtype import at_least_float32
-from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.distillation.segmentation import SegmentationLoss
+from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.errors import ParameterError
 from topokd.schema import Positive
 
@@ -85,7 +86,27 @@ class LogitOptions(TermOptions):
     temperature: Positive = Field(2.0, description="T; the loss is scaled by T^2")
 
 
-class LogitTerm(Term):
+class LogitsTerm(Term):
+    """Base of the terms that need nothing of the teacher but its logits: one digest serves all of them."""
+
+    @property
+    def digest_key(self) -> str:
+        """The same for all terms that need the logits only."""
+        return "logits"
+
+    def digest(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
+    ) -> dict[str, Tensor]:
+        """The teacher's logits."""
+        return {"logits": teacher.logits.detach()}
+
+    @staticmethod
+    def teacher_logits(step: Step) -> Float[Tensor, "n c"]:
+        """The teacher's logits of a step."""
+        return step.teacher_output.logits if step.digest is None else step.digest["logits"]
+
+
+class LogitTerm(LogitsTerm):
     """L_kd of `LogitLoss` on all voxels of the batch (Sec. 3.4)."""
 
     Options = LogitOptions
@@ -96,7 +117,7 @@ class LogitTerm(Term):
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """L_kd of the two networks' logits."""
-        return self.loss(step.student.logits, step.teacher.logits)
+        return self.loss(step.student.logits, self.teacher_logits(step))
 
 
 TERMS["kd"] = LogitTerm

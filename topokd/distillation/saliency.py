@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
 from topokd.checks import require_finite
-from topokd.clouds import Offsets, cloud_ends, matched_rows
+from topokd.clouds import Offsets, as_rows, cloud_ends, matched_rows
 from topokd.data import IGNORE
 from topokd.distillation.dtype import at_least_float32
-from topokd.distillation.matching import match_rows
-from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.distillation.matching import Rows, match_rows
+from topokd.distillation.segmentation import SegmentationLoss
+from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.errors import DataError
 from topokd.schema import Natural, Positive, Switch
 
@@ -94,13 +95,14 @@ class SaliencyLoss(nn.Module):
     def forward(
         self,
         student: Stages,
-        teacher: Stages,
+        teacher: Stages | None,
         offsets: StageOffsets = None,
         *,
         student_loss: Tensor | None = None,
         teacher_loss: Tensor | None = None,
         student_grad: Stages | None = None,
         teacher_grad: Stages | None = None,
+        teacher_map: Stages | None = None,
     ) -> Float[Tensor, ""]:
         """L_grad of one batch. Graphs are kept, so the caller's ``backward`` still works.
 
@@ -108,44 +110,55 @@ class SaliencyLoss(nn.Module):
             student: (n, c_s) features; or (b, n, c_s), (b, c_s, h, w): see `topokd.clouds.as_rows`. A list has one
                 entry per stage; a stage that is itself a list has one (n_k, c_s) per cloud. With ``student_loss`` they
                 must be what the network computed on with: give a feature map as it is, not reshaped to rows.
-            teacher: (n, c_t) features, or other layouts, as ``student``.
+            teacher: (n, c_t) features, or other layouts, as ``student``; None with ``teacher_map``.
             offsets: (b,) cumulative rows per cloud, where the layout does not say it; a list with one entry per stage
                 if ``student`` is one.
             student_loss: Scalar segmentation loss of the student; or give ``student_grad``.
             teacher_loss: The same for the teacher; or give ``teacher_grad``.
             student_grad: Gradients, in the layout of ``student``.
             teacher_grad: Gradients, in the layout of ``teacher``.
+            teacher_map: (n,) finished maps of the teacher, or a list, in place of its features and gradients.
 
         Raises:
             ValueError: When a network has both or neither of loss and gradients, or its loss has no graph, or does not
                 depend on the features.
             DataError: When layouts or offsets do not match, or features or gradients are not finite.
         """
-        student_list, teacher_list = self._pick(student), self._pick(teacher)
+        student_list = self._pick(student)
         offsets_list = self._pick_offsets(student, offsets, len(student_list))
-        if len(teacher_list) != len(student_list):
-            raise DataError(f"the student has {len(student_list)} stages and the teacher {len(teacher_list)}")
         student_grads = self._gradients("student", student_list, student_loss, student_grad, self.second_order)
-        teacher_grads = self._gradients("teacher", teacher_list, teacher_loss, teacher_grad, False)
-        losses = []
-        for own, own_grad, other, other_grad, rows in zip(
-            student_list, student_grads, teacher_list, teacher_grads, offsets_list, strict=True
+        teacher_list = teacher_grads = [None] * len(student_list)
+        teacher_maps: list[Any] = teacher_list
+        if teacher_map is not None:
+            teacher_maps = self._pick(teacher_map)
+        elif teacher is not None:
+            teacher_list = self._pick(teacher)
+            teacher_grads = self._gradients("teacher", teacher_list, teacher_loss, teacher_grad, False)
+        else:
+            raise ValueError("SaliencyLoss needs the teacher's features or its maps (teacher_map)")
+        if not len(teacher_list) == len(teacher_maps) == len(student_list):
+            raise DataError(
+                f"the student has {len(student_list)} stages and the teacher {len(teacher_list)}: give one each"
+            )
+        total = at_least_float32(_first_tensor(student_list).new_zeros(()))
+        for own, own_grad, other, other_grad, map_t, given in zip(
+            student_list, student_grads, teacher_list, teacher_grads, teacher_maps, offsets_list, strict=True
         ):
-            feat_s, feat_t, ends = matched_rows(own, other, rows)
-            grad_s, grad_t, _ = matched_rows(own_grad, other_grad, ends, "gradients")
-            for who, feat, grad in (("student", feat_s, grad_s), ("teacher", feat_t, grad_t)):
-                if feat.shape != grad.shape:
-                    raise DataError(f"the {who}'s gradients {tuple(grad.shape)} need the shape {tuple(feat.shape)}")
-                require_finite(feat, f"the {who}'s features", "lower the learning rate")
-                require_finite(grad, f"the gradient in the {who}'s features", "lower the learning rate")
-            map_s = saliency_map(at_least_float32(feat_s), at_least_float32(grad_s), ends, self.eps)
-            with torch.no_grad():
-                map_t = saliency_map(at_least_float32(feat_t), at_least_float32(grad_t), ends, self.eps)
-            losses.append((map_t - map_s).abs().mean())
-        total = at_least_float32(losses[0].new_zeros(()))
-        for loss in losses:
-            total = total + loss
+            if map_t is None:
+                feat, rows_t, ends = matched_rows(own, other, given)
+                map_t = self._map("teacher", rows_t, other_grad, ends).detach()
+            else:
+                feat, ends = as_rows(own, given, "student's features")
+            total = total + (map_t - self._map("student", feat, own_grad, ends)).abs().mean()
         return total
+
+    def _map(self, who: str, feat: Tensor, gradient: Any, ends: list[int]) -> Float[Tensor, " n"]:
+        """M^ of one stage of one network, from rows of features and a gradient in its own layout."""
+        grad = as_rows(gradient, ends, f"{who}'s gradients").rows
+        if feat.shape != grad.shape:
+            raise DataError(f"the {who}'s gradients {tuple(grad.shape)} need the shape {tuple(feat.shape)}")
+        _require_finite(who, feat, grad)
+        return saliency_map(at_least_float32(feat), at_least_float32(grad), ends, self.eps)
 
     def _pick(self, values: Stages) -> list[Any]:
         if isinstance(values, Tensor):
@@ -187,6 +200,15 @@ class SaliencyLoss(nn.Module):
 def _detached(gradient: Any) -> Any:
     """Without the graph, for one tensor or a list of clouds."""
     return gradient.detach() if isinstance(gradient, Tensor) else [part.detach() for part in gradient]
+
+
+def _require_finite(who: str, feat: Tensor, grad: Tensor) -> None:
+    require_finite(feat, f"the {who}'s features", "lower the learning rate")
+    require_finite(grad, f"the gradient in the {who}'s features", "lower the learning rate")
+
+
+def _first_tensor(stages: list[Any]) -> Tensor:
+    return stages[0] if isinstance(stages[0], Tensor) else stages[0][0]
 
 
 def feature_gradients(
@@ -251,21 +273,43 @@ class SaliencyTerm(Term):
         self.loss = SaliencyLoss(eps=self.options.eps, second_order=self.options.second_order)
         self.differentiates_twice = self.options.second_order
 
+    @property
+    def digest_key(self) -> str:
+        """Maps depend on the stages and on the stabiliser of Eq. 6."""
+        return f"saliency {list(self.options.stages)} {self.options.eps!r}"
+
+    def digest(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
+    ) -> dict[str, Tensor]:
+        """The teacher's maps, in the order of its rows, and the voxels of these rows."""
+        taps = [teacher.taps[stage] for stage in self.options.stages]
+        require_finite(teacher.logits, "the teacher's logits", "check its checkpoint")
+        loss = (label != IGNORE).sum() * segmentation(teacher.logits, label)
+        gradients = feature_gradients(loss, [tap.feat for tap in taps], keep_graph=False)
+        parts: dict[str, Tensor] = {}
+        for stage, tap, gradient in zip(self.options.stages, taps, gradients, strict=True):
+            _require_finite("teacher", tap.feat, gradient)
+            feat = at_least_float32(tap.feat.detach())
+            parts |= {
+                f"map{stage}": saliency_map(feat, gradient, tap.offsets, self.options.eps),
+                f"grid{stage}": tap.grid_coord,
+                f"offsets{stage}": tap.offsets,
+            }
+        return parts
+
     def forward(self, step: Step) -> Float[Tensor, ""]:
-        """L_grad of both networks' taps, the teacher's rows in the student's order."""
-        taps_s = [step.student.taps[stage] for stage in self.options.stages]
-        taps_t = [step.teacher.taps[stage] for stage in self.options.stages]
-        require_finite(step.teacher.logits, "the teacher's logits", "check its checkpoint")
+        """L_grad of both networks' taps, the teacher's maps in the student's order."""
+        teacher = step.digest or self.digest(step.teacher_output, step.label, step.segmentation)
+        taps = [step.student.taps[stage] for stage in self.options.stages]
+        rows = [Rows(teacher[f"grid{stage}"], teacher[f"offsets{stage}"]) for stage in self.options.stages]
+        maps = [teacher[f"map{stage}"] for stage in self.options.stages]
         voxels = (step.label != IGNORE).sum()
-        loss_t = voxels * step.segmentation(step.teacher.logits, step.label)
-        grads_t = feature_gradients(loss_t, [tap.feat for tap in taps_t], keep_graph=False)
-        rows = [match_rows(t, s) for t, s in zip(taps_t, taps_s, strict=True)]
         return self.loss(
-            [tap.feat for tap in taps_s],
-            [tap.feat.detach()[index] for tap, index in zip(taps_t, rows, strict=True)],
-            [tap.offsets for tap in taps_s],
+            [tap.feat for tap in taps],
+            None,
+            [tap.offsets for tap in taps],
             student_loss=voxels * step.seg,
-            teacher_grad=[gradient[index] for gradient, index in zip(grads_t, rows, strict=True)],
+            teacher_map=[m[match_rows(r, tap)] for m, r, tap in zip(maps, rows, taps, strict=True)],
         )
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from topokd.clouds import Features, Offsets
 from topokd.distillation.dtype import at_least_float32
-from topokd.distillation.logits import matched_logits, require_temperature
-from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
+from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.schema import Positive
 
 
@@ -67,7 +67,7 @@ class StandardizedLogitOptions(TermOptions):
     temperature: Positive = Field(2.0, description="T; the loss is scaled by T^2")
 
 
-class StandardizedLogitTerm(Term):
+class StandardizedLogitTerm(LogitsTerm):
     """`StandardizedLogitLoss` on all voxels of the batch."""
 
     Options = StandardizedLogitOptions
@@ -78,7 +78,7 @@ class StandardizedLogitTerm(Term):
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the two networks' logits."""
-        return self.loss(step.student.logits, step.teacher.logits)
+        return self.loss(step.student.logits, self.teacher_logits(step))
 
 
 TERMS["kd_std"] = StandardizedLogitTerm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ class DistillationObjective(nn.Module):
     Args:
         terms: Names of terms (keys of ``TERMS``) to their parameters, or to `Term` objects.
         lovasz: Weight of the Lovasz-Softmax term within L_seg.
+        weights: ``lambda_<term>``, such as ``lambda_kd=0.3``: the term with this weight and its default parameters; 0
+            leaves it out.
 
     Raises:
         ParameterError: When a term or one of its parameters is unknown, or a value is not allowed.
@@ -48,8 +51,13 @@ class DistillationObjective(nn.Module):
         ['kd', 'seg']
     """
 
-    def __init__(self, terms: Mapping[str, Mapping[str, Any] | Term], lovasz: float = 0.0) -> None:
+    def __init__(
+        self, terms: Mapping[str, Mapping[str, Any] | Term] | None = None, lovasz: float = 0.0, **weights: float
+    ) -> None:
         super().__init__()
+        if not 0 <= lovasz < math.inf:
+            raise ParameterError(f"lovasz is {lovasz}: it is a weight, 0 or more and finite")
+        terms = {**(terms or {}), **_weighted(weights, terms or {})}
         self.segmentation = SegmentationLoss(lovasz)
         self.terms = nn.ModuleDict(
             {name: term if isinstance(term, Term) else _build(name, term) for name, term in terms.items()}
@@ -150,6 +158,23 @@ class DistillationObjective(nn.Module):
     def named_terms(self) -> dict[str, Term]:
         """The terms by name, in the order of the sum."""
         return dict(self.terms.items())  # type: ignore[arg-type]  # a ModuleDict does not know its entries' type
+
+
+def _weighted(weights: Mapping[str, float], terms: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Terms that are given by their symbol in Eq. 8."""
+    found = {}
+    for symbol, weight in weights.items():
+        name = symbol.removeprefix("lambda_")
+        if name == symbol or name not in TERMS:
+            known = [f"lambda_{term}" for term in TERMS]
+            raise ParameterError(f"unknown argument {symbol!r}; {schema.nearest(symbol, known)}")
+        if name in terms:
+            raise ParameterError(f"{symbol} and terms[{name!r}] both give its weight: drop one of the two")
+        if not 0 <= weight < math.inf:
+            raise ParameterError(f"{symbol} is {weight}: it is a weight, 0 or more and finite")
+        if weight:
+            found[name] = {"weight": weight}
+    return found
 
 
 def _build(name: str, given: Mapping[str, Any]) -> Term:

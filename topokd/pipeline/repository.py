@@ -57,6 +57,7 @@ def open_repository() -> Iterator[Any]:
     if not project_path(PIPELINE).is_file():
         raise ParameterError(f"{project_path(PIPELINE)} does not exist: run this in a checkout of the project")
     logging.getLogger("dvc").propagate = False  # DVC prints its messages itself
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # without "Generating lock file" and the like
     logging.getLogger("flufl.lock").setLevel(logging.CRITICAL)  # it calls every wait an error
     try:
         with Repo(str(project_root())) as repo:

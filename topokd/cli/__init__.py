@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from topokd import __version__
-from topokd.cli import data, pipeline, plumbing, predict, slurm
+from topokd.cli import data, pipeline, plumbing, predict, slurm, warm_up
 from topokd.errors import TopokdError
 from topokd.stopping import Stopped
 
@@ -28,7 +28,8 @@ command: Callable[..., None]
 for command in (predict.predict, predict.evaluate, predict.submit, predict.validate, predict.export):
     app.command(rich_help_panel=USE)(command)
 app.add_typer(data.app, name="data", rich_help_panel=USE)
-app.command(rich_help_panel=USE)(predict.info)
+for command in (predict.info, warm_up.warm_up):
+    app.command(rich_help_panel=USE)(command)
 for command in (pipeline.repro, pipeline.train, pipeline.stages):
     app.command(rich_help_panel=RUN)(command)
 app.add_typer(slurm.app, name="slurm", rich_help_panel=RUN)
@@ -74,6 +75,10 @@ def main() -> None:
         )
     except OSError as error:
         message = _describe(error)
+    except MemoryError as error:
+        message = (
+            f"out of memory ({error or 'the system gave no more'}): take a smaller scan or batch, or another machine"
+        )
     else:
         return
     typer.echo(f"error: {message}", err=True)

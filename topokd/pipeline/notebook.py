@@ -15,7 +15,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from topokd.io import write_json, write_text
 from topokd.pipeline.progress import show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
+from topokd.stopping import VARIABLE, Stopped, ask_to_stop
 
 PARAMS_FILE = "params_file"
 START_VARIABLE = "TOPOKD_KERNEL_START"
@@ -39,6 +40,8 @@ PAIRED_METADATA = {
     "jupytext": {"formats": "ipynb,py:percent"},
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
 }
+
+GRACE = 25  # seconds between SIGTERM and the end of the kernel; SLURM sends SIGKILL after 30
 
 
 class NotebookError(TopokdError):
@@ -60,6 +63,8 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     Raises:
         NotebookError: a cell failed, or the kernel died or did not start; the part that ran is kept under
             ``workspace/<profile>/failed/``.
+        Stopped: SIGTERM or SIGUSR1 came while it trained, and the training has saved its state.
+        KeyboardInterrupt: SIGTERM came and there was no training to save.
         DataError: the notebook does not exist.
     """
     import papermill
@@ -72,7 +77,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     started = time.perf_counter()
     with (
         tempfile.TemporaryDirectory(prefix="topokd-", dir=_temporary_folder()) as folder,
-        _environment(params),
+        _environment(params, folder),
         show_progress(output.stem),
     ):
         source, executed = Path(folder, "source.ipynb"), Path(folder, "executed.ipynb")
@@ -109,6 +114,8 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
                 f"file system is very busy, or ipykernel is broken; set {START_VARIABLE} to more seconds"
             ) from error
         except papermill.PapermillExecutionError as error:
+            if error.ename == Stopped.__name__:
+                raise Stopped(f"{script.name}: {error.evalue}") from error
             kept = params.workspace / "failed" / output.name
             write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
             raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(the part that ran: {kept})") from error
@@ -157,8 +164,12 @@ def _local_sockets(folder: str) -> Config:
 
 
 @contextlib.contextmanager
-def _environment(params: P.Params) -> Iterator[None]:
-    """Environment of the kernel: fixed number of threads, no random hashing; SIGTERM ends the kernel too."""
+def _environment(params: P.Params, folder: str) -> Iterator[None]:
+    """Environment of the kernel: fixed number of threads, no random hashing; signals reach the training in it.
+
+    SIGTERM ends the kernel: at once if nothing trains, else when the training has saved its state or `GRACE` is over.
+    SIGUSR1 asks the training to save its state and stop; whatever else runs goes on.
+    """
     threads = str(params.train.threads)
     wanted = {
         "OMP_NUM_THREADS": threads,
@@ -168,21 +179,40 @@ def _environment(params: P.Params) -> Iterator[None]:
         "PLOTLY_RENDERER": "plotly_mimetype",
         "TOPOKD_ROOT": str(project_root()),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        VARIABLE: folder,
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     in_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGTERM, _interrupt) if in_main else None
+    handlers: dict[int, Any] = {}
+    if in_main:
+        actions: dict[int, Callable[..., object]] = {
+            signal.SIGTERM: _save_or_interrupt(Path(folder)),
+            signal.SIGALRM: _interrupt,
+        }
+        actions[signal.SIGUSR1] = lambda *_: ask_to_stop(Path(folder))
+        handlers = {number: signal.signal(number, action) for number, action in actions.items()}
     try:
         yield
     finally:
         if in_main:
-            signal.signal(signal.SIGTERM, handler)
+            signal.alarm(0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _save_or_interrupt(folder: Path) -> Callable[..., None]:
+    def handle(*_: Any) -> None:
+        if not ask_to_stop(folder):
+            _interrupt()
+        signal.alarm(GRACE)
+
+    return handle
 
 
 def _interrupt(*_: Any) -> None:

@@ -154,6 +154,7 @@ def submit(
     _use_passive_openmp_wait()
     from topokd.evaluation.submission import submission_split, validate_submission, write_submission
     from topokd.labelling import Labeller
+    from topokd.labelling.archives import written_submission
 
     given = {
         **{"account": account, "method": method, "authors": author, "affiliation": affiliation},
@@ -163,8 +164,10 @@ def submit(
     labeller = Labeller(checkpoint, voxel_size, tta)
     dataset = submission_split(benchmark, root, split, frames=frames, sweeps=labeller.sweeps)
     labeller.need_classes(dataset.class_names, benchmark)
-    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, details)
-    _report(output, validate_submission(benchmark, output, dataset, split))
+    with written_submission(benchmark, output) as path:
+        write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, path, tta, split, details)
+        problems = validate_submission(benchmark, path, dataset, split)
+    _report(output, problems)
 
 
 def validate(
@@ -176,9 +179,12 @@ def validate(
 ) -> None:
     """List the problems for which a benchmark server would reject a submission; exit status 1 if any."""
     from topokd.evaluation.submission import submission_split, validate_submission
+    from topokd.labelling.archives import opened_submission
 
     dataset = submission_split(benchmark, root, split, frames=frames)
-    _report(submission, validate_submission(benchmark, submission, dataset, split))
+    with opened_submission(benchmark, submission) as path:
+        problems = validate_submission(benchmark, path, dataset, split)
+    _report(submission, problems)
 
 
 def _report(path: Path, problems: list[str]) -> None:

@@ -121,6 +121,7 @@ def evaluate(
     labeller = Labeller(checkpoint, voxel_size, tta)
     chosen = find_benchmark(benchmark)
     dataset = chosen.open(root, split, sweeps=labeller.sweeps, version=version, cache=1)
+    dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
     rows = chosen.official_scores(count(labeller.model, dataset, labeller.voxel_size, tta)).rows()
     typer.echo(
@@ -163,6 +164,7 @@ def submit(
     details = {name: value for name, value in given.items() if value}
     labeller = Labeller(checkpoint, voxel_size, tta)
     dataset = submission_split(benchmark, root, split, frames=frames, sweeps=labeller.sweeps)
+    dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
     with written_submission(benchmark, output) as path:
         write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, path, tta, split, details)

@@ -62,9 +62,7 @@ def opened_submission(benchmark: str, path: Path) -> Iterator[Path]:
     with archive, tempfile.TemporaryDirectory(prefix="topokd-submission-") as folder:
         for name in archive.namelist():
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise DataError(
-                    f"{path} holds {name!r}, which lies outside of its folder: write it with `topokd submit`"
-                )
+                raise DataError(f"{path} holds {name!r}, outside of its folder: write it with `topokd submit`")
         try:
             archive.extractall(folder)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:

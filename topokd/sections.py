@@ -59,6 +59,7 @@ class Data(Section):
     point_range: tuple[Number, ...] = Field(
         (), description="Waymo's training points: x, y, z from, x, y, z to, in metres; [] keeps all"
     )
+    intensity: Switch = Field(True, description="false: intensities are 0, for a network that suits any sensor")
     root: str = Field(
         "",
         description="folder, relative to the project; ${NAME} or ${NAME:-folder}: an environment variable; "

@@ -245,6 +245,7 @@ def _save_weights(run: Run, fit: Fit, scans: Splits) -> None:
         "dataset": run.params.data.dataset,
         "voxel_size": repr(run.params.data.voxel_size),
         "sweeps": str(run.params.data.sweeps),
+        **({} if run.params.data.intensity else {"intensity": "none"}),
         "scans": ScanProfile.of(scans.train[int(index)] for index in np.unique(spread)).to_json(),
         "run": run.name,
     }

@@ -65,10 +65,6 @@ class TermOptions(Section):
     """Parameters that every term has."""
 
     weight: Positive = Field(1.0, description="lambda in Eq. 8; to switch a term off, leave it out")
-    share: Positive | None = Field(
-        None,
-        description="with train.balance gradnorm: its gradient in multiples of segmentation's; null: weight counts",
-    )
 
 
 class Term(nn.Module):

@@ -223,9 +223,8 @@ class Fit:
         self.scaler = gradient_scaler(self.train.amp, self.device)
         self.record_every = max(1, self.steps // POINTS)
         self.state = TrainState()
-        terms = self.objective.named_terms().items()
-        stated = {name: term.options.share for name, term in terms if term.options.share is not None}
-        shares = stated if self.train.balance == "gradnorm" else {}
+        terms = self.objective.named_terms() if self.train.balance == "gradnorm" else {}
+        shares = {name: share for name, share in self.train.shares.items() if name in terms}
         self.watch = GradientWatch(self.train.gradients_every, shares, self.name)
         self.cpu_seconds = 0.0  # of the steps done by this process
         self.best_weights, self.averaged = {}, {}

@@ -1,0 +1,67 @@
+// Small SVG plots: elements, ticks, axes.
+
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
+
+/** An SVG element with attributes, inside `parent`. */
+export function svg(name, attributes = {}, parent = null, text = null) {
+  const element = document.createElementNS(SVG_NAMESPACE, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== null) element.textContent = text;
+  parent?.append(element);
+  return element;
+}
+
+/** Round numbers between `low` and `high`, about `count` of them. */
+export function ticks(low, high, count) {
+  const raw = (high - low) / Math.max(1, count), power = 10 ** Math.floor(Math.log10(raw));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= raw);
+  const found = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high * (1 + 1e-9); k++) found.push(Number((k * step).toPrecision(12)));
+  return found;
+}
+
+/** An SVG that fills `parent`, drawn again by `draw(svg, width, height)` when that changes size. */
+export class Plot {
+  constructor(parent, label, draw) {
+    this.root = svg("svg", { class: "tk-plot", role: "img", "aria-label": label }, parent);
+    this.draw = draw;
+    this.parent = parent;
+    this.observer = new ResizeObserver(() => this.refresh());
+    this.observer.observe(parent);
+  }
+
+  refresh() {
+    const width = Math.round(this.parent.clientWidth), height = Math.round(this.parent.clientHeight);
+    if (width < 40 || height < 40) return;
+    this.root.replaceChildren();
+    this.root.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.root.setAttribute("width", width);
+    this.root.setAttribute("height", height);
+    this.draw(this.root, width, height);
+  }
+
+  dispose() {
+    this.observer.disconnect();
+    this.root.remove();
+  }
+}
+
+/** Axis lines with ticks and titles: x at the bottom, y at the left. */
+export function drawAxes(root, { left, right, top, bottom, x, y, xTitle, yTitle, xTicks, yTicks, format = String }) {
+  const group = svg("g", { class: "tk-axes" }, root);
+  for (const value of xTicks) {
+    svg("line", { x1: x(value), x2: x(value), y1: top, y2: bottom, class: "tk-grid" }, group);
+    svg("text", { x: x(value), y: bottom + 14, "text-anchor": "middle" }, group, format(value));
+  }
+  for (const value of yTicks) {
+    svg("line", { x1: left, x2: right, y1: y(value), y2: y(value), class: "tk-grid" }, group);
+    svg("text", { x: left - 5, y: y(value) + 4, "text-anchor": "end" }, group, format(value));
+  }
+  svg("path", { d: `M${left},${top}V${bottom}H${right}`, class: "tk-axis" }, group);
+  if (xTitle) svg("text", { x: (left + right) / 2, y: bottom + 30, "text-anchor": "middle", class: "tk-title" }, group, xTitle);
+  if (yTitle) {
+    const at = `translate(${left - 38},${(top + bottom) / 2}) rotate(-90)`;
+    svg("text", { transform: at, "text-anchor": "middle", class: "tk-title" }, group, yTitle);
+  }
+  return group;
+}

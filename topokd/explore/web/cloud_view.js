@@ -1,5 +1,10 @@
 // One WebGL picture: points, the complex at a scale, and strokes on top.
 
+import { rgba } from "./data.js";
+import { SHADERS, buffer, program } from "./shaders.js";
+import { Cover } from "./cover.js";
+import { Strokes } from "./strokes.js";
+
 export class CloudView {
   constructor(parent, { camera, dark = false, onPick = () => {}, label = "" }) {
     this.element = document.createElement("div");

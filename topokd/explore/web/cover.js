@@ -5,6 +5,8 @@
 // a scale is then a comparison per pixel. A step of the slider costs the same for 500 edges and for 500,000. Drawing the
 // simplices is spread over several frames, the earliest first.
 
+import { SHADERS, buffer, program } from "./shaders.js";
+
 export class Cover {
   constructor(gl) {
     this.gl = gl;

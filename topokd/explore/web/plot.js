@@ -1,6 +1,6 @@
 // Small SVG plots: elements, ticks, axes.
 
-const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
+export const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 
 /** An SVG element with attributes, inside `parent`. */
 export function svg(name, attributes = {}, parent = null, text = null) {
@@ -37,6 +37,7 @@ export class Plot {
     this.root.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.root.setAttribute("width", width);
     this.root.setAttribute("height", height);
+    svg("style", {}, this.root, PLOT_STYLE);
     this.draw(this.root, width, height);
   }
 
@@ -65,3 +66,20 @@ export function drawAxes(root, { left, right, top, bottom, x, y, xTitle, yTitle,
   }
   return group;
 }
+
+/** The look of plots, inside each SVG, so that it stays with an exported picture. */
+export const PLOT_STYLE = `
+.tk-plot text { font: 11.5px system-ui, sans-serif; fill: #333; }
+.tk-plot .tk-title { font-size: 12.5px; }
+.tk-plot .tk-value { font-size: 13px; font-weight: 600; paint-order: stroke; stroke: #fff; stroke-width: 4px; }
+.tk-plot path { fill: none; }
+.tk-axis { stroke: #555; }
+.tk-grid { stroke: #e8eaed; }
+.tk-diagonal { stroke: #8d99ae; stroke-dasharray: 4 3; }
+.tk-alive { fill: #edae49; opacity: 0.16; }
+.tk-point { fill-opacity: 0.75; stroke-width: 1.3; cursor: pointer; }
+.tk-chosen { fill: none; stroke: #111; stroke-width: 2; }
+.tk-chosen-bar { stroke: #111; stroke-width: 4.5; }
+.tk-cursor { stroke: #e08a00; stroke-width: 2; cursor: ew-resize; }
+.tk-curve { stroke-width: 1.8; }
+.tk-match { fill: none; }`;

@@ -1,5 +1,8 @@
 // Wide lines, arrows and filled triangles on top of a cloud: the chosen pair, its cycle, the gradient.
 
+import { rgba } from "./data.js";
+import { SHADERS, program } from "./shaders.js";
+
 export class Strokes {
   constructor(gl) {
     this.gl = gl;

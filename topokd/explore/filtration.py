@@ -11,7 +11,7 @@ from numpy import ndarray
 from topokd.topology import squared_distances
 from topokd.topology.engines import edge_ranks
 
-MAX_TRIANGLES = 150_000
+MAX_TRIANGLES = 60_000
 """Triangles that are sent to the browser; the complex on 1,024 points has 178,433,024."""
 
 

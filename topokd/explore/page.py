@@ -13,6 +13,7 @@ from topokd.explore.networks import Say, silent
 from topokd.explore.packing import pack, to_json
 from topokd.explore.session import Kind, Session
 from topokd.io import write_text
+from topokd.topology import ENGINES
 
 PAGES: dict[Kind, str] = {
     "filtration": "explore-filtration.html",
@@ -26,7 +27,8 @@ TITLES: dict[Kind, str] = {
     "loss": "The topological loss, point by point",
     "scene": "A scan and the topology of its features",
 }
-STEPS = 12  # gradient steps in a page of the loss
+MAX_PAGE_TRIANGLES = 20_000  # a page is read more often than played
+STEPS = 8  # gradient steps in a page of the loss
 
 
 def write_page(
@@ -61,7 +63,7 @@ def write_page(
         }
     elif points is not None:
         own = {Path(points).name if isinstance(points, str | Path) else "own points": read_points(points)}
-    _write(path, Session(kind, own, points=num_points, max_dim=max_dim), TITLES[kind])
+    _write(path, Session(kind, own, points=num_points, max_dim=max_dim, max_triangles=MAX_PAGE_TRIANGLES), TITLES[kind])
 
 
 def write_pages(
@@ -80,12 +82,19 @@ def write_pages(
     """
     written = []
     for kind, name in PAGES.items():
-        session = Session(kind, profile=profile, points=num_points, max_dim=2 if kind == "filtration" else 1, say=say)
+        degree = 2 if kind == "filtration" and degree_two() else 1
+        options: dict[str, Any] = {"points": num_points, "max_dim": degree, "max_triangles": MAX_PAGE_TRIANGLES}
+        session = Session(kind, profile=profile, say=say, **options)
         shown = ["torus", "circle", "figure eight", "clusters"] if kind == "filtration" else []
         path = Path(folder) / name
         _write(path, session, TITLES[kind], shown)
         written.append(path)
     return written
+
+
+def degree_two() -> bool:
+    """Whether an engine for degree 2 is installed."""
+    return any(engine.max_dim >= 2 for engine in ENGINES.values())
 
 
 def _write(path: str | Path, session: Session, title: str, sources: Sequence[str] = ()) -> None:

@@ -14,6 +14,7 @@ from numpy import ndarray
 from topokd.errors import ParameterError
 from topokd.experiments.shapes import PRIMITIVES
 from topokd.explore.cloud import Cloud, describe, persistence_of
+from topokd.explore.filtration import MAX_TRIANGLES
 from topokd.explore.networks import Say, silent
 from topokd.explore.sources import Networks, Rows, SourceOptions
 from topokd.explore.steps import GradientSteps
@@ -55,6 +56,8 @@ class Session:
         own: further clouds by name: (n, c), or a pair (student, teacher) of rows that belong together.
         profile: of the networks, None for the first that there is.
         points: M to begin with.
+        max_dim: highest degree, to begin with.
+        max_triangles: see `rips_filtration`.
         say: told in words what is being done.
 
     Examples:
@@ -72,11 +75,12 @@ class Session:
         profile: str | None = None,
         points: int = 256,
         max_dim: int = 1,
+        max_triangles: int = MAX_TRIANGLES,
         say: Say = silent,
     ) -> None:
         if kind not in get_args(Kind):
             raise ParameterError(f"kind is {kind!r}; choose one of {', '.join(map(repr, get_args(Kind)))}")
-        self.kind, self.own, self.say = kind, dict(own or {}), say
+        self.kind, self.own, self.say, self.max_triangles = kind, dict(own or {}), say, max_triangles
         self.networks = Networks(profile)
         first = next(iter(self.own), None) or (
             NETWORKS if kind == "scene" or (kind == "loss" and self.networks.trained()) else "circle"
@@ -146,7 +150,7 @@ class Session:
             self.say("Computing both diagrams and the gradient of the loss")
             self.steps = GradientSteps(
                 rows.student, rows.teacher, self.choice.points, self.choice.normalize, self.choice.engine,
-                self.choice.max_dim, names=rows.names, colors=rows.colors,
+                self.choice.max_dim, names=rows.names, colors=rows.colors, max_triangles=self.max_triangles,
             )  # fmt: skip
             scene |= self.steps.scene()
         else:
@@ -154,7 +158,7 @@ class Session:
             points = normalize(rows.student, self.choice.normalize)[kept]
             persistence = persistence_of(points, self.choice.max_dim, self.choice.engine)
             self.say("Listing edges and triangles")
-            scene["clouds"] = [describe(Cloud(points, rows.names[0], rows.colors[0]), persistence)]
+            scene["clouds"] = [describe(Cloud(points, rows.names[0], rows.colors[0]), persistence, self.max_triangles)]
         if rows.positions is not None:
             scene["scan"] = {**rows.scan, "anchors": rows.positions[kept].astype(np.float32)}
         return scene

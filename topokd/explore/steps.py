@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from topokd.errors import ParameterError
 from topokd.explore.cloud import Cloud, describe, persistence_of, principal_axes
+from topokd.explore.filtration import MAX_TRIANGLES
 from topokd.explore.matching import cloud_size, describe_match
 from topokd.topology import Persistence, TopologicalLoss, farthest_point_sampling, normalize_features
 
@@ -28,6 +29,7 @@ class GradientSteps:
         max_dim: highest degree compared.
         names: labels of student and teacher.
         colors: of student and teacher.
+        max_triangles: see `rips_filtration`.
 
     Examples:
         >>> rng = np.random.default_rng(0)
@@ -49,7 +51,9 @@ class GradientSteps:
         max_dim: int = 1,
         names: tuple[str, str] = ("student", "teacher"),
         colors: tuple[str, str] = ("#d1495b", "#1b4965"),
+        max_triangles: int = MAX_TRIANGLES,
     ) -> None:
+        self.max_triangles = max_triangles
         self.start, self.names, self.colors = torch.from_numpy(np.array(student, dtype=np.float64)), names, colors
         self.teacher = torch.from_numpy(np.array(teacher, dtype=np.float64))
         self.options: dict[str, Any] = {
@@ -138,12 +142,12 @@ class GradientSteps:
         teacher = Cloud(self.reference, self.names[1], self.colors[1])
         return {
             "clouds": [
-                describe(self._cloud(), self.persistence),
-                describe(teacher, self.reference_persistence),
+                describe(self._cloud(), self.persistence, self.max_triangles),
+                describe(teacher, self.reference_persistence, self.max_triangles),
             ],
             "loss": self._loss(),
         }
 
     def changes(self) -> dict[str, Any]:
         """The student's cloud and the loss after a step."""
-        return {"student": describe(self._cloud(), self.persistence), "loss": self._loss()}
+        return {"student": describe(self._cloud(), self.persistence, self.max_triangles), "loss": self._loss()}

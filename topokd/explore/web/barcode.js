@@ -42,14 +42,18 @@ export class Barcode {
   }
 
   /** Bars of one degree by birth, then death, from bottom to top; degree 0 by death. */
-  drawBars(root, { values }, dim, top, room) {
-    const count = values.shape[0], step = room / Math.max(1, count), order = [...Array(count).keys()];
+  drawBars(root, { values, essential }, dim, top, room) {
+    const count = values.shape[0], step = room / Math.max(1, count + essential.length), order = [...Array(count).keys()];
     order.sort((a, b) => values[2 * a] - values[2 * b] || values[2 * a + 1] - values[2 * b + 1]);
     let path = "";
     order.forEach((index, place) => {
       const y = top + room - (place + 0.5) * step, [birth, death] = row(values, index);
       path += `M${this.x(birth).toFixed(2)},${y.toFixed(2)}H${Math.max(this.x(death), this.x(birth) + 0.5).toFixed(2)}`;
       this.rows.push({ dim, index, y, birth, death });
+    });
+    essential.forEach((birth, place) => { // never dies: to the end of the axis, with an arrow
+      const y = (top + room - (count + place + 0.5) * step).toFixed(2), end = this.x(this.limit);
+      path += `M${this.x(birth).toFixed(2)},${y}H${end}M${end - 5},${y - 3}L${end},${y}L${end - 5},${Number(y) + 3}`;
     });
     const width = Math.max(0.5, Math.min(4, 0.65 * step));
     svg("path", { d: path || "M0,0", stroke: WEB_COLORS.homology[dim], "stroke-width": width, class: "tk-bars" }, root);

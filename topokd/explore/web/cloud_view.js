@@ -72,6 +72,7 @@ export class CloudView {
 
   setEntered(count) {
     this.entered = count;
+    this.urgent = true;
     if (this.gl) this.request();
   }
 
@@ -90,9 +91,11 @@ export class CloudView {
     const key = `${this.camera.version} ${width} ${height}`;
     const complex = this.complex && (this.show.edges || this.show.triangles);
     if (complex) {
-      if (this.covered !== key) this.cover.restart(matrix, width, height);
+      const turned = this.covered !== key;
+      if (turned) this.cover.restart(matrix, width, height);
       this.covered = key;
-      this.cover.advance(14);
+      if (turned || !this.urgent) this.cover.advance(turned ? 12 : 30); // a new scale alone is shown at once
+      this.urgent = false;
     }
     gl.viewport(0, 0, width, height);
     gl.clearColor(...this.background);

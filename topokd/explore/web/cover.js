@@ -64,8 +64,8 @@ export class Cover {
     const gl = this.gl;
     this.matrix = matrix;
     this.samples = width * height > 1.2e6 ? 1 : 2;
-    const size = [width * this.samples, height * this.samples];
     for (const layer of Object.values(this.layers)) {
+      const samples = layer.name === "edges" ? this.samples : 1, size = [width * samples, height * samples];
       if (!layer.target || String(layer.target.size) !== String(size)) {
         this.drop(layer);
         layer.target = this.target(size);

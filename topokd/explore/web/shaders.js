@@ -40,7 +40,7 @@ void main() {
   vec4 sum = vec4(0.0);
   for (int y = 0; y < u_samples; y++) for (int x = 0; x < u_samples; x++) {
     ivec2 at = ivec2(gl_FragCoord.xy) * u_samples + ivec2(x, y);
-    float edge = rank_of(u_edges, at), triangle = rank_of(u_triangles, at);
+    float edge = rank_of(u_edges, at), triangle = rank_of(u_triangles, at / u_samples);
     vec4 one = vec4(0.0);
     if (triangle >= 0.0 && triangle < u_entered) {
       float age = 1.0 - triangle / u_entered;

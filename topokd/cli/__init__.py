@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from topokd import __version__
-from topokd.cli import data, pipeline, plumbing, predict
+from topokd.cli import data, explore, pipeline, plumbing, predict
 from topokd.errors import TopokdError
 
 USE, RUN, PLUMBING = "Use a network", "Run the experiments", "Plumbing of the pipeline"
@@ -26,6 +26,7 @@ command: Callable[..., None]
 for command in (predict.predict, predict.evaluate, predict.submit, predict.validate, predict.export):
     app.command(rich_help_panel=USE)(command)
 app.add_typer(data.app, name="data", rich_help_panel=USE)
+app.command(rich_help_panel=USE)(explore.explore)
 app.command(rich_help_panel=USE)(predict.info)
 for command in (pipeline.repro, pipeline.train, pipeline.stages):
     app.command(rich_help_panel=RUN)(command)

@@ -23,7 +23,7 @@ def read_web(name: str) -> str:
 
 @cache
 def module() -> str:
-    """All modules one after the other, with anywidget's `render` as default export; nothing is loaded from elsewhere."""
+    """All modules one after the other, with anywidget's `render` as default export; it loads nothing."""
     parts = [_EXPORT.sub("", _IMPORT.sub("", read_web(f"{name}.js"))) for name in MODULES]
     return "\n".join([*parts, "export default { render };\n"])
 

@@ -111,7 +111,8 @@ def _write(path: str | Path, session: Session, title: str, sources: Sequence[str
         path,
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>body {{ margin: 0 auto; max-width: 1500px; padding: 8px; background: #fff }}\n{style()}</style></head>\n"
+        "<style>body { margin: 0 auto; max-width: 1500px; padding: 8px; background: #fff }\n"
+        f"{style()}</style></head>\n"
         f'<body>\n<div id="explorer"></div>\n<script id="content" type="application/json">{to_json(content)}</script>\n'
         f'<script type="module">\n{module()}\nshowPage(document.getElementById("explorer"), {title!r});\n</script>\n'
         "</body>\n</html>\n",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -45,7 +45,7 @@ class Choice:
     normalize: str = "none"
     engine: str = "auto"
     max_dim: int = 1
-    options: SourceOptions = SourceOptions()
+    options: SourceOptions = field(default_factory=SourceOptions)
 
 
 class Session:
@@ -214,7 +214,7 @@ class Session:
         if self.networks.trained():
             return ""
         return (
-            "No trained networks in this project. `make repro` trains them; then this explorer also offers the features "
+            "No trained networks in this project. `make repro` trains them; then this explorer also offers features "
             "of teacher and students on a scan, their predictions, errors and saliency maps."
         )
 

@@ -181,8 +181,8 @@ class Networks:
 
     def _note(self, profile: str) -> str:
         return (
-            f"Profile {profile} has no trained networks here. `make repro` trains them; then there are also features of "
-            "teacher and students, predictions, errors and saliency maps."
+            f"Profile {profile} has no trained networks here. `make repro` trains them; then there are also features "
+            "of teacher and students, predictions, errors and saliency maps."
         )
 
     def _dataset(self, profile: str) -> ScanDataset:

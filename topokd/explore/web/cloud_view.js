@@ -1,7 +1,7 @@
 // One WebGL picture: points, the complex at a scale, and strokes on top.
 
 import { rgba } from "./data.js";
-import { SHADERS, buffer, program } from "./shaders.js";
+import { SHADERS, buffer, isSoftware, program } from "./shaders.js";
 import { Cover } from "./cover.js";
 import { Strokes } from "./strokes.js";
 
@@ -16,7 +16,8 @@ export class CloudView {
     parent.append(this.element);
     this.background = dark ? [0.067, 0.082, 0.11, 1] : [1, 1, 1, 1];
     this.camera = camera;
-    this.gl = this.canvas.getContext("webgl2", { alpha: false, antialias: true });
+    this.software = isSoftware();
+    this.gl = this.canvas.getContext("webgl2", { alpha: false, antialias: !this.software });
     this.entered = 0;
     this.show = { edges: true, triangles: true };
     this.sets = [];
@@ -39,7 +40,7 @@ export class CloudView {
   /** The edges and triangles to draw; null for none. */
   setComplex(cloud) {
     if (!this.gl) return;
-    if (cloud && !this.cover) this.cover = new Cover(this.gl);
+    if (cloud && !this.cover) this.cover = new Cover(this.gl, this.software);
     if (cloud) this.cover.load(cloud);
     this.complex = cloud;
     this.covered = null;

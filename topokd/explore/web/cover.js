@@ -8,8 +8,9 @@
 import { SHADERS, buffer, program } from "./shaders.js";
 
 export class Cover {
-  constructor(gl) {
+  constructor(gl, software) {
     this.gl = gl;
+    this.software = software;
     this.programs = { edges: program(gl, SHADERS.edges), triangles: program(gl, SHADERS.triangles) };
     this.composite = program(gl, SHADERS.composite);
     this.empty = gl.createVertexArray();
@@ -63,7 +64,7 @@ export class Cover {
   restart(matrix, width, height) {
     const gl = this.gl;
     this.matrix = matrix;
-    this.samples = width * height > 1.2e6 ? 1 : 2;
+    this.samples = this.software || width * height > 1.2e6 ? 1 : 2;
     for (const layer of Object.values(this.layers)) {
       const samples = layer.name === "edges" ? this.samples : 1, size = [width * samples, height * samples];
       if (!layer.target || String(layer.target.size) !== String(size)) {

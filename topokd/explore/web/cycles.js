@@ -35,22 +35,38 @@ export class Ranks {
   }
 
   /**
-   * Ranks of the edges of a cycle that edge `birth` completes and triangle `death` fills: the column of the killing triangle
-   * in the reduced boundary matrix over Z/2. An edge with a triangle at its own entry is cleared with that triangle, any
-   * other with the reduced column of the triangle that kills it. Null if the work exceeds `budget` additions.
+   * Ranks of the edges of a cycle that edge `birth` completes and triangle `death` fills: a column of the boundary matrix
+   * over Z/2, reduced. An edge with a triangle at its own entry is cleared with that triangle, any other with the cycle that it
+   * completes. The killing edge itself has a triangle at its entry too: one in another part of its lune, tried in turn.
+   * Null if the work exceeds `budget` additions.
    */
-  cycle(pair, budget = { left: 400000 }) {
+  cycle(pair, budget = { left: 400000 }, open = new Set()) {
     if (this.columns.has(pair)) return this.columns.get(pair);
-    const loops = this.cloud.pairs[1], birth = this.of(row(loops.birth, pair)), [a, b, c] = row(loops.death, pair);
-    const heap = new MaxHeap([this.of([a, b]), this.of([a, c]), this.of([b, c])]);
-    let result = null;
-    while (heap.size && budget.left-- > 0) {
+    if (open.has(pair)) return null;
+    open.add(pair);
+    const loops = this.cloud.pairs[1], birth = this.of(row(loops.birth, pair)), triangle = row(loops.death, pair);
+    const ranks = [[0, 1], [0, 2], [1, 2]].map(([a, b]) => this.of([triangle[a], triangle[b]])), last = Math.max(...ranks);
+    const [i, j] = this.ends(last), k = triangle.find((v) => v !== i && v !== j);
+    let found = null;
+    for (const other of this.parts(last, k)) {
+      found = this.reduce([[i, k], [j, k], [i, other], [j, other]].map((edge) => this.of(edge)), birth, budget, open);
+      if (found) break;
+    }
+    open.delete(pair);
+    if (found || !open.size) this.columns.set(pair, found);
+    return found;
+  }
+
+  /** Add columns until `birth` is the last edge; null if that fails. */
+  reduce(edges, birth, budget, open) {
+    const heap = new MaxHeap(edges);
+    while (budget.left-- > 0) {
       const pivot = heap.popOdd();
-      if (pivot === undefined) break;
+      if (pivot === undefined || pivot < birth) return null;
       if (pivot === birth) {
-        result = [birth];
+        const result = [birth];
         for (let next = heap.popOdd(); next !== undefined; next = heap.popOdd()) result.push(next);
-        break;
+        return result;
       }
       const k = this.apex(pivot);
       if (k >= 0) {
@@ -59,12 +75,37 @@ export class Ranks {
         heap.push(this.of([j, k]));
         continue;
       }
-      const other = this.pairOf.get(pivot), column = other === undefined ? null : this.cycle(other, budget);
-      if (!column) break;
+      const other = this.pairOf.get(pivot), column = other === undefined ? null : this.cycle(other, budget, open);
+      if (!column) return null;
       for (let e = 1; e < column.length; e++) heap.push(column[e]);
     }
-    this.columns.set(pair, result);
-    return result;
+    return null;
+  }
+
+  /** The lowest vertex of each component of the lune of edge r, without the component of `apart`. */
+  parts(r, apart) {
+    const [i, j] = this.ends(r), { rank, n } = this, lune = [];
+    for (let k = 0; k < n; k++) if (rank[i * n + k] < r && rank[j * n + k] < r) lune.push(k);
+    const left = new Set(lune), found = [];
+    const take = (start) => {
+      const stack = [start];
+      left.delete(start);
+      while (stack.length) {
+        const v = stack.pop();
+        for (const w of left) {
+          if (rank[v * n + w] >= r) continue;
+          left.delete(w);
+          stack.push(w);
+        }
+      }
+    };
+    take(apart);
+    for (const start of lune) {
+      if (!left.has(start)) continue;
+      found.push(start);
+      take(start);
+    }
+    return found;
   }
 
   /** Vertices of the component that the pair of degree 0 loses, just before it merges. */

@@ -38,14 +38,15 @@ float rank_of(sampler2D codes, ivec2 at) {
 }
 void main() {
   vec4 sum = vec4(0.0);
+  float triangle = rank_of(u_triangles, ivec2(gl_FragCoord.xy));
+  vec4 fill = vec4(0.0);
+  if (triangle >= 0.0 && triangle < u_entered) {
+    fill = vec4(u_fill.rgb, 1.0) * u_fill.a * (1.0 - 0.55 * triangle / u_entered);
+  }
   for (int y = 0; y < u_samples; y++) for (int x = 0; x < u_samples; x++) {
     ivec2 at = ivec2(gl_FragCoord.xy) * u_samples + ivec2(x, y);
-    float edge = rank_of(u_edges, at), triangle = rank_of(u_triangles, at / u_samples);
-    vec4 one = vec4(0.0);
-    if (triangle >= 0.0 && triangle < u_entered) {
-      float age = 1.0 - triangle / u_entered;
-      one = vec4(u_fill.rgb, 1.0) * u_fill.a * (0.45 + 0.55 * age);
-    }
+    float edge = rank_of(u_edges, at);
+    vec4 one = fill;
     if (edge >= 0.0 && edge < u_entered) {
       float fresh = smoothstep(0.9, 1.0, (edge + 1.0) / u_entered);
       one = one * (1.0 - u_edge.a) + vec4(mix(u_edge.rgb, u_new, fresh), 1.0) * u_edge.a;
@@ -87,6 +88,14 @@ void main() {
     `${HEAD}in vec4 v_color; out vec4 color; void main() { color = vec4(v_color.rgb * v_color.a, v_color.a); }`,
   ],
 };
+
+/** Whether WebGL is drawn by the processor: then every pixel is shaded once only. */
+export function isSoftware() {
+  const gl = document.createElement("canvas").getContext("webgl2"), about = gl?.getExtension("WEBGL_debug_renderer_info");
+  const name = gl ? String(gl.getParameter(about ? about.UNMASKED_RENDERER_WEBGL : gl.RENDERER)) : "";
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|software|basic render/i.test(name);
+}
 
 /** Compile a program; its uniforms and attributes by name. */
 export function program(gl, [vertex, fragment]) {

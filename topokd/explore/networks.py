@@ -18,7 +18,7 @@ from topokd.distillation.saliency import feature_gradients
 from topokd.errors import DataError, TopokdError
 from topokd.models import PointTransformerV3, load_checkpoint
 from topokd.params import Params
-from topokd.project import results_path
+from topokd.project import project_path, results_path
 from topokd.viz.rows import TEACHER, looks
 
 Say = Callable[[str], None]
@@ -30,6 +30,8 @@ def silent(text: str) -> None:
 
 def profiles() -> list[str]:
     """Profiles that can be read: those with results first, then the others in conf/; none outside a project."""
+    if not project_path("params.yaml").is_file():
+        return []
     try:
         names = P.profile_names()
         readable = [name for name in names if (results_path(name) / "params.yaml").is_file()]

@@ -18,14 +18,14 @@ export class Diagram {
 
   draw(root, width, height) {
     const { clouds, loss } = this.store.get("scene"), limit = this.store.get("limit");
-    const two = Boolean(loss), gutter = two ? 92 : 0, top = 12, bottom = height - 40;
+    const two = Boolean(loss), gutter = two ? 118 : 0, top = 12, bottom = height - 40;
     const side = Math.max(40, Math.min(bottom - top, width - 58 - gutter - 12));
     const left = 58 + gutter, right = left + side, low = Math.min(bottom, top + side);
     this.limit = limit;
     this.x = (value) => left + (side * value) / limit;
     this.y = (value) => low - (side * value) / limit;
-    this.gutter = two ? [58 + 14, left - 26] : null;
-    this.region = svg("rect", { class: "tk-alive" }, root);
+    this.gutter = two ? [58 + 18, left - 38] : null;
+    this.region = svg("rect", { class: "tk-alive" }, this.plot.over);
     const marks = ticks(0, limit, Math.max(3, Math.round(side / 80)));
     drawAxes(root, {
       left, right, top: low - side, bottom: low, x: this.x, y: this.y, xTitle: "birth", yTitle: two ? "" : "death",

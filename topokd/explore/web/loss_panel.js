@@ -66,7 +66,7 @@ export class LossPanel {
 
   history(root, width, height) {
     const { history } = this.store.get("scene").loss;
-    const left = 58, right = width - 12, top = 8, bottom = height - 36, most = Math.max(...history) * 1.05 || 1;
+    const left = 70, right = width - 12, top = 8, bottom = height - 36, most = Math.max(...history) * 1.05 || 1;
     const last = Math.max(1, history.length - 1);
     const x = (value) => left + ((right - left) * value) / last, y = (value) => bottom - ((bottom - top) * value) / most;
     drawAxes(root, {

@@ -18,6 +18,7 @@ class App {
     this.root = html("div", {}, this.element);
     this.below = html("div", { className: "tk-below" }, this.element);
     this.note = html("p", { className: "tk-note" }, this.element);
+    this.element.explorer = this; // for scripts
     this.listeners = {
       "change:choosers": () => this.drawChoosers(),
       "change:status": () => this.drawStatus(),

@@ -24,6 +24,7 @@ export function ticks(low, high, count) {
 export class Plot {
   constructor(parent, label, draw) {
     this.root = svg("svg", { class: "tk-plot", role: "img", "aria-label": label }, parent);
+    this.over = svg("svg", { class: "tk-plot tk-over" }, parent); // what moves with the scale: the rest is not painted again
     this.draw = draw;
     this.parent = parent;
     this.observer = new ResizeObserver(() => this.refresh());
@@ -33,10 +34,12 @@ export class Plot {
   refresh() {
     const width = Math.round(this.parent.clientWidth), height = Math.round(this.parent.clientHeight);
     if (width < 40 || height < 40) return;
-    this.root.replaceChildren();
-    this.root.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    this.root.setAttribute("width", width);
-    this.root.setAttribute("height", height);
+    for (const root of [this.root, this.over]) {
+      root.replaceChildren();
+      root.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      root.setAttribute("width", width);
+      root.setAttribute("height", height);
+    }
     svg("style", {}, this.root, PLOT_STYLE);
     this.draw(this.root, width, height);
   }
@@ -44,6 +47,7 @@ export class Plot {
   dispose() {
     this.observer.disconnect();
     this.root.remove();
+    this.over.remove();
   }
 }
 

@@ -60,11 +60,11 @@ export function arrow(from, by, color, width) {
 }
 
 /** A filled triangle: strokes cannot fill, so it is a fan of thin lines from one corner to the opposite edge. */
-export function fan([a, b, c], color, count = 60) {
+export function fan([a, b, c], color, count = 220) {
   const lines = [];
   for (let k = 0; k <= count; k++) {
     const t = k / count, to = b.map((value, axis) => value * (1 - t) + c[axis] * t);
-    lines.push([a, to, color, 0.1, 2.5]);
+    lines.push([a, to, color, 0.1, 1.6]);
   }
   return lines;
 }

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from topokd.data.user_files import SUFFIXES, read_user_scan
+from topokd.data.formats.cloud import SUFFIXES, read_cloud
 from topokd.errors import DataError
 
 
@@ -33,7 +33,7 @@ def read_points(source: Any, name: str = "array") -> Float64[ndarray, "n c"]:
     if isinstance(source, str | Path):
         path = Path(source)
         if path.suffix.lower() != ".npy":
-            return read_user_scan(path).scan.xyz.astype(np.float64)
+            return read_cloud(path, intensity="none").scan.xyz.astype(np.float64)
         try:
             source, name = np.load(path, allow_pickle=False), str(path)
         except FileNotFoundError:

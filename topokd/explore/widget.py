@@ -18,6 +18,17 @@ from topokd.explore.session import Session
 log = logging.getLogger(__name__)
 
 
+class _Shown(logging.Handler):
+    """Shows topokd's warnings, such as that kernels are being compiled, in an explorer's line."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self.say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.say(record.getMessage())
+
+
 class Explorer(anywidget.AnyWidget):
     """Shows a `Session`. It computes when it is first displayed, with a line that says what is being done.
 
@@ -82,6 +93,8 @@ class Explorer(anywidget.AnyWidget):
         task = tasks.get(content.get("task", ""))
         if task is None:
             return
+        shown = _Shown(self._say)
+        logging.getLogger("topokd").addHandler(shown)
         try:
             self.failed = False
             task()
@@ -91,6 +104,8 @@ class Explorer(anywidget.AnyWidget):
         except Exception as error:
             log.exception("the explorer could not do %s", content.get("task"))
             self.failed, self.status = True, f"{type(error).__name__}: {error}"
+        finally:
+            logging.getLogger("topokd").removeHandler(shown)
 
     def _reset(self) -> None:
         self.changes = pack(self.session.reset())

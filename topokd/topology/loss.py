@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
 from topokd.topology.engines import choose_engine
-from topokd.topology.persistence import Persistence, vietoris_rips
+from topokd.topology.persistence import vietoris_rips
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import map_in_background, parallel_map
 
@@ -65,7 +65,7 @@ class TeacherCloud(NamedTuple):
     """The teacher's side of one cloud: the rows that sampling kept, and the diagrams of these rows."""
 
     indices: Int64[Tensor, " m"]
-    persistence: Persistence
+    diagrams: Mapping[int, Float[Tensor, "_ 2"]]  # by homology degree
 
 
 class TeacherDiagrams(NamedTuple):
@@ -172,7 +172,8 @@ class TopologicalLoss(torch.nn.Module):
         return self._diagrams(kept, rows[kept])
 
     def _diagrams(self, kept: Int64[Tensor, " m"], points: Float[Tensor, "m c"]) -> TeacherCloud:
-        return TeacherCloud(kept, vietoris_rips(points, **self.rips))
+        found = vietoris_rips(points, **self.rips)
+        return TeacherCloud(kept, {dim: found.diagrams[dim] for dim in self.dims})
 
     def forward(
         self,
@@ -213,7 +214,7 @@ class TopologicalLoss(torch.nn.Module):
         for reference, own in zip(references, vietoris_rips(points, workers=self.workers, **self.rips), strict=True):
             for dim in self.dims:
                 distance = persistence_weighted_chamfer(
-                    reference.persistence.diagrams[dim], own.diagrams[dim], eps=self.eps, match_scale=self.match_scale
+                    reference.diagrams[dim], own.diagrams[dim], eps=self.eps, match_scale=self.match_scale
                 )
                 total = total + distance.to(total.device)
         return total / max(1, len(ends))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from topokd.stopping import Stopped, StopRequest
 from topokd.training.history import metrics_at
 from topokd.training.state import ResumeFolder
 
@@ -53,7 +54,7 @@ class Validate(Hook):
 
 
 class Resume(Hook):
-    """Save the state every ``every`` steps and at the end, and start from the last one.
+    """Save the state every ``every`` steps, at the end and when a signal asks to stop; start from the last one.
 
     Args:
         folder: Of the state.
@@ -62,6 +63,7 @@ class Resume(Hook):
 
     def __init__(self, folder: ResumeFolder, every: int) -> None:
         self.folder, self.every = folder, every
+        self.stop = StopRequest()
 
     def start(self, fit: Fit) -> None:
         """Restore the last state, if there is one."""
@@ -69,11 +71,23 @@ class Resume(Hook):
         if state is not None:
             fit.load_state_dict(state)
             log.info("%s resumes from step %d of %d", fit.name, fit.state.step, fit.steps)
+        self.stop.open()
 
     def after_step(self, fit: Fit) -> None:
-        """Save, if due."""
-        if fit.is_due(self.every):
+        """Save, if due or asked to stop.
+
+        Raises:
+            Stopped: SIGTERM or SIGUSR1 came before the last step; the state of this step is saved.
+        """
+        stopping = self.stop.requested()
+        if stopping or fit.is_due(self.every):
             self.folder.save(fit.state_dict())
+        if stopping and fit.state.step < fit.steps:
+            raise Stopped(f"{fit.name}: stopped by a signal after step {fit.state.step} of {fit.steps}; state saved")
+
+    def close(self) -> None:
+        """Restore the handlers of signals."""
+        self.stop.close()
 
 
 class LiveCurves(Hook):

@@ -27,7 +27,7 @@ SLIDE = """(share) => {
   slider.value = 1000 * share;
   slider.dispatchEvent(new Event('input'));
 }"""
-STEP_IN_SCRIPT = """() => {  // the script's part of steps, and of what the next frame draws, without waiting for the screen
+STEP_IN_SCRIPT = """() => {  // what a step computes and draws, waiting for the drawing but not for the screen
   const app = document.querySelector('.tk-explorer').explorer, slider = document.querySelector('.tk-scale');
   const pixel = new Uint8Array(4), times = [];
   for (let k = 0; k < 20; k++) {

@@ -63,7 +63,7 @@ def test_degree_two_comes_with_an_engine_that_computes_it(no_project: Path):
 
 
 def test_networks_are_found_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    params = P.Params(rows={"full": {"label": "Full", "color": "#aa0000", "terms": {}}})
+    params = P.Params(rows={"full": {"label": "Full", "short": "F", "color": "#aa0000", "terms": {}}})
     monkeypatch.setattr(P.Params, "workspace", property(lambda self: tmp_path))
     assert networks(params) == []
     (tmp_path / "checkpoints").mkdir()

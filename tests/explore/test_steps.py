@@ -27,7 +27,7 @@ def test_matches_add_up_to_the_terms_of_the_loss(m: int, k: int, seed: int, scal
     p, q = torch.from_numpy(teacher), torch.from_numpy(student)
     recall, precision = match_teacher(teacher, student, scale), match_points(student, teacher, scale)
     assert recall.total == pytest.approx(recall_term(p, q, match_scale=scale).item(), abs=1e-12)
-    assert precision.total == pytest.approx(precision_term(q, p, match_scale=scale).item(), abs=1e-12)
+    assert precision.total == pytest.approx(precision_term(p, q, match_scale=scale).item(), abs=1e-12)
     for match, own in ((recall, teacher), (precision, student)):
         to_diagonal = match.index < 0
         squared = ((own - match.target) ** 2).sum(axis=1)

@@ -49,11 +49,11 @@ from topokd.errors import TopokdError
 from topokd.evaluation import evaluate
 from topokd.experiments.measurement import measure_peak_memory
 from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, nearest
+from topokd.labelling import Labeller
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, save_checkpoint
 from topokd.models.export import save_onnx, save_program, structure
 from topokd.models.serialization import encode
 from topokd.predict_cost import measure_file
-from topokd.labelling import Labeller
 from topokd.scans import open_dataset
 from topokd.synthetic import SyntheticLidar
 

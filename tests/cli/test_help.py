@@ -16,6 +16,7 @@ COMMANDS = [
         "submit",
         "validate",
         "export",
+        "explore",
         "info",
         "warm-up",
         "data",
@@ -23,6 +24,7 @@ COMMANDS = [
         "data fingerprint",
     ),
     *("repro", "train", "stages", "params", "notebook", "metrics", "stage", "pair", "readme"),
+    *("slurm", "slurm plan", "slurm submit", "slurm status", "slurm logs", "slurm cancel", "slurm resume"),
 ]
 
 

@@ -59,7 +59,7 @@ class TopologyTerm(Term):
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)
-        self.loss = TopologicalLoss(**self.options.model_dump(exclude={"weight", "share", "stage"}))
+        self.loss = TopologicalLoss(**self.options.model_dump(exclude={"weight", "stage"}))
 
     def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams:
         """Start the teacher's diagrams. Raises `DataError` when its features are not finite."""
@@ -69,7 +69,7 @@ class TopologyTerm(Term):
     @property
     def digest_key(self) -> str:
         """Diagrams depend on all parameters but the weights and stabilisers of their comparison."""
-        given = self.options.model_dump(mode="json", exclude={"weight", "share", "match_scale", "eps"})
+        given = self.options.model_dump(mode="json", exclude={"weight", "match_scale", "eps"})
         return f"diagrams {json.dumps(given, sort_keys=True)}"
 
     def digest(

@@ -15,6 +15,7 @@ from torch import nn
 
 from topokd.stopping import Stopped, StopRequest
 from topokd.training.history import metrics_at
+from topokd.training.memory import release_free_memory, resident_bytes
 from topokd.training.state import ResumeFolder
 
 if TYPE_CHECKING:
@@ -90,6 +91,22 @@ class Resume(Hook):
         self.stop.close()
 
 
+class ReleaseMemory(Hook):
+    """Call `release_free_memory` every ``every`` steps; no number changes.
+
+    Args:
+        every: Steps.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def after_step(self, fit: Fit) -> None:
+        """Release, if due."""
+        if fit.is_due(self.every):
+            release_free_memory()
+
+
 class LiveCurves(Hook):
     """Write losses, learning rate, validation mIoU and speed into ``folder`` through dvclive, while a run trains.
 
@@ -144,7 +161,9 @@ class LiveCurves(Hook):
         step, history = fit.state.step, fit.state.history
         if history["step"][-1:] == [step]:
             speed = (fit.cpu_seconds - self._seconds) / fit.record_every
-            self.log(step, metrics_at(history, -1) | {"cpu_seconds_per_step": speed})
+            memory = resident_bytes()
+            resident = {} if memory is None else {"memory_gb": memory / 1e9}
+            self.log(step, metrics_at(history, -1) | {"cpu_seconds_per_step": speed} | resident)
             self._seconds = fit.cpu_seconds
         if history["val_step"][-1:] == [step]:
             self.log(step, {"val/miou": history["val_miou"][-1]})

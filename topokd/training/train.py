@@ -24,7 +24,7 @@ from topokd.params import Params, Train, to_dict
 from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.fit import Fit
-from topokd.training.hooks import LiveCurves, Resume, Validate
+from topokd.training.hooks import LiveCurves, ReleaseMemory, Resume, Validate
 from topokd.training.run import TEACHER, Run
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
 from topokd.training.teacher_outputs import TeacherOutputs
@@ -108,6 +108,7 @@ def _train(run: Run) -> dict[str, Any]:
             hooks=[
                 Validate(validation_miou, train.validate_every),
                 LiveCurves(run.live),
+                ReleaseMemory(train.checkpoint_every),
                 Resume(_resume_folder(run, steps, objective, scans, device), train.checkpoint_every),
             ],
             device=device,

@@ -26,6 +26,7 @@ GUIDES = {
     "datasets": "Data sets",
     "predict": "Predict and submit",
     "topology": "The topology layer",
+    "explore": "Explore with the mouse",
     "models": "Networks",
     "hpc": "GPUs and clusters",
     "paper_notes": "Decisions on the paper",

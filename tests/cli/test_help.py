@@ -16,6 +16,7 @@ COMMANDS = [
         "submit",
         "validate",
         "export",
+        "explore",
         "info",
         "warm-up",
         "data",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.conftest import PROJECT
 from tests.training.conftest import scans, tiny_params  # noqa: F401  # the fixture
 from topokd import schema
 from topokd.errors import ParameterError
@@ -90,7 +92,7 @@ def test_a_study_runs_resumes_and_answers(params: Params) -> None:
     drop = {"cpu_seconds"}
     again = read_json(file)
     assert {k: v for k, v in again.items() if k not in drop} == {
-        k: v for k, v in yaml.safe_load(before).items() if k not in drop
+        k: v for k, v in json.loads(before).items() if k not in drop
     }
 
 
@@ -126,7 +128,7 @@ def test_the_committed_protocol_is_sound() -> None:
 def test_unfair_protocols_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="same number of trials"):
         schema.validate(Plan, {"factors": [1.0, 2.0], "learning_rate_factors": [1.0]})
-    committed = yaml.safe_load(Path("study/plan.yaml").read_text())
+    committed = yaml.safe_load((PROJECT / "study/plan.yaml").read_text())
     for key, value, message in (
         ("seed", 3, "is a seed of the profile"),
         ("sequences", [60, 100], r"shares streets \[100\]"),

@@ -17,7 +17,6 @@ from topokd.errors import TopokdError
 USE, RUN, PLUMBING = "Use a network", "Run the experiments", "Plumbing of the pipeline"
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Topology- and gradient-guided knowledge distillation of point-cloud segmentation networks.",
@@ -27,7 +26,7 @@ for command in (predict.predict, predict.evaluate, predict.submit, predict.valid
     app.command(rich_help_panel=USE)(command)
 app.add_typer(data.app, name="data", rich_help_panel=USE)
 app.command(rich_help_panel=USE)(predict.info)
-for command in (pipeline.repro, pipeline.train, pipeline.stages):
+for command in (pipeline.repro, pipeline.status, pipeline.train, pipeline.pdf, pipeline.stages):
     app.command(rich_help_panel=RUN)(command)
 for command in (plumbing.params, plumbing.notebook, plumbing.metrics, plumbing.stage, plumbing.pair, plumbing.readme):
     app.command(rich_help_panel=PLUMBING)(command)

@@ -170,7 +170,7 @@ def table8(results: Results) -> pd.DataFrame:
                     lines.append(_line("table8", row, column, unit, results, value, varies=TIMING))
         if not entry.get("naive"):
             for column in ("naive forward", "naive backward", "naive memory", "speed-up"):
-                lines.append(_line("table8", row, column, "", results) | {"note": "too slow, not run"})
+                lines.append(_line("table8", row, column, "", results, varies=TIMING) | {"note": "too slow, not run"})
         if entry.get("speedup"):
             lines.append(_line("table8", row, "speed-up", "×", results, entry["speedup"], varies=TIMING))
     return _finish(lines, "table8", results, timing)
@@ -186,7 +186,7 @@ def _gaps(lines: list[Line], table: str, results: Results) -> Iterator[Line]:
         for column in columns:
             reason = reasons.get(row, reasons.get("", ""))
             if (row, column) not in filled and reason:
-                yield _line(table, row, column, "", results) | {"note": reason}
+                yield _line(table, row, column, "", results, varies=TIMING) | {"note": reason}
 
 
 def _line(

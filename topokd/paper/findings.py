@@ -21,7 +21,7 @@ class Finding:
         question: what is asked.
         answer: ``yes``, ``no``, ``same`` (no effect), ``open`` or ``missing``.
         sentence: the measured numbers.
-        claim: what the paper says; empty if it says nothing.
+        claim: what the paper says, where the sentence does not hold it.
         evidence: id of the exhibit with the numbers.
         subject: what the question is about, and its gain where it is one.
     """
@@ -74,10 +74,9 @@ def _questions(results: Results, row: str) -> Iterator[str]:
 
 def _teacher(results: Results, alone: str) -> Finding:
     question = "Is the teacher better than the student trained alone?"
-    claim = _reported_claim(TEACHER, alone, "The teacher is better than the student without KD")
     gain = results.gain(TEACHER, alone)
     if not gain.n:
-        return Finding(question, "missing", "Not measured yet: run the stages `teacher` and `student`.", claim)
+        return Finding(question, "missing", "Not measured yet: run the stages `teacher` and `student`.")
     answer = verdict(gain)
     ends = {
         "yes": "so there is something to distil.",
@@ -90,7 +89,7 @@ def _teacher(results: Results, alone: str) -> Finding:
         f"{results.score(alone).text()}: a difference of {gain.text(sign=True)} points (paired over {gain.n} "
         f"{'seeds' if gain.n > 1 else 'seed'}), {ends[answer]}"
     )
-    return Finding(question, answer, sentence, claim, "ablation", "the teacher", gain)
+    return Finding(question, answer, sentence, "", "ablation", "the teacher", gain)
 
 
 def _compare(results: Results, row: str, over: str) -> Finding:
@@ -98,10 +97,9 @@ def _compare(results: Results, row: str, over: str) -> Finding:
     gain = results.gain(row, over)
     in_paper = row in reported.rows("table7") or row in reported.rows("table2")
     evidence = "table7" if in_paper else "beyond"
-    claim = _reported_claim(row, over, f"{about.subject[:1].upper()}{about.subject[1:]} helps")
     if not gain.n:
         sentence = f"Not measured yet: run the stage `student` for {row} and {over}."
-        return Finding(about.question, "missing", sentence, claim, evidence)
+        return Finding(about.question, "missing", sentence, "", evidence)
     answer = verdict(gain)
     seeds = f"{gain.n} seeds" if gain.n > 1 else "1 seed"
     sentence = (
@@ -114,7 +112,7 @@ def _compare(results: Results, row: str, over: str) -> Finding:
         "same": f"; it lies within ±{MARGIN:g} points (two one-sided tests at 5 %).",
         "open": _open(gain),
     }[answer]
-    return Finding(about.question, answer, sentence, claim, evidence, about.subject, gain)
+    return Finding(about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, gain)
 
 
 def _open(gain: Interval) -> str:
@@ -128,12 +126,12 @@ def _open(gain: Interval) -> str:
     return f"; the 95 % interval contains zero. To see one point, {more} seeds would be needed."
 
 
-def _reported_claim(network: str, over: str, words: str) -> str:
-    """The paper's claim with its numbers; empty if its tables do not have the two rows."""
-    if gains := reported.gains(MAIN_TABLES, network, over):
-        return f"{words}: {_gains(gains)} (Tables 1, 2 and 4)."
-    if gains := reported.gains(("table7",), network, over):
-        return f"{words}: {_gains(gains)} (Table 7)."
+def _reported(row: str, over: str) -> str:
+    """A sentence on the same difference in the paper; empty if it is not reported."""
+    if gains := reported.gains(MAIN_TABLES, row, over):
+        return f" The paper reports {_gains(gains)} (test)."
+    if gains := reported.gains(("table7",), row, over):
+        return f" The paper's Table 7 reports {_gains(gains)}."
     return ""
 
 

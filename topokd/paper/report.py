@@ -18,10 +18,10 @@ from topokd.paper.statistics import MARGIN, Interval
 
 PAPER = "Topology- and Gradient-Guided Knowledge Distillation for Point Cloud Semantic Segmentation"
 RULE = (
-    "**yes** and **no**: the 95 % interval of the gain (paired by seed) lies on one side of zero, and its mean at least "
-    f"{MARGIN:g} points of mIoU away; **no effect**: the gain lies within ±{MARGIN:g} points (two one-sided tests, 5 %); "
-    "**cannot tell**: neither. For cost and theory the badge says whether the claim holds here. The intervals are not "
-    "corrected for the number of questions."
+    "**yes** and **no**: the 95 % interval of the gain (paired by seed) lies on one side of zero, and its mean at "
+    f"least {MARGIN:g} points of mIoU away; **no effect**: the gain lies within ±{MARGIN:g} points "
+    "(two one-sided tests at 5 %); **cannot tell**: neither. For cost and theory the badge says whether the claim "
+    "holds here. The intervals are not corrected for the number of questions."
 )
 
 

@@ -115,6 +115,24 @@ def is_up_to_date(targets: list[str]) -> bool:
             return False
 
 
+def stages_to_run(addresses: list[str]) -> set[str]:
+    """Those of the stages whose own dependencies, parameters or outputs differ from their last run.
+
+    Raises:
+        StageError: another DVC process holds the lock for longer than it takes to write a result.
+    """
+    from dvc.lock import LockError
+
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            with _dvc() as repo:
+                targets = [f"{project_path(PIPELINE)}:{address}" for address in addresses]
+                return {name.rpartition(":")[2] for name in repo.status(targets=targets)}
+        except LockError:
+            time.sleep(random.uniform(0.2, 0.5))
+    raise StageError("another DVC process keeps its lock; try again when it is done")
+
+
 @contextlib.contextmanager
 def _dvc() -> Iterator[Any]:
     """The DVC repository of the project; DVC errors become ours."""

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Teacher
-# A Point Transformer V3 trained on the labels alone (cross-entropy; AdamW under one cycle). It then teaches the
-# students of the same seed. An interrupted run resumes when this notebook runs again.
+# A Point Transformer V3 trained on the labels alone (cross-entropy; AdamW under one cycle). It then teaches
+# the students. An interrupted run resumes when this notebook runs again.
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile

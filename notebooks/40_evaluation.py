@@ -22,7 +22,7 @@ from topokd.paper import evaluation_summary as summary
 from topokd.paper.figures import class_figure
 from topokd.paper.results import TEACHER, Results
 from topokd.scans import open_dataset
-from topokd.training import Run
+from topokd.training import run_of
 from topokd.viz.evaluation import breakdown_figure, confusion_figure
 from topokd.viz.export import write_views
 from topokd.viz.segmentation import overview_figure, segmentation_figure
@@ -66,13 +66,14 @@ display(official if len(official) else Markdown("The synthetic world does not ha
 
 # %% [markdown]
 # ## Figure 3: one scan, four views
-# The networks of the first seed on one validation scan.
+# The networks of the first seed and its teacher on one validation scan.
 
 # %%
 dataset = open_dataset(params.data, params.data_root, "val")
 scan = dataset[params.evaluation.figure_scan % len(dataset)]
-shown = [name for name in (TEACHER, *reversed(params.panels.rows)) if seed in results.runs.get(name, {})]
-models = {name: load_checkpoint(Run(name, seed, params).checkpoint) for name in shown}
+runs = {name: run_of(name, seed, params) for name in (TEACHER, *reversed(params.panels.rows))}
+shown = [name for name, run in runs.items() if run.seed in results.runs.get(name, {})]
+models = {name: load_checkpoint(runs[name].checkpoint) for name in shown}
 views = {
     results.labels[name]: predict(model, scan, params.data.voxel_size, params.evaluation.tta)
     for name, model in models.items()

@@ -162,8 +162,8 @@ def results_page() -> dict[str, str]:
         links.append(f"- [report of profile `{profile}`](results/{profile}/report.html)")
         if report.with_suffix(".pdf").is_file():
             links[-1] += f" ([PDF](results/{profile}/report.pdf))"
-        for pattern in (f"results/{profile}/report.*", f"results/{profile}/notebooks/*", f"results/{profile}/tables/*.csv",
-                        f"figures/{profile}/*/*", "notebooks/*.py"):  # fmt: skip
+        results = (f"results/{profile}/{kind}" for kind in ("report.*", "notebooks/*", "tables/*.csv"))
+        for pattern in (*results, f"figures/{profile}/*/*", "notebooks/*.py"):
             for file in ROOT.glob(pattern):
                 target = PAGES / file.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)

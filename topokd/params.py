@@ -83,8 +83,11 @@ class Params(Section):
         (), exclude=True, description="those whose scans are outside the project: fingerprinted on every run"
     )
     profile: str = Field("default", description="names results/<profile>/, figures/<profile>/, workspace/<profile>/")
-    seeds: tuple[Natural, ...] = Field(
-        (0, 1, 2), min_length=1, description="one teacher and one student per row for each"
+    seeds: tuple[Natural, ...] = Field((0, 1, 2), min_length=1, description="one student per row for each")
+    teacher_seeds: tuple[Natural, ...] = Field(
+        (0,),
+        min_length=1,
+        description="one teacher for each; students of seed k learn from number k mod their count",
     )
     train_rows: tuple[str, ...] = Field((), description="rows of the ablation that are trained, in the order of tables")
     data: Data = Data()
@@ -125,6 +128,14 @@ class Params(Section):
             for key, row in self.rows.items()
         }
         return self.replace(terms=self.terms | {name: self.terms.get(name, {}) | changes}, rows=rows)
+
+    def teacher_seed(self, seed: int) -> int:
+        """The seed of the teacher from which the students of ``seed`` learn.
+
+        >>> Params(teacher_seeds=(0, 7)).teacher_seed(3)
+        7
+        """
+        return self.teacher_seeds[seed % len(self.teacher_seeds)]
 
     def replace(self, **changes: Any) -> Params:
         """A validated copy with other values for some fields. Raises `ParameterError`."""
@@ -233,8 +244,9 @@ def _chain(name: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def profile_names() -> list[str]:
-    """The profiles of the project: ``default`` and the files of conf/."""
-    return ["default", *sorted(file.stem for file in project_path("conf").glob("*.yaml"))]
+    """The profiles of the project: ``default`` and the files of conf/, without those that describe a cluster."""
+    names = sorted(file.stem for file in project_path("conf").glob("*.yaml"))
+    return ["default", *(name for name in names if not name.startswith("cluster"))]
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,8 +268,10 @@ def _read(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ParameterError(f"{path} does not exist; profiles: {', '.join(profile_names())}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is not valid YAML: {error}") from error
+    except IsADirectoryError:
+        raise ParameterError(f"{path} is a folder, not a parameter file") from None
     if not isinstance(tree, dict):
         raise ParameterError(f"{path} must be a mapping of names to values, not {tree!r}")
     return tree

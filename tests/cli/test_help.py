@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from topokd.cli import app
 
 COMMANDS = [
-    *("predict", "evaluate", "submit", "validate", "export", "info", "data", "data check", "data fingerprint"),
+    *("predict", "evaluate", "submit", "validate", "export", "info", "warm-up"),
+    *("data", "data check", "data fingerprint"),
     *("repro", "status", "train", "pdf", "stages", "params", "notebook", "metrics", "stage", "pair", "readme"),
 ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from topokd import schema
+from topokd.clouds import Features, as_labels
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, find_term, term_parameters
 from topokd.errors import ParameterError
@@ -33,6 +35,8 @@ class DistillationObjective(nn.Module):
     Args:
         terms: Names of terms (keys of ``TERMS``) to their parameters, or to `Term` objects.
         lovasz: Weight of the Lovasz-Softmax term within L_seg.
+        weights: ``lambda_<term>``, such as ``lambda_kd=0.3``: the term with this weight and its default parameters; 0
+            leaves it out.
 
     Raises:
         ParameterError: When a term or one of its parameters is unknown, or a value is not allowed.
@@ -47,8 +51,13 @@ class DistillationObjective(nn.Module):
         ['kd', 'seg']
     """
 
-    def __init__(self, terms: Mapping[str, Mapping[str, Any] | Term], lovasz: float = 0.0) -> None:
+    def __init__(
+        self, terms: Mapping[str, Mapping[str, Any] | Term] | None = None, lovasz: float = 0.0, **weights: float
+    ) -> None:
         super().__init__()
+        if not 0 <= lovasz < math.inf:
+            raise ParameterError(f"lovasz is {lovasz}: it is a weight, 0 or more and finite")
+        terms = {**(terms or {}), **_weighted(weights, terms or {})}
         self.segmentation = SegmentationLoss(lovasz)
         self.terms = nn.ModuleDict(
             {name: term if isinstance(term, Term) else _build(name, term) for name, term in terms.items()}
@@ -56,8 +65,8 @@ class DistillationObjective(nn.Module):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether there is any term, all of which look at a teacher."""
-        return len(self.terms) > 0
+        """Whether any term looks at a teacher."""
+        return any(term.needs_teacher for term in self.named_terms().values())
 
     @property
     def needs_teacher_gradients(self) -> bool:
@@ -80,38 +89,92 @@ class DistillationObjective(nn.Module):
         """
         return {name: term.prepare(teacher) for name, term in self.named_terms().items()}
 
+    def digest_keys(self) -> dict[str, str] | None:
+        """`Term.digest_key` of every term that needs a teacher; None when one has none, and needs its whole output."""
+        keys = {name: term.digest_key for name, term in self.named_terms().items() if term.needs_teacher}
+        return None if None in keys.values() else {name: str(key) for name, key in keys.items()}
+
+    def digests(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], known: Container[str] = ()
+    ) -> dict[str, dict[str, Tensor]]:
+        """`Term.digest` by `Term.digest_key`, for all terms that have one.
+
+        Args:
+            teacher: Output of the teacher for the batch (`run_teacher`).
+            label: (n,) class of each voxel, -1 for none.
+            known: Keys that are not needed.
+        """
+        found: dict[str, dict[str, Tensor]] = {}
+        for term in self.named_terms().values():
+            key = term.digest_key
+            if key is not None and key not in known and key not in found:
+                found[key] = term.digest(teacher, label, self.segmentation)
+        return found
+
     def forward(
         self,
         student: NetworkOutput,
-        label: Int64[Tensor, " n"],
+        label: Features,
         teacher: NetworkOutput | None = None,
         prepared: Mapping[str, Any] | None = None,
+        digests: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> Losses:
         """The losses of one batch.
 
         Args:
             student: Output of the student.
-            label: (n,) class of each voxel, -1 for none.
+            label: (n,) class of each voxel, -1 for none; or (b, n), (b, h, w) for a `TappedNetwork`.
             teacher: Output of the teacher for the same batch (`run_teacher`).
             prepared: What `prepare` returned for that output, if it was called.
+            digests: What `digests` returned for that output, perhaps for another objective too; replaces ``teacher``.
 
         Raises:
-            ValueError: Without a teacher when there are terms.
+            ValueError: Without a teacher when a term needs one.
         """
+        digests = digests or {}
+        label = as_labels(label, [len(student.logits)])
         seg = self.segmentation(student.logits, label)
         losses = {"seg": seg}
         for name, term in self.named_terms().items():
-            if teacher is None:
-                raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
-            losses[name] = term(Step(student, teacher, label, seg, self.segmentation, (prepared or {}).get(name)))
-        total = seg
-        for name, term in self.named_terms().items():
-            total = total + term.weight * losses[name]
-        return Losses(total, losses)
+            digest = digests.get(term.digest_key or "")
+            if teacher is None and digest is None and term.needs_teacher:
+                needing = ", ".join(n for n, t in self.named_terms().items() if t.needs_teacher)
+                raise ValueError(f"the terms {needing} need a teacher's output")
+            ready = (prepared or {}).get(name)
+            losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest))
+        return Losses(self.total(losses, self.weights()), losses)
+
+    def weights(self) -> dict[str, float]:
+        """lambda of each term, as given."""
+        return {name: term.weight for name, term in self.named_terms().items()}
+
+    def total(self, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, ""]:
+        """L_seg + sum_k lambda_k L_k, from the losses before their weights."""
+        total = losses["seg"]
+        for name in self.named_terms():
+            total = total + weights[name] * losses[name]
+        return total
 
     def named_terms(self) -> dict[str, Term]:
         """The terms by name, in the order of the sum."""
         return dict(self.terms.items())  # type: ignore[arg-type]  # a ModuleDict does not know its entries' type
+
+
+def _weighted(weights: Mapping[str, float], terms: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Terms that are given by their symbol in Eq. 8."""
+    found = {}
+    for symbol, weight in weights.items():
+        name = symbol.removeprefix("lambda_")
+        if name == symbol or name not in TERMS:
+            known = [f"lambda_{term}" for term in TERMS]
+            raise ParameterError(f"unknown argument {symbol!r}; {schema.nearest(symbol, known)}")
+        if name in terms:
+            raise ParameterError(f"{symbol} and terms[{name!r}] both give its weight: drop one of the two")
+        if not 0 <= weight < math.inf:
+            raise ParameterError(f"{symbol} is {weight}: it is a weight, 0 or more and finite")
+        if weight:
+            found[name] = {"weight": weight}
+    return found
 
 
 def _build(name: str, given: Mapping[str, Any]) -> Term:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from topokd.distillation.dtype import at_least_float32
-from topokd.distillation.matching import match_rows
+from topokd.distillation.matching import Rows, match_rows
+from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural, NonNegative, Positive
-from topokd.topology import TeacherDiagrams, TopologicalLoss
+from topokd.topology import TeacherCloud, TeacherDiagrams, TopologicalLoss
 from topokd.topology.engines import choose_engine
 from topokd.topology.loss import Normalization
 
@@ -63,13 +66,45 @@ class TopologyTerm(Term):
         tap = teacher.taps[self.options.stage]
         return self.loss.prepare(at_least_float32(tap.feat), tap.offsets)
 
+    @property
+    def digest_key(self) -> str:
+        """Diagrams depend on all parameters but the weights and stabilisers of their comparison."""
+        given = self.options.model_dump(mode="json", exclude={"weight", "match_scale", "eps"})
+        return f"diagrams {json.dumps(given, sort_keys=True)}"
+
+    def digest(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
+    ) -> dict[str, Tensor]:
+        """The rows that sampling kept in each cloud, their diagrams, and the voxels of all rows."""
+        tap = teacher.taps[self.options.stage]
+        diagrams = self.loss.prepare(at_least_float32(tap.feat.detach()), tap.offsets)
+        parts = {"grid": tap.grid_coord, "offsets": tap.offsets}
+        for k, cloud in enumerate(diagrams.results()):
+            parts[f"kept{k}"] = cloud.indices
+            parts |= {f"diagram{k}-{dim}": cloud.diagrams[dim] for dim in self.options.dims}
+        return parts
+
+    def _restored(self, digest: Mapping[str, Tensor]) -> TeacherDiagrams:
+        ends = digest["offsets"].tolist()
+        count = sum(name.startswith("kept") for name in digest)
+        clouds = [
+            TeacherCloud(digest[f"kept{k}"], {dim: digest[f"diagram{k}-{dim}"] for dim in self.options.dims})
+            for k in range(count)
+        ]
+        return TeacherDiagrams(ends, lambda: clouds)
+
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The student's rows take the teacher's order: its diagrams may have started before the student ran."""
-        tap_s, tap_t = step.student.taps[self.options.stage], step.teacher.taps[self.options.stage]
-        matched = tap_s.feat[match_rows(tap_t, tap_s).argsort()]
-        return self.loss(
-            at_least_float32(matched), step.prepared or at_least_float32(tap_t.feat.detach()), tap_t.offsets
-        )
+        tap_s = step.student.taps[self.options.stage]
+        if step.digest is not None:
+            rows = Rows(step.digest["grid"], step.digest["offsets"])
+            reference: Tensor | TeacherDiagrams = self._restored(step.digest)
+        else:
+            tap_t = step.teacher_output.taps[self.options.stage]
+            rows = Rows(tap_t.grid_coord, tap_t.offsets)
+            reference = step.prepared or at_least_float32(tap_t.feat.detach())
+        matched = tap_s.feat[match_rows(rows, tap_s).argsort()]
+        return self.loss(at_least_float32(matched), reference, rows.offsets)
 
 
 TERMS["topo"] = TopologyTerm

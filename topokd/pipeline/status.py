@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from topokd.pipeline.progress import clock
-from topokd.pipeline.scheduler import read_stages, stages_to_run
-from topokd.project import project_path
+from topokd.pipeline.repository import PIPELINE, acquire_patiently, open_repository
+from topokd.pipeline.scheduler import read_stages
+from topokd.project import project_path, project_root
 
 State = Literal["done", "running", "ready", "waiting"]
 
@@ -38,10 +39,10 @@ class StageStatus:
 def profile_status(profile: str) -> list[StageStatus]:
     """Status of each stage of a listed profile, in an order in which they can run.
 
-    What runs is read from DVC's record of locked files, so that stages of other terminals and SLURM tasks count too.
+    Stages that other terminals run count as running, too.
     """
     stages = read_stages(profile)
-    changed = stages_to_run([stage.address for stage in stages])
+    changed = _changed_stages([stage.address for stage in stages])
     running = running_stages()
     done: set[str] = set()
     found = []
@@ -65,31 +66,42 @@ def summary(found: list[StageStatus]) -> str:
 
 
 def running_stages() -> dict[str, float]:
-    """Seconds that each stage now running has run, by address, from ``.dvc/tmp/rwlock``; a stale lock does not count."""
-    try:
-        locks: dict[str, Any] = json.loads(project_path(".dvc/tmp/rwlock").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    writers = [lock["write"] for lock in locks.values() if isinstance(lock.get("write"), dict)]
-    found = {}
-    for writer in writers:
-        words = str(writer.get("cmd", "")).split()
-        address = next((word.rpartition(":")[2] for word in words if "@" in word), "")
-        seconds = _running_for(int(writer.get("pid", -1)))
-        if address and seconds is not None:
-            found[address] = seconds
+    """Seconds that each stage now running on this machine has run, by address: processes ``topokd stage ADDRESS``.
+
+    Stages that SLURM runs on other machines are listed by ``topokd slurm status``.
+    """
+    found: dict[str, float] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+            here = os.path.samefile(folder / "cwd", project_root())
+        except OSError:  # it has ended, or belongs to somebody else
+            continue
+        address = next((b for a, b in pairwise(words) if a in ("stage", "task") and "@" in b), "")
+        seconds = _running_for(int(folder.name))
+        if here and address and seconds is not None and "topokd" in " ".join(words[:4]):
+            found[address] = max(seconds, found.get(address, 0.0))
     return found
 
 
+def _changed_stages(addresses: list[str]) -> set[str]:
+    """Those of the stages whose own dependencies, parameters or outputs differ from their last run."""
+    changed: set[str] = set()
+
+    def ask() -> None:
+        with open_repository() as repo:
+            targets = [f"{project_path(PIPELINE)}:{address}" for address in addresses]
+            changed.update(name.rpartition(":")[2] for name in repo.status(targets=targets))
+
+    acquire_patiently(ask, patience=60.0)
+    return changed
+
+
 def _running_for(pid: int) -> float | None:
-    """Seconds since a process started; None if there is no such process here."""
+    """Seconds since a process started; None if there is no such process any more."""
     try:
         started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
         up = float(Path("/proc/uptime").read_text().split()[0])
         return max(0.0, up - int(started) / os.sysconf("SC_CLK_TCK"))
     except (OSError, ValueError, IndexError):
-        try:
-            os.kill(pid, 0)
-        except OSError:
-            return None
-        return 0.0
+        return None

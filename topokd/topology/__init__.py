@@ -18,7 +18,7 @@ from topokd.topology.functions import (
     wasserstein_distance,
 )
 from topokd.topology.gradient import simplex_values
-from topokd.topology.loss import Normalization, TeacherDiagrams, TopologicalLoss, normalize_features
+from topokd.topology.loss import Normalization, TeacherCloud, TeacherDiagrams, TopologicalLoss, normalize_features
 from topokd.topology.persistence import Persistence, vietoris_rips
 from topokd.topology.sampling import covering_radius, farthest_point_sampling
 
@@ -26,6 +26,7 @@ __all__ = [
     "ENGINES",
     "Normalization",
     "Persistence",
+    "TeacherCloud",
     "TeacherDiagrams",
     "TopologicalLoss",
     "betti_curve",

@@ -14,18 +14,20 @@ from torch import nn
 from topokd import schema
 from topokd.data import ScanCache, training_batch
 from topokd.data.dataset import ScanDataset
+from topokd.data.profile import ScanProfile
 from topokd.distillation import DistillationObjective, build_objective
 from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.io import sha256, write_json
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
-from topokd.params import Params, to_dict
+from topokd.params import Params, Train, to_dict
 from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.fit import Fit
-from topokd.training.hooks import LiveCurves, Resume, Validate
+from topokd.training.hooks import LiveCurves, ReleaseMemory, Resume, Validate
 from topokd.training.run import TEACHER, Run
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
+from topokd.training.teacher_outputs import TeacherOutputs
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
 
 
 def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
-    """Train the student of one row of the ablation with the teacher of the same seed; otherwise as `train_teacher`.
+    """Train the student of one row of the ablation with the teacher of `Params.teacher_seed`, as `train_teacher` does.
 
     All rows of a seed start from the same weights and see the same batches in the same order; they differ in the terms
     of the loss (Eq. 8).
@@ -66,6 +68,10 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
     return _train(Run(row, seed, params))
 
 
+DESCRIBED_SCANS = 32
+"""Training scans, spread evenly, that a checkpoint's description of its scans is measured on."""
+
+
 class Splits(NamedTuple):
     """Training and validation scans of a profile."""
 
@@ -74,7 +80,7 @@ class Splits(NamedTuple):
 
 
 def _train(run: Run) -> dict[str, Any]:
-    params, train = run.params, run.params.train
+    params, train = run.params, _train_settings(run)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scans = _open_splits(params)
     objective = build_objective(params, run.student_row)
@@ -98,9 +104,11 @@ def _train(run: Run) -> dict[str, Any]:
             seed=run.seed,
             name=run.name,
             teacher=teacher,
+            kept=_kept(run, objective, scans, device),
             hooks=[
                 Validate(validation_miou, train.validate_every),
                 LiveCurves(run.live),
+                ReleaseMemory(train.checkpoint_every),
                 Resume(_resume_folder(run, steps, objective, scans, device), train.checkpoint_every),
             ],
             device=device,
@@ -110,7 +118,7 @@ def _train(run: Run) -> dict[str, Any]:
         matrix = evaluate(model, scans.val, params.data.voxel_size, params.evaluation.tta, workers=train.workers)
         log.info("%s: evaluated in %.1f s of CPU time", run.name, time.process_time() - started)
     record = _record(run, fit, history, matrix)
-    _save_weights(run, fit, scans.val)
+    _save_weights(run, fit, scans)
     write_json(run.record, record)
     return record
 
@@ -124,6 +132,37 @@ def _open_splits(params: Params) -> Splits:
     return Splits(*(open_dataset(params.data, params.data_root, split).stored_in(cache) for split in ("train", "val")))
 
 
+def _train_settings(run: Run) -> Train:
+    """The profile's, with a student's own learning rates."""
+    train = run.params.train
+    if run.role == "teacher":
+        return train
+    own, factor = train.optimizer, train.student_lr_factor
+    return train.replace(optimizer=own.replace(lr=factor * own.lr, lr_attention=factor * own.lr_attention))
+
+
+def _kept(run: Run, objective: DistillationObjective, scans: Splits, device: torch.device) -> TeacherOutputs | None:
+    """Where the rows of this seed share what they need of the teacher."""
+    params = run.params
+    if not (params.train.keep_teacher and objective.needs_teacher):
+        return None
+    rows = [build_objective(params, row) for row in params.train_rows]
+    key = run_key(
+        teacher=sha256(run.teacher.checkpoint),
+        data={name: value for name, value in to_dict(params.data).items() if name != "root"},
+        batch_size=params.train.batch_size,
+        amp=params.train.amp,
+        threads=params.train.threads,
+        backends=to_dict(params.train.backends),
+        lovasz=params.train.lovasz,
+        scans=dataset_fingerprint(scans.train),
+        code=code_fingerprint(),
+        versions=[torch.__version__, np.__version__],
+        device=device.type,
+    )
+    return TeacherOutputs(run.kept, f"seed{run.seed}", key, rows)
+
+
 def _count_steps(run: Run, scans: int) -> int:
     train = run.params.train
     steps = train.teacher_steps if run.role == "teacher" else train.student_steps
@@ -135,7 +174,7 @@ def _teacher(run: Run, objective: DistillationObjective, class_names: tuple[str,
     if not objective.needs_teacher:
         return None
     train = run.params.train
-    teacher = load_teacher(run.params, run.seed, class_names)
+    teacher = load_teacher(run.params, run.teacher.seed, class_names)
     teacher.set_backends(**to_dict(train.backends))
     if not objective.differentiates_twice:
         # With L_grad the teacher stores more activations than the student. With the second order, checkpointed blocks
@@ -178,6 +217,7 @@ def _record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMatrix
         "role": run.role,
         "row": run.student_row,
         "seed": run.seed,
+        "teacher": run.teacher.name if fit.objective.needs_teacher else None,
         "terms": _terms(fit.objective),
         "preset": run.preset,
         "parameters": sum(p.numel() for p in fit.model.parameters()),
@@ -193,8 +233,10 @@ def _record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMatrix
     }
 
 
-def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
-    """Save the final weights, and those with the best validation."""
+def _save_weights(run: Run, fit: Fit, scans: Splits) -> None:
+    """Save the final weights, and those with the best validation, with what the training scans look like."""
+    dataset = scans.val
+    spread = np.linspace(0, len(scans.train) - 1, min(DESCRIBED_SCANS, len(scans.train))).round().astype(int)
     metadata = {
         "preset": run.preset,
         "in_channels": "4",
@@ -203,9 +245,12 @@ def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
         "dataset": run.params.data.dataset,
         "voxel_size": repr(run.params.data.voxel_size),
         "sweeps": str(run.params.data.sweeps),
+        "scans": ScanProfile.of(scans.train[int(index)] for index in np.unique(spread)).to_json(),
         "run": run.name,
     }
     save_checkpoint(run.checkpoint, fit.model, metadata)
+    if run.role == "teacher":
+        write_json(run.stamp, {"run": run.name, "sha256": sha256(run.checkpoint)})
     if fit.best_weights:
         fit.model.load_state_dict(fit.best_weights)
         save_checkpoint(run.best, fit.model, metadata)
@@ -221,13 +266,22 @@ def _resume_folder(
 ) -> ResumeFolder:
     """The run's state folder, keyed by everything that the trained weights and the history depend on."""
     given = to_dict(run.params)
-    ignored = ("teacher_steps", "student_steps", "epochs", "checkpoint_every", "workers", "cache", "checkpointing")
+    ignored = (
+        "keep_teacher",
+        "teacher_steps",
+        "student_steps",
+        "epochs",
+        "checkpoint_every",
+        "workers",
+        "cache",
+        "checkpointing",
+    )
     key = run_key(
         run=[run.role, run.row, run.seed],
         steps=steps,
         preset=run.preset,
         data={name: value for name, value in given["data"].items() if name != "root"},
-        train={name: value for name, value in given["train"].items() if name not in ignored},
+        train={name: value for name, value in to_dict(_train_settings(run)).items() if name not in ignored},
         terms=_terms(objective),
         absent=run.params.evaluation.absent,
         scans=[dataset_fingerprint(dataset) for dataset in scans],

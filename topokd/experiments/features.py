@@ -13,8 +13,7 @@ from topokd.distillation import term_parameters
 from topokd.models import PointTransformerV3, load_checkpoint
 from topokd.params import Params
 from topokd.scans import open_dataset
-from topokd.topology import farthest_point_sampling
-from topokd.topology.loss import normalize_features
+from topokd.topology import farthest_point_sampling, normalize_features
 from topokd.training import Run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -13,52 +13,13 @@ from torch import Tensor
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
 from topokd.topology.engines import choose_engine
+from topokd.topology.gradients import check_gradient
+from topokd.topology.normalize import check_normalization, normalize_features
+from topokd.topology.options import number, threads, whole
 from topokd.topology.persistence import Persistence, vietoris_rips
+from topokd.topology.sampled import at_least_float32, check_features, split_clouds
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import map_in_background, parallel_map
-
-Normalization = Literal["l2", "none", "standardize", "mean_norm"]
-
-
-def normalize_features(x: Float[Tensor, "n c"], how: str = "l2") -> Float[Tensor, "n c"]:
-    """Alg. 1, lines 4-5, for the rows of one cloud (NOTES row 2).
-
-    Args:
-        x: (n, c) features.
-        how: "l2": each row divided by its length. "mean_norm": all rows divided by their mean length. "standardize":
-            mean 0 and variance 1 per channel. "none": unchanged.
-
-    Returns:
-        (n, c) features; rows, clouds and channels without extent become zero, and receive no gradient.
-
-    Raises:
-        ParameterError: for an unknown `how`.
-
-    Examples:
-        >>> normalize_features(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
-        tensor([[0.6000, 0.8000], [0.0000, 0.0000]])
-    """
-    if how == "none":
-        return x
-    if how == "l2":
-        return _divide(x, _norm(x, dim=1))
-    if how == "mean_norm":
-        return _divide(x, _norm(x, dim=1).mean())
-    if how == "standardize":
-        centered = x - x.mean(dim=0)
-        return _divide(centered, _norm(centered, dim=0) / len(x) ** 0.5)
-    raise ParameterError(f"normalize is {how!r}; choose one of {', '.join(map(repr, get_args(Normalization)))}")
-
-
-def _norm(x: Float[Tensor, "n c"], dim: int) -> Tensor:
-    squared = x.square().sum(dim=dim, keepdim=True)
-    positive = squared > 0
-    return torch.where(positive, squared.where(positive, torch.ones_like(squared)).sqrt(), torch.zeros_like(squared))
-
-
-def _divide(x: Tensor, size: Tensor) -> Tensor:
-    positive = size > 0
-    return torch.where(positive, x / torch.where(positive, size, torch.ones_like(size)), torch.zeros_like(x))
 
 
 class TeacherCloud(NamedTuple):
@@ -93,8 +54,13 @@ class TopologicalLoss(torch.nn.Module):
         match_scale: see `persistence_weighted_chamfer`.
         eps: see `persistence_weighted_chamfer`.
         tie_tolerance: tau_tie, see `vietoris_rips`.
+        tie_unit: length that it counts, see `vietoris_rips`; None for the extent of the cloud.
         time_limit: seconds per diagram, see `vietoris_rips`.
         workers: threads, None for as many as torch uses.
+        gradient: which of the student's rows a gradient moves, see `vietoris_rips`.
+        bandwidth: of the gradient "diffeomorphic", see `vietoris_rips`.
+        distance: a function of the teacher's and the student's diagram (m, 2), (k, 2), in place of PWCD; a module-level
+            function (or a `functools.partial` of one), so that the module can be pickled.
 
     Raises:
         ParameterError: for unknown or impossible options.
@@ -119,27 +85,31 @@ class TopologicalLoss(torch.nn.Module):
         match_scale: float = 1.0,
         eps: float = 1e-6,
         tie_tolerance: float = 1e-6,
+        tie_unit: float | None = None,
         time_limit: float | None = None,
         workers: int | None = None,
+        gradient: str = "critical",
+        bandwidth: float | None = None,
+        distance: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.num_points, self.dims, self.normalize, self.engine = num_points, tuple(dims), normalize, engine
-        self.match_scale, self.eps, self.workers = match_scale, eps, workers
-        if num_points < 2:
-            raise ParameterError(f"num_points is {num_points}; it must be at least 2")
+        self.num_points, self.engine = whole(num_points, "num_points", least=2), engine
+        self.dims, self.normalize = tuple(dims), check_normalization(normalize)
+        self.match_scale, self.eps = number(match_scale, "match_scale", above=True), number(eps, "eps")
+        self.workers = threads(workers)
+        self.distance = distance or partial(persistence_weighted_chamfer, eps=self.eps, match_scale=self.match_scale)
         if not self.dims or not set(self.dims) <= {0, 1, 2}:
             raise ParameterError(f"dims is {self.dims}; choose some of 0, 1, 2")
-        if normalize not in get_args(Normalization):
-            raise ParameterError(
-                f"normalize is {normalize!r}; choose one of {', '.join(map(repr, get_args(Normalization)))}"
-            )
         choose_engine(engine, max(self.dims), time_limit)
         self.rips: dict[str, Any] = {
             "max_dim": max(self.dims),
             "engine": engine,
-            "tie_tolerance": tie_tolerance,
+            "tie_tolerance": number(tie_tolerance, "tie_tolerance"),
+            "tie_unit": None if tie_unit is None else number(tie_unit, "tie_unit"),
             "time_limit": time_limit,
         }
+        check_gradient(gradient, bandwidth)
+        self.moves: dict[str, Any] = {"gradient": gradient, "bandwidth": bandwidth}
 
     def prepare(self, teacher: Tensor, offsets: Int64[Tensor, " b"]) -> TeacherDiagrams:
         """Start what depends on the teacher only, in background threads: call it before the student's forward pass.
@@ -154,12 +124,12 @@ class TopologicalLoss(torch.nn.Module):
         Raises:
             DataError: as `forward`.
         """
-        ends = _check("teacher", teacher, offsets)
+        ends = check_features("teacher", teacher, offsets)
         return TeacherDiagrams(ends, map_in_background(_call, self._teacher_tasks(teacher, ends), self.workers))
 
     def _teacher_tasks(self, teacher: Float[Tensor, "n c_t"], ends: list[int]) -> list[Callable[[], TeacherCloud]]:
         """One task per cloud, for a thread each. On a GPU all clouds are sampled first, together."""
-        clouds = _clouds(teacher.detach(), ends)
+        clouds = split_clouds(teacher.detach(), ends)
         if not teacher.is_cuda:
             return [partial(self._sampled_diagrams, cloud) for cloud in clouds]
         rows = [normalize_features(cloud, self.normalize) for cloud in clouds]
@@ -197,24 +167,23 @@ class TopologicalLoss(torch.nn.Module):
             raise DataError(
                 f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} must have one row per matched voxel"
             )
-        ends = _check("student", student, offsets)
+        ends = check_features("student", student, offsets)
         if isinstance(teacher, TeacherDiagrams):
             if ends != teacher.ends:
                 raise DataError(f"the student's clouds end at rows {ends}, the teacher's at {teacher.ends}: match rows")
             references = teacher.results()
         else:
-            tasks = self._teacher_tasks(teacher, _check("teacher", teacher, offsets))
+            tasks = self._teacher_tasks(teacher, check_features("teacher", teacher, offsets))
             references = parallel_map(_call, tasks, self.workers)
         points = [
             normalize_features(cloud, self.normalize)[reference.indices].cpu()
-            for cloud, reference in zip(_clouds(student, ends), references, strict=True)
+            for cloud, reference in zip(split_clouds(student, ends), references, strict=True)
         ]
-        total = _at_least_float32(student[:0].sum())  # 0, in the graph even if no cloud has a diagram
-        for reference, own in zip(references, vietoris_rips(points, workers=self.workers, **self.rips), strict=True):
+        total = at_least_float32(student[:0].sum())  # 0, in the graph even if no cloud has a diagram
+        found = vietoris_rips(points, workers=self.workers, **self.rips, **self.moves)
+        for reference, own in zip(references, found, strict=True):
             for dim in self.dims:
-                distance = persistence_weighted_chamfer(
-                    reference.persistence.diagrams[dim], own.diagrams[dim], eps=self.eps, match_scale=self.match_scale
-                )
+                distance = self.distance(reference.persistence.diagrams[dim], own.diagrams[dim])
                 total = total + distance.to(total.device)
         return total / max(1, len(ends))
 
@@ -225,29 +194,3 @@ class TopologicalLoss(torch.nn.Module):
 
 def _call(task: Callable[[], TeacherCloud]) -> TeacherCloud:
     return task()
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def _clouds(features: Float[Tensor, "n c"], ends: list[int]) -> list[Float[Tensor, "_ c"]]:
-    """The rows of each cloud that has any, in float32 at least."""
-    return [_at_least_float32(features[a:b]) for a, b in zip([0, *ends], ends, strict=False) if b > a]
-
-
-def _check(name: str, features: Tensor, offsets: Tensor) -> list[int]:
-    """The offsets as a list. Raises DataError for a wrong shape, wrong offsets, or features that are not finite."""
-    if features.dim() != 2:
-        raise DataError(f"{name}'s features have the shape {tuple(features.shape)}, expected (n, c)")
-    ends: list[int] = [int(end) for end in offsets.tolist()]
-    if not ends or ends[-1] != len(features) or any(b < a for a, b in zip([0, *ends], ends, strict=False)):
-        raise DataError(f"offsets {ends} must rise to the number of rows of the {name} features, {len(features)}")
-    finite = torch.isfinite(features.detach()).all(dim=1)
-    if not bool(finite.all()):
-        row = int((~finite).nonzero()[0])
-        cloud = next(k for k, end in enumerate(ends) if row < end)
-        raise DataError(
-            f"{name}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"
-        )
-    return ends

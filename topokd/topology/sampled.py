@@ -1,0 +1,135 @@
+"""Sampled, normalised rows of feature clouds (Algorithm 1, lines 3-6), and any distance of two clouds on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from topokd.errors import DataError
+from topokd.topology.normalize import check_normalization, normalize_features
+from topokd.topology.options import whole
+from topokd.topology.sampling import farthest_point_sampling
+
+
+def sampled_rows(
+    teacher: Float[Tensor, "n c_t"],
+    student: Float[Tensor, "n c_s"],
+    offsets: Int64[Tensor, " b"],
+    *,
+    num_points: int = 1024,
+    normalize: str = "l2",
+) -> list[tuple[Float[Tensor, "_ c_t"], Float[Tensor, "_ c_s"]]]:
+    """Both networks' rows as Alg. 1 compares them: normalised, and those that sampling keeps of the teacher's.
+
+    Args:
+        teacher: (n, c_t) features of B clouds; they get no gradient.
+        student: (n, c_s) features of the same rows.
+        offsets: (b,) cumulative number of rows per cloud.
+        num_points: M, rows kept per cloud; a smaller cloud is taken whole.
+        normalize: see `normalize_features`.
+
+    Returns:
+        Per cloud that has rows the teacher's (m, c_t) and the student's (m, c_s), m at most M, float32 or float64.
+
+    Raises:
+        DataError: shapes or offsets that disagree, or features that are not finite; names the cloud.
+        ParameterError: an unknown normalisation, or M below 2.
+
+    Examples:
+        >>> x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
+        >>> [[rows.tolist() for rows in pair] for pair in sampled_rows(x, x, torch.tensor([3]), num_points=2)]
+        [[[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]]
+    """
+    num_points, normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
+    if student.dim() != 2 or teacher.dim() != 2 or len(teacher) != len(student):
+        raise DataError(
+            f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} must have one row per matched voxel"
+        )
+    ends = check_features("student", student, offsets)
+    check_features("teacher", teacher, offsets)
+    ours = [normalize_features(cloud, normalize) for cloud in split_clouds(student, ends)]
+    theirs = [normalize_features(cloud, normalize) for cloud in split_clouds(teacher.detach(), ends)]
+    kept = farthest_point_sampling(theirs, num_points) if theirs else []
+    return [(t[rows], s[rows]) for t, s, rows in zip(theirs, ours, kept, strict=True)]
+
+
+class SampledRowsLoss(nn.Module):
+    """L = (1/B) sum over clouds of a distance of the teacher's and the student's sampled, normalised rows.
+
+    Args:
+        distance: a function of (m, c_t) and (m, c_s) points on the same rows, as `rtd_lite` or `signature_loss`; a
+            module-level function, or a `functools.partial` of one, so that the module can be pickled.
+        num_points: M, rows kept per cloud; a smaller cloud is taken whole.
+        normalize: see `normalize_features`.
+
+    Raises:
+        ParameterError: an unknown normalisation, or M below 2.
+
+    Examples:
+        >>> from topokd.topology import signature_loss
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+        >>> loss = SampledRowsLoss(signature_loss, num_points=20)(x, x.detach() ** 2, torch.tensor([30, 50]))
+        >>> loss.backward()
+        >>> loss.item() > 0, bool(x.grad.any())
+        (True, True)
+    """
+
+    def __init__(
+        self, distance: Callable[[Tensor, Tensor], Tensor], num_points: int = 1024, normalize: str = "l2"
+    ) -> None:
+        super().__init__()
+        self.distance = distance
+        self.num_points, self.normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
+
+    def forward(
+        self, student: Float[Tensor, "n c_s"], teacher: Float[Tensor, "n c_t"], offsets: Int64[Tensor, " b"]
+    ) -> Float[Tensor, ""]:
+        """The mean over clouds.
+
+        Args:
+            student: (n, c_s) features of B clouds.
+            teacher: (n, c_t) features of the same rows.
+            offsets: (b,) cumulative number of rows per cloud.
+
+        Raises:
+            DataError: as `sampled_rows`.
+        """
+        pairs = sampled_rows(teacher, student, offsets, num_points=self.num_points, normalize=self.normalize)
+        total = at_least_float32(student[:0].sum())  # 0, in the graph even if no cloud has rows
+        for theirs, ours in pairs:
+            total = total + self.distance(theirs, ours)
+        return total / max(1, len(offsets))
+
+    def extra_repr(self) -> str:
+        """The arguments that `print(module)` shows."""
+        return f"num_points={self.num_points}, normalize={self.normalize!r}"
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` in float32, unless it is float64."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def split_clouds(features: Float[Tensor, "n c"], ends: list[int]) -> list[Float[Tensor, "_ c"]]:
+    """The rows of each cloud that has any, in float32 at least."""
+    return [at_least_float32(features[a:b]) for a, b in zip([0, *ends], ends, strict=False) if b > a]
+
+
+def check_features(name: str, features: Tensor, offsets: Tensor) -> list[int]:
+    """The offsets as a list. Raises DataError for a wrong shape, wrong offsets, or features that are not finite."""
+    if features.dim() != 2:
+        raise DataError(f"{name}'s features have the shape {tuple(features.shape)}, expected (n, c)")
+    ends: list[int] = [int(end) for end in offsets.tolist()]
+    if not ends or ends[-1] != len(features) or any(b < a for a, b in zip([0, *ends], ends, strict=False)):
+        raise DataError(f"offsets {ends} must rise to the number of rows of the {name} features, {len(features)}")
+    finite = torch.isfinite(features.detach()).all(dim=1)
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        cloud = next(k for k, end in enumerate(ends) if row < end)
+        raise DataError(
+            f"{name}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"
+        )
+    return ends

@@ -114,7 +114,7 @@ class CriticalValues(torch.autograd.Function):
         ctx.precomputed, ctx.compiled, ctx.size = precomputed, not (precomputed or x.is_cuda), size
         ctx.unit = unit = unit_of(size)
         points = x.double() * unit if unit != 1 else x
-        eps = EPS_DIST * size * unit
+        eps = EPS_DIST * (size * unit or 1.0)
         if ctx.compiled:
             values, *edges = kernels.critical.longest(
                 _array(points), np.ascontiguousarray(simplices.numpy()), tolerance * unit, eps
@@ -171,7 +171,7 @@ def _differentiable(ctx: Any, gradient: Tensor, x: Tensor, ends: Tensor, owner: 
     squared = difference.square().sum(dim=1)
     apart = squared > 0
     length = torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0)
-    move = (g / _positive(length + EPS_DIST * ctx.size * ctx.unit))[:, None] * difference
+    move = (g / _positive(length + EPS_DIST * (ctx.size * ctx.unit or 1.0)))[:, None] * difference
     return zeros.index_add(0, i, move).index_add(0, j, -move).to(x.dtype)
 
 

@@ -7,6 +7,7 @@
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 
 # %%
 import numpy as np
@@ -22,7 +23,7 @@ from topokd.scans import open_dataset, write_world
 from topokd.viz import clouds, scans
 from topokd.viz.style import save_figure
 
-params = P.load(params_file)
+params = P.load(params_file, save=save)
 settings = params.data
 figures = params.figures / "data"
 

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Teacher
-# A Point Transformer V3 trained on the labels alone (cross-entropy; AdamW under one cycle). It then teaches the
-# students of the same seed. An interrupted run resumes when this notebook runs again.
+# A Point Transformer V3 trained on the labels alone (cross-entropy; AdamW under one cycle). It then teaches
+# the students. An interrupted run resumes when this notebook runs again.
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 seed = 0
 
 # %%
@@ -15,7 +16,7 @@ from topokd.training import train_teacher
 from topokd.viz import training as view
 from topokd.viz.style import save_figure
 
-params = P.load(params_file)
+params = P.load(params_file, save=save)
 
 # %% [markdown]
 # ## Training

@@ -5,6 +5,7 @@
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 row = "full"
 seed = 0
 
@@ -15,7 +16,7 @@ from topokd import params as P
 from topokd.training import train_student
 from topokd.viz import training as view
 
-params = P.load(params_file)
+params = P.load(params_file, save=save)
 
 # %% [markdown]
 # ## Training

@@ -6,6 +6,7 @@
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 tta_views = 4  # rotations averaged in the comparison at the end
 tta_scans = 2  # validation scans used for it
 
@@ -15,19 +16,19 @@ from IPython.display import Markdown, display
 from topokd import params as P
 from topokd.evaluation import evaluate, predict
 from topokd.evaluation.breakdown import break_down
-from topokd.io import write_json, write_text
+from topokd.io import write_json
 from topokd.models import load_checkpoint
 from topokd.paper import evaluation_summary as summary
 from topokd.paper.figures import class_figure
 from topokd.paper.results import TEACHER, Results
 from topokd.scans import open_dataset
-from topokd.training import Run
-from topokd.viz.clouds import interactive_cloud
+from topokd.training import run_of
 from topokd.viz.evaluation import breakdown_figure, confusion_figure
-from topokd.viz.segmentation import segmentation_figure
+from topokd.viz.export import write_views
+from topokd.viz.segmentation import overview_figure, segmentation_figure
 from topokd.viz.style import save_figure
 
-params = P.load(params_file)
+params = P.load(params_file, save=save)
 results = Results.read(params.results).require_runs()
 seed = params.seeds[0]
 figures = params.figures / "evaluation"
@@ -65,13 +66,14 @@ display(official if len(official) else Markdown("The synthetic world does not ha
 
 # %% [markdown]
 # ## Figure 3: one scan, four views
-# The networks of the first seed on one validation scan.
+# The networks of the first seed and its teacher on one validation scan.
 
 # %%
 dataset = open_dataset(params.data, params.data_root, "val")
 scan = dataset[params.evaluation.figure_scan % len(dataset)]
-shown = [name for name in (TEACHER, *reversed(params.panels.rows)) if seed in results.runs.get(name, {})]
-models = {name: load_checkpoint(Run(name, seed, params).checkpoint) for name in shown}
+runs = {name: run_of(name, seed, params) for name in (TEACHER, *reversed(params.panels.rows))}
+shown = [name for name, run in runs.items() if run.seed in results.runs.get(name, {})]
+models = {name: load_checkpoint(runs[name].checkpoint) for name in shown}
 views = {
     results.labels[name]: predict(model, scan, params.data.voxel_size, params.evaluation.tta)
     for name, model in models.items()
@@ -86,13 +88,28 @@ save_figure(figure, figures / "figure3")
 # Unlabelled points are left out.*
 
 # %% [markdown]
-# An interactive 3D view of the same scan is written to `workspace/<profile>/segmentation.html`.
+# The same scan in perspective, for the first page of the report.
 
 # %%
-labels = {"Ground truth": scan.label, **dict(list(views.items())[:2])}
-interactive = interactive_cloud(scan.xyz, labels, dataset.class_names, dataset.palette)
-page = interactive.to_html(include_plotlyjs=True, div_id="segmentation")
-write_text(params.workspace / "segmentation.html", page)
+chosen = results.labels[shown[1] if len(shown) > 1 else shown[0]]
+figure = overview_figure(scan.xyz, scan.label, {chosen: views[chosen]}, dataset.palette)
+save_figure(figure, figures / "overview")
+
+# %% [markdown]
+# An interactive 3D view of the same scan, with the predictions and errors of every network shown, is written to
+# `workspace/<profile>/segmentation.html`.
+
+# %%
+labels = {"Ground truth": scan.label, **views}
+write_views(
+    params.workspace / "segmentation.html",
+    scan.xyz,
+    labels,
+    dataset.class_names,
+    dataset.palette,
+    f"{scan.name}: segmentation",
+    max_points=30_000,
+)
 
 # %% [markdown]
 # ## Confusion matrix

@@ -7,6 +7,7 @@
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 dataset = "nuscenes"  # or waymo
 
 # %%
@@ -16,7 +17,7 @@ from topokd import params as P
 from topokd.experiments import panels
 from topokd.scans import open_dataset
 
-params = P.load(params_file)
+params = P.load(params_file, save=save)
 panel = panels.panel_params(params, dataset)
 
 # %% [markdown]

@@ -5,7 +5,8 @@
 # the CPU of this machine after a warm-up; they differ from run to run and are kept in `timings/topology_cost.json`.
 
 # %% tags=["parameters"]
-params_file = "results/default/params.yaml"
+params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 seed = 0
 
 # %%
@@ -18,7 +19,7 @@ from topokd.io import write_json
 from topokd.viz import topology as view
 from topokd.viz.style import save_figure
 
-params = P.load(params_file)
+params = P.load(params_file, save=save)
 figures = params.figures / "topology_cost"
 torch.set_num_threads(params.train.threads)
 cost = measure_topology_cost(params.benchmark, seed)
@@ -27,7 +28,8 @@ write_json(params.results / "timings" / "topology_cost.json", cost)
 # %% [markdown]
 # ## Table 8
 # Features to diagrams (dimensions 0 and 1) to loss, and gradients back to the features. The naive baseline reduces the
-# whole boundary matrix in plain torch. `giotto-ph` is the same layer on that engine.
+# whole boundary matrix in plain torch. `giotto-ph` is the same layer on that engine. Peak memory is measured in a
+# process of its own per column.
 
 # %%
 cost_table(cost)
@@ -46,10 +48,11 @@ figure
 
 # %% [markdown]
 # ## Figure 6: cost of $H_2$
-# giotto-ph up to dimension 1 and up to dimension 2 on uniform points in space.
+# The engine that computes dimension 2 for the loss, up to dimension 1 and up to dimension 2, on uniform points in
+# space.
 
 # %%
-figure = view.homology_cost_figure(cost["homology"])
+figure = view.homology_cost_figure(cost["homology"], cost["homology_engine"])
 save_figure(figure, figures / "figure6")
 figure
 

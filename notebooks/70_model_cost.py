@@ -7,7 +7,8 @@
 # differ from run to run).
 
 # %% tags=["parameters"]
-params_file = "results/default/params.yaml"
+params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 
 # %%
 import torch
@@ -32,7 +33,7 @@ from topokd.scans import open_dataset
 from topokd.viz.cost import plot_scaling
 from topokd.viz.style import save_figure
 
-params = P.load(params_file)
+params = P.load(params_file, save=save)
 bench = params.benchmark
 torch.set_num_threads(params.train.threads)
 device = "cuda" if torch.cuda.is_available() else "cpu"

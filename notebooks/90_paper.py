@@ -5,6 +5,7 @@
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 
 # %%
 import matplotlib.pyplot as plt
@@ -18,7 +19,7 @@ from topokd.paper.report import write_report, write_tables
 from topokd.paper.results import Results
 from topokd.viz.style import save_figure
 
-params = P.load(params_file)
+params = P.load(params_file, save=save)
 results = Results.read(params.results)
 
 # %% [markdown]

@@ -1,47 +1,103 @@
+"""The cache of compiled kernels: what it is keyed by, where it lies, and what damage it survives."""
+
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from topokd._numba import drop_stale_caches
+from topokd import _numba
+
+KERNELS = {
+    "inner.py": "from topokd._numba import jit\n@jit\ndef inner(x):\n    return x + 1\n",
+    "outer.py": (
+        "from topokd._numba import jit\nfrom {package}.inner import inner\n"
+        "@jit\ndef outer(x):\n    return 2 * inner(x)\n"
+    ),
+}
+
+
+def call(project: Path, cache: Path | None, **environment: str) -> tuple[str, str]:
+    """What `outer(1)` returns in a new process, and what it logs."""
+    if cache is not None:
+        environment["TOPOKD_CACHE"] = str(cache)
+    clean = {name: value for name, value in os.environ.items() if name not in ("TOPOKD_CACHE", "NUMBA_CACHE_DIR")}
+    script = f"from {project.name}.outer import outer; print(outer(1))"
+    path = os.pathsep.join([str(project.parent), str(Path(_numba.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**clean, "PYTHONPATH": path, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), done.stderr
 
 
 @pytest.fixture
-def kernels(tmp_path: Path) -> tuple[Path, Path]:
-    """A source and the cache that was compiled from it."""
-    cache = tmp_path / "__pycache__" / "sweep.pairs-1.py311.nbi"
-    cache.parent.mkdir()
-    (tmp_path / "sweep.py").write_text("one")
-    drop_stale_caches(tmp_path)
-    cache.write_text("compiled")
-    return tmp_path, cache
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "somekernels"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    for name, source in KERNELS.items():
+        (folder / name).write_text(source.format(package=folder.name))
+    return folder
 
 
-def test_unchanged_sources_keep_their_caches(kernels: tuple[Path, Path]) -> None:
-    folder, cache = kernels
-    drop_stale_caches(folder)
-    assert cache.exists()
+def files(cache: Path) -> list[Path]:
+    return sorted(cache.glob("somekernels-*/*.nbc"))
 
 
-def test_a_changed_source_drops_all_caches_of_its_folder(kernels: tuple[Path, Path]) -> None:
-    folder, cache = kernels
-    (folder / "sweep.py").write_text("two")
-    drop_stale_caches(folder)
-    assert not cache.exists()
+def test_compiles_once_with_a_word_and_survives_damage_and_upgrades_of_inner_functions(
+    project: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    value, said = call(project, cache)
+    assert value == "4" and said.count("compiling kernels") == 1 and "warm-up" in said
+    assert {file.name.split("-")[0] for file in files(cache)} == {"inner.inner", "outer.outer"}
+    assert call(project, cache) == ("4", "")
+
+    for file in files(cache):
+        file.write_bytes(file.read_bytes()[:-7])
+    value, said = call(project, cache)
+    assert value == "4" and "damaged" in said
+    assert call(project, cache) == ("4", "")
+
+    before = files(cache)
+    (project / "inner.py").write_text((project / "inner.py").read_text().replace("x + 1", "x + 10"))
+    assert call(project, cache)[0] == "22"
+    assert set(before) < set(files(cache))  # nothing deleted under others
 
 
-def test_a_new_source_drops_the_caches(kernels: tuple[Path, Path]) -> None:
-    folder, cache = kernels
-    (folder / "callee.py").write_text("new")
-    drop_stale_caches(folder)
-    assert not cache.exists()
+def test_a_home_that_cannot_be_written_leaves_a_private_temporary_folder(project: Path, tmp_path: Path) -> None:
+    environment = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "TMPDIR": str(tmp_path)}
+    assert call(project, None, **environment)[0] == "4"
+    assert len(files(tmp_path / f"topokd-{os.getuid()}")) == 2
 
 
-def test_a_source_outside_the_pattern_keeps_the_caches(tmp_path: Path) -> None:
-    cache = tmp_path / "__pycache__" / "voxel_kernels.sort.nbi"
-    cache.parent.mkdir()
-    (tmp_path / "voxel_kernels.py").write_text("one")
-    drop_stale_caches(tmp_path, "voxel_kernels.py")
-    cache.write_text("compiled")
-    (tmp_path / "scan.py").write_text("other")
-    drop_stale_caches(tmp_path, "voxel_kernels.py")
-    assert cache.exists()
+def test_without_any_folder_kernels_are_compiled_and_the_variable_is_named(project: Path, tmp_path: Path) -> None:
+    planted = tmp_path / f"topokd-{os.getuid()}"
+    planted.symlink_to(project)  # a folder in /tmp that somebody else controls is not used
+    environment = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "TMPDIR": str(tmp_path)}
+    value, said = call(project, None, **environment)
+    assert value == "4" and "TOPOKD_CACHE" in said
+    assert not list(project.glob("**/*.nbc"))
+
+
+def test_a_file_of_another_key_is_not_used(project: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    call(project, cache)
+    inner, outer = files(cache)
+    outer.write_bytes(inner.read_bytes())
+    assert call(project, cache)[0] == "4"
+
+
+def test_processes_that_compile_at_once_agree(project: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    environment = {**os.environ, "TOPOKD_CACHE": str(cache), "PYTHONPATH": str(project.parent)}
+    environment["PYTHONPATH"] += os.pathsep + str(Path(_numba.__file__).parents[1])
+    script = f"from {project.name}.outer import outer; print(outer(1), outer(1.5))"
+    running = [
+        subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [process.communicate()[0].strip() for process in running] == ["4 5.0"] * 3
+    assert len(files(cache)) == 4 and not list(cache.glob("*/.*"))

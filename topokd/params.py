@@ -16,12 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from topokd import schema
 from topokd.errors import ParameterError
 from topokd.io import write_text
-from topokd.project import expand_environment, figures_path, project_path, results_path, workspace_path
+from topokd.project import (
+    by_hand_path,
+    copy_by_hand,
+    expand_environment,
+    figures_path,
+    project_path,
+    results_path,
+    workspace_path,
+)
 from topokd.schema import Natural, Section
 from topokd.sections import (
     Augment,
@@ -75,8 +83,11 @@ class Params(Section):
         (), exclude=True, description="those whose scans are outside the project: fingerprinted on every run"
     )
     profile: str = Field("default", description="names results/<profile>/, figures/<profile>/, workspace/<profile>/")
-    seeds: tuple[Natural, ...] = Field(
-        (0, 1, 2), min_length=1, description="one teacher and one student per row for each"
+    seeds: tuple[Natural, ...] = Field((0, 1, 2), min_length=1, description="one student per row for each")
+    teacher_seeds: tuple[Natural, ...] = Field(
+        (0,),
+        min_length=1,
+        description="one teacher for each; students of seed k learn from number k mod their count",
     )
     train_rows: tuple[str, ...] = Field((), description="rows of the ablation that are trained, in the order of tables")
     data: Data = Data()
@@ -90,6 +101,7 @@ class Params(Section):
     evaluation: Evaluation = Evaluation()
     benchmark: Benchmark = Benchmark()
     panels: Panels = Panels()
+    _by_hand: bool = PrivateAttr(default=False)  # results and figures are below workspace/by-hand
 
     @model_validator(mode="before")
     @classmethod
@@ -117,15 +129,29 @@ class Params(Section):
         }
         return self.replace(terms=self.terms | {name: self.terms.get(name, {}) | changes}, rows=rows)
 
+    def teacher_seed(self, seed: int) -> int:
+        """The seed of the teacher from which the students of ``seed`` learn.
+
+        >>> Params(teacher_seeds=(0, 7)).teacher_seed(3)
+        7
+        """
+        return self.teacher_seeds[seed % len(self.teacher_seeds)]
+
+    def replace(self, **changes: Any) -> Params:
+        """A validated copy with other values for some fields. Raises `ParameterError`."""
+        copy = super().replace(**changes)
+        copy._by_hand = self._by_hand
+        return copy
+
     @property
     def results(self) -> Path:
-        """``results/<profile>``: small text files, in git."""
-        return results_path(self.profile)
+        """``results/<profile>``: small text files, in git; ``workspace/by-hand/results/<profile>`` if loaded so."""
+        return by_hand_path("results", self.profile) if self._by_hand else results_path(self.profile)
 
     @property
     def figures(self) -> Path:
-        """``figures/<profile>``: PNG and SVG, in git."""
-        return figures_path(self.profile)
+        """``figures/<profile>``: PNG and SVG, in git; ``workspace/by-hand/figures/<profile>`` if loaded so."""
+        return by_hand_path("figures", self.profile) if self._by_hand else figures_path(self.profile)
 
     @property
     def workspace(self) -> Path:
@@ -171,14 +197,23 @@ def _complete(name: str, row: Any, shared: Mapping[str, Any]) -> Any:
     return {**row, "terms": {term: {**(shared[term] or {}), **(own or {})} for term, own in given.items()}}
 
 
-def load(path: str | Path) -> Params:
+def load(path: str | Path, *, save: bool = True) -> Params:
     """Read a resolved parameter file, or differences over the defaults in Python.
+
+    Args:
+        path: The file.
+        save: False for work by hand: `Params.results` and `Params.figures` are then copies below ``workspace/by-hand``,
+            so that nothing in git changes.
 
     Raises:
         ParameterError: Naming the file, the parameter, its value, and the rule or the nearest known name.
     """
     path = project_path(path)
-    return schema.validate(Params, _read(path), file=str(path))
+    params = schema.validate(Params, _read(path), file=str(path))
+    if not save:
+        copy_by_hand(params.profile)
+        params._by_hand = True
+    return params
 
 
 def load_profile(name: str) -> Params:

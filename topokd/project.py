@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 
@@ -41,6 +42,26 @@ def figures_path(profile: str) -> Path:
 def workspace_path(profile: str) -> Path:
     """``workspace/<profile>``: weights, executed notebooks, live curves; not in git."""
     return project_path("workspace") / profile
+
+
+def copy_by_hand(profile: str) -> None:
+    """Bring ``workspace/by-hand``, where notebooks that are run by hand read and write, up to date with git's files.
+
+    A file of ``results/<profile>`` or ``figures/<profile>`` is copied if it is newer than its copy; what a notebook
+    wrote by hand stays until the pipeline writes that file again.
+    """
+    for kind in ("results", "figures"):
+        source = project_path(kind) / profile
+        for file in (path for path in source.rglob("*") if path.is_file()):
+            copy = by_hand_path(kind, profile) / file.relative_to(source)
+            if not copy.is_file() or copy.stat().st_mtime < file.stat().st_mtime:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+
+
+def by_hand_path(kind: str, profile: str) -> Path:
+    """``workspace/by-hand/<kind>/<profile>``, with ``kind`` results or figures; not in git."""
+    return project_path("workspace") / "by-hand" / kind / profile
 
 
 def expand_environment(text: str) -> str:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from topokd.choices import Absent, Amp, AttentionBackend, ConvolutionBackend, OnBadScan, ReductionBackend, Sensor
+from topokd.choices import (
+    Absent,
+    Amp,
+    AttentionBackend,
+    Balance,
+    ConvolutionBackend,
+    OnBadScan,
+    ReductionBackend,
+    Sensor,
+)
 from topokd.schema import Count, Integer, Natural, NonNegative, Number, Positive, Probability, Section, Switch
 
 
@@ -18,9 +27,9 @@ class Synthetic(Section):
     train_sequences: tuple[Natural, ...] = Field(
         (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16), description="one street each"
     )
-    val_sequences: tuple[Natural, ...] = Field((8, 17, 18, 19), description="one street each")
+    val_sequences: tuple[Natural, ...] = Field((8, *range(17, 36)), description="one street each")
     scans_per_sequence: Count = Field(3, description="training scans per street")
-    val_scans_per_sequence: Count = Field(3, description="validation scans per street")
+    val_scans_per_sequence: Count = Field(2, description="validation scans per street")
     seed: Integer = Field(0, description="of the world")
 
 
@@ -74,8 +83,8 @@ class Data(Section):
 class Model(Section):
     """Presets of ``topokd.models.build_model``."""
 
-    teacher: str = Field("ptv3-teacher-small", description="preset of the teacher")
-    student: str = Field("ptv3-student-small", description="preset of the student")
+    teacher: str = Field("ptv3-teacher-medium", description="preset of the teacher")
+    student: str = Field("ptv3-student-medium", description="preset of the student")
 
 
 class Backends(Section):
@@ -103,11 +112,11 @@ class Optimizer(Section):
 class Train(Section):
     """One training run."""
 
-    teacher_steps: Natural = Field(400, description="0: train for `epochs`")
-    student_steps: Natural = Field(200, description="0: train for `epochs`")
+    teacher_steps: Natural = Field(1500, description="0: train for `epochs`")
+    student_steps: Natural = Field(350, description="0: train for `epochs`")
     epochs: Count = Field(50, description="where the steps are 0 (C.2)")
     batch_size: Count = Field(2, description="clouds per step; the paper has 12")
-    validate_every: Count = Field(100, description="steps")
+    validate_every: Count = Field(200, description="steps")
     validate_scans: Count = Field(2, description="validation scans evaluated during training; at the end all of them")
     checkpoint_every: Count = Field(25, description="steps between the states that a killed run resumes from")
     norm_momentum: Annotated[Number, Field(gt=0, le=1)] = Field(
@@ -117,6 +126,12 @@ class Train(Section):
         0.0, description="weight of the Lovasz-Softmax term of PTv3 recipes; off in the paper (NOTES row 14)"
     )
     threads: Count = Field(1, description="per run; results are bit-identical for one number of threads")
+    gradients_every: Natural = Field(
+        50, description="steps between measurements of each term's gradient, one backward pass per term; 0: none"
+    )
+    balance: Balance = Field(
+        "none", description="gradnorm: sets the weight of every term that states a `share`, at each measurement"
+    )
     amp: Amp = Field("off", description="automatic mixed precision on a GPU: off, bf16 or fp16")
     backends: Backends = Backends()
     checkpointing: Switch = Field(
@@ -126,7 +141,20 @@ class Train(Section):
     cache: str = Field(
         "", description="folder that keeps decoded scans and evaluation's voxels (docs/datasets.md); '': none"
     )
+    keep_teacher: Switch = Field(
+        True,
+        description="once per seed and step for all rows: its outputs stay in workspace/, 1 MB a step",
+    )
     optimizer: Optimizer = Optimizer()
+    student_lr_factor: Positive = Field(
+        2.0, description="a student's learning rates in multiples of the optimizer's, which are the teacher's"
+    )
+
+    @model_validator(mode="after")
+    def _balance_is_measured(self) -> Train:
+        if self.balance != "none" and not self.gradients_every:
+            raise ValueError(f"balance {self.balance} needs measured gradients: set gradients_every above 0")
+        return self
 
 
 class Look(Section):
@@ -173,7 +201,7 @@ class Benchmark(Section):
     naive_max_points: Count = Field(60, description="largest N at which the naive baseline runs")
     h2_points: tuple[Count, ...] = Field((25, 50, 100, 200), description="N of Figure 6")
     sampling_points: tuple[Count, ...] = Field((1000, 4000, 16000, 64000), description="N of Figure 5, with M = 128")
-    model_tokens: tuple[Count, ...] = Field((1000, 4000, 16000, 64000, 128000), description="N of Figure 1 b-d")
+    model_tokens: tuple[Count, ...] = Field((1000, 4000, 16000, 64000), description="N of Figure 1 b-d")
     paper_models: Switch = Field(
         True, description="measure Tables 3, 5, 6 with the 46.16 M teacher and the 2.78 M student"
     )
@@ -189,5 +217,5 @@ class Panels(Section):
     train_sequences: Count = Field(6, description="streets")
     val_sequences: Count = Field(2, description="streets")
     scans_per_sequence: Count = Field(3, description="scans per street")
-    teacher_steps: Count = Field(150, description="training steps")
-    student_steps: Count = Field(100, description="training steps")
+    teacher_steps: Count = Field(60, description="training steps")
+    student_steps: Count = Field(40, description="training steps")

@@ -10,7 +10,18 @@ from typer.testing import CliRunner
 from topokd.cli import app
 
 COMMANDS = [
-    *("predict", "evaluate", "submit", "validate", "export", "info", "data", "data check", "data fingerprint"),
+    *(
+        "predict",
+        "evaluate",
+        "submit",
+        "validate",
+        "export",
+        "info",
+        "warm-up",
+        "data",
+        "data check",
+        "data fingerprint",
+    ),
     *("repro", "train", "stages", "params", "notebook", "metrics", "stage", "pair", "readme"),
 ]
 

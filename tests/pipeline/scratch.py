@@ -25,16 +25,10 @@ def make_clone(folder: Path) -> Path:
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    for compiled in PROJECT.glob("topokd/**/__pycache__/*.nb[ic]"):  # Numba's work, and the stamp of its sources
-        target = folder / compiled.relative_to(PROJECT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(compiled, target)
-        for stamp in compiled.parent.glob("*.sha256"):
-            shutil.copy2(stamp, target.parent / stamp.name)
     shutil.copy2(Path(__file__).with_name("smoke.yaml"), folder / "conf" / f"{PROFILE}.yaml")
     file = folder / "params.yaml"
     text = file.read_text()
-    for key, values in {"profiles": (PROFILE,), "seeds": SEEDS, "train_rows": ROWS}.items():
+    for key, values in {"profiles": (PROFILE,), "seeds": SEEDS, "teacher_seeds": SEEDS, "train_rows": ROWS}.items():
         text, count = re.subn(rf"(?m)^{key}: \[[^\]]*\]", f"{key}: [{', '.join(map(str, values))}]", text)
         assert count == 1, f"params.yaml has no line `{key}: [...]`"
     file.write_text(text)

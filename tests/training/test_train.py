@@ -45,8 +45,9 @@ def test_a_teacher_leaves_its_files(taught: P.Params) -> None:
 def test_the_record_holds_the_complete_terms_of_its_row(taught: P.Params) -> None:
     plain, full = train_student(taught, "plain", 0), train_student(taught, "full", 0)
     assert plain["terms"] == {} and list(plain["history"]["terms"]) == ["seg"]
-    assert full["row"] == "full" and full["terms"]["kd"] == {"weight": 0.3, "temperature": 2.0}
-    assert full["terms"]["topo"]["num_points"] == 12 and full["terms"]["grad"]["weight"] == 10.0
+    assert full["row"] == "full" and full["terms"]["kd"] == taught.terms["kd"]
+    assert full["terms"]["topo"]["num_points"] == 12 and full["terms"]["grad"] == taught.terms["grad"]
+    assert full["teacher"] == "teacher-seed0" and plain["teacher"] is None
     assert set(full["history"]["terms"]) == {"seg", "topo", "grad", "kd"}
 
 
@@ -74,7 +75,16 @@ def test_students_of_one_seed_start_alike_and_see_the_same(taught: P.Params, mon
     assert not torch.equal(batches["plain", 0][0], batches["plain", 1][0])
 
 
+def test_the_students_of_a_seed_learn_from_its_teacher(params: P.Params) -> None:
+    params = params.replace(teacher_seeds=(5, 3), train=params.train.replace(teacher_steps=2, student_steps=2))
+    train_teacher(params, 3)
+    assert train_student(params, "kd", 1)["teacher"] == "teacher-seed3"
+    with pytest.raises(CheckpointError, match=r"teacher-seed5.safetensors does not exist.*dvc repro teacher@default-5"):
+        train_student(params, "kd", 2)
+
+
 def test_a_missing_teacher_names_the_stage(params: P.Params) -> None:
+    params = params.replace(teacher_seeds=(3,))
     with pytest.raises(CheckpointError, match=r"teacher-seed3.safetensors does not exist.*dvc repro teacher@default-3"):
         train_student(params, "kd", 3)
     train_student(params, "plain", 3)  # needs none

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from topokd import __version__
-from topokd.cli import data, pipeline, plumbing, predict
+from topokd.cli import data, pipeline, plumbing, predict, warm_up
 from topokd.errors import TopokdError
 
 USE, RUN, PLUMBING = "Use a network", "Run the experiments", "Plumbing of the pipeline"
@@ -26,7 +26,8 @@ command: Callable[..., None]
 for command in (predict.predict, predict.evaluate, predict.submit, predict.validate, predict.export):
     app.command(rich_help_panel=USE)(command)
 app.add_typer(data.app, name="data", rich_help_panel=USE)
-app.command(rich_help_panel=USE)(predict.info)
+for command in (predict.info, warm_up.warm_up):
+    app.command(rich_help_panel=USE)(command)
 for command in (pipeline.repro, pipeline.train, pipeline.stages):
     app.command(rich_help_panel=RUN)(command)
 for command in (plumbing.params, plumbing.notebook, plumbing.metrics, plumbing.stage, plumbing.pair, plumbing.readme):

@@ -5,14 +5,10 @@ Each kernel adds in the order of the points, in double precision, so results equ
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy import ndarray
 
-from topokd._numba import drop_stale_caches, jit_numpy_errors
-
-drop_stale_caches(Path(__file__).parent, Path(__file__).name)
+from topokd._numba import jit_numpy_errors
 
 DIGIT = 11
 """Largest number of bits per pass of the radix sort: 2,048 counters fit into the first-level cache."""

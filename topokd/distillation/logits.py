@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from topokd.checks import require_finite
 from topokd.distillation.dtype import at_least_float32
-from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.distillation.segmentation import SegmentationLoss
+from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Positive
 
 
@@ -74,9 +75,21 @@ class LogitTerm(Term):
         super().__init__(**given)
         self.loss = LogitLoss(self.options.temperature)
 
+    @property
+    def digest_key(self) -> str:
+        """The same for all terms that need the logits only."""
+        return "logits"
+
+    def digest(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
+    ) -> dict[str, Tensor]:
+        """The teacher's logits."""
+        return {"logits": teacher.logits.detach()}
+
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """L_kd of the two networks' logits."""
-        return self.loss(step.student.logits, step.teacher.logits)
+        teacher = step.teacher_output.logits if step.digest is None else step.digest["logits"]
+        return self.loss(step.student.logits, teacher)
 
 
 TERMS["kd"] = LogitTerm

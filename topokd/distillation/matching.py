@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64
@@ -10,6 +10,13 @@ from torch import Tensor
 
 from topokd.data.voxels import voxel_key
 from topokd.errors import DataError
+
+
+class Rows(NamedTuple):
+    """Which voxels the rows of a stage belong to, without their features."""
+
+    grid_coord: Int64[Tensor, "n 3"]
+    offsets: Int64[Tensor, " b"]
 
 
 @runtime_checkable
@@ -43,7 +50,7 @@ def cloud_of_row(offsets: Int64[Tensor, " b"]) -> Int64[Tensor, " n"]:
     return torch.repeat_interleave(torch.arange(len(offsets), device=offsets.device), counts)
 
 
-def match_rows(teacher: VoxelRows, student: VoxelRows) -> Int64[Tensor, " n"]:
+def match_rows(teacher: VoxelRows | Rows, student: VoxelRows | Rows) -> Int64[Tensor, " n"]:
     """``index`` such that row i of ``teacher.feat[index]`` is the same voxel as row i of ``student.feat``.
 
     Pooling numbers the coarse voxels along a space-filling curve, and the curves are shuffled independently in the two
@@ -90,7 +97,7 @@ def match_rows(teacher: VoxelRows, student: VoxelRows) -> Int64[Tensor, " n"]:
     return index
 
 
-def _keys(*taps: VoxelRows) -> list[Tensor]:
+def _keys(*taps: VoxelRows | Rows) -> list[Tensor]:
     """One integer per row, equal for equal (cloud, voxel), over all ``taps``."""
     grids = torch.cat([tap.grid_coord for tap in taps]).long()
     low = grids.amin(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,12 +80,35 @@ class DistillationObjective(nn.Module):
         """
         return {name: term.prepare(teacher) for name, term in self.named_terms().items()}
 
+    def digest_keys(self) -> dict[str, str] | None:
+        """`Term.digest_key` of every term; None when a term has none, and the teacher's output itself is needed."""
+        keys = {name: term.digest_key for name, term in self.named_terms().items()}
+        return None if None in keys.values() else {name: str(key) for name, key in keys.items()}
+
+    def digests(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], known: Container[str] = ()
+    ) -> dict[str, dict[str, Tensor]]:
+        """`Term.digest` by `Term.digest_key`, for all terms that have one.
+
+        Args:
+            teacher: Output of the teacher for the batch (`run_teacher`).
+            label: (n,) class of each voxel, -1 for none.
+            known: Keys that are not needed.
+        """
+        found: dict[str, dict[str, Tensor]] = {}
+        for term in self.named_terms().values():
+            key = term.digest_key
+            if key is not None and key not in known and key not in found:
+                found[key] = term.digest(teacher, label, self.segmentation)
+        return found
+
     def forward(
         self,
         student: NetworkOutput,
         label: Int64[Tensor, " n"],
         teacher: NetworkOutput | None = None,
         prepared: Mapping[str, Any] | None = None,
+        digests: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> Losses:
         """The losses of one batch.
 
@@ -94,20 +117,32 @@ class DistillationObjective(nn.Module):
             label: (n,) class of each voxel, -1 for none.
             teacher: Output of the teacher for the same batch (`run_teacher`).
             prepared: What `prepare` returned for that output, if it was called.
+            digests: What `digests` returned for that output, perhaps for another objective too; replaces ``teacher``.
 
         Raises:
             ValueError: Without a teacher when there are terms.
         """
+        digests = digests or {}
         seg = self.segmentation(student.logits, label)
         losses = {"seg": seg}
         for name, term in self.named_terms().items():
-            if teacher is None:
+            digest = digests.get(term.digest_key or "")
+            if teacher is None and digest is None:
                 raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
-            losses[name] = term(Step(student, teacher, label, seg, self.segmentation, (prepared or {}).get(name)))
-        total = seg
-        for name, term in self.named_terms().items():
-            total = total + term.weight * losses[name]
-        return Losses(total, losses)
+            ready = (prepared or {}).get(name)
+            losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest))
+        return Losses(self.total(losses, self.weights()), losses)
+
+    def weights(self) -> dict[str, float]:
+        """lambda of each term, as given."""
+        return {name: term.weight for name, term in self.named_terms().items()}
+
+    def total(self, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, ""]:
+        """L_seg + sum_k lambda_k L_k, from the losses before their weights."""
+        total = losses["seg"]
+        for name in self.named_terms():
+            total = total + weights[name] * losses[name]
+        return total
 
     def named_terms(self) -> dict[str, Term]:
         """The terms by name, in the order of the sum."""

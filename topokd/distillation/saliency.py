@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from topokd.checks import require_finite
 from topokd.data import IGNORE
 from topokd.distillation.dtype import at_least_float32
-from topokd.distillation.matching import match_rows
-from topokd.distillation.term import TERMS, Step, Term, TermOptions
+from topokd.distillation.matching import Rows, match_rows
+from topokd.distillation.segmentation import SegmentationLoss
+from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural, Positive, Switch
 
 Features = Tensor | Sequence[Tensor]
@@ -89,44 +90,55 @@ class SaliencyLoss(nn.Module):
     def forward(
         self,
         student: Features,
-        teacher: Features,
+        teacher: Features | None,
         offsets: Features,
         *,
         student_loss: Tensor | None = None,
         teacher_loss: Tensor | None = None,
         student_grad: Features | None = None,
         teacher_grad: Features | None = None,
+        teacher_map: Features | None = None,
     ) -> Float[Tensor, ""]:
         """L_grad of one batch. Graphs are kept, so the caller's ``backward`` still works.
 
         Args:
             student: (n, c_s) features, or a list with one entry per stage.
-            teacher: (n, c_t) features, or a list.
+            teacher: (n, c_t) features, or a list; None with ``teacher_map``.
             offsets: (b,) cumulative rows per cloud, or a list.
             student_loss: Scalar segmentation loss of the student; or give ``student_grad``.
             teacher_loss: The same for the teacher; or give ``teacher_grad``.
             student_grad: Gradients, shaped as ``student``.
             teacher_grad: Gradients, shaped as ``teacher``.
+            teacher_map: (n,) finished maps of the teacher, or a list, in place of its features and gradients.
 
         Raises:
             ValueError: When a network has both or neither of loss and gradients, or its loss has no graph.
             DataError: When features or gradients are not finite.
         """
-        student_list, teacher_list, offsets_list = (self._pick(x) for x in (student, teacher, offsets))
+        student_list, offsets_list = self._pick(student), self._pick(offsets)
         student_grads = self._gradients("student", student_list, student_loss, student_grad, self.second_order)
-        teacher_grads = self._gradients("teacher", teacher_list, teacher_loss, teacher_grad, False)
+        if teacher_map is not None:
+            teacher_maps = self._pick(teacher_map)
+        elif teacher is not None:
+            teacher_maps = self._teacher_maps(self._pick(teacher), offsets_list, teacher_loss, teacher_grad)
+        else:
+            raise ValueError("SaliencyLoss needs the teacher's features or its maps (teacher_map)")
         total = at_least_float32(student_list[0].new_zeros(()))
-        for feat_s, grad_s, feat_t, grad_t, rows in zip(
-            student_list, student_grads, teacher_list, teacher_grads, offsets_list, strict=True
-        ):
-            for who, feat, grad in (("student", feat_s, grad_s), ("teacher", feat_t, grad_t)):
-                require_finite(feat, f"the {who}'s features", "lower the learning rate")
-                require_finite(grad, f"the gradient in the {who}'s features", "lower the learning rate")
-            map_s = saliency_map(at_least_float32(feat_s), at_least_float32(grad_s), rows, self.eps)
-            with torch.no_grad():
-                map_t = saliency_map(at_least_float32(feat_t), at_least_float32(grad_t), rows, self.eps)
+        for feat, grad, map_t, rows in zip(student_list, student_grads, teacher_maps, offsets_list, strict=True):
+            _require_finite("student", feat, grad)
+            map_s = saliency_map(at_least_float32(feat), at_least_float32(grad), rows, self.eps)
             total = total + (map_t - map_s).abs().mean()
         return total
+
+    @torch.no_grad()
+    def _teacher_maps(
+        self, feats: list[Tensor], offsets: list[Tensor], loss: Tensor | None, grads: Features | None
+    ) -> list[Tensor]:
+        maps = []
+        for feat, grad, rows in zip(feats, self._gradients("teacher", feats, loss, grads, False), offsets, strict=True):
+            _require_finite("teacher", feat, grad)
+            maps.append(saliency_map(at_least_float32(feat), at_least_float32(grad), rows, self.eps))
+        return maps
 
     def _pick(self, values: Features) -> list[Tensor]:
         if isinstance(values, Tensor):
@@ -140,6 +152,11 @@ class SaliencyLoss(nn.Module):
             raise ValueError(f"SaliencyLoss needs exactly one of {who}_loss and {who}_grad")
         given = self._pick(grads) if grads is not None else feature_gradients(loss, feats, create_graph=create_graph)
         return given if create_graph else [gradient.detach() for gradient in given]
+
+
+def _require_finite(who: str, feat: Tensor, grad: Tensor) -> None:
+    require_finite(feat, f"the {who}'s features", "lower the learning rate")
+    require_finite(grad, f"the gradient in the {who}'s features", "lower the learning rate")
 
 
 def feature_gradients(
@@ -197,21 +214,43 @@ class SaliencyTerm(Term):
         self.loss = SaliencyLoss(eps=self.options.eps, second_order=self.options.second_order)
         self.differentiates_twice = self.options.second_order
 
+    @property
+    def digest_key(self) -> str:
+        """Maps depend on the stages and on the stabiliser of Eq. 6."""
+        return f"saliency {list(self.options.stages)} {self.options.eps!r}"
+
+    def digest(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
+    ) -> dict[str, Tensor]:
+        """The teacher's maps, in the order of its rows, and the voxels of these rows."""
+        taps = [teacher.taps[stage] for stage in self.options.stages]
+        require_finite(teacher.logits, "the teacher's logits", "check its checkpoint")
+        loss = (label != IGNORE).sum() * segmentation(teacher.logits, label)
+        gradients = feature_gradients(loss, [tap.feat for tap in taps], keep_graph=False)
+        parts: dict[str, Tensor] = {}
+        for stage, tap, gradient in zip(self.options.stages, taps, gradients, strict=True):
+            _require_finite("teacher", tap.feat, gradient)
+            feat = at_least_float32(tap.feat.detach())
+            parts |= {
+                f"map{stage}": saliency_map(feat, gradient, tap.offsets, self.options.eps),
+                f"grid{stage}": tap.grid_coord,
+                f"offsets{stage}": tap.offsets,
+            }
+        return parts
+
     def forward(self, step: Step) -> Float[Tensor, ""]:
-        """L_grad of both networks' taps, the teacher's rows in the student's order."""
-        taps_s = [step.student.taps[stage] for stage in self.options.stages]
-        taps_t = [step.teacher.taps[stage] for stage in self.options.stages]
-        require_finite(step.teacher.logits, "the teacher's logits", "check its checkpoint")
+        """L_grad of both networks' taps, the teacher's maps in the student's order."""
+        teacher = step.digest or self.digest(step.teacher_output, step.label, step.segmentation)
+        taps = [step.student.taps[stage] for stage in self.options.stages]
+        rows = [Rows(teacher[f"grid{stage}"], teacher[f"offsets{stage}"]) for stage in self.options.stages]
+        maps = [teacher[f"map{stage}"] for stage in self.options.stages]
         voxels = (step.label != IGNORE).sum()
-        loss_t = voxels * step.segmentation(step.teacher.logits, step.label)
-        grads_t = feature_gradients(loss_t, [tap.feat for tap in taps_t], keep_graph=False)
-        rows = [match_rows(t, s) for t, s in zip(taps_t, taps_s, strict=True)]
         return self.loss(
-            [tap.feat for tap in taps_s],
-            [tap.feat.detach()[index] for tap, index in zip(taps_t, rows, strict=True)],
-            [tap.offsets for tap in taps_s],
+            [tap.feat for tap in taps],
+            None,
+            [tap.offsets for tap in taps],
             student_loss=voxels * step.seg,
-            teacher_grad=[gradient[index] for gradient, index in zip(grads_t, rows, strict=True)],
+            teacher_map=[m[match_rows(r, tap)] for m, r, tap in zip(maps, rows, taps, strict=True)],
         )
 
 

@@ -41,20 +41,33 @@ class Step:
         seg: The student's segmentation loss.
         segmentation: The function that gave ``seg``, for a term that needs it of the teacher.
         prepared: The result of `Term.prepare` of this term, or None if it was not called.
+        digest: The result of `Term.digest` of this term, or None if it was not called. Replaces ``teacher``.
     """
 
     student: NetworkOutput
-    teacher: NetworkOutput
+    teacher: NetworkOutput | None
     label: Int64[Tensor, " n"]
     seg: Float[Tensor, ""]
     segmentation: SegmentationLoss
     prepared: Any = None
+    digest: Mapping[str, Tensor] | None = None
+
+    @property
+    def teacher_output(self) -> NetworkOutput:
+        """The teacher's output. Raises `ValueError` in a step that has none."""
+        if self.teacher is None:
+            raise ValueError("this step has no output of the teacher: pass one, or the digests of all terms")
+        return self.teacher
 
 
 class TermOptions(Section):
     """Parameters that every term has."""
 
     weight: Positive = Field(1.0, description="lambda in Eq. 8; to switch a term off, leave it out")
+    share: Positive | None = Field(
+        None,
+        description="with train.balance gradnorm: its gradient in multiples of segmentation's; null: weight counts",
+    )
 
 
 class Term(nn.Module):
@@ -100,6 +113,29 @@ class Term(nn.Module):
             Anything; `forward` gets it as ``step.prepared``.
         """
         return None
+
+    @property
+    def digest_key(self) -> str | None:
+        """Names what `digest` returns: equal for terms whose digests are equal; None for a term that has no digest."""
+        return None
+
+    def digest(
+        self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
+    ) -> dict[str, Tensor]:
+        """All that this term needs of the teacher for one batch, without a graph: small enough to be kept in a file.
+
+        Rows of the ablation see the same batches, so one pass of the teacher serves all of them
+        (`topokd.training.TeacherOutputs`). A term without a digest works as well: the teacher then runs in every row.
+
+        Args:
+            teacher: The teacher's output for the batch.
+            label: (n,) class of each voxel, -1 for none.
+            segmentation: As in `Step`.
+
+        Returns:
+            Tensors by name; `forward` gets them as ``step.digest`` and must then not look at ``step.teacher``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no digest")
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of one batch, before its weight."""

@@ -14,7 +14,7 @@ from topokd.models import PointTransformerV3, load_checkpoint
 from topokd.params import Params
 from topokd.scans import open_dataset
 from topokd.topology import farthest_point_sampling, normalize_features
-from topokd.training import Run
+from topokd.training import run_of
 
 
 def stage_features(
@@ -30,7 +30,7 @@ def stage_features(
     Returns:
         Features, and their positions in metres; None if the network has not been trained yet.
     """
-    path = Run(network, params.seeds[0], params).checkpoint
+    path = run_of(network, params.seeds[0], params).checkpoint
     if not path.is_file():
         return None
     model: PointTransformerV3 = load_checkpoint(path).eval()

@@ -37,6 +37,7 @@ def panel_params(params: Params, layout: str) -> Params:
     return params.replace(
         profile=profile,
         seeds=params.seeds[:1],
+        teacher_seeds=params.seeds[:1],
         train_rows=sizes.rows,
         data=params.data.replace(
             dataset="synthetic",

@@ -2,15 +2,15 @@
 
 ``results/<profile>/timings/topology_cost.json``, times in seconds, medians over ``repeats`` runs::
 
-    {"device": "CPU", "threads": int, "repeats": int, "channels": int,
+    {"device": processor, "threads": int, "repeats": int, "channels": int, "homology_engine": name,
      "table8":   [{"points": n, "naive": cost or null, "ours": cost, "giotto_ph": cost,
                    "speedup": forward + backward of naive over those of ours, or null}],
      "sampling": [{"points": N, "kept": 128, "farthest_s": t, "random_s": t}],           # Figure 5
-     "homology": [{"points": n, "h1_s": t, "h2_s": t}]}                                   # Figure 6, giotto-ph
+     "homology": [{"points": n, "h1_s": t, "h2_s": t}]}                                   # Figure 6
 
 with ``cost = {"forward_s", "backward_s", "peak_bytes"}``: features -> diagrams (dimensions 0, 1) -> PWCD, then the
-gradients of the features. ``peak_bytes`` is the growth of the process's memory meanwhile (null where the system does
-not report it).
+gradients of the features. ``peak_bytes`` is measured in a process of its own (`topokd.experiments.peak_memory`; null
+where the system does not report it).
 """
 
 from __future__ import annotations
@@ -28,16 +28,20 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from topokd.experiments.measurement import measure_latency, process_peak, reset_process_peak
+from topokd.experiments.measurement import measure_latency
+from topokd.experiments.peak_memory import peak_memory
 from topokd.experiments.shapes import features, uniform
+from topokd.machine import processor_name
 from topokd.params import Benchmark
 from topokd.progress import Progress
 from topokd.topology.chamfer import persistence_weighted_chamfer
+from topokd.topology.engines import choose_engine
 from topokd.topology.persistence import vietoris_rips
 from topokd.topology.sampling import farthest_point_sampling
 
 SAMPLED = 128  # M of Figure 5
 CHANNELS = 64
+ENGINE_OF = {"naive": "reference", "ours": "auto", "giotto_ph": "giotto-ph"}  # columns of Table 8
 
 
 def measure_topology_cost(bench: Benchmark, seed: int = 0) -> dict[str, Any]:
@@ -49,24 +53,34 @@ def measure_topology_cost(bench: Benchmark, seed: int = 0) -> dict[str, Any]:
     """
     rng = np.random.default_rng(seed)
     layer_cost(features(20, rng), features(20, rng), "reference", 1)
+    points = sorted(bench.topology_points)
+    naive = [n for n in points if n <= bench.naive_max_points]
+    sizes = {"naive": naive, "ours": points, "giotto_ph": points}
+    peaks = {
+        name: peak_memory(ENGINE_OF[name], sizes[name], CHANNELS, seed) for name in Progress(list(ENGINE_OF), "memory")
+    }
     return {
-        "device": "CPU",
+        "device": processor_name(),
         "threads": torch.get_num_threads(),
         "repeats": bench.repeats,
         "channels": CHANNELS,
-        "table8": [_table8_row(n, bench, rng) for n in Progress(sorted(bench.topology_points), "Table 8")],
+        "homology_engine": choose_engine("auto", 2),
+        "table8": [_table8_row(n, bench, rng, peaks) for n in Progress(points, "Table 8")],
         "sampling": [_sampling_row(n, bench, rng) for n in Progress(sorted(bench.sampling_points), "Figure 5")],
         "homology": [_homology_row(n, bench, rng) for n in Progress(sorted(bench.h2_points), "Figure 6")],
     }
 
 
-def _table8_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[str, Any]:
+def _table8_row(
+    n: int, bench: Benchmark, rng: np.random.Generator, peaks: dict[str, dict[int, int | None]]
+) -> dict[str, Any]:
     teacher, student = features(n, rng, CHANNELS), features(n, rng, CHANNELS)
-    naive = layer_cost(teacher, student, "reference", 1) if n <= bench.naive_max_points else None
-    ours = layer_cost(teacher, student, "auto", bench.repeats)
-    giotto = layer_cost(teacher, student, "giotto-ph", bench.repeats)
-    speedup = _total(naive) / _total(ours) if naive else None
-    return {"points": n, "naive": naive, "ours": ours, "giotto_ph": giotto, "speedup": speedup}
+    row: dict[str, Any] = {"points": n}
+    for name, engine in ENGINE_OF.items():
+        repeats = 1 if name == "naive" else bench.repeats
+        counted = n in peaks[name]
+        row[name] = layer_cost(teacher, student, engine, repeats) | {"peak_bytes": peaks[name][n]} if counted else None
+    return row | {"speedup": _total(row["naive"]) / _total(row["ours"]) if row["naive"] else None}
 
 
 def _sampling_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[str, Any]:
@@ -83,7 +97,7 @@ def _homology_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[st
     cloud = uniform(n, rng)
     row: dict[str, Any] = {"points": n}
     for dim in (1, 2):
-        persistence = partial(vietoris_rips, cloud, max_dim=dim, engine="giotto-ph")
+        persistence = partial(vietoris_rips, cloud, max_dim=dim, engine=choose_engine("auto", 2))
         row[f"h{dim}_s"] = measure_latency(persistence, bench.repeats)
     return row
 
@@ -91,7 +105,7 @@ def _homology_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[st
 def layer_cost(
     teacher: Float[ndarray, "n c"], student: Float[ndarray, "n c"], engine: str, repeats: int
 ) -> dict[str, Any]:
-    """Time and memory of forward and backward pass of the loss between a teacher's diagrams and a student's features.
+    """Time of forward and backward pass of the loss between a teacher's diagrams and a student's features.
 
     Args:
         teacher: features; their diagrams are computed before the clock starts.
@@ -100,11 +114,10 @@ def layer_cost(
         repeats: number of timed runs; before several there is one that is not counted.
     """
     reference = vietoris_rips(torch.from_numpy(teacher)).diagrams
-    forward, backward, peaks = [], [], []
+    forward, backward = [], []
     for run in range(repeats + (repeats > 1)):
         x = torch.from_numpy(student).float().requires_grad_(True)
         gc.collect()
-        before = reset_process_peak()
         start = time.perf_counter()
         loss = torch.stack(
             [
@@ -115,16 +128,10 @@ def layer_cost(
         middle = time.perf_counter()
         loss.backward()
         end = time.perf_counter()
-        peaks.append(process_peak() - before if before is not None else None)
         if run > 0 or repeats == 1:
             forward.append(middle - start)
             backward.append(end - middle)
-    measured = [peak for peak in peaks if peak is not None]
-    return {
-        "forward_s": statistics.median(forward),
-        "backward_s": statistics.median(backward),
-        "peak_bytes": max(measured) if measured else None,
-    }
+    return {"forward_s": statistics.median(forward), "backward_s": statistics.median(backward)}
 
 
 def cost_table(document: dict[str, Any]) -> pd.DataFrame:

@@ -41,7 +41,7 @@ class Results:
         params = P.load((folder / "params.yaml").resolve()) if (folder / "params.yaml").exists() else P.Params()
         runs: dict[str, dict[int, dict[str, Any]]] = {}
         for network in networks(params):
-            for seed in params.seeds:
+            for seed in seeds_of(network, params):
                 path = folder / "runs" / f"{network}-seed{seed}.json"
                 if path.exists():
                     runs.setdefault(network, {})[seed] = _checked(read_json(path), path)
@@ -102,7 +102,7 @@ class Results:
 
     def missing(self) -> list[str]:
         """Names of the runs of the profile that do not exist yet."""
-        wanted = [(network, seed) for network in networks(self.params) for seed in self.params.seeds]
+        wanted = [(network, seed) for network in networks(self.params) for seed in seeds_of(network, self.params)]
         return [f"{network}-seed{seed}" for network, seed in wanted if seed not in self.runs.get(network, {})]
 
     def scores(self, network: str, metric: str | None = None) -> dict[int, float]:
@@ -127,8 +127,20 @@ class Results:
         return interval(self.scores(network, metric).values())
 
     def gain(self, network: str, over: str, metric: str | None = None) -> Interval:
-        """Difference of two networks in points, paired by seed."""
-        return paired(self.scores(network, metric), self.scores(over, metric))
+        """Difference of two networks in points, paired by seed; the teacher of a seed counts for all its students."""
+        return paired(self._by_student(network, metric), self._by_student(over, metric))
+
+    def _by_student(self, network: str, metric: str | None) -> dict[int, float]:
+        scores = self.scores(network, metric)
+        if network != TEACHER:
+            return scores
+        teachers = {seed: self.params.teacher_seed(seed) for seed in self.params.seeds}
+        return {seed: scores[teacher] for seed, teacher in teachers.items() if teacher in scores}
+
+
+def seeds_of(network: str, params: P.Params) -> tuple[int, ...]:
+    """The seeds with which a profile trains a network."""
+    return params.teacher_seeds if network == TEACHER else params.seeds
 
 
 def networks(params: P.Params) -> tuple[str, ...]:

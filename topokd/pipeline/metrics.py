@@ -22,7 +22,8 @@ def write_metrics(params: Params) -> Path:
     """
     metrics = {}
     for row in ("teacher", *params.train_rows):
-        records = {seed: read_json(params.results / "runs" / f"{row}-seed{seed}.json") for seed in params.seeds}
+        seeds = params.teacher_seeds if row == "teacher" else params.seeds
+        records = {seed: read_json(params.results / "runs" / f"{row}-seed{seed}.json") for seed in seeds}
         values = {f"seed{seed}": 100 * record["evaluation"]["miou_skip"] for seed, record in records.items()}
         values["mean"] = sum(values.values()) / len(values)
         metrics[row] = {name: round(value, 3) for name, value in values.items()}

@@ -46,7 +46,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     Args:
         script: path of the notebook, relative to the project's folder.
         parameters: values for the cell tagged ``parameters``; ``params_file``, which every notebook has, names the
-            resolved parameters.
+            resolved parameters. ``save`` is set where a notebook has it: results and figures go into the project.
         output: path of the executed ``.ipynb``; equal inputs give equal bytes on one machine.
 
     Returns:
@@ -69,14 +69,15 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         notebook = jupytext.read(script)
         notebook.metadata.update(PAIRED_METADATA)
         nbformat.write(with_stable_ids(notebook), source)
-        unknown = set(parameters) - set(papermill.inspect_notebook(source))
+        known = set(papermill.inspect_notebook(source))
+        unknown = set(parameters) - known
         if unknown:
             raise DataError(f"{script.name} has no parameter {', '.join(sorted(unknown))} in its `parameters` cell")
         try:
             papermill.execute_notebook(
                 source,
                 executed,
-                parameters=parameters,
+                parameters={**parameters, **({"save": True} if "save" in known else {})},
                 cwd=project_root(),
                 kernel_name="python3",
                 progress_bar=False,

@@ -20,10 +20,10 @@ from topokd.topology.functions import (
 )
 from topokd.topology.gradient import simplex_values
 from topokd.topology.gradients import GRADIENTS, Gradient, diffeomorphic
-from topokd.topology.loss import TeacherDiagrams, TopologicalLoss
+from topokd.topology.loss import TeacherCloud, TeacherDiagrams, TopologicalLoss
 from topokd.topology.normalize import Normalization, normalize_features
 from topokd.topology.persistence import Persistence, vietoris_rips
-from topokd.topology.sampled import SampledRowsLoss, sampled_rows
+from topokd.topology.sampled import SampledRows, SampledRowsLoss, sampled_rows
 from topokd.topology.sampling import covering_radius, farthest_point_sampling
 
 __all__ = [
@@ -32,7 +32,9 @@ __all__ = [
     "Gradient",
     "Normalization",
     "Persistence",
+    "SampledRows",
     "SampledRowsLoss",
+    "TeacherCloud",
     "TeacherDiagrams",
     "TopologicalLoss",
     "betti_curve",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from topokd.topology.engines import choose_engine
 from topokd.topology.gradients import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
 from topokd.topology.options import number, threads, whole
-from topokd.topology.persistence import Persistence, vietoris_rips
+from topokd.topology.persistence import vietoris_rips
 from topokd.topology.sampled import at_least_float32, check_features, split_clouds
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import map_in_background, parallel_map
@@ -26,7 +26,7 @@ class TeacherCloud(NamedTuple):
     """The teacher's side of one cloud: the rows that sampling kept, and the diagrams of these rows."""
 
     indices: Int64[Tensor, " m"]
-    persistence: Persistence
+    diagrams: Mapping[int, Float[Tensor, "_ 2"]]  # by homology degree
 
 
 class TeacherDiagrams(NamedTuple):
@@ -142,7 +142,8 @@ class TopologicalLoss(torch.nn.Module):
         return self._diagrams(kept, rows[kept])
 
     def _diagrams(self, kept: Int64[Tensor, " m"], points: Float[Tensor, "m c"]) -> TeacherCloud:
-        return TeacherCloud(kept, vietoris_rips(points, **self.rips))
+        found = vietoris_rips(points, **self.rips)
+        return TeacherCloud(kept, {dim: found.diagrams[dim] for dim in self.dims})
 
     def forward(
         self,
@@ -183,7 +184,7 @@ class TopologicalLoss(torch.nn.Module):
         found = vietoris_rips(points, workers=self.workers, **self.rips, **self.moves)
         for reference, own in zip(references, found, strict=True):
             for dim in self.dims:
-                distance = self.distance(reference.persistence.diagrams[dim], own.diagrams[dim])
+                distance = self.distance(reference.diagrams[dim], own.diagrams[dim])
                 total = total + distance.to(total.device)
         return total / max(1, len(ends))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -43,17 +44,36 @@ def sampled_rows(
         >>> [[rows.tolist() for rows in pair] for pair in sampled_rows(x, x, torch.tensor([3]), num_points=2)]
         [[[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]]
     """
+    sampled = sample_rows(teacher, offsets, num_points=num_points, normalize=normalize)
+    return _beside(student, sampled, offsets, normalize)
+
+
+class SampledRows(NamedTuple):
+    """The teacher's side of `sampled_rows`: per cloud with rows, the indices kept (m,), and these rows (m, c_t)."""
+
+    ends: list[int]  # cumulative number of rows per cloud
+    clouds: list[tuple[Int64[Tensor, " m"], Float[Tensor, "m c"]]]
+
+
+def sample_rows(
+    teacher: Float[Tensor, "n c"], offsets: Int64[Tensor, " b"], *, num_points: int = 1024, normalize: str = "l2"
+) -> SampledRows:
+    """The teacher's side of `sampled_rows`."""
     num_points, normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
-    if student.dim() != 2 or teacher.dim() != 2 or len(teacher) != len(student):
-        raise DataError(
-            f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} must have one row per matched voxel"
-        )
+    ends = check_features("teacher", teacher, offsets)
+    clouds = [normalize_features(cloud, normalize) for cloud in split_clouds(teacher.detach(), ends)]
+    kept = farthest_point_sampling(clouds, num_points) if clouds else []
+    return SampledRows(ends, [(rows, cloud[rows]) for rows, cloud in zip(kept, clouds, strict=True)])
+
+
+def _beside(
+    student: Float[Tensor, "n c"], sampled: SampledRows, offsets: Int64[Tensor, " b"], normalize: str
+) -> list[tuple[Float[Tensor, "_ c_t"], Float[Tensor, "_ c_s"]]]:
     ends = check_features("student", student, offsets)
-    check_features("teacher", teacher, offsets)
+    if ends != sampled.ends:
+        raise DataError(f"the student's clouds end at rows {ends}, the teacher's at {sampled.ends}: match rows")
     ours = [normalize_features(cloud, normalize) for cloud in split_clouds(student, ends)]
-    theirs = [normalize_features(cloud, normalize) for cloud in split_clouds(teacher.detach(), ends)]
-    kept = farthest_point_sampling(theirs, num_points) if theirs else []
-    return [(t[rows], s[rows]) for t, s, rows in zip(theirs, ours, kept, strict=True)]
+    return [(rows.to(own), own[kept.to(own.device)]) for (kept, rows), own in zip(sampled.clouds, ours, strict=True)]
 
 
 class SampledRowsLoss(nn.Module):
@@ -84,20 +104,29 @@ class SampledRowsLoss(nn.Module):
         self.distance = distance
         self.num_points, self.normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
 
+    def sample(self, teacher: Float[Tensor, "n c"], offsets: Int64[Tensor, " b"]) -> SampledRows:
+        """What depends on the teacher only. Raises DataError as `sampled_rows`."""
+        return sample_rows(teacher, offsets, num_points=self.num_points, normalize=self.normalize)
+
     def forward(
-        self, student: Float[Tensor, "n c_s"], teacher: Float[Tensor, "n c_t"], offsets: Int64[Tensor, " b"]
+        self,
+        student: Float[Tensor, "n c_s"],
+        teacher: Float[Tensor, "n c_t"] | SampledRows,
+        offsets: Int64[Tensor, " b"],
     ) -> Float[Tensor, ""]:
         """The mean over clouds.
 
         Args:
             student: (n, c_s) features of B clouds.
-            teacher: (n, c_t) features of the same rows.
+            teacher: (n, c_t) features of the same rows, or what `sample` returned for them.
             offsets: (b,) cumulative number of rows per cloud.
 
         Raises:
             DataError: as `sampled_rows`.
         """
-        pairs = sampled_rows(teacher, student, offsets, num_points=self.num_points, normalize=self.normalize)
+        check_features("student", student, offsets)
+        sampled = teacher if isinstance(teacher, SampledRows) else self.sample(teacher, offsets)
+        pairs = _beside(student, sampled, offsets, self.normalize)
         total = at_least_float32(student[:0].sum())  # 0, in the graph even if no cloud has rows
         for theirs, ours in pairs:
             total = total + self.distance(theirs, ours)

@@ -6,7 +6,8 @@
 
 from topokd.training.fit import Fit
 from topokd.training.hooks import Hook, LiveCurves, Resume, Validate
-from topokd.training.run import Run
+from topokd.training.run import Run, run_of
+from topokd.training.teacher_outputs import TeacherOutputs
 from topokd.training.train import load_teacher, train_student, train_teacher
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "LiveCurves",
     "Resume",
     "Run",
+    "TeacherOutputs",
     "Validate",
     "load_teacher",
+    "run_of",
     "train_student",
     "train_teacher",
 ]

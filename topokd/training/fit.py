@@ -21,10 +21,12 @@ from topokd.models import PointTransformerV3
 from topokd.params import Train
 from topokd.progress import Progress
 from topokd.training.determinism import stream_seed
+from topokd.training.gradients import GradientWatch
 from topokd.training.history import POINTS, TrainState
 from topokd.training.hooks import Hook
 from topokd.training.optimisation import build_optimizer, build_schedule
 from topokd.training.precision import autocast, gradient_scaler
+from topokd.training.teacher_outputs import TeacherOutputs
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class Fit:
         seed: Of everything random in a step.
         name: Of the run, in progress and messages.
         teacher: Frozen network; None if the objective has no terms.
+        kept: Keeps what the terms need of the teacher, for other rows with the same batches; None: the teacher runs.
         hooks: Called after each step, in this order; see `topokd.training.hooks`.
         device: Of the networks.
 
@@ -71,6 +74,7 @@ class Fit:
     seed: int
     name: str = "run"
     teacher: nn.Module | None = None
+    kept: TeacherOutputs | None = None
     hooks: Sequence[Hook] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     best_weights: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
@@ -109,12 +113,15 @@ class Fit:
 
     def train_step(self, batch: Batch) -> Losses:
         """Forward, backward and update on one batch; call `prepare` first."""
-        teacher = prepared = None
+        teacher = prepared = digests = None
         if self.objective.needs_teacher and self.teacher is not None:
-            with self._explain_nonfinite(), self._autocast():
-                teacher = run_teacher(self.teacher, batch, gradients=self.objective.needs_teacher_gradients)
             with self._explain_nonfinite():
-                prepared = self.objective.prepare(teacher)  # may still run during the forward pass of the student
+                if self.kept is not None and self.objective.digest_keys():
+                    digests = self.kept.of(self.state.step, batch, self.objective, self.teacher, self.train.amp)
+                else:
+                    with self._autocast():
+                        teacher = run_teacher(self.teacher, batch, gradients=self.objective.needs_teacher_gradients)
+                    prepared = self.objective.prepare(teacher)  # may still run during the student's forward pass
         self.model.train()
         torch.manual_seed(stream_seed(self.seed, "step", self.state.step))  # for shuffled orders and dropped paths
         assert batch.label is not None
@@ -122,7 +129,8 @@ class Fit:
             with self._autocast():
                 student = NetworkOutput(*self.model(batch, taps=True))
             with self._explain_nonfinite():
-                losses = self.objective(student, batch.label, teacher, prepared)
+                losses = self.objective(student, batch.label, teacher, prepared, digests)
+            losses = self._watch_gradients(losses, student)
             if not bool(torch.isfinite(losses.total)):
                 raise TrainingError(self._not_finite("the loss", losses))
             self.optimizer.zero_grad(set_to_none=True)
@@ -133,6 +141,17 @@ class Fit:
         self.scaler.update()
         self.schedule.step()
         return losses
+
+    def _watch_gradients(self, losses: Losses, student: NetworkOutput) -> Losses:
+        """Measure the terms' gradients if that is due, and weigh the terms as they are balanced."""
+        state = self.state
+        if self.watch.is_due(state.step):
+            weights = {**self.objective.weights(), **state.weights}
+            found = self.watch.measure(state.step, losses, self.model, student, weights, state.history["gradients"])
+            state.weights = {name: found[name] for name in self.watch.shares}
+        if not state.weights:
+            return losses
+        return Losses(self.objective.total(losses.terms, {**self.objective.weights(), **state.weights}), losses.terms)
 
     def _clip(self, losses: Losses) -> None:
         limit = self.train.optimizer.clip_norm or float("inf")
@@ -201,6 +220,10 @@ class Fit:
         self.scaler = gradient_scaler(self.train.amp, self.device)
         self.record_every = max(1, self.steps // POINTS)
         self.state = TrainState()
+        terms = self.objective.named_terms().items()
+        stated = {name: term.options.share for name, term in terms if term.options.share is not None}
+        shares = stated if self.train.balance == "gradnorm" else {}
+        self.watch = GradientWatch(self.train.gradients_every, shares, self.name)
         self.cpu_seconds = 0.0  # of the steps done by this process
         self.best_weights = {}
 

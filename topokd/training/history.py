@@ -9,8 +9,11 @@ POINTS = 60  # a history holds about this many points of each curve
 
 
 def empty_history() -> dict[str, Any]:
-    """Curves: mean ``loss`` and ``terms`` since the last point and ``lr`` at ``step``; ``val_miou`` at ``val_step``."""
-    return {"step": [], "loss": [], "terms": {}, "lr": [], "val_step": [], "val_miou": []}
+    """Curves: mean ``loss`` and ``terms`` since the last point and ``lr`` at ``step``; ``val_miou`` at ``val_step``.
+
+    ``gradients``: see `topokd.training.gradients.GradientWatch`.
+    """
+    return {"step": [], "loss": [], "terms": {}, "lr": [], "val_step": [], "val_miou": [], "gradients": {}}
 
 
 @dataclass
@@ -22,6 +25,7 @@ class TrainState:
     sums: dict[str, float] = field(default_factory=dict)  # of each loss since the last point of the history
     count: int = 0  # steps in these sums
     best_miou: float = -1.0
+    weights: dict[str, float] = field(default_factory=dict)  # of the terms, where they are being balanced
 
     def collect(self, losses: dict[str, float]) -> None:
         """Add the losses of one step to the running sums."""

@@ -52,13 +52,18 @@ class Run:
 
     @property
     def teacher(self) -> Run:
-        """The run of the teacher of the same seed."""
-        return Run(TEACHER, self.seed, self.params)
+        """The run of the teacher that the students of this seed learn from."""
+        return Run(TEACHER, self.params.teacher_seed(self.seed), self.params)
 
     @property
     def checkpoint(self) -> Path:
         """Final weights."""
         return self.params.workspace / "checkpoints" / f"{self.name}.safetensors"
+
+    @property
+    def stamp(self) -> Path:
+        """Of a teacher: the digest of its weights. The pipeline's students depend on the folder of these files."""
+        return self.params.workspace / "teachers" / f"{self.name}.json"
 
     @property
     def best(self) -> Path:
@@ -76,6 +81,21 @@ class Run:
         return self.params.workspace / "live" / self.name
 
     @property
+    def kept(self) -> Path:
+        """Folder of what the rows of a seed need of the teacher, step by step."""
+        return self.params.workspace / "teacher_outputs"
+
+    @property
     def resume(self) -> Path:
         """Folder of the states that killed runs of the profile resume from."""
         return self.params.workspace / "resume"
+
+
+def run_of(network: str, seed: int, params: Params) -> Run:
+    """The run of a network for one seed of the students: a row's own, or that of the teacher it learns from.
+
+    >>> run_of("teacher", 2, Params()).name, run_of("kd", 2, Params()).name
+    ('teacher-seed0', 'kd-seed2')
+    """
+    run = Run(network, seed, params)
+    return run.teacher if network == TEACHER else run

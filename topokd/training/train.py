@@ -19,13 +19,14 @@ from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.io import sha256, write_json
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
-from topokd.params import Params, to_dict
+from topokd.params import Params, Train, to_dict
 from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.fit import Fit
 from topokd.training.hooks import LiveCurves, Resume, Validate
 from topokd.training.run import TEACHER, Run
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
+from topokd.training.teacher_outputs import TeacherOutputs
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
 
 
 def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
-    """Train the student of one row of the ablation with the teacher of the same seed; otherwise as `train_teacher`.
+    """Train the student of one row of the ablation with the teacher of `Params.teacher_seed`, as `train_teacher` does.
 
     All rows of a seed start from the same weights and see the same batches in the same order; they differ in the terms
     of the loss (Eq. 8).
@@ -74,7 +75,7 @@ class Splits(NamedTuple):
 
 
 def _train(run: Run) -> dict[str, Any]:
-    params, train = run.params, run.params.train
+    params, train = run.params, _train_settings(run)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scans = _open_splits(params)
     objective = build_objective(params, run.student_row)
@@ -98,6 +99,7 @@ def _train(run: Run) -> dict[str, Any]:
             seed=run.seed,
             name=run.name,
             teacher=teacher,
+            kept=_kept(run, objective, scans, device),
             hooks=[
                 Validate(validation_miou, train.validate_every),
                 LiveCurves(run.live),
@@ -124,6 +126,37 @@ def _open_splits(params: Params) -> Splits:
     return Splits(*(open_dataset(params.data, params.data_root, split).stored_in(cache) for split in ("train", "val")))
 
 
+def _train_settings(run: Run) -> Train:
+    """The profile's, with a student's own learning rates."""
+    train = run.params.train
+    if run.role == "teacher":
+        return train
+    own, factor = train.optimizer, train.student_lr_factor
+    return train.replace(optimizer=own.replace(lr=factor * own.lr, lr_attention=factor * own.lr_attention))
+
+
+def _kept(run: Run, objective: DistillationObjective, scans: Splits, device: torch.device) -> TeacherOutputs | None:
+    """Where the rows of this seed share what they need of the teacher."""
+    params = run.params
+    if not (params.train.keep_teacher and objective.needs_teacher):
+        return None
+    rows = [build_objective(params, row) for row in params.train_rows]
+    key = run_key(
+        teacher=sha256(run.teacher.checkpoint),
+        data={name: value for name, value in to_dict(params.data).items() if name != "root"},
+        batch_size=params.train.batch_size,
+        amp=params.train.amp,
+        threads=params.train.threads,
+        backends=to_dict(params.train.backends),
+        lovasz=params.train.lovasz,
+        scans=dataset_fingerprint(scans.train),
+        code=code_fingerprint(),
+        versions=[torch.__version__, np.__version__],
+        device=device.type,
+    )
+    return TeacherOutputs(run.kept, f"seed{run.seed}", key, rows)
+
+
 def _count_steps(run: Run, scans: int) -> int:
     train = run.params.train
     steps = train.teacher_steps if run.role == "teacher" else train.student_steps
@@ -135,7 +168,7 @@ def _teacher(run: Run, objective: DistillationObjective, class_names: tuple[str,
     if not objective.needs_teacher:
         return None
     train = run.params.train
-    teacher = load_teacher(run.params, run.seed, class_names)
+    teacher = load_teacher(run.params, run.teacher.seed, class_names)
     teacher.set_backends(**to_dict(train.backends))
     if not objective.differentiates_twice:
         # With L_grad the teacher stores more activations than the student. With the second order, checkpointed blocks
@@ -178,6 +211,7 @@ def _record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMatrix
         "role": run.role,
         "row": run.student_row,
         "seed": run.seed,
+        "teacher": run.teacher.name if fit.objective.needs_teacher else None,
         "terms": _terms(fit.objective),
         "preset": run.preset,
         "parameters": sum(p.numel() for p in fit.model.parameters()),
@@ -206,6 +240,8 @@ def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
         "run": run.name,
     }
     save_checkpoint(run.checkpoint, fit.model, metadata)
+    if run.role == "teacher":
+        write_json(run.stamp, {"run": run.name, "sha256": sha256(run.checkpoint)})
     if fit.best_weights:
         fit.model.load_state_dict(fit.best_weights)
         save_checkpoint(run.best, fit.model, metadata)
@@ -221,13 +257,22 @@ def _resume_folder(
 ) -> ResumeFolder:
     """The run's state folder, keyed by everything that the trained weights and the history depend on."""
     given = to_dict(run.params)
-    ignored = ("teacher_steps", "student_steps", "epochs", "checkpoint_every", "workers", "cache", "checkpointing")
+    ignored = (
+        "keep_teacher",
+        "teacher_steps",
+        "student_steps",
+        "epochs",
+        "checkpoint_every",
+        "workers",
+        "cache",
+        "checkpointing",
+    )
     key = run_key(
         run=[run.role, run.row, run.seed],
         steps=steps,
         preset=run.preset,
         data={name: value for name, value in given["data"].items() if name != "root"},
-        train={name: value for name, value in given["train"].items() if name not in ignored},
+        train={name: value for name, value in to_dict(_train_settings(run)).items() if name not in ignored},
         terms=_terms(objective),
         absent=run.params.evaluation.absent,
         scans=[dataset_fingerprint(dataset) for dataset in scans],

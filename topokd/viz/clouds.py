@@ -113,21 +113,21 @@ def plot_cloud(
         ax.set_title(title)
 
 
-def class_legend(figure: Figure, present: Sequence[int], names: Sequence[str], palette: RGB, columns: int = 7) -> None:
-    """Add a legend of the classes ``present`` below the axes of ``figure``."""
+def class_legend(
+    figure: Figure,
+    present: Sequence[int],
+    names: Sequence[str],
+    palette: RGB,
+    columns: int = 7,
+    unlabelled: bool = False,
+) -> None:
+    """Add a legend of the classes ``present``, and of points without a class, below the axes of ``figure``."""
     from matplotlib.lines import Line2D
 
+    entries = [(names[c], palette[c]) for c in present] + ([("unlabelled", IGNORED_RGB)] if unlabelled else [])
     dots = [
-        Line2D(
-            [],
-            [],
-            marker="o",
-            linestyle="",
-            markersize=6,
-            color="#{:02x}{:02x}{:02x}".format(*palette[c]),
-            label=names[c],
-        )
-        for c in present
+        Line2D([], [], marker="o", linestyle="", markersize=6, color="#{:02x}{:02x}{:02x}".format(*rgb), label=name)
+        for name, rgb in entries
     ]
     figure.legend(handles=dots, loc="outside lower center", ncols=columns, fontsize=8)
 
@@ -218,15 +218,23 @@ def plot_statistics(found: dict[str, Any], other: dict[str, Any] | None, names: 
     use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6), width_ratios=(1.35, 1))
     classes = list(found["class_frequency"])
+    shares: list[np.ndarray] = []
     shown = [(found, names[0], TEACHER)] + ([(other, names[1], ACCENT)] if other else [])
     for index, (one, name, color) in enumerate(shown):
-        offset = (index - (len(shown) - 1) / 2) * 0.4
-        share = [100 * one["class_frequency"].get(c, 0.0) for c in classes]
-        left.barh(np.arange(len(classes)) + offset, share, 0.38, color=color, label=name)
+        offset = (index - (len(shown) - 1) / 2) * 0.3
+        share = np.array([100 * one["class_frequency"].get(c, 0.0) for c in classes])
+        shares.append(share)
+        seen, y = share > 0, np.arange(len(classes)) + offset
+        left.plot(share[seen], y[seen], "os"[index % 2], color=color, markersize=5.5, label=name)
+        for row in np.flatnonzero(~seen):
+            left.text(0.01, y[row], "none", color=color, fontsize=8, va="center", transform=left.get_yaxis_transform())
         edges = np.array(one["range_edges"])
         right.stairs(100 * np.array(one["range_histogram"]), edges, color=color, lw=1.8, label=name)
-    left.set(xscale="log", xlim=(1e-3, 100), xlabel="share of labelled points (%)", yticks=np.arange(len(classes)))
-    left.set_yticklabels(classes)
+    smallest = min((share[share > 0].min() for share in shares if (share > 0).any()), default=1.0)
+    left.set(xscale="log", xlim=(smallest / 3, 100), xlabel="share of labelled points (%)")
+    left.set_yticks(np.arange(len(classes)), classes)
+    left.xaxis.set_major_formatter("{x:g}")
+    left.legend(loc="lower right")
     left.invert_yaxis()
     right.set(yscale="log", ylim=(0.02, 60), xlabel="distance to the sensor (m)", ylabel="share of points per bin (%)")
     right.legend()

@@ -34,10 +34,10 @@ def plot_scaling(cost: dict[str, Any], timings: dict[str, Any]) -> Figure:
         tokens = [point["voxels"] for point in timings["scaling"]]
         weights = timings["models"][role]["weight_bytes"]
         whole = [(point["peak_memory_bytes"][role] + weights) * 1e-6 for point in timings["scaling"]]
-        axes[2].plot(tokens, whole, "--", color=colour, label="with weights" if role == "teacher" else None)
-    axes[2].legend(handles=axes[2].lines[2:3])
-    for panel, letter in zip(axes, "bcd", strict=True):
-        panel.set_title(f"({letter})", loc="left")
+        axes[2].plot(tokens, whole, "--", color=colour, label=f"{role}, with its weights")
+    axes[2].legend(handles=axes[2].lines[2:4], fontsize=8.5)
+    for panel, title in zip(axes, ("(b) operations", "(c) time", "(d) memory"), strict=True):
+        panel.set_title(title, loc="left")
     axes[0].legend()
     threads = timings["threads"]
     figure.suptitle(f"{timings['device']}, {threads} thread{'s' if threads > 1 else ''}", fontsize=9)

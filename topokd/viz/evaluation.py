@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from topokd.viz.rows import Looks
-from topokd.viz.style import use_style
+from topokd.viz.style import MARKERS, use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def confusion_figure(
     use_style()
     counted = sum(m.sum(0) + m.sum(1) + missed[name] for name, m in matrices.items()) > 0
     shown = np.flatnonzero(counted)
-    size = max(0.3 * len(shown), 2.0)
+    size = max(0.285 * len(shown), 2.0)
     figure, grid = plt.subplots(
         1, len(matrices), figsize=(size * len(matrices) + 2.2, size + 1.5), sharey=True, squeeze=False
     )
@@ -47,9 +47,9 @@ def confusion_figure(
         for row, column in zip(*np.nonzero(share >= 0.995), strict=True):
             value = share[row, column]
             color = "white" if value > 55 else "#20303c"
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color=color)
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7.5)
-        axes.set_yticks(range(len(names)), names, fontsize=7.5)
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=color)
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set(title=name, xlabel="predicted")
         axes.grid(False)
     grid[0, 0].set_ylabel("true class")
@@ -68,12 +68,20 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
     use_style()
     figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.7), sharey=True)
     first = next(iter(records.values()))
-    for network, record in records.items():
-        style = {"color": shown[network].color, "label": shown[network].label, "markersize": 5}
+    highest = 0.0
+    for k, (network, record) in enumerate(records.items()):
+        style: dict[str, Any] = {
+            "color": shown[network].color, "label": shown[network].label,
+            "marker": MARKERS[k % len(MARKERS)], "markersize": 5.5,
+        }  # fmt: skip
         for ax, part in ((axes[0], record["range"]), (axes[1], record["border"])):
-            ax.plot([np.nan if p["miou"] is None else p["miou"] for p in part], "o-", **style)
+            values = [np.nan if p["miou"] is None else p["miou"] for p in part]
+            ax.plot(values, **style)
+            highest = max(highest, np.nanmax([*values, 0.0]))
         groups = [np.nan if g["miou"] is None else g["miou"] for g in record["frequency"].values()]
-        axes[2].plot(groups, "o", **style)
+        beside = 0.14 * (k - (len(records) - 1) / 2)  # equal values lie beside one another
+        axes[2].plot(np.arange(len(groups)) + beside, groups, linestyle="", **style)
+        highest = max(highest, np.nanmax([*groups, 0.0]))
     for ax, part, unit, title in (
         (axes[0], first["range"], "m", "By distance to the sensor"),
         (axes[1], first["border"], "m", "By distance to another class"),
@@ -85,7 +93,7 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
     groups = [f"{group}\n{len(found['classes'])} classes" for group, found in first["frequency"].items()]
     axes[2].set_xticks(range(len(groups)), groups, fontsize=8)
     axes[2].set(title="By frequency of the class", xlim=(-0.5, len(groups) - 0.5))
-    axes[0].set(ylabel="mIoU over the classes there (%)", ylim=(0, 100))
+    axes[0].set(ylabel="mIoU over the classes there (%)", ylim=(0, min(1.1 * highest, 102) or 1))
     axes[2].legend(fontsize=8)
     return figure
 

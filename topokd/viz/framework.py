@@ -30,8 +30,8 @@ def figure2(
         student: the same.
     """
     use_style()
-    figure, axes = plt.subplots(figsize=(12, 6.6))
-    axes.set(xlim=(0, 120), ylim=(-4.5, 62))
+    figure, axes = plt.subplots(figsize=(12, 7.2))
+    axes.set(xlim=(0, 120), ylim=(-9, 66))
     axes.axis("off")
     axes.grid(visible=False)
 
@@ -71,7 +71,7 @@ def figure2(
     _arrow(axes, (110.0, bottom), (102.6, bottom), STUDENT, both=True)
     axes.text(106.3, bottom + 1.4, "$L_{seg}$", ha="center", fontsize=11, color=STUDENT)
     axes.text(
-        60, -4.2,
+        60, -8.6,
         r"$L_{total} = L_{seg} + \lambda_{topo} L_{topo} + \lambda_{grad} L_{grad} + \lambda_{kd} L_{kd}$"
         "        two-headed arrows carry gradients back to the student",
         ha="center", va="bottom", fontsize=11, color=INK,
@@ -93,13 +93,20 @@ def _network(axes: Axes, y: float, title: str, depths: Sequence[int], color: str
         if k < 3:
             _arrow(axes, (61 + 6.2 * k + 4.5, y), (61 + 6.2 * k + 6.1, y), color, width=1.0)
     _arrow(axes, (84.1, y), (92.9, y), color, width=1.0)
+    outward = 1 if y > 30 else -1
+    for k, height in enumerate((5.8, 6.8, 7.8, 8.8)):  # the decoder's k-th stage reads encoder stage 4 - k as well
+        left, right = starts[3 - k] + 2.3, 61 + 6.2 * k + 2.2
+        level = y + outward * (heights[0] / 2 + 0.9 + 0.8 * k)
+        path = [(left, y + outward * (heights[3 - k] / 2 + 0.2)), (left, level), (right, level)]
+        axes.plot(*zip(*path, strict=True), color=MUTED, linewidth=0.8, zorder=1)
+        _arrow(axes, (right, level), (right, y + outward * (height * scale / 2 + 0.2)), MUTED, width=0.8)
     _label(axes, 97.75, y, "class scores", color)
     up = 1 if y > 30 else -1
-    for x, text in ((35.5, "encoder, ×: blocks per stage"), (72.5, "decoder")):
-        axes.text(x, y + up * (heights[0] / 2 + 1.7), text, ha="center", va="center", fontsize=9, color=MUTED)
+    for x, text in ((35.5, "encoder, ×: blocks per stage"), (53.4, "skip connections"), (72.5, "decoder")):
+        axes.text(x, y + up * (heights[0] / 2 + 5.1), text, ha="center", va="center", fontsize=9, color=MUTED)
     axes.text(
         60,
-        y + up * (heights[0] / 2 + 4.6),
+        y + up * (heights[0] / 2 + 7.9),
         title,
         ha="center",
         va="center",

@@ -28,7 +28,7 @@ def scan_figure(scan: Scan, class_names: Sequence[str], palette: RGB) -> Figure:
         plot_cloud(row[0], scan.xyz, shade, palette, title=title)
         plot_cloud(row[1], scan.xyz, shade, palette, view="perspective")
     present = np.unique(scan.label[scan.label != IGNORE]).tolist()
-    class_legend(figure, present, class_names, palette)
+    class_legend(figure, present, class_names, palette, unlabelled=bool((scan.label == IGNORE).any()))
     plt.close(figure)
     return figure
 

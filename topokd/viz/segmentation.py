@@ -48,9 +48,34 @@ def segmentation_figure(
             wrong = values != truth
             plot_cloud(grid[2, column], xyz, np.where(wrong[:, None], WRONG, RIGHT), reach=reach, size=1.6)
             grid[2, column].set_title(f"{100 * wrong.mean():.1f} % of the points wrong (red)", fontsize=9.5)
+    for axes in grid.flat:
+        axes.set_anchor("N")
     held = [c for c in range(len(class_names)) if any((values == c).any() for values in views.values())]
     colors = [(r / 255, g / 255, b / 255) for r, g, b in palette]
     dots = [Line2D([], [], marker="o", linestyle="", markersize=6, color=colors[c], label=class_names[c]) for c in held]
     grid[2, 0].axis("off")
     grid[2, 0].legend(handles=dots, loc="center", fontsize=8.5, ncols=1 if len(dots) <= 10 else 2, handletextpad=0.1)
+    return figure
+
+
+def overview_figure(
+    xyz: Float32[ndarray, "n 3"],
+    truth: Int64[ndarray, " n"],
+    predictions: Mapping[str, Int64[ndarray, " n"]],
+    palette: RGB,
+) -> Figure:
+    """Ground truth and each prediction of one scan in perspective, one below the other: a small Figure 3.
+
+    Points labelled IGNORE are left out.
+    """
+    use_style()
+    counted = truth != IGNORE
+    views = {"Ground truth": truth, **predictions}
+    figure, grid = plt.subplots(len(views), 1, figsize=(4.6, 2.62 * len(views)), squeeze=False)
+    for axes, (name, values) in zip(grid[:, 0], views.items(), strict=True):
+        plot_cloud(axes, xyz[counted], values[counted], palette, view="perspective", size=1.5)
+        wrong = 100 * (values != truth)[counted].mean()
+        axes.set_title(
+            name if values is truth else f"{name}: {wrong:.0f} % of the points wrong", fontsize=10, loc="left"
+        )
     return figure

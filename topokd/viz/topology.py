@@ -11,11 +11,11 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
 from topokd.topology.persistence import Persistence
-from topokd.viz.style import HOMOLOGY, MUTED, PLAIN, TEACHER, use_style
+from topokd.viz.style import HOMOLOGY, MUTED, PLAIN, STUDENT, TEACHER, use_style
 
 Diagrams = Sequence[Any]  # one (K, 2) tensor or array per degree
 
@@ -135,12 +135,16 @@ def filtration_figure(points: np.ndarray, persistence: Persistence, scales: Sequ
     plot_barcode(axes, persistence.diagrams, essential=len(persistence.essential[0]), most=45)
     for scale in scales:
         axes.axvline(scale, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+        where = axes.get_xaxis_transform()
+        axes.text(scale, 1.01, rf"$\epsilon = {scale:g}$", ha="center", va="bottom", fontsize=8.5, transform=where)
     plt.close(figure)
     return figure
 
 
-def agreement_figure(found: dict[str, dict[str, Persistence]], rows: Sequence[dict[str, Any]]) -> Figure:
-    """Figure 8: diagrams of the plain-torch reference (rings) on those of giotto-ph (dots), one panel per shape.
+def agreement_figure(
+    found: dict[str, dict[str, Persistence]], rows: Sequence[dict[str, Any]], engine: str = "reduced"
+) -> Figure:
+    """Figure 8: diagrams of ``engine``, which the loss uses (rings), on those of giotto-ph (dots), one panel per shape.
 
     Each panel states the largest bottleneck distance to giotto-ph among the compared engines and degrees.
     """
@@ -148,15 +152,17 @@ def agreement_figure(found: dict[str, dict[str, Persistence]], rows: Sequence[di
     figure, panels = plt.subplots(1, len(found), figsize=(2.9 * len(found), 3.3), squeeze=False)
     for panel, (shape, engines) in zip(panels[0], found.items(), strict=True):
         plot_diagram(panel, engines["giotto-ph"].diagrams, size=11)
-        plot_diagram(panel, engines["reference"].diagrams, size=52, filled=False)
+        plot_diagram(panel, engines[engine].diagrams, size=52, filled=False)
         worst = max(row["bottleneck"] for row in rows if row["shape"] == shape)
-        panel.set_title(shape)
+        panel.set_title(f"{shape}, {len(engines[engine].diagrams[0]) + len(engines[engine].essential[0])} points")
+        for axis in (panel.xaxis, panel.yaxis):  # equal limits and an equal number of ticks: equal ticks
+            axis.set_major_locator(MaxNLocator(4))
         stated = f"{worst:.1e}" if worst else "0"
         panel.text(0.97, 0.05, f"$d_B$ = {stated}", transform=panel.transAxes, ha="right", fontsize=9)
     handles = [plt.Line2D([], [], linestyle="", marker="o", color=HOMOLOGY[d], label=_label(d)) for d in (0, 1)]
     for name, style in (
         ("giotto-ph (Ripser)", {"markersize": 3.5}),
-        ("plain torch", {"markersize": 8, "fillstyle": "none"}),
+        (f"{engine}, the engine of the loss", {"markersize": 8, "fillstyle": "none"}),
     ):
         handles.append(plt.Line2D([], [], linestyle="", marker="o", color=MUTED, label=name, **style))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
@@ -172,8 +178,9 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
     signal = persistence > 0.5 * persistence.max()
     left.axhline(1, color=PLAIN, linewidth=1.2, label="every point alike", zorder=1)
     left.vlines(persistence, 1, weighted, color=PLAIN, linewidth=0.6, alpha=0.6, zorder=1)
-    for chosen, colour, name in ((~signal, "#c1121f", "noise"), (signal, "#2a9d4a", "signal")):
-        left.scatter(persistence[chosen], weighted[chosen], s=26, color=colour, label=f"log weight, {name}", zorder=2)
+    for chosen, colour, marker, name in ((~signal, STUDENT, "o", "noise"), (signal, TEACHER, "D", "signal")):
+        style = {"color": colour, "marker": marker, "label": f"log weight, {name}"}
+        left.scatter(persistence[chosen], weighted[chosen], s=30, zorder=2, **style)
     left.set(xscale="log", yscale="log", xlabel="persistence of teacher's point")
     left.set_ylabel("gradient (mean over points = 1)")
     left.legend(fontsize=9)
@@ -231,8 +238,8 @@ def sampling_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def homology_cost_figure(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Figure 6: time up to degree 1 and up to degree 2 against the number of points."""
+def homology_cost_figure(rows: Sequence[dict[str, Any]], engine: str = "giotto-ph") -> Figure:
+    """Figure 6: time of ``engine`` up to degree 1 and up to degree 2 against the number of points."""
     use_style()
     figure, axes = plt.subplots(figsize=(4.8, 3.4))
     points = [row["points"] for row in rows]
@@ -242,7 +249,7 @@ def homology_cost_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(10 ** np.floor(np.log10(axes.get_ylim()[0])), None)
-    axes.legend(fontsize=9)
+    axes.legend(fontsize=9, title=f"engine {engine}", title_fontsize=9)
     plt.close(figure)
     return figure
 

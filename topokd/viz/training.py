@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.ticker import NullFormatter
 
 from topokd.viz.style import ACCENT, MUTED, PLAIN, STUDENT, TEACHER, use_style
 
@@ -27,14 +28,19 @@ def history_figure(record: dict[str, Any]) -> Figure:
     colors = COLORS | dict(zip([name for name in curves if name not in COLORS], TERM_COLORS, strict=False))
     for name, values in curves.items():
         left.plot(history["step"], values, label=f"$L_{{{name}}}$", color=colors.get(name), linewidth=1.4)
-    left.set(xlabel="step", ylabel="loss", yscale="log", title="Loss and its terms")
-    left.legend(fontsize=8)
+    left.set(xlabel="step", ylabel="loss", yscale="log", title="Loss and its terms" if len(curves) > 1 else "Loss")
+    low, high = left.get_ylim()
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
+    if len(curves) > 1:
+        left.legend(fontsize=8)
     middle.plot(history["step"], history["lr"], color=TEACHER)
     middle.set(xlabel="step", ylabel="learning rate", title="One-cycle schedule")
     miou = [float("nan") if value is None else 100 * value for value in history["val_miou"]]
-    right.plot(history["val_step"], miou, "o-", color=STUDENT)
+    right.plot(history["val_step"], miou, "o-", color=STUDENT, clip_on=False, zorder=3)
     right.set(xlabel="step", ylabel="mIoU (%)", title="Validation while training")
-    right.set_ylim(bottom=0)
+    best = max((value for value in miou if value == value), default=0.0)
+    right.set(xlim=(0, None), ylim=(0, 1.08 * best if best > 0 else 1.0))
     return figure
 
 

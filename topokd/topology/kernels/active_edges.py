@@ -29,7 +29,7 @@ def activate(graph: Graph, annotations: Annotations, p: int, q: int) -> int:
     """Evaluate an edge and list it if a living class is in it. Returns its annotation, or OUT_OF_SPACE."""
     edge_annotation, row_start, active_edges = graph.edge_annotation, graph.row_start, annotations.active_edges
     counters = annotations.counters[0]
-    annotation = edge_annotation[edge_index(row_start, p, q)]
+    annotation = np.int64(edge_annotation[edge_index(row_start, p, q)])
     if annotation < 0:
         annotation = evaluate_edge(graph, annotations, p, q)
     if annotation <= 0:
@@ -72,7 +72,7 @@ def prune(graph: Graph, annotations: Annotations) -> int:
     active_edges, counters = annotations.active_edges, annotations.counters[0]
     for k in range(counters.active_edges):
         edge = edge_index(row_start, active_edges[k, 0], active_edges[k, 1])
-        if update(annotations, edge_annotation[edge]) == OUT_OF_SPACE:
+        if update(annotations, np.int64(edge_annotation[edge])) == OUT_OF_SPACE:
             return OUT_OF_SPACE
     for p in range(is_active.shape[0]):
         is_active[p] = 0

@@ -79,7 +79,7 @@ def refresh_substitutes(annotations: Annotations) -> int:
     if counters.deaths - counters.deaths_at_refresh < MIN_DEATHS_TO_REFRESH + counters.deaths // REFRESH_FRACTION:
         return 0
     for number in range(counters.births):  # by age: a substitute holds older classes only
-        substitute = annotations.substitute[number]
+        substitute = np.int64(annotations.substitute[number])
         if substitute >= 0 and update(annotations, substitute) == OUT_OF_SPACE:
             return OUT_OF_SPACE
     counters.deaths_at_refresh = counters.deaths
@@ -157,7 +157,7 @@ def update(annotations: Annotations, annotation: int) -> int:
     if not any_dead:
         deaths_seen[annotation] = counters.deaths
         return annotation
-    top = pool[first + size - 1] >> 6
+    top = np.int64(pool[first + size - 1] >> 6)
     _add_to_scratch(annotations, annotation)
     count = _substitute_dead(annotations, top)
     if count > size:
@@ -177,7 +177,7 @@ def update(annotations: Annotations, annotation: int) -> int:
 def add_four(annotations: Annotations, a: int, b: int, c: int, d: int) -> int:
     """The sum of four annotations in living classes: a new one, 0 if it is zero, or OUT_OF_SPACE."""
     pool, start, length, counters = annotations.pool, annotations.start, annotations.length, annotations.counters[0]
-    top = -1
+    top = np.int64(-1)
     for summand in (a, b, c, d):
         if length[summand] > 0:
             top = max(top, pool[start[summand] + length[summand] - 1] >> 6)
@@ -256,7 +256,7 @@ def _substitute_dead(annotations: Annotations, top: int) -> int:
             bit = 63
             while left >> np.uint64(bit) == ZERO:
                 bit -= 1
-            equal = substitute[word * 64 + bit]
+            equal = np.int64(substitute[word * 64 + bit])
             if equal < 0:
                 living |= ONE << np.uint64(bit)
                 count += 1

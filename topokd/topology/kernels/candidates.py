@@ -7,10 +7,9 @@ component is left; when none of them is left either, the diagrams are complete.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from topokd.topology.kernels.bitset import ONE, ZERO, lowest_bit
-from topokd.topology.kernels.settings import NO_REFCOUNT, jit, jit_no_refcount
+from topokd.topology.kernels.settings import compiled, jit, jit_no_refcount
 from topokd.topology.kernels.state import CANDIDATE, Annotations, Graph, edge_index
 
 HUBS = 8  # neighbours of a vertex that are tried on all its future edges at once
@@ -18,19 +17,37 @@ HUBS = 8  # neighbours of a vertex that are tried on all its future edges at onc
 
 @jit
 def mark(graph: Graph, annotations: Annotations, limit: float) -> None:
-    """Mark the future edges (i, j) up to `limit` with no vertex v such that d(i, v), d(j, v) < d(i, j).
+    """Mark the future edges (i, j) up to `limit` with no vertex v such that d(i, v), d(j, v) < d(i, j)."""
+    n = graph.vertex.shape[0]
+    found = _mark(graph, limit, np.empty(n, np.uint64), np.empty(n), np.empty(n + 1, np.int64))
+    annotations.counters[0].candidates += found
+
+
+@jit_no_refcount
+def _mark(graph: Graph, limit: float, hubs: np.ndarray, shortest: np.ndarray, future: np.ndarray) -> int:
+    """`mark` with its buffers.
+
+    It is separate for speed: where references are counted, a row view costs a count and each field of `graph` that is
+    read in the loop a count for every array in `graph`.
 
     The first 64 positions are in most lunes already, a few neighbours of i settle nearly all that remains of its row,
     and only for the rest is every vertex tried.
+
+    Args:
+        graph: the graph so far.
+        limit: highest value of an edge.
+        hubs: (n,) buffer: the hubs adjacent to each vertex, a bitset of one word.
+        shortest: (n,) buffer: the shortest edge from a neighbour of i to each vertex.
+        future: (n + 1,) buffer: the other ends of the edges of i that may have to be marked.
+
+    Returns:
+        the number of edges that are marked.
     """
     filtration, adjacent, position, vertex = graph.filtration, graph.adjacent, graph.position, graph.vertex
-    counters = annotations.counters[0]
     n = filtration.shape[0]
-    shortest = np.empty(n)
-    hubs = np.empty(n, np.uint64)  # the hubs adjacent to each vertex
     for v in range(n):
         hubs[v] = adjacent[position[v], 0]
-    future = np.empty(n + 1, np.int64)
+    found = 0
     for i in range(n):
         of_i, neighbours = filtration[i], adjacent[position[i]]
         count = _edges_without_hub(hubs, of_i, i, limit, future)
@@ -57,7 +74,8 @@ def mark(graph: Graph, annotations: Annotations, limit: float) -> None:
                 common |= neighbours[w] & of_q[w]
             if common == ZERO and not _has_cofacet(of_i, filtration[j], of_i[j]):
                 graph.edge_annotation[edge_index(graph.row_start, position[i], position[j])] = CANDIDATE
-                counters.candidates += 1
+                found += 1
+    return found
 
 
 @jit_no_refcount
@@ -82,7 +100,7 @@ def _has_cofacet(of_i: np.ndarray, of_j: np.ndarray, value: float) -> bool:
     return False
 
 
-@njit(**NO_REFCOUNT, fastmath={"nnan", "nsz"})
+@compiled(_nrt=False, fastmath={"nnan", "nsz"})
 def _lower(shortest: np.ndarray, of_v: np.ndarray, of_i: np.ndarray) -> int:
     """`shortest = min(shortest, of_v)`; returns how many are still not below `of_i`."""
     unsettled = 0

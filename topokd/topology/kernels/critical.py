@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from topokd.topology.kernels.settings import JIT, jit
+from topokd.topology.kernels.settings import compiled, jit
 
 
 @jit
@@ -47,7 +46,7 @@ def longest(x: np.ndarray, simplices: np.ndarray, tie_tolerance: float, eps: flo
     return value, ends[:count], owner[:count], factor[:count]
 
 
-@njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
     total = 0.0
     for c in range(a.shape[0]):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from topokd.topology.kernels.settings import JIT, jit
+from topokd.topology.kernels.settings import compiled, jit
 
 # A squared distance below this share of the squared norms has lost 5 of its 16 digits and is summed directly.
 CANCELLATION = 1e-5
 TILE = 64  # rows and columns of a block; the part below the diagonal is mirrored from a buffer that fits the cache
 
 
-@njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def direct(x: np.ndarray, out: np.ndarray) -> None:
     """Fill `out` (n, n) with the squared distances of the rows of `x` (n, c), coordinate by coordinate."""
     n, c = x.shape
@@ -30,7 +29,7 @@ def direct(x: np.ndarray, out: np.ndarray) -> None:
             _write_tile(tile, out, top, left)
 
 
-@njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def from_gram(x: np.ndarray, gram: np.ndarray) -> None:
     """Turn `gram` = x x^T (n, n) into squared distances in place; pairs that cancel are summed by coordinate.
 

@@ -7,9 +7,8 @@ vertices i < j in the lower half. Equal values are ordered by (i, j).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from topokd.topology.kernels.settings import JIT, NO_REFCOUNT, jit, jit_inline
+from topokd.topology.kernels.settings import compiled, jit, jit_inline
 
 ROUND_ENDS = (0.05, 0.12, 0.3, 0.6)  # share of the edges that have entered at the end of each round, about; then all
 ROUNDS = len(ROUND_ENDS) + 1
@@ -37,7 +36,7 @@ def value_of(filtration: np.ndarray, edge: np.uint64) -> float:
     return filtration[i, j]
 
 
-@njit(**JIT, fastmath={"nnan", "nsz"})
+@compiled(fastmath={"nnan", "nsz"})
 def enclosing_radius(filtration: np.ndarray) -> tuple[float, np.ndarray]:
     """min_i max_j filtration[i, j], at which one vertex is adjacent to all; and the sum of each row (n,)."""
     n = filtration.shape[0]
@@ -49,7 +48,7 @@ def enclosing_radius(filtration: np.ndarray) -> tuple[float, np.ndarray]:
     return farthest.min(), sums
 
 
-@njit(**NO_REFCOUNT, fastmath={"nnan", "nsz", "reassoc"})
+@compiled(_nrt=False, fastmath={"nnan", "nsz", "reassoc"})
 def _take_in(row: np.ndarray, farthest: np.ndarray, sums: np.ndarray) -> tuple[float, float]:
     own_farthest, own_sum = 0.0, 0.0
     for k in range(row.shape[0]):
@@ -92,7 +91,7 @@ def collect(
     return edges[: first[upto]]
 
 
-@njit(**NO_REFCOUNT, fastmath={"nnan", "nsz"})
+@compiled(_nrt=False, fastmath={"nnan", "nsz"})
 def _pack(row: np.ndarray, bounds: np.ndarray, i: int, packed: np.ndarray, group: np.ndarray) -> None:
     """The words and the rounds of the edges from vertex i to those after it."""
     limit = bounds[ROUNDS - 1]
@@ -107,7 +106,7 @@ def _pack(row: np.ndarray, bounds: np.ndarray, i: int, packed: np.ndarray, group
         group[k] = past
 
 
-@njit(**JIT, fastmath={"nnan", "nsz"})
+@compiled(fastmath={"nnan", "nsz"})
 def _count(filtration: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     n = filtration.shape[0]
     first = np.zeros(ROUNDS + 1, np.int64)

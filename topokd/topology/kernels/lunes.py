@@ -13,13 +13,12 @@ from topokd.topology.kernels.state import Graph
 
 
 @jit_no_refcount
-def is_connected(graph: Graph, hub: int) -> bool:
-    """Whether the lune has one component. `hub`: its lowest member.
+def is_connected(adjacent: np.ndarray, lune: np.ndarray, component: np.ndarray, rest: np.ndarray, hub: int) -> bool:
+    """Whether the lune has one component; `component` and `rest` are scratch space. `hub`: its lowest member.
 
-    Four hubs cover most lunes; a vertex that they do not cover usually has a neighbour that they do.
+    Four hubs cover most lunes; a vertex that they do not cover usually has a neighbour that they do. Takes arrays, not
+    the graph: the tuple of all its arrays would be copied to the stack for each edge, 4 % of the sweep.
     """
-    adjacent, lune = graph.adjacent, graph.scratch_lune
-    component, rest = graph.scratch_component, graph.scratch_rest
     words = lune.shape[0]
     left = ZERO
     for w in range(words):

@@ -8,16 +8,15 @@ ones of many channels, so it is used only while it is seen to skip enough rows.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from topokd.topology.kernels.settings import JIT
+from topokd.topology.kernels.settings import compiled
 
 TRIAL_STEPS = 3  # steps that count the rows skipped, before each decision; decisions are made at steps 1, 2, 4, 8, ...
 MIN_SKIPPED_FRACTION = 0.08  # of the rows; the test is used above it
 ROUNDING = 1.0 + 1e-9  # factor on squared distances, so that rounding never skips a row that could change
 
 
-@njit(**JIT, fastmath={"reassoc", "contract", "nsz"})
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def farthest_points(x: np.ndarray, chosen: np.ndarray, prune: bool) -> float:
     """Fill `chosen[1:]` greedily with the row farthest from those before it; ties go to the lowest index.
 
@@ -67,7 +66,7 @@ def farthest_points(x: np.ndarray, chosen: np.ndarray, prune: bool) -> float:
     return total / max(1, n * (m - 1))
 
 
-@njit(**JIT, fastmath={"reassoc", "contract", "nsz"}, inline="always")
+@compiled(fastmath={"reassoc", "contract", "nsz"}, inline="always")
 def _squared_distance(x: np.ndarray, i: int, center: np.ndarray) -> float:
     total = 0.0
     for k in range(center.shape[0]):

@@ -58,9 +58,10 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
     annotations = initial_annotations()
     counters = annotations.counters  # the same array however often the rest grows
     truncated_at = np.inf
-    marked, complete = False, False  # whether candidates are marked; whether no future edge can create or kill
-    listing, listed, list_at = False, 0, active_edges.MIN_EDGES_PER_VERTEX * n
-    e = 0
+    # typed, not literal: Numba would compile what is called with literals twice
+    marked, complete = np.bool_(False), False  # if candidates are marked; if no future edge can create or kill
+    listing, listed, list_at = np.bool_(False), np.int64(0), active_edges.MIN_EDGES_PER_VERTEX * n
+    e = np.int64(0)
     for turn in range(edge_order.ROUNDS):
         if complete or truncated_at < np.inf or first[turn + 1] <= e:
             continue
@@ -117,6 +118,7 @@ def _enter_edges(
     """Let the edges `e` to `end` enter. Returns the next edge, and why it stopped there."""
     position, adjacent, is_active = graph.position, graph.adjacent, graph.is_active
     edge_annotation, row_start, counters = graph.edge_annotation, graph.row_start, annotations.counters[0]
+    lune, component, rest = graph.scratch_lune, graph.scratch_component, graph.scratch_rest
     n = position.shape[0]
     while e < end:
         if listing and counters.active_edges == annotations.active_edges.shape[0]:
@@ -131,11 +133,11 @@ def _enter_edges(
             if candidate and common != ZERO:
                 edge_annotation[edge_index(row_start, p, q)] = 0
         else:
-            common = _fill_lune(adjacent[p], adjacent[q], graph.scratch_lune)
+            common = _fill_lune(adjacent[p], adjacent[q], lune)
             if common != ZERO:
-                hub = lowest_member(graph.scratch_lune)
+                hub = lowest_member(lune)
                 edge_annotation[edge_index(row_start, p, q)] = -1 - hub
-                if not lunes.is_connected(graph, hub):
+                if not lunes.is_connected(adjacent, lune, component, rest, hub):
                     event = True
                     full = _attach_cells(graph, annotations, i, j, p, q) == OUT_OF_SPACE
                 if listing and not full:

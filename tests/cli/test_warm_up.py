@@ -1,0 +1,41 @@
+"""`topokd warm-up` leaves nothing to compile."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from numba.core.dispatcher import Dispatcher
+from typer.testing import CliRunner
+
+import topokd
+from topokd._numba import cached_folder
+from topokd.cli import app
+
+
+def kernels() -> Iterator[Dispatcher]:
+    """Every compiled function of the package; inlined ones are compiled as parts of others."""
+    root = Path(topokd.__file__).parent
+    for source in sorted(root.rglob("*.py")):
+        if "@jit" in (text := source.read_text()) or "@compiled(" in text:
+            module = importlib.import_module(".".join(("topokd", *source.relative_to(root).with_suffix("").parts)))
+            for value in vars(module).values():
+                own = isinstance(value, Dispatcher) and value.py_func.__module__ == module.__name__
+                if own and value.targetoptions.get("inline") != "always":
+                    yield value
+
+
+def test_every_kernel_of_the_package_is_in_the_cache_afterwards() -> None:
+    result = CliRunner().invoke(app, ["warm-up"])
+    assert result.exit_code == 0, result.output
+    assert "all kernels are compiled, in " in result.output
+    found = list(kernels())
+    assert len(found) > 50
+    missing = []
+    for kernel in found:
+        folder = cached_folder(Path(kernel.py_func.__code__.co_filename))
+        name = f"{kernel.py_func.__module__.rpartition('.')[2]}.{kernel.py_func.__qualname__}"
+        if folder is None or not list(folder.glob(f"{name}-*.nbc")):
+            missing.append(name)
+    assert not missing

@@ -1,0 +1,110 @@
+"""Norms of each term's gradient, their shares, warnings, and weights that balance them."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from topokd import params as P
+from topokd.distillation import Losses, NetworkOutput
+from topokd.errors import ParameterError
+from topokd.models import Tap
+from topokd.training import Run, train_student, train_teacher
+from topokd.training.gradients import GradientWatch, balanced_weights, gradient_norms
+
+
+@pytest.fixture
+def taught(params: P.Params) -> P.Params:
+    params = params.with_term("topo", stage=1)
+    train_teacher(params, 0)
+    return params
+
+
+def small_step() -> tuple[torch.nn.Module, NetworkOutput, Losses]:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    feat = model[0](torch.randn(5, 3))
+    logits = model[1](feat)
+    tap = Tap(feat, torch.zeros(5, 3, dtype=torch.int64), torch.tensor([5]))
+    losses = {"seg": logits.square().mean(), "kd": logits.sum(), "topo": feat.square().sum()}
+    return model, NetworkOutput(logits, (tap,)), Losses(losses["seg"], losses)
+
+
+def test_norms_are_those_of_backward() -> None:
+    model, output, losses = small_step()
+    found = gradient_norms(losses.terms, list(model.parameters()), output)
+    for name, loss in losses.terms.items():
+        model.zero_grad()
+        output.logits.retain_grad(), output.taps[0].feat.retain_grad()
+        output.logits.grad = output.taps[0].feat.grad = None
+        loss.backward(retain_graph=True)
+        grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        assert found[name]["parameters"] == pytest.approx(torch.cat(grads).norm().item(), rel=1e-5)
+        logits = 0.0 if output.logits.grad is None else output.logits.grad.norm().item()
+        assert found[name]["logits"] == pytest.approx(logits, rel=1e-5)
+        assert found[name]["taps"] == [pytest.approx(output.taps[0].feat.grad.norm().item(), rel=1e-5)]
+
+
+def test_balanced_weights_give_the_stated_shares() -> None:
+    model, output, losses = small_step()
+    norms = gradient_norms(losses.terms, list(model.parameters()), output)
+    weights = balanced_weights(norms, {"kd": 0.5, "topo": 0.03})
+    for name, share in {"kd": 0.5, "topo": 0.03}.items():
+        scaled = gradient_norms({name: weights[name] * losses.terms[name]}, list(model.parameters()), output)
+        assert scaled[name]["parameters"] == pytest.approx(share * norms["seg"]["parameters"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("weight", "side"), [(1e-4, "under"), (50.0, "above"), (0.2, None)])
+def test_a_term_without_force_or_with_too_much_is_named(
+    weight: float, side: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, output, losses = small_step()
+    norms = gradient_norms(losses.terms, list(model.parameters()), output)
+    balance = norms["seg"]["parameters"] / norms["kd"]["parameters"]  # weight at which the share is 1
+    losses.terms.pop("topo")
+    watch, history = GradientWatch(50, {}, "kd-seed0"), {}
+    with caplog.at_level(logging.WARNING):
+        for step in (0, 50):
+            watch.measure(step, losses, model, output, {"kd": weight * balance}, history)
+        assert not caplog.records  # 50 steps are too few
+        for step in (100, 150):
+            watch.measure(step, losses, model, output, {"kd": weight * balance}, history)
+    assert len(caplog.records) == (side is not None)  # once
+    if side:
+        assert f"term kd has stayed {side}" in caplog.text and f"terms.kd.weight {balance:g}"[:20] in caplog.text
+        assert history["warnings"][0]["step"] == 100 and history["warnings"][0]["side"] == side
+
+
+def test_every_run_records_the_norms_and_watching_changes_no_weight(taught: P.Params) -> None:
+    taught = taught.replace(train=taught.train.replace(gradients_every=2))
+    watched = train_student(taught, "full", 0)["history"]["gradients"]
+    weights = Run("full", 0, taught).checkpoint.read_bytes()
+    assert watched["step"] == [0, 2, 4] and set(watched["terms"]) == {"seg", "kd", "topo", "grad"}
+    assert all(len(curves["taps"]) == 3 and len(curves["taps"][0]) == 5 for curves in watched["terms"].values())
+    assert all(value > 0 for curves in watched["terms"].values() for value in curves["parameters"])
+    blind = taught.replace(train=taught.train.replace(gradients_every=0))
+    assert train_student(blind, "full", 0)["history"]["gradients"] == {}
+    assert Run("full", 0, taught).checkpoint.read_bytes() == weights
+
+
+def test_gradnorm_holds_the_stated_share_and_is_deterministic(taught: P.Params) -> None:
+    train = taught.train.replace(gradients_every=2, balance="gradnorm")
+    params = taught.replace(train=train).with_term("topo", share=0.05)
+    first = train_student(params, "full", 0)
+    curves = first["history"]["gradients"]["terms"]
+    for weight, norm, seg in zip(
+        curves["topo"]["weight"], curves["topo"]["parameters"], curves["seg"]["parameters"], strict=True
+    ):
+        assert weight * norm / seg == pytest.approx(0.05, rel=1e-4)
+    assert set(curves["kd"]["weight"]) == {params.terms["kd"]["weight"]}  # states no share
+    bits = Run("full", 0, params).checkpoint.read_bytes()
+    for state in params.workspace.glob("resume/full-seed0-*/*"):
+        state.unlink()
+    assert train_student(params, "full", 0) == first and Run("full", 0, params).checkpoint.read_bytes() == bits
+
+
+def test_balancing_needs_measurements() -> None:
+    with pytest.raises(ParameterError, match="set gradients_every above 0"):
+        P.schema.validate(P.Train, {"balance": "gradnorm", "gradients_every": 0})

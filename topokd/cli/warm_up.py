@@ -1,0 +1,76 @@
+"""`topokd warm-up`: compile every kernel ahead, for a container image, a node, or before timing."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+
+import typer
+
+
+def warm_up() -> None:
+    """Compile all kernels into the cache now; otherwise each is compiled when it is first called.
+
+    The cache is the first of $TOPOKD_CACHE, $NUMBA_CACHE_DIR/topokd, $XDG_CACHE_HOME/topokd and ~/.cache/topokd that
+    can be written.
+    """
+    from topokd._numba import cache_root
+
+    start = time.perf_counter()
+    for compile_some in (_diagrams_and_losses, _functions_of_diagrams, _voxels, _synthetic_scans):
+        compile_some()
+    typer.echo(f"all kernels are compiled, in {cache_root() or 'memory only'}: {time.perf_counter() - start:.0f} s")
+
+
+def _diagrams_and_losses() -> None:
+    import torch
+
+    from topokd.topology import TopologicalLoss, vietoris_rips
+
+    for dtype, channels in product((torch.float32, torch.float64), (3, 16)):
+        student, teacher = torch.randn(2, 20, channels, dtype=dtype, generator=torch.Generator().manual_seed(0))
+        for dims in ((0,), (0, 1)):
+            TopologicalLoss(num_points=16, dims=dims)(student.requires_grad_(), teacher, torch.tensor([20])).backward()
+        distances = torch.cdist(teacher.double(), teacher.double(), compute_mode="donot_use_mm_for_euclid_dist")
+        vietoris_rips(torch.maximum(distances, distances.T), metric="precomputed")
+
+
+def _functions_of_diagrams() -> None:
+    import torch
+
+    from topokd import topology
+
+    diagram = torch.tensor([[0.0, 1.0], [0.2, 0.9]], dtype=torch.float64)
+    grid = torch.linspace(0, 1, 5, dtype=torch.float64)
+    own = diagram.clone().requires_grad_()
+    for value in (
+        topology.wasserstein_distance(own, diagram),
+        topology.bottleneck_distance(own, diagram),
+        topology.landscape(own, grid).sum(),
+        topology.silhouette(own, grid).sum(),
+    ):
+        value.backward()
+    points = torch.randn(2, 12, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for distance in (topology.rtd, topology.rtd_lite, topology.signature_loss):
+        distance(*points).backward()
+
+
+def _voxels() -> None:
+    import numpy as np
+
+    from topokd.data import Scan, voxelize
+
+    xyz = np.random.default_rng(0).uniform(0, 2, (50, 3)).astype(np.float32)
+    for label in (np.zeros(50, np.int64), None):
+        voxelize(Scan(xyz, np.zeros(50, np.float32), label), 0.1)
+
+
+def _synthetic_scans() -> None:
+    from topokd import params
+    from topokd.synthetic import SyntheticLidar
+
+    with tempfile.TemporaryDirectory() as folder:
+        small = params.Synthetic(azimuths=32, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
+        SyntheticLidar(Path(folder), "train", small)

@@ -73,7 +73,9 @@ def _beside(
     if ends != sampled.ends:
         raise DataError(f"the student's clouds end at rows {ends}, the teacher's at {sampled.ends}: match rows")
     ours = [normalize_features(cloud, normalize) for cloud in split_clouds(student, ends)]
-    return [(rows.to(own), own[kept.to(own.device)]) for (kept, rows), own in zip(sampled.clouds, ours, strict=True)]
+    return [
+        (rows.to(own.device), own[kept.to(own.device)]) for (kept, rows), own in zip(sampled.clouds, ours, strict=True)
+    ]
 
 
 class SampledRowsLoss(nn.Module):

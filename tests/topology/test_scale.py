@@ -62,7 +62,7 @@ def test_the_origin_does_not_matter() -> None:
 
 def test_distances_that_no_float_can_hold_are_refused() -> None:
     with pytest.raises(DataError, match="overflow torch.float32: scale them down"):
-        vietoris_rips(torch.tensor([[-3e38], [3e38], [0.0]]))
+        vietoris_rips(torch.tensor([[-3e38], [3e38]]))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])

@@ -89,15 +89,15 @@ def _full(x: Tensor, name: str) -> Float[Tensor, "n n"]:
         raise DataError(f"{name}sparse distances must be a square matrix, not {tuple(x.shape)}")
     n = len(x)
     check_memory(n, name)
-    coo = x.to_sparse_coo() if x.layout != torch.sparse_coo else x
-    places = coo._indices()
-    key = places.aminmax(dim=0)
-    edge = key.min * n + key.max
-    if len(torch.unique(places[0] * n + places[1])) != places.shape[1]:
-        raise DataError(
-            f"{name}a sparse distance is stored twice at one place: store each edge once, or at (i, j) and (j, i)"
-        )
-    values = coo._values() if not coo.is_coalesced() else coo.values()
+    coo = x if x.layout == torch.sparse_coo else x.to_sparse_coo()
+    stored, coo = coo._nnz(), coo.coalesce()  # which adds up what is stored twice at one place
+    places, values = coo.indices(), coo.values()
+    if places.shape[1] != stored:
+        raise DataError(f"{name}a distance is stored twice at one place: store an edge once, or at (i, j) and (j, i)")
+    if places.numel() and not 0 <= int(places.min()) <= int(places.max()) < n:
+        raise DataError(f"{name}sparse distances have rows {int(places.min())} to {int(places.max())} of {n} points")
+    low, high = places.aminmax(dim=0)
+    edge = low * n + high
     first = torch.full((n * n,), -1, dtype=torch.int64, device=x.device)
     first[edge] = torch.arange(len(edge), device=x.device)
     other = values.detach()[first[edge]]
@@ -106,9 +106,9 @@ def _full(x: Tensor, name: str) -> Float[Tensor, "n n"]:
         raise DataError(f"{name}distances must be symmetric: the edge {at} is stored with two lengths")
     base = torch.full((n, n), math.inf, dtype=values.dtype, device=x.device)
     base.fill_diagonal_(0.0)
-    low, high = places.unbind(0)
+    rows, columns = places.unbind(0)
     # an edge that is stored once fills both places; one that is stored twice, each place its own
-    return base.index_put((high, low), values).index_put((low, high), values)
+    return base.index_put((columns, rows), values).index_put((rows, columns), values)
 
 
 def _check_distances(x: Float[Tensor, "n n"], name: str) -> None:

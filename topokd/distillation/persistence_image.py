@@ -14,14 +14,13 @@ from topokd.distillation.term import TERMS
 from topokd.schema import NonNegative, Positive
 from topokd.topology import persistence_image
 
-MARGIN = 1.5  # the image's side, in largest deaths of the teacher: the student's classes may live longer
-
 
 class PersistenceImageOptions(DiagramOptions):
     """L2 distance of persistence images (Adams et al. 2017)."""
 
     resolution: Annotated[int, Field(strict=True, ge=2)] = Field(20, description="rows and columns of the image")
-    bandwidth_share: Positive = Field(0.1, description="standard deviation of the Gaussians, in largest deaths")
+    side: Positive = Field(2.0, description="largest birth and persistence; 2: no unit vectors are farther apart")
+    spread: Positive = Field(0.1, description="standard deviation of the Gaussians, in the unit of the distances")
     weight_power: NonNegative = Field(1.0, description="exponent of the persistence that weighs a point")
 
 
@@ -32,7 +31,7 @@ class PersistenceImageTerm(DiagramTerm):
 
     def loss_options(self) -> dict[str, Any]:
         """The distance."""
-        fields = {"resolution", "bandwidth_share", "weight_power"}
+        fields = {"resolution", "side", "spread", "weight_power"}
         return {"distance": partial(image_distance, **self.options.model_dump(include=fields))}
 
 
@@ -41,19 +40,21 @@ def image_distance(
     student: Float[Tensor, "k 2"],
     *,
     resolution: int = 20,
-    bandwidth_share: float = 0.1,
+    side: float = 2.0,
+    spread: float = 0.1,
     weight_power: float = 1.0,
 ) -> Float[Tensor, ""]:
     """Integral of the squared difference of two persistence surfaces, over the image's pixels.
 
-    ``a^2 sum over pixels of (I_student - I_teacher)^2``, a the distance of two pixels. Births and persistences run from
-    0 to 1.5 times the largest death of the teacher (of the student where the teacher has no pair).
+    ``a^2 sum over pixels of (I_student - I_teacher)^2``, a the distance of two pixels; births and persistences run from
+    0 to ``side``.
 
     Args:
         teacher: (m, 2) birth and death.
         student: (k, 2) birth and death.
         resolution: rows and columns of the image.
-        bandwidth_share: standard deviation of the Gaussians over the largest death.
+        side: largest birth and persistence of the image, in the unit of the diagrams.
+        spread: standard deviation of the Gaussians, in the unit of the diagrams.
         weight_power: exponent of the weights, see `topokd.topology.persistence_image`.
 
     Returns:
@@ -61,20 +62,15 @@ def image_distance(
 
     Examples:
         >>> import torch
-        >>> a = torch.tensor([[0.0, 1.0]])
+        >>> a = torch.tensor([[0.5, 1.5]])
         >>> image_distance(a, a).item(), round(image_distance(a, a[:0]).item(), 2)  # 1 / (4 pi 0.1^2)
         (0.0, 7.96)
     """
-    reference = teacher if len(teacher) else student
-    largest = float(reference.detach()[:, 1].max()) if len(reference) else 0.0
-    if largest == 0:
-        return (teacher.sum() + student.sum()) * 0
-    side = MARGIN * largest
     images = [
         persistence_image(
             diagram,
             resolution=(resolution, resolution),
-            bandwidth=bandwidth_share * largest,
+            bandwidth=spread,
             birth_range=(0.0, side),
             persistence_range=(0.0, side),
             weight_power=weight_power,

@@ -31,7 +31,7 @@ from timing import median, medians
 
 from topokd import params as P
 from topokd.data import Batch, Scan, collate, prefetch, training_batch, voxelize
-from topokd.data.user_files import read_user_scan
+from topokd.data.formats import read_cloud
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.distillation import build_objective
 from topokd.experiments.measurement import measure_peak_memory
@@ -63,7 +63,7 @@ def autocast(kind: str) -> torch.autocast:
 def scans(options: argparse.Namespace) -> dict[str, Scan]:
     found = {}
     if options.nuscenes:
-        found["nuScenes, real"] = read_user_scan(options.nuscenes).scan
+        found["nuScenes, real"] = read_cloud(options.nuscenes).scan
     if real := real_scans():
         found["SemanticKITTI, real"] = real[0]
     if not found:

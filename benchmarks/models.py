@@ -42,18 +42,18 @@ from timing import Work, cpu_seconds, medians
 from topokd import params as P
 from topokd import project
 from topokd.data import Batch, Scan, collate, voxelize
-from topokd.data.user_files import read_user_scan
+from topokd.data.formats import read_cloud
 from topokd.datasets import SemanticKITTI
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import TopokdError
 from topokd.evaluation import evaluate
 from topokd.experiments.measurement import measure_peak_memory
 from topokd.experiments.model_cost import PAPER_VOXEL_SIZE, count_cost, nearest
+from topokd.labelling import Labeller
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, save_checkpoint
 from topokd.models.export import save_onnx, save_program, structure
 from topokd.models.serialization import encode
 from topokd.predict_cost import measure_file
-from topokd.predict_files import Predictor
 from topokd.scans import open_dataset
 from topokd.synthetic import SyntheticLidar
 
@@ -252,7 +252,7 @@ def flops(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if real := real_scans():
         scans |= {f"SemanticKITTI, real, {real[i].name}": real[i] for i in range(len(real))}
     for file in sorted(project.project_path("../shared/data/nuscenes-one-scan").glob("*.pcd.bin")):
-        scans["nuScenes, real"] = read_user_scan(file).scan
+        scans["nuScenes, real"] = read_cloud(file).scan
     for name, scan in scans.items():
         cost = count_cost(models, voxelize(scan, PAPER_VOXEL_SIZE), (), PAPER_VOXEL_SIZE)
         row: dict[str, Any] = {"scan": name, "voxels": cost["tokens"]["voxels"]}
@@ -352,9 +352,9 @@ def frame(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def measure_frame(weights: Path, file: Path, repeats: int, device: str, amp: str) -> dict[str, float]:
     """The numbers of `measure_file`, and the CPU time of one more run (on a GPU machine too)."""
     torch.set_num_threads(1)
-    predictor = Predictor(weights, device=device, amp=amp)
-    found = measure_file(predictor, file, repeats)
-    return found | {"cpu_s": cpu_seconds(lambda: predictor(read_user_scan(file)))}
+    labeller = Labeller(weights, device=device, amp=amp)
+    found = measure_file(labeller, file, repeats)
+    return found | {"cpu_s": cpu_seconds(lambda: labeller(read_cloud(file)))}
 
 
 # -- the page ------------------------------------------------------------------------------------------------------

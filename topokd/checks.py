@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 from topokd.errors import DataError
@@ -46,3 +48,43 @@ def first_nonfinite_row(x: Any) -> int | None:
     if bool(finite.all()):  # looking at rows takes many times longer, so only where something is wrong
         return None
     return int((~finite).reshape(len(x), -1).any(1).nonzero()[0].reshape(-1)[0])
+
+
+def available_memory() -> int | None:
+    """Bytes that this process can still get: of the machine, and below its own limits; None if unknown."""
+    found = []
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
+        found.append(1024 * int(lines["MemAvailable"].split()[0]))
+    except (OSError, ValueError, KeyError):  # not Linux
+        pass
+    with contextlib.suppress(ImportError, OSError, ValueError, IndexError):  # not Unix
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
+            found.append(max(0, limit - used))
+    return min(found, default=None)
+
+
+def require_memory(needed: int, what: str, advice: str) -> None:
+    """Raise `DataError` if ``what`` needs more bytes than there are, before anything is allocated.
+
+    Args:
+        needed: bytes.
+        what: needs them, for the message.
+        advice: how to need less.
+
+    Examples:
+        >>> require_memory(10**18, "a table", "ask for less")
+        Traceback (most recent call last):
+        topokd.errors.DataError: a table needs 1000000000.0 GB of memory, but only ... GB ...: ask for less
+    """
+    if needed < 1 << 26:  # looking takes longer than it is worth
+        return
+    there = available_memory()
+    if there is not None and needed > there:
+        raise DataError(
+            f"{what} needs {needed / 1e9:.1f} GB of memory, but only {there / 1e9:.1f} GB are available: {advice}"
+        )

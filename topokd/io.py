@@ -24,20 +24,37 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     Raises:
         IsADirectoryError: ``path`` is a folder.
+        OSError: it cannot be written; the error names ``path`` and the cause, such as a full disk.
     """
     path = Path(path)
     if path.is_dir():  # fail now rather than after hours of work, when the file is replaced
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        raise _about(error, path, temporary) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _about(error: OSError, path: Path, temporary: Path | None) -> OSError:
+    """``error`` as one about ``path``: libraries leave out the path, the cause, or name the temporary file."""
+    if error.filename is not None and temporary is not None and str(error.filename) != str(temporary):
+        return error  # about another file, which the block read
+    if error.filename is not None and temporary is None and not str(error.filename).startswith(str(path.parent)):
+        return error  # a folder above: it names what is in the way
+    number = error.errno
+    if number is None:  # NumPy: "54720 requested and 21472 written"
+        number = errno.ENOSPC if "requested and" in str(error) else errno.EIO
+    return type(error)(number, os.strerror(number), str(path))
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -244,8 +244,9 @@ def _chain(name: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def profile_names() -> list[str]:
-    """The profiles of the project: ``default`` and the files of conf/."""
-    return ["default", *sorted(file.stem for file in project_path("conf").glob("*.yaml"))]
+    """The profiles of the project: ``default`` and the files of conf/, without those that describe a cluster."""
+    names = sorted(file.stem for file in project_path("conf").glob("*.yaml"))
+    return ["default", *(name for name in names if not name.startswith("cluster"))]
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,8 +268,10 @@ def _read(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ParameterError(f"{path} does not exist; profiles: {', '.join(profile_names())}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is not valid YAML: {error}") from error
+    except IsADirectoryError:
+        raise ParameterError(f"{path} is a folder, not a parameter file") from None
     if not isinstance(tree, dict):
         raise ParameterError(f"{path} must be a mapping of names to values, not {tree!r}")
     return tree

@@ -5,30 +5,30 @@ from __future__ import annotations
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data.user_files import read_user_scan
+from topokd.data.formats import read_cloud
 from topokd.errors import DataError
 from topokd.experiments.measurement import measure_latency, measure_peak_memory
-from topokd.predict_files import Predictor
+from topokd.labelling import Labeller
 
 
 def measure_file(
-    predictor: Predictor,
+    labeller: Labeller,
     file: str | Path,
     repeats: int,
-    columns: int | None = None,
-    intensity_scale: float | None = None,
+    **reading: Any,
 ) -> dict[str, float]:
     """Cost of one scan, from the file on disk to a class per point in memory.
 
     Args:
-        predictor: the network.
+        labeller: the network.
         file: one scan.
         repeats: timed runs after a first one that warms up.
-        columns, intensity_scale: as in `read_user_scan`.
+        reading: options of `read_cloud`.
 
     Returns:
         ``latency_s``: median time to read the file, voxelize, run the network and map back; ``peak_tensor_bytes``: most
@@ -45,13 +45,13 @@ def measure_file(
         raise DataError(f"--measure {repeats}: give at least 1 run")
 
     def run() -> Int64[ndarray, " n"]:
-        return predictor(read_user_scan(file, columns, intensity_scale))
+        return labeller(read_cloud(file, log_notes=False, **reading))
 
-    latency = measure_latency(run, repeats, predictor.device)
+    latency = measure_latency(run, repeats, labeller.device)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "latency_s": latency,
-        "peak_tensor_bytes": measure_peak_memory(run, predictor.device),
-        "weight_bytes": sum(value.nbytes for value in predictor.model.state_dict().values()),
+        "peak_tensor_bytes": measure_peak_memory(run, labeller.device),
+        "weight_bytes": sum(value.nbytes for value in labeller.model.state_dict().values()),
         "process_bytes": resident,
     }

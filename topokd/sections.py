@@ -130,7 +130,10 @@ class Train(Section):
         50, description="steps between measurements of each term's gradient, one backward pass per term; 0: none"
     )
     balance: Balance = Field(
-        "none", description="gradnorm: sets the weight of every term that states a `share`, at each measurement"
+        "none", description="gradnorm: sets the weight of every term in `shares` at each measurement"
+    )
+    shares: dict[str, Positive] = Field(
+        {}, description="for gradnorm, by term: its weighted gradient in multiples of segmentation's"
     )
     amp: Amp = Field("off", description="automatic mixed precision on a GPU: off, bf16 or fp16")
     backends: Backends = Backends()

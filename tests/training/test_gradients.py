@@ -90,15 +90,15 @@ def test_every_run_records_the_norms_and_watching_changes_no_weight(taught: P.Pa
 
 
 def test_gradnorm_holds_the_stated_share_and_is_deterministic(taught: P.Params) -> None:
-    train = taught.train.replace(gradients_every=2, balance="gradnorm")
-    params = taught.replace(train=train).with_term("topo", share=0.05)
+    train = taught.train.replace(gradients_every=2, balance="gradnorm", shares={"topo": 0.05, "rkd": 1.0})
+    params = taught.replace(train=train)
     first = train_student(params, "full", 0)
     curves = first["history"]["gradients"]["terms"]
     for weight, norm, seg in zip(
         curves["topo"]["weight"], curves["topo"]["parameters"], curves["seg"]["parameters"], strict=True
     ):
         assert weight * norm / seg == pytest.approx(0.05, rel=1e-4)
-    assert set(curves["kd"]["weight"]) == {params.terms["kd"]["weight"]}  # states no share
+    assert set(curves["kd"]["weight"]) == {params.terms["kd"]["weight"]}  # has no stated share
     bits = Run("full", 0, params).checkpoint.read_bytes()
     for state in params.workspace.glob("resume/full-seed0-*/*"):
         state.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -11,8 +12,9 @@ from typing import Annotated
 import typer
 
 from topokd import __version__
-from topokd.cli import data, pipeline, plumbing, predict, warm_up
+from topokd.cli import data, pipeline, plumbing, predict, slurm, warm_up
 from topokd.errors import TopokdError
+from topokd.stopping import Stopped
 
 USE, RUN, PLUMBING = "Use a network", "Run the experiments", "Plumbing of the pipeline"
 
@@ -30,6 +32,7 @@ for command in (predict.info, warm_up.warm_up):
     app.command(rich_help_panel=USE)(command)
 for command in (pipeline.repro, pipeline.train, pipeline.stages):
     app.command(rich_help_panel=RUN)(command)
+app.add_typer(slurm.app, name="slurm", rich_help_panel=RUN)
 for command in (plumbing.params, plumbing.notebook, plumbing.metrics, plumbing.stage, plumbing.pair, plumbing.readme):
     app.command(rich_help_panel=PLUMBING)(command)
 
@@ -58,6 +61,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     try:
         app()
+    except Stopped as error:
+        typer.echo(str(error), err=True)
+        sys.exit(128 + signal.SIGTERM)
     except TopokdError as error:
         message = str(error)
     except ModuleNotFoundError as error:
@@ -69,6 +75,10 @@ def main() -> None:
         )
     except OSError as error:
         message = _describe(error)
+    except MemoryError as error:
+        message = (
+            f"out of memory ({error or 'the system gave no more'}): take a smaller scan or batch, or another machine"
+        )
     else:
         return
     typer.echo(f"error: {message}", err=True)

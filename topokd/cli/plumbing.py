@@ -41,7 +41,7 @@ def notebook(
 ) -> None:
     """Execute one notebook with papermill; equal inputs give equal bytes."""
     from topokd.pipeline.notebook import run_notebook
-    from topokd.pipeline.scheduler import die_with_parent
+    from topokd.pipeline.stage import TERMINATED, die_with_parent
     from topokd.project import workspace_path
 
     values = dict(_parse_parameter(item) for item in parameter)
@@ -49,7 +49,10 @@ def notebook(
     die_with_parent()
     named = [f"-{value}" if isinstance(value, str) else f"-{name}{value}" for name, value in values.items()]
     executed = workspace_path(profile) / "notebooks" / f"{script.stem}{''.join(named)}.ipynb"
-    run_notebook(script, {"params_file": f"results/{profile}/params.yaml", **values}, output or executed)
+    try:
+        run_notebook(script, {"params_file": f"results/{profile}/params.yaml", **values}, output or executed)
+    except KeyboardInterrupt:  # SIGTERM, and nothing that could save its state
+        raise typer.Exit(TERMINATED) from None
 
 
 def _parse_parameter(item: str) -> tuple[str, Any]:
@@ -78,8 +81,8 @@ def stage(
     address: Annotated[str, typer.Argument(help="A stage as `topokd stages` lists it: student@default-full-0.")],
     force: Annotated[bool, typer.Option("--force", help="Run it even if nothing changed.")] = False,
 ) -> None:
-    """Run one stage beside others: `dvc repro -s` that waits for DVC's lock. Ends when its parent process does."""
-    from topokd.pipeline.scheduler import die_with_parent, run_stage
+    """Run one stage beside others: `dvc repro -s`, without DVC's lock while it computes. Ends when its parent does."""
+    from topokd.pipeline.stage import die_with_parent, run_stage
 
     require_checkout()
     die_with_parent()

@@ -33,10 +33,21 @@ def predict(
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder; for one scan also a file.")],
     format: Annotated[str | None, typer.Option(help="label (uint32 ids), ply (coloured points) or npy.")] = None,
     columns: Annotated[
-        int | None, typer.Option(help="float32 values per point in .bin files; detected if absent.")
+        str | None, typer.Option(help="Of .bin and .npy: how many, or names: x,y,z,intensity,_; detected if absent.")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="Number type of .bin: float32, float64, >float32, ...")] = None,
+    intensity: Annotated[
+        str | None, typer.Option(help="Field that holds the reflectivity or intensity, or `none`; by rule if absent.")
     ] = None,
     intensity_scale: Annotated[
         float | None, typer.Option(help="Full scale of intensities; detected if absent.")
+    ] = None,
+    scale: Annotated[float, typer.Option(help="Metres per unit of the coordinates: 0.001 for millimetres.")] = 1.0,
+    frame: Annotated[
+        str, typer.Option(help="Axes of the file that are the network's x, y, z: y,-x,z where y points forward.")
+    ] = "x,y,z",
+    origin: Annotated[
+        str | None, typer.Option(help="X,Y,Z of the sensor in the file's coordinates, if not at their origin.")
     ] = None,
     voxel_size: VOXEL_SIZE = None,
     tta: TTA = 1,
@@ -44,17 +55,22 @@ def predict(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; if absent, a GPU if there is one.")] = None,
     amp: Annotated[str, typer.Option(help="off (float32), or bf16 or fp16 where the processor supports it.")] = "off",
     measure: Annotated[int, typer.Option(min=0, help="Also time this many runs of one scan, and its memory.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that predict did not write.")] = False,
 ) -> None:
-    """Label scans (.bin, .pcd, .ply, .las, .laz, .npy) with a trained network; see docs/predict.md."""
+    """Label scans (.bin, .pcd, .ply, .las, .laz, .npy, .npz) with a trained network; see docs/predict.md."""
     _use_passive_openmp_wait()
+    from topokd.labelling import FORMATS, Labeller, predict_files
     from topokd.predict_cost import measure_file
-    from topokd.predict_files import FORMATS, Predictor, predict_files
 
     if format is not None and format not in FORMATS:
         raise ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    predictor = Predictor(checkpoint, voxel_size, tta, device, amp)
+    reading = {
+        **{"columns": _parse_columns(columns), "dtype": dtype, "intensity": intensity, "scale": scale},
+        **{"intensity_scale": intensity_scale, "frame": frame, "origin": _parse_origin(origin)},
+    }
+    labeller = Labeller(checkpoint, voxel_size, tta, device, amp)
     if measure:
-        cost = measure_file(predictor, source, measure, columns, intensity_scale)
+        cost = measure_file(labeller, source, measure, **reading)
         tensors, weights, process = (
             cost[name] / 1e6 for name in ("peak_tensor_bytes", "weight_bytes", "process_bytes")
         )
@@ -62,12 +78,27 @@ def predict(
         typer.echo(
             f"{tensors:.0f} MB of tensors beside {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
         )
-    written, rejected = predict_files(predictor, source, output, format, columns, intensity_scale, views)  # type: ignore[arg-type]
+    written, rejected = predict_files(labeller, source, output, format, views=views, overwrite=overwrite, **reading)  # type: ignore[arg-type]
     for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:
         typer.echo(str(path))
     if rejected:  # each with its reason in the log
         typer.echo(f"{len(rejected)} files were rejected, see above", err=True)
     raise typer.Exit(1 if rejected else 0)
+
+
+def _parse_columns(text: str | None) -> int | tuple[str, ...] | None:
+    """A number, or names separated by commas."""
+    if text is None:
+        return None
+    return int(text) if text.strip().lstrip("-").isdigit() else tuple(part.strip() for part in text.split(","))
+
+
+def _parse_origin(text: str | None) -> tuple[float, ...] | None:
+    """Three numbers separated by commas."""
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ParameterError(f"--origin {text}: give three numbers, X,Y,Z") from None
 
 
 def evaluate(
@@ -85,13 +116,13 @@ def evaluate(
     from topokd.datasets import find_benchmark
     from topokd.evaluation import evaluate as count
     from topokd.io import write_json
-    from topokd.predict_files import Predictor
+    from topokd.labelling import Labeller
 
-    predictor = Predictor(checkpoint, voxel_size, tta)
+    labeller = Labeller(checkpoint, voxel_size, tta)
     chosen = find_benchmark(benchmark)
-    dataset = chosen.open(root, split, sweeps=predictor.sweeps, version=version, cache=1)
-    predictor.need_classes(dataset.class_names, benchmark)
-    rows = chosen.official_scores(count(predictor.model, dataset, predictor.voxel_size, tta)).rows()
+    dataset = chosen.open(root, split, sweeps=labeller.sweeps, version=version, cache=1)
+    labeller.need_classes(dataset.class_names, benchmark)
+    rows = chosen.official_scores(count(labeller.model, dataset, labeller.voxel_size, tta)).rows()
     typer.echo(
         f"{benchmark} {split}: {len(dataset):,} scans of {len(dataset.sequences):,} sequences; {tta} views per scan"
     )
@@ -122,17 +153,17 @@ def submit(
     """Predict a benchmark's test split, write the file that its server accepts, and check it."""
     _use_passive_openmp_wait()
     from topokd.evaluation.submission import submission_split, validate_submission, write_submission
-    from topokd.predict_files import Predictor
+    from topokd.labelling import Labeller
 
     given = {
         **{"account": account, "method": method, "authors": author, "affiliation": affiliation},
         **{"description": description, "method_link": method_link, "external": external},
     }
     details = {name: value for name, value in given.items() if value}
-    predictor = Predictor(checkpoint, voxel_size, tta)
-    dataset = submission_split(benchmark, root, split, frames=frames, sweeps=predictor.sweeps)
-    predictor.need_classes(dataset.class_names, benchmark)
-    write_submission(benchmark, predictor.model, dataset, predictor.voxel_size, output, tta, split, details)
+    labeller = Labeller(checkpoint, voxel_size, tta)
+    dataset = submission_split(benchmark, root, split, frames=frames, sweeps=labeller.sweeps)
+    labeller.need_classes(dataset.class_names, benchmark)
+    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, details)
     _report(output, validate_submission(benchmark, output, dataset, split))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -33,12 +34,21 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
+        worker_init_fn=_outlive_termination,
         generator=torch.Generator(),  # separate: the loader must not advance the global generator of the caller
     )
     for item in loader:
         if isinstance(item, TopokdError):
             raise item
         yield item
+
+
+def _outlive_termination(_: int) -> None:
+    """Leave SIGTERM to the parent: SLURM sends it to all processes, and the training still saves its state.
+
+    A worker ends when its parent says so or dies.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class _Drawn(Dataset, Generic[T]):

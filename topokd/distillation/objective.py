@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from topokd import schema
+from topokd.clouds import Features, as_labels
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, find_term, term_parameters
 from topokd.errors import ParameterError
@@ -33,6 +35,8 @@ class DistillationObjective(nn.Module):
     Args:
         terms: Names of terms (keys of ``TERMS``) to their parameters, or to `Term` objects.
         lovasz: Weight of the Lovasz-Softmax term within L_seg.
+        weights: ``lambda_<term>``, such as ``lambda_kd=0.3``: the term with this weight and its default parameters; 0
+            leaves it out.
 
     Raises:
         ParameterError: When a term or one of its parameters is unknown, or a value is not allowed.
@@ -47,8 +51,13 @@ class DistillationObjective(nn.Module):
         ['kd', 'seg']
     """
 
-    def __init__(self, terms: Mapping[str, Mapping[str, Any] | Term], lovasz: float = 0.0) -> None:
+    def __init__(
+        self, terms: Mapping[str, Mapping[str, Any] | Term] | None = None, lovasz: float = 0.0, **weights: float
+    ) -> None:
         super().__init__()
+        if not 0 <= lovasz < math.inf:
+            raise ParameterError(f"lovasz is {lovasz}: it is a weight, 0 or more and finite")
+        terms = {**(terms or {}), **_weighted(weights, terms or {})}
         self.segmentation = SegmentationLoss(lovasz)
         self.terms = nn.ModuleDict(
             {name: term if isinstance(term, Term) else _build(name, term) for name, term in terms.items()}
@@ -56,8 +65,8 @@ class DistillationObjective(nn.Module):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether there is any term, all of which look at a teacher."""
-        return len(self.terms) > 0
+        """Whether any term looks at a teacher."""
+        return any(term.needs_teacher for term in self.named_terms().values())
 
     @property
     def needs_teacher_gradients(self) -> bool:
@@ -81,8 +90,8 @@ class DistillationObjective(nn.Module):
         return {name: term.prepare(teacher) for name, term in self.named_terms().items()}
 
     def digest_keys(self) -> dict[str, str] | None:
-        """`Term.digest_key` of every term; None when a term has none, and the teacher's output itself is needed."""
-        keys = {name: term.digest_key for name, term in self.named_terms().items()}
+        """`Term.digest_key` of every term that needs a teacher; None when one has none, and needs its whole output."""
+        keys = {name: term.digest_key for name, term in self.named_terms().items() if term.needs_teacher}
         return None if None in keys.values() else {name: str(key) for name, key in keys.items()}
 
     def digests(
@@ -105,7 +114,7 @@ class DistillationObjective(nn.Module):
     def forward(
         self,
         student: NetworkOutput,
-        label: Int64[Tensor, " n"],
+        label: Features,
         teacher: NetworkOutput | None = None,
         prepared: Mapping[str, Any] | None = None,
         digests: Mapping[str, Mapping[str, Tensor]] | None = None,
@@ -114,21 +123,23 @@ class DistillationObjective(nn.Module):
 
         Args:
             student: Output of the student.
-            label: (n,) class of each voxel, -1 for none.
+            label: (n,) class of each voxel, -1 for none; or (b, n), (b, h, w) for a `TappedNetwork`.
             teacher: Output of the teacher for the same batch (`run_teacher`).
             prepared: What `prepare` returned for that output, if it was called.
             digests: What `digests` returned for that output, perhaps for another objective too; replaces ``teacher``.
 
         Raises:
-            ValueError: Without a teacher when there are terms.
+            ValueError: Without a teacher when a term needs one.
         """
         digests = digests or {}
+        label = as_labels(label, [len(student.logits)])
         seg = self.segmentation(student.logits, label)
         losses = {"seg": seg}
         for name, term in self.named_terms().items():
             digest = digests.get(term.digest_key or "")
-            if teacher is None and digest is None:
-                raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
+            if teacher is None and digest is None and term.needs_teacher:
+                needing = ", ".join(n for n, t in self.named_terms().items() if t.needs_teacher)
+                raise ValueError(f"the terms {needing} need a teacher's output")
             ready = (prepared or {}).get(name)
             losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest))
         return Losses(self.total(losses, self.weights()), losses)
@@ -147,6 +158,23 @@ class DistillationObjective(nn.Module):
     def named_terms(self) -> dict[str, Term]:
         """The terms by name, in the order of the sum."""
         return dict(self.terms.items())  # type: ignore[arg-type]  # a ModuleDict does not know its entries' type
+
+
+def _weighted(weights: Mapping[str, float], terms: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Terms that are given by their symbol in Eq. 8."""
+    found = {}
+    for symbol, weight in weights.items():
+        name = symbol.removeprefix("lambda_")
+        if name == symbol or name not in TERMS:
+            known = [f"lambda_{term}" for term in TERMS]
+            raise ParameterError(f"unknown argument {symbol!r}; {schema.nearest(symbol, known)}")
+        if name in terms:
+            raise ParameterError(f"{symbol} and terms[{name!r}] both give its weight: drop one of the two")
+        if not 0 <= weight < math.inf:
+            raise ParameterError(f"{symbol} is {weight}: it is a weight, 0 or more and finite")
+        if weight:
+            found[name] = {"weight": weight}
+    return found
 
 
 def _build(name: str, given: Mapping[str, Any]) -> Term:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from topokd.errors import CheckpointError, ParameterError
 from topokd.io import write_bytes
+from topokd.models.metadata import check_metadata, network_config
 from topokd.models.presets import PRESETS, build_model
 from topokd.models.ptv3 import PointTransformerV3
 
@@ -63,6 +64,8 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
             `load_checkpoint` and `topokd.load` can build it again.
         metadata: further strings to store, such as class_names.
 
+    A network wrapped by torch.compile, DataParallel or DistributedDataParallel is stored as the network inside.
+
     Examples:
         >>> import tempfile
         >>> model = build_model("ptv3-tiny", num_classes=3)
@@ -74,6 +77,7 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
         3
     """
     strings = {"format": "pt"}
+    model = _unwrapped(model)
     if isinstance(model, PointTransformerV3):
         strings |= {
             "preset": model.preset,
@@ -84,6 +88,17 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
     strings |= metadata or {}
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     write_bytes(path, _sort_header(save(state, strings)))
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside wrappers of torch."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
 
 
 def _sort_header(data: bytes) -> bytes:
@@ -116,7 +131,7 @@ def load_checkpoint(path: str | Path, model: M | None = None, map_location: str 
     path = Path(path)
     state, strings = _read(path)
     if model is None:
-        built: Any = _build(path, strings)
+        built: Any = _build(path, state, strings)
         model = built
     model = _load(path, cast(M, model), state, strings)
     return model if map_location is None else model.to(map_location)
@@ -138,7 +153,7 @@ def load_network(path: str | Path, preset: str | None = None) -> PointTransforme
     path = Path(path)
     state, metadata = _read(path)
     if preset is None or preset == metadata.get("preset"):
-        model = _build(path, metadata)
+        model = _build(path, state, metadata)
     else:
         state = _strip_prefixes(state)
         try:
@@ -168,6 +183,8 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def _require_file(path: Path) -> None:
+    if path.is_dir():
+        raise CheckpointError(f"the checkpoint {path} is a folder: name the file of weights in it (.safetensors)")
     if not path.is_file():
         raise CheckpointError(
             f"the checkpoint {path} does not exist: check the path, or train the network first (`make repro`)"
@@ -221,9 +238,11 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _build(path: Path, strings: dict[str, str]) -> PointTransformerV3:
+def _build(path: Path, state: dict[str, Tensor], strings: dict[str, str]) -> PointTransformerV3:
+    """The network that the metadata describe, after they were compared with the weights."""
+    check_metadata(path, strings, _strip_prefixes(state))
+    config = network_config(path, strings)
     try:
-        config = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(strings.get("config", "{}")).items()}
         return build_model(strings["preset"], int(strings["in_channels"]), int(strings["num_classes"]), **config)
     except KeyError as error:
         raise CheckpointError(
@@ -231,7 +250,7 @@ def _build(path: Path, strings: dict[str, str]) -> PointTransformerV3:
             f"topokd.load(path, preset=...) with one of {', '.join(PRESETS)}, or build it and pass it as `model` to "
             "load_checkpoint"
         ) from None
-    except (ParameterError, ValueError, TypeError) as error:
+    except (ParameterError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path} describes a network that this version cannot build: {error}") from error
 
 

@@ -15,25 +15,32 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
+from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
 from topokd import params as P
+from topokd.checks import available_memory
 from topokd.errors import DataError, TopokdError
 from topokd.io import write_json, write_text
 from topokd.pipeline.progress import show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
+from topokd.stopping import VARIABLE, Stopped, ask_to_stop
 
+START_VARIABLE = "TOPOKD_KERNEL_START"
+"""Environment variable: seconds that a kernel may take to start."""
 PAIRED_METADATA = {
     "jupytext": {"formats": "ipynb,py:percent"},
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
 }
+
+GRACE = 25  # seconds between SIGTERM and the end of the kernel; SLURM sends SIGKILL after 30
 
 
 class NotebookError(TopokdError):
@@ -53,7 +60,10 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         Seconds taken.
 
     Raises:
-        NotebookError: a cell failed; the part that ran is kept under ``workspace/<profile>/failed/``.
+        NotebookError: a cell failed, or the kernel died or did not start; the part that ran is kept under
+            ``workspace/<profile>/failed/``.
+        Stopped: SIGTERM or SIGUSR1 came while it trained, and the training has saved its state.
+        KeyboardInterrupt: SIGTERM came and there was no training to save.
         DataError: the notebook does not exist.
     """
     import papermill
@@ -64,7 +74,11 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         raise DataError(f"notebook {script} does not exist; the notebooks are in {project_path('notebooks')}")
     params = P.load(parameters["params_file"])
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="topokd-") as folder, _environment(params), show_progress(output.stem):
+    with (
+        tempfile.TemporaryDirectory(prefix="topokd-", dir=_temporary_folder()) as folder,
+        _environment(params, folder),
+        show_progress(output.stem),
+    ):
         source, executed = Path(folder, "source.ipynb"), Path(folder, "executed.ipynb")
         notebook = jupytext.read(script)
         notebook.metadata.update(PAIRED_METADATA)
@@ -82,8 +96,23 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
                 kernel_name="python3",
                 progress_bar=False,
                 config=_local_sockets(folder),
+                start_timeout=_seconds_to_start(),
             )
+        except DeadKernelError as error:
+            kept = params.workspace / "failed" / output.name
+            if executed.is_file():
+                write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
+            raise NotebookError(_words_of_death(script, kept)) from error
+        except (RuntimeError, TimeoutError) as error:
+            if "before replying to kernel_info" not in str(error) and "respond in" not in str(error):
+                raise
+            raise NotebookError(
+                f"{script.name}: the Jupyter kernel did not start within {_seconds_to_start()} s: the machine or its "
+                f"file system is very busy, or ipykernel is broken; set {START_VARIABLE} to more seconds"
+            ) from error
         except papermill.PapermillExecutionError as error:
+            if error.ename == Stopped.__name__:
+                raise Stopped(f"{script.name}: {error.evalue}") from error
             kept = params.workspace / "failed" / output.name
             write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
             raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(the part that ran: {kept})") from error
@@ -100,14 +129,44 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     return seconds
 
 
+def _seconds_to_start() -> int:
+    """How long to wait for the kernel: Python starts slowly on a busy node and from a cold network file system."""
+    text = os.environ.get(START_VARIABLE, "600")
+    if not text.isdigit() or not 0 < int(text) < 10**6:
+        raise DataError(f"{START_VARIABLE} is {text!r}: set it to a number of seconds, or unset it")
+    return int(text)
+
+
+def _words_of_death(script: Path, kept: Path) -> str:
+    """What to say of a kernel that ended without an error of its own."""
+    there = available_memory()
+    memory = f" ({there / 1e9:.1f} GB are free now)" if there is not None else ""
+    kept_words = f"\n(the part that ran: {kept})" if kept.is_file() else ""
+    return (
+        f"{script.name}: the Jupyter kernel was killed. Most often the system ended it because memory ran out{memory}: "
+        "run fewer stages at a time (--jobs 1), take smaller batches or scans, or ask for more memory (SLURM: --mem); "
+        f"`dmesg` or the job's log tells{kept_words}"
+    )
+
+
+def _temporary_folder() -> str | None:
+    """None for the usual temporary folder, or /tmp where its name is too long for a socket (107 bytes)."""
+    usual = tempfile.gettempdir()
+    return "/tmp" if len(usual.encode()) > 70 and os.access("/tmp", os.W_OK) else None
+
+
 def _local_sockets(folder: str) -> Config:
     """Settings for a kernel that listens on sockets in its own folder: no open ports, no race with another kernel."""
     return Config({"KernelManager": {"transport": "ipc", "ip": str(Path(folder, "kernel"))}})
 
 
 @contextlib.contextmanager
-def _environment(params: P.Params) -> Iterator[None]:
-    """Environment of the kernel: fixed number of threads, no random hashing; SIGTERM ends the kernel too."""
+def _environment(params: P.Params, folder: str) -> Iterator[None]:
+    """Environment of the kernel: fixed number of threads, no random hashing; signals reach the training in it.
+
+    SIGTERM ends the kernel: at once if nothing trains, else when the training has saved its state or `GRACE` is over.
+    SIGUSR1 asks the training to save its state and stop; whatever else runs goes on.
+    """
     threads = str(params.train.threads)
     wanted = {
         "OMP_NUM_THREADS": threads,
@@ -117,21 +176,40 @@ def _environment(params: P.Params) -> Iterator[None]:
         "PLOTLY_RENDERER": "plotly_mimetype",
         "TOPOKD_ROOT": str(project_root()),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        VARIABLE: folder,
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     in_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGTERM, _interrupt) if in_main else None
+    handlers: dict[int, Any] = {}
+    if in_main:
+        actions: dict[int, Callable[..., object]] = {
+            signal.SIGTERM: _save_or_interrupt(Path(folder)),
+            signal.SIGALRM: _interrupt,
+        }
+        actions[signal.SIGUSR1] = lambda *_: ask_to_stop(Path(folder))
+        handlers = {number: signal.signal(number, action) for number, action in actions.items()}
     try:
         yield
     finally:
         if in_main:
-            signal.signal(signal.SIGTERM, handler)
+            signal.alarm(0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _save_or_interrupt(folder: Path) -> Callable[..., None]:
+    def handle(*_: Any) -> None:
+        if not ask_to_stop(folder):
+            _interrupt()
+        signal.alarm(GRACE)
+
+    return handle
 
 
 def _interrupt(*_: Any) -> None:

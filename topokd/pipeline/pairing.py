@@ -4,7 +4,8 @@ JupyterLab started by ``make lab`` saves both (jupytext's contents manager). Whe
 `pair_notebooks` updates the other; where both were, it raises and nothing is lost. ``jupytext --sync`` would let
 the newer file win, but a checkout gives both files the time of the checkout, and it never reports a conflict. Here a
 form counts as edited when its cells differ both from the last pairing (a digest under ``workspace/``) and from git's
-last commit.
+last commit. Without either (an archive without git, unpacked just now) the file that was written later counts, and the
+other one is kept under ``workspace/replaced/``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from topokd.io import read_json, write_json, write_text
 from topokd.pipeline.notebook import PAIRED_METADATA, with_stable_ids
 from topokd.project import project_path, project_root
 
+REPLACED = "workspace/replaced"  # forms that were replaced without knowing which one was edited
 RECORD = "workspace/pairing.json"  # per script: digest of the cells that both forms had when last paired
 
 
@@ -44,13 +46,17 @@ def pair_notebooks() -> list[Path]:
     """
     record = _last_pairing()
     written = []
+    in_git = _is_in_git()
     for script in unpaired_notebooks():
         notebook = script.with_suffix(".ipynb")
-        edited = [path for path in (script, notebook) if _is_edited(path, record.get(_key(script)))]
+        edited = [path for path in (script, notebook) if _is_edited(path, record.get(_key(script)), in_git)]
+        if len(edited) == 2 and not in_git and _key(script) not in record:
+            edited = [_later(script, notebook)]
         if len(edited) == 2:
             raise DataError(
                 f"{script.name} and {notebook.name} were both edited, differently: copy what you want to keep from one "
-                f"into the other, or undo one with `git checkout -- {_key(notebook)}`"
+                "into the other, or undo one "
+                + (f"with `git checkout -- {_key(notebook)}`" if in_git else f"by deleting {_key(notebook)}")
             )
         if edited == [notebook]:
             write_text(script, script_text(notebook))
@@ -83,17 +89,37 @@ def script_text(notebook: Path) -> str:
     return jupytext.writes(content, fmt="py:percent")
 
 
-def _is_edited(path: Path, paired: str | None) -> bool:
+def _is_in_git() -> bool:
+    """Whether git knows the project's last commit: not in an archive, and not without git."""
+    return _committed("params.yaml") is not None
+
+
+def _committed(key: str) -> str | None:
+    """A file as in git's last commit, or None."""
+    command = ["git", "show", f"HEAD:./{key}"]
+    try:
+        shown = subprocess.run(command, cwd=project_root(), capture_output=True, text=True)
+    except FileNotFoundError:  # git is not installed
+        return None
+    return shown.stdout if shown.returncode == 0 else None
+
+
+def _is_edited(path: Path, paired: str | None, in_git: bool) -> bool:
     """Whether a form differs from the last pairing and from git's last commit; a file that git does not know is new."""
     digest = _digest(path)
     if digest in (None, paired):
         return False
-    command = ["git", "show", f"HEAD:{_key(path)}"]
-    try:
-        shown = subprocess.run(command, cwd=project_root(), capture_output=True, text=True)
-    except FileNotFoundError:  # git is not installed: the script counts
-        return path.suffix == ".py"
-    return shown.returncode != 0 or digest != _digest_of(shown.stdout, path)
+    committed = _committed(_key(path)) if in_git else None
+    return committed is None or digest != _digest_of(committed, path)
+
+
+def _later(script: Path, notebook: Path) -> Path:
+    """The form that was written later, the script if both at once; a copy of the other one is kept."""
+    later = notebook if notebook.stat().st_mtime > script.stat().st_mtime + 1 else script
+    other = script if later == notebook else notebook
+    kept = project_path(REPLACED) / _key(other)
+    write_text(kept, other.read_text(encoding="utf-8"))
+    return later
 
 
 def _digest(path: Path) -> str | None:

@@ -52,7 +52,7 @@ def _root_parameters() -> dict:
         return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ParameterError(f"{file} does not exist: run this in a checkout of the project") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{file} is not valid YAML: {error}") from error
 
 

@@ -1,43 +1,29 @@
 """``dvc repro`` on all cores: a workaround for treeverse/dvc#755 (DVC runs the stages of a pipeline one by one).
 
-``dvc repro -s STAGE`` runs one stage and can run beside others, provided that the stages it depends on are done and
-that it waits for DVC's lock instead of failing on it. `reproduce` reads the graph from DVC, starts each stage as
-soon as its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
+`topokd.pipeline.stage` runs one stage beside others. `reproduce` reads the graph from DVC, starts each stage as soon as
+its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
 time left, and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so
 the results are those of a serial ``dvc repro``, bit for bit. When DVC can do this itself, this file can go.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import logging
 import os
-import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from topokd.errors import DataError, ParameterError, TopokdError
+from topokd.errors import DataError, ParameterError
 from topokd.io import read_json
 from topokd.pipeline.profiles import list_profile, listed_profiles
 from topokd.pipeline.progress import clock, last_report
+from topokd.pipeline.repository import PIPELINE, StageError, open_repository
+from topokd.pipeline.stage import environment
 from topokd.project import project_path, project_root, results_path, workspace_path
-
-PIPELINE = "dvc.yaml"
-LOCKED = ("Unable to acquire lock", "is busy, it is being blocked by")  # in DVC messages
-LOCK_ATTEMPTS = 60
-PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
-
-
-class StageError(TopokdError):
-    """A stage failed, or DVC could not read the pipeline; the message holds the end of the log."""
 
 
 @dataclass
@@ -77,7 +63,7 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
             f"params.yaml does not list the profile {profile!r} under `profiles`: "
             f"`topokd repro --profile {profile}` adds it"
         )
-    with _dvc() as repo:
+    with open_repository() as repo:
         graph = repo.index.graph
         order = [stage for stage in networkx.topological_sort(graph.reverse(copy=True)) if _profile(stage) == profile]
         return [
@@ -108,33 +94,11 @@ def is_up_to_date(targets: list[str]) -> bool:
     from dvc.lock import LockError
 
     addresses = [f"{project_path(PIPELINE)}:{target}" for target in targets]  # found from any working directory
-    with _dvc() as repo:
+    with open_repository() as repo:
         try:
             return not repo.status(targets=addresses, with_deps=True)
         except LockError:
             return False
-
-
-@contextlib.contextmanager
-def _dvc() -> Iterator[Any]:
-    """The DVC repository of the project; DVC errors become ours."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.scm import SCMError
-
-    if not project_path(PIPELINE).is_file():
-        raise ParameterError(f"{project_path(PIPELINE)} does not exist: run this in a checkout of the project")
-    logging.getLogger("dvc").propagate = False  # DVC prints its messages itself
-    try:
-        with Repo(str(project_root())) as repo:
-            yield repo
-    except SCMError as error:
-        raise StageError(
-            f"{error}\nThis copy is not under git: run `dvc config --local core.no_scm true` once"
-        ) from error
-    except DvcException as error:
-        cause = f": {error.__cause__}" if error.__cause__ else ""
-        raise StageError(f"DVC cannot read the pipeline: {error}{cause}") from error
 
 
 def _profile(stage: Any) -> str | None:
@@ -182,7 +146,7 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
         else:
             _run(stages, jobs, force, logs, started)
     command = [sys.executable, "-m", "dvc", "repro", "--quiet", *targets]
-    if subprocess.run(command, cwd=project_root(), env=_environment()).returncode != 0:
+    if subprocess.run(command, cwd=project_root(), env=environment()).returncode != 0:
         raise StageError("the closing `dvc repro` failed; see its messages above")
     return time.monotonic() - started
 
@@ -245,7 +209,7 @@ def _start(stage: Stage, force: bool) -> None:
         stage.process = subprocess.Popen(
             stage_command(stage.address, force), cwd=project_root(),
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            env={**_environment(), "TOPOKD_PROGRESS": str(stage.progress)},
+            env={**environment(), "TOPOKD_PROGRESS": str(stage.progress)},
         )  # fmt: skip
 
 
@@ -275,48 +239,3 @@ def _message(stage: Stage) -> str:
 def stage_command(address: str, force: bool = False) -> list[str]:
     """The command that runs one stage in a separate process: ``topokd stage ADDRESS [--force]``."""
     return [sys.executable, "-m", "topokd.cli", "stage", address, *(["--force"] if force else [])]
-
-
-def run_stage(address: str, force: bool = False) -> int:
-    """Run one stage after its dependencies: ``dvc repro -s`` that waits for DVC's lock.
-
-    The scheduler and SLURM array tasks call it. The output of the stage goes to standard output.
-
-    Returns:
-        DVC's exit status.
-    """
-    command = [sys.executable, "-m", "dvc", "repro", "-s", address, *(["--force"] if force else [])]
-    for _ in range(LOCK_ATTEMPTS):
-        locked = False
-        with subprocess.Popen(
-            command, cwd=project_root(), env=_environment(), stdin=subprocess.DEVNULL, text=True, errors="replace",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent,
-        ) as process:  # fmt: skip
-            assert process.stdout is not None
-            for line in process.stdout:
-                locked = locked or any(words in line for words in LOCKED)
-                sys.stdout.write(line)
-                sys.stdout.flush()
-        if process.returncode == 0 or not locked:
-            return process.returncode
-        time.sleep(random.uniform(0.5, 2.0))  # another stage is writing its result, which takes about a second
-    return process.returncode
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to send this process SIGTERM when its parent dies, even by SIGKILL; does nothing outside Linux.
-
-    Make, the scheduler, DVC and the notebook runner form a chain. Killing any process in it stops everything below;
-    the next run resumes from the last checkpoint.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the call
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _environment() -> dict[str, str]:
-    """This interpreter's programs first on PATH, so that DVC finds ``topokd`` without an activated environment."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
+from topokd.checks import require_memory
 from topokd.topology import kernels
 
 MIN_CHANNELS_FOR_GRAM = 12  # with fewer channels the plain loop is faster than the matrix product
@@ -24,6 +25,9 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
     Returns:
         (n, n) squared distances, in the squared unit of `x`.
 
+    Raises:
+        DataError: they do not fit into memory.
+
     Examples:
         >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1e-9]]))[0]
         array([0.0e+00, 2.5e+01, 1.0e-18])
@@ -32,6 +36,7 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
 
     if len(x) == 0:
         return np.zeros((0, 0))
+    require_memory(8 * len(x) ** 2, f"the distances between {len(x):,} points", "sample first")
     x = np.ascontiguousarray(x - x[0])
     if x.shape[1] < MIN_CHANNELS_FOR_GRAM:
         out = np.empty((len(x), len(x)))

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from topokd.clouds import Clouds, Features, Offsets, as_rows, matched_rows
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
 from topokd.topology.engines import choose_engine
@@ -17,7 +18,7 @@ from topokd.topology.gradients import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
 from topokd.topology.options import number, threads, whole
 from topokd.topology.persistence import vietoris_rips
-from topokd.topology.sampled import at_least_float32, check_features, split_clouds
+from topokd.topology.sampled import at_least_float32, finite_rows
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import map_in_background, parallel_map
 
@@ -111,12 +112,12 @@ class TopologicalLoss(torch.nn.Module):
         check_gradient(gradient, bandwidth)
         self.moves: dict[str, Any] = {"gradient": gradient, "bandwidth": bandwidth}
 
-    def prepare(self, teacher: Tensor, offsets: Int64[Tensor, " b"]) -> TeacherDiagrams:
+    def prepare(self, teacher: Features, offsets: Offsets = None) -> TeacherDiagrams:
         """Start what depends on the teacher only, in background threads: call it before the student's forward pass.
 
         Args:
-            teacher: (n, c_t) features of B clouds.
-            offsets: (b,) cumulative number of rows per cloud.
+            teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`.
+            offsets: (b,) cumulative number of rows per cloud, where the layout does not say it.
 
         Returns:
             What `forward` takes in place of the features; the loss is the same, bit for bit.
@@ -124,13 +125,13 @@ class TopologicalLoss(torch.nn.Module):
         Raises:
             DataError: as `forward`.
         """
-        ends = check_features("teacher", teacher, offsets)
-        return TeacherDiagrams(ends, map_in_background(_call, self._teacher_tasks(teacher, ends), self.workers))
+        rows = finite_rows("teacher", as_rows(teacher, offsets, "teacher's features"))
+        return TeacherDiagrams(rows.ends, map_in_background(_call, self._teacher_tasks(rows), self.workers))
 
-    def _teacher_tasks(self, teacher: Float[Tensor, "n c_t"], ends: list[int]) -> list[Callable[[], TeacherCloud]]:
+    def _teacher_tasks(self, teacher: Clouds) -> list[Callable[[], TeacherCloud]]:
         """One task per cloud, for a thread each. On a GPU all clouds are sampled first, together."""
-        clouds = split_clouds(teacher.detach(), ends)
-        if not teacher.is_cuda:
+        clouds = [at_least_float32(cloud) for cloud in Clouds(teacher.rows.detach(), teacher.ends).split()]
+        if not teacher.rows.is_cuda:
             return [partial(self._sampled_diagrams, cloud) for cloud in clouds]
         rows = [normalize_features(cloud, self.normalize) for cloud in clouds]
         kept = farthest_point_sampling(rows, self.num_points)
@@ -147,16 +148,18 @@ class TopologicalLoss(torch.nn.Module):
 
     def forward(
         self,
-        student: Tensor,
-        teacher: Tensor | TeacherDiagrams,
-        offsets: Int64[Tensor, " b"],
+        student: Features,
+        teacher: Features | TeacherDiagrams,
+        offsets: Offsets = None,
     ) -> Float[Tensor, ""]:
         """The mean over clouds of their losses.
 
         Args:
-            student: (n, c_s) features of B clouds; cloud k is rows `offsets[k - 1]` to `offsets[k]`.
+            student: (n, c_s) features of B clouds, cloud k being rows `offsets[k - 1]` to `offsets[k]`; or (b, n, c),
+                (b, c, h, w), a list of (n_k, c): see `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same rows, or what `prepare` returned for them.
-            offsets: (b,) cumulative number of rows per cloud.
+            offsets: (b,) cumulative number of rows per cloud, where the layout does not say it; or the cloud of each
+                row. None for (n, c): one cloud.
 
         Returns:
             A scalar, float32 or float64.
@@ -164,29 +167,30 @@ class TopologicalLoss(torch.nn.Module):
         Raises:
             DataError: if shapes disagree, or features are not finite; names the cloud.
         """
-        if isinstance(teacher, Tensor) and (student.dim() != 2 or teacher.dim() != 2 or len(teacher) != len(student)):
-            raise DataError(
-                f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} must have one row per matched voxel"
-            )
-        ends = check_features("student", student, offsets)
         if isinstance(teacher, TeacherDiagrams):
-            if ends != teacher.ends:
-                raise DataError(f"the student's clouds end at rows {ends}, the teacher's at {teacher.ends}: match rows")
+            own = finite_rows("student", as_rows(student, offsets, "student's features"))
+            if own.ends != teacher.ends:
+                raise DataError(
+                    f"the student has {len(own.rows)} rows in {len(own.ends)} clouds, the prepared teacher "
+                    f"{teacher.ends[-1]} in {len(teacher.ends)}, or they end elsewhere: match rows"
+                )
             references = teacher.results()
         else:
-            tasks = self._teacher_tasks(teacher, check_features("teacher", teacher, offsets))
+            student, teacher, ends = matched_rows(student, teacher, offsets)
+            own = finite_rows("student", Clouds(student, ends))
+            tasks = self._teacher_tasks(finite_rows("teacher", Clouds(teacher, ends)))
             references = parallel_map(_call, tasks, self.workers)
         points = [
-            normalize_features(cloud, self.normalize)[reference.indices].cpu()
-            for cloud, reference in zip(split_clouds(student, ends), references, strict=True)
+            normalize_features(at_least_float32(cloud), self.normalize)[reference.indices].cpu()
+            for cloud, reference in zip(own.split(), references, strict=True)
         ]
-        total = at_least_float32(student[:0].sum())  # 0, in the graph even if no cloud has a diagram
-        found = vietoris_rips(points, workers=self.workers, **self.rips, **self.moves)
-        for reference, own in zip(references, found, strict=True):
+        total = at_least_float32(own.rows[:0].sum())  # 0, in the graph even if no cloud has a diagram
+        diagrams = vietoris_rips(points, workers=self.workers, **self.rips, **self.moves)
+        for reference, found in zip(references, diagrams, strict=True):
             for dim in self.dims:
-                distance = self.distance(reference.diagrams[dim], own.diagrams[dim])
+                distance = self.distance(reference.diagrams[dim], found.diagrams[dim])
                 total = total + distance.to(total.device)
-        return total / max(1, len(ends))
+        return total / max(1, len(own.ends))
 
     def extra_repr(self) -> str:
         """The arguments that `print(module)` shows."""

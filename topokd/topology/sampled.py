@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from topokd.clouds import Clouds, Features, Offsets, as_rows, matched_rows
 from topokd.errors import DataError
 from topokd.topology.normalize import check_normalization, normalize_features
 from topokd.topology.options import whole
@@ -16,19 +17,14 @@ from topokd.topology.sampling import farthest_point_sampling
 
 
 def sampled_rows(
-    teacher: Float[Tensor, "n c_t"],
-    student: Float[Tensor, "n c_s"],
-    offsets: Int64[Tensor, " b"],
-    *,
-    num_points: int = 1024,
-    normalize: str = "l2",
+    teacher: Features, student: Features, offsets: Offsets = None, *, num_points: int = 1024, normalize: str = "l2"
 ) -> list[tuple[Float[Tensor, "_ c_t"], Float[Tensor, "_ c_s"]]]:
     """Both networks' rows as Alg. 1 compares them: normalised, and those that sampling keeps of the teacher's.
 
     Args:
-        teacher: (n, c_t) features of B clouds; they get no gradient.
+        teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`; they get no gradient.
         student: (n, c_s) features of the same rows.
-        offsets: (b,) cumulative number of rows per cloud.
+        offsets: (b,) cumulative number of rows per cloud, where the layout does not say it.
         num_points: M, rows kept per cloud; a smaller cloud is taken whole.
         normalize: see `normalize_features`.
 
@@ -41,11 +37,13 @@ def sampled_rows(
 
     Examples:
         >>> x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
-        >>> [[rows.tolist() for rows in pair] for pair in sampled_rows(x, x, torch.tensor([3]), num_points=2)]
+        >>> [[rows.tolist() for rows in pair] for pair in sampled_rows(x, x, num_points=2)]
         [[[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]]
     """
-    sampled = sample_rows(teacher, offsets, num_points=num_points, normalize=normalize)
-    return _beside(student, sampled, offsets, normalize)
+    own, other, ends = matched_rows(student, teacher, offsets)
+    own = finite_rows("student", Clouds(own, ends)).rows
+    sampled = sample_rows(other, ends, num_points=num_points, normalize=normalize)
+    return _beside(Clouds(own, ends), sampled, normalize)
 
 
 class SampledRows(NamedTuple):
@@ -56,23 +54,25 @@ class SampledRows(NamedTuple):
 
 
 def sample_rows(
-    teacher: Float[Tensor, "n c"], offsets: Int64[Tensor, " b"], *, num_points: int = 1024, normalize: str = "l2"
+    teacher: Features, offsets: Offsets = None, *, num_points: int = 1024, normalize: str = "l2"
 ) -> SampledRows:
     """The teacher's side of `sampled_rows`."""
     num_points, normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
-    ends = check_features("teacher", teacher, offsets)
-    clouds = [normalize_features(cloud, normalize) for cloud in split_clouds(teacher.detach(), ends)]
+    rows = finite_rows("teacher", as_rows(teacher, offsets, "teacher's features"))
+    clouds = [normalize_features(at_least_float32(cloud.detach()), normalize) for cloud in rows.split()]
     kept = farthest_point_sampling(clouds, num_points) if clouds else []
-    return SampledRows(ends, [(rows, cloud[rows]) for rows, cloud in zip(kept, clouds, strict=True)])
+    return SampledRows(rows.ends, [(rows, cloud[rows]) for rows, cloud in zip(kept, clouds, strict=True)])
 
 
 def _beside(
-    student: Float[Tensor, "n c"], sampled: SampledRows, offsets: Int64[Tensor, " b"], normalize: str
+    student: Clouds, sampled: SampledRows, normalize: str
 ) -> list[tuple[Float[Tensor, "_ c_t"], Float[Tensor, "_ c_s"]]]:
-    ends = check_features("student", student, offsets)
-    if ends != sampled.ends:
-        raise DataError(f"the student's clouds end at rows {ends}, the teacher's at {sampled.ends}: match rows")
-    ours = [normalize_features(cloud, normalize) for cloud in split_clouds(student, ends)]
+    if student.ends != sampled.ends:
+        raise DataError(
+            f"the student has {len(student.rows)} rows in {len(student.ends)} clouds, which end elsewhere than the "
+            "teacher's: match rows"
+        )
+    ours = [normalize_features(at_least_float32(cloud), normalize) for cloud in student.split()]
     return [
         (rows.to(own.device), own[kept.to(own.device)]) for (kept, rows), own in zip(sampled.clouds, ours, strict=True)
     ]
@@ -106,33 +106,32 @@ class SampledRowsLoss(nn.Module):
         self.distance = distance
         self.num_points, self.normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
 
-    def sample(self, teacher: Float[Tensor, "n c"], offsets: Int64[Tensor, " b"]) -> SampledRows:
+    def sample(self, teacher: Features, offsets: Offsets = None) -> SampledRows:
         """What depends on the teacher only. Raises DataError as `sampled_rows`."""
         return sample_rows(teacher, offsets, num_points=self.num_points, normalize=self.normalize)
 
-    def forward(
-        self,
-        student: Float[Tensor, "n c_s"],
-        teacher: Float[Tensor, "n c_t"] | SampledRows,
-        offsets: Int64[Tensor, " b"],
-    ) -> Float[Tensor, ""]:
+    def forward(self, student: Features, teacher: Features | SampledRows, offsets: Offsets = None) -> Float[Tensor, ""]:
         """The mean over clouds.
 
         Args:
-            student: (n, c_s) features of B clouds.
+            student: (n, c_s) features of B clouds, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same rows, or what `sample` returned for them.
-            offsets: (b,) cumulative number of rows per cloud.
+            offsets: (b,) cumulative number of rows per cloud, where the layout does not say it.
 
         Raises:
             DataError: as `sampled_rows`.
         """
-        check_features("student", student, offsets)
-        sampled = teacher if isinstance(teacher, SampledRows) else self.sample(teacher, offsets)
-        pairs = _beside(student, sampled, offsets, self.normalize)
-        total = at_least_float32(student[:0].sum())  # 0, in the graph even if no cloud has rows
-        for theirs, ours in pairs:
+        if isinstance(teacher, SampledRows):
+            own, sampled = as_rows(student, offsets, "student's features"), teacher
+            finite_rows("student", own)
+        else:
+            rows, other, ends = matched_rows(student, teacher, offsets)
+            own = finite_rows("student", Clouds(rows, ends))
+            sampled = self.sample(other, ends)
+        total = at_least_float32(own.rows[:0].sum())  # 0, in the graph even if no cloud has rows
+        for theirs, ours in _beside(own, sampled, self.normalize):
             total = total + self.distance(theirs, ours)
-        return total / max(1, len(offsets))
+        return total / max(1, len(own.ends))
 
     def extra_repr(self) -> str:
         """The arguments that `print(module)` shows."""
@@ -144,23 +143,13 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def split_clouds(features: Float[Tensor, "n c"], ends: list[int]) -> list[Float[Tensor, "_ c"]]:
-    """The rows of each cloud that has any, in float32 at least."""
-    return [at_least_float32(features[a:b]) for a, b in zip([0, *ends], ends, strict=False) if b > a]
-
-
-def check_features(name: str, features: Tensor, offsets: Tensor) -> list[int]:
-    """The offsets as a list. Raises DataError for a wrong shape, wrong offsets, or features that are not finite."""
-    if features.dim() != 2:
-        raise DataError(f"{name}'s features have the shape {tuple(features.shape)}, expected (n, c)")
-    ends: list[int] = [int(end) for end in offsets.tolist()]
-    if not ends or ends[-1] != len(features) or any(b < a for a, b in zip([0, *ends], ends, strict=False)):
-        raise DataError(f"offsets {ends} must rise to the number of rows of the {name} features, {len(features)}")
-    finite = torch.isfinite(features.detach()).all(dim=1)
+def finite_rows(who: str, features: Clouds) -> Clouds:
+    """The features themselves. Raises DataError if they hold NaN or infinity; names the cloud and row."""
+    finite = torch.isfinite(features.rows.detach()).all(dim=1)
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
-        cloud = next(k for k, end in enumerate(ends) if row < end)
+        cloud = next(k for k, end in enumerate(features.ends) if row < end)
         raise DataError(
-            f"{name}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"
+            f"{who}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"
         )
-    return ends
+    return features

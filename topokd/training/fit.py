@@ -215,14 +215,14 @@ class Fit:
             freeze(self.teacher).to(self.device)
         if self.train.amp != "off" and self.device.type != "cuda":
             log.info("train.amp %s needs a GPU; %s runs in float32", self.train.amp, self.name)
-        self.optimizer = build_optimizer(self.model, self.train.optimizer)
+        self.objective.to(self.device)
+        self.optimizer = build_optimizer(self.model, self.train.optimizer, self.objective)
         self.schedule = build_schedule(self.optimizer, self.steps, self.train.optimizer)
         self.scaler = gradient_scaler(self.train.amp, self.device)
         self.record_every = max(1, self.steps // POINTS)
         self.state = TrainState()
-        terms = self.objective.named_terms().items()
-        stated = {name: term.options.share for name, term in terms if term.options.share is not None}
-        shares = stated if self.train.balance == "gradnorm" else {}
+        terms = self.objective.named_terms() if self.train.balance == "gradnorm" else {}
+        shares = {name: share for name, share in self.train.shares.items() if name in terms}
         self.watch = GradientWatch(self.train.gradients_every, shares, self.name)
         self.cpu_seconds = 0.0  # of the steps done by this process
         self.best_weights = {}
@@ -231,6 +231,7 @@ class Fit:
         """Everything that a resumed run needs."""
         return {
             "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -241,6 +242,7 @@ class Fit:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Restore the state that `state_dict` returned."""
         self.model.load_state_dict(saved["model"])
+        self.objective.load_state_dict(saved["objective"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.scaler.load_state_dict(saved["scaler"])

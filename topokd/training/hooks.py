@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from topokd.stopping import Stopped, StopRequest
 from topokd.training.history import metrics_at
+from topokd.training.memory import release_free_memory, resident_bytes
 from topokd.training.state import ResumeFolder
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Validate(Hook):
 
 
 class Resume(Hook):
-    """Save the state every ``every`` steps and at the end, and start from the last one.
+    """Save the state every ``every`` steps, at the end and when a signal asks to stop; start from the last one.
 
     Args:
         folder: Of the state.
@@ -62,6 +64,7 @@ class Resume(Hook):
 
     def __init__(self, folder: ResumeFolder, every: int) -> None:
         self.folder, self.every = folder, every
+        self.stop = StopRequest()
 
     def start(self, fit: Fit) -> None:
         """Restore the last state, if there is one."""
@@ -69,11 +72,39 @@ class Resume(Hook):
         if state is not None:
             fit.load_state_dict(state)
             log.info("%s resumes from step %d of %d", fit.name, fit.state.step, fit.steps)
+        self.stop.open()
 
     def after_step(self, fit: Fit) -> None:
-        """Save, if due."""
-        if fit.is_due(self.every):
+        """Save, if due or asked to stop.
+
+        Raises:
+            Stopped: SIGTERM or SIGUSR1 came before the last step; the state of this step is saved.
+        """
+        stopping = self.stop.requested()
+        if stopping or fit.is_due(self.every):
             self.folder.save(fit.state_dict())
+        if stopping and fit.state.step < fit.steps:
+            raise Stopped(f"{fit.name}: stopped by a signal after step {fit.state.step} of {fit.steps}; state saved")
+
+    def close(self) -> None:
+        """Restore the handlers of signals."""
+        self.stop.close()
+
+
+class ReleaseMemory(Hook):
+    """Call `release_free_memory` every ``every`` steps; no number changes.
+
+    Args:
+        every: Steps.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+
+    def after_step(self, fit: Fit) -> None:
+        """Release, if due."""
+        if fit.is_due(self.every):
+            release_free_memory()
 
 
 class LiveCurves(Hook):
@@ -130,7 +161,9 @@ class LiveCurves(Hook):
         step, history = fit.state.step, fit.state.history
         if history["step"][-1:] == [step]:
             speed = (fit.cpu_seconds - self._seconds) / fit.record_every
-            self.log(step, metrics_at(history, -1) | {"cpu_seconds_per_step": speed})
+            memory = resident_bytes()
+            resident = {} if memory is None else {"memory_gb": memory / 1e9}
+            self.log(step, metrics_at(history, -1) | {"cpu_seconds_per_step": speed} | resident)
             self._seconds = fit.cpu_seconds
         if history["val_step"][-1:] == [step]:
             self.log(step, {"val/miou": history["val_miou"][-1]})

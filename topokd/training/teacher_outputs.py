@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from topokd.choices import Amp
 from topokd.data import Batch
 from topokd.distillation import DistillationObjective, run_teacher
 from topokd.io import atomic_path
@@ -54,7 +55,7 @@ class TeacherOutputs:
             if stale != self.path and stale.is_dir():
                 shutil.rmtree(stale, ignore_errors=True)
 
-    def of(self, step: int, batch: Batch, objective: DistillationObjective, teacher: nn.Module, amp: str) -> Digests:
+    def of(self, step: int, batch: Batch, objective: DistillationObjective, teacher: nn.Module, amp: Amp) -> Digests:
         """The digests that ``objective`` needs in ``step``: read, or computed for all rows and kept.
 
         Args:

@@ -14,6 +14,7 @@ from torch import nn
 from topokd import schema
 from topokd.data import ScanCache, training_batch
 from topokd.data.dataset import ScanDataset
+from topokd.data.profile import ScanProfile
 from topokd.distillation import DistillationObjective, build_objective
 from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
@@ -23,7 +24,7 @@ from topokd.params import Params, Train, to_dict
 from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.fit import Fit
-from topokd.training.hooks import LiveCurves, Resume, Validate
+from topokd.training.hooks import LiveCurves, ReleaseMemory, Resume, Validate
 from topokd.training.run import TEACHER, Run
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
 from topokd.training.teacher_outputs import TeacherOutputs
@@ -67,6 +68,10 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
     return _train(Run(row, seed, params))
 
 
+DESCRIBED_SCANS = 32
+"""Training scans, spread evenly, that a checkpoint's description of its scans is measured on."""
+
+
 class Splits(NamedTuple):
     """Training and validation scans of a profile."""
 
@@ -103,6 +108,7 @@ def _train(run: Run) -> dict[str, Any]:
             hooks=[
                 Validate(validation_miou, train.validate_every),
                 LiveCurves(run.live),
+                ReleaseMemory(train.checkpoint_every),
                 Resume(_resume_folder(run, steps, objective, scans, device), train.checkpoint_every),
             ],
             device=device,
@@ -112,7 +118,7 @@ def _train(run: Run) -> dict[str, Any]:
         matrix = evaluate(model, scans.val, params.data.voxel_size, params.evaluation.tta, workers=train.workers)
         log.info("%s: evaluated in %.1f s of CPU time", run.name, time.process_time() - started)
     record = _record(run, fit, history, matrix)
-    _save_weights(run, fit, scans.val)
+    _save_weights(run, fit, scans)
     write_json(run.record, record)
     return record
 
@@ -227,8 +233,10 @@ def _record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMatrix
     }
 
 
-def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
-    """Save the final weights, and those with the best validation."""
+def _save_weights(run: Run, fit: Fit, scans: Splits) -> None:
+    """Save the final weights, and those with the best validation, with what the training scans look like."""
+    dataset = scans.val
+    spread = np.linspace(0, len(scans.train) - 1, min(DESCRIBED_SCANS, len(scans.train))).round().astype(int)
     metadata = {
         "preset": run.preset,
         "in_channels": "4",
@@ -237,6 +245,7 @@ def _save_weights(run: Run, fit: Fit, dataset: ScanDataset) -> None:
         "dataset": run.params.data.dataset,
         "voxel_size": repr(run.params.data.voxel_size),
         "sweeps": str(run.params.data.sweeps),
+        "scans": ScanProfile.of(scans.train[int(index)] for index in np.unique(spread)).to_json(),
         "run": run.name,
     }
     save_checkpoint(run.checkpoint, fit.model, metadata)

@@ -59,7 +59,8 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
     counters = annotations.counters  # the same array however often the rest grows
     truncated_at = np.inf
     # typed, not literal: Numba would compile what is called with literals twice
-    marked, complete = np.bool_(False), False  # if candidates are marked; if no future edge can create or kill
+    marked: bool | np.bool_ = np.bool_(False)  # if candidates are marked
+    complete: bool | np.bool_ = False  # if no future edge can create or kill
     listing, listed, list_at = np.bool_(False), np.int64(0), active_edges.MIN_EDGES_PER_VERTEX * n
     e = np.int64(0)
     for turn in range(edge_order.ROUNDS):

@@ -9,12 +9,12 @@ import torch
 from typer.testing import CliRunner
 
 from topokd.cli import app, main
-from topokd.data.user_files import read_user_scan
+from topokd.data.formats import read_cloud
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import CheckpointError, DataError
+from topokd.labelling import Classes, Labeller, predict_files
 from topokd.models import build_model, save_checkpoint
 from topokd.predict_cost import measure_file
-from topokd.predict_files import Classes, Predictor, predict_files
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def scans(tmp_path):
 
 
 def test_a_folder_keeps_its_paths_and_says_what_numbers_mean(checkpoint, scans, tmp_path):
-    predictor = Predictor(checkpoint, device="cpu")
-    written, failed = predict_files(predictor, scans, tmp_path / "out")
-    assert not failed and predictor.voxel_size == 0.5
+    labeller = Labeller(checkpoint, device="cpu")
+    written, failed = predict_files(labeller, scans, tmp_path / "out")
+    assert not failed and labeller.voxel_size == 0.5
     assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in written) == [
         "sub/000000.html", "sub/000000.label", "sub/000001.label",
     ]  # fmt: skip
@@ -57,9 +57,9 @@ def test_a_folder_keeps_its_paths_and_says_what_numbers_mean(checkpoint, scans, 
 def test_npy_and_ply_hold_the_same_classes(checkpoint, scans, tmp_path):
     from plyfile import PlyData
 
-    predictor, source = Predictor(checkpoint, device="cpu"), scans / "sub" / "000000.bin"
-    predict_files(predictor, source, tmp_path / "a.npy", views=0)
-    predict_files(predictor, source, tmp_path / "a.ply", views=0)
+    labeller, source = Labeller(checkpoint, device="cpu"), scans / "sub" / "000000.bin"
+    predict_files(labeller, source, tmp_path / "a.npy", views=0)
+    predict_files(labeller, source, tmp_path / "a.ply", views=0)
     classes = np.load(tmp_path / "a.npy", allow_pickle=False)
     vertex = PlyData.read(str(tmp_path / "a.ply"))["vertex"]
     assert (vertex["label"] == classes).all() and classes[0] == -1
@@ -69,19 +69,19 @@ def test_npy_and_ply_hold_the_same_classes(checkpoint, scans, tmp_path):
 
 def test_a_bad_scan_in_a_folder_is_reported_and_the_others_are_labelled(checkpoint, scans, tmp_path):
     (scans / "a.ply").write_bytes(b"nonsense")
-    predictor = Predictor(checkpoint, device="cpu")
-    written, failed = predict_files(predictor, scans, tmp_path / "out", views=0)
+    labeller = Labeller(checkpoint, device="cpu")
+    written, failed = predict_files(labeller, scans, tmp_path / "out", views=0)
     assert len(written) == 2 and list(failed) == [scans / "a.ply"]
     with pytest.raises(DataError, match=r"a\.ply cannot be read"):
-        predict_files(predictor, scans / "a.ply", tmp_path / "out")
+        predict_files(labeller, scans / "a.ply", tmp_path / "out")
 
 
 def test_an_output_folder_inside_the_input_is_skipped(checkpoint, scans, caplog):
-    predictor = Predictor(checkpoint, device="cpu")
+    labeller = Labeller(checkpoint, device="cpu")
     (scans / "notes.txt").write_text("")
     caplog.set_level("INFO")
-    first, _ = predict_files(predictor, scans, scans / "labels", "ply", views=2)
-    second, _ = predict_files(predictor, scans, scans / "labels", "ply", views=2)
+    first, _ = predict_files(labeller, scans, scans / "labels", "ply", views=2)
+    second, _ = predict_files(labeller, scans, scans / "labels", "ply", views=2)
     assert first == second and [path.suffix for path in first] == [".ply", ".html"] * 2
     assert "skipped 1 .txt" in caplog.text
 
@@ -93,7 +93,7 @@ def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path):
     rows[:, [0, 1, 2, 3]].astype("<f4").tofile(scans / "z.bin")
     seen = {}
 
-    class Recorder(Predictor):
+    class Recorder(Labeller):
         def __call__(self, cloud):
             seen[cloud.scan.name] = cloud.scale
             return super().__call__(cloud)
@@ -117,7 +117,7 @@ def test_a_formats_scale_is_not_forced_on_another(checkpoint, tmp_path, names):
     np.column_stack([xyz, np.linspace(0, 1, 30)]).astype("<f4").tofile(folder / names[1])
     scales = {}
 
-    class Recorder(Predictor):
+    class Recorder(Labeller):
         def __call__(self, cloud):
             scales[cloud.scan.name] = cloud.scale
             return super().__call__(cloud)
@@ -145,49 +145,49 @@ def test_a_negative_number_of_pages_is_rejected(checkpoint, scans, tmp_path):
 
 
 def test_unusable_outputs_devices_and_scales_raise(checkpoint, scans, tmp_path):
-    predictor = Predictor(checkpoint, device="cpu")
+    labeller = Labeller(checkpoint, device="cpu")
     for name, words in (("a.xyz", r"written as \.label, \.ply, \.npy"), ("a.xyz/b.bin", r"use such a name")):
         with pytest.raises(DataError, match=words):
-            predict_files(predictor, scans / "sub/000000.bin", tmp_path / name)
+            predict_files(labeller, scans / "sub/000000.bin", tmp_path / name)
     with pytest.raises(DataError, match=r"a\.ply is the name of one file, but there are 2 scans"):
-        predict_files(predictor, scans, tmp_path / "a.ply")
+        predict_files(labeller, scans, tmp_path / "a.ply")
     with pytest.raises(DataError, match="device 'gpu' cannot be used"):
-        Predictor(checkpoint, device="gpu")
+        Labeller(checkpoint, device="gpu")
     with pytest.raises(DataError, match="intensity scale is -1; it must be positive"):
-        predict_files(predictor, scans / "sub/000000.bin", tmp_path / "out", intensity_scale=-1)
+        predict_files(labeller, scans / "sub/000000.bin", tmp_path / "out", intensity_scale=-1)
     with pytest.raises(DataError, match="drop one of the two"):
-        predict_files(predictor, scans / "sub/000000.bin", tmp_path / "a.ply", "npy")
+        predict_files(labeller, scans / "sub/000000.bin", tmp_path / "a.ply", "npy")
     np.save(scans / "sub/000000.npy", np.ones((3, 4)))
     with pytest.raises(DataError, match=r"000000\.bin and .*000000\.npy would both be written"):
-        predict_files(predictor, scans, tmp_path / "out")
+        predict_files(labeller, scans, tmp_path / "out")
     with pytest.raises(DataError, match="overwritten"):
-        predict_files(predictor, scans / "sub/000000.npy", scans / "sub", "npy")
+        predict_files(labeller, scans / "sub/000000.npy", scans / "sub", "npy")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "a.pcap").touch()
     with pytest.raises(DataError, match=r"has no scans, only 1 \.pcap; readable are \.bin"):
-        predict_files(predictor, tmp_path / "empty", tmp_path / "out")
+        predict_files(labeller, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(DataError, match="does not exist"):
-        predict_files(predictor, tmp_path / "nowhere", tmp_path / "out")
+        predict_files(labeller, tmp_path / "nowhere", tmp_path / "out")
 
 
 def test_the_cost_of_a_scan_is_that_of_reading_to_classes(checkpoint, scans):
     labelled = []
 
-    class Recorder(Predictor):
+    class Recorder(Labeller):
         def __call__(self, cloud):
             labelled.append(cloud.scan.name)
             return super().__call__(cloud)
 
-    predictor = Recorder(checkpoint, device="cpu")
-    cost = measure_file(predictor, scans / "sub/000000.bin", 3)
+    labeller = Recorder(checkpoint, device="cpu")
+    cost = measure_file(labeller, scans / "sub/000000.bin", 3)
     assert labelled == ["000000.bin"] * 5  # warm-up, three that count, one whose memory is recorded
     assert cost["latency_s"] > 0
-    assert cost["weight_bytes"] == sum(v.nbytes for v in predictor.model.state_dict().values())
+    assert cost["weight_bytes"] == sum(v.nbytes for v in labeller.model.state_dict().values())
     assert 49 * 4 * 4 < cost["peak_tensor_bytes"] < cost["process_bytes"]
     with pytest.raises(DataError, match="is not a file: the cost is measured on one scan"):
-        measure_file(predictor, scans, 3)
+        measure_file(labeller, scans, 3)
     with pytest.raises(DataError, match="give at least 1 run"):
-        measure_file(predictor, scans / "sub/000000.bin", 0)
+        measure_file(labeller, scans / "sub/000000.bin", 0)
 
 
 def test_the_command_says_what_a_scan_costs(checkpoint, scans, tmp_path):
@@ -209,29 +209,29 @@ def test_the_command_says_what_a_scan_costs(checkpoint, scans, tmp_path):
 
 
 def test_half_precision_is_asked_for(checkpoint, scans):
-    cloud = read_user_scan(scans / "sub/000000.bin")
-    exact, half = (Predictor(checkpoint, device="cpu", amp=amp)(cloud) for amp in ("off", "bf16"))
+    cloud = read_cloud(scans / "sub/000000.bin")
+    exact, half = (Labeller(checkpoint, device="cpu", amp=amp)(cloud) for amp in ("off", "bf16"))
     assert (exact == half).mean() > 0.8
     with pytest.raises(DataError, match="amp 'fp8' is unknown; choose one of off, bf16, fp16"):
-        Predictor(checkpoint, device="cpu", amp="fp8")
-    predictor = Predictor(checkpoint, device="cpu", amp="fp16")
-    predictor.model.seg_head.weight.data.mul_(1e6)
+        Labeller(checkpoint, device="cpu", amp="fp8")
+    labeller = Labeller(checkpoint, device="cpu", amp="fp16")
+    labeller.model.seg_head.weight.data.mul_(1e6)
     with pytest.raises(DataError, match="overflow float16"):
-        predictor(cloud)
+        labeller(cloud)
 
 
 def test_checkpoints_that_do_not_say_enough(tmp_path, checkpoint):
     path = tmp_path / "m.safetensors"
     save_checkpoint(path, build_model("ptv3-tiny", num_classes=2))
     with pytest.raises(CheckpointError, match="does not name its classes"):
-        Predictor(path)
+        Labeller(path)
     save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), {"class_names": "a,b"})
     with pytest.raises(CheckpointError, match="--voxel-size"):
-        Predictor(path)
-    assert Predictor(path, 0.2, device="cpu").classes.ids == (1, 2)
+        Labeller(path)
+    assert Labeller(path, 0.2, device="cpu").classes.ids == (1, 2)
     for size in (0.0, float("inf"), float("nan")):
         with pytest.raises(DataError, match="positive and finite"):
-            Predictor(checkpoint, size)
+            Labeller(checkpoint, size)
 
 
 def test_colours_of_unknown_classes_differ():

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from topokd.data.user_files import read_user_scan
+from topokd.data.formats import read_cloud
 from topokd.errors import DataError
 
 XYZ = np.array([[1.5, -2.0, 0.25], [30.0, 4.0, -1.5], [np.nan, 0.0, 0.0], [-7.0, 8.0, 2.0]], np.float32)
@@ -64,9 +64,11 @@ def test_every_format_gives_the_same_points(tmp_path, name, encoding):
         from pypcd4 import Encoding
 
         encoding = Encoding(encoding)
-    cloud = read_user_scan(write(tmp_path / name, encoding))
-    las = name.endswith(("las", "laz"))  # they hold whole numbers of millimetres, no NaN
-    assert cloud.finite.tolist() == [True, True, las, True] and cloud.scale == 255
+    cloud = read_cloud(write(tmp_path / name, encoding))
+    las = name.endswith(
+        ("las", "laz")
+    )  # they hold whole numbers of millimetres, and (0, 0, 0) for the point that is NaN
+    assert cloud.finite.tolist() == [True, True, False, True] and cloud.scale == 255
     np.testing.assert_allclose(cloud.xyz, np.nan_to_num(XYZ) if las else XYZ, atol=1e-3)
     np.testing.assert_allclose(cloud.scan.intensity, INTENSITY[cloud.finite] / 255, atol=1e-6)
 
@@ -75,31 +77,33 @@ def test_five_columns_are_detected_by_the_ring_or_set_by_the_option(tmp_path):
     rows = np.random.default_rng(0).random((20, 5)).astype("<f4")  # 400 bytes: 4 and 5 columns fit
     path = tmp_path / "a.bin"
     rows.tofile(path)
-    assert len(read_user_scan(path).xyz) == 25 and len(read_user_scan(path, columns=5).xyz) == 20
-    rows[:, 4] = np.arange(20)
+    assert len(read_cloud(path).xyz) == 25 and len(read_cloud(path, columns=5).xyz) == 20
+    rows[:, 3], rows[:, 4] = np.arange(20), np.arange(20)
     rows.tofile(path)
-    cloud = read_user_scan(path)
+    cloud = read_cloud(path)
     assert len(cloud.xyz) == 20 and cloud.scale == 255
 
 
-@pytest.mark.parametrize(("high", "scale"), [(1.0, 1), (1.5, 255), (255.0, 255), (256.0, 65535)])
+@pytest.mark.parametrize(
+    ("high", "scale"), [(1.0, 1), (1.5, 255), (255.0, 255), (256.0, 1023), (3000.0, 4095), (5000.0, 65535)]
+)
 def test_scale_is_the_smallest_that_holds_them_all(tmp_path, high, scale):
     path = tmp_path / "a.npy"
     np.save(path, np.array([[1, 2, 3, 0], [1, 2, 4, high]], np.float32))
-    assert read_user_scan(path).scale == scale and read_user_scan(path, intensity_scale=1e4).scale == 1e4
+    assert read_cloud(path).scale == scale and read_cloud(path, intensity_scale=1e4).scale == 1e4
 
 
 def test_coordinates_of_a_map_keep_their_millimetres(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.array([[500_000.001, 5_000_000, 100, 0], [500_000.004, 5_000_000, 100, 0]]))
-    cloud = read_user_scan(path)
+    cloud = read_cloud(path)
     assert cloud.scan.xyz[1, 0] - cloud.scan.xyz[0, 0] == pytest.approx(0.003, abs=1e-6)
     assert cloud.xyz[0, 0] == 500_000.001
 
 
 def test_without_intensities_they_are_zero(tmp_path, caplog):
     np.save(tmp_path / "a.npy", np.ones((2, 3)))
-    assert read_user_scan(tmp_path / "a.npy").scan.intensity.tolist() == [0, 0]
+    assert read_cloud(tmp_path / "a.npy").scan.intensity.tolist() == [0, 0]
     assert "no intensities" in caplog.text
 
 
@@ -110,7 +114,7 @@ def test_a_pickle_is_never_opened(tmp_path):
 
     np.save(tmp_path / "a.npy", np.array([Bomb()], object), allow_pickle=True)
     with pytest.raises(DataError, match=r"a\.npy holds pickled Python objects"):
-        read_user_scan(tmp_path / "a.npy")
+        read_cloud(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,7 @@ def test_a_pickle_is_never_opened(tmp_path):
 def test_errors_name_the_file_and_the_reason(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message) as raised:
-        read_user_scan(tmp_path / name)
+        read_cloud(tmp_path / name)
     assert name in str(raised.value)
 
 
@@ -160,7 +164,7 @@ def test_errors_name_the_file_and_the_reason(tmp_path, name, content, message):
 def test_an_array_of_the_wrong_shape_or_type_raises(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(DataError, match="of shape"):
-        read_user_scan(tmp_path / "a.npy")
+        read_cloud(tmp_path / "a.npy")
 
 
 def test_truncated_files_and_a_scale_that_is_too_small(tmp_path):
@@ -175,14 +179,14 @@ def test_truncated_files_and_a_scale_that_is_too_small(tmp_path):
         path = write(tmp_path / name, encoding)
         path.write_bytes(path.read_bytes()[:-18])  # a whole row of the binary one
         with pytest.raises(DataError, match=name):
-            read_user_scan(path)
+            read_cloud(path)
     with pytest.raises(DataError, match="above the scale 1"):
-        read_user_scan(write(tmp_path / "e.bin"), intensity_scale=1)
+        read_cloud(write(tmp_path / "e.bin"), intensity_scale=1)
 
 
 def test_a_real_nuscenes_scan_is_known_by_its_columns(shared):
     (path,) = (shared / "data" / "nuscenes-one-scan").glob("*.pcd.bin")
-    cloud = read_user_scan(path)
+    cloud = read_cloud(path)
     assert len(cloud.xyz) == 34_688 and cloud.finite.all() and cloud.scale == 255 and not cloud.guessed
     assert 0 < cloud.scan.intensity.max() <= 1 and np.linalg.norm(cloud.scan.xyz, axis=1).max() < 120
 
@@ -193,4 +197,4 @@ def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "pypcd4", None)
     with pytest.raises(DataError, match=r"pypcd4: pip install 'topokd\[data\]'"):
-        read_user_scan(path)
+        read_cloud(path)

@@ -1,0 +1,110 @@
+"""A signal asks a training to stop: it saves its state, and the next start ends with the same bits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import PROJECT
+from topokd.data import Batch
+from topokd.distillation import DistillationObjective
+from topokd.models import build_model
+from topokd.params import Train
+from topokd.stopping import VARIABLE, Stopped, ask_to_stop
+from topokd.training import Fit, Hook, Resume
+from topokd.training.state import ResumeFolder
+
+
+def make_batch(step: int) -> Batch:
+    grid = torch.cartesian_prod(*[torch.arange(6)] * 3)
+    feat = torch.cat([0.2 * grid, torch.full((216, 1), 0.1 * step)], 1)
+    return Batch(0.2 * grid, grid, feat, label=grid[:, 2] // 3, offsets=torch.tensor([108, 216]))
+
+
+class Signal(Hook):
+    """Calls something after one step."""
+
+    def __init__(self, step: int, action) -> None:
+        self.step, self.action = step, action
+
+    def after_step(self, fit: Fit) -> None:
+        if fit.state.step == self.step:
+            self.action()
+
+
+def train(folder: Path, *hooks: Hook) -> Fit:
+    torch.manual_seed(0)
+    model = build_model("ptv3-tiny", num_classes=2)
+    resume = Resume(ResumeFolder(folder, "run", "key"), every=100)
+    fit = Fit(model, DistillationObjective({}), make_batch, 6, Train(), seed=0, hooks=[*hooks, resume])
+    fit.run()
+    return fit
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_stopped_training_ends_with_the_bits_of_an_uninterrupted_one(tmp_path: Path, number: int):
+    before = signal.getsignal(number)
+    whole = train(tmp_path / "whole").model.state_dict()
+    with pytest.raises(Stopped, match="after step 3 of 6; state saved"):
+        train(tmp_path / "cut", Signal(3, lambda: signal.raise_signal(number)))
+    assert signal.getsignal(number) is before
+    resumed = train(tmp_path / "cut").model.state_dict()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_signal_during_the_last_step_is_too_late_to_stop_anything(tmp_path: Path):
+    assert train(tmp_path, Signal(6, lambda: signal.raise_signal(signal.SIGTERM))).state.step == 6
+
+
+def test_inside_a_notebook_the_runner_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "stop").mkdir()
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "stop"))
+    heard: list[bool] = []
+    with pytest.raises(Stopped, match="after step 2"):
+        train(tmp_path, Signal(2, lambda: heard.append(ask_to_stop(tmp_path / "stop"))))
+    assert heard == [True]  # a training was there to hear it
+    assert not ask_to_stop(tmp_path / "stop")  # and now there is none
+
+
+NOTEBOOK = """\
+# %% tags=["parameters"]
+params_file = "params.yaml"
+# %%
+import time
+from pathlib import Path
+from topokd.stopping import Stopped, StopRequest
+stop = StopRequest()
+stop.open()
+Path("begun").touch()
+while not stop.requested():
+    time.sleep(0.02)
+stop.close()
+raise Stopped("stopped; state saved")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_notebook_that_trains_saves_and_ends_with_status_143(tmp_path: Path, number: int):
+    (tmp_path / "topokd").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "results/default").mkdir(parents=True)
+    (tmp_path / "results/default/params.yaml").write_text("profile: default\n")
+    (tmp_path / "n.py").write_text(NOTEBOOK)
+    environment = {**os.environ, "TOPOKD_ROOT": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "topokd.cli", "notebook", "n.py"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, printed = process.communicate(timeout=240)
+    assert process.returncode == 143, printed
+    assert "state saved" in printed and "Traceback" not in printed

@@ -1,0 +1,195 @@
+"""``topokd slurm``: the pipeline on a SLURM cluster."""
+
+from __future__ import annotations
+
+import collections
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from topokd.cli.pipeline import PROFILE, require_checkout
+from topokd.errors import ParameterError
+
+if TYPE_CHECKING:
+    from topokd.pipeline.slurm.submit import Plan
+
+CLUSTER = Annotated[str, typer.Option(help="NAME of conf/cluster-NAME.yaml; if absent, conf/cluster.yaml.")]
+
+app = typer.Typer(no_args_is_help=True, help="Run the pipeline on a SLURM cluster; resources are in conf/cluster.yaml.")
+
+
+@app.command()
+def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
+    """Show what `submit` would send: stages, resources, and hours as measured by the committed runs."""
+    from topokd.pipeline.slurm import queue
+    from topokd.pipeline.slurm.submit import make_plan
+
+    require_checkout()
+    made = make_plan(profile, cluster, queue.my_tasks() if shutil.which("squeue") else None)
+    typer.echo(f"{len(made.stages)} stages: {len(made.finished)} finished, {len(made.queued)} in the queue")
+    for address in made.local:
+        typer.echo(f"here, before submitting: {address}")
+    rows = [("array", "tasks", "waits for", "hours", "each task")]
+    rows += [
+        (
+            array.kind,
+            f"{len(array.stages)}{f' ({array.limit} at a time)' if array.limit else ''}",
+            " ".join(array.needs) or "-",
+            _hours(array.seconds, array.unknown),
+            " ".join(array.resources.sbatch_options(made.cpus)),
+        )
+        for array in made.arrays
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    widths[2] = min(widths[2], 40)
+    for row in rows:
+        cells = [
+            cell if len(cell) <= width else cell[: width - 1] + "…" for cell, width in zip(row, widths, strict=False)
+        ]
+        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), row[4]]))
+    _show_totals(made)
+
+
+def _hours(seconds: float, unknown: int) -> str:
+    known = f"{seconds / 3600:.2f}"
+    return known if not unknown else f"{known} + {unknown} unknown" if seconds else "unknown"
+
+
+def _show_totals(made: Plan) -> None:
+    total = sum(array.seconds for array in made.arrays)
+    unknown = sum(array.unknown for array in made.arrays)
+    gpu = sum(array.seconds for array in made.arrays if array.resources.gres)
+    measured = ", on the machine that made results/" if total else ""
+    typer.echo(f"in all {_hours(total, unknown)} hours of tasks, {gpu / 3600:.2f} of them with a GPU{measured}")
+
+
+@app.command()
+def submit(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
+    """Submit the stages that are neither finished nor in the queue; harmless at any time."""
+    from topokd.pipeline.slurm.submit import submit as send
+
+    require_checkout()
+    sent = send(profile, cluster, typer.echo)
+    typer.echo(
+        f"{sent} stages submitted; `topokd slurm status --profile {profile}` follows them"
+        if sent
+        else "nothing left to submit"
+    )
+
+
+@app.command()
+def resume(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
+    """After failures: cancel jobs that can never start, then submit what is left; trainings go on from their states."""
+    from topokd.pipeline.slurm.submit import stuck
+
+    require_checkout()
+    for address in stuck(profile):
+        typer.echo(f"cancelled, it could never start: {address}")
+    submit(profile, cluster)
+
+
+@app.command()
+def status(
+    profile: PROFILE = "default",
+    all_stages: Annotated[bool, typer.Option("--all", help="Also the stages that are done.")] = False,
+) -> None:
+    """Show how each stage stands: done, running, pending and why, or failed and its log; status 1 if any failed."""
+    from topokd.pipeline.scheduler import read_stages
+    from topokd.pipeline.slurm import jobs, queue
+    from topokd.pipeline.slurm.plan import unfinished
+
+    require_checkout()
+    tasks = queue.my_tasks()
+    recorded = jobs.read_jobs(profile)
+    stages = read_stages(profile)
+    left = set(unfinished(stages))
+    words = {}
+    for stage in stages:
+        job = recorded.get(stage.address)
+        words[stage.address] = jobs.describe(
+            profile, stage.address, stage.address not in left, job, tasks.get(job or "")
+        )
+    for address, text in words.items():
+        if all_stages or text != "done":
+            typer.echo(f"{address}: {text}")
+    counts = collections.Counter(text.split(" ")[0].split("(")[0] for text in words.values())
+    typer.echo(", ".join(f"{number} {word}" for word, number in counts.items()))
+    raise typer.Exit(1 if counts["failed"] or counts["ended"] else 0)
+
+
+@app.command()
+def logs(
+    address: Annotated[
+        str, typer.Argument(help="A stage, such as teacher@default-0; if absent, the stages that failed.")
+    ] = "",
+    profile: PROFILE = "default",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Lines from the end of each log.")] = 40,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on printing what is added; ends with Ctrl-C.")
+    ] = False,
+) -> None:
+    """Print the end of a stage's log, with all its attempts."""
+    from topokd.pipeline.slurm import jobs
+
+    require_checkout()
+    profile = address.split("@")[1].split("-")[0] if "@" in address and profile == "default" else profile
+    recorded = jobs.read_jobs(profile)
+    if address and address not in recorded:
+        raise ParameterError(f"{address} was not submitted; known: {', '.join(recorded) or 'none'}")
+    chosen = [address] if address else [a for a, job in recorded.items() if _failed(jobs.read_outcome(profile, a, job))]
+    for name in chosen:
+        file = jobs.log_file(profile, name.split("@")[0], recorded[name])
+        typer.echo(f"{name}: {file}")
+        if not file.exists():
+            typer.echo("    not begun")
+            continue
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
+            typer.echo(f"    {line}")
+        if follow and address:
+            _follow(file)
+    if not chosen:
+        typer.echo("no stage failed")
+
+
+def _failed(outcome: object) -> bool:
+    return getattr(outcome, "state", "") == "failed"
+
+
+def _follow(file: Path) -> None:
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        stream.seek(0, 2)
+        while True:
+            line = stream.readline()
+            if line:
+                typer.echo(f"    {line}", nl=False)
+            else:
+                time.sleep(1.0)
+
+
+@app.command()
+def cancel(
+    addresses: Annotated[list[str] | None, typer.Argument(help="Stages; if absent, all of the profile.")] = None,
+    profile: PROFILE = "default",
+) -> None:
+    """Cancel jobs; trainings save their state first, and `resume` goes on from it."""
+    from topokd.pipeline.slurm.submit import cancel as stop
+
+    require_checkout()
+    cancelled = stop(profile, addresses or [])
+    typer.echo(f"cancelled: {', '.join(cancelled)}" if cancelled else "nothing of it is in the queue")
+
+
+@app.command(hidden=True)
+def task(
+    profile: Annotated[str, typer.Argument(help="Profile.")],
+    addresses: Annotated[str, typer.Argument(help="Stages of the array, with commas between them.")],
+    index: Annotated[int, typer.Argument(help="Number of the task in the array.")],
+) -> None:
+    """Run stage INDEX of ADDRESSES inside a job; the batch script calls it."""
+    from topokd.pipeline.slurm.task import run_task
+
+    require_checkout()
+    raise typer.Exit(run_task(profile, addresses.split(",")[index]))

@@ -1,0 +1,23 @@
+"""Read users' own scans: .bin, .pcd, .ply, .las, .laz, .npy, .npz.
+
+=============== ======================================================= ==================== =====================
+suffix          content                                                 intensity field      needs
+=============== ======================================================= ==================== =====================
+.bin            rows of numbers: float32, 4 (KITTI) or 5 (nuScenes)     4th column           -
+                columns; other types and counts are recognised
+.pcd            ascii, binary, binary_compressed                        by name              pypcd4
+.ply            ascii, binary; element `vertex`                         by name              plyfile
+.las .laz       any point format, extra dimensions                      by name              laspy[lazrs]
+.npy .npz       numbers (n, c), (c, n) or (h, w, c), or records;        4th column, by name  -
+                never a pickle
+=============== ======================================================= ==================== =====================
+
+Other fields (ring, time, colours, ...) are ignored. `intensity` has the rule for intensities, `placement` those for
+points without a return, stray points and coordinates that are not around the sensor. Whatever was assumed about a file
+is logged in one line, and kept in `Cloud.notes`.
+"""
+
+from topokd.data.formats.cloud import SUFFIXES, Cloud, read_cloud
+from topokd.data.formats.table import Note
+
+__all__ = ["SUFFIXES", "Cloud", "Note", "read_cloud"]

@@ -1,0 +1,95 @@
+"""NumPy files: .npy and .npz. Pickled objects in them are never loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy import ndarray
+
+from topokd.data.formats.table import Note, Table, table_of, table_of_rows
+from topokd.errors import DataError
+
+_CLOUD_NAMES = ("points", "xyz", "pcd", "pc", "cloud", "point_cloud", "lidar", "scan", "data", "arr_0")
+
+
+def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> Table:
+    """Read one array (n, c), (c, n) or (h, w, c), records, or an archive with one such array.
+
+    Args:
+        path: a .npy or .npz file.
+        columns: names of the columns; a number must be that of the array.
+
+    Raises:
+        DataError: it holds pickled objects, no array of points, or several.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            if isinstance(content, ndarray):
+                return _table(path, content, columns)
+            return _archive(path, {name: content[name] for name in content.files}, columns)
+    except TypeError:  # an array is no context manager in old versions of NumPy
+        return _table(path, np.load(path, allow_pickle=False), columns)
+    except ValueError as error:
+        if "pickle" in str(error) and not isinstance(error, DataError):
+            raise DataError(
+                f"{path} holds pickled Python objects, which can run arbitrary code when loaded; it was not opened. "
+                "Save a plain array of numbers (n, 4): numpy.save(path, xyz_and_intensity.astype('f4'))"
+            ) from None
+        raise
+
+
+def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, ...] | None) -> Table:
+    """The table of an archive: arrays x, y, z and others, or one array of points and fields beside it."""
+    lower = {name.lower(): name for name in arrays}
+    if {"x", "y", "z"} <= set(lower):
+        return table_of(path, arrays, lambda name: arrays[name])
+    clouds = [name for name, array in arrays.items() if array.ndim >= 2 or array.dtype.names]
+    named = [lower[name] for name in _CLOUD_NAMES if name in lower and lower[name] in clouds]
+    chosen = named[0] if named else clouds[0] if len(clouds) == 1 else None
+    if chosen is None:
+        raise DataError(
+            f"{path} holds the arrays {', '.join(arrays) or 'none'}, none of which can be told to be the points: save "
+            "one array (n, 4) with numpy.save, or call it `points`"
+        )
+    table = _table(path, arrays[chosen], columns)
+    for name, array in arrays.items():
+        if name != chosen and array.shape in ((len(table.xyz),), (len(table.xyz), 1)) and array.dtype.kind in "fiu":
+            table.fields[name.lower()] = array.reshape(-1)
+    return table
+
+
+def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -> Table:
+    if values.dtype.names:
+        return table_of(path, values.dtype.names, lambda name: values[name].reshape(len(values.reshape(-1)), -1))
+    shape, notes = values.shape, []
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{path}: {values.dtype} of shape {shape}; expected numbers of shape (n, 3 or more)")
+    if values.ndim == 3 and shape[2] >= 3:
+        values = values.reshape(-1, shape[2])
+    elif values.ndim == 3 and 3 <= shape[0] <= 12:
+        values = values.reshape(shape[0], -1)
+    if values.ndim == 2 and 3 <= values.shape[0] <= 12 and values.shape[1] > 16:
+        values = values.T
+        notes.append(Note("transposed array", f"its array has the shape {shape}: read as one point per column"))
+    if values.ndim != 2 or not values.shape[1] >= 3:
+        raise DataError(f"{path}: {values.dtype} of shape {shape}; expected numbers of shape (n, 3 or more)")
+    if values.shape[1] > 64:
+        raise DataError(
+            f"{path}: its array has the shape {shape}, {values.shape[1]} values per point; expected (n, 3 or more): "
+            "reshape it"
+        )
+    if isinstance(columns, int) and columns != values.shape[1]:
+        raise DataError(f"{path} has {values.shape[1]} columns, not {columns}: drop --columns")
+    table = table_of_rows(path, values, columns if isinstance(columns, tuple) else None)
+    table.notes[:0] = notes
+    if values.dtype == np.float16:
+        reach = float(np.nanmax(np.abs(table.xyz), initial=0.0, where=np.isfinite(table.xyz)))
+        table.notes.append(
+            Note(
+                "float16 coordinates",
+                f"coordinates are float16, which separates points no better than {np.spacing(np.float16(reach)):.2g} m "
+                f"at {reach:.0f} m",
+            )
+        )
+    return table

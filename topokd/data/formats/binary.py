@@ -1,0 +1,190 @@
+"""Files of bare numbers (.bin): which number type, which byte order, how many columns.
+
+Such a file says nothing about itself. Two properties of its values give it away. Read as the wrong type, many values
+are absurd: larger than any coordinate, or tiny but not zero. Read with the wrong number of columns c, every column is a
+mixture of all fields, so that columns do not differ any more: with u = log(|v| + 1 mm) per value v,
+
+    eta^2(c) = Var(mean of u per column) / Var(u)
+
+is near 0 for wrong c and largest for the right one (and its multiples), in whatever order the points are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy import ndarray
+
+from topokd.data.formats.table import Note, Table, table_of_rows
+from topokd.errors import DataError
+
+DTYPES = {
+    "float32": "<f4",
+    "float64": "<f8",
+    "float16": "<f2",
+    ">float32": ">f4",
+    ">float64": ">f8",
+    "int16": "<i2",
+    "int32": "<i4",
+    "uint16": "<u2",
+}
+"""Names of number types; `>` marks the byte order of big-endian machines."""
+_RECOGNISED = ("float32", "float64", ">float32", ">float64")
+_MOST_COLUMNS = 12
+_SAMPLE = 60_000
+_FEWEST = 600
+"""Values below which nothing is recognised."""
+_SEPARATE = 0.02
+"""eta^2 that a number of columns must reach to be believed."""
+
+
+def read_bin(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) -> Table:
+    """Read rows of numbers.
+
+    Args:
+        path: the file.
+        columns: values per point, or their names; None: recognised, with 4 (KITTI) where nothing speaks against it.
+        dtype: a key of `DTYPES`; None: recognised, with float32 where nothing speaks against it.
+
+    Raises:
+        DataError: no whole number of rows, or values that no type makes plausible.
+    """
+    data = path.read_bytes()
+    names = columns if isinstance(columns, tuple) else None
+    given = len(names) if names else columns if isinstance(columns, int) else None
+    notes: list[Note] = []
+    chosen = dtype or _recognise_type(path, data, notes)
+    size = np.dtype(DTYPES[chosen]).itemsize
+    values = np.frombuffer(data[: len(data) // size * size], DTYPES[chosen])
+    count = given or _recognise_columns(path, values, notes)
+    if len(data) % (size * count):
+        wanted = f"{given} columns" if given else "4 or 5 columns"
+        raise DataError(
+            f"{path} has {len(data)} bytes, not a multiple of {wanted} of {chosen}: it is truncated, or give --columns "
+            "and --dtype"
+        )
+    rows = values.reshape(-1, count)
+    table = table_of_rows(path, rows, names)
+    table.notes[:0] = notes
+    if given is None and count == 5:
+        table.usual_scale = 255.0
+    return table
+
+
+def plausible_share(values: ndarray) -> float:
+    """Share of values that a coordinate or an intensity may have: NaN, 0, or a size between 1e-8 and 1e7.
+
+    Examples:
+        >>> plausible_share(np.array([0.0, 12.5, -3.0, 1e-30, 1e30]))
+        0.6
+    """
+    with np.errstate(invalid="ignore"):
+        size = np.abs(values.astype(np.float64))
+        return float(np.mean(np.isnan(size) | (size == 0) | ((size >= 1e-8) & (size <= 1e7))))
+
+
+def _recognise_type(path: Path, data: bytes, notes: list[Note]) -> str:
+    """float32 unless its values are absurd and those of another type are not."""
+
+    def sampled(name: str) -> ndarray:
+        size = np.dtype(DTYPES[name]).itemsize
+        return np.frombuffer(data[: min(len(data) // size, _SAMPLE) * size], DTYPES[name])
+
+    if len(data) < 4 * _FEWEST or plausible_share(sampled("float32")) > 0.95:
+        return "float32"
+    shares = {
+        name: plausible_share(sampled(name)) for name in _RECOGNISED if len(data) % np.dtype(DTYPES[name]).itemsize == 0
+    }
+    best = max(shares, key=lambda name: shares[name], default="float32")
+    if shares.get(best, 0) < 0.99:
+        raise DataError(
+            f"{path}: its bytes are not plausible as float32, float64, or either in the other byte order (endianness): "
+            "if they are rows of numbers, give --dtype and --columns; if the file has a header or another format, "
+            "convert it"
+        )
+    notes.append(
+        Note(
+            f"read as {best}",
+            f"its bytes are absurd as float32 but plausible as {_words(best)}: read as such (--dtype sets it)",
+        )
+    )
+    return best
+
+
+def _words(name: str) -> str:
+    return f"{name[1:]} in big-endian byte order" if name.startswith(">") else name
+
+
+def _recognise_columns(path: Path, values: ndarray, notes: list[Note]) -> int:
+    """4 or 5 by the size, the name and the ring column, unless the values clearly have another number of columns."""
+    fitting = [count for count in (4, 5) if len(values) % count == 0]
+    usual = fitting[0] if fitting else None
+    named = path.name.endswith(".pcd.bin") and 5 in fitting
+    if len(fitting) == 2 and (named or _is_ring(values.reshape(-1, 5)[:, 4])):
+        usual = 5
+    measured = None if named else recognise_period(values)
+    if measured is None or measured == usual:
+        if usual is None and measured is None:
+            return 4  # the caller says what the size should be
+        return usual or 4
+    if len(values) % measured:
+        raise DataError(
+            f"{path} holds {len(values)} values that look like rows of {measured} columns, but {len(values)} is not a "
+            f"multiple of {measured}: it is truncated; copy it again, or give --columns"
+        )
+    meaning = {3: "x, y, z without intensities", 4: "x, y, z, intensity", 5: "x, y, z, intensity and one more"}
+    notes.append(
+        Note(
+            f"read as {measured} columns",
+            f"its values look like rows of {measured} columns: read as "
+            f"{meaning.get(measured, 'x, y, z, intensity and others')} (--columns sets it)",
+        )
+    )
+    return measured
+
+
+def recognise_period(values: ndarray) -> int | None:
+    """The number of columns c of rows written one after another: the smallest that nearly maximises eta^2(c).
+
+    Args:
+        values: (n * c,) numbers.
+
+    Returns:
+        c in 3..12, or None if the values are too few or no c separates the columns.
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> rows = np.column_stack([rng.normal(0, 20, (500, 2)), rng.normal(-1, 1, 500), rng.random(500)])
+        >>> recognise_period(rows.ravel()), recognise_period(rows[:, :3].ravel()), recognise_period(rng.random(2000))
+        (4, 3, None)
+    """
+    if len(values) < _FEWEST:
+        return None
+    start = max(0, len(values) // 2 - _SAMPLE // 2) // 27720 * 27720  # a multiple of every count in 3..12
+    sample = np.asarray(values[start : start + _SAMPLE], np.float64)
+    with np.errstate(all="ignore"):
+        u = np.log(np.abs(sample) + 1e-3)
+    empty = sample == 0
+    inner = empty[:-2] & empty[1:-1] & empty[2:]  # three zeros in a row: a point without a return
+    for shift in range(3):
+        u[shift : shift + len(inner)][inner] = np.nan
+    u[~np.isfinite(u)] = np.nan
+    if not np.isfinite(u).any() or not np.nanvar(u) > 0:
+        return None
+    total = np.nanvar(u)
+    scores = {}
+    for count in range(3, _MOST_COLUMNS + 1):
+        rows = u[: len(u) // count * count].reshape(-1, count)
+        known = np.isfinite(rows)
+        means = np.where(known, rows, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+        scores[count] = float(np.var(means[known.any(0)]) / total)
+    best = max(scores.values())
+    if best < _SEPARATE:
+        return None
+    return next(count for count, score in scores.items() if score > 0.8 * best)
+
+
+def _is_ring(column: ndarray) -> bool:
+    """Whether a column can only be the number of a laser: whole numbers below 256, more than one."""
+    return bool(((column >= 0) & (column < 256) & (column == np.floor(column))).all() and len(np.unique(column)) > 1)

@@ -1,0 +1,178 @@
+"""One file, whatever its format, as points around the sensor in metres with intensities 0..1."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+
+from topokd.data.formats.arrays import read_array_file
+from topokd.data.formats.binary import DTYPES, read_bin
+from topokd.data.formats.intensity import intensities
+from topokd.data.formats.libraries import read_las, read_pcd, read_ply
+from topokd.data.formats.placement import check_extent, has_return, near_origin, parse_frame, without_strays
+from topokd.data.formats.table import Note, Table
+from topokd.data.scan import Scan
+from topokd.errors import DataError
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".bin", ".pcd", ".ply", ".las", ".laz", ".npy", ".npz")
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The points of a user's file, and the scan for the network.
+
+    Attributes:
+        xyz: (n, 3) coordinates as in the file.
+        finite: (n,) which points are in the scan: those with a return, neither stray nor without finite coordinates.
+        scan: those points, in metres around the sensor in the network's axes, with intensities 0..1.
+        scale: full scale that the intensities were divided by.
+        guessed: whether that scale was guessed from the values only.
+        field: the field that the intensities come from; None: there is none.
+        notes: what was assumed about the file, and what looks odd.
+    """
+
+    xyz: Float64[ndarray, "n 3"]
+    finite: Bool[ndarray, " n"]
+    scan: Scan
+    scale: float
+    guessed: bool
+    field: str | None = None
+    notes: tuple[Note, ...] = ()
+
+
+def read_cloud(
+    path: str | Path,
+    columns: int | Sequence[str] | None = None,
+    intensity_scale: float | None = None,
+    usual_scale: float | None = None,
+    *,
+    dtype: str | None = None,
+    intensity: str | None = None,
+    scale: float = 1.0,
+    frame: str = "x,y,z",
+    origin: Sequence[float] | None = None,
+    log_notes: bool = True,
+) -> Cloud:
+    """Read one file.
+
+    Args:
+        path: the file.
+        columns: of .bin and .npy: values per point, or their names, such as ("x", "y", "z", "intensity", "_"); None:
+            recognised (`topokd.data.formats.binary`).
+        intensity_scale: full scale of the intensities; None: by rule (`topokd.data.formats.intensity`).
+        usual_scale: full scale of other scans of the same sensor, if known.
+        dtype: number type of .bin, a key of `topokd.data.formats.binary.DTYPES`; None: recognised.
+        intensity: name of the field of intensities, or "none" for zeros; None: by rule.
+        scale: metres per unit of the coordinates: 0.001 for millimetres.
+        frame: the axes of the file that are the network's x, y and z: "y,-x,z" for a file with y forward, x right.
+        origin: the place of the sensor in the file's coordinates and unit; None: at their origin, or the median of map
+            coordinates (beyond 10 km).
+        log_notes: log what was assumed, one line.
+
+    Raises:
+        DataError: names the file, the problem, and what to do.
+
+    Examples:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "scan.npy"
+        >>> np.save(path, np.array([[1.0, 2.0, 3.0, 204.0], [np.nan, 0.0, 0.0, 0.0]]))
+        >>> cloud = read_cloud(path)
+        >>> cloud.scan.xyz.tolist(), cloud.scan.intensity.tolist(), cloud.finite.tolist(), cloud.scale
+        ([[1.0, 2.0, 3.0]], [0.800000011920929], [True, False], 255.0)
+    """
+    path = Path(path)
+    names = _check_options(columns, intensity_scale, dtype, scale, origin)
+    axes = parse_frame(frame)
+    table = _read(path, names, dtype)
+    xyz = np.ascontiguousarray(table.xyz, np.float64)
+    if len(xyz) == 0:
+        raise DataError(f"{path} has no points")
+    notes = table.notes
+    used = has_return(xyz, notes)
+    if not used.any():
+        raise DataError(f"{path}: none of its {len(xyz)} points has finite x, y and z other than (0, 0, 0)")
+    without = int((~np.isfinite(xyz).all(axis=1)).sum())
+    if without:
+        log.info("%s: %d of %d points are not finite and get no class", path, without, len(xyz))
+    used = without_strays(scale * xyz, used, notes)
+    placed = scale * (xyz[used] - (np.zeros(3) if origin is None else np.asarray(origin, np.float64)))
+    placed = placed @ axes.T
+    if origin is None:
+        placed = near_origin(placed, notes)
+    check_extent(placed, notes)
+    found = intensities(path, table, used, intensity, intensity_scale, usual_scale)
+    scan = Scan(placed.astype(np.float32), found.values.astype(np.float32), name=path.name)
+    if log_notes and notes:
+        log.warning("%s: %s", path, "; ".join(map(str, notes)))
+    return Cloud(xyz, used, scan, found.scale, found.guessed, found.field, tuple(notes))
+
+
+def _check_options(
+    columns: int | Sequence[str] | None,
+    intensity_scale: float | None,
+    dtype: str | None,
+    scale: float,
+    origin: Sequence[float] | None,
+) -> int | tuple[str, ...] | None:
+    """``columns`` as a number or a tuple of names; raises `DataError` for values that cannot be meant."""
+    if intensity_scale is not None and not 0 < intensity_scale < math.inf:
+        raise DataError(
+            f"the intensity scale is {intensity_scale:g}; it must be positive and finite, as 1, 255 or 65535 "
+            "(--intensity-scale)"
+        )
+    if not 0 < scale < math.inf:
+        raise DataError(f"scale is {scale:g}; it is metres per unit, positive and finite (--scale)")
+    if dtype is not None and dtype not in DTYPES:
+        raise DataError(f"dtype {dtype!r} is unknown; choose one of {', '.join(DTYPES)} (--dtype)")
+    if origin is not None and (len(origin) != 3 or not all(math.isfinite(value) for value in origin)):
+        raise DataError(f"origin is {list(origin)}; it must be three finite numbers, x, y, z of the sensor (--origin)")
+    if columns is None:
+        return None
+    if isinstance(columns, int):
+        if not 3 <= columns <= 64:
+            raise DataError(f"columns is {columns}; a point has x, y, z and at most 61 others (--columns)")
+        return columns
+    names = tuple(str(name).strip().lower() for name in columns)
+    real = [name for name in names if name != "_"]
+    if not {"x", "y", "z"} <= set(names) or len(set(real)) != len(real):
+        raise DataError(
+            f"columns are {', '.join(names)}; name x, y and z once each, and `_` for those that do not matter "
+            "(--columns)"
+        )
+    return names
+
+
+def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) -> Table:
+    """Read a file by the reader of its suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(
+            f"{path}: {path.suffix or 'a file without a suffix'} is not readable; convert it to one of "
+            f"{', '.join(SUFFIXES)}"
+        )
+    if not path.is_file():
+        raise DataError(f"{path} does not exist" if not path.is_dir() else f"{path} is a folder, not a scan")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty: copy it again")
+    try:
+        if suffix == ".bin":
+            return read_bin(path, columns, dtype)
+        if suffix in (".npy", ".npz"):
+            return read_array_file(path, columns)
+        return {".pcd": read_pcd, ".ply": read_ply, ".las": read_las, ".laz": read_las}[suffix](path)
+    except (DataError, MemoryError, PermissionError):
+        raise
+    except Exception as error:  # the libraries of the formats raise many kinds for damaged files
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DataError(
+            f"{path} cannot be read as {path.suffix}: {reason}; the file is damaged or of another format"
+        ) from error

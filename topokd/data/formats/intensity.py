@@ -1,0 +1,214 @@
+"""Which field holds the intensities, and which full scale they have: one rule.
+
+1. The field: the one that the user names, or the first present of `FIELDS`. A calibrated reflectivity comes before a
+   raw signal strength, which has no full scale. One with negative values (decibels, or another zero) is passed over if
+   there is another, and refused otherwise. Without any, intensities are 0.
+2. The full scale: what the user says; 255 for a field of bytes and for five columns without names (nuScenes), unless
+   the values are fractions; the scale of other scans of the sensor; 1 for fractions; otherwise the smallest of `SCALES`
+   that is not exceeded. At most one point in a thousand may exceed it, a retroreflector say: those are clipped. A scale
+   that the values hardly support is named as an assumption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+
+from topokd.data.formats.table import Note, Table, plain_name
+from topokd.errors import DataError
+
+FIELDS = ("reflectivity", "reflectance", "remission", "intensity", "intensities", "i", "amplitude")
+"""Names of intensities, the preferred first."""
+SCALES = (1.0, 255.0, 1023.0, 4095.0, 65535.0)
+"""Full scales found in practice."""
+NONE = "none"
+_RARE = 0.001
+"""Share of points whose intensities may lie outside the scale."""
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """Intensities of the points used, in 0..1.
+
+    Attributes:
+        values: (m,) in 0..1.
+        field: its name; None: there is none, and the values are 0.
+        scale: full scale that the field was divided by.
+        guessed: whether that scale follows from the values only.
+    """
+
+    values: Float64[ndarray, " m"]
+    field: str | None
+    scale: float
+    guessed: bool
+
+
+def intensities(
+    path: Path,
+    table: Table,
+    used: Bool[ndarray, " n"],
+    wanted: str | None,
+    given_scale: float | None,
+    sensor_scale: float | None,
+) -> Intensities:
+    """The intensities of a file's points; what was assumed is added to ``table.notes``.
+
+    Args:
+        path: the file.
+        table: its fields.
+        used: which points have a return.
+        wanted: name of the field, "none" for zeros; None: the rule above.
+        given_scale: full scale; None: the rule above.
+        sensor_scale: full scale of other scans of this sensor, if known.
+
+    Raises:
+        DataError: the field does not exist, or its values have no scale.
+    """
+    name = _field(path, table, used, wanted)
+    if name is None:
+        return Intensities(np.zeros(int(used.sum())), None, 1.0, False)
+    column = table.fields[name]
+    values = _clean(path, name, np.asarray(column, np.float64)[used], table)
+    if not values.any():
+        table.notes.append(
+            Note("all intensities are 0", f"all values of {name} are 0, as if there were no intensities")
+        )
+        return Intensities(values, name, given_scale or 1.0, False)
+    known = given_scale or (255.0 if column.dtype == np.uint8 else None) or _five_columns(table, values) or sensor_scale
+    scale = known if known is not None else _guess(path, name, values, table)
+    above = values > scale
+    if above.mean() > _RARE:
+        highest = float(values.max())
+        raise DataError(
+            f"{path}: {name} goes up to {highest:g}, above the scale {scale:g}; give the sensor's full scale "
+            "(--intensity-scale 1, 255 or 65535), or leave intensities out (--intensity none)"
+        )
+    if above.any():
+        table.notes.append(
+            Note(
+                "intensities above the scale",
+                f"{int(above.sum())} of {len(values)} values of {name} exceed the scale {scale:g} (up to "
+                f"{values.max():g}) and are clipped (--intensity-scale sets it)",
+            )
+        )
+    return Intensities(np.minimum(values, scale) / scale, name, scale, guessed=known is None)
+
+
+def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str | None:
+    """The name of the field to use, or None for zeros."""
+    if wanted is not None:
+        name = plain_name(wanted)
+        if name in table.fields:
+            return name
+        if name == NONE:
+            return None
+        raise DataError(
+            f"{path} has no field {wanted!r} for intensities; it has "
+            f"{', '.join(table.fields) or 'none besides x, y, z'}"
+            " (--intensity none leaves them out)"
+        )
+    present = [name for name in FIELDS if name in table.fields]
+    if not present:
+        if not any("instead of intensities" in note.kind for note in table.notes):
+            among = f" among {', '.join(table.fields)}" if table.fields else ""
+            table.notes.append(
+                Note(
+                    "no intensities",
+                    f"has no intensities (looked for {', '.join(FIELDS[:4])}{among}): 0 is used (--intensity "
+                    "FIELD names one)",
+                )
+            )
+        return None
+    negative = {name: _lowest(table.fields[name][used]) for name in present}
+    usable = [name for name in present if negative[name] >= 0]
+    if not usable:
+        name = present[0]
+        raise DataError(
+            f"{path}: {name} goes down to {negative[name]:g}; values must run from 0 to a full scale. Negative "
+            "ones are "
+            "decibels, or have another zero: leave them out (--intensity none), or name another field "
+            f"(--intensity {' or '.join(n for n in table.fields if n not in present) or 'FIELD'})"
+        )
+    others = [name for name in present if name != usable[0]]
+    if others:
+        why = "".join(f"; {name} goes down to {negative[name]:g}" for name in others if name not in usable)
+        table.notes.append(
+            Note(
+                f"{usable[0]} is used, not {', '.join(others)}",
+                f"{usable[0]} is used, not {', '.join(others)}{why} (--intensity names the field)",
+            )
+        )
+    return usable[0]
+
+
+def _lowest(values: ndarray) -> float:
+    """The smallest value, but 0 if at most one point in a thousand is negative."""
+    finite = np.asarray(values, np.float64)
+    finite = finite[np.isfinite(finite)]
+    return float(finite.min()) if len(finite) and (finite < 0).mean() > _RARE else 0.0
+
+
+def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
+    """Values with the few that are negative or not finite set to 0."""
+    bad = ~np.isfinite(values)
+    if bad.mean() > _RARE:
+        raise DataError(
+            f"{path}: {name} holds NaN or infinity at {int(bad.sum())} of {len(values)} points, first at point "
+            f"{int(bad.argmax())} of those with a return: remove such points, or leave intensities out "
+            "(--intensity none)"
+        )
+    bad |= np.where(bad, 0.0, values) < 0
+    if bad.mean() > _RARE:
+        raise DataError(
+            f"{path}: {name} goes down to {float(values.min()):g}; values must run from 0 to a full scale. "
+            "Negative ones "
+            "are decibels, or have another zero: leave them out (--intensity none), or name another field"
+        )
+    if bad.any():
+        table.notes.append(
+            Note(
+                "intensities that are no number",
+                f"{int(bad.sum())} values of {name} are negative or not finite: 0 is used",
+            )
+        )
+    return np.where(bad, 0.0, values)
+
+
+def _five_columns(table: Table, values: ndarray) -> float | None:
+    """The scale that the form of the file suggests, unless the values are fractions."""
+    return None if table.usual_scale is None or _are_fractions(values) else table.usual_scale
+
+
+def _are_fractions(values: ndarray) -> bool:
+    """Whether all but a few values lie in 0..1, some of them between."""
+    inside = values <= 1
+    return bool((~inside).mean() <= _RARE and (values[inside] != np.floor(values[inside])).any())
+
+
+def _guess(path: Path, name: str, values: ndarray, table: Table) -> float:
+    """The full scale by the values alone."""
+    if _are_fractions(values):
+        return 1.0
+    fitting = [scale for scale in SCALES if (values > scale).mean() <= _RARE]
+    if not fitting:
+        raise DataError(
+            f"{path}: {name} goes up to {values.max():g}; give the sensor's full scale (--intensity-scale), or leave "
+            "intensities out (--intensity none)"
+        )
+    scale = fitting[0]
+    whole = bool((values == np.floor(values)).all())
+    high = float(values[values <= scale].max())
+    if not (whole and scale == 255 and high > 127):
+        table.notes.append(
+            Note(
+                f"intensities divided by {scale:g}",
+                f"{name} goes up to {high:g} in {'whole numbers' if whole else 'fractions'}: divided by "
+                f"{scale:g}, a guess "
+                "(--intensity-scale sets the full scale)",
+            )
+        )
+    return scale

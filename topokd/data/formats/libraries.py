@@ -1,0 +1,85 @@
+"""Formats that describe themselves, through their own libraries: .pcd, .ply, .las and .laz."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from topokd.data.formats.table import Note, Table, table_of
+from topokd.errors import DataError
+
+
+def _library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise DataError(f"reading this format needs the package {name}: pip install 'topokd[data]'") from None
+
+
+def read_pcd(path: Path) -> Table:
+    """Read .pcd: ascii, binary or binary_compressed, organised or not.
+
+    Raises:
+        DataError: it holds fewer points than its header says, or lacks x, y or z.
+    """
+    pypcd4 = _library("pypcd4")
+    cloud = pypcd4.PointCloud.from_path(path)
+    data = np.atleast_1d(cloud.pc_data)
+    if len(data) != cloud.metadata.points:
+        raise DataError(
+            f"{path} holds {len(data)} points, but its header says POINTS {cloud.metadata.points}: "
+            "it is truncated; copy it again"
+        )
+    table = table_of(path, data.dtype.names or (), lambda name: data[name])
+    viewpoint = [float(value) for value in tuple(cloud.metadata.viewpoint)[:3]]
+    if any(abs(value) > 1 for value in viewpoint):
+        place = ",".join(f"{value:g}" for value in viewpoint)
+        table.notes.append(
+            Note(
+                "VIEWPOINT away from the origin",
+                f"its header places the sensor at ({place}): if coordinates are those of the map, give --origin "
+                f"{place}",
+            )
+        )
+    return table
+
+
+def read_ply(path: Path) -> Table:
+    """Read the element `vertex` of a .ply file, ascii or binary.
+
+    Raises:
+        DataError: there is no such element, or it lacks x, y or z.
+    """
+    data = _library("plyfile").PlyData.read(str(path))
+    if "vertex" not in data:
+        raise DataError(f"{path} has no element `vertex`, only {', '.join(e.name for e in data.elements) or 'none'}")
+    vertex = data["vertex"].data
+    scalars = [name for name in vertex.dtype.names or () if vertex.dtype[name].kind != "O"]  # O: lists
+    return table_of(path, scalars, lambda name: vertex[name])
+
+
+def read_las(path: Path) -> Table:
+    """Read .las or .laz of any point format, with its extra dimensions.
+
+    Raises:
+        DataError: it holds fewer points than its header says.
+    """
+    las = _library("laspy").read(str(path))
+    if len(las.points) != las.header.point_count:
+        raise DataError(
+            f"{path} holds {len(las.points)} points, but its header says {las.header.point_count}: it is truncated; "
+            "copy it again"
+        )
+    extra = {str(name): np.asarray(las[name]) for name in las.point_format.extra_dimension_names}
+    fields = {
+        "x": np.asarray(las.x),
+        "y": np.asarray(las.y),
+        "z": np.asarray(las.z),
+        "intensity": np.asarray(las.intensity),
+    }
+    return table_of(
+        path, [*fields, *(n for n in extra if n.lower() not in fields)], lambda name: (fields | extra)[name]
+    )

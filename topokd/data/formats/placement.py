@@ -1,0 +1,148 @@
+"""Where a file's points are: those without a return, stray ones, and the place and the axes of the sensor."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+
+from topokd.data.formats.table import Note
+from topokd.errors import DataError
+
+FAR = 10_000.0
+"""Metres from the origin beyond which coordinates are those of a map, not of a sensor."""
+_AXES = ("x", "y", "z")
+
+
+def parse_frame(text: str) -> Float64[ndarray, "3 3"]:
+    """The matrix that takes a file's coordinates to the network's: row k is the file's axis that becomes axis k.
+
+    Args:
+        text: three signed axes of the file, the network's x, y and z: "x,y,z" changes nothing.
+
+    Raises:
+        DataError: not three different axes, or a mirror image.
+
+    Examples:
+        >>> parse_frame("y,-x,z").astype(int).tolist()
+        [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]
+    """
+    matrix = np.zeros((3, 3))
+    parts = [part.strip().lower() for part in text.split(",")]
+    for row, part in enumerate(parts[:3]):
+        axis = part.lstrip("+-")
+        if axis in _AXES and len(part) - len(axis) <= 1:
+            matrix[row, _AXES.index(axis)] = -1.0 if part.startswith("-") else 1.0
+    if len(parts) != 3 or abs(abs(np.linalg.det(matrix)) - 1) > 1e-9:
+        raise DataError(
+            f"frame is {text!r}; name the axes of the file that are the network's x, y and z, such as y,-x,z (--frame)"
+        )
+    if np.linalg.det(matrix) < 0:
+        raise DataError(f"frame is {text!r}, which is a mirror image: change the sign of one axis (--frame)")
+    return matrix
+
+
+def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray, " n"]:
+    """Which points are measurements: finite, and not the filler that exports write where nothing came back.
+
+    Fillers are (0, 0, 0), and any other point that makes up a hundredth of the file or more.
+    """
+    finite = np.isfinite(xyz).all(axis=1)
+    filler = finite & ~xyz.any(axis=1)
+    rows = xyz[finite & ~filler]
+    if len(rows) >= 1000:
+        sample = rows[np.linspace(0, len(rows) - 1, 5000).astype(int)] if len(rows) > 5000 else rows
+        points, counts = np.unique(sample, axis=0, return_counts=True)
+        for point in points[counts >= 0.01 * len(sample)]:
+            filler |= (xyz == point).all(axis=1)
+    if filler.any():
+        place = xyz[filler][0].tolist()
+        notes.append(
+            Note(
+                "points without a return",
+                f"{int(filler.sum())} of {len(xyz)} points are fillers without a return, as ({place[0]:g}, "
+                f"{place[1]:g}, "
+                f"{place[2]:g}), and get no class",
+            )
+        )
+    return finite & ~filler
+
+
+def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], notes: list[Note]) -> Bool[ndarray, " n"]:
+    """``used`` without points that lie far away from all others: beyond 1 km, and ten times what 90 % of them span.
+
+    Args:
+        xyz: (n, 3) metres.
+        used: which of them have a return.
+        notes: a note is added if there are any.
+    """
+    distance = np.abs(xyz[used] - np.median(xyz[used], axis=0)).max(axis=1)
+    limit = max(1000.0, 10 * float(np.quantile(distance, 0.9)))
+    stray = distance > limit
+    if not stray.any():
+        return used
+    notes.append(
+        Note(
+            "stray points",
+            f"{int(stray.sum())} of {len(stray)} points lie up to {distance.max():.3g} m from the others and "
+            "get no class",
+        )
+    )
+    kept = used.copy()
+    kept[np.flatnonzero(used)[stray]] = False
+    return kept
+
+
+def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndarray, "n 3"]:
+    """The points around the sensor: those of a map are shifted by their median, others that are off are named.
+
+    A sensor stands among its points: the origin is within a few times their median distance from their median.
+    """
+    centre = np.median(xyz, axis=0)
+    spread = float(np.median(np.linalg.norm((xyz - centre)[:, :2], axis=1)))
+    place = ",".join(f"{value:.1f}" for value in centre)
+    if np.abs(centre).max() > FAR:
+        notes.append(
+            Note(
+                "map coordinates",
+                f"has map coordinates: shifted by {np.round(-centre, 1).tolist()} for the network (--origin "
+                "X,Y,Z gives "
+                "the place of the sensor)",
+            )
+        )
+        return xyz - centre
+    off = float(np.linalg.norm(centre[:2]))
+    if len(xyz) >= 100 and (off > max(2.5 * spread, 5.0) or off > 50 or abs(centre[2]) > max(30.0, spread)):
+        notes.append(
+            Note(
+                "the origin is not at the sensor",
+                f"its points lie around ({place}) m, {off:.0f} m from the origin, and half of them within "
+                f"{spread:.0f} m "
+                "of that: the origin does not seem to be at the sensor, so labels will be poor (--origin X,Y,Z "
+                "gives the "
+                "place of the sensor)",
+            )
+        )
+    return xyz
+
+
+def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
+    """Note units other than metres, and an axis other than z that points up."""
+    if len(xyz) < 100:
+        return
+    low, high = np.quantile(xyz, [0.1, 0.9], axis=0)
+    extent = high - low
+    widest = float(extent.max())
+    if widest > 2000 or widest < 0.5:
+        unit = "millimetres (--scale 0.001)" if widest > 2000 else "another unit than metres (--scale)"
+        notes.append(Note("unit of coordinates", f"most of its points span {widest:.3g} m: are coordinates in {unit}?"))
+    flat = int(extent.argmin())
+    if flat != 2 and extent[flat] < 0.5 * extent[2]:
+        notes.append(
+            Note(
+                "z does not point up",
+                f"its points span {extent[0]:.3g} x {extent[1]:.3g} x {extent[2]:.3g} m, least along "
+                f"{_AXES[flat]}: z does "
+                "not seem to point up (--frame names the axes)",
+            )
+        )

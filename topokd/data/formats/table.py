@@ -1,0 +1,138 @@
+"""What a reader of one format returns: coordinates, named fields, and what it had to assume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy import ndarray
+
+from topokd.errors import DataError
+
+_AXES = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something about a file that was assumed or looks odd.
+
+    Attributes:
+        kind: a few words that are equal for equal notes on other files.
+        text: with the numbers of this file, and the option that overrules the assumption.
+    """
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass
+class Table:
+    """The points of one file, as in the file.
+
+    Attributes:
+        xyz: (n, 3) coordinates.
+        fields: (n,) values by plain name (`plain_name`), in the order of the file.
+        notes: what was assumed.
+        usual_scale: full scale of intensities that the form of the file suggests; None if it suggests none.
+    """
+
+    xyz: ndarray
+    fields: dict[str, ndarray] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    usual_scale: float | None = None
+
+
+def plain_name(name: str) -> str:
+    """A field's name without case, spaces, and the ``scalar_`` of CloudCompare.
+
+    Examples:
+        >>> plain_name("scalar_Reflectance"), plain_name("//X"), plain_name("Near IR")
+        ('reflectance', 'x', 'near_ir')
+    """
+    return name.strip().lstrip("/").lower().removeprefix("scalar_").strip().replace(" ", "_")
+
+
+def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray]) -> Table:
+    """The table of a file whose fields have names; fields that are not one number per point are left out.
+
+    Args:
+        path: the file.
+        names: its fields.
+        column: gives the values of one field.
+
+    Raises:
+        DataError: x, y or z is missing.
+    """
+    known: dict[str, str] = {}
+    for name in names:
+        known.setdefault(plain_name(name), name)
+    missing = [axis for axis in _AXES if axis not in known]
+    if missing:
+        raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(known) or 'none'}")
+    xyz = np.stack([np.asarray(column(known[axis]), np.float64).reshape(-1) for axis in _AXES], axis=1)
+    others = {plain: np.asarray(column(name)) for plain, name in known.items() if plain not in _AXES}
+    numbers = {plain: v.reshape(-1) for plain, v in others.items() if v.size == len(xyz) and v.dtype.kind in "fiub"}
+    return Table(xyz, numbers)
+
+
+def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> Table:
+    """The table of rows without field names: x, y, z, intensity and unnamed ones, unless ``names`` says otherwise.
+
+    Args:
+        path: the file.
+        rows: (n, c) values.
+        names: of the columns, from the user; `_` for one that does not matter.
+
+    Raises:
+        DataError: there are not as many names as columns.
+    """
+    count = rows.shape[1]
+    if names is not None:
+        if len(names) != count:
+            raise DataError(f"{path} has {count} columns, but --columns names {len(names)}: {', '.join(names)}")
+        where = {name: k for k, name in enumerate(names)}
+        return table_of(path, [name for name in names if name != "_"], lambda name: rows[:, where[name]])
+    table = Table(rows[:, :3].astype(np.float64))
+    if count >= 6 and _are_colours(rows[:, 3:6]):
+        table.notes.append(
+            Note(
+                "colours instead of intensities",
+                "columns 4 to 6 hold whole numbers in 0..255 that look like colours: intensities are taken as 0 "
+                "(--columns x,y,z,intensity,_,_ if the fourth is one)",
+            )
+        )
+        return table
+    if count > 3:
+        table.fields["intensity"] = rows[:, 3]
+        table.fields |= {f"column{k + 1}": rows[:, k] for k in range(4, count)}
+        if _are_labels(rows[:, 3]):
+            table.notes.append(
+                Note(
+                    "fourth column may be a label",
+                    f"the fourth column holds only {len(np.unique(rows[:, 3]))} whole numbers up to "
+                    f"{rows[:, 3].max():g}: if it is a label or a ring, name the columns (--columns x,y,z,_) or "
+                    "leave intensities out (--intensity none)",
+                )
+            )
+    return table
+
+
+def _whole(values: ndarray) -> bool:
+    return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
+
+
+def _are_colours(values: ndarray) -> bool:
+    """Whether three columns can only be 8-bit colours: whole numbers in 0..255, each reaching beyond 1."""
+    return (
+        _whole(values) and float(values.min()) >= 0 and float(values.max()) <= 255 and bool((values.max(0) > 1).all())
+    )
+
+
+def _are_labels(values: ndarray) -> bool:
+    """Whether a column looks like classes or rings: few distinct small whole numbers on many points."""
+    return len(values) > 1000 and _whole(values) and 1 < len(np.unique(values)) <= 64 and float(values.max()) <= 64

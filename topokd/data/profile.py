@@ -1,0 +1,182 @@
+"""What scans look like to a network: measured on its training scans, and compared with a scan from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from topokd.data.formats.table import Note
+from topokd.data.scan import Scan
+from topokd.errors import DataError
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of a scan.
+
+    Attributes:
+        words: what it is, in the message.
+        unit: of the number.
+        factor: how many times smaller or larger than in training it may be, for positive numbers; 0: see ``margin``.
+        margin: how far below or above the training scans it may be.
+        advice: what to check.
+    """
+
+    words: str
+    unit: str = ""
+    factor: float = 0.0
+    margin: float = 0.0
+    advice: str = ""
+
+
+MEASURES = {
+    "ground": Measure(
+        "height of the ground", " m", margin=0.5, advice="is the origin at the sensor? (--origin 0,0,HEIGHT moves it)"
+    ),
+    "near": Measure(
+        "distance of the nearest points from the origin", " m", factor=4.0, margin=2.0,
+        advice="is the origin at the sensor? (--origin X,Y,Z)",
+    ),
+    "reach": Measure(
+        "distance that 95 % of the points stay within", " m", factor=2.5, advice="another sensor, or unit (--scale)"
+    ),
+    "coverage": Measure("part of the turn that has points", "", margin=0.25, advice="another field of view"),
+    "heading": Measure(
+        "direction of the centre of the field of view", " degrees", margin=45.0,
+        advice="are the axes those of training? (--frame y,-x,z makes a file with y forward one with x forward)",
+    ),
+    "beams": Measure("rows of points over the height", "", factor=1.8, advice="a sensor with another number of beams"),
+    "intensity_median": Measure(
+        "median of the intensities", "", factor=4.0, margin=0.02, advice="another scale (--intensity-scale), or sensor"
+    ),
+    "intensity_high": Measure(
+        "intensity that 99 % of the points stay below", "", factor=4.0, margin=0.05,
+        advice="another scale (--intensity-scale), or sensor",
+    ),
+}  # fmt: skip
+"""The numbers that are compared."""
+
+
+def describe(scan: Scan) -> dict[str, float]:
+    """The measures of one scan; those that it does not allow are left out.
+
+    Args:
+        scan: n points around the sensor.
+
+    Returns:
+        Name of a measure to its value.
+
+    Examples:
+        >>> circle = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+        >>> xyz = np.column_stack([10 * np.cos(circle), 10 * np.sin(circle), np.full(720, -1.7)])
+        >>> found = describe(Scan(xyz, np.full(720, 0.5)))
+        >>> round(found["ground"], 1), round(found["near"]), round(found["coverage"], 1), "heading" in found
+        (-1.7, 10, 1.0, False)
+    """
+    xyz = scan.xyz.astype(np.float64)
+    distance = np.hypot(xyz[:, 0], xyz[:, 1])
+    found = {
+        "ground": _ground(xyz[:, 2]),
+        "near": float(np.quantile(distance, 0.01)),
+        "reach": float(np.quantile(distance, 0.95)),
+        "intensity_median": float(np.median(scan.intensity)),
+        "intensity_high": float(np.quantile(scan.intensity, 0.99)),
+    }
+    azimuth = np.arctan2(xyz[:, 1], xyz[:, 0])
+    counts = np.histogram(azimuth, 72, (-math.pi, math.pi))[0]
+    seen = counts > 0.1 * np.median(counts[counts > 0])
+    found["coverage"] = float(seen.mean())
+    if found["coverage"] < 0.75:
+        centres = (np.arange(72) + 0.5) / 72 * 2 * math.pi - math.pi
+        found["heading"] = math.degrees(math.atan2(np.sin(centres[seen]).sum(), np.cos(centres[seen]).sum()))
+    far = distance > 3
+    if far.sum() >= 1000:
+        elevation = np.degrees(np.arctan2(xyz[far, 2], distance[far]))
+        rows = np.histogram(elevation, 720, (-45, 45))[0]  # bins of an eighth of a degree
+        found["beams"] = float((rows > 0.25 * np.median(rows[rows > 0])).sum())
+    return found
+
+
+def _ground(z: np.ndarray) -> float:
+    """The fullest layer of 0.3 m in the lower half of the points."""
+    low = z[z <= np.median(z)]
+    bottom = float(np.quantile(low, 0.01))
+    counts, edges = np.histogram(low, np.arange(bottom - 0.3, float(low.max()) + 0.31, 0.1)[:2000])
+    if len(counts) < 3:
+        return float(np.median(low))
+    layers = np.convolve(counts, np.ones(3), "valid")
+    start = edges[int(layers.argmax())]
+    return float(np.median(low[(low >= start) & (low <= start + 0.3)]))
+
+
+@dataclass(frozen=True)
+class ScanProfile:
+    """The range of each measure over the scans that a network was trained on.
+
+    Attributes:
+        low: smallest value of each measure.
+        high: largest value.
+        scans: how many were measured.
+    """
+
+    low: dict[str, float]
+    high: dict[str, float]
+    scans: int
+
+    @classmethod
+    def of(cls, scans: Iterable[Scan]) -> ScanProfile:
+        """The ranges over some scans; a measure that one of them does not allow is left out."""
+        found = [describe(scan) for scan in scans]
+        names = [name for name in MEASURES if all(name in values for values in found)]
+        low = {name: round(min(values[name] for values in found), 4) for name in names}
+        high = {name: round(max(values[name] for values in found), 4) for name in names}
+        return cls(low, high, len(found))
+
+    def to_json(self) -> str:
+        """As one line, for the metadata of a checkpoint."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> ScanProfile:
+        """Read what `to_json` wrote.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        try:
+            tree = json.loads(text)
+            low = {str(name): float(value) for name, value in tree["low"].items()}
+            high = {str(name): float(value) for name, value in tree["high"].items()}
+            values = [*low.values(), *high.values()]
+            if low.keys() != high.keys() or not all(math.isfinite(value) for value in values):
+                raise ValueError("the ranges are incomplete")
+            return cls(low, high, int(tree["scans"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"the description of training scans cannot be read: {error}") from error
+
+    def differences(self, found: dict[str, float]) -> list[Note]:
+        """A note for each measure of a scan that lies well outside its range in training."""
+        notes = []
+        for name, measure in MEASURES.items():
+            if name not in found or name not in self.low:
+                continue
+            value, low, high = found[name], self.low[name], self.high[name]
+            lowest, highest = low - measure.margin, high + measure.margin
+            if measure.factor:
+                lowest, highest = min(lowest, low / measure.factor), max(highest, high * measure.factor)
+            if name == "heading" and 360 - abs(value - (low + high) / 2) < abs(value - (low + high) / 2):
+                continue  # the other way round is nearer: both look backwards
+            if not lowest <= value <= highest:
+                kind = "intensities" if name.startswith("intensity") else measure.words
+                notes.append(
+                    Note(
+                        f"{kind} unlike in training",
+                        f"{measure.words} {value:.3g}{measure.unit}, in training {low:.3g} to {high:.3g}"
+                        f"{measure.unit}: {measure.advice}",
+                    )
+                )
+        return notes

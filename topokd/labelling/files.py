@@ -1,0 +1,164 @@
+"""Label files and folders: ``topokd predict``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+
+from topokd.data.formats import Cloud, Note, read_cloud
+from topokd.errors import DataError
+from topokd.io import atomic_path, sha256, write_bytes, write_json
+from topokd.labelling.classes import Classes
+from topokd.labelling.folder import Written, check_targets, find_scans, targets_of
+from topokd.labelling.labeller import Labeller
+from topokd.progress import Progress
+from topokd.viz.export import write_ply, write_view
+
+log = logging.getLogger(__name__)
+
+Format = Literal["label", "ply", "npy"]
+FORMATS: tuple[Format, ...] = ("label", "ply", "npy")
+
+
+def write_prediction(path: Path, cloud: Cloud, label: Int64[ndarray, " n"], classes: Classes) -> None:
+    """Write labels, by suffix: .label uint32 ids (0: no class), .npy int32 classes (-1: no class), .ply colours."""
+    if path.suffix == ".label":
+        write_bytes(path, np.array([*classes.ids, 0], "<u4")[label].tobytes())  # IGNORE is -1, the last
+    elif path.suffix == ".npy":
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, label.astype(np.int32), allow_pickle=False)
+    else:
+        write_ply(path, cloud.xyz, label, classes.palette)
+
+
+def predict_files(
+    labeller: Labeller,
+    source: str | Path,
+    output: str | Path,
+    format: Format | None = None,
+    views: int = 1,
+    *,
+    overwrite: bool = False,
+    **reading: Any,
+) -> tuple[list[Path], dict[Path, str]]:
+    """Label a file, or every scan of a folder, one at a time; a call that was interrupted goes on where it stopped.
+
+    In a folder the intensity scale is guessed from the first file of each format and reused for the rest. What was
+    assumed about the files is logged: one line for one file, a table for a folder.
+
+    Args:
+        labeller: the network.
+        source: a scan or a folder.
+        output: a folder, which gets the relative paths of the scans and ``classes.json``; for one scan it may be a file
+            that ends with .label, .npy or .ply.
+        format: None: that of ``output``, or "label".
+        views: number of scans that get a page ``.html`` beside their labels.
+        overwrite: replace files that no earlier call wrote.
+        reading: options of `read_cloud`: columns, intensity, scale, ...
+
+    Returns:
+        The files that were written, now or by an earlier call from the same inputs, and the reason for each scan that
+        could not be read.
+
+    Raises:
+        DataError: ``source`` is one file that cannot be read, no scan of a folder can, or an output is in the way.
+    """
+    source, output = Path(source), Path(output)
+    if views < 0:
+        raise DataError(f"views is {views}; it counts pages, 0 or more (--views)")
+    if not labeller.uses_intensity and reading.get("intensity") is None:
+        reading["intensity"] = "none"
+    files, remarks = find_scans(source, output)
+    targets = targets_of(files, source if source.is_dir() else source.parent, output, format, FORMATS)
+    legend = output / "classes.json" if output not in targets.values() else None
+    written = Written(output if legend else output.parent)
+    pages = {file: targets[file].with_suffix(".html") for file in files[:views]}
+    check_targets([*targets.values(), *pages.values(), *([legend] if legend else [])], written, overwrite)
+    for remark in remarks:
+        log.info("%s: %s", source, remark)
+    if labeller.sweeps > 1:
+        log.warning(
+            "the network was trained on %d accumulated scans and gets one: labels may be worse than its mIoU suggests",
+            labeller.sweeps,
+        )
+    job = _Job(labeller, reading, written)
+    done: list[Path] = []
+    failed: dict[Path, str] = {}
+    for file in Progress(files, "predicting"):
+        try:
+            done += job.label(file, targets[file], pages.get(file))
+        except DataError as error:
+            if len(files) == 1:
+                raise
+            log.warning("not labelled: %s", error)
+            failed[file] = str(error)
+    job.report(len(files))
+    if not done:
+        raise DataError(
+            f"{source}: none of its {len(files)} scans could be read; the first: {next(iter(failed.values()))}"
+        )
+    if legend:
+        write_json(legend, labeller.classes.legend())
+        written.add(legend)
+    return done, failed
+
+
+class _Job:
+    """The scans of one call: how they are read, what they have in common, and what was noted about them."""
+
+    def __init__(self, labeller: Labeller, reading: dict[str, Any], written: Written) -> None:
+        self.labeller, self.reading, self.written = labeller, reading, written
+        self.scales: dict[str, float] = {}  # guessed, by suffix: formats differ in how they store intensities
+        self.notes: dict[str, tuple[Path, Note]] = {}
+        self.counts = Counter[str]()
+        self.network = [sha256(labeller.checkpoint), labeller.voxel_size, labeller.tta, str(labeller.amp)]
+
+    def label(self, file: Path, target: Path, page: Path | None) -> list[Path]:
+        """Write a scan's labels and page, unless they are there already."""
+        recipe = self._recipe(file)
+        paths = [target, *([page] if page else [])]
+        if all(self.written.is_current(path, recipe) for path in paths):
+            return paths
+        suffix = file.suffix.lower()
+        cloud = read_cloud(file, usual_scale=self.scales.get(suffix), log_notes=False, **self.reading)
+        if cloud.guessed:
+            self.scales[suffix] = cloud.scale
+        label = self.labeller(cloud)
+        for kind, note in {note.kind: note for note in (*cloud.notes, *self.labeller.differences(cloud))}.items():
+            self.counts[kind] += 1
+            self.notes.setdefault(kind, (file, note))
+        write_prediction(target, cloud, label, self.labeller.classes)
+        self.written.add(target, recipe)
+        if page:
+            classes = self.labeller.classes
+            write_view(page, cloud.scan.xyz, label[cloud.finite], classes.names, classes.palette, cloud.scan.name)
+            self.written.add(page, recipe)
+        return paths
+
+    def _recipe(self, file: Path) -> str:
+        """A digest of everything that a scan's labels depend on."""
+        state = file.stat()
+        parts = [*self.network, self.reading, str(file.resolve()), state.st_size, state.st_mtime_ns]
+        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+    def report(self, number: int) -> None:
+        """Log what was assumed about the scans: a line for one scan, a table for several."""
+        if not self.notes:
+            return
+        if number == 1:
+            file = next(iter(self.notes.values()))[0]
+            log.warning("%s: %s", file, "; ".join(str(note) for _, note in self.notes.values()))
+            return
+        rows = [
+            f"  {self.counts[kind]:6d} of {number} scans: {note} ({file.name})"
+            for kind, (file, note) in self.notes.items()
+        ]
+        log.warning("assumed about the scans, with the numbers of the first one each:\n%s", "\n".join(rows))

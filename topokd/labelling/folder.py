@@ -1,0 +1,191 @@
+"""Which scans a call labels, where their labels go, and what earlier calls wrote there.
+
+``.topokd-labels.jsonl`` in the output folder has a line for every file that `topokd predict` wrote, with the digest of
+its content. A file that is not listed, or has another content by now, belongs to somebody else (ground truth beside the
+scans, say) and is never replaced unless the caller says so. A scan whose labels are listed and made from the same scan
+by the same network and options is not labelled again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from topokd.data.formats import SUFFIXES
+from topokd.errors import DataError
+from topokd.io import sha256
+
+RECORD = ".topokd-labels.jsonl"
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
+
+
+class Written:
+    """The files that earlier calls wrote into a folder.
+
+    Args:
+        folder: of the outputs; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._file = folder, folder / RECORD
+        self._entries: dict[str, dict[str, Any]] = {}
+        if self._file.is_file():
+            for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    entry = json.loads(line)
+                    self._entries[entry["file"]] = entry
+                except (ValueError, KeyError, TypeError):  # the last line of a call that was killed
+                    continue
+
+    def owns(self, path: Path) -> bool:
+        """Whether the content of ``path`` is what a call wrote."""
+        entry = self._entries.get(self._key(path))
+        return entry is not None and path.is_file() and entry["sha256"] == sha256(path)
+
+    def is_current(self, path: Path, recipe: str) -> bool:
+        """Whether ``path`` was written from the same inputs (`recipe`) and is unchanged."""
+        return self._entries.get(self._key(path), {}).get("recipe") == recipe and self.owns(path)
+
+    def add(self, path: Path, recipe: str = "") -> None:
+        """Note that ``path`` was just written."""
+        entry = {"file": self._key(path), "sha256": sha256(path), "recipe": recipe}
+        self._entries[entry["file"]] = entry
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+
+    def _key(self, path: Path) -> str:
+        return Path(os.path.relpath(path, self.folder)).as_posix()
+
+
+def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[list[Path], list[str]]:
+    """The readable files of a folder and its subfolders in order, or the one file itself.
+
+    Links to files and folders are followed, each folder once; hidden files and folders are left out.
+
+    Args:
+        source: a scan or a folder.
+        output: files below it are skipped if it lies inside ``source``, and files that an earlier call wrote into it.
+
+    Returns:
+        The files, and remarks on what was left out.
+
+    Raises:
+        DataError: ``source`` does not exist or has no readable file.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise DataError(f"{source} does not exist")
+    if source.is_file():
+        return [source], []
+    inside = output is not None and Path(output).resolve() != source.resolve()
+    skipped = Path(output).resolve() if inside and output is not None else None
+    written = Written(Path(output)) if output is not None and not inside else None
+    remarks: list[str] = []
+    files, others = [], Counter[str]()
+    for path in sorted(_walk(source, skipped, set(), remarks)):
+        if path.suffix.lower() not in SUFFIXES:
+            others[path.suffix.lower() or "no suffix"] += 1
+        elif written is None or not written.owns(path):
+            files.append(path)
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    if not files:
+        raise DataError(
+            f"{source} has no scans{f', only {counts}' if counts else ''}; readable are {', '.join(SUFFIXES)}"
+        )
+    if others:
+        remarks.append(f"skipped {counts}; readable are {', '.join(SUFFIXES)}")
+    return files, remarks
+
+
+def _walk(folder: Path, skipped: Path | None, seen: set[Path], remarks: list[str]) -> Iterator[Path]:
+    """Every file below a folder that is not hidden; a folder that is reached twice, through a link, counts once."""
+    real = folder.resolve()
+    if real in seen or (skipped is not None and (real == skipped or skipped in real.parents)):
+        return
+    seen.add(real)
+    try:
+        children = sorted(folder.iterdir(), key=lambda child: (child.is_symlink(), child.name))
+    except OSError as error:
+        remarks.append(f"{folder} cannot be read ({error.strerror})")
+        return
+    for child in children:
+        if child.name.startswith("."):
+            continue
+        if child.is_dir():
+            yield from _walk(child, skipped, seen, remarks)
+        elif child.is_file():
+            yield child
+        elif child.is_symlink():
+            remarks.append(f"{child} is a link to nothing")
+
+
+def targets_of(
+    files: list[Path], root: Path, output: Path, format: str | None, formats: tuple[str, ...]
+) -> dict[Path, Path]:
+    """The file that each scan's labels go to.
+
+    Args:
+        files: the scans.
+        root: folder whose structure is kept.
+        output: a folder, or a file for one scan.
+        format: of the labels; None: that of ``output``, or the first of ``formats``.
+        formats: those that can be written.
+
+    Raises:
+        DataError: the output cannot be meant, or two scans have one target.
+    """
+    suffix = output.suffix.lstrip(".") if output.suffix.lstrip(".") in formats else None
+    if suffix and len(files) == 1 and not output.is_dir():
+        if format and format != suffix:
+            raise DataError(f"the output is called {output.name} but the format is {format}: drop one of the two")
+        return {files[0]: output}
+    if suffix and not output.is_dir():
+        raise DataError(f"{output} is the name of one file, but there are {len(files)} scans: name a folder")
+    unusual = len(files) == 1 or output.suffix.lower() in (*_ARCHIVES, *SUFFIXES)
+    if output.suffix and not output.is_dir() and unusual:
+        raise DataError(f"{output}: labels are written as .{', .'.join(formats)}; use such a name, or name a folder")
+    chosen = format or formats[0]
+    if chosen not in formats:
+        raise DataError(f"format {chosen!r} is unknown; choose one of {', '.join(formats)}")
+    scan_of: dict[Path, Path] = {}
+    for file in files:
+        name = file.name[: -len(".pcd.bin")] if file.name.endswith(".pcd.bin") else file.stem
+        target = output / file.relative_to(root).parent / f"{name}.{chosen}"
+        if target in scan_of:
+            raise DataError(
+                f"{scan_of[target]} and {file} would both be written to {target}: rename one, or move it away"
+            )
+        if target.resolve() == file.resolve():
+            raise DataError(f"{file} would be overwritten by its own labels: choose another output folder")
+        scan_of[target] = file
+    return {file: target for target, file in scan_of.items()}
+
+
+def check_targets(paths: list[Path], written: Written, overwrite: bool) -> None:
+    """Find, before the work begins, every output that is in the way.
+
+    Args:
+        paths: that will be written.
+        written: what earlier calls wrote.
+        overwrite: whether files of others may be replaced.
+
+    Raises:
+        DataError: names the first files that exist and that no earlier call wrote, or a folder in their place.
+    """
+    folders = [path for path in paths if path.is_dir()]
+    if folders:
+        raise DataError(
+            f"{folders[0]} is a folder, and labels would be written there: move it, or choose another output"
+        )
+    foreign = [path for path in paths if path.exists() and not written.owns(path)]
+    if foreign and not overwrite:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        raise DataError(
+            f"{foreign[0]}{more} would be replaced, but topokd predict did not write {'them' if more else 'it'} "
+            "(ground "
+            "truth?): choose another output, or say --overwrite"
+        )

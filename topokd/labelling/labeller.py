@@ -1,0 +1,116 @@
+"""A trained network that labels users' scans."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from numpy import ndarray
+
+from topokd.data import IGNORE
+from topokd.data.formats import Cloud, Note
+from topokd.data.profile import ScanProfile, describe
+from topokd.errors import CheckpointError, DataError
+from topokd.evaluation import predict
+from topokd.labelling.classes import Classes
+from topokd.models import load_checkpoint, read_metadata
+from topokd.training.precision import AMP_DTYPES
+
+
+class Labeller:
+    """A trained network, ready to predict the class of every point of a scan.
+
+    Args:
+        checkpoint: weights that topokd trained.
+        voxel_size: metres; None: that of the training.
+        tta: number of rotations that are averaged.
+        device: None: a GPU if there is one.
+        amp: "off" (float32), "bf16" or "fp16".
+
+    Attributes:
+        classes: names, colours and ids.
+        sweeps: number of scans that the network was trained on at a time.
+        uses_intensity: whether it was trained with intensities.
+        trained_on: what its training scans looked like; None: the checkpoint does not record it.
+
+    Raises:
+        CheckpointError: the file lacks the names of the classes or the voxel size, contradicts itself, or cannot be
+            loaded.
+        DataError: a value above is not usable.
+
+    Examples:
+        >>> Labeller("model.safetensors", voxel_size=0.1)(read_cloud("scan.bin"))  # doctest: +SKIP
+        array([8, 8, 0, ...])
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        voxel_size: float | None = None,
+        tta: int = 1,
+        device: str | torch.device | None = None,
+        amp: str = "off",
+    ) -> None:
+        if amp not in AMP_DTYPES:
+            raise DataError(f"amp {amp!r} is unknown; choose one of {', '.join(AMP_DTYPES)}")
+        if tta < 1:
+            raise DataError(f"tta is {tta}; it counts the views that are averaged, 1 or more (--tta)")
+        if voxel_size is not None and not 0 < voxel_size < math.inf:
+            raise DataError(f"voxel size is {voxel_size} m; it must be positive and finite (--voxel-size)")
+        self.model: torch.nn.Module = load_checkpoint(checkpoint)
+        self.checkpoint, metadata = checkpoint, read_metadata(checkpoint)
+        if "class_names" not in metadata:
+            raise CheckpointError(
+                f"{checkpoint} does not name its classes; save it with metadata class_names='road,car,...'"
+            )
+        self.classes = Classes.of(tuple(metadata["class_names"].split(",")))
+        if voxel_size is None and "voxel_size" not in metadata:
+            raise CheckpointError(
+                f"{checkpoint} does not record the voxel size of its training: give it in metres (--voxel-size)"
+            )
+        self.voxel_size = float(voxel_size if voxel_size is not None else metadata["voxel_size"])
+        self.sweeps = int(metadata.get("sweeps", 1))
+        self.uses_intensity = metadata.get("intensity", "yes") != "none"
+        self.trained_on = ScanProfile.from_json(metadata["scans"]) if "scans" in metadata else None
+        self.tta, self.amp = tta, AMP_DTYPES[amp]
+        try:
+            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            self.model = self.model.to(self.device).eval()
+        except (RuntimeError, AssertionError) as error:  # torch: an unknown name, or no such device
+            reason = str(error).splitlines()[0]
+            raise DataError(f"device {device!r} cannot be used ({reason}): try cpu, or leave it out") from None
+
+    def need_classes(self, names: tuple[str, ...], benchmark: str) -> None:
+        """Raise `CheckpointError` unless the network has the classes of ``benchmark``."""
+        if self.classes.names != names:
+            raise CheckpointError(
+                f"the classes of {self.checkpoint} are not those of {benchmark}: train it on that data set"
+            )
+
+    def differences(self, cloud: Cloud) -> list[Note]:
+        """In what a scan differs from those that the network was trained on, with numbers; empty if unknown."""
+        if self.trained_on is None:
+            return []
+        notes = self.trained_on.differences(describe(cloud.scan))
+        if cloud.field is None or not self.uses_intensity:
+            notes = [note for note in notes if not note.kind.startswith("intensities")]
+        return notes
+
+    def __call__(self, cloud: Cloud) -> Int64[ndarray, " n"]:
+        """The class of every point of a file; IGNORE for those that are not in its scan.
+
+        Raises:
+            DataError: names the scan, for one that the network cannot take.
+        """
+        label = np.full(len(cloud.xyz), IGNORE, np.int64)
+        try:
+            with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
+                label[cloud.finite] = predict(self.model, cloud.scan, self.voxel_size, self.tta, self.device)
+        except DataError as error:
+            if cloud.scan.name in str(error):
+                raise
+            raise DataError(f"{cloud.scan.name}: {error}") from error
+        return label

@@ -1,0 +1,202 @@
+"""DVC's view of the project: opened, and locked with the patience that a crowd of stages needs.
+
+A stage of this pipeline holds DVC's lock twice for about a second: before its command, to see what changed, and after
+it, to record the result (`topokd.pipeline.stage`). Where 200 stages end together the last one waits for 199 others, so
+a stage waits up to a day. On a file system that several machines share, DVC's lock is a hard link
+(``core.hardlink_lock``), which nobody removes when its owner is killed: ours therefore expires ten minutes after its
+owner last renewed it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from topokd.errors import ParameterError, TopokdError
+from topokd.io import write_text
+from topokd.project import project_path, project_root
+
+log = logging.getLogger(__name__)
+
+PIPELINE = "dvc.yaml"
+PATIENCE = 24 * 3600.0  # seconds
+LIFETIME, RENEWAL = 600.0, 60.0  # seconds: a hard-link lock is free this long after its owner last renewed it
+OURS = re.compile(r"topokd\S* (stage|slurm task) ")  # commands that hold entries of DVC's rwlock only inside its lock
+
+
+class StageError(TopokdError):
+    """A stage failed, or DVC could not read the pipeline; the message holds the end of the log."""
+
+
+@contextlib.contextmanager
+def open_repository() -> Iterator[Any]:
+    """The DVC repository of the project, not locked; DVC errors become `StageError`.
+
+    Raises:
+        ParameterError: The project's folder has no dvc.yaml.
+        StageError: DVC cannot read the pipeline.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
+
+    if not project_path(PIPELINE).is_file():
+        raise ParameterError(f"{project_path(PIPELINE)} does not exist: run this in a checkout of the project")
+    logging.getLogger("dvc").propagate = False  # DVC prints its messages itself
+    try:
+        with Repo(str(project_root())) as repo:
+            yield repo
+    except SCMError as error:
+        raise StageError(
+            f"{error}\nThis copy is not under git: run `dvc config --local core.no_scm true` once"
+        ) from error
+    except DvcException as error:
+        cause = f": {error.__cause__}" if error.__cause__ else ""
+        raise StageError(f"DVC cannot read the pipeline: {error}{cause}") from error
+
+
+@contextlib.contextmanager
+def locked_repository(patience: float = PATIENCE) -> Iterator[Any]:
+    """The DVC repository of the project, with its lock held inside the block.
+
+    Args:
+        patience: Seconds to wait for the lock.
+
+    Raises:
+        StageError: The lock was not free in all that time, or DVC cannot read the pipeline.
+    """
+    with open_repository() as repo:
+        lock = repo.lock
+        if hasattr(lock, "lifetime"):  # the hard-link lock
+            lock.lifetime = timedelta(seconds=LIFETIME)
+        acquire_patiently(lock.lock, patience)
+        try:
+            with _renewed(lock):
+                _forget_killed_stages(Path(repo.tmp_dir))
+                repo._reset()  # what was read before the lock may have changed
+                yield repo
+        finally:
+            lock.unlock()
+
+
+def acquire_patiently(
+    acquire: Callable[[], None],
+    patience: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Call ``acquire`` until it raises no LockError.
+
+    The pauses are random, so that waiting processes do not ask in step, and grow to some seconds, so that a crowd
+    does not keep the file system busy.
+
+    Args:
+        acquire: DVC's ``lock``, which itself tries for three seconds.
+        patience: Seconds after which to give up.
+        clock: Returns seconds.
+        sleep: Waits for so many seconds.
+
+    Raises:
+        StageError: The lock was not free in all that time.
+    """
+    from dvc.lock import LockError
+
+    started, pause = clock(), 0.5
+    while True:
+        try:
+            return acquire()
+        except LockError as error:
+            waited = clock() - started
+            if waited > patience:
+                raise StageError(
+                    f"waited {waited:.0f} s for DVC's lock; if no DVC process is running on any machine that shares "
+                    f"this folder, delete {project_path('.dvc/tmp/lock')}"
+                ) from error
+        sleep(random.uniform(0.2, pause))
+        pause = min(2 * pause, 5.0)
+
+
+@contextlib.contextmanager
+def _renewed(lock: Any) -> Iterator[None]:
+    """Renew a hard-link lock from a thread while it is held; does nothing for a lock of the operating system."""
+    if not hasattr(lock, "lifetime"):
+        yield
+        return
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(RENEWAL):
+            lock.refresh(unconditionally=True)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _forget_killed_stages(folder: Path) -> None:
+    """Remove what stages that were killed inside the lock have left in DVC's rwlock; call it with the lock held.
+
+    DVC removes entries of dead processes itself, but takes a process of the same number, on this or another
+    machine, for a living one, and then asks the user to delete the file. Entries of our stages exist only inside the
+    lock, so whoever holds it knows that they are dead. Those of a plain ``dvc repro`` stay.
+    """
+    (folder / "rwlock.lock").unlink(missing_ok=True)  # guards the file for milliseconds, inside the lock
+    file = folder / "rwlock"
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except ValueError:  # killed while it was written
+        log.warning("%s was half-written by a process that was killed; started anew", file)
+        file.unlink(missing_ok=True)
+        return
+    write = {path: info for path, info in entries.get("write", {}).items() if not OURS.search(info.get("cmd", ""))}
+    read = {
+        path: [info for info in infos if not OURS.search(info.get("cmd", ""))]
+        for path, infos in entries.get("read", {}).items()
+    }
+    kept = {"write": write, "read": {path: infos for path, infos in read.items() if infos}}
+    if kept != {"write": entries.get("write", {}), "read": entries.get("read", {})}:
+        write_text(file, json.dumps(kept))
+
+
+def share_lock() -> None:
+    """Set ``core.hardlink_lock`` in .dvc/config.local, if the file system has hard links.
+
+    Call it before processes of several machines use the project. Without hard links, or where the setting is there
+    already, nothing changes.
+    """
+    with open_repository() as repo:
+        if repo.config["core"].get("hardlink_lock") or not _has_hard_links(Path(repo.tmp_dir)):
+            return
+        with repo.config.edit("local") as settings:
+            settings.setdefault("core", {})["hardlink_lock"] = True
+
+
+def _has_hard_links(folder: Path) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    one, two = (folder / f".topokd-link-{os.getpid()}-{name}" for name in "ab")
+    try:
+        one.touch()
+        os.link(one, two)
+        return one.stat().st_nlink == 2
+    except OSError as error:
+        log.warning("%s has no hard links (%s): DVC's lock is left as it is", folder, error)
+        return False
+    finally:
+        one.unlink(missing_ok=True)
+        two.unlink(missing_ok=True)

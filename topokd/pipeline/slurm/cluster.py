@@ -1,0 +1,110 @@
+"""conf/cluster.yaml: what each kind of stage gets from SLURM. One file per cluster."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, field_validator
+
+from topokd.errors import ParameterError
+from topokd.project import project_path
+from topokd.schema import Count, Natural, Section, Switch, nearest, validate
+
+TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}|UNLIMITED")
+
+
+class Resources(Section):
+    """What one task of a kind of stage gets."""
+
+    partition: str = Field("", description="'': the cluster's default")
+    account: str = Field("", description="'': your default")
+    qos: str = Field("", description="'': your default")
+    time: str = Field("02:00:00", description="limit, in quotes; training goes on after it, any number of times")
+    memory: str = Field("8G", description="of one task")
+    cpus: Natural = Field(0, description="of one task; 0: the profile's train.threads + train.workers")
+    gres: str = Field("", description="gpu:1, where the stage uses a GPU")
+    exclusive: Switch = Field(False, description="the node for this task alone: it measures time")
+    at_once: Natural = Field(0, description="tasks of this kind that run at the same time; 0: as many as there are")
+    options: tuple[str, ...] = Field((), description="more options of sbatch, such as --constraint=a100")
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _in_quotes(cls, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError("put it in quotes: YAML reads 12:00:00 as a number")
+        if not TIME.fullmatch(value):
+            raise ValueError("it must be a time of SLURM: minutes, hours:minutes:seconds or days-hours:minutes:seconds")
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _long_options(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [option for option in value if not re.fullmatch(r"--[a-z-]+(=\S+)?", option)]:
+            raise ValueError(f"{wrong[0]!r} is not of the form --name=value")
+        return value
+
+    def sbatch_options(self, cpus: int) -> list[str]:
+        """Options of sbatch.
+
+        Args:
+            cpus: Where ``self.cpus`` is 0.
+
+        Examples:
+            >>> Resources(gres="gpu:1").sbatch_options(cpus=9)
+            ['--time=02:00:00', '--mem=8G', '--cpus-per-task=9', '--gres=gpu:1']
+        """
+        named = {"partition": self.partition, "account": self.account, "qos": self.qos, "time": self.time}
+        named |= {"mem": self.memory, "cpus-per-task": str(self.cpus or cpus), "gres": self.gres}
+        given = [f"--{name}={value}" for name, value in named.items() if value]
+        return [*given, *(["--exclusive"] if self.exclusive else []), *self.options]
+
+
+class Cluster(Section):
+    """A file conf/cluster.yaml."""
+
+    setup: tuple[str, ...] = Field((), description="shell lines before every stage: module load, conda activate")
+    container: str = Field("", description="image for `apptainer exec`; '': none")
+    python: str = Field("", description="interpreter; '': the one that submits, and `python` in a container")
+    stop_before: Count = Field(180, description="seconds before the time limit at which training saves and requeues")
+    default: Resources = Field(Resources(), description="of every stage")
+    stages: dict[str, dict[str, Any]] = Field({}, description="differences by kind of stage")
+
+    def resources(self, kind: str) -> Resources:
+        """Those of a kind of stage, such as ``teacher``."""
+        return self.default.replace(**self.stages.get(kind, {}))
+
+
+def cluster_file(name: str) -> Path:
+    """``conf/cluster.yaml`` for an empty name, else ``conf/cluster-<name>.yaml``, or a path to a .yaml file."""
+    if name.endswith((".yaml", ".yml")):
+        return project_path(name)
+    return project_path("conf") / (f"cluster-{name}.yaml" if name else "cluster.yaml")
+
+
+def load_cluster(name: str, kinds: set[str]) -> Cluster:
+    """Read and validate the description of a cluster.
+
+    Args:
+        name: See `cluster_file`.
+        kinds: Known kinds of stages.
+
+    Raises:
+        ParameterError: The file does not exist, or a field in it is wrong; the message names both.
+    """
+    file = cluster_file(name)
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ParameterError(f"{file} does not exist: copy conf/cluster.yaml to it and adapt it") from None
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{file} is not valid YAML: {error}") from error
+    cluster = validate(Cluster, tree, file=str(file))
+    for kind, differences in cluster.stages.items():
+        if kind not in kinds:
+            raise ParameterError(f"{file}: stages: there is no kind of stage {kind!r}; {nearest(kind, kinds)}")
+        merged = {name: getattr(cluster.default, name) for name in Resources.model_fields} | differences
+        validate(Resources, merged, file=str(file), where=f"stages.{kind}")
+    return cluster

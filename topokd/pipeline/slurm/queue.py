@@ -1,0 +1,67 @@
+"""The commands of SLURM: sbatch, squeue, scancel."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from topokd.errors import TopokdError
+
+NEVER = ("DependencyNeverSatisfied", "JobHeldAdmin", "JobHeldUser", "launch failed requeued held")
+
+
+class SlurmError(TopokdError):
+    """A command of SLURM is missing or failed."""
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A task that squeue lists."""
+
+    state: str  # RUNNING, PENDING, ...
+    reason: str  # why it is pending
+    node: str
+    elapsed: str
+
+    @property
+    def never(self) -> bool:
+        """Whether it will not start by itself."""
+        return self.reason.strip("()") in NEVER
+
+
+def run(command: str, *arguments: str) -> str:
+    """What a command of SLURM prints.
+
+    Raises:
+        SlurmError: It is not installed, or failed; the message holds its words.
+    """
+    if shutil.which(command) is None:
+        raise SlurmError(
+            f"the command {command} of SLURM is not on PATH: run this on a login node of the cluster; on one machine "
+            "without SLURM use `topokd repro`"
+        )
+    done = subprocess.run([command, *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SlurmError(f"{command} {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def submit(arguments: Sequence[str]) -> str:
+    """Send a job; returns its number."""
+    return run("sbatch", "--parsable", *arguments).strip().split(";")[0]
+
+
+def my_tasks() -> dict[str, Queued]:
+    """The user's tasks in the queue, by number: ``12_3`` for task 3 of array 12."""
+    lines = run("squeue", "--me", "--array", "--noheader", "--format=%i|%T|%r|%N|%M").splitlines()
+    parts = [line.strip().split("|") for line in lines if line.count("|") >= 4]
+    return {number: Queued(state, reason, node, elapsed) for number, state, reason, node, elapsed, *_ in parts}
+
+
+def cancel(numbers: Iterable[str]) -> None:
+    """Cancel tasks; training among them saves its state first."""
+    numbers = sorted(set(numbers))
+    if numbers:
+        run("scancel", *numbers)

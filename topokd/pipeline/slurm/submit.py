@@ -1,0 +1,156 @@
+"""Send what is left of a profile to SLURM."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from topokd import params as P
+from topokd.io import write_text
+from topokd.pipeline.profiles import list_profile
+from topokd.pipeline.repository import share_lock
+from topokd.pipeline.scheduler import Stage, read_stages
+from topokd.pipeline.slurm import jobs, queue
+from topokd.pipeline.slurm.cluster import Cluster, load_cluster
+from topokd.pipeline.slurm.plan import LOCAL, Array, dependency, make_arrays, unfinished
+from topokd.pipeline.slurm.script import batch_script
+from topokd.pipeline.stage import run_stage
+from topokd.project import project_root
+
+
+@dataclass
+class Plan:
+    """What `submit` would send."""
+
+    profile: str
+    cluster: Cluster
+    stages: list[Stage]
+    finished: set[str]
+    queued: dict[str, str]  # number of the task of each stage that is in the queue
+    local: list[str]  # stages that run here first
+    arrays: list[Array]
+    cpus: int
+
+
+def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | None = None) -> Plan:
+    """Find out what is finished, what is in the queue and what is left.
+
+    Args:
+        profile: Name; listed in params.yaml afterwards.
+        cluster: See `topokd.pipeline.slurm.cluster.cluster_file`.
+        tasks: What is in the queue; None: nothing (the plan is made where there is no SLURM).
+
+    Raises:
+        ParameterError: The profile or the cluster does not exist, or a field is wrong.
+    """
+    list_profile(profile)
+    stages = read_stages(profile)
+    known = load_cluster(cluster, {stage.group for stage in stages} | set(LOCAL))
+    queued = {address: job for address, job in jobs.read_jobs(profile).items() if job in (tasks or {})}
+    left = unfinished(stages)
+    train = P.load_profile(profile).train
+    remote = [address for address in left if address.split("@")[0] not in LOCAL]
+    return Plan(
+        profile=profile,
+        cluster=known,
+        stages=stages,
+        finished={stage.address for stage in stages} - set(left),
+        queued=queued,
+        local=[address for address in left if address not in remote],
+        arrays=make_arrays(stages, remote, list(queued), known),
+        cpus=train.threads + train.workers,
+    )
+
+
+def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) -> int:
+    """Run what is quick here, then submit an array for each group of stages that is left.
+
+    Stages that are finished or already in the queue are left alone, so it can be called at any time.
+
+    Args:
+        profile: Name.
+        cluster: See `topokd.pipeline.slurm.cluster.cluster_file`.
+        say: Receives lines for the user.
+
+    Returns:
+        Number of stages submitted.
+
+    Raises:
+        StageError: One of the stages that run here failed.
+        SlurmError: SLURM refused a job. Those before it stay: call again after mending the cause.
+    """
+    with jobs.only_submission(profile):
+        tasks = queue.my_tasks()
+        share_lock()
+        list_profile(profile)
+        for stage in read_stages(profile):
+            if stage.group in LOCAL and run_stage(stage.address) != 0:
+                raise queue.SlurmError(f"{stage.address} failed here, see above; nothing was submitted")
+        plan = make_plan(profile, cluster, tasks)
+        if plan.queued:
+            say(f"{len(plan.queued)} stages are already queued or running: left alone")
+        numbers: list[str] = []
+        for array in plan.arrays:
+            earlier = numbers[array.after] if array.after is not None else None
+            numbers.append(_send(plan, array, earlier))
+            say(f"job {numbers[-1]}: {array.kind}, {len(array.stages)} tasks")
+    return sum(len(array.stages) for array in plan.arrays)
+
+
+def _send(plan: Plan, array: Array, earlier: str | None) -> str:
+    """Submit one array and keep the numbers of its tasks."""
+    recorded = jobs.read_jobs(plan.profile)
+    where = jobs.folder(plan.profile)
+    (where / "logs").mkdir(parents=True, exist_ok=True)
+    script = where / "scripts" / f"{array.stages[0]}.sh"
+    write_text(
+        script, batch_script(plan.profile, array.stages, project_root(), plan.cluster, bool(array.resources.gres))
+    )
+    limit = f"%{array.limit}" if 0 < array.limit < len(array.stages) else ""
+    waits = dependency(array, recorded, earlier)
+    number = queue.submit(
+        [
+            f"--job-name=topokd-{plan.profile}-{array.kind}",
+            f"--comment=topokd {plan.profile} {array.stages[0]}",
+            f"--array=0-{len(array.stages) - 1}{limit}",
+            f"--output={where / 'logs'}/{array.kind}-%A_%a.log",
+            "--open-mode=append",
+            "--requeue",
+            "--export=NONE",
+            "--kill-on-invalid-dep=yes",
+            f"--signal=B:USR1@{plan.cluster.stop_before}",
+            *([f"--dependency={waits}"] if waits else []),
+            *array.resources.sbatch_options(plan.cpus),
+            str(script),
+        ]
+    )
+    recorded |= {address: f"{number}_{index}" for index, address in enumerate(array.stages)}
+    jobs.write_jobs(plan.profile, recorded)
+    return number
+
+
+def cancel(profile: str, addresses: list[str], only: Callable[[queue.Queued], bool] = lambda _: True) -> list[str]:
+    """Cancel the tasks of stages that are in the queue.
+
+    Args:
+        profile: Name.
+        addresses: Of stages; empty: all of the profile.
+        only: Which tasks.
+
+    Returns:
+        Stages whose tasks were cancelled.
+    """
+    tasks = queue.my_tasks()
+    recorded = jobs.read_jobs(profile)
+    chosen = [
+        address
+        for address, job in recorded.items()
+        if job in tasks and only(tasks[job]) and (not addresses or address in addresses)
+    ]
+    queue.cancel(recorded[address] for address in chosen)
+    return chosen
+
+
+stuck = functools.partial(cancel, addresses=[], only=lambda task: task.never)
+"""Cancel the tasks of a profile that cannot start by themselves."""

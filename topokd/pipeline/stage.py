@@ -1,0 +1,167 @@
+"""Run one stage of the pipeline beside others, on one machine or on many that share the project's folder.
+
+``dvc repro -s STAGE`` asks for DVC's lock when the command has ended, and fails if it is not free within three seconds:
+the work of the stage is then lost. `run_stage` does what that command does in three steps:
+
+1. with the lock: see whether the stage changed; remove its old outputs; note the state of its dependencies;
+2. without it: run the stage's command, which may take days;
+3. with the lock: compare the dependencies, put the outputs into the cache and write dvc.lock.
+
+DVC's run cache is not used: stages with outputs in git, as most of ours, have none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from topokd.pipeline.repository import PATIENCE, StageError, locked_repository
+from topokd.project import project_root
+
+TERMINATED = 128 + signal.SIGTERM  # exit status of a stage that saved its state and stopped
+PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+
+
+def run_stage(address: str, force: bool = False, patience: float = PATIENCE) -> int:
+    """Run one stage after its dependencies and record its result in dvc.lock.
+
+    SIGTERM and SIGUSR1 are passed on to the command: training then saves its state and stops. While there is no
+    command, SIGTERM ends the stage and SIGUSR1 waits for the command.
+
+    Args:
+        address: As DVC writes it: ``student@default-full-0``.
+        force: Run it even if nothing changed.
+        patience: Seconds to wait for DVC's lock, before and after the command.
+
+    Returns:
+        Exit status of the command; 0 also if nothing changed.
+
+    Raises:
+        StageError: The stage does not exist, a dependency is missing or changed during the run, or an output was not
+            written.
+    """
+    with _SignalsFor() as signals:
+        with locked_repository(patience) as repo:
+            stage = _find(repo, address)
+            if not force and not stage.changed():
+                print(f"Stage '{address}' didn't change, skipping", flush=True)
+                return 0
+            missing = [str(dependency) for dependency in stage.deps if not dependency.exists]
+            if missing:
+                raise StageError(f"{address}: {', '.join(missing)} does not exist; run the stage that writes it first")
+            stage.save_deps()
+            before = _hashes(stage)
+            stage.remove_outs(ignore_remove=False, force=False)
+            command = "\n".join(stage.cmd) if isinstance(stage.cmd, list) else stage.cmd
+            variables = {"DVC_ROOT": str(repo.root_dir), "DVC_STAGE": stage.addressing}
+        print(f"Running stage '{address}':\n> {command}", flush=True)
+        status = _run_command(command, variables, signals)
+        if status == 0:
+            _record(address, before, patience)
+        return status
+
+
+def _record(address: str, before: dict[str, Any], patience: float) -> None:
+    """Put the outputs of a stage into the cache and write dvc.lock."""
+    with locked_repository(patience) as repo, repo.scm_context(quiet=True):
+        stage = _find(repo, address)
+        absent = [str(out) for out in stage.outs if not out.exists]
+        if absent:
+            raise StageError(f"{address}: its command ended well and did not write {', '.join(absent)}")
+        stage.save(run_cache=False)
+        changed = [name for name, value in _hashes(stage).items() if before.get(name) != value]
+        if changed:
+            raise StageError(f"{address}: {', '.join(changed)} changed while it ran; run it again")
+        stage.commit()
+        stage.dump(update_pipeline=False)
+
+
+def _find(repo: Any, address: str) -> Any:
+    from dvc.exceptions import DvcException
+
+    try:
+        (stage,) = repo.stage.collect(f"{repo.root_dir}{os.sep}dvc.yaml:{address}")
+    except (DvcException, ValueError) as error:
+        raise StageError(f"{address} is not a stage of dvc.yaml: `topokd stages` lists them ({error})") from error
+    return stage
+
+
+def _hashes(stage: Any) -> dict[str, Any]:
+    """State of each dependency, parameters included."""
+    return {str(dependency): dependency.hash_info.value for dependency in stage.deps}
+
+
+class _SignalsFor:
+    """Passes SIGTERM and SIGUSR1 on to the ``process`` of a stage while it runs; works in the main thread only."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.waiting = False  # SIGUSR1 came before the process
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _SignalsFor:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGUSR1)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+        elif number == signal.SIGTERM:
+            raise SystemExit(TERMINATED)
+        else:
+            self.waiting = True
+
+
+def _run_command(command: str, variables: dict[str, str], signals: _SignalsFor) -> int:
+    """Exit status of a shell command, as a shell gives it."""
+    process = subprocess.Popen(
+        ["/bin/sh", "-ec", command], cwd=project_root(), env={**environment(), **variables},
+        stdin=subprocess.DEVNULL, preexec_fn=_prepare_child,
+    )  # fmt: skip
+    signals.process = process
+    try:
+        if signals.waiting:
+            process.send_signal(signal.SIGUSR1)
+        status = process.wait()
+    finally:
+        signals.process = None
+        if process.poll() is None:
+            process.terminate()
+    return status if status >= 0 else 128 - status
+
+
+def _prepare_child() -> None:
+    """Ignore SIGUSR1 until the command has a handler for it: by default it would kill."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    die_with_parent()
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to send this process SIGTERM when its parent dies, even by SIGKILL; does nothing outside Linux.
+
+    Make, the scheduler, the stage and the notebook runner form a chain. Killing any process in it stops everything
+    below; the next run resumes from the last state.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the call
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def environment() -> dict[str, str]:
+    """This interpreter's programs first on PATH, so that stages find ``topokd`` without an activated environment."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}

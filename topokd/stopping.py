@@ -1,0 +1,79 @@
+"""Stop a training before a deadline: save the state, then end.
+
+SIGTERM (a preemption, ``scancel``, ``kill``) and SIGUSR1 (``--signal`` of SLURM: the time limit is near) ask for a
+stop. A training looks after each step, saves its state and raises `Stopped`. Where the notebook runner gets the signal,
+training runs in another process, the kernel: the runner names a folder in ``$TOPOKD_STOP``, in which each tells the
+other by empty files. SLURM sends SIGTERM to both.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from topokd.errors import TopokdError
+
+VARIABLE = "TOPOKD_STOP"
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class Stopped(TopokdError):
+    """A signal asked training to stop; its state is saved, and the same command continues."""
+
+
+class StopRequest:
+    """Tells a loop that can save its state whether it should; open it before the loop and close it after.
+
+    It watches the signals, in the main thread, and inside a notebook of the pipeline the runner's folder too.
+
+    Examples:
+        >>> stop = StopRequest()
+        >>> stop.open()
+        >>> stop.requested()
+        False
+        >>> signal.raise_signal(signal.SIGUSR1)
+        >>> stop.requested()
+        True
+        >>> stop.close()
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
+        self._caught = False
+        self._before: dict[int, Any] = {}
+
+    def open(self) -> None:
+        """Begin to watch."""
+        if self._folder is not None:
+            self._own_file().touch()
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._catch) for number in SIGNALS}
+
+    def requested(self) -> bool:
+        """Whether a stop was asked for since `open`, or earlier in this notebook."""
+        return self._caught or (self._folder is not None and (self._folder / "stop").exists())
+
+    def close(self) -> None:
+        """End watching; the former signal handlers are restored."""
+        if self._folder is not None:
+            self._own_file().unlink(missing_ok=True)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _own_file(self) -> Path:
+        assert self._folder is not None
+        return self._folder / f"training-{os.getpid()}"
+
+    def _catch(self, _number: int, _frame: FrameType | None) -> None:
+        self._caught = True
+
+
+def ask_to_stop(folder: Path) -> bool:
+    """Ask the training that watches ``folder``, or the next one, to stop; returns whether one is running now."""
+    (folder / "stop").touch()
+    return any(folder.glob("training-*"))

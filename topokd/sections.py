@@ -184,6 +184,11 @@ class Row(Section):
     terms: dict[str, dict[str, Any]] = Field(
         {}, description="names of its loss terms; or a mapping from names to parameters that differ from `terms`"
     )
+    student: str = Field("", description="preset of its network; '': model.student")
+    steps: Positive = Field(1.0, description="its training steps in multiples of a student's")
+    average: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay of a running average over steps of the weights, which replaces them at the end; 0: none"
+    )
     compare: dict[str, Comparison] = Field({}, description="rows that it is compared with")
 
 

@@ -23,6 +23,7 @@ COMMANDS = [
         "data fingerprint",
     ),
     *("repro", "train", "stages", "params", "notebook", "metrics", "stage", "pair", "readme"),
+    *("slurm", "slurm plan", "slurm submit", "slurm status", "slurm logs", "slurm cancel", "slurm resume"),
 ]
 
 

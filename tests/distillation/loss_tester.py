@@ -59,6 +59,8 @@ EXACT_OPTIONS: dict[str, dict[str, Any]] = {"grad": {"second_order": True}}
 def term_case(name: str) -> Case:
     """The case of a registered term with its default options."""
     kind, options = TERMS[name], EXACT_OPTIONS.get(name, {})
+    if not kind.needs_teacher:
+        return Case(kind, zero_at_equality=False, rejects=("student",))
     return Case(kind, exact=lambda: kind(**options))
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from topokd import __version__
-from topokd.cli import data, pipeline, plumbing, predict, slurm, warm_up
+from topokd.cli import data, explore, pipeline, plumbing, predict, slurm, warm_up
 from topokd.errors import TopokdError
 from topokd.stopping import Stopped
 
@@ -28,7 +28,7 @@ command: Callable[..., None]
 for command in (predict.predict, predict.evaluate, predict.submit, predict.validate, predict.export):
     app.command(rich_help_panel=USE)(command)
 app.add_typer(data.app, name="data", rich_help_panel=USE)
-for command in (predict.info, warm_up.warm_up):
+for command in (explore.explore, predict.info, warm_up.warm_up):
     app.command(rich_help_panel=USE)(command)
 for command in (pipeline.repro, pipeline.train, pipeline.stages):
     app.command(rich_help_panel=RUN)(command)

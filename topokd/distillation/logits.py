@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from topokd.checks import require_finite
+from topokd.clouds import Features, Offsets, matched_rows
 from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
+from topokd.errors import ParameterError
 from topokd.schema import Positive
 
 
@@ -23,6 +25,9 @@ class LogitLoss(nn.Module):
     Args:
         temperature: T, above 0.
 
+    Raises:
+        ParameterError: For a temperature that is not above 0.
+
     Examples:
         >>> import torch
         >>> student = torch.zeros(5, 3, requires_grad=True)
@@ -33,30 +38,45 @@ class LogitLoss(nn.Module):
 
     def __init__(self, temperature: float = 2.0) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature = require_temperature(temperature)
 
-    def forward(self, student: Float[Tensor, "n c"], teacher: Float[Tensor, "n c"]) -> Float[Tensor, ""]:
+    def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
         """The divergence of the student's logits from the teacher's.
 
         Args:
-            student: (n, c) logits.
-            teacher: (n, c) logits of the same voxels in the same order.
+            student: (n, c) logits; or (b, n, c), (b, c, h, w), a list of (n_k, c): see `topokd.clouds.as_rows`.
+            teacher: Logits of the same voxels, or pixels, in the same order.
+            offsets: Checked, and otherwise without effect: all voxels count alike.
 
         Raises:
-            ValueError: When the shapes differ.
-            DataError: When logits are not finite.
+            DataError: When the shapes differ, or logits are not finite.
         """
-        if student.shape != teacher.shape:
-            raise ValueError(
-                f"student logits {tuple(student.shape)} and teacher logits {tuple(teacher.shape)} differ in shape: "
-                "both networks need the same batch and the same classes"
-            )
-        require_finite(student, "the student's logits", "lower the learning rate")
-        require_finite(teacher, "the teacher's logits", "check its checkpoint")
+        student, teacher = matched_logits(student, teacher, offsets)
         soft_student = functional.log_softmax(at_least_float32(student) / self.temperature, dim=1)
         soft_teacher = functional.log_softmax(at_least_float32(teacher.detach()) / self.temperature, dim=1)
         divergence = functional.kl_div(soft_student, soft_teacher, reduction="batchmean", log_target=True)
         return self.temperature**2 * divergence
+
+
+def require_temperature(temperature: float) -> float:
+    """``temperature`` itself. Raises `ParameterError` if it is not above 0 and finite."""
+    if not 0 < temperature < float("inf"):
+        raise ParameterError(f"temperature is {temperature}; it must be above 0")
+    return temperature
+
+
+def matched_logits(
+    student: Features, teacher: Features, offsets: Offsets = None
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
+    """Logits of both networks as rows, the teacher's without a graph.
+
+    Raises:
+        DataError: When the shapes differ, or logits are not finite.
+    """
+    student, teacher, _ = matched_rows(student, teacher, offsets, "logits", same_width=True)
+    require_finite(student, "the student's logits", "lower the learning rate")
+    require_finite(teacher, "the teacher's logits", "check its checkpoint")
+    return student, teacher.detach()
 
 
 class LogitOptions(TermOptions):
@@ -66,14 +86,8 @@ class LogitOptions(TermOptions):
     temperature: Positive = Field(2.0, description="T; the loss is scaled by T^2")
 
 
-class LogitTerm(Term):
-    """L_kd of `LogitLoss` on all voxels of the batch (Sec. 3.4)."""
-
-    Options = LogitOptions
-
-    def __init__(self, **given: object) -> None:
-        super().__init__(**given)
-        self.loss = LogitLoss(self.options.temperature)
+class LogitsTerm(Term):
+    """Base of the terms that need nothing of the teacher but its logits: one digest serves all of them."""
 
     @property
     def digest_key(self) -> str:
@@ -86,10 +100,24 @@ class LogitTerm(Term):
         """The teacher's logits."""
         return {"logits": teacher.logits.detach()}
 
+    @staticmethod
+    def teacher_logits(step: Step) -> Float[Tensor, "n c"]:
+        """The teacher's logits of a step."""
+        return step.teacher_output.logits if step.digest is None else step.digest["logits"]
+
+
+class LogitTerm(LogitsTerm):
+    """L_kd of `LogitLoss` on all voxels of the batch (Sec. 3.4)."""
+
+    Options = LogitOptions
+
+    def __init__(self, **given: object) -> None:
+        super().__init__(**given)
+        self.loss = LogitLoss(self.options.temperature)
+
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """L_kd of the two networks' logits."""
-        teacher = step.teacher_output.logits if step.digest is None else step.digest["logits"]
-        return self.loss(step.student.logits, teacher)
+        return self.loss(step.student.logits, self.teacher_logits(step))
 
 
 TERMS["kd"] = LogitTerm

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from topokd import schema
+from topokd.clouds import Features, as_labels
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, find_term, term_parameters
 from topokd.errors import ParameterError
@@ -64,8 +65,8 @@ class DistillationObjective(nn.Module):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether there is any term, all of which look at a teacher."""
-        return len(self.terms) > 0
+        """Whether any term looks at a teacher."""
+        return any(term.needs_teacher for term in self.named_terms().values())
 
     @property
     def needs_teacher_gradients(self) -> bool:
@@ -89,8 +90,8 @@ class DistillationObjective(nn.Module):
         return {name: term.prepare(teacher) for name, term in self.named_terms().items()}
 
     def digest_keys(self) -> dict[str, str] | None:
-        """`Term.digest_key` of every term; None when a term has none, and the teacher's output itself is needed."""
-        keys = {name: term.digest_key for name, term in self.named_terms().items()}
+        """`Term.digest_key` of every term that needs a teacher; None when one has none, and needs its whole output."""
+        keys = {name: term.digest_key for name, term in self.named_terms().items() if term.needs_teacher}
         return None if None in keys.values() else {name: str(key) for name, key in keys.items()}
 
     def digests(
@@ -113,7 +114,7 @@ class DistillationObjective(nn.Module):
     def forward(
         self,
         student: NetworkOutput,
-        label: Int64[Tensor, " n"],
+        label: Features,
         teacher: NetworkOutput | None = None,
         prepared: Mapping[str, Any] | None = None,
         digests: Mapping[str, Mapping[str, Tensor]] | None = None,
@@ -122,21 +123,23 @@ class DistillationObjective(nn.Module):
 
         Args:
             student: Output of the student.
-            label: (n,) class of each voxel, -1 for none.
+            label: (n,) class of each voxel, -1 for none; or (b, n), (b, h, w) for a `TappedNetwork`.
             teacher: Output of the teacher for the same batch (`run_teacher`).
             prepared: What `prepare` returned for that output, if it was called.
             digests: What `digests` returned for that output, perhaps for another objective too; replaces ``teacher``.
 
         Raises:
-            ValueError: Without a teacher when there are terms.
+            ValueError: Without a teacher when a term needs one.
         """
         digests = digests or {}
+        label = as_labels(label, [len(student.logits)])
         seg = self.segmentation(student.logits, label)
         losses = {"seg": seg}
         for name, term in self.named_terms().items():
             digest = digests.get(term.digest_key or "")
-            if teacher is None and digest is None:
-                raise ValueError(f"the terms {', '.join(self.terms)} need a teacher's output")
+            if teacher is None and digest is None and term.needs_teacher:
+                needing = ", ".join(n for n, t in self.named_terms().items() if t.needs_teacher)
+                raise ValueError(f"the terms {needing} need a teacher's output")
             ready = (prepared or {}).get(name)
             losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest))
         return Losses(self.total(losses, self.weights()), losses)

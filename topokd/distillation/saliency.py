@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int64
@@ -10,20 +11,23 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from topokd.checks import require_finite
+from topokd.clouds import Offsets, as_rows, cloud_ends, matched_rows
 from topokd.data import IGNORE
 from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.matching import Rows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
+from topokd.errors import DataError
 from topokd.schema import Natural, Positive, Switch
 
-Features = Tensor | Sequence[Tensor]
+Stages = Tensor | Sequence[Tensor] | Sequence[Sequence[Tensor]]  # one stage, or a list of them
+StageOffsets = Offsets | Sequence[Offsets]
 
 
 def saliency_map(
     feat: Float[Tensor, "n c"],
     grad: Float[Tensor, "n c"],
-    offsets: Int64[Tensor, " b"],
+    offsets: Offsets,
     eps: float = 1e-6,
 ) -> Float[Tensor, " n"]:
     """Gradient-weighted activation map M^ of each cloud (Eq. 4-6).
@@ -34,7 +38,7 @@ def saliency_map(
     Args:
         feat: (n, c) features F of all clouds.
         grad: (n, c) gradient of the segmentation loss in F.
-        offsets: (b,) cumulative rows per cloud; a cloud's map does not depend on the other clouds.
+        offsets: (b,) cumulative rows per cloud, or None for one cloud; a cloud's map does not depend on the others.
         eps: Stabiliser of Eq. 6, absolute.
 
     Returns:
@@ -46,7 +50,8 @@ def saliency_map(
         >>> saliency_map(feat, grad, torch.tensor([3]), eps=0.0)
         tensor([0.0000, 1.0000, 0.5000])
     """
-    counts = torch.diff(offsets, prepend=offsets.new_zeros(1)).tolist()
+    ends = cloud_ends(offsets, len(feat))
+    counts = [end - start for start, end in zip([0, *ends], ends, strict=False)]
     maps = []
     for rows, gradient in zip(feat.split(counts), grad.split(counts), strict=True):
         if len(rows) == 0:
@@ -89,74 +94,121 @@ class SaliencyLoss(nn.Module):
 
     def forward(
         self,
-        student: Features,
-        teacher: Features | None,
-        offsets: Features,
+        student: Stages,
+        teacher: Stages | None,
+        offsets: StageOffsets = None,
         *,
         student_loss: Tensor | None = None,
         teacher_loss: Tensor | None = None,
-        student_grad: Features | None = None,
-        teacher_grad: Features | None = None,
-        teacher_map: Features | None = None,
+        student_grad: Stages | None = None,
+        teacher_grad: Stages | None = None,
+        teacher_map: Stages | None = None,
     ) -> Float[Tensor, ""]:
         """L_grad of one batch. Graphs are kept, so the caller's ``backward`` still works.
 
         Args:
-            student: (n, c_s) features, or a list with one entry per stage.
-            teacher: (n, c_t) features, or a list; None with ``teacher_map``.
-            offsets: (b,) cumulative rows per cloud, or a list.
+            student: (n, c_s) features; or (b, n, c_s), (b, c_s, h, w): see `topokd.clouds.as_rows`. A list has one
+                entry per stage; a stage that is itself a list has one (n_k, c_s) per cloud. With ``student_loss`` they
+                must be what the network computed on with: give a feature map as it is, not reshaped to rows.
+            teacher: (n, c_t) features, or other layouts, as ``student``; None with ``teacher_map``.
+            offsets: (b,) cumulative rows per cloud, where the layout does not say it; a list with one entry per stage
+                if ``student`` is one.
             student_loss: Scalar segmentation loss of the student; or give ``student_grad``.
             teacher_loss: The same for the teacher; or give ``teacher_grad``.
-            student_grad: Gradients, shaped as ``student``.
-            teacher_grad: Gradients, shaped as ``teacher``.
+            student_grad: Gradients, in the layout of ``student``.
+            teacher_grad: Gradients, in the layout of ``teacher``.
             teacher_map: (n,) finished maps of the teacher, or a list, in place of its features and gradients.
 
         Raises:
-            ValueError: When a network has both or neither of loss and gradients, or its loss has no graph.
-            DataError: When features or gradients are not finite.
+            ValueError: When a network has both or neither of loss and gradients, or its loss has no graph, or does not
+                depend on the features.
+            DataError: When layouts or offsets do not match, or features or gradients are not finite.
         """
-        student_list, offsets_list = self._pick(student), self._pick(offsets)
+        student_list = self._pick(student)
+        offsets_list = self._pick_offsets(student, offsets, len(student_list))
         student_grads = self._gradients("student", student_list, student_loss, student_grad, self.second_order)
+        teacher_list = teacher_grads = [None] * len(student_list)
+        teacher_maps: list[Any] = teacher_list
         if teacher_map is not None:
             teacher_maps = self._pick(teacher_map)
         elif teacher is not None:
-            teacher_maps = self._teacher_maps(self._pick(teacher), offsets_list, teacher_loss, teacher_grad)
+            teacher_list = self._pick(teacher)
+            teacher_grads = self._gradients("teacher", teacher_list, teacher_loss, teacher_grad, False)
         else:
             raise ValueError("SaliencyLoss needs the teacher's features or its maps (teacher_map)")
-        total = at_least_float32(student_list[0].new_zeros(()))
-        for feat, grad, map_t, rows in zip(student_list, student_grads, teacher_maps, offsets_list, strict=True):
-            _require_finite("student", feat, grad)
-            map_s = saliency_map(at_least_float32(feat), at_least_float32(grad), rows, self.eps)
-            total = total + (map_t - map_s).abs().mean()
+        if not len(teacher_list) == len(teacher_maps) == len(student_list):
+            raise DataError(
+                f"the student has {len(student_list)} stages and the teacher {len(teacher_list)}: give one each"
+            )
+        total = at_least_float32(_first_tensor(student_list).new_zeros(()))
+        for own, own_grad, other, other_grad, map_t, given in zip(
+            student_list, student_grads, teacher_list, teacher_grads, teacher_maps, offsets_list, strict=True
+        ):
+            if map_t is None:
+                feat, rows_t, ends = matched_rows(own, other, given)
+                map_t = self._map("teacher", rows_t, other_grad, ends).detach()
+            else:
+                feat, ends = as_rows(own, given, "student's features")
+            total = total + (map_t - self._map("student", feat, own_grad, ends)).abs().mean()
         return total
 
-    @torch.no_grad()
-    def _teacher_maps(
-        self, feats: list[Tensor], offsets: list[Tensor], loss: Tensor | None, grads: Features | None
-    ) -> list[Tensor]:
-        maps = []
-        for feat, grad, rows in zip(feats, self._gradients("teacher", feats, loss, grads, False), offsets, strict=True):
-            _require_finite("teacher", feat, grad)
-            maps.append(saliency_map(at_least_float32(feat), at_least_float32(grad), rows, self.eps))
-        return maps
+    def _map(self, who: str, feat: Tensor, gradient: Any, ends: list[int]) -> Float[Tensor, " n"]:
+        """M^ of one stage of one network, from rows of features and a gradient in its own layout."""
+        grad = as_rows(gradient, ends, f"{who}'s gradients").rows
+        if feat.shape != grad.shape:
+            raise DataError(f"the {who}'s gradients {tuple(grad.shape)} need the shape {tuple(feat.shape)}")
+        _require_finite(who, feat, grad)
+        return saliency_map(at_least_float32(feat), at_least_float32(grad), ends, self.eps)
 
-    def _pick(self, values: Features) -> list[Tensor]:
+    def _pick(self, values: Stages) -> list[Any]:
         if isinstance(values, Tensor):
             return [values]
+        if not values:
+            raise DataError("the list of stages is empty")
         return list(values) if self.stages is None else [values[stage] for stage in self.stages]
 
+    def _pick_offsets(self, student: Stages, offsets: StageOffsets, stages: int) -> list[Any]:
+        """One entry per stage."""
+        one = isinstance(offsets, Tensor) or offsets is None or all(isinstance(end, int) for end in offsets)
+        if isinstance(student, Tensor):
+            return [offsets] if one else list(cast(Sequence[Any], offsets))[:1]
+        if one and offsets is None:
+            if any(isinstance(stage, Tensor) and stage.dim() == 2 for stage in student):
+                raise DataError(
+                    "a list of (n, c) features has one entry per stage: give a list of offsets, one per stage, "
+                    "or put the clouds of a stage into a list of their own"
+                )
+            return [None] * stages
+        if one and stages > 1:
+            raise DataError("offsets must be a list with one entry per stage, as the features are")
+        return [offsets] if one else self._pick(cast(Any, offsets))
+
     def _gradients(
-        self, who: str, feats: list[Tensor], loss: Tensor | None, grads: Features | None, create_graph: bool
-    ) -> list[Tensor]:
+        self, who: str, feats: list[Any], loss: Tensor | None, grads: Stages | None, create_graph: bool
+    ) -> list[Any]:
         if (loss is None) == (grads is None):
             raise ValueError(f"SaliencyLoss needs exactly one of {who}_loss and {who}_grad")
-        given = self._pick(grads) if grads is not None else feature_gradients(loss, feats, create_graph=create_graph)
-        return given if create_graph else [gradient.detach() for gradient in given]
+        if grads is not None:
+            given = self._pick(grads)
+            return given if create_graph else [_detached(gradient) for gradient in given]
+        flat = [part for feat in feats for part in ([feat] if isinstance(feat, Tensor) else feat)]
+        found = iter(feature_gradients(loss, flat, create_graph=create_graph))
+        given = [next(found) if isinstance(feat, Tensor) else [next(found) for _ in feat] for feat in feats]
+        return given if create_graph else [_detached(gradient) for gradient in given]
+
+
+def _detached(gradient: Any) -> Any:
+    """Without the graph, for one tensor or a list of clouds."""
+    return gradient.detach() if isinstance(gradient, Tensor) else [part.detach() for part in gradient]
 
 
 def _require_finite(who: str, feat: Tensor, grad: Tensor) -> None:
     require_finite(feat, f"the {who}'s features", "lower the learning rate")
     require_finite(grad, f"the gradient in the {who}'s features", "lower the learning rate")
+
+
+def _first_tensor(stages: list[Any]) -> Tensor:
+    return stages[0] if isinstance(stages[0], Tensor) else stages[0][0]
 
 
 def feature_gradients(
@@ -171,7 +223,7 @@ def feature_gradients(
         keep_graph: The graph of ``loss`` can be used again.
 
     Raises:
-        ValueError: When the loss has no graph.
+        ValueError: When the loss has no graph, or was not computed from ``feats``.
 
     Examples:
         >>> feat = torch.ones(2, 2, requires_grad=True)
@@ -180,9 +232,16 @@ def feature_gradients(
     """
     if loss is None or not loss.requires_grad:
         raise ValueError("the loss has no graph: run the network with gradients enabled on its input features")
+    if not all(feat.requires_grad for feat in feats):
+        raise ValueError("the features have no graph: run the network with gradients enabled on its input features")
     gradients = torch.autograd.grad(
-        loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph
+        loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph, allow_unused=True
     )
+    if any(gradient is None for gradient in gradients):
+        raise ValueError(
+            "the loss was not computed from these features: give the tensor that the rest of the network used, in its "
+            "own layout, not a copy reshaped after it; or give the gradients"
+        )
     return [at_least_float32(gradient) for gradient in gradients]
 
 

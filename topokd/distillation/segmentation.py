@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from topokd.checks import require_finite
+from topokd.clouds import Features, as_labels, as_rows
 from topokd.data import IGNORE
 from topokd.distillation.dtype import at_least_float32
 
@@ -30,16 +31,18 @@ class SegmentationLoss(nn.Module):
         super().__init__()
         self.lovasz = lovasz
 
-    def forward(self, logits: Float[Tensor, "n c"], label: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
+    def forward(self, logits: Features, label: Features) -> Float[Tensor, ""]:
         """The loss of one batch.
 
         Args:
-            logits: (n, c), one row per voxel.
-            label: (n,) classes 0..c-1, or -1 for none.
+            logits: (n, c), one row per voxel; or (b, n, c), (b, c, h, w), a list: see `topokd.clouds.as_rows`.
+            label: (n,) classes 0..c-1, or -1 for none; or (b, n), (b, h, w), a list.
 
         Raises:
-            DataError: When logits are not finite.
+            DataError: When logits are not finite, or there is not one label per row.
         """
+        logits, ends = as_rows(logits, name="logits")
+        label = as_labels(label, ends)
         require_finite(logits, "logits", "lower the learning rate")
         logits = at_least_float32(logits)
         labelled = (label != IGNORE).sum().clamp(min=1)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from topokd.distillation.hooks import TappedNetwork
 from topokd.distillation.term import NetworkOutput
 
 
@@ -24,11 +25,14 @@ def run_teacher(teacher: nn.Module, batch: Any, *, gradients: bool) -> NetworkOu
     """Logits and taps of the frozen teacher.
 
     Args:
-        teacher: A network called as ``teacher(batch, taps=True)``.
-        batch: A `topokd.data.Batch`.
+        teacher: A network called as ``teacher(batch, taps=True)``, or a `TappedNetwork`.
+        batch: A `topokd.data.Batch`; for a `TappedNetwork` what it takes.
         gradients: Let the input features require gradients, so that activations have gradients while no parameter
             does. Without, no graph is recorded.
     """
+    if isinstance(teacher, TappedNetwork):
+        with torch.set_grad_enabled(gradients):
+            return teacher(batch)
     if not gradients:
         with torch.no_grad():
             return NetworkOutput(*teacher(batch, taps=True))

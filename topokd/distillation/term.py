@@ -36,7 +36,8 @@ class Step:
 
     Args:
         student: Output in the graph of the student's parameters.
-        teacher: Output for the same batch; its rows may be in another order (`match_rows`).
+        teacher: Output for the same batch; its rows may be in another order (`match_rows`). The student's own output
+            for a term that does not need a teacher, in a run without one.
         label: (n,) class of each voxel, -1 for none.
         seg: The student's segmentation loss.
         segmentation: The function that gave ``seg``, for a term that needs it of the teacher.
@@ -87,6 +88,7 @@ class Term(nn.Module):
     """
 
     Options: ClassVar[type[TermOptions]] = TermOptions
+    needs_teacher: bool = True  # the loss looks at the teacher's output
     needs_teacher_gradients: bool = False  # the teacher's activations must be in a graph
     differentiates_twice: bool = False  # the loss contains a gradient that is itself differentiated
 

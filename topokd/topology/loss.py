@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from topokd.clouds import Clouds, Features, Offsets, as_rows, matched_rows
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
 from topokd.topology.engines import choose_engine
@@ -141,12 +142,12 @@ class TopologicalLoss(torch.nn.Module):
             "time_limit": time_limit,
         }
 
-    def prepare(self, teacher: Tensor, offsets: Int64[Tensor, " b"]) -> TeacherDiagrams:
+    def prepare(self, teacher: Features, offsets: Offsets = None) -> TeacherDiagrams:
         """Start what depends on the teacher only, in background threads: call it before the student's forward pass.
 
         Args:
-            teacher: (n, c_t) features of B clouds.
-            offsets: (b,) cumulative number of rows per cloud.
+            teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`.
+            offsets: (b,) cumulative number of rows per cloud, where the layout does not say it.
 
         Returns:
             What `forward` takes in place of the features; the loss is the same, bit for bit.
@@ -154,13 +155,13 @@ class TopologicalLoss(torch.nn.Module):
         Raises:
             DataError: as `forward`.
         """
-        ends = _check("teacher", teacher, offsets)
-        return TeacherDiagrams(ends, map_in_background(_call, self._teacher_tasks(teacher, ends), self.workers))
+        rows = _finite("teacher", as_rows(teacher, offsets, "teacher's features"))
+        return TeacherDiagrams(rows.ends, map_in_background(_call, self._teacher_tasks(rows), self.workers))
 
-    def _teacher_tasks(self, teacher: Float[Tensor, "n c_t"], ends: list[int]) -> list[Callable[[], TeacherCloud]]:
+    def _teacher_tasks(self, teacher: Clouds) -> list[Callable[[], TeacherCloud]]:
         """One task per cloud, for a thread each. On a GPU all clouds are sampled first, together."""
-        clouds = _clouds(teacher.detach(), ends)
-        if not teacher.is_cuda:
+        clouds = [_at_least_float32(cloud) for cloud in Clouds(teacher.rows.detach(), teacher.ends).split()]
+        if not teacher.rows.is_cuda:
             return [partial(self._sampled_diagrams, cloud) for cloud in clouds]
         rows = [normalize_features(cloud, self.normalize) for cloud in clouds]
         kept = farthest_point_sampling(rows, self.num_points)
@@ -177,16 +178,18 @@ class TopologicalLoss(torch.nn.Module):
 
     def forward(
         self,
-        student: Tensor,
-        teacher: Tensor | TeacherDiagrams,
-        offsets: Int64[Tensor, " b"],
+        student: Features,
+        teacher: Features | TeacherDiagrams,
+        offsets: Offsets = None,
     ) -> Float[Tensor, ""]:
         """The mean over clouds of their losses.
 
         Args:
-            student: (n, c_s) features of B clouds; cloud k is rows `offsets[k - 1]` to `offsets[k]`.
+            student: (n, c_s) features of B clouds, cloud k being rows `offsets[k - 1]` to `offsets[k]`; or (b, n, c),
+                (b, c, h, w), a list of (n_k, c): see `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same rows, or what `prepare` returned for them.
-            offsets: (b,) cumulative number of rows per cloud.
+            offsets: (b,) cumulative number of rows per cloud, where the layout does not say it; or the cloud of each
+                row. None for (n, c): one cloud.
 
         Returns:
             A scalar, float32 or float64.
@@ -194,30 +197,31 @@ class TopologicalLoss(torch.nn.Module):
         Raises:
             DataError: if shapes disagree, or features are not finite; names the cloud.
         """
-        if isinstance(teacher, Tensor) and (student.dim() != 2 or teacher.dim() != 2 or len(teacher) != len(student)):
-            raise DataError(
-                f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} must have one row per matched voxel"
-            )
-        ends = _check("student", student, offsets)
         if isinstance(teacher, TeacherDiagrams):
-            if ends != teacher.ends:
-                raise DataError(f"the student's clouds end at rows {ends}, the teacher's at {teacher.ends}: match rows")
+            own = _finite("student", as_rows(student, offsets, "student's features"))
+            if own.ends != teacher.ends:
+                raise DataError(
+                    f"the student has {len(own.rows)} rows in {len(own.ends)} clouds, the prepared teacher "
+                    f"{teacher.ends[-1]} in {len(teacher.ends)}, or they end elsewhere: match rows"
+                )
             references = teacher.results()
         else:
-            tasks = self._teacher_tasks(teacher, _check("teacher", teacher, offsets))
+            student, teacher, ends = matched_rows(student, teacher, offsets)
+            own = _finite("student", Clouds(student, ends))
+            tasks = self._teacher_tasks(_finite("teacher", Clouds(teacher, ends)))
             references = parallel_map(_call, tasks, self.workers)
         points = [
-            normalize_features(cloud, self.normalize)[reference.indices].cpu()
-            for cloud, reference in zip(_clouds(student, ends), references, strict=True)
+            normalize_features(_at_least_float32(cloud), self.normalize)[reference.indices].cpu()
+            for cloud, reference in zip(own.split(), references, strict=True)
         ]
-        total = _at_least_float32(student[:0].sum())  # 0, in the graph even if no cloud has a diagram
-        for reference, own in zip(references, vietoris_rips(points, workers=self.workers, **self.rips), strict=True):
+        total = _at_least_float32(own.rows[:0].sum())  # 0, in the graph even if no cloud has a diagram
+        for reference, found in zip(references, vietoris_rips(points, workers=self.workers, **self.rips), strict=True):
             for dim in self.dims:
                 distance = persistence_weighted_chamfer(
-                    reference.diagrams[dim], own.diagrams[dim], eps=self.eps, match_scale=self.match_scale
+                    reference.diagrams[dim], found.diagrams[dim], eps=self.eps, match_scale=self.match_scale
                 )
                 total = total + distance.to(total.device)
-        return total / max(1, len(ends))
+        return total / max(1, len(own.ends))
 
     def extra_repr(self) -> str:
         """The arguments that `print(module)` shows."""
@@ -232,23 +236,13 @@ def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def _clouds(features: Float[Tensor, "n c"], ends: list[int]) -> list[Float[Tensor, "_ c"]]:
-    """The rows of each cloud that has any, in float32 at least."""
-    return [_at_least_float32(features[a:b]) for a, b in zip([0, *ends], ends, strict=False) if b > a]
-
-
-def _check(name: str, features: Tensor, offsets: Tensor) -> list[int]:
-    """The offsets as a list. Raises DataError for a wrong shape, wrong offsets, or features that are not finite."""
-    if features.dim() != 2:
-        raise DataError(f"{name}'s features have the shape {tuple(features.shape)}, expected (n, c)")
-    ends: list[int] = [int(end) for end in offsets.tolist()]
-    if not ends or ends[-1] != len(features) or any(b < a for a, b in zip([0, *ends], ends, strict=False)):
-        raise DataError(f"offsets {ends} must rise to the number of rows of the {name} features, {len(features)}")
-    finite = torch.isfinite(features.detach()).all(dim=1)
+def _finite(who: str, features: Clouds) -> Clouds:
+    """The features themselves. Raises DataError if they hold NaN or infinity; names the cloud and row."""
+    finite = torch.isfinite(features.rows.detach()).all(dim=1)
     if not bool(finite.all()):
         row = int((~finite).nonzero()[0])
-        cloud = next(k for k, end in enumerate(ends) if row < end)
+        cloud = next(k for k, end in enumerate(features.ends) if row < end)
         raise DataError(
-            f"{name}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"
+            f"{who}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"
         )
-    return ends
+    return features

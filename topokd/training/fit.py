@@ -53,6 +53,7 @@ class Fit:
 
     Attributes:
         best_weights: Weights with the best validation; empty without `Validate`.
+        averaged: Running average of the weights; empty without `Average`.
 
     Examples:
         >>> from topokd.models import build_model
@@ -78,6 +79,7 @@ class Fit:
     hooks: Sequence[Hook] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     best_weights: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
+    averaged: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         """Train until the last step.
@@ -215,7 +217,8 @@ class Fit:
             freeze(self.teacher).to(self.device)
         if self.train.amp != "off" and self.device.type != "cuda":
             log.info("train.amp %s needs a GPU; %s runs in float32", self.train.amp, self.name)
-        self.optimizer = build_optimizer(self.model, self.train.optimizer)
+        self.objective.to(self.device)
+        self.optimizer = build_optimizer(self.model, self.train.optimizer, self.objective)
         self.schedule = build_schedule(self.optimizer, self.steps, self.train.optimizer)
         self.scaler = gradient_scaler(self.train.amp, self.device)
         self.record_every = max(1, self.steps // POINTS)
@@ -224,24 +227,27 @@ class Fit:
         shares = {name: share for name, share in self.train.shares.items() if name in terms}
         self.watch = GradientWatch(self.train.gradients_every, shares, self.name)
         self.cpu_seconds = 0.0  # of the steps done by this process
-        self.best_weights = {}
+        self.best_weights, self.averaged = {}, {}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
         return {
             "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "state": asdict(self.state),
             "best": self.best_weights,
+            "averaged": self.averaged,
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Restore the state that `state_dict` returned."""
         self.model.load_state_dict(saved["model"])
+        self.objective.load_state_dict(saved["objective"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.scaler.load_state_dict(saved["scaler"])
         self.state = TrainState(**saved["state"])
-        self.best_weights = saved["best"]
+        self.best_weights, self.averaged = saved["best"], saved["averaged"]

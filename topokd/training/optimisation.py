@@ -37,9 +37,18 @@ def parameter_groups(model: nn.Module, params: Optimizer) -> list[dict]:
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(model: nn.Module, params: Optimizer) -> AdamW:
-    """AdamW with ``params.weight_decay`` over `parameter_groups`; the fused kernel is several times faster."""
-    return AdamW(parameter_groups(model, params), lr=params.lr, weight_decay=params.weight_decay, fused=True)
+def build_optimizer(model: nn.Module, params: Optimizer, objective: nn.Module | None = None) -> AdamW:
+    """AdamW with ``params.weight_decay`` over `parameter_groups`; the fused kernel is several times faster.
+
+    Args:
+        model: The network.
+        params: Learning rates and weight decay.
+        objective: What it learns too, such as the projector of a term: a group of its own, with ``params.lr``.
+    """
+    groups = parameter_groups(model, params)
+    if learned := list(objective.parameters()) if objective is not None else []:
+        groups.append({"name": "objective", "lr": params.lr, "params": learned})
+    return AdamW(groups, lr=params.lr, weight_decay=params.weight_decay, fused=True)
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, steps: int, params: Optimizer) -> OneCycleLR:

@@ -29,7 +29,7 @@ def activate(graph: Graph, annotations: Annotations, p: int, q: int) -> int:
     """Evaluate an edge and list it if a living class is in it. Returns its annotation, or OUT_OF_SPACE."""
     edge_annotation, row_start, active_edges = graph.edge_annotation, graph.row_start, annotations.active_edges
     counters = annotations.counters[0]
-    annotation: int = np.int64(edge_annotation[edge_index(row_start, p, q)])
+    annotation: int = np.int64(edge_annotation[edge_index(row_start, p, q)])  # type: ignore[assignment]
     if annotation < 0:
         annotation = evaluate_edge(graph, annotations, p, q)
     if annotation <= 0:

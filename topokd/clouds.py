@@ -1,0 +1,218 @@
+"""One layout for all losses: features of several clouds as rows, cloud after cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from topokd.errors import DataError
+
+Features = Tensor | Sequence[Tensor]  # (n, c), (b, n, c), (b, c, h, w), or one (n_k, c) per cloud
+Offsets = Tensor | Sequence[int] | None  # (b,) cumulative, or (n,) the cloud of each row; None: by the layout
+_SHOWN = 6  # numbers that a message shows
+
+
+class Clouds(NamedTuple):
+    """Features as rows: cloud k is ``rows[ends[k - 1] : ends[k]]``."""
+
+    rows: Tensor  # (n, c)
+    ends: list[int]  # cumulative numbers of rows
+
+    @property
+    def counts(self) -> list[int]:
+        """Rows of each cloud."""
+        return [end - start for start, end in zip([0, *self.ends], self.ends, strict=False)]
+
+    def split(self) -> list[Tensor]:
+        """The rows of each cloud that has any."""
+        return [cloud for cloud in self.rows.split(self.counts) if len(cloud)]
+
+
+def as_rows(x: Features, offsets: Offsets = None, name: str = "features") -> Clouds:
+    """Rows of ``x`` in any layout that the losses accept; (n, c) rows come back as they are.
+
+    =============== =============================================== ==================================
+    ``x``           meaning                                         ``offsets``
+    =============== =============================================== ==================================
+    (n, c)          rows, cloud after cloud                         cumulative counts, the cloud of
+                                                                    each row (as PyG's ``batch``), or
+                                                                    None: one cloud
+    (b, n, c)       b clouds of n points                            None
+    (b, c, h, w)    b images; more axes, as (b, c, d, h, w), too    None
+    [(n_k, c), ...] one entry per cloud                             None
+    =============== =============================================== ==================================
+
+    Args:
+        x: Features, logits or gradients; axis 1 of an image holds the channels, the last axis of everything else.
+        offsets: Where clouds end; a tensor, a list or an array of whole numbers.
+        name: What ``x`` is, as a message should call it.
+
+    Raises:
+        DataError: When the layout is none of these, or the offsets do not fit it.
+
+    Examples:
+        >>> as_rows(torch.zeros(2, 3, 4, 4)).rows.shape, as_rows(torch.zeros(2, 3, 4, 4)).ends
+        (torch.Size([32, 3]), [16, 32])
+        >>> as_rows(torch.zeros(5, 3), torch.tensor([0, 0, 1, 1, 1])).ends
+        [2, 5]
+        >>> as_rows(torch.zeros(5, 3), [2, 4])
+        Traceback (most recent call last):
+        topokd.errors.DataError: offsets [2, 4] must rise to the number of rows of the features, 5
+    """
+    if not isinstance(x, Tensor):
+        return _joined(x, offsets, name)
+    if x.dim() == 2:
+        return Clouds(x, cloud_ends(offsets, len(x), name))
+    if x.dim() < 2:
+        raise DataError(f"the {name} have the shape {_shape(x)}: give (n, c), (b, n, c), (b, c, h, w) or a list")
+    clouds = len(x)
+    if x.dim() >= 4:
+        x = x.movedim(1, -1)  # (b, h, w, c)
+    rows = x.reshape(-1, x.shape[-1])
+    ends = [(k + 1) * (len(rows) // max(clouds, 1)) for k in range(clouds)]
+    if offsets is not None and cloud_ends(offsets, len(rows), name) != ends:
+        raise DataError(f"offsets {_few(offsets)} do not fit {name} of the shape {_shape(x)}: leave them out")
+    return Clouds(rows, ends)
+
+
+def as_labels(label: Features, ends: Sequence[int]) -> Tensor:
+    """Labels as one (n,) row of numbers: from (n,), (b, n), (b, h, w) or a list of (n_k,).
+
+    Args:
+        label: Classes.
+        ends: Cumulative numbers of rows that the logits have.
+
+    Raises:
+        DataError: When there are more or fewer labels than rows.
+
+    Examples:
+        >>> as_labels(torch.zeros(2, 4, 4, dtype=torch.int64), [16, 32]).shape
+        torch.Size([32])
+    """
+    flat = label.reshape(-1) if isinstance(label, Tensor) else torch.cat([part.reshape(-1) for part in label])
+    rows = ends[-1] if ends else 0
+    if len(flat) != rows:
+        raise DataError(f"there are {len(flat)} labels for {rows} rows of logits: give one per row, -1 for none")
+    return flat
+
+
+def matched_rows(
+    student: Features, teacher: Features, offsets: Offsets = None, name: str = "features", *, same_width: bool = False
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Rows of both networks, one pair per point, and where clouds end.
+
+    Args:
+        student: In any layout of `as_rows`.
+        teacher: In any layout; widths may differ.
+        offsets: For both, see `as_rows`.
+        name: What they are, for messages.
+        same_width: Whether both need the same number of channels.
+
+    Raises:
+        DataError: When layouts cannot be read, or rows, clouds or (``same_width``) channels differ.
+
+    Examples:
+        >>> student, teacher, ends = matched_rows(torch.zeros(2, 4, 3), torch.zeros(2, 8, 2, 2))
+        >>> student.shape, teacher.shape, ends
+        (torch.Size([8, 3]), torch.Size([8, 8]), [4, 8])
+    """
+    if offsets is None:  # rows take the clouds of the other network's layout
+        offsets = _implied_ends(student, teacher) or _implied_ends(teacher, student)
+    if all(isinstance(x, Tensor) and x.dim() == 2 for x in (student, teacher)) and len(student) != len(teacher):
+        offsets = None  # the number of rows is what is wrong
+    own, other = as_rows(student, offsets, f"student's {name}"), as_rows(teacher, offsets, f"teacher's {name}")
+    if len(own.rows) != len(other.rows) or own.ends != other.ends:
+        raise DataError(
+            f"student {_shape(student)} and teacher {_shape(teacher)} must have one row per matched voxel, "
+            f"cloud by cloud; they have {len(own.rows)} and {len(other.rows)} rows in {len(own.ends)} and "
+            f"{len(other.ends)} clouds"
+        )
+    if same_width and own.rows.shape[1] != other.rows.shape[1]:
+        raise DataError(
+            f"student {_shape(student)} and teacher {_shape(teacher)} differ in channels: they need the same classes"
+        )
+    return own.rows, other.rows, own.ends
+
+
+def cloud_ends(offsets: Offsets, rows: int, name: str = "features") -> list[int]:
+    """Offsets as a list; what looks like a batch vector (the cloud of each row) is counted.
+
+    A vector of n numbers for n rows whose last is below n can only be a batch vector: offsets end with n.
+
+    Raises:
+        DataError: When the numbers are neither.
+
+    Examples:
+        >>> cloud_ends(None, 4), cloud_ends([1, 4], 4), cloud_ends(torch.tensor([0, 1, 1, 1]), 4)
+        ([4], [1, 4], [1, 4])
+    """
+    if offsets is None:
+        return [rows]
+    values = _whole_numbers(offsets, name)
+    rising = all(a <= b for a, b in zip([0, *values], values, strict=False))
+    if len(values) == rows and values and max(values) < rows and min(values) >= 0:
+        if not rising:
+            raise DataError(f"the batch vector {_few(values)} must be sorted: put the rows of a cloud together")
+        return torch.bincount(torch.tensor(values)).cumsum(0).tolist()
+    if not values or not rising or values[-1] != rows:
+        raise DataError(f"offsets {_few(values)} must rise to the number of rows of the {name}, {rows}")
+    return values
+
+
+def thin(ends: Sequence[int], most: int) -> list[Tensor]:
+    """Row numbers of at most ``most`` rows per cloud, evenly spaced; clouds without rows are left out.
+
+    Voxels of a batch lie along a space-filling curve, so rows that are evenly spaced there are spread over the cloud.
+
+    Examples:
+        >>> [index.tolist() for index in thin([6, 8], 3)]
+        [[0, 2, 5], [6, 7]]
+    """
+    found = []
+    for start, end in zip([0, *ends], ends, strict=False):
+        if end > start:
+            count = min(most, end - start)
+            found.append(start + (torch.arange(count) * (end - start - 1)) // max(count - 1, 1))
+    return found
+
+
+def _joined(x: Sequence[Tensor], offsets: Offsets, name: str) -> Clouds:
+    """A list of clouds as rows."""
+    if not isinstance(x, list | tuple) or not x or not all(isinstance(cloud, Tensor) for cloud in x):
+        raise DataError(f"the {name} must be a tensor or a list of tensors, one per cloud, not {type(x).__name__}")
+    widths = {cloud.shape[1:] for cloud in x}
+    if any(cloud.dim() != 2 for cloud in x) or len(widths) > 1:
+        shapes = ", ".join(str(_shape(cloud)) for cloud in x[:_SHOWN])
+        raise DataError(f"a list of {name} needs one (n, c) tensor per cloud, all with c channels; it has {shapes}")
+    ends = torch.tensor([len(cloud) for cloud in x]).cumsum(0).tolist()
+    if offsets is not None and cloud_ends(offsets, ends[-1], name) != ends:
+        raise DataError(f"offsets {_few(offsets)} do not fit the clouds of the list of {name}: leave them out")
+    return Clouds(torch.cat(list(x)), ends)
+
+
+def _implied_ends(rows: Features, other: Features) -> list[int] | None:
+    """Where clouds end in ``other``, if ``rows`` are rows without offsets and ``other`` is not."""
+    plain, divided = (isinstance(x, Tensor) and x.dim() == 2 for x in (rows, other))
+    return as_rows(other).ends if plain and not divided else None
+
+
+def _whole_numbers(offsets: Any, name: str) -> list[int]:
+    values = offsets.tolist() if hasattr(offsets, "tolist") else list(offsets)
+    values = [int(value) if isinstance(value, Tensor) and value.dim() == 0 else value for value in values]
+    if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        raise DataError(f"offsets of the {name} are {_few(values)}: give one whole number per cloud, where it ends")
+    return values
+
+
+def _few(values: Any) -> str:
+    """The first numbers of a list, however long it is."""
+    values = values.tolist() if hasattr(values, "tolist") else list(values)
+    shown = ", ".join(str(value)[:20] for value in values[:_SHOWN])
+    return f"[{shown}]" if len(values) <= _SHOWN else f"[{shown}, ... {len(values)} numbers]"
+
+
+def _shape(x: Features) -> str:
+    return str(tuple(x.shape)) if isinstance(x, Tensor) else f"a list of {len(x)}"

@@ -1,0 +1,109 @@
+"""Features of any network by module path: forward hooks give a network of your own the taps that terms need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from topokd.clouds import Offsets, as_rows
+from topokd.distillation.term import NetworkOutput
+from topokd.errors import ParameterError
+
+
+class TappedNetwork(nn.Module):
+    """Any network, called so that it returns logits and one tap per named module, as the terms want them.
+
+    A forward hook turns the output of each named module into rows (`topokd.clouds.as_rows`) and hands the rest of the
+    network the same numbers, reshaped from those rows: so the rows are part of the graph, and gradients of the loss in
+    them exist (the term ``grad`` needs these). Row i of a tap is point or pixel i of the batch; teacher and student
+    must have the same points or pixels there, their widths may differ. Weights, state dict and outputs of the
+    network stay as they are. Stage s of a term is the s-th path.
+
+    Args:
+        network: Called with whatever `forward` gets; its output is the logits, in a layout of `as_rows`.
+        paths: Names of modules, as in ``network.named_modules()``; each must run once per call and return a tensor.
+        channels: Axis of the channels in outputs of three axes: 2 for (b, n, c), 1 for (b, c, n).
+
+    Raises:
+        ParameterError: When the network has no module of that name; lists what there is.
+
+    Examples:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1))
+        >>> output = TappedNetwork(network, ["1"])(torch.zeros(4, 3, 5, 5))
+        >>> output.logits.shape, output.taps[0].feat.shape, output.taps[0].offsets.tolist()
+        (torch.Size([100, 2]), torch.Size([100, 8]), [25, 50, 75, 100])
+    """
+
+    def __init__(self, network: nn.Module, paths: Sequence[str], *, channels: int = 2) -> None:
+        super().__init__()
+        if channels not in (1, 2):
+            raise ParameterError(f"channels is {channels}; it must be 2 for (b, n, c) or 1 for (b, c, n)")
+        self.network, self.paths, self.channels = network, tuple(paths), channels
+        modules = dict(network.named_modules())
+        for path in self.paths:
+            if not path or path not in modules:
+                names = ", ".join(list(modules)[1:13])
+                raise ParameterError(f"the network has no module {path!r}; its first ones are {names}")
+
+    def forward(self, *inputs: Any, offsets: Offsets = None, **named: Any) -> NetworkOutput:
+        """Run the network.
+
+        Args:
+            inputs: For the network.
+            offsets: Where clouds end, if the network works on (n, c) rows of several clouds; else their layout says it.
+            named: For the network.
+
+        Returns:
+            Logits as rows, and one tap per path.
+
+        Raises:
+            ParameterError: When a module did not run, ran twice, or did not return a tensor.
+            DataError: When an output has a layout without rows.
+        """
+        rows: dict[str, SimpleNamespace] = {}
+        handles = [
+            self.network.get_submodule(path).register_forward_hook(partial(self._tap, rows, path, offsets))
+            for path in self.paths
+        ]
+        try:
+            output = self.network(*inputs, **named)
+        finally:
+            for handle in handles:
+                handle.remove()
+        for path in self.paths:
+            if path not in rows:
+                raise ParameterError(f"the module {path!r} did not run: name one that the network calls")
+        if not isinstance(output, Tensor):
+            raise ParameterError(f"the network returned a {type(output).__name__}: wrap it so that it returns logits")
+        logits = as_rows(self._channels_last(output), offsets, "logits")
+        return NetworkOutput(logits.rows, [rows[path] for path in self.paths])
+
+    def _tap(
+        self, found: dict[str, SimpleNamespace], path: str, offsets: Offsets, module: nn.Module, args: Any, output: Any
+    ) -> Tensor:
+        """Keep the rows of ``output``, and give back the same numbers made from them."""
+        if not isinstance(output, Tensor):
+            raise ParameterError(f"the module {path!r} returned a {type(output).__name__}: name one with a tensor")
+        if path in found:
+            raise ParameterError(f"the module {path!r} ran twice in one call: name one that runs once")
+        last = self._channels_last(output)
+        rows = as_rows(last, offsets if last.dim() == 2 else None, f"outputs of {path!r}")
+        feat = rows.rows if rows.rows.requires_grad else rows.rows.detach()
+        if torch.is_grad_enabled() and not feat.requires_grad:
+            feat.requires_grad_(True)  # of a frozen network whose input has no gradient
+        index = torch.arange(len(rows.rows), device=output.device)
+        grid = torch.stack([index, torch.zeros_like(index), torch.zeros_like(index)], dim=1)
+        ends = torch.tensor(rows.ends, device=output.device)
+        found[path] = SimpleNamespace(feat=feat, grid_coord=grid, offsets=ends)
+        shaped = feat.reshape(last.shape if output.dim() <= 3 else last.movedim(1, -1).shape)
+        shaped = shaped.movedim(-1, 1) if output.dim() > 3 else self._channels_last(shaped)
+        return shaped.clone(memory_format=torch.contiguous_format)  # the network may go on in place
+
+    def _channels_last(self, output: Tensor) -> Tensor:
+        """(b, c, n) as (b, n, c), and back."""
+        return output.transpose(1, 2) if output.dim() == 3 and self.channels == 1 else output

@@ -47,7 +47,7 @@ class DiagramOptions(CloudOptions):
     engine: str = Field("auto", description="what computes exact diagrams (docs/topology.md)")
     tie_tolerance: NonNegative = Field(
         1e-6,
-        description="tau_tie, in extents of the cloud: edges within it of the longest share its gradient (row 17)",
+        description="tau_tie: edges within it of the longest share its gradient (NOTES row 17)",
     )
     time_limit: Positive | None = Field(
         None, description="seconds per diagram, after which it is truncated with a warning; null: none"

@@ -15,7 +15,7 @@ from topokd.errors import DataError
 from topokd.topology import kernels
 from topokd.topology.options import number
 
-EPS_DIST = 1e-12  # epsilon_dist of Theorem 1, in extents of the cloud
+EPS_DIST = 1e-12  # epsilon_dist of Theorem 1, in the unit that ties count: the extent of the cloud, or a length
 SAFE = 2.0**400  # squares of numbers between 1 / SAFE and SAFE stay within float64
 
 
@@ -34,8 +34,8 @@ def simplex_values(
         simplices: (k, v) vertices of each simplex, -1 in unused entries.
         precomputed: whether `x` holds distances.
         tie_tolerance: tau_tie of Theorem 1; edges within it of the longest share the gradient.
-        tie_unit: length that `tie_tolerance` counts; None for the extent of the cloud, see `extent`. With 1.0
-            `tie_tolerance` is itself a length.
+        tie_unit: length that `tie_tolerance` (and epsilon_dist) counts; None for the extent of the cloud, see `extent`.
+            With 1.0 `tie_tolerance` is itself a length.
 
     Returns:
         (k,) values, 0 for single vertices.
@@ -59,8 +59,8 @@ def simplex_values(
     if low < -1 or high >= len(x):
         raise DataError(f"simplices have the vertices {low} to {high}, but there are {len(x)} points, numbered from 0")
     size = extent(x, precomputed=precomputed)
-    tolerance = tie_tolerance * (size if tie_unit is None else tie_unit)
-    values = CriticalValues.apply(x, simplices, precomputed, tolerance, size)
+    counted = size if tie_unit is None else tie_unit
+    values = CriticalValues.apply(x, simplices, precomputed, tie_tolerance * counted, EPS_DIST * counted, size)
     if size > torch.finfo(x.dtype).max / (4 * math.sqrt(max(1, x.shape[1]))) and not bool(values.isfinite().all()):
         raise DataError(f"points lie about {size:.3g} apart, so distances overflow {x.dtype}: scale them down")
     return values  # type: ignore[no-any-return]
@@ -108,13 +108,14 @@ class CriticalValues(torch.autograd.Function):
         simplices: Int64[Tensor, "k v"],
         precomputed: bool,
         tolerance: float,
+        eps: float,
         size: float,
     ) -> Float[Tensor, " k"]:
         """Values of the simplices (zero for single vertices), in the type of `x`; ``size`` is the cloud's extent."""
-        ctx.precomputed, ctx.compiled, ctx.size = precomputed, not (precomputed or x.is_cuda), size
+        ctx.precomputed, ctx.compiled = precomputed, not (precomputed or x.is_cuda)
         ctx.unit = unit = unit_of(size)
         points = x.double() * unit if unit != 1 else x
-        eps = EPS_DIST * (size * unit or 1.0)
+        ctx.eps = eps = eps * unit or EPS_DIST  # never 0: all points may be in one place
         if ctx.compiled:
             values, *edges = kernels.critical.longest(
                 _array(points), np.ascontiguousarray(simplices.numpy()), tolerance * unit, eps
@@ -138,25 +139,25 @@ class CriticalValues(torch.autograd.Function):
         return (longest[:, 0] / unit).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor, None, None, None, None, None]:
         """Algorithm 3, lines 28-36."""
         x, ends, owner, factor = ctx.saved_tensors  # owner: the simplex that each critical edge belongs to
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
-            return _differentiable(ctx, gradient, x, ends, owner), None, None, None, None
+            return _differentiable(ctx, gradient, x, ends, owner), None, None, None, None, None
         points = x.double() * ctx.unit if ctx.unit != 1 else x
         if ctx.compiled:
             arrays = (_array(t) for t in (gradient.double(), points, ends, owner, factor))
-            return torch.from_numpy(kernels.critical.spread(*arrays)).to(x.dtype), None, None, None, None
+            return torch.from_numpy(kernels.critical.spread(*arrays)).to(x.dtype), None, None, None, None, None
         g = gradient.double()[owner] * factor  # (e,)
         i, j = ends[:, 0], ends[:, 1]
         result = torch.zeros_like(x)
         if ctx.precomputed:  # dL/dD_ij is split between the two entries of the one distance
             result.index_put_((torch.cat([i, j]), torch.cat([j, i])), (g / 2).to(x.dtype).repeat(2), accumulate=True)
-            return result, None, None, None, None
+            return result, None, None, None, None, None
         move = (g[:, None] * (points[i].double() - points[j].double())).to(x.dtype)  # (e, c)
         result.index_add_(0, i, move)
         result.index_add_(0, j, -move)
-        return result, None, None, None, None
+        return result, None, None, None, None, None
 
 
 def _differentiable(ctx: Any, gradient: Tensor, x: Tensor, ends: Tensor, owner: Tensor) -> Tensor:
@@ -171,7 +172,7 @@ def _differentiable(ctx: Any, gradient: Tensor, x: Tensor, ends: Tensor, owner: 
     squared = difference.square().sum(dim=1)
     apart = squared > 0
     length = torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0)
-    move = (g / _positive(length + EPS_DIST * (ctx.size * ctx.unit or 1.0)))[:, None] * difference
+    move = (g / _positive(length + ctx.eps))[:, None] * difference
     return zeros.index_add(0, i, move).index_add(0, j, -move).to(x.dtype)
 
 

@@ -55,7 +55,8 @@ class TopologicalLoss(torch.nn.Module):
         match_scale: see `persistence_weighted_chamfer`.
         eps: see `persistence_weighted_chamfer`.
         tie_tolerance: tau_tie, see `vietoris_rips`.
-        tie_unit: length that it counts, see `vietoris_rips`; None for the extent of the cloud.
+        tie_unit: length that it counts, see `vietoris_rips`. None for 1 where rows are normalised, so that no unit of
+            the features is left, and for the extent of the cloud where they are not.
         time_limit: seconds per diagram, see `vietoris_rips`.
         workers: threads, None for as many as torch uses.
         gradient: which of the student's rows a gradient moves, see `vietoris_rips`.
@@ -106,11 +107,16 @@ class TopologicalLoss(torch.nn.Module):
             "max_dim": max(self.dims),
             "engine": engine,
             "tie_tolerance": number(tie_tolerance, "tie_tolerance"),
-            "tie_unit": None if tie_unit is None else number(tie_unit, "tie_unit"),
+            "tie_unit": self._unit(tie_unit),
             "time_limit": time_limit,
         }
         check_gradient(gradient, bandwidth)
         self.moves: dict[str, Any] = {"gradient": gradient, "bandwidth": bandwidth}
+
+    def _unit(self, given: float | None) -> float | None:
+        if given is None:
+            return None if self.normalize == "none" else 1.0
+        return number(given, "tie_unit")
 
     def prepare(self, teacher: Features, offsets: Offsets = None) -> TeacherDiagrams:
         """Start what depends on the teacher only, in background threads: call it before the student's forward pass.

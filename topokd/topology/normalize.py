@@ -68,7 +68,7 @@ def _norm(x: Float[Tensor, "n c"], dim: int, together: int | None) -> tuple[Floa
     squared = x.square().sum(dim=dim, keepdim=True)
     if _extreme(squared.detach()):
         require_finite(x, "x")
-        x = x / _size(x, together, squared.detach())
+        x = x / _size(x, together)
         squared = x.square().sum(dim=dim, keepdim=True)
     positive = squared > 0
     return x, torch.where(positive, squared.where(positive, torch.ones_like(squared)).sqrt(), torch.zeros_like(squared))
@@ -85,14 +85,16 @@ def _extreme(squared: Tensor) -> bool:
     return squared.numel() > 0 and not bool(((squared > low) & (squared < high)).all())
 
 
-def _size(x: Float[Tensor, "n c"], dim: int | None, squared: Tensor | None = None) -> Tensor:
-    """The largest absolute value along ``dim`` (None: of all), without a graph; 1 where nothing is to be scaled."""
-    size = x.detach().abs()
-    largest = size.amax() if dim is None else size.amax(dim=dim, keepdim=True)
-    if squared is not None and squared.shape == largest.shape:
-        low, high = _bounds(x.dtype)
-        largest = torch.where((squared > low) & (squared < high), 1.0, largest)
-    return torch.where(largest > 0, largest, 1.0)
+def _size(x: Float[Tensor, "n c"], dim: int | None) -> Tensor:
+    """What `x` is divided by before its squares are taken: 1 where these stay in range, else its largest entry.
+
+    Entries are those along ``dim``, or all of them (None). Not in the graph.
+    """
+    entries = x.detach().abs()
+    largest = entries.amax() if dim is None else entries.amax(dim=dim, keepdim=True)
+    low, high = _bounds(x.dtype)
+    fine = (largest > low**0.5) & (largest < (high / max(1, x.numel())) ** 0.5)
+    return torch.where(fine | (largest == 0), 1.0, largest)
 
 
 def _divide(x: Tensor, size: Tensor) -> Tensor:

@@ -51,7 +51,8 @@ def match_points(points: Float64[ndarray, "k 2"], others: Float64[ndarray, "m 2"
         ([0, -1], [0.01, 0.005])
     """
     diagonal = (points[:, 1] - points[:, 0]) ** 2 / 2
-    index, cost = np.full(len(points), -1), diagonal
+    index: np.ndarray = np.full(len(points), -1)
+    cost: np.ndarray = diagonal
     if len(points) and len(others):
         squared = ((points[:, None] - others[None]) ** 2).sum(axis=2)
         nearest = squared.argmin(axis=1)

@@ -54,7 +54,7 @@ def write_page(
         >>> "https://" in path.read_text()
         False
     """
-    own = {}
+    own: dict[str, Any] = {}
     if isinstance(points, tuple):
         own = {
             "own features": tuple(

@@ -98,7 +98,7 @@ class Session:
     def choosers(self) -> list[dict[str, Any]]:
         """What can be chosen now: name, label, value and options of each chooser."""
         choice = self.choice
-        found = [("source", "points", choice.source, self.sources())]
+        found: list[tuple[str, str, Any, list[Any]]] = [("source", "points", choice.source, self.sources())]
         if choice.source == NETWORKS:
             found += self.networks.choosers(choice.options, self.kind)
         found += [

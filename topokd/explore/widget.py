@@ -45,7 +45,7 @@ class Explorer(anywidget.AnyWidget):
     _esm = module()
     _css = style()
     scene = traitlets.Dict().tag(sync=True)
-    choosers = traitlets.List().tag(sync=True)
+    choosers: traitlets.List[Any] = traitlets.List().tag(sync=True)
     changes = traitlets.Dict().tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     failed = traitlets.Bool(False).tag(sync=True)

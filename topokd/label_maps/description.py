@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -65,8 +66,8 @@ class LabelMap(Section):
             raise ValueError("give either classes or class_table")
         names = [entry.name for entry in self.classes]
         ids = [number for entry in self.classes for number in entry.ids] + list(self.ignored)
-        for what, values in (("class name", names), ("id", ids)):
-            twice = sorted({value for value in values if values.count(value) > 1}, key=str)  # type: ignore[attr-defined]
+        for what, values in (("class name", map(str, names)), ("id", map(str, ids))):
+            twice = [value for value, times in Counter(values).items() if times > 1]
             if twice:
                 raise ValueError(f"the {what} {twice[0]} occurs twice")
         return self

@@ -73,8 +73,8 @@ def plain_formulas(text: str) -> str:
 
     def formula(match: re.Match[str]) -> str:
         found = re.sub(r"\\(\w+)", lambda word: GREEK.get(word[1], word[1]), match[1])
-        for sign, tag in (("_", "sub"), ("\\^", "sup")):
-            found = re.sub(sign + r"(?:\{([^}]*)\}|(\w))", lambda m, tag=tag: f"<{tag}>{m[1] or m[2]}</{tag}>", found)
+        found = re.sub(r"_(?:\{([^}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", found)
+        found = re.sub(r"\^(?:\{([^}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", found)
         return f"<i>{found}</i>"
 
     return re.sub(r"\$([^$\n]+)\$", formula, text)

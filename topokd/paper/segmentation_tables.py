@@ -65,7 +65,7 @@ def table7(results: Results) -> pd.DataFrame:
 def beyond(results: Results) -> pd.DataFrame:
     """mIoU and gains of the networks that the paper's Table 7 does not have, the teacher first."""
     printed = reported.load("table7").index
-    lines = []
+    lines: list[dict[str, Any]] = []
     for network in (TEACHER, *(row for row in results.rows if row not in printed)):
         lines += _score_and_gains("beyond", network, results)
     return frame(lines)

@@ -52,7 +52,9 @@ def compare(plan: Plan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
         plan: the protocol.
         rows: counts of the runs by row.
     """
-    found, superiority, equivalence = [], {}, {}
+    found: list[dict[str, Any]] = []
+    superiority: dict[str, float] = {}
+    equivalence: dict[str, float] = {}
     for treatment, control in plan.comparisons:
         name = f"{treatment} - {control}"
         differences = pairs(seed_scores(rows[treatment]), seed_scores(rows[control]))

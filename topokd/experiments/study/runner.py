@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from topokd.data.dataset import ScanDataset
 from topokd.errors import DataError
@@ -196,7 +197,7 @@ def street_counts(run: Run, dataset: ScanDataset) -> dict[str, np.ndarray]:
         run: a finished run.
         dataset: validation scans; the name of a scan starts with its sequence.
     """
-    model = load_checkpoint(run.checkpoint)
+    model: nn.Module = load_checkpoint(run.checkpoint)
     by_street: dict[str, list[int]] = {}
     for index, name in enumerate(dataset.names):
         by_street.setdefault(str(name).split("/")[0], []).append(index)

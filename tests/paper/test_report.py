@@ -100,8 +100,9 @@ def test_reported_and_measured_side_by_side(results_folder, drawn):
     results = Results.read(results_folder)
     assert "73.1" in text and results.score("full").text().split(" ± ")[0] in text
     assert "not comparable with the reported ones" in text
-    assert "weight: 10.0" in text and "2.13.0" in text
-    assert "kd-seed2" in text and "λ = 0.3, T = 2" in text
+    kd = results.params.rows["kd"].terms["kd"]
+    assert f"weight: {kd['weight']}" in text and "2.13.0" in text
+    assert f"kd-seed{results.params.seeds[-1]}" in text and f"λ = {kd['weight']:g}, T = 2" in text
 
 
 class Skeleton(html.parser.HTMLParser):

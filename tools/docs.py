@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 PAGES = BUILD / "docs"
 GUIDES = {
+    "your_network": "Your own networks",
     "datasets": "Data sets",
     "predict": "Predict and submit",
     "topology": "The topology layer",

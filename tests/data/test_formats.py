@@ -386,3 +386,15 @@ def test_axes_and_units_are_measured_and_can_be_given(tmp_path):
     rows[:, :3] *= 1000
     assert "unit of coordinates" in kinds(read_cloud(saved(tmp_path / "b.bin", rows)))
     assert not read_cloud(tmp_path / "b.bin", scale=0.001).notes
+
+
+@pytest.mark.parametrize(("offset", "value"), [(100, 2**31), (96, 2**31), (94, 60_000), (107, 2**31)])
+def test_a_las_header_that_counts_more_than_there_is(tmp_path, offset, value):
+    """laspy believes the number of records and would read for hours."""
+    path = write(tmp_path / "a.las")
+    data = bytearray(path.read_bytes())
+    size = 2 if offset == 94 else 4
+    data[offset : offset + size] = value.to_bytes(size, "little")
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.las has .* fewer than its header counts"):
+        read_cloud(path)

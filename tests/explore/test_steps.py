@@ -76,3 +76,12 @@ def test_arrows_point_where_the_drawn_points_go():
 def test_a_step_has_a_possible_size(steps: GradientSteps, size: float):
     with pytest.raises(ParameterError, match=r"share of the cloud's size in \(0, 1\]"):
         steps.step(size)
+
+
+def test_every_way_of_the_gradient_makes_a_step(steps: GradientSteps):
+    moved = {}
+    for way in steps.ways:
+        steps.reset()
+        steps.step(0.01, way)
+        moved[way] = int((steps.gradient.norm(dim=1) > 0).sum())
+    assert set(moved) >= {"critical", "diffeomorphic"} and moved["critical"] <= moved["diffeomorphic"]

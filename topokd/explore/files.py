@@ -27,8 +27,8 @@ def read_points(source: Any, name: str = "array") -> Float64[ndarray, "n c"]:
         DataError: naming the file, the problem and what to do.
 
     Examples:
-        >>> read_points([[0, 1], [2, 3]]).tolist()
-        [[0.0, 1.0], [2.0, 3.0]]
+        >>> read_points([[0, 1], [2, 3], [4, 5]]).tolist()
+        [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
     """
     if isinstance(source, str | Path):
         path = Path(source)

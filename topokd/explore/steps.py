@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from topokd.errors import ParameterError
 from topokd.explore.cloud import Cloud, describe, persistence_of, principal_axes
 from topokd.explore.filtration import MAX_TRIANGLES
 from topokd.explore.matching import cloud_size, describe_match
-from topokd.topology import Persistence, TopologicalLoss, farthest_point_sampling, normalize_features
+from topokd.topology import GRADIENTS, Persistence, TopologicalLoss, farthest_point_sampling, normalize_features
 
 
 class GradientSteps:
@@ -71,13 +70,8 @@ class GradientSteps:
 
     @property
     def ways(self) -> list[str]:
-        """How gradients can reach the points, if the loss offers a choice (its argument ``gradient``)."""
-        parameter = inspect.signature(TopologicalLoss.__init__).parameters.get("gradient")
-        if parameter is None:
-            return []
-        from topokd.topology import loss as module
-
-        return list(getattr(module, "GRADIENTS", [parameter.default]))
+        """How gradients can reach the points, see `vietoris_rips`."""
+        return list(GRADIENTS)
 
     def reset(self) -> None:
         """Back to the features that were given."""

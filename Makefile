@@ -14,11 +14,14 @@ SHAPES := --jaxtyping-packages="$(CHECKED),beartype.beartype(conf=beartype.Beart
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro check test test-cluster lab docs lint format pins clean help
+.PHONY: repro pdf check test test-cluster lab docs lint format pins clean help
 .DELETE_ON_ERROR:
 
 repro: .venv/ready  ## regenerate the paper: results/$(PROFILE)/report.html
 	topokd repro --profile $(PROFILE) --jobs $(JOBS)
+
+pdf: .venv/ready  ## the report as PDF: results/$(PROFILE)/report.pdf (needs Chromium)
+	topokd pdf --profile $(PROFILE)
 
 check: lint  ## linters and unit tests, for use while you work: 3 minutes on two cores
 	pytest $(XDIST) $(SHAPES) -m unit $(ARGS)

@@ -5,8 +5,9 @@
     python benchmarks/topology.py batch sampling agreement            # a part replaces its own tables, the others stay
 
 Parts: ``layer`` (features -> diagrams of degrees 0 and 1 -> PWCD -> gradients of the features; forward, backward, peak
-memory, growth of time), ``batch`` (12 clouds on two cores), ``sampling`` (farthest points), ``where`` (parts of our
-time), ``agreement`` (float32 diagrams compared with giotto-ph), ``step`` (share of a training step).
+memory, growth of time), ``first`` (first call of a process, compiled or not), ``batch`` (12 clouds on two cores),
+``sampling`` (farthest points), ``where`` (parts of our time), ``agreement`` (float32 diagrams compared with giotto-ph),
+``large`` (our time and memory for clouds beyond ``layer``), ``step`` (share of a training step).
 
 All programs get the same features, on one thread except in ``batch``. Engines that only return values (gudhi,
 ripser.py, holos-tda) cannot be differentiated: their time covers the diagrams only, which favours them. Times are
@@ -20,12 +21,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -92,6 +98,28 @@ def _giotto(points: np.ndarray) -> None:
     from gph import ripser_parallel
 
     ripser_parallel(points, maxdim=1, n_threads=1, return_generators=True)
+
+
+def first(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Seconds of a new process up to its first result: nothing compiled, compiled, and importing torch alone."""
+    call = "import torch; from topokd.topology import vietoris_rips; vietoris_rips(torch.eye(30))"
+    with tempfile.TemporaryDirectory() as cache:
+        for what, script, repeats in (
+            ("first call, nothing compiled", call, 1),
+            ("first call, compiled", call, options.repeats),
+            ("import torch", "import torch", options.repeats),
+        ):
+            found = [_child(script, {"TOPOKD_CACHE": cache}) for _ in range(repeats)]
+            row = {name: statistics.median(run[name] for run in found) for name in found[0]}
+            yield {"process": what, **row, "runs": repeats, "files": len(list(Path(cache).glob("*/*.nbc")))}
+
+
+def _child(script: str, environment: dict[str, str]) -> dict[str, float]:
+    """CPU and wall seconds of a process of its own."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, **environment}, check=True, capture_output=True)
+    after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    return {"cpu_s": sum(after[:2]) - sum(before[:2]), "wall_s": end - start}
 
 
 def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -180,6 +208,28 @@ def agreement(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield {"family": family, "clouds": clouds, "pairs": pairs, "different": different}
 
 
+LARGE = (("features with unit norm", 8192), ("sphere in R^64", 2048), ("sphere in R^64", 4096))
+
+
+def large(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Our diagrams of large clouds, once each in a process of its own; memory beyond that of a small cloud."""
+    for family, n in LARGE:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            yield {"family": family, "points": n, **pool.submit(_large, family, n).result()}
+
+
+def _large(family: str, n: int) -> dict[str, float]:
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    points = (features(n, rng, spread=0.6) if family.startswith("features") else FAMILIES[family](n, rng)).astype("f4")
+    vietoris_rips(points[:64])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.process_time()
+    pairs = len(vietoris_rips(points).diagrams[1])
+    seconds = time.process_time() - start
+    return {"pairs": pairs, "cpu_s": seconds, "peak_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before}
+
+
 def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """One training step of the paper's networks on 12 clouds, and the topological term in it (M = 1024).
 
@@ -231,7 +281,16 @@ def _street(voxels: int, rng: np.random.Generator) -> np.ndarray:
     return np.unique(rng.permutation(np.concatenate([ground, walls])), axis=0)[:voxels]
 
 
-PARTS = {"layer": layer, "batch": batch, "sampling": sampling, "where": where, "agreement": agreement, "step": step}
+PARTS = {
+    "layer": layer,
+    "first": first,
+    "batch": batch,
+    "sampling": sampling,
+    "where": where,
+    "agreement": agreement,
+    "large": large,
+    "step": step,
+}
 
 
 def _total(row: dict[str, Any]) -> float:
@@ -316,6 +375,17 @@ def _batch_page(rows: Rows) -> list[str]:
     ]
 
 
+def _first_page(rows: Rows) -> list[str]:
+    body = [[r["process"], f"{r['cpu_s']:.1f}", f"{r['wall_s']:.1f}", str(r["runs"]), str(r["files"])] for r in rows]
+    return [
+        "## First call of a process",
+        "",
+        "`vietoris_rips` of 30 points, from the start of Python to its result; seconds, medians.",
+        "",
+        *table(["process", "CPU (s)", "wall (s)", "runs", "kernels in the cache"], body),
+    ]
+
+
 def _sampling_page(rows: Rows) -> list[str]:
     others = [name for name in rows[0] if name not in ("points", "channels", "cloud", OURS)]
     body = [
@@ -358,6 +428,20 @@ def _agreement_page(rows: Rows) -> list[str]:
     ]
 
 
+def _large_page(rows: Rows) -> list[str]:
+    body = [
+        [r["family"], f"{r['points']:,}", f"{r['pairs']:,}", f"{r['cpu_s']:.1f}", f"{r['peak_kb'] / 1024:.0f}"]
+        for r in rows
+    ]
+    return [
+        "## Large clouds",
+        "",
+        "Our diagrams of degrees 0 and 1, one thread, one run each; peak of memory above that of a small cloud.",
+        "",
+        *table(["family", "points", "pairs of degree 1", "CPU (s)", "peak (MB)"], body),
+    ]
+
+
 def _step_page(rows: Rows) -> list[str]:
     times = ["teacher_s", "student_forward_s", "topological_s", "backward_s"]
     body = [
@@ -388,8 +472,14 @@ def main() -> None:
     options.points, options.families = [int(n) for n in options.points.split(",")], options.families.split(",")
     torch.set_num_threads(1)
     parts = {part: PARTS[part](options) for part in options.parts or PARTS}
-    pages = {"layer": _layer_page, "batch": _batch_page, "sampling": _sampling_page, "where": _where_page}
-    pages |= {"agreement": _agreement_page, "step": _step_page}
+    pages = {
+        "layer": _layer_page,
+        "first": _first_page,
+        "batch": _batch_page,
+        "sampling": _sampling_page,
+        "where": _where_page,
+    }
+    pages |= {"agreement": _agreement_page, "large": _large_page, "step": _step_page}
     compared = [program.package for program in PROGRAMS.values() if program.package]
     packages = ["torch", "numba", "numpy", *compared, "fpsample"]
     keep(__file__, TITLE, parts, pages, packages, options.dry, options.note)

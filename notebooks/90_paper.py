@@ -13,7 +13,8 @@ from IPython.display import HTML, Markdown, display
 
 from topokd import params as P
 from topokd.paper import exhibits
-from topokd.paper.findings import findings
+from topokd.paper.claims import claims, lead
+from topokd.paper.notebooks import publish
 from topokd.paper.render import render_exhibit, stylesheet
 from topokd.paper.report import write_report, write_tables
 from topokd.paper.results import Results
@@ -26,13 +27,14 @@ results = Results.read(params.results)
 # ## Findings
 
 # %%
-display(Markdown("\n".join(f"- **{finding.question}** {finding.sentence}" for finding in findings(results))))
+display(Markdown(f"{lead(results)}\n\n" + "\n".join(f"- **{c.question}** {c.sentence}" for c in claims(results))))
 
 # %% [markdown]
-# ## Tables and figures that are made here
-# Tables 1 to 8 in full precision, and the figures that are drawn from results alone.
+# ## Pages, tables and figures that are made here
+# The executed notebooks as pages, Tables 1 to 8 in full precision, and the figures that are drawn from results alone.
 
 # %%
+pages = publish(params)
 written = write_tables(results)
 for exhibit in exhibits.figures():
     if exhibit.draw and (figure := exhibit.draw(results)) is not None:
@@ -55,4 +57,9 @@ for section, shown in exhibits.sections():
 
 # %%
 path = write_report(params.results, params.figures)
-display(Markdown(f"Written: `results/{params.profile}/{path.name}` and {len(written)} files in `tables/`."))
+display(
+    Markdown(
+        f"Written: `results/{params.profile}/{path.name}` and {len(written)} files in `tables/`, "
+        f"{len(pages)} executed notebooks in `notebooks/`."
+    )
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from pathlib import Path
 
@@ -44,3 +45,17 @@ def test_missing_and_damaged_json_are_named(tmp_path: Path):
 def test_sha256_equals_hashlib(tmp_path: Path):
     (tmp_path / "x").write_bytes(b"abc")
     assert sha256(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_an_error_of_a_library_names_the_path_and_the_cause(tmp_path):
+    """NumPy says only how many items fitted; other libraries name the temporary file, or nothing."""
+    for raised, number in (
+        (OSError("54720 requested and 21472 written"), errno.ENOSPC),
+        (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
+        (OSError("write failed"), errno.EIO),
+    ):
+        with pytest.raises(OSError) as caught, atomic_path(tmp_path / "labels.npy") as temporary:
+            temporary.write_text("half")
+            raise raised
+        assert caught.value.errno == number and caught.value.filename == str(tmp_path / "labels.npy")
+    assert not list(tmp_path.iterdir())

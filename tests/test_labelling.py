@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from topokd.cli import app, main
 from topokd.data.formats import read_cloud
+from topokd.data.profile import ScanProfile
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import CheckpointError, DataError
 from topokd.labelling import Classes, Labeller, predict_files
@@ -237,3 +238,88 @@ def test_checkpoints_that_do_not_say_enough(tmp_path, checkpoint):
 def test_colours_of_unknown_classes_differ():
     palette = Classes.of(tuple("abcdefgh")).palette
     assert len(set(palette)) == 8
+
+
+def test_what_predict_did_not_write_is_never_replaced(checkpoint, scans, tmp_path):
+    labeller, truth = Labeller(checkpoint, device="cpu"), scans / "sub/000001.label"
+    truth.write_bytes(b"by hand")
+    with pytest.raises(DataError, match=r"000001\.label would be replaced, but topokd predict did not write it"):
+        predict_files(labeller, scans, scans, views=0)
+    assert truth.read_bytes() == b"by hand" and not (scans / "sub/000000.label").exists()
+    predict_files(labeller, scans, scans, views=0, overwrite=True)
+    assert len(np.fromfile(truth, np.uint32)) == 50
+    predict_files(labeller, scans, scans, views=0)  # its own by now
+    truth.write_bytes(b"corrected by hand")
+    with pytest.raises(DataError, match="--overwrite"):
+        predict_files(labeller, scans, scans, views=0)
+
+
+def test_a_folder_goes_on_where_it_stopped(checkpoint, scans, tmp_path):
+    seen = []
+
+    class Recorder(Labeller):
+        def __call__(self, cloud):
+            seen.append(cloud.scan.name)
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+            return super().__call__(cloud)
+
+    labeller = Recorder(checkpoint, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(labeller, scans, tmp_path / "out", views=0)
+    written, _ = predict_files(labeller, scans, tmp_path / "out", views=0)
+    assert seen == ["000000.bin", "000001.bin", "000001.bin"] and len(written) == 2
+    predict_files(labeller, scans, tmp_path / "out", views=0, intensity="none")  # other labels: all again
+    assert len(seen) == 5
+
+
+def test_links_are_followed_and_hidden_folders_are_not(checkpoint, scans, tmp_path, caplog):
+    (tmp_path / "elsewhere").mkdir()
+    (scans / "sub/000001.bin").rename(tmp_path / "elsewhere/000001.bin")
+    (scans / "linked").symlink_to(tmp_path / "elsewhere")
+    (scans / "again").symlink_to(scans)
+    (scans / "gone.bin").symlink_to(tmp_path / "nothing")
+    (scans / ".cache").mkdir()
+    (scans / ".cache/a.bin").write_bytes(b"x" * 16)
+    caplog.set_level("INFO")
+    written, _ = predict_files(Labeller(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
+    names = [path.relative_to(tmp_path / "out").as_posix() for path in written]
+    assert sorted(names) == ["linked/000001.label", "sub/000000.label"] and "is a link to nothing" in caplog.text
+
+
+def test_outputs_that_cannot_be_are_found_before_the_work(checkpoint, scans, tmp_path):
+    labeller = Labeller(checkpoint, device="cpu")
+    with pytest.raises(DataError, match="name a folder"):
+        predict_files(labeller, scans, tmp_path / "labels.zip")
+    (tmp_path / "out/sub/000001.label").mkdir(parents=True)
+    with pytest.raises(DataError, match="is a folder, and labels would be written there"):
+        predict_files(labeller, scans, tmp_path / "out")
+    assert not (tmp_path / "out/sub/000000.label").exists()
+
+
+def test_what_was_assumed_about_a_folder_is_one_table(checkpoint, scans, tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        rows = np.column_stack([rng.uniform(-5, 5, (400, 3)), rng.integers(0, 101, 400)])
+        rows.astype("<f8").tofile(scans / f"{k}.bin")
+    predict_files(Labeller(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
+    (table,) = [record.message for record in caplog.records if "assumed about the scans" in record.message]
+    assert "3 of 5 scans: its bytes are absurd as float32 but plausible as float64" in table
+
+
+def test_a_scan_unlike_those_of_training_is_named_with_numbers(tmp_path, scans, caplog):
+    profile = ScanProfile({"ground": -1.8, "reach": 30.0}, {"ground": -1.6, "reach": 50.0}, 12)
+    path = tmp_path / "m.safetensors"
+    metadata = {"class_names": "a,b", "voxel_size": "0.5", "scans": profile.to_json()}
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), metadata)
+    predict_files(Labeller(path, device="cpu"), scans / "sub/000000.bin", tmp_path / "out", views=0)
+    assert "in training 30 to 50 m" in caplog.text and "000000.bin" in caplog.text
+
+
+def test_a_network_without_intensity_gets_none(tmp_path):
+    path = tmp_path / "m.safetensors"
+    metadata = {"class_names": "a,b", "voxel_size": "0.5", "intensity": "none"}
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), metadata)
+    np.save(tmp_path / "a.npy", np.column_stack([np.random.default_rng(0).uniform(-5, 5, (50, 3)), np.full(50, -40.0)]))
+    written, _ = predict_files(Labeller(path, device="cpu"), tmp_path / "a.npy", tmp_path / "out", views=0)
+    assert len(written) == 1

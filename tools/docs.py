@@ -23,9 +23,11 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 PAGES = BUILD / "docs"
 GUIDES = {
+    "your_network": "Your own networks",
     "datasets": "Data sets",
     "predict": "Predict and submit",
     "topology": "The topology layer",
+    "explore": "Explore with the mouse",
     "models": "Networks",
     "hpc": "GPUs and clusters",
     "paper_notes": "Decisions on the paper",
@@ -154,13 +156,20 @@ def parameters_page() -> dict[str, str]:
 
 
 def results_page() -> dict[str, str]:
-    """Links to the reports in results/, and how to make them."""
+    """Links to the reports in results/, which the site hosts with all they link to, in the same folders."""
     lines = ["# Results", "`make repro` writes a report of every table and figure, one file that opens offline:"]
     links = []
     for report in sorted((ROOT / "results").glob("*/report.html")):
         profile = report.parent.name
-        shutil.copy(report, PAGES / f"report-{profile}.html")
-        links.append(f"- [report of profile `{profile}`](report-{profile}.html)")
+        links.append(f"- [report of profile `{profile}`](results/{profile}/report.html)")
+        if report.with_suffix(".pdf").is_file():
+            links[-1] += f" ([PDF](results/{profile}/report.pdf))"
+        results = (f"results/{profile}/{kind}" for kind in ("report.*", "notebooks/*", "tables/*.csv"))
+        for pattern in (*results, f"figures/{profile}/*/*", "notebooks/*.py"):
+            for file in ROOT.glob(pattern):
+                target = PAGES / file.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, target)
     lines += ["\n".join(links), "The expected numbers are in [the README](index.md#what-to-expect)."]
     write("results.md", "\n\n".join(lines) + "\n")
     return {"Reports": "results.md"}

@@ -61,8 +61,11 @@ def open_dataset(data: params.Data, root: str | Path, split: Split) -> ScanDatas
     options = {name: getattr(data, name) for name in ("sweeps", "version", "point_range") if _accepts(data, name)}
     options["on_bad_scan"] = data.on_bad_scan
     if data.dataset == SYNTHETIC:
-        return LAYOUTS[data.layout].open(root, split, data.synthetic, **options)
-    return BENCHMARKS[data.dataset].open(root, split, **options)
+        dataset = LAYOUTS[data.layout].open(root, split, data.synthetic, **options)
+    else:
+        dataset = BENCHMARKS[data.dataset].open(root, split, **options)
+    dataset.intensity = data.intensity
+    return dataset
 
 
 def write_world(data: params.Data, root: str | Path) -> None:

@@ -59,6 +59,7 @@ class Data(Section):
     point_range: tuple[Number, ...] = Field(
         (), description="Waymo's training points: x, y, z from, x, y, z to, in metres; [] keeps all"
     )
+    intensity: Switch = Field(True, description="false: intensities are 0, for a network that suits any sensor")
     root: str = Field(
         "",
         description="folder, relative to the project; ${NAME} or ${NAME:-folder}: an environment variable; "
@@ -182,6 +183,11 @@ class Row(Section):
     color: str = Field(description="colour in figures")
     terms: dict[str, dict[str, Any]] = Field(
         {}, description="names of its loss terms; or a mapping from names to parameters that differ from `terms`"
+    )
+    student: str = Field("", description="preset of its network; '': model.student")
+    steps: Positive = Field(1.0, description="its training steps in multiples of a student's")
+    average: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay of a running average over steps of the weights, which replaces them at the end; 0: none"
     )
     compare: dict[str, Comparison] = Field({}, description="rows that it is compared with")
 

@@ -1,7 +1,8 @@
-"""JupyterLab in a real browser: the exploration notebook runs by hand, and a click on a diagram shows the class."""
+"""JupyterLab in a real browser: every explorer runs by hand, and slider, choice, file and step are answered."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
@@ -50,7 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = subprocess.Popen([*command, *options], cwd=folder, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(120):
+        for _ in range(360):
             try:
                 urllib.request.urlopen(f"{address}/api", timeout=2).close()
                 break
@@ -71,38 +73,74 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(os.environ["TOPOKD_SCREENSHOTS"]) / name))
 
 
-def test_a_click_on_the_diagram_shows_the_class(lab: str):
+def open_notebook(page: Page, address: str, problems: list[str]) -> None:
+    """Open a notebook of the lab and run all its cells."""
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(address)
+    page.wait_for_function("window.jupyterapp && window.jupyterapp.commands", timeout=90_000)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
+    page.wait_for_function(
+        "window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'",
+        timeout=90_000,
+    )
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
+APP = "document.querySelector('.tk-explorer').explorer"
+
+
+@pytest.mark.parametrize("notebook", ["diagrams", "loss", "scene"])
+def test_every_explorer_runs_and_answers(lab: str, notebook: str):
+    problems: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1500, "height": 1300})
-        page.goto(f"{lab}/lab/tree/notebooks/explore/diagrams.ipynb")
-        page.wait_for_function("window.jupyterapp && window.jupyterapp.commands", timeout=90_000)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
-        page.wait_for_function(
-            "window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'",
-            timeout=90_000,
-        )
-        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page = browser.new_page(viewport={"width": 1500, "height": 1400})
+        open_notebook(page, f"{lab}/lab/tree/notebooks/explore/{notebook}.ipynb", problems)
         try:
-            page.wait_for_selector(".js-plotly-plot .point", timeout=120_000)
+            page.wait_for_selector(".tk-point", timeout=200_000, state="attached")
         except TimeoutError:
-            picture(page, "explorer-failed.png")
+            picture(page, f"lab-{notebook}-failed.png")
             raise
-        plots = page.locator(".js-plotly-plot")
-        assert plots.count() == 2
-        loops = plots.nth(1).locator(".trace.scatter").nth(2).locator(".point")  # diagonal, H0, H1
-        loops.first.wait_for(timeout=30_000)
-        highest = min((loops.nth(k) for k in range(loops.count())), key=lambda point: point.bounding_box()["y"])
-        highest.scroll_into_view_if_needed()
-        box = highest.bounding_box()
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.wait_for_timeout(500)
-        page.mouse.down()
-        page.mouse.up()
-        words = page.get_by_text(re.compile(r"^H1, born at [\d.]+, ended at [\d.]+"))
-        words.wait_for(timeout=30_000)
-        picture(page, "explorer.png")
-        persistence = float(re.search(r"persistence ([\d.]+)", words.inner_text())[1])
-        assert persistence > 0.5  # the circle's own loop is the highest class
-        assert page.locator(".jp-RenderedText[data-mime-type*='error']").count() == 0
+        page.locator(".tk-explorer").scroll_into_view_if_needed()
+        page.wait_for_timeout(1500)
+        cloud = page.locator(".tk-cloud canvas").first
+        before = cloud.screenshot()
+        page.evaluate(
+            """() => {
+              const slider = document.querySelector('.tk-scale');
+              slider.value = 700;
+              slider.dispatchEvent(new Event('input'));
+            }"""
+        )
+        page.wait_for_timeout(1500)
+        after = cloud.screenshot()
+        assert after != before
+        page.evaluate(f"{APP}.store.set({{ selected: {{ cloud: 0, dim: 1, index: 0 }} }})")
+        page.wait_for_timeout(1500)
+        assert cloud.screenshot() != after
+        assert page.locator(".tk-chosen").count() == 1
+        assert re.search(r"H1 #0, born at [\d.]+ with edge", page.locator(".tk-info").inner_text())
+        picture(page, f"lab-{notebook}.png")
+        if notebook == "diagrams":
+            assert page.locator(".tk-chosen-bar").count() == 1
+            page.select_option(".tk-choosers select[name='source']", '"torus"')
+            page.wait_for_selector(".tk-explorer[data-scene='2']", timeout=60_000)
+            assert "torus" in page.locator(".tk-cloud h3").inner_text()
+            page.set_input_files("input[type='file']", files=[own_file()])
+            page.wait_for_selector(".tk-explorer[data-scene='3']", timeout=60_000)
+            assert "mine.npy: 50 points" in page.locator(".tk-cloud h3").inner_text()
+        if notebook == "loss":
+            value = float(page.locator(".tk-total td").last.inner_text())
+            page.click(".tk-step")
+            page.wait_for_selector(".tk-explorer[data-step='1']", timeout=60_000)
+            assert float(page.locator(".tk-total td").last.inner_text()) != value
+        assert page.locator(".jp-RenderedText[data-mime-type*='error'], .tk-failed").count() == 0
         browser.close()
+    assert problems == []
+
+
+def own_file() -> dict[str, object]:
+    """An array as a file to upload."""
+    content = io.BytesIO()
+    np.save(content, np.random.default_rng(0).normal(size=(50, 6)))
+    return {"name": "mine.npy", "mimeType": "application/octet-stream", "buffer": content.getvalue()}

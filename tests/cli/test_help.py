@@ -10,19 +10,10 @@ from typer.testing import CliRunner
 from topokd.cli import app
 
 COMMANDS = [
-    *(
-        "predict",
-        "evaluate",
-        "submit",
-        "validate",
-        "export",
-        "info",
-        "warm-up",
-        "data",
-        "data check",
-        "data fingerprint",
-    ),
-    *("repro", "train", "stages", "params", "notebook", "metrics", "stage", "pair", "readme"),
+    *("predict", "evaluate", "submit", "validate", "export", "explore", "info", "warm-up"),
+    *("data", "data check", "data fingerprint"),
+    *("repro", "status", "train", "pdf", "stages", "params", "notebook", "metrics", "stage", "pair", "readme"),
+    *("slurm", "slurm plan", "slurm submit", "slurm status", "slurm logs", "slurm cancel", "slurm resume"),
 ]
 
 
@@ -47,7 +38,7 @@ def test_every_argument_and_option_has_help():
         missing = [
             f"{path} {each.name}"
             for each in command.params  # type: ignore[attr-defined]
-            if each.name != "help" and not getattr(each, "help", None)
+            if each.name not in ("help", "install_completion", "show_completion") and not getattr(each, "help", None)
         ]
         for name, below in getattr(command, "commands", {}).items():
             missing += parameters(below, f"{path} {name}")

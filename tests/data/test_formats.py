@@ -198,3 +198,203 @@ def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pypcd4", None)
     with pytest.raises(DataError, match=r"pypcd4: pip install 'topokd\[data\]'"):
         read_cloud(path)
+
+
+def street(n=3000, seed=0):
+    """Points around a sensor at the origin 1.7 m above a road, with intensities in 0..1."""
+    rng = np.random.default_rng(seed)
+    angle, distance = rng.uniform(-np.pi, np.pi, n), rng.uniform(3, 40, n)
+    z = np.where(rng.random(n) < 0.7, -1.7, rng.uniform(-1.7, 2, n))
+    xyz = np.column_stack([distance * np.cos(angle), distance * np.sin(angle), z])
+    return np.column_stack([xyz, rng.beta(2, 5, n)]).astype(np.float32)
+
+
+def saved(path, rows, dtype="<f4"):
+    np.asarray(rows).astype(dtype).tofile(path)
+    return path
+
+
+def kinds(cloud):
+    return [note.kind for note in cloud.notes]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "words"), [("<f8", "read as float64"), (">f4", "read as >float32"), (">f8", "read as >float64")]
+)
+@pytest.mark.parametrize("columns", [3, 4, 5])
+def test_the_number_type_of_a_bin_file_is_recognised(tmp_path, dtype, words, columns):
+    rows = np.column_stack([street(), np.arange(3000) % 32])[:, :columns]
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows, dtype))
+    np.testing.assert_allclose(cloud.xyz, rows[:, :3], rtol=1e-6)
+    assert words in kinds(cloud)
+
+
+@pytest.mark.parametrize("order", ["as scanned", "shuffled", "every third without a return"])
+@pytest.mark.parametrize("columns", [3, 4, 5, 6, 7])
+def test_the_number_of_columns_is_recognised_in_any_order_of_points(tmp_path, order, columns):
+    rows = np.column_stack([street(4001), np.arange(4001) % 64, np.linspace(0, 0.1, 4001), np.full(4001, 9.0)])
+    rows = rows[:, :columns]
+    if order == "shuffled":
+        rows = np.random.default_rng(1).permutation(rows)
+    elif order != "as scanned":
+        rows[::3] = 0
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows))
+    assert len(cloud.xyz) == 4001 and cloud.finite.all() == (order != "every third without a return")
+
+
+def test_a_file_that_is_no_rows_of_numbers_is_refused(tmp_path):
+    (tmp_path / "a.bin").write_bytes(np.random.default_rng(0).bytes(48_000))
+    with pytest.raises(DataError, match=r"a\.bin: its bytes are not plausible as float32, float64"):
+        read_cloud(tmp_path / "a.bin")
+    path = saved(tmp_path / "b.bin", street()[:, :3])
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DataError, match="rows of 3 columns.*truncated"):
+        read_cloud(path)
+
+
+def test_columns_and_types_that_only_the_user_knows(tmp_path):
+    rows = street()
+    path = saved(tmp_path / "a.bin", np.column_stack([rows[:, 3], np.zeros(3000), 1000 * rows[:, :3]]), "<i4")
+    names = ("intensity", "_", "x", "y", "z")
+    cloud = read_cloud(path, names, dtype="int32", scale=0.001, intensity="none")
+    assert np.abs(cloud.scan.xyz - rows[:, :3]).max() < 0.002 and not cloud.scan.intensity.any()
+    for columns, words in ((("x", "y"), "name x, y and z"), (("x", "y", "z"), "names 3"), (2, "at most 61")):
+        with pytest.raises(DataError, match=words):
+            read_cloud(saved(tmp_path / "b.npy", rows) if columns == 2 else _array(tmp_path, rows), columns)
+
+
+def _array(folder, rows):
+    np.save(folder / "c.npy", rows)
+    return folder / "c.npy"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": "float31"}, {"scale": 0.0}, {"scale": float("nan")}, {"scale": -1.0}, {"frame": "x,y"},
+        {"frame": "x,x,z"}, {"frame": "x,y,-z"}, {"origin": (0.0, 1.0)}, {"origin": (0.0, 1.0, float("inf"))},
+        {"intensity": "signal"}, {"intensity_scale": float("inf")}, {"intensity_scale": float("nan")}, {"columns": 99},
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_meant_are_refused(tmp_path, options):
+    with pytest.raises(DataError, match="--|option|choose|has no field"):
+        read_cloud(_array(tmp_path, street()), **options)
+
+
+@pytest.mark.parametrize("shape", ["columns", "image", "channels first"])
+def test_arrays_in_other_shapes(tmp_path, shape):
+    rows = street(3072)
+    array = {"columns": rows.T, "image": rows.reshape(64, 48, 4), "channels first": rows.T.reshape(4, 64, 48)}[shape]
+    np.testing.assert_array_equal(read_cloud(_array(tmp_path, array)).scan.xyz, rows[:, :3])
+
+
+def test_an_archive_of_arrays(tmp_path):
+    rows = street()
+    np.savez(tmp_path / "a.npz", points=rows[:, :3], intensity=rows[:, 3], labels=np.zeros(3000, int))
+    np.testing.assert_array_equal(read_cloud(tmp_path / "a.npz").scan.intensity, rows[:, 3])
+    np.savez(tmp_path / "b.npz", one=rows, two=rows)
+    with pytest.raises(DataError, match=r"b\.npz holds the arrays one, two"):
+        read_cloud(tmp_path / "b.npz")
+
+
+def test_colours_and_labels_are_not_intensities(tmp_path):
+    rows, rng = street(), np.random.default_rng(0)
+    colours = read_cloud(_array(tmp_path, np.column_stack([rows[:, :3], rng.integers(0, 256, (3000, 3))])))
+    assert not colours.scan.intensity.any() and kinds(colours) == ["colours instead of intensities"]
+    labels = read_cloud(_array(tmp_path, np.column_stack([rows[:, :3], rng.integers(0, 20, 3000)])))
+    assert "fourth column may be a label" in kinds(labels)
+
+
+def fields(path, **columns):
+    """Records (x, y, z of the street, and some fields) as .npy."""
+    rows = street()
+    values = {"x": rows[:, 0], "y": rows[:, 1], "z": rows[:, 2], **columns}
+    array = np.empty(3000, [(name, value.dtype) for name, value in values.items()])
+    for name, value in values.items():
+        array[name] = value
+    np.save(path, array)
+    return path
+
+
+def test_calibrated_reflectivity_comes_before_a_signal_and_decibels_are_passed_over(tmp_path):
+    share = street()[:, 3]
+    both = fields(tmp_path / "a.npy", intensity=3000 * share, reflectivity=np.round(255 * share).astype(np.uint8))
+    cloud = read_cloud(both)
+    assert cloud.field == "reflectivity" and np.abs(cloud.scan.intensity - share).max() < 0.003
+    assert read_cloud(both, intensity="intensity", intensity_scale=3000).field == "intensity"
+    decibels = fields(tmp_path / "b.npy", Reflectance=-20 * share, scalar_Intensity=share)
+    assert read_cloud(decibels).field == "intensity" and "goes down to" in str(read_cloud(decibels).notes[0])
+    only = fields(tmp_path / "c.npy", Reflectance=-20 * share)
+    with pytest.raises(DataError, match=r"decibels.*--intensity none"):
+        read_cloud(only)
+    assert read_cloud(only, intensity="none").field is None
+
+
+@pytest.mark.parametrize(
+    ("scale", "whole", "kept", "noted"),
+    [(1, False, 1, False), (100, True, 255, True), (255, True, 255, False), (1023, True, 1023, True),
+     (4095, True, 4095, True), (65535, True, 65535, True)],
+)  # fmt: skip
+def test_a_guessed_scale_is_right_or_named(tmp_path, scale, whole, kept, noted):
+    rows = street()
+    rows[:, 3] = np.round(scale * rows[:, 3] / rows[:, 3].max()) if whole else rows[:, 3]
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows))
+    assert cloud.scale == kept and bool(cloud.notes) == noted
+
+
+def test_one_reflector_does_not_darken_the_scan(tmp_path):
+    rows = street()
+    rows[7, 3] = 1.4
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows))
+    assert cloud.scale == 1 and cloud.scan.intensity.max() == 1 and kinds(cloud) == ["intensities above the scale"]
+    assert np.median(cloud.scan.intensity) == np.median(rows[:, 3])
+
+
+def test_stray_points_do_not_move_the_others(tmp_path):
+    rows = street()
+    for distance in (5e3, 2e4, 1e9):
+        rows[0, 0] = distance
+        cloud = read_cloud(saved(tmp_path / "a.bin", rows))
+        assert not cloud.finite[0] and cloud.finite[1:].all() and "stray points" in kinds(cloud)
+        np.testing.assert_array_equal(cloud.scan.xyz, rows[1:, :3])
+
+
+def test_fillers_without_a_return_get_no_class(tmp_path):
+    rows = street()
+    for filler in ((0, 0, 0), (12.5, -3.25, 0.5)):  # zeros, and zeros after the file was moved
+        rows[::10, :3] = filler
+        cloud = read_cloud(saved(tmp_path / "a.bin", rows))
+        assert not cloud.finite[::10].any() and cloud.finite.sum() == 2700
+
+
+@pytest.mark.parametrize("shift", [(60, 0, 0), (-400, 900, 20), (7000, 2000, 100)])
+def test_an_origin_that_is_not_the_sensor_is_named(tmp_path, shift, caplog):
+    rows = street()
+    rows[:, :3] += np.array(shift, np.float32)
+    path = saved(tmp_path / "a.bin", rows)
+    assert "the origin is not at the sensor" in kinds(read_cloud(path)) and "--origin" in caplog.text
+    placed = read_cloud(path, origin=shift)
+    assert not placed.notes and np.abs(placed.scan.xyz - street()[:, :3]).max() < 1e-3
+
+
+def test_axes_and_units_are_measured_and_can_be_given(tmp_path):
+    rows = street()
+    camera = rows[:, [1, 2, 0, 3]] * np.float32([-1, -1, 1, 1])  # x right, y down, z forward
+    path = saved(tmp_path / "a.bin", camera)
+    assert "z does not point up" in kinds(read_cloud(path))
+    np.testing.assert_array_equal(read_cloud(path, frame="z,-x,-y").scan.xyz, rows[:, :3])
+    rows[:, :3] *= 1000
+    assert "unit of coordinates" in kinds(read_cloud(saved(tmp_path / "b.bin", rows)))
+    assert not read_cloud(tmp_path / "b.bin", scale=0.001).notes
+
+
+@pytest.mark.parametrize(("offset", "value"), [(100, 2**31), (96, 2**31), (94, 60_000), (107, 2**31)])
+def test_a_las_header_that_counts_more_than_there_is(tmp_path, offset, value):
+    """laspy believes the number of records and would read for hours."""
+    path = write(tmp_path / "a.las")
+    data = bytearray(path.read_bytes())
+    size = 2 if offset == 94 else 4
+    data[offset : offset + size] = value.to_bytes(size, "little")
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.las has .* fewer than its header counts"):
+        read_cloud(path)

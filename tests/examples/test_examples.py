@@ -17,6 +17,9 @@ PRINTED = {
     "03_own_data": "IoU: {'floor': ",
     "04_own_network": "student alone",
     "05_topology": "64 of 400 points",
+    "06_own_cnn": "CNN after 10 steps: seg",
+    "07_own_mlp": "MLP after 10 steps: seg",
+    "08_own_point_network": "PointNet after 10 steps: seg",
 }
 
 

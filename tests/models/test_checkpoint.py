@@ -278,3 +278,37 @@ def test_topokd_load_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
 def test_importing_topokd_does_not_import_torch() -> None:
     code = "import sys, topokd; assert topokd.load and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+CONTRADICTIONS = {
+    "class_names": "road,car",
+    "num_classes": "1000000000",
+    "in_channels": "7",
+    "voxel_size": "wide",
+    "sweeps": "two",
+    "config": "[1]",
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_metadata_that_contradict_the_weights_are_refused_before_anything_is_built(tmp_path, name):
+    path = tmp_path / "m.safetensors"
+    metadata = {"class_names": "a,b,c", "voxel_size": "0.1", "sweeps": "1"}
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=3), {**metadata, name: CONTRADICTIONS[name]})
+    with pytest.raises(CheckpointError, match=f"its metadata {name}"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("config", ['{"enc_depths": [1e9]}', '{"enc_channels": [1, 1, 1, 1, 100000]}', "[" * 50_000])
+def test_a_config_of_another_size_is_refused(tmp_path, config):
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=3), {"config": config})
+    with pytest.raises(CheckpointError, match="its metadata config"):
+        load_checkpoint(path)
+
+
+def test_a_compiled_network_is_stored_as_the_network_inside(tmp_path):
+    model = build_model("ptv3-tiny", num_classes=3)
+    save_checkpoint(tmp_path / "plain.safetensors", model)
+    save_checkpoint(tmp_path / "compiled.safetensors", torch.compile(torch.nn.DataParallel(model)))
+    assert (tmp_path / "compiled.safetensors").read_bytes() == (tmp_path / "plain.safetensors").read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dvc.repo  # noqa: F401  (its log goes to the stdout of this moment: not to that of one test, which is closed later)
 import pytest
 
 from tests.pipeline import scratch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,14 +30,6 @@ def test_every_stage_comes_after_the_stages_it_needs(stages: list[Stage]):
         assert each.needs <= seen, each.address
         seen.add(each.address)
     assert {"params@default", "data@default", "teacher@default-0", "student@default-full-2", "paper@default"} <= seen
-
-
-def test_every_group_comes_after_the_groups_it_needs(stages: list[Stage]):
-    """SLURM runs the groups as one chain of job arrays, in the order of their first stages."""
-    groups = list(dict.fromkeys(each.group for each in stages))
-    for each in stages:
-        for needed in each.needs:
-            assert groups.index(needed.split("@")[0]) < groups.index(each.group), (needed, each.address)
 
 
 def test_the_final_stages_need_all_others(stages: list[Stage]):
@@ -154,24 +145,3 @@ def test_a_folder_without_the_project_says_so(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
     with pytest.raises(ParameterError, match="run this in a checkout of the project"):
         read_stages("default")
-
-
-def test_slurm_submission_chains_the_groups(tmp_path: Path):
-    """With a fake sbatch that records its arguments: one array per group, each after the one before."""
-    calls = tmp_path / "calls"
-    fake = tmp_path / "sbatch"
-    fake.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nwc -l < {calls}\n')
-    fake.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    submit = ["bash", "tools/slurm/submit.sh", "default", "--partition=gpu"]
-    subprocess.run(submit, cwd=PROJECT, env=environment, check=True, capture_output=True)
-    lines = calls.read_text().splitlines()
-    names = [next(word for word in line.split() if word.startswith("--job-name=")) for line in lines]
-    assert len(set(names)) == len(names) >= 5
-    assert not any("/" in name for name in names)
-    assert "--dependency" not in lines[0]
-    for index, line in enumerate(lines[1:], 1):
-        assert f"--dependency=afterok:{index} " in line
-        assert "--partition=gpu" in line
-    teachers = next(line for line in lines if "--job-name=topokd-default-teacher " in line)
-    assert "--array=1-1 " in teachers

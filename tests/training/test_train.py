@@ -16,8 +16,10 @@ import torch
 
 from topokd import params as P
 from topokd.data import ScanCache, training_batch
+from topokd.data.profile import ScanProfile
 from topokd.errors import CheckpointError, ParameterError
-from topokd.models import load_checkpoint
+from topokd.models import load_checkpoint, read_metadata
+from topokd.scans import open_dataset
 from topokd.training import Fit, Run, load_teacher, train_student, train_teacher
 from topokd.training import train as train_module
 
@@ -206,3 +208,15 @@ def test_the_backends_of_the_profile_reach_the_network(params: P.Params) -> None
     forced = params.train.replace(backends=P.Backends(convolution="spconv"))
     with pytest.raises(ParameterError, match="convolution='spconv' runs on CUDA only"):
         train_teacher(params.replace(train=forced), 0)
+
+
+def test_a_network_without_intensity_never_sees_any_and_says_so(params):
+    """The preset for scans of any sensor: intensities are 0 in training and evaluation."""
+    blind = params.replace(data=params.data.replace(intensity=False))
+    assert not any(scan.intensity.any() for scan in open_dataset(blind.data, blind.data_root, "train"))
+    assert open_dataset(params.data, params.data_root, "train")[0].intensity.any()
+    train_teacher(blind, 0)
+    metadata = read_metadata(Run("teacher", 0, blind).checkpoint)
+    assert metadata["intensity"] == "none"
+    profile = ScanProfile.from_json(metadata["scans"])
+    assert profile.scans == 4 and profile.high["intensity_high"] == 0 and abs(profile.high["ground"]) < 0.1

@@ -12,14 +12,13 @@ from typing import Annotated
 import typer
 
 from topokd import __version__
-from topokd.cli import data, pipeline, plumbing, predict, slurm, warm_up
+from topokd.cli import data, explore, pipeline, plumbing, predict, slurm, warm_up
 from topokd.errors import TopokdError
 from topokd.stopping import Stopped
 
 USE, RUN, PLUMBING = "Use a network", "Run the experiments", "Plumbing of the pipeline"
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Topology- and gradient-guided knowledge distillation of point-cloud segmentation networks.",
@@ -28,9 +27,9 @@ command: Callable[..., None]
 for command in (predict.predict, predict.evaluate, predict.submit, predict.validate, predict.export):
     app.command(rich_help_panel=USE)(command)
 app.add_typer(data.app, name="data", rich_help_panel=USE)
-for command in (predict.info, warm_up.warm_up):
+for command in (explore.explore, predict.info, warm_up.warm_up):
     app.command(rich_help_panel=USE)(command)
-for command in (pipeline.repro, pipeline.train, pipeline.stages):
+for command in (pipeline.repro, pipeline.status, pipeline.train, pipeline.pdf, pipeline.stages):
     app.command(rich_help_panel=RUN)(command)
 app.add_typer(slurm.app, name="slurm", rich_help_panel=RUN)
 for command in (plumbing.params, plumbing.notebook, plumbing.metrics, plumbing.stage, plumbing.pair, plumbing.readme):

@@ -18,11 +18,20 @@ ROOT_HELP = "Folder of the data set, as its owners release it."
 def check(
     root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
     dataset: Annotated[str | None, typer.Option(help="Its name; if absent, detected.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label map of another data set: a name in conf/labels, or a .yaml file.")
+    ] = None,
 ) -> None:
     """Read a whole data set: counts, classes, missing and damaged files; exit status 1 if anything is wrong."""
     from topokd.datasets.check import check_dataset
+    from topokd.label_maps import check_mapped, load_label_map
 
-    report = check_dataset(root, dataset)
+    if labels is not None:
+        if dataset is not None:
+            raise ParameterError("name either --dataset or --labels, which describes another data set")
+        report = check_mapped(root, load_label_map(labels))
+    else:
+        report = check_dataset(root, dataset)
     typer.echo(f"{root}: {report.dataset}")
     for split in report.splits:
         for line in split.lines():

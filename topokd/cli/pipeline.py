@@ -40,6 +40,31 @@ def repro(
     typer.echo(f"\ndone in {clock(seconds)}\nreport: {results / 'report.html'}\n{compare_with_git(results)}")
 
 
+def status(
+    profile: PROFILE = "default",
+    every: Annotated[bool, typer.Option("--all", help="List the stages that are done, too.")] = False,
+) -> None:
+    """Show how far a profile is: stages done, running, ready and waiting, with their times."""
+    from topokd.pipeline.status import profile_status, summary
+
+    require_checkout()
+    found = profile_status(profile)
+    for stage in found:
+        if every or stage.state != "done":
+            typer.echo(stage.line())
+    typer.echo(f"{profile}: {summary(found)}")
+
+
+def pdf(profile: PROFILE = "default") -> None:
+    """Print a profile's report to results/PROFILE/report.pdf; needs Chromium or Chrome."""
+    from topokd.paper.pdf import write_pdf
+    from topokd.project import results_path
+
+    require_checkout()
+    path = write_pdf(results_path(profile) / "report.html")
+    typer.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
 def train(
     row: Annotated[str, typer.Argument(help="teacher, or a row of the ablation (`rows` in params.yaml).")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights and batches.")] = 0,

@@ -121,6 +121,7 @@ def evaluate(
     labeller = Labeller(checkpoint, voxel_size, tta)
     chosen = find_benchmark(benchmark)
     dataset = chosen.open(root, split, sweeps=labeller.sweeps, version=version, cache=1)
+    dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
     rows = chosen.official_scores(count(labeller.model, dataset, labeller.voxel_size, tta)).rows()
     typer.echo(
@@ -154,6 +155,7 @@ def submit(
     _use_passive_openmp_wait()
     from topokd.evaluation.submission import submission_split, validate_submission, write_submission
     from topokd.labelling import Labeller
+    from topokd.labelling.archives import written_submission
 
     given = {
         **{"account": account, "method": method, "authors": author, "affiliation": affiliation},
@@ -162,9 +164,12 @@ def submit(
     details = {name: value for name, value in given.items() if value}
     labeller = Labeller(checkpoint, voxel_size, tta)
     dataset = submission_split(benchmark, root, split, frames=frames, sweeps=labeller.sweeps)
+    dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
-    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, details)
-    _report(output, validate_submission(benchmark, output, dataset, split))
+    with written_submission(benchmark, output) as path:
+        write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, path, tta, split, details)
+        problems = validate_submission(benchmark, path, dataset, split)
+    _report(output, problems)
 
 
 def validate(
@@ -176,9 +181,12 @@ def validate(
 ) -> None:
     """List the problems for which a benchmark server would reject a submission; exit status 1 if any."""
     from topokd.evaluation.submission import submission_split, validate_submission
+    from topokd.labelling.archives import opened_submission
 
     dataset = submission_split(benchmark, root, split, frames=frames)
-    _report(submission, validate_submission(benchmark, submission, dataset, split))
+    with opened_submission(benchmark, submission) as path:
+        problems = validate_submission(benchmark, path, dataset, split)
+    _report(submission, problems)
 
 
 def _report(path: Path, problems: list[str]) -> None:

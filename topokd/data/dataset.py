@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -49,6 +50,8 @@ class ScanDataset(ABC):
     labelled: bool
     sequences: list[str]
     store: ScanCache | None = None
+    intensity: bool = True
+    """Whether scans keep their intensities; otherwise they are 0, for networks that are to suit any sensor."""
     columns: ClassVar[int]
     """float32 values per point, for readers of files with one row per point."""
 
@@ -121,14 +124,18 @@ class ScanDataset(ABC):
     def __getitem__(self, index: int) -> Scan:
         name = self.names[index]
         if self.store is not None:
-            return self.store.scan(name, self._recipe(), self.source_files(name), lambda: self._read(name))
+            return self.store.scan(name, self._recipe(), self.source_files(name), lambda: self._load(name))
         if name in self._cache:
             self._cache.move_to_end(name)
             return self._cache[name]
-        scan = self._cache[name] = self._read(name)
+        scan = self._cache[name] = self._load(name)
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
         return scan
+
+    def _load(self, name: str) -> Scan:
+        scan = self._read(name)
+        return scan if self.intensity else dataclasses.replace(scan, intensity=np.zeros_like(scan.intensity))
 
     def voxels(self, index: int, voxel_size: float) -> Voxels:
         """``voxelize(self[index], voxel_size)``, bit for bit, through the store if there is one."""
@@ -141,7 +148,7 @@ class ScanDataset(ABC):
         """How a scan is read from its files."""
         return {"reader": type(self).__qualname__} | {
             name: np.asarray(value).tolist() if (value := getattr(self, name)) is not None else None
-            for name in self.recipe_fields
+            for name in (*self.recipe_fields, *(() if self.intensity else ("intensity",)))
         }
 
     def __iter__(self) -> Iterator[Scan]:

@@ -6,36 +6,48 @@ import itertools
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from topokd.models import backends
 from topokd.models.chunks import rows_per_chunk
 from topokd.models.patches import Patches
+from topokd.models.rotary import rotate
 
 
 class PatchAttention(nn.Module):
     """Multi-head self-attention of each patch: ``softmax(q k^T / sqrt(c / heads)) v``.
 
-    Rows of the last, overlapping patch of a cloud see the ``patch_size`` rows at the cloud's end.
+    Rows of the last, overlapping patch of a cloud see the ``patch_size`` rows at the cloud's end. With ``rope_base``
+    queries and keys are turned by their voxels' positions first (`topokd.models.rotary`).
     """
 
-    def __init__(self, channels: int, heads: int, backend: str = "auto") -> None:
+    def __init__(self, channels: int, heads: int, backend: str = "auto", rope_base: float = 0.0) -> None:
         super().__init__()
         if channels % heads:
             raise ValueError(f"{channels} channels cannot be split over {heads} heads")
-        self.heads, self.backend = heads, backend
+        self.heads, self.backend, self.rope_base = heads, backend, rope_base
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 
-    def forward(self, x: Float[Tensor, "n c"], patches: Patches) -> Float[Tensor, "n c"]:
-        """Attend inside ``patches``."""
+    def forward(
+        self, x: Float[Tensor, "n c"], patches: Patches, grid_coord: Int64[Tensor, "n 3"] | None = None
+    ) -> Float[Tensor, "n c"]:
+        """Attend inside ``patches``; a layer with ``rope_base`` needs the voxels of the rows."""
+        if self.rope_base and grid_coord is not None:
+            return self._attend_rotated(x, patches, grid_coord)
         chunks = patches.split(rows_per_chunk(x, self.qkv.out_features))
         if len(chunks) == 1:
             out = self._attend(_GatherPatches.apply(self.qkv(x), patches), patches)  # (m, c)
         else:  # a few patches at a time, projection included: intermediate values stay in the cache
             out = torch.cat([self._attend(self.qkv(x.index_select(0, chunk.rows)), chunk) for chunk in chunks])
+        return self.proj(out.index_select(0, patches.back))
+
+    def _attend_rotated(self, x: Tensor, patches: Patches, grid_coord: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).view(len(x), 3, self.heads, -1).unbind(1)  # (n, h, d)
+        q, k = rotate(q, grid_coord, self.rope_base), rotate(k, grid_coord, self.rope_base)
+        out = self._attend(_GatherPatches.apply(torch.stack([q, k, v], dim=1).flatten(1), patches), patches)
         return self.proj(out.index_select(0, patches.back))
 
     def _attend(self, qkv: Float[Tensor, "m c3"], patches: Patches) -> Float[Tensor, "m c"]:

@@ -87,6 +87,10 @@ class Block(nn.Module):
     x <- x + LN(Linear(conv3x3x3(x)))   (conditional positional encoding)
     x <- x + attention(LN(x))
     x <- x + MLP(LN(x))
+
+    Args:
+        kind: "both"; "convolution": the first line alone; "attention": the other two, behind a LayerNorm.
+        rope_base: see `PatchAttention`.
     """
 
     def __init__(
@@ -98,18 +102,24 @@ class Block(nn.Module):
         drop_path: float,
         drop_path_per: str,
         index: int,
+        kind: str = "both",
+        rope_base: float = 0.0,
     ) -> None:
         super().__init__()
-        self.index, self.patch_size = index, patch_size
+        self.index, self.patch_size, self.kind = index, patch_size, kind
         self.checkpointing = False  # see PointTransformerV3.set_checkpointing
-        self.cpe = nn.ModuleList(
-            [SubmanifoldConv(channels, channels, 3), nn.Linear(channels, channels), nn.LayerNorm(channels)]
-        )
-        self.norm1 = nn.Sequential(nn.LayerNorm(channels))
-        self.attn = PatchAttention(channels, heads)
-        self.norm2 = nn.Sequential(nn.LayerNorm(channels))
-        self.mlp = nn.Sequential(MLP(channels, mlp_ratio * channels))
-        self.drop_path = DropPath(drop_path, drop_path_per)
+        if kind == "attention":
+            self.norm0 = nn.Sequential(nn.LayerNorm(channels))
+        else:
+            self.cpe = nn.ModuleList(
+                [SubmanifoldConv(channels, channels, 3), nn.Linear(channels, channels), nn.LayerNorm(channels)]
+            )
+        if kind != "convolution":
+            self.norm1 = nn.Sequential(nn.LayerNorm(channels))
+            self.attn = PatchAttention(channels, heads, rope_base=rope_base if kind == "attention" else 0.0)
+            self.norm2 = nn.Sequential(nn.LayerNorm(channels))
+            self.mlp = nn.Sequential(MLP(channels, mlp_ratio * channels))
+        self.drop_path = DropPath(0.0 if kind == "convolution" else drop_path, drop_path_per)
 
     def forward(
         self, x: Float[Tensor, "n c"], stage: StageGeometry, patching: str, position: Float[Tensor, "n c"] | None = None
@@ -139,14 +149,19 @@ class Block(nn.Module):
         patching: str,
         keep: tuple[Tensor | None, Tensor | None],
     ) -> Tensor:
-        conv, linear, norm = cast(SubmanifoldConv, self.cpe[0]), self.cpe[1], self.cpe[2]
-        x = x + norm(linear(conv(position, stage.neighbours(3, conv.backend))))
+        if self.kind == "attention":
+            x = self.norm0(x)
+        else:
+            conv, linear, norm = cast(SubmanifoldConv, self.cpe[0]), self.cpe[1], self.cpe[2]
+            x = x + norm(linear(conv(position, stage.neighbours(3, conv.backend))))
+        if self.kind == "convolution":
+            return x
         patches = stage.patches(self.index, self.patch_size, patching)
         if self.training or torch.is_grad_enabled():
-            x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches), keep[0])
+            x = x + self.drop_path.apply_draw(self.attn(self.norm1(x), patches, stage.grid_coord), keep[0])
             return x + self.drop_path.apply_draw(self.mlp(self.norm2(x)), keep[1])
         # Without gradients the sums are in place: x was made in this call.
-        x += self.attn(self.norm1(x), patches)
+        x += self.attn(self.norm1(x), patches, stage.grid_coord)
         rows = rows_per_chunk(x, cast(MLP, self.mlp[0]).fc1.out_features)
         for chunk in x.split(rows) if rows else (x,):
             chunk += self.mlp(self.norm2(chunk))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from topokd.errors import ParameterError
 from topokd.models.serialization import CURVES
 
+KINDS = ("both", "convolution", "attention")  # of a block
+
 
 @dataclass(frozen=True)
 class Config:
@@ -28,6 +30,10 @@ class Config:
         drop_path_per: "voxel" as published, or "cloud".
         orders: space-filling curves that the blocks follow, in turn.
         shuffle_orders: shuffle the curves at each stage in training mode.
+        enc_blocks: what the blocks of each encoder stage hold: "both" (a convolution, attention, an MLP) as in PTv3,
+            "convolution" or "attention" (attention and an MLP); empty: both in every stage.
+        rope_base: base of the rotary position embedding of the "attention" blocks, which have no convolution to tell
+            them where a voxel is; 0: none.
         patching: "per_cloud" (as flash-attention computes), or "batch": one patch size for all clouds, as the
             published code without flash-attention.
 
@@ -49,6 +55,8 @@ class Config:
     orders: tuple[str, ...] = CURVES
     shuffle_orders: bool = True
     patching: str = "per_cloud"
+    enc_blocks: tuple[str, ...] = ()
+    rope_base: float = 0.0
 
     def __post_init__(self) -> None:
         for name, known in (("patching", ("per_cloud", "batch")), ("drop_path_per", ("voxel", "cloud"))):
@@ -66,12 +74,33 @@ class Config:
             if stride < 2 or stride & (stride - 1):
                 raise ParameterError(f"stride holds {stride}: each must be a power of two, at least 2")
         self._check_lengths()
+        self._check_blocks()
         for side in ("enc", "dec"):
             for channels, heads in zip(
                 getattr(self, f"{side}_channels"), getattr(self, f"{side}_num_head"), strict=True
             ):
                 if heads < 1 or channels < 1 or channels % heads:
                     raise ParameterError(f"{side}_channels: {channels} channels cannot be split over {heads} heads")
+
+    def blocks_of(self, stage: int) -> str:
+        """What the blocks of an encoder stage hold."""
+        return self.enc_blocks[stage] if self.enc_blocks else "both"
+
+    def _check_blocks(self) -> None:
+        if self.enc_blocks and len(self.enc_blocks) != len(self.enc_depths):
+            raise ParameterError(
+                f"enc_blocks has {len(self.enc_blocks)} entries: give {len(self.enc_depths)}, as enc_depths"
+            )
+        if unknown := [str(kind) for kind in self.enc_blocks if kind not in KINDS]:
+            raise ParameterError(f"enc_blocks holds {', '.join(unknown)}: choose from {', '.join(KINDS)}")
+        if self.rope_base < 0:
+            raise ParameterError(f"rope_base is {self.rope_base}: it must be 0 (none) or above")
+        for channels, heads, kind in zip(self.enc_channels, self.enc_num_head, self.enc_blocks, strict=False):
+            if self.rope_base and kind == "attention" and channels // heads % 6:
+                raise ParameterError(
+                    f"enc_channels: {channels} channels are {channels // heads} for each of {heads} heads, but "
+                    "rope_base needs a multiple of 6: a pair for each of x, y, z"
+                )
 
     def _check_lengths(self) -> None:
         stages = len(self.enc_depths)

@@ -126,6 +126,8 @@ class ExportableNetwork(nn.Module):
             raise ParameterError(
                 f"patching={model.config.patching!r} depends on the batch: export a network with patching='per_cloud'"
             )
+        if set(model.config.enc_blocks) - {"both"}:
+            raise ParameterError("a network with blocks of convolution or attention alone cannot be exported")
         self.model = model
 
     def forward(self, feat: Float[Tensor, "n c"], integers: Structure) -> Float[Tensor, "n k"]:

@@ -67,6 +67,18 @@ PRESETS = {
         patch_size=128,
         drop_path=0.0,
     ),
+    "litept-student-medium": Config(  # as many parameters as ptv3-student-medium, arranged as LitePT (docs/models.md)
+        enc_depths=(1, 1, 1, 2, 1),
+        enc_channels=(16, 32, 56, 90, 126),
+        enc_num_head=(1, 1, 2, 5, 7),
+        dec_depths=(0, 0, 0, 0),
+        dec_channels=(32, 32, 56, 90),
+        dec_num_head=(1, 1, 2, 5),
+        patch_size=128,
+        drop_path=0.0,
+        enc_blocks=("convolution", "convolution", "convolution", "attention", "attention"),
+        rope_base=100.0,
+    ),
     "ptv3-tiny": Config(  # for tests
         enc_depths=(1, 1, 1, 1, 1),
         enc_channels=(8, 8, 8, 16, 16),

@@ -222,7 +222,8 @@ class _Backbone(nn.Module):
         self.enc = nn.ModuleDict()
         for s, (depth, width) in enumerate(zip(config.enc_depths, config.enc_channels, strict=True)):
             down = Pooling(config.enc_channels[s - 1], width) if s else None
-            blocks = [_block(config, width, config.enc_num_head[s], next(rates), i) for i in range(depth)]
+            kind = config.blocks_of(s)
+            blocks = [_block(config, width, config.enc_num_head[s], next(rates), i, kind) for i in range(depth)]
             self.enc[f"enc{s}"] = _Level(down, None, blocks)
         drops = _rising(config.drop_path, sum(config.dec_depths))
         widths = (*config.dec_channels, config.enc_channels[-1])
@@ -249,5 +250,6 @@ def _rising(top: float, count: int) -> list[float]:
     return [top * i / max(count - 1, 1) for i in range(count)]
 
 
-def _block(config: Config, width: int, heads: int, rate: float, index: int) -> Block:
-    return Block(width, heads, config.patch_size, config.mlp_ratio, rate, config.drop_path_per, index)
+def _block(config: Config, width: int, heads: int, rate: float, index: int, kind: str = "both") -> Block:
+    per, base = config.drop_path_per, config.rope_base
+    return Block(width, heads, config.patch_size, config.mlp_ratio, rate, per, index, kind, base)

@@ -44,6 +44,23 @@ FLOPS = (  # Table 5's row, part and kind in model_cost.json
 TIMING = "timing"
 
 
+REASONS = {  # of measured cells that stay empty, by table and row; "" stands for every other row
+    "table3": {"": "another's network"},
+    "table5": {
+        "Batch Inference Time": "one cloud at a time here",
+        "Fixed Overhead": "not separated here",
+        "Attention Mechanism": "torch, or Flash on a GPU",
+        "Patch Size": "same",
+        "Tokens counted on": "same input",
+    },
+    "table6": {
+        "Alloc (CUDA Memory)": "no such CPU operation",
+        "Infer (Self CPU Time)": "no such operation",
+        "": "needs a GPU",
+    },
+}
+
+
 def table3(results: Results) -> pd.DataFrame:
     """Parameters and frames per second."""
     lines = reported_lines("table3")
@@ -92,6 +109,12 @@ def _architecture(results: Results, cost: dict[str, Any]) -> Iterator[Line]:
         for row, field in ARCHITECTURE:
             text = f"({', '.join(map(str, model['architecture'][field]))})"
             yield _line("table5", row, column, "", results) | {"printed": text}
+            if role == "student" and row not in compared:
+                lists = (cost["models"][name]["architecture"][field] for name in ROLES)
+                ratios_of_stages = [a / b for a, b in zip(*lists, strict=True)]
+                low, high = min(ratios_of_stages), max(ratios_of_stages)
+                printed = f"{low:g}–{high:g}×" if high > low else f"{low:g}×"
+                yield _line("table5", row, "Comparison", "×", results) | {"printed": printed}
         yield _line("table5", "Patch Size", column, "", results, model["architecture"]["patch_size"])
         for row, part, kind in FLOPS:
             count = flops[part]["total"] - flops[part]["attention"] if kind == DENSE else flops[part][kind]
@@ -145,9 +168,25 @@ def table8(results: Results) -> pd.DataFrame:
                 if measured.get(field) is not None:
                     value = factor * measured[field]
                     lines.append(_line("table8", row, column, unit, results, value, varies=TIMING))
+        if not entry.get("naive"):
+            for column in ("naive forward", "naive backward", "naive memory", "speed-up"):
+                lines.append(_line("table8", row, column, "", results, varies=TIMING) | {"note": "too slow, not run"})
         if entry.get("speedup"):
             lines.append(_line("table8", row, "speed-up", "×", results, entry["speedup"], varies=TIMING))
     return _finish(lines, "table8", results, timing)
+
+
+def _gaps(lines: list[Line], table: str, results: Results) -> Iterator[Line]:
+    """The reason for each measured cell without a value."""
+    reasons = REASONS.get(table, {})
+    measured = [cell for cell in lines if cell["source"] == "measured"]
+    filled = {(cell["row"], cell["column"]) for cell in measured}
+    columns = dict.fromkeys(cell["column"] for cell in measured)
+    for row in dict.fromkeys(cell["row"] for cell in lines) if reasons else ():
+        for column in columns:
+            reason = reasons.get(row, reasons.get("", ""))
+            if (row, column) not in filled and reason:
+                yield _line(table, row, column, "", results, varies=TIMING) | {"note": reason}
 
 
 def _line(
@@ -159,6 +198,7 @@ def _line(
 
 def _finish(lines: list[Line], table: str, results: Results, timing: dict[str, Any] | None) -> pd.DataFrame:
     """The table, with a last line on how it was measured, or on the stage that measures it."""
+    lines = [*lines, *_gaps(lines, table, results)] if timing else lines
     general = _line(table, "", "", "", results)
     if not timing:
         stage = "topology_cost" if table == "table8" else "model_cost"

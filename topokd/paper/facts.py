@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from topokd.paper.claims import exact
 from topokd.paper.results import Results
 
 
@@ -22,7 +23,19 @@ def agreement(results: Results) -> str:
     if not topology:
         return ""
     figure8 = topology["figure8"]
-    return f"Largest bottleneck distance over {len(figure8['rows'])} diagrams: {figure8['worst']:.1e}."
+    return f"Largest bottleneck distance over {len(figure8['rows'])} diagrams: {exact(figure8['worst'])}."
+
+
+def barcode(results: Results) -> str:
+    """Figure 4."""
+    longest = (results.records.get("topology") or {}).get("figure4", {}).get("longest")
+    if not longest:
+        return ""
+    loops, voids = longest["H1"], longest["H2"]
+    return (
+        f"Persistence: loops {loops[0]:.2f} and {loops[1]:.2f}, the third {loops[2]:.2f}; void {voids[0]:.2f}, the "
+        f"second {voids[1]:.2f}."
+    )
 
 
 def proposition1(results: Results) -> str:
@@ -55,7 +68,9 @@ def homology_cost(results: Results) -> str:
     if not cost:
         return ""
     top = cost["homology"][-1]
-    return f"At N = {top['points']} dimension 2 takes {_times(top['h2_s'] / top['h1_s'])} times as long."
+    engine = cost.get("homology_engine", "giotto-ph")
+    ratio = _times(top["h2_s"] / top["h1_s"])
+    return f"Both with the engine {engine}; at N = {top['points']} dimension 2 takes {ratio} times as long."
 
 
 def _topology_cost(results: Results) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from topokd.paper import reported
 from topokd.paper.results import TEACHER, Results, class_names
 from topokd.paper.segmentation_tables import compared_with
+from topokd.paper.statistics import MARGIN
 from topokd.viz import framework
 from topokd.viz import results as view
 from topokd.viz.style import ACCENT, GREEN, MUTED, OCHRE, PURPLE, STUDENT
@@ -18,7 +18,7 @@ from topokd.viz.style import TEACHER as TEACHER_COLOR
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RADAR_CELLS = {  # name -> cells of nuScenes, SemanticKITTI, Waymo (mIoU), FPS, parameters
+GLANCE_CELLS = {  # name -> cells of nuScenes, SemanticKITTI, Waymo (mIoU), FPS, parameters
     "Student (paper)": (
         "table1|Student with KD|mIoU", "table2|Student with KD|mIoU", "table4|Ours (Student w/ KD)|mIoU test",
         "table3|Our Student|FPS", "table3|Our Student|Params (M)",
@@ -39,41 +39,41 @@ RADAR_CELLS = {  # name -> cells of nuScenes, SemanticKITTI, Waymo (mIoU), FPS, 
         "table1|KT-Weakly (LC)|mIoU", "table2|KT-Weakly (LC)|mIoU", "", "table3|KT-weakly|FPS", "",
     ),
 }  # fmt: skip
-RADAR_COLORS = dict(zip(RADAR_CELLS, (STUDENT, TEACHER_COLOR, MUTED, ACCENT, GREEN, PURPLE, OCHRE), strict=False))
-RADAR_SPOKES = {
-    "nuScenes mIoU (%)": (70.0, 85.0),
-    "SemanticKITTI mIoU (%)": (65.0, 75.0),
-    "Waymo mIoU (%)": (65.0, 75.0),
-    "frames per second": (0.0, 30.0),
-    "parameters (M)": (150.0, 0.0),
-}
+GLANCE_COLORS = dict(zip(GLANCE_CELLS, (STUDENT, TEACHER_COLOR, MUTED, ACCENT, GREEN, PURPLE, OCHRE), strict=False))
+GLANCE_PANELS = (
+    "nuScenes mIoU (%)", "SemanticKITTI mIoU (%)", "Waymo mIoU (%)", "frames per second", "parameters (M)",
+)  # fmt: skip
+FROM_ZERO = ("frames per second", "parameters (M)")
 
 
-def reported_radar() -> view.Radar:
+def reported_glance() -> view.Dots:
     """Figure 1 a from the paper's own tables: the published figure prints no numbers."""
-    series = {name: [reported.value(cell) if cell else None for cell in cells] for name, cells in RADAR_CELLS.items()}
-    return view.Radar(RADAR_SPOKES, series, RADAR_COLORS, ("Student (paper)",))
+    panels = {
+        label: {name: reported.value(cells[k]) if cells[k] else None for name, cells in GLANCE_CELLS.items()}
+        for k, label in enumerate(GLANCE_PANELS)
+    }
+    return view.Dots(panels, GLANCE_COLORS, ("Student (paper)",), FROM_ZERO)
 
 
-def measured_radar(results: Results) -> view.Radar | None:
+def measured_glance(results: Results) -> view.Dots | None:
     """Figure 1 a for this profile, quantities that repeat exactly; None without a teacher and a student."""
     shown = results.headline
     if TEACHER not in shown or len(shown) < 2:
         return None
-    scores = {v: [results.score(v, m).mean for m in ("miou_skip", "miou_zero", "accuracy")] for v in shown}
-    size = {v: next(iter(results.runs[v].values()))["parameters"] / 1e6 for v in shown}
-    top = [10.0 * math.ceil(max(s[k] for s in scores.values()) / 10) for k in range(3)]
-    heads = ("mIoU (%)", "mIoU, absent 0 (%)", "accuracy (%)")
-    spokes = {head: (0.0, limit) for head, limit in zip(heads, top, strict=True)}
-    spokes["parameters (M)"] = (float(f"{1.1 * max(size.values()):.2g}"), 0.0)
-    series = {results.labels[v]: [*scores[v], size[v]] for v in shown}
+    panels: dict[str, dict[str, float | None]] = {
+        head: {results.labels[v]: results.score(v, metric).mean for v in shown}
+        for head, metric in (("mIoU (%)", results.metric), ("accuracy (%)", "accuracy"))
+    }
+    sizes = {results.labels[v]: next(iter(results.runs[v].values()))["parameters"] / 1e6 for v in shown}
     colors = {results.labels[v]: results.looks[v].color for v in shown}
-    return view.Radar(spokes, series, colors, [results.labels[v] for v in shown if v != TEACHER])
+    bold = [results.labels[v] for v in shown if v != TEACHER]
+    return view.Dots({**panels, "parameters (M)": {**sizes}}, colors, bold, FROM_ZERO)
 
 
-def radar_figure(results: Results) -> Figure:
+def glance_figure(results: Results) -> Figure:
     """Figure 1 a, reported and measured."""
-    return view.radar_figure(reported_radar(), measured_radar(results), f"Measured: {results.dataset}")
+    scans = next((f", {run['evaluation']['scans']} validation scans" for run in results.all_runs()), "")
+    return view.dots_figure(reported_glance(), measured_glance(results), f"Measured: {results.dataset}{scans}")
 
 
 def framework_figure(_: Results | None = None) -> Figure:
@@ -85,27 +85,58 @@ def framework_figure(_: Results | None = None) -> Figure:
 
 
 def ablation_figure(results: Results) -> Figure | None:
-    """Scores of all networks and gains of the rows; None before there are two networks."""
-    order = [network for network in results.looks if results.runs.get(network)]
+    """Scores and gains of the rows of the paper's Table 7 (and the rows that these compare with)."""
+    rows = paper_rows(results)
+    return _gains_figure(results, [TEACHER, *rows], rows)
+
+
+def beyond_figure(results: Results) -> Figure | None:
+    """The same for the rows that the paper does not have; None where the profile has none."""
+    rows = beyond_rows(results)
+    return _gains_figure(results, [*_bases(results, rows), *rows], rows) if rows else None
+
+
+def paper_rows(results: Results) -> list[str]:
+    """Rows of the profile that are in the paper's tables."""
+    known = {*reported.rows("table7"), *reported.rows("table2")}
+    return [row for row in results.rows if row in known]
+
+
+def beyond_rows(results: Results) -> list[str]:
+    """Rows of the profile that are not in the paper."""
+    known = paper_rows(results)
+    return [row for row in results.rows if row not in known]
+
+
+def _bases(results: Results, rows: list[str]) -> list[str]:
+    """Rows outside ``rows`` that these are compared with."""
+    wanted = {over for row in rows for over in results.rows[row].compare}
+    return [row for row in results.rows if row in wanted and row not in rows]
+
+
+def _gains_figure(results: Results, names: list[str], rows: list[str]) -> Figure | None:
+    """Scores of the networks ``names`` and gains of ``rows``, some of them; None before there are two networks."""
+    order = [network for network in names if results.runs.get(network)]
     if len(order) < 2:
         return None
     scores = {name: view.Seeds(results.scores(name), results.score(name)) for name in order}
-    over = _common_base(results)
+    over = _common_base(results, [row for row in order if row in rows])
     gains, printed = {}, {}
     for row in order:
-        if row not in results.rows or over not in results.rows[row].compare or not results.gain(row, over).n:
+        if row not in rows or over not in results.rows[row].compare or not results.gain(row, over).n:
             continue
         base, values = results.scores(over), results.scores(row)
         by_seed = {seed: value - base[seed] for seed, value in values.items() if seed in base}
         gains[row] = view.Seeds(by_seed, results.gain(row, over))
         printed[row] = reported.gains(("table7",), row, over)
     against = results.rows[over].label if over else ""
-    return view.ablation_figure(scores, gains, printed, results.looks, f"mIoU (%), {results.dataset}", against)
+    metric = f"mIoU (%), {results.dataset}"
+    return view.ablation_figure(scores, gains, printed, results.looks, metric, against, MARGIN)
 
 
-def _common_base(results: Results) -> str:
+def _common_base(results: Results, among: list[str]) -> str:
     """The row that most rows are compared with, of those with the most terms; empty where nothing is compared."""
-    nearest = [compared[0] for row in results.rows if (compared := compared_with(results, row))]
+    nearest = [compared[0] for row in results.rows if row in among and (compared := compared_with(results, row))]
     return max(nearest, key=nearest.count, default="")
 
 
@@ -119,7 +150,15 @@ def validation_figure(results: Results) -> Figure | None:
             continue
         values = np.array([h["val_miou"] for h in histories], dtype=float)  # null (nothing counted) becomes NaN
         curves[network] = (steps, 100 * values)
-    return view.validation_figure(curves, results.looks) if curves else None
+    if not curves:
+        return None
+    base = next((row for row in results.rows if row in curves), "")
+    gains = {
+        row: (steps, values - curves[base][1])
+        for row, (steps, values) in curves.items()
+        if base and row not in (TEACHER, base) and steps == curves[base][0] and values.shape == curves[base][1].shape
+    }
+    return view.validation_figure(curves, gains, results.looks, results.labels[base] if base else "")
 
 
 def class_figure(results: Results) -> Figure | None:

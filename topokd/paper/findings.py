@@ -1,37 +1,57 @@
-"""The questions of the paper's Sec. 4, answered in sentences computed from the numbers."""
+"""The claims of the paper's Sec. 4 about accuracy, each with its measured answer in a sentence."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from topokd.paper import reported
 from topokd.paper.results import TEACHER, Results
-from topokd.paper.statistics import Interval, signed
+from topokd.paper.statistics import MARGIN, Interval, seeds_needed, signed
 
 MAIN_TABLES = ("table2", "table4", "table1")  # with the results of the whole method, in the order of the sentence
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A question, its answer (``yes``, ``no``, ``open`` or ``missing``), and the sentence with the numbers."""
+    """A question, its answer, and the sentence with the numbers.
+
+    Args:
+        question: what is asked.
+        answer: ``yes``, ``no``, ``same`` (no effect), ``open`` or ``missing``.
+        sentence: the measured numbers.
+        claim: what the paper says, where the sentence does not hold it.
+        evidence: id of the exhibit with the numbers.
+        subject: what the question is about, and its gain where it is one.
+    """
 
     question: str
     answer: str
     sentence: str
+    claim: str = ""
+    evidence: str = "table7"
+    subject: str = ""
+    gain: Interval | None = None
 
 
-def verdict(gain: Interval) -> str:
-    """``yes`` / ``no``: the interval lies above / below 0; ``open``: it contains 0, or there is only one seed.
+def verdict(gain: Interval, margin: float = MARGIN) -> str:
+    """The answer that an interval of a gain in points supports.
+
+    ``yes`` / ``no``: the 95 % interval lies above / below 0 and the mean is at least ``margin`` from it;
+    ``same``: the gain lies within +-``margin`` (two one-sided tests at 5 %); ``open``: neither; ``missing``: no value.
+    A margin keeps an interval that barely touches zero from turning an answer around on another processor.
 
     >>> verdict(Interval(2.0, 1.0, 3)), verdict(Interval(-2.0, 1.0, 3)), verdict(Interval(0.5, 1.0, 3))
     ('yes', 'no', 'open')
+    >>> verdict(Interval(0.1, 0.2, 10)), verdict(Interval(0.2, 0.1, 10))
+    ('same', 'same')
     """
     if not gain.n:
         return "missing"
-    if not gain.excludes(0.0):
-        return "open"
-    return "yes" if gain.mean > 0 else "no"
+    if gain.excludes(0.0) and abs(gain.mean) >= margin:
+        return "yes" if gain.mean > 0 else "no"
+    return "same" if gain.within(margin) else "open"
 
 
 def findings(results: Results) -> list[Finding]:
@@ -61,6 +81,7 @@ def _teacher(results: Results, alone: str) -> Finding:
     ends = {
         "yes": "so there is something to distil.",
         "no": "so there is nothing to distil: the teacher is too small or was trained too briefly.",
+        "same": f"less than {MARGIN:g} points: there is nothing to distil.",
         "open": "which these seeds cannot distinguish from chance.",
     }
     sentence = (
@@ -68,14 +89,17 @@ def _teacher(results: Results, alone: str) -> Finding:
         f"{results.score(alone).text()}: a difference of {gain.text(sign=True)} points (paired over {gain.n} "
         f"{'seeds' if gain.n > 1 else 'seed'}), {ends[answer]}"
     )
-    return Finding(question, answer, sentence)
+    return Finding(question, answer, sentence, "", "ablation", "the teacher", gain)
 
 
 def _compare(results: Results, row: str, over: str) -> Finding:
     about = results.rows[row].compare[over]
     gain = results.gain(row, over)
+    in_paper = row in reported.rows("table7") or row in reported.rows("table2")
+    evidence = "table7" if in_paper else "beyond"
     if not gain.n:
-        return Finding(about.question, "missing", f"Not measured yet: run the stage `student` for {row} and {over}.")
+        sentence = f"Not measured yet: run the stage `student` for {row} and {over}."
+        return Finding(about.question, "missing", sentence, "", evidence)
     answer = verdict(gain)
     seeds = f"{gain.n} seeds" if gain.n > 1 else "1 seed"
     sentence = (
@@ -85,11 +109,21 @@ def _compare(results: Results, row: str, over: str) -> Finding:
     sentence += {
         "yes": "; the 95 % interval lies above zero.",
         "no": "; the 95 % interval lies below zero: here it does harm.",
-        "open": "; the 95 % interval contains zero: these seeds cannot distinguish it from chance."
-        if gain.n > 1
-        else "; one seed gives no interval.",
+        "same": f"; it lies within ±{MARGIN:g} points (two one-sided tests at 5 %).",
+        "open": _open(gain),
     }[answer]
-    return Finding(about.question, answer, sentence + _reported(row, over))
+    return Finding(about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, gain)
+
+
+def _open(gain: Interval) -> str:
+    """Why a gain decides nothing, and how many seeds would."""
+    if gain.n < 2 or math.isnan(gain.half_width):
+        return "; one seed gives no interval."
+    if gain.excludes(0.0):
+        return f"; the mean is less than {MARGIN:g} points from zero."
+    needed = seeds_needed(gain, effect=1.0)
+    more = f"about {needed}" if needed else "more than 200"
+    return f"; the 95 % interval contains zero. To see one point, {more} seeds would be needed."
 
 
 def _reported(row: str, over: str) -> str:

@@ -11,6 +11,8 @@ import pandas as pd
 
 from topokd.paper.statistics import signed
 
+LONGEST_REASON = 28  # characters of a reason that is shown in its cell; longer ones show when pointed at
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -82,7 +84,7 @@ def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: Mapping[s
                 (names or {}).get(label, label),
                 reference,
                 row[0],
-                [cells.get((row, column), Cell()) for column in columns],
+                [cells.get((row, column)) or _gap(row[0] or column[0]) for column in columns],
             )
             for row, (label, reference) in rows.items()
         ],
@@ -110,12 +112,19 @@ def number(value: float, unit: str) -> str:
     return f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
+def _gap(source: str) -> Cell:
+    """The cell of a row and column that no line fills, with the reason."""
+    reason = "not in the paper" if source == "reported" else "not measured"
+    return Cell(reason, "", source, reason)
+
+
 def _cell(line: pd.Series) -> Cell:
     if line["printed"] or (line["source"] == "reported" and math.isnan(line["mean"])):
         return Cell(str(line["printed"]), "", str(line["source"]))
     mean, half_width, unit = float(line["mean"]), float(line["half_width"]), str(line["unit"])
     if math.isnan(mean):
         text = str(line["note"])
-        return Cell("absent" if "absent" in text else "–", "", str(line["source"]), text)
+        short = "absent" if "absent" in text else text if len(text) <= LONGEST_REASON else "–"
+        return Cell(short, "", str(line["source"]), text)
     width = "" if math.isnan(half_width) else f"{half_width:.0f}" if half_width >= 10 else f"{half_width:.1f}"
     return Cell(number(mean, unit), width, str(line["source"]), str(line["note"]), unit)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from topokd.io import read_json
 from topokd.paper.results import Results
 
 
@@ -36,14 +37,24 @@ def conditions(results: Results) -> pd.DataFrame:
     rows = {"Runs": "none yet"}
     if found:
         evaluation, data = found[0]["evaluation"], results.params.data
+        device = ", ".join(processors(results)) or shared(found, "device")
         rows = {
-            "Device": f"{shared(found, 'device')}, threads per run: {shared(found, 'threads')}",
+            "Device": f"{device}, threads per run: {shared(found, 'threads')}",
             "Versions": ", ".join(f"{name} {version}" for name, version in found[0].get("versions", {}).items()),
             "Seeds": ", ".join(map(str, results.params.seeds)),
             "Validation": f"{evaluation['scans']} scans, {evaluation['points']:,} labelled points, {results.dataset}",
             "Voxels": f"{data.voxel_size:g} m; training crops of {data.crop_voxels:,} voxels",
         }
     return pd.DataFrame({"Condition": list(rows), "Value": list(rows.values())})
+
+
+def processors(results: Results) -> list[str]:
+    """Names of the processors or GPUs that trained the networks, from the records of the notebook runs."""
+    files = [*results.folder.glob("provenance/20_teacher*.json"), *results.folder.glob("provenance/30_student*.json")]
+    records = [read_json(file) for file in sorted(files)]
+    return sorted(
+        {r["device"] if r.get("device", "cpu") != "cpu" else r["processor"] for r in records if "processor" in r}
+    )
 
 
 def shared(found: list[dict[str, Any]], name: str, default: str = "not recorded") -> str:

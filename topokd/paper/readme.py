@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from topokd.io import read_json
+from topokd.paper.claims import lead
 from topokd.paper.findings import findings
 from topokd.paper.results import TEACHER, Results
 
-ANSWERS = {"yes": "yes", "no": "no, the difference is negative", "open": "cannot tell", "missing": "not measured"}
+ANSWERS = {
+    "yes": "yes",
+    "no": "no, the difference is negative",
+    "same": "no effect",
+    "open": "cannot tell",
+    "missing": "not measured",
+}
 
 
 def found(folders: list[Path]) -> str:
@@ -22,7 +29,8 @@ def found(folders: list[Path]) -> str:
         for question in questions
     ]
     sizes = [_size(results) for results in profiles]
-    return "\n".join([*sizes, "", header, "|---" * (len(profiles) + 1) + "|", *rows])
+    leads = [f"`{results.profile}`: {lead(results)}" for results in profiles]
+    return "\n".join(["\n\n".join(leads), "", *sizes, "", header, "|---" * (len(profiles) + 1) + "|", *rows])
 
 
 def _size(results: Results) -> str:

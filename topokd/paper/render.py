@@ -16,10 +16,11 @@ from PIL import Image
 
 from topokd.paper.exhibits import Exhibit, Figure, Listing, Table
 from topokd.paper.grid import Grid, grid
+from topokd.paper.links import measured_over, sources
 from topokd.paper.results import Results
 
 TEMPLATES = Path(__file__).parent / "templates"
-MAX_WIDTH = 1700  # pixels of an inlined image; the page is about 1,000 CSS pixels wide
+MAX_SVG_BYTES = 250_000  # of a drawing that the page holds; larger ones contain rasters of points
 PIXELS = 0.6  # CSS pixels per pixel of an image: 160 dpi shown at 96
 
 
@@ -39,8 +40,15 @@ def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
         template, context = "listing.html.jinja", _listing_context(exhibit, results)
     else:
         raise TypeError(f"{exhibit.id} is not a Table, Figure or Listing but a {type(exhibit).__name__}")
-    command = exhibit.command(results.profile)
-    return Markup(environment().get_template(template).render(exhibit=exhibit, command=command, **context))
+    context |= {"exhibit": exhibit, "command": exhibit.command(results.profile), "about": _about(exhibit, results)}
+    return Markup(environment().get_template(template).render(**context))
+
+
+def _about(exhibit: Exhibit, results: Results) -> Markup:
+    """Below a caption: the data behind the numbers, and links to the sources that exist."""
+    links = [Markup('<a href="{}">{}</a>').format(address, text) for text, address in sources(exhibit, results)]
+    data = escape(f"Data: {measured_over(exhibit, results)}.")
+    return Markup('<span class="sources">{}</span>').format(Markup(" · ").join([data, *links]))
 
 
 @functools.cache
@@ -91,12 +99,14 @@ def _table_context(table: Table, results: Results) -> dict[str, Any]:
 
 def _figure_context(figure: Figure, results: Results, folder: Path) -> dict[str, Any]:
     images = []
+    fact = figure.fact(results) if figure.fact else ""
+    caption = f"{figure.caption} {fact}".strip()
     for path in (folder / f"{name}.png" for name in figure.files):
         if path.is_file():
-            data, width = inlined_image(path)
-            images.append(("data:image/png;base64," + base64.b64encode(data).decode(), round(width * PIXELS)))
-    fact = figure.fact(results) if figure.fact else ""
-    return {"images": images, "caption": f"{figure.caption} {fact}".strip()}
+            address, width = inlined_image(path)
+            part = f" ({path.stem})" if len(figure.files) > 1 else ""
+            images.append((address, width, f"{figure.title}{part}. {caption}".replace("`", "")))
+    return {"images": images, "caption": caption}
 
 
 def _listing_context(listing: Listing, results: Results) -> dict[str, Any]:
@@ -104,13 +114,16 @@ def _listing_context(listing: Listing, results: Results) -> dict[str, Any]:
     return {"columns": list(frame.columns), "lines": frame.to_dict("records")}
 
 
-def inlined_image(path: Path) -> tuple[bytes, int]:
-    """PNG of at most 256 colours and ``MAX_WIDTH`` pixels, and its width: a third of the bytes for the same page."""
+def inlined_image(path: Path) -> tuple[str, int]:
+    """Address with the content of a figure, and its width in CSS pixels.
+
+    The SVG beside the PNG if it is small; otherwise the PNG's pixels without loss, as WebP: class colours stay exact.
+    """
     with Image.open(path) as image:
-        picture = image.convert("RGB")
-    if picture.width > MAX_WIDTH:
-        height = round(picture.height * MAX_WIDTH / picture.width)
-        picture = picture.resize((MAX_WIDTH, height), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.quantize(256, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
-    return stream.getvalue(), picture.width
+        width = round(image.width * PIXELS)
+        drawing = path.with_suffix(".svg")
+        if drawing.is_file() and drawing.stat().st_size <= MAX_SVG_BYTES:
+            return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode(), width
+        stream = io.BytesIO()
+        image.convert("RGB").save(stream, "WEBP", lossless=True, quality=60, method=4)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode(), width

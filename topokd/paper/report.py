@@ -9,12 +9,20 @@ import yaml
 
 from topokd import params as P
 from topokd.io import write_text
-from topokd.paper import exhibits, reported
-from topokd.paper.findings import findings
-from topokd.paper.provenance import shared
+from topokd.paper import exhibits, links, reported
+from topokd.paper.claims import claims, lead
+from topokd.paper.provenance import processors, shared
 from topokd.paper.render import environment, render_exhibit, stylesheet, table_grid
 from topokd.paper.results import TEACHER, Results
-from topokd.paper.statistics import Interval
+from topokd.paper.statistics import MARGIN, Interval
+
+PAPER = "Topology- and Gradient-Guided Knowledge Distillation for Point Cloud Semantic Segmentation"
+RULE = (
+    "**yes** and **no**: the 95 % interval of the gain (paired by seed) lies on one side of zero, and its mean at "
+    f"least {MARGIN:g} points of mIoU away; **no effect**: the gain lies within ±{MARGIN:g} points "
+    "(two one-sided tests at 5 %); **cannot tell**: neither. For cost and theory the badge says whether the claim "
+    "holds here. The intervals are not corrected for the number of questions."
+)
 
 
 def write_report(results: str | Path, figures: str | Path) -> Path:
@@ -43,12 +51,18 @@ def render(results: Results, figures: Path) -> str:
         profile=results.profile,
         dataset=results.dataset,
         seeds=results.params.seeds,
-        device=shared(runs, "device", "no run yet").upper() if runs else "nothing measured yet",
+        device=_device(results),
+        scans=runs[0]["evaluation"]["scans"] if runs else 0,
+        paper=PAPER,
+        profiles=links.profiles(results),
+        notebooks=links.notebooks(results),
+        lead=lead(results),
+        rule=RULE,
         missing=missing,
         wanted=len(missing) + len(runs),
         cards=_cards(results),
         card_note=_card_note(results),
-        findings=findings(results),
+        claims=claims(results),
         sections=[
             (section, [(exhibit, render_exhibit(exhibit, results, figures)) for exhibit in shown])
             for section, shown in exhibits.sections()
@@ -68,6 +82,15 @@ def write_tables(results: Results) -> list[Path]:
         write_text(path.with_suffix(".md"), f"# {table.title}\n\n{body}\n\n{table.caption}\n")
         written += [path, path.with_suffix(".md")]
     return written
+
+
+def _device(results: Results) -> str:
+    """The processor or GPU of the runs."""
+    runs = list(results.all_runs())
+    if not runs:
+        return "nothing measured yet"
+    device = shared(runs, "device")
+    return ", ".join(processors(results)) or device.upper() if device == "cpu" else device
 
 
 def _cards(results: Results) -> list[dict[str, str]]:

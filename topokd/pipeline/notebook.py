@@ -33,6 +33,7 @@ from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
 from topokd.stopping import VARIABLE, Stopped, ask_to_stop
 
+PARAMS_FILE = "params_file"
 START_VARIABLE = "TOPOKD_KERNEL_START"
 """Environment variable: seconds that a kernel may take to start."""
 PAIRED_METADATA = {
@@ -72,7 +73,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     script, output = project_path(script), project_path(output)
     if not script.is_file():
         raise DataError(f"notebook {script} does not exist; the notebooks are in {project_path('notebooks')}")
-    params = P.load(parameters["params_file"])
+    params = P.load(parameters[PARAMS_FILE])
     started = time.perf_counter()
     with (
         tempfile.TemporaryDirectory(prefix="topokd-", dir=_temporary_folder()) as folder,
@@ -84,6 +85,8 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         notebook.metadata.update(PAIRED_METADATA)
         nbformat.write(with_stable_ids(notebook), source)
         known = set(papermill.inspect_notebook(source))
+        if PARAMS_FILE not in known:  # a notebook of somebody's own
+            parameters = {name: value for name, value in parameters.items() if name != PARAMS_FILE}
         unknown = set(parameters) - known
         if unknown:
             raise DataError(f"{script.name} has no parameter {', '.join(sorted(unknown))} in its `parameters` cell")

@@ -15,22 +15,25 @@ import logging
 import os
 import random
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from topokd.errors import ParameterError, TopokdError
 from topokd.io import write_text
 from topokd.project import project_path, project_root
 
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 PIPELINE = "dvc.yaml"
 PATIENCE = 24 * 3600.0  # seconds
 LIFETIME, RENEWAL = 600.0, 60.0  # seconds: a hard-link lock is free this long after its owner last renewed it
+SLACK = 10.0  # seconds by which the clocks of two machines may differ
 OURS = re.compile(r"topokd\S* (stage|slurm task) ")  # commands that hold entries of DVC's rwlock only inside its lock
 
 
@@ -40,22 +43,27 @@ class StageError(TopokdError):
 
 @contextlib.contextmanager
 def open_repository() -> Iterator[Any]:
-    """The DVC repository of the project, not locked; DVC errors become `StageError`.
+    """The DVC repository of the project, not locked; DVC errors but LockError become `StageError`.
 
     Raises:
         ParameterError: The project's folder has no dvc.yaml.
         StageError: DVC cannot read the pipeline.
     """
     from dvc.exceptions import DvcException
+    from dvc.lock import LockError
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
     if not project_path(PIPELINE).is_file():
         raise ParameterError(f"{project_path(PIPELINE)} does not exist: run this in a checkout of the project")
     logging.getLogger("dvc").propagate = False  # DVC prints its messages itself
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # without "Generating lock file" and the like
+    logging.getLogger("flufl.lock").setLevel(logging.CRITICAL)  # it calls every wait an error
     try:
         with Repo(str(project_root())) as repo:
             yield repo
+    except LockError:  # the caller tries again
+        raise
     except SCMError as error:
         raise StageError(
             f"{error}\nThis copy is not under git: run `dvc config --local core.no_scm true` once"
@@ -65,26 +73,43 @@ def open_repository() -> Iterator[Any]:
         raise StageError(f"DVC cannot read the pipeline: {error}{cause}") from error
 
 
-@contextlib.contextmanager
-def locked_repository(patience: float = PATIENCE) -> Iterator[Any]:
-    """The DVC repository of the project, with its lock held inside the block.
+def with_lock(action: Callable[[Any], Result], patience: float = PATIENCE) -> Result:
+    """``action(repository)`` with DVC's lock held.
+
+    Begun again where a running ``dvc repro`` holds a file that the action reads or writes.
 
     Args:
-        patience: Seconds to wait for the lock.
+        action: What to do; it may be called several times until no lock stops it.
+        patience: Seconds to wait for locks.
+
+    Returns:
+        What ``action`` returns.
 
     Raises:
-        StageError: The lock was not free in all that time, or DVC cannot read the pipeline.
+        StageError: The locks were not free in all that time, or DVC cannot read the pipeline.
     """
+    results: list[Result] = []
+    acquire_patiently(lambda: results.append(_locked(action, patience)), patience)
+    return results[0]
+
+
+def _locked(action: Callable[[Any], Result], patience: float) -> Result:
     with open_repository() as repo:
         lock = repo.lock
         if hasattr(lock, "lifetime"):  # the hard-link lock
             lock.lifetime = timedelta(seconds=LIFETIME)
-        acquire_patiently(lock.lock, patience)
+
+        def acquire() -> None:
+            if hasattr(lock, "lifetime"):
+                _remove_expired(Path(lock.lockfile))
+            lock.lock()
+
+        acquire_patiently(acquire, patience)
         try:
             with _renewed(lock):
                 _forget_killed_stages(Path(repo.tmp_dir))
                 repo._reset()  # what was read before the lock may have changed
-                yield repo
+                return action(repo)
         finally:
             lock.unlock()
 
@@ -95,7 +120,7 @@ def acquire_patiently(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Call ``acquire`` until it raises no LockError.
+    """Call ``acquire`` until it raises no LockError of DVC.
 
     The pauses are random, so that waiting processes do not ask in step, and grow to some seconds, so that a crowd
     does not keep the file system busy.
@@ -119,7 +144,7 @@ def acquire_patiently(
             waited = clock() - started
             if waited > patience:
                 raise StageError(
-                    f"waited {waited:.0f} s for DVC's lock; if no DVC process is running on any machine that shares "
+                    f"waited {waited:.0f} s for DVC ({error}); if no DVC process is running on any machine that shares "
                     f"this folder, delete {project_path('.dvc/tmp/lock')}"
                 ) from error
         sleep(random.uniform(0.2, pause))
@@ -145,6 +170,29 @@ def _renewed(lock: Any) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def _remove_expired(file: Path) -> None:
+    """Remove a hard-link lock whose owner died: DVC's name for it keeps its library from doing so.
+
+    Its modification time is the time at which it expires. Moved aside first: if somebody else has removed it since and
+    this is already the next owner's lock, it is put back.
+    """
+    aside = file.with_name(f"expired-{socket.gethostname()}-{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        if not _is_expired(file):
+            return
+        file.rename(aside)
+        if _is_expired(aside):
+            log.warning("%s: its owner was killed; removed", file)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, file)
+        aside.unlink()
+
+
+def _is_expired(file: Path) -> bool:
+    return file.stat().st_mtime + SLACK < time.time()
 
 
 def _forget_killed_stages(folder: Path) -> None:

@@ -20,9 +20,9 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
-from topokd.pipeline.repository import PATIENCE, StageError, locked_repository
+from topokd.pipeline.repository import PATIENCE, StageError, with_lock
 from topokd.project import project_root
 
 TERMINATED = 128 + signal.SIGTERM  # exit status of a stage that saved its state and stopped
@@ -48,33 +48,44 @@ def run_stage(address: str, force: bool = False, patience: float = PATIENCE) -> 
             written.
     """
     with _SignalsFor() as signals:
-        with locked_repository(patience) as repo:
-            stage = _find(repo, address)
-            if not force and not stage.changed():
-                print(f"Stage '{address}' didn't change, skipping", flush=True)
-                return 0
-            missing = [str(dependency) for dependency in stage.deps if not dependency.exists]
-            if missing:
-                raise StageError(f"{address}: {', '.join(missing)} does not exist; run the stage that writes it first")
-            stage.save_deps()
-            before = _hashes(stage)
-            stage.remove_outs(ignore_remove=False, force=False)
-            command = "\n".join(stage.cmd) if isinstance(stage.cmd, list) else stage.cmd
-            variables = {"DVC_ROOT": str(repo.root_dir), "DVC_STAGE": stage.addressing}
-        print(f"Running stage '{address}':\n> {command}", flush=True)
-        status = _run_command(command, variables, signals)
+        prepared = with_lock(lambda repo: _prepare(repo, address, force), patience)
+        if prepared is None:
+            print(f"Stage '{address}' didn't change, skipping", flush=True)
+            return 0
+        print(f"Running stage '{address}':\n> {prepared.command}", flush=True)
+        status = _run_command(prepared.command, prepared.variables, signals)
         if status == 0:
-            _record(address, before, patience)
+            with_lock(lambda repo: _record(repo, address, prepared.dependencies), patience)
         return status
 
 
-def _record(address: str, before: dict[str, Any], patience: float) -> None:
+class _Prepared(NamedTuple):
+    command: str
+    variables: dict[str, str]
+    dependencies: dict[str, Any]  # hash of each
+
+
+def _prepare(repo: Any, address: str, force: bool) -> _Prepared | None:
+    """Remove the old outputs of a stage and note its dependencies; None if nothing changed."""
+    stage = _find(repo, address)
+    if not force and not stage.changed():
+        return None
+    missing = [str(dependency) for dependency in stage.deps if not dependency.exists]
+    if missing:
+        raise StageError(f"{address}: {', '.join(missing)} does not exist; run the stage that writes it first")
+    stage.save_deps()
+    stage.remove_outs(ignore_remove=False, force=False)
+    command = "\n".join(stage.cmd) if isinstance(stage.cmd, list) else stage.cmd
+    return _Prepared(command, {"DVC_ROOT": str(repo.root_dir), "DVC_STAGE": stage.addressing}, _hashes(stage))
+
+
+def _record(repo: Any, address: str, before: dict[str, Any]) -> None:
     """Put the outputs of a stage into the cache and write dvc.lock."""
-    with locked_repository(patience) as repo, repo.scm_context(quiet=True):
-        stage = _find(repo, address)
-        absent = [str(out) for out in stage.outs if not out.exists]
-        if absent:
-            raise StageError(f"{address}: its command ended well and did not write {', '.join(absent)}")
+    stage = _find(repo, address)
+    absent = [str(out) for out in stage.outs if not out.exists]
+    if absent:
+        raise StageError(f"{address}: its command ended well and did not write {', '.join(absent)}")
+    with repo.scm_context(quiet=True):
         stage.save(run_cache=False)
         changed = [name for name, value in _hashes(stage).items() if before.get(name) != value]
         if changed:

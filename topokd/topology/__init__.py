@@ -6,6 +6,7 @@ from topokd.topology.engines import ENGINES
 from topokd.topology.functions import (
     betti_curve,
     bottleneck_distance,
+    chamfer_distance,
     landscape,
     persistence_entropy,
     persistence_image,
@@ -18,20 +19,29 @@ from topokd.topology.functions import (
     wasserstein_distance,
 )
 from topokd.topology.gradient import simplex_values
-from topokd.topology.loss import Normalization, TeacherCloud, TeacherDiagrams, TopologicalLoss, normalize_features
+from topokd.topology.gradients import GRADIENTS, Gradient, diffeomorphic
+from topokd.topology.loss import TeacherCloud, TeacherDiagrams, TopologicalLoss
+from topokd.topology.normalize import Normalization, normalize_features
 from topokd.topology.persistence import Persistence, vietoris_rips
+from topokd.topology.sampled import SampledRows, SampledRowsLoss, sampled_rows
 from topokd.topology.sampling import covering_radius, farthest_point_sampling
 
 __all__ = [
     "ENGINES",
+    "GRADIENTS",
+    "Gradient",
     "Normalization",
     "Persistence",
+    "SampledRows",
+    "SampledRowsLoss",
     "TeacherCloud",
     "TeacherDiagrams",
     "TopologicalLoss",
     "betti_curve",
     "bottleneck_distance",
+    "chamfer_distance",
     "covering_radius",
+    "diffeomorphic",
     "farthest_point_sampling",
     "landscape",
     "nearest_costs",
@@ -43,6 +53,7 @@ __all__ = [
     "recall_term",
     "rtd",
     "rtd_lite",
+    "sampled_rows",
     "signature_loss",
     "silhouette",
     "simplex_values",

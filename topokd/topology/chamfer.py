@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
+from numpy import ndarray
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from topokd.errors import DataError
 from topokd.topology import kernels
+from topokd.topology.options import number
 
 MAX_BLOCK = 1 << 20  # distances held at a time on a GPU
 
@@ -40,6 +43,10 @@ def persistence_weighted_chamfer(
     Returns:
         A scalar, in the squared unit of the diagrams.
 
+    Raises:
+        DataError: for a diagram that is not (k, 2) and finite.
+        ParameterError: for an eps or a match_scale that is negative or not finite.
+
     Examples:
         >>> teacher = torch.tensor([[0.0, 1.0], [0.2, 0.9]])
         >>> student = torch.tensor([[0.0, 0.8]], requires_grad=True)
@@ -48,10 +55,27 @@ def persistence_weighted_chamfer(
         >>> round(loss.item(), 4), [round(g, 4) for g in student.grad[0].tolist()]
         (0.0843, [-0.1734, -0.7133])
     """
-    teacher, student = torch.as_tensor(teacher), torch.as_tensor(student)
+    teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
+    eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale")
     return recall_term(teacher, student, eps=eps, match_scale=match_scale) + precision_term(
         teacher, student, match_scale=match_scale
     )
+
+
+def as_pairs(diagram: Tensor | np.ndarray, name: str) -> Float[Tensor, "k 2"]:
+    """A diagram as a floating-point tensor. Raises DataError for another shape, or values that are not finite."""
+    x = torch.as_tensor(diagram)
+    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    if x.dim() != 2 or x.shape[1] != 2:
+        raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair")
+    if not math.isfinite(float(x.detach().double().sum())):
+        finite = torch.isfinite(x.detach()).all(dim=1)
+        if not bool(finite.all()):
+            row = int((~finite).nonzero()[0])
+            raise DataError(
+                f"row {row} of {name} is {x[row].tolist()}: pass finite pairs, without the classes that never die"
+            )
+    return x
 
 
 def recall_term(
@@ -108,14 +132,42 @@ class _NearestCosts(torch.autograd.Function):
         values = _as_float64(points)
         cost, *matches = kernels.chamfer.costs(values, _as_float64(others), scale)
         ctx.arrays = values, *matches, scale
+        ctx.save_for_backward(points, others)
         ctx.types = points.dtype, others.dtype
         return torch.from_numpy(cost).to(points.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Float[Tensor, "k 2"], Float[Tensor, "m 2"], None]:
+        if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
+            return *_differentiable(gradient, *ctx.saved_tensors, *ctx.arrays), None
         of_points, of_others = kernels.chamfer.gradients(_as_float64(gradient), *ctx.arrays)
         return torch.from_numpy(of_points).to(ctx.types[0]), torch.from_numpy(of_others).to(ctx.types[1]), None
+
+
+def _differentiable(
+    gradient: Float[Tensor, " k"],
+    points: Float[Tensor, "k 2"],
+    others: Float[Tensor, "m 2"],
+    values: ndarray,
+    rows: ndarray,
+    columns: ndarray,
+    weights: ndarray,
+    places: ndarray,
+    place_of: ndarray,
+    scale: float,
+) -> tuple[Float[Tensor, "k 2"], Float[Tensor, "m 2"]]:
+    """Both gradients as functions of ``gradient``, ``points`` and ``others``, in the graph; the matches are fixed."""
+    row, column, place = (torch.from_numpy(array) for array in (rows, columns, place_of))
+    size = torch.bincount(place, minlength=len(places)).double().clamp_min(1)
+    g, exact = gradient.double(), points.double()
+    at = torch.zeros(len(places), 2, dtype=torch.float64).index_add(0, place, others.double()) / size[:, None]
+    move = (2 * scale * torch.from_numpy(weights) * g[row])[:, None] * (exact[row] - at[column])  # (e, 2)
+    matched = torch.zeros(len(points), dtype=torch.bool).index_fill(0, row, True)
+    alone = torch.where(matched, 0.0, g * (exact[:, 1] - exact[:, 0]))
+    of_points = torch.stack([-alone, alone], dim=1).index_add(0, row, move)
+    of_places = torch.zeros(len(places), 2, dtype=torch.float64).index_add(0, column, -move)
+    of_others = of_places[place] / size[place][:, None] if len(others) else others.double() * 0
+    return of_points.to(points.dtype), of_others.to(others.dtype)
 
 
 def _as_float64(x: Tensor) -> Float64[np.ndarray, " ..."]:

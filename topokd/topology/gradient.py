@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from topokd.errors import DataError
 from topokd.topology import kernels
+from topokd.topology.options import number
 
-EPS_DIST = 1e-12  # epsilon_dist of Theorem 1, in units of distance
+EPS_DIST = 1e-12  # epsilon_dist of Theorem 1, in the unit that ties count: the extent of the cloud, or a length
+SAFE = 2.0**400  # squares of numbers between 1 / SAFE and SAFE stay within float64
 
 
 def simplex_values(
@@ -23,20 +25,24 @@ def simplex_values(
     *,
     precomputed: bool = False,
     tie_tolerance: float = 1e-6,
+    tie_unit: float | None = None,
 ) -> Float[Tensor, " k"]:
-    """v(sigma) = max_{i,j in sigma} D_ij, differentiable in `x`.
+    """v(sigma) = max_{i,j in sigma} D_ij, differentiable in `x` twice.
 
     Args:
         x: points (n, c), or distances (n, n) if `precomputed`.
         simplices: (k, v) vertices of each simplex, -1 in unused entries.
         precomputed: whether `x` holds distances.
         tie_tolerance: tau_tie of Theorem 1; edges within it of the longest share the gradient.
+        tie_unit: length that `tie_tolerance` (and epsilon_dist) counts; None for the extent of the cloud, see `extent`.
+            With 1.0 `tie_tolerance` is itself a length.
 
     Returns:
         (k,) values, 0 for single vertices.
 
     Raises:
-        DataError: for vertices that `x` does not have.
+        DataError: for vertices that `x` does not have, or distances that overflow the type of `x`.
+        ParameterError: for a tolerance or unit that is negative or not finite.
 
     Examples:
         >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 0.0]], requires_grad=True)
@@ -45,22 +51,54 @@ def simplex_values(
         >>> value.tolist(), x.grad[1].tolist()
         ([5.0], [0.6000000238418579, 0.800000011920929])
     """
+    tie_tolerance = number(tie_tolerance, "tie_tolerance")
+    tie_unit = None if tie_unit is None else number(tie_unit, "tie_unit")
     if simplices.shape[0] == 0 or simplices.shape[1] < 2:
         return x.new_zeros(len(simplices))
     low, high = (int(vertex) for vertex in simplices.aminmax())
     if low < -1 or high >= len(x):
         raise DataError(f"simplices have the vertices {low} to {high}, but there are {len(x)} points, numbered from 0")
-    compiled = not (precomputed or x.is_cuda)
-    return CriticalValues.apply(x, simplices, precomputed, tie_tolerance, compiled)  # type: ignore[no-any-return]
+    size = extent(x, precomputed=precomputed)
+    counted = size if tie_unit is None else tie_unit
+    values = CriticalValues.apply(x, simplices, precomputed, tie_tolerance * counted, EPS_DIST * counted, size)
+    if size > torch.finfo(x.dtype).max / (4 * math.sqrt(max(1, x.shape[1]))) and not bool(values.isfinite().all()):
+        raise DataError(f"points lie about {size:.3g} apart, so distances overflow {x.dtype}: scale them down")
+    return values  # type: ignore[no-any-return]
+
+
+def extent(x: Float[Tensor, "n c"], *, precomputed: bool = False) -> float:
+    """Size of a cloud: its greatest range of one coordinate, or its largest finite distance.
+
+    Free of the origin, and in the unit of `x`: s times the cloud has s times the extent.
+
+    Args:
+        x: points (n, c), or distances (n, n) if `precomputed`.
+        precomputed: whether `x` holds distances.
+
+    Examples:
+        >>> extent(torch.tensor([[0.0, 7.0], [3.0, 5.0]]))
+        3.0
+    """
+    x = x.detach()
+    if x.numel() == 0:
+        return 0.0
+    if precomputed:
+        return float(torch.where(x.isfinite(), x, 0.0).max())
+    if x.is_cuda:
+        low, high = (ends.double() for ends in x.aminmax(dim=0))
+        return float((high - low).max())
+    values = x.numpy()
+    with np.errstate(over="ignore"):
+        return float((values.max(axis=0).astype(np.float64) - values.min(axis=0)).max())
 
 
 class CriticalValues(torch.autograd.Function):
     """v(sigma_k) = max over the edges of sigma_k of their length, with the gradient of Eq. 1.
 
     Forward: lengths of the edges of the K simplices, summed in float64. Backward: the gradient g of value k goes in
-    equal parts to the edges of sigma_k within `tie_tolerance` of the longest, and from edge {i, j} to the points,
-    g (h_i - h_j) / (D_ij + eps) to i and its negative to j. Neither direction forms a matrix of all pairs. With
-    `compiled`, each is one compiled loop.
+    equal parts to the edges of sigma_k within `tolerance` of the longest, and from edge {i, j} to the points,
+    g (h_i - h_j) / (D_ij + eps) to i and its negative to j. Neither direction forms a matrix of all pairs. Points on
+    the CPU take one compiled loop each way.
     """
 
     @staticmethod
@@ -69,49 +107,86 @@ class CriticalValues(torch.autograd.Function):
         x: Float[Tensor, "n c"],
         simplices: Int64[Tensor, "k v"],
         precomputed: bool,
-        tie_tolerance: float,
-        compiled: bool,
+        tolerance: float,
+        eps: float,
+        size: float,
     ) -> Float[Tensor, " k"]:
-        """Values of the simplices (zero for single vertices), in the type of `x`."""
-        ctx.precomputed, ctx.compiled = precomputed, compiled
-        if compiled:
+        """Values of the simplices (zero for single vertices), in the type of `x`; ``size`` is the cloud's extent."""
+        ctx.precomputed, ctx.compiled = precomputed, not (precomputed or x.is_cuda)
+        ctx.unit = unit = unit_of(size)
+        points = x.double() * unit if unit != 1 else x
+        ctx.eps = eps = eps * unit or EPS_DIST  # never 0: all points may be in one place
+        if ctx.compiled:
             values, *edges = kernels.critical.longest(
-                _array(x), np.ascontiguousarray(simplices.numpy()), tie_tolerance, EPS_DIST
+                _array(points), np.ascontiguousarray(simplices.numpy()), tolerance * unit, eps
             )
             ctx.save_for_backward(x, *(torch.from_numpy(array) for array in edges))
-            return torch.from_numpy(values).to(x.dtype)
+            return (torch.from_numpy(values) / unit if unit != 1 else torch.from_numpy(values)).to(x.dtype)
         pairs = torch.tensor(list(combinations(range(simplices.shape[1]), 2)), device=x.device).reshape(-1, 2)
         ends = simplices[:, pairs]  # (k, e, 2)
         i, j = ends.clamp_min(0).unbind(dim=2)
         if precomputed:
-            lengths = (x[i, j].double() + x[j, i].double()) / 2  # (k, e)
+            lengths = points[i, j].double() / 2 + points[j, i].double() / 2  # (k, e)
         else:
-            lengths = (x[i].double() - x[j].double()).square().sum(dim=-1).sqrt()
+            lengths = (points[i].double() - points[j].double()).square().sum(dim=-1).sqrt()
         real = (ends >= 0).all(dim=2)
         longest = lengths.where(real, 0.0).amax(dim=1, keepdim=True)
-        tied = real & (lengths >= longest - tie_tolerance)
-        factor = (tied.double() / tied.sum(dim=1, keepdim=True) / (1.0 if precomputed else lengths + EPS_DIST))[tied]
+        tied = real & (lengths >= longest - tolerance * unit)
+        factor = (tied.double() / tied.sum(dim=1, keepdim=True) / (1.0 if precomputed else _positive(lengths + eps)))[
+            tied
+        ]
         ctx.save_for_backward(x, ends[tied], tied.nonzero()[:, 0], factor)
-        return longest[:, 0].to(x.dtype)
+        return (longest[:, 0] / unit).to(x.dtype)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor, None, None, None, None, None]:
         """Algorithm 3, lines 28-36."""
         x, ends, owner, factor = ctx.saved_tensors  # owner: the simplex that each critical edge belongs to
+        if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
+            return _differentiable(ctx, gradient, x, ends, owner), None, None, None, None, None
+        points = x.double() * ctx.unit if ctx.unit != 1 else x
         if ctx.compiled:
-            arrays = (_array(t) for t in (gradient.double(), x, ends, owner, factor))
-            return torch.from_numpy(kernels.critical.spread(*arrays)).to(x.dtype), None, None, None, None
+            arrays = (_array(t) for t in (gradient.double(), points, ends, owner, factor))
+            return torch.from_numpy(kernels.critical.spread(*arrays)).to(x.dtype), None, None, None, None, None
         g = gradient.double()[owner] * factor  # (e,)
         i, j = ends[:, 0], ends[:, 1]
         result = torch.zeros_like(x)
         if ctx.precomputed:  # dL/dD_ij is split between the two entries of the one distance
             result.index_put_((torch.cat([i, j]), torch.cat([j, i])), (g / 2).to(x.dtype).repeat(2), accumulate=True)
-            return result, None, None, None, None
-        move = (g[:, None] * (x[i].double() - x[j].double())).to(x.dtype)  # (e, c)
+            return result, None, None, None, None, None
+        move = (g[:, None] * (points[i].double() - points[j].double())).to(x.dtype)  # (e, c)
         result.index_add_(0, i, move)
         result.index_add_(0, j, -move)
-        return result, None, None, None, None
+        return result, None, None, None, None, None
+
+
+def _differentiable(ctx: Any, gradient: Tensor, x: Tensor, ends: Tensor, owner: Tensor) -> Tensor:
+    """The gradient of the points as a function of ``gradient`` and ``x``, in the graph; which edges tie is fixed."""
+    share = 1.0 / torch.bincount(owner, minlength=len(gradient)).double()[owner]
+    g = gradient.double()[owner] * share  # (e,)
+    i, j = ends[:, 0], ends[:, 1]
+    zeros = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
+    if ctx.precomputed:
+        return zeros.index_put((torch.cat([i, j]), torch.cat([j, i])), (g / 2).repeat(2), accumulate=True).to(x.dtype)
+    difference = (x[i].double() - x[j].double()) * ctx.unit  # (e, c)
+    squared = difference.square().sum(dim=1)
+    apart = squared > 0
+    length = torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0)
+    move = (g / _positive(length + ctx.eps))[:, None] * difference
+    return zeros.index_add(0, i, move).index_add(0, j, -move).to(x.dtype)
+
+
+def unit_of(size: float) -> float:
+    """The power of two that brings a cloud of this extent to where squares neither overflow nor vanish; usually 1."""
+    if 1 / SAFE <= size <= SAFE or size == 0:
+        return 1.0
+    if size == math.inf:
+        return 2.0**-800
+    return 2.0 ** min(1000, -math.frexp(size)[1])
+
+
+def _positive(length: Tensor) -> Tensor:
+    return torch.where(length > 0, length, 1.0)
 
 
 def _array(x: Tensor) -> np.ndarray:

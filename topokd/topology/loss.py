@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,52 +14,13 @@ from topokd.clouds import Clouds, Features, Offsets, as_rows, matched_rows
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
 from topokd.topology.engines import choose_engine
+from topokd.topology.gradients import check_gradient
+from topokd.topology.normalize import check_normalization, normalize_features
+from topokd.topology.options import number, threads, whole
 from topokd.topology.persistence import vietoris_rips
+from topokd.topology.sampled import at_least_float32, finite_rows
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import map_in_background, parallel_map
-
-Normalization = Literal["l2", "none", "standardize", "mean_norm"]
-
-
-def normalize_features(x: Float[Tensor, "n c"], how: str = "l2") -> Float[Tensor, "n c"]:
-    """Alg. 1, lines 4-5, for the rows of one cloud (NOTES row 2).
-
-    Args:
-        x: (n, c) features.
-        how: "l2": each row divided by its length. "mean_norm": all rows divided by their mean length. "standardize":
-            mean 0 and variance 1 per channel. "none": unchanged.
-
-    Returns:
-        (n, c) features; rows, clouds and channels without extent become zero, and receive no gradient.
-
-    Raises:
-        ParameterError: for an unknown `how`.
-
-    Examples:
-        >>> normalize_features(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
-        tensor([[0.6000, 0.8000], [0.0000, 0.0000]])
-    """
-    if how == "none":
-        return x
-    if how == "l2":
-        return _divide(x, _norm(x, dim=1))
-    if how == "mean_norm":
-        return _divide(x, _norm(x, dim=1).mean())
-    if how == "standardize":
-        centered = x - x.mean(dim=0)
-        return _divide(centered, _norm(centered, dim=0) / len(x) ** 0.5)
-    raise ParameterError(f"normalize is {how!r}; choose one of {', '.join(map(repr, get_args(Normalization)))}")
-
-
-def _norm(x: Float[Tensor, "n c"], dim: int) -> Tensor:
-    squared = x.square().sum(dim=dim, keepdim=True)
-    positive = squared > 0
-    return torch.where(positive, squared.where(positive, torch.ones_like(squared)).sqrt(), torch.zeros_like(squared))
-
-
-def _divide(x: Tensor, size: Tensor) -> Tensor:
-    positive = size > 0
-    return torch.where(positive, x / torch.where(positive, size, torch.ones_like(size)), torch.zeros_like(x))
 
 
 class TeacherCloud(NamedTuple):
@@ -94,8 +55,14 @@ class TopologicalLoss(torch.nn.Module):
         match_scale: see `persistence_weighted_chamfer`.
         eps: see `persistence_weighted_chamfer`.
         tie_tolerance: tau_tie, see `vietoris_rips`.
+        tie_unit: length that it counts, see `vietoris_rips`. None for 1 where rows are normalised, so that no unit of
+            the features is left, and for the extent of the cloud where they are not.
         time_limit: seconds per diagram, see `vietoris_rips`.
         workers: threads, None for as many as torch uses.
+        gradient: which of the student's rows a gradient moves, see `vietoris_rips`.
+        bandwidth: of the gradient "diffeomorphic", see `vietoris_rips`.
+        distance: a function of the teacher's and the student's diagram (m, 2), (k, 2), in place of PWCD; a module-level
+            function (or a `functools.partial` of one), so that the module can be pickled.
 
     Raises:
         ParameterError: for unknown or impossible options.
@@ -120,27 +87,36 @@ class TopologicalLoss(torch.nn.Module):
         match_scale: float = 1.0,
         eps: float = 1e-6,
         tie_tolerance: float = 1e-6,
+        tie_unit: float | None = None,
         time_limit: float | None = None,
         workers: int | None = None,
+        gradient: str = "critical",
+        bandwidth: float | None = None,
+        distance: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.num_points, self.dims, self.normalize, self.engine = num_points, tuple(dims), normalize, engine
-        self.match_scale, self.eps, self.workers = match_scale, eps, workers
-        if num_points < 2:
-            raise ParameterError(f"num_points is {num_points}; it must be at least 2")
+        self.num_points, self.engine = whole(num_points, "num_points", least=2), engine
+        self.dims, self.normalize = tuple(dims), check_normalization(normalize)
+        self.match_scale, self.eps = number(match_scale, "match_scale", above=True), number(eps, "eps")
+        self.workers = threads(workers)
+        self.distance = distance or partial(persistence_weighted_chamfer, eps=self.eps, match_scale=self.match_scale)
         if not self.dims or not set(self.dims) <= {0, 1, 2}:
             raise ParameterError(f"dims is {self.dims}; choose some of 0, 1, 2")
-        if normalize not in get_args(Normalization):
-            raise ParameterError(
-                f"normalize is {normalize!r}; choose one of {', '.join(map(repr, get_args(Normalization)))}"
-            )
         choose_engine(engine, max(self.dims), time_limit)
         self.rips: dict[str, Any] = {
             "max_dim": max(self.dims),
             "engine": engine,
-            "tie_tolerance": tie_tolerance,
+            "tie_tolerance": number(tie_tolerance, "tie_tolerance"),
+            "tie_unit": self._unit(tie_unit),
             "time_limit": time_limit,
         }
+        check_gradient(gradient, bandwidth)
+        self.moves: dict[str, Any] = {"gradient": gradient, "bandwidth": bandwidth}
+
+    def _unit(self, given: float | None) -> float | None:
+        if given is None:
+            return None if self.normalize == "none" else 1.0
+        return number(given, "tie_unit")
 
     def prepare(self, teacher: Features, offsets: Offsets = None) -> TeacherDiagrams:
         """Start what depends on the teacher only, in background threads: call it before the student's forward pass.
@@ -155,12 +131,12 @@ class TopologicalLoss(torch.nn.Module):
         Raises:
             DataError: as `forward`.
         """
-        rows = _finite("teacher", as_rows(teacher, offsets, "teacher's features"))
+        rows = finite_rows("teacher", as_rows(teacher, offsets, "teacher's features"))
         return TeacherDiagrams(rows.ends, map_in_background(_call, self._teacher_tasks(rows), self.workers))
 
     def _teacher_tasks(self, teacher: Clouds) -> list[Callable[[], TeacherCloud]]:
         """One task per cloud, for a thread each. On a GPU all clouds are sampled first, together."""
-        clouds = [_at_least_float32(cloud) for cloud in Clouds(teacher.rows.detach(), teacher.ends).split()]
+        clouds = [at_least_float32(cloud) for cloud in Clouds(teacher.rows.detach(), teacher.ends).split()]
         if not teacher.rows.is_cuda:
             return [partial(self._sampled_diagrams, cloud) for cloud in clouds]
         rows = [normalize_features(cloud, self.normalize) for cloud in clouds]
@@ -198,7 +174,7 @@ class TopologicalLoss(torch.nn.Module):
             DataError: if shapes disagree, or features are not finite; names the cloud.
         """
         if isinstance(teacher, TeacherDiagrams):
-            own = _finite("student", as_rows(student, offsets, "student's features"))
+            own = finite_rows("student", as_rows(student, offsets, "student's features"))
             if own.ends != teacher.ends:
                 raise DataError(
                     f"the student has {len(own.rows)} rows in {len(own.ends)} clouds, the prepared teacher "
@@ -207,19 +183,18 @@ class TopologicalLoss(torch.nn.Module):
             references = teacher.results()
         else:
             student, teacher, ends = matched_rows(student, teacher, offsets)
-            own = _finite("student", Clouds(student, ends))
-            tasks = self._teacher_tasks(_finite("teacher", Clouds(teacher, ends)))
+            own = finite_rows("student", Clouds(student, ends))
+            tasks = self._teacher_tasks(finite_rows("teacher", Clouds(teacher, ends)))
             references = parallel_map(_call, tasks, self.workers)
         points = [
-            normalize_features(_at_least_float32(cloud), self.normalize)[reference.indices].cpu()
+            normalize_features(at_least_float32(cloud), self.normalize)[reference.indices].cpu()
             for cloud, reference in zip(own.split(), references, strict=True)
         ]
-        total = _at_least_float32(own.rows[:0].sum())  # 0, in the graph even if no cloud has a diagram
-        for reference, found in zip(references, vietoris_rips(points, workers=self.workers, **self.rips), strict=True):
+        total = at_least_float32(own.rows[:0].sum())  # 0, in the graph even if no cloud has a diagram
+        diagrams = vietoris_rips(points, workers=self.workers, **self.rips, **self.moves)
+        for reference, found in zip(references, diagrams, strict=True):
             for dim in self.dims:
-                distance = persistence_weighted_chamfer(
-                    reference.diagrams[dim], found.diagrams[dim], eps=self.eps, match_scale=self.match_scale
-                )
+                distance = self.distance(reference.diagrams[dim], found.diagrams[dim])
                 total = total + distance.to(total.device)
         return total / max(1, len(own.ends))
 
@@ -230,19 +205,3 @@ class TopologicalLoss(torch.nn.Module):
 
 def _call(task: Callable[[], TeacherCloud]) -> TeacherCloud:
     return task()
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def _finite(who: str, features: Clouds) -> Clouds:
-    """The features themselves. Raises DataError if they hold NaN or infinity; names the cloud and row."""
-    finite = torch.isfinite(features.rows.detach()).all(dim=1)
-    if not bool(finite.all()):
-        row = int((~finite).nonzero()[0])
-        cloud = next(k for k, end in enumerate(features.ends) if row < end)
-        raise DataError(
-            f"{who}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"
-        )
-    return features

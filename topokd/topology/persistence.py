@@ -17,13 +17,14 @@ from torch import Tensor
 from topokd.errors import DataError, ParameterError
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import ENGINES, Pairs, choose_engine
+from topokd.topology.entry import as_cloud, check_memory, check_options, filtration_of
 from topokd.topology.gradient import simplex_values
+from topokd.topology.gradients import check_gradient, moved
+from topokd.topology.options import number, threads
 from topokd.topology.sampling import Points
 from topokd.topology.threads import parallel_map
 
 log = logging.getLogger(__name__)
-
-METRICS = ("euclidean", "precomputed")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,11 @@ def vietoris_rips(
     engine: str = ...,
     threshold: float | None = ...,
     tie_tolerance: float = ...,
+    tie_unit: float | None = ...,
     time_limit: float | None = ...,
     workers: int | None = ...,
+    gradient: str = ...,
+    bandwidth: float | None = ...,
 ) -> Persistence: ...
 
 
@@ -70,8 +74,11 @@ def vietoris_rips(
     engine: str = ...,
     threshold: float | None = ...,
     tie_tolerance: float = ...,
+    tie_unit: float | None = ...,
     time_limit: float | None = ...,
     workers: int | None = ...,
+    gradient: str = ...,
+    bandwidth: float | None = ...,
 ) -> list[Persistence]: ...
 
 
@@ -83,8 +90,11 @@ def vietoris_rips(
     engine: str = "auto",
     threshold: float | None = None,
     tie_tolerance: float = 1e-6,
+    tie_unit: float | None = None,
     time_limit: float | None = None,
     workers: int | None = None,
+    gradient: str = "critical",
+    bandwidth: float | None = None,
 ) -> Persistence | list[Persistence]:
     """Exact persistence of the Vietoris-Rips filtration, v(sigma) = max_{i,j in sigma} D_ij, over Z/2.
 
@@ -92,22 +102,32 @@ def vietoris_rips(
     out.
 
     Args:
-        x: points (n, c) or distances (n, n), torch or numpy; or a list of them, computed in parallel.
+        x: points (n, c) or distances (n, n), torch or numpy; or a list of them, computed in parallel. Distances may
+            be infinite (an edge that never enters), and sparse (torch or SciPy): entries that are not stored are
+            infinite.
         metric: "euclidean" for points, "precomputed" for distances.
         max_dim: highest degree: 0, 1 or 2.
         engine: a key of `topokd.topology.ENGINES`, or "auto" for the fastest one.
         threshold: edges longer than this never enter; None for the whole filtration.
-        tie_tolerance: tau_tie of Theorem 1, in units of length.
+        tie_tolerance: tau_tie of Theorem 1: edges within it of a simplex's longest share its gradient.
+        tie_unit: length that `tie_tolerance` counts. None: the extent of the cloud (its greatest range of one
+            coordinate, its largest finite distance), so that gradients do not depend on the unit of `x`. 1.0:
+            `tie_tolerance` is itself a length.
         time_limit: seconds of wall time per diagram, None for no limit; engine "reduced" only. A diagram that takes
             longer is that of `threshold` at the length reached: exact up to there, with the living classes among
             `essential`. `truncated_at` and a warning say so.
         workers: threads for a list, None for as many as torch uses; the result is the same.
+        gradient: which points a gradient of the diagrams moves. "critical": the ends of the critical edges
+            (Theorem 1). "diffeomorphic": all points, along a smooth field that agrees with it there
+            (`topokd.topology.diffeomorphic`).
+        bandwidth: of that field, in the unit of `x`; None for half the median distance between two points.
 
     Returns:
         The `Persistence`; a list of them for a list of clouds.
 
     Raises:
-        DataError: for values that are not finite, naming the cloud, or distances that are not symmetric.
+        DataError: for coordinates that are not finite, naming the cloud, distances that are not symmetric or NaN, or
+            too many points for the memory.
         ParameterError: for unknown options, or a degree that the engine cannot compute.
 
     Examples:
@@ -118,25 +138,33 @@ def vietoris_rips(
         >>> result.birth_simplices[1].tolist(), result.death_simplices[1].tolist(), result.essential[0].tolist()
         ([[2, 3]], [[0, 2, 3]], [0.0])
     """
-    if metric not in METRICS:
-        raise ParameterError(f"metric is {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
-    compute = _find_compute(engine, max_dim, time_limit)
-    single = isinstance(x, Tensor | np.ndarray)
-    clouds = [x] if isinstance(x, Tensor | np.ndarray) else list(x)
+    check_options(metric, threshold)
+    check_gradient(gradient, bandwidth, metric)
+    compute, workers = _find_compute(engine, max_dim, time_limit), threads(workers)
+    tie_tolerance = number(tie_tolerance, "tie_tolerance")
+    precomputed = metric == "precomputed"
+    single = not isinstance(x, list | tuple)
+    clouds = [x] if single else list(x)
     names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
-    points = [_as_tensor(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
+    points = [as_cloud(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
 
     def pairs(cloud: Tensor) -> Pairs:
-        values = cloud.detach().cpu().double().numpy()
-        limit = np.inf if threshold is None else float(threshold)
-        if metric == "precomputed":
-            return compute(values, max_dim, limit)
+        check_memory(len(cloud))
+        values, limit, unit = filtration_of(cloud, precomputed, threshold)
         # squares keep the order of the lengths; the limit is moved up by the rounding of one square root
-        return compute(squared_distances(values), max_dim, limit * abs(limit) * (1 + 4e-16))
+        limit = limit if precomputed else limit * abs(limit) * (1 + 4e-16)
+        try:
+            found = compute(values if precomputed else squared_distances(values), max_dim, limit)
+        except MemoryError as error:
+            raise DataError(f"memory is too small for the distances of {len(cloud):,} points: sample first") from error
+        if found.truncated_at is None:
+            return found
+        reached = found.truncated_at if precomputed else found.truncated_at**0.5
+        return found._replace(truncated_at=reached / unit)
 
     found = parallel_map(pairs, points, workers)
     results = [
-        _persistence(cloud, pair, metric == "precomputed", tie_tolerance)
+        _persistence(moved(cloud, gradient, bandwidth), pair, precomputed, tie_tolerance, tie_unit)
         for cloud, pair in zip(points, found, strict=True)
     ]
     for name, result in zip(names, results, strict=True):
@@ -155,34 +183,16 @@ def vietoris_rips(
 def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callable[..., Pairs]:
     if max_dim not in (0, 1, 2):
         raise ParameterError(f"max_dim is {max_dim!r}; choose 0, 1 or 2")
+    time_limit = None if time_limit is None else number(time_limit, "time_limit", above=True, unit=" s")
     chosen = ENGINES[choose_engine(engine, max_dim, time_limit)]
     return chosen.compute if time_limit is None else partial(chosen.compute, time_limit=time_limit)
 
 
-def _as_tensor(cloud: Points, metric: str, name: str) -> Tensor:
-    x = torch.as_tensor(cloud)
-    if x.dtype not in (torch.float32, torch.float64):
-        x = x.float()
-    if x.dim() != 2 or len(x) == 0:
-        raise DataError(f"{name}expected points (n, c) or distances (n, n) with n > 0, got the shape {tuple(x.shape)}")
-    values = x.detach()
-    if not bool(torch.isfinite(values).all()):
-        row = int((~torch.isfinite(values)).any(dim=1).nonzero()[0])
-        raise DataError(f"{name}row {row} holds NaN or infinity: persistence needs finite values")
-    if metric == "precomputed":
-        if x.shape[0] != x.shape[1]:
-            raise DataError(f"{name}a distance matrix must be square, not {tuple(x.shape)}")
-        if not torch.equal(values, values.T) or bool((values.diagonal() != 0).any()) or bool((values < 0).any()):
-            raise DataError(f"{name}distances must be symmetric, not negative, and zero on the diagonal")
-    return x
-
-
-def _persistence(x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: float) -> Persistence:
+def _persistence(
+    x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: float, tie_unit: float | None
+) -> Persistence:
     """Values of the critical simplices, in the type of `x`; pairs of zero persistence in that type are dropped."""
-    truncated_at = pairs.truncated_at
-    if truncated_at is not None and not precomputed:
-        truncated_at = truncated_at**0.5
-    result = Persistence([], [], [], [], [], truncated_at)
+    result = Persistence([], [], [], [], [], pairs.truncated_at)
     simplices = [s for group in zip(pairs.birth, pairs.death, pairs.essential, strict=True) for s in group]
     # all in one call: rows are as long as the longest simplex
     together = np.full((sum(map(len, simplices)), max(s.shape[1] for s in simplices)), -1)
@@ -190,7 +200,11 @@ def _persistence(x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: floa
     for s, end in zip(simplices, ends, strict=True):
         together[end - len(s) : end, : s.shape[1]] = s
     values = simplex_values(
-        x, torch.from_numpy(together).to(x.device), precomputed=precomputed, tie_tolerance=tie_tolerance
+        x,
+        torch.from_numpy(together).to(x.device),
+        precomputed=precomputed,
+        tie_tolerance=tie_tolerance,
+        tie_unit=tie_unit,
     ).tensor_split(ends[:-1])
     for k in range(0, len(simplices), 3):
         (creating, killing, essential), (birth, death, essential_birth) = simplices[k : k + 3], values[k : k + 3]

@@ -98,9 +98,13 @@ def simplex_values(
     *,
     precomputed: bool = False,
     tie_tolerance: float = 1e-6,
+    tie_unit: float | None = None,
 ) -> Float[Tensor, " k"]:
     """v(sigma) = max_{i,j in sigma} D_ij with the gradient of Theorem 1: the mean over the longest edges."""
     values = []
+    size = float(x.detach().max()) if precomputed else float((x.detach().amax(dim=0) - x.detach().amin(dim=0)).max())
+    unit = size if tie_unit is None else tie_unit
+    tolerance, eps = tie_tolerance * unit, EPS_DIST * unit or EPS_DIST
     for simplex in simplices.tolist():
         edges = list(combinations([v for v in simplex if v >= 0], 2))
         if not edges:
@@ -108,13 +112,13 @@ def simplex_values(
             continue
         if precomputed:
             lengths = torch.stack([(x[i, j].double() + x[j, i].double()) / 2 for i, j in edges])
-            values.append(_value_with_mean_gradient(lengths, lengths.detach(), tie_tolerance))
+            values.append(_value_with_mean_gradient(lengths, lengths.detach(), tolerance))
         else:
             squared = torch.stack([(x[i].double() - x[j].double()).square().sum() for i, j in edges])
             length = squared.detach().sqrt()
             # d sqrt(s) = ds / (2 (sqrt(s) + eps)), the regularised derivative of Theorem 1
-            lengths = squared / (2 * (length + EPS_DIST))
-            values.append(_value_with_mean_gradient(lengths, length, tie_tolerance))
+            lengths = squared / (2 * (length + eps))
+            values.append(_value_with_mean_gradient(lengths, length, tolerance))
     return torch.stack(values).to(x.dtype)
 
 

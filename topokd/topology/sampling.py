@@ -12,6 +12,8 @@ from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
 from topokd.topology import kernels
+from topokd.topology.gradient import extent, unit_of
+from topokd.topology.options import threads, whole
 from topokd.topology.threads import parallel_map
 
 Points = Tensor | np.ndarray
@@ -57,6 +59,7 @@ def farthest_point_sampling(
     """
     if isinstance(x, Tensor | np.ndarray):
         return farthest_point_sampling([x], m, start=start)[0]
+    m, workers = whole(m, "m"), threads(workers)
     kinds = {(cloud.device, cloud.shape[1:]) if isinstance(cloud, Tensor) else None for cloud in x}
     if len(kinds) == 1 and all(isinstance(cloud, Tensor) and cloud.is_cuda for cloud in x):
         return sample_together([_checked(cloud, m, start) for cloud in x], m, start)
@@ -107,7 +110,7 @@ def covering_radius(
         A scalar in the unit and type of `x`.
 
     Raises:
-        DataError: for points that are not finite.
+        DataError: for points that are not finite, or indices that are no rows.
         ParameterError: for an empty subset.
 
     Examples:
@@ -115,15 +118,21 @@ def covering_radius(
         tensor(4.)
     """
     points = _as_points(x)
-    kept = points[torch.as_tensor(indices, device=points.device)].double()
-    if len(kept) == 0:
+    rows_kept = torch.as_tensor(indices, device=points.device)
+    if len(rows_kept) == 0:
         raise ParameterError("indices is empty: the covering radius needs at least one kept point")
+    low, high = (int(index) for index in rows_kept.aminmax())
+    if low < 0 or high >= len(points):
+        raise DataError(f"index {high if high >= len(points) else low} is no row of the {len(points)} points")
+    unit = _unit(points)
+    points = points if unit == 1 else points * unit
+    kept = points[rows_kept].double()
     rows = max(1, MAX_BLOCK // max(1, len(kept) * points.shape[1]))
     worst = torch.zeros((), dtype=torch.float64, device=points.device)
     for block in points.split(rows):
         squared = (block.double()[:, None] - kept[None]).square().sum(dim=2)  # (rows, m)
         worst = torch.maximum(worst, squared.amin(dim=1).amax())
-    return worst.sqrt().to(points.dtype)
+    return (worst.sqrt() / unit).to(points.dtype)
 
 
 def _as_points(x: Points) -> Float[Tensor, "n c"]:
@@ -141,11 +150,17 @@ def _as_points(x: Points) -> Float[Tensor, "n c"]:
 
 def _checked(x: Points, m: int, start: int) -> Float[Tensor, "n c"]:
     points = _as_points(x)
-    if m < 1:
-        raise ParameterError(f"m is {m}: ask for at least one point")
-    if not 0 <= start < len(points):
-        raise ParameterError(f"start is {start}: it must be a row of the {len(points)} points")
-    return points
+    try:
+        whole(start, "start", least=0, most=len(points) - 1)
+    except ParameterError:
+        raise ParameterError(f"start is {start!r}: it must be a row of the {len(points)} points") from None
+    unit = _unit(points)
+    return points if unit == 1 else points * unit
+
+
+def _unit(points: Float[Tensor, "n c"]) -> float:
+    """A power of two that keeps squares within float64; 1 for float32, whose squares always are."""
+    return unit_of(extent(points)) if points.dtype == torch.float64 else 1.0
 
 
 def _sample(points: Float[Tensor, "n c"], m: int, start: int) -> Int64[Tensor, " m"]:

@@ -53,6 +53,7 @@ class Fit:
 
     Attributes:
         best_weights: Weights with the best validation; empty without `Validate`.
+        averaged: Running average of the weights; empty without `Average`.
 
     Examples:
         >>> from topokd.models import build_model
@@ -78,6 +79,7 @@ class Fit:
     hooks: Sequence[Hook] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     best_weights: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
+    averaged: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         """Train until the last step.
@@ -225,7 +227,7 @@ class Fit:
         shares = {name: share for name, share in self.train.shares.items() if name in terms}
         self.watch = GradientWatch(self.train.gradients_every, shares, self.name)
         self.cpu_seconds = 0.0  # of the steps done by this process
-        self.best_weights = {}
+        self.best_weights, self.averaged = {}, {}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
@@ -237,6 +239,7 @@ class Fit:
             "scaler": self.scaler.state_dict(),
             "state": asdict(self.state),
             "best": self.best_weights,
+            "averaged": self.averaged,
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -247,4 +250,4 @@ class Fit:
         self.schedule.load_state_dict(saved["schedule"])
         self.scaler.load_state_dict(saved["scaler"])
         self.state = TrainState(**saved["state"])
-        self.best_weights = saved["best"]
+        self.best_weights, self.averaged = saved["best"], saved["averaged"]

@@ -1,4 +1,4 @@
-"""Hooks between training steps: validation, live curves, saving the state for resuming a killed run.
+"""Hooks between training steps: averaging weights, validation, live curves, saving the state for resuming a killed run.
 
 Hooks are called after each step in the given order, and started in reverse order. Put ``Resume`` last: it then saves
 the records of the others, and restores the state before they start.
@@ -35,6 +35,33 @@ class Hook:
 
     def close(self) -> None:
         """Called when training ends, also after an error."""
+
+
+class Average(Hook):
+    """A running average of the weights over steps, w~ <- a w~ + (1 - a) w, which replaces the weights at the end.
+
+    Polyak averaging with exponential weights, of parameters and of BatchNorm's statistics. Early on a is at most
+    (1 + t) / (10 + t) in step t, so that the first weights are soon forgotten. Put it before `Validate`, whose last
+    mIoU is then that of the average.
+
+    Args:
+        decay: a, from 0 to below 1; 0.99 averages over about 100 steps.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def after_step(self, fit: Fit) -> None:
+        """Add the weights of this step; at the end give the average to the network."""
+        weights, step = fit.model.state_dict(), fit.state.step
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        for name, value in weights.items():
+            if name not in fit.averaged or not value.is_floating_point():
+                fit.averaged[name] = value.detach().clone()
+            else:
+                fit.averaged[name].lerp_(value.detach(), share)
+        if step == fit.steps:
+            fit.model.load_state_dict(fit.averaged)
 
 
 class Validate(Hook):

@@ -48,7 +48,10 @@ class Run:
     @property
     def preset(self) -> str:
         """Preset of the network."""
-        return self.params.model.teacher if self.role == "teacher" else self.params.model.student
+        if self.role == "teacher":
+            return self.params.model.teacher
+        row = self.params.rows.get(self.row)
+        return (row.student if row else "") or self.params.model.student
 
     @property
     def teacher(self) -> Run:

@@ -24,7 +24,7 @@ from topokd.params import Params, Train, to_dict
 from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.fit import Fit
-from topokd.training.hooks import LiveCurves, ReleaseMemory, Resume, Validate
+from topokd.training.hooks import Average, LiveCurves, ReleaseMemory, Resume, Validate
 from topokd.training.run import TEACHER, Run
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
 from topokd.training.teacher_outputs import TeacherOutputs
@@ -106,6 +106,7 @@ def _train(run: Run) -> dict[str, Any]:
             teacher=teacher,
             kept=_kept(run, objective, scans, device),
             hooks=[
+                *([Average(decay)] if (decay := _average(run)) else []),
                 Validate(validation_miou, train.validate_every),
                 LiveCurves(run.live),
                 ReleaseMemory(train.checkpoint_every),
@@ -163,10 +164,18 @@ def _kept(run: Run, objective: DistillationObjective, scans: Splits, device: tor
     return TeacherOutputs(run.kept, f"seed{run.seed}", key, rows)
 
 
+def _average(run: Run) -> float:
+    """Decay of the running average of the weights; 0: none."""
+    row = run.params.rows.get(run.row)
+    return 0.0 if row is None else row.average
+
+
 def _count_steps(run: Run, scans: int) -> int:
     train = run.params.train
     steps = train.teacher_steps if run.role == "teacher" else train.student_steps
-    return steps or train.epochs * -(-scans // train.batch_size)
+    steps = steps or train.epochs * -(-scans // train.batch_size)
+    row = run.params.rows.get(run.row)
+    return steps if row is None else max(1, round(steps * row.steps))
 
 
 def _teacher(run: Run, objective: DistillationObjective, class_names: tuple[str, ...]) -> PointTransformerV3 | None:
@@ -245,6 +254,7 @@ def _save_weights(run: Run, fit: Fit, scans: Splits) -> None:
         "dataset": run.params.data.dataset,
         "voxel_size": repr(run.params.data.voxel_size),
         "sweeps": str(run.params.data.sweeps),
+        **({} if run.params.data.intensity else {"intensity": "none"}),
         "scans": ScanProfile.of(scans.train[int(index)] for index in np.unique(spread)).to_json(),
         "run": run.name,
     }
@@ -280,6 +290,7 @@ def _resume_folder(
         run=[run.role, run.row, run.seed],
         steps=steps,
         preset=run.preset,
+        average=_average(run),
         data={name: value for name, value in given["data"].items() if name != "root"},
         train={name: value for name, value in to_dict(_train_settings(run)).items() if name not in ignored},
         terms=_terms(objective),

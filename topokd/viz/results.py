@@ -1,4 +1,4 @@
-"""Figures of results: Figure 1 a (radar), the ablation, validation curves, IoU per class."""
+"""Figures of results: Figure 1 a, the ablation, validation curves, IoU per class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from topokd.viz.rows import Looks
-from topokd.viz.style import MUTED, use_style
+from topokd.viz.style import MARKERS, MUTED, use_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 REPORTED_MARKERS = {"SemanticKITTI": "s", "Waymo": "^", "nuScenes": "D"}  # gains of the paper, by data set
 
 
-class Radar(NamedTuple):
-    """Polygons over spokes.
+class Dots(NamedTuple):
+    """One small panel per quantity, one line per network.
 
     Args:
-        spokes: by label, the values at the centre and at the rim (the first may be the larger one).
-        series: by name, one value per spoke; the polygon has a gap where one is None.
-        colors: by name.
-        bold: names drawn with a wide line.
+        panels: by label of the quantity, the value of each network (None where there is none).
+        colors: by network, in the order of the lines.
+        bold: networks whose names stand out.
+        from_zero: quantities with an axis that starts at zero.
     """
 
-    spokes: Mapping[str, tuple[float, float]]
-    series: Mapping[str, Sequence[float | None]]
+    panels: Mapping[str, Mapping[str, float | None]]
     colors: Mapping[str, str]
     bold: Collection[str] = ()
+    from_zero: Collection[str] = ()
 
 
 class Seeds(NamedTuple):
@@ -55,42 +55,43 @@ class Mean(Protocol):
         """Half-width of the interval."""
 
 
-def plot_radar(axes: Axes, radar: Radar) -> None:
-    """Draw ``radar`` on polar axes; each spoke names its two ends."""
-    spokes, series, colors, bold = radar
-    angles = [math.pi / 2 - 2 * math.pi * k / len(spokes) for k in range(len(spokes))]
-    for name, values in series.items():
-        radii = [
-            math.nan if v is None else min(max((v - low) / (high - low), 0.0), 1.0)
-            for v, (low, high) in zip(values, spokes.values(), strict=True)
-        ]
-        width = 2.2 if name in bold else 1.4
-        outline = [*angles, angles[0]], [*radii, radii[0]]
-        axes.plot(*outline, marker="o", markersize=4, label=name, color=colors[name], linewidth=width)
-        if not any(map(math.isnan, radii)):
-            axes.fill(angles, radii, color=colors[name], alpha=0.07)
-    axes.set_xticks([angle % (2 * math.pi) for angle in angles], ["" for _ in angles])
-    axes.set_yticks([0.25, 0.5, 0.75, 1.0], ["", "", "", ""])
-    axes.set_ylim(-0.12, 1.0)
-    axes.spines["polar"].set_visible(False)
-    for angle, (label, (low, high)) in zip(angles, spokes.items(), strict=True):
-        side = "center" if abs(math.cos(angle)) < 0.2 else "left" if math.cos(angle) > 0 else "right"
-        height = "bottom" if math.sin(angle) > 0.2 else "top" if math.sin(angle) < -0.2 else "center"
-        axes.text(angle, 1.10, f"{label}\n{low:g} to {high:g}", ha=side, va=height, fontsize=8.5, linespacing=1.3)
-
-
-def radar_figure(reported: Radar, measured: Radar | None, title: str) -> Figure:
-    """Figure 1 a twice: the paper's numbers (from its tables), and this profile's below ``title``."""
+def dots_figure(reported: Dots, measured: Dots | None, title: str) -> Figure:
+    """Figure 1 a as dots: the paper's numbers (from its tables) above, this profile's below ``title``."""
     use_style()
     shown = [("Reported by the paper", reported)] + ([(title, measured)] if measured else [])
-    figure, grid = plt.subplots(
-        1, len(shown), figsize=(6.4 * len(shown), 5.6), subplot_kw={"projection": "polar"}, squeeze=False
-    )
-    for axes, (heading, radar) in zip(grid[0], shown, strict=True):
-        plot_radar(axes, radar)
-        axes.set_title(heading, pad=46, fontsize=11, fontweight="bold")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=3, fontsize=8.5)
+    heights = [0.27 * len(dots.colors) + 1.05 for _, dots in shown]
+    figure = plt.figure(figsize=(10.4, sum(heights)))
+    parts = np.atleast_1d(figure.subfigures(len(shown), 1, height_ratios=heights))
+    for part, (heading, dots) in zip(parts, shown, strict=True):
+        grid = part.subplots(1, len(dots.panels), sharey=True, squeeze=False)[0]
+        part.suptitle(heading, fontsize=11, fontweight="bold", x=0.01, ha="left")
+        for axes, (label, values) in zip(grid, dots.panels.items(), strict=True):
+            _plot_dots(axes, values, dots)
+            axes.set_xlabel(label, fontsize=9)
+            if label in dots.from_zero:
+                axes.set_xlim(left=-0.06 * axes.get_xlim()[1])
+        grid[0].set_yticks(range(len(dots.colors)), list(dots.colors), fontsize=9)
+        for text in grid[0].get_yticklabels():
+            text.set_fontweight("bold" if text.get_text() in dots.bold else "normal")
     return figure
+
+
+def _plot_dots(axes: Axes, values: Mapping[str, float | None], dots: Dots) -> None:
+    known = {name: value for name, value in values.items() if value is not None}
+    for y, (name, color) in enumerate(dots.colors.items()):
+        if name in known:
+            axes.plot(
+                known[name], y, MARKERS[y % len(MARKERS)], color=color, markersize=7 if name in dots.bold else 5.5
+            )
+            axes.annotate(
+                f"{known[name]:.4g}", (known[name], y), (0, 5), textcoords="offset points", ha="center", fontsize=8
+            )
+        else:
+            axes.text(0.5, y, "–", color=MUTED, ha="center", va="center", transform=axes.get_yaxis_transform())
+    axes.set_ylim(len(dots.colors) - 0.5, -0.85)
+    axes.margins(x=0.22)
+    axes.locator_params(axis="x", nbins=4)
+    axes.grid(axis="y", linestyle=":")
 
 
 def ablation_figure(
@@ -100,6 +101,7 @@ def ablation_figure(
     shown: Looks,
     metric: str,
     over: str,
+    margin: float = 0.0,
 ) -> Figure:
     """Left: mIoU of each network. Right: gain of each row over the row ``over``, beside the reported gains.
 
@@ -110,11 +112,13 @@ def ablation_figure(
         shown: labels and colours.
         metric: label of the left axis.
         over: label of the row that ``gains`` are over.
+        margin: gains within plus and minus this many points count as none; shaded.
     """
     use_style()
     count = 2 if gains else 1
     ratios = (1.15, 1.0)[:count]
-    figure, grid = plt.subplots(1, count, figsize=(5.5 * count, 3.9), width_ratios=ratios, squeeze=False)
+    height = max(1.5 + 0.4 * len(scores), 3.2)
+    figure, grid = plt.subplots(1, count, figsize=(5.2 * count, height), width_ratios=ratios, squeeze=False)
     left, right = grid[0, 0], grid[0, -1]
     _plot_seeds(left, scores, shown, [shown[name].label for name in scores])
     left.set(xlabel=metric)
@@ -128,10 +132,14 @@ def ablation_figure(
             x, y = np.array(known).T
             right.plot(x, y + 0.3, marker, color=MUTED, markersize=5, fillstyle="none", label=f"paper, {dataset}")
     right.axvline(0, color=MUTED, linewidth=1)
+    if margin:
+        right.axvspan(
+            -margin, margin, color=MUTED, alpha=0.13, linewidth=0, zorder=0, label=f"within ±{margin:g}: no effect"
+        )
     right.set(xlabel=f"gain over “{over}” (points of mIoU)")
     right.set_title("Gain of the terms, paired by seed", fontsize=10)
     right.set_ylim(len(gains) - 0.4, -0.6)
-    right.legend(fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncol=3, handletextpad=0.2)
+    right.legend(fontsize=8.5, loc="upper center", bbox_to_anchor=(0.4, -0.17), ncol=2, handletextpad=0.2)
     return figure
 
 
@@ -148,22 +156,39 @@ def _plot_seeds(axes: Axes, series: Mapping[str, Seeds], shown: Looks, names: Se
     axes.grid(axis="y", visible=False)
 
 
-def validation_figure(curves: Mapping[str, tuple[Sequence[int], np.ndarray]], shown: Looks) -> Figure:
-    """Validation mIoU during training: mean and range over seeds.
+def validation_figure(
+    curves: Mapping[str, tuple[Sequence[int], np.ndarray]],
+    gains: Mapping[str, tuple[Sequence[int], np.ndarray]],
+    shown: Looks,
+    over: str,
+) -> Figure:
+    """Validation mIoU during training, and the gain of each row over the row ``over`` at the same step.
 
     Args:
         curves: by network, steps (s,) and percent (seeds, s).
+        gains: by row, steps (s,) and points (seeds, s), paired by seed.
         shown: labels and colours.
-    """
+        over: label of the row that ``gains`` are over.
+    """  # fmt: skip
     use_style()
-    figure, axes = plt.subplots(figsize=(7.2, 3.6))
-    for network, (steps, values) in curves.items():
-        color = shown[network].color
-        axes.fill_between(steps, np.nanmin(values, 0), np.nanmax(values, 0), color=color, alpha=0.12, linewidth=0)
-        axes.plot(steps, np.nanmean(values, 0), "o-", color=color, markersize=4, label=shown[network].label)
-    axes.set(xlabel="training step", ylabel="validation mIoU (%)")
-    axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    count = 2 if gains else 1
+    figure, grid = plt.subplots(1, count, figsize=(5.2 * count, 3.7 + 0.18 * len(curves)), squeeze=False)
+    for axes, series in zip(grid[0], (curves, gains), strict=False):
+        for k, (network, (steps, values)) in enumerate(series.items()):
+            color, marker = shown[network].color, MARKERS[list(curves).index(network) % len(MARKERS)]
+            if len(series) <= 4 or k in (0, len(series) - 1):  # bands of many networks would hide one another
+                low, high = np.nanmin(values, 0), np.nanmax(values, 0)
+                axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
+            mean = np.nanmean(values, 0)
+            axes.plot(
+                steps, mean, marker=marker, color=color, markersize=4.5, linewidth=1.3, label=shown[network].label
+            )
+        axes.set(xlabel="training step")
+    grid[0, 0].set_ylabel("validation mIoU (%)")
+    if gains:
+        grid[0, 1].axhline(0, color=MUTED, linewidth=1)
+        grid[0, 1].set_ylabel(f"gain over “{over}” (points)")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
     return figure
 
 
@@ -182,23 +207,25 @@ def class_figure(
     order = sorted(range(len(class_names)), key=lambda i: (-shares[i], i))
     order = [i for i in order if shares[i] > 0]
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(9.5, 0.24 * len(order) + 1.3), width_ratios=(4, 1), sharey=True, squeeze=True
+        1, 2, figsize=(9.5, 0.27 * len(order) + 1.3), width_ratios=(4, 1), sharey=True, squeeze=True
     )
     y = np.arange(len(order))
     for k, (network, values) in enumerate(scores.items()):
         x = np.nan_to_num([values[i] for i in order])
-        left.plot(
-            x, y, "o", color=shown[network].color, markersize=6, label=shown[network].label, alpha=0.9, zorder=3 + k
-        )
+        beside = y + 0.22 * (k - (len(scores) - 1) / 2)  # equal values lie beside one another
+        style = {"color": shown[network].color, "marker": MARKERS[k % len(MARKERS)], "label": shown[network].label}
+        left.plot(x, beside, linestyle="", markersize=5, zorder=3 + k, **style)
     stacked = np.array([[values[i] for i in order] for values in scores.values()], float)
     if stacked.size:
         left.hlines(
             y, np.nan_to_num(stacked).min(0), np.nan_to_num(stacked).max(0), color=MUTED, linewidth=1, alpha=0.5
         )
     left.set_yticks(y, [class_names[i] for i in order])
-    left.set(xlabel="IoU (%)", xlim=(-2, 102))
+    highest = np.nan_to_num(stacked).max(initial=1.0)
+    left.set(xlabel="IoU (%)", xlim=(-0.02 * highest, min(1.06 * highest, 102)))
     left.invert_yaxis()
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, fontsize=8.5)
     right.barh(y, [100 * shares[i] for i in order], color=MUTED, alpha=0.6)
     right.set(xlabel="share of points (%)", xscale="log")
+    right.xaxis.set_major_formatter("{x:g}")
     return figure

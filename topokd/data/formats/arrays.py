@@ -65,9 +65,9 @@ def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -
     shape, notes = values.shape, []
     if values.dtype.kind not in "fiu":
         raise DataError(f"{path}: {values.dtype} of shape {shape}; expected numbers of shape (n, 3 or more)")
-    if values.ndim == 3 and shape[2] >= 3:
+    if values.ndim == 3 and (3 <= shape[2] <= 12 or not 3 <= shape[0] <= 12):
         values = values.reshape(-1, shape[2])
-    elif values.ndim == 3 and 3 <= shape[0] <= 12:
+    elif values.ndim == 3:
         values = values.reshape(shape[0], -1)
     if values.ndim == 2 and 3 <= values.shape[0] <= 12 and values.shape[1] > 16:
         values = values.T

@@ -108,6 +108,11 @@ def read_cloud(
     placed = placed @ axes.T
     if origin is None:
         placed = near_origin(placed, notes)
+    if np.abs(placed).max() > 1e9:
+        raise DataError(
+            f"{path}: coordinates reach {np.abs(placed).max():.3g} m: they are damaged, or of another type or unit "
+            "(--dtype, --scale)"
+        )
     check_extent(placed, notes)
     found = intensities(path, table, used, intensity, intensity_scale, usual_scale)
     scan = Scan(placed.astype(np.float32), found.values.astype(np.float32), name=path.name)

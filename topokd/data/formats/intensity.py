@@ -147,7 +147,8 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
 
 def _lowest(values: ndarray) -> float:
     """The smallest value, but 0 if at most one point in a thousand is negative."""
-    finite = np.asarray(values, np.float64)
+    with np.errstate(all="ignore"):  # signalling NaN in a damaged file
+        finite = np.asarray(values, np.float64)
     finite = finite[np.isfinite(finite)]
     return float(finite.min()) if len(finite) and (finite < 0).mean() > _RARE else 0.0
 

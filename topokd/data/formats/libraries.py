@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from topokd.checks import require_memory
 from topokd.data.formats.table import Note, Table, table_of
 from topokd.errors import DataError
 
@@ -61,13 +63,48 @@ def read_ply(path: Path) -> Table:
     return table_of(path, scalars, lambda name: vertex[name])
 
 
+def _check_las_header(path: Path) -> None:
+    """Compare the counts of a LAS header with the size of the file; laspy believes them, and loops for hours.
+
+    Raises:
+        DataError: the header is too short, or counts more than there is.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(375)
+    if len(head) < 227 or head[:4] != b"LASF":
+        raise DataError(
+            f"{path} cannot be read as {path.suffix}: it has no LAS header; it is damaged or another format"
+        )
+    minor = head[25]
+    header, points, records = struct.unpack_from("<HII", head, 94)
+    layout, length, count = struct.unpack_from("<BHI", head, 104)
+    extended = first_extended = 0
+    if minor >= 4 and len(head) >= 375:
+        first_extended, extended, count = struct.unpack_from("<QIQ", head, 235)
+    compressed = bool(layout & 0x80)
+    if (
+        not 227 <= header <= points <= size
+        or header + 54 * records > points
+        or (extended and first_extended + 60 * extended > size)
+        or (not compressed and points + length * count > size)
+    ):
+        raise DataError(
+            f"{path} has {size:,} bytes, fewer than its header counts ({count:,} points, {records:,} records before "
+            "them): it is truncated or damaged; copy it again"
+        )
+    require_memory(4 * length * count, f"{path}: {count:,} points", "read a part of it, or it is damaged")
+
+
 def read_las(path: Path) -> Table:
     """Read .las or .laz of any point format, with its extra dimensions.
 
     Raises:
         DataError: it holds fewer points than its header says.
     """
-    las = _library("laspy").read(str(path))
+    laspy = _library("laspy")
+    _check_las_header(path)
+    las = laspy.read(str(path))
     if len(las.points) != las.header.point_count:
         raise DataError(
             f"{path} holds {len(las.points)} points, but its header says {las.header.point_count}: it is truncated; "

@@ -9,8 +9,9 @@ SECTION = Section(
     "contradictions",
     "Where the paper disagrees with itself",
     "The tables above quote the paper as printed. These numbers of its text or tables do not follow from its own "
-    "cells; none was corrected. Means of a row are computed from its printed classes, so differences up to 0.1 are "
-    "rounding and are not listed.",
+    "cells; none was corrected. The rule: a number that is printed twice must be the same; a number that is computed "
+    "from cells (a mean, a difference, a ratio) may differ as far as the rounding of all of them allows, which for a "
+    "mean over classes is 0.1; a number that the paper calls approximate may be 5 % off.",
 )
 
 DECLARED = (

@@ -74,11 +74,13 @@ class Figure(Exhibit):
         draw: draws the figure from the results, None if they do not suffice; notebook 90 saves it. Without it the
             notebook of ``stage`` saves the files.
         fact: a sentence from the profile's numbers, added to the caption; empty if they are missing.
+        optional: whether profiles may lack it; it is then left out instead of named as missing.
     """
 
     names: tuple[str, ...] = ()
     draw: Callable[[Results], Drawing | None] | None = None
     fact: Callable[[Results], str] | None = None
+    optional: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:

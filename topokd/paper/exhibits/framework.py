@@ -15,7 +15,8 @@ DECLARED = (
         title="Figure 2. The framework",
         caption="The frozen teacher (top) guides the student (bottom) in three ways: saliency maps of every encoder "
         "stage, persistence diagrams of the last stage, and softened class scores. Cross-entropy with the labels is "
-        "the fourth term of Eq. 8. Rows of teacher and student are matched voxel by voxel.",
+        "the fourth term of Eq. 8. "
+        "Decoder stages also read the encoder (skip connections). Rows of both networks are matched by voxel.",
         draw=figures.framework_figure,
     ),
     Figure(
@@ -23,8 +24,8 @@ DECLARED = (
         section=SECTION,
         short="Figure 1 a",
         title="Figure 1 a. Accuracy, speed and size at a glance",
-        caption="Left: the paper's Tables 1 to 4; farther out is better on every spoke, a gap is a missing value. "
-        "Right: this profile, with parameters in place of speed because timings vary from run to run.",
-        draw=figures.radar_figure,
+        caption="Above: the paper's Tables 1 to 4; a dash is a missing value; axes of mIoU do not start at zero. "
+        "Below: mean over seeds of this profile; speed is in Tables 3 and 5 because timings vary from run to run.",
+        draw=figures.glance_figure,
     ),
 )

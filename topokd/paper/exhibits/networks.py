@@ -37,7 +37,7 @@ DECLARED = (
         short="Figure 1 b–d",
         title="Figure 1 b–d. FLOPs, time and memory over the number of tokens",
         caption="Measured on this machine with the networks of Table 5 (b: FLOPs of a forward pass; c: time; d: peak "
-        "memory of live tensors).",
+        "memory of live tensors; dashed: with the weights).",
         stage="model_cost",
         names=("figure1_scaling",),
     ),

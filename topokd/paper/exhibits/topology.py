@@ -14,8 +14,10 @@ DECLARED = (
         short="Figure 4",
         title="Figure 4. Filtration and barcode",
         caption="The Vietoris–Rips complex at growing scales, and the bars of the classes that are born and die on "
-        "the way.",
+        "the way. A torus has one component, two loops and a void: the longest bars. The short ones come from the "
+        "sample and vanish for denser ones.",
         stage="topology",
+        fact=facts.barcode,
     ),
     Table(
         id="table8",
@@ -23,7 +25,8 @@ DECLARED = (
         short="Table 8",
         title="Table 8. Topological loss: time and peak memory over the number of points",
         caption="Forward and backward pass. The measured naive baseline (plain torch) runs up to "
-        "`benchmark.naive_max_points`; giotto-ph is our layer on that engine; memory is the growth of the process.",
+        "`benchmark.naive_max_points`; giotto-ph is our layer on that engine; "
+        "memory is the growth of the peak of a process of its own.",
         stage="topology_cost",
         lines=cost_tables.table8,
         corner="N",
@@ -61,7 +64,8 @@ DECLARED = (
         section=SECTION,
         short="Figure 8",
         title="Figure 8. Agreement of diagrams",
-        caption="Persistence diagrams of our engines and of an independent implementation, on simple shapes.",
+        caption="Persistence diagrams of the engine that the loss uses (rings) on those of an independent "
+        "implementation (dots), on simple shapes.",
         stage="topology",
         fact=facts.agreement,
     ),

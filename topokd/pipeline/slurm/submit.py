@@ -80,6 +80,7 @@ def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) 
         StageError: One of the stages that run here failed.
         SlurmError: SLURM refused a job. Those before it stay: call again after mending the cause.
     """
+    P.load_profile(profile)  # a misspelt name makes no folder
     with jobs.only_submission(profile):
         tasks = queue.my_tasks()
         share_lock()

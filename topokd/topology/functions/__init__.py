@@ -1,6 +1,7 @@
 """Differentiable functions of diagrams and of pairs of clouds, for one or a list of them; see docs/functions.md."""
 
 from topokd.topology.functions.bottleneck import bottleneck_distance
+from topokd.topology.functions.chamfer import chamfer_distance
 from topokd.topology.functions.divergence import rtd, rtd_lite
 from topokd.topology.functions.images import persistence_image
 from topokd.topology.functions.landscapes import landscape, silhouette
@@ -12,6 +13,7 @@ from topokd.topology.functions.wasserstein import wasserstein_distance
 __all__ = [
     "betti_curve",
     "bottleneck_distance",
+    "chamfer_distance",
     "landscape",
     "persistence_entropy",
     "persistence_image",

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from topokd.errors import DataError
 from topokd.topology.functions.inputs import Diagrams, diagrams
+from topokd.topology.second import refuse_second
 from topokd.topology.threads import parallel_map
 
 Distance = Callable[[np.ndarray, np.ndarray, bool], tuple[float, np.ndarray, np.ndarray]]
@@ -24,7 +24,7 @@ WORTH_THREADS = 400  # points of a batch; for fewer, starting threads takes long
 def distance_of_pairs(distance: Distance, a: Diagrams, b: Diagrams) -> Float[Tensor, "*b"]:
     """``distance`` of two diagrams, or of each pair of two lists, side by side on the CPU's threads.
 
-    The result has the wider type of both, on their device. Differentiable once.
+    The result has the wider type of both, on their device. Differentiable once; a second time it raises an error.
 
     Raises:
         DataError: lists of different lengths, two devices, or what `diagrams` rejects.
@@ -63,11 +63,11 @@ class _ClosedForm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, found: list[tuple[float, np.ndarray, np.ndarray]]) -> Tensor:
         ctx.found = found
+        ctx.save_for_backward(a, b)
         ctx.like = (a.dtype, a.device), (b.dtype, b.device)
         return torch.tensor([f[0] for f in found], dtype=torch.promote_types(a.dtype, b.dtype), device=a.device)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         scale = gradient.tolist()
         results: list[Tensor | None] = []
@@ -78,4 +78,5 @@ class _ClosedForm(torch.autograd.Function):
             parts = [g * f[side] for g, f in zip(scale, ctx.found, strict=True)]
             dtype, device = ctx.like[side - 1]
             results.append(torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts)).to(device, dtype))
-        return results[0], results[1], None
+        a, b = (refuse_second("a distance of two diagrams", r, *ctx.saved_tensors, gradient) for r in results)
+        return a, b, None

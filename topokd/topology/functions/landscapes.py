@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from topokd.errors import ParameterError
@@ -27,7 +26,7 @@ def landscape(diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], k:
 
     At ties: among tents of equal height the point that comes first in the diagram gets the gradient of the earlier
     landscape; at the top of a tent birth and death share it equally; at the foot of a tent, and outside, it is 0.
-    Differentiable once; not in the grid.
+    Differentiable twice; not in the grid.
 
     Args:
         diagram: (n, 2) finite pairs, or a list of b such diagrams.
@@ -63,13 +62,16 @@ class _Highest(torch.autograd.Function):
         from topokd.topology.kernels import tents
 
         ctx.arrays = _array(points), _array(grid)
+        ctx.save_for_backward(points, grid)
         ctx.like = points.dtype
         ctx.index, heights = tents.highest(*ctx.arrays, k)
         return torch.from_numpy(heights).to(points.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
+            points, grid = ctx.saved_tensors
+            return _again(_highest_torch(points, grid, ctx.index.shape[1]), points, gradient), None, None
         from topokd.topology.kernels import tents
 
         return (
@@ -102,7 +104,7 @@ def silhouette(
     and get no gradient.
 
     At ties: at the top of a tent birth and death share the gradient equally; at its foot, and outside, it is that of
-    the weights alone. Differentiable once; not in the grid.
+    the weights alone. Differentiable twice; not in the grid.
 
     Args:
         diagram: (k, 2) finite pairs, or a list of b such diagrams.
@@ -134,13 +136,16 @@ class _Silhouette(torch.autograd.Function):
         from topokd.topology.kernels import tents
 
         ctx.arrays = _array(points), _array(grid), power
+        ctx.save_for_backward(points, grid)
         ctx.like = points.dtype
         ctx.values = tents.silhouette(*ctx.arrays)
         return torch.from_numpy(ctx.values).to(points.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
+            points, grid = ctx.saved_tensors
+            return _again(_silhouette_torch(points, grid, ctx.arrays[2]), points, gradient), None, None
         from topokd.topology.kernels import tents
 
         found = tents.silhouette_gradient(*ctx.arrays, ctx.values, _array(gradient))
@@ -155,6 +160,12 @@ def _silhouette_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"],
     total = weight.sum(dim=1, keepdim=True)
     weight = weight / torch.where(total > 0, total, 1.0)
     return (weight[:, None] @ _tents(points, grid))[:, 0]  # (b, 1, n) @ (b, n, g)
+
+
+def _again(value: Tensor, points: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient of ``points``, in the graph."""
+    (found,) = torch.autograd.grad(value, points, gradient, create_graph=True)
+    return found
 
 
 def _exponent(value: float) -> float:

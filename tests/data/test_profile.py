@@ -1,0 +1,60 @@
+"""Scans from elsewhere are compared with those that a network was trained on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from topokd.data import Scan
+from topokd.data.profile import ScanProfile, describe
+from topokd.errors import DataError
+
+
+def scan(seed=0, beams=64, height=1.7, turn=np.pi):
+    """A spinning sensor over a road within walls, 40 m wide."""
+    elevation, azimuth = np.meshgrid(np.radians(np.linspace(-25, 3, beams)), np.linspace(-turn, turn, 400))
+    noise = np.random.default_rng(seed).normal(1, 0.01, elevation.shape)
+    with np.errstate(divide="ignore"):
+        distance = np.where(elevation < 0, height / -np.tan(elevation), np.inf)
+    distance = (np.minimum(distance, 20) * noise).ravel()
+    around, up = azimuth.ravel(), np.tan(elevation.ravel()) * distance
+    xyz = np.column_stack([distance * np.cos(around), distance * np.sin(around), up])
+    return Scan(xyz, np.clip(np.random.default_rng(seed).normal(0.3, 0.1, len(xyz)), 0, 1))
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return ScanProfile.of(scan(seed) for seed in range(5))
+
+
+def kinds(profile, other):
+    return [note.kind.removesuffix(" unlike in training") for note in profile.differences(describe(other))]
+
+
+def test_a_scan_like_those_of_training_is_not_mentioned(profile):
+    assert not kinds(profile, scan(9))
+    assert ScanProfile.from_json(profile.to_json()) == profile
+
+
+def test_height_beams_field_of_view_and_brightness_are_compared(profile):
+    assert kinds(profile, scan(9, height=2.6)) == ["height of the ground"]
+    assert kinds(profile, scan(9, beams=16)) == ["rows of points over the height"]
+    assert "part of the turn that has points" in kinds(profile, scan(9, turn=np.pi / 3))
+    dark = dataclasses.replace(scan(9), intensity=scan(9).intensity / 255)
+    assert set(kinds(profile, dark)) == {"intensities"}
+    moved = dataclasses.replace(scan(9), xyz=scan(9).xyz + np.float32([60, 0, 0]))
+    assert "distance of the nearest points from the origin" in kinds(profile, moved)
+
+
+def test_axes_of_a_sensor_with_a_narrow_view(profile):
+    narrow = ScanProfile.of(scan(seed, turn=np.pi / 3) for seed in range(3))
+    turned = scan(9, turn=np.pi / 3)
+    turned = dataclasses.replace(turned, xyz=turned.xyz[:, [1, 0, 2]])
+    (note,) = [n for n in narrow.differences(describe(turned)) if "field of view" in n.kind]
+    assert "90 degrees" in str(note) and "--frame" in str(note)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"low": {"a": 1}, "high": {}, "scans": 1}', '{"low": 3}'])
+def test_a_damaged_description_is_refused(text):
+    with pytest.raises(DataError, match="description of training scans"):
+        ScanProfile.from_json(text)

@@ -1,0 +1,133 @@
+"""Taps of any network by module path, and every term on them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from topokd.distillation import TERMS, DistillationObjective, TappedNetwork, freeze, run_teacher
+from topokd.errors import DataError, ParameterError
+
+ON_LOGITS = ("kd", "kd_std", "dkd", "dist", "label_smoothing")
+ON_STAGES = ("grad", "at")
+
+
+def cnn(width: int, seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(width, 4, 1),
+    )
+
+
+def images(seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 3, 6, 5, generator=generator)
+    return x, torch.randint(-1, 4, (2, 6, 5), generator=generator)
+
+
+def parameters(name: str) -> dict[str, object]:
+    if name in ON_LOGITS:
+        return {}
+    return {"stages": (0, 1)} if name in ON_STAGES else {"stage": 1}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_every_term_teaches_a_cnn(name: str) -> None:
+    student, teacher = cnn(5), cnn(9, seed=1)
+    objective = DistillationObjective({name: parameters(name)})
+    tapped, frozen = TappedNetwork(student, ["1", "3"]), freeze(TappedNetwork(teacher, ["1", "3"]))
+    x, label = images()
+    losses = objective(tapped(x), label, run_teacher(frozen, x, gradients=objective.needs_teacher_gradients))
+    losses.terms[name].backward()
+    gradient = student[0].weight.grad
+    assert gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.abs().sum() > 0)
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_the_network_computes_the_same_as_without_hooks() -> None:
+    network = cnn(5)
+    x, _ = images()
+    plain = network(x)
+    plain.square().mean().backward()
+    expected = [p.grad.clone() for p in network.parameters()]
+    network.zero_grad()
+    output = TappedNetwork(network, ["1", "3"])(x)
+    assert torch.equal(output.logits, plain.movedim(1, -1).reshape(-1, 4))
+    output.logits.square().mean().backward()
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_rows_are_what_the_module_gave_although_the_network_goes_on_in_place() -> None:
+    network = cnn(5).eval()
+    x, _ = images()
+    tap = TappedNetwork(network, ["1"])(x).taps[0]
+    torch.testing.assert_close(tap.feat, network[:2](x).movedim(1, -1).reshape(-1, 5))
+    assert bool((tap.feat < 0).any())  # the ReLU behind it works in place
+
+
+def test_a_frozen_teacher_has_gradients_of_its_taps() -> None:
+    frozen = freeze(TappedNetwork(cnn(5), ["1", "3"]))
+    output = run_teacher(frozen, images()[0], gradients=True)
+    first, second = torch.autograd.grad(output.logits.sum(), [tap.feat for tap in output.taps])
+    assert first.abs().sum() > 0 and second.abs().sum() > 0
+    assert not run_teacher(frozen, images()[0], gradients=False).logits.requires_grad
+
+
+def test_offsets_divide_the_rows_of_an_mlp() -> None:
+    network = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2))
+    output = TappedNetwork(network, ["0"])(torch.randn(9, 3), offsets=[4, 9])
+    assert output.taps[0].offsets.tolist() == [4, 9]
+    assert TappedNetwork(network, ["0"])(torch.randn(9, 3)).taps[0].offsets.tolist() == [9]
+    assert TappedNetwork(network, ["0"])(torch.randn(2, 5, 3)).taps[0].offsets.tolist() == [5, 10]
+
+
+def test_channels_of_a_point_network_may_come_before_its_points() -> None:
+    network = nn.Sequential(nn.Conv1d(3, 6, 1), nn.ReLU(), nn.Conv1d(6, 2, 1))
+    x = torch.randn(2, 3, 7)
+    output = TappedNetwork(network, ["0"], channels=1)(x)
+    assert output.taps[0].feat.shape == (14, 6) and output.taps[0].offsets.tolist() == [7, 14]
+    assert torch.equal(output.logits, network(x).transpose(1, 2).reshape(14, 2))
+    with pytest.raises(ParameterError, match="channels is 0"):
+        TappedNetwork(network, ["0"], channels=0)
+
+
+class Odd(nn.Module):
+    """Modules that no tap can be made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice, self.never, self.pair = nn.Linear(3, 3), nn.Linear(3, 3), nn.LSTM(3, 3, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pair(self.twice(self.twice(x)))[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("twice", "'twice' ran twice"),
+        ("never", "'never' did not run"),
+        ("pair", "'pair' returned a tuple"),
+        ("nothing", "no module 'nothing'; its first ones are twice, never, pair"),
+        ("", "no module ''"),
+    ],
+)
+def test_what_cannot_be_tapped_is_explained(path: str, words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        TappedNetwork(Odd(), [path])(torch.randn(2, 4, 3))
+
+
+def test_networks_with_other_resolutions_are_refused_in_words() -> None:
+    student, teacher = cnn(5), nn.Sequential(nn.Conv2d(3, 4, 1, stride=2), nn.Upsample(size=(6, 5)))
+    x, label = images()
+    objective = DistillationObjective({"fitnet": {"stage": 0}})
+    with pytest.raises(DataError, match="voxels and the student's"):
+        objective(TappedNetwork(student, ["3"])(x), label, TappedNetwork(teacher, ["0"])(x))

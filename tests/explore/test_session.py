@@ -1,0 +1,147 @@
+"""What an explorer offers and shows, with and without trained networks, without a browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from topokd import params as P
+from topokd.data import Scan
+from topokd.errors import DataError, ParameterError
+from topokd.explore import Session, write_page
+from topokd.explore.files import read_points, read_upload
+from topokd.explore.frontend import MODULES, module, read_web
+from topokd.explore.networks import Network, View, colourings, look_at, networks
+from topokd.explore.packing import pack, to_json
+from topokd.models import build_model
+from topokd.models.checkpoint import save_checkpoint
+
+
+@pytest.fixture
+def no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is not a checkout."""
+    monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def small_scan() -> Scan:
+    rng = np.random.default_rng(0)
+    xyz = rng.uniform(-8, 8, (600, 3)).astype(np.float32)
+    return Scan(xyz, rng.random(600, dtype=np.float32), rng.integers(-1, 4, 600), np.zeros(600, np.int64), "small")
+
+
+def test_it_works_without_a_project_and_says_what_more_there_would_be(no_project: Path):
+    session = Session("filtration", points=32)
+    scene = session.scene()
+    assert session.sources() == ["circle", "figure eight", "torus", "clusters"]
+    assert len(scene["clouds"][0]["positions"]) == 32 and "make repro" in scene["note"]
+    session.choose(source="torus", points=64)
+    assert len(session.scene()["clouds"][0]["positions"]) == 64
+    loss = Session("loss", points=32)
+    assert loss.choice.source == "circle" and loss.scene()["loss"]["value"] > 0
+
+
+def test_a_wrong_choice_lists_the_right_ones(no_project: Path):
+    session = Session("filtration", points=32)
+    with pytest.raises(ParameterError, match="source is 'cube'; choose one of 'circle'"):
+        session.choose(source="cube")
+    with pytest.raises(ParameterError, match="'stage' cannot be chosen here; choose source, points"):
+        session.choose(stage=2)
+    with pytest.raises(ParameterError, match="only the loss"):
+        session.step(0.1)
+
+
+def test_degree_two_comes_with_an_engine_that_computes_it(no_project: Path):
+    session = Session("filtration", points=32)
+    session.choose(engine="reduced")
+    session.choose(max_dim=2)
+    assert session.choice.engine == "auto"
+    assert len(session.scene()["clouds"][0]["pairs"]) == 3
+
+
+def test_networks_are_found_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    params = P.Params(rows={"full": {"label": "Full", "short": "F", "color": "#aa0000", "terms": {}}})
+    monkeypatch.setattr(P.Params, "workspace", property(lambda self: tmp_path))
+    assert networks(params) == []
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("full-seed1", "full-seed0", "teacher", "other-seed2"):
+        (tmp_path / "checkpoints" / f"{name}.safetensors").touch()
+    found = networks(params)
+    assert [n.name for n in found] == ["teacher", "full-seed0", "full-seed1", "other-seed2"]
+    assert [n.label for n in found] == ["Teacher", "Full, seed 0", "Full, seed 1", "other, seed 2"]
+    assert [n.teacher for n in found] == [True, False, False, False]
+
+
+def test_two_networks_look_at_the_same_rows(tmp_path: Path):
+    view = View(small_scan(), 0.5, ("a", "b", "c", "d"), ((0, 0, 0),) * 4)
+    looks = {}
+    for name in ("one", "two"):
+        save_checkpoint(tmp_path / f"{name}.safetensors", build_model("ptv3-tiny", num_classes=4))
+        looks[name] = look_at(view, Network(name, name, "#000000", False, tmp_path / f"{name}.safetensors"))
+    for index in range(len(looks["one"].features)):
+        rows = len(view.stage(index).positions)
+        assert len(looks["one"].features[index]) == len(looks["two"].features[index]) == rows
+        saliency = looks["one"].saliency[index]
+        assert saliency.min() == 0 and saliency.max() <= 1
+        cell = 0.5 * 2**index  # each row's position lies in its voxel
+        low = view.batch.coord.double().numpy().min(axis=0)
+        keys = view.stage(index).keys
+        assert (np.abs(view.stage(index).positions - low - cell * (keys + 0.5)).max()) < cell + 0.5
+    for one in colourings(view, looks):
+        assert one["values"].dtype == np.uint8 and len(one["values"]) == 600
+    names = [one["name"] for one in colourings(view, looks)]
+    assert names[:3] == ["ground truth", "prediction of one", "errors of one"]
+    assert "saliency of two, stage 0" in names
+
+
+def test_own_points_come_from_arrays_and_files(tmp_path: Path):
+    points = np.random.default_rng(0).normal(size=(20, 7))
+    np.save(tmp_path / "features.npy", points)
+    np.testing.assert_array_equal(read_points(tmp_path / "features.npy"), points)
+    rows = points[:, :4].astype(np.float32)
+    rows[:, 3] = 0.5
+    np.testing.assert_allclose(read_upload("scan.bin", rows.tobytes()), rows[:, :3])
+    for source, words in (
+        (tmp_path / "nothing.npy", "does not exist"),
+        (np.zeros((2, 2)), r"shape \(2, 2\)"),
+        (np.full((4, 2), np.nan), "row 0 holds NaN"),
+        ("text", "not readable"),
+    ):
+        with pytest.raises(DataError, match=words):
+            read_points(source)
+    with pytest.raises(DataError, match=r"notes\.txt cannot be read; choose a file of the kind"):
+        read_upload("notes.txt", b"")
+
+
+def test_a_page_holds_everything_and_no_address(tmp_path: Path, no_project: Path):
+    rng = np.random.default_rng(0)
+    student, teacher = rng.normal(size=(24, 6)), rng.normal(size=(24, 9))
+    write_page(tmp_path / "loss.html", "loss", (student, teacher), num_points=24)
+    text = (tmp_path / "loss.html").read_text()
+    addresses = set(re.findall(r"https?://[^\s\"'`<]+", text))
+    assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, not a place
+    assert "showPage(" in text and len(text) < 3_000_000
+
+
+def test_packing_is_for_typed_arrays_only():
+    with pytest.raises(TypeError, match="int64"):
+        pack({"a": np.arange(3)})
+    assert pack({"x": float("nan"), "y": np.float32(1.5)}) == {"x": None, "y": 1.5}
+    assert "<" not in to_json({"a": "</script>"})
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_are_short_and_import_only_one_another(name: str):
+    text = read_web(f"{name}.js")
+    assert len(text.splitlines()) < 300
+    imports = re.findall(r'^import .* from "(.*)";$', text, re.MULTILINE)
+    assert all(path.removeprefix("./").removesuffix(".js") in MODULES[: MODULES.index(name)] for path in imports)
+
+
+def test_the_bundle_defines_every_name_once():
+    names = re.findall(r"^(?:const|class|(?:async )?function) (\w+)", module(), re.MULTILINE)
+    assert len(names) == len(set(names))
+    assert "import {" not in module() and module().count("export default") == 1

@@ -1,0 +1,143 @@
+"""Data sets that a YAML file describes: the presets on folders in their layouts, and a user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from topokd.cli import app
+from topokd.errors import DataError, ParameterError
+from topokd.label_maps import MappedDataset, check_mapped, label_map_names, load_label_map
+
+SCANS = {  # two scans of a training split and one of a validation split
+    "semanticposs": ["sequences/00/velodyne/000001.bin", "sequences/05/velodyne/000001.bin",
+                     "sequences/03/velodyne/000007.bin"],
+    "semanticstf": ["train/velodyne/a.bin", "train/velodyne/b.bin", "val/velodyne/c.bin"],
+    "rellis3d": ["00000/os1_cloud_node_kitti_bin/000000.bin", "00001/os1_cloud_node_kitti_bin/000001.bin",
+                 "00001/os1_cloud_node_kitti_bin/000002.bin"],
+    "helimos": ["Deskewed_LiDAR/Avia/velodyne/000001.bin", "Deskewed_LiDAR/Aeva/velodyne/000001.bin",
+                "Deskewed_LiDAR/Avia/velodyne/000002.bin"],
+    "goose": ["lidar/train/forest/forest__1_vls128.bin", "lidar/train/yard/yard__1_vls128.bin",
+              "lidar/val/forest/forest__2_vls128.bin"],
+}  # fmt: skip
+LISTS = {
+    "rellis3d": {
+        "pt_train.lst": "\n".join(f"{name} labels\n" for name in SCANS["rellis3d"][:2]),
+        "pt_val.lst": f"{SCANS['rellis3d'][2]} labels\n",
+    },
+    "helimos": {"Deskewed_LiDAR/train.txt": "000001\n", "Deskewed_LiDAR/val.txt": "000002\n"},
+    "goose": {
+        "goose_label_mapping.csv": "class_name,label_key,has_instance,hex\nundefined,0,0,#000000\n"
+        "cobble,3,0,#6b006b\nleaves,5,0,#ffb400\nego_vehicle,8,0,#ff0000\n"
+    },
+}
+
+
+def labels_of(name: str) -> str:
+    """Where a scan's labels are, from the documentation of the data sets."""
+    changes = {
+        "velodyne": "labels", "os1_cloud_node_kitti_bin": "os1_cloud_node_semantickitti_label_id",
+        "lidar/": "labels/", "_vls128.bin": "_goose.label", ".bin": ".label",
+    }  # fmt: skip
+    for old, new in changes.items():
+        name = name.replace(old, new)
+    return name
+
+
+@pytest.fixture(params=sorted(SCANS))
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A small copy of a data set: every class and every ignored id occurs in each scan."""
+    root = tmp_path / request.param
+    for file, text in LISTS.get(request.param, {}).items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(text)
+    label_map = load_label_map(request.param)
+    space, rng = label_map.space(root), np.random.default_rng(0)
+    ids = np.array([number for numbers in space.raw_ids_of_class for number in numbers] + list(space.ignored))
+    raw = np.repeat(ids, 30)
+    for name in SCANS[request.param]:
+        columns = len(label_map.columns)
+        rows = np.column_stack([rng.uniform(-20, 20, (len(raw), 3)), rng.uniform(0, 1, (len(raw), columns - 3))])
+        rows[:, 3] *= label_map.intensity_scale or 1
+        for file, values in ((name, rows.astype("<f4")), (labels_of(name), (raw | 7 << 16).astype("<u4"))):
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            values.tofile(root / file)
+    if request.param == "semanticposs":
+        (root / "sequences/00/tag").mkdir()
+    return root
+
+
+def test_every_preset_reads_a_folder_in_its_layout(folder: Path) -> None:
+    label_map = load_label_map(folder.name)
+    train, val = (MappedDataset(folder, label_map, split) for split in ("train", "val"))
+    assert (len(train), len(val)) == (2, 1) and train.labelled
+    for scan in train:
+        assert scan.label is not None and scan.instance is not None and set(scan.instance) == {7}
+        present = set(scan.label.tolist())
+        assert present == {-1, *range(train.num_classes)} and 0.9 < scan.intensity.max() <= 1
+        sizes = np.bincount(scan.label[scan.label >= 0])
+        assert sizes.tolist() == [30 * len(numbers) for numbers in train.labels.raw_ids_of_class]
+    report = check_mapped(folder, label_map)
+    assert [(split.name, split.scans) for split in report.splits] == [("train", 2), ("val", 1)] and not report.problems
+
+
+def test_the_command_checks_a_data_set_by_its_map(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["data", "check", str(folder), "--labels", folder.name])
+    assert done.exit_code == 0 and "nothing is wrong" in done.output and "train: 2 scans" in done.output
+    file = next(folder.rglob("*.label"))
+    np.full(file.stat().st_size // 4, 4321, "<u4").tofile(file)
+    done = CliRunner().invoke(app, ["data", "check", str(folder), "--labels", folder.name])
+    assert done.exit_code == 1 and "class id 4321" in done.output and file.name in done.output
+    file.write_bytes(file.read_bytes()[:-4])
+    done = CliRunner().invoke(app, ["data", "check", str(folder), "--labels", folder.name])
+    assert done.exit_code == 1 and "they do not belong together" in done.output
+
+
+def test_all_presets_are_tested() -> None:
+    assert label_map_names() == sorted(SCANS)
+
+
+OWN = {
+    "name": "Yard",
+    "scans": "{sequence}/{scan}.npy",
+    "labels": "{sequence}/{scan}.label",
+    "splits": {"val": ["a"]},
+    "classes": [{"name": "person", "ids": [4], "color": [226, 60, 50]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"labels": "{scan}.label"}, "the same fields"),
+        ({"splits": {}}, "splits is empty"),
+        ({"classes": []}, "either classes or class_table"),
+        ({"classes": [*OWN["classes"], {"name": "tree", "ids": [4], "color": [0, 0, 0]}]}, "the id 4 occurs twice"),
+        ({"classes": [{"name": "person", "ids": [-1], "color": [0, 0, 0]}]}, r"classes\[0\]\.ids"),
+        ({"classes": [{"name": "person", "ids": [70000], "color": [0, 0, 0]}]}, r"classes\[0\]\.ids"),
+        ({"classes": [{"name": "a,b", "ids": [1], "color": [0, 0, 0]}]}, r"classes\[0\]\.name"),
+        ({"intensity_scale": 0}, "intensity_scale"),
+        ({"colour": 3}, "colour"),
+    ],
+)
+def test_a_map_that_cannot_be_meant_is_refused(tmp_path: Path, change: dict, words: str) -> None:
+    import yaml
+
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN | change))
+    with pytest.raises(ParameterError, match=words):
+        load_label_map(tmp_path / "own.yaml")
+
+
+def test_names_of_maps_and_absent_data(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="did you mean 'semanticposs'"):
+        load_label_map("semanticpos")
+    with pytest.raises(ParameterError, match="not valid YAML"):
+        (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00")
+        load_label_map(tmp_path / "a.yaml")
+    with pytest.raises(DataError, match="expected at sequences/"):
+        check_mapped(tmp_path, load_label_map("semanticposs"))
+    with pytest.raises(DataError, match=r"goose_label_mapping\.csv does not exist: GOOSE brings it"):
+        MappedDataset(tmp_path, load_label_map("goose"), "train")

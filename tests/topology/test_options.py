@@ -1,0 +1,205 @@
+"""Options and values that cannot be meant are refused by name, before any compiled loop sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+
+from topokd.errors import DataError, ParameterError
+from topokd.topology import (
+    SampledRowsLoss,
+    TopologicalLoss,
+    covering_radius,
+    diffeomorphic,
+    farthest_point_sampling,
+    persistence_weighted_chamfer,
+    rtd_lite,
+    simplex_values,
+    vietoris_rips,
+)
+from topokd.topology.entry import check_memory
+
+NAN, INF = float("nan"), float("inf")
+P = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 3)))
+D = torch.tensor([[0.0, 1.0]])
+
+IMPOSSIBLE: dict[str, tuple[Callable[[], object], str]] = {
+    "threshold NaN": (lambda: vietoris_rips(P, threshold=NAN), "threshold is nan"),
+    "threshold text": (lambda: vietoris_rips(P, threshold="far"), "threshold is 'far'"),
+    "tolerance below 0": (lambda: vietoris_rips(P, tie_tolerance=-1.0), "tie_tolerance is -1.0"),
+    "tolerance NaN": (lambda: simplex_values(P, torch.tensor([[0, 1]]), tie_tolerance=NAN), "tie_tolerance is nan"),
+    "unit of ties": (lambda: vietoris_rips(P, tie_unit=INF), "tie_unit is inf"),
+    "workers": (lambda: vietoris_rips([P, P], workers=0), "workers is 0"),
+    "workers below 0": (lambda: TopologicalLoss(workers=-3), "workers is -3"),
+    "degree 0.5": (lambda: vietoris_rips(P, max_dim=0.5), "max_dim is 0.5"),
+    "degree NaN": (lambda: vietoris_rips(P, max_dim=NAN), "max_dim is nan"),
+    "time limit NaN": (lambda: vietoris_rips(P, time_limit=NAN), "time_limit is nan"),
+    "gradient": (lambda: vietoris_rips(P, gradient="bigstep"), "gradient is 'bigstep'"),
+    "bandwidth 0": (lambda: diffeomorphic(P, 0.0), "bandwidth is 0.0"),
+    "bandwidth NaN": (lambda: TopologicalLoss(gradient="diffeomorphic", bandwidth=NAN), "bandwidth is nan"),
+    "eps": (lambda: TopologicalLoss(eps=-1.0), "eps is -1.0"),
+    "eps NaN": (lambda: persistence_weighted_chamfer(D, D, eps=NAN), "eps is nan"),
+    "match_scale 0": (lambda: TopologicalLoss(match_scale=0.0), "match_scale is 0.0"),
+    "match_scale NaN": (lambda: TopologicalLoss(match_scale=NAN), "match_scale is nan"),
+    "num_points": (lambda: TopologicalLoss(num_points=1), "num_points is 1"),
+    "num_points 2.5": (lambda: SampledRowsLoss(rtd_lite, num_points=2.5), "num_points is 2.5"),
+    "m 0": (lambda: farthest_point_sampling(P, 0), "m is 0"),
+    "m a fraction": (lambda: farthest_point_sampling(P, 2.5), "m is 2.5"),
+    "start": (lambda: farthest_point_sampling(P, 2, start=20), "start is 20"),
+    "start below 0": (lambda: farthest_point_sampling(P, 2, start=-1), "start is -1"),
+}
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_an_impossible_option_is_refused_by_name(name: str) -> None:
+    call, message = IMPOSSIBLE[name]
+    with pytest.raises(ParameterError, match=message):
+        call()
+
+
+UNUSABLE: dict[str, tuple[Callable[[], object], str]] = {
+    "NaN distance": (
+        lambda: vietoris_rips(torch.tensor([[0, NAN], [NAN, 0]]), metric="precomputed"),
+        "row 0 holds NaN",
+    ),
+    "negative distance": (lambda: vietoris_rips(-torch.ones(2, 2).fill_diagonal_(0), metric="precomputed"), "negative"),
+    "infinite point": (lambda: vietoris_rips(torch.tensor([[0.0], [INF]])), "row 1 holds NaN or infinity"),
+    "complex": (lambda: vietoris_rips(torch.ones(3, 2, dtype=torch.complex64)), "complex"),
+    "sparse points": (lambda: vietoris_rips(torch.eye(3).to_sparse()), "metric='precomputed'"),
+    "two lengths": (
+        lambda: vietoris_rips(
+            torch.sparse_coo_tensor([[0, 1], [1, 0]], [1.0, 2.0], (3, 3), check_invariants=True), metric="precomputed"
+        ),
+        r"edge \[0, 1\] is stored with two lengths|edge \[1, 0\] is stored with two lengths",
+    ),
+    "diagram of three columns": (lambda: persistence_weighted_chamfer(torch.ones(2, 3), D), r"teacher has the shape"),
+    "diagram with NaN": (lambda: persistence_weighted_chamfer(D, torch.tensor([[0.0, NAN]])), "row 0 of student"),
+    "subset beyond the cloud": (lambda: covering_radius(P, torch.tensor([3, 20])), "index 20"),
+}
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_unusable_data_is_refused_in_words(name: str) -> None:
+    call, message = UNUSABLE[name]
+    with pytest.raises(DataError, match=message):
+        call()
+
+
+# -- infinite and sparse distances
+
+
+@pytest.mark.parametrize("engine", ["reduced", "giotto-ph", "reference"])
+@pytest.mark.parametrize("max_dim", [0, 1])
+def test_infinite_distances_are_edges_that_never_enter(engine: str, max_dim: int) -> None:
+    """Two clouds without an edge between them have the diagrams of each, and a component each that lives on."""
+    parts = [torch.from_numpy(np.random.default_rng(k).normal(size=(9, 2))) for k in range(2)]
+    distances = [torch.cdist(p, p, compute_mode="donot_use_mm_for_euclid_dist") for p in parts]
+    together = torch.full((18, 18), torch.inf, dtype=torch.float64)
+    for k, d in enumerate(distances):
+        together[9 * k : 9 * (k + 1), 9 * k : 9 * (k + 1)] = (d + d.T) / 2
+    found = vietoris_rips(together, metric="precomputed", engine=engine, max_dim=max_dim)
+    assert len(found.essential[0]) == 2
+    single = [vietoris_rips((d + d.T) / 2, metric="precomputed", max_dim=max_dim) for d in distances]
+    for dim in range(max_dim + 1):
+        expected = torch.cat([s.diagrams[dim] for s in single])
+        torch.testing.assert_close(found.diagrams[dim], expected[expected[:, 1].argsort(stable=True)])
+        assert all(not e.isinf().any() for e in found.essential)
+
+
+def test_points_without_any_edge_are_components() -> None:
+    alone = torch.full((4, 4), torch.inf).fill_diagonal_(0)
+    found = vietoris_rips(alone, metric="precomputed")
+    assert len(found.essential[0]) == 4 and not len(found.diagrams[0]) and not len(found.diagrams[1])
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["each edge once", "both places"])
+@pytest.mark.parametrize("kind", ["coo", "csr", "scipy"])
+def test_sparse_distances_give_the_diagram_of_the_full_matrix(kind: str, both: bool) -> None:
+    points = torch.from_numpy(np.random.default_rng(3).normal(size=(25, 2)))
+    full = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+    full = (full + full.T) / 2
+    near = (full < 1.2) & (full > 0)
+    matrix = torch.where(near, full, torch.inf).fill_diagonal_(0)
+    places = (near if both else near.triu()).nonzero().T
+    lengths = full[places[0], places[1]]
+    if kind == "scipy":
+        sparse: object = scipy.sparse.csr_matrix((lengths.numpy(), places.numpy()), shape=(25, 25))
+    else:
+        sparse = torch.sparse_coo_tensor(places, lengths, (25, 25))
+        sparse = sparse.to_sparse_csr() if kind == "csr" else sparse
+    found, expected = (vietoris_rips(x, metric="precomputed") for x in (sparse, matrix))
+    for a, b in zip(found.diagrams + found.essential, expected.diagrams + expected.essential, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_lengths_of_a_sparse_graph_receive_their_gradient() -> None:
+    """A square without diagonals and one chord: the loop is born at the longest side and dies with the chord."""
+    edges = torch.tensor([[0, 1, 2, 0, 0], [1, 2, 3, 3, 2]])
+    lengths = torch.tensor([1.0, 1.1, 1.2, 1.3, 2.0], requires_grad=True)
+    found = vietoris_rips(torch.sparse_coo_tensor(edges, lengths, (4, 4)), metric="precomputed")
+    found.diagrams[1].sum().backward()
+    assert found.diagrams[1].tolist() == [[pytest.approx(1.3), 2.0]]
+    assert lengths.grad.tolist() == [0, 0, 0, 1, 1]
+
+
+# -- memory
+
+
+def test_a_cloud_that_does_not_fit_is_refused_before_memory_is_taken() -> None:
+    with pytest.raises(DataError, match=r"30,000 points have 449,985,000 distances.*sample first"):
+        check_memory(30_000, available=lambda: 4e9)
+    check_memory(30_000, available=lambda: 1e12)
+    with pytest.raises(DataError, match="sample first"):
+        vietoris_rips(torch.zeros(1, 1).expand(30_000_000, 1))
+
+
+# -- second derivatives
+
+
+def penalty(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    (slope,) = torch.autograd.grad(function(x), x, create_graph=True)
+    return slope.square().sum()
+
+
+def lengths(x: torch.Tensor) -> torch.Tensor:
+    """Squared distances, summed in one order, so that the matrix is symmetric."""
+    return (x[:, None] - x[None]).square().sum(dim=2)
+
+
+SHAPES = torch.randn(30, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+TWICE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "TopologicalLoss": lambda x: TopologicalLoss(20)(x, SHAPES, torch.tensor([30])),
+    "diagrams": lambda x: sum(d.square().sum() for d in vietoris_rips(x).diagrams),
+    "precomputed": lambda x: sum(d.square().sum() for d in vietoris_rips(lengths(x), metric="precomputed").diagrams),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    value = penalty(TWICE[name], x)
+    (gradient,) = torch.autograd.grad(value, x)
+    direction = torch.randn(30, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    step = 1e-6
+    ahead, behind = ((x + s * step * direction).detach().requires_grad_(True) for s in (1, -1))
+    numeric = (penalty(TWICE[name], ahead) - penalty(TWICE[name], behind)) / (2 * step)
+    assert (gradient * direction).sum().item() == pytest.approx(numeric.item(), rel=1e-4)
+
+
+def test_where_there_are_no_second_derivatives_they_are_refused_in_words() -> None:
+    from topokd.topology import sliced_wasserstein_distance
+
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    for function in (
+        lambda x: sliced_wasserstein_distance(vietoris_rips(x).diagrams[0], D.double()),
+        lambda x: vietoris_rips(x, gradient="diffeomorphic").diagrams[0].sum(),
+    ):
+        value = penalty(function, x)  # the gradient itself is there
+        with pytest.raises(RuntimeError, match="no second derivatives"):
+            value.backward()

@@ -1,0 +1,38 @@
+"""Command that writes explorers as pages: ``topokd explore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Points = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Own points or features: .npy (n, c), or a scan (.ply, .bin, .pcd, .las); two files, student and teacher, "
+        "for their topological loss. None: what the project has."
+    ),
+]
+
+
+def explore(
+    points: Points = None,
+    out: Annotated[Path, typer.Option(help="Page, or folder for the three pages of the project.")] = Path("explore"),
+    profile: Annotated[str | None, typer.Option(help="Profile whose scans and networks are shown.")] = None,
+    num_points: Annotated[int, typer.Option(min=3, max=2048, help="Points kept by farthest point sampling.")] = 192,
+) -> None:
+    """Write interactive pages of persistence that open offline: filtration, loss and scene."""
+    from topokd.errors import ParameterError
+    from topokd.explore import write_page, write_pages
+
+    if not points:
+        for file in write_pages(out, profile, num_points=num_points, say=typer.echo):
+            typer.echo(file)
+        return
+    if len(points) > 2:
+        raise ParameterError(f"{len(points)} files are given: give one, or the student's and the teacher's features")
+    page = out if out.suffix == ".html" else out / f"{points[0].stem}.html"
+    given = points[0] if len(points) == 1 else tuple(points)
+    write_page(page, "filtration" if len(points) == 1 else "loss", given, num_points=num_points)
+    typer.echo(page)

@@ -1,0 +1,36 @@
+"""The term ``rtd_lite``: RTD-Lite of the teacher's and the student's features on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from topokd.distillation.feature_clouds import CloudOptions, CloudTerm
+from topokd.distillation.term import TERMS
+from topokd.schema import Number
+from topokd.topology import rtd_lite
+
+
+class RTDLiteOptions(CloudOptions):
+    """RTD-Lite of feature clouds (Tulchinskii et al. 2025): clusters that form at different scales."""
+
+    quantile: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+        0.9, description="of each cloud's distances, which they are divided by; null: they are not"
+    )
+
+
+class RTDLiteTerm(CloudTerm):
+    """(1/B) sum over clouds of `topokd.topology.rtd_lite`."""
+
+    Options = RTDLiteOptions
+
+    def distance(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """RTD-Lite with the term's quantile."""
+        return partial(rtd_lite, quantile=self.options.quantile)
+
+
+TERMS["rtd_lite"] = RTDLiteTerm

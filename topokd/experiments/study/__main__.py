@@ -1,0 +1,47 @@
+"""``python -m topokd.experiments.study work|status|answer``: see docs/study.md."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from topokd.errors import TopokdError
+from topokd.experiments.study.answer import compare, power_table
+from topokd.experiments.study.plan import read_plan
+from topokd.experiments.study.runner import Study
+from topokd.io import write_json
+
+
+def main() -> int:
+    """Run one subcommand; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m topokd.experiments.study", description=__doc__)
+    parser.add_argument("command", choices=("work", "status", "answer"))
+    parser.add_argument("--plan", default="study/plan.yaml", help="the protocol")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        plan, params = read_plan(given.plan)
+        study = Study(plan, params)
+        if given.command == "work":
+            study.work()
+        elif given.command == "status":
+            for unit in study.units:
+                sys.stdout.write(f"{'done' if study.is_done(unit) else '-':5s}{unit.name}\n")
+        else:
+            rows = {row: study.scores(row) for row in plan.rows}
+            trials = {row: study.chosen(row)["terms"] for row in plan.rows}
+            answer = {
+                "power": power_table(plan, len(params.seeds)),
+                "chosen": trials,
+                "comparisons": compare(plan, rows),
+            }
+            write_json(params.results / "study.json", answer)
+    except TopokdError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

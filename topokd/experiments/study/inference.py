@@ -1,0 +1,183 @@
+"""Paired differences over seeds: interval, test, equivalence, power, and correction for several comparisons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from topokd.errors import DataError
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of n paired differences with its confidence interval and the p-value of "no difference".
+
+    Attributes:
+        mean: of the differences, in their unit.
+        low: lower end of the interval.
+        high: upper end.
+        sd: standard deviation of the differences, with n - 1.
+        n: number of pairs.
+        p: two-sided p-value of the paired t-test.
+    """
+
+    mean: float
+    low: float
+    high: float
+    sd: float
+    n: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Whether a difference is smaller than a margin, by two one-sided tests.
+
+    Attributes:
+        p: the larger of the two one-sided p-values.
+        margin: the difference that would still be called none.
+        equivalent: p < alpha.
+    """
+
+    p: float
+    margin: float
+    equivalent: bool
+
+
+def pairs(treatment: Mapping[int, float], control: Mapping[int, float]) -> list[float]:
+    """``treatment[seed] - control[seed]`` for the seeds that both have, in the order of the seeds.
+
+    Raises:
+        DataError: fewer than two common seeds: nothing can be said about chance.
+    """
+    common = sorted(set(treatment) & set(control))
+    if len(common) < 2:
+        raise DataError(f"{len(common)} common seeds ({common}): a paired difference needs at least two")
+    return [treatment[seed] - control[seed] for seed in common]
+
+
+def paired_difference(differences: Sequence[float], level: float = 0.95) -> Difference:
+    """mean(d) +- t_{(1 + level) / 2, n - 1} s / sqrt(n), and p = 2 P(T_{n-1} > |mean| sqrt(n) / s).
+
+    Args:
+        differences: n >= 2 differences of paired runs.
+        level: of the interval.
+
+    Examples:
+        >>> found = paired_difference([1.0, 2.0, 3.0])
+        >>> found.mean, round(found.low, 4), round(found.high, 4), round(found.p, 4)
+        (2.0, -0.4841, 4.4841, 0.0742)
+    """
+    mean, sd, error, freedom = _moments(differences)
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    p = 2 * float(stats.t.sf(abs(mean) / error, freedom)) if error > 0 else float(mean == 0)
+    return Difference(mean, mean - half, mean + half, sd, freedom + 1, p)
+
+
+def tost(differences: Sequence[float], margin: float, alpha: float = 0.05) -> Equivalence:
+    """Two one-sided tests: p = max( P(T > (mean + margin) / e), P(T > (margin - mean) / e) ), e = s / sqrt(n).
+
+    The difference is called none if both "it is below -margin" and "it is above +margin" are rejected at ``alpha``,
+    which is the case exactly if the (1 - 2 alpha) interval lies within +-margin (Schuirmann, 1987).
+
+    Args:
+        differences: n >= 2 differences of paired runs.
+        margin: above 0, in their unit; chosen before the experiment.
+        alpha: level of each test.
+
+    Examples:
+        >>> tost([0.1, -0.1, 0.05, -0.05], margin=0.5).equivalent, tost([0.4, 1.6, -0.6, 0.2], 0.5).equivalent
+        (True, False)
+    """
+    if margin <= 0:
+        raise DataError(f"the margin of an equivalence test is {margin}: it must be above 0")
+    mean, _, error, freedom = _moments(differences)
+    if error == 0:
+        return Equivalence(float(abs(mean) >= margin), margin, abs(mean) < margin)
+    p = float(max(stats.t.sf((mean + margin) / error, freedom), stats.t.sf((margin - mean) / error, freedom)))
+    return Equivalence(p, margin, p < alpha)
+
+
+def superiority_power(effect: float, sd: float, n: int, alpha: float = 0.05) -> float:
+    """P(the two-sided paired t-test rejects) = 1 - F_{n-1, delta}(t) + F_{n-1, delta}(-t), delta = effect sqrt(n) / sd.
+
+    F is the noncentral t distribution, t its central quantile at 1 - alpha / 2.
+
+    Args:
+        effect: true mean difference.
+        sd: standard deviation of the paired differences, above 0.
+        n: pairs.
+        alpha: level of the test.
+
+    Examples:
+        >>> round(superiority_power(effect=1.0, sd=1.0, n=10), 3)
+        0.803
+    """
+    t = float(stats.t.ppf(1 - alpha / 2, n - 1))
+    delta = effect * math.sqrt(n) / sd
+    return float(stats.nct.sf(t, n - 1, delta) + stats.nct.cdf(-t, n - 1, delta))
+
+
+def equivalence_power(sd: float, n: int, margin: float, effect: float = 0.0, alpha: float = 0.05) -> float:
+    """P(both one-sided tests reject) for normal differences; exact by integration over their standard deviation.
+
+    = int P( -margin + t s / sqrt(n) < mean < margin - t s / sqrt(n) ) dF(s),  (n - 1) s^2 / sd^2 ~ chi^2_{n-1}
+
+    Args:
+        sd: standard deviation of the paired differences, above 0.
+        n: pairs.
+        margin: of the test.
+        effect: true mean difference.
+        alpha: level of each test.
+
+    Examples:
+        >>> round(equivalence_power(sd=0.5, n=10, margin=0.5), 2)
+        0.8
+    """
+    t = float(stats.t.ppf(1 - alpha, n - 1))
+    quantiles = (np.arange(4000) + 0.5) / 4000  # midpoint rule in probability
+    s = sd * np.sqrt(stats.chi2.ppf(quantiles, n - 1) / (n - 1))
+    room = (margin - t * s / math.sqrt(n)).clip(min=0.0)
+    error = sd / math.sqrt(n)
+    inside = stats.norm.cdf((room - effect) / error) - stats.norm.cdf((-room - effect) / error)
+    return float(inside.mean())
+
+
+def seeds_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.05, largest: int = 1000) -> int | None:
+    """The smallest number of pairs at which `superiority_power` reaches ``power``; None beyond ``largest``.
+
+    Examples:
+        >>> seeds_needed(effect=1.0, sd=1.0)
+        10
+    """
+    return next((n for n in range(2, largest + 1) if superiority_power(effect, sd, n, alpha) >= power), None)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Adjusted p-values that keep the chance of any false finding below alpha (Holm, 1979).
+
+    With p_(1) <= ... <= p_(m):  p~_(k) = max over j <= k of min(1, (m - j + 1) p_(j)).
+
+    Examples:
+        >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
+        {'a': 0.03, 'b': 0.06, 'c': 0.06}
+    """
+    adjusted: dict[str, float] = {}
+    largest = 0.0
+    for k, name in enumerate(sorted(p_values, key=lambda key: p_values[key])):
+        largest = max(largest, min(1.0, (len(p_values) - k) * p_values[name]))
+        adjusted[name] = largest
+    return {name: adjusted[name] for name in p_values}
+
+
+def _moments(differences: Sequence[float]) -> tuple[float, float, float, int]:
+    """Mean, standard deviation, standard error, degrees of freedom."""
+    x = np.asarray(differences, np.float64)
+    if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
+        raise DataError(f"a paired difference needs at least two finite values, not {x.tolist()}")
+    sd = float(x.std(ddof=1))
+    return float(x.mean()), sd, sd / math.sqrt(len(x)), len(x) - 1

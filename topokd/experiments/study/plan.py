@@ -1,0 +1,151 @@
+"""The protocol, decided before anything runs: what is tuned, on which streets, what is compared, with which margin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, model_validator
+
+from topokd import params as P
+from topokd import schema
+from topokd.errors import ParameterError
+from topokd.project import project_path
+from topokd.schema import Count, Natural, Positive, Probability, Section
+
+
+class Tuning(Section):
+    """Where weights are chosen: a seed and streets that nothing else uses."""
+
+    seed: Natural = Field(1000, description="of all trials; no seed of the profile")
+    sequences: tuple[Natural, ...] = Field((60, 61), description="streets; none of the profile")
+    scans_per_sequence: Count = Field(3, description="scans per street")
+    student_steps: Count = Field(400, description="training steps of a trial")
+
+
+class TunedRow(Section):
+    """What the trials of a row vary: one factor."""
+
+    factor_of: tuple[str, ...] = Field((), description="terms whose weights are multiplied; none: the learning rate")
+    start: str | None = Field(None, description="row whose chosen weights come first")
+
+
+class Plan(Section):
+    """The protocol of a study."""
+
+    profile: str = Field("study", description="its seeds, streets and schedule")
+    tuning: Tuning = Tuning()
+    rows: dict[str, TunedRow] = Field({}, description="rows of the ablation")
+    factors: tuple[Positive, ...] = Field((0.1, 1.0), min_length=1, description="log grid for weights")
+    learning_rate_factors: tuple[Positive, ...] = Field((0.5, 1.0), description="log grid for rows without weights")
+    comparisons: tuple[tuple[str, str], ...] = Field((), description="treatment and control")
+    margin: Positive = Field(0.5, description="of equivalence, points of mIoU")
+    alpha: Probability = Field(0.05, description="level of all tests together")
+    expected_sd: Positive = Field(1.0, description="of paired differences, for the power stated before")
+    effects: tuple[Positive, ...] = Field((1.0,), description="differences whose power is stated")
+    draws: Count = Field(2000, description="resamples of the bootstrap")
+
+    @model_validator(mode="after")
+    def _fair(self) -> Plan:
+        if len(self.factors) != len(self.learning_rate_factors):
+            raise ValueError(
+                f"{len(self.factors)} factors and {len(self.learning_rate_factors)} learning_rate_factors: every "
+                " row gets the same number of trials"
+            )
+        for name, row in self.rows.items():
+            if row.start is not None and (row.start not in self.rows or self.rows[row.start].start is not None):
+                raise ValueError(f"rows.{name}.start is {row.start!r}: name a row that starts from none")
+        for pair in self.comparisons:
+            for name in pair:
+                if name not in self.rows:
+                    raise ValueError(f"comparisons names {name!r}, which is not in `rows`")
+        return self
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One training run: ``kind`` is teacher, trial or run; ``number`` a seed, or a trial's place in its grid."""
+
+    kind: str
+    row: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """``trial-kd-2``: the name of its record.
+
+        >>> Unit("trial", "kd", 2).name
+        'trial-kd-2'
+        """
+        return f"{self.kind}-{self.row}-{self.number}"
+
+
+def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
+    """The protocol and its profile, checked against each other.
+
+    Raises:
+        ParameterError: names the file and the field: an unknown row or term, or a street or seed that is used twice.
+    """
+    file = project_path(path)
+    if not file.is_file():
+        raise ParameterError(f"{file} does not exist: it holds the protocol of the study (docs/study.md)")
+    plan = schema.validate(Plan, yaml.safe_load(file.read_text(encoding="utf-8")) or {}, file=str(file))
+    params = P.load_profile(plan.profile)
+    if plan.tuning.seed in params.seeds:
+        raise ParameterError(f"{file}: tuning.seed {plan.tuning.seed} is a seed of the profile {plan.profile}")
+    world = params.data.synthetic
+    if used := sorted({*world.train_sequences, *world.val_sequences} & set(plan.tuning.sequences)):
+        raise ParameterError(f"{file}: tuning.sequences shares streets {used} with the profile {plan.profile}")
+    for name, row in plan.rows.items():
+        if name not in params.rows:
+            raise ParameterError(f"{file}: row {name!r} does not exist; {schema.nearest(name, params.rows)}")
+        for term in row.factor_of:
+            if term not in params.rows[name].terms:
+                raise ParameterError(f"{file}: rows.{name}.factor_of names {term!r}, which the row does not have")
+    return plan, params
+
+
+def units(plan: Plan, params: P.Params) -> list[Unit]:
+    """All training runs in an order in which they can run: teachers, trials (rows that start from none first), runs."""
+    first = sorted(plan.rows, key=lambda row: plan.rows[row].start is not None)  # stable
+    teachers = [Unit("teacher", "teacher", seed) for seed in params.teacher_seeds]
+    trials = [Unit("trial", row, k) for row in first for k in range(len(plan.factors))]
+    return [*teachers, *trials, *(Unit("run", row, seed) for seed in params.seeds for row in plan.rows)]
+
+
+def needs(unit: Unit, plan: Plan, params: P.Params) -> list[Unit]:
+    """The runs that ``unit`` waits for: teachers, all trials of the row it starts from, and of its own for a run.
+
+    >>> plan = Plan(rows={"kd": TunedRow(factor_of=("kd",)), "full": TunedRow(factor_of=("topo",), start="kd")})
+    >>> [unit.name for unit in needs(Unit("trial", "full", 0), plan, P.Params())]
+    ['teacher-teacher-0', 'trial-kd-0', 'trial-kd-1']
+    """
+    if unit.kind == "teacher":
+        return []
+    tuned = {plan.rows[unit.row].start, unit.row if unit.kind == "run" else None}
+    every = units(plan, params)
+    return [other for other in every if other.kind == "teacher" or (other.kind == "trial" and other.row in tuned)]
+
+
+def weighted(params: P.Params, plan: Plan, row: str, factor: float, start: dict[str, Any] | None) -> P.Params:
+    """The profile with the weights of one row at one place of the grid.
+
+    Args:
+        params: the profile.
+        plan: the protocol.
+        row: of the ablation.
+        factor: of the weights of ``plan.rows[row].factor_of``, or of the learning rate where there are none.
+        start: the chosen trial of ``plan.rows[row].start``: its terms come first.
+    """
+    terms = {name: dict(given) for name, given in params.rows[row].terms.items()}
+    for name, given in (start or {}).get("terms", {}).items():
+        if name in terms:
+            terms[name] = dict(given)
+    for name in plan.rows[row].factor_of:
+        terms[name]["weight"] = float(f"{factor * terms[name]['weight']:.6g}")
+    train = params.train
+    if not plan.rows[row].factor_of:
+        train = train.replace(student_lr_factor=factor * train.student_lr_factor)
+    return params.replace(rows=params.rows | {row: params.rows[row].replace(terms=terms)}, train=train)

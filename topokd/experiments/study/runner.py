@@ -1,0 +1,209 @@
+"""Running a study: any number of workers, each of which takes the next training run that is ready and not taken."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from topokd.data.dataset import ScanDataset
+from topokd.errors import DataError
+from topokd.evaluation import evaluate
+from topokd.experiments.study.bootstrap import StreetScores
+from topokd.experiments.study.plan import Plan, Unit, needs, units, weighted
+from topokd.io import read_json, write_json
+from topokd.models import load_checkpoint
+from topokd.params import Params
+from topokd.scans import SYNTHETIC, open_dataset, write_world
+from topokd.training import Run, train_student, train_teacher
+
+log = logging.getLogger(__name__)
+
+
+class Study:
+    """A study on disk: ``results/<profile>/study/<unit>.json`` is there exactly if the unit is done.
+
+    A unit is locked while it runs, by a lock that the system drops when its process ends in any way; training itself
+    resumes from its last state. So workers may be started, killed and added at any time, on one machine or on several
+    with a common file system that has POSIX locks.
+
+    Args:
+        plan: the protocol.
+        params: its profile.
+    """
+
+    def __init__(self, plan: Plan, params: Params) -> None:
+        self.plan, self.params = plan, params
+        self.units = units(plan, params)
+
+    def file(self, unit: Unit) -> Path:
+        """The record of a unit, in git."""
+        return self.params.results / "study" / f"{unit.name}.json"
+
+    def is_done(self, unit: Unit) -> bool:
+        """Whether its record is there."""
+        return self.file(unit).is_file()
+
+    def work(self, poll: float = 30.0) -> int:
+        """Run units until all are done; returns how many this worker ran.
+
+        Args:
+            poll: seconds to wait while everything that is ready is taken by others.
+        """
+        ran = 0
+        while missing := [unit for unit in self.units if not self.is_done(unit)]:
+            ready = [unit for unit in missing if all(self.is_done(other) for other in self._needs(unit))]
+            for unit in ready:
+                with self._lock(unit.name) as mine:
+                    if mine and not self.is_done(unit):
+                        self.run(unit)
+                        ran += 1
+                        break
+            else:
+                time.sleep(poll)
+        return ran
+
+    def run(self, unit: Unit) -> dict[str, Any]:
+        """Train one unit, evaluate it by street, and write its record."""
+        log.info("%s: %d of %d done", unit.name, sum(map(self.is_done, self.units)), len(self.units))
+        started = time.process_time()
+        params, row = self._profile(unit)
+        if params.data.dataset == SYNTHETIC:
+            with self._lock(f"data-{params.profile.replace('/', '-')}", wait=True):
+                write_world(params.data, params.data_root)
+        if unit.kind == "teacher":
+            record = train_teacher(params, unit.number)
+            run = Run("teacher", unit.number, params)
+        else:
+            seed = self._seed(unit)
+            self._lend_teacher(params, seed)
+            record = train_student(params, row, seed)
+            run = Run(row, seed, params)
+        dataset = open_dataset(params.data, params.data_root, "val")
+        counts = street_counts(run, dataset)
+        result = {
+            "unit": unit.name,
+            "row": unit.row,
+            "seed": run.seed,
+            "terms": record["terms"],
+            "learning_rate_factor": params.train.student_lr_factor,
+            "steps": record["steps"],
+            "miou": 100 * record["evaluation"]["miou_skip"],
+            "cpu_seconds": round(time.process_time() - started, 1),
+            "streets": {street: counts[street].tolist() for street in sorted(counts)},
+            "history": record["history"],
+        }
+        write_json(self.file(unit), result)
+        self._clear_outputs(unit, params)
+        return result
+
+    def chosen(self, row: str) -> dict[str, Any]:
+        """The trial of a row with the best mIoU on the tuning streets; among equals the first.
+
+        Raises:
+            DataError: a trial is not done.
+        """
+        trials = [read_json(self.file(unit)) for unit in self.units if unit.kind == "trial" and unit.row == row]
+        return max(trials, key=lambda trial: trial["miou"])
+
+    def scores(self, row: str) -> StreetScores:
+        """Counts of all runs of a row, by seed and street.
+
+        Raises:
+            DataError: a run is not done.
+        """
+        records = {
+            unit.number: read_json(self.file(unit)) for unit in self.units if unit.kind == "run" and unit.row == row
+        }
+        streets = {tuple(sorted(record["streets"])) for record in records.values()}
+        if len(streets) != 1:
+            raise DataError(f"runs of {row} were evaluated on different streets: delete their records and run again")
+        (names,) = streets
+        counts = np.array([[record["streets"][name] for name in names] for record in records.values()])
+        return StreetScores(counts, tuple(records), names)
+
+    def _needs(self, unit: Unit) -> list[Unit]:
+        return needs(unit, self.plan, self.params)
+
+    def _seed(self, unit: Unit) -> int:
+        return self.plan.tuning.seed if unit.kind == "trial" else unit.number
+
+    def _profile(self, unit: Unit) -> tuple[Params, str]:
+        """Parameters of a unit, and the name of its row in them: a trial is a row of its own."""
+        if unit.kind == "teacher":
+            return self.params, "teacher"
+        own = self.plan.rows[unit.row]
+        start = self.chosen(own.start) if own.start else None
+        grid = self.plan.factors if own.factor_of else self.plan.learning_rate_factors
+        if unit.kind == "run":
+            best = self.chosen(unit.row)
+            factor = grid[int(best["unit"].rsplit("-", 1)[1])]
+            return weighted(self.params, self.plan, unit.row, factor, start), unit.row
+        tuning = self.plan.tuning
+        world = self.params.data.synthetic.replace(
+            val_sequences=tuning.sequences, val_scans_per_sequence=tuning.scans_per_sequence
+        )
+        params = weighted(self.params, self.plan, unit.row, grid[unit.number], start)
+        name = f"{unit.row}-trial{unit.number}"
+        return params.replace(
+            profile=f"{self.params.profile}/tuning",
+            data=params.data.replace(synthetic=world),
+            train=params.train.replace(student_steps=tuning.student_steps),
+            rows=params.rows | {name: params.rows[unit.row]},
+        ), name
+
+    def _lend_teacher(self, params: Params, seed: int) -> None:
+        """The study's teacher, at the place where the tuning profile looks for it."""
+        source, target = Run("kd", seed, self.params).teacher.checkpoint, Run("kd", seed, params).teacher.checkpoint
+        if source != target:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._lock("lend", wait=True):
+                if not target.is_file() or target.read_bytes() != source.read_bytes():
+                    shutil.copyfile(source, target)
+
+    def _clear_outputs(self, unit: Unit, params: Params) -> None:
+        """What rows share of the teacher is of no use when the last row of a seed is done."""
+        same = [u for u in self.units if u.kind == unit.kind and (unit.kind == "trial" or u.number == unit.number)]
+        if unit.kind != "teacher" and all(map(self.is_done, same)):
+            for folder in Run(unit.row, self._seed(unit), params).kept.glob(f"seed{self._seed(unit)}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _lock(self, name: str, wait: bool = False) -> Iterator[bool]:
+        import fcntl
+
+        file = self.params.workspace / "locks" / f"{name}.lock"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+
+def street_counts(run: Run, dataset: ScanDataset) -> dict[str, np.ndarray]:
+    """(3, classes) points per street: true positives, points in the truth, points predicted.
+
+    Args:
+        run: a finished run.
+        dataset: validation scans; the name of a scan starts with its sequence.
+    """
+    model: nn.Module = load_checkpoint(run.checkpoint)
+    by_street: dict[str, list[int]] = {}
+    for index, name in enumerate(dataset.names):
+        by_street.setdefault(str(name).split("/")[0], []).append(index)
+    found = {}
+    for street, scans in by_street.items():
+        cm = evaluate(model, dataset, run.params.data.voxel_size, run.params.evaluation.tta, scans=scans)
+        truth = cm.matrix.sum(1) + cm.missed
+        found[street] = np.stack([np.diag(cm.matrix), truth, cm.matrix.sum(0)])
+    return found

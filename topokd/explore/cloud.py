@@ -1,0 +1,125 @@
+"""A cloud as the explorers show it: its drawing, its filtration and its persistence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from numpy import ndarray
+
+from topokd.errors import DataError
+from topokd.explore.filtration import MAX_TRIANGLES, rips_filtration
+from topokd.topology import Persistence, vietoris_rips
+
+MAX_POINTS = 2048
+"""A filtration of all edges has n (n - 1) / 2 of them: 2.1 million here."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Points whose topology is shown.
+
+    Args:
+        points: (n, c) the points that define the filtration.
+        label: of the legend.
+        color: of the legend, as "#rrggbb".
+        positions: (n, 2) or (n, 3) where to draw them; None: the points themselves, or their principal components.
+
+    Examples:
+        >>> cloud = Cloud(np.eye(5), "five corners of a simplex")
+        >>> cloud.positions.shape
+        (5, 3)
+    """
+
+    points: Float64[ndarray, "n c"]
+    label: str = "cloud"
+    color: str = "#1b4965"
+    positions: Float[ndarray, "n d"] | None = None
+    basis: Float64[ndarray, "c d"] = field(init=False)
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points, dtype=np.float64)
+        if points.ndim != 2 or len(points) < 3 or points.shape[1] < 1:
+            raise DataError(f"{self.label}: the shape is {points.shape}; a cloud is (n, c) with at least 3 points")
+        if not np.isfinite(points).all():
+            row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
+            raise DataError(f"{self.label}: row {row} holds NaN or infinity: remove such rows")
+        if len(points) > MAX_POINTS:
+            raise DataError(f"{self.label} has {len(points):,} points; an explorer takes {MAX_POINTS:,}: sample first")
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "basis", principal_axes(points))
+        if self.positions is None:
+            object.__setattr__(self, "positions", (points - points.mean(axis=0)) @ self.basis)
+
+    def drawn(self) -> Float[ndarray, "n 3"]:
+        """Positions in space, float32; flat clouds lie at z = 0."""
+        assert self.positions is not None
+        missing = 3 - self.positions.shape[1]
+        return np.pad(self.positions, ((0, 0), (0, missing))).astype(np.float32)
+
+
+def principal_axes(points: Float64[ndarray, "n c"]) -> Float64[ndarray, "c d"]:
+    """The identity for up to three columns, otherwise the first three principal axes, with fixed signs.
+
+    Examples:
+        >>> principal_axes(np.zeros((4, 2))).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    if points.shape[1] <= 3:
+        return np.eye(points.shape[1])
+    axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][:3].T
+    largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
+    return axes * np.where(largest < 0, -1.0, 1.0)
+
+
+def persistence_of(points: Float64[ndarray, "n c"], max_dim: int = 1, engine: str = "auto") -> Persistence:
+    """`vietoris_rips` of a cloud in double precision."""
+    return vietoris_rips(torch.from_numpy(np.ascontiguousarray(points)), max_dim=max_dim, engine=engine)
+
+
+def describe(cloud: Cloud, persistence: Persistence, max_triangles: int = MAX_TRIANGLES) -> dict[str, Any]:
+    """What the browser needs of a cloud, as arrays by name.
+
+    Args:
+        cloud: the points.
+        persistence: theirs.
+        max_triangles: see `rips_filtration`.
+    """
+    found = rips_filtration(cloud.points, max_triangles)
+    index = np.uint16 if len(cloud.points) <= 1 << 16 else np.uint32
+    return {
+        "label": cloud.label,
+        "color": cloud.color,
+        "columns": cloud.points.shape[1],
+        "flat": cloud.positions is not None and cloud.positions.shape[1] < 3,
+        "positions": cloud.drawn(),
+        "edges": found.edges.astype(index),
+        "lengths": found.lengths,
+        "entered": found.entered,
+        "triangles": found.triangles.astype(index),
+        "completed_by": found.completed_by,
+        "pairs": describe_pairs(persistence),
+    }
+
+
+def describe_pairs(persistence: Persistence) -> list[dict[str, Any]]:
+    """Per degree: pairs, their critical simplices, and the births of the classes that never die."""
+    pairs = zip(
+        persistence.diagrams,
+        persistence.birth_simplices,
+        persistence.death_simplices,
+        persistence.essential,
+        strict=True,
+    )
+    return [
+        {
+            "values": diagram.detach().double().numpy(),
+            "birth": birth.numpy().astype(np.int32),
+            "death": death.numpy().astype(np.int32),
+            "essential": essential.detach().double().numpy(),
+        }
+        for diagram, birth, death, essential in pairs
+    ]

@@ -1,0 +1,119 @@
+"""Explorers as pages for readers without a kernel: one HTML file each, which opens offline."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from topokd.explore.files import read_points
+from topokd.explore.frontend import module, style
+from topokd.explore.networks import Say, silent
+from topokd.explore.packing import pack, to_json
+from topokd.explore.session import Kind, Session
+from topokd.io import write_text
+from topokd.topology import ENGINES
+
+PAGES: dict[Kind, str] = {
+    "filtration": "explore-filtration.html",
+    "loss": "explore-loss.html",
+    "scene": "explore-scene.html",
+}
+"""File names of the pages of a project, by kind of explorer."""
+
+TITLES: dict[Kind, str] = {
+    "filtration": "Filtration player",
+    "loss": "The topological loss, point by point",
+    "scene": "A scan and the topology of its features",
+}
+MAX_PAGE_TRIANGLES = 20_000  # a page is read more often than played
+STEPS = 8  # gradient steps in a page of the loss
+
+
+def write_page(
+    path: str | Path, kind: Kind = "filtration", points: Any = None, *, num_points: int = 192, max_dim: int = 1
+) -> None:
+    """Write one explorer as a self-contained page.
+
+    What needs a kernel (choosers, own files) is left out; the page of a loss holds a few gradient steps.
+
+    Args:
+        path: the file.
+        kind: "filtration", "loss" or "scene".
+        points: (n, c) or a file, for "filtration" and "scene"; (student, teacher) for "loss"; None for what the project
+            has.
+        num_points: M.
+        max_dim: highest degree.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> path = Path(tempfile.mkdtemp()) / "mine.html"
+        >>> write_page(path, points=np.random.default_rng(0).normal(size=(30, 3)))
+        >>> "https://" in path.read_text()
+        False
+    """
+    own: dict[str, Any] = {}
+    if isinstance(points, tuple):
+        own = {
+            "own features": tuple(
+                read_points(one, name) for one, name in zip(points, ("student", "teacher"), strict=True)
+            )
+        }
+    elif points is not None:
+        own = {Path(points).name if isinstance(points, str | Path) else "own points": read_points(points)}
+    _write(path, Session(kind, own, points=num_points, max_dim=max_dim, max_triangles=MAX_PAGE_TRIANGLES), TITLES[kind])
+
+
+def write_pages(
+    folder: str | Path, profile: str | None = None, *, num_points: int = 192, say: Say = silent
+) -> list[Path]:
+    """Write the three explorers of a project, with its trained networks where there are some.
+
+    Args:
+        folder: for the files of `PAGES`.
+        profile: whose scans and networks are shown; None takes the first with trained networks.
+        num_points: M.
+        say: told what is being done.
+
+    Returns:
+        The files.
+    """
+    written = []
+    for kind, name in PAGES.items():
+        degree = 2 if kind == "filtration" and degree_two() else 1
+        options: dict[str, Any] = {"points": num_points, "max_dim": degree, "max_triangles": MAX_PAGE_TRIANGLES}
+        session = Session(kind, profile=profile, say=say, **options)
+        shown = ["torus", "circle", "figure eight", "clusters"] if kind == "filtration" else []
+        path = Path(folder) / name
+        _write(path, session, TITLES[kind], shown)
+        written.append(path)
+    return written
+
+
+def degree_two() -> bool:
+    """Whether an engine for degree 2 is installed."""
+    return any(engine.max_dim >= 2 for engine in ENGINES.values())
+
+
+def _write(path: str | Path, session: Session, title: str, sources: Sequence[str] = ()) -> None:
+    scenes = {}
+    for source in sources or [session.choice.source]:
+        session.choose(source=source)
+        scenes[source] = pack(session.scene())
+    changes = []
+    if session.steps is not None:
+        start = pack(session.reset())
+        changes = [start, *(pack(session.step(0.03)) for _ in range(STEPS))]
+    content = {"scenes": scenes, "changes": changes}
+    write_text(
+        path,
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<style>body { margin: 0 auto; max-width: 1500px; padding: 8px; background: #fff }\n"
+        f"{style()}</style></head>\n"
+        f'<body>\n<div id="explorer"></div>\n<script id="content" type="application/json">{to_json(content)}</script>\n'
+        f'<script type="module">\n{module()}\nshowPage(document.getElementById("explorer"), {title!r});\n</script>\n'
+        "</body>\n</html>\n",
+    )

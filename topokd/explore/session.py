@@ -1,0 +1,224 @@
+"""The state of an explorer without its widget: what is chosen, what can be chosen, and what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from numpy import ndarray
+
+from topokd.errors import ParameterError
+from topokd.experiments.shapes import PRIMITIVES
+from topokd.explore.cloud import Cloud, describe, persistence_of
+from topokd.explore.filtration import MAX_TRIANGLES
+from topokd.explore.networks import Say, silent
+from topokd.explore.sources import Networks, Rows, SourceOptions
+from topokd.explore.steps import GradientSteps
+from topokd.topology import ENGINES, Normalization, farthest_point_sampling, normalize_features
+from topokd.viz.style import STUDENT, TEACHER
+
+Kind = Literal["filtration", "loss", "scene"]
+POINTS = (64, 128, 256, 512, 1024)
+NETWORKS = "networks on a scan"
+SHAPES = {name: make for name, make in PRIMITIVES.items()}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a user has chosen.
+
+    Attributes:
+        source: a shape, `NETWORKS`, or the name of own points.
+        points: M, how many points are kept by farthest point sampling.
+        normalize: see `normalize_features`.
+        engine: see `vietoris_rips`.
+        max_dim: highest degree.
+        options: profile, scan, network, teacher, stage: see `SourceOptions`.
+    """
+
+    source: str
+    points: int = 256
+    normalize: str = "none"
+    engine: str = "auto"
+    max_dim: int = 1
+    options: SourceOptions = field(default_factory=SourceOptions)
+
+
+class Session:
+    """One explorer.
+
+    Args:
+        kind: "filtration" of one cloud, the "loss" between two, or the "scene" of a scan with one network's features.
+        own: further clouds by name: (n, c), or a pair (student, teacher) of rows that belong together.
+        profile: of the networks, None for the first that there is.
+        points: M to begin with.
+        max_dim: highest degree, to begin with.
+        max_triangles: see `rips_filtration`.
+        say: told in words what is being done.
+
+    Examples:
+        >>> session = Session("filtration", {"mine": np.random.default_rng(0).normal(size=(40, 5))})
+        >>> scene = session.scene()
+        >>> len(scene["clouds"]), len(scene["clouds"][0]["edges"])
+        (1, 780)
+    """
+
+    def __init__(
+        self,
+        kind: Kind = "filtration",
+        own: Mapping[str, Any] | None = None,
+        *,
+        profile: str | None = None,
+        points: int = 256,
+        max_dim: int = 1,
+        max_triangles: int = MAX_TRIANGLES,
+        say: Say = silent,
+    ) -> None:
+        if kind not in get_args(Kind):
+            raise ParameterError(f"kind is {kind!r}; choose one of {', '.join(map(repr, get_args(Kind)))}")
+        self.kind, self.own, self.say, self.max_triangles = kind, dict(own or {}), say, max_triangles
+        self.networks = Networks(profile)
+        first = next(iter(self.own), None) or (
+            NETWORKS if kind == "scene" or (kind == "loss" and self.networks.trained()) else "circle"
+        )
+        normalize = "l2" if first == NETWORKS else "none"
+        self.choice = Choice(first, points, normalize, max_dim=max_dim, options=self.networks.defaults())
+        self.steps: GradientSteps | None = None
+
+    def sources(self) -> list[str]:
+        """Names that `Choice.source` can have."""
+        shapes = [] if self.kind == "scene" else list(SHAPES)
+        networks = [NETWORKS] if self.networks.available() else []
+        return [*self.own, *networks, *shapes]
+
+    def choosers(self) -> list[dict[str, Any]]:
+        """What can be chosen now: name, label, value and options of each chooser."""
+        choice = self.choice
+        found: list[tuple[str, str, Any, list[Any]]] = [("source", "points", choice.source, self.sources())]
+        if choice.source == NETWORKS:
+            found += self.networks.choosers(choice.options, self.kind)
+        found += [
+            ("points", "M", choice.points, sorted({*POINTS, choice.points})),
+            ("normalize", "normalisation", choice.normalize, list(get_args(Normalization))),
+            ("max_dim", "degrees up to", choice.max_dim, [1, 2]),
+            ("engine", "engine", choice.engine, self._engines()),
+        ]
+        names = ("name", "label", "value", "options")
+        return [dict(zip(names, one, strict=True)) for one in found]
+
+    def _engines(self) -> list[str]:
+        return ["auto", *(name for name, engine in ENGINES.items() if engine.max_dim >= self.choice.max_dim)]
+
+    def choose(self, **changes: Any) -> None:
+        """Change the choice; what no longer fits takes its default.
+
+        Raises:
+            ParameterError: for a value that cannot be chosen, listing those that can.
+        """
+        for name, value in changes.items():
+            known = {one["name"]: one["options"] for one in self.choosers()}
+            if name not in known:
+                raise ParameterError(f"{name!r} cannot be chosen here; choose {', '.join(known)}")
+            options = [one["value"] if isinstance(one, dict) else one for one in known[name]]
+            if value not in options:
+                raise ParameterError(f"{name} is {value!r}; choose one of {', '.join(map(repr, options))}")
+            if hasattr(self.choice.options, name):
+                self.choice = replace(self.choice, options=self.networks.choose(self.choice.options, name, value))
+            else:
+                self.choice = replace(self.choice, **{name: value})
+            if name == "source":
+                self.choice = replace(self.choice, normalize="l2" if value == NETWORKS else "none")
+            if self.choice.engine not in self._engines():
+                self.choice = replace(self.choice, engine="auto")
+
+    def add(self, name: str, points: Float64[ndarray, "n c"]) -> None:
+        """Add own points, and choose them."""
+        self.own[name] = points
+        self.choose(source=name)
+
+    def scene(self) -> dict[str, Any]:
+        """Everything that the browser draws."""
+        self.steps = None
+        rows = self._rows()
+        kept = farthest_point_sampling(normalize(rows.teacher, self.choice.normalize), self.choice.points).numpy()
+        scene: dict[str, Any] = {"kind": self.kind, "note": rows.note}
+        if self.kind == "loss":
+            self.say("Computing both diagrams and the gradient of the loss")
+            self.steps = GradientSteps(
+                rows.student, rows.teacher, self.choice.points, self.choice.normalize, self.choice.engine,
+                self.choice.max_dim, names=rows.names, colors=rows.colors, max_triangles=self.max_triangles,
+            )  # fmt: skip
+            scene |= self.steps.scene()
+        else:
+            self.say(f"Computing the diagram of {len(kept):,} points")
+            points = normalize(rows.student, self.choice.normalize)[kept]
+            persistence = persistence_of(points, self.choice.max_dim, self.choice.engine)
+            self.say("Listing edges and triangles")
+            scene["clouds"] = [describe(Cloud(points, rows.names[0], rows.colors[0]), persistence, self.max_triangles)]
+        if rows.positions is not None:
+            scene["scan"] = {**rows.scan, "anchors": rows.positions[kept].astype(np.float32)}
+        return scene
+
+    def step(self, size: float, way: str | None = None) -> dict[str, Any]:
+        """One gradient step of the loss, and what has changed.
+
+        Args:
+            size: the largest move of a row, as a share of the cloud's size.
+            way: how gradients reach the points, one of `GradientSteps.ways`.
+
+        Raises:
+            ParameterError: if this explorer has no loss, or `size` is not positive.
+        """
+        if self.steps is None:
+            raise ParameterError("only the loss between two clouds has a gradient to follow: choose kind='loss'")
+        self.steps.step(size, way)
+        return self.steps.changes()
+
+    def reset(self) -> dict[str, Any]:
+        """Undo all steps."""
+        if self.steps is None:
+            raise ParameterError("only the loss between two clouds has steps to undo: choose kind='loss'")
+        self.steps.reset()
+        return self.steps.changes()
+
+    def _rows(self) -> Rows:
+        source = self.choice.source
+        if source == NETWORKS:
+            return self.networks.rows(self.choice.options, self.kind, self.choice.points, self.say)
+        rng = np.random.default_rng(0)
+        count = self.choice.points
+        if source in self.own:
+            given = self.own[source]
+            student, teacher = given if isinstance(given, tuple) else (given, given)
+            if self.kind == "loss" and not isinstance(given, tuple):
+                student = given + rng.normal(0, 0.1 * given.std(), given.shape)
+            names = ("student", "teacher") if self.kind == "loss" else (source, source)
+        else:
+            teacher = SHAPES[source](count, rng)
+            student = teacher + rng.normal(0, 0.15, teacher.shape) if self.kind == "loss" else teacher
+            names = (f"{source}, disturbed", source) if self.kind == "loss" else (source, source)
+        colors = (STUDENT, TEACHER) if self.kind == "loss" else (TEACHER, TEACHER)
+        scan: dict[str, Any] = {}
+        positions = None
+        if self.kind == "scene" and student.shape[1] == 3:  # own points are a scene by themselves
+            from topokd.explore.sources import bare_scan
+
+            scan, positions = bare_scan(student), student
+        return Rows(student, teacher, names, colors, self._note(), positions, scan)
+
+    def _note(self) -> str:
+        if self.networks.trained():
+            return ""
+        return (
+            "No trained networks in this project. `make repro` trains them; then this explorer also offers features "
+            "of teacher and students on a scan, their predictions, errors and saliency maps."
+        )
+
+
+def normalize(rows: Float64[ndarray, "n c"], how: str) -> Float64[ndarray, "n c"]:
+    """`normalize_features` of an array."""
+    return normalize_features(torch.from_numpy(np.ascontiguousarray(rows)), how).numpy()

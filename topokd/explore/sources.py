@@ -1,0 +1,249 @@
+"""Rows to explore from the networks of a project: choices, scans and features, read when they are needed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+from topokd.data.dataset import ScanDataset
+from topokd.errors import DataError, ParameterError, TopokdError
+from topokd.explore.networks import (
+    Look,
+    Network,
+    Say,
+    View,
+    colourings,
+    look_at,
+    networks,
+    profile_params,
+    profiles,
+)
+from topokd.params import Params
+from topokd.scans import SYNTHETIC, open_dataset
+from topokd.viz.style import TEACHER
+
+T = TypeVar("T")
+KEPT = 6  # scans and forward passes that are remembered
+RAW = "coordinates"  # in place of a network's name: the points of the scan themselves
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Which features: profile, name of a scan, names of networks, encoder stage."""
+
+    profile: str = ""
+    scan: str = ""
+    network: str = RAW
+    teacher: str = ""
+    stage: int = 4
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a student and a teacher that belong together.
+
+    Attributes:
+        student: (n, a) features.
+        teacher: (n, b) features of the same rows.
+        names: labels of student and teacher.
+        colors: of student and teacher.
+        note: what more there would be.
+        positions: (n, 3) metres, in the scan.
+        scan: its points and colourings, for the browser.
+    """
+
+    student: Float64[ndarray, "n a"]
+    teacher: Float64[ndarray, "n b"]
+    names: tuple[str, str]
+    colors: tuple[str, str]
+    note: str = ""
+    positions: Float64[ndarray, "n 3"] | None = None
+    scan: dict[str, Any] = field(default_factory=dict)
+
+
+class Networks:
+    """The scans and networks of all profiles of the project.
+
+    Args:
+        profile: the one to begin with; None takes the first with trained networks, else the first.
+    """
+
+    def __init__(self, profile: str | None = None) -> None:
+        self.profiles = profiles()
+        if profile is not None and profile not in self.profiles:
+            known = ", ".join(self.profiles) or "none: this is not a project folder"
+            raise ParameterError(f"profile is {profile!r}; choose one of {known}")
+        self._memory: OrderedDict[Hashable, Any] = OrderedDict()
+        ready = [name for name in self.profiles if self.networks(name)]
+        self.first = profile or (ready + self.profiles + [""])[0]
+
+    def available(self) -> bool:
+        """Whether there is a project with profiles."""
+        return bool(self.profiles)
+
+    def trained(self) -> bool:
+        """Whether any profile has trained networks."""
+        return any(self.networks(name) for name in self.profiles)
+
+    def params(self, profile: str) -> Params:
+        """Parameters of a profile."""
+        return self._remember(("params", profile), lambda: profile_params(profile))
+
+    def networks(self, profile: str) -> list[Network]:
+        """Trained networks of a profile, looked up anew: training may be going on."""
+        return networks(self.params(profile)) if profile else []
+
+    def scans(self, profile: str) -> list[str]:
+        """Names of the validation scans; none if the data set is not there."""
+        try:
+            params = self.params(profile)
+            if params.data.dataset == SYNTHETIC and not params.data_root.is_dir():
+                return ["the first one (the synthetic world is written first)"]
+            return list(self._dataset(profile).names)
+        except (TopokdError, OSError):
+            return []
+
+    def defaults(self) -> SourceOptions:
+        """The first profile's student and its teacher on the scan of Figure 3."""
+        return self._fitted(SourceOptions(profile=self.first)) if self.first else SourceOptions()
+
+    def choose(self, options: SourceOptions, name: str, value: Any) -> SourceOptions:
+        """`options` with one changed, and those that depend on it."""
+        return self._fitted(replace(options, **{name: value}))
+
+    def _fitted(self, options: SourceOptions) -> SourceOptions:
+        """Replace what the profile does not have by its default."""
+        found = {network.name: network for network in self.networks(options.profile)}
+        params, scans = self.params(options.profile), self.scans(options.profile)
+        students = [name for name, network in found.items() if not network.teacher]
+        teachers = [name for name, network in found.items() if network.teacher]
+        default = next((name for name in students if name.startswith("full")), (students + teachers + [RAW])[0])
+        network = options.network if options.network in found else default
+        same_seed = [name for name in teachers if name.partition("-")[2] == network.partition("-")[2]]
+        teacher = options.teacher if options.teacher in teachers else (same_seed + teachers + [""])[0]
+        first = scans[min(params.evaluation.figure_scan, len(scans) - 1)] if scans else ""
+        scan = options.scan if options.scan in scans else first
+        stage = options.stage if options.stage < 5 else int(params.terms.get("topo", {}).get("stage", 4))
+        return replace(options, network=network, teacher=teacher, scan=scan, stage=stage)
+
+    def choosers(self, options: SourceOptions, kind: str) -> list[tuple[str, str, Any, list[Any]]]:
+        """Name, label, value and options of the choosers of networks."""
+        found = self.networks(options.profile)
+        shown = [{"value": n.name, "label": n.label} for n in found]
+        raw = [{"value": RAW, "label": "coordinates of the scan"}] if kind != "loss" or not found else []
+        entries: list[tuple[str, str, Any, list[Any]]] = [
+            ("profile", "profile", options.profile, self.profiles),
+            ("scan", "scan", options.scan, self.scans(options.profile)),
+            ("network", "student" if kind == "loss" else "network", options.network, shown + raw),
+        ]
+        if found and kind != "filtration":
+            teachers = [{"value": n.name, "label": n.label} for n in found if n.teacher]
+            entries.append(("teacher", "teacher", options.teacher, teachers))
+        if options.network != RAW:
+            entries.append(("stage", "stage", options.stage, list(range(5))))
+        return entries
+
+    def rows(self, options: SourceOptions, kind: str, points: int, say: Say) -> Rows:
+        """Features of the chosen networks on the chosen scan.
+
+        Raises:
+            DataError: the profile has no scans here, or no teacher for a loss.
+        """
+        found = {network.name: network for network in self.networks(options.profile)}
+        view = self._view(options.profile, options.scan, say)
+        note = "" if found else self._note(options.profile)
+        if options.network == RAW:
+            if kind == "loss":
+                raise DataError(f"profile {options.profile} has no trained networks to compare: {note}")
+            stage = view.stage(2)
+            name = "coordinates of the scan"
+            scan = describe_scan(view, {})
+            return Rows(stage.positions, stage.positions, (name, name), (TEACHER, TEACHER), note, stage.positions, scan)
+        student, teacher = found[options.network], found.get(options.teacher)
+        if kind == "loss" and teacher is None:
+            raise DataError(f"profile {options.profile} has no trained teacher: run `make repro`")
+        wanted = [student] + ([teacher] if teacher and kind != "filtration" and teacher != student else [])
+        looks = {one.name: self._look(options.profile, options.scan, one, view, say) for one in wanted}
+        own = looks[student.name].features[options.stage].astype(np.float64)
+        other = looks[teacher.name].features[options.stage].astype(np.float64) if teacher and kind == "loss" else own
+        shown = {found[name].label: look for name, look in looks.items()}
+        labels = (student.label, teacher.label if teacher and kind == "loss" else student.label)
+        colors = (student.color, teacher.color if teacher and kind == "loss" else student.color)
+        positions = view.stage(options.stage).positions
+        scan = describe_scan(view, shown) if kind != "filtration" else {}
+        return Rows(own, other, labels, colors, note, positions if scan else None, scan)
+
+    def _note(self, profile: str) -> str:
+        return (
+            f"Profile {profile} has no trained networks here. `make repro` trains them; then there are also features "
+            "of teacher and students, predictions, errors and saliency maps."
+        )
+
+    def _dataset(self, profile: str) -> ScanDataset:
+        params = self.params(profile)
+        return self._remember(("scans", profile), lambda: open_dataset(params.data, params.data_root, "val"))
+
+    def _view(self, profile: str, scan: str, say: Say) -> View:
+        params = self.params(profile)
+        if params.data.dataset == SYNTHETIC and not params.data_root.is_dir():
+            say("Writing the synthetic world, about a minute")
+        dataset = self._dataset(profile)
+        name = scan if scan in dataset.names else dataset.names[0]
+
+        def read() -> View:
+            say(f"Reading scan {name}")
+            index = dataset.names.index(name)
+            return View(dataset[index], params.data.voxel_size, dataset.class_names, dataset.palette)
+
+        return self._remember(("view", profile, name), read)
+
+    def _look(self, profile: str, scan: str, network: Network, view: View, say: Say) -> Look:
+        def run() -> Look:
+            say(f"Running {network.label} on the scan")
+            return look_at(view, network)
+
+        changed = network.checkpoint.stat().st_mtime_ns
+        return self._remember(("look", profile, view.scan.name, network.name, changed), run)
+
+    def _remember(self, key: Hashable, make: Callable[[], T]) -> T:
+        if key not in self._memory:
+            self._memory[key] = make()
+            while len(self._memory) > 4 * KEPT:
+                self._memory.popitem(last=False)
+        self._memory.move_to_end(key)
+        value: T = self._memory[key]
+        return value
+
+
+def describe_scan(view: View, looks: dict[str, Look]) -> dict[str, Any]:
+    """A scan for the browser; the camera opens behind and above the sensor, as in the figures."""
+    return {
+        "name": view.scan.name,
+        "positions": view.scan.xyz.astype(np.float32),
+        "colourings": colourings(view, looks),
+        "classes": list(view.class_names),
+        "palette": [list(rgb) for rgb in view.palette],
+        "eye": [-16.0, 0.0, 9.0],
+        "target": [12.0, 0.0, -2.0],
+    }
+
+
+def bare_scan(xyz: Float64[ndarray, "n 3"]) -> dict[str, Any]:
+    """Own points as a scan, coloured by height."""
+    low, high = np.percentile(xyz[:, 2], [1, 99])
+    value = np.clip(255 * (xyz[:, 2] - low) / max(high - low, 1e-9), 0, 255).astype(np.uint8)
+    return {
+        "name": "own points",
+        "positions": xyz.astype(np.float32),
+        "colourings": [{"name": "height", "kind": "value", "values": value}],
+        "classes": [],
+        "palette": [],
+        "eye": None,
+        "target": None,
+    }

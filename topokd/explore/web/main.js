@@ -1,0 +1,177 @@
+// An explorer in a page or a notebook: controls, pictures, and the kernel behind them, if there is one.
+
+import { decode, row } from "./data.js";
+import { Store } from "./store.js";
+import { Scale, drawChoosers, drawSwitch, drawUpload, html } from "./controls.js";
+import { LossPanel } from "./loss_panel.js";
+import { drawExports } from "./export.js";
+import { Panels } from "./panels.js";
+
+class App {
+  constructor(model, element) {
+    this.model = model;
+    this.element = html("div", { className: "tk-explorer" }, element);
+    this.choosers = html("div", { className: "tk-row tk-choosers" }, this.element);
+    this.status = html("p", { className: "tk-status", role: "status" }, this.element);
+    this.tools = html("div", { className: "tk-row" }, this.element);
+    this.info = html("p", { className: "tk-info" }, this.element);
+    this.root = html("div", {}, this.element);
+    this.below = html("div", { className: "tk-below" }, this.element);
+    this.note = html("p", { className: "tk-note" }, this.element);
+    this.element.explorer = this; // for scripts
+    this.listeners = {
+      "change:choosers": () => this.drawChoosers(),
+      "change:status": () => this.drawStatus(),
+      "change:failed": () => this.drawStatus(),
+      "change:scene": () => this.rebuild(),
+      "change:changes": () => this.update(),
+    };
+    for (const [name, listener] of Object.entries(this.listeners)) model.on(name, listener);
+    this.drawChoosers();
+    this.drawStatus();
+    if (Object.keys(model.get("scene") ?? {}).length) this.rebuild();
+    else {
+      this.status.textContent = "Waiting for the kernel ...";
+      model.send({ task: "ready" });
+    }
+  }
+
+  drawChoosers() {
+    drawChoosers(this.choosers, this.model.get("choosers"), (name, value) => this.choose(name, value));
+    if (!this.model.isPage) {
+      drawUpload(this.choosers, (name, bytes) => this.model.send({ task: "upload", name }, undefined, [bytes]));
+    }
+  }
+
+  choose(name, value) {
+    this.status.textContent = "Computing ...";
+    this.model.send({ task: "choose", changes: { [name]: value } });
+  }
+
+  drawStatus() {
+    this.status.textContent = this.model.get("status");
+    this.status.classList.toggle("tk-failed", Boolean(this.model.get("failed")));
+  }
+
+  /** New data: all pictures anew. */
+  rebuild() {
+    const scene = decode(this.model.get("scene"));
+    if (!scene.clouds) return;
+    this.panels?.dispose();
+    this.loss?.plot.dispose();
+    this.scale?.stop();
+    for (const part of [this.tools, this.below]) part.replaceChildren();
+    const { limit, longest } = bounds(scene), loss = scene.kind === "loss";
+    this.store = new Store({
+      scene, limit, longest, epsilon: limit * (loss ? 0 : 0.35), selected: null, info: "", edges: true, triangles: true,
+      components: scene.kind === "filtration", gradient: loss, arrows: loss,
+    });
+    const { store } = this;
+    this.scale = new Scale(this.tools, store);
+    drawSwitch(this.tools, store, "edges", "edges");
+    drawSwitch(this.tools, store, "triangles", "triangles");
+    if (!loss) drawSwitch(this.tools, store, "components", "colour components");
+    if (loss) drawSwitch(this.tools, store, "gradient", "−dL/dF");
+    if (loss) drawSwitch(this.tools, store, "arrows", "matches");
+    store.on(["info"], () => (this.info.textContent = store.get("info")));
+    this.panels = new Panels(this.root, store);
+    drawExports(this.tools, this.root, this.panels.views, store);
+    this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.step(task)) : null;
+    this.note.textContent = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
+    this.element.dataset.scene = String(Number(this.element.dataset.scene ?? 0) + 1);
+  }
+
+  step(task) {
+    this.model.send(task);
+  }
+
+  /** After a gradient step: the student's cloud and the loss have changed. */
+  update() {
+    const changes = decode(this.model.get("changes"));
+    if (!changes.student || !this.store) return;
+    const old = this.store.get("scene"), scene = { ...old, clouds: [changes.student, ...old.clouds.slice(1)], loss: changes.loss };
+    this.panels.replaceStudent(changes.student);
+    const { limit, longest } = bounds(scene);
+    this.store.set({ selected: null });
+    this.store.set({ scene, limit: Math.max(limit, this.store.get("limit")), longest });
+    this.panels.refresh();
+    this.element.dataset.step = String(changes.loss.history.length - 1);
+    this.loss.arrived();
+  }
+
+  dispose() {
+    for (const [name, listener] of Object.entries(this.listeners)) this.model.off?.(name, listener);
+    this.scale?.stop();
+    this.loss?.plot.dispose();
+    this.panels?.dispose();
+    this.element.remove();
+  }
+}
+
+const KERNEL_NOTE = "This page needs no kernel; with one, notebooks/explore/ also chooses scans, networks, stages, M and own files.";
+
+/** The end of the axes (the last death), and the longest edge. */
+function bounds({ clouds }) {
+  let last = 0, longest = 0;
+  for (const { pairs, lengths } of clouds) {
+    for (const { values } of pairs) for (let k = 1; k < values.length; k += 2) last = Math.max(last, values[k]);
+    longest = Math.max(longest, lengths[lengths.length - 1]);
+  }
+  return { limit: 1.08 * last || longest || 1, longest: longest || 1 };
+}
+
+/** For anywidget. */
+export function render({ model, el }) {
+  const app = new App(model, el);
+  return () => app.dispose();
+}
+
+/** In place of a kernel, the scenes and steps that a page holds. */
+class PageModel {
+  constructor({ scenes, changes }) {
+    const names = Object.keys(scenes);
+    this.isPage = true;
+    this.scenes = scenes;
+    this.steps = changes;
+    this.done = 0;
+    this.handlers = {};
+    const choosers = names.length > 1 ? [{ name: "source", label: "points", value: names[0], options: names }] : [];
+    this.values = { scene: scenes[names[0]], choosers, changes: {}, status: "", failed: false };
+  }
+
+  get(name) {
+    return this.values[name];
+  }
+
+  on(event, handler) {
+    this.handlers[event] = handler;
+  }
+
+  set(name, value) {
+    this.values[name] = value;
+    this.handlers[`change:${name}`]?.();
+  }
+
+  send(message) {
+    if (message.task === "choose") {
+      this.set("scene", this.scenes[message.changes.source]);
+      this.set("status", "");
+    }
+    if (message.task === "reset") this.done = 0;
+    if (message.task === "step" && this.done === this.steps.length - 1) {
+      this.set("status", `This page holds ${this.done} steps of 3 %; a notebook goes on.`);
+      return;
+    }
+    if (message.task === "step") this.done += 1;
+    if (message.task === "step" || message.task === "reset") {
+      this.set("status", "");
+      this.set("changes", this.steps[this.done]);
+    }
+  }
+}
+
+/** Show what a page holds in its element `content`. */
+export function showPage(element, title) {
+  html("h1", { className: "tk-heading" }, element, title);
+  return new App(new PageModel(JSON.parse(document.getElementById("content").textContent)), element);
+}

@@ -1,0 +1,116 @@
+"""The explorer in a notebook: a session behind an anywidget."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import anywidget
+import traitlets
+
+from topokd.errors import TopokdError
+from topokd.explore.files import read_upload
+from topokd.explore.frontend import module, style
+from topokd.explore.packing import pack
+from topokd.explore.session import Session
+
+log = logging.getLogger(__name__)
+
+
+class _Shown(logging.Handler):
+    """Shows topokd's warnings, such as that kernels are being compiled, in an explorer's line."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self.say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.say(record.getMessage())
+
+
+class Explorer(anywidget.AnyWidget):
+    """Shows a `Session`. It computes when it is first displayed, with a line that says what is being done.
+
+    Args:
+        session: what is shown.
+
+    Examples:
+        >>> explorer = Explorer(Session("filtration", points=64))
+        >>> explorer.load()
+        >>> explorer.scene["clouds"][0]["label"]
+        'circle'
+    """
+
+    _esm = module()
+    _css = style()
+    scene = traitlets.Dict().tag(sync=True)
+    choosers: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    changes = traitlets.Dict().tag(sync=True)
+    status = traitlets.Unicode("").tag(sync=True)
+    failed = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        session.say = self._say
+        self.choosers = session.choosers()
+        self.on_msg(self._receive)
+
+    def load(self) -> None:
+        """Compute what is chosen, and show it."""
+        self.scene = pack(self.session.scene())
+        self.choosers = self.session.choosers()
+        self.status = ""
+
+    def choose(self, **changes: Any) -> None:
+        """Choose as the user does, for example ``choose(source="torus", points=512)``.
+
+        Raises:
+            ParameterError: for a value that cannot be chosen, listing those that can.
+        """
+        self.session.choose(**changes)
+        self.choosers = self.session.choosers()
+        self.load()
+
+    def step(self, size: float = 0.02, way: str | None = None) -> None:
+        """One gradient step, see `Session.step`."""
+        self.changes = pack(self.session.step(size, way))
+        self.status = ""
+
+    def _say(self, text: str) -> None:
+        self.failed, self.status = False, text + " ..."
+
+    def _receive(self, _widget: object, content: dict[str, Any], buffers: list[Any]) -> None:
+        """A message of the browser: errors are shown in the explorer's own line."""
+        tasks: dict[str, Callable[[], None]] = {
+            "ready": lambda: None if self.scene else self.load(),
+            "choose": lambda: self.choose(**content["changes"]),
+            "step": lambda: self.step(float(content["size"]), content.get("way")),
+            "reset": self._reset,
+            "upload": lambda: self._upload(str(content["name"]), bytes(buffers[0])),
+        }
+        task = tasks.get(content.get("task", ""))
+        if task is None:
+            return
+        shown = _Shown(self._say)
+        logging.getLogger("topokd").addHandler(shown)
+        try:
+            self.failed = False
+            task()
+        except TopokdError as error:
+            self.failed, self.status = True, str(error)
+            self.choosers = self.session.choosers()
+        except Exception as error:
+            log.exception("the explorer could not do %s", content.get("task"))
+            self.failed, self.status = True, f"{type(error).__name__}: {error}"
+        finally:
+            logging.getLogger("topokd").removeHandler(shown)
+
+    def _reset(self) -> None:
+        self.changes = pack(self.session.reset())
+
+    def _upload(self, name: str, data: bytes) -> None:
+        self._say(f"Reading {name}")
+        self.session.add(name, read_upload(name, data))
+        self.load()

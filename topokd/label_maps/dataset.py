@@ -1,0 +1,163 @@
+"""Read and check a data set that a label map describes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from topokd.data.dataset import OnBadScan, ScanDataset
+from topokd.data.formats import read_cloud
+from topokd.data.scan import Scan
+from topokd.datasets.benchmark import Release
+from topokd.datasets.check import CheckReport
+from topokd.datasets.report import SplitReport, new_report, read_all
+from topokd.errors import AbsentSplitError, DataError
+from topokd.label_maps.description import FIELDS, LabelMap
+
+
+class MappedDataset(ScanDataset):
+    """The scans of one split of a data set that a `LabelMap` describes.
+
+    Args:
+        root: folder of the data set.
+        label_map: its description.
+        split: one of its splits.
+        on_bad_scan: "raise", "skip" or "keep", as for other readers.
+        cache: how many scans are kept in memory.
+
+    Raises:
+        AbsentSplitError: there are no scans of this split.
+        DataError: a damaged file, or an id that the map does not have.
+    """
+
+    recipe_fields = ("labelled", "split")
+
+    def __init__(
+        self, root: str | Path, label_map: LabelMap, split: str, on_bad_scan: OnBadScan = "raise", cache: int = 128
+    ) -> None:
+        self.root, self.label_map, self.split = Path(root), label_map, split
+        self.labels = label_map.space(self.root)  # type: ignore[misc]
+        self.class_names, self.palette = self.labels.class_names, self.labels.palette  # type: ignore[misc]
+        self.num_classes = self.labels.num_classes  # type: ignore[misc]
+        self._fields = self._find()
+        if not self._fields:
+            raise AbsentSplitError(f"{self.root} has no scans of split {split!r} at {label_map.scans}")
+        self.labelled = any(self._path(label_map.labels, name).is_file() for name in self._fields)
+        self.sequences = sorted({fields.get("sequence", "") for fields in self._fields.values()})
+        self._index(self._fields, on_bad_scan, cache, f"split {split}")
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        parts = re.split(r"\{(\w+)\}", self.label_map.scans)
+        text = "".join(re.escape(part) if k % 2 == 0 else f"(?P<{part}>[^/]+)" for k, part in enumerate(parts))
+        return re.compile(text)
+
+    def _find(self) -> dict[str, dict[str, str]]:
+        """The scans of the split: name to the fields of their paths."""
+        wanted = self.label_map.splits.get(self.split)
+        if wanted is None and self.label_map.splits:
+            raise DataError(
+                f"{self.label_map.name} has no split {self.split!r}; it has {', '.join(self.label_map.splits)}"
+            )
+        listed = _read_list(self.root / wanted) if isinstance(wanted, str) else None
+        found = {}
+        for path in sorted(self.root.glob(re.sub(r"\{\w+\}", "*", self.label_map.scans))):
+            relative = path.relative_to(self.root).as_posix()
+            match = self._pattern.fullmatch(relative)
+            if match is None or path.name.startswith("."):
+                continue
+            fields = match.groupdict()
+            if fields.get("split", self.split) != self.split:
+                continue
+            if isinstance(wanted, tuple) and fields.get("sequence") not in wanted:
+                continue
+            if listed is not None and not listed & {
+                relative,
+                fields["scan"],
+                path.name,
+                fields["scan"].lstrip("0") or "0",
+            }:
+                continue
+            found["/".join(fields[name] for name in FIELDS if name in fields)] = fields
+        return found
+
+    def _path(self, template: str, name: str) -> Path:
+        return self.root / template.format(**self._fields[name])
+
+    def files(self, name: str) -> tuple[Path, Path | None]:
+        """Paths of a scan's points and labels (None without ground truth)."""
+        return self._path(self.label_map.scans, name), self._path(
+            self.label_map.labels, name
+        ) if self.labelled else None
+
+    def _check(self, name: str) -> None:
+        for file in self.source_files(name):
+            if not file.is_file() or file.stat().st_size == 0:
+                raise DataError(f"{file} does not exist or is empty: copy it again, or set data.on_bad_scan to skip")
+
+    def _read(self, name: str) -> Scan:
+        points, labels = self.files(name)
+        about = self.label_map
+        cloud = read_cloud(
+            points,
+            about.columns or None,
+            about.intensity_scale,
+            dtype=about.dtype,
+            scale=about.scale,
+            frame=about.frame,
+            origin=(0.0, 0.0, 0.0),
+            log_notes=False,
+        )
+        label = instance = None
+        if labels is not None:
+            raw = self._read_labels(labels, len(cloud.xyz))[cloud.finite]
+            label, instance = self.labels.class_of_raw(raw & 0xFFFF, labels), (raw >> 16).astype(np.int64)
+        return Scan(cloud.scan.xyz, cloud.scan.intensity, label, instance, name)
+
+    def _read_labels(self, file: Path, points: int) -> np.ndarray:
+        if not file.is_file():
+            raise DataError(f"{file} does not exist: other scans of this split have labels; copy it again")
+        dtype = np.dtype(self.label_map.label_dtype)
+        if file.stat().st_size != dtype.itemsize * points:
+            raise DataError(
+                f"{file} has {file.stat().st_size} bytes, but its scan has {points} points and needs "
+                f"{dtype.itemsize * points} ({dtype} per point): they do not belong together, or the label map gives "
+                "other columns than the scans have"
+            )
+        return np.fromfile(file, dtype.newbyteorder("<")).astype(np.int64)
+
+
+def _read_list(file: Path) -> set[str]:
+    """The scans that a list names, one a line: a path or a name, perhaps followed by other columns."""
+    if not file.is_file():
+        raise AbsentSplitError(f"{file} does not exist: it lists the scans of this split; copy it")
+    return {line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
+
+
+def check_mapped(root: str | Path, label_map: LabelMap) -> CheckReport:
+    """Read every scan of every split present: counts, classes, and everything that cannot be read.
+
+    Raises:
+        DataError: ``root`` has no split of the data set.
+    """
+    root = Path(root)
+    splits = list(_reports(root, label_map))
+    if not splits:
+        raise DataError(f"{root} has no split of {label_map.name}: its scans are expected at {label_map.scans}")
+    return CheckReport(root, label_map.name, splits)
+
+
+def _reports(root: Path, label_map: LabelMap) -> Iterator[SplitReport]:
+    for split in label_map.splits or ("train", "val", "test"):
+        try:
+            dataset = MappedDataset(root, label_map, split, on_bad_scan="keep", cache=0)
+        except AbsentSplitError:
+            continue
+        report = new_report(split, label_map.name, Release({}))
+        report.sequences, report.size = len(dataset.sequences), len(dataset)
+        read_all(dataset, report)
+        yield report

@@ -1,0 +1,145 @@
+"""A label map: the YAML file that describes a data set, checked."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from topokd import schema
+from topokd.data.label_space import LabelSpace
+from topokd.errors import DataError, ParameterError
+from topokd.project import project_path
+from topokd.schema import Positive, Section
+
+FOLDER = "conf/labels"
+FIELDS = ("split", "sequence", "scan")
+_Id = Annotated[int, Field(strict=True, ge=0, lt=1 << 16)]
+_Byte = Annotated[int, Field(strict=True, ge=0, le=255)]
+
+
+class ClassEntry(Section):
+    """One class."""
+
+    name: str = Field(min_length=1, pattern=r"^[^,\n]+$", description="unique, without commas")
+    ids: tuple[_Id, ...] = Field(min_length=1, description="its ids in label files; the first one is written")
+    color: tuple[_Byte, _Byte, _Byte] = Field(description="red, green, blue, 0..255")
+
+
+class LabelMap(Section):
+    """A data set in words of its own."""
+
+    name: str = Field(description="of the data set")
+    scans: str = Field(description="path of a scan below the root, with {scan} and {sequence} or {split}")
+    labels: str = Field(description="path of its labels, with the same fields")
+    columns: tuple[str, ...] = Field((), description="of the scans' values; empty: recognised")
+    dtype: str | None = Field(None, description="number type of .bin scans")
+    intensity_scale: Positive | None = Field(None, description="full scale of intensities")
+    scale: Positive = Field(1.0, description="metres per unit")
+    frame: str = Field("x,y,z", description="axes of the files that become x forward, y left, z up")
+    label_dtype: Literal["uint8", "uint16", "uint32"] = Field(
+        "uint32", description="uint32 has the id in the low 16 bits, the object in the high ones"
+    )
+    splits: dict[str, tuple[str, ...] | str] = Field(
+        {}, description="sequences of each split, or a file that lists its scans; with {split} in the paths: not needed"
+    )
+    ignored: tuple[_Id, ...] = Field((), description="ids that neither train nor count")
+    classes: tuple[ClassEntry, ...] = Field((), description="in the order of the network's outputs")
+    class_table: str | None = Field(None, description="instead: a .csv below the root, class_name, label_key, hex")
+    ignored_names: tuple[str, ...] = Field((), description="classes of that table that do not count")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> LabelMap:
+        used = [set(re.findall(r"\{(\w*)\}", path)) for path in (self.scans, self.labels)]
+        if used[0] != used[1] or "scan" not in used[0] or not used[0] <= set(FIELDS):
+            raise ValueError(
+                "scans and labels need the same fields: {scan}, and {sequence} or {split} where there are any"
+            )
+        if "split" not in used[0] and not self.splits:
+            raise ValueError("splits is empty: name the sequences of each split, or put {split} into the paths")
+        if bool(self.classes) == bool(self.class_table):
+            raise ValueError("give either classes or class_table")
+        names = [entry.name for entry in self.classes]
+        ids = [number for entry in self.classes for number in entry.ids] + list(self.ignored)
+        for what, values in (("class name", map(str, names)), ("id", map(str, ids))):
+            twice = [value for value, times in Counter(values).items() if times > 1]
+            if twice:
+                raise ValueError(f"the {what} {twice[0]} occurs twice")
+        return self
+
+    def space(self, root: Path) -> LabelSpace:
+        """The classes; those of ``class_table`` are read below ``root``.
+
+        Raises:
+            DataError: the table is missing or damaged.
+        """
+        entries, ignored = (
+            (self.classes, self.ignored) if self.classes else _read_table(self, root / str(self.class_table))
+        )
+        ids = tuple(entry.ids for entry in entries)
+        return LabelSpace(
+            name=self.name,
+            class_names=tuple(entry.name for entry in entries),
+            palette=tuple(entry.color for entry in entries),
+            raw_ids_of_class=ids,
+            ignored=ignored or (0,),
+            submission_ids=tuple(numbers[0] for numbers in ids),
+            hint="add it to a class or to `ignored` in the label map, or the labels are of another data set",
+        )
+
+
+def label_map_names() -> list[str]:
+    """The label maps of the project."""
+    return sorted(file.stem for file in project_path(FOLDER).glob("*.yaml"))
+
+
+def load_label_map(name: str | Path) -> LabelMap:
+    """Read a label map.
+
+    Args:
+        name: of a file in ``conf/labels``, or the path of a file.
+
+    Raises:
+        ParameterError: it does not exist or is not a label map.
+
+    Examples:
+        >>> load_label_map("rellis3d").classes[-1].ids
+        (34,)
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = project_path(FOLDER) / f"{name}.yaml"
+        if not path.is_file():
+            raise ParameterError(
+                f"no label map {str(name)!r}; {schema.nearest(name, label_map_names())}, or name a .yaml"
+            )
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParameterError(f"{path}: {error.strerror}; name a label map: {', '.join(label_map_names())}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path} is not valid YAML: {error}") from error
+    return schema.validate(LabelMap, tree, file=str(path))
+
+
+def _read_table(label_map: LabelMap, file: Path) -> tuple[tuple[ClassEntry, ...], tuple[int, ...]]:
+    """Classes and ignored ids of a table with the columns class_name, label_key and hex."""
+    try:
+        rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
+        entries = [
+            ClassEntry(
+                name=row["class_name"], ids=(int(row["label_key"]),), color=tuple(bytes.fromhex(row["hex"][-6:]))
+            )
+            for row in rows
+        ]
+    except FileNotFoundError:
+        raise DataError(f"{file} does not exist: {label_map.name} brings it; copy it into that folder") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file} is not a table with class_name, label_key and hex ({error}): copy it again") from error
+    ignored = tuple(entry.ids[0] for entry in entries if entry.name in label_map.ignored_names)
+    return tuple(entry for entry in entries if entry.name not in label_map.ignored_names), ignored

@@ -1,0 +1,133 @@
+"""The paper's claims about cost and theory, each with its measured answer; and the report's first sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from topokd.paper import reported
+from topokd.paper.findings import Finding, findings
+from topokd.paper.results import Results
+
+NOT_YET = "Not measured yet: run the stage `{}`."
+
+
+def claims(results: Results) -> list[Finding]:
+    """Every claim: of accuracy (`findings`), of cost, of theory."""
+    return [*findings(results), *_cost(results), *_theory(results)]
+
+
+def lead(results: Results) -> str:
+    """What was found, on how many scans, with networks of which size: one sentence from the numbers."""
+    runs = list(results.all_runs())
+    if not runs:
+        return "Nothing is measured yet in this profile."
+    sizes = {run["role"]: run["parameters"] / 1e6 for run in reversed(runs)}
+    networks = " and ".join(
+        f"{'a teacher' if role == 'teacher' else 'students'} of {sizes[role]:.2g} M parameters"
+        for role in ("teacher", "student")
+        if role in sizes
+    )
+    seeds = len({run["seed"] for run in runs if run["role"] == "student"} or {run["seed"] for run in runs})
+    setting = (
+        f"On {runs[0]['evaluation']['scans']} validation scans ({results.dataset}), with {networks} "
+        f"and {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    )
+    questions = [finding for finding in findings(results) if finding.subject and finding.subject != "the teacher"]
+    if not questions:
+        return f"{setting}, no two rows can be compared yet."
+    main, *others = questions
+    assert main.gain is not None
+    found = {
+        "yes": "{} raise the student’s mIoU by {} points",
+        "no": "{} lower the student’s mIoU: {} points",
+        "same": "{} do not change the student’s mIoU: {} points",
+        "open": "it stays open whether {} help: {} points of mIoU",
+    }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=True)}**")
+    parts = [f"{words} {listed}" for answer, words in PARTS.items() if (listed := _listed(others, answer))]
+    return f"{setting}, {found}{'; ' if parts else ''}{'; '.join(parts)}."
+
+
+PARTS = {
+    "yes": "what helps by itself:",
+    "no": "what harms:",
+    "same": "without effect:",
+    "open": "undecided by these seeds:",
+}
+
+
+def _listed(found: list[Finding], answer: str) -> str:
+    return ", ".join(f"{f.subject} ({f.gain.text(sign=True)})" for f in found if f.answer == answer and f.gain)
+
+
+def _cost(results: Results) -> Iterator[Finding]:
+    cost, timing = results.records.get("model_cost"), results.records.get("timings/model_cost")
+    question, claim = "Is the student 16 times smaller?", "The student has 16.6 times fewer parameters (Sec. 4.2)."
+    if cost:
+        teacher, student = (cost["models"][role] for role in ("teacher", "student"))
+        ratio = cost["ratios"]["parameters"]
+        yield Finding(
+            question,
+            "yes" if abs(ratio - 16.6) < 0.05 else "no",
+            f"{teacher['parameters']['total']:,} against {student['parameters']['total']:,} parameters: {ratio:.1f} "
+            f"times (presets {teacher['preset']} and {student['preset']}).",
+            claim,
+            "table5",
+        )
+    else:
+        yield Finding(question, "missing", NOT_YET.format("model_cost"), claim, "table5")
+    question, claim = "Is the student faster?", "Inference is 1.64 to 1.9 times faster on a GPU (Tables 3 and 5)."
+    if timing:
+        ratio, voxels = timing["ratios"]["latency"], timing["models"]["teacher"]["voxels"]
+        sentence = f"{ratio:.2f} times on {timing['device']} ({voxels:,} voxels, the network alone)."
+        yield Finding(question, "yes" if ratio > 1 else "no", sentence, claim, "table5")
+    else:
+        yield Finding(question, "missing", NOT_YET.format("model_cost"), claim, "table5")
+    question = "Is the topological loss affordable?"
+    printed = reported.load("table8").loc["100", "speed-up"]
+    claim = f"Forward and backward are {printed} faster than a naive baseline at N = 100."
+    rows = (results.records.get("timings/topology_cost") or {}).get("table8", [])
+    compared = [row for row in rows if row.get("speedup")]
+    if compared:
+        last, top = compared[-1], rows[-1]
+        seconds = top["ours"]["forward_s"] + top["ours"]["backward_s"]
+        sentence = (
+            f"{last['speedup']:,.0f} times faster than plain torch at N = {last['points']}; "
+            f"{1e3 * seconds:.0f} ms at N = {top['points']} on one core."
+        )
+        yield Finding(question, "yes" if last["speedup"] > 1 else "no", sentence, claim, "table8")
+    else:
+        yield Finding(question, "missing", NOT_YET.format("topology_cost"), claim, "table8")
+
+
+def _theory(results: Results) -> Iterator[Finding]:
+    record = results.records.get("topology")
+    about = (
+        ("Does sampling keep the diagrams?", "Sampling moves a diagram by at most 2ε (Proposition 1).", "proposition1"),
+        ("Do logarithmic weights dampen noise?", "Noise gets a vanishing share of the gradient (Lemma 1).", "figure7"),
+        ("Are the diagrams exact?", "Diagrams equal those of Ripser (Sec. 3.2).", "figure8"),
+    )  # fmt: skip
+    if not record:
+        for question, claim, evidence in about:
+            yield Finding(question, "missing", NOT_YET.format("topology"), claim, evidence)
+        return
+    worst, samples = record["proposition1"]["worst_share_of_bound"], len(record["proposition1"]["rows"])
+    ratio, figure8 = record["figure7"]["loop_to_noise"], record["figure8"]
+    sentences = (
+        (worst <= 1, f"In {samples} samples the distance was at most {worst:.2f} of the bound."),
+        (ratio > 1, f"The loop of a noisy circle gets {ratio:.0f} times the gradient of its noise."),
+        (figure8["worst"] < 1e-6, f"Largest bottleneck distance to giotto-ph (Ripser): {exact(figure8['worst'])}."),
+    )
+    for (question, claim, evidence), (holds, sentence) in zip(about, sentences, strict=True):
+        yield Finding(question, "yes" if holds else "no", sentence, claim, evidence)
+
+
+def exact(distance: float) -> str:
+    """A distance in words.
+
+    >>> exact(0.0), exact(3e-16)
+    ('0, equal diagrams', '3.0e-16')
+    """
+    return f"{distance:.1e}" if distance else "0, equal diagrams"
+
+
+__all__ = ["claims", "exact", "lead"]

@@ -1,0 +1,27 @@
+"""What the report opens with: the ablation and a picture."""
+
+from __future__ import annotations
+
+from topokd.paper import figures
+from topokd.paper.exhibits.exhibit import Figure, Section
+
+SECTION = Section("summary", "Summary")
+
+DECLARED = (
+    Figure(
+        id="ablation",
+        section=SECTION,
+        title="Gains of the loss terms, measured beside reported",
+        caption="Left: every seed, mean and 95 % interval. Right: gains, paired by seed; open markers are the "
+        "differences of the paper's Table 7, which come without intervals.",
+        draw=figures.ablation_figure,
+    ),
+    Figure(
+        id="picture",
+        section=SECTION,
+        title="One validation scan",
+        caption="Ground truth, and the prediction of the student with the most terms shown in Figure 3, first seed.",
+        stage="evaluation",
+        names=("overview",),
+    ),
+)

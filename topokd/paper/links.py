@@ -1,0 +1,67 @@
+"""Links from an exhibit to its sources, and between reports; only to files that exist, so that none is dead."""
+
+from __future__ import annotations
+
+from topokd.paper.exhibits import Exhibit, Figure, Table
+from topokd.paper.results import Results
+
+NOTEBOOKS = {
+    "data": "10_data", "teacher": "20_teacher", "student": "30_student", "evaluation": "40_evaluation",
+    "panels": "45_panels", "topology": "50_topology", "topology_cost": "60_topology_cost",
+    "model_cost": "70_model_cost", "paper": "90_paper",
+}  # fmt: skip
+ON_VALIDATION = ("student", "evaluation")
+DATA = {  # what the exhibits of a stage are measured on, where it is not the validation split
+    "panels": "synthetic street world in the layout of the benchmark, one seed",
+    "topology": "known shapes and random clouds",
+    "topology_cost": "random clouds of unit features, on this machine",
+    "model_cost": "one validation scan in voxels of 0.05 m, random weights",
+}
+
+
+def sources(exhibit: Exhibit, results: Results) -> list[tuple[str, str]]:
+    """``(text, address)`` of what an exhibit was made from and is kept in, relative to the report."""
+    found = []
+    notebook = NOTEBOOKS[exhibit.stage]
+    executed = sorted((results.folder / "notebooks").glob(f"{notebook}*.html"))
+    if executed:
+        found.append((f"executed notebook {notebook}", f"notebooks/{executed[0].name}"))
+    found.append(("notebook’s source", f"../../notebooks/{notebook}.py"))
+    if isinstance(exhibit, Figure):
+        for file in exhibit.files:
+            name = f" {file.split('/')[1]}" if len(exhibit.files) > 1 else ""
+            found += [
+                (f"{kind.upper()}{name}", f"../../figures/{results.profile}/{file}.{kind}") for kind in ("svg", "png")
+            ]
+    if isinstance(exhibit, Table):
+        found.append(("CSV", f"tables/{exhibit.id}.csv"))
+    return [(text, address) for text, address in found if (results.folder / address).is_file()]
+
+
+def profiles(results: Results) -> list[tuple[str, str]]:
+    """``(profile, address)`` of the other reports beside this one."""
+    others = sorted(results.folder.parent.glob("*/report.html"))
+    return [
+        (file.parent.name, f"../{file.parent.name}/report.html") for file in others if file.parent != results.folder
+    ]
+
+
+def notebooks(results: Results) -> list[tuple[str, str]]:
+    """``(name, address)`` of the executed notebooks beside the report."""
+    return [(file.stem, f"notebooks/{file.name}") for file in sorted((results.folder / "notebooks").glob("*.html"))]
+
+
+def measured_over(exhibit: Exhibit, results: Results) -> str:
+    """The data behind an exhibit's measured numbers, for its caption."""
+    if exhibit.stage == "paper" and isinstance(exhibit, Figure) and exhibit.id == "figure2":
+        return "none, the paper's sizes"
+    if exhibit.stage in DATA:
+        return DATA[exhibit.stage]
+    if exhibit.stage == "data":
+        return f"{results.dataset}, all scans of this profile"
+    run = next(results.all_runs(), None)
+    if run is None:
+        return f"{results.dataset}, not measured yet"
+    seeds = sorted({r["seed"] for r in results.all_runs()})
+    named = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    return f"{results.dataset}, {run['evaluation']['scans']} validation scans, {named}"

@@ -1,0 +1,41 @@
+"""The report as PDF, printed by a Chromium without a window."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from topokd.errors import DataError
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def write_pdf(page: str | Path) -> Path:
+    """Print a page to a PDF of the same name beside it; the page's print style sets paper and breaks.
+
+    Args:
+        page: the .html file.
+
+    Raises:
+        DataError: the page or a browser is missing, or printing failed.
+    """
+    page = Path(page).resolve()
+    if not page.is_file():
+        raise DataError(f"{page} does not exist: `make repro` writes it")
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        raise DataError("printing needs Chromium or Chrome on the PATH (Debian: apt-get install chromium)")
+    with tempfile.TemporaryDirectory(prefix="topokd-pdf-") as folder:
+        printed = Path(folder) / "report.pdf"
+        done = subprocess.run(
+            [browser, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
+             "--no-pdf-header-footer", f"--print-to-pdf={printed}", page.as_uri()],
+            capture_output=True, text=True, errors="replace", timeout=300,
+        )  # fmt: skip
+        if not printed.is_file():
+            raise DataError(f"{browser} did not print {page.name}: {done.stderr.strip()[-500:]}")
+        target = page.with_suffix(".pdf")
+        shutil.move(printed, target)
+    return target

@@ -12,6 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.conftest import PROJECT
 from topokd.cli import main
+from topokd.params import profile_names
 
 OUTSIDE = {  # commands in a folder that is not a checkout
     "repro": ["repro"],
@@ -82,7 +83,8 @@ def test_an_error_in_a_checkout_is_one_line(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], snapshot: SnapshotAssertion
 ):
     message = failed(monkeypatch, capsys, WRONG[name])
-    assert message.replace(str(PROJECT), "<project>") == snapshot
+    message = message.replace(str(PROJECT), "<project>").replace(", ".join(profile_names()), "<profiles>")
+    assert message == snapshot
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from topokd.pipeline.pairing import notebook_scripts, notebook_text, pair_notebo
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small project under git with one notebook in both forms."""
     (tmp_path / "notebooks").mkdir()
+    (tmp_path / "params.yaml").write_text("")  # as every project has it
     (tmp_path / "notebooks/n.py").write_text("# %% [markdown]\n# # Title\n\n# %%\na = 1\n")
     monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
     pair_notebooks()

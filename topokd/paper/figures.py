@@ -86,13 +86,14 @@ def framework_figure(_: Results | None = None) -> Figure:
 
 def ablation_figure(results: Results) -> Figure | None:
     """Scores and gains of the rows of the paper's Table 7 (and the rows that these compare with)."""
-    return _gains_figure(results, [TEACHER, *paper_rows(results)])
+    rows = paper_rows(results)
+    return _gains_figure(results, [TEACHER, *rows], rows)
 
 
 def beyond_figure(results: Results) -> Figure | None:
     """The same for the rows that the paper does not have; None where the profile has none."""
     rows = beyond_rows(results)
-    return _gains_figure(results, [*_bases(results, rows), *rows]) if rows else None
+    return _gains_figure(results, [*_bases(results, rows), *rows], rows) if rows else None
 
 
 def paper_rows(results: Results) -> list[str]:
@@ -113,16 +114,16 @@ def _bases(results: Results, rows: list[str]) -> list[str]:
     return [row for row in results.rows if row in wanted and row not in rows]
 
 
-def _gains_figure(results: Results, names: list[str]) -> Figure | None:
-    """Scores of the networks ``names`` and gains of the rows among them; None before there are two networks."""
+def _gains_figure(results: Results, names: list[str], rows: list[str]) -> Figure | None:
+    """Scores of the networks ``names`` and gains of ``rows``, some of them; None before there are two networks."""
     order = [network for network in names if results.runs.get(network)]
     if len(order) < 2:
         return None
     scores = {name: view.Seeds(results.scores(name), results.score(name)) for name in order}
-    over = _common_base(results, order)
+    over = _common_base(results, [row for row in order if row in rows])
     gains, printed = {}, {}
     for row in order:
-        if row not in results.rows or over not in results.rows[row].compare or not results.gain(row, over).n:
+        if row not in rows or over not in results.rows[row].compare or not results.gain(row, over).n:
             continue
         base, values = results.scores(over), results.scores(row)
         by_seed = {seed: value - base[seed] for seed, value in values.items() if seed in base}

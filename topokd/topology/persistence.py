@@ -149,11 +149,11 @@ def vietoris_rips(
     points = [as_cloud(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
 
     def pairs(cloud: Tensor) -> Pairs:
+        check_memory(len(cloud))
         values, limit, unit = filtration_of(cloud, precomputed, threshold)
         # squares keep the order of the lengths; the limit is moved up by the rounding of one square root
         limit = limit if precomputed else limit * abs(limit) * (1 + 4e-16)
         try:
-            check_memory(len(cloud))
             found = compute(values if precomputed else squared_distances(values), max_dim, limit)
         except MemoryError as error:
             raise DataError(f"memory is too small for the distances of {len(cloud):,} points: sample first") from error

@@ -1,4 +1,4 @@
-"""A training process whose memory stays flat: what the allocator holds and does not use goes back to the system.
+"""What the allocator holds and does not use goes back to the system (how much that keeps is not measured yet).
 
 The clouds of two steps differ in size, so blocks of every size come and go, and glibc's heap fragments: free pages lie
 between used ones, and the resident size climbs from step to step. ``malloc_trim`` gives all of them back.

@@ -87,7 +87,7 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
                 c_in, c_out = module.weight.shape[0], module.weight.shape[-1]
                 counts["convolution"] += 2 * given[1].num_pairs * c_in * c_out
             elif isinstance(module, PatchAttention):
-                x, patches = given
+                x, patches = given[:2]
                 squares = patches.num_full * patches.size**2 + sum(n**2 for n in patches.short)
                 counts["attention"] += 4 * squares * x.shape[1]
                 projections = 2 * x.shape[0] * (module.qkv.weight.numel() + module.proj.weight.numel())

@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
 from topokd.explore import write_page
 
-pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(300)]
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
 
 APP = "document.querySelector('.tk-explorer').explorer"
 READY = "[...document.querySelectorAll('.tk-view')].every((view) => view.dataset.ready === 'true')"

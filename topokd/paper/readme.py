@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from topokd.io import read_json
@@ -29,7 +30,7 @@ def found(folders: list[Path]) -> str:
         for question in questions
     ]
     sizes = [_size(results) for results in profiles]
-    leads = [f"`{results.profile}`: {lead(results)}" for results in profiles]
+    leads = [textwrap.fill(f"`{results.profile}`: {lead(results)}", 100) for results in profiles]
     return "\n".join(["\n\n".join(leads), "", *sizes, "", header, "|---" * (len(profiles) + 1) + "|", *rows])
 
 

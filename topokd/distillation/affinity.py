@@ -26,7 +26,7 @@ class AffinityLoss(nn.Module):
         num_points: Largest N_r.
 
     Examples:
-        >>> AffinityLoss()(torch.eye(2), torch.ones(2, 3)).item()  # cosines 0 and 1 off the diagonal
+        >>> round(AffinityLoss()(torch.eye(2), torch.ones(2, 3)).item(), 4)  # cosines 0 and 1 off the diagonal
         0.5
     """
 

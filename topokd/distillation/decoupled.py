@@ -34,7 +34,7 @@ class DecoupledLoss(nn.Module):
         >>> student, teacher = torch.zeros(1, 3), torch.tensor([[0.0, 2.0, 0.0]])
         >>> loss = DecoupledLoss(temperature=1.0, beta=5.0)(student, teacher, torch.tensor([1]))
         >>> round(loss.item(), 4)  # the other two classes are alike in both
-        0.4329
+        0.433
     """
 
     def __init__(self, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0) -> None:

@@ -1,0 +1,37 @@
+"""The fair comparison is data: profile `comparison` and its protocol."""
+
+from __future__ import annotations
+
+from topokd.distillation import TERMS, build_objective, resolve_terms
+from topokd.experiments.study.plan import read_plan
+from topokd.models.presets import PRESETS
+
+
+def test_every_row_can_be_built_and_has_the_same_number_of_trials() -> None:
+    plan, params = read_plan("study/comparison.yaml")
+    resolve_terms(params)
+    assert list(plan.rows) == list(params.train_rows) and len(plan.rows) >= 16
+    for name in params.train_rows:
+        build_objective(params, name)
+    assert len(plan.factors) == len(plan.learning_rate_factors)  # that of each row
+
+
+def test_every_term_is_compared() -> None:
+    _, params = read_plan("study/comparison.yaml")
+    assert {term for row in params.train_rows for term in params.rows[row].terms} == set(TERMS)
+
+
+def test_controls_differ_from_the_plain_student_in_one_thing_each() -> None:
+    _, params = read_plan("study/comparison.yaml")
+    plain = params.rows["plain"]
+    assert params.rows["plain_long"].steps > 1 == plain.steps
+    assert params.rows["plain_average"].average > 0 == plain.average
+    assert params.rows["litept"].student in PRESETS and not plain.student
+    assert not any(params.rows[name].terms for name in ("plain", "plain_long", "plain_average", "litept"))
+
+
+def test_a_row_is_tuned_in_the_terms_that_it_adds() -> None:
+    plan, params = read_plan("study/comparison.yaml")
+    for name, row in plan.rows.items():
+        added = set(params.rows[name].terms) - (set(params.rows[row.start].terms) if row.start else set())
+        assert set(row.factor_of) == added or name == "full_published"  # published weights are not tuned

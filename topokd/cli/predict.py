@@ -155,7 +155,6 @@ def submit(
     _use_passive_openmp_wait()
     from topokd.evaluation.submission import submission_split, validate_submission, write_submission
     from topokd.labelling import Labeller
-    from topokd.labelling.archives import written_submission
 
     given = {
         **{"account": account, "method": method, "authors": author, "affiliation": affiliation},
@@ -166,10 +165,8 @@ def submit(
     dataset = submission_split(benchmark, root, split, frames=frames, sweeps=labeller.sweeps)
     dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
-    with written_submission(benchmark, output) as path:
-        write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, path, tta, split, details)
-        problems = validate_submission(benchmark, path, dataset, split)
-    _report(output, problems)
+    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, details)
+    _report(output, validate_submission(benchmark, output, dataset, split))
 
 
 def validate(
@@ -181,12 +178,9 @@ def validate(
 ) -> None:
     """List the problems for which a benchmark server would reject a submission; exit status 1 if any."""
     from topokd.evaluation.submission import submission_split, validate_submission
-    from topokd.labelling.archives import opened_submission
 
     dataset = submission_split(benchmark, root, split, frames=frames)
-    with opened_submission(benchmark, submission) as path:
-        problems = validate_submission(benchmark, path, dataset, split)
-    _report(submission, problems)
+    _report(submission, validate_submission(benchmark, submission, dataset, split))
 
 
 def _report(path: Path, problems: list[str]) -> None:

@@ -123,7 +123,7 @@ OWN = {
         ({"colour": 3}, "colour"),
     ],
 )
-def test_a_map_that_cannot_be_meant_is_refused(tmp_path: Path, change: dict, words: str) -> None:
+def test_an_inconsistent_label_map_is_refused(tmp_path: Path, change: dict, words: str) -> None:
     import yaml
 
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN | change))
@@ -131,7 +131,7 @@ def test_a_map_that_cannot_be_meant_is_refused(tmp_path: Path, change: dict, wor
         load_label_map(tmp_path / "own.yaml")
 
 
-def test_names_of_maps_and_absent_data(tmp_path: Path) -> None:
+def test_unknown_maps_and_missing_data_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="did you mean 'semanticposs'"):
         load_label_map("semanticpos")
     with pytest.raises(ParameterError, match="not valid YAML"):
@@ -139,5 +139,5 @@ def test_names_of_maps_and_absent_data(tmp_path: Path) -> None:
         load_label_map(tmp_path / "a.yaml")
     with pytest.raises(DataError, match="expected at sequences/"):
         check_mapped(tmp_path, load_label_map("semanticposs"))
-    with pytest.raises(DataError, match=r"goose_label_mapping\.csv does not exist: GOOSE brings it"):
+    with pytest.raises(DataError, match=r"goose_label_mapping\.csv does not exist: it is part of GOOSE"):
         MappedDataset(tmp_path, load_label_map("goose"), "train")

@@ -51,7 +51,7 @@ def predict(
     ] = None,
     voxel_size: VOXEL_SIZE = None,
     tta: TTA = 1,
-    views: Annotated[int, typer.Option(min=0, help="Number of scans that get a 3D page beside their labels.")] = 1,
+    views: Annotated[int, typer.Option(min=0, help="Number of scans that get a 3D page next to their labels.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; if absent, a GPU if there is one.")] = None,
     amp: Annotated[str, typer.Option(help="off (float32), or bf16 or fp16 where the processor supports it.")] = "off",
     measure: Annotated[int, typer.Option(min=0, help="Also time this many runs of one scan, and its memory.")] = 0,
@@ -76,7 +76,7 @@ def predict(
         )
         typer.echo(f"{cost['latency_s']:.3f} s from file to classes, {1 / cost['latency_s']:.2f} scans/s")
         typer.echo(
-            f"{tensors:.0f} MB of tensors beside {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
+            f"{tensors:.0f} MB of tensors besides {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
         )
     written, rejected = predict_files(labeller, source, output, format, views=views, overwrite=overwrite, **reading)  # type: ignore[arg-type]
     for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:

@@ -49,7 +49,7 @@ def predict_files(
     overwrite: bool = False,
     **reading: Any,
 ) -> tuple[list[Path], dict[Path, str]]:
-    """Label a file, or every scan of a folder, one at a time; a call that was interrupted goes on where it stopped.
+    """Label a file, or every scan of a folder, one at a time; an interrupted call resumes where it stopped.
 
     In a folder the intensity scale is guessed from the first file of each format and reused for the rest. What was
     assumed about the files is logged: one line for one file, a table for a folder.
@@ -60,7 +60,7 @@ def predict_files(
         output: a folder, which gets the relative paths of the scans and ``classes.json``; for one scan it may be a file
             that ends with .label, .npy or .ply.
         format: None: that of ``output``, or "label".
-        views: number of scans that get a page ``.html`` beside their labels.
+        views: number of scans that get a page ``.html`` next to their labels.
         overwrite: replace files that no earlier call wrote.
         reading: options of `read_cloud`: columns, intensity, scale, ...
 
@@ -161,4 +161,6 @@ class _Job:
             f"  {self.counts[kind]:6d} of {number} scans: {note} ({file.name})"
             for kind, (file, note) in self.notes.items()
         ]
-        log.warning("assumed about the scans, with the numbers of the first one each:\n%s", "\n".join(rows))
+        log.warning(
+            "assumptions about the scans, each with the numbers of the first scan concerned:\n%s", "\n".join(rows)
+        )

@@ -91,7 +91,7 @@ class Labeller:
             )
 
     def differences(self, cloud: Cloud) -> list[Note]:
-        """In what a scan differs from those that the network was trained on, with numbers; empty if unknown."""
+        """How a scan differs from the training scans, with numbers; empty if the checkpoint does not describe them."""
         if self.trained_on is None:
             return []
         notes = self.trained_on.differences(describe(cloud.scan))

@@ -1,4 +1,4 @@
-"""Read and check a data set that a label map describes."""
+"""Reader and check of a data set that a label map describes."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from topokd.cli import app
+from topokd.data.cache import ScanCache
 from topokd.errors import DataError, ParameterError
 from topokd.label_maps import MappedDataset, check_mapped, label_map_names, load_label_map
 
@@ -94,6 +95,21 @@ def test_the_command_checks_a_data_set_by_its_map(folder: Path) -> None:
     file.write_bytes(file.read_bytes()[:-4])
     done = CliRunner().invoke(app, ["data", "check", str(folder), "--labels", folder.name])
     assert done.exit_code == 1 and "they do not belong together" in done.output
+
+
+def test_a_changed_map_or_table_does_not_give_cached_labels(folder: Path, tmp_path: Path) -> None:
+    store, label_map = ScanCache(tmp_path / "cache"), load_label_map(folder.name)
+    before = MappedDataset(folder, label_map, "val").stored_in(store)[0]
+    if label_map.class_table:
+        table = folder / label_map.class_table
+        header, *rows = table.read_text().splitlines()
+        table.write_text("\n".join([header, *rows[::-1]]))
+    else:
+        label_map = label_map.model_copy(update={"classes": label_map.classes[::-1]})
+    after = MappedDataset(folder, label_map, "val").stored_in(store)[0]
+    assert before.label is not None and after.label is not None
+    last = before.label.max()
+    np.testing.assert_array_equal(after.label, np.where(before.label < 0, -1, last - before.label))
 
 
 def test_all_presets_are_tested() -> None:

@@ -313,5 +313,8 @@ def test_a_network_without_intensity_gets_none(tmp_path):
     metadata = {"class_names": "a,b", "voxel_size": "0.5", "intensity": "none"}
     save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), metadata)
     np.save(tmp_path / "a.npy", np.column_stack([np.random.default_rng(0).uniform(-5, 5, (50, 3)), np.full(50, -40.0)]))
-    written, _ = predict_files(Labeller(path, device="cpu"), tmp_path / "a.npy", tmp_path / "out", views=0)
-    assert len(written) == 1
+    labeller = Labeller(path, device="cpu")
+    written, _ = predict_files(labeller, tmp_path / "a.npy", tmp_path / "out", views=0)
+    assert len(written) == 1 and measure_file(labeller, tmp_path / "a.npy", 1)["latency_s"] > 0
+    with pytest.raises(DataError, match="goes down to -40"):
+        labeller.read(tmp_path / "a.npy", intensity="intensity")

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data.formats import Cloud, Note, read_cloud
+from topokd.data.formats import Cloud, Note
 from topokd.errors import DataError
 from topokd.io import atomic_path, sha256, write_bytes, write_json
 from topokd.labelling.classes import Classes
@@ -74,8 +74,6 @@ def predict_files(
     source, output = Path(source), Path(output)
     if views < 0:
         raise DataError(f"views is {views}; it counts pages, 0 or more (--views)")
-    if not labeller.uses_intensity and reading.get("intensity") is None:
-        reading["intensity"] = "none"
     files, remarks = find_scans(source, output)
     targets = targets_of(files, source if source.is_dir() else source.parent, output, format, FORMATS)
     legend = output / "classes.json" if output not in targets.values() else None
@@ -128,7 +126,7 @@ class _Job:
         if all(self.written.is_current(path, recipe) for path in paths):
             return paths
         suffix = file.suffix.lower()
-        cloud = read_cloud(file, usual_scale=self.scales.get(suffix), log_notes=False, **self.reading)
+        cloud = self.labeller.read(file, usual_scale=self.scales.get(suffix), log_notes=False, **self.reading)
         if cloud.guessed:
             self.scales[suffix] = cloud.scale
         label = self.labeller(cloud)

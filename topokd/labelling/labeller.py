@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from topokd.data import IGNORE
-from topokd.data.formats import Cloud, Note
+from topokd.data.formats import Cloud, Note, read_cloud
 from topokd.data.profile import ScanProfile, describe
 from topokd.errors import CheckpointError, DataError
 from topokd.evaluation import predict
@@ -82,6 +83,20 @@ class Labeller:
         except (RuntimeError, AssertionError) as error:  # torch: an unknown name, or no such device
             reason = str(error).splitlines()[0]
             raise DataError(f"device {device!r} cannot be used ({reason}): try cpu, or leave it out") from None
+
+    def read(self, path: str | Path, **options: Any) -> Cloud:
+        """`read_cloud`, with intensities of 0 for a network that was trained without them, unless a field is named.
+
+        Args:
+            path: the file.
+            **options: of `read_cloud`.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        if not self.uses_intensity and options.get("intensity") is None:
+            options["intensity"] = "none"
+        return read_cloud(path, **options)
 
     def need_classes(self, names: tuple[str, ...], benchmark: str) -> None:
         """Raise `CheckpointError` unless the network has the classes of ``benchmark``."""

@@ -19,8 +19,8 @@ from topokd.data.dataset import OnBadScan, ScanDataset, accumulate_sweeps, count
 from topokd.data.scan import Scan
 from topokd.datasets.nuscenes.classes import NUSCENES, label_space_of
 from topokd.datasets.nuscenes.panoptic import read_panoptic
-from topokd.datasets.nuscenes.tables import Record, official_splits, read_table, resolve, rigid_transform
-from topokd.errors import AbsentSplitError, DataError
+from topokd.datasets.nuscenes.tables import Record, read_table, resolve, rigid_transform, split_scenes
+from topokd.errors import DataError
 
 VERSIONS = ("v1.0-trainval", "v1.0-mini", "v1.0-test")
 MIN_DISTANCE = 1.0
@@ -92,7 +92,7 @@ class NuScenesLidarSeg(ScanDataset):
         self._calibration = {record["token"]: record for record in read_table(self.tables, "calibrated_sensor")}
         self._data = self._lidar_records()
         scenes = {record["name"]: record for record in read_table(self.tables, "scene")}
-        self.sequences = self._scenes(scenes)
+        self.sequences = split_scenes(self.tables, split, scenes)
         self._labels_of, self._panoptic_of = self._label_files()
         self._index(self._keyframes(scenes), on_bad_scan, cache, f"{len(self.sequences)} scenes of {version}")
 
@@ -147,32 +147,6 @@ class NuScenesLidarSeg(ScanDataset):
     def _ego_pose(self) -> dict[str, Record]:
         wanted = {record["ego_pose_token"] for record in self._data.values()}
         return {record["token"]: record for record in read_table(self.tables, "ego_pose") if record["token"] in wanted}
-
-    def _scenes(self, scenes: dict[str, Record]) -> list[str]:
-        """Names of the scenes to read."""
-        if not isinstance(self.split, str):
-            missing = [name for name in self.split if name not in scenes]
-            if missing:
-                raise DataError(
-                    f"{self.tables / 'scene.json'} lacks the scenes {', '.join(missing[:5])}: choose among"
-                    f" its {len(scenes)}, {', '.join(sorted(scenes)[:3])}, ..."
-                )
-            return list(self.split)
-        known = {"v1.0-trainval": ("train", "val"), "v1.0-mini": ("train", "val", "mini_train", "mini_val")}
-        allowed = known.get(self.version, ("test",))
-        if self.split not in allowed:
-            raise DataError(
-                f"{self.version} has no split {self.split!r}: choose {' or '.join(allowed)}, or scene names"
-            )
-        name = f"mini_{self.split}" if self.version == "v1.0-mini" and self.split in ("train", "val") else self.split
-        wanted = official_splits()[name]
-        found = [scene for scene in wanted if scene in scenes]
-        if not found:
-            raise AbsentSplitError(
-                f"{self.tables / 'scene.json'} holds none of the {len(wanted)} scenes of split {name}: "
-                f"it has {', '.join(sorted(scenes)[:3]) or 'no scene'}, ...; choose another version or split"
-            )
-        return found
 
     def _label_files(self) -> tuple[dict[str, str], dict[str, str]]:
         """File of each labelled sample_data, and of its panoptic labels if there are any."""

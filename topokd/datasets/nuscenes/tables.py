@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from topokd.errors import DataError
+from topokd.errors import AbsentSplitError, DataError
 from topokd.io import read_json
 
 Record = dict[str, Any]
@@ -40,6 +41,42 @@ def official_splits() -> dict[str, tuple[str, ...]]:
     """
     table = read_json(str(files("topokd.datasets.nuscenes").joinpath("splits.json")))
     return {name: tuple(f"scene-{number:04d}" for number in numbers) for name, numbers in table.items()}
+
+
+def split_scenes(folder: Path, split: str | Sequence[str], scenes: Collection[str]) -> list[str]:
+    """Names of the scenes of a split that the tables hold.
+
+    Args:
+        folder: ``<root>/<version>``.
+        split: by name, or the names of its scenes, which must all be there.
+        scenes: the names in ``scene.json``.
+
+    Raises:
+        DataError: the version has no such split, or a scene is missing.
+        AbsentSplitError: none of the scenes of a named split is there.
+    """
+    version = folder.name
+    if not isinstance(split, str):
+        missing = [name for name in split if name not in scenes]
+        if missing:
+            raise DataError(
+                f"{folder / 'scene.json'} lacks the scenes {', '.join(missing[:5])}: choose among"
+                f" its {len(scenes)}, {', '.join(sorted(scenes)[:3])}, ..."
+            )
+        return list(split)
+    known = {"v1.0-trainval": ("train", "val"), "v1.0-mini": ("train", "val", "mini_train", "mini_val")}
+    allowed = known.get(version, ("test",))
+    if split not in allowed:
+        raise DataError(f"{version} has no split {split!r}: choose {' or '.join(allowed)}, or scene names")
+    name = f"mini_{split}" if version == "v1.0-mini" and split in ("train", "val") else split
+    wanted = official_splits()[name]
+    found = [scene for scene in wanted if scene in scenes]
+    if not found:
+        raise AbsentSplitError(
+            f"{folder / 'scene.json'} holds none of the {len(wanted)} scenes of split {name}: "
+            f"it has {', '.join(sorted(scenes)[:3]) or 'no scene'}, ...; choose another version or split"
+        )
+    return found
 
 
 def read_table(folder: Path, name: str) -> list[Record]:

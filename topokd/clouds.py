@@ -179,6 +179,16 @@ def thin(ends: Sequence[int], most: int) -> list[Tensor]:
     return found
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` in float32, unless it is float64: losses do not compute in half precision.
+
+    Examples:
+        >>> at_least_float32(torch.ones(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def _joined(x: Sequence[Tensor], offsets: Offsets, name: str) -> Clouds:
     """A list of clouds as rows."""
     if not isinstance(x, list | tuple) or not x or not all(isinstance(cloud, Tensor) for cloud in x):

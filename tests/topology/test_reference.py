@@ -78,7 +78,8 @@ def sample_together(x: torch.Tensor, m: int, *, start: int) -> torch.Tensor:
 
 
 def simplex_values_by_torch(x: torch.Tensor, simplices: torch.Tensor) -> torch.Tensor:
-    return gradient.CriticalValues.apply(x, simplices, False, 1e-6, False)
+    size = gradient.extent(x)
+    return gradient.CriticalValues.apply(x, simplices, False, 1e-6 * size, gradient.EPS_DIST * size, size, False)
 
 
 PAIRS: dict[str, tuple[Callable, Callable, Callable[[int], Case]]] = {

@@ -8,9 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from topokd.clouds import Features, Offsets, as_labels
+from topokd.clouds import Features, Offsets, as_labels, at_least_float32
 from topokd.data import IGNORE
-from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.schema import NonNegative, Positive

@@ -7,8 +7,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from topokd.clouds import Clouds, Features, Offsets, matched_rows
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import Clouds, Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.schema import NonNegative, Positive

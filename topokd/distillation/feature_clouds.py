@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import at_least_float32
 from topokd.distillation.matching import Rows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions

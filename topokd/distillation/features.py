@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from topokd.checks import require_finite
-from topokd.clouds import Features, Offsets, matched_rows
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.matching import Rows, VoxelRows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from topokd.checks import require_finite
-from topokd.clouds import Features, Offsets, matched_rows
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.errors import ParameterError

@@ -11,9 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from topokd.checks import require_finite
-from topokd.clouds import Offsets, as_rows, cloud_ends, matched_rows
+from topokd.clouds import Offsets, as_rows, at_least_float32, cloud_ends, matched_rows
 from topokd.data import IGNORE
-from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.matching import Rows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions

@@ -6,8 +6,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from topokd.clouds import Features, Offsets
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import Features, Offsets, at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.schema import Positive

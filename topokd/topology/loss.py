@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from topokd.clouds import Clouds, Features, Offsets, as_rows, matched_rows
+from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32, matched_rows
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
 from topokd.topology.engines import choose_engine
@@ -18,7 +18,7 @@ from topokd.topology.gradients import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
 from topokd.topology.options import number, threads, whole
 from topokd.topology.persistence import vietoris_rips
-from topokd.topology.sampled import at_least_float32, finite_rows
+from topokd.topology.sampled import finite_rows
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import map_in_background, parallel_map
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from topokd.clouds import Clouds, Features, Offsets, as_rows, matched_rows
+from topokd.checks import first_nonfinite_row
+from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32, matched_rows
 from topokd.errors import DataError
 from topokd.topology.normalize import check_normalization, normalize_features
 from topokd.topology.options import whole
@@ -138,16 +138,10 @@ class SampledRowsLoss(nn.Module):
         return f"num_points={self.num_points}, normalize={self.normalize!r}"
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """``x`` in float32, unless it is float64."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
 def finite_rows(who: str, features: Clouds) -> Clouds:
     """The features themselves. Raises DataError if they hold NaN or infinity; names the cloud and row."""
-    finite = torch.isfinite(features.rows.detach()).all(dim=1)
-    if not bool(finite.all()):
-        row = int((~finite).nonzero()[0])
+    row = first_nonfinite_row(features.rows)
+    if row is not None:
         cloud = next(k for k, end in enumerate(features.ends) if row < end)
         raise DataError(
             f"{who}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"

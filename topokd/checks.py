@@ -65,9 +65,12 @@ def available_memory() -> int | None:
     except (OSError, ValueError, KeyError):  # not Linux
         pass
     for limit_file, used_file in CGROUP_FILES:
-        with contextlib.suppress(OSError, ValueError):  # no control group, or "max": no limit
+        with contextlib.suppress(OSError, ValueError, KeyError):  # no control group, or "max": no limit
             group_limit, group_used = (int(Path(file).read_text(encoding="utf-8")) for file in (limit_file, used_file))
-            found.append(max(0, group_limit - group_used))
+            stat = Path(used_file).with_name("memory.stat").read_text(encoding="utf-8")
+            counts = dict(line.split() for line in stat.splitlines())
+            reclaimable = int(counts.get("total_inactive_file") or counts["inactive_file"])  # cached files
+            found.append(max(0, group_limit - group_used + reclaimable))
     with contextlib.suppress(ImportError, OSError, ValueError, IndexError):  # not Unix
         import resource
 

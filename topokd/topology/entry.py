@@ -45,7 +45,7 @@ def check_options(metric: str, threshold: float | None) -> None:
 
 
 def as_cloud(cloud: Points | Any, metric: str, name: str) -> Tensor:
-    """Validates one cloud and returns it as a dense floating-point tensor, connected to the autograd graph of the input.
+    """Validates one cloud and returns it as a dense floating-point tensor, in the autograd graph of the input.
 
     Args:
         cloud: points (n, c), distances (n, n), or sparse distances (torch COO or CSR, or SciPy).

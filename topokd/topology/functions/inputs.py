@@ -95,8 +95,8 @@ def require_finite_pairs(diagram: Float[Tensor, "k 2"], name: str) -> None:
     row = first_nonfinite_row(diagram)
     if row is not None:
         raise DataError(
-            f"row {row} of {name} is {diagram[row].tolist()}: functions of diagrams take finite pairs; drop the classes "
-            "that never die (Persistence.diagrams holds finite pairs only)"
+            f"row {row} of {name} is {diagram[row].tolist()}: functions of diagrams take finite pairs; drop the "
+            "classes that never die (Persistence.diagrams holds finite pairs only)"
         )
 
 

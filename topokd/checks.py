@@ -56,8 +56,10 @@ def first_nonfinite_row(x: Any) -> int | None:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process can still allocate: the least of what the machine has free and what the limits of its
-    control group and address space leave; None if unknown."""
+    """Bytes that this process can still allocate, or None if unknown.
+
+    The least of the machine's free memory and the remainders of the limits on its control group and address space.
+    """
     found = []
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())

@@ -54,7 +54,7 @@ class DecoupledLoss(nn.Module):
         Raises:
             DataError: When shapes differ, or logits are not finite.
         """
-        student, teacher = matched_logits(student, teacher, offsets)
+        student, teacher, _ = matched_logits(student, teacher, offsets)
         label = as_labels(label, [len(student)])
         known = label != IGNORE
         label = label[known, None]  # (m, 1)
@@ -87,7 +87,7 @@ class DecoupledTerm(LogitsTerm):
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)
-        self.loss = DecoupledLoss(**self.options.model_dump(exclude={"weight", "share"}))
+        self.loss = DecoupledLoss(**self.options.model_dump(exclude={"weight"}))
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the two networks' logits."""

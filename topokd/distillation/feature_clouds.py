@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -81,9 +82,9 @@ class DiagramTerm(Term):
         super().__init__(**given)
         self.loss = TopologicalLoss(**self.options.model_dump(include=OF_THE_LOSS), **self.loss_options())
 
+    @abstractmethod
     def loss_options(self) -> dict[str, Any]:
-        """Arguments of `TopologicalLoss` beside the common ones: ``distance``, where it is not PWCD."""
-        raise NotImplementedError(f"{type(self).__name__} must define loss_options()")
+        """Arguments of `TopologicalLoss` specific to the term, such as ``distance``."""
 
     def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams:
         """Start the teacher's diagrams. Raises `DataError` when its features are not finite."""
@@ -137,9 +138,9 @@ class CloudTerm(Term):
             self.distance(), num_points=self.options.num_points, normalize=self.options.normalize
         )
 
+    @abstractmethod
     def distance(self) -> Callable[[Tensor, Tensor], Tensor]:
         """A function of the teacher's rows (m, c_t) and the student's (m, c_s)."""
-        raise NotImplementedError(f"{type(self).__name__} must define distance()")
 
     @property
     def digest_key(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from jaxtyping import Float, Int64
@@ -50,9 +51,9 @@ class StageTerm(Term):
         super().__init__(**given)
         self.loss = self.build()
 
+    @abstractmethod
     def build(self) -> nn.Module:
-        """The loss, called with features of student and teacher and with offsets."""
-        raise NotImplementedError(f"{type(self).__name__} must define build()")
+        """The loss, called as ``loss(student, teacher, offsets)`` with features of both networks."""
 
     @property
     def digest_key(self) -> str:

@@ -75,7 +75,7 @@ def points_and_a_subset(seed: int) -> Case:
 
 
 def points_and_a_gradient(seed: int) -> Case:
-    """A gradient at some rows of a cloud, or at none; rows a bandwidth apart, so that the system is well-conditioned."""
+    """A gradient at some rows, or none, of a cloud whose rows are far apart, so that the system is well-conditioned."""
     rng = np.random.default_rng(seed)
     points = torch.from_numpy(3.0 * rng.permutation(40)[:20, None] + rng.random((20, 3)))
     slopes = torch.from_numpy(rng.normal(size=(20, 3)))

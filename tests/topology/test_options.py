@@ -17,10 +17,16 @@ from topokd.topology import (
     covering_radius,
     diffeomorphic,
     farthest_point_sampling,
+    nearest_costs,
     persistence_weighted_chamfer,
+    precision_term,
+    recall_term,
+    rtd,
     rtd_lite,
+    signature_loss,
     simplex_values,
     sliced_wasserstein_distance,
+    squared_distances,
     vietoris_rips,
 )
 from topokd.topology.entry import check_memory
@@ -91,6 +97,37 @@ def test_unusable_data_is_refused_in_words(name: str) -> None:
     call, message = UNUSABLE[name]
     with pytest.raises(DataError, match=message):
         call()
+
+
+BAD = P.clone()
+BAD[3, 1] = NAN
+PAIRS_WITH_NAN = torch.tensor([[0.0, 1.0], [0.5, NAN]], dtype=torch.float64)
+WITH_NAN: dict[str, Callable[[], torch.Tensor]] = {
+    "vietoris_rips": lambda: vietoris_rips(BAD).diagrams[0],
+    "simplex_values": lambda: simplex_values(BAD, torch.tensor([[0, 3, 4]])),
+    "squared_distances": lambda: torch.from_numpy(squared_distances(BAD.numpy())[3]),
+    "farthest_point_sampling": lambda: farthest_point_sampling(BAD, 5).double(),
+    "covering_radius": lambda: covering_radius(BAD, torch.tensor([0])),
+    "nearest_costs": lambda: nearest_costs(PAIRS_WITH_NAN, D.double(), 1.0)[1],
+    "recall_term": lambda: recall_term(PAIRS_WITH_NAN, D.double()),
+    "precision_term": lambda: precision_term(D.double(), PAIRS_WITH_NAN),
+    "rtd": lambda: rtd(BAD, P),
+    "rtd_lite": lambda: rtd_lite(P, BAD),
+    "signature_loss": lambda: signature_loss(BAD, P),
+    "TopologicalLoss, student": lambda: TopologicalLoss(10)(BAD, P),
+    "TopologicalLoss, teacher": lambda: TopologicalLoss(10)(P, BAD),
+}
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("name", WITH_NAN)
+def test_no_compiled_loop_turns_nan_into_a_number(name: str) -> None:
+    try:
+        result = WITH_NAN[name]()
+    except DataError as error:
+        assert "NaN" in str(error) or "not finite" in str(error)
+    else:
+        assert bool(result.isnan().any())
 
 
 # -- infinite and sparse distances

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from topokd.checks import first_nonfinite_row
 from topokd.errors import DataError
 from topokd.topology import kernels
 from topokd.topology.options import number
@@ -42,7 +43,8 @@ def simplex_values(
         (k,) values, 0 for single vertices.
 
     Raises:
-        DataError: for vertices that `x` does not have, or distances that overflow the type of `x`.
+        DataError: for vertices that `x` does not have, points that are not finite, or distances that overflow the type
+            of `x`.
         ParameterError: for a tolerance or unit that is negative or not finite.
 
     Examples:
@@ -60,6 +62,8 @@ def simplex_values(
     if low < -1 or high >= len(x):
         raise DataError(f"simplices have the vertices {low} to {high}, but there are {len(x)} points, numbered from 0")
     size = extent(x, precomputed=precomputed)
+    if not math.isfinite(size) and (row := first_nonfinite_row(x)) is not None:  # the loop would skip edges of NaN
+        raise DataError(f"row {row} of x holds NaN or infinity: simplices need finite coordinates")
     counted = size if tie_unit is None else tie_unit
     compiled = not (precomputed or x.is_cuda)
     values = CriticalValues.apply(

@@ -48,7 +48,7 @@ def as_rows(x: Features, offsets: Offsets = None, name: str = "features") -> Clo
     Args:
         x: Features, logits or gradients; axis 1 of an image holds the channels, the last axis of everything else.
         offsets: Where clouds end; a tensor, a list or an array of whole numbers.
-        name: What ``x`` is, as a message should call it.
+        name: The name of ``x`` in error messages.
 
     Raises:
         DataError: When the layout is none of these, or the offsets do not fit it.
@@ -108,7 +108,7 @@ def matched_rows(
         student: In any layout of `as_rows`.
         teacher: In any layout; widths may differ.
         offsets: For both, see `as_rows`.
-        name: What they are, for messages.
+        name: Their name in error messages.
         same_width: Whether both need the same number of channels.
 
     Raises:
@@ -138,7 +138,7 @@ def matched_rows(
 
 
 def cloud_ends(offsets: Offsets, rows: int, name: str = "features") -> list[int]:
-    """Offsets as a list; what looks like a batch vector (the cloud of each row) is counted.
+    """Offsets as a list; a batch vector (the cloud of each row) is converted.
 
     A vector of n numbers for n rows whose last is below n can only be a batch vector: offsets end with n.
 

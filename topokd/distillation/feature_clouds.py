@@ -1,4 +1,4 @@
-"""What the terms on the shape of feature clouds share: one stage's rows, sampled and normalised, and their options."""
+"""Base classes of the terms that compare the shape of feature clouds, and their options."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class DiagramTerm(Term):
 
     @property
     def digest_key(self) -> str:
-        """Diagrams depend on how they are computed, and not on what they are compared by: terms share them."""
+        """Depends on the options that determine the diagrams, so terms with equal ones share a digest."""
         given = self.options.model_dump(mode="json", include=OF_THE_DIAGRAMS)
         return f"diagrams {json.dumps(given, sort_keys=True)}"
 
@@ -144,7 +144,7 @@ class CloudTerm(Term):
 
     @property
     def digest_key(self) -> str:
-        """Sampled rows depend on the stage, and on how they are sampled and normalised: terms share them."""
+        """Depends on the options that determine the sampled rows, so terms with equal ones share a digest."""
         return f"rows {json.dumps(self.options.model_dump(mode='json', include=OF_THE_ROWS), sort_keys=True)}"
 
     def digest(

@@ -1,4 +1,4 @@
-"""What the terms on features share: rows of one encoder stage, matched between the networks."""
+"""Base class of the terms that compare features of one encoder stage."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StageOptions(TermOptions):
 
 
 class StageTerm(Term):
-    """A loss of two networks' features at one encoder stage; a subclass says which in `build`."""
+    """A loss of two networks' features at one encoder stage; a subclass defines it in `build`."""
 
     Options = StageOptions
 

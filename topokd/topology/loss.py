@@ -119,7 +119,7 @@ class TopologicalLoss(torch.nn.Module):
         return number(given, "tie_unit")
 
     def prepare(self, teacher: Features, offsets: Offsets = None) -> TeacherDiagrams:
-        """Start what depends on the teacher only, in background threads: call it before the student's forward pass.
+        """Start the teacher's diagrams in background threads; call it before the student's forward pass.
 
         Args:
             teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`.
@@ -178,7 +178,7 @@ class TopologicalLoss(torch.nn.Module):
             if own.ends != teacher.ends:
                 raise DataError(
                     f"the student has {len(own.rows)} rows in {len(own.ends)} clouds, the prepared teacher "
-                    f"{teacher.ends[-1]} in {len(teacher.ends)}, or they end elsewhere: match rows"
+                    f"{teacher.ends[-1]} in {len(teacher.ends)}, or they end at other rows: match rows"
                 )
             references = teacher.results()
         else:

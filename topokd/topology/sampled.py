@@ -1,4 +1,4 @@
-"""Sampled, normalised rows of feature clouds (Algorithm 1, lines 3-6), and any distance of two clouds on them."""
+"""Samples and normalises rows of two feature clouds (Algorithm 1, lines 3-6), and compares them by any distance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from topokd.topology.sampling import farthest_point_sampling
 def sampled_rows(
     teacher: Features, student: Features, offsets: Offsets = None, *, num_points: int = 1024, normalize: str = "l2"
 ) -> list[tuple[Float[Tensor, "_ c_t"], Float[Tensor, "_ c_s"]]]:
-    """Both networks' rows as Alg. 1 compares them: normalised, and those that sampling keeps of the teacher's.
+    """Normalised rows of both networks at the points that farthest point sampling picks in the teacher's features.
 
     Args:
         teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`; they get no gradient.
@@ -43,7 +43,7 @@ def sampled_rows(
     own, other, ends = matched_rows(student, teacher, offsets)
     own = finite_rows("student", Clouds(own, ends)).rows
     sampled = sample_rows(other, ends, num_points=num_points, normalize=normalize)
-    return _beside(Clouds(own, ends), sampled, normalize)
+    return _matched(Clouds(own, ends), sampled, normalize)
 
 
 class SampledRows(NamedTuple):
@@ -64,12 +64,12 @@ def sample_rows(
     return SampledRows(rows.ends, [(rows, cloud[rows]) for rows, cloud in zip(kept, clouds, strict=True)])
 
 
-def _beside(
+def _matched(
     student: Clouds, sampled: SampledRows, normalize: str
 ) -> list[tuple[Float[Tensor, "_ c_t"], Float[Tensor, "_ c_s"]]]:
     if student.ends != sampled.ends:
         raise DataError(
-            f"the student has {len(student.rows)} rows in {len(student.ends)} clouds, which end elsewhere than the "
+            f"the student has {len(student.rows)} rows in {len(student.ends)} clouds, which end at other rows than the "
             "teacher's: match rows"
         )
     ours = [normalize_features(at_least_float32(cloud), normalize) for cloud in student.split()]
@@ -107,7 +107,7 @@ class SampledRowsLoss(nn.Module):
         self.num_points, self.normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
 
     def sample(self, teacher: Features, offsets: Offsets = None) -> SampledRows:
-        """What depends on the teacher only. Raises DataError as `sampled_rows`."""
+        """The teacher's side of the loss, for `forward`. Raises DataError as `sampled_rows`."""
         return sample_rows(teacher, offsets, num_points=self.num_points, normalize=self.normalize)
 
     def forward(self, student: Features, teacher: Features | SampledRows, offsets: Offsets = None) -> Float[Tensor, ""]:
@@ -129,7 +129,7 @@ class SampledRowsLoss(nn.Module):
             own = finite_rows("student", Clouds(rows, ends))
             sampled = self.sample(other, ends)
         total = at_least_float32(own.rows[:0].sum())  # 0, in the graph even if no cloud has rows
-        for theirs, ours in _beside(own, sampled, self.normalize):
+        for theirs, ours in _matched(own, sampled, self.normalize):
             total = total + self.distance(theirs, ours)
         return total / max(1, len(own.ends))
 
@@ -139,7 +139,7 @@ class SampledRowsLoss(nn.Module):
 
 
 def finite_rows(who: str, features: Clouds) -> Clouds:
-    """The features themselves. Raises DataError if they hold NaN or infinity; names the cloud and row."""
+    """``features``, unchanged. Raises DataError naming the cloud and row of the first NaN or infinity."""
     row = first_nonfinite_row(features.rows)
     if row is not None:
         cloud = next(k for k, end in enumerate(features.ends) if row < end)

@@ -18,11 +18,11 @@ from topokd.errors import ParameterError
 class TappedNetwork(nn.Module):
     """Wraps any network so that a call returns logits and one tap per named module, as the terms need them.
 
-    A forward hook turns the output of each named module into rows (`topokd.clouds.as_rows`) and passes the same numbers,
-    reshaped from those rows, to the rest of the network. So the rows are part of the graph, and the loss has gradients
-    with respect to them, which the term ``grad`` needs. Row i of a tap is point or pixel i of the batch; teacher and student
-    must have the same points or pixels there, their widths may differ. Weights, state dict and outputs of the
-    network stay as they are. Stage s of a term is the s-th path.
+    A forward hook turns the output of each named module into rows (`topokd.clouds.as_rows`) and passes the same
+    numbers, reshaped from those rows, to the rest of the network. So the rows are part of the graph, and the loss has
+    gradients with respect to them, which the term ``grad`` needs. Row i of a tap is point or pixel i of the batch;
+    teacher and student must have the same points or pixels there, but their widths may differ. Weights, state dict and
+    outputs of the network do not change. Stage s of a term is the s-th path.
 
     Args:
         network: Called with the arguments of `forward`; returns logits in a layout of `as_rows`.

@@ -36,6 +36,7 @@ def sampled_rows(
         ParameterError: an unknown normalisation, or M below 2.
 
     Examples:
+        >>> import torch
         >>> x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
         >>> [[rows.tolist() for rows in pair] for pair in sampled_rows(x, x, num_points=2)]
         [[[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]]
@@ -91,6 +92,7 @@ class SampledRowsLoss(nn.Module):
         ParameterError: an unknown normalisation, or M below 2.
 
     Examples:
+        >>> import torch
         >>> from topokd.topology import signature_loss
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
         >>> loss = SampledRowsLoss(signature_loss, num_points=20)(x, x.detach() ** 2, torch.tensor([30, 50]))

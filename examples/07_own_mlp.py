@@ -35,8 +35,7 @@ objective = DistillationObjective({"kd": {}, "topo": topology, "grad": {"stages"
 optimizer = torch.optim.Adam([*student.parameters(), *objective.parameters()], lr=1e-2)
 for _ in range(10):
     points, label = batch()
-    with torch.enable_grad():
-        output = frozen(points, offsets=[60, 120])  # with gradients of its activations, for the term grad
+    output = frozen(points, offsets=[60, 120])  # in a graph: the term grad needs gradients of its activations
     losses = objective(tapped(points, offsets=[60, 120]), label, output)
     optimizer.zero_grad()
     losses.total.backward()

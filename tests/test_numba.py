@@ -1,4 +1,4 @@
-"""The cache of compiled kernels: what it is keyed by, where it lies, and what damage it survives."""
+"""The cache of compiled kernels: its keys, its folder, and how it recovers from damaged files."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ KERNELS = {
 
 
 def call(project: Path, cache: Path | None, **environment: str) -> tuple[str, str]:
-    """What `outer(1)` returns in a new process, and what it logs."""
+    """The result of `outer(1)` in a new process, and its log."""
     if cache is not None:
         environment["TOPOKD_CACHE"] = str(cache)
     clean = {name: value for name, value in os.environ.items() if name not in ("TOPOKD_CACHE", "NUMBA_CACHE_DIR")}
@@ -46,12 +46,13 @@ def files(cache: Path) -> list[Path]:
     return sorted(cache.glob("somekernels-*/*.nbc"))
 
 
-def test_compiles_once_with_a_word_and_survives_damage_and_upgrades_of_inner_functions(
+def test_kernels_compile_once_with_a_notice_and_again_after_damage_or_a_change_of_a_callee(
     project: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
     value, said = call(project, cache)
-    assert value == "4" and said.count("compiling kernels") == 1 and "warm-up" in said
+    assert value == "4" and said.count("compiling kernels of somekernels ") == 1 and "warm-up" in said
+    assert str(project) not in said  # notebooks with this output are committed
     assert {file.name.split("-")[0] for file in files(cache)} == {"inner.inner", "outer.outer"}
     assert call(project, cache) == ("4", "")
 
@@ -64,18 +65,20 @@ def test_compiles_once_with_a_word_and_survives_damage_and_upgrades_of_inner_fun
     before = files(cache)
     (project / "inner.py").write_text((project / "inner.py").read_text().replace("x + 1", "x + 10"))
     assert call(project, cache)[0] == "22"
-    assert set(before) < set(files(cache))  # nothing deleted under others
+    assert set(before) < set(files(cache))  # nothing is deleted: other processes may be using it
 
 
-def test_a_home_that_cannot_be_written_leaves_a_private_temporary_folder(project: Path, tmp_path: Path) -> None:
+def test_without_a_writable_home_the_cache_is_a_private_temporary_folder(project: Path, tmp_path: Path) -> None:
     environment = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "TMPDIR": str(tmp_path)}
     assert call(project, None, **environment)[0] == "4"
     assert len(files(tmp_path / f"topokd-{os.getuid()}")) == 2
 
 
-def test_without_any_folder_kernels_are_compiled_and_the_variable_is_named(project: Path, tmp_path: Path) -> None:
+def test_without_a_writable_folder_kernels_compile_and_the_warning_names_the_variable(
+    project: Path, tmp_path: Path
+) -> None:
     planted = tmp_path / f"topokd-{os.getuid()}"
-    planted.symlink_to(project)  # a folder in /tmp that somebody else controls is not used
+    planted.symlink_to(project)  # a folder in /tmp that another user could control is not used
     environment = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "TMPDIR": str(tmp_path)}
     value, said = call(project, None, **environment)
     assert value == "4" and "TOPOKD_CACHE" in said
@@ -90,7 +93,7 @@ def test_a_file_of_another_key_is_not_used(project: Path, tmp_path: Path) -> Non
     assert call(project, cache)[0] == "4"
 
 
-def test_processes_that_compile_at_once_agree(project: Path, tmp_path: Path) -> None:
+def test_processes_that_compile_at_the_same_time_agree(project: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     environment = {**os.environ, "TOPOKD_CACHE": str(cache), "PYTHONPATH": str(project.parent)}
     environment["PYTHONPATH"] += os.pathsep + str(Path(_numba.__file__).parents[1])

@@ -1,11 +1,11 @@
-"""Compile settings of all Numba kernels, and the cache of what they were compiled to.
+"""Compile settings of all Numba kernels, and the cache of the compiled code.
 
-Numba's own cache lies beside the sources, which a container may not be able to write; it does not notice changes in
-other files (a callee, a constant); and its index can mix up signatures that two processes compile at once. Here each
-compiled function is one file, in the first of these folders that can be written: `$TOPOKD_CACHE`, `$NUMBA_CACHE_DIR`,
-`$XDG_CACHE_HOME/topokd`, `~/.cache/topokd`, a private folder in the temporary one. The name of its subfolder is a
-digest of all that machine code depends on but its signature: sources, versions, processor. So a file is never out of
-date, never overwritten by different code, and never deleted: other tasks may be using it.
+Numba's own cache is in the source folder, which may be read-only in a container; it does not notice changes in other
+files (a callee, a constant); and its index can mix up signatures that two processes compile at the same time. Here
+each compiled function is one file, in the first writable folder of `$TOPOKD_CACHE`, `$NUMBA_CACHE_DIR/topokd`,
+`$XDG_CACHE_HOME/topokd`, `~/.cache/topokd`, and a private folder in the temporary directory. Its subfolder is named by
+a digest of everything but the signature that the machine code depends on: sources, versions, processor. So a file is
+never out of date or overwritten by different code. Files are never deleted, because other tasks may be using them.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from topokd.io import write_bytes
 log = logging.getLogger(__name__)
 
 SECONDS = {"kernels": 60, "data": 10, "synthetic": 15}
-"""About how long compiling all kernels of a folder takes on one core; what a call needs is a part of it."""
+"""About how long it takes to compile all kernels of a package on one core; a call compiles some of them."""
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorator: `numba.njit` without the global interpreter lock, with the cache of this module.
+    """Decorator: `numba.njit` with this module's cache, releasing the global interpreter lock.
 
     Args:
-        options: more options of `numba.njit`.
+        options: further options of `numba.njit`.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -62,7 +62,7 @@ jit_numpy_errors: Any = compiled(error_model="numpy")
 
 
 def cache_roots() -> Iterator[Path]:
-    """The folders that may hold the cache, the preferred one first.
+    """Candidate folders for the cache, in order of preference.
 
     Examples:
         >>> os.environ["TOPOKD_CACHE"] = "/scratch/topokd"
@@ -73,14 +73,14 @@ def cache_roots() -> Iterator[Path]:
     for variable, subfolder in (("TOPOKD_CACHE", ""), ("NUMBA_CACHE_DIR", "topokd"), ("XDG_CACHE_HOME", "topokd")):
         if os.environ.get(variable):
             yield Path(os.environ[variable]) / subfolder
-    with contextlib.suppress(RuntimeError):  # neither $HOME nor an entry of the user in /etc/passwd
+    with contextlib.suppress(RuntimeError):  # no $HOME, and no entry for the user in /etc/passwd
         yield Path.home() / ".cache" / "topokd"
     yield Path(tempfile.gettempdir()) / f"topokd-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
 
 
 @functools.cache
 def cache_root() -> Path | None:
-    """The first of `cache_roots` that can be written and that nobody else can write; None if there is none."""
+    """The first of `cache_roots` that this user can write to and no other user can; None if there is none."""
     for root in cache_roots():
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,15 +90,15 @@ def cache_root() -> Path | None:
         if private and os.access(root, os.R_OK | os.W_OK | os.X_OK):
             return root
     log.warning(
-        "no folder for compiled kernels can be written (tried %s): they will be compiled again in each process. "
-        "Set TOPOKD_CACHE to a folder that can be",
+        "no folder for compiled kernels is writable (tried %s), so each process compiles them again: "
+        "set TOPOKD_CACHE to a writable folder",
         ", ".join(map(str, cache_roots())),
     )
     return None
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether nobody else can have put a file there: cached files are unpickled."""
+    """Whether only this user can have put files there; cached files are unpickled."""
     found = folder.lstat()
     return stat.S_ISDIR(found.st_mode) and (
         not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
@@ -107,10 +107,10 @@ def _is_ours(folder: Path) -> bool:
 
 @functools.cache
 def digest(folder: Path) -> str:
-    """SHA-256 of what the machine code of a folder's kernels depends on: sources, versions, processor.
+    """SHA-256 of everything that the machine code of a folder's kernels depends on: sources, versions, processor.
 
     Args:
-        folder: the folder of the sources. Kernels call only functions of their own folder.
+        folder: the sources; a kernel calls only functions of its own folder.
     """
     features = binding.get_host_cpu_features().flatten()
     versions = (numba.__version__, llvmlite.__version__, sys.version, platform.machine(), binding.get_host_cpu_name())
@@ -121,34 +121,36 @@ def digest(folder: Path) -> str:
 
 
 def cached_folder(source: Path) -> Path | None:
-    """Where the compiled functions of a source file lie, None if nowhere."""
+    """The folder for the compiled functions of a source file; None without a writable cache."""
     root = cache_root()
     return None if root is None else root / f"{source.parent.name}-{digest(source.parent)[:20]}"
 
 
 @functools.cache
-def _announce(folder: Path) -> None:
+def _announce(package: str) -> None:
     log.warning(
-        "compiling kernels in %s, not in the cache yet: up to about %d s, once; `topokd warm-up` compiles all ahead",
-        folder,
-        SECONDS.get(folder.name, 30),
+        "compiling kernels of %s that are not cached yet: up to about %d s, once; "
+        "`topokd warm-up` compiles all kernels in advance",
+        package,
+        SECONDS.get(package.rpartition(".")[2], 30),
     )
 
 
 class _Reduction(CompileResultCacheImpl):
-    """Numba's translation of compiled functions to and from what can be pickled, without its search for a folder."""
+    """Numba's conversion of compiled functions to and from picklable objects, without its search for a cache folder."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._lineno = function.__code__.co_firstlineno
         self._filename_base = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         self._locator = self
-        self._py_file = function.__code__.co_filename  # that a warning names
+        self._py_file = function.__code__.co_filename  # for Numba's warnings
 
 
 class KernelCache(FunctionCache):
-    """One file per function and signature: a SHA-256, then the pickled key and compiled function that it is of.
+    """One file per function and signature: the SHA-256 of the rest, then the pickled key and compiled function.
 
-    A file that is damaged or of another key is compiled again and replaced. What cannot be saved stays in memory.
+    A file that is damaged or has another key is replaced after compiling again. Without a writable cache, compiled
+    functions are kept in memory only.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -160,14 +162,14 @@ class KernelCache(FunctionCache):
 
     @property
     def cache_path(self) -> str:
-        """The folder of the files, empty if there is none."""
+        """The folder of the files; empty if there is none."""
         return str(cached_folder(self._source) or "")
 
     def flush(self) -> None:
-        """Nothing: files are never out of date."""
+        """Do nothing: files are never out of date."""
 
     def file(self, key: tuple[Any, ...]) -> Path | None:
-        """The file of a key, Numba's tuple of signature, processor and bytecode."""
+        """The file for a key, Numba's tuple of signature, processor and bytecode."""
         folder = cached_folder(self._source)
         name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
         return None if folder is None else folder / f"{self._impl.filename_base}-{name}.nbc"
@@ -184,12 +186,12 @@ class KernelCache(FunctionCache):
                     found, reduced = pickle.loads(content[32:])
                     if found == key:
                         return self._impl.rebuild(target_context, reduced)
-                log.warning("%s is damaged: it is compiled again", file)
+                log.warning("%s is damaged: compiling again", file)
         except FileNotFoundError:
             pass
-        except Exception as error:  # whatever a file of unknown content may raise
-            log.warning("%s cannot be read (%s): it is compiled again", file, error)
-        _announce(self._source.parent)
+        except Exception as error:  # unpickling unknown content can raise anything
+            log.warning("%s cannot be read (%s): compiling again", file, error)
+        _announce(self._py_func.__module__.rpartition(".")[0])
         return None
 
     def _save_overload(self, sig: Any, data: Any) -> None:

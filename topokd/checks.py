@@ -8,6 +8,11 @@ from typing import Any
 
 from topokd.errors import DataError
 
+CGROUP_FILES = (  # limit and use of memory: version 2 and version 1
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
 
 def require_finite(x: Any, name: str, advice: str = "remove such rows") -> None:
     """Raise an error if ``x`` holds NaN or infinity.
@@ -51,13 +56,23 @@ def first_nonfinite_row(x: Any) -> int | None:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process can still get: of the machine, and below its own limits; None if unknown."""
+    """Bytes that this process can still allocate, or None if unknown.
+
+    The least of the machine's free memory and the remainders of the limits on its control group and address space.
+    """
     found = []
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
         found.append(1024 * int(lines["MemAvailable"].split()[0]))
     except (OSError, ValueError, KeyError):  # not Linux
         pass
+    for limit_file, used_file in CGROUP_FILES:
+        with contextlib.suppress(OSError, ValueError, KeyError):  # no control group, or "max": no limit
+            group_limit, group_used = (int(Path(file).read_text(encoding="utf-8")) for file in (limit_file, used_file))
+            stat = Path(used_file).with_name("memory.stat").read_text(encoding="utf-8")
+            counts = dict(line.split() for line in stat.splitlines())
+            reclaimable = int(counts.get("total_inactive_file") or counts["inactive_file"])  # cached files
+            found.append(max(0, group_limit - group_used + reclaimable))
     with contextlib.suppress(ImportError, OSError, ValueError, IndexError):  # not Unix
         import resource
 

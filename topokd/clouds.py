@@ -48,7 +48,7 @@ def as_rows(x: Features, offsets: Offsets = None, name: str = "features") -> Clo
     Args:
         x: Features, logits or gradients; axis 1 of an image holds the channels, the last axis of everything else.
         offsets: Where clouds end; a tensor, a list or an array of whole numbers.
-        name: What ``x`` is, as a message should call it.
+        name: The name of ``x`` in error messages.
 
     Raises:
         DataError: When the layout is none of these, or the offsets do not fit it.
@@ -108,7 +108,7 @@ def matched_rows(
         student: In any layout of `as_rows`.
         teacher: In any layout; widths may differ.
         offsets: For both, see `as_rows`.
-        name: What they are, for messages.
+        name: Their name in error messages.
         same_width: Whether both need the same number of channels.
 
     Raises:
@@ -138,7 +138,7 @@ def matched_rows(
 
 
 def cloud_ends(offsets: Offsets, rows: int, name: str = "features") -> list[int]:
-    """Offsets as a list; what looks like a batch vector (the cloud of each row) is counted.
+    """Offsets as a list; a batch vector (the cloud of each row) is converted.
 
     A vector of n numbers for n rows whose last is below n can only be a batch vector: offsets end with n.
 
@@ -177,6 +177,16 @@ def thin(ends: Sequence[int], most: int) -> list[Tensor]:
             count = min(most, end - start)
             found.append(start + (torch.arange(count) * (end - start - 1)) // max(count - 1, 1))
     return found
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` in float32, unless it is float64: losses do not compute in half precision.
+
+    Examples:
+        >>> at_least_float32(torch.ones(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _joined(x: Sequence[Tensor], offsets: Offsets, name: str) -> Clouds:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from topokd.clouds import at_least_float32
 from topokd.distillation import TERMS, NetworkOutput, SegmentationLoss, Step
-from topokd.distillation.dtype import at_least_float32
 
 WIDTH, CLASSES, STAGES = 3, 4, 5
 

@@ -9,9 +9,6 @@ from torch import Tensor, nn
 from topokd.distillation import TERMS, DistillationObjective, TappedNetwork, freeze, run_teacher
 from topokd.errors import DataError, ParameterError
 
-ON_LOGITS = ("kd", "kd_std", "dkd", "dist", "label_smoothing")
-ON_STAGES = ("grad", "at")
-
 
 def cnn(width: int, seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
@@ -32,9 +29,9 @@ def images(seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def parameters(name: str) -> dict[str, object]:
-    if name in ON_LOGITS:
-        return {}
-    return {"stages": (0, 1)} if name in ON_STAGES else {"stage": 1}
+    """Stages of a network with two taps, for a term that has the option."""
+    fields = TERMS[name].Options.model_fields
+    return {option: value for option, value in (("stage", 1), ("stages", (0, 1))) if option in fields}
 
 
 @pytest.mark.parametrize("name", TERMS)

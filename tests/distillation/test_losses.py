@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from tests.distillation.loss_tester import Case, Networks, Pair, term_case
+from topokd.clouds import at_least_float32
 from topokd.distillation import TERMS, LogitLoss, SaliencyLoss, SegmentationLoss, TopologicalLoss
-from topokd.distillation.dtype import at_least_float32
 from topokd.errors import DataError
 
 

@@ -7,6 +7,8 @@ import torch
 
 from topokd.errors import ParameterError
 from topokd.models import build_model
+from topokd.models.attention import PatchAttention
+from topokd.models.patches import layout_patches
 from topokd.models.rotary import rotate
 
 PRESET = "litept-student-medium"
@@ -67,7 +69,7 @@ def test_checkpointing_gives_the_same_gradients() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_turned_products_depend_on_the_difference_of_positions(seed: int) -> None:
+def test_products_of_rotated_vectors_depend_on_the_difference_of_positions(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     q, k = torch.randn(2, 7, 2, 18, generator=generator, dtype=torch.float64)
     at, other, shift = torch.randint(0, 100, (3, 7, 3), generator=generator)
@@ -78,6 +80,12 @@ def test_turned_products_depend_on_the_difference_of_positions(seed: int) -> Non
     torch.testing.assert_close(*products, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(rotate(q, at, 100.0).norm(dim=-1), q.norm(dim=-1), rtol=1e-5, atol=1e-6)
     assert not torch.allclose(products[0], (q * k).sum(-1))
+
+
+def test_attention_with_rotary_positions_refuses_rows_without_positions() -> None:
+    patches = layout_patches((4,), 4, torch.device("cpu")).along(torch.arange(4))
+    with pytest.raises(ValueError, match="needs grid_coord"):
+        PatchAttention(6, 1, rope_base=100.0)(torch.zeros(4, 6), patches)
 
 
 def test_rotation_is_the_definition() -> None:

@@ -18,6 +18,7 @@ from topokd.topology import (
     distances,
     farthest_point_sampling,
     gradient,
+    gradients,
     kernels,
     reference,
     sampling,
@@ -73,12 +74,22 @@ def points_and_a_subset(seed: int) -> Case:
     return [points, torch.arange(0, len(points), 3)], {}
 
 
+def points_and_a_gradient(seed: int) -> Case:
+    """A gradient at some rows, or none, of a cloud whose rows are far apart, so that the system is well-conditioned."""
+    rng = np.random.default_rng(seed)
+    points = torch.from_numpy(3.0 * rng.permutation(40)[:20, None] + rng.random((20, 3)))
+    slopes = torch.from_numpy(rng.normal(size=(20, 3)))
+    slopes[rng.permutation(20)[: rng.integers(0, 21)]] = 0
+    return [points, slopes], {"bandwidth": float(rng.uniform(0.5, 4.0))}
+
+
 def sample_together(x: torch.Tensor, m: int, *, start: int) -> torch.Tensor:
     return sampling.sample_together([x], m, start)[0]
 
 
 def simplex_values_by_torch(x: torch.Tensor, simplices: torch.Tensor) -> torch.Tensor:
-    return gradient.CriticalValues.apply(x, simplices, False, 1e-6, False)
+    size = gradient.extent(x)
+    return gradient.CriticalValues.apply(x, simplices, False, 1e-6 * size, gradient.EPS_DIST * size, size, False)
 
 
 PAIRS: dict[str, tuple[Callable, Callable, Callable[[int], Case]]] = {
@@ -91,6 +102,7 @@ PAIRS: dict[str, tuple[Callable, Callable, Callable[[int], Case]]] = {
     "sampling": (farthest_point_sampling, reference.farthest_point_sampling, points_and_a_start),
     "sampling, GPU": (sample_together, reference.farthest_point_sampling, points_and_a_start),
     "covering_radius": (covering_radius, reference.covering_radius, points_and_a_subset),
+    "diffeomorphic": (gradients.smooth_field, reference.diffeomorphic_gradient, points_and_a_gradient),
     "squared_distances": (
         lambda x: torch.from_numpy(distances.squared_distances(x)),
         lambda x: torch.from_numpy(reference.squared_distances(x)),

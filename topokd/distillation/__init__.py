@@ -20,7 +20,8 @@ from topokd.distillation.matching import match_rows
 from topokd.distillation.objective import DistillationObjective, Losses, build_objective, resolve_terms, term_notes
 from topokd.distillation.projector import Projector
 from topokd.distillation.relational import RelationLoss
-from topokd.distillation.saliency import SaliencyLoss, feature_gradients, saliency_map
+from topokd.distillation.saliency import SaliencyLoss
+from topokd.distillation.saliency_map import feature_gradients, saliency_map
 from topokd.distillation.segmentation import SegmentationLoss, lovasz_softmax
 from topokd.distillation.similarity import SimilarityLoss
 from topokd.distillation.standardization import StandardizedLogitLoss

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from topokd.checks import require_finite
-from topokd.clouds import Clouds, Features, Offsets, as_rows
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32
 from topokd.distillation.features import matched_features
 from topokd.distillation.matching import Rows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss

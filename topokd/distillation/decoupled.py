@@ -8,9 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from topokd.clouds import Features, Offsets, as_labels
+from topokd.clouds import Features, Offsets, as_labels, at_least_float32
 from topokd.data import IGNORE
-from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.schema import NonNegative, Positive
@@ -55,7 +54,7 @@ class DecoupledLoss(nn.Module):
         Raises:
             DataError: When shapes differ, or logits are not finite.
         """
-        student, teacher = matched_logits(student, teacher, offsets)
+        student, teacher, _ = matched_logits(student, teacher, offsets)
         label = as_labels(label, [len(student)])
         known = label != IGNORE
         label = label[known, None]  # (m, 1)
@@ -88,7 +87,7 @@ class DecoupledTerm(LogitsTerm):
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)
-        self.loss = DecoupledLoss(**self.options.model_dump(exclude={"weight", "share"}))
+        self.loss = DecoupledLoss(**self.options.model_dump(exclude={"weight"}))
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the two networks' logits."""

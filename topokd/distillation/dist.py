@@ -7,8 +7,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from topokd.clouds import Clouds, Features, Offsets, matched_rows
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import Clouds, Features, Offsets, at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.schema import NonNegative, Positive
@@ -50,8 +49,7 @@ class CorrelationLoss(nn.Module):
         Raises:
             DataError: When the shapes differ, or logits are not finite.
         """
-        ends = matched_rows(student, teacher, offsets, "logits")[2]
-        student, teacher = matched_logits(student, teacher, offsets)
+        student, teacher, ends = matched_logits(student, teacher, offsets)
         p_s, p_t = ((at_least_float32(z) / self.temperature).softmax(dim=1) for z in (student, teacher))
         between_classes = (1 - correlation(p_s, p_t, dim=1)).mean()
         clouds = zip(Clouds(p_s, ends).split(), Clouds(p_t, ends).split(), strict=True)
@@ -86,7 +84,7 @@ class CorrelationTerm(LogitsTerm):
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)
-        self.loss = CorrelationLoss(**self.options.model_dump(exclude={"weight", "share"}))
+        self.loss = CorrelationLoss(**self.options.model_dump(exclude={"weight"}))
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the two networks' logits; the finest tap says where clouds end, if it has as many rows."""

@@ -1,8 +1,9 @@
-"""What the terms on the shape of feature clouds share: one stage's rows, sampled and normalised, and their options."""
+"""Base classes of the terms that compare the shape of feature clouds, and their options."""
 
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from jaxtyping import Float, Int64
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import at_least_float32
 from topokd.distillation.matching import Rows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions
@@ -81,9 +82,9 @@ class DiagramTerm(Term):
         super().__init__(**given)
         self.loss = TopologicalLoss(**self.options.model_dump(include=OF_THE_LOSS), **self.loss_options())
 
+    @abstractmethod
     def loss_options(self) -> dict[str, Any]:
-        """Arguments of `TopologicalLoss` beside the common ones: ``distance``, where it is not PWCD."""
-        raise NotImplementedError(f"{type(self).__name__} must define loss_options()")
+        """Arguments of `TopologicalLoss` specific to the term, such as ``distance``."""
 
     def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams:
         """Start the teacher's diagrams. Raises `DataError` when its features are not finite."""
@@ -92,7 +93,7 @@ class DiagramTerm(Term):
 
     @property
     def digest_key(self) -> str:
-        """Diagrams depend on how they are computed, and not on what they are compared by: terms share them."""
+        """Depends on the options that determine the diagrams, so terms with equal ones share a digest."""
         given = self.options.model_dump(mode="json", include=OF_THE_DIAGRAMS)
         return f"diagrams {json.dumps(given, sort_keys=True)}"
 
@@ -137,13 +138,13 @@ class CloudTerm(Term):
             self.distance(), num_points=self.options.num_points, normalize=self.options.normalize
         )
 
+    @abstractmethod
     def distance(self) -> Callable[[Tensor, Tensor], Tensor]:
         """A function of the teacher's rows (m, c_t) and the student's (m, c_s)."""
-        raise NotImplementedError(f"{type(self).__name__} must define distance()")
 
     @property
     def digest_key(self) -> str:
-        """Sampled rows depend on the stage, and on how they are sampled and normalised: terms share them."""
+        """Depends on the options that determine the sampled rows, so terms with equal ones share a digest."""
         return f"rows {json.dumps(self.options.model_dump(mode='json', include=OF_THE_ROWS), sort_keys=True)}"
 
     def digest(

@@ -1,7 +1,8 @@
-"""What the terms on features share: rows of one encoder stage, matched between the networks."""
+"""Base class of the terms that compare features of one encoder stage."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from jaxtyping import Float, Int64
@@ -9,8 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from topokd.checks import require_finite
-from topokd.clouds import Features, Offsets, matched_rows
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.matching import Rows, VoxelRows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions
@@ -43,7 +43,7 @@ class StageOptions(TermOptions):
 
 
 class StageTerm(Term):
-    """A loss of two networks' features at one encoder stage; a subclass says which in `build`."""
+    """A loss of two networks' features at one encoder stage; a subclass defines it in `build`."""
 
     Options = StageOptions
 
@@ -51,9 +51,9 @@ class StageTerm(Term):
         super().__init__(**given)
         self.loss = self.build()
 
+    @abstractmethod
     def build(self) -> nn.Module:
-        """The loss, called with features of student and teacher and with offsets."""
-        raise NotImplementedError(f"{type(self).__name__} must define build()")
+        """The loss, called as ``loss(student, teacher, offsets)`` with features of both networks."""
 
     @property
     def digest_key(self) -> str:

@@ -16,21 +16,21 @@ from topokd.errors import ParameterError
 
 
 class TappedNetwork(nn.Module):
-    """Any network, called so that it returns logits and one tap per named module, as the terms want them.
+    """Wraps any network so that a call returns logits and one tap per named module, as the terms need them.
 
-    A forward hook turns the output of each named module into rows (`topokd.clouds.as_rows`) and hands the rest of the
-    network the same numbers, reshaped from those rows: so the rows are part of the graph, and gradients of the loss in
-    them exist (the term ``grad`` needs these). Row i of a tap is point or pixel i of the batch; teacher and student
-    must have the same points or pixels there, their widths may differ. Weights, state dict and outputs of the
-    network stay as they are. Stage s of a term is the s-th path.
+    A forward hook turns the output of each named module into rows (`topokd.clouds.as_rows`) and passes the same
+    numbers, reshaped from those rows, to the rest of the network. So the rows are part of the graph, and the loss has
+    gradients with respect to them, which the term ``grad`` needs. Row i of a tap is point or pixel i of the batch;
+    teacher and student must have the same points or pixels there, but their widths may differ. Weights, state dict and
+    outputs of the network do not change. Stage s of a term is the s-th path.
 
     Args:
-        network: Called with whatever `forward` gets; its output is the logits, in a layout of `as_rows`.
+        network: Called with the arguments of `forward`; returns logits in a layout of `as_rows`.
         paths: Names of modules, as in ``network.named_modules()``; each must run once per call and return a tensor.
         channels: Axis of the channels in outputs of three axes: 2 for (b, n, c), 1 for (b, c, n).
 
     Raises:
-        ParameterError: When the network has no module of that name; lists what there is.
+        ParameterError: When the network has no module of that name; lists the first ones.
 
     Examples:
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1))
@@ -86,7 +86,7 @@ class TappedNetwork(nn.Module):
     def _tap(
         self, found: dict[str, SimpleNamespace], path: str, offsets: Offsets, module: nn.Module, args: Any, output: Any
     ) -> Tensor:
-        """Keep the rows of ``output``, and give back the same numbers made from them."""
+        """Store the rows of ``output``, and return the same numbers computed from them."""
         if not isinstance(output, Tensor):
             raise ParameterError(f"the module {path!r} returned a {type(output).__name__}: name one with a tensor")
         if path in found:

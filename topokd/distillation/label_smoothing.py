@@ -9,9 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from topokd.checks import require_finite
-from topokd.clouds import Features, as_labels, as_rows
+from topokd.clouds import Features, as_labels, as_rows, at_least_float32
 from topokd.data import IGNORE
-from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.term import TERMS, Step, Term, TermOptions
 from topokd.schema import Positive
 

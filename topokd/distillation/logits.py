@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from topokd.checks import require_finite
-from topokd.clouds import Features, Offsets, matched_rows
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.errors import ParameterError
@@ -51,7 +50,7 @@ class LogitLoss(nn.Module):
         Raises:
             DataError: When the shapes differ, or logits are not finite.
         """
-        student, teacher = matched_logits(student, teacher, offsets)
+        student, teacher, _ = matched_logits(student, teacher, offsets)
         soft_student = functional.log_softmax(at_least_float32(student) / self.temperature, dim=1)
         soft_teacher = functional.log_softmax(at_least_float32(teacher.detach()) / self.temperature, dim=1)
         divergence = functional.kl_div(soft_student, soft_teacher, reduction="batchmean", log_target=True)
@@ -67,16 +66,16 @@ def require_temperature(temperature: float) -> float:
 
 def matched_logits(
     student: Features, teacher: Features, offsets: Offsets = None
-) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
-    """Logits of both networks as rows, the teacher's without a graph.
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"], list[int]]:
+    """Logits of both networks as rows, the teacher's detached, and the cumulative numbers of rows per cloud.
 
     Raises:
         DataError: When the shapes differ, or logits are not finite.
     """
-    student, teacher, _ = matched_rows(student, teacher, offsets, "logits", same_width=True)
+    student, teacher, ends = matched_rows(student, teacher, offsets, "logits", same_width=True)
     require_finite(student, "the student's logits", "lower the learning rate")
     require_finite(teacher, "the teacher's logits", "check its checkpoint")
-    return student, teacher.detach()
+    return student, teacher.detach(), ends
 
 
 class LogitOptions(TermOptions):
@@ -87,7 +86,7 @@ class LogitOptions(TermOptions):
 
 
 class LogitsTerm(Term):
-    """Base of the terms that need nothing of the teacher but its logits: one digest serves all of them."""
+    """Base class of the terms that need only the teacher's logits; they share one digest."""
 
     @property
     def digest_key(self) -> str:

@@ -1,20 +1,19 @@
-"""L_grad, the term ``grad``: saliency maps from gradients of the segmentation loss (Sec. 3.3, Eq. 4-7)."""
+"""L_grad, the term ``grad``: the distance of two networks' saliency maps (Sec. 3.3, Eq. 7)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, cast
 
-import torch
 from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
 from topokd.checks import require_finite
-from topokd.clouds import Offsets, as_rows, cloud_ends, matched_rows
+from topokd.clouds import Offsets, as_rows, at_least_float32, matched_rows
 from topokd.data import IGNORE
-from topokd.distillation.dtype import at_least_float32
 from topokd.distillation.matching import Rows, match_rows
+from topokd.distillation.saliency_map import feature_gradients, saliency_map
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.errors import DataError
@@ -22,45 +21,6 @@ from topokd.schema import Natural, Positive, Switch
 
 Stages = Tensor | Sequence[Tensor] | Sequence[Sequence[Tensor]]  # one stage, or a list of them
 StageOffsets = Offsets | Sequence[Offsets]
-
-
-def saliency_map(
-    feat: Float[Tensor, "n c"],
-    grad: Float[Tensor, "n c"],
-    offsets: Offsets,
-    eps: float = 1e-6,
-) -> Float[Tensor, " n"]:
-    """Gradient-weighted activation map M^ of each cloud (Eq. 4-6).
-
-    omega_k = 1/N sum_i |grad_ik|;  M_i = sum_k |omega_k F_ik|;  M^ = (M - min M) / (max M - min M + eps), in 0..1,
-    for the N rows of one cloud. Differentiable in ``feat``, and in ``grad`` if that has a graph.
-
-    Args:
-        feat: (n, c) features F of all clouds.
-        grad: (n, c) gradient of the segmentation loss in F.
-        offsets: (b,) cumulative rows per cloud, or None for one cloud; a cloud's map does not depend on the others.
-        eps: Stabiliser of Eq. 6, absolute.
-
-    Returns:
-        (n,) map.
-
-    Examples:
-        >>> feat = torch.tensor([[1.0, 0.0], [0.0, -3.0], [1.0, 1.0]])
-        >>> grad = torch.tensor([[0.0, 2.0], [4.0, 2.0], [2.0, 2.0]])  # omega = (2, 2), M = (2, 6, 4)
-        >>> saliency_map(feat, grad, torch.tensor([3]), eps=0.0)
-        tensor([0.0000, 1.0000, 0.5000])
-    """
-    ends = cloud_ends(offsets, len(feat))
-    counts = [end - start for start, end in zip([0, *ends], ends, strict=False)]
-    maps = []
-    for rows, gradient in zip(feat.split(counts), grad.split(counts), strict=True):
-        if len(rows) == 0:
-            continue
-        omega = gradient.abs().mean(0)  # (c,), Eq. 4
-        response = (omega * rows).abs().sum(1)  # (n_cloud,), Eq. 5
-        low, high = response.min(), response.max()
-        maps.append((response - low) / (high - low + eps))  # Eq. 6
-    return torch.cat(maps) if maps else feat.sum(1)
 
 
 class SaliencyLoss(nn.Module):
@@ -109,7 +69,7 @@ class SaliencyLoss(nn.Module):
         Args:
             student: (n, c_s) features; or (b, n, c_s), (b, c_s, h, w): see `topokd.clouds.as_rows`. A list has one
                 entry per stage; a stage that is itself a list has one (n_k, c_s) per cloud. With ``student_loss`` they
-                must be what the network computed on with: give a feature map as it is, not reshaped to rows.
+                must be the tensors that the network went on with: give a feature map as it is, not reshaped to rows.
             teacher: (n, c_t) features, or other layouts, as ``student``; None with ``teacher_map``.
             offsets: (b,) cumulative rows per cloud, where the layout does not say it; a list with one entry per stage
                 if ``student`` is one.
@@ -117,7 +77,7 @@ class SaliencyLoss(nn.Module):
             teacher_loss: The same for the teacher; or give ``teacher_grad``.
             student_grad: Gradients, in the layout of ``student``.
             teacher_grad: Gradients, in the layout of ``teacher``.
-            teacher_map: (n,) finished maps of the teacher, or a list, in place of its features and gradients.
+            teacher_map: (n,) saliency map of the teacher, or one per stage, in place of its features and gradients.
 
         Raises:
             ValueError: When a network has both or neither of loss and gradients, or its loss has no graph, or does not
@@ -156,7 +116,7 @@ class SaliencyLoss(nn.Module):
         """M^ of one stage of one network, from rows of features and a gradient in its own layout."""
         grad = as_rows(gradient, ends, f"{who}'s gradients").rows
         if feat.shape != grad.shape:
-            raise DataError(f"the {who}'s gradients {tuple(grad.shape)} need the shape {tuple(feat.shape)}")
+            raise DataError(f"the {who}'s gradients {tuple(grad.shape)} must have the shape {tuple(feat.shape)}")
         _require_finite(who, feat, grad)
         return saliency_map(at_least_float32(feat), at_least_float32(grad), ends, self.eps)
 
@@ -211,40 +171,6 @@ def _first_tensor(stages: list[Any]) -> Tensor:
     return stages[0] if isinstance(stages[0], Tensor) else stages[0][0]
 
 
-def feature_gradients(
-    loss: Tensor | None, feats: Sequence[Tensor], *, create_graph: bool = False, keep_graph: bool = True
-) -> list[Tensor]:
-    """dL/dF for each of ``feats``, in float32 at least; every parameter's ``.grad`` stays unchanged.
-
-    Args:
-        loss: Scalar in the graph of ``feats``.
-        feats: Features F.
-        create_graph: The gradients can be differentiated.
-        keep_graph: The graph of ``loss`` can be used again.
-
-    Raises:
-        ValueError: When the loss has no graph, or was not computed from ``feats``.
-
-    Examples:
-        >>> feat = torch.ones(2, 2, requires_grad=True)
-        >>> feature_gradients((feat**2).sum(), [feat])[0].tolist()
-        [[2.0, 2.0], [2.0, 2.0]]
-    """
-    if loss is None or not loss.requires_grad:
-        raise ValueError("the loss has no graph: run the network with gradients enabled on its input features")
-    if not all(feat.requires_grad for feat in feats):
-        raise ValueError("the features have no graph: run the network with gradients enabled on its input features")
-    gradients = torch.autograd.grad(
-        loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph, allow_unused=True
-    )
-    if any(gradient is None for gradient in gradients):
-        raise ValueError(
-            "the loss was not computed from these features: give the tensor that the rest of the network used, in its "
-            "own layout, not a copy reshaped after it; or give the gradients"
-        )
-    return [at_least_float32(gradient) for gradient in gradients]
-
-
 class SaliencyOptions(TermOptions):
     """Saliency term: gradient-weighted activation maps of encoder stages (Sec. 3.3, Eq. 4-7)."""
 
@@ -261,8 +187,8 @@ class SaliencyOptions(TermOptions):
 class SaliencyTerm(Term):
     """L_grad = sum_l 1/N_l sum_i |M^_T,i - M^_S,i|  (Eq. 7) over encoder stages; see `SaliencyLoss`.
 
-    Gradients are those of the segmentation loss summed over voxels, not of its mean: Eq. 6 is the same but for eps,
-    below which the gradients of a mean over a large batch would fall.
+    Gradients are those of the segmentation loss summed over voxels: Eq. 6 cancels the factor except for eps, and the
+    gradients of the mean over a large batch would be smaller than eps.
     """
 
     Options = SaliencyOptions

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from topokd.checks import require_finite
-from topokd.clouds import Features, as_labels, as_rows
+from topokd.clouds import Features, as_labels, as_rows, at_least_float32
 from topokd.data import IGNORE
-from topokd.distillation.dtype import at_least_float32
 
 
 class SegmentationLoss(nn.Module):

@@ -6,8 +6,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from topokd.clouds import Features, Offsets
-from topokd.distillation.dtype import at_least_float32
+from topokd.clouds import Features, Offsets, at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.schema import Positive
@@ -48,7 +47,7 @@ class StandardizedLogitLoss(nn.Module):
         Raises:
             DataError: When the shapes differ, or logits are not finite.
         """
-        student, teacher = matched_logits(student, teacher, offsets)
+        student, teacher, _ = matched_logits(student, teacher, offsets)
         log_s, log_t = ((self.standardize(z) / self.temperature).log_softmax(dim=1) for z in (student, teacher))
         return self.temperature**2 * (log_t.exp() * (log_t - log_s)).sum(dim=1).mean()
 

@@ -7,6 +7,7 @@ by naming it in ``terms`` and in a row's ``terms`` in params.yaml.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -67,7 +68,7 @@ class TermOptions(Section):
     weight: Positive = Field(1.0, description="lambda in Eq. 8; to switch a term off, leave it out")
 
 
-class Term(nn.Module):
+class Term(nn.Module, ABC):
     """One weighted loss of Eq. 8 or beyond it.
 
     Args:
@@ -133,11 +134,11 @@ class Term(nn.Module):
         Returns:
             Tensors by name; `forward` gets them as ``step.digest`` and must then not look at ``step.teacher``.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no digest")
+        raise TypeError(f"{type(self).__name__} has no digest: its digest_key must be None")
 
+    @abstractmethod
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of one batch, before its weight."""
-        raise NotImplementedError(f"{type(self).__name__} must define forward(step)")
 
 
 TERMS: dict[str, type[Term]] = {}

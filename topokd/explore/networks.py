@@ -14,7 +14,7 @@ from numpy import ndarray
 from topokd import params as P
 from topokd.data import IGNORE, Batch, Scan, collate, voxelize
 from topokd.distillation import SegmentationLoss, saliency_map
-from topokd.distillation.saliency import feature_gradients
+from topokd.distillation.saliency_map import feature_gradients
 from topokd.errors import DataError, TopokdError
 from topokd.models import PointTransformerV3, load_checkpoint
 from topokd.params import Params

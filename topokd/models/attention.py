@@ -19,8 +19,8 @@ from topokd.models.rotary import rotate
 class PatchAttention(nn.Module):
     """Multi-head self-attention of each patch: ``softmax(q k^T / sqrt(c / heads)) v``.
 
-    Rows of the last, overlapping patch of a cloud see the ``patch_size`` rows at the cloud's end. With ``rope_base``
-    queries and keys are turned by their voxels' positions first (`topokd.models.rotary`).
+    Rows of the last, overlapping patch of a cloud see the ``patch_size`` rows at the cloud's end. With ``rope_base``,
+    queries and keys are first rotated by their voxels' positions (`topokd.models.rotary`).
     """
 
     def __init__(self, channels: int, heads: int, backend: str = "auto", rope_base: float = 0.0) -> None:
@@ -34,8 +34,19 @@ class PatchAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "n c"], patches: Patches, grid_coord: Int64[Tensor, "n 3"] | None = None
     ) -> Float[Tensor, "n c"]:
-        """Attend inside ``patches``; a layer with ``rope_base`` needs the voxels of the rows."""
-        if self.rope_base and grid_coord is not None:
+        """Attend inside ``patches``.
+
+        Args:
+            x: (n, c) features.
+            patches: groups of rows that see one another.
+            grid_coord: (n, 3) voxel positions of the rows; read only with ``rope_base``.
+
+        Raises:
+            ValueError: for ``rope_base`` without positions.
+        """
+        if self.rope_base:
+            if grid_coord is None:
+                raise ValueError(f"rope_base is {self.rope_base:g}: rotary attention needs grid_coord")
             return self._attend_rotated(x, patches, grid_coord)
         chunks = patches.split(rows_per_chunk(x, self.qkv.out_features))
         if len(chunks) == 1:

@@ -89,7 +89,7 @@ class Block(nn.Module):
     x <- x + MLP(LN(x))
 
     Args:
-        kind: "both"; "convolution": the first line alone; "attention": the other two, behind a LayerNorm.
+        kind: "both"; "convolution": the first line only; "attention": the other two, after a LayerNorm.
         rope_base: see `PatchAttention`.
     """
 

@@ -91,7 +91,7 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """The network inside wrappers of torch."""
+    """The network inside torch's wrappers."""
     while True:
         inner = getattr(model, "_orig_mod", None)
         if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -184,7 +184,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 def _require_file(path: Path) -> None:
     if path.is_dir():
-        raise CheckpointError(f"the checkpoint {path} is a folder: name the file of weights in it (.safetensors)")
+        raise CheckpointError(f"the checkpoint {path} is a folder: give the path of the weights in it (.safetensors)")
     if not path.is_file():
         raise CheckpointError(
             f"the checkpoint {path} does not exist: check the path, or train the network first (`make repro`)"
@@ -239,7 +239,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def _build(path: Path, state: dict[str, Tensor], strings: dict[str, str]) -> PointTransformerV3:
-    """The network that the metadata describe, after they were compared with the weights."""
+    """The network described by the metadata, which are first checked against the weights."""
     check_metadata(path, strings, _strip_prefixes(state))
     config = network_config(path, strings)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from topokd.errors import ParameterError
 from topokd.models.serialization import CURVES
 
-KINDS = ("both", "convolution", "attention")  # of a block
+KINDS = ("both", "convolution", "attention")  # layers of a block
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Config:
         drop_path_per: "voxel" as published, or "cloud".
         orders: space-filling curves that the blocks follow, in turn.
         shuffle_orders: shuffle the curves at each stage in training mode.
-        enc_blocks: what the blocks of each encoder stage hold: "both" (a convolution, attention, an MLP) as in PTv3,
-            "convolution" or "attention" (attention and an MLP); empty: both in every stage.
-        rope_base: base of the rotary position embedding of the "attention" blocks, which have no convolution to tell
-            them where a voxel is; 0: none.
+        enc_blocks: layers of the blocks of each encoder stage: "both" (convolution, attention and MLP) as in PTv3,
+            "convolution", or "attention" (attention and MLP); empty: both in every stage.
+        rope_base: base of the rotary position embedding of the "attention" blocks, which have no convolution to encode
+            positions; 0: none.
         patching: "per_cloud" (as flash-attention computes), or "batch": one patch size for all clouds, as the
             published code without flash-attention.
 
@@ -83,7 +83,7 @@ class Config:
                     raise ParameterError(f"{side}_channels: {channels} channels cannot be split over {heads} heads")
 
     def blocks_of(self, stage: int) -> str:
-        """What the blocks of an encoder stage hold."""
+        """Layers of the blocks of an encoder stage."""
         return self.enc_blocks[stage] if self.enc_blocks else "both"
 
     def _check_blocks(self) -> None:

@@ -127,7 +127,9 @@ class ExportableNetwork(nn.Module):
                 f"patching={model.config.patching!r} depends on the batch: export a network with patching='per_cloud'"
             )
         if set(model.config.enc_blocks) - {"both"}:
-            raise ParameterError("a network with blocks of convolution or attention alone cannot be exported")
+            raise ParameterError(
+                f"enc_blocks={model.config.enc_blocks}: only a network whose blocks are all 'both' can be exported"
+            )
         self.model = model
 
     def forward(self, feat: Float[Tensor, "n c"], integers: Structure) -> Float[Tensor, "n k"]:

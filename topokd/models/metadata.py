@@ -1,4 +1,4 @@
-"""What the metadata of a checkpoint says, checked against the weights beside it before anything is built from it."""
+"""Checks a checkpoint's metadata against its weights before a network is built from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def network_config(path: Path, strings: Mapping[str, str]) -> dict[str, Any]:
     """The fields of a network's `Config`, with lists as tuples.
 
     Raises:
-        CheckpointError: they are not a JSON mapping of names to plain values.
+        CheckpointError: the metadata `config` is not a JSON mapping of names to numbers, text or lists of them.
     """
     try:
         tree = json.loads(strings.get("config", "{}"))
@@ -36,7 +36,7 @@ def network_config(path: Path, strings: Mapping[str, str]) -> dict[str, Any]:
 
 
 def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, Tensor]) -> None:
-    """Compare what a checkpoint says with what it holds; fields that are absent are not checked.
+    """Compare a checkpoint's metadata with its weights; missing fields are not checked.
 
     Args:
         path: the file, for messages.
@@ -60,7 +60,7 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
                     path, "class_names", f"has {len(names)} names, but the weights have {classes} classes"
                 )
             if len(set(names)) != len(names) or not all(name.strip() for name in names):
-                raise _contradiction(path, "class_names", "has an empty name, or one twice")
+                raise _contradiction(path, "class_names", "has an empty or repeated name")
     stem = state.get("backbone.embedding.stem.conv.weight")
     if stem is not None and stem.dim() and "in_channels" in strings:
         channels = stem.shape[-1]
@@ -86,7 +86,7 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
     if any(not isinstance(value, int) or value < 1 for value in [*depths, *channels_of]):
         raise _contradiction(path, "config", "has depths or channels that are not positive whole numbers")
     if sum(depths) > len(state) or any(value > widest for value in channels_of):
-        raise _contradiction(path, "config", "describes a larger network than the weights beside it")
+        raise _contradiction(path, "config", "describes a larger network than the weights")
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
@@ -102,6 +102,6 @@ def _integer(path: Path, strings: Mapping[str, str], name: str) -> int:
 
 def _contradiction(path: Path, name: str, words: str) -> CheckpointError:
     return CheckpointError(
-        f"{path}: its metadata {name} {words}: the file was edited or put together wrongly; use the one that "
+        f"{path}: its metadata {name} {words}: the file was edited or assembled incorrectly; use the one that "
         "training wrote"
     )

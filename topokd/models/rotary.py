@@ -1,4 +1,4 @@
-"""Rotary position embedding in three dimensions: attention that knows how far apart two voxels are."""
+"""Rotary position embedding in three dimensions: attention depends on the offset between two voxels."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 def rotate(x: Float[Tensor, "n h d"], grid_coord: Int64[Tensor, "n 3"], base: float) -> Float[Tensor, "n h d"]:
-    """Turn pairs of channels by angles proportional to a voxel's position, a third of the channels for each axis.
+    """Rotate pairs of channels by angles proportional to a voxel's position, a third of the channels for each axis.
 
     (a, b) <- (a cos t - b sin t, a sin t + b cos t), t = position / base^(k / K) for the pairs k = 0 .. K - 1 of an
-    axis. The product of a query and a key that are both turned depends on the difference of their positions only
+    axis. The product of a rotated query and a rotated key depends only on the difference of their positions
     (RoFormer: Su et al., 2021; in three dimensions, as PointROPE, in LitePT: Yue et al., CVPR 2026). No parameters.
 
     Args:
         x: (n, h, d) queries or keys of h heads; d a multiple of 6.
         grid_coord: (n, 3) voxel positions.
-        base: Of the geometric series of wavelengths.
+        base: base of the geometric series of wavelengths.
 
     Examples:
         >>> x, at = torch.randn(2, 1, 12), torch.tensor([[5, 0, 9], [7, 1, 9]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
 
-from topokd.errors import DataError
 from topokd.topology import kernels
+from topokd.topology.functions.inputs import as_pairs, require_finite_pairs
 from topokd.topology.options import number
 
 MAX_BLOCK = 1 << 20  # distances held at a time on a GPU
@@ -56,26 +55,12 @@ def persistence_weighted_chamfer(
         (0.0843, [-0.1734, -0.7133])
     """
     teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
+    require_finite_pairs(teacher, "teacher")
+    require_finite_pairs(student, "student")
     eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale")
     return recall_term(teacher, student, eps=eps, match_scale=match_scale) + precision_term(
         teacher, student, match_scale=match_scale
     )
-
-
-def as_pairs(diagram: Tensor | np.ndarray, name: str) -> Float[Tensor, "k 2"]:
-    """A diagram as a floating-point tensor. Raises DataError for another shape, or values that are not finite."""
-    x = torch.as_tensor(diagram)
-    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
-    if x.dim() != 2 or x.shape[1] != 2:
-        raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair")
-    if not math.isfinite(float(x.detach().double().sum())):
-        finite = torch.isfinite(x.detach()).all(dim=1)
-        if not bool(finite.all()):
-            row = int((~finite).nonzero()[0])
-            raise DataError(
-                f"row {row} of {name} is {x[row].tolist()}: pass finite pairs, without the classes that never die"
-            )
-    return x
 
 
 def recall_term(

@@ -1,11 +1,8 @@
-"""What `vietoris_rips` accepts, brought into one form: points or a matrix of distances that no loop stumbles over."""
+"""Converts the inputs of `vietoris_rips` to points or a distance matrix, and validates them."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,22 +11,23 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
 
+from topokd.checks import first_nonfinite_row, require_memory
 from topokd.errors import DataError, ParameterError
 from topokd.topology.gradient import extent, unit_of
 from topokd.topology.options import number
 from topokd.topology.sampling import Points
 
 METRICS = ("euclidean", "precomputed")
-BYTES_PER_PAIR = 20  # an entry of the matrix, half an edge in order, half an annotation, and what sorting needs
+BYTES_PER_PAIR = 20  # a matrix entry, half a sorted edge, half an annotation, and buffers for sorting
 
 
 class Filtration(NamedTuple):
-    """Finite values of the edges in a unit in which squares neither overflow nor vanish.
+    """The input of an engine, scaled so that squares neither overflow nor underflow.
 
     Attributes:
-        values: (n, c) points or (n, n) distances, multiplied by ``unit``; distances that are infinite are larger than
-            ``limit``.
-        limit: no longer edge enters, in the same unit; inf for none.
+        values: (n, c) points or (n, n) distances, multiplied by ``unit``; finite. Infinite distances are replaced by a
+            number above ``limit``.
+        limit: edges longer than this, in the scaled unit, never enter; inf for no limit.
         unit: a power of two; 1 unless the numbers are extreme.
     """
 
@@ -47,15 +45,16 @@ def check_options(metric: str, threshold: float | None) -> None:
 
 
 def as_cloud(cloud: Points | Any, metric: str, name: str) -> Tensor:
-    """One cloud as a floating-point tensor, checked; sparse distances as a full matrix, in the graph.
+    """Validates one cloud and returns it as a dense floating-point tensor, in the autograd graph of the input.
 
     Args:
         cloud: points (n, c), distances (n, n), or sparse distances (torch COO or CSR, or SciPy).
         metric: "euclidean" or "precomputed".
-        name: put before the message of an error.
+        name: prefix of error messages.
 
     Raises:
-        DataError: a wrong shape, values that are not finite (distances may be infinite), or no distances.
+        DataError: for a wrong shape, coordinates that are not finite, or distances that are NaN, negative or not
+            symmetric. Infinite distances are valid.
     """
     if hasattr(cloud, "tocoo"):  # SciPy's sparse matrices and arrays
         coo = cloud.tocoo()
@@ -76,24 +75,24 @@ def as_cloud(cloud: Points | Any, metric: str, name: str) -> Tensor:
     if metric == "precomputed":
         _check_distances(x, name)
         return x
-    values = x.detach()
-    if not bool(torch.isfinite(values).all()):
-        row = int((~torch.isfinite(values)).any(dim=1).nonzero()[0])
+    row = first_nonfinite_row(x)
+    if row is not None:
         raise DataError(f"{name}row {row} holds NaN or infinity: persistence needs finite coordinates")
     return x
 
 
 def _full(x: Tensor, name: str) -> Float[Tensor, "n n"]:
-    """Sparse distances as a matrix: entries that are not stored are infinite, an edge may be stored once or twice."""
+    """The dense matrix of sparse distances: missing entries are infinite; an edge may be stored at (i, j), (j, i) or
+    both."""
     if x.dim() != 2 or x.shape[0] != x.shape[1]:
         raise DataError(f"{name}sparse distances must be a square matrix, not {tuple(x.shape)}")
     n = len(x)
     check_memory(n, name)
     coo = x if x.layout == torch.sparse_coo else x.to_sparse_coo()
-    stored, coo = coo._nnz(), coo.coalesce()  # which adds up what is stored twice at one place
+    stored, coo = coo._nnz(), coo.coalesce()  # adds up duplicate entries
     places, values = coo.indices(), coo.values()
     if places.shape[1] != stored:
-        raise DataError(f"{name}a distance is stored twice at one place: store an edge once, or at (i, j) and (j, i)")
+        raise DataError(f"{name}an entry is stored twice: store each edge once, or once at (i, j) and once at (j, i)")
     if places.numel() and not 0 <= int(places.min()) <= int(places.max()) < n:
         raise DataError(f"{name}sparse distances have rows {int(places.min())} to {int(places.max())} of {n} points")
     low, high = places.aminmax(dim=0)
@@ -107,7 +106,7 @@ def _full(x: Tensor, name: str) -> Float[Tensor, "n n"]:
     base = torch.full((n, n), math.inf, dtype=values.dtype, device=x.device)
     base.fill_diagonal_(0.0)
     rows, columns = places.unbind(0)
-    # an edge that is stored once fills both places; one that is stored twice, each place its own
+    # an edge stored once fills both entries; of one stored twice, each value fills its own
     return base.index_put((columns, rows), values).index_put((rows, columns), values)
 
 
@@ -117,13 +116,13 @@ def _check_distances(x: Float[Tensor, "n n"], name: str) -> None:
         raise DataError(f"{name}a distance matrix must be square, not {tuple(x.shape)}")
     if bool(values.isnan().any()):
         row = int(values.isnan().any(dim=1).nonzero()[0])
-        raise DataError(f"{name}row {row} holds NaN: distances are numbers, infinite where there is no edge")
+        raise DataError(f"{name}row {row} holds NaN: use infinity where there is no edge")
     if not torch.equal(values, values.T) or bool((values.diagonal() != 0).any()) or bool((values < 0).any()):
         raise DataError(f"{name}distances must be symmetric, not negative, and zero on the diagonal")
 
 
 def filtration_of(cloud: Tensor, precomputed: bool, threshold: float | None) -> Filtration:
-    """The numbers that an engine gets: float64, in a unit in which their squares neither overflow nor vanish."""
+    """Points or distances as an engine takes them: float64, scaled so that squares neither overflow nor underflow."""
     size = extent(cloud, precomputed=precomputed)
     unit = unit_of(size)
     values = cloud.detach().cpu().double().numpy()
@@ -136,50 +135,10 @@ def filtration_of(cloud: Tensor, precomputed: bool, threshold: float | None) -> 
     return Filtration(np.ascontiguousarray(values), limit, unit)
 
 
-def check_memory(n: int, name: str = "", available: Callable[[], float] | None = None) -> None:
-    """Raise DataError if all distances of n points do not fit into the memory that is left.
-
-    Args:
-        n: number of points.
-        name: put before the message.
-        available: bytes that are left; None: `available_memory`.
-    """
-    needed = BYTES_PER_PAIR * n * n
-    if needed < 1 << 28:
-        return
-    left = (available or available_memory)()
-    if needed > left:
-        fits = int(math.sqrt(left / BYTES_PER_PAIR))
-        raise DataError(
-            f"{name}{n:,} points have {n * (n - 1) // 2:,} distances, which take about {needed / 2**30:.1f} GiB; "
-            f"{left / 2**30:.1f} GiB are free, enough for about {fits:,} points: sample first "
-            "(farthest_point_sampling), or lower the number of points"
-        )
-
-
-def available_memory() -> float:
-    """Bytes that this process may still take: free memory, the limits of its control group and of its address space."""
-    found = [math.inf]
-    try:
-        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        found.append(float(fields["MemAvailable"].split()[0]) * 1024)
-    except (OSError, KeyError, ValueError):
-        pass
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            found.append(float(Path(limit).read_text()) - float(Path(used).read_text()))
-        except (OSError, ValueError):
-            continue
-    try:
-        import resource
-
-        soft = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if soft != resource.RLIM_INFINITY:
-            taken = float(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            found.append(soft - taken)
-    except (ImportError, OSError, ValueError):
-        pass
-    return max(0.0, min(found))
+def check_memory(n: int, name: str = "") -> None:
+    """Raise DataError if a diagram of n points needs more memory than is available; ``name`` starts the message."""
+    require_memory(
+        BYTES_PER_PAIR * n * n,
+        f"{name}the diagram of {n:,} points ({n * (n - 1) // 2:,} distances)",
+        "sample first (farthest_point_sampling), or lower the number of points",
+    )

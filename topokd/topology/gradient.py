@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from topokd.checks import first_nonfinite_row
 from topokd.errors import DataError
 from topokd.topology import kernels
 from topokd.topology.options import number
 
 EPS_DIST = 1e-12  # epsilon_dist of Theorem 1, in the unit that ties count: the extent of the cloud, or a length
+NOT_DIFFERENTIABLE = (None,) * 6  # gradients of the arguments of `CriticalValues` but the first
 SAFE = 2.0**400  # squares of numbers between 1 / SAFE and SAFE stay within float64
 
 
@@ -41,7 +43,8 @@ def simplex_values(
         (k,) values, 0 for single vertices.
 
     Raises:
-        DataError: for vertices that `x` does not have, or distances that overflow the type of `x`.
+        DataError: for vertices that `x` does not have, points that are not finite, or distances that overflow the type
+            of `x`.
         ParameterError: for a tolerance or unit that is negative or not finite.
 
     Examples:
@@ -59,8 +62,13 @@ def simplex_values(
     if low < -1 or high >= len(x):
         raise DataError(f"simplices have the vertices {low} to {high}, but there are {len(x)} points, numbered from 0")
     size = extent(x, precomputed=precomputed)
+    if not math.isfinite(size) and (row := first_nonfinite_row(x)) is not None:  # the loop would skip edges of NaN
+        raise DataError(f"row {row} of x holds NaN or infinity: simplices need finite coordinates")
     counted = size if tie_unit is None else tie_unit
-    values = CriticalValues.apply(x, simplices, precomputed, tie_tolerance * counted, EPS_DIST * counted, size)
+    compiled = not (precomputed or x.is_cuda)
+    values = CriticalValues.apply(
+        x, simplices, precomputed, tie_tolerance * counted, EPS_DIST * counted, size, compiled
+    )
     if size > torch.finfo(x.dtype).max / (4 * math.sqrt(max(1, x.shape[1]))) and not bool(values.isfinite().all()):
         raise DataError(f"points lie about {size:.3g} apart, so distances overflow {x.dtype}: scale them down")
     return values  # type: ignore[no-any-return]
@@ -110,9 +118,10 @@ class CriticalValues(torch.autograd.Function):
         tolerance: float,
         eps: float,
         size: float,
+        compiled: bool,
     ) -> Float[Tensor, " k"]:
         """Values of the simplices (zero for single vertices), in the type of `x`; ``size`` is the cloud's extent."""
-        ctx.precomputed, ctx.compiled = precomputed, not (precomputed or x.is_cuda)
+        ctx.precomputed, ctx.compiled = precomputed, compiled
         ctx.unit = unit = unit_of(size)
         points = x.double() * unit if unit != 1 else x
         ctx.eps = eps = eps * unit or EPS_DIST  # never 0: all points may be in one place
@@ -139,25 +148,25 @@ class CriticalValues(torch.autograd.Function):
         return (longest[:, 0] / unit).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor, None, None, None, None, None]:
+    def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor | None, ...]:
         """Algorithm 3, lines 28-36."""
         x, ends, owner, factor = ctx.saved_tensors  # owner: the simplex that each critical edge belongs to
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
-            return _differentiable(ctx, gradient, x, ends, owner), None, None, None, None, None
+            return _differentiable(ctx, gradient, x, ends, owner), *NOT_DIFFERENTIABLE
         points = x.double() * ctx.unit if ctx.unit != 1 else x
         if ctx.compiled:
             arrays = (_array(t) for t in (gradient.double(), points, ends, owner, factor))
-            return torch.from_numpy(kernels.critical.spread(*arrays)).to(x.dtype), None, None, None, None, None
+            return torch.from_numpy(kernels.critical.spread(*arrays)).to(x.dtype), *NOT_DIFFERENTIABLE
         g = gradient.double()[owner] * factor  # (e,)
         i, j = ends[:, 0], ends[:, 1]
         result = torch.zeros_like(x)
         if ctx.precomputed:  # dL/dD_ij is split between the two entries of the one distance
             result.index_put_((torch.cat([i, j]), torch.cat([j, i])), (g / 2).to(x.dtype).repeat(2), accumulate=True)
-            return result, None, None, None, None, None
+            return result, *NOT_DIFFERENTIABLE
         move = (g[:, None] * (points[i].double() - points[j].double())).to(x.dtype)  # (e, c)
         result.index_add_(0, i, move)
         result.index_add_(0, j, -move)
-        return result, None, None, None, None, None
+        return result, *NOT_DIFFERENTIABLE
 
 
 def _differentiable(ctx: Any, gradient: Tensor, x: Tensor, ends: Tensor, owner: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which points a gradient of a diagram moves: the critical edges alone, or their neighbourhood with them."""
+"""Which points a gradient of a diagram moves: the ends of critical edges, or all points along a smooth field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_SHARE = 0.5  # of the median distance of two points: the bandwidth where
 
 
 def check_gradient(gradient: str, bandwidth: float | None = None, metric: str = "euclidean") -> None:
-    """Raise ParameterError for an unknown kind of gradient, one that distances do not have, or a bad bandwidth."""
+    """Raise ParameterError for an unknown gradient, a diffeomorphic one of distances, or an invalid bandwidth."""
     if gradient not in GRADIENTS:
         raise ParameterError(f"gradient is {gradient!r}; choose one of {', '.join(map(repr, GRADIENTS))}")
     if bandwidth is not None:
@@ -31,14 +31,14 @@ def check_gradient(gradient: str, bandwidth: float | None = None, metric: str = 
 
 
 def moved(x: Float[Tensor, "n c"], gradient: str, bandwidth: float | None) -> Float[Tensor, "n c"]:
-    """``x`` itself, with the kind of gradient asked for."""
+    """``x`` itself, with the given kind of gradient."""
     return diffeomorphic(x, bandwidth) if gradient == "diffeomorphic" else x
 
 
 def diffeomorphic(x: Float[Tensor, "n c"], bandwidth: float | None = None) -> Float[Tensor, "n c"]:
     """``x`` itself; the gradient that comes back moves all points along a smooth field (Carriere et al. 2024).
 
-    With I the points that the incoming gradient g is not zero at, and k(y, z) = exp(-||y - z||^2 / (2 h^2))::
+    With I the points at which the incoming gradient g is not zero, and k(y, z) = exp(-||y - z||^2 / (2 h^2))::
 
         v(y) = sum over i in I of k(y, x_i) a_i,     a = K^-1 g_I,     K_ij = k(x_i, x_j)
 
@@ -89,7 +89,7 @@ def smooth_field(
 
     Args:
         x: (n, c) points.
-        gradient: (n, c) g, zero at the points that it does not name.
+        gradient: (n, c) g, zero outside I.
         bandwidth: h; None for half the median distance between two points.
     """
     moved = (gradient != 0).any(dim=1).nonzero()[:, 0]

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from topokd.clouds import Clouds, Features, Offsets, as_rows, matched_rows
+from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32, matched_rows
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
 from topokd.topology.engines import choose_engine
@@ -18,7 +18,7 @@ from topokd.topology.gradients import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
 from topokd.topology.options import number, threads, whole
 from topokd.topology.persistence import vietoris_rips
-from topokd.topology.sampled import at_least_float32, finite_rows
+from topokd.topology.sampled import finite_rows
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import map_in_background, parallel_map
 
@@ -119,7 +119,7 @@ class TopologicalLoss(torch.nn.Module):
         return number(given, "tie_unit")
 
     def prepare(self, teacher: Features, offsets: Offsets = None) -> TeacherDiagrams:
-        """Start what depends on the teacher only, in background threads: call it before the student's forward pass.
+        """Start the teacher's diagrams in background threads; call it before the student's forward pass.
 
         Args:
             teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`.
@@ -178,7 +178,7 @@ class TopologicalLoss(torch.nn.Module):
             if own.ends != teacher.ends:
                 raise DataError(
                     f"the student has {len(own.rows)} rows in {len(own.ends)} clouds, the prepared teacher "
-                    f"{teacher.ends[-1]} in {len(teacher.ends)}, or they end elsewhere: match rows"
+                    f"{teacher.ends[-1]} in {len(teacher.ends)}, or they end at other rows: match rows"
                 )
             references = teacher.results()
         else:

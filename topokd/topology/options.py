@@ -1,4 +1,4 @@
-"""Options that enter `topokd.topology`: checked where they come in, so that no loop meets NaN or an impossible size."""
+"""Validates the numeric options of `topokd.topology`, so that no loop receives NaN or an impossible size."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def number(
     """``value`` as a float.
 
     Args:
-        value: what the caller gave.
+        value: the argument.
         name: the argument's name, for the message.
         least: the lowest value allowed.
         above: whether it must be above ``least``.
-        infinite: whether infinity has a meaning.
+        infinite: whether infinity is valid.
         unit: appended to the value in the message.
 
     Raises:
-        ParameterError: it is not a number, NaN, too small, or infinite without meaning.
+        ParameterError: it is not a number, NaN, too small, or infinite where that is not valid.
 
     Examples:
         >>> number(2, "eps")

@@ -17,9 +17,11 @@ from torch import Tensor
 from topokd.topology.engines.base import edge_ranks
 from topokd.topology.engines.reference import compute as persistence_pairs
 from topokd.topology.gradient import EPS_DIST
+from topokd.topology.gradients import RIDGE
 
 __all__ = [
     "covering_radius",
+    "diffeomorphic_gradient",
     "farthest_point_sampling",
     "minimum_spanning_tree",
     "nearest_costs",
@@ -120,6 +122,24 @@ def simplex_values(
             lengths = squared / (2 * (length + eps))
             values.append(_value_with_mean_gradient(lengths, length, tolerance))
     return torch.stack(values).to(x.dtype)
+
+
+def diffeomorphic_gradient(
+    x: Float[Tensor, "n c"], gradient: Float[Tensor, "n c"], bandwidth: float
+) -> Float[Tensor, "n c"]:
+    """v(y) = sum_i k(y, x_i) a_i over the rows i with a gradient g_i, a the solution of sum_j k(x_i, x_j) a_j = g_i."""
+
+    def kernel(y: Tensor, z: Tensor) -> float:
+        return float(torch.exp(-(y.double() - z.double()).square().sum() / (2 * bandwidth**2)))
+
+    moved = [i for i in range(len(x)) if bool((gradient[i] != 0).any())]
+    among = torch.tensor([[kernel(x[i], x[j]) + RIDGE * (i == j) for j in moved] for i in moved], dtype=torch.float64)
+    weights = torch.linalg.solve(among, gradient[moved].double()) if moved else gradient[:0].double()
+    field = torch.zeros(x.shape, dtype=torch.float64)
+    for row in range(len(x)):
+        for i, weight in zip(moved, weights, strict=True):
+            field[row] += kernel(x[row], x[i]) * weight
+    return field
 
 
 def _value_with_mean_gradient(surrogate: Tensor, length: Tensor, tie_tolerance: float) -> Float[Tensor, ""]:

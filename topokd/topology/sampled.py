@@ -1,15 +1,15 @@
-"""Sampled, normalised rows of feature clouds (Algorithm 1, lines 3-6), and any distance of two clouds on them."""
+"""Samples and normalises rows of two feature clouds (Algorithm 1, lines 3-6), and compares them by any distance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from topokd.clouds import Clouds, Features, Offsets, as_rows, matched_rows
+from topokd.checks import first_nonfinite_row
+from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32, matched_rows
 from topokd.errors import DataError
 from topokd.topology.normalize import check_normalization, normalize_features
 from topokd.topology.options import whole
@@ -19,7 +19,7 @@ from topokd.topology.sampling import farthest_point_sampling
 def sampled_rows(
     teacher: Features, student: Features, offsets: Offsets = None, *, num_points: int = 1024, normalize: str = "l2"
 ) -> list[tuple[Float[Tensor, "_ c_t"], Float[Tensor, "_ c_s"]]]:
-    """Both networks' rows as Alg. 1 compares them: normalised, and those that sampling keeps of the teacher's.
+    """Normalised rows of both networks at the points that farthest point sampling picks in the teacher's features.
 
     Args:
         teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`; they get no gradient.
@@ -36,6 +36,7 @@ def sampled_rows(
         ParameterError: an unknown normalisation, or M below 2.
 
     Examples:
+        >>> import torch
         >>> x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
         >>> [[rows.tolist() for rows in pair] for pair in sampled_rows(x, x, num_points=2)]
         [[[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]]
@@ -43,7 +44,7 @@ def sampled_rows(
     own, other, ends = matched_rows(student, teacher, offsets)
     own = finite_rows("student", Clouds(own, ends)).rows
     sampled = sample_rows(other, ends, num_points=num_points, normalize=normalize)
-    return _beside(Clouds(own, ends), sampled, normalize)
+    return _matched(Clouds(own, ends), sampled, normalize)
 
 
 class SampledRows(NamedTuple):
@@ -64,12 +65,12 @@ def sample_rows(
     return SampledRows(rows.ends, [(rows, cloud[rows]) for rows, cloud in zip(kept, clouds, strict=True)])
 
 
-def _beside(
+def _matched(
     student: Clouds, sampled: SampledRows, normalize: str
 ) -> list[tuple[Float[Tensor, "_ c_t"], Float[Tensor, "_ c_s"]]]:
     if student.ends != sampled.ends:
         raise DataError(
-            f"the student has {len(student.rows)} rows in {len(student.ends)} clouds, which end elsewhere than the "
+            f"the student has {len(student.rows)} rows in {len(student.ends)} clouds, which end at other rows than the "
             "teacher's: match rows"
         )
     ours = [normalize_features(at_least_float32(cloud), normalize) for cloud in student.split()]
@@ -91,6 +92,7 @@ class SampledRowsLoss(nn.Module):
         ParameterError: an unknown normalisation, or M below 2.
 
     Examples:
+        >>> import torch
         >>> from topokd.topology import signature_loss
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
         >>> loss = SampledRowsLoss(signature_loss, num_points=20)(x, x.detach() ** 2, torch.tensor([30, 50]))
@@ -107,7 +109,7 @@ class SampledRowsLoss(nn.Module):
         self.num_points, self.normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
 
     def sample(self, teacher: Features, offsets: Offsets = None) -> SampledRows:
-        """What depends on the teacher only. Raises DataError as `sampled_rows`."""
+        """The teacher's side of the loss, for `forward`. Raises DataError as `sampled_rows`."""
         return sample_rows(teacher, offsets, num_points=self.num_points, normalize=self.normalize)
 
     def forward(self, student: Features, teacher: Features | SampledRows, offsets: Offsets = None) -> Float[Tensor, ""]:
@@ -129,7 +131,7 @@ class SampledRowsLoss(nn.Module):
             own = finite_rows("student", Clouds(rows, ends))
             sampled = self.sample(other, ends)
         total = at_least_float32(own.rows[:0].sum())  # 0, in the graph even if no cloud has rows
-        for theirs, ours in _beside(own, sampled, self.normalize):
+        for theirs, ours in _matched(own, sampled, self.normalize):
             total = total + self.distance(theirs, ours)
         return total / max(1, len(own.ends))
 
@@ -138,16 +140,10 @@ class SampledRowsLoss(nn.Module):
         return f"num_points={self.num_points}, normalize={self.normalize!r}"
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """``x`` in float32, unless it is float64."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
 def finite_rows(who: str, features: Clouds) -> Clouds:
-    """The features themselves. Raises DataError if they hold NaN or infinity; names the cloud and row."""
-    finite = torch.isfinite(features.rows.detach()).all(dim=1)
-    if not bool(finite.all()):
-        row = int((~finite).nonzero()[0])
+    """``features``, unchanged. Raises DataError naming the cloud and row of the first NaN or infinity."""
+    row = first_nonfinite_row(features.rows)
+    if row is not None:
         cloud = next(k for k, end in enumerate(features.ends) if row < end)
         raise DataError(
             f"{who}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from topokd.checks import first_nonfinite_row
 from topokd.errors import DataError, ParameterError
 from topokd.topology import kernels
 from topokd.topology.gradient import extent, unit_of
@@ -141,9 +142,8 @@ def _as_points(x: Points) -> Float[Tensor, "n c"]:
         points = points.float()
     if points.dim() != 2 or len(points) == 0:
         raise DataError(f"points must have the shape (n, c) with n > 0, not {tuple(points.shape)}")
-    finite = torch.isfinite(points)
-    if not bool(finite.all()):
-        row = int((~finite).any(dim=1).nonzero()[0])
+    row = first_nonfinite_row(points)
+    if row is not None:
         raise DataError(f"point {row} of {len(points)} is not finite: sampling needs finite coordinates")
     return points
 

@@ -1,4 +1,4 @@
-"""Second derivatives: refused in words by functions that have none, where autograd alone would leave them out."""
+"""An error for second derivatives that a function does not have; autograd alone would silently treat them as zero."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 def refuse_second(name: str, gradient: Tensor | None, *inputs: Tensor) -> Tensor | None:
     """``gradient``, which raises an error when it is differentiated again.
 
-    To be returned by ``backward``. Under `torch.autograd.function.once_differentiable` a second one raises only if
-    the incoming gradient needs one, and is otherwise zero without a word.
+    For the return value of ``backward``. With `torch.autograd.function.once_differentiable`, a second backward pass
+    raises only if the incoming gradient requires a gradient, and is otherwise silently zero.
 
     Args:
         name: the function, for the message.
-        gradient: the first derivative; None passes.
-        inputs: the saved tensors that it depends on.
+        gradient: the first derivative, or None.
+        inputs: saved tensors that it depends on.
 
     Raises:
         RuntimeError: from the backward pass through the result.

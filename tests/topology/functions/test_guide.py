@@ -1,20 +1,23 @@
-"""The examples of docs/functions.md run, and the page has every function."""
+"""The examples of docs/topology.md and docs/functions.md run, and the latter has every function."""
 
 from __future__ import annotations
 
 import doctest
 from pathlib import Path
 
+import pytest
+
 from topokd.topology import functions
 
-PAGE = Path(__file__).parents[3] / "docs" / "functions.md"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
-def test_the_examples_of_the_guide_run() -> None:
-    failed, tried = doctest.testfile(str(PAGE), module_relative=False)
-    assert tried > 15 and not failed
+@pytest.mark.parametrize(("page", "examples"), [("topology.md", 10), ("functions.md", 16)])
+def test_the_examples_of_the_guides_run(page: str, examples: int) -> None:
+    failed, tried = doctest.testfile(str(DOCS / page), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert tried >= examples and not failed
 
 
 def test_the_guide_has_every_function() -> None:
-    page = PAGE.read_text()
+    page = (DOCS / "functions.md").read_text()
     assert [name for name in functions.__all__ if f"`{name}(" not in page] == []

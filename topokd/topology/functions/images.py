@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from topokd.errors import ParameterError
-from topokd.topology.functions.inputs import Diagrams, Padded, padded, power, raised
+from topokd.topology.functions.inputs import Diagrams, Padded, padded, raised
+from topokd.topology.options import number
 
 Range = tuple[float, float]
 
@@ -63,7 +64,7 @@ def persistence_image(
     births, persistence = batch.births, batch.persistence
     x = _axis("birth_range", birth_range, columns, births, batch)
     y = _axis("persistence_range", persistence_range, rows, persistence, batch)
-    exponent = power(weight_power, "weight_power")
+    exponent = number(weight_power, "weight_power")
     weight = raised(persistence, exponent) * batch.real if exponent else batch.real.to(births.dtype)
     horizontal = _gaussian(births[..., None] - x, bandwidth) * weight[..., None]  # (b, k, s)
     vertical = _gaussian(persistence[..., None] - y, bandwidth)  # (b, k, r)

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from topokd.errors import DataError, ParameterError
+from topokd.checks import first_nonfinite_row
+from topokd.errors import DataError
 
 Diagram = Tensor | np.ndarray
 """Finite pairs (k, 2) of birth and death; k may be 0."""
@@ -71,19 +72,32 @@ def diagrams(given: Diagrams, name: str) -> tuple[list[Float[Tensor, "_ 2"]], bo
         raise DataError(f"{name} is an empty list: pass at least one diagram (an empty diagram has the shape (0, 2))")
     found = []
     for k, diagram in enumerate(tensors):
-        x = torch.as_tensor(diagram)
-        if not x.is_floating_point():
-            x = x.to(torch.get_default_dtype())
-        if x.dim() != 2 or x.shape[1] != 2:
-            where = name if single else f"{name}[{k}]"
-            raise DataError(f"{where} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair")
-        found.append(x)
+        found.append(as_pairs(diagram, name if single else f"{name}[{k}]"))
     first = found[0]
     for k, x in enumerate(found):
         if x.device != first.device:
             raise DataError(f"{name}[{k}] is on {x.device} and {name}[0] on {first.device}: move them to one device")
         check_values(x, name if single else f"{name}[{k}]")
     return found, single
+
+
+def as_pairs(diagram: Diagram, name: str) -> Float[Tensor, "k 2"]:
+    """A diagram as a floating-point tensor. Raises DataError for a shape other than (k, 2)."""
+    x = torch.as_tensor(diagram)
+    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    if x.dim() != 2 or x.shape[1] != 2:
+        raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair")
+    return x
+
+
+def require_finite_pairs(diagram: Float[Tensor, "k 2"], name: str) -> None:
+    """Raise DataError if a pair is not finite; names the first one."""
+    row = first_nonfinite_row(diagram)
+    if row is not None:
+        raise DataError(
+            f"row {row} of {name} is {diagram[row].tolist()}: functions of diagrams take finite pairs; drop the "
+            "classes that never die (Persistence.diagrams holds finite pairs only)"
+        )
 
 
 def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
@@ -95,13 +109,7 @@ def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
     low, high = persistence.aminmax()
     if float(low) >= 0 and float(high) < math.inf:  # both fail for NaN, and for an infinite birth or death
         return
-    finite = torch.isfinite(values).all(dim=1)
-    if not bool(finite.all()):
-        row = int((~finite).nonzero()[0])
-        raise DataError(
-            f"row {row} of {name} is {values[row].tolist()}: functions of diagrams take finite pairs; drop the classes "
-            "that never die (Persistence.diagrams holds finite pairs only)"
-        )
+    require_finite_pairs(values, name)
     row = int((~(persistence >= 0) | (persistence == math.inf)).nonzero()[0])
     raise DataError(
         f"row {row} of {name} is {values[row].tolist()}, which dies before its birth or overflows: columns are "
@@ -114,19 +122,6 @@ def padded(given: Diagrams, name: str = "diagram") -> Padded:
     tensors, single = diagrams(given, name)
     points = tensors[0][None] if len(tensors) == 1 else pad_sequence(tensors, batch_first=True)
     return Padded(points, [len(x) for x in tensors], single)
-
-
-def power(value: float, name: str, *, least: float = 0.0, infinite: bool = False) -> float:
-    """An exponent that is at least ``least``.
-
-    Raises:
-        ParameterError: it is smaller, NaN, or infinite if that has no meaning.
-    """
-    value = float(value)
-    if not value >= least or (value == math.inf and not infinite):
-        allowed = f"a number from {least:g} on" + (", math.inf included" if infinite else ", finite")
-        raise ParameterError(f"{name} is {value}: pass {allowed}")
-    return value
 
 
 def raised(base: Float[Tensor, "*s"], exponent: float) -> Float[Tensor, "*s"]:

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from topokd.errors import ParameterError
-from topokd.topology.functions.inputs import Diagrams, grid_values, padded, power
+from topokd.topology.functions.inputs import Diagrams, grid_values, padded
+from topokd.topology.options import number
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
 
@@ -123,7 +124,7 @@ def silhouette(
         tensor([0.5000, 0.5000, 0.5000])
     """
     batch = padded(diagram)
-    values, exponent = grid_values(grid, batch.points), _exponent(power)
+    values, exponent = grid_values(grid, batch.points), number(power, "power")
     curve = (_silhouette_torch if batch.points.is_cuda else _Silhouette.apply)(batch.points, values, exponent)
     return batch.result(SCALE * curve)
 
@@ -166,7 +167,3 @@ def _again(value: Tensor, points: Tensor, gradient: Tensor) -> Tensor:
     """The gradient of ``points``, in the graph."""
     (found,) = torch.autograd.grad(value, points, gradient, create_graph=True)
     return found
-
-
-def _exponent(value: float) -> float:
-    return power(value, "power")

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.topology.functions.inputs import Diagrams, grid_values, padded, power, raised
+from topokd.topology.functions.inputs import Diagrams, grid_values, padded, raised
+from topokd.topology.options import number
 
 
 def total_persistence(diagram: Diagrams, p: float = 1.0) -> Float[Tensor, "*b"]:
@@ -35,7 +36,7 @@ def total_persistence(diagram: Diagrams, p: float = 1.0) -> Float[Tensor, "*b"]:
         tensor([1., 0.])
     """
     batch = padded(diagram)
-    return batch.result(raised(batch.persistence, power(p, "p")).sum(dim=1))
+    return batch.result(raised(batch.persistence, number(p, "p")).sum(dim=1))
 
 
 def persistence_entropy(diagram: Diagrams) -> Float[Tensor, "*b"]:
@@ -90,7 +91,7 @@ def betti_curve(
         >>> betti_curve(torch.tensor([[0.0, 1.0], [0.5, 2.0]]), [0.0, 0.5, 1.0, 2.0])
         tensor([1., 2., 1., 0.])
     """
-    batch, width = padded(diagram), power(width, "width")
+    batch, width = padded(diagram), number(width, "width")
     values = grid_values(grid, batch.points)
     if width > 0:
         scaled = (values - batch.points[..., None]) / width  # (b, k, 2, g)

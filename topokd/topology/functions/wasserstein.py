@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from topokd.topology.functions.closed_form import distance_of_pairs
-from topokd.topology.functions.inputs import Diagrams, power
+from topokd.topology.functions.inputs import Diagrams
+from topokd.topology.options import number
 
 
 def wasserstein_distance(
@@ -45,8 +46,8 @@ def wasserstein_distance(
         >>> distance, a.grad
         (tensor(0.3750, grad_fn=...), tensor([[ 0.0000, -1.0000], [-0.5000,  0.5000]]))
     """
-    order = power(order, "order", least=1.0)
-    internal_p = power(internal_p, "internal_p", least=1.0, infinite=True)
+    order = number(order, "order", least=1.0)
+    internal_p = number(internal_p, "internal_p", least=1.0, infinite=True)
     from topokd.topology.kernels import wasserstein
 
     def distance(x: np.ndarray, y: np.ndarray, _: bool) -> tuple[float, np.ndarray, np.ndarray]:

@@ -1,0 +1,81 @@
+"""Saliency maps of features, and the gradients that they are made from (Sec. 3.3, Eq. 4-6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from topokd.clouds import Clouds, Offsets, at_least_float32, cloud_ends
+
+
+def saliency_map(
+    feat: Float[Tensor, "n c"],
+    grad: Float[Tensor, "n c"],
+    offsets: Offsets,
+    eps: float = 1e-6,
+) -> Float[Tensor, " n"]:
+    """Gradient-weighted activation map M^ of each cloud (Eq. 4-6).
+
+    omega_k = 1/N sum_i |grad_ik|;  M_i = sum_k |omega_k F_ik|;  M^ = (M - min M) / (max M - min M + eps), in 0..1,
+    for the N rows of one cloud. Differentiable in ``feat``, and in ``grad`` if that has a graph.
+
+    Args:
+        feat: (n, c) features F of all clouds.
+        grad: (n, c) gradient of the segmentation loss in F.
+        offsets: (b,) cumulative rows per cloud, or None for one cloud; a cloud's map does not depend on the others.
+        eps: Stabiliser of Eq. 6, absolute.
+
+    Returns:
+        (n,) map.
+
+    Examples:
+        >>> feat = torch.tensor([[1.0, 0.0], [0.0, -3.0], [1.0, 1.0]])
+        >>> grad = torch.tensor([[0.0, 2.0], [4.0, 2.0], [2.0, 2.0]])  # omega = (2, 2), M = (2, 6, 4)
+        >>> saliency_map(feat, grad, torch.tensor([3]), eps=0.0)
+        tensor([0.0000, 1.0000, 0.5000])
+    """
+    ends = cloud_ends(offsets, len(feat))
+    maps = []
+    for rows, gradient in zip(Clouds(feat, ends).split(), Clouds(grad, ends).split(), strict=True):
+        omega = gradient.abs().mean(0)  # (c,), Eq. 4
+        response = (omega * rows).abs().sum(1)  # (n_cloud,), Eq. 5
+        low, high = response.min(), response.max()
+        maps.append((response - low) / (high - low + eps))  # Eq. 6
+    return torch.cat(maps) if maps else feat.sum(1)
+
+
+def feature_gradients(
+    loss: Tensor | None, feats: Sequence[Tensor], *, create_graph: bool = False, keep_graph: bool = True
+) -> list[Tensor]:
+    """dL/dF for each of ``feats``, in float32 at least; every parameter's ``.grad`` stays unchanged.
+
+    Args:
+        loss: Scalar in the graph of ``feats``.
+        feats: Features F.
+        create_graph: The gradients can be differentiated.
+        keep_graph: The graph of ``loss`` can be used again.
+
+    Raises:
+        ValueError: When the loss has no graph, or was not computed from ``feats``.
+
+    Examples:
+        >>> feat = torch.ones(2, 2, requires_grad=True)
+        >>> feature_gradients((feat**2).sum(), [feat])[0].tolist()
+        [[2.0, 2.0], [2.0, 2.0]]
+    """
+    if loss is None or not loss.requires_grad:
+        raise ValueError("the loss has no graph: run the network with gradients enabled on its input features")
+    if not all(feat.requires_grad for feat in feats):
+        raise ValueError("the features have no graph: run the network with gradients enabled on its input features")
+    gradients = torch.autograd.grad(
+        loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph, allow_unused=True
+    )
+    if any(gradient is None for gradient in gradients):
+        raise ValueError(
+            "the loss was not computed from these features: give the tensor that the rest of the network used, in its "
+            "own layout, not a copy reshaped after it; or give the gradients"
+        )
+    return [at_least_float32(gradient) for gradient in gradients]

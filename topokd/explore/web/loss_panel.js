@@ -59,7 +59,6 @@ export class LossPanel {
     html("td", {}, total, digits(loss.value));
     const chosen = this.way.value;
     this.way.replaceChildren();
-    this.way.hidden = !loss.ways.length;
     for (const way of loss.ways) html("option", { value: way, selected: way === chosen }, this.way, `${way} gradient`);
     this.plot.refresh();
   }

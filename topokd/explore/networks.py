@@ -183,7 +183,7 @@ def _order(grid: ndarray, keys: ndarray) -> Int64[ndarray, " n"]:
     order = np.lexsort((grid[:, 2], grid[:, 1], grid[:, 0]))
     if grid.shape != keys.shape or not np.array_equal(grid[order], keys):
         raise DataError(
-            "each stage must halve the voxel grid, and this network's stages do not: its features have no place in the scan"
+            "the stages of this network do not halve the voxel grid: choose a network that `topokd train` made"
         )
     return order
 

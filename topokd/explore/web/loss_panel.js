@@ -1,6 +1,6 @@
 // The loss in numbers, its history, and the button that follows its gradient.
 
-import { digits, row } from "./data.js";
+import { digits } from "./data.js";
 import { Plot, drawAxes, svg, ticks } from "./plot.js";
 import { html } from "./controls.js";
 

@@ -1,6 +1,6 @@
 // An explorer in a page or a notebook: its controls, its pictures, and messages to the kernel if there is one.
 
-import { decode, row } from "./data.js";
+import { decode } from "./data.js";
 import { Store } from "./store.js";
 import { Scale, drawChoosers, drawSwitch, drawUpload, html } from "./controls.js";
 import { LossPanel } from "./loss_panel.js";

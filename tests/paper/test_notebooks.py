@@ -33,7 +33,8 @@ def test_pages_link_to_one_style_sheet(params):
     assert ".highlight" in sheet and "max-width" in sheet
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        assert f'href="{STYLESHEET}"' in text and "<style" not in text and "<h1" in text
+        assert f'href="{STYLESHEET}"' in text and "<style" not in text
+        assert "<h1" in text and "&lt;h1" not in text
 
 
 def test_pages_are_kept_where_nothing_was_executed(params):

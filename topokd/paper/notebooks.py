@@ -61,7 +61,7 @@ def page(notebook: nbformat.NotebookNode, name: str) -> str:
                 output["data"] = {"text/plain": "(an interactive view: run the notebook to see it)"}
             if "text/markdown" in output.get("data", {}):
                 output["data"]["text/markdown"] = plain_formulas(output["data"]["text/markdown"])
-    body, _ = HTMLExporter(template_name="basic", sanitize_html=True).from_notebook_node(notebook)
+    body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

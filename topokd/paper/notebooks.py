@@ -79,7 +79,7 @@ def plain_formulas(text: str) -> str:
     """
 
     def formula(match: re.Match[str]) -> str:
-        found = re.sub(r"\\(\w+)", lambda word: GREEK.get(word[1], word[1]), match[1])
+        found = re.sub(r"\\([A-Za-z]+)", lambda word: GREEK.get(word[1], word[1]), match[1])
         found = re.sub(r"_(?:\{([^}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", found)
         found = re.sub(r"\^(?:\{([^}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", found)
         return f"<i>{found}</i>"

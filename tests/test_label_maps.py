@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from topokd.cli import app
+from topokd.data.cache import ScanCache
 from topokd.errors import DataError, ParameterError
 from topokd.label_maps import MappedDataset, check_mapped, label_map_names, load_label_map
 
@@ -96,6 +97,21 @@ def test_the_command_checks_a_data_set_by_its_map(folder: Path) -> None:
     assert done.exit_code == 1 and "they do not belong together" in done.output
 
 
+def test_a_changed_map_or_table_does_not_give_cached_labels(folder: Path, tmp_path: Path) -> None:
+    store, label_map = ScanCache(tmp_path / "cache"), load_label_map(folder.name)
+    before = MappedDataset(folder, label_map, "val").stored_in(store)[0]
+    if label_map.class_table:
+        table = folder / label_map.class_table
+        header, *rows = table.read_text().splitlines()
+        table.write_text("\n".join([header, *rows[::-1]]))
+    else:
+        label_map = label_map.model_copy(update={"classes": label_map.classes[::-1]})
+    after = MappedDataset(folder, label_map, "val").stored_in(store)[0]
+    assert before.label is not None and after.label is not None
+    last = before.label.max()
+    np.testing.assert_array_equal(after.label, np.where(before.label < 0, -1, last - before.label))
+
+
 def test_all_presets_are_tested() -> None:
     assert label_map_names() == sorted(SCANS)
 
@@ -123,7 +139,7 @@ OWN = {
         ({"colour": 3}, "colour"),
     ],
 )
-def test_a_map_that_cannot_be_meant_is_refused(tmp_path: Path, change: dict, words: str) -> None:
+def test_an_inconsistent_label_map_is_refused(tmp_path: Path, change: dict, words: str) -> None:
     import yaml
 
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN | change))
@@ -131,7 +147,7 @@ def test_a_map_that_cannot_be_meant_is_refused(tmp_path: Path, change: dict, wor
         load_label_map(tmp_path / "own.yaml")
 
 
-def test_names_of_maps_and_absent_data(tmp_path: Path) -> None:
+def test_unknown_maps_and_missing_data_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="did you mean 'semanticposs'"):
         load_label_map("semanticpos")
     with pytest.raises(ParameterError, match="not valid YAML"):
@@ -139,5 +155,5 @@ def test_names_of_maps_and_absent_data(tmp_path: Path) -> None:
         load_label_map(tmp_path / "a.yaml")
     with pytest.raises(DataError, match="expected at sequences/"):
         check_mapped(tmp_path, load_label_map("semanticposs"))
-    with pytest.raises(DataError, match=r"goose_label_mapping\.csv does not exist: GOOSE brings it"):
+    with pytest.raises(DataError, match=r"goose_label_mapping\.csv does not exist: it is part of GOOSE"):
         MappedDataset(tmp_path, load_label_map("goose"), "train")

@@ -27,6 +27,19 @@ def checkpoint(tmp_path_factory):
     return path
 
 
+class Recorder(Labeller):
+    """A labeller that records the names of the scans that it labels, and their intensity scales."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.names, self.scales = [], {}
+
+    def __call__(self, cloud):
+        self.names.append(cloud.scan.name)
+        self.scales[cloud.scan.name] = cloud.scale
+        return super().__call__(cloud)
+
+
 @pytest.fixture
 def scans(tmp_path):
     rng = np.random.default_rng(0)
@@ -92,15 +105,9 @@ def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path):
     rows = np.column_stack([np.random.default_rng(1).uniform(-5, 5, (20, 3)), np.full(20, 200), np.arange(20) % 32])
     rows.astype("<f4").tofile(scans / "a.pcd.bin")
     rows[:, [0, 1, 2, 3]].astype("<f4").tofile(scans / "z.bin")
-    seen = {}
-
-    class Recorder(Labeller):
-        def __call__(self, cloud):
-            seen[cloud.scan.name] = cloud.scale
-            return super().__call__(cloud)
-
-    _, failed = predict_files(Recorder(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
-    assert seen == {"a.pcd.bin": 255, "000000.bin": 1, "000001.bin": 1}
+    labeller = Recorder(checkpoint, device="cpu")
+    _, failed = predict_files(labeller, scans, tmp_path / "out", views=0)
+    assert labeller.scales == {"a.pcd.bin": 255, "000000.bin": 1, "000001.bin": 1}
     assert list(failed) == [scans / "z.bin"] and "above the scale 1; give" in failed[scans / "z.bin"]
 
 
@@ -116,15 +123,9 @@ def test_a_formats_scale_is_not_forced_on_another(checkpoint, tmp_path, names):
     las.intensity = np.linspace(0, 60000, 30).astype(np.uint16)
     las.write(folder / names[0])
     np.column_stack([xyz, np.linspace(0, 1, 30)]).astype("<f4").tofile(folder / names[1])
-    scales = {}
-
-    class Recorder(Labeller):
-        def __call__(self, cloud):
-            scales[cloud.scan.name] = cloud.scale
-            return super().__call__(cloud)
-
-    _, failed = predict_files(Recorder(checkpoint, device="cpu"), folder, tmp_path / "out", views=0)
-    assert not failed and scales == {names[0]: 65535, names[1]: 1}
+    labeller = Recorder(checkpoint, device="cpu")
+    _, failed = predict_files(labeller, folder, tmp_path / "out", views=0)
+    assert not failed and labeller.scales == {names[0]: 65535, names[1]: 1}
 
 
 def test_paths_that_cannot_be_written_are_named_without_a_traceback(checkpoint, scans, tmp_path, monkeypatch, capsys):
@@ -172,16 +173,9 @@ def test_unusable_outputs_devices_and_scales_raise(checkpoint, scans, tmp_path):
 
 
 def test_the_cost_of_a_scan_is_that_of_reading_to_classes(checkpoint, scans):
-    labelled = []
-
-    class Recorder(Labeller):
-        def __call__(self, cloud):
-            labelled.append(cloud.scan.name)
-            return super().__call__(cloud)
-
     labeller = Recorder(checkpoint, device="cpu")
     cost = measure_file(labeller, scans / "sub/000000.bin", 3)
-    assert labelled == ["000000.bin"] * 5  # warm-up, three that count, one whose memory is recorded
+    assert labeller.names == ["000000.bin"] * 5  # warm-up, three that count, one whose memory is recorded
     assert cost["latency_s"] > 0
     assert cost["weight_bytes"] == sum(v.nbytes for v in labeller.model.state_dict().values())
     assert 49 * 4 * 4 < cost["peak_tensor_bytes"] < cost["process_bytes"]
@@ -209,7 +203,7 @@ def test_the_command_says_what_a_scan_costs(checkpoint, scans, tmp_path):
     assert len(np.load(tmp_path / "a.npy")) == 50
 
 
-def test_half_precision_is_asked_for(checkpoint, scans):
+def test_bfloat16_mostly_agrees_and_float16_overflow_is_an_error(checkpoint, scans):
     cloud = read_cloud(scans / "sub/000000.bin")
     exact, half = (Labeller(checkpoint, device="cpu", amp=amp)(cloud) for amp in ("off", "bf16"))
     assert (exact == half).mean() > 0.8
@@ -221,7 +215,7 @@ def test_half_precision_is_asked_for(checkpoint, scans):
         labeller(cloud)
 
 
-def test_checkpoints_that_do_not_say_enough(tmp_path, checkpoint):
+def test_checkpoints_with_missing_metadata_are_rejected(tmp_path, checkpoint):
     path = tmp_path / "m.safetensors"
     save_checkpoint(path, build_model("ptv3-tiny", num_classes=2))
     with pytest.raises(CheckpointError, match="does not name its classes"):
@@ -254,23 +248,21 @@ def test_what_predict_did_not_write_is_never_replaced(checkpoint, scans, tmp_pat
         predict_files(labeller, scans, scans, views=0)
 
 
-def test_a_folder_goes_on_where_it_stopped(checkpoint, scans, tmp_path):
-    seen = []
-
-    class Recorder(Labeller):
+def test_a_folder_resumes_where_it_stopped(checkpoint, scans, tmp_path):
+    class Interrupted(Recorder):
         def __call__(self, cloud):
-            seen.append(cloud.scan.name)
-            if len(seen) == 2:
+            label = super().__call__(cloud)
+            if len(self.names) == 2:
                 raise KeyboardInterrupt
-            return super().__call__(cloud)
+            return label
 
-    labeller = Recorder(checkpoint, device="cpu")
+    labeller = Interrupted(checkpoint, device="cpu")
     with pytest.raises(KeyboardInterrupt):
         predict_files(labeller, scans, tmp_path / "out", views=0)
     written, _ = predict_files(labeller, scans, tmp_path / "out", views=0)
-    assert seen == ["000000.bin", "000001.bin", "000001.bin"] and len(written) == 2
+    assert labeller.names == ["000000.bin", "000001.bin", "000001.bin"] and len(written) == 2
     predict_files(labeller, scans, tmp_path / "out", views=0, intensity="none")  # other labels: all again
-    assert len(seen) == 5
+    assert len(labeller.names) == 5
 
 
 def test_links_are_followed_and_hidden_folders_are_not(checkpoint, scans, tmp_path, caplog):
@@ -284,10 +276,10 @@ def test_links_are_followed_and_hidden_folders_are_not(checkpoint, scans, tmp_pa
     caplog.set_level("INFO")
     written, _ = predict_files(Labeller(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
     names = [path.relative_to(tmp_path / "out").as_posix() for path in written]
-    assert sorted(names) == ["linked/000001.label", "sub/000000.label"] and "is a link to nothing" in caplog.text
+    assert sorted(names) == ["linked/000001.label", "sub/000000.label"] and "is a broken link" in caplog.text
 
 
-def test_outputs_that_cannot_be_are_found_before_the_work(checkpoint, scans, tmp_path):
+def test_impossible_outputs_are_rejected_before_any_scan_is_labelled(checkpoint, scans, tmp_path):
     labeller = Labeller(checkpoint, device="cpu")
     with pytest.raises(DataError, match="name a folder"):
         predict_files(labeller, scans, tmp_path / "labels.zip")
@@ -303,8 +295,8 @@ def test_what_was_assumed_about_a_folder_is_one_table(checkpoint, scans, tmp_pat
         rows = np.column_stack([rng.uniform(-5, 5, (400, 3)), rng.integers(0, 101, 400)])
         rows.astype("<f8").tofile(scans / f"{k}.bin")
     predict_files(Labeller(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
-    (table,) = [record.message for record in caplog.records if "assumed about the scans" in record.message]
-    assert "3 of 5 scans: its bytes are absurd as float32 but plausible as float64" in table
+    (table,) = [record.message for record in caplog.records if "assumptions about the scans" in record.message]
+    assert "3 of 5 scans: its bytes are implausible as float32 but plausible as float64" in table
 
 
 def test_a_scan_unlike_those_of_training_is_named_with_numbers(tmp_path, scans, caplog):
@@ -321,5 +313,8 @@ def test_a_network_without_intensity_gets_none(tmp_path):
     metadata = {"class_names": "a,b", "voxel_size": "0.5", "intensity": "none"}
     save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), metadata)
     np.save(tmp_path / "a.npy", np.column_stack([np.random.default_rng(0).uniform(-5, 5, (50, 3)), np.full(50, -40.0)]))
-    written, _ = predict_files(Labeller(path, device="cpu"), tmp_path / "a.npy", tmp_path / "out", views=0)
-    assert len(written) == 1
+    labeller = Labeller(path, device="cpu")
+    written, _ = predict_files(labeller, tmp_path / "a.npy", tmp_path / "out", views=0)
+    assert len(written) == 1 and measure_file(labeller, tmp_path / "a.npy", 1)["latency_s"] > 0
+    with pytest.raises(DataError, match="goes down to -40"):
+        labeller.read(tmp_path / "a.npy", intensity="intensity")

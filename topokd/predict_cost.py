@@ -10,7 +10,6 @@ from typing import Any
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data.formats import read_cloud
 from topokd.errors import DataError
 from topokd.experiments.measurement import measure_latency, measure_peak_memory
 from topokd.labelling import Labeller
@@ -32,7 +31,7 @@ def measure_file(
 
     Returns:
         ``latency_s``: median time to read the file, voxelize, run the network and map back; ``peak_tensor_bytes``: most
-        memory in tensors beside the weights (on CUDA: on the GPU); ``weight_bytes``; ``process_bytes``: most memory
+        memory in tensors besides the weights (on CUDA: on the GPU); ``weight_bytes``; ``process_bytes``: most memory
         that this process has held so far, Python and torch included.
 
     Raises:
@@ -45,7 +44,7 @@ def measure_file(
         raise DataError(f"--measure {repeats}: give at least 1 run")
 
     def run() -> Int64[ndarray, " n"]:
-        return labeller(read_cloud(file, log_notes=False, **reading))
+        return labeller(labeller.read(file, log_notes=False, **reading))
 
     latency = measure_latency(run, repeats, labeller.device)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -276,7 +276,7 @@ def _array(folder, rows):
         {"intensity": "signal"}, {"intensity_scale": float("inf")}, {"intensity_scale": float("nan")}, {"columns": 99},
     ],
 )  # fmt: skip
-def test_options_that_cannot_be_meant_are_refused(tmp_path, options):
+def test_invalid_options_are_refused(tmp_path, options):
     with pytest.raises(DataError, match="--|option|choose|has no field"):
         read_cloud(_array(tmp_path, street()), **options)
 

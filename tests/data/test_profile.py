@@ -39,7 +39,7 @@ def test_a_scan_like_those_of_training_is_not_mentioned(profile):
 def test_height_beams_field_of_view_and_brightness_are_compared(profile):
     assert kinds(profile, scan(9, height=2.6)) == ["height of the ground"]
     assert kinds(profile, scan(9, beams=16)) == ["rows of points over the height"]
-    assert "part of the turn that has points" in kinds(profile, scan(9, turn=np.pi / 3))
+    assert "share of the full turn that has points" in kinds(profile, scan(9, turn=np.pi / 3))
     dark = dataclasses.replace(scan(9), intensity=scan(9).intensity / 255)
     assert set(kinds(profile, dark)) == {"intensities"}
     moved = dataclasses.replace(scan(9), xyz=scan(9).xyz + np.float32([60, 0, 0]))

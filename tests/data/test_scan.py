@@ -22,6 +22,9 @@ def test_arrays_are_converted_to_the_declared_types() -> None:
         ({"instance": np.zeros(4)}, "instance has shape"),
         ({"xyz": np.array([[0, 0, 0], [0, np.nan, 0], [0, 0, np.inf]])}, "xyz holds NaN or infinity, first in row 1"),
         ({"intensity": np.array([0, np.nan, 0])}, "intensity holds NaN or infinity, first in row 1 of 3"),
+        ({"label": np.array([0, -2, 3])}, "label runs from -2 to 3, expected -1"),
+        ({"label": np.array([0, -(2**40), 3])}, "label runs from -1099511627776"),
+        ({"label": np.array([0, 2**40, 3])}, "to 1099511627776, expected .*map raw ids to classes"),
         ({"intensity": np.array([0, 255, 0])}, "divide it by its full scale"),
     ],
 )

@@ -10,7 +10,7 @@ from topokd import params
 from topokd.data import IGNORE
 from topokd.datasets import NuScenesLidarSeg
 from topokd.datasets.nuscenes.classes import NUSCENES
-from topokd.datasets.nuscenes.reader import _matrix, official_splits
+from topokd.datasets.nuscenes.tables import official_splits, rigid_transform
 from topokd.errors import DataError
 from topokd.synthetic import write_nuscenes
 from topokd.synthetic.classes import NUSCENES_OF_RAW
@@ -103,7 +103,7 @@ def test_the_cars_own_points_are_left_out_of_earlier_sweeps(copy: Path) -> None:
 
 def test_quaternions_are_w_x_y_z() -> None:
     half = np.sqrt(0.5)
-    matrix = _matrix({"rotation": [half, 0, 0, half], "translation": [1, 2, 3]}, Path())  # a quarter turn left
+    matrix = rigid_transform({"rotation": [half, 0, 0, half], "translation": [1, 2, 3]}, Path())  # a quarter turn left
     np.testing.assert_allclose(matrix @ [1, 0, 0, 1], [1, 3, 3, 1], atol=1e-12)
 
 

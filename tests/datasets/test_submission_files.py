@@ -100,8 +100,8 @@ def test_semantickitti_writer_rejects(tmp_path, name, predictions, message):
     assert not list(tmp_path.iterdir())
 
 
-def nuscenes(tmp_path):
-    write_nuscenes(tmp_path, [("a1", np.array([0, 15])), ("b2", np.array([3]))], "val")
+def nuscenes(path):
+    write_nuscenes(path, [("a1", np.array([0, 15])), ("b2", np.array([3]))], "val")
     return {"a1": 2, "b2": 1}
 
 
@@ -140,7 +140,7 @@ def test_nuscenes_folders_and_files_in_each_others_place(tmp_path):
     label.unlink()
     label.mkdir()
     assert validate_nuscenes(tmp_path, points, "val") == ["a1_lidarseg.bin is a folder, not a file of labels"]
-    with pytest.raises(DataError, match="is a file; a submission to nuScenes is a folder"):
+    with pytest.raises(DataError, match="neither a folder nor a complete .zip, as a submission to nuScenes"):
         validate_nuscenes(tmp_path / "val/submission.json", points, "val")
     with pytest.raises(DataError, match="is a folder; a submission to Waymo is a file"):
         validate_waymo(tmp_path, FRAMES)
@@ -156,6 +156,72 @@ def test_nuscenes_meta_types_and_writer(tmp_path):
     assert "lidarseg/test is missing" in validate_nuscenes(tmp_path, points, "test")[-1]
     with pytest.raises(DataError, match="is not a token"):
         write_nuscenes(tmp_path, [("../x", np.array([0]))])
+
+
+@pytest.fixture
+def nuscenes_zip(tmp_path):
+    """A submission as a .zip, and the points of its scans."""
+    return tmp_path / "ours.zip", nuscenes(tmp_path / "ours.zip")
+
+
+def test_a_nuscenes_zip_holds_the_files_of_the_folder_and_equal_predictions_give_equal_bytes(nuscenes_zip, tmp_path):
+    path, points = nuscenes_zip
+    assert validate_nuscenes(path, points, "val") == []
+    nuscenes(tmp_path / "folder")
+    with zipfile.ZipFile(path) as archive:
+        packed = {name: archive.read(name) for name in archive.namelist()}
+    unpacked = {f.relative_to(tmp_path / "folder").as_posix(): f.read_bytes() for f in tmp_path.rglob("folder/**/*.*")}
+    assert packed == unpacked and len(packed) == 3
+    nuscenes(tmp_path / "again.ZIP")
+    assert (tmp_path / "again.ZIP").read_bytes() == path.read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["again.ZIP", "folder", "ours.zip"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.pop("lidarseg/val/a1_lidarseg.bin"), "missing predictions, 1: a1_lidarseg.bin"),
+        (lambda f: f.update({"lidarseg/val/b2_lidarseg.bin": b"\0"}), "holds id 0 at 1 points"),
+        (lambda f: f.pop("val/submission.json"), "submission.json is missing"),
+    ],
+)
+def test_each_problem_of_a_nuscenes_zip_is_named(nuscenes_zip, change, message):
+    path, points = nuscenes_zip
+    rewritten(path, change)
+    problems = validate_nuscenes(path, points, "val")
+    assert len(problems) == 1 and message in problems[0]
+
+
+@pytest.mark.parametrize("name", ["../a", "/tmp/a", "lidarseg/../../a"])
+def test_a_nuscenes_zip_cannot_write_outside_its_folder(nuscenes_zip, name):
+    path, points = nuscenes_zip
+    rewritten(path, lambda f: f.update({name: b"1"}))
+    with pytest.raises(DataError, match=f"'{name}', which is outside its folder"):
+        validate_nuscenes(path, points, "val")
+
+
+def test_damaged_nuscenes_zips_and_outputs_of_the_other_kind_are_errors(nuscenes_zip, tmp_path):
+    path, points = nuscenes_zip
+    content = bytearray(path.read_bytes())
+    content[content.index(b"a1_lidarseg.bin") + len("a1_lidarseg.bin")] ^= 0xFF  # the first byte of its data
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"ours\.zip is damaged"):
+        validate_nuscenes(path, points, "val")
+    path.write_bytes(content[:50])
+    with pytest.raises(DataError, match=r"neither a folder nor a complete \.zip"):
+        validate_nuscenes(path, points, "val")
+    (tmp_path / "taken.zip").mkdir()
+    with pytest.raises(DataError, match=r"taken\.zip is a folder: move it"):
+        write_nuscenes(tmp_path / "taken.zip", [])
+    (tmp_path / "taken").touch()
+    with pytest.raises(DataError, match="taken is a file; name a folder, or a .zip"):
+        write_nuscenes(tmp_path / "taken", [])
+
+
+def test_a_nuscenes_zip_is_written_completely_or_not_at_all(tmp_path):
+    with pytest.raises(DataError, match="given twice"):
+        write_nuscenes(tmp_path / "ours.zip", [("a1", np.array([0]))] * 2)
+    assert not list(tmp_path.iterdir())
 
 
 INFO = SubmissionInfo("me@example.org", "ours", ("Me",))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,15 @@ def test_external_data_are_declared_to_nuscenes(worlds: Path, tmp_path: Path) ->
     model = checkpoint(tmp_path, "nuscenes")
     run("submit", "nuscenes", model, worlds / "nuscenes", "-o", tmp_path / "n", "--split", "val", "--external")
     assert json.loads((tmp_path / "n/val/submission.json").read_text())["meta"]["use_external"] is True
+
+
+def test_a_zip_for_nuscenes_is_written_and_validated_by_the_commands(worlds: Path, tmp_path: Path) -> None:
+    model, output = checkpoint(tmp_path, "nuscenes"), tmp_path / "ours.zip"
+    only_a_subset(run("submit", "nuscenes", model, worlds / "nuscenes", "-o", output, "--split", "val"))
+    with zipfile.ZipFile(output) as archive:
+        names = archive.namelist()
+    assert "val/submission.json" in names and names[0].startswith("lidarseg/val/")
+    only_a_subset(run("validate", "nuscenes", output, worlds / "nuscenes", "--split", "val"))
 
 
 @pytest.mark.parametrize("benchmark", ["semantickitti", "nuscenes", "waymo"])

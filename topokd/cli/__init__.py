@@ -76,7 +76,7 @@ def main() -> None:
         message = _describe(error)
     except MemoryError as error:
         message = (
-            f"out of memory ({error or 'the system gave no more'}): take a smaller scan or batch, or another machine"
+            f"out of memory ({error or 'the system gave no more'}): use a smaller scan or batch, or a machine with more"
         )
     else:
         return

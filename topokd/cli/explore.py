@@ -11,7 +11,7 @@ Points = Annotated[
     list[Path] | None,
     typer.Argument(
         help="Own points or features: .npy (n, c), or a scan (.ply, .bin, .pcd, .las); two files, student and teacher, "
-        "for their topological loss. None: what the project has."
+        "for their topological loss. If absent, the scans and networks of the project."
     ),
 ]
 

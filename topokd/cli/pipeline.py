@@ -44,7 +44,7 @@ def status(
     profile: PROFILE = "default",
     every: Annotated[bool, typer.Option("--all", help="List the stages that are done, too.")] = False,
 ) -> None:
-    """Show how far a profile is: stages done, running, ready and waiting, with their times."""
+    """Show the progress of a profile: stages done, running, ready and waiting, with their times."""
     from topokd.pipeline.status import profile_status, summary
 
     require_checkout()

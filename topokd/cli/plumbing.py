@@ -51,7 +51,7 @@ def notebook(
     executed = workspace_path(profile) / "notebooks" / f"{script.stem}{''.join(named)}.ipynb"
     try:
         run_notebook(script, {"params_file": f"results/{profile}/params.yaml", **values}, output or executed)
-    except KeyboardInterrupt:  # SIGTERM, and nothing that could save its state
+    except KeyboardInterrupt:  # SIGTERM: there is no state to save
         raise typer.Exit(TERMINATED) from None
 
 

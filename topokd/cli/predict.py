@@ -51,7 +51,7 @@ def predict(
     ] = None,
     voxel_size: VOXEL_SIZE = None,
     tta: TTA = 1,
-    views: Annotated[int, typer.Option(min=0, help="Number of scans that get a 3D page beside their labels.")] = 1,
+    views: Annotated[int, typer.Option(min=0, help="Number of scans that get a 3D page next to their labels.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; if absent, a GPU if there is one.")] = None,
     amp: Annotated[str, typer.Option(help="off (float32), or bf16 or fp16 where the processor supports it.")] = "off",
     measure: Annotated[int, typer.Option(min=0, help="Also time this many runs of one scan, and its memory.")] = 0,
@@ -76,7 +76,7 @@ def predict(
         )
         typer.echo(f"{cost['latency_s']:.3f} s from file to classes, {1 / cost['latency_s']:.2f} scans/s")
         typer.echo(
-            f"{tensors:.0f} MB of tensors beside {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
+            f"{tensors:.0f} MB of tensors besides {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
         )
     written, rejected = predict_files(labeller, source, output, format, views=views, overwrite=overwrite, **reading)  # type: ignore[arg-type]
     for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:
@@ -155,7 +155,6 @@ def submit(
     _use_passive_openmp_wait()
     from topokd.evaluation.submission import submission_split, validate_submission, write_submission
     from topokd.labelling import Labeller
-    from topokd.labelling.archives import written_submission
 
     given = {
         **{"account": account, "method": method, "authors": author, "affiliation": affiliation},
@@ -166,10 +165,8 @@ def submit(
     dataset = submission_split(benchmark, root, split, frames=frames, sweeps=labeller.sweeps)
     dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
-    with written_submission(benchmark, output) as path:
-        write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, path, tta, split, details)
-        problems = validate_submission(benchmark, path, dataset, split)
-    _report(output, problems)
+    write_submission(benchmark, labeller.model, dataset, labeller.voxel_size, output, tta, split, details)
+    _report(output, validate_submission(benchmark, output, dataset, split))
 
 
 def validate(
@@ -181,12 +178,9 @@ def validate(
 ) -> None:
     """List the problems for which a benchmark server would reject a submission; exit status 1 if any."""
     from topokd.evaluation.submission import submission_split, validate_submission
-    from topokd.labelling.archives import opened_submission
 
     dataset = submission_split(benchmark, root, split, frames=frames)
-    with opened_submission(benchmark, submission) as path:
-        problems = validate_submission(benchmark, path, dataset, split)
-    _report(submission, problems)
+    _report(submission, validate_submission(benchmark, submission, dataset, split))
 
 
 def _report(path: Path, problems: list[str]) -> None:

@@ -96,7 +96,7 @@ def status(
     profile: PROFILE = "default",
     all_stages: Annotated[bool, typer.Option("--all", help="Also the stages that are done.")] = False,
 ) -> None:
-    """Show how each stage stands: done, running, pending and why, or failed and its log; status 1 if any failed."""
+    """Show the state of each stage: done, running, pending and why, or failed and its log; status 1 if any failed."""
     from topokd.pipeline.scheduler import read_stages
     from topokd.pipeline.slurm import jobs, queue
     from topokd.pipeline.slurm.plan import unfinished
@@ -135,7 +135,7 @@ def logs(
     from topokd.pipeline.slurm import jobs
 
     require_checkout()
-    profile = address.split("@")[1].split("-")[0] if "@" in address and profile == "default" else profile
+    profile = _profile_of(address) or profile
     recorded = jobs.read_jobs(profile)
     if address and address not in recorded:
         raise ParameterError(f"{address} was not submitted; known: {', '.join(recorded) or 'none'}")
@@ -144,7 +144,7 @@ def logs(
         file = jobs.log_file(profile, name.split("@")[0], recorded[name])
         typer.echo(f"{name}: {file}")
         if not file.exists():
-            typer.echo("    not begun")
+            typer.echo("    not started yet")
             continue
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
             typer.echo(f"    {line}")
@@ -152,6 +152,14 @@ def logs(
             _follow(file)
     if not chosen:
         typer.echo("no stage failed")
+
+
+def _profile_of(address: str) -> str:
+    """The listed profile that a stage belongs to; profiles may hold dashes: teacher@semantickitti-mini-0."""
+    from topokd.pipeline.profiles import listed_profiles
+
+    item = address.partition("@")[2]
+    return max((name for name in listed_profiles() if f"{item}-".startswith(f"{name}-")), key=len, default="")
 
 
 def _failed(outcome: object) -> bool:
@@ -179,7 +187,7 @@ def cancel(
 
     require_checkout()
     cancelled = stop(profile, addresses or [])
-    typer.echo(f"cancelled: {', '.join(cancelled)}" if cancelled else "nothing of it is in the queue")
+    typer.echo(f"cancelled: {', '.join(cancelled)}" if cancelled else "none of these stages is in the queue")
 
 
 @app.command(hidden=True)

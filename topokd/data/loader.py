@@ -34,7 +34,7 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
-        worker_init_fn=_outlive_termination,
+        worker_init_fn=_ignore_sigterm,
         generator=torch.Generator(),  # separate: the loader must not advance the global generator of the caller
     )
     for item in loader:
@@ -43,10 +43,10 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
         yield item
 
 
-def _outlive_termination(_: int) -> None:
-    """Leave SIGTERM to the parent: SLURM sends it to all processes, and the training still saves its state.
+def _ignore_sigterm(_: int) -> None:
+    """Leave SIGTERM to the parent: SLURM sends it to every process of a job, and training must still save its state.
 
-    A worker ends when its parent says so or dies.
+    A worker ends when its parent stops it or dies.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

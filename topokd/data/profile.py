@@ -1,4 +1,4 @@
-"""What scans look like to a network: measured on its training scans, and compared with a scan from elsewhere."""
+"""Statistics of scans: their ranges over a network's training scans, and how another scan differs from them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Measure:
     """One number of a scan.
 
     Attributes:
-        words: what it is, in the message.
+        words: its name in messages.
         unit: of the number.
-        factor: how many times smaller or larger than in training it may be, for positive numbers; 0: see ``margin``.
+        factor: how many times smaller or larger than in training a positive number may be; 0: only ``margin`` counts.
         margin: how far below or above the training scans it may be.
         advice: what to check.
     """
@@ -44,7 +44,7 @@ MEASURES = {
     "reach": Measure(
         "distance that 95 % of the points stay within", " m", factor=2.5, advice="another sensor, or unit (--scale)"
     ),
-    "coverage": Measure("part of the turn that has points", "", margin=0.25, advice="another field of view"),
+    "coverage": Measure("share of the full turn that has points", "", margin=0.25, advice="another field of view"),
     "heading": Measure(
         "direction of the centre of the field of view", " degrees", margin=45.0,
         advice="are the axes those of training? (--frame y,-x,z makes a file with y forward one with x forward)",
@@ -62,7 +62,7 @@ MEASURES = {
 
 
 def describe(scan: Scan) -> dict[str, float]:
-    """The measures of one scan; those that it does not allow are left out.
+    """The measures of one scan; those that it has too few points for are left out.
 
     Args:
         scan: n points around the sensor.
@@ -129,7 +129,7 @@ class ScanProfile:
 
     @classmethod
     def of(cls, scans: Iterable[Scan]) -> ScanProfile:
-        """The ranges over some scans; a measure that one of them does not allow is left out."""
+        """The ranges over some scans; a measure that one of them lacks is left out."""
         found = [describe(scan) for scan in scans]
         names = [name for name in MEASURES if all(name in values for values in found)]
         low = {name: round(min(values[name] for values in found), 4) for name in names}

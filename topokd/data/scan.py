@@ -12,6 +12,8 @@ from topokd.errors import DataError
 
 IGNORE = -1
 """Label of points that are ignored in training and evaluation; classes are 0..C-1."""
+MAX_CLASSES = 1 << 16
+"""Bound of C: compiled loops count the points of each class in an array of this length at most."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Scan:
 
     Raises:
         DataError: names the scan, for an empty cloud, arrays of unequal length, coordinates or intensities that are not
-            finite, and intensities outside 0..1.
+            finite, intensities outside 0..1, and labels that are neither `IGNORE` nor below `MAX_CLASSES`.
 
     Examples:
         >>> scan = Scan(np.zeros((2, 3), np.float32), np.zeros(2, np.float32), np.array([0, IGNORE]), name="08/000004")
@@ -70,6 +72,12 @@ class Scan:
         if low < 0 or high > 1:
             raise DataError(
                 f"{where}: intensity runs from {low:g} to {high:g}, expected 0..1; divide it by its full scale"
+            )
+
+        if self.label is not None and not IGNORE <= self.label.min() <= self.label.max() < MAX_CLASSES:
+            raise DataError(
+                f"{where}: label runs from {self.label.min()} to {self.label.max()}, expected {IGNORE} (ignored) to "
+                f"{MAX_CLASSES - 1}; map raw ids to classes first"
             )
 
     def __len__(self) -> int:

@@ -1,11 +1,11 @@
-"""Any data set of scans and label files, described by one YAML file: layout, columns, splits, raw ids to classes.
+"""Read any data set of scans and label files by a label map: a YAML file with its layout, columns, splits and classes.
 
-``conf/labels/*.yaml`` are such files; a user's own file describes a user's own data::
+``conf/labels/*.yaml`` are label maps of published data sets; one for your own data looks like this::
 
     name: Yard
     scans: recordings/{sequence}/points/{scan}.bin       # fields: {split}, {sequence}, {scan}
     labels: recordings/{sequence}/labels/{scan}.label    # uint32 with the id in the low 16 bits
-    columns: [x, y, z, intensity]                        # `_` is a column that does not matter
+    columns: [x, y, z, intensity]                        # `_` marks a column to ignore
     intensity_scale: 255
     splits: {train: ["a", "b"], val: val.txt}            # sequences, or a file that lists scans
     ignored: [0]

@@ -1,4 +1,4 @@
-"""Read and check a data set that a label map describes."""
+"""Reader and check of a data set that a label map describes."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ class MappedDataset(ScanDataset):
         DataError: a damaged file, or an id that the map does not have.
     """
 
-    recipe_fields = ("labelled", "split")
+    recipe_fields = ("labelled", "description")
 
     def __init__(
         self, root: str | Path, label_map: LabelMap, split: str, on_bad_scan: OnBadScan = "raise", cache: int = 128
     ) -> None:
         self.root, self.label_map, self.split = Path(root), label_map, split
+        self.description = label_map.model_dump_json()
         self.labels = label_map.space(self.root)  # type: ignore[misc]
         self.class_names, self.palette = self.labels.class_names, self.labels.palette  # type: ignore[misc]
         self.num_classes = self.labels.num_classes  # type: ignore[misc]
@@ -93,6 +94,11 @@ class MappedDataset(ScanDataset):
         return self._path(self.label_map.scans, name), self._path(
             self.label_map.labels, name
         ) if self.labelled else None
+
+    def source_files(self, name: str) -> list[Path]:
+        """Files of a scan, and the table of classes if the map names one."""
+        table = self.label_map.class_table
+        return super().source_files(name) + ([self.root / table] if table else [])
 
     def _check(self, name: str) -> None:
         for file in self.source_files(name):

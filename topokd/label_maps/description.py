@@ -32,7 +32,7 @@ class ClassEntry(Section):
 
 
 class LabelMap(Section):
-    """A data set in words of its own."""
+    """Layout, columns, splits and classes of a data set."""
 
     name: str = Field(description="of the data set")
     scans: str = Field(description="path of a scan below the root, with {scan} and {sequence} or {split}")
@@ -138,7 +138,7 @@ def _read_table(label_map: LabelMap, file: Path) -> tuple[tuple[ClassEntry, ...]
             for row in rows
         ]
     except FileNotFoundError:
-        raise DataError(f"{file} does not exist: {label_map.name} brings it; copy it into that folder") from None
+        raise DataError(f"{file} does not exist: it is part of {label_map.name}; copy it into that folder") from None
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{file} is not a table with class_name, label_key and hex ({error}): copy it again") from error
     ignored = tuple(entry.ids[0] for entry in entries if entry.name in label_map.ignored_names)

@@ -1,4 +1,7 @@
-"""Labels for users' own scans: ``topokd predict``."""
+"""Label users' own scans with a trained network: ``topokd predict``.
+
+`topokd.label_maps` is for the opposite case: data sets that come with labels.
+"""
 
 from topokd.labelling.classes import Classes
 from topokd.labelling.files import FORMATS, predict_files, write_prediction

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data.formats import Cloud, Note, read_cloud
+from topokd.data.formats import Cloud, Note
 from topokd.errors import DataError
 from topokd.io import atomic_path, sha256, write_bytes, write_json
 from topokd.labelling.classes import Classes
@@ -49,7 +49,7 @@ def predict_files(
     overwrite: bool = False,
     **reading: Any,
 ) -> tuple[list[Path], dict[Path, str]]:
-    """Label a file, or every scan of a folder, one at a time; a call that was interrupted goes on where it stopped.
+    """Label a file, or every scan of a folder, one at a time; an interrupted call resumes where it stopped.
 
     In a folder the intensity scale is guessed from the first file of each format and reused for the rest. What was
     assumed about the files is logged: one line for one file, a table for a folder.
@@ -60,7 +60,7 @@ def predict_files(
         output: a folder, which gets the relative paths of the scans and ``classes.json``; for one scan it may be a file
             that ends with .label, .npy or .ply.
         format: None: that of ``output``, or "label".
-        views: number of scans that get a page ``.html`` beside their labels.
+        views: number of scans that get a page ``.html`` next to their labels.
         overwrite: replace files that no earlier call wrote.
         reading: options of `read_cloud`: columns, intensity, scale, ...
 
@@ -74,8 +74,6 @@ def predict_files(
     source, output = Path(source), Path(output)
     if views < 0:
         raise DataError(f"views is {views}; it counts pages, 0 or more (--views)")
-    if not labeller.uses_intensity and reading.get("intensity") is None:
-        reading["intensity"] = "none"
     files, remarks = find_scans(source, output)
     targets = targets_of(files, source if source.is_dir() else source.parent, output, format, FORMATS)
     legend = output / "classes.json" if output not in targets.values() else None
@@ -128,7 +126,7 @@ class _Job:
         if all(self.written.is_current(path, recipe) for path in paths):
             return paths
         suffix = file.suffix.lower()
-        cloud = read_cloud(file, usual_scale=self.scales.get(suffix), log_notes=False, **self.reading)
+        cloud = self.labeller.read(file, usual_scale=self.scales.get(suffix), log_notes=False, **self.reading)
         if cloud.guessed:
             self.scales[suffix] = cloud.scale
         label = self.labeller(cloud)
@@ -161,4 +159,6 @@ class _Job:
             f"  {self.counts[kind]:6d} of {number} scans: {note} ({file.name})"
             for kind, (file, note) in self.notes.items()
         ]
-        log.warning("assumed about the scans, with the numbers of the first one each:\n%s", "\n".join(rows))
+        log.warning(
+            "assumptions about the scans, each with the numbers of the first scan concerned:\n%s", "\n".join(rows)
+        )

@@ -1,8 +1,8 @@
 """Which scans a call labels, where their labels go, and what earlier calls wrote there.
 
 ``.topokd-labels.jsonl`` in the output folder has a line for every file that `topokd predict` wrote, with the digest of
-its content. A file that is not listed, or has another content by now, belongs to somebody else (ground truth beside the
-scans, say) and is never replaced unless the caller says so. A scan whose labels are listed and made from the same scan
+its content. A file that is not listed, or has changed since, may be someone's own work, such as ground truth next to
+the scans, and is replaced only if the caller asks for it. A scan whose labels are listed and made from the same scan
 by the same network and options is not labelled again.
 """
 
@@ -120,7 +120,7 @@ def _walk(folder: Path, skipped: Path | None, seen: set[Path], remarks: list[str
         elif child.is_file():
             yield child
         elif child.is_symlink():
-            remarks.append(f"{child} is a link to nothing")
+            remarks.append(f"{child} is a broken link")
 
 
 def targets_of(
@@ -136,7 +136,7 @@ def targets_of(
         formats: those that can be written.
 
     Raises:
-        DataError: the output cannot be meant, or two scans have one target.
+        DataError: ``output`` does not suit the scans, or two scans would share a file.
     """
     suffix = output.suffix.lstrip(".") if output.suffix.lstrip(".") in formats else None
     if suffix and len(files) == 1 and not output.is_dir():
@@ -166,12 +166,12 @@ def targets_of(
 
 
 def check_targets(paths: list[Path], written: Written, overwrite: bool) -> None:
-    """Find, before the work begins, every output that is in the way.
+    """Raise an error, before any scan is labelled, if an output is in the way.
 
     Args:
         paths: that will be written.
         written: what earlier calls wrote.
-        overwrite: whether files of others may be replaced.
+        overwrite: whether files that no earlier call wrote may be replaced.
 
     Raises:
         DataError: names the first files that exist and that no earlier call wrote, or a folder in their place.
@@ -186,6 +186,5 @@ def check_targets(paths: list[Path], written: Written, overwrite: bool) -> None:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise DataError(
             f"{foreign[0]}{more} would be replaced, but topokd predict did not write {'them' if more else 'it'} "
-            "(ground "
-            "truth?): choose another output, or say --overwrite"
+            "(ground truth?): choose another output, or pass --overwrite"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from topokd.data import IGNORE
-from topokd.data.formats import Cloud, Note
+from topokd.data.formats import Cloud, Note, read_cloud
 from topokd.data.profile import ScanProfile, describe
 from topokd.errors import CheckpointError, DataError
 from topokd.evaluation import predict
@@ -83,6 +84,20 @@ class Labeller:
             reason = str(error).splitlines()[0]
             raise DataError(f"device {device!r} cannot be used ({reason}): try cpu, or leave it out") from None
 
+    def read(self, path: str | Path, **options: Any) -> Cloud:
+        """`read_cloud`, with intensities of 0 for a network that was trained without them, unless a field is named.
+
+        Args:
+            path: the file.
+            **options: of `read_cloud`.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        if not self.uses_intensity and options.get("intensity") is None:
+            options["intensity"] = "none"
+        return read_cloud(path, **options)
+
     def need_classes(self, names: tuple[str, ...], benchmark: str) -> None:
         """Raise `CheckpointError` unless the network has the classes of ``benchmark``."""
         if self.classes.names != names:
@@ -91,7 +106,7 @@ class Labeller:
             )
 
     def differences(self, cloud: Cloud) -> list[Note]:
-        """In what a scan differs from those that the network was trained on, with numbers; empty if unknown."""
+        """How a scan differs from the training scans, with numbers; empty if the checkpoint does not describe them."""
         if self.trained_on is None:
             return []
         notes = self.trained_on.differences(describe(cloud.scan))

@@ -11,7 +11,7 @@ import numpy as np
 
 from topokd import params
 from topokd.datasets.nuscenes.classes import CATEGORIES
-from topokd.datasets.nuscenes.reader import official_splits
+from topokd.datasets.nuscenes.tables import official_splits
 from topokd.errors import DataError
 from topokd.io import write_bytes, write_json
 from topokd.synthetic.classes import NUSCENES_OF_RAW

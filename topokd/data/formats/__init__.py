@@ -12,9 +12,9 @@ suffix          content                                                 intensit
                 never a pickle
 =============== ======================================================= ==================== =====================
 
-Other fields (ring, time, colours, ...) are ignored. `intensity` has the rule for intensities, `placement` those for
-points without a return, stray points and coordinates that are not around the sensor. Whatever was assumed about a file
-is logged in one line, and kept in `Cloud.notes`.
+Other fields (ring, time, colours, ...) are ignored. The rules for intensities are in `intensity`; those for points
+without a return, stray points and coordinates that are not centred on the sensor are in `placement`. Assumptions about
+a file are logged in one line and kept in `Cloud.notes`.
 """
 
 from topokd.data.formats.cloud import SUFFIXES, Cloud, read_cloud

@@ -14,22 +14,21 @@ _CLOUD_NAMES = ("points", "xyz", "pcd", "pc", "cloud", "point_cloud", "lidar", "
 
 
 def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> Table:
-    """Read one array (n, c), (c, n) or (h, w, c), records, or an archive with one such array.
+    """Read an array of shape (n, c), (c, n) or (h, w, c), an array of records, or an archive with one such array.
 
     Args:
         path: a .npy or .npz file.
         columns: names of the columns; a number must be that of the array.
 
     Raises:
-        DataError: it holds pickled objects, no array of points, or several.
+        DataError: the file holds pickled objects, no array of points, or several.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
-            if isinstance(content, ndarray):
-                return _table(path, content, columns)
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, ndarray):
+            return _table(path, content, columns)
+        with content:
             return _archive(path, {name: content[name] for name in content.files}, columns)
-    except TypeError:  # an array is no context manager in old versions of NumPy
-        return _table(path, np.load(path, allow_pickle=False), columns)
     except ValueError as error:
         if "pickle" in str(error) and not isinstance(error, DataError):
             raise DataError(
@@ -40,7 +39,7 @@ def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> Table:
 
 
 def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, ...] | None) -> Table:
-    """The table of an archive: arrays x, y, z and others, or one array of points and fields beside it."""
+    """The table of an archive: arrays x, y, z and others, or one array of points and an array per further field."""
     lower = {name.lower(): name for name in arrays}
     if {"x", "y", "z"} <= set(lower):
         return table_of(path, arrays, lambda name: arrays[name])
@@ -49,8 +48,8 @@ def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, .
     chosen = named[0] if named else clouds[0] if len(clouds) == 1 else None
     if chosen is None:
         raise DataError(
-            f"{path} holds the arrays {', '.join(arrays) or 'none'}, none of which can be told to be the points: save "
-            "one array (n, 4) with numpy.save, or call it `points`"
+            f"{path} holds the arrays {', '.join(arrays) or 'none'}, none of which is clearly the points: save one "
+            "array (n, 4) with numpy.save, or call it `points`"
         )
     table = _table(path, arrays[chosen], columns)
     for name, array in arrays.items():

@@ -1,8 +1,8 @@
 """Files of bare numbers (.bin): which number type, which byte order, how many columns.
 
-Such a file says nothing about itself. Two properties of its values give it away. Read as the wrong type, many values
-are absurd: larger than any coordinate, or tiny but not zero. Read with the wrong number of columns c, every column is a
-mixture of all fields, so that columns do not differ any more: with u = log(|v| + 1 mm) per value v,
+Such a file has no header, but its values reveal its layout. Read as the wrong type, many values are implausible: larger
+than any coordinate, or tiny but not zero. Read with the wrong number of columns c, every column is a mixture of all
+fields, so the columns no longer differ: with u = log(|v| + 1 mm) per value v,
 
     eta^2(c) = Var(mean of u per column) / Var(u)
 
@@ -34,9 +34,9 @@ _RECOGNISED = ("float32", "float64", ">float32", ">float64")
 _MOST_COLUMNS = 12
 _SAMPLE = 60_000
 _FEWEST = 600
-"""Values below which nothing is recognised."""
+"""With fewer values, the type and the number of columns are not inferred."""
 _SEPARATE = 0.02
-"""eta^2 that a number of columns must reach to be believed."""
+"""Smallest eta^2 at which a number of columns is accepted."""
 
 
 def read_bin(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) -> Table:
@@ -44,11 +44,11 @@ def read_bin(path: Path, columns: int | tuple[str, ...] | None, dtype: str | Non
 
     Args:
         path: the file.
-        columns: values per point, or their names; None: recognised, with 4 (KITTI) where nothing speaks against it.
-        dtype: a key of `DTYPES`; None: recognised, with float32 where nothing speaks against it.
+        columns: values per point, or their names; None: recognised, 4 (KITTI) in case of doubt.
+        dtype: a key of `DTYPES`; None: recognised, float32 in case of doubt.
 
     Raises:
-        DataError: no whole number of rows, or values that no type makes plausible.
+        DataError: the size is not a whole number of rows, or no type makes the values plausible.
     """
     data = path.read_bytes()
     names = columns if isinstance(columns, tuple) else None
@@ -85,7 +85,7 @@ def plausible_share(values: ndarray) -> float:
 
 
 def _recognise_type(path: Path, data: bytes, notes: list[Note]) -> str:
-    """float32 unless its values are absurd and those of another type are not."""
+    """float32, unless its values are implausible and those of another type are not."""
 
     def sampled(name: str) -> ndarray:
         size = np.dtype(DTYPES[name]).itemsize
@@ -106,7 +106,7 @@ def _recognise_type(path: Path, data: bytes, notes: list[Note]) -> str:
     notes.append(
         Note(
             f"read as {best}",
-            f"its bytes are absurd as float32 but plausible as {_words(best)}: read as such (--dtype sets it)",
+            f"its bytes are implausible as float32 but plausible as {_words(best)}: read as such (--dtype sets it)",
         )
     )
     return best
@@ -117,7 +117,7 @@ def _words(name: str) -> str:
 
 
 def _recognise_columns(path: Path, values: ndarray, notes: list[Note]) -> int:
-    """4 or 5 by the size, the name and the ring column, unless the values clearly have another number of columns."""
+    """4 or 5 by the size, the name and the ring column, unless the values clearly indicate another number."""
     fitting = [count for count in (4, 5) if len(values) % count == 0]
     usual = fitting[0] if fitting else None
     named = path.name.endswith(".pcd.bin") and 5 in fitting

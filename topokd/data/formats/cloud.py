@@ -128,11 +128,11 @@ def _check_options(
     scale: float,
     origin: Sequence[float] | None,
 ) -> int | tuple[str, ...] | None:
-    """``columns`` as a number or a tuple of names; raises `DataError` for values that cannot be meant."""
+    """``columns`` as a number or a tuple of names; raises `DataError` for invalid values."""
     if intensity_scale is not None and not 0 < intensity_scale < math.inf:
         raise DataError(
-            f"the intensity scale is {intensity_scale:g}; it must be positive and finite, as 1, 255 or 65535 "
-            "(--intensity-scale)"
+            f"the intensity scale is {intensity_scale:g}; it must be positive and finite, such as 1, 255 or "
+            "65535 (--intensity-scale)"
         )
     if not 0 < scale < math.inf:
         raise DataError(f"scale is {scale:g}; it is metres per unit, positive and finite (--scale)")

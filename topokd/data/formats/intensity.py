@@ -1,4 +1,4 @@
-"""Which field holds the intensities, and which full scale they have: one rule.
+"""The rule for the field that holds the intensities, and for their full scale.
 
 1. The field: the one that the user names, or the first present of `FIELDS`. A calibrated reflectivity comes before a
    raw signal strength, which has no full scale. One with negative values (decibels, or another zero) is passed over if
@@ -6,7 +6,7 @@
 2. The full scale: what the user says; 255 for a field of bytes and for five columns without names (nuScenes), unless
    the values are fractions; the scale of other scans of the sensor; 1 for fractions; otherwise the smallest of `SCALES`
    that is not exceeded. At most one point in a thousand may exceed it, a retroreflector say: those are clipped. A scale
-   that the values hardly support is named as an assumption.
+   that the values hardly support is reported as an assumption.
 """
 
 from __future__ import annotations
@@ -108,8 +108,7 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
             return None
         raise DataError(
             f"{path} has no field {wanted!r} for intensities; it has "
-            f"{', '.join(table.fields) or 'none besides x, y, z'}"
-            " (--intensity none leaves them out)"
+            f"{', '.join(table.fields) or 'none besides x, y, z'} (--intensity none leaves them out)"
         )
     present = [name for name in FIELDS if name in table.fields]
     if not present:
@@ -118,8 +117,8 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
             table.notes.append(
                 Note(
                     "no intensities",
-                    f"has no intensities (looked for {', '.join(FIELDS[:4])}{among}): 0 is used (--intensity "
-                    "FIELD names one)",
+                    f"has no intensities (looked for {', '.join(FIELDS[:4])}{among}): 0 is used "
+                    "(--intensity FIELD names one)",
                 )
             )
         return None
@@ -128,10 +127,9 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
     if not usable:
         name = present[0]
         raise DataError(
-            f"{path}: {name} goes down to {negative[name]:g}; values must run from 0 to a full scale. Negative "
-            "ones are "
-            "decibels, or have another zero: leave them out (--intensity none), or name another field "
-            f"(--intensity {' or '.join(n for n in table.fields if n not in present) or 'FIELD'})"
+            f"{path}: {name} goes down to {negative[name]:g}; values must run from 0 to a full scale. "
+            "Negative ones are decibels, or have another zero: leave them out (--intensity none), or name another "
+            f"field (--intensity {' or '.join(n for n in table.fields if n not in present) or 'FIELD'})"
         )
     others = [name for name in present if name != usable[0]]
     if others:
@@ -166,13 +164,12 @@ def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
     if bad.mean() > _RARE:
         raise DataError(
             f"{path}: {name} goes down to {float(values.min()):g}; values must run from 0 to a full scale. "
-            "Negative ones "
-            "are decibels, or have another zero: leave them out (--intensity none), or name another field"
+            "Negative ones are decibels, or have another zero: leave them out (--intensity none), or name another field"
         )
     if bad.any():
         table.notes.append(
             Note(
-                "intensities that are no number",
+                "invalid intensities",
                 f"{int(bad.sum())} values of {name} are negative or not finite: 0 is used",
             )
         )
@@ -207,9 +204,8 @@ def _guess(path: Path, name: str, values: ndarray, table: Table) -> float:
         table.notes.append(
             Note(
                 f"intensities divided by {scale:g}",
-                f"{name} goes up to {high:g} in {'whole numbers' if whole else 'fractions'}: divided by "
-                f"{scale:g}, a guess "
-                "(--intensity-scale sets the full scale)",
+                f"{name} goes up to {high:g} in {'whole numbers' if whole else 'fractions'}: "
+                f"divided by {scale:g}, a guess (--intensity-scale sets the full scale)",
             )
         )
     return scale

@@ -1,4 +1,4 @@
-"""Where a file's points are: those without a return, stray ones, and the place and the axes of the sensor."""
+"""Points without a return, stray points, and the position and axes of the sensor."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
 
 
 def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], notes: list[Note]) -> Bool[ndarray, " n"]:
-    """``used`` without points that lie far away from all others: beyond 1 km, and ten times what 90 % of them span.
+    """``used`` without stray points: farther from the median than 1 km and than ten times the distance of 90 % of them.
 
     Args:
         xyz: (n, 3) metres.
@@ -94,9 +94,9 @@ def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], note
 
 
 def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndarray, "n 3"]:
-    """The points around the sensor: those of a map are shifted by their median, others that are off are named.
+    """Shift map coordinates by their median, and note other coordinates that are not centred on the sensor.
 
-    A sensor stands among its points: the origin is within a few times their median distance from their median.
+    A sensor is surrounded by its points: the origin is at most a few times their median distance from their median.
     """
     centre = np.median(xyz, axis=0)
     spread = float(np.median(np.linalg.norm((xyz - centre)[:, :2], axis=1)))
@@ -105,9 +105,8 @@ def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndar
         notes.append(
             Note(
                 "map coordinates",
-                f"has map coordinates: shifted by {np.round(-centre, 1).tolist()} for the network (--origin "
-                "X,Y,Z gives "
-                "the place of the sensor)",
+                f"has map coordinates: shifted by {np.round(-centre, 1).tolist()} for the network "
+                "(--origin X,Y,Z gives the position of the sensor)",
             )
         )
         return xyz - centre
@@ -117,10 +116,8 @@ def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndar
             Note(
                 "the origin is not at the sensor",
                 f"its points lie around ({place}) m, {off:.0f} m from the origin, and half of them within "
-                f"{spread:.0f} m "
-                "of that: the origin does not seem to be at the sensor, so labels will be poor (--origin X,Y,Z "
-                "gives the "
-                "place of the sensor)",
+                f"{spread:.0f} m of that: the origin does not seem to be at the sensor, so labels will be poor "
+                "(--origin X,Y,Z gives the position of the sensor)",
             )
         )
     return xyz
@@ -142,7 +139,7 @@ def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
             Note(
                 "z does not point up",
                 f"its points span {extent[0]:.3g} x {extent[1]:.3g} x {extent[2]:.3g} m, least along "
-                f"{_AXES[flat]}: z does "
-                "not seem to point up (--frame names the axes)",
+                f"{_AXES[flat]}: z "
+                "does not seem to point up (--frame names the axes)",
             )
         )

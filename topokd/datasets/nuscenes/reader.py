@@ -8,14 +8,9 @@ index of ``category.json``; ``<root>/panoptic/<version>/<sample_data token>_pano
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -23,40 +18,13 @@ from jaxtyping import Float
 from topokd.data.dataset import OnBadScan, ScanDataset, accumulate_sweeps, count_points
 from topokd.data.scan import Scan
 from topokd.datasets.nuscenes.classes import NUSCENES, label_space_of
-from topokd.errors import AbsentSplitError, DataError
-from topokd.io import read_json
+from topokd.datasets.nuscenes.panoptic import read_panoptic
+from topokd.datasets.nuscenes.tables import Record, read_table, resolve, rigid_transform, split_scenes
+from topokd.errors import DataError
 
 VERSIONS = ("v1.0-trainval", "v1.0-mini", "v1.0-test")
 MIN_DISTANCE = 1.0
 """Metres: points of earlier sweeps nearer than this to the sensor in both x and y (the car itself) are dropped."""
-
-Record = dict[str, Any]
-
-FIELDS: dict[str, dict[str, type]] = {
-    "sensor": {"token": str, "channel": str},
-    "calibrated_sensor": {"token": str, "sensor_token": str, "translation": list, "rotation": list},
-    "sample_data": {
-        **{"token": str, "sample_token": str, "ego_pose_token": str, "calibrated_sensor_token": str},
-        **{"filename": str, "is_key_frame": bool, "prev": str},
-    },
-    "ego_pose": {"token": str, "translation": list, "rotation": list},
-    "scene": {"name": str, "first_sample_token": str},
-    "sample": {"token": str, "next": str},
-    "category": {"name": str},
-    "lidarseg": {"sample_data_token": str, "filename": str},
-    "panoptic": {"sample_data_token": str, "filename": str},
-}
-"""Fields that are read from the records of each table."""
-
-
-def official_splits() -> dict[str, tuple[str, ...]]:
-    """Scene names of train, val, test, mini_train and mini_val (nuscenes-devkit, utils/splits.py).
-
-    >>> {name: len(scenes) for name, scenes in official_splits().items()}
-    {'train': 700, 'val': 150, 'test': 150, 'mini_train': 8, 'mini_val': 2}
-    """
-    table = read_json(str(files("topokd.datasets.nuscenes").joinpath("splits.json")))
-    return {name: tuple(f"scene-{number:04d}" for number in numbers) for name, numbers in table.items()}
 
 
 class NuScenesLidarSeg(ScanDataset):
@@ -112,18 +80,19 @@ class NuScenesLidarSeg(ScanDataset):
         if sweeps < 1:
             raise DataError(f"sweeps is {sweeps}: 1 reads a keyframe alone, k adds the k - 1 sweeps before it")
         self.root, self.split, self.version, self.sweeps = Path(root), split, version, sweeps
+        self.tables = self.root / version
         self.labelled = version != "v1.0-test"
-        if not (self.root / version).is_dir():
+        if not self.tables.is_dir():
             there = [name for name in VERSIONS if (self.root / name).is_dir()]
             raise DataError(
-                f"{self.root / version} does not exist, so {self.root} does not hold the tables of {version}; "
+                f"{self.tables} does not exist, so {self.root} does not hold the tables of {version}; "
                 + (f"there are {', '.join(there)}" if there else "data.root must be the folder above `v1.0-...`")
             )
-        self._channel = {record["token"]: record for record in self._table("sensor")}
-        self._calibration = {record["token"]: record for record in self._table("calibrated_sensor")}
+        self._channel = {record["token"]: record for record in read_table(self.tables, "sensor")}
+        self._calibration = {record["token"]: record for record in read_table(self.tables, "calibrated_sensor")}
         self._data = self._lidar_records()
-        scenes = {record["name"]: record for record in self._table("scene")}
-        self.sequences = self._scenes(scenes)
+        scenes = {record["name"]: record for record in read_table(self.tables, "scene")}
+        self.sequences = split_scenes(self.tables, split, scenes)
         self._labels_of, self._panoptic_of = self._label_files()
         self._index(self._keyframes(scenes), on_bad_scan, cache, f"{len(self.sequences)} scenes of {version}")
 
@@ -154,50 +123,21 @@ class NuScenesLidarSeg(ScanDataset):
 
     def pose(self, record: Record) -> Float[np.ndarray, "4 4"]:
         """LiDAR to world at a sweep, through calibrated sensor and ego pose."""
-        calibration = self._resolve(
-            self._calibration, record["calibrated_sensor_token"], "calibrated_sensor", "sample_data", record
-        )
-        ego = self._resolve(self._ego_pose, record["ego_pose_token"], "ego_pose", "sample_data", record)
-        tables = self.root / self.version
-        return _matrix(ego, tables / "ego_pose.json") @ _matrix(calibration, tables / "calibrated_sensor.json")
+        ego = resolve(self.tables, self._ego_pose, record["ego_pose_token"], "ego_pose", "sample_data", record)
+        calibration = rigid_transform(self._calibration_of(record), self.tables / "calibrated_sensor.json")
+        return rigid_transform(ego, self.tables / "ego_pose.json") @ calibration
 
-    def _table(self, name: str) -> list[Record]:
-        """The records of a table, checked for the fields that are read."""
-        file = self.root / self.version / f"{name}.json"
-        fix = f"unpack {f'nuScenes-{name}' if name in ('lidarseg', 'panoptic') else 'the metadata archive'} again"
-        if not file.is_file():
-            raise DataError(f"{file} does not exist: the table {name} is missing; {fix}")
-        try:
-            table = json.loads(file.read_bytes())
-        except (ValueError, RecursionError) as error:  # not text (a pickle, for example), or endlessly nested lists
-            raise DataError(f"{file} is not valid JSON ({error}): {fix}") from None
-        if not isinstance(table, list) or not all(isinstance(record, dict) for record in table):
-            raise DataError(f"{file} is not a list of records: {fix}")
-        for record in table:
-            wrong = [field for field, kind in FIELDS[name].items() if not isinstance(record.get(field), kind)]
-            if wrong:
-                field, which = wrong[0], record.get("token", table.index(record))
-                problem = f"{field!r} is {record[field]!r}" if field in record else f"has no field {field!r}"
-                raise DataError(f"{file}: record {which} {problem}: the table is damaged or of another version; {fix}")
-        return table
-
-    def _resolve(self, table: dict[str, Record], token: str, name: str, referrer: str, record: Record) -> Record:
-        if token not in table:
-            raise DataError(
-                f"{self.root / self.version / f'{referrer}.json'}: record {record.get('token')} refers to {token!r}, "
-                f"which is not in {name}.json: the tables belong to different versions; unpack the metadata again"
-            )
-        return table[token]
+    def _calibration_of(self, record: Record) -> Record:
+        token = record["calibrated_sensor_token"]
+        return resolve(self.tables, self._calibration, token, "calibrated_sensor", "sample_data", record)
 
     def _lidar_records(self) -> dict[str, Record]:
         """``sample_data`` of LIDAR_TOP by token; the table's other 90 % (cameras, radar) are dropped."""
         found = {}
-        for record in self._table("sample_data"):
-            calibration = self._resolve(
-                self._calibration, record["calibrated_sensor_token"], "calibrated_sensor", "sample_data", record
-            )
-            sensor = self._resolve(
-                self._channel, calibration["sensor_token"], "sensor", "calibrated_sensor", calibration
+        for record in read_table(self.tables, "sample_data"):
+            calibration = self._calibration_of(record)
+            sensor = resolve(
+                self.tables, self._channel, calibration["sensor_token"], "sensor", "calibrated_sensor", calibration
             )
             if sensor["channel"] == "LIDAR_TOP":
                 found[record["token"]] = record
@@ -206,46 +146,22 @@ class NuScenesLidarSeg(ScanDataset):
     @cached_property
     def _ego_pose(self) -> dict[str, Record]:
         wanted = {record["ego_pose_token"] for record in self._data.values()}
-        return {record["token"]: record for record in self._table("ego_pose") if record["token"] in wanted}
-
-    def _scenes(self, scenes: dict[str, Record]) -> list[str]:
-        """Names of the scenes to read."""
-        if not isinstance(self.split, str):
-            missing = [name for name in self.split if name not in scenes]
-            if missing:
-                raise DataError(
-                    f"{self.root / self.version / 'scene.json'} lacks the scenes {', '.join(missing[:5])}: choose among"
-                    f" its {len(scenes)}, {', '.join(sorted(scenes)[:3])}, ..."
-                )
-            return list(self.split)
-        known = {"v1.0-trainval": ("train", "val"), "v1.0-mini": ("train", "val", "mini_train", "mini_val")}
-        allowed = known.get(self.version, ("test",))
-        if self.split not in allowed:
-            raise DataError(
-                f"{self.version} has no split {self.split!r}: choose {' or '.join(allowed)}, or scene names"
-            )
-        name = f"mini_{self.split}" if self.version == "v1.0-mini" and self.split in ("train", "val") else self.split
-        wanted = official_splits()[name]
-        found = [scene for scene in wanted if scene in scenes]
-        if not found:
-            raise AbsentSplitError(
-                f"{self.root / self.version / 'scene.json'} holds none of the {len(wanted)} scenes of split {name}: "
-                f"it has {', '.join(sorted(scenes)[:3]) or 'no scene'}, ...; choose another version or split"
-            )
-        return found
+        return {record["token"]: record for record in read_table(self.tables, "ego_pose") if record["token"] in wanted}
 
     def _label_files(self) -> tuple[dict[str, str], dict[str, str]]:
         """File of each labelled sample_data, and of its panoptic labels if there are any."""
         if not self.labelled:
             return {}, {}
-        self._space = label_space_of(self._table("category"), self.root / self.version / "category.json")
-        labels = {record["sample_data_token"]: record["filename"] for record in self._table("lidarseg")}
+        self._space = label_space_of(read_table(self.tables, "category"), self.tables / "category.json")
+        labels = {record["sample_data_token"]: record["filename"] for record in read_table(self.tables, "lidarseg")}
         panoptic: dict[str, str] = {}
-        if (self.root / self.version / "panoptic.json").is_file():
-            panoptic = {record["sample_data_token"]: record["filename"] for record in self._table("panoptic")}
+        if (self.tables / "panoptic.json").is_file():
+            panoptic = {
+                record["sample_data_token"]: record["filename"] for record in read_table(self.tables, "panoptic")
+            }
         if labels and not set(labels) & set(self._data):
             raise DataError(
-                f"{self.root / self.version / 'lidarseg.json'}: none of its {len(labels)} sample_data tokens is in "
+                f"{self.tables / 'lidarseg.json'}: none of its {len(labels)} sample_data tokens is in "
                 f"sample_data.json: these are the labels of another version than {self.version}; unpack the right ones"
             )
         return labels, panoptic
@@ -253,23 +169,23 @@ class NuScenesLidarSeg(ScanDataset):
     def _keyframes(self, scenes: dict[str, Record]) -> list[str]:
         """Names of the keyframes of ``self.sequences``, scene by scene, in time."""
         lidar_of = {record["sample_token"]: record for record in self._data.values() if record["is_key_frame"]}
-        samples = {record["token"]: record for record in self._table("sample")}
+        samples = {record["token"]: record for record in read_table(self.tables, "sample")}
         names: list[str] = []
         seen: set[str] = set()
         for scene in self.sequences:
             token, referrer, record = scenes[scene]["first_sample_token"], "scene", scenes[scene]
             while True:
-                sample = self._resolve(samples, token, "sample", referrer, record)
+                sample = resolve(self.tables, samples, token, "sample", referrer, record)
                 if token in seen:
                     raise DataError(
-                        f"{self.root / self.version / 'sample.json'}: the samples of {scene} lead back to {token}: "
+                        f"{self.tables / 'sample.json'}: the samples of {scene} lead back to {token}: "
                         "`next` runs in a circle; unpack the metadata again"
                     )
                 seen.add(token)
                 lidar = lidar_of.get(token)
                 if lidar is None:
                     raise DataError(
-                        f"{self.root / self.version / 'sample_data.json'}: sample {token} has no LIDAR_TOP keyframe; "
+                        f"{self.tables / 'sample_data.json'}: sample {token} has no LIDAR_TOP keyframe; "
                         "unpack the metadata again"
                     )
                 names.append(f"{scene}/{lidar['token']}")
@@ -285,7 +201,7 @@ class NuScenesLidarSeg(ScanDataset):
         token = name.split("/")[1]
         if token not in self._labels_of:
             raise DataError(
-                f"{self.root / self.version / 'lidarseg.json'} has no labels of sample_data {token} ({name}): labels "
+                f"{self.tables / 'lidarseg.json'} has no labels of sample_data {token} ({name}): labels "
                 f"and metadata belong to different versions; unpack nuScenes-lidarseg of {self.version}"
             )
         return self.root / self._labels_of[token]
@@ -296,14 +212,14 @@ class NuScenesLidarSeg(ScanDataset):
 
     def source_files(self, name: str) -> list[Path]:
         """Files of a scan and of the sweeps that are added, and the tables of classes and poses."""
-        record, tables = self.sample_data(name), self.root / self.version
+        record = self.sample_data(name)
         files = super().source_files(name)
         if self.labelled:
-            files.append(tables / "category.json")
+            files.append(self.tables / "category.json")
         if record["token"] in self._panoptic_of:
             files.append(self.root / self._panoptic_of[record["token"]])
         if self.sweeps > 1:
-            files += [tables / f"{name}.json" for name in ("sample_data", "ego_pose", "calibrated_sensor")]
+            files += [self.tables / f"{name}.json" for name in ("sample_data", "ego_pose", "calibrated_sensor")]
             files += [self.root / before["filename"] for before in self._before(record)]
         return files
 
@@ -312,7 +228,7 @@ class NuScenesLidarSeg(ScanDataset):
         for _ in range(self.sweeps - 1):
             if not record["prev"]:
                 return
-            record = self._resolve(self._data, record["prev"], "sample_data", "sample_data", record)
+            record = resolve(self.tables, self._data, record["prev"], "sample_data", "sample_data", record)
             yield record
 
     def _check(self, name: str) -> None:
@@ -340,8 +256,7 @@ class NuScenesLidarSeg(ScanDataset):
         here = np.linalg.inv(self.pose(self.sample_data(name)))
         for record in self._before(self.sample_data(name)):
             columns = self.sweep(record)
-            far = ~(np.abs(columns[:, :2]) < MIN_DISTANCE).all(axis=1)
-            columns = columns[far]
+            columns = columns[~(np.abs(columns[:, :2]) < MIN_DISTANCE).all(axis=1)]
             if len(columns):
                 scans.append(_scan(columns, None, None, f"{name}, sweep {record['token']}", record["filename"]))
                 moves.append(here @ self.pose(record))
@@ -353,7 +268,7 @@ class NuScenesLidarSeg(ScanDataset):
         if labels is not None:
             label = self._space.class_of_raw(np.fromfile(labels, np.uint8), labels)
             if record["token"] in self._panoptic_of:
-                instance = _panoptic(self.root / self._panoptic_of[record["token"]], len(label)) % 1000
+                instance = read_panoptic(self.root / self._panoptic_of[record["token"]], len(label)) % 1000
         return _scan(self.sweep(record), label, instance, name, self.root / record["filename"])
 
 
@@ -364,59 +279,3 @@ def _scan(
         return Scan(np.ascontiguousarray(columns[:, :3]), columns[:, 3] / np.float32(255), label, instance, name)
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
-
-
-def _panoptic(file: Path, points: int) -> np.ndarray:
-    """1000 x category + instance of each point. A file with pickled objects is rejected, never loaded."""
-    try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array")
-        with archive:
-            values = archive["data"]
-        if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
-            raise ValueError("`data` does not hold integers")
-    except FileNotFoundError:
-        raise DataError(f"{file} does not exist: unpack nuScenes-panoptic again, or remove panoptic.json") from None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        # NotImplementedError: zipfile raises it for an unknown compression
-        raise DataError(
-            f"{file} is not an archive with an array `data` ({error}): unpack nuScenes-panoptic again"
-        ) from None
-    if values.shape != (points,):
-        raise DataError(f"{file} holds {values.shape} labels for {points} points: unpack nuScenes-panoptic again")
-    return values.astype(np.int64)
-
-
-def _matrix(record: Record, table: Path) -> Float[np.ndarray, "4 4"]:
-    """Homogeneous transform of a record with ``translation`` [m] and ``rotation`` (quaternion w, x, y, z)."""
-    rotation, translation = (
-        _numbers(record, field, count, table) for field, count in (("rotation", 4), ("translation", 3))
-    )
-    length = np.linalg.norm(rotation)
-    if length == 0:
-        raise DataError(
-            f"{table}: record {record['token']}: rotation is zero, not a quaternion; unpack the metadata again"
-        )
-    w, x, y, z = rotation / length
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, 3] = translation
-    return matrix
-
-
-def _numbers(record: Record, field: str, count: int, table: Path) -> Float[np.ndarray, " count"]:
-    try:
-        values = np.array(record[field], np.float64)
-    except (TypeError, ValueError):  # text, or nested lists
-        values = np.empty(0)
-    if values.shape != (count,) or not np.isfinite(values).all():
-        raise DataError(
-            f"{table}: record {record['token']}: {field} is {record[field]!r}, not {count} numbers; unpack the "
-            "metadata again"
-        )
-    return values

@@ -1,4 +1,4 @@
-"""The submission folder of nuScenes-lidarseg.
+"""The submission of nuScenes-lidarseg: a folder, or that folder as a .zip.
 
 ``lidarseg/<set>/<token>_lidarseg.bin``: uint8 1..16 per point; ``<set>/submission.json``: the inputs used.
 
@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
+from topokd.datasets.nuscenes.archive import folder_to_read, folder_to_write
 from topokd.datasets.nuscenes.classes import NUSCENES
 from topokd.datasets.nuscenes.published import RELEASES
 from topokd.datasets.nuscenes.reader import NuScenesLidarSeg
@@ -52,21 +53,22 @@ def _token(name: str) -> str:
 
 
 def write_nuscenes(
-    folder: str | Path,
+    path: str | Path,
     predictions: Iterable[tuple[str, Int64[ndarray, " _"]]],
     eval_set: str = "test",
     use_external: bool = False,
 ) -> None:
-    """Write the folder; ``submission.json`` comes last and says that only the LiDAR was used.
+    """Write the submission; ``submission.json`` comes last and says that only the LiDAR was used.
 
     Args:
-        folder: where to write.
+        path: a folder, or a file name that ends with .zip.
         predictions: token of a lidar sample_data and its classes 0..15; they are taken one by one.
         eval_set: the split.
         use_external: whether further data were used for training.
 
     Raises:
-        DataError: a token that cannot be a file name or is given twice, or a class out of range.
+        DataError: a token that cannot be a file name or is given twice, a class out of range, or ``path`` exists and is
+            of the other kind.
 
     Examples:
         >>> import tempfile
@@ -75,37 +77,38 @@ def write_nuscenes(
         >>> np.fromfile(folder / "lidarseg/val/9d9bf11fb0e144c8b446d54a8a00184f_lidarseg.bin", np.uint8).tolist()
         [1, 16]
     """
-    folder = Path(folder)
-    written = set()
-    for token, classes in predictions:
-        if not token.isalnum():
-            raise DataError(f"{token!r} is not a token of a lidar sample_data, which has only letters and digits")
-        if token in written:
-            raise DataError(f"sample_data {token} was given twice: each has one prediction")
-        written.add(token)
-        ids = submission_ids(NUSCENES, classes, token).astype(np.uint8)
-        write_bytes(folder / "lidarseg" / eval_set / f"{token}{SUFFIX}", ids.tobytes())
-    meta = {name: name == "use_lidar" or (name == "use_external" and use_external) for name in META}
-    write_json(folder / eval_set / "submission.json", {"meta": meta})
+    with folder_to_write(Path(path)) as folder:
+        written = set()
+        for token, classes in predictions:
+            if not token.isalnum():
+                raise DataError(f"{token!r} is not a token of a lidar sample_data, which has only letters and digits")
+            if token in written:
+                raise DataError(f"sample_data {token} was given twice: each has one prediction")
+            written.add(token)
+            ids = submission_ids(NUSCENES, classes, token).astype(np.uint8)
+            write_bytes(folder / "lidarseg" / eval_set / f"{token}{SUFFIX}", ids.tobytes())
+        meta = {name: name == "use_lidar" or (name == "use_external" and use_external) for name in META}
+        write_json(folder / eval_set / "submission.json", {"meta": meta})
 
 
-def validate_nuscenes(folder: str | Path, points: Mapping[str, int], eval_set: str = "test") -> list[str]:
-    """The reasons for which the server would reject the folder; empty if there are none.
+def validate_nuscenes(path: str | Path, points: Mapping[str, int], eval_set: str = "test") -> list[str]:
+    """The reasons for which the server would reject the submission; empty if there are none.
 
     Args:
-        folder: the submission.
+        path: a folder or a .zip.
         points: number of points of every lidar sample_data token of the split.
         eval_set: the split.
 
     Raises:
-        DataError: ``folder`` is not a folder, or ``points`` is empty.
+        DataError: ``path`` is neither a folder nor an intact .zip, or ``points`` is empty.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        problem = "is a file; a submission to nuScenes is a folder" if folder.exists() else "does not exist"
-        raise DataError(f"{folder} {problem}: write it with `topokd submit`")
     if not points:
         raise DataError(f"no keyframe of {eval_set} to compare with: give the data set's folder and that split")
+    with folder_to_read(Path(path)) as folder:
+        return _folder_problems(folder, points, eval_set)
+
+
+def _folder_problems(folder: Path, points: Mapping[str, int], eval_set: str) -> list[str]:
     problems = _meta_problems(folder / eval_set / "submission.json", f"{eval_set}/submission.json")
     labels = folder / "lidarseg" / eval_set
     if not labels.is_dir():

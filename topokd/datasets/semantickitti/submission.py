@@ -22,7 +22,7 @@ from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.datasets.semantickitti.files import COLUMNS
 from topokd.datasets.semantickitti.published import RELEASES
 from topokd.datasets.semantickitti.reader import SPLITS, SemanticKITTI
-from topokd.datasets.submission_ids import format_names, size_problems, submission_ids
+from topokd.datasets.submission_ids import format_names, size_problems, submission_ids, zip_entry
 from topokd.errors import DataError
 from topokd.io import atomic_path
 
@@ -77,14 +77,14 @@ def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64
     written = set()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for folder in _folders():
-            archive.writestr(_entry(folder), b"")
+            archive.writestr(zip_entry(folder), b"")
         for name, classes in predictions:
             member = _member(name)
             if member in written:
                 raise DataError(f"scan {name} was given twice: each scan has one prediction")
             written.add(member)
             ids = submission_ids(SEMANTICKITTI, classes, name).astype("<u4")
-            archive.writestr(_entry(member), ids.tobytes())
+            archive.writestr(zip_entry(member), ids.tobytes())
 
 
 def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
@@ -194,10 +194,3 @@ def _member(name: str) -> str:
             f"scan {name!r} is not one of the test split; names are 11/000000 to 21/...: predict that split"
         )
     return f"sequences/{int(sequence)}/predictions/{frame}.label"
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # no clock: equal predictions are equal bytes
-    entry.compress_type = zipfile.ZIP_STORED if name.endswith("/") else zipfile.ZIP_DEFLATED
-    entry.external_attr = (0o40755 << 16) | 0x10 if name.endswith("/") else 0o100644 << 16
-    return entry

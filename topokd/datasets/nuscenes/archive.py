@@ -1,0 +1,71 @@
+"""A submission folder as the .zip that the server takes: written from a folder, opened as one."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from topokd.datasets.submission_ids import zip_entry
+from topokd.errors import DataError
+from topokd.io import atomic_path
+
+
+@contextlib.contextmanager
+def folder_to_write(path: Path) -> Iterator[Path]:
+    """Yield the folder to write a submission to: ``path`` itself, or one that is packed into ``path`` at the end.
+
+    Args:
+        path: a folder, or a file name that ends with .zip. The .zip appears only when the block ends without an error.
+
+    Raises:
+        DataError: ``path`` exists and is of the other kind.
+    """
+    if path.suffix.lower() != ".zip":
+        if path.is_file():
+            raise DataError(f"{path} is a file; name a folder, or a .zip to write")
+        yield path
+        return
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: move it, or choose another name for the .zip")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem[:100]}-") as name:
+        folder = Path(name)
+        yield folder
+        with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+                archive.writestr(zip_entry(file.relative_to(folder).as_posix()), file.read_bytes())
+
+
+@contextlib.contextmanager
+def folder_to_read(path: Path) -> Iterator[Path]:
+    """Yield the folder of a submission: ``path`` itself, or the unpacked content of a .zip.
+
+    Raises:
+        DataError: ``path`` does not exist, is neither a folder nor an intact .zip, or holds names that lead out of it.
+    """
+    if path.is_dir():
+        yield path
+        return
+    if not path.exists():
+        raise DataError(f"{path} does not exist: write it with `topokd submit`")
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(
+            f"{path} is neither a folder nor a complete .zip, as a submission to nuScenes must be ({error}): write it "
+            "with `topokd submit`"
+        ) from error
+    with archive, tempfile.TemporaryDirectory(prefix="topokd-submission-") as folder:
+        for name in archive.namelist():
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise DataError(f"{path} holds {name!r}, which is outside its folder: write it with `topokd submit`")
+        try:
+            archive.extractall(folder)
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+            # NotImplementedError: an unknown compression; RuntimeError: encrypted
+            raise DataError(f"{path} is damaged ({error}): write it again with `topokd submit`") from error
+        yield Path(folder)

@@ -3,7 +3,7 @@
 python tools/docs.py
 
 The guides are docs/*.md; home, contributing and changes are the files beside README.md. Pages of the API list what each
-package names in `__all__`. Executed notebooks and reports are linked where the pipeline has made them.
+package names in `__all__`. Executed notebooks, reports and explorers are linked where they have been made.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
         {"Recipes": [{title: f"{name}.md"} for name, title in RECIPES.items()] + [{"Contribute": "contributing.md"}]},
         {"Examples": examples()},
         {"API": [api_page(""), *(api_page(name) for name in API), parameters_page()]},
-        {"Results": [results_page(), *notebooks()]},
+        {"Results": [results_page(), explorers_page(), *notebooks()]},
         {"Benchmarks": [{file.stem: f"benchmarks/{file.name}"} for file in benchmarks]},
         {"Changes": "changelog.md"},
     ]
@@ -173,6 +173,28 @@ def results_page() -> dict[str, str]:
     lines += ["\n".join(links), "The expected numbers are in [the README](index.md#what-to-expect)."]
     write("results.md", "\n\n".join(lines) + "\n")
     return {"Reports": "results.md"}
+
+
+def explorers_page() -> dict[str, str]:
+    """Links to the pages that `topokd explore` has written; without them, the shapes of the filtration player."""
+    from topokd.explore.page import PAGES as EXPLORERS
+    from topokd.explore.page import TITLES, write_page
+
+    lines = ["# Explorers", "Interactive pages that open offline; [the guide](explore.md) explains what is drawn."]
+    links = []
+    for kind, name in EXPLORERS.items():
+        target, made = PAGES / "explorers" / name, ROOT / "explore" / name
+        target.parent.mkdir(exist_ok=True)
+        if made.is_file():
+            shutil.copy(made, target)
+        elif kind == "filtration":
+            write_page(target)
+        else:
+            continue
+        links.append(f"- [{TITLES[kind]}](explorers/{name})")
+    lines += ["\n".join(links), "`topokd explore` writes all three from the scans and networks of this checkout."]
+    write("explorers.md", "\n\n".join(lines) + "\n")
+    return {"Explorers": "explorers.md"}
 
 
 def notebooks() -> list[dict[str, str]]:

@@ -112,7 +112,7 @@ def test_own_points_come_from_arrays_and_files(tmp_path: Path):
     ):
         with pytest.raises(DataError, match=words):
             read_points(source)
-    with pytest.raises(DataError, match=r"notes\.txt cannot be read; choose a file of the kind"):
+    with pytest.raises(DataError, match=r"notes\.txt cannot be read; choose one of"):
         read_upload("notes.txt", b"")
 
 

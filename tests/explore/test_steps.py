@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from topokd.errors import ParameterError
 from topokd.explore.matching import match_points, match_teacher
 from topokd.explore.steps import GradientSteps
-from topokd.topology import TopologicalLoss, precision_term, recall_term
+from topokd.topology import GRADIENTS, TopologicalLoss, precision_term, recall_term
 
 
 def diagram(rng: np.random.Generator, k: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def test_a_step_has_a_possible_size(steps: GradientSteps, size: float):
 
 def test_every_way_of_the_gradient_makes_a_step(steps: GradientSteps):
     moved = {}
-    for way in steps.ways:
+    for way in GRADIENTS:
         steps.reset()
         steps.step(0.01, way)
         moved[way] = int((steps.gradient.norm(dim=1) > 0).sum())

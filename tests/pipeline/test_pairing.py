@@ -14,6 +14,7 @@ from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_c
 
 from tests.conftest import PROJECT
 from topokd.errors import DataError
+from topokd.pipeline.notebook import PAIRED_METADATA
 from topokd.pipeline.pairing import notebook_scripts, notebook_text, pair_notebooks, unpaired_notebooks
 
 
@@ -94,6 +95,7 @@ def test_every_notebook_is_paired_and_stripped():
     for script in notebook_scripts():
         notebook = json.loads(script.with_suffix(".ipynb").read_text())
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook["cells"]), script
+        assert notebook["metadata"] == PAIRED_METADATA, f"{script}: without a kernel's name JupyterLab asks for one"
 
 
 def test_every_stage_notebook_takes_a_parameter_file(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""A cloud as the explorers show it: its drawing, its filtration and its persistence."""
+"""A cloud for the browser: its positions, its filtration and its persistence."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 
 from topokd.errors import DataError
+from topokd.explore.files import check_points
 from topokd.explore.filtration import MAX_TRIANGLES, rips_filtration
 from topokd.topology import Persistence, vietoris_rips
 
@@ -24,9 +25,12 @@ class Cloud:
 
     Args:
         points: (n, c) the points that define the filtration.
-        label: of the legend.
-        color: of the legend, as "#rrggbb".
+        label: its name in the legend.
+        color: its colour, "#rrggbb".
         positions: (n, 2) or (n, 3) where to draw them; None: the points themselves, or their principal components.
+
+    Raises:
+        DataError: if the points are not a finite array (n, c) of 3 to `MAX_POINTS` rows.
 
     Examples:
         >>> cloud = Cloud(np.eye(5), "five corners of a simplex")
@@ -41,12 +45,7 @@ class Cloud:
     basis: Float64[ndarray, "c d"] = field(init=False)
 
     def __post_init__(self) -> None:
-        points = np.asarray(self.points, dtype=np.float64)
-        if points.ndim != 2 or len(points) < 3 or points.shape[1] < 1:
-            raise DataError(f"{self.label}: the shape is {points.shape}; a cloud is (n, c) with at least 3 points")
-        if not np.isfinite(points).all():
-            row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
-            raise DataError(f"{self.label}: row {row} holds NaN or infinity: remove such rows")
+        points = check_points(np.asarray(self.points, dtype=np.float64), self.label)
         if len(points) > MAX_POINTS:
             raise DataError(f"{self.label} has {len(points):,} points; an explorer takes {MAX_POINTS:,}: sample first")
         object.__setattr__(self, "points", points)
@@ -85,21 +84,20 @@ def describe(cloud: Cloud, persistence: Persistence, max_triangles: int = MAX_TR
 
     Args:
         cloud: the points.
-        persistence: theirs.
+        persistence: of the points.
         max_triangles: see `rips_filtration`.
     """
     found = rips_filtration(cloud.points, max_triangles)
-    index = np.uint16 if len(cloud.points) <= 1 << 16 else np.uint32
     return {
         "label": cloud.label,
         "color": cloud.color,
         "columns": cloud.points.shape[1],
         "flat": cloud.positions is not None and cloud.positions.shape[1] < 3,
         "positions": cloud.drawn(),
-        "edges": found.edges.astype(index),
+        "edges": found.edges.astype(np.uint16),
         "lengths": found.lengths,
         "entered": found.entered,
-        "triangles": found.triangles.astype(index),
+        "triangles": found.triangles.astype(np.uint16),
         "completed_by": found.completed_by,
         "pairs": describe_pairs(persistence),
     }

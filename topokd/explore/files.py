@@ -1,4 +1,4 @@
-"""Own points and features for the explorers: an array, or a file."""
+"""Points and features given to the explorers: arrays or files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,16 @@ def read_points(source: Any, name: str = "array") -> Float64[ndarray, "n c"]:
         points = np.asarray(source, dtype=np.float64)
     except (TypeError, ValueError):
         raise DataError(f"{name} does not hold numbers: give an array (n, c)") from None
-    if points.ndim != 2 or len(points) < 3:
+    return check_points(points, name)
+
+
+def check_points(points: ndarray, name: str) -> Float64[ndarray, "n c"]:
+    """The points, if they are a finite array (n, c) with at least 3 rows.
+
+    Raises:
+        DataError: with `name`, the problem and what to do.
+    """
+    if points.ndim != 2 or len(points) < 3 or points.shape[1] < 1:
         raise DataError(f"{name} has the shape {points.shape}; expected (n, c) with at least 3 rows")
     if not np.isfinite(points).all():
         row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
@@ -55,14 +64,14 @@ def read_points(source: Any, name: str = "array") -> Float64[ndarray, "n c"]:
 
 
 def read_upload(name: str, data: bytes) -> Float64[ndarray, "n c"]:
-    """The points of a file that came from the browser.
+    """The points of a file uploaded in the browser.
 
     Raises:
         DataError: naming the file, the problem and what to do.
     """
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
-        raise DataError(f"{name} cannot be read; choose a file of the kind {', '.join(SUFFIXES)}")
+        raise DataError(f"{name} cannot be read; choose one of {', '.join(SUFFIXES)}")
     stem = re.sub(r"[^\w.-]", "_", Path(name).name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / stem

@@ -25,7 +25,6 @@ class Filtration:
         entered: (m,) how many triangles the complex has once the edge has entered; exact.
         triangles: (t, 3) vertices of the first t triangles.
         completed_by: (t,) the position in `edges` of the longest edge of each triangle, rising.
-        triangles_complete: whether these are all triangles of the filtration.
     """
 
     edges: Int64[ndarray, "m 2"]
@@ -33,11 +32,6 @@ class Filtration:
     entered: Float64[ndarray, " m"]
     triangles: Int64[ndarray, "t 3"]
     completed_by: UInt32[ndarray, " t"]
-
-    @property
-    def triangles_complete(self) -> bool:
-        """Whether `triangles` are all triangles of the filtration."""
-        return len(self.entered) == 0 or len(self.triangles) == self.entered[-1]
 
 
 def rips_filtration(points: Float[ndarray, "n c"], max_triangles: int = MAX_TRIANGLES) -> Filtration:

@@ -1,4 +1,4 @@
-"""What there is to explore in a project: profiles, scans, trained networks, and a network's look at a scan."""
+"""Profiles and trained networks of a project, and what a network computes on a scan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from numpy import ndarray
 
 from topokd import params as P
@@ -138,7 +138,7 @@ class View:
 
 @dataclass(frozen=True)
 class Look:
-    """What one network makes of a scan, rows in the order of `View.stage`.
+    """Outputs of one network on a scan, rows in the order of `View.stage`.
 
     Attributes:
         features: per stage, (n, c).
@@ -156,7 +156,7 @@ def look_at(view: View, network: Network) -> Look:
 
     Raises:
         CheckpointError: the weights cannot be read.
-        DataError: the network is not one for these scans.
+        DataError: the stages of the network do not halve the grid.
     """
     model: PointTransformerV3 = load_checkpoint(network.checkpoint).eval()
     batch = view.batch
@@ -182,7 +182,9 @@ def _order(grid: ndarray, keys: ndarray) -> Int64[ndarray, " n"]:
     """Rows of `grid` in the order of `keys`, which are sorted."""
     order = np.lexsort((grid[:, 2], grid[:, 1], grid[:, 0]))
     if grid.shape != keys.shape or not np.array_equal(grid[order], keys):
-        raise DataError("the network's stages do not halve the grid each: its rows cannot be placed in the scan")
+        raise DataError(
+            "the stages of this network do not halve the voxel grid: choose a network that `topokd train` made"
+        )
     return order
 
 
@@ -214,8 +216,13 @@ def colourings(view: View, looks: dict[str, Look]) -> list[dict[str, object]]:
         for index, saliency in enumerate(look.saliency):
             of_point = saliency[view.stage(index).of_voxel][view.of_point]
             add(f"saliency of {label}, stage {index}", "value", np.round(255 * of_point))
-    height: Float[ndarray, " p"] = scan.xyz[:, 2].astype(np.float64)
-    low, high = np.percentile(height, [1, 99])
-    add("height", "value", np.clip(255 * (height - low) / max(high - low, 1e-9), 0, 255))
+    add("height", "value", height_bytes(scan.xyz))
     add("intensity", "value", np.round(255 * scan.intensity))
     return found
+
+
+def height_bytes(xyz: Float[ndarray, "p 3"]) -> UInt8[ndarray, " p"]:
+    """z of each point from 0 (1st percentile and below) to 255 (99th percentile and above)."""
+    height = xyz[:, 2].astype(np.float64)
+    low, high = np.percentile(height, [1, 99])
+    return np.clip(255 * (height - low) / max(high - low, 1e-9), 0, 255).astype(np.uint8)

@@ -16,7 +16,7 @@ from topokd.experiments.shapes import PRIMITIVES
 from topokd.explore.cloud import Cloud, describe, persistence_of
 from topokd.explore.filtration import MAX_TRIANGLES
 from topokd.explore.networks import Say, silent
-from topokd.explore.sources import Networks, Rows, SourceOptions
+from topokd.explore.sources import UNTRAINED, Networks, Rows, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
 from topokd.topology import ENGINES, Normalization, farthest_point_sampling, normalize_features
 from topokd.viz.style import STUDENT, TEACHER
@@ -24,7 +24,6 @@ from topokd.viz.style import STUDENT, TEACHER
 Kind = Literal["filtration", "loss", "scene"]
 POINTS = (64, 128, 256, 512, 1024)
 NETWORKS = "networks on a scan"
-SHAPES = {name: make for name, make in PRIMITIVES.items()}
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,12 @@ class Session:
 
     Args:
         kind: "filtration" of one cloud, the "loss" between two, or the "scene" of a scan with one network's features.
-        own: further clouds by name: (n, c), or a pair (student, teacher) of rows that belong together.
-        profile: of the networks, None for the first that there is.
-        points: M to begin with.
-        max_dim: highest degree, to begin with.
+        own: the user's clouds by name: (n, c), or a pair (student, teacher) of features of the same rows.
+        profile: profile of the networks; None takes the first one with trained networks.
+        points: initial M.
+        max_dim: initial highest degree.
         max_triangles: see `rips_filtration`.
-        say: told in words what is being done.
+        say: called with a message before each slow step.
 
     Examples:
         >>> session = Session("filtration", {"mine": np.random.default_rng(0).normal(size=(40, 5))})
@@ -91,7 +90,7 @@ class Session:
 
     def sources(self) -> list[str]:
         """Names that `Choice.source` can have."""
-        shapes = [] if self.kind == "scene" else list(SHAPES)
+        shapes = [] if self.kind == "scene" else list(PRIMITIVES)
         networks = [NETWORKS] if self.networks.available() else []
         return [*self.own, *networks, *shapes]
 
@@ -114,7 +113,7 @@ class Session:
         return ["auto", *(name for name, engine in ENGINES.items() if engine.max_dim >= self.choice.max_dim)]
 
     def choose(self, **changes: Any) -> None:
-        """Change the choice; what no longer fits takes its default.
+        """Change the choice; values that no longer apply return to their defaults.
 
         Raises:
             ParameterError: for a value that cannot be chosen, listing those that can.
@@ -136,7 +135,7 @@ class Session:
                 self.choice = replace(self.choice, engine="auto")
 
     def add(self, name: str, points: Float64[ndarray, "n c"]) -> None:
-        """Add own points, and choose them."""
+        """Add a cloud and select it."""
         self.own[name] = points
         self.choose(source=name)
 
@@ -144,7 +143,6 @@ class Session:
         """Everything that the browser draws."""
         self.steps = None
         rows = self._rows()
-        kept = farthest_point_sampling(normalize(rows.teacher, self.choice.normalize), self.choice.points).numpy()
         scene: dict[str, Any] = {"kind": self.kind, "note": rows.note}
         if self.kind == "loss":
             self.say("Computing both diagrams and the gradient of the loss")
@@ -152,10 +150,13 @@ class Session:
                 rows.student, rows.teacher, self.choice.points, self.choice.normalize, self.choice.engine,
                 self.choice.max_dim, names=rows.names, colors=rows.colors, max_triangles=self.max_triangles,
             )  # fmt: skip
+            kept = self.steps.kept.numpy()
             scene |= self.steps.scene()
         else:
+            points = normalize(rows.student, self.choice.normalize)
+            kept = farthest_point_sampling(points, self.choice.points).numpy()
+            points = points[kept]
             self.say(f"Computing the diagram of {len(kept):,} points")
-            points = normalize(rows.student, self.choice.normalize)[kept]
             persistence = persistence_of(points, self.choice.max_dim, self.choice.engine)
             self.say("Listing edges and triangles")
             scene["clouds"] = [describe(Cloud(points, rows.names[0], rows.colors[0]), persistence, self.max_triangles)]
@@ -168,7 +169,7 @@ class Session:
 
         Args:
             size: the largest move of a row, as a share of the cloud's size.
-            way: how gradients reach the points, one of `GradientSteps.ways`.
+            way: how gradients reach the points, one of `topokd.topology.GRADIENTS`.
 
         Raises:
             ParameterError: if this explorer has no loss, or `size` is not positive.
@@ -179,7 +180,11 @@ class Session:
         return self.steps.changes()
 
     def reset(self) -> dict[str, Any]:
-        """Undo all steps."""
+        """Undo all steps.
+
+        Raises:
+            ParameterError: if this explorer has no loss.
+        """
         if self.steps is None:
             raise ParameterError("only the loss between two clouds has steps to undo: choose kind='loss'")
         self.steps.reset()
@@ -188,7 +193,7 @@ class Session:
     def _rows(self) -> Rows:
         source = self.choice.source
         if source == NETWORKS:
-            return self.networks.rows(self.choice.options, self.kind, self.choice.points, self.say)
+            return self.networks.rows(self.choice.options, self.kind, self.say)
         rng = np.random.default_rng(0)
         count = self.choice.points
         if source in self.own:
@@ -198,25 +203,16 @@ class Session:
                 student = given + rng.normal(0, 0.1 * given.std(), given.shape)
             names = ("student", "teacher") if self.kind == "loss" else (source, source)
         else:
-            teacher = SHAPES[source](count, rng)
+            teacher = PRIMITIVES[source](count, rng)
             student = teacher + rng.normal(0, 0.15, teacher.shape) if self.kind == "loss" else teacher
             names = (f"{source}, disturbed", source) if self.kind == "loss" else (source, source)
         colors = (STUDENT, TEACHER) if self.kind == "loss" else (TEACHER, TEACHER)
         scan: dict[str, Any] = {}
         positions = None
         if self.kind == "scene" and student.shape[1] == 3:  # own points are a scene by themselves
-            from topokd.explore.sources import bare_scan
-
             scan, positions = bare_scan(student), student
-        return Rows(student, teacher, names, colors, self._note(), positions, scan)
-
-    def _note(self) -> str:
-        if self.networks.trained():
-            return ""
-        return (
-            "No trained networks in this project. `make repro` trains them; then this explorer also offers features "
-            "of teacher and students on a scan, their predictions, errors and saliency maps."
-        )
+        note = "" if self.networks.trained() else f"This project has no trained networks. {UNTRAINED}"
+        return Rows(student, teacher, names, colors, note, positions, scan)
 
 
 def normalize(rows: Float64[ndarray, "n c"], how: str) -> Float64[ndarray, "n c"]:

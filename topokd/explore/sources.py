@@ -1,4 +1,4 @@
-"""Rows to explore from the networks of a project: choices, scans and features, read when they are needed."""
+"""Scans and features of a project's networks, as rows for the explorers; read on demand and cached."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from topokd.explore.networks import (
     Say,
     View,
     colourings,
+    height_bytes,
     look_at,
     networks,
     profile_params,
@@ -29,8 +30,12 @@ from topokd.scans import SYNTHETIC, open_dataset
 from topokd.viz.style import TEACHER
 
 T = TypeVar("T")
-KEPT = 6  # scans and forward passes that are remembered
+REMEMBERED = 24  # parameters, data sets, scans and forward passes; the least recently used is dropped first
 RAW = "coordinates"  # in place of a network's name: the points of the scan themselves
+UNTRAINED = (
+    "`make repro` trains them; features of teacher and students, predictions, errors and saliency maps are then "
+    "offered here too."
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Rows:
         teacher: (n, b) features of the same rows.
         names: labels of student and teacher.
         colors: of student and teacher.
-        note: what more there would be.
+        note: what the explorer offers only after training, or "".
         positions: (n, 3) metres, in the scan.
         scan: its points and colourings, for the browser.
     """
@@ -96,7 +101,7 @@ class Networks:
         return self._remember(("params", profile), lambda: profile_params(profile))
 
     def networks(self, profile: str) -> list[Network]:
-        """Trained networks of a profile, looked up anew: training may be going on."""
+        """The profile's trained networks, listed again on each call because training may add some."""
         return networks(self.params(profile)) if profile else []
 
     def scans(self, profile: str) -> list[str]:
@@ -114,11 +119,11 @@ class Networks:
         return self._fitted(SourceOptions(profile=self.first)) if self.first else SourceOptions()
 
     def choose(self, options: SourceOptions, name: str, value: Any) -> SourceOptions:
-        """`options` with one changed, and those that depend on it."""
+        """`options` with one value changed, and the values that depend on it adapted."""
         return self._fitted(replace(options, **{name: value}))
 
     def _fitted(self, options: SourceOptions) -> SourceOptions:
-        """Replace what the profile does not have by its default."""
+        """Replace values that the profile does not have by its defaults."""
         found = {network.name: network for network in self.networks(options.profile)}
         params, scans = self.params(options.profile), self.scans(options.profile)
         students = [name for name, network in found.items() if not network.teacher]
@@ -149,7 +154,7 @@ class Networks:
             entries.append(("stage", "stage", options.stage, list(range(5))))
         return entries
 
-    def rows(self, options: SourceOptions, kind: str, points: int, say: Say) -> Rows:
+    def rows(self, options: SourceOptions, kind: str, say: Say) -> Rows:
         """Features of the chosen networks on the chosen scan.
 
         Raises:
@@ -157,10 +162,10 @@ class Networks:
         """
         found = {network.name: network for network in self.networks(options.profile)}
         view = self._view(options.profile, options.scan, say)
-        note = "" if found else self._note(options.profile)
+        note = "" if found else f"Profile {options.profile} has no trained networks. {UNTRAINED}"
         if options.network == RAW:
             if kind == "loss":
-                raise DataError(f"profile {options.profile} has no trained networks to compare: {note}")
+                raise DataError(f"profile {options.profile} has no trained networks to compare: run `make repro`")
             stage = view.stage(2)
             name = "coordinates of the scan"
             scan = describe_scan(view, {})
@@ -178,12 +183,6 @@ class Networks:
         positions = view.stage(options.stage).positions
         scan = describe_scan(view, shown) if kind != "filtration" else {}
         return Rows(own, other, labels, colors, note, positions if scan else None, scan)
-
-    def _note(self, profile: str) -> str:
-        return (
-            f"Profile {profile} has no trained networks here. `make repro` trains them; then there are also features "
-            "of teacher and students, predictions, errors and saliency maps."
-        )
 
     def _dataset(self, profile: str) -> ScanDataset:
         params = self.params(profile)
@@ -214,7 +213,7 @@ class Networks:
     def _remember(self, key: Hashable, make: Callable[[], T]) -> T:
         if key not in self._memory:
             self._memory[key] = make()
-            while len(self._memory) > 4 * KEPT:
+            while len(self._memory) > REMEMBERED:
                 self._memory.popitem(last=False)
         self._memory.move_to_end(key)
         value: T = self._memory[key]
@@ -236,12 +235,10 @@ def describe_scan(view: View, looks: dict[str, Look]) -> dict[str, Any]:
 
 def bare_scan(xyz: Float64[ndarray, "n 3"]) -> dict[str, Any]:
     """Own points as a scan, coloured by height."""
-    low, high = np.percentile(xyz[:, 2], [1, 99])
-    value = np.clip(255 * (xyz[:, 2] - low) / max(high - low, 1e-9), 0, 255).astype(np.uint8)
     return {
         "name": "own points",
         "positions": xyz.astype(np.float32),
-        "colourings": [{"name": "height", "kind": "value", "values": value}],
+        "colourings": [{"name": "height", "kind": "value", "values": height_bytes(xyz)}],
         "classes": [],
         "palette": [],
         "eye": None,

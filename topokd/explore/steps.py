@@ -27,7 +27,7 @@ class GradientSteps:
         engine: see `vietoris_rips`.
         max_dim: highest degree compared.
         names: labels of student and teacher.
-        colors: of student and teacher.
+        colors: colours of student and teacher, "#rrggbb".
         max_triangles: see `rips_filtration`.
 
     Examples:
@@ -68,11 +68,6 @@ class GradientSteps:
         self.size = cloud_size(self.start[self.kept].numpy())
         self.reset()
 
-    @property
-    def ways(self) -> list[str]:
-        """How gradients can reach the points, see `vietoris_rips`."""
-        return list(GRADIENTS)
-
     def reset(self) -> None:
         """Back to the features that were given."""
         self.features = self.start.clone()
@@ -87,8 +82,8 @@ class GradientSteps:
         """
         if not 0 < size <= 1:
             raise ParameterError(f"size is {size!r}; choose a share of the cloud's size in (0, 1]")
-        if way is not None and way not in self.ways:
-            raise ParameterError(f"the gradient is {way!r}; choose one of {', '.join(map(repr, self.ways)) or 'None'}")
+        if way is not None and way not in GRADIENTS:
+            raise ParameterError(f"the gradient is {way!r}; choose one of {', '.join(map(repr, GRADIENTS))}")
         if way != self.way:
             self._differentiate(way)
         largest = float(self.gradient.norm(dim=1).max())
@@ -128,7 +123,7 @@ class GradientSteps:
             "gradient": length.astype(np.float32),
             "moved": int((length > 0).sum()),
             "history": list(self.history),
-            "ways": self.ways,
+            "ways": list(GRADIENTS),
         }
 
     def scene(self) -> dict[str, Any]:

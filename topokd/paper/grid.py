@@ -72,11 +72,14 @@ def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: Mapping[s
         reference = str(line["note"]) if source == "reported" and line["printed"] else ""
         if not rows.get(row, ("", ""))[1]:
             rows[row] = (str(line["row"]), reference)
-        columns.setdefault(column, set()).add(str(line["unit"]))
+        units = columns.setdefault(column, set())
+        if line["printed"] or not math.isnan(line["mean"]):  # a reason for a gap has no unit
+            units.add(str(line["unit"]))
         cells[row, column] = _cell(line)
     for (row, column), cell in list(cells.items()):  # cells of a column with several units name their unit
         if len(columns[column]) > 1 and cell.unit and cell.source == "measured":
             cells[row, column] = replace(cell, text=f"{cell.text} {cell.unit}")
+    printed = {column for (_, column), cell in cells.items() if cell.source == "reported"}
     return Grid(
         [(source, label, units.pop() if len(units) == 1 else "") for (source, label), units in columns.items()],
         [
@@ -84,7 +87,7 @@ def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: Mapping[s
                 (names or {}).get(label, label),
                 reference,
                 row[0],
-                [cells.get((row, column)) or _gap(row[0] or column[0]) for column in columns],
+                [cells.get((row, column)) or _gap(row[0] or column[0], column in printed) for column in columns],
             )
             for row, (label, reference) in rows.items()
         ],
@@ -112,10 +115,10 @@ def number(value: float, unit: str) -> str:
     return f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
-def _gap(source: str) -> Cell:
-    """The cell of a row and column that no line fills, with the reason."""
+def _gap(source: str, printed: bool) -> Cell:
+    """The cell of a row and column that no line fills, with the reason; empty in a column that the paper lacks."""
     reason = "not in the paper" if source == "reported" else "not measured"
-    return Cell(reason, "", source, reason)
+    return Cell(reason if printed or source == "measured" else "", "", source, reason)
 
 
 def _cell(line: pd.Series) -> Cell:

@@ -1,4 +1,4 @@
-"""Executed notebooks as pages beside the report: they open offline, without a kernel."""
+"""Executed notebooks as pages next to the report that open offline, without a kernel."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from topokd.io import write_text
 from topokd.paper.render import TEMPLATES
 from topokd.params import Params
 
+STYLESHEET = "notebook.css"  # in the templates, and beside the pages
 INTERACTIVE = "application/vnd.plotly.v1+json"
 GREEK = {"epsilon": "ε", "delta": "δ", "lambda": "λ", "omega": "ω", "sum": "Σ", "to": "→", "times": "×", "infty": "∞"}
 
 
 def publish(params: Params) -> list[Path]:
-    """Write ``results/<profile>/notebooks/*.html`` from the executed notebooks of the pipeline; returns the pages.
+    """Write the pipeline's executed notebooks as ``results/<profile>/notebooks/*.html``; returns the pages.
 
-    Of a notebook that runs for several seeds the first seed's copy is shown. Without executed notebooks (a fresh clone)
-    the pages that exist are kept.
+    A notebook that runs once per seed is shown for the first seed. All pages link to one style sheet in their folder.
+    Without executed notebooks (a fresh clone) existing pages are kept.
     """
     first = str(params.seeds[0])
     executed = [
@@ -32,7 +33,7 @@ def publish(params: Params) -> list[Path]:
     folder = params.results / "notebooks"
     if executed:
         shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / STYLESHEET, style())
     written = []
     for path in executed:
         written.append(folder / f"{path.stem}.html")
@@ -40,10 +41,17 @@ def publish(params: Params) -> list[Path]:
     return written
 
 
+def style() -> str:
+    """The style sheet of the pages: their layout, and the colours of highlighted code."""
+    from pygments.formatters import HtmlFormatter
+
+    layout = (TEMPLATES / STYLESHEET).read_text(encoding="utf-8")
+    return f"{layout}{HtmlFormatter().get_style_defs('.highlight')}\n"
+
+
 def page(notebook: nbformat.NotebookNode, name: str) -> str:
     """A notebook with its outputs as one page without scripts; interactive views are left out and named."""
     from nbconvert import HTMLExporter
-    from pygments.formatters import HtmlFormatter
 
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -53,12 +61,11 @@ def page(notebook: nbformat.NotebookNode, name: str) -> str:
                 output["data"] = {"text/plain": "(an interactive view: run the notebook to see it)"}
             if "text/markdown" in output.get("data", {}):
                 output["data"]["text/markdown"] = plain_formulas(output["data"]["text/markdown"])
-    body, _ = HTMLExporter(template_name="basic", sanitize_html=True).from_notebook_node(notebook)
-    style = (TEMPLATES / "notebook.css").read_text(encoding="utf-8") + HtmlFormatter().get_style_defs(".highlight")
+    body, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(name)}</title><style>{style}</style></head>\n"
+        f'<title>{html.escape(name)}</title><link rel="stylesheet" href="{STYLESHEET}"></head>\n'
         f'<body><p class="back"><a href="../report.html">← report</a> · executed notebook {html.escape(name)}</p>\n'
         f"{body}\n</body>\n</html>\n"
     )
@@ -72,7 +79,7 @@ def plain_formulas(text: str) -> str:
     """
 
     def formula(match: re.Match[str]) -> str:
-        found = re.sub(r"\\(\w+)", lambda word: GREEK.get(word[1], word[1]), match[1])
+        found = re.sub(r"\\([A-Za-z]+)", lambda word: GREEK.get(word[1], word[1]), match[1])
         found = re.sub(r"_(?:\{([^}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", found)
         found = re.sub(r"\^(?:\{([^}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", found)
         return f"<i>{found}</i>"

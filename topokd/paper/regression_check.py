@@ -1,7 +1,7 @@
 """Do regenerated results equal the committed ones? The last lines of ``make repro``.
 
-It reports the largest difference in points of mIoU, the findings with a changed answer, and whether all numbers are
-equal. Timings and descriptions of the machine are left out.
+It reports whether all numbers are equal and, if not, the largest difference in points of mIoU, the findings with a
+changed answer, and the files that differ. Timings and descriptions of the machine are left out.
 """
 
 from __future__ import annotations
@@ -106,8 +106,6 @@ class FileDifference:
     path: str
     kind: str
     numbers: int = 0  # numbers that differ
-    largest: float = 0.0  # largest absolute difference of two numbers
-    where: str = ""  # which number that is
     words: int = 0  # entries that differ otherwise: texts, lengths, missing fields
 
 
@@ -131,30 +129,30 @@ class Comparison:
         return self.summary()
 
     def summary(self) -> str:
-        """One paragraph for the terminal."""
+        """A few lines for the terminal, the most important first."""
         if self.problem:
             return f"Not compared with committed results: {self.problem}."
         if not self.checked and not self.differences:
             return f"Not compared: {self.reference} has no results of this profile yet."
         if self.equal:
             return f"All numbers of {self.checked} regenerated files equal the committed ones ({self.reference})."
-        changed = [d for d in self.differences if d.kind == "changed"]
-        parts = [f"{len(changed)} of {self.checked} files differ from the committed ones ({self.reference})"]
+        parts = []
         if self.miou and self.miou[1] > 0:
-            parts.append(f"the largest difference is {self.miou[1]:.2g} points of mIoU ({self.miou[0]})")
+            parts.append(f"The largest difference in mIoU is {self.miou[1]:.2g} points ({self.miou[0]})")
         elif self.miou:
-            parts.append("mIoU of every run is the same")
-        worst = max(changed, key=lambda d: d.largest, default=None)
-        if worst and worst.numbers:
-            parts.append(f"the largest difference of any number is {worst.largest:.3g} ({worst.path}, {worst.where})")
-        for kind, text in (("new", "not committed"), ("missing", "committed but not regenerated")):
+            parts.append("The mIoU of every run is the same")
+        if self.miou:
+            parts.append(f"Answers that changed: {'; '.join(self.answers) or 'none'}")
+        texts = {"changed": "Differ from the committed ones", "new": "Not committed", "missing": "Not regenerated"}
+        for kind, text in texts.items():
             names = [d.path for d in self.differences if d.kind == kind]
             if names:
-                parts.append(f"{text}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}")
-        if self.miou:
-            parts.append(f"answers that changed: {'; '.join(self.answers) or 'none'}")
-        advice = "Another processor or library version changes the last digits, and training amplifies them"
-        return "; ".join(parts) + (f". {advice}." if changed else ".")
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                parts.append(f"{text}: {', '.join(names[:3])}{more}")
+        parts.append(f"Compared: {self.checked} files with {self.reference}")
+        if any(d.kind == "changed" for d in self.differences):
+            parts.append("Another processor or library version changes the last digits, and training amplifies them")
+        return ".\n".join(parts) + "."
 
 
 def compare(results: str | Path, reference: Reference | str | Path | None = None) -> Comparison:
@@ -243,17 +241,9 @@ def _compare_file(path: str, old: str, new: str) -> FileDifference:
     try:
         before, after = read(old), read(new)
     except ValueError:
-        return FileDifference(path, "changed", words=1, where="not readable")
-    numbers, words, largest, where = 0, 0, 0.0, ""
-    for place, difference in _differences(before, after, ""):
-        if difference is None:
-            words += 1
-            where = where or place
-        else:
-            numbers += 1
-            if difference > largest or numbers == 1:
-                largest, where = difference, place
-    return FileDifference(path, "changed", numbers, largest, where, words)
+        return FileDifference(path, "changed", words=1)
+    found = list(_differences(before, after))
+    return FileDifference(path, "changed", found.count("number"), found.count("word"))
 
 
 def _table(text: str) -> dict[str, Any]:
@@ -274,26 +264,24 @@ def _number(cell: str | None) -> float | str | None:
         return cell
 
 
-def _differences(old: Any, new: Any, place: str) -> Iterator[tuple[str, float | None]]:
-    """(place, absolute difference) of numbers that differ, (place, None) of anything else that differs."""
+def _differences(old: Any, new: Any) -> Iterator[str]:
+    """ "number" for each pair of numbers that differ, "word" for anything else that differs."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
-            if key in DESCRIPTIVE:
-                continue
+        for key in (old.keys() | new.keys()) - set(DESCRIPTIVE):
             if key in old and key in new:
-                yield from _differences(old[key], new[key], f"{place}.{key}" if place else str(key))
+                yield from _differences(old[key], new[key])
             else:
-                yield f"{place}.{key}", None
+                yield "word"
     elif isinstance(old, list) and isinstance(new, list):
         if len(old) != len(new):
-            yield place, None
-        for index, (a, b) in enumerate(zip(old, new, strict=False)):
-            yield from _differences(a, b, f"{place}[{index}]")
+            yield "word"
+        for before, after in zip(old, new, strict=False):
+            yield from _differences(before, after)
     elif _is_number(old) and _is_number(new):
         if old != new and not (math.isnan(old) and math.isnan(new)):
-            yield place, abs(old - new)
+            yield "number"
     elif old != new:
-        yield place, None
+        yield "word"
 
 
 def _is_number(value: Any) -> bool:

@@ -234,8 +234,7 @@ def plot_statistics(found: dict[str, Any], other: dict[str, Any] | None, names: 
     left.set(xscale="log", xlim=(smallest / 3, 100), xlabel="share of labelled points (%)")
     left.set_yticks(np.arange(len(classes)), classes)
     left.xaxis.set_major_formatter("{x:g}")
-    left.legend(loc="lower right")
     left.invert_yaxis()
     right.set(yscale="log", ylim=(0.02, 60), xlabel="distance to the sensor (m)", ylabel="share of points per bin (%)")
-    right.legend()
+    figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=len(shown))
     return figure

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#22303c"
-GREEN = "#3f7d6b"
+KD, TOPOLOGY, SALIENCY = ACCENT, "#009e73", "#9b5de5"  # the colours that params.yaml gives to the rows with each term
 
 
 def figure2(
@@ -44,28 +44,28 @@ def figure2(
         _arrow(axes, (12.5, 30 + (3 if y > 30 else -3)), (19.2, y), MUTED, curve=-0.25 if y > 30 else 0.25)
 
     # Compared quantities from left to right: saliency on every stage, topology on the last one, class scores.
-    _box(axes, 21, 23.2, 27, 14.2, ACCENT, r"Saliency alignment  $L_{grad}$", (
+    _box(axes, 21, 23.2, 27, 14.2, SALIENCY, r"Saliency alignment  $L_{grad}$", (
         r"$\omega_k$: gradient of $L_{seg}$ per channel",
         r"$M$: sum over channels of |ω F|",
         "maps normalised per cloud and compared",
     ))  # fmt: skip
-    _box(axes, 51.5, 23.2, 32, 14.2, GREEN, r"Topological distillation  $L_{topo}$", (
+    _box(axes, 51.5, 23.2, 32, 14.2, TOPOLOGY, r"Topological distillation  $L_{topo}$", (
         "farthest point sampling on the teacher",
         r"Vietoris–Rips diagrams $H_0$, $H_1$",
         "persistence-weighted Chamfer distance",
     ))  # fmt: skip
-    _box(axes, 87, 23.2, 21.5, 14.2, "#6a5acd", r"Class distribution  $L_{kd}$", (
+    _box(axes, 87, 23.2, 21.5, 14.2, KD, r"Class distribution  $L_{kd}$", (
         "softmax at temperature $T$",
         "Kullback–Leibler divergence",
         r"times $T^2$",
     ))  # fmt: skip
     for k, x in enumerate((24.5, 29.5, 34.5, 39.5, 44.5)):
-        _arrow(axes, (t_stage[k], top - 5.1 + 0.5 * k), (x, 37.9), ACCENT, width=1.0)
-        _arrow(axes, (s_stage[k], bottom + 3.4 - 0.3 * k), (x, 22.7), ACCENT, width=1.0, both=True)
-    _arrow(axes, (t_stage[4] + 1.6, top - 3.1), (66, 37.9), GREEN, curve=-0.18)
-    _arrow(axes, (s_stage[4] + 1.6, bottom + 2.2), (66, 22.7), GREEN, curve=0.18, both=True)
-    _arrow(axes, (97.75, top - 1.9), (97.75, 37.9), "#6a5acd")
-    _arrow(axes, (97.75, bottom + 1.9), (97.75, 22.7), "#6a5acd", both=True)
+        _arrow(axes, (t_stage[k], top - 5.1 + 0.5 * k), (x, 37.9), SALIENCY, width=1.0)
+        _arrow(axes, (s_stage[k], bottom + 3.4 - 0.3 * k), (x, 22.7), SALIENCY, width=1.0, both=True)
+    _arrow(axes, (t_stage[4] + 1.6, top - 3.1), (66, 37.9), TOPOLOGY, curve=-0.18)
+    _arrow(axes, (s_stage[4] + 1.6, bottom + 2.2), (66, 22.7), TOPOLOGY, curve=0.18, both=True)
+    _arrow(axes, (97.75, top - 1.9), (97.75, 37.9), KD)
+    _arrow(axes, (97.75, bottom + 1.9), (97.75, 22.7), KD, both=True)
 
     _label(axes, 113.6, bottom, "labels $y$", MUTED)
     _arrow(axes, (110.0, bottom), (102.6, bottom), STUDENT, both=True)
@@ -166,12 +166,8 @@ def _arrow(
 
 
 def _cloud(axes: Axes, x: float, y: float) -> None:
-    """Draw a few rings of a scan with a car on the road, as an icon."""
+    """Draw a few rings of a scan, as an icon."""
     for radius in np.linspace(1.0, 5.4, 9):
         angle = np.linspace(0, 2 * np.pi, int(12 * radius) + 8, endpoint=False) + radius
         axes.scatter(x + radius * np.cos(angle), y + 1.25 * radius * np.sin(angle), s=2.2, color=MUTED, alpha=0.75,
                      linewidths=0)  # fmt: skip
-    u, v = np.meshgrid(np.linspace(1.6, 4.2, 9), np.linspace(1.4, 3.4, 6))
-    axes.scatter(x + u.ravel() - 0.4, y + v.ravel(), s=3.4, color=STUDENT, linewidths=0)
-    u, v = np.meshgrid(np.linspace(-4.6, -3.2, 5), np.linspace(-3.6, 3.0, 12))
-    axes.scatter(x + u.ravel(), y + v.ravel(), s=3.0, color=GREEN, linewidths=0)

@@ -69,7 +69,7 @@ def dots_figure(reported: Dots, measured: Dots | None, title: str) -> Figure:
             _plot_dots(axes, values, dots)
             axes.set_xlabel(label, fontsize=9)
             if label in dots.from_zero:
-                axes.set_xlim(left=-0.06 * axes.get_xlim()[1])
+                axes.set_xlim(left=-0.14 * axes.get_xlim()[1])
         grid[0].set_yticks(range(len(dots.colors)), list(dots.colors), fontsize=9)
         for text in grid[0].get_yticklabels():
             text.set_fontweight("bold" if text.get_text() in dots.bold else "normal")

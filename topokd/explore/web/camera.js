@@ -12,7 +12,7 @@ export class Camera {
     this.listeners = [];
   }
 
-  /** See all of a cloud: the middle of its box, at a distance where nine tenths of the points fill the picture. */
+  /** See all of a cloud: the middle of its box, at a distance where 97 % of the points fill the picture. */
   fit(positions, flat) {
     const n = positions.length / 3;
     const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
@@ -75,8 +75,9 @@ export class Camera {
     return matrix;
   }
 
-  orbit(dx, dy) {
-    if (this.flat) return this.pan(dx, dy, 1);
+  /** Turn by pixels of a picture of this height; a flat cloud moves instead. */
+  orbit(dx, dy, height) {
+    if (this.flat) return this.pan(dx, dy, height);
     this.yaw -= dx * 0.008;
     this.pitch = Math.min(1.55, Math.max(-1.55, this.pitch + dy * 0.008));
     this.changed();
@@ -84,7 +85,7 @@ export class Camera {
 
   pan(dx, dy, height) {
     const { right, up } = this.axes();
-    const unit = (2 * this.distance * Math.tan(this.fov / 2)) / (height > 1 ? height : 450);
+    const unit = (2 * this.distance * Math.tan(this.fov / 2)) / height;
     this.target = this.target.map((value, k) => value - unit * (dx * right[k] - dy * up[k]));
     this.changed();
   }
@@ -110,7 +111,7 @@ export class Camera {
       moved += Math.abs(dx) + Math.abs(dy);
       if (moved < 4) return;
       if (event.shiftKey || event.buttons === 2) this.pan(dx, dy, element.clientHeight);
-      else this.orbit(dx, dy);
+      else this.orbit(dx, dy, element.clientHeight);
     });
     element.addEventListener("pointerup", (event) => {
       const box = element.getBoundingClientRect();
@@ -125,7 +126,7 @@ export class Camera {
     element.addEventListener("keydown", (event) => {
       const turn = { ArrowLeft: [-12, 0], ArrowRight: [12, 0], ArrowUp: [0, -12], ArrowDown: [0, 12] }[event.key];
       const zoom = { "+": 0.9, "=": 0.9, "-": 1.1 }[event.key];
-      if (turn) this.orbit(...turn);
+      if (turn) this.orbit(...turn, element.clientHeight);
       else if (zoom) this.zoom(zoom);
       else return;
       event.preventDefault();

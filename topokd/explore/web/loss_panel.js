@@ -1,6 +1,6 @@
 // The loss in numbers, its history, and the button that follows its gradient.
 
-import { digits, row } from "./data.js";
+import { digits } from "./data.js";
 import { Plot, drawAxes, svg, ticks } from "./plot.js";
 import { html } from "./controls.js";
 
@@ -59,7 +59,6 @@ export class LossPanel {
     html("td", {}, total, digits(loss.value));
     const chosen = this.way.value;
     this.way.replaceChildren();
-    this.way.hidden = !loss.ways.length;
     for (const way of loss.ways) html("option", { value: way, selected: way === chosen }, this.way, `${way} gradient`);
     this.plot.refresh();
   }

@@ -1,6 +1,6 @@
-// An explorer in a page or a notebook: controls, pictures, and the kernel behind them, if there is one.
+// An explorer in a page or a notebook: its controls, its pictures, and messages to the kernel if there is one.
 
-import { decode, row } from "./data.js";
+import { decode } from "./data.js";
 import { Store } from "./store.js";
 import { Scale, drawChoosers, drawSwitch, drawUpload, html } from "./controls.js";
 import { LossPanel } from "./loss_panel.js";
@@ -18,7 +18,7 @@ class App {
     this.root = html("div", {}, this.element);
     this.below = html("div", { className: "tk-below" }, this.element);
     this.note = html("p", { className: "tk-note" }, this.element);
-    this.element.explorer = this; // for scripts
+    this.element.explorer = this; // entry point for scripts and tests
     this.listeners = {
       "change:choosers": () => this.drawChoosers(),
       "change:status": () => this.drawStatus(),
@@ -53,7 +53,7 @@ class App {
     this.status.classList.toggle("tk-failed", Boolean(this.model.get("failed")));
   }
 
-  /** New data: all pictures anew. */
+  /** Replace all pictures: the data are new. */
   rebuild() {
     const scene = decode(this.model.get("scene"));
     if (!scene.clouds) return;
@@ -76,13 +76,9 @@ class App {
     store.on(["info"], () => (this.info.textContent = store.get("info")));
     this.panels = new Panels(this.root, store);
     drawExports(this.tools, this.root, this.panels.views, store);
-    this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.step(task)) : null;
+    this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.model.send(task)) : null;
     this.note.textContent = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
     this.element.dataset.scene = String(Number(this.element.dataset.scene ?? 0) + 1);
-  }
-
-  step(task) {
-    this.model.send(task);
   }
 
   /** After a gradient step: the student's cloud and the loss have changed. */

@@ -85,7 +85,7 @@ export class Panels {
     });
   }
 
-  /** A point was clicked: the most persistent class that it helps to make or to end. */
+  /** A point was clicked: the most persistent class whose birth or death simplex contains it. */
   pickPoint(which, point) {
     if (point < 0) return this.store.set({ selected: null });
     let best = null, most = -1;
@@ -123,7 +123,7 @@ export class Panels {
     return colors;
   }
 
-  /** Draw everything again: new data, or other switches. */
+  /** Redraw everything after new data or a changed switch. */
   refresh() {
     const { clouds } = this.store.get("scene");
     clouds.forEach(({ positions, lengths }, which) => {
@@ -154,7 +154,7 @@ export class Panels {
     this.store.set({ info: this.describe(selected) });
   }
 
-  /** The chosen class at given positions: its cycle or component, the edge that makes it, the simplex that ends it. */
+  /** The chosen class at given positions: its cycle or component, the simplex that creates it and the one that kills it. */
   selectionLines(which, positions, width) {
     const { dim, index } = this.store.get("selected"), pairs = this.store.get("scene").clouds[which].pairs[dim];
     const at = (v) => Array.from(positions.subarray(3 * v, 3 * v + 3)), ranks = this.ranks[which], lines = [];

@@ -1,0 +1,44 @@
+"""Executed notebooks become pages that share one style sheet."""
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from topokd.paper.notebooks import STYLESHEET, publish
+from topokd.params import load_profile
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    params = load_profile("default")
+    monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
+    return params
+
+
+def executed(params, name, *cells):
+    path = params.workspace / "notebooks" / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(v4.new_notebook(cells=list(cells)), path)
+
+
+def test_pages_link_to_one_style_sheet(params):
+    for name in ("10_data", "20_teacher-seed0", "20_teacher-seed1", "90_paper"):
+        executed(params, name, v4.new_markdown_cell(f"# {name}"), v4.new_code_cell("x = 1"))
+    pages = publish(params)
+    assert [page.name for page in pages] == [
+        "10_data.html",
+        "20_teacher-seed0.html",
+    ]  # the first seed; 90 is the report
+    sheet = (params.results / "notebooks" / STYLESHEET).read_text(encoding="utf-8")
+    assert ".highlight" in sheet and "max-width" in sheet
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert f'href="{STYLESHEET}"' in text and "<style" not in text
+        assert "<h1" in text and "&lt;h1" not in text
+
+
+def test_pages_are_kept_where_nothing_was_executed(params):
+    kept = params.results / "notebooks" / "10_data.html"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("kept")
+    assert publish(params) == [] and kept.read_text() == "kept"

@@ -97,9 +97,8 @@ def status(
     all_stages: Annotated[bool, typer.Option("--all", help="Also the stages that are done.")] = False,
 ) -> None:
     """Show how each stage stands: done, running, pending and why, or failed and its log; status 1 if any failed."""
-    from topokd.pipeline.scheduler import read_stages
+    from topokd.pipeline.scheduler import read_stages, unfinished
     from topokd.pipeline.slurm import jobs, queue
-    from topokd.pipeline.slurm.plan import unfinished
 
     require_checkout()
     tasks = queue.my_tasks()
@@ -132,10 +131,11 @@ def logs(
     ] = False,
 ) -> None:
     """Print the end of a stage's log, with all its attempts."""
+    from topokd.pipeline.profiles import profile_of
     from topokd.pipeline.slurm import jobs
 
     require_checkout()
-    profile = address.split("@")[1].split("-")[0] if "@" in address and profile == "default" else profile
+    profile = profile_of(address) or profile
     recorded = jobs.read_jobs(profile)
     if address and address not in recorded:
         raise ParameterError(f"{address} was not submitted; known: {', '.join(recorded) or 'none'}")

@@ -1,6 +1,8 @@
 # topokd on NVIDIA GPUs: the versions of environment.yml, by pip.
 #   docker build -f containers/cuda.Dockerfile -t topokd:cuda .
 #   docker run --rm --gpus all --shm-size 8g -v "$PWD:/topokd" --user "$(id -u):$(id -g)" topokd:cuda info
+# Packages come from pip's default index. To take them from another one too, such as one with torch for this CUDA version,
+# add --build-arg PIP_EXTRA_INDEX_URL=ADDRESS.
 FROM nvidia/cuda:12.8.1-runtime-ubuntu22.04
 RUN apt-get update \
     && apt-get install -y --no-install-recommends git make python3.11 python3.11-venv \
@@ -11,7 +13,8 @@ WORKDIR /opt/topokd
 COPY pyproject.toml README.md LICENSE ./
 COPY topokd ./topokd
 ARG TORCH=torch==2.8.0
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cu128 "${TORCH}" "numpy==1.26.*" \
+ARG PIP_EXTRA_INDEX_URL=
+RUN pip install --no-cache-dir "${TORCH}" "numpy==1.26.*" \
     && pip install --no-cache-dir "numpy==1.26.*" spconv-cu120 '.[paper]'
 ENV PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp/matplotlib IPYTHONDIR=/tmp/ipython
 WORKDIR /topokd

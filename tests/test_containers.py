@@ -23,6 +23,12 @@ def instructions(file: Path) -> list[tuple[str, str]]:
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines]
 
 
+def arguments(name: str) -> dict[str, str]:
+    """Build arguments of a Dockerfile and their defaults."""
+    found = [text.partition("=") for word, text in instructions(FOLDER / f"{name}.Dockerfile") if word == "ARG"]
+    return {argument: default for argument, _, default in found}
+
+
 def sections(file: Path) -> dict[str, str]:
     """Header and %sections of an Apptainer definition."""
     text = "\n".join(line for line in file.read_text().splitlines() if not line.startswith("#"))
@@ -47,7 +53,7 @@ def test_a_dockerfile_has_known_instructions_and_valid_shell(name: str):
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
 def test_a_definition_has_known_sections_and_valid_shell(name: str):
     parsed = sections(FOLDER / f"{name}.def")
-    assert set(parsed) == {"header", "files", "post", "environment", "runscript"}
+    assert set(parsed) == {"header", "arguments", "files", "post", "environment", "runscript"}
     assert yaml.safe_load(parsed["header"])["Bootstrap"] == "docker"
     for part in ("post", "environment", "runscript"):
         subprocess.run(["sh", "-n", "-c", parsed[part]], check=True)
@@ -56,14 +62,22 @@ def test_a_definition_has_known_sections_and_valid_shell(name: str):
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
 def test_both_recipes_of_a_kind_install_the_same(name: str):
-    docker = dict(word for word in instructions(FOLDER / f"{name}.Dockerfile") if word[0] in ("FROM", "ARG"))
+    docker = dict(instructions(FOLDER / f"{name}.Dockerfile"))
     definition = sections(FOLDER / f"{name}.def")
     assert yaml.safe_load(definition["header"])["From"] == docker["FROM"]
-    torch = docker["ARG"].split("=", 1)[1]
+    torch = arguments(name)["TORCH"]
     assert torch in shlex.split(definition["post"].replace("\n", " "))
     runs = " ".join(text for word, text in instructions(FOLDER / f"{name}.Dockerfile") if word == "RUN")
-    for option in re.findall(r"'\.\[\S+\]'|spconv\S+|-c constraints\.txt|whl/\w+", definition["post"]):
+    for option in re.findall(r"'\.\[\S+\]'|spconv\S+|-c constraints\.txt", definition["post"]):
         assert option in runs
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_the_package_index_is_the_user_s_choice(name: str):
+    definition = sections(FOLDER / f"{name}.def")
+    assert arguments(name)["PIP_EXTRA_INDEX_URL"] == "" and definition["arguments"].split() == ["PIP_EXTRA_INDEX_URL="]
+    assert "export PIP_EXTRA_INDEX_URL='{{ PIP_EXTRA_INDEX_URL }}'" in definition["post"]
+    assert all("://" not in (FOLDER / f"{name}.{kind}").read_text() for kind in ("Dockerfile", "def"))
 
 
 def test_the_cpu_recipes_have_the_pinned_torch_and_the_cuda_ones_that_of_the_environment():

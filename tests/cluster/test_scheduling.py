@@ -153,9 +153,15 @@ def test_tasks_need_neither_a_home_nor_the_environment_of_the_shell(project: Pro
 
 
 def test_a_mistake_is_named_before_anything_is_submitted(project: Project):
-    project.describe_cluster(more="stages: {techer: {time: '1'}}\n")
-    assert "there is no kind of stage 'techer'" in project.slurm("submit", check=False)
-    project.describe_cluster(more="stages: {teacher: {time: 12:00:00}}\n")
-    assert "put it in quotes" in project.slurm("submit", check=False)
+    mistakes = {
+        "{techer: {time: '1'}}": "there is no kind of stage 'techer'",
+        "{teacher: {time: 12:00:00}}": "put it in quotes",
+    }
+    for stages, words in mistakes.items():
+        project.describe_cluster(more=f"stages: {stages}\n")
+        said = project.slurm("submit", check=False)
+        assert words in said and "conf/cluster.yaml" in said
     assert "conf/absent.yaml" in project.slurm("submit", "--profile", "absent", check=False)
-    assert not (project.root / "results/absent").exists() and not slurm.squeue()
+    for folder in ("results/absent", "workspace/absent"):
+        assert not (project.root / folder).exists()
+    assert not project.jobs() and not slurm.squeue()

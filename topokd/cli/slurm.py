@@ -97,9 +97,8 @@ def status(
     all_stages: Annotated[bool, typer.Option("--all", help="Also the stages that are done.")] = False,
 ) -> None:
     """Show the state of each stage: done, running, pending and why, or failed and its log; status 1 if any failed."""
-    from topokd.pipeline.scheduler import read_stages
+    from topokd.pipeline.scheduler import read_stages, unfinished
     from topokd.pipeline.slurm import jobs, queue
-    from topokd.pipeline.slurm.plan import unfinished
 
     require_checkout()
     tasks = queue.my_tasks()
@@ -132,10 +131,11 @@ def logs(
     ] = False,
 ) -> None:
     """Print the end of a stage's log, with all its attempts."""
+    from topokd.pipeline.profiles import profile_of
     from topokd.pipeline.slurm import jobs
 
     require_checkout()
-    profile = _profile_of(address) or profile
+    profile = profile_of(address) or profile
     recorded = jobs.read_jobs(profile)
     if address and address not in recorded:
         raise ParameterError(f"{address} was not submitted; known: {', '.join(recorded) or 'none'}")
@@ -152,14 +152,6 @@ def logs(
             _follow(file)
     if not chosen:
         typer.echo("no stage failed")
-
-
-def _profile_of(address: str) -> str:
-    """The listed profile that a stage belongs to; profiles may hold dashes: teacher@semantickitti-mini-0."""
-    from topokd.pipeline.profiles import listed_profiles
-
-    item = address.partition("@")[2]
-    return max((name for name in listed_profiles() if f"{item}-".startswith(f"{name}-")), key=len, default="")
 
 
 def _failed(outcome: object) -> bool:

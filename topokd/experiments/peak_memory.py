@@ -8,7 +8,6 @@ come in pages of their own, so that small clouds count too.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
@@ -44,6 +43,7 @@ def _measure(engine: str, channels: int, seed: int, points: Sequence[int]) -> di
 
     from topokd.experiments.measurement import process_peak, reset_process_peak
     from topokd.experiments.shapes import features
+    from topokd.memory import release_free_memory
     from topokd.topology.chamfer import persistence_weighted_chamfer
     from topokd.topology.persistence import vietoris_rips
 
@@ -55,7 +55,7 @@ def _measure(engine: str, channels: int, seed: int, points: Sequence[int]) -> di
         reference = [diagram.float() for diagram in vietoris_rips(teacher).diagrams]
         student.requires_grad_(True)
         gc.collect()
-        _return_free_pages()
+        release_free_memory()
         before = reset_process_peak()
         diagrams = vietoris_rips(student, engine=engine).diagrams
         torch.stack(
@@ -64,13 +64,6 @@ def _measure(engine: str, channels: int, seed: int, points: Sequence[int]) -> di
         found[n] = None if before is None else process_peak() - before
     del found[WARM_UP]
     return found
-
-
-def _return_free_pages() -> None:
-    """Ask glibc to give its free pages back; nothing elsewhere."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 if __name__ == "__main__":

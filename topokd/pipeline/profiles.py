@@ -21,6 +21,18 @@ def listed_profiles() -> list[str]:
     return list(_root_parameters().get("profiles") or [])
 
 
+def profile_of(address: str) -> str:
+    """The listed profile that a stage's address names, "" if none: ``a-b`` in ``student@a-b-full-0``.
+
+    Names of profiles may contain dashes, so the longest one that fits counts.
+
+    Args:
+        address: As `topokd stages` lists it.
+    """
+    item = f"{address.partition('@')[2]}-"
+    return max((name for name in listed_profiles() if item.startswith(f"{name}-")), key=len, default="")
+
+
 def list_profile(name: str) -> bool:
     """Add a profile to params.yaml if it is not listed; comments and everything else in the file are kept.
 

@@ -1,9 +1,9 @@
 """DVC's view of the project: opened, and locked with the patience that a crowd of stages needs.
 
 A stage of this pipeline holds DVC's lock twice for about a second: before its command, to see what changed, and after
-it, to record the result (`topokd.pipeline.stage`). Where 200 stages end together the last one waits for 199 others, so
-a stage waits up to a day. On a file system that several machines share, DVC's lock is a hard link
-(``core.hardlink_lock``), which nobody removes when its owner is killed: ours therefore expires ten minutes after its
+it, to record the result (`topokd.pipeline.stage`). When 200 stages end together, the last one waits for the 199 others,
+so a stage waits for up to a day. On a file system that several machines share, DVC's lock is a hard link
+(``core.hardlink_lock``), which nobody removes when its owner is killed. Ours therefore expires ten minutes after its
 owner last renewed it.
 """
 
@@ -76,17 +76,17 @@ def open_repository() -> Iterator[Any]:
 def with_lock(action: Callable[[Any], Result], patience: float = PATIENCE) -> Result:
     """``action(repository)`` with DVC's lock held.
 
-    Begun again where a running ``dvc repro`` holds a file that the action reads or writes.
+    The action is tried again while a running ``dvc repro`` holds a file that it reads or writes.
 
     Args:
-        action: What to do; it may be called several times until no lock stops it.
+        action: What to do; called again each time a lock stops it.
         patience: Seconds to wait for locks.
 
     Returns:
         What ``action`` returns.
 
     Raises:
-        StageError: The locks were not free in all that time, or DVC cannot read the pipeline.
+        StageError: The locks were not free within that time, or DVC cannot read the pipeline.
     """
     results: list[Result] = []
     acquire_patiently(lambda: results.append(_locked(action, patience)), patience)
@@ -129,10 +129,10 @@ def acquire_patiently(
         acquire: DVC's ``lock``, which itself tries for three seconds.
         patience: Seconds after which to give up.
         clock: Returns seconds.
-        sleep: Waits for so many seconds.
+        sleep: Waits for a number of seconds.
 
     Raises:
-        StageError: The lock was not free in all that time.
+        StageError: The lock was not free within that time.
     """
     from dvc.lock import LockError
 
@@ -209,7 +209,7 @@ def _forget_killed_stages(folder: Path) -> None:
     except FileNotFoundError:
         return
     except ValueError:  # killed while it was written
-        log.warning("%s was half-written by a process that was killed; started anew", file)
+        log.warning("%s was left incomplete by a killed process; starting over", file)
         file.unlink(missing_ok=True)
         return
     write = {path: info for path, info in entries.get("write", {}).items() if not OURS.search(info.get("cmd", ""))}

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,25 @@ def final_stages(stages: list[Stage]) -> list[str]:
     """Addresses of the stages that no other one needs; ``dvc repro`` of these runs everything."""
     needed = set().union(*(stage.needs for stage in stages))
     return [stage.address for stage in stages if stage.address not in needed]
+
+
+def unfinished(stages: Iterable[Stage]) -> list[str]:
+    """Addresses of the stages whose results are missing or out of date, or that need such a stage.
+
+    Does not take DVC's lock, so that stages can run meanwhile.
+
+    Args:
+        stages: in an order in which they can run, as `read_stages` returns them.
+    """
+    with open_repository() as repo:
+        by_address = {stage.name: stage for stage in repo.index.stages if getattr(stage, "name", None)}
+        left: list[str] = []
+        for stage in stages:
+            entry = by_address[stage.address]
+            changed = entry.changed_stage() or any(item.status() for item in [*entry.deps, *entry.outs])
+            if changed or stage.needs & set(left):
+                left.append(stage.address)
+        return left
 
 
 def is_up_to_date(targets: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""How far a profile is: which stages are done, running or waiting, and how long they took or take."""
+"""Progress of a profile: which stages are done, running, ready or waiting, and their times."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from topokd.pipeline.progress import clock
-from topokd.pipeline.repository import PIPELINE, acquire_patiently, open_repository
-from topokd.pipeline.scheduler import read_stages
-from topokd.project import project_path, project_root
+from topokd.pipeline.scheduler import read_stages, unfinished
+from topokd.project import project_root
 
 State = Literal["done", "running", "ready", "waiting"]
 
@@ -40,35 +39,40 @@ def profile_status(profile: str) -> list[StageStatus]:
     """Status of each stage of a listed profile, in an order in which they can run.
 
     Stages that other terminals run count as running, too.
+
+    Args:
+        profile: its name.
+
+    Raises:
+        ParameterError: params.yaml does not list the profile.
+        StageError: DVC cannot read the pipeline.
     """
     stages = read_stages(profile)
-    changed = _changed_stages([stage.address for stage in stages])
     running = running_stages()
-    done: set[str] = set()
+    left = {*unfinished(stages), *running}
     found = []
     for stage in stages:
         address = stage.address
         if address in running:
             found.append(StageStatus(address, "running", running[address]))
-        elif address not in changed and stage.needs <= done:
-            done.add(address)
+        elif address not in left:
             found.append(StageStatus(address, "done", stage.expected))
         else:
-            found.append(StageStatus(address, "ready" if stage.needs <= done else "waiting", stage.expected))
+            found.append(StageStatus(address, "waiting" if stage.needs & left else "ready", stage.expected))
     return found
 
 
 def summary(found: list[StageStatus]) -> str:
-    """Counts and the work left, in a line."""
+    """One line: how many stages are in each state, and the work left."""
     counts = [f"{sum(s.state == state for s in found)} {state}" for state in ("done", "running", "ready", "waiting")]
     left = sum(s.seconds for s in found if s.state in ("ready", "waiting"))
     return ", ".join(counts) + (f"; about {clock(left)} of work on one core left" if left else "")
 
 
 def running_stages() -> dict[str, float]:
-    """Seconds that each stage now running on this machine has run, by address: processes ``topokd stage ADDRESS``.
+    """Seconds since the start of each stage that a process ``topokd stage ADDRESS`` runs on this machine.
 
-    Stages that SLURM runs on other machines are listed by ``topokd slurm status``.
+    ``topokd slurm status`` lists those that SLURM runs.
     """
     found: dict[str, float] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -77,24 +81,11 @@ def running_stages() -> dict[str, float]:
             here = os.path.samefile(folder / "cwd", project_root())
         except OSError:  # it has ended, or belongs to somebody else
             continue
-        address = next((b for a, b in pairwise(words) if a in ("stage", "task") and "@" in b), "")
+        address = next((b for a, b in pairwise(words) if a == "stage" and "@" in b), "")
         seconds = _running_for(int(folder.name))
         if here and address and seconds is not None and "topokd" in " ".join(words[:4]):
             found[address] = max(seconds, found.get(address, 0.0))
     return found
-
-
-def _changed_stages(addresses: list[str]) -> set[str]:
-    """Those of the stages whose own dependencies, parameters or outputs differ from their last run."""
-    changed: set[str] = set()
-
-    def ask() -> None:
-        with open_repository() as repo:
-            targets = [f"{project_path(PIPELINE)}:{address}" for address in addresses]
-            changed.update(name.rpartition(":")[2] for name in repo.status(targets=targets))
-
-    acquire_patiently(ask, patience=60.0)
-    return changed
 
 
 def _running_for(pid: int) -> float | None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from topokd.memory import release_free_memory, resident_bytes
 from topokd.stopping import Stopped, StopRequest
 from topokd.training.history import metrics_at
-from topokd.training.memory import release_free_memory, resident_bytes
 from topokd.training.state import ResumeFolder
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ class Plan(Section):
         if len(self.factors) != len(self.learning_rate_factors):
             raise ValueError(
                 f"{len(self.factors)} factors and {len(self.learning_rate_factors)} learning_rate_factors: every "
-                " row gets the same number of trials"
+                "row gets the same number of trials"
             )
         for name, row in self.rows.items():
             if row.start is not None and (row.start not in self.rows or self.rows[row.start].start is not None):

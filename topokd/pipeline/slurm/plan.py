@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from topokd.pipeline.repository import open_repository
 from topokd.pipeline.scheduler import Stage
 from topokd.pipeline.slurm.cluster import Cluster, Resources
 
@@ -28,22 +27,6 @@ class Array:
     unknown: int  # stages that were never measured
     limit: int = 0  # tasks at a time; 0: all
     after: int | None = None  # index of the array of this plan that has to end first, well or not: for `at_once`
-
-
-def unfinished(stages: Iterable[Stage]) -> list[str]:
-    """Addresses of the stages whose result is missing or out of date, or that need such a stage.
-
-    Asked without DVC's lock, so that stages may run meanwhile.
-    """
-    with open_repository() as repo:
-        by_address = {stage.name: stage for stage in repo.index.stages if getattr(stage, "name", None)}
-        left: list[str] = []
-        for stage in stages:
-            entry = by_address[stage.address]
-            changed = entry.changed_stage() or any(item.status() for item in [*entry.deps, *entry.outs])
-            if changed or stage.needs & set(left):
-                left.append(stage.address)
-        return left
 
 
 def make_arrays(

@@ -63,7 +63,7 @@ def _exports(environment: Mapping[str, str]) -> list[str]:
     """``export`` lines of the project's own variables.
 
     Examples:
-        >>> _exports({"TOPOKD_NUSCENES": "/data/nu scenes", "HOME": "/root"})
+        >>> _exports({"TOPOKD_NUSCENES": "/data/nu scenes", "EDITOR": "vi"})
         ["export TOPOKD_NUSCENES='/data/nu scenes'"]
     """
     names = sorted(name for name in environment if re.fullmatch(r"TOPOKD_[A-Z0-9_]+", name))

@@ -10,10 +10,10 @@ from topokd import params as P
 from topokd.io import write_text
 from topokd.pipeline.profiles import list_profile
 from topokd.pipeline.repository import share_lock
-from topokd.pipeline.scheduler import Stage, read_stages
+from topokd.pipeline.scheduler import Stage, read_stages, unfinished
 from topokd.pipeline.slurm import jobs, queue
 from topokd.pipeline.slurm.cluster import Cluster, load_cluster
-from topokd.pipeline.slurm.plan import LOCAL, Array, dependency, make_arrays, unfinished
+from topokd.pipeline.slurm.plan import LOCAL, Array, dependency, make_arrays
 from topokd.pipeline.slurm.script import batch_script
 from topokd.pipeline.stage import run_stage
 from topokd.project import project_root
@@ -34,7 +34,7 @@ class Plan:
 
 
 def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | None = None) -> Plan:
-    """Find out what is finished, what is in the queue and what is left.
+    """Determine what is finished, what is in the queue and what is left.
 
     Args:
         profile: Name; listed in params.yaml afterwards.
@@ -78,7 +78,7 @@ def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) 
 
     Raises:
         StageError: One of the stages that run here failed.
-        SlurmError: SLURM refused a job. Those before it stay: call again after mending the cause.
+        SlurmError: SLURM refused a job. Those before it stay: call again once the cause is fixed.
     """
     P.load_profile(profile)  # a misspelt name makes no folder
     with jobs.only_submission(profile):

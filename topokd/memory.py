@@ -1,7 +1,7 @@
-"""What the allocator holds and does not use goes back to the system (how much that keeps is not measured yet).
+"""Resident memory of this process, and returning the heap's free pages to the system.
 
-The clouds of two steps differ in size, so blocks of every size come and go, and glibc's heap fragments: free pages lie
-between used ones, and the resident size climbs from step to step. ``malloc_trim`` gives all of them back.
+Clouds differ in size from step to step, so blocks of many sizes are allocated and freed, which can fragment glibc's
+heap. ``malloc_trim`` returns the whole free pages in it. How much memory that saves in training has not been measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _trim() -> Callable[[int], int] | None:
 
 
 def release_free_memory() -> bool:
-    """Give free pages of the heap back to the system, where the C library can; returns whether it could.
+    """Return the heap's free pages to the system; returns whether the C library can do that.
 
     Examples:
         >>> isinstance(release_free_memory(), bool)
@@ -35,7 +35,7 @@ def release_free_memory() -> bool:
 
 
 def resident_bytes() -> int | None:
-    """Memory of this process that is resident now; None where the system does not say (/proc).
+    """Resident memory of this process in bytes; None on systems without /proc.
 
     Examples:
         >>> resident_bytes() is None or resident_bytes() > 1_000_000

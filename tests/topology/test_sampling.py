@@ -83,7 +83,7 @@ def test_a_cloud_without_rows_is_rejected() -> None:
         farthest_point_sampling(torch.zeros(0, 2), 2)
 
 
-@pytest.mark.parametrize(("m", "start", "message"), [(2, 9, "start is 9"), (0, 0, "at least one")])
+@pytest.mark.parametrize(("m", "start", "message"), [(2, 9, "start is 9"), (0, 0, "at least 1")])
 def test_impossible_options_are_rejected(m: int, start: int, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         farthest_point_sampling(torch.zeros(4, 2), m, start=start)

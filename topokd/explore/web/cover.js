@@ -60,7 +60,7 @@ export class Cover {
     return { name, mode, corners, count, array, buffers, drawn: 0, target: null };
   }
 
-  /** Begin anew for a matrix and a size in pixels; nothing of the old picture stays. */
+  /** Start over for a matrix and a size in pixels; the old picture is discarded. */
   restart(matrix, width, height) {
     const gl = this.gl;
     this.matrix = matrix;

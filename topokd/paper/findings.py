@@ -86,10 +86,14 @@ def _teacher(results: Results, alone: str) -> Finding:
     }
     sentence = (
         f"The teacher reaches {results.score(TEACHER).text()} mIoU, the student trained alone "
-        f"{results.score(alone).text()}: a difference of {gain.text(sign=True)} points (paired over {gain.n} "
-        f"{'seeds' if gain.n > 1 else 'seed'}), {ends[answer]}"
+        f"{results.score(alone).text()}: a difference of {gain.text(sign=True)} points ({_count(gain.n, 'student')}, "
+        f"{_count(len(results.runs[TEACHER]), 'teacher')}), {ends[answer]}"
     )
     return Finding(question, answer, sentence, "", "ablation", "the teacher", gain)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _compare(results: Results, row: str, over: str) -> Finding:

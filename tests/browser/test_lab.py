@@ -30,14 +30,20 @@ PATIENCE = 300_000  # milliseconds: JupyterLab starts slowly on a machine that t
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a JupyterLab on a copy of the notebooks; its settings disable the news prompt."""
+    """Address of a JupyterLab on a copy of the notebooks, with every cell in the page and no news prompt."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(PROJECT / "notebooks", folder / "notebooks")
     shutil.copy(PROJECT / "pyproject.toml", folder)
     settings = folder / "app-settings"
     settings.mkdir()
     (settings / "overrides.json").write_text(
-        json.dumps({"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}})
+        json.dumps(
+            {
+                "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+                # Otherwise JupyterLab leaves cells outside the window, and their outputs, out of the page.
+                "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+            }
+        )
     )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -80,7 +86,7 @@ def open_notebook(page: Page, address: str, problems: list[str]) -> None:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(address)
     page.wait_for_function("window.jupyterapp && window.jupyterapp.commands", timeout=PATIENCE)
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE, state="attached")
     page.wait_for_function(
         "window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'",
         timeout=PATIENCE,

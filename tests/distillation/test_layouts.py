@@ -124,6 +124,7 @@ def test_a_temperature_is_above_zero(loss: Callable[[float], torch.nn.Module], t
         loss(temperature)
 
 
+@pytest.mark.invalid_arguments
 @every_pair
 @pytest.mark.parametrize(
     "offsets", [[16, 40], [16, 8, 48], [], [0.5, 48], torch.tensor([16, 49]), torch.arange(48).flip(0)], ids=str

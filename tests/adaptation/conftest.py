@@ -1,4 +1,4 @@
-"""The synthetic street seen by another sensor, in a layout and with ids of its owner, and a teacher of the first sensor."""
+"""The synthetic street seen by a user's own sensor, in their layout and ids, and a teacher of the default sensor."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import yaml
 
 from topokd import params as P
 from topokd.data import training_batch
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.distillation import DistillationObjective
 from topokd.io import write_text
 from topokd.models import save_checkpoint
-from topokd.synthetic import SyntheticLidar
 from topokd.synthetic.scanner import scan_sequence_frame
 from topokd.training import Fit
 from topokd.training.determinism import deterministic, seeded_model
 
-VOXEL = 0.5
-WORLD = P.Synthetic(azimuths=180, train_sequences=(0, 1, 2), val_sequences=(8,), scans_per_sequence=2)
+VOXEL, CROP = 0.8, 300
+WORLD = P.Synthetic(azimuths=150)
 IDS = {40: 11, 44: 11, 48: 12, 49: 12, 72: 12, 50: 20, 51: 20, 52: 20, 80: 20, 81: 20, 70: 30, 71: 30, 10: 5}
 YARD = {
     "name": "Yard",
@@ -77,12 +77,13 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny network after some steps on the 64 beams of the default world, with SemanticKITTI's classes."""
-    folder = tmp_path_factory.mktemp("teacher")
-    scans, data = SyntheticLidar(folder / "world", "train", WORLD), P.Data(voxel_size=VOXEL, crop_voxels=1500)
+    scans = [scan_sequence_frame(WORLD, street, 0, 1)[0] for street in (0, 1, 2)]
+    data = P.Data(voxel_size=VOXEL, crop_voxels=CROP)
     with deterministic(1):
-        model = seeded_model("ptv3-tiny", scans.num_classes, 0, "teacher")
+        model = seeded_model("ptv3-tiny", SEMANTICKITTI.num_classes, 0, "teacher")
         train = P.Train(gradients_every=0, optimizer=P.Optimizer(lr=0.01, lr_attention=0.01))
-        Fit(model, DistillationObjective({}), lambda step: training_batch(scans, data, 0, step, 2), 60, train, 0).run()
-    names = ",".join(scans.class_names)
-    save_checkpoint(folder / "teacher.safetensors", model, {"class_names": names, "voxel_size": str(VOXEL)})
-    return folder / "teacher.safetensors"
+        Fit(model, DistillationObjective({}), lambda step: training_batch(scans, data, 0, step, 2), 25, train, 0).run()
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    names = ",".join(SEMANTICKITTI.class_names)
+    save_checkpoint(path, model, {"class_names": names, "voxel_size": str(VOXEL)})
+    return path

@@ -6,8 +6,8 @@
 4. Both are scored on labelled scans that neither was trained on.
 """
 
-from topokd.adaptation.adapt import Adaptation, adapt
 from topokd.adaptation.pseudo import PseudoLabelled
+from topokd.adaptation.run import Adaptation, adapt
 from topokd.adaptation.scans import Collected, FolderScans, Subset, collect_scans
 from topokd.adaptation.settings import Settings
 

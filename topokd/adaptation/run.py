@@ -194,6 +194,7 @@ class _Job:
 
     def run(self) -> Adaptation:
         """Train the teacher, label, train the student, score both."""
+        student = starting_network(self.settings.student, self.names, self.settings.seed, "student")
         with deterministic(self.settings.threads):
             teacher = self._trained_teacher()
             pseudo = PseudoLabelled(self.scans.unlabelled, self.work / f"pseudo-{self.pseudo_key}").prepare(
@@ -201,7 +202,7 @@ class _Job:
             )
             if not len(pseudo):
                 log.warning("there are no unlabelled scans: the student learns from the labelled ones alone")
-            student = self._trained_student(teacher, pseudo)
+            self._train_student(student, teacher, pseudo)
             scores = {role: self._score(network) for role, network in (("student", student), ("teacher", teacher))}
         self._save(self.output, student, "student", {"adaptation": self.key})
         record = {
@@ -240,16 +241,14 @@ class _Job:
         self._save(file, network, "teacher", {})
         return network
 
-    def _trained_student(self, teacher: PointTransformerV3, pseudo: PseudoLabelled) -> PointTransformerV3:
+    def _train_student(self, student: PointTransformerV3, teacher: PointTransformerV3, pseudo: PseudoLabelled) -> None:
         settings = self.settings
-        student = starting_network(settings.student, self.names, settings.seed, "student")
         objective = DistillationObjective(
             {"kd": {"weight": settings.weight, "temperature": settings.temperature}}, lovasz=settings.lovasz
         )
         self._fit(
             "student", student, objective, self._batches(pseudo), settings.steps, settings.student_lr, self.key, teacher
         )
-        return student
 
     def _batches(self, pseudo: PseudoLabelled) -> Callable[[int], Batch]:
         """Of each batch one half is labelled, the other, rounded up, unlabelled."""

@@ -14,7 +14,6 @@ from torch import nn
 from topokd import schema
 from topokd.data import ScanCache, training_batch
 from topokd.data.dataset import ScanDataset
-from topokd.data.profile import ScanProfile
 from topokd.distillation import DistillationObjective, build_objective
 from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
@@ -22,6 +21,7 @@ from topokd.io import sha256, write_json
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
 from topokd.params import Params, Train, to_dict
 from topokd.scans import open_dataset
+from topokd.training.description import checkpoint_metadata
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.fit import Fit
 from topokd.training.hooks import Average, LiveCurves, ReleaseMemory, Resume, Validate
@@ -66,10 +66,6 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
     if row not in params.rows:
         raise ParameterError(f"row {row!r} is not in `rows` of the parameters; {schema.nearest(row, params.rows)}")
     return _train(Run(row, seed, params))
-
-
-DESCRIBED_SCANS = 32
-"""Training scans, spread evenly, that a checkpoint's description of its scans is measured on."""
 
 
 class Splits(NamedTuple):
@@ -244,20 +240,17 @@ def _record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMatrix
 
 def _save_weights(run: Run, fit: Fit, scans: Splits) -> None:
     """Save the final weights, and those with the best validation, with what the training scans look like."""
-    dataset = scans.val
-    spread = np.linspace(0, len(scans.train) - 1, min(DESCRIBED_SCANS, len(scans.train))).round().astype(int)
-    metadata = {
-        "preset": run.preset,
-        "in_channels": "4",
-        "num_classes": str(dataset.num_classes),
-        "class_names": ",".join(dataset.class_names),
-        "dataset": run.params.data.dataset,
-        "voxel_size": repr(run.params.data.voxel_size),
-        "sweeps": str(run.params.data.sweeps),
-        **({} if run.params.data.intensity else {"intensity": "none"}),
-        "scans": ScanProfile.of(scans.train[int(index)] for index in np.unique(spread)).to_json(),
-        "run": run.name,
-    }
+    data = run.params.data
+    metadata = checkpoint_metadata(
+        scans.train,
+        scans.val.class_names,
+        preset=run.preset,
+        dataset=data.dataset,
+        voxel_size=data.voxel_size,
+        sweeps=data.sweeps,
+        intensity=data.intensity,
+        run=run.name,
+    )
     save_checkpoint(run.checkpoint, fit.model, metadata)
     if run.role == "teacher":
         write_json(run.stamp, {"run": run.name, "sha256": sha256(run.checkpoint)})

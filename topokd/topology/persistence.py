@@ -25,6 +25,7 @@ from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
 from topokd.topology.sampling import Points
 from topokd.topology.threads import parallel_map
+from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weighted_values, weights_of
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def vietoris_rips(
     bandwidth: float | None = ...,
     certificate: bool = ...,
     cycles: bool = ...,
+    weights: Weights | Sequence[Weights] | None = ...,
 ) -> Persistence: ...
 
 
@@ -91,6 +93,7 @@ def vietoris_rips(
     bandwidth: float | None = ...,
     certificate: bool = ...,
     cycles: bool = ...,
+    weights: Weights | Sequence[Weights] | None = ...,
 ) -> list[Persistence]: ...
 
 
@@ -109,6 +112,7 @@ def vietoris_rips(
     bandwidth: float | None = None,
     certificate: bool = False,
     cycles: bool = False,
+    weights: Weights | Sequence[Weights] | None = None,
 ) -> Persistence | list[Persistence]:
     """Exact persistence of the Vietoris-Rips filtration, v(sigma) = max_{i,j in sigma} D_ij, over Z/2.
 
@@ -136,8 +140,11 @@ def vietoris_rips(
             (`topokd.topology.diffeomorphic`).
         bandwidth: of that field, in the unit of `x`; None for half the median distance between two points.
         certificate: whether to add a proof that the diagrams of degrees 0 and 1 are right and complete, see
-            `topokd.topology.certificate`. Like cycles, it comes from a slower algorithm (seconds at 1,024 points).
+            `topokd.topology.certificate`. Like cycles, it takes another, slower algorithm: a second at 1,024 points.
         cycles: whether to add a short cycle for each class of degree 1, born with it and filled when it dies.
+        weights: (n,) w, in the unit of `x`, one per cloud; or a function of each cloud, as
+            ``partial(distance_to_measure, k=10)``. Vertices enter at 2 w_i and edges at max(2 w_i, 2 w_j, D_ij + w_i +
+            w_j): the weighted filtration of GUDHI, robust against outliers. None for the plain one.
 
     Returns:
         The `Persistence`; a list of them for a list of clouds.
@@ -158,7 +165,7 @@ def vietoris_rips(
     check_options(metric, threshold)
     check_gradient(gradient, bandwidth, metric)
     compute, workers = _find_compute(engine, max_dim, time_limit), threads(workers)
-    _check_requests(certificate, cycles, max_dim, time_limit)
+    _check_requests(certificate, cycles, max_dim, time_limit, weights is not None)
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     precomputed = metric == "precomputed"
     single = not isinstance(x, list | tuple)
@@ -166,32 +173,37 @@ def vietoris_rips(
     names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
     points = [as_cloud(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
 
-    def pairs(cloud: Tensor) -> tuple[Pairs, Cohomology | None]:
+    moving = [moved(cloud, gradient, bandwidth) for cloud in points]
+    weighing: Sequence[Tensor | None] = [None] * len(points) if weights is None else weights_of(weights, moving, single)
+    squared = not precomputed and weights is None
+
+    def pairs(inputs: tuple[Tensor, Tensor | None]) -> tuple[Pairs, Cohomology | None]:
+        cloud, weight = inputs
         check_memory(len(cloud))
         values, limit, unit = filtration_of(cloud, precomputed, threshold)
         # squares keep the order of the lengths; the limit is moved up by the rounding of one square root
-        limit = limit if precomputed else limit * abs(limit) * (1 + 4e-16)
+        limit = limit * abs(limit) * (1 + 4e-16) if squared else limit
+        more = None
         try:
             filtration = values if precomputed else squared_distances(values)
-            more = None
+            if weight is not None:
+                own = weight.detach().cpu().double().numpy() * unit
+                filtration = weighted_filtration(filtration if precomputed else np.sqrt(filtration), own)
             if certificate or cycles:
-                more = cohomology(
-                    filtration, limit, unit, squared=not precomputed, certificate=certificate, cycles=cycles
-                )
+                more = cohomology(filtration, limit, unit, squared=squared, certificate=certificate, cycles=cycles)
             found = compute(filtration, max_dim, limit)
+            found = found if weight is None else weighted_components(found, own)
         except MemoryError as error:
             raise DataError(f"memory is too small for the distances of {len(cloud):,} points: sample first") from error
         if found.truncated_at is None:
             return found, more
-        reached = found.truncated_at if precomputed else found.truncated_at**0.5
+        reached = found.truncated_at**0.5 if squared else found.truncated_at
         return found._replace(truncated_at=reached / unit), more
 
-    found = parallel_map(pairs, points, workers)
+    found = parallel_map(pairs, list(zip(points, weighing, strict=True)), workers)
     results = [
-        _with_cohomology(
-            _persistence(moved(cloud, gradient, bandwidth), pair, precomputed, tie_tolerance, tie_unit), more
-        )
-        for cloud, (pair, more) in zip(points, found, strict=True)
+        _with_cohomology(_persistence(x, pair, weight, precomputed, tie_tolerance, tie_unit), more)
+        for x, weight, (pair, more) in zip(moving, weighing, found, strict=True)
     ]
     for name, result in zip(names, results, strict=True):
         if result.truncated_at is not None:
@@ -214,7 +226,9 @@ def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callab
     return chosen.compute if time_limit is None else partial(chosen.compute, time_limit=time_limit)
 
 
-def _check_requests(certificate: bool, cycles: bool, max_dim: int, time_limit: float | None) -> None:
+def _check_requests(certificate: bool, cycles: bool, max_dim: int, time_limit: float | None, weighted: bool) -> None:
+    if certificate and weighted:
+        raise ParameterError("certificate=True proves the plain filtration: leave out weights, or the certificate")
     if certificate and max_dim == 2:
         raise ParameterError("certificate=True proves degrees 0 and 1: choose max_dim=1, or leave it out")
     if cycles and max_dim == 0:
@@ -236,7 +250,12 @@ def _with_cohomology(found: Persistence, more: Cohomology | None) -> Persistence
 
 
 def _persistence(
-    x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: float, tie_unit: float | None
+    x: Tensor,
+    pairs: Pairs,
+    weights: Tensor | None,
+    precomputed: bool,
+    tie_tolerance: float,
+    tie_unit: float | None,
 ) -> Persistence:
     """Values of the critical simplices, in the type of `x`; pairs of zero persistence in that type are dropped."""
     result = Persistence([], [], [], [], [], pairs.truncated_at)
@@ -246,9 +265,10 @@ def _persistence(
     ends = list(accumulate(map(len, simplices)))
     for s, end in zip(simplices, ends, strict=True):
         together[end - len(s) : end, : s.shape[1]] = s
-    values = simplex_values(
+    value = simplex_values if weights is None else partial(weighted_values, weights=weights)
+    values = value(
         x,
-        torch.from_numpy(together).to(x.device),
+        simplices=torch.from_numpy(together).to(x.device),
         precomputed=precomputed,
         tie_tolerance=tie_tolerance,
         tie_unit=tie_unit,

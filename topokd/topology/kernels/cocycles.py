@@ -34,16 +34,20 @@ def replay(
         edge first.
     """
     n, m = ranks.shape[0], edges.shape[0]
-    bits = np.zeros((1, m), np.uint64)  # word by edge: which living classes' cocycles contain it
-    class_at = np.full(64, -1, np.int64)  # the class that each bit stands for
+    bits: np.ndarray = np.zeros((1, m), np.uint64)  # word by edge: which living classes' cocycles contain it
+    class_at: np.ndarray = np.full(64, -1, np.int64)  # the class that each bit stands for
     bit_of = np.empty(64, np.int64)
-    birth, death = np.empty(64, np.int64), np.full((64, 3), -1, np.int64)
+    birth = np.empty(64, np.int64)
+    death: np.ndarray = np.full((64, 3), -1, np.int64)
     witness = np.full(m, -1, np.int32)
     parent = np.arange(n)
     births, living = 0, 0
-    cocycle, cocycle_at, cocycle_end = np.empty(1024, np.int32), np.zeros((64, 2), np.int64), 0
-    cycle, cycle_at, cycle_end = np.empty(1024, np.int32), np.zeros((64, 2), np.int64), 0
-    final, final_at, final_end = np.empty(1024, np.int32), np.zeros((64, 2), np.int64), 0
+    cocycle, cocycle_end = np.empty(1024, np.int32), 0
+    cycle, cycle_end = np.empty(1024, np.int32), 0
+    final, final_end = np.empty(1024, np.int32), 0
+    cocycle_at: np.ndarray = np.zeros((64, 2), np.int64)
+    cycle_at: np.ndarray = np.zeros((64, 2), np.int64)
+    final_at: np.ndarray = np.zeros((64, 2), np.int64)
     adjacent = np.zeros((n, (n + 63) >> 6), np.uint64)  # by earlier edges, as bits
     lune = np.empty(adjacent.shape[1], np.uint64)
     odd = np.zeros(m if with_cycles else 1, np.bool_)
@@ -123,7 +127,7 @@ def replay(
             cocycle_at[dead, 0], cocycle_at[dead, 1] = start, cocycle_end
             if with_cycles:  # the shortest cycle may also wind around older classes, which live on: take those off
                 final_at[dead, 0] = final_end
-                length = _closed(bits, class_at, cycle, cycle_at, dead, odd, births)
+                length = _closed(bits, class_at, cycle, cycle_at, dead, odd)
                 for f in range(birth[dead], -1, -1):
                     if length > 0 and odd[f]:
                         odd[f] = False
@@ -223,7 +227,7 @@ def _twice(array: np.ndarray) -> np.ndarray:
 @jit
 def _youngest(total: np.ndarray, class_at: np.ndarray) -> int:
     """The youngest class in a sum, -1 for none."""
-    youngest = np.int64(-1)
+    youngest: int | np.int64 = np.int64(-1)
     for w in range(total.shape[0]):
         left = total[w]
         bit = 64 * w
@@ -232,7 +236,7 @@ def _youngest(total: np.ndarray, class_at: np.ndarray) -> int:
                 youngest = max(youngest, class_at[bit])
             left >>= ONE
             bit += 1
-    return youngest
+    return int(youngest)
 
 
 @jit
@@ -243,7 +247,6 @@ def _closed(
     cycle_at: np.ndarray,
     dead: int,
     odd: np.ndarray,
-    births: int,
 ) -> int:
     """Mark in ``odd`` the edges of a cycle of ``dead`` that is a boundary by now; returns how many."""
     total = np.zeros(bits.shape[0], np.uint64)

@@ -176,7 +176,7 @@ def results_page() -> dict[str, str]:
 
 
 def explorers_page() -> dict[str, str]:
-    """Links to the pages that `topokd explore` has written, in explore/ or for the report, or to one of plain shapes."""
+    """Links to the pages that `topokd explore` has written, here or for the report, or to one of plain shapes."""
     from topokd.explore.page import PAGES as EXPLORERS
     from topokd.explore.page import TITLES, write_page
 

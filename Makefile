@@ -34,6 +34,7 @@ test-cluster: .venv/ready  ## tests that need a SLURM installation or take many 
 
 lab: .venv/ready  ## JupyterLab on the notebooks
 	topokd pair
+	-git config filter.topokd-notebook.clean 'if [ -x $(BIN)/topokd ]; then exec $(BIN)/topokd pair --clean; else cat; fi'
 	jupyter lab --notebook-dir . notebooks
 
 docs: .venv/ready  ## the documentation as a site that opens offline: site/index.html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,11 +94,18 @@ def pair(
     check: Annotated[
         bool, typer.Option("--check", help="Only list notebooks out of step; exit status 1 if any.")
     ] = False,
+    clean: Annotated[
+        bool,
+        typer.Option("--clean", help="Copy one .ipynb from standard input to output, without what a run added."),
+    ] = False,
 ) -> None:
     """Update the .ipynb of each edited percent script, and the script of each edited .ipynb."""
-    from topokd.pipeline.pairing import pair_notebooks, unpaired_notebooks
+    from topokd.pipeline.pairing import cleaned_text, pair_notebooks, unpaired_notebooks
     from topokd.project import project_root
 
+    if clean:
+        sys.stdout.buffer.write(cleaned_text(sys.stdin.buffer.read().decode()).encode())
+        return
     require_checkout()
     if not check:
         for path in pair_notebooks():

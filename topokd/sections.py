@@ -52,7 +52,10 @@ class Augment(Section):
 class Data(Section):
     """Where scans come from and how they become voxels."""
 
-    dataset: str = Field("synthetic", description="synthetic, or a benchmark of topokd.datasets")
+    dataset: str = Field(
+        "synthetic",
+        description="synthetic, a benchmark, or a label map (docs/datasets.md)",
+    )
     layout: str = Field("semantickitti", description="benchmark whose file format the synthetic world is written in")
     version: str = Field("v1.0-trainval", description="of nuScenes")
     sweeps: Count = Field(1, description="k > 1 adds the k - 1 scans before each one, where the data set can")

@@ -23,12 +23,15 @@ def params(profile: PROFILE_NAME) -> None:
     from topokd import params as P
     from topokd.distillation import resolve_terms
     from topokd.io import write_text
+    from topokd.scans import label_map_of
 
     require_checkout()
     resolved = resolve_terms(P.load_profile(profile))
     P.dump(resolved, resolved.results / "params.yaml")
-    description = yaml.safe_dump(P.to_dict(resolved.data), sort_keys=False)
-    write_text(resolved.workspace / "scans" / "description.yaml", description)
+    label_map = label_map_of(resolved.data)
+    description = {**P.to_dict(resolved.data), **({"label_map": P.to_dict(label_map)} if label_map else {})}
+    file = resolved.workspace / "scans" / "description.yaml"
+    write_text(file, yaml.safe_dump(description, sort_keys=False))
 
 
 def notebook(

@@ -127,6 +127,12 @@ class Train(Section):
         0.0, description="weight of the Lovasz-Softmax term of PTv3 recipes; off in the paper (NOTES row 14)"
     )
     threads: Count = Field(1, description="per run; results are bit-identical for one number of threads")
+    ranks: Count = Field(
+        1, description="processes that share each batch, one GPU each (docs/hpc.md); the number changes rounding only"
+    )
+    sync_batchnorm: Switch = Field(
+        True, description="with several ranks: BatchNorm sees the voxels of all; false: each rank normalises its own"
+    )
     gradients_every: Natural = Field(
         50, description="steps between measurements of each term's gradient, one backward pass per term; 0: none"
     )

@@ -107,8 +107,8 @@ class Resume(Hook):
         Raises:
             Stopped: SIGTERM or SIGUSR1 came before the last step; the state of this step is saved.
         """
-        stopping = self.stop.requested()
-        if stopping or fit.is_due(self.every):
+        stopping = fit.ranks.any(self.stop.requested())
+        if fit.ranks.is_main and (stopping or fit.is_due(self.every)):
             self.folder.save(fit.state_dict())
         if stopping and fit.state.step < fit.steps:
             raise Stopped(f"{fit.name}: stopped by a signal after step {fit.state.step} of {fit.steps}; state saved")

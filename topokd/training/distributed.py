@@ -105,9 +105,9 @@ class Ranks:
 
     def gather(self, value: Tensor) -> Tensor:
         """(R, ...): the values of all ranks, which have one shape."""
-        found = value.new_empty(self.size * value.numel())
-        dist.all_gather_into_tensor(found, value.detach().contiguous().reshape(-1))
-        return found.reshape(self.size, *value.shape)
+        found = value.new_empty(self.size, *value.shape)
+        dist.all_gather(list(found.unbind()), value.detach().contiguous())
+        return found
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over ranks, without a graph."""
@@ -155,7 +155,7 @@ class Ranks:
                 for name, child in module.named_children():
                     if type(child) is nn.BatchNorm1d:
                         setattr(module, name, SyncBatchNorm.of(child, self))
-        parallel = DistributedDataParallel(model, broadcast_buffers=False)
+        parallel = DistributedDataParallel(model)
         # torch compares the annotation of a hook, which is text in this file: a lambda has none
         parallel.register_comm_hook(self, lambda ranks, bucket: _mean_in_order(ranks, bucket))
         return parallel
@@ -216,11 +216,11 @@ def _mean_in_order(ranks: Ranks, bucket: dist.GradBucket) -> torch.futures.Futur
     DDP forms its buckets anew after the first step of a process, which would change the bits of a resumed run.
     """
     own = bucket.buffer()
-    found = own.new_empty(ranks.size * own.numel())
-    work = dist.all_gather_into_tensor(found, own, async_op=True)
+    found = own.new_empty(ranks.size, *own.shape)
+    work = dist.all_gather(list(found.unbind()), own, async_op=True)
 
     def mean(_: Any) -> Tensor:
-        return found.reshape(ranks.size, -1).sum(0) / ranks.size
+        return found.sum(0) / ranks.size
 
     return work.get_future().then(mean)
 

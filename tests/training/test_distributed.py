@@ -31,9 +31,8 @@ def shared(params: P.Params) -> P.Params:
     )
     params = params.replace(data=params.data.replace(crop_voxels=0, voxel_size=0.5), train=train)
     row = params.rows["full"]
-    return params.replace(
-        rows={"full": row.replace(terms=row.terms | {"fitnet": {"weight": 0.1}})}, train_rows=("full",)
-    )
+    terms = row.terms | {"fitnet": {"weight": 0.1}}
+    return params.replace(rows=params.rows | {"full": row.replace(terms=terms)})
 
 
 def _rank(rank: int, size: int, port: int, work: Callable[[], Any], folder: Path) -> None:
@@ -118,12 +117,8 @@ def test_synchronised_batchnorm_is_batchnorm_of_all_rows(tmp_path: Path) -> None
         own = x[rows].clone().requires_grad_(True)
         (first,) = torch.autograd.grad(layer(own).pow(3).sum(), own, create_graph=True)
         (second,) = torch.autograd.grad(first.square().sum(), own)
-        return [
-            *layer(own).tolist(),
-            *first.tolist(),
-            *second.tolist(),
-            *(b.reshape(-1).tolist() for b in layer.buffers()),
-        ]
+        buffers = [buffer.reshape(-1).tolist() for buffer in layer.buffers()]
+        return [*layer(own).tolist(), *first.tolist(), *second.tolist(), *buffers]
 
     def work() -> list[list[float]]:
         here = place()
@@ -148,5 +143,5 @@ def test_means_over_rows_are_weighed_by_the_rows_of_each_rank(tmp_path: Path) ->
             rows = torch.arange(6.0)[:2] if ranks.rank == 0 else torch.arange(6.0)[2:]
             return [ranks.mean(ranks.weigh(rows.mean(), len(rows))).item(), float(ranks.any(ranks.rank == 1))]
 
-    assert on_ranks(2, work, tmp_path / "ranks") == [[2.5, 1.0]] * 2
+    assert on_ranks(2, work, tmp_path / "ranks") == [pytest.approx([2.5, 1.0])] * 2
     assert list(Ranks(1, 2).split(range(5))) == [1, 3] and Ranks(1, 2).clouds(12) == range(6, 12)

@@ -31,8 +31,9 @@ def shared(params: P.Params) -> P.Params:
     )
     params = params.replace(data=params.data.replace(crop_voxels=0, voxel_size=0.5), train=train)
     row = params.rows["full"]
-    terms = row.terms | {"fitnet": {"weight": 0.1}}
-    return params.replace(rows=params.rows | {"full": row.replace(terms=terms)})
+    hint = {"fitnet": {"weight": 0.1}}
+    rows = params.rows | {"full": row.replace(terms=row.terms | hint)}
+    return params.replace(rows=rows, terms=params.terms | hint)
 
 
 def _rank(rank: int, size: int, port: int, work: Callable[[], Any], folder: Path) -> None:

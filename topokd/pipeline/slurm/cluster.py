@@ -26,9 +26,7 @@ class Resources(Section):
     memory: str = Field("8G", description="of one task")
     cpus: Natural = Field(0, description="of one task; 0: the profile's train.threads + train.workers")
     gres: str = Field(
-        "",
-        description="gpu:1, where the stage uses a GPU; {ranks} stands for the profile's train.ranks, of which each "
-        "has the cores",
+        "", description="gpu:1, where the stage uses a GPU; {ranks}: the profile's train.ranks, each with its own cores"
     )
     exclusive: Switch = Field(False, description="the node for this task alone: it measures time")
     at_once: Natural = Field(0, description="tasks of this kind that run at the same time; 0: as many as there are")
@@ -66,11 +64,8 @@ class Resources(Section):
         if "{ranks}" in self.gres:
             cpus *= ranks
         named = {"partition": self.partition, "account": self.account, "qos": self.qos, "time": self.time}
-        named |= {
-            "mem": self.memory,
-            "cpus-per-task": str(self.cpus or cpus),
-            "gres": self.gres.replace("{ranks}", str(ranks)),
-        }
+        named |= {"mem": self.memory, "cpus-per-task": str(self.cpus or cpus)}
+        named["gres"] = self.gres.replace("{ranks}", str(ranks))
         given = [f"--{name}={value}" for name, value in named.items() if value]
         return [*given, *(["--exclusive"] if self.exclusive else []), *self.options]
 

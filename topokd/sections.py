@@ -15,6 +15,7 @@ from topokd.choices import (
     OnBadScan,
     ReductionBackend,
     Sensor,
+    Tracker,
 )
 from topokd.schema import Count, Integer, Natural, NonNegative, Number, Positive, Probability, Section, Switch
 
@@ -154,6 +155,9 @@ class Train(Section):
     keep_teacher: Switch = Field(
         True,
         description="once per seed and step for all rows: its outputs stay in workspace/, 1 MB a step",
+    )
+    tracker: Tracker = Field(
+        "none", description="live metrics beside dvclive's: none, tensorboard or mlflow, if the package is installed"
     )
     optimizer: Optimizer = Optimizer()
     student_lr_factor: Positive = Field(

@@ -32,6 +32,7 @@ from topokd.training.launch import launch
 from topokd.training.run import TEACHER, Run
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
 from topokd.training.teacher_outputs import TeacherOutputs
+from topokd.training.trackers import Sink, open_tracker, require_tracker
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Splits(NamedTuple):
 
 def _started(run: Run) -> dict[str, Any]:
     """Train in this process, as one of the ranks that torchrun or srun started, or with ranks started here."""
+    require_tracker(run.params.train.tracker)
     here = place()
     if here is None and run.params.train.ranks > 1:
         _check_shares(run.params.train)
@@ -111,6 +113,9 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
     objective = build_objective(params, run.student_row)
     steps = _count_steps(run, len(scans.train))
 
+    def tracker() -> Sink | None:
+        return open_tracker(train.tracker, run.tracked, params.profile, run.name)
+
     def validation_miou(model: nn.Module) -> float:
         matrix = _evaluate(run, model, scans.val, ranks, wanted=train.validate_scans)
         return matrix.miou(params.evaluation.absent)
@@ -135,7 +140,7 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
             hooks=[
                 *([Average(decay)] if (decay := _average(run)) else []),
                 Validate(validation_miou, train.validate_every),
-                *([LiveCurves(run.live)] if ranks.is_main else []),
+                *([LiveCurves(run.live, tracker)] if ranks.is_main else []),
                 ReleaseMemory(train.checkpoint_every),
                 Resume(_resume_folder(run, steps, objective, scans, device), train.checkpoint_every),
             ],
@@ -340,6 +345,7 @@ def _resume_folder(
         "workers",
         "cache",
         "checkpointing",
+        "tracker",
     )
     key = run_key(
         run=[run.role, run.row, run.seed],

@@ -6,7 +6,7 @@ JOBS ?= 0
 TORCH ?= torch==2.13.0
 # One test worker per core, at most four: each holds about 1 GB. A file's tests stay together and share its fixtures.
 WORKERS ?= logical
-XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Packages whose annotations are checked while tests run, with commas between them; an int passes for a float, as in
 # mypy. `make check CHECKED=topokd` checks all.
 CHECKED ?= topokd.distillation

@@ -28,14 +28,11 @@ def kind_of(item: pytest.Item) -> str:
     return (marked + folders + ["unit"])[0]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test with its kind, start with the longest, and keep the tests of a file on one worker."""
+    """Mark every test with its kind, and start with the longest."""
     kinds = {item: kind_of(item) for item in items}
     for item, kind in kinds.items():
         item.add_marker(kind)
-        if item.get_closest_marker("xdist_group") is None:  # a group may span files that share a fixture
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(PROJECT).as_posix()))
     items.sort(key=lambda item: KINDS.index(kinds[item]))
 
 

@@ -14,7 +14,7 @@ import yaml
 from tests.conftest import PROJECT
 from tests.pipeline import scratch
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(2700), pytest.mark.xdist_group("recipes")]
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(2700)]
 
 BLOCK = re.compile(r"<!-- (create|merge): (\S+) -->\n\n```\w+\n(.*?)```", re.S)
 PROFILE = "courtyard"

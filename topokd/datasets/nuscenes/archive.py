@@ -7,11 +7,15 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from topokd.checks import require_inside, require_small_archive
 from topokd.datasets.submission_ids import zip_entry
 from topokd.errors import DataError
 from topokd.io import atomic_path
+
+MOST_BYTES = 8 << 30
+"""Of an unpacked submission; the largest, panoptic labels of the test split, takes half of it."""
 
 
 @contextlib.contextmanager
@@ -61,8 +65,8 @@ def folder_to_read(path: Path) -> Iterator[Path]:
         ) from error
     with archive, tempfile.TemporaryDirectory(prefix="topokd-submission-") as folder:
         for name in archive.namelist():
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise DataError(f"{path} holds {name!r}, which is outside its folder: write it with `topokd submit`")
+            require_inside(name, f"{path}:")
+        require_small_archive(archive, str(path), MOST_BYTES)
         try:
             archive.extractall(folder)
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:

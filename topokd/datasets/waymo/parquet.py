@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from topokd.checks import require_memory
 from topokd.errors import DataError
 
 TOP = 1
@@ -59,6 +60,13 @@ class Component:
     def _read(self, group: int, columns: list[str]) -> Any:
         import pyarrow as pa
 
+        found = self._parquet.metadata.row_group(group)
+        size = 8 * found.num_rows * len(columns) + sum(
+            found.column(k).total_uncompressed_size
+            for k in range(found.num_columns)
+            if any(found.column(k).path_in_schema.startswith(name) for name in columns)
+        )
+        require_memory(2 * size, f"{self.file}, row group {group}", "the file is damaged, or made to fill the memory")
         try:
             return self._parquet.read_row_group(group, columns=columns)
         except (pa.ArrowException, OSError) as error:

@@ -3,8 +3,8 @@
     python tools/fuzz.py --seconds 60              a minute, as in CI
     python tools/fuzz.py --inputs 1000000          goes on where the last run of this seed stopped
 
-Inputs derive from (seed, number), so one of them is repeated with ``--only NUMBER``. Readers run in a child process with a
-limit on its memory; one that crashes, hangs or raises anything but a `TopokdError` is a failure, its input is kept
+Inputs derive from (seed, number), so one of them is repeated with ``--only NUMBER``. Readers run in a child process
+with a limit on its memory; one that crashes, hangs or raises anything but a `TopokdError` is a failure, its input is kept
 in the folder, and the run goes on. The counts are written after every block of inputs.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import resource
 import struct
@@ -59,6 +60,7 @@ def corpus(folder: Path) -> dict[str, tuple[str, bytes]]:
         write(folder / name)
         files[name] = (reader, (folder / name).read_bytes())
 
+    points = PointCloud.from_xyzi_points(rows)
     for encoding in Encoding:
         written(
             f"{encoding.value}.pcd", lambda path, e=encoding: PointCloud.from_xyzi_points(rows).save(path, encoding=e)
@@ -168,7 +170,7 @@ def serve(connection: Connection, folder: Path) -> None:
     from topokd.errors import TopokdError
 
     logging.disable(logging.CRITICAL)
-    sys.stderr = open("/dev/null", "w")  # noqa: SIM115
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what crashing libraries say
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warmed = False
     while True:

@@ -13,6 +13,8 @@ from topokd.checks import require_memory
 from topokd.data.formats.table import Note, Table, table_of
 from topokd.errors import DataError
 
+LEAST_CHUNK = 20
+"""Bytes: a chunk of .laz begins with a whole point."""
 LZF_RATIO = 132
 """No 3 bytes of LZF unpack to more than 264, no 2 to more than 8."""
 
@@ -142,7 +144,27 @@ def _check_las_header(path: Path) -> None:
             f"{path} has {size:,} bytes, fewer than its header counts ({count:,} points, {records:,} records before "
             "them): it is truncated or damaged; copy it again"
         )
+    if compressed and not _chunks_fit(path, points, size):
+        raise DataError(f"{path}: its table of compressed chunks is damaged: copy it again")
     require_memory(4 * length * count, f"{path}: {count:,} points", "read a part of it, or it is damaged")
+
+
+def _chunks_fit(path: Path, points: int, size: int) -> bool:
+    """Whether a .laz file has room for the chunks that it counts; lazrs allocates for all, and aborts the process."""
+    with path.open("rb") as stream:
+        stream.seek(points)
+        place = stream.read(8)
+        if len(place) == 8 and place == b"\xff" * 8:  # a writer that could not go back: the place is at the end
+            stream.seek(size - 8)
+            place = stream.read(8)
+        if len(place) < 8:
+            return False
+        (table,) = struct.unpack("<q", place)
+        if not points + 8 <= table <= size - 8:
+            return False
+        stream.seek(table)
+        _, chunks = struct.unpack("<II", stream.read(8))
+    return LEAST_CHUNK * chunks <= size
 
 
 def read_las(path: Path) -> Table:

@@ -4,8 +4,8 @@
     python tools/fuzz.py --inputs 1000000          goes on where the last run of this seed stopped
 
 Inputs derive from (seed, number), so one of them is repeated with ``--only NUMBER``. Readers run in a child process
-with a limit on its memory; one that crashes, hangs or raises anything but a `TopokdError` is a failure, its input is kept
-in the folder, and the run goes on. The counts are written after every block of inputs.
+with a limit on its memory; one that crashes, hangs or raises anything but a `TopokdError` is a failure, its input is
+kept in the folder, and the run goes on. The counts are written after every block of inputs.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ def corpus(folder: Path) -> dict[str, tuple[str, bytes]]:
 
     points = PointCloud.from_xyzi_points(rows)
     for encoding in Encoding:
-        written(
-            f"{encoding.value}.pcd", lambda path, e=encoding: PointCloud.from_xyzi_points(rows).save(path, encoding=e)
-        )
+        written(f"{encoding.value}.pcd", lambda path, e=encoding: points.save(path, encoding=e))
     vertex = np.array([tuple(row) for row in rows], [(name, "f4") for name in ("x", "y", "z", "intensity")])
     for text in (False, True):
         element = PlyElement.describe(vertex, "vertex")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
 import zipfile
 import zlib
@@ -58,7 +59,7 @@ def folder_to_read(path: Path) -> Iterator[Path]:
         raise DataError(f"{path} does not exist: write it with `topokd submit`")
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DataError(
             f"{path} is neither a folder nor a complete .zip, as a submission to nuScenes must be ({error}): write it "
             "with `topokd submit`"
@@ -69,7 +70,11 @@ def folder_to_read(path: Path) -> Iterator[Path]:
         require_small_archive(archive, str(path), MOST_BYTES)
         try:
             archive.extractall(folder)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-            # NotImplementedError: an unknown compression; RuntimeError: encrypted
+        except (zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, EOFError) as error:
+            # RuntimeError: encrypted, or NotImplementedError: an unknown compression
+            raise DataError(f"{path} is damaged ({error}): write it again with `topokd submit`") from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a full disk, say
+                raise
             raise DataError(f"{path} is damaged ({error}): write it again with `topokd submit`") from error
         yield Path(folder)

@@ -36,7 +36,7 @@ class Component:
             )
         try:
             self._parquet = pq.ParquetFile(file)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             head = file.open("rb").read(4)
             reason = "it looks like a pickle, which is not read" if head[:1] == b"\x80" else str(error).splitlines()[0]
             raise DataError(f"{file} is not a parquet file ({reason}): download it again") from None
@@ -69,7 +69,7 @@ class Component:
         require_memory(2 * size, f"{self.file}, row group {group}", "the file is damaged, or made to fill the memory")
         try:
             return self._parquet.read_row_group(group, columns=columns)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(
                 f"{self.file}, row group {group}, column {', '.join(columns)}: {reason}; the file is damaged or uses a "

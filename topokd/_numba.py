@@ -48,7 +48,7 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = njit(nogil=True, **options)(function)
-        dispatcher._cache = KernelCache(function)
+        dispatcher._cache = KernelCache(dispatcher.py_func)
         return dispatcher
 
     return decorate

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from topokd.errors import DataError, ParameterError
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import ENGINES, Pairs, choose_engine
-from topokd.topology.entry import as_cloud, check_memory, check_options, filtration_of
+from topokd.topology.entry import SparseMatrix, as_cloud, check_memory, check_options, filtration_of
 from topokd.topology.gradient import simplex_values
 from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
@@ -50,7 +50,7 @@ class Persistence:
 
 @overload
 def vietoris_rips(
-    x: Points,
+    x: Points | SparseMatrix,
     *,
     metric: str = ...,
     max_dim: int = ...,
@@ -67,7 +67,7 @@ def vietoris_rips(
 
 @overload
 def vietoris_rips(
-    x: Sequence[Points],
+    x: Sequence[Points | SparseMatrix],
     *,
     metric: str = ...,
     max_dim: int = ...,
@@ -83,7 +83,7 @@ def vietoris_rips(
 
 
 def vietoris_rips(
-    x: Points | Sequence[Points],
+    x: Points | SparseMatrix | Sequence[Points | SparseMatrix],
     *,
     metric: str = "euclidean",
     max_dim: int = 1,
@@ -144,7 +144,7 @@ def vietoris_rips(
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     precomputed = metric == "precomputed"
     single = not isinstance(x, list | tuple)
-    clouds = [x] if single else list(x)
+    clouds: Sequence[Any] = [x] if single else list(x)  # type: ignore[arg-type]
     names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
     points = [as_cloud(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
 

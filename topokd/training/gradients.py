@@ -92,6 +92,23 @@ def balanced_weights(norms: Mapping[str, Mapping[str, Any]], shares: Mapping[str
     }
 
 
+def gradient_share(terms: Mapping[str, Mapping[str, Sequence[float]]], name: str) -> list[float]:
+    """lambda_k |g_k| / |g_seg| of the term ``name`` at each measurement, both norms over the parameters.
+
+    Args:
+        terms: ``history["gradients"]["terms"]`` of a run record.
+        name: Of the term.
+
+    Examples:
+        >>> seg, kd = {"parameters": [2.0, 0.0]}, {"parameters": [3.0, 3.0], "weight": [0.5, 0.5]}
+        >>> gradient_share({"seg": seg, "kd": kd}, "kd")
+        [0.75, 0.0]
+    """
+    seg, curves = terms["seg"]["parameters"], terms[name]
+    rows = zip(curves["weight"], curves["parameters"], seg, strict=True)
+    return [weight * norm / whole if whole > 0 else 0.0 for weight, norm, whole in rows]
+
+
 class GradientWatch:
     """Measure every ``every`` steps, keep the curves in a history, warn of terms without force or with too much.
 
@@ -146,9 +163,7 @@ class GradientWatch:
         for name, curves in history["terms"].items():
             if name == "seg":
                 continue
-            share = [
-                w * g / s if s > 0 else 0.0 for w, g, s in zip(curves["weight"], curves["parameters"], seg, strict=True)
-            ]
+            share = gradient_share(history["terms"], name)
             for side, outside in (("under", [x < WEAK for x in share]), ("above", [x > STRONG for x in share])):
                 first = len(outside) - next((k for k, x in enumerate(reversed(outside)) if not x), len(outside))
                 stays = first < len(outside) and steps[-1] - steps[first] >= PATIENCE

@@ -40,7 +40,7 @@ def miou(counts: Float[ndarray, "*b 3 c"] | Int64[ndarray, "*b 3 c"]) -> Float[n
     union = truth + predicted - hit
     seen = union > 0
     iou = np.divide(hit, union, out=np.zeros_like(hit), where=seen)
-    return 100 * iou.sum(-1) / np.maximum(seen.sum(-1), 1)
+    return np.asarray(100 * iou.sum(-1) / np.maximum(seen.sum(-1), 1))
 
 
 def bootstrap_difference(

@@ -45,8 +45,9 @@ def notebook(
 ) -> None:
     """Execute one notebook with papermill; equal inputs give equal bytes."""
     from topokd.pipeline.notebook import run_notebook
-    from topokd.pipeline.stage import TERMINATED, die_with_parent
+    from topokd.pipeline.stage import TERMINATED
     from topokd.project import workspace_path
+    from topokd.stopping import die_with_parent
 
     values = dict(_parse_parameter(item) for item in parameter)
     require_checkout()
@@ -86,7 +87,8 @@ def stage(
     force: Annotated[bool, typer.Option("--force", help="Run it even if nothing changed.")] = False,
 ) -> None:
     """Run one stage beside others: `dvc repro -s`, without DVC's lock while it computes. Ends when its parent does."""
-    from topokd.pipeline.stage import die_with_parent, run_stage
+    from topokd.pipeline.stage import run_stage
+    from topokd.stopping import die_with_parent
 
     require_checkout()
     die_with_parent()

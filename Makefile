@@ -8,8 +8,8 @@ TORCH ?= torch==2.13.0
 WORKERS ?= logical
 XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Packages whose annotations are checked while tests run, with commas between them; an int passes for a float, as in
-# mypy. `make check CHECKED=topokd` checks all.
-CHECKED ?= topokd.distillation
+# mypy. `CHECKED=topokd.topology` checks less and faster.
+CHECKED ?= topokd
 SHAPES := --jaxtyping-packages="$(CHECKED),beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -34,6 +34,7 @@ test-cluster: .venv/ready  ## tests that need a SLURM installation or take many 
 
 lab: .venv/ready  ## JupyterLab on the notebooks
 	topokd pair
+	-git config filter.topokd-notebook.clean 'if [ -x $(BIN)/topokd ]; then exec $(BIN)/topokd pair --clean; else cat; fi'
 	jupyter lab --notebook-dir . notebooks
 
 docs: .venv/ready  ## the documentation as a site that opens offline: site/index.html

@@ -19,7 +19,7 @@ from topokd.datasets.fingerprint import fingerprint
 from topokd.datasets.statistics import real_statistics, statistics
 from topokd.experiments import scan_statistics as view
 from topokd.io import write_json
-from topokd.scans import open_dataset, write_world
+from topokd.scans import label_map_of, open_dataset, write_world
 from topokd.viz import clouds, scans
 from topokd.viz.style import save_figure
 
@@ -35,7 +35,8 @@ figures = params.figures / "data"
 if settings.dataset == "synthetic":
     write_world(settings, params.data_root)
 else:  # real scans stay where they are; a changed fingerprint makes the later stages run again
-    write_json(params.workspace / "data" / "index.json", fingerprint(params.data_root))
+    index = fingerprint(params.data_root, whole=label_map_of(settings) is not None)
+    write_json(params.workspace / "data" / "index.json", index)
 train, val = (open_dataset(settings, params.data_root, split) for split in ("train", "val"))
 found = {"train": statistics(train), "val": statistics(val)}
 view.sizes_table({"train": train, "val": val}, found)

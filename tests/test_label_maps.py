@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import PROJECT
+from topokd import params as P
 from topokd.cli import app
 from topokd.data.cache import ScanCache
+from topokd.datasets.fingerprint import fingerprint
 from topokd.errors import DataError, ParameterError
 from topokd.label_maps import MappedDataset, check_mapped, label_map_names, load_label_map
+from topokd.paper.results import dataset_title
+from topokd.scans import check_data
+from topokd.training.state import dataset_fingerprint
 
 SCANS = {  # two scans of a training split and one of a validation split
     "semanticposs": ["sequences/00/velodyne/000001.bin", "sequences/05/velodyne/000001.bin",
@@ -157,3 +163,43 @@ def test_unknown_maps_and_missing_data_are_errors(tmp_path: Path) -> None:
         check_mapped(tmp_path, load_label_map("semanticposs"))
     with pytest.raises(DataError, match=r"goose_label_mapping\.csv does not exist: it is part of GOOSE"):
         MappedDataset(tmp_path, load_label_map("goose"), "train")
+
+
+def test_a_profile_trains_on_a_data_set_by_its_map(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.training.conftest import tiny_params
+    from topokd.training import train_teacher
+
+    params = tiny_params(folder)
+    params = params.replace(
+        data=params.data.replace(dataset=folder.name, root=str(folder)),
+        train=params.train.replace(teacher_steps=2, checkpoint_every=1, validate_every=2),
+    )
+    with monkeypatch.context() as patch:  # the maps of the project, the outputs in the test's folder
+        patch.setenv("TOPOKD_ROOT", str(tmp_path))
+        (tmp_path / "conf").symlink_to(PROJECT / "conf")
+        record = train_teacher(params, 0)
+    label_map = load_label_map(folder.name)
+    names = list(label_map.space(folder).class_names)
+    assert record["evaluation"]["class_names"] == names and record["evaluation"]["scans"] == 1
+    assert record["dataset"] == folder.name and dataset_title(params.data) == folder.name
+
+
+def test_a_profile_cannot_give_a_label_map_options_that_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"data\.sweeps is 3, but the reader of rellis3d"):
+        check_data(P.Data(dataset="rellis3d", sweeps=3))
+    with pytest.raises(ParameterError, match=r"data\.dataset is 'rellis'; choose one of .*or name a label map"):
+        check_data(P.Data(dataset="rellis"))
+    with pytest.raises(ParameterError, match="No such file"):
+        check_data(P.Data(dataset=str(tmp_path / "yard.yaml")))
+
+
+def test_another_map_is_another_data_set_for_resumed_runs_and_for_the_pipeline(folder: Path) -> None:
+    label_map = load_label_map(folder.name)
+    before = MappedDataset(folder, label_map, "val")
+    after = MappedDataset(folder, label_map.model_copy(update={"name": "other"}), "val")
+    assert dataset_fingerprint(before) != dataset_fingerprint(after) and before.names == after.names
+    found = fingerprint(folder, whole=True)
+    next(folder.rglob("*.label")).write_bytes(b"")
+    assert fingerprint(folder, whole=True) != found and found["files"] >= 6

@@ -164,7 +164,7 @@ def results_page() -> dict[str, str]:
         links.append(f"- [report of profile `{profile}`](results/{profile}/report.html)")
         if report.with_suffix(".pdf").is_file():
             links[-1] += f" ([PDF](results/{profile}/report.pdf))"
-        results = (f"results/{profile}/{kind}" for kind in ("report.*", "notebooks/*", "tables/*.csv"))
+        results = (f"results/{profile}/{kind}" for kind in ("report.*", "notebooks/*", "explorers/*", "tables/*.csv"))
         for pattern in (*results, f"figures/{profile}/*/*", "notebooks/*.py"):
             for file in ROOT.glob(pattern):
                 target = PAGES / file.relative_to(ROOT)
@@ -176,17 +176,17 @@ def results_page() -> dict[str, str]:
 
 
 def explorers_page() -> dict[str, str]:
-    """Links to the pages that `topokd explore` has written; without them, the shapes of the filtration player."""
+    """Links to the pages that `topokd explore` has written, here or for the report, or to one of plain shapes."""
     from topokd.explore.page import PAGES as EXPLORERS
     from topokd.explore.page import TITLES, write_page
 
     lines = ["# Explorers", "Interactive pages that open offline; [the guide](explore.md) explains what is drawn."]
     links = []
     for kind, name in EXPLORERS.items():
-        target, made = PAGES / "explorers" / name, ROOT / "explore" / name
+        target, made = PAGES / "explorers" / name, [ROOT / "explore" / name, ROOT / f"results/default/explorers/{name}"]
         target.parent.mkdir(exist_ok=True)
-        if made.is_file():
-            shutil.copy(made, target)
+        if found := [file for file in made if file.is_file()]:
+            shutil.copy(found[0], target)
         elif kind == "filtration":
             write_page(target)
         else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -102,4 +104,41 @@ def require_memory(needed: int, what: str, advice: str) -> None:
     if there is not None and needed > there:
         raise DataError(
             f"{what} needs {needed / 1e9:.1f} GB of memory, but only {there / 1e9:.1f} GB are available: {advice}"
+        )
+
+
+def require_inside(name: str, where: str) -> None:
+    """Raise `DataError` if a path that a file names leads out of the folder that it is relative to.
+
+    Args:
+        name: as the file has it.
+        where: says which file and field, for the message.
+
+    Examples:
+        >>> require_inside("samples/LIDAR_TOP/a.bin", "sample_data.json: filename")
+        >>> require_inside("../../etc/passwd", "sample_data.json: filename")
+        Traceback (most recent call last):
+        topokd.errors.DataError: sample_data.json: filename '../../etc/passwd' leads out of its folder: ...
+    """
+    parts = re.split(r"[/\\]", name)
+    if not name or parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in name:
+        raise DataError(
+            f"{where} {name!r} leads out of its folder: it was not opened; get the file from its source again"
+        )
+
+
+def require_small_archive(archive: zipfile.ZipFile, where: str, most: int) -> None:
+    """Raise `DataError` before an archive is unpacked that would take more room than it may: a zip bomb, say.
+
+    Args:
+        archive: opened; Python stops at the size that it states for each entry.
+        where: says which file, for the message.
+        most: bytes that all entries together may take.
+    """
+    entries = archive.infolist()
+    total = sum(entry.file_size for entry in entries)
+    if total > most or len(entries) > 1_000_000:
+        raise DataError(
+            f"{where} would take {total / 1e9:.1f} GB in {len(entries):,} files when unpacked, more than the "
+            f"{most / 1e9:.1f} GB that it may: it was not unpacked; it is damaged, or made to fill a disk"
         )

@@ -28,3 +28,7 @@ class CheckpointError(TopokdError):
 
 class TrainingError(TopokdError):
     """Training cannot continue: a loss or a gradient is not finite."""
+
+
+class CertificateError(TopokdError):
+    """A certificate does not prove the diagrams that it came with."""

@@ -144,6 +144,11 @@ class Params(Section):
         return copy
 
     @property
+    def by_hand(self) -> bool:
+        """Whether results and figures are copies for work by hand (`load`)."""
+        return self._by_hand
+
+    @property
     def results(self) -> Path:
         """``results/<profile>``: small text files, in git; ``workspace/by-hand/results/<profile>`` if loaded so."""
         return by_hand_path("results", self.profile) if self._by_hand else results_path(self.profile)

@@ -15,6 +15,7 @@ from topokd.choices import (
     OnBadScan,
     ReductionBackend,
     Sensor,
+    Tracker,
 )
 from topokd.schema import Count, Integer, Natural, NonNegative, Number, Positive, Probability, Section, Switch
 
@@ -52,7 +53,10 @@ class Augment(Section):
 class Data(Section):
     """Where scans come from and how they become voxels."""
 
-    dataset: str = Field("synthetic", description="synthetic, or a benchmark of topokd.datasets")
+    dataset: str = Field(
+        "synthetic",
+        description="synthetic, a benchmark, or a label map (docs/datasets.md)",
+    )
     layout: str = Field("semantickitti", description="benchmark whose file format the synthetic world is written in")
     version: str = Field("v1.0-trainval", description="of nuScenes")
     sweeps: Count = Field(1, description="k > 1 adds the k - 1 scans before each one, where the data set can")
@@ -127,6 +131,12 @@ class Train(Section):
         0.0, description="weight of the Lovasz-Softmax term of PTv3 recipes; off in the paper (NOTES row 14)"
     )
     threads: Count = Field(1, description="per run; results are bit-identical for one number of threads")
+    ranks: Count = Field(
+        1, description="processes that share each batch, one GPU each (docs/hpc.md); the number changes rounding only"
+    )
+    sync_batchnorm: Switch = Field(
+        True, description="with several ranks: BatchNorm sees the voxels of all; false: each rank normalises its own"
+    )
     gradients_every: Natural = Field(
         50, description="steps between measurements of each term's gradient, one backward pass per term; 0: none"
     )
@@ -148,6 +158,9 @@ class Train(Section):
     keep_teacher: Switch = Field(
         True,
         description="once per seed and step for all rows: its outputs stay in workspace/, 1 MB a step",
+    )
+    tracker: Tracker = Field(
+        "none", description="live metrics beside dvclive's: none, tensorboard or mlflow, if the package is installed"
     )
     optimizer: Optimizer = Optimizer()
     student_lr_factor: Positive = Field(

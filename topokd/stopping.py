@@ -8,8 +8,10 @@ other by empty files. SLURM sends SIGTERM to both.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -19,6 +21,7 @@ from topokd.errors import TopokdError
 
 VARIABLE = "TOPOKD_STOP"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 
 class Stopped(TopokdError):
@@ -77,3 +80,17 @@ def ask_to_stop(folder: Path) -> bool:
     """Ask the training that watches ``folder``, or the next one, to stop; returns whether one is running now."""
     (folder / "stop").touch()
     return any(folder.glob("training-*"))
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to send this process SIGTERM when its parent dies, even by SIGKILL; does nothing outside Linux.
+
+    Make, the scheduler, the stage and the notebook runner form a chain. Killing any process in it stops everything
+    below; the next run resumes from the last state.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the call
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from topokd.cli import app
 
 COMMANDS = [
-    *("predict", "evaluate", "submit", "validate", "export", "explore", "info", "warm-up"),
+    *("predict", "evaluate", "adapt", "submit", "validate", "export", "explore", "info", "warm-up"),
     *("data", "data check", "data fingerprint"),
     *("repro", "status", "train", "pdf", "stages", "params", "notebook", "metrics", "stage", "pair", "readme"),
     *("slurm", "slurm plan", "slurm submit", "slurm status", "slurm logs", "slurm cancel", "slurm resume"),

@@ -196,7 +196,7 @@ def test_each_problem_of_a_nuscenes_zip_is_named(nuscenes_zip, change, message):
 def test_a_nuscenes_zip_cannot_write_outside_its_folder(nuscenes_zip, name):
     path, points = nuscenes_zip
     rewritten(path, lambda f: f.update({name: b"1"}))
-    with pytest.raises(DataError, match=f"'{name}', which is outside its folder"):
+    with pytest.raises(DataError, match=f"'{name}' leads out of its folder"):
         validate_nuscenes(path, points, "val")
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.conftest import PROJECT
 from tests.paper.fake_results import write_results
 from topokd.io import write_json
-from topokd.paper import figures
+from topokd.paper import facts, figures
 from topokd.paper.claims import claims, lead
 from topokd.paper.exhibits import EXHIBITS, Figure, sections
 from topokd.paper.render import environment, inlined_image, prose, render_exhibit
@@ -250,6 +250,22 @@ def test_figures_need_what_they_draw(empty_folder, results_folder):
     for draw in (figures.ablation_figure, figures.validation_figure, figures.class_figure):
         assert draw(nothing) is None and draw(results) is not None
     assert figures.measured_glance(nothing) is None
+    matplotlib.pyplot.close("all")
+
+
+def test_shares_of_gradients_are_drawn_where_every_run_measured_them(results_folder):
+    results = Results.read(results_folder)
+    assert figures.share_figure(results) is None and facts.gradients(results) == ""
+    weight = {"weight": [0.1, 0.1], "parameters": [0.2, 0.05]}
+    measured = {"step": [0, 50], "terms": {"seg": {"parameters": [2.0, 1.0]}, "topo": weight, "kd": weight}}
+    for run in results.runs["full"].values():
+        run["history"]["gradients"] = measured
+    (steps, percent) = figures.gradient_shares(results)["full"]["topo"]
+    assert steps == [0, 50]
+    np.testing.assert_allclose(percent, [[1.0, 0.5]] * len(results.runs["full"]))
+    sentence = facts.gradients(results)
+    assert "topo 0.75 %" in sentence and sentence.endswith("topo and kd can hardly move the student.")
+    assert len(figures.share_figure(results).axes) == 1
     matplotlib.pyplot.close("all")
 
 

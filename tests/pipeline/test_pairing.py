@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import papermill
 import pytest
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
@@ -117,3 +119,31 @@ def test_saving_in_jupyterlab_leaves_every_script_as_it_was(tmp_path: Path):
         model["content"]["cells"][-1]["metadata"]["scrolled"] = True
         manager.save(model=model, path=name)
         assert script.read_bytes() == before, f"{script.name} is not in jupytext's own form: open and save it once"
+
+
+def test_saved_outputs_are_no_difference_for_git(tmp_path: Path) -> None:
+    """The filter of .gitattributes, set as `make lab` does, hides outputs and counters, and shows an edited cell."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    path = tmp_path / "notebooks" / "explore" / "one.ipynb"
+    path.parent.mkdir(parents=True)
+    shutil.copy(PROJECT / "notebooks" / "explore" / "loss.ipynb", path)
+    shutil.copy(PROJECT / ".gitattributes", tmp_path)
+    git("init", "--quiet")
+    git("config", "filter.topokd-notebook.clean", f"{sys.executable} -m topokd.cli pair --clean")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "one")
+    assert git("show", "HEAD:notebooks/explore/one.ipynb") == path.read_text(encoding="utf-8")
+    notebook = nbformat.read(path, as_version=4)
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    cell.outputs, cell.execution_count = [nbformat.v4.new_output("stream", text="seen")], 7
+    notebook.metadata["widgets"] = {"state": 1}
+    nbformat.write(notebook, path)
+    assert git("diff") == ""  # `git status` alone judges by the size until the file is added
+    git("add", "--update")
+    assert git("status", "--porcelain") == ""
+    cell.source += "\n# edited"
+    nbformat.write(notebook, path)
+    assert git("status", "--porcelain").split() == ["M", "notebooks/explore/one.ipynb"]

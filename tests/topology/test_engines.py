@@ -169,6 +169,7 @@ def test_a_class_created_after_all_others_have_died_is_found() -> None:
 NAN_CLOUD = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, torch.nan], [0.0, 0.0]])
 
 
+@pytest.mark.invalid_arguments
 @pytest.mark.parametrize(
     ("x", "metric", "message"),
     [

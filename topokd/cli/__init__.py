@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from topokd import __version__
-from topokd.cli import data, explore, pipeline, plumbing, predict, slurm, warm_up
+from topokd.cli import adapt, data, explore, pipeline, plumbing, predict, slurm, warm_up
 from topokd.errors import TopokdError
 from topokd.stopping import Stopped
 
@@ -24,7 +24,10 @@ app = typer.Typer(
     help="Topology- and gradient-guided knowledge distillation of point-cloud segmentation networks.",
 )
 command: Callable[..., None]
-for command in (predict.predict, predict.evaluate, predict.submit, predict.validate, predict.export):
+for command in (
+    *(predict.predict, predict.evaluate, adapt.adapt),
+    *(predict.submit, predict.validate, predict.export),
+):
     app.command(rich_help_panel=USE)(command)
 app.add_typer(data.app, name="data", rich_help_panel=USE)
 for command in (explore.explore, predict.info, warm_up.warm_up):

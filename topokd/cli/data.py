@@ -54,10 +54,15 @@ def fingerprint(
     from topokd.datasets.fingerprint import fingerprint as compute
     from topokd.io import write_json
     from topokd.project import project_path
+    from topokd.scans import label_map_of
 
     if (root is None) == (profile is None):
         raise ParameterError("name either a folder or a profile: `topokd data fingerprint ROOT` or `--profile NAME`")
-    found = compute(root if root is not None else P.load_profile(str(profile)).data_root)
+    if root is not None:
+        found = compute(root)
+    else:
+        params = P.load_profile(str(profile))
+        found = compute(params.data_root, whole=label_map_of(params.data) is not None)
     if output is None:
         typer.echo(json.dumps(found, indent=2))
     else:

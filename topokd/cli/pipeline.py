@@ -74,13 +74,16 @@ def train(
     from topokd import params as P
     from topokd.distillation import resolve_terms
     from topokd.training import train_student, train_teacher
+    from topokd.training.distributed import place
 
     require_checkout()
     params = resolve_terms(P.load_profile(profile))
     if row != "teacher" and row not in params.rows:
         raise ParameterError(f"{row!r} is not a row of the ablation; choose teacher, {', '.join(params.rows)}")
     record = train_teacher(params, seed) if row == "teacher" else train_student(params, row, seed)
-    typer.echo(f"{record['run']}: mIoU {100 * record['evaluation']['miou_skip']:.1f} % over the classes present")
+    here = place()
+    if here is None or here.rank == 0:
+        typer.echo(f"{record['run']}: mIoU {100 * record['evaluation']['miou_skip']:.1f} % over the classes present")
 
 
 def stages(profile: PROFILE = "default") -> None:

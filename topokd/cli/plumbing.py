@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,12 +23,15 @@ def params(profile: PROFILE_NAME) -> None:
     from topokd import params as P
     from topokd.distillation import resolve_terms
     from topokd.io import write_text
+    from topokd.scans import label_map_of
 
     require_checkout()
     resolved = resolve_terms(P.load_profile(profile))
     P.dump(resolved, resolved.results / "params.yaml")
-    description = yaml.safe_dump(P.to_dict(resolved.data), sort_keys=False)
-    write_text(resolved.workspace / "scans" / "description.yaml", description)
+    label_map = label_map_of(resolved.data)
+    description = {**P.to_dict(resolved.data), **({"label_map": P.to_dict(label_map)} if label_map else {})}
+    file = resolved.workspace / "scans" / "description.yaml"
+    write_text(file, yaml.safe_dump(description, sort_keys=False))
 
 
 def notebook(
@@ -41,8 +45,9 @@ def notebook(
 ) -> None:
     """Execute one notebook with papermill; equal inputs give equal bytes."""
     from topokd.pipeline.notebook import run_notebook
-    from topokd.pipeline.stage import TERMINATED, die_with_parent
+    from topokd.pipeline.stage import TERMINATED
     from topokd.project import workspace_path
+    from topokd.stopping import die_with_parent
 
     values = dict(_parse_parameter(item) for item in parameter)
     require_checkout()
@@ -82,7 +87,8 @@ def stage(
     force: Annotated[bool, typer.Option("--force", help="Run it even if nothing changed.")] = False,
 ) -> None:
     """Run one stage beside others: `dvc repro -s`, without DVC's lock while it computes. Ends when its parent does."""
-    from topokd.pipeline.stage import die_with_parent, run_stage
+    from topokd.pipeline.stage import run_stage
+    from topokd.stopping import die_with_parent
 
     require_checkout()
     die_with_parent()
@@ -93,11 +99,18 @@ def pair(
     check: Annotated[
         bool, typer.Option("--check", help="Only list notebooks out of step; exit status 1 if any.")
     ] = False,
+    clean: Annotated[
+        bool,
+        typer.Option("--clean", help="Copy one .ipynb from standard input to output, without what a run added."),
+    ] = False,
 ) -> None:
     """Update the .ipynb of each edited percent script, and the script of each edited .ipynb."""
-    from topokd.pipeline.pairing import pair_notebooks, unpaired_notebooks
+    from topokd.pipeline.pairing import cleaned_text, pair_notebooks, unpaired_notebooks
     from topokd.project import project_root
 
+    if clean:
+        sys.stdout.buffer.write(cleaned_text(sys.stdin.buffer.read().decode()).encode())
+        return
     require_checkout()
     if not check:
         for path in pair_notebooks():

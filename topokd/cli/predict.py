@@ -16,6 +16,7 @@ BENCHMARK = Annotated[str, typer.Argument(help="semantickitti, nuscenes or waymo
 ROOT = Annotated[Path, typer.Argument(help=ROOT_HELP)]
 FRAMES = Annotated[Path | None, typer.Option(help="Waymo: file of test frames, `context name,timestamp` per line.")]
 VOXEL_SIZE = Annotated[float | None, typer.Option(help="Metres; if absent, the size used in training.")]
+LABELS = Annotated[str | None, typer.Option(help="Label map of the data set: a name in conf/labels, or a .yaml file.")]
 TTA = Annotated[int, typer.Option(min=1, help="Rotations about z to average.")]
 
 
@@ -32,6 +33,10 @@ def predict(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A scan, or a folder of scans.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder; for one scan also a file.")],
     format: Annotated[str | None, typer.Option(help="label (uint32 ids), ply (coloured points) or npy.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Label map (a name in conf/labels, or .yaml): ids, colours, and how its scans are read."),
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Of .bin and .npy: how many, or names: x,y,z,intensity,_; detected if absent.")
     ] = None,
@@ -42,10 +47,13 @@ def predict(
     intensity_scale: Annotated[
         float | None, typer.Option(help="Full scale of intensities; detected if absent.")
     ] = None,
-    scale: Annotated[float, typer.Option(help="Metres per unit of the coordinates: 0.001 for millimetres.")] = 1.0,
+    scale: Annotated[
+        float | None, typer.Option(help="Metres per unit of the coordinates: 0.001 for millimetres; 1 if absent.")
+    ] = None,
     frame: Annotated[
-        str, typer.Option(help="Axes of the file that are the network's x, y, z: y,-x,z where y points forward.")
-    ] = "x,y,z",
+        str | None,
+        typer.Option(help="Axes of the file that are the network's x, y, z: y,-x,z where y points forward."),
+    ] = None,
     origin: Annotated[
         str | None, typer.Option(help="X,Y,Z of the sensor in the file's coordinates, if not at their origin.")
     ] = None,
@@ -59,16 +67,22 @@ def predict(
 ) -> None:
     """Label scans (.bin, .pcd, .ply, .las, .laz, .npy, .npz) with a trained network; see docs/predict.md."""
     _use_passive_openmp_wait()
+    from topokd.label_maps import load_label_map
     from topokd.labelling import FORMATS, Labeller, predict_files
     from topokd.predict_cost import measure_file
 
     if format is not None and format not in FORMATS:
         raise ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    reading = {
+    label_map = load_label_map(labels) if labels is not None else None
+    given = {
         **{"columns": _parse_columns(columns), "dtype": dtype, "intensity": intensity, "scale": scale},
         **{"intensity_scale": intensity_scale, "frame": frame, "origin": _parse_origin(origin)},
     }
+    known = {name: value for name, value in given.items() if value is not None}
+    reading = {"scale": 1.0, "frame": "x,y,z", **(label_map.reading() if label_map else {}), **known}
     labeller = Labeller(checkpoint, voxel_size, tta, device, amp)
+    if label_map is not None:
+        labeller.classes = labeller.classes.mapped(label_map, source)
     if measure:
         cost = measure_file(labeller, source, measure, **reading)
         tensors, weights, process = (
@@ -102,10 +116,13 @@ def _parse_origin(text: str | None) -> tuple[float, ...] | None:
 
 
 def evaluate(
-    benchmark: BENCHMARK,
+    benchmark: Annotated[
+        str, typer.Argument(metavar="[BENCHMARK]", help="semantickitti, nuscenes or waymo; none with --labels.")
+    ],
     checkpoint: CHECKPOINT,
-    root: ROOT,
+    root: Annotated[Path | None, typer.Argument(metavar="ROOT", help=ROOT_HELP)] = None,
     split: Annotated[str, typer.Option(help="A split with labels.")] = "val",
+    labels: LABELS = None,
     version: Annotated[str | None, typer.Option(help="nuScenes: v1.0-trainval or v1.0-mini.")] = None,
     voxel_size: VOXEL_SIZE = None,
     tta: TTA = 1,
@@ -114,16 +131,32 @@ def evaluate(
     """Predict a labelled split and print the numbers that the benchmark's own tool prints, in percent."""
     _use_passive_openmp_wait()
     from topokd.datasets import find_benchmark
+    from topokd.datasets.metric import class_scores
     from topokd.evaluation import evaluate as count
     from topokd.io import write_json
+    from topokd.label_maps import load_label_map, open_mapped
     from topokd.labelling import Labeller
 
+    if labels is not None and root is None:
+        checkpoint, root = Path(benchmark), checkpoint
+    elif labels is not None or root is None:
+        raise ParameterError(
+            "name a benchmark (topokd evaluate BENCHMARK CHECKPOINT ROOT), or a label map (topokd evaluate CHECKPOINT "
+            "ROOT --labels FILE)"
+        )
     labeller = Labeller(checkpoint, voxel_size, tta)
-    chosen = find_benchmark(benchmark)
-    dataset = chosen.open(root, split, sweeps=labeller.sweeps, version=version, cache=1)
+    if labels is not None:
+        if version is not None:
+            raise ParameterError("remove --version: the label map names the version of its tables")
+        label_map = load_label_map(labels)
+        benchmark, dataset, scores = label_map.name, open_mapped(root, label_map, split, cache=1), class_scores
+    else:
+        chosen = find_benchmark(benchmark)
+        dataset = chosen.open(root, split, sweeps=labeller.sweeps, version=version, cache=1)
+        scores = chosen.official_scores
     dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
-    rows = chosen.official_scores(count(labeller.model, dataset, labeller.voxel_size, tta)).rows()
+    rows = scores(count(labeller.model, dataset, labeller.voxel_size, tta)).rows()
     typer.echo(
         f"{benchmark} {split}: {len(dataset):,} scans of {len(dataset.sequences):,} sequences; {tta} views per scan"
     )

@@ -39,7 +39,7 @@ def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
             f"{len(array.stages)}{f' ({array.limit} at a time)' if array.limit else ''}",
             " ".join(array.needs) or "-",
             _hours(array.seconds, array.unknown),
-            " ".join(array.resources.sbatch_options(made.cpus)),
+            " ".join(array.resources.sbatch_options(made.cpus, made.ranks)),
         )
         for array in made.arrays
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -35,7 +36,9 @@ def training_sample(dataset: Scans, data: params.Data, seed: int, step: int, k: 
     return crop(voxelize(augment(scan, data.augment, rng), data.voxel_size), data.crop_voxels, rng)
 
 
-def training_batch(dataset: Scans, data: params.Data, seed: int, step: int, batch_size: int) -> Batch:
+def training_batch(
+    dataset: Scans, data: params.Data, seed: int, step: int, batch_size: int, clouds: Sequence[int] | None = None
+) -> Batch:
     """The batch of one training step.
 
     It does not depend on which steps were drawn before, so a resumed run sees the same batches as an uninterrupted one.
@@ -46,9 +49,10 @@ def training_batch(dataset: Scans, data: params.Data, seed: int, step: int, batc
         seed: of the run.
         step: from 0.
         batch_size: number of clouds.
+        clouds: numbers of those wanted, in their order; None: all.
 
     Returns:
-        ``batch_size`` augmented, voxelized and cropped clouds.
+        Augmented, voxelized and cropped clouds.
 
     Examples:
         >>> scans = [Scan(np.random.default_rng(i).random((50, 3)), np.zeros(50)) for i in range(3)]
@@ -56,4 +60,4 @@ def training_batch(dataset: Scans, data: params.Data, seed: int, step: int, batc
         >>> len(batch), batch.feat.shape[1]
         (2, 4)
     """
-    return collate([training_sample(dataset, data, seed, step, k, batch_size) for k in range(batch_size)])
+    return collate([training_sample(dataset, data, seed, step, k, batch_size) for k in clouds or range(batch_size)])

@@ -13,17 +13,20 @@ from topokd.errors import DataError
 SAMPLE = 4096  # bytes read at either end of a file: 19,000 scans in seconds, and no two scans share them
 
 
-def fingerprint(root: Path) -> dict[str, Any]:
+def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
     """Number of files, bytes, and a digest over names, sizes and both ends of all files of the data set.
 
     Args:
         root: the folder that holds the folders of a benchmark (``Benchmark.folders``); others are not looked at.
+        whole: every file below ``root`` counts, for a data set that a label map describes.
 
     Raises:
         DataError: ``root`` has none of them.
     """
+    if whole and not root.is_dir():
+        raise DataError(f"data.root: {root} does not exist: it must be the folder of the data set")
     names = [folder for benchmark in BENCHMARKS.values() for folder in benchmark.folders]
-    folders = [root / name for name in names if (root / name).is_dir()]
+    folders = [root] if whole else [root / name for name in names if (root / name).is_dir()]
     if not folders:
         raise DataError(f"data.root: {root} does not contain a known data set; {known_folders()}")
     # With a single folder, names are relative to it, so that fingerprints of SemanticKITTI stay stable.

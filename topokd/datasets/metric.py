@@ -82,3 +82,20 @@ class OfficialScores:
     def rows(self) -> dict[str, float]:
         """All numbers by name, in percent: mIoU, the further numbers, then the classes."""
         return {name: 100 * value for name, value in ({"mIoU": self.miou} | self.extra | self.iou).items()}
+
+
+def class_scores(counts: Counts) -> OfficialScores:
+    """IoU of each class and their mean, for data without a tool of their own; absent classes are skipped.
+
+    Args:
+        counts: a `topokd.evaluation.ConfusionMatrix`, or anything with its three arrays.
+
+    Examples:
+        >>> from topokd.evaluation import ConfusionMatrix
+        >>> cm = ConfusionMatrix(2, ("road", "car"))
+        >>> cm.update([0, 1, 1], [0, 1, 0])
+        >>> class_scores(cm).rows()
+        {'mIoU': 50.0, 'road': 50.0, 'car': 50.0}
+    """
+    iou = class_iou(counts.matrix, counts.missed)
+    return OfficialScores(mean_iou(iou, "skip"), dict(zip(counts.class_names, iou.tolist(), strict=True)))

@@ -91,7 +91,8 @@ class DecoupledTerm(LogitsTerm):
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the two networks' logits."""
-        return self.loss(step.student.logits, self.teacher_logits(step), step.label)
+        loss = self.loss(step.student.logits, self.teacher_logits(step), step.label)
+        return step.weigh(loss, (step.label != IGNORE).sum())
 
 
 TERMS["dkd"] = DecoupledTerm

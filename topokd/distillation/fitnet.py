@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from topokd.clouds import Features, Offsets
 from topokd.distillation.features import StageOptions, StageTerm, matched_features
 from topokd.distillation.projector import Projector
-from topokd.distillation.term import TERMS
+from topokd.distillation.term import TERMS, Step
 
 
 class HintLoss(nn.Module):
@@ -54,6 +54,10 @@ class HintTerm(StageTerm):
     def build(self) -> nn.Module:
         """The loss with its projector."""
         return HintLoss()
+
+    def forward(self, step: Step) -> Float[Tensor, ""]:
+        """The loss of the stage."""
+        return step.weigh(super().forward(step), len(step.student.taps[self.options.stage].feat))
 
 
 TERMS["fitnet"] = HintTerm

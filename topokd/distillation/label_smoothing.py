@@ -62,7 +62,8 @@ class LabelSmoothingTerm(Term):
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the student's logits."""
-        return self.loss(step.student.logits, step.label)
+        loss = self.loss(step.student.logits, step.label)
+        return step.weigh(loss, (step.label != IGNORE).sum())
 
 
 TERMS["label_smoothing"] = LabelSmoothingTerm

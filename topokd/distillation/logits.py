@@ -116,7 +116,8 @@ class LogitTerm(LogitsTerm):
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """L_kd of the two networks' logits."""
-        return self.loss(step.student.logits, self.teacher_logits(step))
+        loss = self.loss(step.student.logits, self.teacher_logits(step))
+        return step.weigh(loss, len(step.student.logits))
 
 
 TERMS["kd"] = LogitTerm

@@ -12,8 +12,18 @@ from torch import Tensor, nn
 
 from topokd import schema
 from topokd.clouds import Features, as_labels
+from topokd.data import IGNORE
 from topokd.distillation.segmentation import SegmentationLoss
-from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, find_term, term_parameters
+from topokd.distillation.term import (
+    TERMS,
+    NetworkOutput,
+    Step,
+    Term,
+    Weigh,
+    find_term,
+    term_parameters,
+    unweighed,
+)
 from topokd.errors import ParameterError
 from topokd.params import Params
 
@@ -118,6 +128,7 @@ class DistillationObjective(nn.Module):
         teacher: NetworkOutput | None = None,
         prepared: Mapping[str, Any] | None = None,
         digests: Mapping[str, Mapping[str, Tensor]] | None = None,
+        weigh: Weigh = unweighed,
     ) -> Losses:
         """The losses of one batch.
 
@@ -127,6 +138,7 @@ class DistillationObjective(nn.Module):
             teacher: Output of the teacher for the same batch (`run_teacher`).
             prepared: What `prepare` returned for that output, if it was called.
             digests: What `digests` returned for that output, perhaps for another objective too; replaces ``teacher``.
+            weigh: See `Step`.
 
         Raises:
             ValueError: Without a teacher when a term needs one.
@@ -134,14 +146,14 @@ class DistillationObjective(nn.Module):
         digests = digests or {}
         label = as_labels(label, [len(student.logits)])
         seg = self.segmentation(student.logits, label)
-        losses = {"seg": seg}
+        losses = {"seg": weigh(seg, (label != IGNORE).sum())}
         for name, term in self.named_terms().items():
             digest = digests.get(term.digest_key or "")
             if teacher is None and digest is None and term.needs_teacher:
                 needing = ", ".join(n for n, t in self.named_terms().items() if t.needs_teacher)
                 raise ValueError(f"the terms {needing} need a teacher's output")
             ready = (prepared or {}).get(name)
-            losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest))
+            losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest, weigh))
         return Losses(self.total(losses, self.weights()), losses)
 
     def weights(self) -> dict[str, float]:

@@ -15,7 +15,7 @@ from topokd.data import IGNORE
 from topokd.distillation.matching import Rows, match_rows
 from topokd.distillation.saliency_map import feature_gradients, saliency_map
 from topokd.distillation.segmentation import SegmentationLoss
-from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
+from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions, Weigh, unweighed
 from topokd.errors import DataError
 from topokd.schema import Natural, Positive, Switch
 
@@ -63,6 +63,7 @@ class SaliencyLoss(nn.Module):
         student_grad: Stages | None = None,
         teacher_grad: Stages | None = None,
         teacher_map: Stages | None = None,
+        weigh: Weigh = unweighed,
     ) -> Float[Tensor, ""]:
         """L_grad of one batch. Graphs are kept, so the caller's ``backward`` still works.
 
@@ -78,6 +79,7 @@ class SaliencyLoss(nn.Module):
             student_grad: Gradients, in the layout of ``student``.
             teacher_grad: Gradients, in the layout of ``teacher``.
             teacher_map: (n,) saliency map of the teacher, or one per stage, in place of its features and gradients.
+            weigh: See `topokd.distillation.term.Step`.
 
         Raises:
             ValueError: When a network has both or neither of loss and gradients, or its loss has no graph, or does not
@@ -109,7 +111,8 @@ class SaliencyLoss(nn.Module):
                 map_t = self._map("teacher", rows_t, other_grad, ends).detach()
             else:
                 feat, ends = as_rows(own, given, "student's features")
-            total = total + (map_t - self._map("student", feat, own_grad, ends)).abs().mean()
+            distance = (map_t - self._map("student", feat, own_grad, ends)).abs().mean()
+            total = total + weigh(distance, len(feat))
         return total
 
     def _map(self, who: str, feat: Tensor, gradient: Any, ends: list[int]) -> Float[Tensor, " n"]:
@@ -236,6 +239,7 @@ class SaliencyTerm(Term):
             [tap.offsets for tap in taps],
             student_loss=voxels * step.seg,
             teacher_map=[m[match_rows(r, tap)] for m, r, tap in zip(maps, rows, taps, strict=True)],
+            weigh=step.weigh,
         )
 
 

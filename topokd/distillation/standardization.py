@@ -77,7 +77,8 @@ class StandardizedLogitTerm(LogitsTerm):
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the two networks' logits."""
-        return self.loss(step.student.logits, self.teacher_logits(step))
+        loss = self.loss(step.student.logits, self.teacher_logits(step))
+        return step.weigh(loss, len(step.student.logits))
 
 
 TERMS["kd_std"] = StandardizedLogitTerm

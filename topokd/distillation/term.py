@@ -8,7 +8,7 @@ by naming it in ``terms`` and in a row's ``terms`` in params.yaml.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,6 +31,14 @@ class NetworkOutput:
     taps: Sequence[VoxelRows]
 
 
+Weigh = Callable[[Tensor, "int | Tensor"], Tensor]
+
+
+def unweighed(mean: Float[Tensor, ""], rows: int | Tensor) -> Float[Tensor, ""]:
+    """``mean``: one process has all rows."""
+    return mean
+
+
 @dataclass(frozen=True)
 class Step:
     """Inputs of a term in one training step.
@@ -44,6 +52,8 @@ class Step:
         segmentation: The function that gave ``seg``, for a term that needs it of the teacher.
         prepared: The result of `Term.prepare` of this term, or None if it was not called.
         digest: The result of `Term.digest` of this term, or None if it was not called. Replaces ``teacher``.
+        weigh: Called as ``weigh(mean, rows)`` on a mean over rows other than clouds: where several processes share a
+            batch, it weighs the mean by this one's share of the rows (`topokd.training.distributed`).
     """
 
     student: NetworkOutput
@@ -53,6 +63,7 @@ class Step:
     segmentation: SegmentationLoss
     prepared: Any = None
     digest: Mapping[str, Tensor] | None = None
+    weigh: Weigh = unweighed
 
     @property
     def teacher_output(self) -> NetworkOutput:

@@ -140,10 +140,8 @@ def evaluate(
     Raises:
         DataError: names a scan without labels.
     """
-    if scans is None:
-        scans = range(len(dataset))
-    elif isinstance(scans, int):
-        scans = [round(i) for i in np.linspace(0, len(dataset) - 1, min(scans, len(dataset)))]
+    if scans is None or isinstance(scans, int):
+        scans = spread(len(dataset), scans)
     cm = ConfusionMatrix(dataset.num_classes, dataset.class_names)
 
     def labels_and_views(index: int) -> tuple[Int64[ndarray, " n"], list[Batch]]:
@@ -157,6 +155,18 @@ def evaluate(
     for label, views in Progress(samples, "evaluating", total=len(scans)):
         cm.update(_most_probable(_averaged(model, views, device)), label)
     return cm
+
+
+def spread(scans: int, wanted: int | None) -> Sequence[int]:
+    """``wanted`` of the indices of ``scans`` scans, evenly; None: all.
+
+    Examples:
+        >>> spread(9, 3)
+        [0, 4, 8]
+    """
+    if wanted is None:
+        return range(scans)
+    return [round(i) for i in np.linspace(0, scans - 1, min(wanted, scans))]
 
 
 def rotated(scan: Scan, angle: float) -> Scan:

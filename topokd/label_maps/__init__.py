@@ -11,9 +11,28 @@
     ignored: [0]
     classes:
       - {name: person, ids: [4, 5], color: [226, 60, 50]}
+
+In nuScenes' layout the tables say where the files are, and classes may name the categories of ``category.json``::
+
+    name: Harbour
+    layout: nuscenes
+    version: v1.0-harbour                                # folder of the tables
+    splits: {train: ["pier-1", "pier-2"], val: ["pier-3"]}   # scenes; without: nuScenes' own
+    ignored_names: [noise]
+    classes:
+      - {name: crane, categories: [static.crane, static.gantry], color: [226, 60, 50]}
 """
 
-from topokd.label_maps.dataset import MappedDataset, check_mapped
+from topokd.label_maps.dataset import MappedDataset, check_mapped, open_mapped
 from topokd.label_maps.description import LabelMap, label_map_names, load_label_map
+from topokd.label_maps.nuscenes import MappedNuScenes
 
-__all__ = ["LabelMap", "MappedDataset", "check_mapped", "label_map_names", "load_label_map"]
+__all__ = [
+    "LabelMap",
+    "MappedDataset",
+    "MappedNuScenes",
+    "check_mapped",
+    "label_map_names",
+    "load_label_map",
+    "open_mapped",
+]

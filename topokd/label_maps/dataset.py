@@ -17,6 +17,7 @@ from topokd.datasets.check import CheckReport
 from topokd.datasets.report import SplitReport, new_report, read_all
 from topokd.errors import AbsentSplitError, DataError
 from topokd.label_maps.description import FIELDS, LabelMap
+from topokd.label_maps.nuscenes import MappedNuScenes
 
 
 class MappedDataset(ScanDataset):
@@ -107,17 +108,7 @@ class MappedDataset(ScanDataset):
 
     def _read(self, name: str) -> Scan:
         points, labels = self.files(name)
-        about = self.label_map
-        cloud = read_cloud(
-            points,
-            about.columns or None,
-            about.intensity_scale,
-            dtype=about.dtype,
-            scale=about.scale,
-            frame=about.frame,
-            origin=(0.0, 0.0, 0.0),
-            log_notes=False,
-        )
+        cloud = read_cloud(points, origin=(0.0, 0.0, 0.0), log_notes=False, **self.label_map.reading())
         label = instance = None
         if labels is not None:
             raw = self._read_labels(labels, len(cloud.xyz))[cloud.finite]
@@ -144,6 +135,26 @@ def _read_list(file: Path) -> set[str]:
     return {line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
 
 
+def open_mapped(
+    root: str | Path, label_map: LabelMap, split: str, on_bad_scan: OnBadScan = "raise", cache: int = 128
+) -> ScanDataset:
+    """The scans of one split of a data set that a label map describes, in whichever layout.
+
+    Args:
+        root: folder of the data set.
+        label_map: its description.
+        split: one of its splits.
+        on_bad_scan: "raise", "skip" or "keep", as for other readers.
+        cache: how many scans are kept in memory.
+
+    Raises:
+        AbsentSplitError: there are no scans of this split.
+        DataError: a damaged file, or an id that the map does not have.
+    """
+    reader = MappedNuScenes if label_map.layout == "nuscenes" else MappedDataset
+    return reader(root, label_map, split, on_bad_scan, cache)
+
+
 def check_mapped(root: str | Path, label_map: LabelMap) -> CheckReport:
     """Read every scan of every split present: counts, classes, and everything that cannot be read.
 
@@ -153,14 +164,15 @@ def check_mapped(root: str | Path, label_map: LabelMap) -> CheckReport:
     root = Path(root)
     splits = list(_reports(root, label_map))
     if not splits:
-        raise DataError(f"{root} has no split of {label_map.name}: its scans are expected at {label_map.scans}")
+        expected = label_map.scans or f"the tables of {label_map.version}"
+        raise DataError(f"{root} has no split of {label_map.name}: its scans are expected at {expected}")
     return CheckReport(root, label_map.name, splits)
 
 
 def _reports(root: Path, label_map: LabelMap) -> Iterator[SplitReport]:
-    for split in label_map.splits or ("train", "val", "test"):
+    for split in label_map.split_names:
         try:
-            dataset = MappedDataset(root, label_map, split, on_bad_scan="keep", cache=0)
+            dataset = open_mapped(root, label_map, split, on_bad_scan="keep", cache=0)
         except AbsentSplitError:
             continue
         report = new_report(split, label_map.name, Release({}))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
 from topokd import schema
 from topokd.data.label_space import LabelSpace
+from topokd.datasets.nuscenes.classes import category_indices
+from topokd.datasets.nuscenes.tables import Record, read_table
 from topokd.errors import DataError, ParameterError
 from topokd.project import project_path
 from topokd.schema import Positive, Section
@@ -27,7 +30,8 @@ class ClassEntry(Section):
     """One class."""
 
     name: str = Field(min_length=1, pattern=r"^[^,\n]+$", description="unique, without commas")
-    ids: tuple[_Id, ...] = Field(min_length=1, description="its ids in label files; the first one is written")
+    ids: tuple[_Id, ...] = Field((), description="its ids in label files; the first one is written")
+    categories: tuple[str, ...] = Field((), description="in nuScenes' layout instead: its names in category.json")
     color: tuple[_Byte, _Byte, _Byte] = Field(description="red, green, blue, 0..255")
 
 
@@ -35,8 +39,12 @@ class LabelMap(Section):
     """Layout, columns, splits and classes of a data set."""
 
     name: str = Field(description="of the data set")
-    scans: str = Field(description="path of a scan below the root, with {scan} and {sequence} or {split}")
-    labels: str = Field(description="path of its labels, with the same fields")
+    layout: Literal["folders", "nuscenes"] = Field(
+        "folders", description="folders: `scans` and `labels` say where the files are; nuscenes: its tables do"
+    )
+    version: str = Field("v1.0-trainval", pattern=r"^[^/]+$", description="in nuScenes' layout: folder of the tables")
+    scans: str = Field("", description="path of a scan below the root, with {scan} and {sequence} or {split}")
+    labels: str = Field("", description="path of its labels, with the same fields")
     columns: tuple[str, ...] = Field((), description="of the scans' values; empty: recognised")
     dtype: str | None = Field(None, description="number type of .bin scans")
     intensity_scale: Positive | None = Field(None, description="full scale of intensities")
@@ -46,15 +54,30 @@ class LabelMap(Section):
         "uint32", description="uint32 has the id in the low 16 bits, the object in the high ones"
     )
     splits: dict[str, tuple[str, ...] | str] = Field(
-        {}, description="sequences of each split, or a file that lists its scans; with {split} in the paths: not needed"
+        {},
+        description="sequences (scenes) of each split, or a file that lists its scans; with {split} in the paths, or "
+        "with nuScenes' own scenes: not needed",
     )
     ignored: tuple[_Id, ...] = Field((), description="ids that neither train nor count")
     classes: tuple[ClassEntry, ...] = Field((), description="in the order of the network's outputs")
     class_table: str | None = Field(None, description="instead: a .csv below the root, class_name, label_key, hex")
-    ignored_names: tuple[str, ...] = Field((), description="classes of that table that do not count")
+    ignored_names: tuple[str, ...] = Field(
+        (), description="classes of that table, or categories of nuScenes' layout, that do not count"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> LabelMap:
+        (self._check_tables if self.layout == "nuscenes" else self._check_folders)()
+        names = [entry.name for entry in self.classes]
+        ids = [number for entry in self.classes for number in entry.ids] + list(self.ignored)
+        categories = [name for entry in self.classes for name in entry.categories] + list(self.ignored_names)
+        for what, values in (("class name", names), ("id", ids), ("category", categories)):
+            twice = [value for value, times in Counter(map(str, values)).items() if times > 1]
+            if twice:
+                raise ValueError(f"the {what} {twice[0]} occurs twice")
+        return self
+
+    def _check_folders(self) -> None:
         used = [set(re.findall(r"\{(\w*)\}", path)) for path in (self.scans, self.labels)]
         if used[0] != used[1] or "scan" not in used[0] or not used[0] <= set(FIELDS):
             raise ValueError(
@@ -64,30 +87,86 @@ class LabelMap(Section):
             raise ValueError("splits is empty: name the sequences of each split, or put {split} into the paths")
         if bool(self.classes) == bool(self.class_table):
             raise ValueError("give either classes or class_table")
-        names = [entry.name for entry in self.classes]
-        ids = [number for entry in self.classes for number in entry.ids] + list(self.ignored)
-        for what, values in (("class name", map(str, names)), ("id", map(str, ids))):
-            twice = [value for value, times in Counter(values).items() if times > 1]
-            if twice:
-                raise ValueError(f"the {what} {twice[0]} occurs twice")
-        return self
+        for entry in self.classes:
+            if not entry.ids or entry.categories:
+                raise ValueError(f"the class {entry.name} needs ids; categories are for layout: nuscenes")
+
+    def _check_tables(self) -> None:
+        own = ("scans", "labels", "columns", "dtype", "intensity_scale", "scale", "frame", "label_dtype", "class_table")
+        given = [name for name in own if name in self.model_fields_set]
+        if given:
+            raise ValueError(f"remove {', '.join(given)}: in nuScenes' layout the tables and the format say it")
+        if not self.classes:
+            raise ValueError("classes is empty: give each class a name, a color, and its categories or ids")
+        for entry in self.classes:
+            if bool(entry.ids) == bool(entry.categories):
+                raise ValueError(f"the class {entry.name} needs either categories (names in category.json) or ids")
+        listed = [name for name, scenes in self.splits.items() if isinstance(scenes, str)]
+        if listed:
+            raise ValueError(f"split {listed[0]} must be a list of scenes in nuScenes' layout")
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits that a copy may have."""
+        if self.splits:
+            return tuple(self.splits)
+        return ("train", "val") if self.layout == "nuscenes" else ("train", "val", "test")
+
+    def reading(self) -> dict[str, Any]:
+        """How a scan of the data set is read: options of `topokd.data.formats.read_cloud`; not those left open."""
+        if self.layout == "nuscenes":
+            return {"columns": ("x", "y", "z", "intensity", "_"), "intensity_scale": 255.0}
+        options = {"columns": self.columns or None, "dtype": self.dtype, "intensity_scale": self.intensity_scale}
+        return {
+            **{name: value for name, value in options.items() if value is not None},
+            **{"scale": self.scale, "frame": self.frame},
+        }
+
+    def root_above(self, path: Path) -> Path:
+        """The folder of the data set that a scan or folder lies in, for a map with a table there; else ``path``."""
+        table = f"{self.version}/category.json" if self.layout == "nuscenes" else self.class_table
+        above = (path, *path.resolve().parents)
+        return next((folder for folder in above if table and (folder / table).is_file()), path)
 
     def space(self, root: Path) -> LabelSpace:
-        """The classes; those of ``class_table`` are read below ``root``.
+        """The classes; those of ``class_table``, or the ids of categories, are read below ``root``.
 
         Raises:
-            DataError: the table is missing or damaged.
+            DataError: the table is missing or damaged, or lacks a category.
         """
+        if self.layout == "nuscenes":
+            return self.space_of_categories(read_table(root / self.version, "category"), root / self.version)
         entries, ignored = (
             (self.classes, self.ignored) if self.classes else _read_table(self, root / str(self.class_table))
         )
-        ids = tuple(entry.ids for entry in entries)
+        return self._space([entry.ids for entry in entries], entries, ignored)
+
+    def space_of_categories(self, categories: list[Record], tables: Path) -> LabelSpace:
+        """The classes, with the ids that ``category.json`` in ``tables`` gives to their categories.
+
+        Raises:
+            DataError: the table lacks a category of the map.
+        """
+        file = tables / "category.json"
+        index_of = category_indices(categories, file)
+        wanted = [*(name for entry in self.classes for name in entry.categories), *self.ignored_names]
+        missing = [name for name in wanted if name not in index_of]
+        if missing:
+            raise DataError(f"{file} has no category {missing[0]!r}; {schema.nearest(missing[0], index_of)}")
+        ids = [entry.ids or tuple(index_of[name] for name in entry.categories) for entry in self.classes]
+        ignored = (*self.ignored, *(index_of[name] for name in self.ignored_names))
+        return self._space(ids, self.classes, ignored)
+
+    def _space(
+        self, ids: Sequence[tuple[int, ...]], entries: Sequence[ClassEntry], ignored: tuple[int, ...]
+    ) -> LabelSpace:
+        taken = {number for numbers in ids for number in numbers}
         return LabelSpace(
             name=self.name,
             class_names=tuple(entry.name for entry in entries),
             palette=tuple(entry.color for entry in entries),
-            raw_ids_of_class=ids,
-            ignored=ignored or (0,),
+            raw_ids_of_class=tuple(ids),
+            ignored=ignored or tuple({0} - taken),
             submission_ids=tuple(numbers[0] for numbers in ids),
             hint="add it to a class or to `ignored` in the label map, or the labels are of another data set",
         )

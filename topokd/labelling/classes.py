@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from topokd.datasets import BENCHMARKS
+from topokd.errors import ParameterError
+from topokd.label_maps import LabelMap
+from topokd.schema import nearest
 from topokd.viz.clouds import RGB
 
 
 @dataclass(frozen=True)
 class Classes:
-    """Names and colours of a checkpoint's classes, and their ids in .label files (0: points without a class)."""
+    """Names and colours of a checkpoint's classes, and their ids in .label files.
+
+    Attributes:
+        names: one per output of the network.
+        palette: red, green, blue 0..255 of each.
+        ids: what .label files hold for each.
+        no_class: what they hold for points without a class.
+        dtype: their number type, little-endian.
+    """
 
     names: tuple[str, ...]
     palette: RGB
     ids: tuple[int, ...]
+    no_class: int = 0
+    dtype: Literal["uint8", "uint16", "uint32"] = "uint32"
 
     @classmethod
     def of(cls, names: tuple[str, ...]) -> Classes:
@@ -30,6 +45,30 @@ class Classes:
                 return cls(names, space.palette, space.submission_ids)
         hues = [colorsys.hsv_to_rgb((0.61803 * k) % 1, 0.65, 0.9 if k % 2 else 0.7) for k in range(len(names))]
         return cls(names, [tuple(round(255 * v) for v in hue) for hue in hues], tuple(range(1, len(names) + 1)))  # type: ignore[misc]
+
+    def mapped(self, label_map: LabelMap, source: Path) -> Classes:
+        """The same classes with the colours, ids and number type of a label map.
+
+        Args:
+            label_map: has all these class names, perhaps more, in any order.
+            source: a scan or folder of the data set, for a map that takes its ids from a table there.
+
+        Raises:
+            ParameterError: the map lacks a class.
+            DataError: its table is missing or damaged.
+        """
+        space = label_map.space(label_map.root_above(source))
+        place = {name: number for number, name in enumerate(space.class_names)}
+        lacking = [name for name in self.names if name not in place]
+        if lacking:
+            raise ParameterError(
+                f"the label map {label_map.name} has no class {lacking[0]!r}, which the network predicts; "
+                f"{nearest(lacking[0], place)}; its names must be those of the training"
+            )
+        ids = tuple(space.raw_ids[place[name]] for name in self.names)
+        free = space.ignored[0] if space.ignored else next(number for number in range(1 << 16) if number not in ids)
+        dtype = "uint8" if label_map.layout == "nuscenes" else label_map.label_dtype
+        return Classes(self.names, [space.palette[place[name]] for name in self.names], ids, free, dtype)
 
     def legend(self) -> list[dict[str, object]]:
         """The meaning of the numbers in the outputs: class (.npy, .ply), id (.label), name, colour."""

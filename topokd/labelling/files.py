@@ -29,9 +29,10 @@ FORMATS: tuple[Format, ...] = ("label", "ply", "npy")
 
 
 def write_prediction(path: Path, cloud: Cloud, label: Int64[ndarray, " n"], classes: Classes) -> None:
-    """Write labels, by suffix: .label uint32 ids (0: no class), .npy int32 classes (-1: no class), .ply colours."""
+    """Write labels, by suffix: .label ids (`Classes`), .npy int32 classes (-1: no class), .ply colours."""
     if path.suffix == ".label":
-        write_bytes(path, np.array([*classes.ids, 0], "<u4")[label].tobytes())  # IGNORE is -1, the last
+        dtype = np.dtype(classes.dtype).newbyteorder("<")
+        write_bytes(path, np.array([*classes.ids, classes.no_class], dtype)[label].tobytes())  # IGNORE is -1, the last
     elif path.suffix == ".npy":
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, label.astype(np.int32), allow_pickle=False)
@@ -118,6 +119,7 @@ class _Job:
         self.notes: dict[str, tuple[Path, Note]] = {}
         self.counts = Counter[str]()
         self.network = [sha256(labeller.checkpoint), labeller.voxel_size, labeller.tta, str(labeller.amp)]
+        self.network.append(str(labeller.classes))
 
     def label(self, file: Path, target: Path, page: Path | None) -> list[Path]:
         """Write a scan's labels and page, unless they are there already."""

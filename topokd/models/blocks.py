@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -63,6 +64,7 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate, self.per = rate, per
         self.generator: torch.Generator | None = None
+        self.random: Callable[..., Tensor] = torch.rand  # replaced where several processes share a batch
 
     def forward(self, x: Float[Tensor, "n c"], stage: StageGeometry) -> Float[Tensor, "n c"]:
         """Drop rows in training mode; the identity in evaluation mode."""
@@ -73,7 +75,7 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0:
             return None
         draws = sum(stage.sizes) if self.per == "voxel" else len(stage.sizes)
-        keep = torch.rand(draws, generator=self.generator) >= self.rate
+        keep = self.random(draws, generator=self.generator) >= self.rate
         return keep if self.per == "voxel" else keep.to(stage.cloud.device).take(stage.cloud)
 
     def apply_draw(self, x: Float[Tensor, "n c"], keep: Bool[Tensor, " n"] | None) -> Float[Tensor, "n c"]:

@@ -177,7 +177,7 @@ class PointTransformerV3(nn.Module):
         if (
             self.training
             and len(stage.sizes) == 1
-            and any(isinstance(m, nn.BatchNorm1d) and m.training for m in coarsest.modules())
+            and any(type(m) is nn.BatchNorm1d and m.training for m in coarsest.modules())
             and bool(stage.z[0] >> bits == stage.z[-1] >> bits)
         ):
             raise DataError(

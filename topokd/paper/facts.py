@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from topokd.paper.claims import exact
+from topokd.paper.figures import gradient_shares
 from topokd.paper.results import Results
+from topokd.training.gradients import WEAK
+
+
+def gradients(results: Results) -> str:
+    """Median share of each term, over steps and seeds, in the row with the most terms."""
+    shares = gradient_shares(results)
+    if not shares:
+        return ""
+    row = max(shares, key=lambda name: len(shares[name]))
+    medians = {name: float(np.median(percent)) for name, (_, percent) in shares[row].items()}
+    parts = [
+        f"{name} {median:,.0f} %" if median >= 10 else f"{name} {median:.2g} %" for name, median in medians.items()
+    ]
+    sentence = f"Medians over steps and seeds in “{results.labels[row]}”: {', '.join(parts)}."
+    weak = [name for name, median in medians.items() if median < 100 * WEAK]
+    return sentence + (f" At this weight {' and '.join(weak)} can hardly move the student." if weak else "")
 
 
 def dampening(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""Figures drawn from results alone: 1 a, 2, the ablation, validation curves, IoU per class."""
+"""Figures drawn from results alone: 1 a, 2, the ablation, gradients, validation curves, IoU per class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from topokd.paper import reported
 from topokd.paper.results import TEACHER, Results, class_names
 from topokd.paper.segmentation_tables import compared_with
 from topokd.paper.statistics import MARGIN
-from topokd.viz import framework
+from topokd.training.gradients import STRONG, WEAK, gradient_share
+from topokd.viz import framework, training
 from topokd.viz import results as view
 from topokd.viz.style import ACCENT, GREEN, MUTED, OCHRE, PURPLE, STUDENT
 from topokd.viz.style import TEACHER as TEACHER_COLOR
@@ -159,6 +160,30 @@ def validation_figure(results: Results) -> Figure | None:
         if base and row not in (TEACHER, base) and steps == curves[base][0] and values.shape == curves[base][1].shape
     }
     return view.validation_figure(curves, gains, results.looks, results.labels[base] if base else "")
+
+
+def gradient_shares(results: Results) -> dict[str, dict[str, tuple[list[int], np.ndarray]]]:
+    """By row and term: the steps (s,), and lambda_k |g_k| / |g_seg| in percent (seeds, s)."""
+    shares: dict[str, dict[str, tuple[list[int], np.ndarray]]] = {}
+    for row in results.rows:
+        found = [run["history"].get("gradients") or {} for run in results.runs.get(row, {}).values()]
+        if not found or any(g.get("step") != found[0].get("step") or not g.get("step") for g in found):
+            continue
+        terms = {
+            name: (found[0]["step"], 100 * np.array([gradient_share(g["terms"], name) for g in found]))
+            for name in found[0]["terms"]
+            if name != "seg"
+        }
+        if terms:
+            shares[row] = terms
+    return shares
+
+
+def share_figure(results: Results) -> Figure | None:
+    """The gradients of all rows; None where no run measured them."""
+    shares = gradient_shares(results)
+    titles = {row: results.rows[row].short for row in shares}
+    return training.share_figure(shares, titles, (100 * WEAK, 100 * STRONG)) if shares else None
 
 
 def class_figure(results: Results) -> Figure | None:

@@ -51,6 +51,12 @@ def notebooks(results: Results) -> list[tuple[str, str]]:
     return [(file.stem, f"notebooks/{file.name}") for file in sorted((results.folder / "notebooks").glob("*.html"))]
 
 
+def explorers(results: Results) -> list[tuple[str, str]]:
+    """``(name, address)`` of the explorers beside the report, pages that ``topokd explore`` wrote there."""
+    pages = sorted((results.folder / "explorers").glob("explore-*.html"))
+    return [(file.stem.removeprefix("explore-"), f"explorers/{file.name}") for file in pages]
+
+
 def measured_over(exhibit: Exhibit, results: Results) -> str:
     """The data behind an exhibit's measured numbers, for its caption."""
     if exhibit.stage == "paper" and isinstance(exhibit, Figure) and exhibit.id == "figure2":

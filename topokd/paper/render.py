@@ -6,6 +6,7 @@ import base64
 import functools
 import io
 import itertools
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from PIL import Image
 
 from topokd.paper.exhibits import Exhibit, Figure, Listing, Table
 from topokd.paper.grid import Grid, grid
+from topokd.paper.lettering import smallest_lettering
 from topokd.paper.links import measured_over, sources
 from topokd.paper.results import Results
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_SVG_BYTES = 250_000  # of a drawing that the page holds; larger ones contain rasters of points
 PIXELS = 0.6  # CSS pixels per pixel of an image: 160 dpi shown at 96
+READABLE = 9  # CSS pixels of the smallest letter of a figure on a phone
 
 
 def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
@@ -53,11 +56,12 @@ def _about(exhibit: Exhibit, results: Results) -> Markup:
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """The templates, with the filters ``prose`` and ``sentence``."""
+    """The templates, with the filters ``prose``, ``sentence`` and ``unbroken``: a number and its unit on one line."""
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
     found.filters["prose"] = prose
+    found.filters["unbroken"] = lambda text: re.sub(r"(?<=\d) (?=[A-Za-z/]{1,3}$)", "\N{NO-BREAK SPACE}", text)
     found.filters["sentence"] = lambda text: prose(f"{text[:1].upper()}{text[1:].rstrip('.')}.")
     return found
 
@@ -70,10 +74,14 @@ def stylesheet(*names: str) -> Markup:
 def prose(text: str) -> Markup:
     """``text`` escaped for HTML, with `code` between backticks and **bold** between asterisks.
 
+    A line does not end before or after ``±``.
+
     >>> prose("a < `b` and **c**")
     Markup('a &lt; <code>b</code> and <b>c</b>')
     """
-    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    code = re.sub(
+        r"`([^`]+)`", r"<code>\1</code>", str(escape(text)).replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+    )
     return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", code))
 
 
@@ -92,8 +100,9 @@ def _table_context(table: Table, results: Results) -> dict[str, Any]:
     return {
         "grid": found,
         "groups": groups,
-        "turn": table.side == "rows" and columns > 6,  # column names written upwards
+        "turn": table.side == "rows" and columns > 12,  # column names written upwards
         "dense": columns > 10,  # small type
+        "wide": columns > 3,  # on a phone it is moved sideways
     }
 
 
@@ -105,13 +114,20 @@ def _figure_context(figure: Figure, results: Results, folder: Path) -> dict[str,
         if path.is_file():
             address, width = inlined_image(path)
             part = f" ({path.stem})" if len(figure.files) > 1 else ""
-            images.append((address, width, f"{figure.title}{part}. {caption}".replace("`", "")))
+            alternative = f"{figure.title}{part}. {caption}".replace("`", "")
+            images.append((address, width, readable_width(path.with_suffix(".svg"), width), alternative))
     return {"images": images, "caption": caption}
 
 
 def _listing_context(listing: Listing, results: Results) -> dict[str, Any]:
     frame = listing.frame(results)
     return {"columns": list(frame.columns), "lines": frame.to_dict("records")}
+
+
+def readable_width(drawing: Path, width: int) -> int:
+    """Smallest width in CSS pixels with no letter below `READABLE`; that of the image for a drawing without letters."""
+    smallest = smallest_lettering(drawing) if drawing.is_file() else None
+    return width if smallest is None else math.ceil(READABLE / smallest)
 
 
 def inlined_image(path: Path) -> tuple[str, int]:

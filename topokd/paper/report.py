@@ -56,6 +56,7 @@ def render(results: Results, figures: Path) -> str:
         paper=PAPER,
         profiles=links.profiles(results),
         notebooks=links.notebooks(results),
+        explorers=links.explorers(results),
         lead=lead(results),
         rule=RULE,
         missing=missing,

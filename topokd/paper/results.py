@@ -152,6 +152,8 @@ def dataset_title(data: P.Data) -> str:
     """Name of a data set for readers."""
     if data.dataset in BENCHMARKS:
         return BENCHMARKS[data.dataset].title
+    if data.dataset != "synthetic":  # a label map
+        return Path(data.dataset).stem
     layout = "" if data.layout == DEFAULT_LAYOUT else f" in the {BENCHMARKS[data.layout].title} layout"
     return f"synthetic street world{layout}"
 

@@ -72,7 +72,22 @@ def pair_notebooks() -> list[Path]:
 
 def notebook_text(script: Path) -> str:
     """The ``.ipynb`` that belongs to a percent script: without outputs, with stable identifiers."""
-    notebook = jupytext.read(script)
+    return _without_outputs(jupytext.read(script))
+
+
+def cleaned_text(text: str) -> str:
+    """The ``.ipynb`` as it is committed: the same cells without outputs, counters and metadata; git's clean filter.
+
+    Raises:
+        DataError: the text is not a notebook.
+    """
+    try:
+        return _without_outputs(jupytext.reads(text, fmt="ipynb"))
+    except (ValueError, nbformat.reader.NotJSONError) as error:
+        raise DataError(f"standard input is not a notebook that can be read: {error}") from error
+
+
+def _without_outputs(notebook: nbformat.NotebookNode) -> str:
     notebook.metadata = nbformat.from_dict(PAIRED_METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":

@@ -12,7 +12,6 @@ DVC's run cache is not used: stages with outputs in git, as most of ours, have n
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -24,9 +23,9 @@ from typing import Any, NamedTuple
 
 from topokd.pipeline.repository import PATIENCE, StageError, with_lock
 from topokd.project import project_root
+from topokd.stopping import die_with_parent
 
 TERMINATED = 128 + signal.SIGTERM  # exit status of a stage that saved its state and stopped
-PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 
 def run_stage(address: str, force: bool = False, patience: float = PATIENCE) -> int:
@@ -157,20 +156,6 @@ def _prepare_child() -> None:
     """Ignore SIGUSR1 until the command has a handler for it: by default it would kill."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     die_with_parent()
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to send this process SIGTERM when its parent dies, even by SIGKILL; does nothing outside Linux.
-
-    Make, the scheduler, the stage and the notebook runner form a chain. Killing any process in it stops everything
-    below; the next run resumes from the last state.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the call
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def environment() -> dict[str, str]:

@@ -25,6 +25,7 @@ from topokd.topology.normalize import Normalization, normalize_features
 from topokd.topology.persistence import Persistence, vietoris_rips
 from topokd.topology.sampled import SampledRows, SampledRowsLoss, sampled_rows
 from topokd.topology.sampling import covering_radius, farthest_point_sampling
+from topokd.topology.weighted import distance_to_measure
 
 __all__ = [
     "ENGINES",
@@ -42,6 +43,7 @@ __all__ = [
     "chamfer_distance",
     "covering_radius",
     "diffeomorphic",
+    "distance_to_measure",
     "farthest_point_sampling",
     "landscape",
     "nearest_costs",

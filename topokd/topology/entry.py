@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -44,7 +44,15 @@ def check_options(metric: str, threshold: float | None) -> None:
         number(threshold, "threshold", least=-math.inf, infinite=True)
 
 
-def as_cloud(cloud: Points | Any, metric: str, name: str) -> Tensor:
+@runtime_checkable
+class SparseMatrix(Protocol):
+    """A sparse matrix or array of SciPy."""
+
+    def tocoo(self, copy: bool = False) -> Any:
+        """The entries as rows, columns and data."""
+
+
+def as_cloud(cloud: Points | SparseMatrix, metric: str, name: str) -> Tensor:
     """Validates one cloud and returns it as a dense floating-point tensor, in the autograd graph of the input.
 
     Args:
@@ -56,7 +64,7 @@ def as_cloud(cloud: Points | Any, metric: str, name: str) -> Tensor:
         DataError: for a wrong shape, coordinates that are not finite, or distances that are NaN, negative or not
             symmetric. Infinite distances are valid.
     """
-    if hasattr(cloud, "tocoo"):  # SciPy's sparse matrices and arrays
+    if isinstance(cloud, SparseMatrix):
         coo = cloud.tocoo()
         places = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
         values = torch.as_tensor(np.asarray(coo.data))

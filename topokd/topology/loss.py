@@ -61,6 +61,8 @@ class TopologicalLoss(torch.nn.Module):
         workers: threads, None for as many as torch uses.
         gradient: which of the student's rows a gradient moves, see `vietoris_rips`.
         bandwidth: of the gradient "diffeomorphic", see `vietoris_rips`.
+        weights: a function of a cloud, as ``partial(distance_to_measure, k=10)``, for weighted filtrations, see
+            `vietoris_rips`; like ``distance`` a module-level function or a `functools.partial` of one.
         distance: a function of the teacher's and the student's diagram (m, 2), (k, 2), in place of PWCD; a module-level
             function (or a `functools.partial` of one), so that the module can be pickled.
 
@@ -92,6 +94,7 @@ class TopologicalLoss(torch.nn.Module):
         workers: int | None = None,
         gradient: str = "critical",
         bandwidth: float | None = None,
+        weights: Callable[[Tensor], Tensor] | None = None,
         distance: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
@@ -109,6 +112,7 @@ class TopologicalLoss(torch.nn.Module):
             "tie_tolerance": number(tie_tolerance, "tie_tolerance"),
             "tie_unit": self._unit(tie_unit),
             "time_limit": time_limit,
+            "weights": weights,
         }
         check_gradient(gradient, bandwidth)
         self.moves: dict[str, Any] = {"gradient": gradient, "bandwidth": bandwidth}

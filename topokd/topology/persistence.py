@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -15,14 +15,17 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
+from topokd.topology.certificate import Certificate
+from topokd.topology.cohomology import Cohomology, cohomology
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import ENGINES, Pairs, choose_engine
-from topokd.topology.entry import as_cloud, check_memory, check_options, filtration_of
+from topokd.topology.entry import SparseMatrix, as_cloud, check_memory, check_options, filtration_of
 from topokd.topology.gradient import simplex_values
 from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
 from topokd.topology.sampling import Points
 from topokd.topology.threads import parallel_map
+from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weighted_values, weights_of
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ class Persistence:
         essential: (E,) births of the classes that never die (of the whole filtration: one component).
         essential_simplices: (E, d + 1) vertices of the simplices that create them.
         truncated_at: None, or the length at which a time limit stopped; longer edges never entered.
+        certificate: with ``certificate=True`` a proof of degrees 0 and 1 for `topokd.topology.certificate.check`.
+        cycles: with ``cycles=True`` one cycle per row of degree 1, as edges (l, 2), the creating edge first.
+        essential_cycles: likewise, of the classes of degree 1 that never die.
     """
 
     diagrams: list[Float[Tensor, "_ 2"]]
@@ -46,11 +52,14 @@ class Persistence:
     essential: list[Float[Tensor, " _"]]
     essential_simplices: list[Int64[Tensor, "_ _"]]
     truncated_at: float | None = None
+    certificate: Certificate | None = None
+    cycles: list[Int64[Tensor, "_ 2"]] | None = None
+    essential_cycles: list[Int64[Tensor, "_ 2"]] | None = None
 
 
 @overload
 def vietoris_rips(
-    x: Points,
+    x: Points | SparseMatrix,
     *,
     metric: str = ...,
     max_dim: int = ...,
@@ -62,12 +71,15 @@ def vietoris_rips(
     workers: int | None = ...,
     gradient: str = ...,
     bandwidth: float | None = ...,
+    certificate: bool = ...,
+    cycles: bool = ...,
+    weights: Weights | Sequence[Weights] | None = ...,
 ) -> Persistence: ...
 
 
 @overload
 def vietoris_rips(
-    x: Sequence[Points],
+    x: Sequence[Points | SparseMatrix],
     *,
     metric: str = ...,
     max_dim: int = ...,
@@ -79,11 +91,14 @@ def vietoris_rips(
     workers: int | None = ...,
     gradient: str = ...,
     bandwidth: float | None = ...,
+    certificate: bool = ...,
+    cycles: bool = ...,
+    weights: Weights | Sequence[Weights] | None = ...,
 ) -> list[Persistence]: ...
 
 
 def vietoris_rips(
-    x: Points | Sequence[Points],
+    x: Points | SparseMatrix | Sequence[Points | SparseMatrix],
     *,
     metric: str = "euclidean",
     max_dim: int = 1,
@@ -95,6 +110,9 @@ def vietoris_rips(
     workers: int | None = None,
     gradient: str = "critical",
     bandwidth: float | None = None,
+    certificate: bool = False,
+    cycles: bool = False,
+    weights: Weights | Sequence[Weights] | None = None,
 ) -> Persistence | list[Persistence]:
     """Exact persistence of the Vietoris-Rips filtration, v(sigma) = max_{i,j in sigma} D_ij, over Z/2.
 
@@ -121,6 +139,12 @@ def vietoris_rips(
             (Theorem 1). "diffeomorphic": all points, along a smooth field that agrees with it there
             (`topokd.topology.diffeomorphic`).
         bandwidth: of that field, in the unit of `x`; None for half the median distance between two points.
+        certificate: whether to add a proof that the diagrams of degrees 0 and 1 are right and complete, see
+            `topokd.topology.certificate`. Like cycles, it takes another, slower algorithm: a second at 1,024 points.
+        cycles: whether to add a short cycle for each class of degree 1, born with it and filled when it dies.
+        weights: (n,) w, in the unit of `x`, one per cloud; or a function of each cloud, as
+            ``partial(distance_to_measure, k=10)``. Vertices enter at 2 w_i and edges at max(2 w_i, 2 w_j, D_ij + w_i +
+            w_j): the weighted filtration of GUDHI, robust against outliers. None for the plain one.
 
     Returns:
         The `Persistence`; a list of them for a list of clouds.
@@ -141,31 +165,45 @@ def vietoris_rips(
     check_options(metric, threshold)
     check_gradient(gradient, bandwidth, metric)
     compute, workers = _find_compute(engine, max_dim, time_limit), threads(workers)
+    _check_requests(certificate, cycles, max_dim, time_limit, weights is not None)
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     precomputed = metric == "precomputed"
     single = not isinstance(x, list | tuple)
-    clouds = [x] if single else list(x)
+    clouds: Sequence[Any] = [x] if single else list(x)  # type: ignore[arg-type]
     names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
     points = [as_cloud(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
 
-    def pairs(cloud: Tensor) -> Pairs:
+    moving = [moved(cloud, gradient, bandwidth) for cloud in points]
+    weighing: Sequence[Tensor | None] = [None] * len(points) if weights is None else weights_of(weights, moving, single)
+    squared = not precomputed and weights is None
+
+    def pairs(inputs: tuple[Tensor, Tensor | None]) -> tuple[Pairs, Cohomology | None]:
+        cloud, weight = inputs
         check_memory(len(cloud))
         values, limit, unit = filtration_of(cloud, precomputed, threshold)
         # squares keep the order of the lengths; the limit is moved up by the rounding of one square root
-        limit = limit if precomputed else limit * abs(limit) * (1 + 4e-16)
+        limit = limit * abs(limit) * (1 + 4e-16) if squared else limit
+        more = None
         try:
-            found = compute(values if precomputed else squared_distances(values), max_dim, limit)
+            filtration = values if precomputed else squared_distances(values)
+            if weight is not None:
+                own = weight.detach().cpu().double().numpy() * unit
+                filtration = weighted_filtration(filtration if precomputed else np.sqrt(filtration), own)
+            if certificate or cycles:
+                more = cohomology(filtration, limit, unit, squared=squared, certificate=certificate, cycles=cycles)
+            found = compute(filtration, max_dim, limit)
+            found = found if weight is None else weighted_components(found, own)
         except MemoryError as error:
             raise DataError(f"memory is too small for the distances of {len(cloud):,} points: sample first") from error
         if found.truncated_at is None:
-            return found
-        reached = found.truncated_at if precomputed else found.truncated_at**0.5
-        return found._replace(truncated_at=reached / unit)
+            return found, more
+        reached = found.truncated_at**0.5 if squared else found.truncated_at
+        return found._replace(truncated_at=reached / unit), more
 
-    found = parallel_map(pairs, points, workers)
+    found = parallel_map(pairs, list(zip(points, weighing, strict=True)), workers)
     results = [
-        _persistence(moved(cloud, gradient, bandwidth), pair, precomputed, tie_tolerance, tie_unit)
-        for cloud, pair in zip(points, found, strict=True)
+        _with_cohomology(_persistence(x, pair, weight, precomputed, tie_tolerance, tie_unit), more)
+        for x, weight, (pair, more) in zip(moving, weighing, found, strict=True)
     ]
     for name, result in zip(names, results, strict=True):
         if result.truncated_at is not None:
@@ -188,8 +226,36 @@ def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callab
     return chosen.compute if time_limit is None else partial(chosen.compute, time_limit=time_limit)
 
 
+def _check_requests(certificate: bool, cycles: bool, max_dim: int, time_limit: float | None, weighted: bool) -> None:
+    if certificate and weighted:
+        raise ParameterError("certificate=True proves the plain filtration: leave out weights, or the certificate")
+    if certificate and max_dim == 2:
+        raise ParameterError("certificate=True proves degrees 0 and 1: choose max_dim=1, or leave it out")
+    if cycles and max_dim == 0:
+        raise ParameterError("cycles=True lists cycles of degree 1: choose max_dim=1, or leave it out")
+    if (certificate or cycles) and time_limit is not None:
+        raise ParameterError("certificates and cycles are those of whole diagrams: leave out time_limit")
+
+
+def _with_cohomology(found: Persistence, more: Cohomology | None) -> Persistence:
+    if more is None:
+        return found
+    if more.cycles is None:
+        return replace(found, certificate=more.certificate)
+    cycles = [
+        [torch.from_numpy(more.cycles[i, j]).to(simplices.device) for i, j in simplices.tolist()]
+        for simplices in (found.birth_simplices[1], found.essential_simplices[1])
+    ]
+    return replace(found, certificate=more.certificate, cycles=cycles[0], essential_cycles=cycles[1])
+
+
 def _persistence(
-    x: Tensor, pairs: Pairs, precomputed: bool, tie_tolerance: float, tie_unit: float | None
+    x: Tensor,
+    pairs: Pairs,
+    weights: Tensor | None,
+    precomputed: bool,
+    tie_tolerance: float,
+    tie_unit: float | None,
 ) -> Persistence:
     """Values of the critical simplices, in the type of `x`; pairs of zero persistence in that type are dropped."""
     result = Persistence([], [], [], [], [], pairs.truncated_at)
@@ -199,9 +265,10 @@ def _persistence(
     ends = list(accumulate(map(len, simplices)))
     for s, end in zip(simplices, ends, strict=True):
         together[end - len(s) : end, : s.shape[1]] = s
-    values = simplex_values(
+    value = simplex_values if weights is None else partial(weighted_values, weights=weights)
+    values = value(
         x,
-        torch.from_numpy(together).to(x.device),
+        simplices=torch.from_numpy(together).to(x.device),
         precomputed=precomputed,
         tie_tolerance=tie_tolerance,
         tie_unit=tie_unit,

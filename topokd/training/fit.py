@@ -21,6 +21,7 @@ from topokd.models import PointTransformerV3
 from topokd.params import Train
 from topokd.progress import Progress
 from topokd.training.determinism import stream_seed
+from topokd.training.distributed import Ranks
 from topokd.training.gradients import GradientWatch
 from topokd.training.history import POINTS, TrainState
 from topokd.training.hooks import Hook
@@ -50,6 +51,7 @@ class Fit:
         kept: Keeps what the terms need of the teacher, for other rows with the same batches; None: the teacher runs.
         hooks: Called after each step, in this order; see `topokd.training.hooks`.
         device: Of the networks.
+        ranks: Processes that share the batches; ``batches`` then gives this one's clouds.
 
     Attributes:
         best_weights: Weights with the best validation; empty without `Validate`.
@@ -78,6 +80,7 @@ class Fit:
     kept: TeacherOutputs | None = None
     hooks: Sequence[Hook] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    ranks: Ranks = field(default_factory=Ranks)
     best_weights: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
     averaged: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
 
@@ -129,14 +132,15 @@ class Fit:
         assert batch.label is not None
         with self._attention():  # until the end of the backward pass, which runs checkpointed blocks again
             with self._autocast():
-                student = NetworkOutput(*self.model(batch, taps=True))
+                student = NetworkOutput(*self.called(batch, taps=True))
             with self._explain_nonfinite():
-                losses = self.objective(student, batch.label, teacher, prepared, digests)
+                losses = self.objective(student, batch.label, teacher, prepared, digests, self.ranks.weigh)
             losses = self._watch_gradients(losses, student)
-            if not bool(torch.isfinite(losses.total)):
+            if self.ranks.any(not bool(torch.isfinite(losses.total))):
                 raise TrainingError(self._not_finite("the loss", losses))
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(losses.total).backward()
+        self.ranks.mean_gradients(self.objective.parameters())
         self.scaler.unscale_(self.optimizer)
         self._clip(losses)
         self.scaler.step(self.optimizer)
@@ -149,7 +153,9 @@ class Fit:
         state = self.state
         if self.watch.is_due(state.step):
             weights = {**self.objective.weights(), **state.weights}
-            found = self.watch.measure(state.step, losses, self.model, student, weights, state.history["gradients"])
+            found = self.watch.measure(
+                state.step, losses, self.model, student, weights, state.history["gradients"], self.ranks
+            )
             state.weights = {name: found[name] for name in self.watch.shares}
         if not state.weights:
             return losses
@@ -191,7 +197,8 @@ class Fit:
 
     def _record(self, losses: Losses) -> None:
         names = ["total", *losses.terms]
-        values: list[float] = torch.stack([losses.total, *losses.terms.values()]).detach().double().tolist()
+        stacked = torch.stack([losses.total, *losses.terms.values()]).detach().double()
+        values: list[float] = self.ranks.mean(stacked).tolist()
         self.state.collect(dict(zip(names, values, strict=True)))
         self.state.step += 1
         if self.is_due(self.record_every):
@@ -218,6 +225,7 @@ class Fit:
         if self.train.amp != "off" and self.device.type != "cuda":
             log.info("train.amp %s needs a GPU; %s runs in float32", self.train.amp, self.name)
         self.objective.to(self.device)
+        self.called = self.ranks.prepare(self.model, self.train.sync_batchnorm)
         self.optimizer = build_optimizer(self.model, self.train.optimizer, self.objective)
         self.schedule = build_schedule(self.optimizer, self.steps, self.train.optimizer)
         self.scaler = gradient_scaler(self.train.amp, self.device)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from topokd.distillation import Losses, NetworkOutput
+from topokd.training.distributed import Ranks
 from topokd.training.history import rounded
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ PATIENCE = 100  # ... when it has stayed there for so many steps
 
 
 def gradient_norms(
-    losses: Mapping[str, Tensor], parameters: Sequence[Tensor], output: NetworkOutput
+    losses: Mapping[str, Tensor], parameters: Sequence[Tensor], output: NetworkOutput, ranks: Ranks | None = None
 ) -> dict[str, dict[str, Any]]:
     """|g_k| of each loss in the parameters, the logits and the features of each tap; the graph is kept.
 
@@ -33,6 +34,7 @@ def gradient_norms(
         losses: Scalars in one graph, before their weights.
         parameters: Of the student.
         output: The student's output, in that graph.
+        ranks: Processes that share the batch: norms are then those of the gradient of the mean of their losses.
 
     Returns:
         By loss: ``parameters`` and ``logits``, each a norm, and ``taps``, a norm per stage.
@@ -49,11 +51,25 @@ def gradient_norms(
         grads = torch.autograd.grad(loss, inputs, retain_graph=True, allow_unused=True) if loss.requires_grad else ()
         norms = [loss.new_zeros(()) if grad is None else grad.norm().to(loss.dtype) for grad in grads]
         norms += [loss.new_zeros(())] * (len(inputs) - len(norms))
+        if ranks is not None and ranks.size > 1:
+            norms = _over_ranks(ranks, inputs, grads, norms, len(parameters))
         of_parameters = torch.stack(norms[: len(parameters)]).norm()
         values = torch.stack([of_parameters, *norms[len(parameters) :]]).detach().double().tolist()
         whole, logits, *taps = map(rounded, values)
         found[name] = {"parameters": whole, "logits": logits, "taps": taps}
     return found
+
+
+def _over_ranks(
+    ranks: Ranks, inputs: Sequence[Tensor], grads: Sequence[Tensor | None], norms: list[Tensor], parameters: int
+) -> list[Tensor]:
+    """|mean_r g_r| of each of the parameters, which all ranks have, and |g_1, ..., g_R| / R of the outputs."""
+    given = grads or [None] * len(inputs)
+    filled = [torch.zeros_like(x) if g is None else g for x, g in zip(inputs[:parameters], given, strict=False)]
+    mean = ranks.mean(torch.cat([gradient.flatten() for gradient in filled]))
+    of_parameters = [part.norm() for part in mean.split([gradient.numel() for gradient in filled])]
+    of_outputs = ranks.sum(torch.stack(norms[parameters:]).square()).sqrt() / ranks.size
+    return [*of_parameters, *of_outputs]
 
 
 def balanced_weights(norms: Mapping[str, Mapping[str, Any]], shares: Mapping[str, float]) -> dict[str, float]:
@@ -74,6 +90,23 @@ def balanced_weights(norms: Mapping[str, Mapping[str, Any]], shares: Mapping[str
         for name, share in shares.items()
         if norms[name]["parameters"] > 0 and seg > 0
     }
+
+
+def gradient_share(terms: Mapping[str, Mapping[str, Sequence[float]]], name: str) -> list[float]:
+    """lambda_k |g_k| / |g_seg| of the term ``name`` at each measurement, both norms over the parameters.
+
+    Args:
+        terms: ``history["gradients"]["terms"]`` of a run record.
+        name: Of the term.
+
+    Examples:
+        >>> seg, kd = {"parameters": [2.0, 0.0]}, {"parameters": [3.0, 3.0], "weight": [0.5, 0.5]}
+        >>> gradient_share({"seg": seg, "kd": kd}, "kd")
+        [0.75, 0.0]
+    """
+    seg, curves = terms["seg"]["parameters"], terms[name]
+    rows = zip(curves["weight"], curves["parameters"], seg, strict=True)
+    return [weight * norm / whole if whole > 0 else 0.0 for weight, norm, whole in rows]
 
 
 class GradientWatch:
@@ -100,6 +133,7 @@ class GradientWatch:
         output: NetworkOutput,
         weights: Mapping[str, float],
         history: dict[str, Any],
+        ranks: Ranks | None = None,
     ) -> dict[str, float]:
         """Record the norms of one step, and return the weights from this step on.
 
@@ -110,8 +144,9 @@ class GradientWatch:
             output: Its output.
             weights: lambda of each term so far.
             history: ``gradients`` of the run's history, extended in place.
+            ranks: See `gradient_norms`.
         """
-        norms = gradient_norms(losses.terms, [p for p in model.parameters() if p.requires_grad], output)
+        norms = gradient_norms(losses.terms, [p for p in model.parameters() if p.requires_grad], output, ranks)
         weights = {**weights, **balanced_weights(norms, {k: s for k, s in self.shares.items() if k in norms})}
         history.setdefault("step", []).append(step)
         for name, found in norms.items():
@@ -128,9 +163,7 @@ class GradientWatch:
         for name, curves in history["terms"].items():
             if name == "seg":
                 continue
-            share = [
-                w * g / s if s > 0 else 0.0 for w, g, s in zip(curves["weight"], curves["parameters"], seg, strict=True)
-            ]
+            share = gradient_share(history["terms"], name)
             for side, outside in (("under", [x < WEAK for x in share]), ("above", [x > STRONG for x in share])):
                 first = len(outside) - next((k for k, x in enumerate(reversed(outside)) if not x), len(outside))
                 stays = first < len(outside) and steps[-1] - steps[first] >= PATIENCE

@@ -17,6 +17,7 @@ from topokd.memory import release_free_memory, resident_bytes
 from topokd.stopping import Stopped, StopRequest
 from topokd.training.history import metrics_at
 from topokd.training.state import ResumeFolder
+from topokd.training.trackers import Sink
 
 if TYPE_CHECKING:
     from topokd.training.fit import Fit
@@ -107,8 +108,8 @@ class Resume(Hook):
         Raises:
             Stopped: SIGTERM or SIGUSR1 came before the last step; the state of this step is saved.
         """
-        stopping = self.stop.requested()
-        if stopping or fit.is_due(self.every):
+        stopping = fit.ranks.any(self.stop.requested())
+        if fit.ranks.is_main and (stopping or fit.is_due(self.every)):
             self.folder.save(fit.state_dict())
         if stopping and fit.state.step < fit.steps:
             raise Stopped(f"{fit.name}: stopped by a signal after step {fit.state.step} of {fit.steps}; state saved")
@@ -142,6 +143,7 @@ class LiveCurves(Hook):
 
     Args:
         folder: Created if missing.
+        tracker: Opens another place that gets the same points (`topokd.training.trackers`), or returns None.
 
     Examples:
         >>> import tempfile
@@ -154,9 +156,10 @@ class LiveCurves(Hook):
         ['step', 'total', '5', '1.25']
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, tracker: Callable[[], Sink | None] = lambda: None) -> None:
+        self.folder, self.tracker = folder, tracker
         self._live: Any = None
+        self._sink: Sink | None = None
         self._seconds = 0.0
 
     def open(self) -> None:
@@ -165,6 +168,7 @@ class LiveCurves(Hook):
 
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._live = Live(dir=str(self.folder), save_dvc_exp=False, dvcyaml=None, report=None)
+        self._sink = self.tracker()
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Add one point to each named curve."""
@@ -172,6 +176,8 @@ class LiveCurves(Hook):
         for name, value in values.items():
             self._live.log_metric(name, value)
         self._live.make_summary()
+        if self._sink is not None:
+            self._sink.log(step, values)
 
     def start(self, fit: Fit) -> None:
         """Write the points that a resumed run has already recorded."""
@@ -199,3 +205,5 @@ class LiveCurves(Hook):
         """Finish the files."""
         if self._live is not None:
             self._live.end()
+        if self._sink is not None:
+            self._sink.close()

@@ -84,6 +84,11 @@ class Run:
         return self.params.workspace / "live" / self.name
 
     @property
+    def tracked(self) -> Path:
+        """Folder of the files of ``train.tracker``."""
+        return self.params.workspace / self.params.train.tracker / self.name
+
+    @property
     def kept(self) -> Path:
         """Folder of what the rows of a seed need of the teacher, step by step."""
         return self.params.workspace / "teacher_outputs"

@@ -82,11 +82,20 @@ def code_fingerprint(role: str = "student") -> str:
 
 
 def dataset_fingerprint(dataset: Any) -> str:
-    """Digest of a dataset's scans: of their content, or of sizes and modification times if they exceed 1 GiB."""
+    """Digest of a dataset's scans: of their content, or of sizes and modification times if they exceed 1 GiB.
+
+    That of a data set read by a label map covers the map.
+    """
     files = list(dict.fromkeys(file for name in dataset.names for file in dataset.files(name) if file is not None))
     whole = sum(file.stat().st_size for file in files) <= WHOLE_FILES
-    digest = hashlib.sha256("\n".join(dataset.names).encode())
+    digest = hashlib.sha256("\n".join([*dataset.names, *_description(dataset)]).encode())
     for file in files:
         status = file.stat()
         digest.update((sha256(file) if whole else f"{status.st_size}:{status.st_mtime_ns}").encode())
     return digest.hexdigest()
+
+
+def _description(dataset: Any) -> list[str]:
+    """The label map of a dataset, if it has one."""
+    text = getattr(dataset, "description", None)
+    return [text] if isinstance(text, str) else []

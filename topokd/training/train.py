@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,20 +15,24 @@ from torch import nn
 from topokd import schema
 from topokd.data import ScanCache, training_batch
 from topokd.data.dataset import ScanDataset
-from topokd.data.profile import ScanProfile
 from topokd.distillation import DistillationObjective, build_objective
 from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
+from topokd.evaluation.predict import spread
 from topokd.io import sha256, write_json
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
 from topokd.params import Params, Train, to_dict
 from topokd.scans import open_dataset
+from topokd.training.description import checkpoint_metadata
 from topokd.training.determinism import deterministic, seeded_model
+from topokd.training.distributed import Ranks, device_of, joined, place
 from topokd.training.fit import Fit
 from topokd.training.hooks import Average, LiveCurves, ReleaseMemory, Resume, Validate
+from topokd.training.launch import launch
 from topokd.training.run import TEACHER, Run
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
 from topokd.training.teacher_outputs import TeacherOutputs
+from topokd.training.trackers import Sink, open_tracker, require_tracker
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +50,7 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
     Returns:
         The run record.
     """
-    return _train(Run(TEACHER, seed, params))
+    return _started(Run(TEACHER, seed, params))
 
 
 def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
@@ -65,11 +70,7 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
     """
     if row not in params.rows:
         raise ParameterError(f"row {row!r} is not in `rows` of the parameters; {schema.nearest(row, params.rows)}")
-    return _train(Run(row, seed, params))
-
-
-DESCRIBED_SCANS = 32
-"""Training scans, spread evenly, that a checkpoint's description of its scans is measured on."""
+    return _started(Run(row, seed, params))
 
 
 class Splits(NamedTuple):
@@ -79,15 +80,40 @@ class Splits(NamedTuple):
     val: ScanDataset
 
 
-def _train(run: Run) -> dict[str, Any]:
+def _started(run: Run) -> dict[str, Any]:
+    """Train in this process, as one of the ranks that torchrun or srun started, or with ranks started here."""
+    require_tracker(run.params.train.tracker)
+    here = place()
+    if here is None and run.params.train.ranks > 1:
+        _check_shares(run.params.train)
+        return launch(run)
+    if here is not None:
+        run = replace(run, params=run.params.replace(train=run.params.train.replace(ranks=here.size)))
+        _check_shares(run.params.train)
+    device = device_of(here)
+    with joined(here, device) as ranks:
+        return _train(run, ranks, device)
+
+
+def _check_shares(train: Train) -> None:
+    if train.batch_size % train.ranks:
+        raise ParameterError(
+            f"train.batch_size is {train.batch_size}, which {train.ranks} ranks cannot share equally: make it a "
+            "multiple of that, or change train.ranks"
+        )
+
+
+def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
     params, train = run.params, _train_settings(run)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scans = _open_splits(params)
     objective = build_objective(params, run.student_row)
     steps = _count_steps(run, len(scans.train))
 
+    def tracker() -> Sink | None:
+        return open_tracker(train.tracker, run.tracked, params.profile, run.name)
+
     def validation_miou(model: nn.Module) -> float:
-        matrix = evaluate(model, scans.val, params.data.voxel_size, scans=train.validate_scans, workers=train.workers)
+        matrix = _evaluate(run, model, scans.val, ranks, wanted=train.validate_scans)
         return matrix.miou(params.evaluation.absent)
 
     with deterministic(train.threads):
@@ -98,30 +124,56 @@ def _train(run: Run) -> dict[str, Any]:
         fit = Fit(
             model=model,
             objective=objective,
-            batches=lambda step: training_batch(scans.train, params.data, run.seed, step, train.batch_size),
+            batches=lambda step: training_batch(
+                scans.train, params.data, run.seed, step, train.batch_size, ranks.clouds(train.batch_size)
+            ),
             steps=steps,
             train=train,
             seed=run.seed,
             name=run.name,
             teacher=teacher,
-            kept=_kept(run, objective, scans, device),
+            kept=_kept(run, objective, scans, device, ranks),
             hooks=[
                 *([Average(decay)] if (decay := _average(run)) else []),
                 Validate(validation_miou, train.validate_every),
-                LiveCurves(run.live),
+                *([LiveCurves(run.live, tracker)] if ranks.is_main else []),
                 ReleaseMemory(train.checkpoint_every),
                 Resume(_resume_folder(run, steps, objective, scans, device), train.checkpoint_every),
             ],
             device=device,
+            ranks=ranks,
         )
         history = fit.run()
         started = time.process_time()
-        matrix = evaluate(model, scans.val, params.data.voxel_size, params.evaluation.tta, workers=train.workers)
+        matrix = _evaluate(run, model, scans.val, ranks, tta=params.evaluation.tta)
         log.info("%s: evaluated in %.1f s of CPU time", run.name, time.process_time() - started)
     record = _record(run, fit, history, matrix)
-    _save_weights(run, fit, scans)
-    write_json(run.record, record)
+    if ranks.is_main:
+        _save_weights(run, fit, scans)
+        write_json(run.record, record)
     return record
+
+
+def _evaluate(
+    run: Run, model: nn.Module, dataset: ScanDataset, ranks: Ranks, tta: int = 1, wanted: int | None = None
+) -> ConfusionMatrix:
+    """Counts of all ranks, each of which predicts its share of the scans; no scan is counted twice.
+
+    Args:
+        run: Says how.
+        model: The network; its running statistics become those of rank 0.
+        dataset: Labelled scans.
+        ranks: They end up with the same counts.
+        tta: Number of rotations that are averaged.
+        wanted: How many scans, spread evenly; None: all.
+    """
+    ranks.share_buffers(model)
+    own = ranks.split(spread(len(dataset), wanted))
+    matrix = evaluate(model, dataset, run.params.data.voxel_size, tta, scans=own, workers=run.params.train.workers)
+    for counts in (matrix.matrix, matrix.missed):
+        counts[...] = ranks.sum(torch.from_numpy(counts).to(ranks.device)).cpu().numpy()
+    matrix.clouds = int(ranks.sum(torch.tensor(matrix.clouds, device=ranks.device)))
+    return matrix
 
 
 def _open_splits(params: Params) -> Splits:
@@ -142,7 +194,9 @@ def _train_settings(run: Run) -> Train:
     return train.replace(optimizer=own.replace(lr=factor * own.lr, lr_attention=factor * own.lr_attention))
 
 
-def _kept(run: Run, objective: DistillationObjective, scans: Splits, device: torch.device) -> TeacherOutputs | None:
+def _kept(
+    run: Run, objective: DistillationObjective, scans: Splits, device: torch.device, ranks: Ranks
+) -> TeacherOutputs | None:
     """Where the rows of this seed share what they need of the teacher."""
     params = run.params
     if not (params.train.keep_teacher and objective.needs_teacher):
@@ -161,7 +215,8 @@ def _kept(run: Run, objective: DistillationObjective, scans: Splits, device: tor
         versions=[torch.__version__, np.__version__],
         device=device.type,
     )
-    return TeacherOutputs(run.kept, f"seed{run.seed}", key, rows)
+    share = f".{ranks.rank}of{ranks.size}" if ranks.size > 1 else ""  # of the batch
+    return TeacherOutputs(run.kept, f"seed{run.seed}{share}", key, rows)
 
 
 def _average(run: Run) -> float:
@@ -232,6 +287,7 @@ def _record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMatrix
         "parameters": sum(p.numel() for p in fit.model.parameters()),
         "steps": fit.steps,
         "batch_size": params.train.batch_size,
+        **({"ranks": fit.ranks.size} if fit.ranks.size > 1 else {}),
         "dataset": params.data.dataset,
         "profile": params.profile,
         "device": fit.device.type,
@@ -244,20 +300,17 @@ def _record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMatrix
 
 def _save_weights(run: Run, fit: Fit, scans: Splits) -> None:
     """Save the final weights, and those with the best validation, with what the training scans look like."""
-    dataset = scans.val
-    spread = np.linspace(0, len(scans.train) - 1, min(DESCRIBED_SCANS, len(scans.train))).round().astype(int)
-    metadata = {
-        "preset": run.preset,
-        "in_channels": "4",
-        "num_classes": str(dataset.num_classes),
-        "class_names": ",".join(dataset.class_names),
-        "dataset": run.params.data.dataset,
-        "voxel_size": repr(run.params.data.voxel_size),
-        "sweeps": str(run.params.data.sweeps),
-        **({} if run.params.data.intensity else {"intensity": "none"}),
-        "scans": ScanProfile.of(scans.train[int(index)] for index in np.unique(spread)).to_json(),
-        "run": run.name,
-    }
+    data = run.params.data
+    metadata = checkpoint_metadata(
+        scans.train,
+        scans.val.class_names,
+        preset=run.preset,
+        dataset=data.dataset,
+        voxel_size=data.voxel_size,
+        sweeps=data.sweeps,
+        intensity=data.intensity,
+        run=run.name,
+    )
     save_checkpoint(run.checkpoint, fit.model, metadata)
     if run.role == "teacher":
         write_json(run.stamp, {"run": run.name, "sha256": sha256(run.checkpoint)})
@@ -285,6 +338,7 @@ def _resume_folder(
         "workers",
         "cache",
         "checkpointing",
+        "tracker",
     )
     key = run_key(
         run=[run.role, run.row, run.seed],

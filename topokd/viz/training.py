@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.ticker import NullFormatter
 
-from topokd.viz.style import ACCENT, MUTED, PLAIN, STUDENT, TEACHER, use_style
+from topokd.viz.style import ACCENT, MARKERS, MUTED, PLAIN, STUDENT, TEACHER, use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,6 +43,49 @@ def history_figure(record: dict[str, Any]) -> Figure:
     right.set(xlabel="step", ylabel="mIoU (%)", title="Validation while training")
     best = max((value for value in miou if value == value), default=0.0)
     right.set(xlim=(0, None), ylim=(0, 1.08 * best if best > 0 else 1.0))
+    return figure
+
+
+def share_figure(
+    shares: Mapping[str, Mapping[str, tuple[Sequence[int], np.ndarray]]],
+    titles: Mapping[str, str],
+    limits: tuple[float, float],
+) -> Figure:
+    """Gradient of each weighted term in percent of the segmentation loss's, a panel per row of the ablation.
+
+    Args:
+        shares: By row and term, steps (s,) and percent (seeds, s).
+        titles: By row.
+        limits: Percent; below the first and above the second a run warns of the term.
+    """
+    use_style()
+    columns = min(len(shares), 4)
+    lines = -(-len(shares) // columns)
+    size = (2.7 * columns + 0.6, 2.6 * lines + 0.5)
+    figure, grid = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    names = list(dict.fromkeys(name for terms in shares.values() for name in terms))
+    seen: dict[str, Any] = {}
+    for axes, (row, terms) in zip(grid.flat, shares.items(), strict=False):
+        for name, (steps, percent) in terms.items():
+            k = names.index(name)
+            color = TERM_COLORS[k % len(TERM_COLORS)]
+            shown = np.where(percent > 0, percent, np.nan)  # a logarithm has no zero
+            mean = np.exp(np.log(shown).mean(0))  # geometric, as the axis
+            axes.fill_between(steps, shown.min(0), shown.max(0), color=color, alpha=0.15, linewidth=0)
+            marker = MARKERS[k % len(MARKERS)]
+            (seen[name],) = axes.plot(steps, mean, color=color, marker=marker, markersize=4, linewidth=1.4)
+        for limit in limits:
+            axes.axhline(limit, color=MUTED, linewidth=1, linestyle=":")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_title(titles[row], fontsize=10)
+    for axes in grid.flat[len(shares) :]:
+        axes.set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel("training step")
+    figure.supylabel("gradient (% of segmentation's)", fontsize=10)
+    labels = [rf"$\lambda L_{{\mathrm{{{name.replace('_', ' ')}}}}}$" for name in seen]
+    figure.legend(list(seen.values()), labels, loc="outside lower center", ncols=min(len(seen), 6))
     return figure
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
+from topokd.checks import require_memory
 from topokd.data.formats.table import Note, Table, table_of, table_of_rows
 from topokd.errors import DataError
 
@@ -28,6 +29,8 @@ def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> Table:
         if isinstance(content, ndarray):
             return _table(path, content, columns)
         with content:
+            sizes = [entry.file_size for entry in content.zip.infolist()]
+            require_memory(2 * sum(sizes), f"{path}: unpacked", "it is damaged, or made to fill the memory")
             return _archive(path, {name: content[name] for name in content.files}, columns)
     except ValueError as error:
         if "pickle" in str(error) and not isinstance(error, DataError):

@@ -174,8 +174,13 @@ def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) 
         if suffix in (".npy", ".npz"):
             return read_array_file(path, columns)
         return {".pcd": read_pcd, ".ply": read_ply, ".las": read_las, ".laz": read_las}[suffix](path)
-    except (DataError, MemoryError, PermissionError):
+    except (DataError, PermissionError):
         raise
+    except MemoryError as error:
+        raise DataError(
+            f"{path} has {path.stat().st_size:,} bytes and its header asks for more memory than there is "
+            f"({error or 'refused'}): it is damaged, or take a part of it"
+        ) from error
     except Exception as error:  # the libraries of the formats raise many kinds for damaged files
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(

@@ -13,12 +13,62 @@ from topokd.checks import require_memory
 from topokd.data.formats.table import Note, Table, table_of
 from topokd.errors import DataError
 
+LEAST_CHUNK = 20
+"""Bytes: a chunk of .laz begins with a whole point."""
+LZF_RATIO = 132
+"""No 3 bytes of LZF unpack to more than 264, no 2 to more than 8."""
+
 
 def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
         raise DataError(f"reading this format needs the package {name}: pip install 'topokd[data]'") from None
+
+
+def _check_pcd_header(path: Path) -> None:
+    """Compare the counts of a .pcd header with the size of the file; pypcd4 believes them and allocates.
+
+    Raises:
+        DataError: there is no header, or it counts more than there is.
+    """
+    size, fields, offset = path.stat().st_size, {}, 0
+    with path.open("rb") as stream:
+        for _ in range(200):
+            line = stream.readline(1 << 16)
+            words = line.split()
+            if not line:
+                break
+            if words and not words[0].startswith(b"#"):
+                fields[words[0].upper()] = words[1:]
+            if words and words[0].upper() == b"DATA":
+                break
+        offset = stream.tell()
+        lengths = stream.read(8)
+    kind = (fields.get(b"DATA") or [b""])[0].lower()
+    if not kind or b"POINTS" not in fields:
+        raise DataError(f"{path} cannot be read as .pcd: it has no header with POINTS and DATA; it is damaged")
+    widths = [int(width) for width in fields.get(b"SIZE", ())]
+    counts = [int(count) for count in fields.get(b"COUNT", ())] or [1] * len(widths)
+    row = sum(width * count for width, count in zip(widths, counts, strict=True))
+    points, room = int(fields[b"POINTS"][0]), size - offset
+    least = points * row  # bytes of the body
+    if kind == b"ascii":
+        least = points * 2 * len(widths) - 1
+    elif kind == b"binary_compressed":
+        if len(lengths) < 8 or min(widths, default=0) < 1 or min(counts, default=0) < 1:
+            raise DataError(f"{path} cannot be read as .pcd: it is truncated or damaged; copy it again")
+        packed, unpacked = struct.unpack("<II", lengths)
+        if packed > room - 8 or unpacked != points * row or unpacked > LZF_RATIO * packed:
+            least = max(packed, room + 1)
+        else:
+            least = packed
+    if points < 0 or row < 1 or least > room:
+        raise DataError(
+            f"{path} has {room:,} bytes after its header, too few for the {points:,} points that it counts: it is "
+            "truncated or damaged; copy it again"
+        )
+    require_memory(4 * points * row, f"{path}: {points:,} points", "read a part of it, or it is damaged")
 
 
 def read_pcd(path: Path) -> Table:
@@ -28,6 +78,7 @@ def read_pcd(path: Path) -> Table:
         DataError: it holds fewer points than its header says, or lacks x, y or z.
     """
     pypcd4 = _library("pypcd4")
+    _check_pcd_header(path)
     cloud = pypcd4.PointCloud.from_path(path)
     data = np.atleast_1d(cloud.pc_data)
     if len(data) != cloud.metadata.points:
@@ -93,7 +144,27 @@ def _check_las_header(path: Path) -> None:
             f"{path} has {size:,} bytes, fewer than its header counts ({count:,} points, {records:,} records before "
             "them): it is truncated or damaged; copy it again"
         )
+    if compressed and not _chunks_fit(path, points, size):
+        raise DataError(f"{path}: its table of compressed chunks is damaged: copy it again")
     require_memory(4 * length * count, f"{path}: {count:,} points", "read a part of it, or it is damaged")
+
+
+def _chunks_fit(path: Path, points: int, size: int) -> bool:
+    """Whether a .laz file has room for the chunks that it counts; lazrs allocates for all, and aborts the process."""
+    with path.open("rb") as stream:
+        stream.seek(points)
+        place = stream.read(8)
+        if len(place) == 8 and place == b"\xff" * 8:  # a writer that could not go back: the place is at the end
+            stream.seek(size - 8)
+            place = stream.read(8)
+        if len(place) < 8:
+            return False
+        (table,) = struct.unpack("<q", place)
+        if not points + 8 <= table <= size - 8:
+            return False
+        stream.seek(table)
+        _, chunks = struct.unpack("<II", stream.read(8))
+    return LEAST_CHUNK * chunks <= size
 
 
 def read_las(path: Path) -> Table:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from topokd.checks import require_inside, require_small_archive
 from topokd.datasets.submission_ids import zip_entry
 from topokd.errors import DataError
 from topokd.io import atomic_path
+
+MOST_BYTES = 8 << 30
+"""Of an unpacked submission; the largest, panoptic labels of the test split, takes half of it."""
 
 
 @contextlib.contextmanager
@@ -54,18 +59,22 @@ def folder_to_read(path: Path) -> Iterator[Path]:
         raise DataError(f"{path} does not exist: write it with `topokd submit`")
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DataError(
             f"{path} is neither a folder nor a complete .zip, as a submission to nuScenes must be ({error}): write it "
             "with `topokd submit`"
         ) from error
     with archive, tempfile.TemporaryDirectory(prefix="topokd-submission-") as folder:
         for name in archive.namelist():
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise DataError(f"{path} holds {name!r}, which is outside its folder: write it with `topokd submit`")
+            require_inside(name, f"{path}:")
+        require_small_archive(archive, str(path), MOST_BYTES)
         try:
             archive.extractall(folder)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-            # NotImplementedError: an unknown compression; RuntimeError: encrypted
+        except (zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, EOFError) as error:
+            # RuntimeError: encrypted, or NotImplementedError: an unknown compression
+            raise DataError(f"{path} is damaged ({error}): write it again with `topokd submit`") from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a full disk, say
+                raise
             raise DataError(f"{path} is damaged ({error}): write it again with `topokd submit`") from error
         yield Path(folder)

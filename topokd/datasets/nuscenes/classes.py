@@ -86,22 +86,15 @@ NUSCENES = LabelSpace(
 """The released numbering; palette: the colour that the devkit gives to the first category of each class."""
 
 
-def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "category.json") -> LabelSpace:
-    """The 16 classes with the ids that ``category.json`` gives to their categories.
+def category_indices(categories: Iterable[Mapping[str, Any]], file: Path | str = "category.json") -> dict[str, int]:
+    """Category name to the index that label files have for it, checked.
 
     Args:
         categories: records of the table.
         file: the table, for error messages.
 
     Raises:
-        DataError: a table without ``index`` (that of plain nuScenes, with the 23 categories of boxes); an index
-            that does not fit into uint8 or that two categories share; a missing or unknown category.
-
-    Examples:
-        >>> import numpy as np
-        >>> table = [{"name": name, "index": 31 - i} for i, (name, _) in enumerate(CATEGORIES)]
-        >>> label_space_of(table).class_of_raw(np.array([31 - 17, 31])).tolist()
-        [3, -1]
+        DataError: a table without ``index``, an index that does not fit into uint8, or one that two categories share.
     """
     index_of: dict[str, int] = {}
     for record in categories:
@@ -122,6 +115,27 @@ def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "
                 "take the category.json of nuScenes-lidarseg v1.0"
             )
         index_of[name] = index
+    return index_of
+
+
+def label_space_of(categories: Iterable[Mapping[str, Any]], file: Path | str = "category.json") -> LabelSpace:
+    """The 16 classes with the ids that ``category.json`` gives to their categories.
+
+    Args:
+        categories: records of the table.
+        file: the table, for error messages.
+
+    Raises:
+        DataError: a table without ``index`` (that of plain nuScenes, with the 23 categories of boxes); an index
+            that does not fit into uint8 or that two categories share; a missing or unknown category.
+
+    Examples:
+        >>> import numpy as np
+        >>> table = [{"name": name, "index": 31 - i} for i, (name, _) in enumerate(CATEGORIES)]
+        >>> label_space_of(table).class_of_raw(np.array([31 - 17, 31])).tolist()
+        [3, -1]
+    """
+    index_of = category_indices(categories, file)
     expected = {name for name, _ in CATEGORIES}
     missing, unknown = sorted(expected - set(index_of)), sorted(set(index_of) - expected)
     if missing or unknown:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from topokd.data.dataset import OnBadScan, ScanDataset, accumulate_sweeps, count_points
+from topokd.data.label_space import LabelSpace
 from topokd.data.scan import Scan
 from topokd.datasets.nuscenes.classes import NUSCENES, label_space_of
 from topokd.datasets.nuscenes.panoptic import read_panoptic
@@ -59,7 +61,8 @@ class NuScenesLidarSeg(ScanDataset):
         (1, 16, True)
     """
 
-    recipe_fields = ("labelled", "sweeps")
+    recipe_fields: ClassVar[tuple[str, ...]] = ("labelled", "sweeps")
+    versions: ClassVar[tuple[str, ...]] = VERSIONS
     columns = 5
     labels = NUSCENES
     class_names = NUSCENES.class_names
@@ -75,15 +78,15 @@ class NuScenesLidarSeg(ScanDataset):
         on_bad_scan: OnBadScan = "raise",
         cache: int = 128,
     ) -> None:
-        if version not in VERSIONS:
-            raise DataError(f"unknown version {version!r} of nuScenes: choose one of {', '.join(VERSIONS)}")
+        if version not in self.versions:
+            raise DataError(f"unknown version {version!r} of nuScenes: choose one of {', '.join(self.versions)}")
         if sweeps < 1:
             raise DataError(f"sweeps is {sweeps}: 1 reads a keyframe alone, k adds the k - 1 sweeps before it")
         self.root, self.split, self.version, self.sweeps = Path(root), split, version, sweeps
         self.tables = self.root / version
         self.labelled = version != "v1.0-test"
         if not self.tables.is_dir():
-            there = [name for name in VERSIONS if (self.root / name).is_dir()]
+            there = [name for name in self.versions if (self.root / name).is_dir()]
             raise DataError(
                 f"{self.tables} does not exist, so {self.root} does not hold the tables of {version}; "
                 + (f"there are {', '.join(there)}" if there else "data.root must be the folder above `v1.0-...`")
@@ -152,7 +155,7 @@ class NuScenesLidarSeg(ScanDataset):
         """File of each labelled sample_data, and of its panoptic labels if there are any."""
         if not self.labelled:
             return {}, {}
-        self._space = label_space_of(read_table(self.tables, "category"), self.tables / "category.json")
+        self._space = self._label_space(read_table(self.tables, "category"), self.tables / "category.json")
         labels = {record["sample_data_token"]: record["filename"] for record in read_table(self.tables, "lidarseg")}
         panoptic: dict[str, str] = {}
         if (self.tables / "panoptic.json").is_file():
@@ -165,6 +168,10 @@ class NuScenesLidarSeg(ScanDataset):
                 f"sample_data.json: these are the labels of another version than {self.version}; unpack the right ones"
             )
         return labels, panoptic
+
+    def _label_space(self, categories: list[Record], file: Path) -> LabelSpace:
+        """The classes, with the ids that the table gives to their categories."""
+        return label_space_of(categories, file)
 
     def _keyframes(self, scenes: dict[str, Record]) -> list[str]:
         """Names of the keyframes of ``self.sequences``, scene by scene, in time."""

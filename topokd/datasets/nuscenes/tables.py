@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from topokd.checks import require_inside
 from topokd.errors import AbsentSplitError, DataError
 from topokd.io import read_json
 
@@ -105,6 +106,8 @@ def read_table(folder: Path, name: str) -> list[Record]:
             field, which = wrong[0], record.get("token", table.index(record))
             problem = f"{field!r} is {record[field]!r}" if field in record else f"has no field {field!r}"
             raise DataError(f"{file}: record {which} {problem}: the table is damaged or of another version; {fix}")
+        if "filename" in FIELDS[name]:
+            require_inside(record["filename"], f"{file}: record {record.get('token')}: filename")
     return table
 
 

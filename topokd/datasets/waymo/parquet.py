@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from topokd.checks import require_memory
 from topokd.errors import DataError
 
 TOP = 1
@@ -35,7 +36,7 @@ class Component:
             )
         try:
             self._parquet = pq.ParquetFile(file)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             head = file.open("rb").read(4)
             reason = "it looks like a pickle, which is not read" if head[:1] == b"\x80" else str(error).splitlines()[0]
             raise DataError(f"{file} is not a parquet file ({reason}): download it again") from None
@@ -59,9 +60,16 @@ class Component:
     def _read(self, group: int, columns: list[str]) -> Any:
         import pyarrow as pa
 
+        found = self._parquet.metadata.row_group(group)
+        size = 8 * found.num_rows * len(columns) + sum(
+            found.column(k).total_uncompressed_size
+            for k in range(found.num_columns)
+            if any(found.column(k).path_in_schema.startswith(name) for name in columns)
+        )
+        require_memory(2 * size, f"{self.file}, row group {group}", "the file is damaged, or made to fill the memory")
         try:
             return self._parquet.read_row_group(group, columns=columns)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(
                 f"{self.file}, row group {group}, column {', '.join(columns)}: {reason}; the file is damaged or uses a "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topokd.paper import figures, segmentation_tables
+from topokd.paper import facts, figures, segmentation_tables
 from topokd.paper.exhibits.exhibit import Figure, Section, Table
 
 SECTION = Section("terms", "Contribution of each loss term")
@@ -38,6 +38,18 @@ DECLARED = (
         title="Gains of the rows beyond the paper",
         caption="As the figure at the top of this page. Profiles without such rows have none.",
         draw=figures.beyond_figure,
+        optional=True,
+    ),
+    Figure(
+        id="shares",
+        section=SECTION,
+        short="Gradients",
+        title="How hard each term pulls",
+        caption="Norm of the gradient of each weighted term in the student's parameters, in percent of that of the "
+        "segmentation loss (logarithmic; mean of the seeds and lowest to highest). Dotted: 1 % and 90 %, the limits "
+        "beyond which a run warns of the term. The value of a loss says nothing about its force.",
+        draw=figures.share_figure,
+        fact=facts.gradients,
         optional=True,
     ),
     Figure(

@@ -25,10 +25,11 @@ DECLARED = (
         short="Table 8",
         title="Table 8. Topological loss: time and peak memory over the number of points",
         caption="Forward and backward pass. The measured naive baseline (plain torch) runs up to "
-        "`benchmark.naive_max_points`; giotto-ph is our layer on that engine; "
+        "`benchmark.naive_max_points`; giotto-ph, not in the paper, is our layer on that engine; "
         "memory is the growth of the peak of a process of its own.",
         stage="topology_cost",
         lines=cost_tables.table8,
+        side="rows",
         corner="N",
     ),
     Figure(

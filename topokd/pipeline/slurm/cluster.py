@@ -25,7 +25,9 @@ class Resources(Section):
     time: str = Field("02:00:00", description="limit, in quotes; training goes on after it, any number of times")
     memory: str = Field("8G", description="of one task")
     cpus: Natural = Field(0, description="of one task; 0: the profile's train.threads + train.workers")
-    gres: str = Field("", description="gpu:1, where the stage uses a GPU")
+    gres: str = Field(
+        "", description="gpu:1, where the stage uses a GPU; {ranks}: the profile's train.ranks, each with its own cores"
+    )
     exclusive: Switch = Field(False, description="the node for this task alone: it measures time")
     at_once: Natural = Field(0, description="tasks of this kind that run at the same time; 0: as many as there are")
     options: tuple[str, ...] = Field((), description="more options of sbatch, such as --constraint=a100")
@@ -46,18 +48,24 @@ class Resources(Section):
             raise ValueError(f"{wrong[0]!r} is not of the form --name=value")
         return value
 
-    def sbatch_options(self, cpus: int) -> list[str]:
+    def sbatch_options(self, cpus: int, ranks: int = 1) -> list[str]:
         """Options of sbatch.
 
         Args:
-            cpus: Where ``self.cpus`` is 0.
+            cpus: Of one process, where ``self.cpus`` is 0.
+            ranks: Processes of one training.
 
         Examples:
             >>> Resources(gres="gpu:1").sbatch_options(cpus=9)
             ['--time=02:00:00', '--mem=8G', '--cpus-per-task=9', '--gres=gpu:1']
+            >>> Resources(gres="gpu:{ranks}").sbatch_options(cpus=9, ranks=2)[2:]
+            ['--cpus-per-task=18', '--gres=gpu:2']
         """
+        if "{ranks}" in self.gres:
+            cpus *= ranks
         named = {"partition": self.partition, "account": self.account, "qos": self.qos, "time": self.time}
-        named |= {"mem": self.memory, "cpus-per-task": str(self.cpus or cpus), "gres": self.gres}
+        named |= {"mem": self.memory, "cpus-per-task": str(self.cpus or cpus)}
+        named["gres"] = self.gres.replace("{ranks}", str(ranks))
         given = [f"--{name}={value}" for name, value in named.items() if value]
         return [*given, *(["--exclusive"] if self.exclusive else []), *self.options]
 

@@ -30,7 +30,8 @@ class Plan:
     queued: dict[str, str]  # number of the task of each stage that is in the queue
     local: list[str]  # stages that run here first
     arrays: list[Array]
-    cpus: int
+    cpus: int  # of one process
+    ranks: int  # processes of one training
 
 
 def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | None = None) -> Plan:
@@ -60,6 +61,7 @@ def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | 
         local=[address for address in left if address not in remote],
         arrays=make_arrays(stages, remote, list(queued), known),
         cpus=train.threads + train.workers,
+        ranks=train.ranks,
     )
 
 
@@ -122,7 +124,7 @@ def _send(plan: Plan, array: Array, earlier: str | None) -> str:
             "--kill-on-invalid-dep=yes",
             f"--signal=B:USR1@{plan.cluster.stop_before}",
             *([f"--dependency={waits}"] if waits else []),
-            *array.resources.sbatch_options(plan.cpus),
+            *array.resources.sbatch_options(plan.cpus, plan.ranks),
             str(script),
         ]
     )

@@ -11,8 +11,9 @@ from pathlib import Path
 from topokd import params as P
 from topokd.errors import ParameterError
 from topokd.pipeline.slurm.jobs import attempt, this_job, write_outcome
-from topokd.pipeline.stage import TERMINATED, die_with_parent, run_stage
+from topokd.pipeline.stage import TERMINATED, run_stage
 from topokd.project import results_path
+from topokd.stopping import die_with_parent
 
 
 def run_task(profile: str, address: str) -> int:

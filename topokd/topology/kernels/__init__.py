@@ -72,7 +72,18 @@ References
 import importlib
 from types import ModuleType
 
-_KERNELS = {"active_edges", "chamfer", "critical", "distances", "edge_order", "sampling", "spanning", "state", "sweep"}
+_KERNELS = {
+    "active_edges",
+    "chamfer",
+    "cocycles",
+    "critical",
+    "distances",
+    "edge_order",
+    "sampling",
+    "spanning",
+    "state",
+    "sweep",
+}
 
 
 def __getattr__(name: str) -> ModuleType:

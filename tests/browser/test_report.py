@@ -1,0 +1,198 @@
+"""The report in a real browser: at the widths of a desk and a phone and on paper everything can be read."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
+from tests.conftest import PROJECT
+from topokd.datasets import BENCHMARKS
+from topokd.paper.lettering import smallest_lettering
+from topokd.paper.report import render
+from topokd.paper.results import Results
+
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
+
+PROFILES = sorted(path.parent.name for path in (PROJECT / "results").glob("*/report.html"))
+DESK, PHONE, PAPER = 1440, 390, 695  # CSS pixels; A4 less its margins, at 96 pixels an inch
+LEGENDS = ("figure3", "data_scan")  # figures whose legends name classes
+CUT = """(screen) => {  // texts that somebody cannot see, with the frame that cuts them
+  const cut = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode, range = document.createRange();
+    if (!node.textContent.trim() || !node.parentElement.checkVisibility()) continue;
+    range.selectNodeContents(node);
+    for (let frame = node.parentElement; frame; frame = frame.parentElement) {
+      if (frame !== document.body && getComputedStyle(frame).overflowX === 'visible') continue;
+      const inner = frame === document.body ? { left: 0, right: innerWidth } : frame.getBoundingClientRect();
+      const out = [...range.getClientRects()].some((r) => r.right > inner.right + 1 || r.left < inner.left - 1);
+      const moves = frame.matches('.scroll, .view, pre');
+      if (out && !(screen && moves)) cut.push([node.textContent.trim(), frame.className]);
+      if (out || moves) break;  // what moves inside a frame is judged by that frame
+    }
+  }
+  return cut;
+}"""
+HINTS = """() => [...document.querySelectorAll('.scroll, .view')]  // frames that move sideways without saying so
+  .filter((frame) => frame.scrollWidth > frame.clientWidth + 1)
+  .filter((frame) => !/sideways/.test(getComputedStyle(frame, '::before').content)).map((frame) => frame.textContent)"""
+SMALLEST = """() => {
+  const sizes = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const parent = walk.currentNode.parentElement;
+    if (walk.currentNode.textContent.trim() && parent.checkVisibility()) {
+      sizes.push([parseFloat(getComputedStyle(parent).fontSize), walk.currentNode.textContent.trim()]);
+    }
+  }
+  return sizes.sort((a, b) => a[0] - b[0])[0];
+}"""
+FIGURES = """() => [...document.querySelectorAll('figure')].flatMap((figure) => {
+  const files = [...figure.querySelectorAll('figcaption a')].map((a) => a.href).filter((a) => a.endsWith('.svg'));
+  return [...figure.querySelectorAll('img')].map((image, k) => [files[k], image.getBoundingClientRect().width]);
+})"""
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The reports of the committed results, written by the code of this checkout beside links to what they link to."""
+    root = tmp_path_factory.mktemp("reports")
+    for name in ("figures", "notebooks", "docs"):
+        (root / name).symlink_to(PROJECT / name)
+    for profile in PROFILES:
+        folder = root / "results" / profile
+        folder.mkdir(parents=True)
+        for path in (PROJECT / "results" / profile).iterdir():
+            (folder / path.name).symlink_to(path)
+        (folder / "report.html").unlink()
+        results = Results.read(PROJECT / "results" / profile)
+        (folder / "report.html").write_text(render(results, PROJECT / "figures" / profile), encoding="utf-8")
+    return {profile: root / "results" / profile / "report.html" for profile in PROFILES}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, path: Path, width: int) -> tuple[Page, list[str]]:
+    """The page at one width, with a list of what goes wrong: errors, warnings, requests."""
+    page = browser.new_context(offline=True, viewport={"width": width, "height": 1000}).new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else wrong.append(asked.url))
+    if width == PAPER:
+        page.emulate_media(media="print")
+    page.goto(path.as_uri())
+    page.evaluate("Promise.all([...document.images].map((image) => image.decode()))")
+    return page, wrong
+
+
+def picture(page: Page, name: str) -> None:
+    """Save a screenshot of the whole page in the folder $TOPOKD_SCREENSHOTS, if set, in parts of 4,000 pixels."""
+    if not os.environ.get("TOPOKD_SCREENSHOTS"):
+        return
+    whole = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+    for part, top in enumerate(range(0, whole.height, 4000)):
+        box = (0, top, whole.width, min(top + 4000, whole.height))
+        whole.crop(box).save(Path(os.environ["TOPOKD_SCREENSHOTS"]) / f"{name}-{part}.png")
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE, PAPER], ids=["desk", "phone", "paper"])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_everything_can_be_seen(browser: Browser, reports: dict[str, Path], profile: str, width: int) -> None:
+    page, wrong = opened(browser, reports[profile], width)
+    picture(page, f"report-{profile}-{width}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CUT, width == PHONE) == []
+    assert page.evaluate(HINTS) == []
+    if width == PHONE:
+        size, text = page.evaluate(SMALLEST)
+        assert size >= 9, text
+        shown = [(file_of(link), shown) for link, shown in page.evaluate(FIGURES)]
+        assert len(shown) > 15
+        small = {path.name: width * share for path, width in shown if (share := smallest_lettering(path))}
+        assert {name: size for name, size in small.items() if size < 8.99} == {}
+    if width == PAPER and profile == "default":
+        assert len(page.pdf(prefer_css_page_size=True, print_background=True)) < 15e6
+    assert wrong == []
+    page.context.close()
+
+
+def test_a_text_that_is_cut_is_noticed(browser: Browser, reports: dict[str, Path]) -> None:
+    page, _ = opened(browser, reports[PROFILES[0]], DESK)
+    page.add_style_tag(content="#table8 + .scroll { width: 300px }")
+    assert page.evaluate(CUT, False) and page.evaluate(HINTS)
+    page.add_style_tag(content="h1 { white-space: nowrap; font-size: 60px; max-width: none }")
+    assert page.evaluate("document.documentElement.scrollWidth") > DESK
+    page.context.close()
+
+
+def file_of(link: str) -> Path:
+    return Path(urllib.parse.unquote(urllib.parse.urlsplit(link).path)).resolve()
+
+
+def legend(path: Path) -> dict[str, tuple[float, float]]:
+    """Where the mark of each entry of a drawing's legend is, as shares of width and height."""
+    text = path.read_text(encoding="utf-8")
+    width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)[0])
+    inside = text[text.index('id="legend_1"') :]
+    marks = re.findall(r'<use [^>]*?x="([\d.]+)" y="([\d.]+)" style="fill.*?<!-- (.*?) -->', inside, re.DOTALL)
+    return {name: (float(x) / width, float(y) / height) for x, y, name in marks}
+
+
+@pytest.mark.parametrize("figure", LEGENDS)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_legends_show_the_colours_of_the_classes(
+    browser: Browser, reports: dict[str, Path], profile: str, figure: str
+) -> None:
+    """Read back from the pixels of the rendered page, each legend has the data set's colours."""
+    space = BENCHMARKS["semantickitti"].classes
+    expected = dict(zip(space.class_names, space.palette, strict=True))
+    page, _ = opened(browser, reports[profile], DESK)
+    images = page.locator("figure img")
+    number = [file_of(link).stem for link, _ in page.evaluate(FIGURES)].index(figure)
+    shown = np.asarray(Image.open(io.BytesIO(images.nth(number).screenshot())).convert("RGB"))
+    marks = legend(
+        PROJECT / "figures" / profile / ("data" if figure == "data_scan" else "evaluation") / f"{figure}.svg"
+    )
+    found: dict[str, Any] = {
+        name: tuple(shown[round(y * shown.shape[0]), round(x * shown.shape[1])].tolist())
+        for name, (x, y) in marks.items()
+        if name != "unlabelled"
+    }
+    assert len(found) > 8
+    # A picture that is shown smaller is resampled: a channel may be off by rounding, classes are far apart.
+    assert {name: rgb for name, rgb in found.items() if np.abs(np.subtract(rgb, expected[name])).max() > 3} == {}
+    assert len(set(found.values())) == len(found)
+    page.context.close()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_link_is_dead(reports: dict[str, Path], profile: str) -> None:
+    """Of the report and of the executed notebooks beside it: files and places in them."""
+    dead = []
+    for page in (reports[profile], *sorted((PROJECT / "results" / profile / "notebooks").glob("*.html"))):
+        for link in re.findall(r'<a [^>]*?href="([^"]+)"', page.read_text(encoding="utf-8")):
+            address = urllib.parse.urlsplit(link)
+            if address.scheme in ("http", "https"):
+                continue
+            target = page.parent / urllib.parse.unquote(address.path) if address.path else page
+            place = re.escape(urllib.parse.unquote(address.fragment))
+            if not target.is_file() or (place and not re.search(rf'(id|name)="{place}"', target.read_text("utf-8"))):
+                dead.append((page.name, link))
+    assert dead == []

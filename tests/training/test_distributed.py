@@ -1,0 +1,148 @@
+"""Several processes that share each batch train as one process does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from topokd import params as P
+from topokd.errors import ParameterError, TrainingError
+from topokd.io import read_json, sha256, write_json
+from topokd.training import train_student, train_teacher
+from topokd.training.distributed import Place, Ranks, SyncBatchNorm, joined, place
+from topokd.training.run import Run
+
+
+@pytest.fixture
+def shared(params: P.Params) -> P.Params:
+    """Batches of four clouds of different sizes, dropped paths, every term of Eq. 8, and one that learns a map."""
+    train = params.train.replace(
+        batch_size=4, student_steps=4, teacher_steps=2, keep_teacher=False, gradients_every=2, validate_every=2
+    )
+    params = params.replace(data=params.data.replace(crop_voxels=0, voxel_size=0.5), train=train)
+    row = params.rows["full"]
+    hint = {"fitnet": {"weight": 0.1}}
+    rows = params.rows | {"full": row.replace(terms=row.terms | hint)}
+    return params.replace(rows=rows, terms=params.terms | hint)
+
+
+def _rank(rank: int, size: int, port: int, work: Callable[[], Any], folder: Path) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1")
+    os.environ.update(MASTER_PORT=str(port), TOPOKD_PROGRESS=str(folder / f"progress-{rank}"))
+    torch.set_num_threads(1)
+    write_json(folder / f"{rank}.json", work())
+
+
+def on_ranks(size: int, work: Callable[[], Any], folder: Path) -> list[Any]:
+    """What ``work`` returns in each of ``size`` processes that find themselves as torchrun would have started them."""
+    folder.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_rank, args=(rank, size, port, work, folder)) for rank in range(size)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    return [read_json(folder / f"{rank}.json") for rank in range(size)]
+
+
+def test_two_and_four_ranks_have_the_curves_of_one_process_and_one_count_of_ranks_the_same_bits(
+    shared: P.Params, tmp_path: Path
+) -> None:
+    train_teacher(shared, 0)
+    alone = train_student(shared, "full", 0)
+    checkpoint, bits = Run("full", 0, shared).checkpoint, {}
+    for size in (2, 4):
+        records = on_ranks(size, lambda: train_student(shared, "full", 0), tmp_path / str(size))
+        bits[size] = sha256(checkpoint)
+        for record in records:
+            assert record["ranks"] == size
+            curves, expected = record["history"], alone["history"]
+            assert curves["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+            for name, values in expected["terms"].items():
+                assert curves["terms"][name] == pytest.approx(values, abs=1e-5), name
+            for name, norms in expected["gradients"]["terms"].items():
+                measured = curves["gradients"]["terms"][name]["parameters"]
+                assert measured == pytest.approx(norms["parameters"], rel=1e-4), name
+            scans = [sum(sum(row) for row in found["evaluation"]["confusion"]) for found in (record, alone)]
+            assert scans[0] == scans[1]  # each scan is counted once
+            assert record["evaluation"] == records[0]["evaluation"] and curves == records[0]["history"]
+    four = shared.replace(train=shared.train.replace(ranks=2))
+    record = train_student(four, "full", 0)  # from inside this process, as a notebook does
+    assert record["ranks"] == 2 and sha256(checkpoint) == bits[2]
+
+
+def test_torchrun_starts_ranks(shared: P.Params, tmp_path: Path) -> None:
+    P.dump(shared, tmp_path / "params.yaml")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*torchrun, "-m", "topokd.training", str(tmp_path), "teacher", "0", "0"], timeout=120)
+    assert done.returncode == 0
+    assert read_json(Run("teacher", 0, shared).record)["ranks"] == 2
+
+
+def test_a_batch_that_ranks_cannot_share_equally_is_refused(shared: P.Params) -> None:
+    with pytest.raises(ParameterError, match=r"train.batch_size is 4, which 3 ranks .*multiple"):
+        train_teacher(shared.replace(train=shared.train.replace(ranks=3)), 0)
+
+
+def test_an_error_of_a_rank_is_raised_where_the_ranks_were_started(shared: P.Params) -> None:
+    diverging = shared.train.replace(ranks=2, optimizer=P.Optimizer(lr=1e30, lr_attention=1e30))
+    with pytest.raises(TrainingError, match=r"teacher-seed0: step 2: .*NaN or infinity.*train.optimizer.lr"):
+        train_teacher(shared.replace(train=diverging), 0)
+
+
+def test_srun_names_the_place_of_a_process() -> None:
+    step = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1"}
+    assert place(step) == Place(3, 4, 1)
+    assert place({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}) is None  # a batch script, no srun
+
+
+def test_synchronised_batchnorm_is_batchnorm_of_all_rows(tmp_path: Path) -> None:
+    x = torch.randn(7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    parts = [slice(0, 2), slice(2, 7)]
+
+    def normalise(layer: nn.Module, rows: slice) -> list[list[float]]:
+        own = x[rows].clone().requires_grad_(True)
+        (first,) = torch.autograd.grad(layer(own).pow(3).sum(), own, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), own)
+        buffers = [buffer.reshape(-1).tolist() for buffer in layer.buffers()]
+        return [*layer(own).tolist(), *first.tolist(), *second.tolist(), *buffers]
+
+    def work() -> list[list[float]]:
+        here = place()
+        assert here is not None
+        with joined(here, torch.device("cpu")) as ranks:
+            return normalise(SyncBatchNorm.of(nn.BatchNorm1d(3).double(), ranks), parts[ranks.rank])
+
+    whole = normalise(nn.BatchNorm1d(3).double(), slice(None))
+    for rank, found in enumerate(on_ranks(2, work, tmp_path / "ranks")):
+        n = len(x[parts[rank]])
+        expected = [row for block in range(3) for row in whole[7 * block : 7 * block + 7][parts[rank]]] + whole[21:]
+        assert len(found) == 3 * n + 3
+        for got, wanted in zip(found, expected, strict=True):
+            assert got == pytest.approx(wanted, abs=1e-9)
+
+
+def test_means_over_rows_are_weighed_by_the_rows_of_each_rank(tmp_path: Path) -> None:
+    def work() -> list[float]:
+        here = place()
+        assert here is not None
+        with joined(here, torch.device("cpu")) as ranks:
+            rows = torch.arange(6.0)[:2] if ranks.rank == 0 else torch.arange(6.0)[2:]
+            return [ranks.mean(ranks.weigh(rows.mean(), len(rows))).item(), float(ranks.any(ranks.rank == 1))]
+
+    assert on_ranks(2, work, tmp_path / "ranks") == [pytest.approx([2.5, 1.0])] * 2
+    assert list(Ranks(1, 2).split(range(5))) == [1, 3] and Ranks(1, 2).clouds(12) == range(6, 12)

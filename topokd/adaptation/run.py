@@ -1,0 +1,324 @@
+"""Adapt a network to a user's own sensor and classes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from topokd.adaptation.networks import classes_of, starting_network
+from topokd.adaptation.pseudo import PseudoLabelled
+from topokd.adaptation.scans import Collected, collect_scans
+from topokd.adaptation.settings import Settings
+from topokd.data import Batch, collate, training_batch, training_sample
+from topokd.distillation import DistillationObjective
+from topokd.errors import CheckpointError, DataError, ParameterError
+from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
+from topokd.io import read_json, sha256, write_json
+from topokd.label_maps import LabelMap
+from topokd.models import PointTransformerV3, load_checkpoint, read_metadata, save_checkpoint
+from topokd.params import to_dict
+from topokd.training import Fit, Resume
+from topokd.training.description import checkpoint_metadata
+from topokd.training.determinism import deterministic
+from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
+
+log = logging.getLogger(__name__)
+
+_UNLABELLED = 1 << 32  # added to the seed of a batch: labelled and unlabelled clouds are drawn independently
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """The result of `adapt`.
+
+    Attributes:
+        student: its checkpoint.
+        record: JSON file with all that is below and the settings.
+        student_score: counts on the held-out scans.
+        teacher_score: the same for the teacher after its training on the labelled scans.
+        labelled, held_out, unlabelled: numbers of scans.
+        rule: how the held-out scans were chosen.
+        pseudo_share: share of the unlabelled points that got a pseudo-label.
+    """
+
+    student: Path
+    record: Path
+    student_score: ConfusionMatrix
+    teacher_score: ConfusionMatrix
+    labelled: int
+    held_out: int
+    unlabelled: int
+    rule: str
+    pseudo_share: float
+
+
+def adapt(
+    teacher: str | Path,
+    root: str | Path,
+    label_map: LabelMap,
+    output: str | Path,
+    unlabelled: Sequence[str | Path] = (),
+    settings: Settings | None = None,
+    *,
+    hold_out: float = 0.25,
+    device: str | torch.device | None = None,
+    overwrite: bool = False,
+) -> Adaptation:
+    """Train a student for the scans and classes of ``label_map``, taught by ``teacher``, and score it.
+
+    The student minimises L_seg(labels and pseudo-labels) + weight * L_kd(teacher), see `topokd.adaptation`. An
+    interrupted call resumes when it is repeated; a finished one returns its result. ``OUTPUT.work/`` next to the
+    output holds the states, the trained teacher and the pseudo-labels; it may be deleted at the end.
+
+    Args:
+        teacher: checkpoint of the larger network, with any classes.
+        root: folder of the data set.
+        label_map: its layout, classes and splits (`collect_scans` says which scans are used for what).
+        output: the student's checkpoint, ``.safetensors``; the record goes next to it, ``.json``.
+        unlabelled: folders of further scans.
+        settings: None: the defaults.
+        hold_out: share of the labelled scans that is held out where there is no split "val".
+        device: None: a GPU if there is one.
+        overwrite: replace an output of other inputs.
+
+    Raises:
+        DataError: scans or labels are missing or damaged, or the output is in the way.
+        CheckpointError: the teacher cannot be used.
+        ParameterError: ``settings`` do not fit the teacher.
+    """
+    settings, output = settings or Settings(), Path(output)
+    metadata = read_metadata(teacher)
+    voxel_size = settings.voxel_size or float(metadata.get("voxel_size", 0))
+    if not voxel_size:
+        raise CheckpointError(f"{teacher} does not record the voxel size of its training: give it (--voxel-size)")
+    if output.suffix != ".safetensors":
+        raise DataError(f"{output}: the student is written as .safetensors; give it such a name")
+    intensity = metadata.get("intensity", "yes") != "none"
+    scans = collect_scans(root, label_map, unlabelled, hold_out=hold_out, intensity=intensity)
+    names = scans.labelled.class_names
+    if not settings.teacher_steps and classes_of(teacher) != names:
+        raise ParameterError(
+            f"the teacher's classes are not those of {label_map.name}: it must be trained on the labelled scans "
+            "(--teacher-steps above 0)"
+        )
+    job = _Job(Path(teacher), scans, label_map, output, settings, voxel_size, intensity, _device(device))
+    if (found := job.finished()) is not None:
+        return found
+    job.check_output(overwrite)
+    return job.run()
+
+
+def _device(name: str | torch.device | None) -> torch.device:
+    try:
+        return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise ParameterError(f"device {name!r} is unknown ({str(error).splitlines()[0]}): try cpu") from None
+
+
+class _Job:
+    """The steps of one adaptation; each is skipped if its result is there."""
+
+    def __init__(
+        self,
+        teacher: Path,
+        scans: Collected,
+        label_map: LabelMap,
+        output: Path,
+        settings: Settings,
+        voxel_size: float,
+        intensity: bool,
+        device: torch.device,
+    ) -> None:
+        self.teacher, self.scans, self.label_map, self.output = teacher, scans, label_map, output
+        self.settings, self.voxel_size, self.intensity, self.device = settings, voxel_size, intensity, device
+        self.work, self.record = output.with_suffix(".work"), output.with_suffix(".json")
+        self.data, self.names = settings.data(voxel_size), scans.labelled.class_names
+        given = to_dict(settings)
+        shared = ("batch_size", "crop_voxels", "lovasz", "seed", "threads", "amp")
+        inputs = {
+            "teacher": sha256(teacher),
+            "map": label_map.model_dump_json(),
+            "data": [voxel_size, intensity],
+            "labelled": dataset_fingerprint(scans.labelled),
+            "code": code_fingerprint(),
+            "versions": [torch.__version__, np.__version__],
+            "device": device.type,
+        }
+        self.teacher_key = run_key(
+            **inputs, settings={name: given[name] for name in (*shared, "teacher_steps", "teacher_lr")}
+        )
+        rest = {"unlabelled": [dataset_fingerprint(group) for group in scans.unlabelled]}
+        self.pseudo_key = run_key(teacher=self.teacher_key, confidence=settings.confidence, tta=settings.tta, **rest)
+        ignored = ("workers", "checkpoint_every", "voxel_size")
+        self.key = run_key(
+            pseudo=self.pseudo_key,
+            held_out=dataset_fingerprint(scans.held_out),
+            student=sha256(settings.student) if settings.student.endswith(".safetensors") else settings.student,
+            settings={name: value for name, value in given.items() if name not in ignored},
+        )
+
+    # -- results of earlier calls --------------------------------------------------------------------------------
+
+    def finished(self) -> Adaptation | None:
+        """The result of an earlier call with the same inputs, if its files are unchanged."""
+        if not (self.output.is_file() and self.record.is_file()):
+            return None
+        try:
+            record = read_json(self.record)
+            if record["key"] != self.key or record["sha256"] != sha256(self.output):
+                return None
+            return self._result(record)
+        except (DataError, KeyError, TypeError):
+            return None
+
+    def check_output(self, overwrite: bool) -> None:
+        """Raise `DataError` if a file of other inputs would be replaced."""
+        if overwrite:
+            return
+        if self.output.is_file() and read_metadata(self.output).get("adaptation") == self.key:
+            return  # this very run was interrupted after it had saved the student
+        for path in (self.output, self.record):
+            if path.exists():
+                raise DataError(
+                    f"{path} exists and was made from other inputs: choose another name, or pass --overwrite"
+                )
+
+    # -- the steps -----------------------------------------------------------------------------------------------
+
+    def run(self) -> Adaptation:
+        """Train the teacher, label, train the student, score both."""
+        student = starting_network(self.settings.student, self.names, self.settings.seed, "student")
+        with deterministic(self.settings.threads):
+            teacher = self._trained_teacher()
+            pseudo = PseudoLabelled(self.scans.unlabelled, self.work / f"pseudo-{self.pseudo_key}").prepare(
+                teacher, self.voxel_size, self.settings.confidence, self.settings.tta, self.device
+            )
+            if not len(pseudo):
+                log.warning("there are no unlabelled scans: the student learns from the labelled ones alone")
+            self._train_student(student, teacher, pseudo)
+            scores = {role: self._score(network) for role, network in (("student", student), ("teacher", teacher))}
+        self._save(self.output, student, "student", {"adaptation": self.key})
+        record = {
+            "key": self.key,
+            "sha256": sha256(self.output),
+            "label_map": self.label_map.name,
+            "teacher": str(self.teacher),
+            "settings": to_dict(self.settings),
+            "voxel_size": self.voxel_size,
+            "scans": {"labelled": self.scans.labelled.names, "held_out": self.scans.held_out.names},
+            "unlabelled": len(pseudo),
+            "rule": self.scans.rule,
+            "pseudo_share": pseudo.share,
+            "evaluation": {role: evaluation_record(matrix, "held out") for role, matrix in scores.items()},
+        }
+        write_json(self.record, record)
+        return self._result(record)
+
+    def _trained_teacher(self) -> PointTransformerV3:
+        file = self.work / f"teacher-{self.teacher_key}.safetensors"
+        if file.is_file():
+            network: PointTransformerV3 = load_checkpoint(file, map_location=self.device)
+            return network
+        steps, batch_size = self.settings.teacher_steps, self.settings.batch_size
+        network = starting_network(str(self.teacher), self.names, self.settings.seed, "teacher").to(self.device)
+        if steps:
+            self._fit(
+                "teacher",
+                network,
+                DistillationObjective({}, lovasz=self.settings.lovasz),
+                lambda step: training_batch(self.scans.labelled, self.data, self.settings.seed, step, batch_size),
+                steps,
+                self.settings.teacher_lr,
+                self.teacher_key,
+            )
+        self._save(file, network, "teacher", {})
+        return network
+
+    def _train_student(self, student: PointTransformerV3, teacher: PointTransformerV3, pseudo: PseudoLabelled) -> None:
+        settings = self.settings
+        objective = DistillationObjective(
+            {"kd": {"weight": settings.weight, "temperature": settings.temperature}}, lovasz=settings.lovasz
+        )
+        self._fit(
+            "student", student, objective, self._batches(pseudo), settings.steps, settings.student_lr, self.key, teacher
+        )
+
+    def _batches(self, pseudo: PseudoLabelled) -> Callable[[int], Batch]:
+        """Of each batch one half is labelled, the other, rounded up, unlabelled."""
+        size, seed = self.settings.batch_size, self.settings.seed
+        labelled = size // 2 if len(pseudo) else size
+
+        def batch(step: int) -> Batch:
+            return collate(
+                [training_sample(self.scans.labelled, self.data, seed, step, k, labelled) for k in range(labelled)]
+                + [
+                    training_sample(pseudo, self.data, seed + _UNLABELLED, step, k, size - labelled)
+                    for k in range(size - labelled)
+                ]
+            )
+
+        return batch
+
+    def _fit(
+        self,
+        name: str,
+        network: nn.Module,
+        objective: DistillationObjective,
+        batches: Callable[[int], Batch],
+        steps: int,
+        lr: float,
+        key: str,
+        teacher: nn.Module | None = None,
+    ) -> None:
+        train = self.settings.train(lr)
+        resume = Resume(ResumeFolder(self.work / "resume", name, key), train.checkpoint_every)
+        fit = Fit(
+            model=network,
+            objective=objective,
+            batches=batches,
+            steps=steps,
+            train=train,
+            seed=self.settings.seed,
+            name=name,
+            teacher=teacher,
+            hooks=[resume],
+            device=self.device,
+        )
+        fit.run()
+
+    def _score(self, network: nn.Module) -> ConfusionMatrix:
+        return evaluate(network, self.scans.held_out, self.voxel_size, self.settings.tta, workers=self.settings.workers)
+
+    def _save(self, path: Path, network: PointTransformerV3, run: str, more: dict[str, str]) -> None:
+        metadata: dict[str, Any] = checkpoint_metadata(
+            self.scans.labelled,
+            self.names,
+            preset=network.preset,
+            dataset=self.label_map.name,
+            voxel_size=self.voxel_size,
+            sweeps=1,
+            intensity=self.intensity,
+            run=f"{run} of topokd adapt",
+        )
+        save_checkpoint(path, network, metadata | more)
+
+    def _result(self, record: dict[str, Any]) -> Adaptation:
+        scores = {role: ConfusionMatrix.of_record(found) for role, found in record["evaluation"].items()}
+        return Adaptation(
+            student=self.output,
+            record=self.record,
+            student_score=scores["student"],
+            teacher_score=scores["teacher"],
+            labelled=len(record["scans"]["labelled"]),
+            held_out=len(record["scans"]["held_out"]),
+            unlabelled=record["unlabelled"],
+            rule=record["rule"],
+            pseudo_share=record["pseudo_share"],
+        )

@@ -1,0 +1,190 @@
+"""The scans of an adaptation: labelled for training, labelled and held out, and unlabelled."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from topokd.data import Scan
+from topokd.data.dataset import ScanDataset
+from topokd.data.formats import read_cloud
+from topokd.errors import AbsentSplitError, DataError
+from topokd.label_maps import LabelMap, open_mapped
+from topokd.labelling import find_scans
+
+log = logging.getLogger(__name__)
+
+
+class Subset:
+    """Some scans of a data set, in the given order.
+
+    Args:
+        dataset: the data set.
+        names: of the scans.
+    """
+
+    def __init__(self, dataset: ScanDataset, names: Sequence[str]) -> None:
+        self.dataset, self.names = dataset, list(names)
+        self.class_names, self.num_classes = dataset.class_names, dataset.num_classes
+        position = {name: index for index, name in enumerate(dataset.names)}
+        self._indices = [position[name] for name in self.names]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Scan:
+        return self.dataset[self._indices[index]]
+
+    def files(self, name: str) -> tuple[Path | None, ...]:
+        """Paths that a scan is read from."""
+        return self.dataset.files(name)
+
+
+class FolderScans:
+    """Files of any readable format as unlabelled scans; the last ones stay in memory.
+
+    Args:
+        files: the scans.
+        reading: options of `topokd.data.formats.read_cloud`.
+        cache: how many scans are kept in memory.
+    """
+
+    def __init__(self, files: Sequence[Path], reading: dict[str, Any], cache: int = 128) -> None:
+        self._files, self.reading, self._size = {str(file): file for file in files}, reading, cache
+        self.names = list(self._files)
+        self._cache: OrderedDict[int, Scan] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Scan:
+        if index not in self._cache:
+            cloud = read_cloud(self._files[self.names[index]], log_notes=False, **self.reading)
+            self._cache[index] = dataclasses.replace(cloud.scan, name=self.names[index])
+            while len(self._cache) > self._size:
+                self._cache.popitem(last=False)
+        return self._cache[index]
+
+    def files(self, name: str) -> tuple[Path]:
+        """The file of a scan."""
+        return (self._files[name],)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What an adaptation learns from and is scored on.
+
+    Attributes:
+        labelled: scans with labels, for training.
+        held_out: scans with labels that no network is trained on.
+        unlabelled: further scans, in one or two groups.
+        rule: how the held-out scans were chosen, in words.
+    """
+
+    labelled: Subset
+    held_out: Subset
+    unlabelled: tuple[Subset | FolderScans, ...]
+    rule: str
+
+
+def collect_scans(
+    root: str | Path,
+    label_map: LabelMap,
+    folders: Sequence[str | Path] = (),
+    *,
+    hold_out: float = 0.25,
+    intensity: bool = True,
+) -> Collected:
+    """Find the labelled, held-out and unlabelled scans of a data set.
+
+    A scan of the split "train" without a label file is unlabelled. The labelled scans of the split "val" are held out;
+    without any, the last ``hold_out`` of the labelled training scans are, in the order of sequences and scans, so that
+    few of them are neighbours in time of those that are trained on.
+
+    Args:
+        root: folder of the data set.
+        label_map: its description.
+        folders: with further unlabelled scans, in any format that `read_cloud` reads; the map says how.
+        hold_out: share of the labelled training scans, where there is no split "val".
+        intensity: False: all intensities are 0.
+
+    Raises:
+        DataError: there are fewer than two labelled scans, a folder has no scans, or a file is damaged.
+    """
+    root = Path(root)
+    if not 0 < hold_out < 1:
+        raise DataError(
+            f"hold-out is {hold_out}; it is a share of the labelled scans, above 0 and below 1 (--hold-out)"
+        )
+    train = open_mapped(root, label_map, "train", on_bad_scan="keep")
+    train.intensity = intensity
+    labelled = [name for name in train.names if _has_labels(train, name)]
+    bare = open_mapped(root, label_map, "train", on_bad_scan="keep")
+    bare.labelled, bare.intensity = False, intensity
+    with_labels = set(labelled)
+    unlabelled: list[Subset | FolderScans] = []
+    if names := [name for name in bare.names if name not in with_labels]:
+        unlabelled.append(Subset(bare, names))
+    reading = label_map.reading() | ({} if intensity else {"intensity": "none"})
+    for folder in folders:
+        files, remarks = find_scans(folder)
+        for remark in remarks:
+            log.info("%s: %s", folder, remark)
+        unlabelled.append(FolderScans(files, reading))
+    held_out = _validation(root, label_map, intensity)
+    rule = "the split val"
+    if held_out is None:
+        if len(labelled) < 2:
+            raise DataError(
+                f"{root} has {len(labelled)} labelled scans of {label_map.name} (split train) and no split val: label "
+                "at least two scans, one to learn from and one to be scored on"
+            )
+        last = min(len(labelled) - 1, max(1, round(hold_out * len(labelled))))
+        held_out, labelled = Subset(train, labelled[-last:]), labelled[:-last]
+        rule = f"the last {last} labelled scans"
+    if not labelled:
+        raise DataError(
+            f"{root} has no labelled scan of {label_map.name} in the split train: labels are expected at "
+            f"{label_map.labels or 'the files that lidarseg.json names'}"
+        )
+    found = Collected(Subset(train, labelled), held_out, tuple(unlabelled), rule)
+    _check(found)
+    return found
+
+
+def _has_labels(dataset: ScanDataset, name: str) -> bool:
+    try:
+        labels = dataset.files(name)[1]
+    except DataError:  # nuScenes' layout: the tables name no labels of this scan
+        return False
+    return labels is not None and labels.is_file()
+
+
+def _validation(root: Path, label_map: LabelMap, intensity: bool) -> Subset | None:
+    """The labelled scans of the split "val"; None if there are none."""
+    if "val" not in label_map.split_names:
+        return None
+    try:
+        val = open_mapped(root, label_map, "val", on_bad_scan="keep")
+    except AbsentSplitError:
+        return None
+    val.intensity = intensity
+    names = [name for name in val.names if _has_labels(val, name)]
+    return Subset(val, names) if names else None
+
+
+def _check(found: Collected) -> None:
+    """Read every labelled scan once: they are few, and a damaged one should not stop a training halfway."""
+    for what, scans in (("training", found.labelled), ("held-out", found.held_out)):
+        if not any(np.any(scan.label >= 0) for index in range(len(scans)) if (scan := scans[index]).label is not None):
+            raise DataError(
+                f"none of the {len(scans)} labelled {what} scans has a point with a class: the label map ignores "
+                "every id in them, or they are of another data set"
+            )

@@ -1,0 +1,50 @@
+"""The options of an adaptation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from topokd.choices import Amp
+from topokd.params import Data, Optimizer, Train
+from topokd.schema import Count, Natural, NonNegative, Positive, Probability, Section
+
+
+class Settings(Section):
+    """How teacher and student are trained on a user's scans."""
+
+    student: str = Field("ptv3-student-medium", description="preset of the student, or a checkpoint to start from")
+    teacher_steps: Natural = Field(500, description="of the teacher on the labelled scans; 0: it is used as it is")
+    steps: Count = Field(1500, description="of the student")
+    batch_size: int = Field(
+        4, strict=True, ge=2, description="clouds per step; half of them unlabelled, if there are any"
+    )
+    crop_voxels: Natural = Field(8000, description="a training sample: the voxels nearest to a random one; 0: the scan")
+    voxel_size: Positive | None = Field(None, description="metres; None: that of the teacher")
+    teacher_lr: Positive = Field(0.001, description="learning rate at the top of the cycle")
+    student_lr: Positive = Field(0.004, description="the same for the student")
+    weight: Positive = Field(1.0, description="of the teacher's class probabilities in the student's loss")
+    temperature: Positive = Field(2.0, description="that softens them")
+    lovasz: NonNegative = Field(0.0, description="weight of the Lovasz-Softmax term")
+    confidence: Probability = Field(0.9, description="of the teacher in a class, from which on it is a pseudo-label")
+    tta: Count = Field(1, description="rotations that are averaged for pseudo-labels and scores")
+    seed: Natural = Field(0, description="of new weights and batches")
+    threads: Count = Field(1, description="of the processor; results are bit-identical for one number")
+    workers: Natural = Field(0, description="processes that read and augment")
+    amp: Amp = Field("off", description="automatic mixed precision on a GPU: off, bf16 or fp16")
+    checkpoint_every: Count = Field(50, description="steps between the states that a killed run resumes from")
+
+    def data(self, voxel_size: float) -> Data:
+        """How a scan becomes a training sample."""
+        return Data(voxel_size=voxel_size, crop_voxels=self.crop_voxels)
+
+    def train(self, lr: float) -> Train:
+        """The training loop of one network."""
+        return Train(
+            batch_size=self.batch_size,
+            checkpoint_every=self.checkpoint_every,
+            threads=self.threads,
+            workers=self.workers,
+            amp=self.amp,
+            gradients_every=0,
+            optimizer=Optimizer(lr=lr, lr_attention=lr),
+        )

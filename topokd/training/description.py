@@ -1,0 +1,49 @@
+"""What a checkpoint says about the training of its network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from topokd.data import Scans
+from topokd.data.profile import ScanProfile
+
+DESCRIBED_SCANS = 32
+"""Training scans, spread evenly, that a checkpoint's description of its scans is measured on."""
+
+
+def checkpoint_metadata(
+    scans: Scans,
+    class_names: tuple[str, ...],
+    *,
+    preset: str,
+    dataset: str,
+    voxel_size: float,
+    sweeps: int,
+    intensity: bool,
+    run: str,
+) -> dict[str, str]:
+    """The metadata of a checkpoint, from which `topokd predict` and others take what they need.
+
+    Args:
+        scans: Training scans; up to `DESCRIBED_SCANS` of them are measured (`ScanProfile`).
+        class_names: In the order of the network's outputs.
+        preset: Of the network.
+        dataset: Its name.
+        voxel_size: Metres.
+        sweeps: Scans that the network gets at a time.
+        intensity: Whether it was trained with intensities.
+        run: Name of the run.
+    """
+    spread = np.linspace(0, len(scans) - 1, min(DESCRIBED_SCANS, len(scans))).round().astype(int)
+    return {
+        "preset": preset,
+        "in_channels": "4",
+        "num_classes": str(len(class_names)),
+        "class_names": ",".join(class_names),
+        "dataset": dataset,
+        "voxel_size": repr(voxel_size),
+        "sweeps": str(sweeps),
+        **({} if intensity else {"intensity": "none"}),
+        "scans": ScanProfile.of(scans[int(index)] for index in np.unique(spread)).to_json(),
+        "run": run,
+    }

@@ -1,0 +1,104 @@
+"""Live metrics for TensorBoard or MLflow (``train.tracker``), beside those of dvclive."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any, Protocol
+
+from topokd.choices import Tracker
+from topokd.errors import ParameterError
+
+PACKAGES: dict[str, tuple[str, ...]] = {"none": (), "tensorboard": ("tensorboard",), "mlflow": ("mlflow",)}
+
+
+class Sink(Protocol):
+    """Takes the points of a run's curves."""
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Add one point to each named curve."""
+
+    def close(self) -> None:
+        """Finish."""
+
+
+class TensorBoard:
+    """Event files in ``folder``; look at them with ``tensorboard --logdir``.
+
+    The folder is emptied at the start: a resumed run first writes its history, so no step occurs twice.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        shutil.rmtree(folder, ignore_errors=True)
+        self._writer: Any = SummaryWriter(log_dir=str(folder))
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Add one point to each named curve."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Finish the files."""
+        self._writer.close()
+
+
+class MLflow:
+    """A run of MLflow named ``name``, in the experiment ``topokd``, on the server that ``$MLFLOW_TRACKING_URI`` names.
+
+    Every start of a training makes a run of its own; a resumed one first writes its history. The run that is active in
+    a notebook stays active.
+    """
+
+    def __init__(self, name: str, tags: dict[str, str]) -> None:
+        from mlflow import MlflowClient
+
+        self._client: Any = MlflowClient()
+        experiment = self._client.get_experiment_by_name("topokd")
+        number = self._client.create_experiment("topokd") if experiment is None else experiment.experiment_id
+        self._run = self._client.create_run(number, run_name=name, tags=tags).info.run_id
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Add one point to each named curve."""
+        for name, value in values.items():
+            self._client.log_metric(self._run, name, value, step=step)
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        self._client.set_terminated(self._run)
+
+
+def require_tracker(tracker: Tracker) -> None:
+    """Raise before a training starts, not at its first point.
+
+    Raises:
+        ParameterError: The tracker's package is not installed.
+
+    Examples:
+        >>> require_tracker("none")
+    """
+    for package in PACKAGES[tracker]:
+        if importlib.util.find_spec(package) is None:
+            raise ParameterError(
+                f"train.tracker is {tracker}, but the package {package} is not installed: `pip install {package}`, or "
+                "set train.tracker to none (dvclive writes the curves in any case)"
+            )
+
+
+def open_tracker(tracker: Tracker, folder: Path, profile: str, run: str) -> Sink | None:
+    """The tracker of a run; None for ``none``.
+
+    Args:
+        tracker: Its name.
+        folder: Of the run's files, for trackers that write files.
+        profile: Name of the profile.
+        run: Name of the run.
+    """
+    if tracker == "tensorboard":
+        return TensorBoard(folder)
+    if tracker == "mlflow":
+        return MLflow(f"{profile}/{run}", {"profile": profile, "run": run})
+    return None

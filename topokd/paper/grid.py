@@ -87,7 +87,10 @@ def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: Mapping[s
                 (names or {}).get(label, label),
                 reference,
                 row[0],
-                [cells.get((row, column)) or _gap(row[0] or column[0], column in printed) for column in columns],
+                [
+                    cells.get((row, column)) or _gap(row[0] or column[0], column[1], column in printed)
+                    for column in columns
+                ],
             )
             for row, (label, reference) in rows.items()
         ],
@@ -115,8 +118,10 @@ def number(value: float, unit: str) -> str:
     return f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
-def _gap(source: str, printed: bool) -> Cell:
+def _gap(source: str, column: str, printed: bool) -> Cell:
     """The cell of a row and column that no line fills, with the reason; empty in a column that the paper lacks."""
+    if "gain over" in column:
+        return Cell("–", "", source, "this row is not compared with that one")
     reason = "not in the paper" if source == "reported" else "not measured"
     return Cell(reason if printed or source == "measured" else "", "", source, reason)
 

@@ -244,6 +244,6 @@ def _position(ranks: ndarray, simplices: Any) -> ndarray:
     return np.stack([np.zeros(len(s), dtype=np.int64), *sides]).max(axis=0) - 1
 
 
-def _require(condition: bool, problem: str) -> None:
+def _require(condition: bool | np.bool_, problem: str) -> None:
     if not condition:
         raise CertificateError(f"the certificate is refused: {problem}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from topokd.choices import Tracker
 from topokd.errors import ParameterError
@@ -13,6 +13,7 @@ from topokd.errors import ParameterError
 PACKAGES: dict[str, tuple[str, ...]] = {"none": (), "tensorboard": ("tensorboard",), "mlflow": ("mlflow",)}
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Takes the points of a run's curves."""
 

@@ -109,7 +109,7 @@ def check(
     member = np.zeros(values.shape, dtype=bool)
     dies = np.empty(len(creating), dtype=np.int64)
     for k, born in enumerate(creating):
-        dies[k] = _check_cocycle(ranks, edges, proof, member, k, born)
+        dies[k] = _check_cocycle(ranks, edges, proof, member, k, int(born))
     killers = [tuple(sorted(t)) for t in proof.death[dies < never - 1].tolist()]
     _require(len(set(killers)) == len(killers), "two classes are killed by one triangle")
     lives = dies == len(edges)

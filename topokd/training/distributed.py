@@ -210,8 +210,8 @@ def _meet_in_slurm() -> None:
     os.environ.setdefault("MASTER_PORT", str(20000 + job % 20000))
 
 
-def _mean_in_order(ranks: Ranks, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
-    """Mean of a bucket of gradients: unlike a ring's, its order of addition does not depend on how they are bucketed.
+def _mean_in_order(ranks: Ranks, bucket: dist.GradBucket) -> Any:
+    """A future of the mean of a bucket of gradients, added in an order that does not depend on the buckets.
 
     DDP forms its buckets anew after the first step of a process, which would change the bits of a resumed run.
     """

@@ -81,14 +81,19 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(os.environ["TOPOKD_SCREENSHOTS"]) / name))
 
 
-def open_notebook(page: Page, address: str, problems: list[str]) -> None:
-    """Open a notebook of the lab and run all its cells."""
+def open_notebook(page: Page, lab: str, path: str, problems: list[str]) -> None:
+    """Open a notebook of the lab in a workspace of its own, which restores no other notebook, and run all its cells."""
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(address)
+    page.goto(f"{lab}/lab/workspaces/{Path(path).stem}/tree/{path}?reset")
     page.wait_for_function("window.jupyterapp && window.jupyterapp.commands", timeout=PATIENCE)
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE, state="attached")
     page.wait_for_function(
-        "window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'",
+        """path => {
+          const context = window.jupyterapp.shell.currentWidget?.context;
+          const kernel = context?.sessionContext?.session?.kernel;
+          return context?.path === path && context.isReady && kernel?.status === 'idle';
+        }""",
+        arg=path,
         timeout=PATIENCE,
     )
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
@@ -103,7 +108,7 @@ def test_every_explorer_runs_and_answers(lab: str, notebook: str):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1500, "height": 1400})
-        open_notebook(page, f"{lab}/lab/tree/notebooks/explore/{notebook}.ipynb", problems)
+        open_notebook(page, lab, f"notebooks/explore/{notebook}.ipynb", problems)
         try:
             page.wait_for_selector(".tk-point", timeout=PATIENCE, state="attached")
         except TimeoutError:

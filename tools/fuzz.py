@@ -193,7 +193,7 @@ def serve(connection: Connection, folder: Path) -> None:
 
 
 class Child:
-    """A process that reads inputs, started anew after a crash or a hang."""
+    """A process that reads inputs; it is restarted after a crash or a hang."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

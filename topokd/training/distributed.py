@@ -213,7 +213,7 @@ def _meet_in_slurm() -> None:
 def _mean_in_order(ranks: Ranks, bucket: dist.GradBucket) -> Any:
     """A future of the mean of a bucket of gradients, added in an order that does not depend on the buckets.
 
-    DDP forms its buckets anew after the first step of a process, which would change the bits of a resumed run.
+    DDP rebuilds its buckets after the first step of a process, which would change the bits of a resumed run.
     """
     own = bucket.buffer()
     found = own.new_empty(ranks.size, *own.shape)

@@ -23,8 +23,7 @@ from playwright.sync_api import Page, TimeoutError, sync_playwright
 from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
 from tests.conftest import PROJECT
 
-# `make test-cluster` runs these: on a machine that tests on every core, JupyterLab does not yet start reliably.
-pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900), pytest.mark.cluster]
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
 
 PATIENCE = 300_000  # milliseconds: JupyterLab starts slowly on a machine that trains
 

@@ -16,7 +16,8 @@ from IPython.display import Markdown, display
 from topokd import params as P
 from topokd.data import augment, crop, voxelize
 from topokd.datasets.fingerprint import fingerprint
-from topokd.datasets.statistics import real_statistics, statistics
+from topokd.datasets.semantickitti.real_statistics import real_statistics
+from topokd.datasets.statistics import statistics
 from topokd.experiments import scan_statistics as view
 from topokd.io import write_json
 from topokd.scans import label_map_of, open_dataset, write_world

@@ -84,4 +84,4 @@ def save_weights(run: Run, fit: Fit, scans: ScanDataset, class_names: tuple[str,
 
 def terms_of(objective: DistillationObjective) -> dict[str, Any]:
     """Complete parameters of the active terms, by name."""
-    return {name: to_dict(term.options) for name, term in objective.namedterms_of().items()}
+    return {name: to_dict(term.options) for name, term in objective.named_terms().items()}

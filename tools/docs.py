@@ -148,7 +148,8 @@ def summary(value: object) -> str:
 def parameters_page() -> dict[str, str]:
     """A table of all parameters with their defaults."""
     from topokd.distillation import term_notes
-    from topokd.params import load_profile, markdown_table
+    from topokd.parameter_listing import markdown_table
+    from topokd.params import load_profile
 
     intro = "# Parameters\n\nThe default profile, `params.yaml`. A profile in `conf/` holds what differs from it.\n\n"
     write("api/parameters.md", intro + markdown_table(load_profile("default"), term_notes()))

@@ -45,8 +45,8 @@ view.sizes_table({"train": train, "val": val}, found)
 # %% [markdown]
 # ## Class and range statistics
 # Left: share of the labelled points per class, logarithmic. Right: share of all points per 2 m of distance to the
-# sensor. The synthetic world is shown beside 34 real scans (aggregate numbers that are part of the package); real
-# training scans are shown beside the validation split.
+# sensor. The synthetic world is compared with 34 real scans (aggregate numbers that are part of the package); real
+# training scans are compared with the validation split.
 
 # %%
 if settings.dataset == "synthetic" and settings.layout == "semantickitti":

@@ -2,8 +2,8 @@
 
 python tools/docs.py
 
-The guides are docs/*.md; home, contributing and changes are the files beside README.md. Pages of the API list what each
-package names in `__all__`. Executed notebooks, reports and explorers are linked where they have been made.
+The guides are docs/*.md; home, contributing and changes are the files next to README.md. Pages of the API list what
+each package names in `__all__`. Executed notebooks, reports and explorers are linked where they have been made.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options of a row beside its terms: another network, more steps, weights averaged over steps; learned projectors."""
+"""Options of a row other than its terms: its network, its steps, weights averaged over steps; learned projectors."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def stage(
     address: Annotated[str, typer.Argument(help="A stage as `topokd stages` lists it: student@default-full-0.")],
     force: Annotated[bool, typer.Option("--force", help="Run it even if nothing changed.")] = False,
 ) -> None:
-    """Run one stage beside others: `dvc repro -s`, without DVC's lock while it computes. Ends when its parent does."""
+    """Run one stage while others run, without DVC's lock while it computes; ends when its parent does."""
     from topokd.pipeline.stage import run_stage
     from topokd.stopping import die_with_parent
 

@@ -1,7 +1,7 @@
 """Load and save weights: safetensors, and published ``.pth`` files.
 
 Reading never executes code from a file: ``torch.load(weights_only=True)``, and the pickled objects that published files
-hold beside tensors (numpy scalars, say) are replaced by inert placeholders.
+hold in addition to tensors (numpy scalars, say) are replaced by inert placeholders.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def load_checkpoint(path: str | Path, model: M | None = None, map_location: str 
 
     Args:
         path: one of our safetensors files, or a torch file (.pth, .pt) as published: weights nested under "state_dict"
-            or not, beside optimizer states and numpy scalars or not, names with or without the prefixes "module." and
+            or not, with optimizer states and numpy scalars or not, names with or without the prefixes "module." and
             "_orig_mod.".
         model: the network to load into, strictly; None builds the network from the metadata of the file.
         map_location: device of the result; None leaves ``model`` on its device.

@@ -263,7 +263,7 @@ def _at_crossings(
 
 @jit_no_refcount
 def _on_line(x: float, away: float, half_width: float) -> bool:
-    """Whether a place on the road lies on the dashed line in the middle or, on wide roads, the line at the edge."""
+    """Whether a place on the road is on the dashed line in the middle or, on wide roads, the line at the edge."""
     middle = away < 0.09 and x % 6.0 < 3.0
     edge = half_width > 3.8 and abs(away - half_width + 0.35) < 0.08
     return middle or edge

@@ -1,4 +1,4 @@
-"""Objects beside a street: on lots of six kinds, along the kerb, at side roads and on the horizon."""
+"""Objects along a street: on lots of six kinds, along the kerb, at side roads and on the horizon."""
 
 from __future__ import annotations
 

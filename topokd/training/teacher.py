@@ -37,7 +37,7 @@ def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> Poi
 
 
 def teacher_of(run: Run, objective: DistillationObjective, class_names: tuple[str, ...]) -> PointTransformerV3 | None:
-    """The teacher of a student's run, set up for training beside it.
+    """The teacher of a student's run, set up for use in its training.
 
     Args:
         run: The student's.

@@ -77,7 +77,7 @@ def lengths(x: Float[Tensor, "n c"], edges: Edges) -> Float[Tensor, " e"]:
 
 @dataclass(frozen=True)
 class Scale:
-    """A quantile of all n x n distances of a cloud: ``value``, and the edges that it lies between."""
+    """A quantile of all n x n distances of a cloud: ``value``, and the edges between which it is."""
 
     value: float
     edges: Edges

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from topokd.distillation import DistillationObjective
 from topokd.errors import CheckpointError
-from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata
+from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_description
 from topokd.params import Params, to_dict
 from topokd.training.run import TEACHER, Run
 
@@ -20,17 +20,17 @@ def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> Poi
     advice = f"train it first: `dvc repro teacher@{params.profile}-{seed}`"
     if not path.is_file():
         raise CheckpointError(f"the teacher's checkpoint {path} does not exist; {advice}")
-    metadata = read_metadata(path)
-    if metadata.get("preset") != params.model.teacher:
+    description = read_description(path)
+    if description.preset != params.model.teacher:
         raise CheckpointError(
-            f"{path} holds a {metadata.get('preset', 'network of unknown preset')}, but model.teacher is "
+            f"{path} holds a {description.preset or 'network of unknown preset'}, but model.teacher is "
             f"{params.model.teacher}; {advice}"
         )
-    if metadata.get("class_names") != ",".join(class_names):
+    if description.class_names != class_names:
+        known = ",".join(description.class_names) or "without names"
         raise CheckpointError(
-            f"{path} was trained for {metadata.get('num_classes', 'unknown')} classes "
-            f"({metadata.get('class_names', 'without names')}), but the data has {len(class_names)} "
-            f"({','.join(class_names)}); {advice}"
+            f"{path} was trained for {len(description.class_names) or 'unknown'} classes ({known}), but the data has "
+            f"{len(class_names)} ({','.join(class_names)}); {advice}"
         )
     model = build_model(params.model.teacher, in_channels=4, num_classes=len(class_names))
     return load_checkpoint(path, model)

@@ -196,3 +196,10 @@ def test_the_cache_folder_is_none_or_a_path_and_an_unset_variable_raises(
     monkeypatch.delenv("TOPOKD_CACHE")
     with pytest.raises(ParameterError, match="train.cache is .*TOPOKD_CACHE.*not set"):
         _ = P.load(write(tmp_path, "train: {cache: '${TOPOKD_CACHE}/scans'}")).cache_folder
+
+
+def test_off_without_quotes_means_off(project: Path) -> None:
+    """YAML 1.1 reads it as false; `dvc exp run -S` writes it so."""
+    file = project / "params.yaml"
+    file.write_text(file.read_text().replace("amp: 'off'", "amp: off"))
+    assert P.load_profile("default").train.amp == "off"

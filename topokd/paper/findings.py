@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from topokd.paper import reported
-from topokd.paper.results import TEACHER, Results
+from topokd.paper.results import Results
 from topokd.paper.statistics import MARGIN, Interval, seeds_needed, signed
+from topokd.project import TEACHER
 
 MAIN_TABLES = ("table2", "table4", "table1")  # with the results of the whole method, in the order of the sentence
 

@@ -12,7 +12,8 @@ from topokd.datasets import BENCHMARKS
 from topokd.errors import DataError
 from topokd.io import read_json
 from topokd.paper.statistics import Interval, interval, paired
-from topokd.viz.rows import TEACHER, Looks, labels, looks
+from topokd.project import TEACHER, run_name
+from topokd.viz.rows import Looks, labels, looks
 
 DEFAULT_LAYOUT = "semantickitti"  # files of the synthetic world unless the profile says otherwise
 
@@ -42,7 +43,7 @@ class Results:
         runs: dict[str, dict[int, dict[str, Any]]] = {}
         for network in networks(params):
             for seed in seeds_of(network, params):
-                path = folder / "runs" / f"{network}-seed{seed}.json"
+                path = folder / "runs" / f"{run_name(network, seed)}.json"
                 if path.exists():
                     runs.setdefault(network, {})[seed] = _checked(read_json(path), path)
         others = sorted([*folder.glob("*.json"), *folder.glob("timings/*.json")])
@@ -103,7 +104,7 @@ class Results:
     def missing(self) -> list[str]:
         """Names of the runs of the profile that do not exist yet."""
         wanted = [(network, seed) for network in networks(self.params) for seed in seeds_of(network, self.params)]
-        return [f"{network}-seed{seed}" for network, seed in wanted if seed not in self.runs.get(network, {})]
+        return [run_name(network, seed) for network, seed in wanted if seed not in self.runs.get(network, {})]
 
     def scores(self, network: str, metric: str | None = None) -> dict[int, float]:
         """``{seed: percent}`` of a network; ``metric`` is a field of the evaluation (default: the profile's mIoU)."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from topokd import params as P
 from topokd.errors import TopokdError
 from topokd.io import write_json
+from topokd.project import TEACHER
 from topokd.stopping import die_with_parent
 from topokd.training import train_student, train_teacher
-from topokd.training.run import TEACHER
 
 
 def main(folder: Path, row: str, seed: int, by_hand: bool) -> int:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from topokd.choices import Role
 from topokd.params import Params, Train
-
-TEACHER = "teacher"  # name that a teacher's run has in place of a row
+from topokd.project import TEACHER, run_name
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Run:
     @property
     def name(self) -> str:
         """``teacher-seed0`` or ``full-seed0``: the name of the run's files."""
-        return f"{self.row}-seed{self.seed}"
+        return run_name(self.row, self.seed)
 
     @property
     def preset(self) -> str:

@@ -11,9 +11,7 @@ import pandas as pd
 
 from topokd.paper.statistics import signed
 
-Side = Literal[
-    "rows", "columns"
-]  # where a table has its measured values: further rows, or columns next to the reported ones
+Side = Literal["rows", "columns"]  # measured values: further rows, or columns next to the reported ones
 
 LONGEST_REASON = 28  # characters of a reason that is shown in its cell; longer ones show when pointed at
 

@@ -129,6 +129,11 @@ class Run:
 def run_of(network: str, seed: int, params: Params) -> Run:
     """The run of a network for one seed of the students: a row's own, or that of the teacher it learns from.
 
+    Args:
+        network: A row of the ablation, or ``teacher``.
+        seed: Of the student.
+        params: The profile.
+
     >>> run_of("teacher", 2, Params()).name, run_of("kd", 2, Params()).name
     ('teacher-seed0', 'kd-seed2')
     """

@@ -13,6 +13,11 @@ from topokd.training.run import Run
 def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> PointTransformerV3:
     """The trained teacher of ``seed``.
 
+    Args:
+        params: The profile.
+        seed: Of the teacher.
+        class_names: Of the data set.
+
     Raises:
         CheckpointError: The file is missing, has another preset than ``model.teacher``, or was trained for other
             classes; the message names the file and the command that makes it.

@@ -240,7 +240,11 @@ class WaymoSegmentation(ScanDataset):
         return pixels, xyz, values[:, 1], (height, width)
 
     def calibration(self, segment: str, height: int) -> Calibration:
-        """The TOP lidar's calibration of a segment, for range images of ``height`` rows."""
+        """The TOP lidar's calibration of a segment, for range images of ``height`` rows.
+
+        Raises:
+            DataError: The table of inclinations has another number of beams.
+        """
         component, inclination = self._component("lidar_calibration", segment), f"{_CALIBRATION}.beam_inclination"
         extrinsic = _read_transform(component, None, f"{_CALIBRATION}.extrinsic.transform")
         beams = component.get(None, [f"{inclination}.values"])[f"{inclination}.values"]

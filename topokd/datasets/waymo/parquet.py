@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from topokd.checks import require_memory
+from topokd.data.dataset import check_rigid
 from topokd.errors import DataError
 
 TOP = 1
@@ -113,6 +115,19 @@ class Component:
                 where = f"{self.file}, {name}{'' if time is None else f' at {time}'}"
                 raise DataError(f"{where}: {count or 'a'} finite number{'s' * (count > 0)} expected; download it again")
         return list(values.values())
+
+    def transform(self, time: int | None, field: str) -> Float[np.ndarray, "4 4"]:
+        """A rigid transform of one row.
+
+        Args:
+            time: Timestamp of the row; None for a component with one row.
+            field: Column of its 16 numbers, row by row.
+
+        Raises:
+            DataError: It is not a finite rotation and translation.
+        """
+        (values,) = self.numbers(time, [field], 16)
+        return check_rigid(values.reshape(4, 4), f"{self.file}, {field}{'' if time is None else f' at {time}'}")
 
     def images(self, time: int, columns: Sequence[str], channels: int, dtype: type) -> list[np.ndarray | None]:
         """Range images (H, W, channels) of one row, decoded together; None for a missing return.

@@ -91,7 +91,8 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
 
     def _read_bytes(self) -> None:
         """BYTEARRAY8, as bytes: Python's own handler allocates as much as the file says before it reads."""
-        self.append(self.read(int.from_bytes(self.read(8), "little")))
+        this: Any = self  # `load` adds the methods
+        this.append(this.read(int.from_bytes(this.read(8), "little")))
 
     dispatch[_CODES["BYTEARRAY8"]] = _read_bytes
 
@@ -193,7 +194,7 @@ def _dtype(found: Any) -> np.dtype[Any]:
     order = found.state[1] if isinstance(found.state, tuple) and len(found.state) > 1 else "|"
     if found.args[0] not in ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1") or order not in "<>|=":
         raise DataError(f"an array of {found.args[0]!r} where numbers are expected")
-    return np.dtype(found.args[0]).newbyteorder("=" if order == "|" else order)
+    return np.dtype(("" if order == "|" else order) + found.args[0])
 
 
 def _array(found: Any) -> ndarray:

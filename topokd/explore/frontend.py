@@ -8,7 +8,8 @@ from importlib.resources import files
 
 MODULES = (
     "data", "store", "camera", "shaders", "cover", "strokes", "cloud_view", "plot", "filtration", "components",
-    "diagram", "barcode", "controls", "scan_colors", "loss_panel", "export", "keys", "panels", "view_state", "page", "main",
+    "diagram", "barcode", "controls", "scan_colors", "loss_panel", "export", "keys", "panels", "view_state",
+    "page", "main",
 )  # fmt: skip
 """In the order of their imports."""
 

@@ -23,6 +23,7 @@ class App {
     this.below = html("div", { className: "tk-below" }, this.element);
     this.note = html("p", { className: "tk-note" }, this.element);
     this.element.explorer = this; // entry point for scripts and tests
+    this.listTriangles = listTriangles;
     listenToKeys(this);
     this.state = new ViewState(this);
     this.listeners = {
@@ -122,6 +123,7 @@ class App {
   }
 
   dispose() {
+    this.state.stop();
     for (const [name, listener] of Object.entries(this.listeners)) this.model.off?.(name, listener);
     this.scale?.stop();
     this.loss?.plot.dispose();

@@ -67,7 +67,7 @@ export class Panels {
     else camera.fit(scan.positions, false);
     const second = names.findIndex((name) => name.startsWith("prediction"));
     this.scans = [0, second > 0 ? second : names.length - 1].slice(0, names.length > 1 ? 2 : 1).map((start) => {
-      const { body, caption } = this.panel("tk-scan", `scan ${scan.name}: `);
+      const { body, caption } = this.panel("tk-scan", `scan ${scan.name}, coloured by`);
       const select = html("select", { title: "colours of the points" }, caption);
       names.forEach((name, k) => html("option", { value: k, selected: k === start }, select, name));
       const legend = html("div", { className: "tk-legend" }, body);

@@ -3,6 +3,8 @@
 const KEPT = ["epsilon", "selected", "edges", "triangles", "components", "gradient", "arrows"];
 const WAIT = 250; // milliseconds without a change before the view is saved
 
+const short = (value) => Number(value.toPrecision(6));
+
 export class ViewState {
   constructor(app) {
     this.app = app;
@@ -17,7 +19,8 @@ export class ViewState {
   read() {
     const { store, panels } = this.app;
     const view = Object.fromEntries(KEPT.map((key) => [key, store.get(key)]).filter(([, value]) => value !== undefined));
-    view.cameras = panels.cameras.map(({ yaw, pitch, distance, target }) => [yaw, pitch, distance, ...target]);
+    view.epsilon = short(view.epsilon);
+    view.cameras = panels.cameras.map(({ yaw, pitch, distance, target }) => [yaw, pitch, distance, ...target].map(short));
     view.choices = this.choices();
     return view;
   }

@@ -24,7 +24,7 @@ Kind = Literal["filtration", "loss", "scene"]
 POINTS = (64, 128, 256, 512, 1024)
 NETWORKS = "networks on a scan"
 CYCLES_AT_ONCE = 256
-"""Up to this many points, cycles come with the diagrams (0.2 s). Those of 1,024 points take seconds: only on request."""
+"""Up to this many points, cycles come with the diagrams (0.2 s); at 1,024 points they take seconds: only on request."""
 
 
 @dataclass(frozen=True)

@@ -177,23 +177,20 @@ def results_page() -> dict[str, str]:
 
 
 def explorers_page() -> dict[str, str]:
-    """Links to the pages that `topokd explore` has written, here or for the report, or to one of plain shapes."""
+    """Links to the explorers beside the reports, copied by `results_page`; to one of shapes if there are none."""
     from topokd.explore.page import PAGES as EXPLORERS
     from topokd.explore.page import TITLES, write_page
 
     lines = ["# Explorers", "Interactive pages that open offline; [the guide](explore.md) explains what is drawn."]
-    links = []
-    for kind, name in EXPLORERS.items():
-        target, made = PAGES / "explorers" / name, [ROOT / "explore" / name, ROOT / f"results/default/explorers/{name}"]
-        target.parent.mkdir(exist_ok=True)
-        if found := [file for file in made if file.is_file()]:
-            shutil.copy(found[0], target)
-        elif kind == "filtration":
-            write_page(target)
-        else:
-            continue
-        links.append(f"- [{TITLES[kind]}](explorers/{name})")
-    lines += ["\n".join(links), "`topokd explore` writes all three from the scans and networks of this checkout."]
+    for folder in sorted((ROOT / "results").glob("*/explorers")):
+        place = f"results/{folder.parent.name}/explorers"
+        links = [f"- [{TITLES[k]}]({place}/{name})" for k, name in EXPLORERS.items() if (folder / name).is_file()]
+        lines += [f"## Profile `{folder.parent.name}`", "\n".join(links)]
+    if len(lines) == 2:
+        name = EXPLORERS["filtration"]
+        write_page(PAGES / "explorers" / name)
+        lines.append(f"- [{TITLES['filtration']}](explorers/{name})")
+    lines.append("`topokd explore FILE.npy` writes such a page of your own points.")
     write("explorers.md", "\n\n".join(lines) + "\n")
     return {"Explorers": "explorers.md"}
 

@@ -105,7 +105,7 @@ def test_one_weight_re_runs_only_the_rows_with_that_term(clone: Path):
 
 def test_a_label_re_runs_only_what_shows_it(clone: Path):
     with edited(clone, "conf/smoke.yaml", "benchmark:\n", "rows:\n  full:\n    label: All terms\nbenchmark:\n"):
-        assert changed_stages(clone) == {"evaluation", "paper"}
+        assert changed_stages(clone) == {"evaluation", "explorers", "paper"}
 
 
 def test_another_listed_profile_changes_nothing_of_this_one(clone: Path):

@@ -2,8 +2,8 @@
 
 python tools/docs.py
 
-The guides are docs/*.md; home, contributing and changes are the files beside README.md. Pages of the API list what each
-package names in `__all__`. Executed notebooks, reports and explorers are linked where they have been made.
+The guides are docs/*.md; home, contributing and changes are the files next to README.md. Pages of the API list what
+each package names in `__all__`. Executed notebooks, reports and explorers are linked where they have been made.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ def summary(value: object) -> str:
 def parameters_page() -> dict[str, str]:
     """A table of all parameters with their defaults."""
     from topokd.distillation import term_notes
-    from topokd.params import load_profile, markdown_table
+    from topokd.parameter_listing import markdown_table
+    from topokd.params import load_profile
 
     intro = "# Parameters\n\nThe default profile, `params.yaml`. A profile in `conf/` holds what differs from it.\n\n"
     write("api/parameters.md", intro + markdown_table(load_profile("default"), term_notes()))

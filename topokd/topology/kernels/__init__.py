@@ -81,8 +81,11 @@ _KERNELS = {
     "edge_order",
     "sampling",
     "spanning",
+    "relative_neighbours",
+    "sparse_sweep",
     "state",
     "sweep",
+    "tree",
 }
 
 

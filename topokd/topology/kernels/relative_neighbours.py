@@ -41,8 +41,8 @@ def relative_neighbours(tree: Tree, limit: float) -> tuple[np.ndarray, np.ndarra
     stack, hubs, lengths = np.empty(STACK, np.int64), np.empty(HUBS, np.int64), np.empty(HUBS)
     found = np.empty(n, np.int64)
     for i in range(n):
-        candidates = _candidates(tree, i, limit, stack, hubs, lengths, found)
-        for k in range(candidates):
+        count_near = candidates(tree, i, limit, stack, hubs, lengths, found)
+        for k in range(count_near):
             j = found[k]
             if i < j and not _has_cofacet(tree, i, j, stack):
                 if count == values.shape[0]:
@@ -71,7 +71,7 @@ def in_order(tree: Tree, edges: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 @jit_no_refcount
-def _candidates(
+def candidates(
     tree: Tree, i: int, limit: float, stack: np.ndarray, hubs: np.ndarray, lengths: np.ndarray, found: np.ndarray
 ) -> int:
     """Fill `found` with the vertices that share no hub with i: all its relative neighbours, and few others."""
@@ -81,12 +81,12 @@ def _candidates(
         depth -= 1
         node = stack[depth]
         nearest = box_distance(coords, low, high, node, i)
-        if nearest > limit:
+        if nearest > limit or tree.left[node] == 0:
             continue
         reach = box_reach(coords, low, high, node, i)
         settled = False
         for h in range(known):
-            if lengths[h] < nearest and _is_nearer(coords, low, high, node, hubs[h], i, reach):
+            if lengths[h] < nearest and is_nearer(coords, low, high, node, hubs[h], i, reach):
                 settled = True
                 break
         if settled:
@@ -99,7 +99,7 @@ def _candidates(
             depth += 2
             continue
         for j in range(first[node], last[node]):
-            if j == i:
+            if j == i or tree.alive[j] == 0:
                 continue
             value = squared(coords, i, j)
             if value > limit:
@@ -121,7 +121,7 @@ def _candidates(
 
 
 @jit_no_refcount
-def _is_nearer(coords: np.ndarray, low: np.ndarray, high: np.ndarray, node: int, v: int, i: int, reach: float) -> bool:
+def is_nearer(coords: np.ndarray, low: np.ndarray, high: np.ndarray, node: int, v: int, i: int, reach: float) -> bool:
     """Whether all of a box is nearer to v than to i, beyond rounding: the difference of the squares is linear."""
     of_v, of_i = 0.0, 0.0
     for k in range(coords.shape[1]):

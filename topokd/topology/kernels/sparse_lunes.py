@@ -6,9 +6,11 @@ import numpy as np
 
 from topokd.topology.kernels.annotations import add, add_four, kill_class, update
 from topokd.topology.kernels.settings import jit_no_refcount
-from topokd.topology.kernels.sparse_state import Neighbours
+from topokd.topology.kernels.sparse_state import Neighbours, root
 from topokd.topology.kernels.state import OUT_OF_SPACE, Annotations
-from topokd.topology.kernels.tree import Tree, code, is_before, squared
+from topokd.topology.kernels.tree import Tree, box_distance, code, is_before, squared
+
+CENTRAL = 0.1339  # below 1 - sqrt(3) / 2 = 0.13397
 
 
 @jit_no_refcount
@@ -34,7 +36,43 @@ def members(tree: Tree, lists: Neighbours, p: int, q: int, value: float, own: in
 
 
 @jit_no_refcount
-def components(tree: Tree, lists: Neighbours, count: int, value: float, own: int) -> int:
+def central_member(tree: Tree, lists: Neighbours, p: int, q: int, value: float) -> int:
+    """A vertex so near to the middle of edge (p, q) that it is adjacent to all of the lune, -1 if there is none.
+
+    By Apollonius, members of the lune are within sqrt(3) / 2 of the edge's length from its middle; the rest of the
+    length is left for the distance of the vertex.
+    """
+    coords, low, high, stack = tree.coords, tree.low, tree.high, lists.stack
+    within = value * CENTRAL * CENTRAL
+    stack[0], depth = 1, 1
+    while depth > 0:
+        depth -= 1
+        node = stack[depth]
+        if tree.left[node] == 0:
+            continue
+        total = 0.0
+        for k in range(coords.shape[1]):
+            middle = 0.5 * (coords[p, k] + coords[q, k])
+            outside = max(low[node, k] - middle, middle - high[node, k], 0.0)
+            total += outside * outside
+        if total > within:
+            continue
+        if node < tree.inner:
+            stack[depth], stack[depth + 1] = 2 * node, 2 * node + 1
+            depth += 2
+            continue
+        for v in range(tree.first[node], tree.last[node]):
+            total = 0.0
+            for k in range(coords.shape[1]):
+                difference = coords[v, k] - 0.5 * (coords[p, k] + coords[q, k])
+                total += difference * difference
+            if total < within and tree.alive[v] != 0:
+                return v
+    return -1
+
+
+@jit_no_refcount
+def components_of_lune(tree: Tree, lists: Neighbours, count: int, value: float, own: int) -> int:
     """Reorder the `count` members of the lune by component, the hub's first; `bound` has their ends. Returns how many."""
     coords, label, lune, bound = tree.coords, tree.label, lists.component, lists.bound
     found, reached = 0, 0  # members before `reached` are in components found so far
@@ -60,10 +98,10 @@ def annotation_of(lists: Neighbours, p: int, q: int) -> int:
     """Annotation of an edge that has entered."""
     if lists.is_active[p] == 0 or lists.is_active[q] == 0:
         return 0
-    if lists.size[p] > lists.size[q]:
+    if lists.busy[p] > lists.busy[q]:
         p, q = q, p
     vertex, first = lists.vertex, lists.start[p]
-    for k in range(first, first + lists.size[p]):
+    for k in range(first, first + lists.busy[p]):
         if vertex[k] == q:
             return np.int64(lists.annotation[k])  # type: ignore[return-value]
     return 0
@@ -86,9 +124,7 @@ def annotate(lists: Neighbours, annotations: Annotations, p: int, q: int, hub: i
 
 
 @jit_no_refcount
-def attach_cells(
-    tree: Tree, lists: Neighbours, annotations: Annotations, p: int, q: int, found: int
-) -> int:
+def attach_cells(tree: Tree, lists: Neighbours, annotations: Annotations, p: int, q: int, found: int) -> int:
     """Kill a class, or none, with each of the `found` components but the first. Returns 0 or OUT_OF_SPACE."""
     label, lune, bound, counters = tree.label, lists.component, lists.bound, annotations.counters[0]
     all_boundaries = True
@@ -100,32 +136,55 @@ def attach_cells(
     counters.relations += found - 1
     if all_boundaries:
         return 0
-    _first_members(tree, lists, p, q, found)
+    _order_components(tree, lists, p, q, found)
     for k in range(1, found):
-        boundary = _annotate_square(lists, annotations, p, q, bound[0], bound[k])
+        boundary = _annotate_square(lists, annotations, p, q, lune[bound[0]], lune[bound[k]])
         if boundary == OUT_OF_SPACE:
             return OUT_OF_SPACE
         if boundary > 0:
-            kill_class(annotations, boundary, label[p], label[q], label[bound[k]])
+            kill_class(annotations, boundary, label[p], label[q], label[lists.earliest[k]])
     return 0
 
 
 @jit_no_refcount
-def _first_members(tree: Tree, lists: Neighbours, p: int, q: int, found: int) -> None:
-    """Fill `bound` with the member of each component that entered the lune of (p, q) first, in the order of entry."""
-    lune, bound = lists.component, lists.bound
-    begin = bound[0]
+def _order_components(tree: Tree, lists: Neighbours, p: int, q: int, found: int) -> None:
+    """Sort components by the member that entered the lune of (p, q) first, and put those members into `earliest`.
+
+    These may be vertices that are left out by now: each is in the component of the vertex that dominates it.
+    """
+    coords, label, lune, bound = tree.coords, tree.label, lists.component, lists.bound
+    first, last, low, high = tree.first, tree.last, tree.low, tree.high
+    number, earliest, stack = lists.number, lists.earliest, lists.stack
     for k in range(found):
-        first, end = lune[begin], bound[k + 1]
-        for m in range(begin + 1, end):
-            if _entry(tree, p, q, lune[m]) < _entry(tree, p, q, first):
-                first = lune[m]
-        begin = end
-        at = k
-        while at > 0 and _entry(tree, p, q, bound[at - 1]) > _entry(tree, p, q, first):
-            bound[at] = bound[at - 1]
+        earliest[k] = -1
+        for m in range(bound[k], bound[k + 1]):
+            number[lune[m]] = k
+    value, own = squared(coords, p, q), code(label, p, q)
+    stack[0], depth = 1, 1
+    while depth > 0:
+        depth -= 1
+        node = stack[depth]
+        if box_distance(coords, low, high, node, p) > value or box_distance(coords, low, high, node, q) > value:
+            continue
+        if node < tree.inner:
+            stack[depth], stack[depth + 1] = 2 * node, 2 * node + 1
+            depth += 2
+            continue
+        for v in range(first[node], last[node]):
+            if v == p or v == q or not is_before(coords, label, p, v, value, own):
+                continue
+            if is_before(coords, label, q, v, value, own):
+                k = number[root(lists.dominator, v)]
+                if earliest[k] < 0 or _entry(tree, p, q, v) < _entry(tree, p, q, earliest[k]):
+                    earliest[k] = v
+    for m in range(bound[found]):
+        number[lune[m]] = -1
+    for k in range(1, found):
+        vertex, begin, at = earliest[k], bound[k], k
+        while at > 0 and _entry(tree, p, q, earliest[at - 1]) > _entry(tree, p, q, vertex):
+            earliest[at], bound[at] = earliest[at - 1], bound[at - 1]
             at -= 1
-        bound[at] = first
+        earliest[at], bound[at] = vertex, begin
 
 
 @jit_no_refcount

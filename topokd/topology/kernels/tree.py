@@ -26,6 +26,8 @@ class Tree(NamedTuple):
     last: np.ndarray  # (nodes,)
     low: np.ndarray  # (nodes, c) bounding box
     high: np.ndarray  # (nodes, c)
+    alive: np.ndarray  # (n,) whether searches find the point; `remove` clears it
+    left: np.ndarray  # (nodes,) how many of a node's points they find
     inner: int  # nodes below this number have children
 
 
@@ -56,7 +58,7 @@ def build(x: np.ndarray) -> Tree:
             _select(order, x, axis, begin, end - 1, middle)
             first[2 * node], last[2 * node] = begin, middle
             first[2 * node + 1], last[2 * node + 1] = middle, end
-    return Tree(x[order], order, first, last, low, high, inner)
+    return Tree(x[order], order, first, last, low, high, np.ones(n, np.uint8), last - first, inner)
 
 
 @jit_no_refcount
@@ -113,6 +115,23 @@ def is_before(coords: np.ndarray, label: np.ndarray, p: int, q: int, value: floa
 
 
 @jit_no_refcount
+def is_before_edge(coords: np.ndarray, label: np.ndarray, p: int, q: int, i: int, j: int) -> bool:
+    """Whether edge (p, q) comes before edge (i, j)."""
+    return is_before(coords, label, p, q, squared(coords, i, j), code(label, i, j))
+
+
+@jit_no_refcount
+def remove(tree: Tree, p: int) -> None:
+    """Hide a point from searches."""
+    tree.alive[p] = 0
+    node = 1
+    tree.left[1] -= 1
+    while node < tree.inner:
+        node = 2 * node + (p >= tree.first[2 * node + 1])
+        tree.left[node] -= 1
+
+
+@jit_no_refcount
 def box_distance(coords: np.ndarray, low: np.ndarray, high: np.ndarray, node: int, p: int) -> float:
     """Lower bound of the squared distances from p to the points of a node."""
     total = 0.0
@@ -155,7 +174,7 @@ def shell(
     while depth > 0:
         depth -= 1
         node = stack[depth]
-        if box_distance(coords, low, high, node, p) > outer:
+        if tree.left[node] == 0 or box_distance(coords, low, high, node, p) > outer:
             continue
         if inner > 0 and box_reach(coords, low, high, node, p) < inner:
             continue
@@ -165,7 +184,7 @@ def shell(
             continue
         for q in range(first[node], last[node]):
             value = squared(coords, p, q)
-            if inner <= value <= outer and q != p:
+            if inner <= value <= outer and q != p and tree.alive[q] != 0:
                 found[count], distance[count] = q, value
                 count += 1
     return count

@@ -4,8 +4,8 @@
     python benchmarks/gradients.py --seeds 3 --steps 50 --dry
 
 The loss is half the squared distance to a target diagram. Each kind of gradient descends with the learning rate, of
-those in `RATES`, that reaches its target in most runs, and then in the fewest steps, over all seeds. A run ends when the
-loss has fallen to `--share` of its start, or after `--steps`.
+those in `RATES`, that reaches its target in most runs, and then in the fewest steps, over all seeds. A run ends when
+the loss has fallen to `--share` of its start, or after `--steps`.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def _page(rows: Rows) -> list[str]:
     return [
         "## Descents",
         "",
-        f"40 points, at most {rows[0]['limit']} steps of gradient descent; medians and ranges over the seeds. Steps and CPU "
-        "seconds are those until the target is reached, or of the whole run; the loss is a share of its start.",
+        f"40 points, at most {rows[0]['limit']} steps of gradient descent; medians and ranges over the seeds. Steps "
+        "and CPU seconds are those until the target is reached, or of the whole run; the loss is a share of its start.",
         "",
         *table(["task", "gradient", "learning rate", "reached", "steps", "seconds", "loss at the end"], body),
     ]

@@ -94,10 +94,8 @@ class CriticalSets:
         waiting = [k]
         while k not in self.columns:
             current = waiting[-1]
-            cycle, chain = (
-                self._boundary(*self.proof.death[current]),
-                {tuple(sorted(self.proof.death[current].tolist()))},
-            )
+            killing = self.proof.death[current].tolist()
+            cycle, chain = self._boundary(*killing), {tuple(sorted(killing))}
             while (top := max(cycle)) != self._rank(*self.proof.birth[current]):
                 if self.proof.witness[top] >= 0:
                     triangle = (*self.edges[top].tolist(), int(self.proof.witness[top]))

@@ -20,7 +20,14 @@ from topokd.topology.cohomology import Cohomology, cohomology
 from topokd.topology.distances import squared_distances
 from topokd.topology.eager import eagerly
 from topokd.topology.engines import ENGINES, Pairs, choose_engine
-from topokd.topology.entry import SparseMatrix, as_cloud, check_memory, check_options, filtration_of
+from topokd.topology.entry import (
+    SparseMatrix,
+    as_cloud,
+    check_memory,
+    check_options,
+    check_requests,
+    filtration_of,
+)
 from topokd.topology.gradient import simplex_values
 from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
@@ -179,13 +186,8 @@ def vietoris_rips(
     check_options(metric, threshold)
     check_gradient(gradient, bandwidth, metric, step)
     compute, workers = _find_compute(engine, max_dim, time_limit), threads(workers)
-    _check_requests(certificate, cycles, max_dim, time_limit, weights is not None)
+    check_requests(certificate, cycles, gradient, max_dim, time_limit, weights is not None)
     big = gradient == "big_step"
-    if big and (weights is not None or max_dim == 2 or time_limit is not None):
-        raise ParameterError(
-            "gradient='big_step' is that of whole, plain diagrams of degrees 0 and 1: leave out weights, time_limit and "
-            "max_dim=2, or choose another gradient"
-        )
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     precomputed = metric == "precomputed"
     single = not isinstance(x, list | tuple)
@@ -252,17 +254,6 @@ def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callab
     time_limit = None if time_limit is None else number(time_limit, "time_limit", above=True, unit=" s")
     chosen = ENGINES[choose_engine(engine, max_dim, time_limit)]
     return chosen.compute if time_limit is None else partial(chosen.compute, time_limit=time_limit)
-
-
-def _check_requests(certificate: bool, cycles: bool, max_dim: int, time_limit: float | None, weighted: bool) -> None:
-    if certificate and weighted:
-        raise ParameterError("certificate=True proves the plain filtration: leave out weights, or the certificate")
-    if certificate and max_dim == 2:
-        raise ParameterError("certificate=True proves degrees 0 and 1: choose max_dim=1, or leave it out")
-    if cycles and max_dim == 0:
-        raise ParameterError("cycles=True lists cycles of degree 1: choose max_dim=1, or leave it out")
-    if (certificate or cycles) and time_limit is not None:
-        raise ParameterError("certificates and cycles are those of whole diagrams: leave out time_limit")
 
 
 def _with_cohomology(found: Persistence, more: Cohomology | None) -> Persistence:

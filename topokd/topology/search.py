@@ -1,7 +1,7 @@
 """When diagrams are computed from a search for neighbours instead of a matrix of all distances.
 
-The search (`topokd.topology.kernels.sparse_sweep`) looks for edges near living classes only, in a k-d tree, up to the last
-death. It needs memory that is linear in those edges, and is the faster one of the two for many points of few
+The search (`topokd.topology.kernels.sparse_sweep`) looks for edges near living classes only, in a k-d tree, up to the
+last death. It needs memory that is linear in those edges, and is the faster one of the two for many points of few
 coordinates without a large hole: 100,000 points in the plane take seconds. A hole as large as the cloud needs most of
 its edges, unless the points around it can be peeled off (`kernels.peel`).
 """
@@ -54,13 +54,9 @@ def use_search(search: bool | None, cloud: Float[Tensor, "n c"], special: str | 
     if search is None:
         return special is None and any(channels <= most and n >= least for most, least in SEARCHED_FROM)
     if search and special is not None:
-        raise ParameterError(
-            f"search=True looks for neighbours of points, which {special} does not allow: leave one out"
-        )
+        raise ParameterError(f"search=True looks for neighbours of points, but {special} needs a matrix: leave one out")
     if search and channels > MAX_CHANNELS:
-        raise ParameterError(
-            f"search=True takes points of up to {MAX_CHANNELS} coordinates, got {channels}: leave it out"
-        )
+        raise ParameterError(f"search=True takes up to {MAX_CHANNELS} coordinates, got {channels}: leave it out")
     return search
 
 

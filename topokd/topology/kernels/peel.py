@@ -52,10 +52,10 @@ def peel(tree: Tree, lists: Neighbours, reached: float) -> int:
 
 @jit_no_refcount
 def _any_gone(alive: np.ndarray, obstacles: np.ndarray, count: int) -> bool:
+    gone = False
     for k in range(count):
-        if alive[obstacles[k]] == 0:
-            return True
-    return False
+        gone |= alive[obstacles[k]] == 0
+    return gone
 
 
 @jit_no_refcount
@@ -122,9 +122,10 @@ def _obstacle(tree: Tree, u: int, w: int, reached: float, stack: np.ndarray) -> 
             depth += 2
             continue
         for x in range(tree.first[node], tree.last[node]):
-            if alive[x] != 0 and x != u and x != w and squared(coords, w, x) > reached:
-                if is_before_edge(coords, label, u, x, w, x):
-                    return x
+            if alive[x] == 0 or x in (u, w) or squared(coords, w, x) <= reached:
+                continue
+            if is_before_edge(coords, label, u, x, w, x):
+                return x
     return -1
 
 

@@ -147,9 +147,10 @@ def _has_cofacet(tree: Tree, i: int, j: int, stack: np.ndarray) -> bool:
             depth += 2
             continue
         for v in range(first[node], last[node]):
-            if v != i and v != j and is_before(coords, label, v, i, value, own):
-                if is_before(coords, label, v, j, value, own):
-                    return True
+            if v in (i, j) or not is_before(coords, label, v, i, value, own):
+                continue
+            if is_before(coords, label, v, j, value, own):
+                return True
     return False
 
 

@@ -73,7 +73,7 @@ def central_member(tree: Tree, lists: Neighbours, p: int, q: int, value: float) 
 
 @jit_no_refcount
 def components_of_lune(tree: Tree, lists: Neighbours, count: int, value: float, own: int) -> int:
-    """Reorder the `count` members of the lune by component, the hub's first; `bound` has their ends. Returns how many."""
+    """Reorder the `count` members of the lune by component, the hub's first; `bound` has their ends. How many."""
     coords, label, lune, bound = tree.coords, tree.label, lists.component, lists.bound
     found, reached = 0, 0  # members before `reached` are in components found so far
     bound[0] = 0
@@ -171,7 +171,7 @@ def _order_components(tree: Tree, lists: Neighbours, p: int, q: int, found: int)
             depth += 2
             continue
         for v in range(first[node], last[node]):
-            if v == p or v == q or not is_before(coords, label, p, v, value, own):
+            if v in (p, q) or not is_before(coords, label, p, v, value, own):
                 continue
             if is_before(coords, label, q, v, value, own):
                 k = number[root(lists.dominator, v)]

@@ -1,10 +1,11 @@
 """The sweep without a matrix: edges near living classes, from a search for neighbours, enter in filtration order.
 
-It is the sweep of `topokd.topology.kernels.sweep` with one shortcut, active edges, taken to its end. All edges that merge
-components or create classes are known beforehand (`relative_neighbours`). The others matter only where a class lives:
-an edge between two vertices on which no active edge ends has the annotation zero, and so has every cycle through its
-lune. So edges are looked for around active vertices only, in shells of growing radius, and the sweep ends with the last
-death. Whether two vertices are adjacent is read off their coordinates. Memory is linear in the edges at active vertices.
+It is the sweep of `topokd.topology.kernels.sweep` with one shortcut, active edges, taken to its end. All edges that
+merge components or create classes are known beforehand (`relative_neighbours`). The others matter only where a class
+lives: an edge between two vertices on which no active edge ends has the annotation zero, and so has every cycle
+through its lune. So edges are looked for around active vertices only, in shells of growing radius, and the sweep ends
+with the last death. Whether two vertices are adjacent is read off their coordinates. Memory is linear in the edges at
+active vertices.
 """
 
 from __future__ import annotations
@@ -231,7 +232,7 @@ def _wake(
 
 @jit_no_refcount
 def _forget(lists: Neighbours, annotations: Annotations) -> int:
-    """Clear annotations without a living class; vertices without any other are not active. Returns 0 or OUT_OF_SPACE."""
+    """Clear annotations without a living class; vertices without others become inactive. 0 or OUT_OF_SPACE."""
     for p in range(lists.is_active.shape[0]):
         if lists.is_active[p] == 0:
             continue

@@ -167,11 +167,13 @@ def empty_heap() -> Heap:
 
 
 @jit
-def with_space(heap: Heap, needed: int) -> Heap:
+def with_space(heap: Heap, needed: int, most: int) -> Heap:
     """The same heap, with room for `needed` edges in all."""
     if needed <= heap.value.shape[0]:
         return heap
     size = max(needed, 2 * heap.value.shape[0])
+    if 4 * size > most:
+        raise MemoryError
     value, codes, ends = np.empty(size), np.empty(size, np.int64), np.empty((size, 2), np.int64)
     old = heap.value.shape[0]
     value[:old], codes[:old], ends[:old] = heap.value, heap.code, heap.ends

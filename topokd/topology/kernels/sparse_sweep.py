@@ -34,6 +34,7 @@ from topokd.topology.kernels.sweep import SweepResult
 from topokd.topology.kernels.tree import STACK, Tree, build, code, remove, shell
 
 PEEL_AT = 8.0  # edges ahead in a shell, per vertex, at which vertices that are dominated are left out
+SMALLEST = 5e-324  # positive number
 GROWTH = 2.2  # of the number of neighbours within the radius, about, from shell to shell
 
 
@@ -142,7 +143,10 @@ def _sweep(
         inner = outer
         if active.shape[0] == 0:  # nothing happens before the next birth
             inner = outer = max(outer, birth_values[b])
-        outer = min(limit, max(outer * factor, values[values.shape[0] // 2]))
+        outer = max(outer * factor, values[values.shape[0] // 2])
+        if outer <= inner:  # 0, or so small that it does not grow
+            outer = max(values[-1], 2 * inner + SMALLEST)
+        outer = min(limit, outer)
         lists, edges, edge_values = _next_shell(tree, lists, active, inner, outer, stack, found, distance)
         e, why = np.int64(0), WAKE
         while why != SHELL_DONE:
@@ -186,6 +190,8 @@ def _next_shell(
     for k in range(active.shape[0]):
         p = active[k]
         near = shell(tree, p, inner, outer, stack, found, distance)
+        if 4 * (count + near) > lists.counters[0].most:
+            raise MemoryError
         while count + near > values.shape[0]:
             edges, values = np.concatenate((edges, edges)), np.concatenate((values, values))
         for m in range(near):
@@ -214,7 +220,7 @@ def _wake(
     now, own = lists.now[0], lists.now_code[0]
     near = shell(tree, p, -1.0, outer, stack, found, distance)
     lists = with_room(lists, near)
-    heap = with_space(heap, lists.counters[0].waiting + near)
+    heap = with_space(heap, lists.counters[0].waiting + near, lists.counters[0].most)
     counters = lists.counters[0]
     lists.start[p], lists.is_active[p] = counters.used, 1
     lists.size[p], lists.busy[p] = 0, 0

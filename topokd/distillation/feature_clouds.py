@@ -53,7 +53,7 @@ class DiagramOptions(CloudOptions):
     time_limit: Positive | None = Field(
         None, description="seconds per diagram, after which it is truncated with a warning; null: none"
     )
-    gradient: Gradient = Field("critical", description="points that move: critical, or diffeomorphic (all, smoothly)")
+    gradient: Gradient = Field("critical", description="points that move: critical, diffeomorphic (all), or big_step")
     bandwidth: Positive | None = Field(
         None, description="of the diffeomorphic gradient; null: half the median distance of the rows"
     )

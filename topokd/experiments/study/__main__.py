@@ -26,8 +26,7 @@ def main() -> int:
         if given.command == "work":
             study.work()
         elif given.command == "status":
-            for unit in study.units:
-                sys.stdout.write(f"{'done' if study.is_done(unit) else '-':5s}{unit.name}\n")
+            sys.stdout.write(study.status())
         else:
             rows = {row: study.scores(row) for row in plan.rows}
             trials = {row: study.chosen(row)["terms"] for row in plan.rows}

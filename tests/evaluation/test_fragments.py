@@ -52,7 +52,9 @@ def line(start: float, count: int) -> np.ndarray:
 def test_an_object_is_whole_broken_or_missed() -> None:
     xyz = np.concatenate([line(0, 10), line(50, 10), line(100, 10), line(200, 3)])  # the last is too small
     truth = np.ones(33, np.int64)
-    prediction = np.concatenate([np.ones(10), [1, 1, 1, 0, 0, 0, 0, 1, 1, 1], np.zeros(10), np.ones(3)]).astype(np.int64)
+    prediction = np.concatenate([np.ones(10), [1, 1, 1, 0, 0, 0, 0, 1, 1, 1], np.zeros(10), np.ones(3)]).astype(
+        np.int64
+    )
     counts = Fragments([1, 2])
     counts.update(xyz, truth, prediction)
     assert counts.objects.tolist() == [3, 0] and counts.per_object() == 1.5

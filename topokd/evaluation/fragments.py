@@ -84,9 +84,7 @@ class Fragments:
         self.classes, self.cell, self.least = tuple(classes), cell, least
         self.objects, self.found, self.pieces = (np.zeros(len(self.classes), np.int64) for _ in range(3))
 
-    def update(
-        self, xyz: Float[ndarray, "n 3"], truth: Int64[ndarray, " n"], prediction: Int64[ndarray, " n"]
-    ) -> None:
+    def update(self, xyz: Float[ndarray, "n 3"], truth: Int64[ndarray, " n"], prediction: Int64[ndarray, " n"]) -> None:
         """Count the objects of one scan.
 
         Args:

@@ -23,7 +23,7 @@ U = TypeVar("U", bound=Named)
 
 
 class Experiment(ABC, Generic[U]):
-    """An experiment on disk: ``<records>/<unit>.json`` is there exactly if the unit is done.
+    """An experiment on disk: ``<folder>/<unit>.json`` is there exactly if the unit is done.
 
     A unit is locked while it runs, by a lock that the system drops when its process ends in any way; training itself
     resumes from its last state. So workers may be started, killed and added at any time, on one machine or on several
@@ -31,12 +31,12 @@ class Experiment(ABC, Generic[U]):
 
     Args:
         units: in an order in which they can run.
-        records: folder of the records, in git.
+        folder: of the records, in git.
         locks: folder of the locks, not in git.
     """
 
-    def __init__(self, units: Sequence[U], records: Path, locks: Path) -> None:
-        self.units, self.records, self.locks = list(units), records, locks
+    def __init__(self, units: Sequence[U], folder: Path, locks: Path) -> None:
+        self.units, self.folder, self.locks = list(units), folder, locks
 
     @abstractmethod
     def run(self, unit: U) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Experiment(ABC, Generic[U]):
 
     def file(self, unit: U) -> Path:
         """The record of a unit."""
-        return self.records / f"{unit.name}.json"
+        return self.folder / f"{unit.name}.json"
 
     def is_done(self, unit: U) -> bool:
         """Whether its record is there."""

@@ -54,11 +54,15 @@ def dose_figure(found: Mapping[str, Any]) -> Figure | None:
     return figure
 
 
-def _over_doses(axes: Axes, doses: Sequence[Mapping[str, Any]], measure: str, title: str, teacher: float | None) -> None:
+def _over_doses(
+    axes: Axes, doses: Sequence[Mapping[str, Any]], measure: str, title: str, teacher: float | None
+) -> None:
     """One line per seed, their mean, and the teacher's value."""
     place = np.arange(len(doses))
     seeds = sorted({seed for arm in doses for seed in arm["values"].get(measure, {})})
-    values = np.array([[_number(arm["values"].get(measure, {}).get(seed)) for seed in seeds] for arm in doses])  # (k, s)
+    values = np.array(
+        [[_number(arm["values"].get(measure, {}).get(seed)) for seed in seeds] for arm in doses]
+    )  # (k, s)
     axes.plot(place, values, color=STUDENT, alpha=0.35, linewidth=1)
     axes.plot(place, [arm["means"].get(measure, np.nan) for arm in doses], color=STUDENT, marker="o", linewidth=2)
     if teacher is not None and measure != "distance":
@@ -78,7 +82,9 @@ def _variants(axes: Axes, shown: Sequence[Mapping[str, Any]], measure: str, name
             axes.plot([found["low"], found["high"]], [k, k], color=color, linewidth=1.5)
             axes.plot([found["mean"]], [k], "o", color=color)
     axes.axvline(0, color=MUTED, linewidth=1)
-    names = [f"{AXES[arm['axis']]} {_text(arm['value'])}" if arm["axis"] in AXES else "as in the doses" for arm in shown]
+    names = [
+        f"{AXES[arm['axis']]} {_text(arm['value'])}" if arm["axis"] in AXES else "as in the doses" for arm in shown
+    ]
     axes.set_yticks(range(len(shown)), names if named else [""] * len(shown))
     axes.invert_yaxis()
     axes.set_title(f"{PANELS[measure]}:\nchange from no L_topo", fontsize=10)

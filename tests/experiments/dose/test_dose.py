@@ -1,4 +1,4 @@
-"""Dose and response: arms, a tiny experiment from start to figure, and a sentence that is true whichever way it falls."""
+"""Dose and response: arms, a tiny experiment from start to figure, a sentence true whichever way it falls."""
 
 from __future__ import annotations
 

@@ -79,7 +79,9 @@ def sentence(plan: DosePlan, records: Records) -> str:
     number = f"{_interval(miou, 1)} points of mIoU"
     if side := _side(miou):
         up = "rises" if side > 0 else "falls"
-        joint = "follows: it" if side > 0 and _side(distance) < 0 else "does not follow: it" if side < 0 else "changes: it"
+        joint = (
+            "follows: it" if side > 0 and _side(distance) < 0 else "does not follow: it" if side < 0 else "changes: it"
+        )
         follows = f"accuracy {joint} {up} ({number})"
     elif tost(_changes(doses, records, "miou"), plan.margin).equivalent:
         follows = f"accuracy stays the same within ±{plan.margin:g} points ({number})"
@@ -132,7 +134,8 @@ def _weights(record: Mapping[str, Any]) -> list[float]:
 
 
 def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(record["measures"])
+    """The measures that have a value: a student that finds no object has no fragments."""
+    return {name: value for name, value in record["measures"].items() if value is not None}
 
 
 def _means(measured: list[dict[str, Any]]) -> dict[str, float]:

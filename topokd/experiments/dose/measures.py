@@ -1,4 +1,4 @@
-"""What is measured of a trained network beside its mIoU: boundaries, fragments, calibration, distance to the teacher."""
+"""What is measured of a network beside its mIoU: boundaries, fragments, calibration, distance to the teacher."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ class DosePlan(Section):
     control: str = Field("kd", description="the row without L_topo: dose 0")
     teacher_of: str = Field("", description="profile whose trained teachers are taken, if they are there; '': trained")
     shares: tuple[NonNegative, ...] = Field(
-        (0.0, 0.01, 0.03, 0.1, 0.3, 1.0), description="gradient of L_topo in multiples of segmentation's; the first is 0"
+        (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
+        description="gradient of L_topo in multiples of segmentation's; the first is 0",
     )
     variants_share: Positive = Field(1.0, description="share of all variants")
     variants: dict[str, list[Any]] = Field({}, description="values of a parameter of L_topo, one arm each")

@@ -62,7 +62,7 @@ def test_an_experiment_runs_resumes_and_answers(params: Params) -> None:
             assert ("own_distance" in record["measures"]) == bool(arm.options)
     assert records["stage-3"][0]["terms"]["topo"]["stage"] == 3
     assert not list((params.workspace / "teacher_outputs").iterdir())  # no use after the last arm of a seed
-    found = answer(PLAN, records)
+    found = answer(PLAN, params, records)
     assert [arm["arm"] for arm in found["arms"]] == list(dose.arms)
     assert found["sentence"].startswith("Not measured yet: 2 runs")  # one seed says nothing
     assert dose_figure(found) is not None
@@ -116,7 +116,7 @@ def test_the_sentence_says_what_the_numbers_say(
 def test_without_two_complete_seeds_nothing_is_claimed() -> None:
     records = invented([0.5, 0.4, 0.2], [20, 22, 24])
     assert sentence(DOSES, {k: {0: v[0]} for k, v in records.items()}).startswith("Not measured yet: 3 runs")
-    assert dose_figure(answer(DOSES, {})) is None
+    assert dose_figure(answer(DOSES, Params(), {})) is None
 
 
 def test_the_committed_arms_are_those_of_the_issue() -> None:

@@ -10,6 +10,7 @@ from topokd.errors import TopokdError
 from topokd.experiments.dose.answer import answer
 from topokd.experiments.dose.plan import read_dose_plan
 from topokd.experiments.dose.runner import Dose
+from topokd.experiments.study.answer import answer_path
 from topokd.io import write_json
 
 
@@ -28,8 +29,8 @@ def main() -> int:
         elif given.command == "status":
             sys.stdout.write(dose.status())
         else:
-            found = answer(plan, dose.records())
-            write_json(params.results / "dose.json", found)
+            found = answer(plan, params, dose.records())
+            write_json(answer_path(params.profile), found)
             sys.stdout.write(f"{found['sentence']}\n")
     except TopokdError as error:
         sys.stderr.write(f"{error}\n")

@@ -9,6 +9,7 @@ import numpy as np
 
 from topokd.experiments.dose.plan import Arm, DosePlan, arms
 from topokd.experiments.study.inference import Difference, paired_difference, tost
+from topokd.params import Params
 
 MEASURES = ("distance", "miou", "boundary_miou", "fragments", "thin_fragments", "missed", "thin_missed", "ece")
 """In the order of the figure; all but ``distance`` and the fragments are in percent."""
@@ -17,19 +18,27 @@ Records = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """By arm (or ``teacher``) and seed: see `topokd.experiments.dose.runner.Dose.records`."""
 
 
-def answer(plan: DosePlan, records: Records) -> dict[str, Any]:
+def answer(plan: DosePlan, params: Params, records: Records) -> dict[str, Any]:
     """The experiment's answer from the records that are there.
 
+    Args:
+        plan: the protocol.
+        params: its profile.
+        records: of the runs that are done.
+
     Returns:
-        ``arms``: one entry per arm with records: its values by measure and seed, the weight of L_topo (median over
-        steps and seeds), and its paired difference from dose 0 with the 95 % interval; ``trend``: by measure, the
-        change from the first to the last dose on the least-squares line over the doses in order, by seed, with its
-        interval; ``teacher``: means over teachers; ``sentence``.
+        ``done`` and ``planned``: numbers of runs; ``arms``: one entry per arm with records, its values by measure and
+        seed, the weight of L_topo (median over steps and seeds), and its paired difference from dose 0 with the 95 %
+        interval; ``trend``: by measure, the change from the first to the last dose on the least-squares line over the
+        doses in order, by seed, with its interval; ``teacher``: means over teachers; ``sentence``.
     """
     every = arms(plan)
     control = records.get(every[0].name, {})
     doses = [arm for arm in every if arm.axis == "share"]
     return {
+        "dataset": params.data.dataset,
+        "done": sum(map(len, records.values())),
+        "planned": len(params.teacher_seeds) + len(every) * len(params.seeds),
         "arms": [_arm(arm, records[arm.name], control) for arm in every if records.get(arm.name)],
         "trend": {name: _as_dict(found) for name in MEASURES if (found := trend(doses, records, name))},
         "teacher": _means([_measured(record) for record in records.get("teacher", {}).values()]),

@@ -89,15 +89,25 @@ class Study(Experiment[Unit]):
         trials = [read_json(self.file(unit)) for unit in self.units if unit.kind == "trial" and unit.row == row]
         return max(trials, key=lambda trial: trial["miou"])
 
+    def best_trial(self, row: str) -> dict[str, Any] | None:
+        """`chosen`, or None while a trial of the row is missing, and where there are none."""
+        own = [unit for unit in self.units if unit.kind == "trial" and unit.row == row]
+        return self.chosen(row) if own and all(map(self.is_done, own)) else None
+
     def scores(self, row: str) -> StreetScores:
-        """Counts of all runs of a row, by seed and street, or by seed and place held out.
+        """Counts of the runs of a row, by seed and street, or by seed and place held out; seeds with all of them.
 
         Raises:
-            DataError: a run is not done.
+            DataError: there is no such seed, or seeds were evaluated on different streets.
         """
+        own = [unit for unit in self.units if unit.kind == "run" and unit.row == row]
+        seeds = dict.fromkeys(unit.number for unit in own)
+        whole = [seed for seed in seeds if all(self.is_done(unit) for unit in own if unit.number == seed)]
+        if not whole:
+            raise DataError(f"no seed of {row} has all its runs: `{self.folder}` lacks their records")
         found: dict[int, dict[str, Any]] = {}
-        for unit in self.units:
-            if unit.kind == "run" and unit.row == row:
+        for unit in own:
+            if unit.number in whole:
                 found.setdefault(unit.number, {}).update(read_json(self.file(unit))["streets"])
         streets = {tuple(sorted(by_street)) for by_street in found.values()}
         if len(streets) != 1:

@@ -23,9 +23,9 @@ from topokd.distillation import NetworkOutput, build_objective, freeze, run_teac
 from topokd.models import build_model, load_checkpoint
 from topokd.params import load_profile
 from topokd.scans import open_dataset
+from topokd.training import load_teacher
 from topokd.training.gradients import gradient_norms
 from topokd.training.run import Run
-from topokd.training.train import load_teacher
 
 
 def measure(profile: str, world: str, steps: int) -> Rows:

@@ -77,7 +77,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_has_a_recipe_for_each_kind_and_counts_its_files():
-    """One file (and YAML) each: what the issue asks for, counted from the blocks themselves."""
+    """Each recipe needs one file (and YAML), counted from the blocks themselves."""
     code = [name for action, name, _ in blocks() if not name.endswith(".yaml")]
     assert code == [
         "topokd/distillation/entropy.py",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from topokd.clouds import Clouds, Features, Offsets, at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
+from topokd.options import number
 from topokd.schema import NonNegative, Positive
 
 
@@ -36,7 +37,8 @@ class CorrelationLoss(nn.Module):
 
     def __init__(self, temperature: float = 1.0, beta: float = 1.0, gamma: float = 1.0) -> None:
         super().__init__()
-        self.temperature, self.beta, self.gamma = require_temperature(temperature), beta, gamma
+        self.temperature = require_temperature(temperature)
+        self.beta, self.gamma = number(beta, "beta"), number(gamma, "gamma")
 
     def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
         """The loss of one batch.

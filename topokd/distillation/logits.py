@@ -11,7 +11,7 @@ from topokd.checks import require_finite
 from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
-from topokd.errors import ParameterError
+from topokd.options import number
 from topokd.schema import Positive
 
 
@@ -59,9 +59,7 @@ class LogitLoss(nn.Module):
 
 def require_temperature(temperature: float) -> float:
     """``temperature`` itself. Raises `ParameterError` if it is not above 0 and finite."""
-    if not 0 < temperature < float("inf"):
-        raise ParameterError(f"temperature is {temperature}; it must be above 0")
-    return temperature
+    return number(temperature, "temperature", above=True)
 
 
 def matched_logits(

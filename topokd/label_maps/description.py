@@ -123,7 +123,7 @@ class LabelMap(Section):
         }
 
     def root_above(self, path: Path) -> Path:
-        """The folder of the data set that a scan or folder lies in, for a map with a table there; else ``path``."""
+        """The folder of the data set that contains a scan or folder, for a map with a table there; else ``path``."""
         table = f"{self.version}/category.json" if self.layout == "nuscenes" else self.class_table
         above = (path, *path.resolve().parents)
         return next((folder for folder in above if table and (folder / table).is_file()), path)

@@ -53,9 +53,14 @@ def notebooks(results: Results) -> list[tuple[str, str]]:
 
 
 def explorers(results: Results) -> list[tuple[str, str]]:
-    """``(name, address)`` of the explorers beside the report, pages that ``topokd explore`` wrote there."""
+    """``(name, address)`` of the explorers beside the report, which the stage `explorers` makes."""
     pages = sorted((results.folder / "explorers").glob("explore-*.html"))
     return [(file.stem.removeprefix("explore-"), f"explorers/{file.name}") for file in pages]
+
+
+def pdf(results: Results) -> str:
+    """Address of the report as PDF, if ``topokd pdf`` has printed it."""
+    return "report.pdf" if (results.folder / "report.pdf").is_file() else ""
 
 
 def measured_over(exhibit: Exhibit, results: Results) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from topokd.io import read_json
 from topokd.paper.claims import lead
 from topokd.paper.findings import findings
+from topokd.paper.leftovers import is_leftover
 from topokd.paper.results import TEACHER, Results
 
 ANSWERS = {
@@ -52,7 +53,8 @@ def expected_numbers(folders: list[Path]) -> str:
 
 
 def _profile(results: Results) -> str:
-    durations = {path.stem: read_json(path) for path in sorted((results.folder / "provenance").glob("*.json"))}
+    files = sorted((results.folder / "provenance").glob("*.json"))
+    durations = {path.stem: read_json(path) for path in files if not is_leftover(path, results.params)}
     total = sum(record["seconds"] for record in durations.values()) / 60
     where = next(iter(durations.values()), {"processor": "unknown processor", "cores": "?"})
     seeds = results.params.seeds

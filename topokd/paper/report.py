@@ -57,6 +57,7 @@ def render(results: Results, figures: Path) -> str:
         profiles=links.profiles(results),
         notebooks=links.notebooks(results),
         explorers=links.explorers(results),
+        pdf=links.pdf(results),
         lead=lead(results),
         rule=RULE,
         missing=missing,

@@ -1,7 +1,7 @@
 """``dvc repro`` on all cores: a workaround for treeverse/dvc#755 (DVC runs the stages of a pipeline one by one).
 
-`topokd.pipeline.stage` runs one stage beside others. `reproduce` reads the graph from DVC, starts each stage as soon as
-its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
+`topokd.pipeline.stage` runs one stage while others run. `reproduce` reads the graph from DVC, starts each stage as soon
+as its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
 time left, and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so
 the results are those of a serial ``dvc repro``, bit for bit. When DVC can do this itself, this file can go.
 """
@@ -34,7 +34,7 @@ class Stage:
     address: str  # as `dvc repro` takes it: student@default-full-0
     needs: set[str]
     expected: float  # seconds it took when its committed results were made; 0: unknown
-    alone: bool  # it measures time: nothing may run beside it
+    alone: bool  # it measures time: nothing else may run meanwhile
     log: Path
     progress: Path
     process: subprocess.Popen[bytes] | None = None

@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from topokd.synthetic import ground as G
 from topokd.synthetic import vehicles as V
-from topokd.synthetic.lots import LOTS, STYLES, Builder, cut_lots, free_stretches, lot_patches, place_on
+from topokd.synthetic.lots import Builder, place_on
+from topokd.synthetic.parcels import LOTS, STYLES, cut_lots, free_stretches, lot_patches
 from topokd.synthetic.people import person
 from topokd.synthetic.shapes import Place, Shapes
 

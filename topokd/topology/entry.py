@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
 
-from topokd.checks import first_nonfinite_row, require_memory
+from topokd.checks import first_nonfinite_row, real_tensor, require_memory
 from topokd.errors import DataError, ParameterError
 from topokd.topology.gradient import extent, unit_of
 from topokd.topology.options import number
@@ -69,10 +69,9 @@ def as_cloud(cloud: Points | SparseMatrix, metric: str, name: str) -> Tensor:
         places = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
         values = torch.as_tensor(np.asarray(coo.data))
         cloud = torch.sparse_coo_tensor(places, values, coo.shape, check_invariants=True)
-    x = torch.as_tensor(cloud)
+    sparse = isinstance(cloud, Tensor) and cloud.layout != torch.strided and not cloud.is_complex()
+    x = cloud if sparse else real_tensor(cloud, f"{name}values")
     if x.dtype not in (torch.float32, torch.float64):
-        if x.dtype.is_complex:
-            raise DataError(f"{name}values are complex ({x.dtype}): pass real coordinates or distances")
         x = x.double() if x.dtype in (torch.int32, torch.int64) else x.float()
     if x.layout != torch.strided:
         if metric != "precomputed":

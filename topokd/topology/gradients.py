@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from topokd.checks import real_rows
 from topokd.errors import ParameterError
 from topokd.topology.options import number
 from topokd.topology.second import refuse_second
@@ -63,7 +64,7 @@ def diffeomorphic(x: Float[Tensor, "n c"], bandwidth: float | None = None) -> Fl
         [1.0, 0.995, 0.0]
     """
     check_gradient("diffeomorphic", bandwidth)
-    return _Diffeomorphic.apply(x, bandwidth)  # type: ignore[no-any-return]
+    return _Diffeomorphic.apply(real_rows(x, "x"), bandwidth)  # type: ignore[no-any-return]
 
 
 class _Diffeomorphic(torch.autograd.Function):

@@ -99,12 +99,15 @@ class TopologicalLoss(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.num_points, self.engine = whole(num_points, "num_points", least=2), engine
-        self.dims, self.normalize = tuple(dims), check_normalization(normalize)
+        self.normalize = check_normalization(normalize)
+        self.dims = tuple(dims) if isinstance(dims, Sequence) and not isinstance(dims, str) else ()
         self.match_scale, self.eps = number(match_scale, "match_scale", above=True), number(eps, "eps")
         self.workers = threads(workers)
+        if distance is not None and not callable(distance):
+            raise ParameterError(f"distance is {distance!r}: pass a function of two diagrams, or None for PWCD")
         self.distance = distance or partial(persistence_weighted_chamfer, eps=self.eps, match_scale=self.match_scale)
         if not self.dims or not set(self.dims) <= {0, 1, 2}:
-            raise ParameterError(f"dims is {self.dims}; choose some of 0, 1, 2")
+            raise ParameterError(f"dims is {dims!r}; choose some of 0, 1, 2")
         choose_engine(engine, max(self.dims), time_limit)
         self.rips: dict[str, Any] = {
             "max_dim": max(self.dims),

@@ -219,7 +219,7 @@ def vietoris_rips(
 
 
 def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callable[..., Pairs]:
-    if max_dim not in (0, 1, 2):
+    if isinstance(max_dim, bool) or max_dim not in (0, 1, 2):
         raise ParameterError(f"max_dim is {max_dim!r}; choose 0, 1 or 2")
     time_limit = None if time_limit is None else number(time_limit, "time_limit", above=True, unit=" s")
     chosen = ENGINES[choose_engine(engine, max_dim, time_limit)]

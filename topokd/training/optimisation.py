@@ -43,7 +43,7 @@ def build_optimizer(model: nn.Module, params: Optimizer, objective: nn.Module | 
     Args:
         model: The network.
         params: Learning rates and weight decay.
-        objective: What it learns too, such as the projector of a term: a group of its own, with ``params.lr``.
+        objective: What it learns too, such as the projector of a term: a separate group, with ``params.lr``.
     """
     groups = parameter_groups(model, params)
     if learned := list(objective.parameters()) if objective is not None else []:

@@ -7,12 +7,12 @@ from pathlib import Path
 from topokd.datasets.benchmark import Benchmark, ReaderOptions, Split, Submission
 from topokd.datasets.waymo.check import check
 from topokd.datasets.waymo.classes import WAYMO
+from topokd.datasets.waymo.frames import read_frame_list
 from topokd.datasets.waymo.published import RELEASES
 from topokd.datasets.waymo.reader import SPLITS, WaymoSegmentation
 from topokd.datasets.waymo.submission import (
     DETAILS,
     prepare_submission,
-    read_frame_list,
     validate_submission,
     write_submission,
 )

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from topokd.experiments.dose.measures import Measures
 from topokd.experiments.dose.plan import TERM, Arm, DosePlan, arm_params, arms
 from topokd.experiments.study.plan import Unit
@@ -87,7 +89,7 @@ class Dose(Experiment[Unit]):
         params = arm_params(self.params, self.plan, arm)
         record = train_student(params, arm.name, unit.number)
         with deterministic(params.train.threads):
-            model = load_checkpoint(Run(arm.name, unit.number, params).checkpoint)
+            model: nn.Module = load_checkpoint(Run(arm.name, unit.number, params).checkpoint)
             measures = self._measured_by(params.teacher_seed(unit.number)).of(model, arm.options)
         return {
             "arm": arm.name, "axis": arm.axis, "value": arm.value, "share": arm.share, "terms": record["terms"],
@@ -98,7 +100,7 @@ class Dose(Experiment[Unit]):
         if teacher_seed not in self._measures:
             params = self.params
             dataset = open_dataset(params.data, params.data_root, "val")
-            teacher = load_checkpoint(Run("teacher", teacher_seed, params).checkpoint)
+            teacher: nn.Module = load_checkpoint(Run("teacher", teacher_seed, params).checkpoint)
             own = params.rows[self.plan.row].terms[TERM]
             self._measures[teacher_seed] = Measures(self.plan, own, dataset, params.data.voxel_size, teacher)
         return self._measures[teacher_seed]

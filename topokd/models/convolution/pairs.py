@@ -25,7 +25,7 @@ Offset = tuple[int, int, int]
 class NeighbourPairs(Neighbours):
     """Which voxels are neighbours, for the lexicographically positive half of a cubic kernel's offsets.
 
-    ``pairs[d] = (i, j)``: voxel j[m] lies at position(i[m]) + d. Offsets without any pair are left out. The offset 0
+    ``pairs[d] = (i, j)``: voxel j[m] is at position(i[m]) + d. Offsets without any pair are left out. The offset 0
     (each voxel with itself) and the mirrored half are implied.
     """
 

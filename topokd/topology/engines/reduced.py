@@ -67,7 +67,7 @@ def _raised_after(seconds: float | None) -> Iterator[UInt8[ndarray, " 1"]]:
     if seconds is None:
         yield stop
         return
-    timer = threading.Timer(seconds, stop.fill, [1])
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), stop.fill, [1])
     timer.daemon = True
     timer.start()
     try:

@@ -10,7 +10,7 @@ from numba.core.dispatcher import Dispatcher
 from typer.testing import CliRunner
 
 import topokd
-from topokd._numba import cached_folder
+from topokd._kernel_cache import cached_folder
 from topokd.cli import app
 
 

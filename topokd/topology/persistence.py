@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +25,7 @@ from topokd.topology.gradient import simplex_values
 from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
 from topokd.topology.sampling import Points
+from topokd.topology.small import is_small, parts_of, small_clouds
 from topokd.topology.threads import parallel_map
 from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weighted_values, weights_of
 
@@ -171,6 +173,16 @@ def vietoris_rips(
     single = not isinstance(x, list | tuple)
     clouds: Sequence[Any] = [x] if single else list(x)  # type: ignore[arg-type]
     names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
+    plain = metric == "euclidean" and max_dim < 2 and engine in ("auto", "reduced") and time_limit is None
+    done: list[Persistence | None] = [None] * len(clouds)
+    if plain and weights is None and not (certificate or cycles):
+        limit = math.inf if threshold is None else _squared_limit(float(threshold))
+        own = [moved(cloud, gradient, bandwidth) if is_small(cloud) else None for cloud in clouds]
+        done = _small_persistence(own, limit, tie_tolerance, tie_unit, max_dim, workers)
+        if None not in done:
+            return done[0] if single else done  # type: ignore[return-value]
+    rest = [k for k, found in enumerate(done) if found is None]
+    clouds, names = [clouds[k] for k in rest], [names[k] for k in rest]
     points = [as_cloud(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
 
     moving = [moved(cloud, gradient, bandwidth) for cloud in points]
@@ -181,8 +193,7 @@ def vietoris_rips(
         cloud, weight = inputs
         check_memory(len(cloud))
         values, limit, unit = filtration_of(cloud, precomputed, threshold)
-        # squares keep the order of the lengths; the limit is moved up by the rounding of one square root
-        limit = limit * abs(limit) * (1 + 4e-16) if squared else limit
+        limit = _squared_limit(limit) if squared else limit
         more = None
         try:
             filtration = values if precomputed else squared_distances(values)
@@ -215,7 +226,38 @@ def vietoris_rips(
                 result.truncated_at,
                 living,
             )
-    return results[0] if single else results
+    for k, result in zip(rest, results, strict=True):
+        done[k] = result
+    return done[0] if single else done  # type: ignore[return-value]
+
+
+def _squared_limit(limit: float) -> float:
+    """Squares keep the order of the lengths; the limit is moved up by the rounding of one square root."""
+    return limit * abs(limit) * (1 + 4e-16)
+
+
+def _small_persistence(
+    clouds: Sequence[Tensor | None],
+    limit: float,
+    tie_tolerance: float,
+    tie_unit: float | None,
+    max_dim: int,
+    workers: int | None,
+) -> list[Persistence | None]:
+    """The results of small clouds; None for others, and for those that need the general path."""
+    results: list[Persistence | None] = [None] * len(clouds)
+    groups: dict[Any, list[int]] = {}
+    for k, x in enumerate(clouds):
+        if x is not None:
+            groups.setdefault((x.dtype, x.shape[1]), []).append(k)
+    for chosen in groups.values():
+        points: list[Any] = [clouds[k] for k in chosen]
+        for k, x, found in zip(
+            chosen, points, small_clouds(points, limit, tie_tolerance, tie_unit, max_dim, workers), strict=True
+        ):
+            if found is not None:
+                results[k] = Persistence(*parts_of(x, found, tie_unit, max_dim))
+    return results
 
 
 def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callable[..., Pairs]:

@@ -15,56 +15,63 @@ WORDS = 16
 MAX_EDGES = MAX_POINTS * (MAX_POINTS - 1) // 2
 ROOM = 1 << 19  # whole numbers that one call may return, 4 MB that are not touched before they are needed
 
-_KERNELS = "topokd.topology.kernels.small"
+_KERNELS = "topokd.topology.kernels"
 diagrams_kernel = Native(
-    f"{_KERNELS}.diagrams",
-    "float64* float32* int64 int64* int64 int64 int64 float64 float64 float64 int64 float64 float64 float64** int64** "
-    "uint64** int64** int64* int64* float64* float32* float64* int64",
+    f"{_KERNELS}.small.diagrams",
+    "float64* float32* int64 int64 int64 float64 float64 float64 int64 float64 float64 int64 int64* int64* int64* "
+    "float64* float32* float64* float64** int64** uint64** int64**",
+)
+squares_kernel = Native(f"{_KERNELS}.small.squared_distances", "float64* int64 int64 float64*")
+finish_kernel = Native(
+    f"{_KERNELS}.values.finish",
+    "float64* int64 int64 float64 float64 int64* int64** float64* float64* float64*",
 )
 spread_kernel = Native(
-    f"{_KERNELS}.spread",
+    f"{_KERNELS}.values.spread",
     "float64* float32* int64 float64* float32* int64 int64* int64* float64* int64 float64*",
 )
-squares_kernel = Native(f"{_KERNELS}.squared_distances", "float64* int64 int64 float64*")
+NATIVES = (diagrams_kernel, squares_kernel, finish_kernel, spread_kernel)
 
 
 class Workspace:
     """Scratch memory of one thread, reused by its calls; pages that are never touched take no memory."""
 
     def __init__(self, channels: int) -> None:
-        self.channels = channels
+        self.channels, self.clouds = channels, 256  # at most, in one call
         edges, critical = MAX_EDGES, MAX_POINTS + 4 * MAX_EDGES
         floats = (MAX_POINTS**2, MAX_POINTS * channels, MAX_POINTS * channels, 4 * edges, 4 * edges, critical)
         whole = (MAX_POINTS**2, *(MAX_POINTS,) * 3, 64 * WORDS, *(edges,) * 5, 2 << 11)
         words = (1, MAX_POINTS, WORDS * edges, WORDS, WORDS, edges)
-        simplices = (MAX_POINTS, 2 * MAX_POINTS, MAX_POINTS, 2 * edges, 3 * edges, 2 * edges, 2 * critical, critical, 8)
-        self.floats, self.floats_at = _tables(floats, np.float64)
-        self.whole, self.whole_at = _tables(whole, np.int64)
-        self.words, self.words_at = _tables(words, np.uint64)
-        self.simplices, self.simplices_at = _tables(simplices, np.int64)
-        self.words_at[0] = self.floats_at[0]  # the filtration as bits
-        self.tables = [address(t) for t in (self.floats_at, self.whole_at, self.words_at, self.simplices_at)]
-        self.room = ROOM
+        simplices = (MAX_POINTS, 2 * MAX_POINTS, MAX_POINTS, 2 * edges, 3 * edges, 2 * edges, 2 * critical, critical, 5)
+        scratch = [
+            [np.empty(size, dtype) for size in sizes]
+            for sizes, dtype in ((floats, np.float64), (whole, np.int64), (words, np.uint64), (simplices, np.int64))
+        ]
+        scratch[2][0] = scratch[0][0].view(np.uint64)  # the filtration as bits
+        tables = [addresses(arrays) for arrays in scratch]
+        self.ends, self.counts = np.empty(self.clouds + 1, np.int64), np.empty((self.clouds, 5), np.int64)
         self.found, self.factors = np.empty(ROOM, np.int64), np.empty(ROOM // 2)
-        self.values = {dtype: np.empty(ROOM // 2, dtype) for dtype in (np.float32, np.float64)}
-        self.results = address(self.found), address(self.factors)
-        self.values_at = {dtype: address(values) for dtype, values in self.values.items()}
+        self.values = np.empty(ROOM // 2), np.empty(ROOM // 2, np.float32)
+        results = (self.ends, self.counts, self.found, *self.values, self.factors, *tables)
+        self.addresses = ROOM, *map(address, results)
+        self.kept = scratch, tables  # as long as their addresses are
 
 
 def address(array: ndarray) -> int:
-    return int(array.ctypes.data)
+    """Where its numbers are."""
+    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
-def _tables(sizes: Sequence[int], dtype: type) -> tuple[list[ndarray], ndarray]:
-    """Arrays of these sizes, and a table of their addresses."""
-    arrays = [np.empty(size, dtype) for size in sizes]
-    return arrays, np.array([address(array) for array in arrays], dtype=np.uint64)
+def addresses(arrays: Sequence[ndarray]) -> ndarray:
+    """A table for kernels that take many arrays."""
+    return np.array([address(array) for array in arrays], dtype=np.uint64)
 
 
 _local = threading.local()
 
 
 def workspace(channels: int) -> Workspace:
+    """This thread's."""
     found: Workspace | None = getattr(_local, "workspace", None)
     if found is None or found.channels < channels:
         found = _local.workspace = Workspace(max(channels, 64))

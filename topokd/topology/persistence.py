@@ -20,13 +20,14 @@ from topokd.topology.certificate import Certificate
 from topokd.topology.cohomology import Cohomology, cohomology
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import ENGINES, Pairs, choose_engine
-from topokd.topology.entry import SparseMatrix, as_cloud, check_memory, check_options, filtration_of
-from topokd.topology.gradient import simplex_values
+from topokd.topology.entry import SparseMatrix, as_cloud, check_memory, check_options, filtration_of, squared_limit
+from topokd.topology.gradient import SAFE, extent, simplex_values
 from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
 from topokd.topology.sampling import Points
-from topokd.topology.small import is_small, parts_of, small_clouds
+from topokd.topology.small import is_small, small_parts
 from topokd.topology.threads import parallel_map
+from topokd.topology.values import found_from, parts_of, safe_extent
 from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weighted_values, weights_of
 
 log = logging.getLogger(__name__)
@@ -169,6 +170,7 @@ def vietoris_rips(
     compute, workers = _find_compute(engine, max_dim, time_limit), threads(workers)
     _check_requests(certificate, cycles, max_dim, time_limit, weights is not None)
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
+    tie_unit = None if tie_unit is None else number(tie_unit, "tie_unit")
     precomputed = metric == "precomputed"
     single = not isinstance(x, list | tuple)
     clouds: Sequence[Any] = [x] if single else list(x)  # type: ignore[arg-type]
@@ -176,9 +178,10 @@ def vietoris_rips(
     plain = metric == "euclidean" and max_dim < 2 and engine in ("auto", "reduced") and time_limit is None
     done: list[Persistence | None] = [None] * len(clouds)
     if plain and weights is None and not (certificate or cycles):
-        limit = math.inf if threshold is None else _squared_limit(float(threshold))
+        limit = math.inf if threshold is None else squared_limit(float(threshold))
         own = [moved(cloud, gradient, bandwidth) if is_small(cloud) else None for cloud in clouds]
-        done = _small_persistence(own, limit, tie_tolerance, tie_unit, max_dim, workers)
+        parts = small_parts(own, limit, tie_tolerance, tie_unit, max_dim, workers)
+        done = [None if part is None else Persistence(*part) for part in parts]
         if None not in done:
             return done[0] if single else done  # type: ignore[return-value]
     rest = [k for k, found in enumerate(done) if found is None]
@@ -193,7 +196,7 @@ def vietoris_rips(
         cloud, weight = inputs
         check_memory(len(cloud))
         values, limit, unit = filtration_of(cloud, precomputed, threshold)
-        limit = _squared_limit(limit) if squared else limit
+        limit = squared_limit(limit) if squared else limit
         more = None
         try:
             filtration = values if precomputed else squared_distances(values)
@@ -229,35 +232,6 @@ def vietoris_rips(
     for k, result in zip(rest, results, strict=True):
         done[k] = result
     return done[0] if single else done  # type: ignore[return-value]
-
-
-def _squared_limit(limit: float) -> float:
-    """Squares keep the order of the lengths; the limit is moved up by the rounding of one square root."""
-    return limit * abs(limit) * (1 + 4e-16)
-
-
-def _small_persistence(
-    clouds: Sequence[Tensor | None],
-    limit: float,
-    tie_tolerance: float,
-    tie_unit: float | None,
-    max_dim: int,
-    workers: int | None,
-) -> list[Persistence | None]:
-    """The results of small clouds; None for others, and for those that need the general path."""
-    results: list[Persistence | None] = [None] * len(clouds)
-    groups: dict[Any, list[int]] = {}
-    for k, x in enumerate(clouds):
-        if x is not None:
-            groups.setdefault((x.dtype, x.shape[1]), []).append(k)
-    for chosen in groups.values():
-        points: list[Any] = [clouds[k] for k in chosen]
-        for k, x, found in zip(
-            chosen, points, small_clouds(points, limit, tie_tolerance, tie_unit, max_dim, workers), strict=True
-        ):
-            if found is not None:
-                results[k] = Persistence(*parts_of(x, found, tie_unit, max_dim))
-    return results
 
 
 def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callable[..., Pairs]:
@@ -300,6 +274,13 @@ def _persistence(
     tie_unit: float | None,
 ) -> Persistence:
     """Values of the critical simplices, in the type of `x`; pairs of zero persistence in that type are dropped."""
+    if weights is None and not precomputed and not x.is_cuda and len(pairs.birth) < 3 and x.shape[1] > 0:
+        size = extent(x)
+        if size == 0 or 1 / SAFE <= size <= safe_extent(x):
+            rows = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
+            unit = size if tie_unit is None else tie_unit
+            found = found_from(pairs, rows, x.dtype == torch.float32, tie_tolerance, unit)
+            return Persistence(*parts_of(x, found, tie_unit, len(pairs.birth) - 1), pairs.truncated_at)
     result = Persistence([], [], [], [], [], pairs.truncated_at)
     simplices = [s for group in zip(pairs.birth, pairs.death, pairs.essential, strict=True) for s in group]
     # all in one call: rows are as long as the longest simplex

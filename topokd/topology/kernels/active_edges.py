@@ -18,10 +18,13 @@ MIN_VERTICES_PER_CLASS = 4  # then at most one class per so many vertices may li
 MIN_VERTICES_PER_ACTIVE = 3  # and at most one vertex in so many may be active
 
 
-@jit_inline
+@jit_no_refcount
 def few_vertices_active(is_active: np.ndarray) -> bool:
     """Whether so few vertices are active that the list pays."""
-    return is_active.sum() * MIN_VERTICES_PER_ACTIVE <= is_active.shape[0]
+    active = 0
+    for p in range(is_active.shape[0]):
+        active += is_active[p]
+    return active * MIN_VERTICES_PER_ACTIVE <= is_active.shape[0]
 
 
 @jit_no_refcount

@@ -1,7 +1,7 @@
 """Diagrams of clouds of up to 64 points: neighbourhoods, and the living classes of an edge, are a few words of bits.
 
-The algorithm of `sweep` with plainer data. Edges enter in order; an edge with an empty lune merges components or creates
-a class; each component of a lune but the first may kill one. The annotation of an edge is the set of living classes in
+The algorithm of `sweep` with plainer data. Edges enter in order; an edge with an empty lune merges components or
+creates a class; each component of a lune but the first may kill one. The annotation of an edge is the set of living classes in
 it, one bit each, written down when the edge enters; when a class dies, its bit is replaced by the rest of the cycle in
 all edges at once. For more points that would be slower than the lazy lists of `annotations`.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from topokd.topology.kernels.bitset import ONE, ZERO
 from topokd.topology.kernels.native import lowest_bit
 from topokd.topology.kernels.settings import compiled, jit_no_refcount
-from topokd.topology.kernels.values import ESSENTIAL_0, ESSENTIAL_1, FINITE_0, FINITE_1, critical, slopes
+from topokd.topology.kernels.values import ESSENTIAL_0, ESSENTIAL_1, FINITE_0, FINITE_1, critical
 
 MAX_POINTS = 64
 WORDS = 16  # of living classes: 31 * 31 = 961 at most, in the complete bipartite graph on 32 + 32 points
@@ -153,7 +153,7 @@ def component_of(v, lune, adjacent):
 
 @jit_no_refcount
 def first_members(i, j, lune, adjacent, rank, n, members, entered):
-    """Of each component of the lune the vertex that entered it first; components in that order. Returns their number."""
+    """Of each component of the lune the vertex that entered first; components in that order. Returns their number."""
     count = 0
     while lune != ZERO:
         component = component_of(lowest_bit(lune), lune, adjacent)
@@ -205,7 +205,7 @@ def replace(slot, total, words, annotation, count, born, end, chosen):
 def enter(edges, count, n, with_cycles, table, words_of, counts, simplices):
     """Let the edges enter; fill in the number and the vertices of all pairs, see `values.critical`.
 
-    ``table`` and ``words_of`` are scratch, whole numbers and words of bits: see `topokd.topology.small.Workspace`.
+    ``table`` and ``words_of`` are scratch, whole numbers and words of bits: see `topokd.topology.native.Workspace`.
     """
     rank, parent, members, entered, class_at, birth, death, dead = (
         table[0], table[1], table[2], table[3], table[4], table[5], table[6], table[7],
@@ -340,18 +340,16 @@ def packed(counts, simplices, floats, whole, whole_at, values64, values32, singl
 
 
 def diagrams(
-    x64, x32, single, ends, begin, end, c, limit, tolerance, unit, with_cycles, least, most, floats, table, words_of,
-    simplices, counts, whole, values64, values32, factors, room,
+    x64, x32, single, clouds, c, limit, tolerance, unit, with_cycles, least, most, room, ends, counts, whole, values64,
+    values32, factors, floats, table, words_of, simplices,
 ):  # fmt: skip
-    """Diagrams of the clouds ``begin`` to ``end``, until the lists are full. Returns the first cloud not done.
+    """Diagrams of several clouds, until the lists are full. Returns the number of clouds done.
 
     Args:
-        x64: rows of all clouds, if not ``single``.
-        x32: rows of all clouds, if ``single``.
+        x64: rows, if not ``single``.
+        x32: rows, if ``single``.
         single: whether the rows are float32.
-        ends: cumulative number of rows per cloud, a 0 first.
-        begin: first cloud.
-        end: the cloud after the last one.
+        clouds: number of clouds.
         c: number of coordinates.
         limit: squared length of the longest edge that enters.
         tolerance: of ties, see `values.critical`.
@@ -359,19 +357,17 @@ def diagrams(
         with_cycles: whether degree 1 is computed.
         least: smallest extent whose squares are safe.
         most: greatest one.
-        floats: scratch, see `topokd.topology.small.Workspace`.
-        table: scratch.
-        words_of: scratch.
-        simplices: scratch.
+        room: entries of ``whole``; of the other lists there are half as many.
+        ends: rows of cloud k are those from entry k to entry k + 1.
         counts: on return five numbers per cloud, see `values`; the first is negative where a cloud needs another path.
         whole: on return the simplices of all clouds, with the ends and the owners of critical edges.
         values64: on return the values of all clouds, if not ``single``.
         values32: likewise, if ``single``.
         factors: on return the factors of critical edges.
-        room: entries of ``whole``; of the others there are half as many.
+        floats: scratch, see `topokd.topology.native.Workspace`; so are ``table``, ``words_of`` and ``simplices``.
     """
     whole_at = value_at = factor_at = 0
-    for cloud in range(begin, end):
+    for cloud in range(clouds):
         n = ends[cloud + 1] - ends[cloud]
         if room - whole_at < 16 * n * n:
             return cloud
@@ -381,22 +377,13 @@ def diagrams(
             words_of, found, simplices,
         )  # fmt: skip
         for k in range(5):
-            counts[5 * (cloud - begin) + k] = status if status < 0 else found[k]
+            counts[5 * cloud + k] = status if status < 0 else found[k]
         if status == 0:
             packed(found, simplices, floats, whole, whole_at, values64, values32, single, value_at, factors, factor_at)
             whole_at += 3 * found[0] + found[2] + 5 * found[1] + 2 * found[3] + 3 * found[4]
             value_at += 2 * found[0] + 2 * found[1] + found[2] + found[3]
             factor_at += found[4]
-    return end
-
-
-def spread(gradient64, gradient32, single, x64, x32, edges, ends, owners, factors, c, out):
-    """The gradient of the points from that of the values; ``out`` is zero before."""
-    if single:
-        slopes(gradient32, x32, edges, ends, owners, factors, c, out)
-    else:
-        slopes(gradient64, x64, edges, ends, owners, factors, c, out)
-    return 0
+    return clouds
 
 
 def squared_distances(x, n, c, out):

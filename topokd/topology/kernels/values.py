@@ -122,3 +122,18 @@ def slopes(gradient, points, edges, ends, owners, factors, c, out):
             slope = g * (np.float64(points[i + k]) - np.float64(points[j + k]))
             out[i + k] += slope
             out[j + k] -= slope
+
+
+def finish(points, c, single, tolerance, eps, counts, simplices, lengths, floats, factors):
+    """`critical`, for `topokd.topology.values`: entries 6 and 7 of ``simplices`` receive the ends and the owners."""
+    critical(points, c, single, tolerance, eps, counts, simplices, lengths, floats, simplices[6], simplices[7], factors)
+    return 0
+
+
+def spread(gradient64, gradient32, single, x64, x32, edges, ends, owners, factors, c, out):
+    """The gradient of the points from that of the values; ``out`` is zero before."""
+    if single:
+        slopes(gradient32, x32, edges, ends, owners, factors, c, out)
+    else:
+        slopes(gradient64, x64, edges, ends, owners, factors, c, out)
+    return 0

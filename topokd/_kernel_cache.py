@@ -32,7 +32,7 @@ from topokd.io import write_bytes
 
 log = logging.getLogger(__name__)
 
-SECONDS = {"kernels": 60, "data": 10, "synthetic": 15}
+SECONDS = {"kernels": 40, "data": 10, "synthetic": 15}
 """About how long it takes to compile all kernels of a package on one core; a call compiles some of them."""
 PARTS = ("_kernel_cache.py", "_native.py", "_numba.py")  # how kernels are compiled and stored
 
@@ -108,13 +108,13 @@ def cached_folder(source: Path) -> Path | None:
 
 
 @functools.cache
-def announce(package: str) -> None:
-    """Log, once per package, that its kernels are being compiled, and about how long that takes."""
+def announce(package: str, seconds: int | None = None) -> None:
+    """Log, once per package and estimate, that kernels are being compiled, and about how long that takes."""
     log.warning(
         "compiling kernels of %s that are not cached yet: up to about %d s, once; "
         "`topokd warm-up` compiles all kernels in advance",
         package,
-        SECONDS.get(package.rpartition(".")[2], 30),
+        seconds or SECONDS.get(package.rpartition(".")[2], 30),
     )
 
 

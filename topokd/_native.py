@@ -21,6 +21,7 @@ from llvmlite import binding
 
 from topokd._kernel_cache import announce, cached_folder, read, write
 
+SECONDS = 15  # about how long such kernels take to compile
 LINKED = {"memset", "memcpy", "memmove", "sqrt"}  # functions of the C library that object code may call
 _lock = threading.RLock()
 _engines: list[Any] = []  # object code lives as long as its engine
@@ -75,7 +76,7 @@ class Native:
         file = self.file()
         content = None if file is None else read(file)
         if content is None:
-            announce(self.module.rpartition(".")[0])
+            announce(self.module.rpartition(".")[0], SECONDS)
             content = self._compile()
             if file is not None:
                 write(file, content)

@@ -30,7 +30,15 @@ spread_kernel = Native(
     f"{_KERNELS}.values.spread",
     "float64* float32* int64 float64* float32* int64 int64* int64* float64* int64 float64*",
 )
-NATIVES = (diagrams_kernel, squares_kernel, finish_kernel, spread_kernel)
+costs_kernel = Native(
+    f"{_KERNELS}.nearest.costs",
+    "float64* float32* float64* float32* int64 int64 int64 float64 float64** float64* float32* int64**",
+)
+slopes_kernel = Native(
+    f"{_KERNELS}.nearest.slopes",
+    "float64* float32* int64 int64 int64 float64 float64** int64** float64* float64*",
+)
+NATIVES = (diagrams_kernel, squares_kernel, finish_kernel, spread_kernel, costs_kernel, slopes_kernel)
 
 
 class Workspace:

@@ -10,7 +10,7 @@ import numpy as np
 
 from topokd.topology.kernels import edge_order
 from topokd.topology.kernels.annotations import evaluate_edge, update
-from topokd.topology.kernels.settings import jit_inline, jit_no_refcount
+from topokd.topology.kernels.settings import jit_no_refcount
 from topokd.topology.kernels.state import EDGES_PER_BATCH, OUT_OF_SPACE, Annotations, Graph, edge_index
 
 MIN_EDGES_PER_VERTEX = 4  # edges that must have entered, per vertex, before the list is tried

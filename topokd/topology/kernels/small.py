@@ -1,9 +1,9 @@
 """Diagrams of clouds of up to 64 points: neighbourhoods, and the living classes of an edge, are a few words of bits.
 
 The algorithm of `sweep` with plainer data. Edges enter in order; an edge with an empty lune merges components or
-creates a class; each component of a lune but the first may kill one. The annotation of an edge is the set of living classes in
-it, one bit each, written down when the edge enters; when a class dies, its bit is replaced by the rest of the cycle in
-all edges at once. For more points that would be slower than the lazy lists of `annotations`.
+creates a class; each component of a lune but the first may kill one. The annotation of an edge is the set of living
+classes in it, one bit each, written down when the edge enters; when a class dies, its bit is replaced by the rest of
+the cycle in all edges at once. For more points that would be slower than the lazy lists of `annotations`.
 """
 
 # mypy: disable-error-code="no-untyped-def"

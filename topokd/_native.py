@@ -12,6 +12,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,7 @@ class Native:
                 found = types.CPointer(found)
             return found
 
-        function = getattr(importlib.import_module(self.module), self.name)
+        function = inspect.unwrap(getattr(importlib.import_module(self.module), self.name))  # of checks of annotations
         signature = types.int64(*map(type_of, self.arguments))
         compiled = cfunc(signature, nopython=True, error_model="numpy", _nrt=False)(function)
         module = binding.parse_assembly(str(compiled._library._final_module))

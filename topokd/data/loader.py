@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from topokd.errors import TopokdError
+from topokd.options import whole
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
         >>> list(prefetch(lambda number: number**2, range(3, 6), workers=0))
         [9, 16, 25]
     """
+    workers = whole(workers, "workers", least=0, most=1024)
     loader = DataLoader(
         _Drawn(draw),
         batch_size=None,

@@ -21,14 +21,6 @@ from topokd.topology.cohomology import Cohomology, cohomology
 from topokd.topology.distances import squared_distances
 from topokd.topology.eager import eagerly
 from topokd.topology.engines import ENGINES, Pairs, choose_engine
-<<<<<<< HEAD
-from topokd.topology.entry import SparseMatrix, as_cloud, check_memory, check_options, filtration_of, squared_limit
-from topokd.topology.gradient import SAFE, extent, simplex_values
-from topokd.topology.gradients import check_gradient, moved
-from topokd.topology.options import number, threads
-from topokd.topology.sampling import Points
-from topokd.topology.small import is_small, small_parts
-=======
 from topokd.topology.entry import (
     SparseMatrix,
     as_cloud,
@@ -36,13 +28,14 @@ from topokd.topology.entry import (
     check_options,
     check_requests,
     filtration_of,
+    squared_limit,
 )
-from topokd.topology.gradient import simplex_values
+from topokd.topology.gradient import SAFE, extent, simplex_values
 from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
 from topokd.topology.sampling import Points
 from topokd.topology.search import search_pairs, unsearchable, use_search
->>>>>>> main
+from topokd.topology.small import is_small, small_parts
 from topokd.topology.threads import parallel_map
 from topokd.topology.values import found_from, parts_of, safe_extent
 from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weighted_values, weights_of
@@ -207,7 +200,7 @@ def vietoris_rips(
     names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
     plain = metric == "euclidean" and max_dim < 2 and engine in ("auto", "reduced") and time_limit is None
     done: list[Persistence | None] = [None] * len(clouds)
-    if plain and weights is None and not (certificate or cycles):
+    if plain and weights is None and search is None and not (certificate or cycles or big):
         limit = math.inf if threshold is None else squared_limit(float(threshold))
         own = [moved(cloud, gradient, bandwidth) if is_small(cloud) else None for cloud in clouds]
         parts = small_parts(own, limit, tie_tolerance, tie_unit, max_dim, workers)

@@ -56,18 +56,12 @@ def persistence_weighted_chamfer(
         >>> round(loss.item(), 4), [round(g, 4) for g in student.grad[0].tolist()]
         (0.0843, [-0.1734, -0.7133])
     """
-<<<<<<< HEAD
     teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
     eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale")
     if _are_small(teacher, student):
         matches = _matches(teacher, student, match_scale)
         if matches is not None:
             return _SmallChamfer.apply(student, teacher, matches, eps, match_scale)  # type: ignore[no-any-return]
-    require_finite_pairs(teacher, "teacher")
-    require_finite_pairs(student, "student")
-=======
-    eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale")
->>>>>>> main
     return recall_term(teacher, student, eps=eps, match_scale=match_scale) + precision_term(
         teacher, student, match_scale=match_scale
     )

@@ -33,12 +33,7 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
         >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1e-9]]))[0]
         array([0.0e+00, 2.5e+01, 1.0e-18])
     """
-<<<<<<< HEAD
-=======
-    from scipy.linalg.blas import dsyrk  # scipy.linalg takes 0.1 s to import
-
     x = real_rows(x, "x").detach().cpu().double().numpy()
->>>>>>> main
     if len(x) == 0:
         return np.zeros((0, 0))
     require_memory(8 * len(x) ** 2, f"the distances between {len(x):,} points", "sample first")

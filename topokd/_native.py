@@ -60,8 +60,8 @@ class Native:
         with _lock:
             symbol, code = self._object_code()
             address = _link(code).get_function_address(symbol)
-        plain = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
-        types = [plain.get(argument, ctypes.c_void_p) for argument in self.arguments]
+        plain: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
+        types: list[Any] = [plain.get(argument, ctypes.c_void_p) for argument in self.arguments]
         call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *types)(address)
         return functools.partial(_call, call)
 
@@ -85,7 +85,8 @@ class Native:
         return symbol.decode(), code
 
     def _compile(self) -> bytes:
-        from numba import cfunc, types
+        import numba
+        from numba import types
 
         def type_of(argument: str) -> Any:
             found = getattr(types, argument.rstrip("*"))
@@ -95,7 +96,8 @@ class Native:
 
         function = inspect.unwrap(getattr(importlib.import_module(self.module), self.name))  # of checks of annotations
         signature = types.int64(*map(type_of, self.arguments))
-        compiled = cfunc(signature, nopython=True, error_model="numpy", _nrt=False)(function)
+        options: dict[str, Any] = {"nopython": True, "error_model": "numpy", "_nrt": False}
+        compiled: Any = numba.cfunc(signature, **options)(function)
         module = binding.parse_assembly(str(compiled._library._final_module))
         symbol = compiled.native_name.removeprefix("cfunc.")
         for part in module.functions:

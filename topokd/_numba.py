@@ -34,8 +34,24 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 jit: Any = compiled()
-jit_no_refcount: Any = compiled(_nrt=False)
-"""For helpers that neither allocate nor return arrays: their arguments are not reference-counted."""
+
+
+def jit_no_refcount(function: Callable[..., Any]) -> Any:
+    """For helpers that neither allocate nor return arrays: their arguments are not reference-counted.
+
+    Only kernels can call them: they have no wrapper for Python, which would take longer to compile than the rest.
+    """
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise TypeError(f"{function.__qualname__} is compiled for other kernels only: call it in one, or its py_func")
+
+    helper = compiled(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    # what Numba does with a compiled function, and what it calls when Python's arguments match none
+    helper.add_overload = lambda result: helper.overloads.update({tuple(result.signature.args): result})
+    helper._compile_for_args = refuse
+    return helper
+
+
 jit_numpy_errors: Any = compiled(error_model="numpy")
 """For loops with divisors that are never zero: divisions are not checked."""
 

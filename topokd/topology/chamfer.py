@@ -12,7 +12,7 @@ from torch import Tensor
 
 from topokd.topology import kernels
 from topokd.topology.functions.inputs import as_pairs, require_finite_pairs
-from topokd.topology.native import address, addresses, costs_kernel, slopes_kernel
+from topokd.topology.native import address, costs_kernel, slopes_kernel
 from topokd.topology.options import number
 
 MAX_BLOCK = 1 << 20  # distances held at a time on a GPU
@@ -84,22 +84,17 @@ class _Matches(NamedTuple):
     """The nearest point of each of k + m points of two diagrams, and its cost in their type."""
 
     cost: Float[Tensor, " k+m"]
-    points: tuple[ndarray, ...]  # both diagrams in float64
-    mates: tuple[ndarray, ndarray]
+    points: ndarray  # both diagrams in float64
+    mates: ndarray
 
 
 def _matches(teacher: Float[Tensor, "k 2"], student: Float[Tensor, "m 2"], scale: float) -> _Matches | None:
     """From `kernels.nearest`; None where points tie or are not finite."""
     k, m, single = len(teacher), len(student), teacher.dtype == torch.float32
     first, second = teacher.detach().contiguous(), student.detach().contiguous()
-    points = np.empty(2 * k), np.empty(2 * m), np.empty(max(k, m))
-    mates = np.empty(k, np.int64), np.empty(m, np.int64)
-    cost = torch.empty(k + m, dtype=teacher.dtype)
+    points, mates, cost = np.empty(2 * (k + m)), np.empty(k + m, np.int64), torch.empty(k + m, dtype=teacher.dtype)
     at, to, values = first.data_ptr(), second.data_ptr(), cost.data_ptr()
-    tables = addresses(points), addresses(mates)
-    status = costs_kernel(
-        at, at, to, to, single, k, m, scale, address(tables[0]), values, values, address(tables[1])
-    )  # fmt: skip
+    status = costs_kernel(at, at, to, to, single, k, m, scale, address(points), values, values, address(mates))
     return _Matches(cost, points, mates) if status == 0 else None
 
 
@@ -131,15 +126,11 @@ class _SmallChamfer(torch.autograd.Function):
             return torch.autograd.grad(value, student, gradient, create_graph=True)[0], None, None, None, None
         k, m, found = len(teacher), len(student), ctx.found
         costs = torch.cat([gradient / total * weight, (gradient / m).expand(m)])
-        parts = torch.zeros(2, m, 2, dtype=torch.float64)
-        at, to = costs.data_ptr(), parts.data_ptr()
-        tables = addresses(found.points), addresses(found.mates)
-        slopes_kernel(
-            at, at, costs.dtype == torch.float32, k, m, ctx.scale, address(tables[0]), address(tables[1]), to,
-            to + 16 * m,
-        )  # fmt: skip
-        of_teacher, own = parts.to(student.dtype)
-        return own + of_teacher, None, None, None, None
+        single, parts = costs.dtype == torch.float32, torch.empty(2, m, 2, dtype=torch.float64)
+        result = torch.empty(m, 2, dtype=torch.float32) if single else parts[0]
+        at, points, mates = costs.data_ptr(), address(found.points), address(found.mates)
+        slopes_kernel(at, at, single, k, m, ctx.scale, points, mates, parts.data_ptr(), result.data_ptr())
+        return result, None, None, None, None
 
 
 def recall_term(

@@ -28,15 +28,16 @@ finish_kernel = Native(
 )
 spread_kernel = Native(
     f"{_KERNELS}.values.spread",
-    "float64* float32* int64 float64* float32* int64 int64* int64* float64* int64 float64*",
+    "float64* float32* float64* float32* int64 int64 int64 float64* float32* int64 int64 int64 int64* int64* float64* "
+    "float64* float32*",
 )
 costs_kernel = Native(
     f"{_KERNELS}.nearest.costs",
-    "float64* float32* float64* float32* int64 int64 int64 float64 float64** float64* float32* int64**",
+    "float64* float32* float64* float32* int64 int64 int64 float64 float64* float64* float32* int64*",
 )
 slopes_kernel = Native(
     f"{_KERNELS}.nearest.slopes",
-    "float64* float32* int64 int64 int64 float64 float64** int64** float64* float64*",
+    "float64* float32* int64 int64 int64 float64 float64* int64* float64* float32*",
 )
 NATIVES = (diagrams_kernel, squares_kernel, finish_kernel, spread_kernel, costs_kernel, slopes_kernel)
 
@@ -51,7 +52,7 @@ class Workspace:
         whole = (MAX_POINTS**2, *(MAX_POINTS,) * 3, 64 * WORDS, *(edges,) * 5, 2 << 11)
         words = (1, MAX_POINTS, WORDS * edges, WORDS, WORDS, edges)
         simplices = (MAX_POINTS, 2 * MAX_POINTS, MAX_POINTS, 2 * edges, 3 * edges, 2 * edges, 2 * critical, critical, 5)
-        scratch = [
+        scratch: list[list[ndarray]] = [
             [np.empty(size, dtype) for size in sizes]
             for sizes, dtype in ((floats, np.float64), (whole, np.int64), (words, np.uint64), (simplices, np.int64))
         ]
@@ -60,7 +61,7 @@ class Workspace:
         self.ends, self.counts = np.empty(self.clouds + 1, np.int64), np.empty((self.clouds, 5), np.int64)
         self.found, self.factors = np.empty(ROOM, np.int64), np.empty(ROOM // 2)
         self.values = np.empty(ROOM // 2), np.empty(ROOM // 2, np.float32)
-        results = (self.ends, self.counts, self.found, *self.values, self.factors, *tables)
+        results: tuple[ndarray, ...] = (self.ends, self.counts, self.found, *self.values, self.factors, *tables)
         self.addresses = ROOM, *map(address, results)
         self.kept = scratch, tables  # as long as their addresses are
 

@@ -134,21 +134,27 @@ class DiagramValues(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         found: Found = ctx.found
         a, b, e, f, m = found.counts
-        sizes = (2 * a, 2 * b, e, f)
-        given = [x.new_zeros(s) if g is None else g.reshape(-1) for g, s in zip(gradients, sizes, strict=True) if s]
-        if not given:
-            return torch.zeros_like(x), None, None
-        gradient = torch.cat(given) if len(given) > 1 else given[0].contiguous()
-        whole, first = found.whole, len(found.whole) - 3 * m  # of the ends, which the owners follow
+        first, second, *others = gradients
+        if any(g is not None for g in others) or torch.is_grad_enabled():
+            sizes = (2 * a, 2 * b, e, f)
+            parts = [x.new_zeros(s) if g is None else g.reshape(-1) for g, s in zip(gradients, sizes, strict=True)]
+            gradient, split = torch.cat(parts), 2 * (a + b) + e + f
+            first, second = gradient, None
+        else:  # essential classes, and their critical edges, come last
+            split, m = 2 * a, m - f
+            first, second = (None if g is None else g.contiguous() for g in (first, second))
+        whole, begin = found.whole, len(found.whole) - 3 * found.counts[4]  # of the ends, which the owners follow
+        middle = begin + 2 * found.counts[4]
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
-            ends, owners = (torch.from_numpy(part) for part in (whole[first : first + 2 * m], whole[first + 2 * m :]))
+            ends, owners = torch.from_numpy(whole[begin:middle].reshape(m, 2)), torch.from_numpy(whole[middle:])
             eps = EPS_DIST * (extent(x) if ctx.tie_unit is None else ctx.tie_unit) or EPS_DIST
-            return differentiable(gradient, x, ends.reshape(m, 2), owners, False, 1.0, eps), None, None
-        rows = x.contiguous()
-        out = torch.zeros(x.shape, dtype=torch.float64)
-        at = address(whole) + 8 * first  # 8 bytes each
+            return differentiable(gradient, x, ends, owners, False, 1.0, eps), None, None
+        rows, single, at = x.contiguous(), x.dtype == torch.float32, address(whole)
+        out = torch.empty(x.shape, dtype=torch.float64)
+        result = torch.empty(x.shape, dtype=torch.float32) if single else out
+        (one, two), of_x = (0 if g is None else g.data_ptr() for g in (first, second)), rows.data_ptr()
         spread_kernel(
-            gradient.data_ptr(), gradient.data_ptr(), x.dtype == torch.float32, rows.data_ptr(), rows.data_ptr(), m,
-            at, at + 16 * m, address(found.factors), x.shape[1], out.data_ptr(),
+            one, one, two, two, split, (first is None) + 2 * (second is None), single, of_x, of_x, *x.shape, m,
+            at + 8 * begin, at + 8 * middle, address(found.factors), out.data_ptr(), result.data_ptr(),
         )  # fmt: skip
-        return out.to(x.dtype), None, None
+        return result, None, None

@@ -8,8 +8,7 @@ from numba import types
 from numba.extending import intrinsic
 
 
-@intrinsic
-def lowest_bit(_: Any, word: Any) -> Any:
+def _lowest_bit(_: Any, word: Any) -> Any:
     """Index of the lowest set bit of a word that is not zero: one instruction."""
 
     def generate(__: Any, builder: Any, ___: Any, arguments: Any) -> Any:
@@ -18,6 +17,9 @@ def lowest_bit(_: Any, word: Any) -> Any:
         return builder.cttz(arguments[0], llvmlite.ir.Constant(llvmlite.ir.IntType(1), 1))
 
     return types.int64(types.uint64), generate
+
+
+lowest_bit: Any = intrinsic(_lowest_bit)
 
 
 def sum_of(numbers, count, out):  # type: ignore[no-untyped-def]

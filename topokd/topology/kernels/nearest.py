@@ -15,33 +15,36 @@ NOT_FINITE = 2
 
 
 @jit_no_refcount
-def load(x64, x32, single, count, out):
-    """Copy to float64. Returns whether all numbers are finite."""
+def load(x64, x32, single, count, out, first):
+    """Copy to float64, from entry ``first`` on. Returns whether all numbers are finite."""
     wrong = 0.0
     for k in range(count):
-        out[k] = np.float64(x32[k]) if single else x64[k]
-        wrong += out[k] * 0.0
+        out[first + k] = np.float64(x32[k]) if single else x64[k]
+        wrong += out[first + k] * 0.0
     return wrong == 0.0
 
 
 @jit_no_refcount
-def nearest(points, k, others, m, scale, cost, mate):
-    """See `costs`; returns whether each match is alone."""
+def nearest(points, first, k, other, m, scale, cost64, cost32, single, mate):
+    """See `costs`: of k rows from ``first`` on among m from ``other`` on. Returns whether each match is alone."""
     alone = True
-    for p in range(k):
+    for p in range(first, first + k):
         birth, death = points[2 * p], points[2 * p + 1]
         best, which, ties = np.inf, -1, 0
-        for q in range(m):
-            squared = (others[2 * q] - birth) * (others[2 * q] - birth) + (others[2 * q + 1] - death) * (
-                others[2 * q + 1] - death
-            )
+        for q in range(other, other + m):
+            b, d = points[2 * q] - birth, points[2 * q + 1] - death
+            squared = b * b + d * d
             ties += squared == best
             if squared < best:
                 best, which, ties = squared, q, 1
-        cost[p], mate[p] = (death - birth) * (death - birth) / 2, -1
-        if scale * best <= cost[p]:
-            cost[p], mate[p] = scale * best, which
+        cost, mate[p] = (death - birth) * (death - birth) / 2, -1
+        if scale * best <= cost:
+            cost, mate[p] = scale * best, which
             alone = alone and ties == 1
+        if single:
+            cost32[p] = np.float32(cost)
+        else:
+            cost64[p] = cost
     return alone
 
 
@@ -57,50 +60,46 @@ def costs(t64, t32, s64, s32, single, k, m, scale, points, cost64, cost32, mate)
         k: pairs of the first.
         m: pairs of the second.
         scale: weight of a match against the diagonal.
-        points: (k + m, 3) on return both in float64, then scratch.
+        points: (k + m, 2) on return both in float64.
         cost64: (k + m,) on return the costs, if not ``single``.
         cost32: likewise, if ``single``.
-        mate: (k + m,) on return the number of the nearest, -1 for the diagonal.
+        mate: (k + m,) on return the row of the nearest in ``points``, -1 for the diagonal.
 
     Returns:
         0; or `TIE`, `NOT_FINITE`: then nothing else holds.
     """
-    first, second, cost = points[0], points[1], points[2]
-    if not load(t64, t32, single, 2 * k, first) or not load(s64, s32, single, 2 * m, second):
+    if not load(t64, t32, single, 2 * k, points, 0) or not load(s64, s32, single, 2 * m, points, 2 * k):
         return NOT_FINITE
-    for turn in range(2):
-        a, b = (first, second) if turn == 0 else (second, first)
-        count, total, base = (k, m, 0) if turn == 0 else (m, k, k)
-        if not nearest(a, count, b, total, scale, cost, mate[turn]):
-            return TIE
-        for p in range(count):
-            if single:
-                cost32[base + p] = np.float32(cost[p])
-            else:
-                cost64[base + p] = cost[p]
+    if not nearest(points, 0, k, k, m, scale, cost64, cost32, single, mate):
+        return TIE
+    if not nearest(points, k, m, 0, k, scale, cost64, cost32, single, mate):
+        return TIE
     return 0
 
 
-def slopes(g64, g32, single, k, m, scale, points, mate, of_first, of_second):
+def slopes(g64, g32, single, k, m, scale, points, mate, parts, result):
     """Gradient of the second diagram from those of the costs of both (k + m,).
 
-    ``of_first`` (m, 2) is the part from the costs of the first one, ``of_second`` that from its own; they are zero
-    before. The other arguments are those of `costs`.
+    ``parts`` (2, m, 2) on return holds what comes from the costs of the first diagram, and from its own; ``result``
+    (m, 2) their sum, if ``single``, each part rounded before. The other arguments are those of `costs`.
     """
-    first, second = points[0], points[1]
-    for p in range(k):
-        q = mate[0][p]
-        if q >= 0:
-            g = np.float64(g32[p]) if single else g64[p]
-            for axis in range(2):
-                of_first[2 * q + axis] -= 2.0 * scale * g * (first[2 * p + axis] - second[2 * q + axis])
-    for p in range(m):
-        q = mate[1][p]
-        g = np.float64(g32[k + p]) if single else g64[k + p]
-        if q >= 0:
-            for axis in range(2):
-                of_second[2 * p + axis] += 2.0 * scale * g * (second[2 * p + axis] - first[2 * q + axis])
+    for entry in range(4 * m):
+        parts[entry] = 0.0
+    for p in range(k + m):
+        g, q = np.float64(g32[p]) if single else g64[p], mate[p]
+        for axis in range(2):
+            if q >= 0:
+                slope = 2.0 * scale * g * (points[2 * p + axis] - points[2 * q + axis])
+                if p < k:
+                    parts[2 * (q - k) + axis] -= slope
+                else:
+                    parts[2 * (m + p - k) + axis] += slope
+            elif p >= k:
+                slope = g * (points[2 * p + 1] - points[2 * p])
+                parts[2 * (m + p - k) + axis] = slope if axis == 1 else -slope
+    for entry in range(2 * m):
+        if single:
+            result[entry] = np.float32(parts[2 * m + entry]) + np.float32(parts[entry])
         else:
-            slope = g * (second[2 * p + 1] - second[2 * p])
-            of_second[2 * p], of_second[2 * p + 1] = -slope, slope
+            parts[entry] = parts[2 * m + entry] + parts[entry]
     return 0

@@ -114,10 +114,15 @@ def critical(points, c, single, tolerance, eps, counts, simplices, lengths, floa
 
 
 @jit_no_refcount
-def slopes(gradient, points, edges, ends, owners, factors, c, out):
-    """Add the gradient of the points (n, c) from that of the values; the other arrays are those of `critical`."""
+def slopes(gradient_0, gradient_1, split, points, skipped, edges, ends, owners, factors, c, out):
+    """Add the gradient of the points (n, c) from those of the two diagrams, see `spread`."""
     for e in range(edges):
-        i, j, g = ends[2 * e] * c, ends[2 * e + 1] * c, gradient[owners[e]] * factors[e]
+        owner = owners[e]
+        degree = np.int64(owner >= split)
+        if skipped >> degree & 1:
+            continue
+        g = (gradient_1[owner - split] if degree == 1 else gradient_0[owner]) * factors[e]
+        i, j = ends[2 * e] * c, ends[2 * e + 1] * c
         for k in range(c):
             slope = g * (np.float64(points[i + k]) - np.float64(points[j + k]))
             out[i + k] += slope
@@ -130,10 +135,37 @@ def finish(points, c, single, tolerance, eps, counts, simplices, lengths, floats
     return 0
 
 
-def spread(gradient64, gradient32, single, x64, x32, edges, ends, owners, factors, c, out):
-    """The gradient of the points from that of the values; ``out`` is zero before."""
+def spread(
+    first64, first32, second64, second32, split, skipped, single, x64, x32, n, c, edges, ends, owners, factors, out,
+    result,
+):  # fmt: skip
+    """The gradient of the points from those of the two diagrams.
+
+    Args:
+        first64: gradient of the entries before ``split``, if not ``single``.
+        first32: likewise, if ``single``.
+        second64: gradient of the others, if not ``single``.
+        second32: likewise, if ``single``.
+        split: see ``first64``.
+        skipped: 1 if there is no gradient of the first part, plus 2 if there is none of the second.
+        single: whether points and gradients are float32.
+        x64: points (n, c), if not ``single``.
+        x32: likewise, if ``single``.
+        n: number of points.
+        c: number of coordinates.
+        edges: number of critical edges.
+        ends: see `critical`.
+        owners: see `critical`.
+        factors: see `critical`.
+        out: (n, c) on return the gradient.
+        result: (n, c) on return the gradient in float32, if ``single``.
+    """
+    for k in range(n * c):
+        out[k] = 0.0
     if single:
-        slopes(gradient32, x32, edges, ends, owners, factors, c, out)
+        slopes(first32, second32, split, x32, skipped, edges, ends, owners, factors, c, out)
+        for k in range(n * c):
+            result[k] = np.float32(out[k])
     else:
-        slopes(gradient64, x64, edges, ends, owners, factors, c, out)
+        slopes(first64, second64, split, x64, skipped, edges, ends, owners, factors, c, out)
     return 0

@@ -7,6 +7,7 @@ import pickle
 import resource
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from topokd import params as P
 from topokd.data.formats import read_cloud
 from topokd.datasets.nuscenes.archive import folder_to_read
 from topokd.datasets.nuscenes.tables import read_table
+from topokd.datasets.waymo.submission import validate_waymo
 from topokd.errors import CheckpointError, DataError, ParameterError, TopokdError
 from topokd.explore.packing import to_json
 from topokd.models import build_model, load_checkpoint
@@ -87,6 +89,35 @@ def test_a_laz_file_that_counts_a_billion_chunks_is_refused(tmp_path: Path) -> N
     (tmp_path / "chunks.laz").write_bytes(data)
     with pytest.raises(DataError, match=r"chunks.laz.*damaged"):
         read_cloud(tmp_path / "chunks.laz")
+
+
+@pytest.mark.parametrize("points", [1_080_519_612, 0])
+def test_a_laz_file_whose_chunks_have_a_billion_points_or_none_is_refused(tmp_path: Path, points: int) -> None:
+    """lazrs would allocate 36 GB and abort the process, or panic."""
+    laspy = pytest.importorskip("laspy")
+    las = laspy.create(point_format=3, file_version="1.2")
+    las.x = las.y = las.z = np.arange(40.0)
+    las.write(str(tmp_path / "chunk.laz"))
+    data = (tmp_path / "chunk.laz").read_bytes()
+    size = struct.pack("<I", 50_000)
+    assert data.count(size) == 1
+    (tmp_path / "chunk.laz").write_bytes(data.replace(size, struct.pack("<I", points)))
+    with pytest.raises(DataError, match=r"chunk.laz.*damaged"):
+        read_cloud(tmp_path / "chunk.laz")
+
+
+def test_a_zlib_bomb_in_a_submission_is_not_unpacked(tmp_path: Path) -> None:
+    messages = pytest.importorskip("topokd.datasets.waymo.messages").messages()
+    packer = zlib.compressobj()
+    bomb = b"".join(packer.compress(b"\0" * (1 << 24)) for _ in range(40)) + packer.flush()  # of 670 MB
+    submission = messages.submission()
+    frame = submission.inference_results.frames.add(context_name="s", frame_timestamp_micros=5)
+    label = frame.segmentation_labels.add(name=1)
+    for image in (label.ri_return1, label.ri_return2):
+        image.segmentation_label_compressed = bomb
+    (tmp_path / "bomb.bin").write_bytes(submission.SerializeToString())
+    problems = validate_waymo(tmp_path / "bomb.bin", [("s", 5)])
+    assert sum("unpacks to more than" in problem for problem in problems) == 2
 
 
 def test_a_zip_bomb_of_arrays_is_refused(tmp_path: Path) -> None:

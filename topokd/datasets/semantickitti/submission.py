@@ -104,7 +104,7 @@ def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: write it with `topokd submit`") from None
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise DataError(f"{path} is not a complete zip file ({error}): write it again with `topokd submit`") from error
     with archive:
         entries = {info.filename: info for info in archive.infolist()}

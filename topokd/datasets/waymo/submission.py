@@ -27,6 +27,8 @@ from topokd.io import atomic_path
 
 SHAPE = (64, 2650)
 """Rows and columns of the TOP lidar's range image."""
+MOST_BYTES = 10 * SHAPE[0] * SHAPE[1] * 2 + 100
+"""No matrix of two numbers per pixel is longer: an int32 takes at most 10 bytes."""
 
 Frame = tuple[str, int]
 """(context name, timestamp in microseconds)"""
@@ -190,9 +192,11 @@ def read_frame_list(path: str | Path) -> list[Frame]:
         if not line.strip():
             continue
         context, _, timestamp = line.strip().partition(",")
-        if not timestamp.strip().isdigit():
+        if not re.fullmatch(r"[0-9]{1,18}", timestamp.strip()):
             raise DataError(f"{path}, line {number}: {line[:60]!r}; write context name,timestamp in microseconds")
         frames.append((context, int(timestamp)))
+    if not frames:
+        raise DataError(f"{path} lists no frame: give Waymo's 3d_semseg_test_set_frames.txt (--frames)")
     return frames
 
 
@@ -261,7 +265,11 @@ def _compressed(classes: Int64[ndarray, "64 2650"], frame: Frame) -> bytes:
 
 
 def _matrix(compressed: bytes) -> ndarray:
-    matrix: Any = messages().matrix.FromString(zlib.decompress(compressed))
+    unpacker = zlib.decompressobj()
+    unpacked = unpacker.decompress(compressed, MOST_BYTES)
+    if unpacker.unconsumed_tail:
+        raise ValueError(f"it unpacks to more than {MOST_BYTES:,} bytes")
+    matrix: Any = messages().matrix.FromString(unpacked)
     dims = tuple(matrix.shape.dims)
     if any(size < 0 for size in dims):  # NumPy would replace it by the size that fits
         raise ValueError(f"its shape is {list(dims)}")

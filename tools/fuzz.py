@@ -13,6 +13,7 @@ result nor a `TopokdError` that names the file is a failure: its input is kept i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -32,15 +33,27 @@ from typing import Any
 
 import numpy as np
 import psutil
-from fuzz_readers import READERS, Corpus, write_corpus
+from fuzz_readers import READERS, WEIGHTS, Corpus, write_corpus
 
 SECONDS, BYTES = 5.0, 2 << 30  # for one input
 PATIENCE = 120.0  # seconds of wall time, for a process that a busy machine does not let run
 BLOCK = 500  # inputs between two reports of the process that reads
+TRACED = 3  # of as many inputs one is traced, because that doubles its time
 LIFE = 50_000  # inputs after which that process is replaced, so that leaks of libraries do not add up
 KEPT, LARGEST = 300, 32_768  # inputs of one file that join the corpus, and bytes of each
 LIBRARIES = ("plyfile", "pypcd4", "laspy", "zipfile", "json", "safetensors", "numpy/lib/_npyio", "numpy/lib/_format")
-PIECES = (b"\0", b"\xff", b"\x7f", b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"999999999999", b"-1", b"nan", b"1e308")
+PIECES = (
+    b"\0",
+    b"\xff",
+    b"\x7f",
+    b"\xff" * 4,
+    b"\xff\xff\xff\x7f",
+    b"\0\0\0\x80",
+    b"999999999999",
+    b"-1",
+    b"nan",
+    b"1e308",
+)
 NUMBERS = (0, 1, 255, 1 << 16, (1 << 31) - 1, (1 << 32) - 1)
 
 
@@ -159,7 +172,9 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, resource.RLIM_INFINITY))
 
 
-def serve(pipe: Connection, position: Any, files: Corpus, source: Path, folder: Path, seed: int, skip: set[int]) -> None:
+def serve(
+    pipe: Connection, position: Any, files: Corpus, source: Path, folder: Path, seed: int, skip: set[int]
+) -> None:
     """The process that reads: inputs ``position.value``, ..., with a report after each block."""
     import logging
     import warnings
@@ -168,7 +183,7 @@ def serve(pipe: Connection, position: Any, files: Corpus, source: Path, folder: 
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what crashing libraries say
-    pool, coverage, names = Pool(folder / f"corpus-seed{seed}", files, source), Coverage(), list(files)
+    pool, coverage, names = Pool(folder / f"corpus-seed{seed}", files, source), Coverage(), weighted(files)
     for name, reader in files.items():
         with coverage:
             found = outcome_of(source / name, reader)
@@ -182,14 +197,15 @@ def serve(pipe: Connection, position: Any, files: Corpus, source: Path, folder: 
         position.value = number
         if number not in skip:
             rng = random.Random(f"{seed}:{number}")
-            name = rng.choice(names)
+            name = draw(names, rng)
             data = mutated(pool.draw(name, rng), pool.of[rng.choice(names)], rng)
             path = source / name
             path.write_bytes(data)
             limit_memory()
-            with coverage:
+            traced = number % TRACED == 0
+            with coverage if traced else contextlib.nullcontext():
                 found = outcome_of(path, files[name])
-            if coverage.grown:
+            if traced and coverage.grown:
                 pool.add(name, data)
             counts[name, found if found in ("read", "refused") else "failed"] += 1
             if found not in ("read", "refused"):
@@ -305,7 +321,17 @@ def fuzz(folder: Path, seed: int, inputs: int, seconds: float) -> dict[str, Any]
 
 def _file_of(files: Corpus, seed: int, number: int) -> str:
     """The file that an input is a mutation of."""
-    return random.Random(f"{seed}:{number}").choice(list(files))
+    return draw(weighted(files), random.Random(f"{seed}:{number}"))
+
+
+def weighted(files: Corpus) -> list[str]:
+    """The files, each as often as its reader counts."""
+    return [file for file, reader in files.items() for _ in range(WEIGHTS.get(reader, 1))]
+
+
+def draw(names: list[str], rng: random.Random) -> str:
+    """One of the names."""
+    return names[rng.randrange(len(names))]
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
@@ -355,7 +381,9 @@ def main() -> int:
     if options.repeat is not None:
         return repeat(options.repeat)
     found = fuzz(options.folder, options.seed, options.inputs, options.seconds)
-    print(f"{found['inputs']:,} inputs in {found['seconds']:.0f} s, {len(found['failures'])} failures: {options.folder}")
+    print(
+        f"{found['inputs']:,} inputs in {found['seconds']:.0f} s, {len(found['failures'])} failures: {options.folder}"
+    )
     for failure in found["failures"][:20]:
         print(f"  {failure}")
     if options.record:

@@ -3,7 +3,7 @@
     python benchmarks/memory.py
     python benchmarks/memory.py training --steps 1000
 
-``training``: the student of row `kd_topo` with the tiny network, on whole synthetic scans (no crop, so that every step
+``training``: the student of row `plain` with the tiny network, on whole synthetic scans (no crop, so that every step
 allocates other sizes), in a process of its own; its memory is that of `train.workers: 0`, scans included. ``loader``: one
 worker process of `topokd.data.prefetch`. Flat: the line fitted through the last four fifths rises by less than 5 % of
 their median from its first point to its last.
@@ -74,10 +74,9 @@ def _row(process: str, count: int, values: list[float]) -> dict[str, Any]:
 
 def _train(folder: Path, params: P.Params) -> None:
     os.environ["TOPOKD_ROOT"] = str(folder)
-    from topokd.training import train_student, train_teacher
+    from topokd.training import train_student
 
-    train_teacher(params, 0)
-    train_student(params, "kd_topo", 0)
+    train_student(params, "plain", 0)
 
 
 def training(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -91,9 +90,9 @@ def training(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         process.join()
         if process.exitcode != 0:
             raise SystemExit(f"training ended with status {process.exitcode}")
-        (curve,) = folder.glob("workspace/*/live/kd_topo-seed0/plots/metrics/memory_gb.tsv")
+        (curve,) = folder.glob("workspace/*/live/plain-seed0/plots/metrics/memory_gb.tsv")
         values = [1000 * float(line.split("\t")[1]) for line in curve.read_text().splitlines()[1:]]
-    yield _row("training, row kd_topo, tiny networks", options.steps, values)
+    yield _row("training, row plain, tiny network", options.steps, values)
 
 
 def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -57,6 +57,21 @@ def _about(error: OSError, path: Path, temporary: Path | None) -> OSError:
     return type(error)(number, os.strerror(number), str(path))
 
 
+def require_writable(*folders: str | Path) -> None:
+    """Raise before hours of work what would be raised after them: a folder cannot be made or written.
+
+    Args:
+        folders: Created if missing.
+
+    Raises:
+        OSError: Names the folder and the cause.
+    """
+    for folder in map(Path, folders):
+        with atomic_path(folder / ".writable") as temporary:
+            temporary.write_bytes(b"\0")
+        (folder / ".writable").unlink(missing_ok=True)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` atomically, as UTF-8 and without translating line ends."""
     with atomic_path(path) as temporary:

@@ -6,6 +6,7 @@
 
 from topokd.training.fit import Fit
 from topokd.training.hooks import Hook, LiveCurves, Resume, Validate
+from topokd.training.inspection import load_batch
 from topokd.training.run import Run, run_of
 from topokd.training.teacher_outputs import TeacherOutputs
 from topokd.training.train import load_teacher, train_student, train_teacher
@@ -18,6 +19,7 @@ __all__ = [
     "Run",
     "TeacherOutputs",
     "Validate",
+    "load_batch",
     "load_teacher",
     "run_of",
     "train_student",

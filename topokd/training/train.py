@@ -19,7 +19,7 @@ from topokd.distillation import DistillationObjective, build_objective
 from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.evaluation.predict import spread
-from topokd.io import sha256, write_json
+from topokd.io import require_writable, sha256, write_json
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
 from topokd.params import Params, Train, to_dict
 from topokd.scans import open_dataset
@@ -116,6 +116,8 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
         matrix = _evaluate(run, model, scans.val, ranks, wanted=train.validate_scans)
         return matrix.miou(params.evaluation.absent)
 
+    if ranks.is_main:
+        require_writable(run.record.parent, run.checkpoint.parent, run.best.parent, run.resume)
     with deterministic(train.threads):
         teacher = _teacher(run, objective, scans.val.class_names)
         model = seeded_model(run.preset, scans.val.num_classes, run.seed, run.role)
@@ -142,6 +144,7 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
             ],
             device=device,
             ranks=ranks,
+            failed=params.workspace / "failed",
         )
         history = fit.run()
         started = time.process_time()

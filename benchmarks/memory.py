@@ -4,9 +4,9 @@
     python benchmarks/memory.py training --steps 1000
 
 ``training``: the student of row `plain` with the tiny network, on whole synthetic scans (no crop, so that every step
-allocates other sizes), in a process of its own; its memory is that of `train.workers: 0`, scans included. ``loader``: one
-worker process of `topokd.data.prefetch`. Flat: the line fitted through the last four fifths rises by less than 5 % of
-their median from its first point to its last.
+allocates other sizes), in a process of its own; its memory is that of `train.workers: 0`, scans included. ``loader``:
+one worker process of `topokd.data.prefetch`. Flat: the line fitted through the last four fifths rises by less than 5 %
+of their median from its first point to its last.
 """
 
 from __future__ import annotations
@@ -117,13 +117,11 @@ def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def _page(title: str, unit: str) -> Callable[[Rows], list[str]]:
     def write(rows: Rows) -> list[str]:
         head = ["process", unit, "first (MB)", "after a fifth (MB)", "last (MB)", "largest (MB)", "growth", "flat"]
-        lines = [
-            [
-                str(row["process"]), f"{row['count']:,}", *(f"{row[name]:.0f}" for name in ("first", "fifth", "last", "largest")),
-                f"{100 * row['growth']:+.1f} %", "yes" if row["growth"] < FLAT else "**no**",
-            ]
-            for row in rows
-        ]  # fmt: skip
+        lines = []
+        for row in rows:
+            sizes = [f"{row[name]:.0f}" for name in ("first", "fifth", "last", "largest")]
+            flat = "yes" if row["growth"] < FLAT else "**no**"
+            lines.append([row["process"], f"{row['count']:,}", *sizes, f"{100 * row['growth']:+.1f} %", flat])
         return [f"## {title}", "", *table(head, lines)]
 
     return write

@@ -4,8 +4,8 @@
     python tools/fuzz.py --inputs 1000000          goes on where the last run of this seed stopped
     python tools/fuzz.py --repeat FILE             read one kept input again, with its error
 
-The search is guided by coverage: an input that reaches a new pair of successive lines in topokd or in a library that parses
-the format joins the corpus, and later inputs are mutations of it. Readers run in one long-lived process with a
+The search is guided by coverage: an input that reaches a new pair of successive lines in topokd or in a library that
+parses the format joins the corpus, and later inputs are mutations of it. Readers run in one long-lived process with a
 limit on its memory; another one watches it, and restarts it after a crash or a hang. What is neither a valid
 result nor a `TopokdError` that names the file is a failure: its input is kept in the folder, and the run goes on.
 """
@@ -350,9 +350,12 @@ def markdown(found: dict[str, Any]) -> str:
         "",
         f"Written by `python tools/fuzz.py --inputs {found['inputs']} --seed {found['seed']} --record`: "
         f"{found['inputs']:,} inputs in {found['seconds'] / 60:.0f} minutes on one core "
-        f"({found['inputs'] / max(found['seconds'], 1):,.0f} per second; {found['processor']}, Python {found['python']}, "
-        f"NumPy {found['numpy']}). Guided by coverage: {found['corpus']:,} inputs reached new code and joined the corpus, "
-        f"{found['pairs']:,} pairs of lines in the last process. Each input gives a valid result (read) or a `TopokdError` that names "
+        f"({found['inputs'] / max(found['seconds'], 1):,.0f} per second; {found['processor']}, Python "
+        f"{found['python']}, "
+        f"NumPy {found['numpy']}). Guided by coverage: {found['corpus']:,} inputs reached new code and joined the "
+        "corpus, "
+        f"{found['pairs']:,} pairs of lines in the last process. Each input gives a valid result (read) or a "
+        "`TopokdError` that names "
         f"the file (refused), within {SECONDS:g} s of processor time and {BYTES >> 30} GB; anything else is a failure.",
         "",
         "| file | read | refused | failed |",

@@ -1,13 +1,13 @@
-"""Kill the project's work at random moments, start it again, and compare its results with those of an uninterrupted run.
+"""Kill the project's work at random moments, start it again, and compare the results with an uninterrupted run's.
 
     python tools/soak.py                      50 kills
     python tools/soak.py --kills 12 --seed 7  other moments
 
 Everything happens in a scratch clone with the profile of tests/pipeline/smoke.yaml. Each kind of work runs once as a
-reference. Then it begins anew, is killed (SIGKILL) several times in a row, and is started by the same command each time until
-it ends. The moment is uniform over the duration of the reference; killed are in turn the process that was started, all
-processes below it at once, or a random one of them. After each kill everything must end by itself, and every result file that
-exists must have the bytes of the reference: none is half-written. At the end all results must.
+reference. Then it begins anew, is killed (SIGKILL) several times in a row, and is started by the same command each
+time until it ends. The moment is uniform over the duration of the reference; killed are in turn the process that was
+started, all processes below it at once, or a random one of them. After each kill everything must end by itself, and
+every result file that exists must have the bytes of the reference: none is half-written. At the end all results must.
 """
 
 from __future__ import annotations
@@ -259,12 +259,16 @@ def markdown(record: dict[str, Any]) -> str:
     lines = [
         "# Killed at random moments",
         "",
-        f"Written by `python tools/soak.py --kills {total} --seed {record['seed']}` in {record['minutes']:.0f} minutes on "
+        f"Written by `python tools/soak.py --kills {total} --seed {record['seed']}` in {record['minutes']:.0f} "
+        "minutes on "
         f"{record['processor']}, a machine shared with other work: **{good} of {total}**.",
         "",
-        "A reduced pipeline in a scratch clone. Each kind of work ran once uninterrupted; then it began anew, was killed (-9) at "
-        "moments drawn uniformly from that duration, and was started by the same command each time until it ended. After each "
-        "kill every result file that existed had the bytes of the uninterrupted run, and no process went on; at the end all "
+        "A reduced pipeline in a scratch clone. Each kind of work ran once uninterrupted; then it began anew, was "
+        "killed (-9) at "
+        "moments drawn uniformly from that duration, and was started by the same command each time until it ended. "
+        "After each "
+        "kill every result file that existed had the bytes of the uninterrupted run, and no process went on; at the "
+        "end all "
         "results had. The clone has no stages that measure times.",
         "",
         "| work | uninterrupted (s) | kills | after (s) | results compared | wrong |",
@@ -274,7 +278,8 @@ def markdown(record: dict[str, Any]) -> str:
         moments = ", ".join(f"{kill['seconds']:.1f}" for kill in each["kills"])
         wrong = "; ".join(each["problems"]).replace("|", "/") or "none"
         lines.append(
-            f"| {each['name']} | {each['seconds']:.1f} | {len(each['kills'])} | {moments} | {each['compared']} | {wrong} |"
+            f"| {each['name']} | {each['seconds']:.1f} | {len(each['kills'])} | {moments} | {each['compared']} | "
+            f"{wrong} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -8,12 +8,16 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from topokd.errors import DataError
+
+LEAST_FREE = 1 << 16
+"""Bytes: a file system with less is full."""
 
 
 @contextlib.contextmanager
@@ -40,6 +44,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise _about(error, path, temporary) from error
+    except Exception as error:  # torch and safetensors do not say that the disk is full
+        if temporary is None or shutil.disk_usage(path.parent).free >= LEAST_FREE:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -21,6 +21,12 @@ from topokd.io import sha256
 from topokd.training.run import Run
 
 pytestmark = pytest.mark.timeout(1800)
+WORK = """\
+from pathlib import Path
+from topokd import params as P
+from topokd.training import train_teacher
+train_teacher(P.load(Path("params.yaml")), 0)
+"""
 
 
 @pytest.fixture
@@ -37,8 +43,7 @@ def test_srun_starts_ranks_and_a_signal_costs_nothing(shared: P.Params, tmp_path
     expected = launchers.uninterrupted(shared)
     run = Run("teacher", 0, shared)
     P.dump(shared, tmp_path / "params.yaml")
-    work = "import sys\nfrom pathlib import Path\nfrom topokd import params as P\nfrom topokd.training import train_teacher\n"
-    (tmp_path / "train.py").write_text(f"{work}train_teacher(P.load(Path('params.yaml')), 0)\n")
+    (tmp_path / "train.py").write_text(WORK)
     environment = {**os.environ, "TOPOKD_ROOT": str(tmp_path), "PYTHONPATH": str(PROJECT)}
     command = ["srun", "--job-name=topokd-ranks", "--ntasks=2", "--cpus-per-task=1", "--nodes=1", "--mem=2G"]
 

@@ -1,4 +1,4 @@
-"""A training on two ranks that is stopped or killed goes on where it was, and ends with the bits of an uninterrupted one."""
+"""A training on two ranks that is stopped or killed goes on, and ends with the bits of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.training import launchers
@@ -53,8 +54,6 @@ def test_one_killed_rank_ends_all_and_names_itself(params: P.Params, reference: 
     deadline, states = threading.Event(), Run("teacher", 0, shared).resume
     while not list(states.rglob("state.pt")):
         assert process.poll() is None and not deadline.wait(0.02)
-    import psutil
-
     ranks = [
         child for child in psutil.Process(process.pid).children(recursive=True) if "topokd.training" in child.cmdline()
     ]

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -71,6 +72,6 @@ def load_batch(path: str | Path) -> Batch:
         (('a',), True)
     """
     with safe_open(path, "pt") as file:
-        given = {name: file.get_tensor(name) if name in file.keys() else None for name in TENSORS}  # noqa: SIM118
+        given: dict[str, Any] = {name: file.get_tensor(name) if name in file.keys() else None for name in TENSORS}  # noqa: SIM118
         names = (file.metadata() or {}).get("names", "")
     return Batch(**given, names=tuple(names.split("\n")) if names else ())

@@ -124,7 +124,7 @@ def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
                 continue
             try:
                 ids = np.frombuffer(archive.read(name), "<u4") & 0xFFFF
-            except (zipfile.BadZipFile, OSError, ValueError, zlib.error, NotImplementedError) as error:
+            except (zipfile.BadZipFile, OSError, ValueError, EOFError, zlib.error, RuntimeError) as error:
                 problems.append(f"{name} cannot be unpacked ({error})")
                 continue
             wrong = np.setdiff1d(ids, SEMANTICKITTI.submission_ids)

@@ -29,12 +29,17 @@ SCANS = {  # two scans of a training split and one of a validation split
                 "Deskewed_LiDAR/Avia/velodyne/000002.bin"],
     "goose": ["lidar/train/forest/forest__1_vls128.bin", "lidar/train/yard/yard__1_vls128.bin",
               "lidar/val/forest/forest__2_vls128.bin"],
+    "kitti360": ["sequences/00/velodyne/000002.bin", "sequences/03/velodyne/000100.bin",
+                 "sequences/10/velodyne/000007.bin"],
+    "pandaset": ["sequences/01/velodyne/000000.bin", "sequences/158/velodyne/000079.bin",
+                 "sequences/40/velodyne/000000.bin"],
 }  # fmt: skip
 LISTS = {
     "rellis3d": {
         "pt_train.lst": "\n".join(f"{name} labels\n" for name in SCANS["rellis3d"][:2]),
         "pt_val.lst": f"{SCANS['rellis3d'][2]} labels\n",
     },
+    **{name: {"train.txt": "\n".join(SCANS[name][:2]), "val.txt": SCANS[name][2]} for name in ("kitti360", "pandaset")},
     "helimos": {"Deskewed_LiDAR/train.txt": "000001\n", "Deskewed_LiDAR/val.txt": "000002\n"},
     "goose": {
         "goose_label_mapping.csv": "class_name,label_key,has_instance,hex\nundefined,0,0,#000000\n"

@@ -224,7 +224,7 @@ def read_waymo(path: Path) -> None:
 
 def read_frames(path: Path) -> None:
     """The list of frames that a submission to Waymo needs."""
-    from topokd.datasets.waymo.submission import read_frame_list
+    from topokd.datasets.waymo.frames import read_frame_list
 
     assert read_frame_list(path)
 

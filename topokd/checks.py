@@ -57,6 +57,79 @@ def first_nonfinite_row(x: Any) -> int | None:
     return int((~finite).reshape(len(x), -1).any(1).nonzero()[0].reshape(-1)[0])
 
 
+def real_tensor(x: Any, name: str) -> Any:
+    """``x`` as a dense torch tensor of real numbers, in the autograd graph if it is one; type and device stay.
+
+    NumPy arrays may be in the other byte order, have negative strides, and any layout in memory.
+
+    Args:
+        x: a tensor, a NumPy array, or nested lists of numbers.
+        name: what it is, for the message.
+
+    Raises:
+        DataError: it is nothing of the sort, or would lose its meaning: complex, masked, sparse or quantised values,
+            number types that torch lacks, integers beyond 2^53.
+
+    Examples:
+        >>> import numpy as np
+        >>> real_tensor(np.array([1.0, 2.0], ">f4")[::-1], "x").tolist()
+        [2.0, 1.0]
+        >>> real_tensor(np.array([1j]), "x")
+        Traceback (most recent call last):
+        topokd.errors.DataError: x holds complex128 values: pass real numbers (float32, float64 or integers)
+    """
+    import numpy as np
+    import torch
+
+    if not isinstance(x, torch.Tensor):
+        if isinstance(x, np.ma.MaskedArray):
+            raise DataError(
+                f"{name} is a masked array, whose mask would be ignored: pass x.compressed() or x.filled(v)"
+            )
+        if isinstance(x, str | bytes) or x is None:
+            raise DataError(f"{name} is {x!r}: pass a tensor or an array of numbers")
+        try:
+            if isinstance(x, np.ndarray):
+                if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:
+                    raise DataError(f"{name} holds {x.dtype} values: pass real numbers (float32, float64 or integers)")
+                x = np.ascontiguousarray(x, x.dtype.newbyteorder("=")).reshape(x.shape)
+            x = torch.as_tensor(x)
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(
+                f"{name} cannot be read as numbers ({str(error).splitlines()[0]}): pass a tensor or an array"
+            ) from None
+    if x.is_complex() or x.is_quantized:
+        raise DataError(f"{name} holds {str(x.dtype)[6:]} values: pass real numbers (float32, float64 or integers)")
+    if x.device.type == "meta":
+        raise DataError(f"{name} is on the device meta, without values: pass a tensor with values")
+    if x.layout != torch.strided:
+        raise DataError(f"{name} is sparse: pass x.to_dense()")
+    if x.dtype in (torch.int64, torch.uint64) and x.numel() and float(x.double().abs().max()) > 2**53:
+        raise DataError(f"{name} holds whole numbers beyond 2^53, which no float holds exactly: subtract an offset")
+    return x
+
+
+def real_rows(x: Any, name: str) -> Any:
+    """``x`` as floating-point rows (n, c): `real_tensor`; integers become float64, half precision stays.
+
+    Raises:
+        DataError: `real_tensor`'s reasons, a shape other than (n, c), or a row that is not finite.
+    """
+    import torch
+
+    x = real_tensor(x, name)
+    if not x.is_floating_point():
+        x = x.double()
+    if x.dim() != 2:
+        raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (n, c): one row per point")
+    if x.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        raise DataError(f"{name} holds {str(x.dtype)[6:]} values: convert them to float32")
+    require_finite(x, name)
+    return x
+
+
 def available_memory() -> int | None:
     """Bytes that this process can still allocate, or None if unknown.
 

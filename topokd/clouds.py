@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from topokd.checks import real_tensor
 from topokd.errors import DataError
 
 Features = Tensor | Sequence[Tensor]  # (n, c), (b, n, c), (b, c, h, w), or one (n_k, c) per cloud
@@ -64,6 +65,7 @@ def as_rows(x: Features, offsets: Offsets = None, name: str = "features") -> Clo
     """
     if not isinstance(x, Tensor):
         return _joined(x, offsets, name)
+    x = real_tensor(x, f"the tensor of {name}")
     if x.dim() == 2:
         return Clouds(x, cloud_ends(offsets, len(x), name))
     if x.dim() < 2:
@@ -78,15 +80,16 @@ def as_rows(x: Features, offsets: Offsets = None, name: str = "features") -> Clo
     return Clouds(rows, ends)
 
 
-def as_labels(label: Features, ends: Sequence[int]) -> Tensor:
+def as_labels(label: Features, ends: Sequence[int], classes: int | None = None) -> Tensor:
     """Labels as one (n,) row of numbers: from (n,), (b, n), (b, h, w) or a list of (n_k,).
 
     Args:
         label: Classes.
         ends: Cumulative numbers of rows that the logits have.
+        classes: How many there are; None: not checked.
 
     Raises:
-        DataError: When there are more or fewer labels than rows.
+        DataError: When there are more or fewer labels than rows, or one that is no class.
 
     Examples:
         >>> as_labels(torch.zeros(2, 4, 4, dtype=torch.int64), [16, 32]).shape
@@ -96,6 +99,15 @@ def as_labels(label: Features, ends: Sequence[int]) -> Tensor:
     rows = ends[-1] if ends else 0
     if len(flat) != rows:
         raise DataError(f"there are {len(flat)} labels for {rows} rows of logits: give one per row, -1 for none")
+    if classes is not None and flat.numel():
+        if flat.is_floating_point() or flat.is_complex() or flat.dtype == torch.bool:
+            raise DataError(f"labels are {str(flat.dtype)[6:]}: give whole numbers, 0 to {classes - 1}, or -1 for none")
+        low, high = (int(end) for end in flat.aminmax())
+        if low < -1 or high >= classes:
+            raise DataError(
+                f"labels run from {low} to {high}, but there are {classes} classes: give 0 to {classes - 1}, or -1 "
+                "for none"
+            )
     return flat
 
 
@@ -210,7 +222,13 @@ def _implied_ends(rows: Features, other: Features) -> list[int] | None:
 
 
 def _whole_numbers(offsets: Any, name: str) -> list[int]:
-    values = offsets.tolist() if hasattr(offsets, "tolist") else list(offsets)
+    try:
+        values = offsets.tolist() if hasattr(offsets, "tolist") else list(offsets)
+        values = values if isinstance(values, list) else [values]
+    except TypeError:
+        raise DataError(
+            f"offsets of the {name} are {offsets!r}: give one whole number per cloud, where it ends"
+        ) from None
     values = [int(value) if isinstance(value, Tensor) and value.dim() == 0 else value for value in values]
     if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         raise DataError(f"offsets of the {name} are {_few(values)}: give one whole number per cloud, where it ends")

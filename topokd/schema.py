@@ -23,13 +23,16 @@ def _not_bool(value: Any) -> Any:
 
 
 # `1e-6` is text in YAML 1.1, so numbers are also accepted as text; whole numbers are not.
-Number = Annotated[float, BeforeValidator(_not_bool)]
+Number = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Integer = Annotated[int, Field(strict=True)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Natural = Annotated[int, Field(strict=True, ge=0)]
+MOST = 2**31 - 1
+Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
+Natural = Annotated[int, Field(strict=True, ge=0, le=MOST)]
+Processes = Annotated[int, Field(strict=True, ge=0, le=1024)]
+Threads = Annotated[int, Field(strict=True, ge=1, le=4096)]
 Switch = Annotated[bool, Field(strict=True)]
 
 
@@ -101,6 +104,7 @@ def _dotted(where: str, parts: Iterable[Any]) -> str:
 _TYPES = {  # beginning of the pydantic error type: rule
     "int": "a whole number",
     "float": "a number",
+    "finite_number": "a finite number",
     "bool": "true or false",
     "string": "text",
     "tuple": "a list",

@@ -17,7 +17,19 @@ from topokd.choices import (
     Sensor,
     Tracker,
 )
-from topokd.schema import Count, Integer, Natural, NonNegative, Number, Positive, Probability, Section, Switch
+from topokd.schema import (
+    Count,
+    Integer,
+    Natural,
+    NonNegative,
+    Number,
+    Positive,
+    Probability,
+    Processes,
+    Section,
+    Switch,
+    Threads,
+)
 
 
 class Synthetic(Section):
@@ -59,7 +71,7 @@ class Data(Section):
     )
     layout: str = Field("semantickitti", description="benchmark whose file format the synthetic world is written in")
     version: str = Field("v1.0-trainval", description="of nuScenes")
-    sweeps: Count = Field(1, description="k > 1 adds the k - 1 scans before each one, where the data set can")
+    sweeps: Count = Field(1, le=1000, description="k > 1 adds the k - 1 scans before each one, where the data set can")
     point_range: tuple[Number, ...] = Field(
         (), description="Waymo's training points: x, y, z from, x, y, z to, in metres; [] keeps all"
     )
@@ -130,8 +142,8 @@ class Train(Section):
     lovasz: NonNegative = Field(
         0.0, description="weight of the Lovasz-Softmax term of PTv3 recipes; off in the paper (NOTES row 14)"
     )
-    threads: Count = Field(1, description="per run; results are bit-identical for one number of threads")
-    ranks: Count = Field(
+    threads: Threads = Field(1, description="per run; results are bit-identical for one number of threads")
+    ranks: Threads = Field(
         1, description="processes that share each batch, one GPU each (docs/hpc.md); the number changes rounding only"
     )
     sync_batchnorm: Switch = Field(
@@ -151,7 +163,7 @@ class Train(Section):
     checkpointing: Switch = Field(
         False, description="recompute blocks in the backward pass: less memory, a third more time, same bits"
     )
-    workers: Natural = Field(0, description="processes that read and augment; 0: in the training process")
+    workers: Processes = Field(0, description="processes that read and augment; 0: in the training process")
     cache: str = Field(
         "", description="folder that keeps decoded scans and evaluation's voxels (docs/datasets.md); '': none"
     )
@@ -160,12 +172,19 @@ class Train(Section):
         description="once per seed and step for all rows: its outputs stay in workspace/, 1 MB a step",
     )
     tracker: Tracker = Field(
-        "none", description="live metrics beside dvclive's: none, tensorboard or mlflow, if the package is installed"
+        "none",
+        description="live metrics in addition to dvclive's: none, tensorboard or mlflow, if the package is installed",
     )
     optimizer: Optimizer = Optimizer()
     student_lr_factor: Positive = Field(
         2.0, description="a student's learning rates in multiples of the optimizer's, which are the teacher's"
     )
+
+    @field_validator("amp", mode="before")
+    @classmethod
+    def _off_without_quotes(cls, value: Any) -> Any:
+        """YAML 1.1 reads ``off`` as false; `dvc exp run -S` writes it without quotes."""
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _balance_is_measured(self) -> Train:

@@ -74,13 +74,13 @@ def end_early(process: subprocess.Popen[bytes], number: signal.Signals, params: 
     Returns:
         Its exit status.
     """
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while not list(Run("teacher", 0, params).resume.rglob("state.pt")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     below = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    status = process.wait(240)
+    status = process.wait(600)
     _, alive = psutil.wait_procs(below, timeout=120)
     assert not alive
     assert not Run("teacher", 0, params).checkpoint.exists()

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from topokd.choices import Amp
 from topokd.params import Data, Optimizer, Train
-from topokd.schema import Count, Natural, NonNegative, Positive, Probability, Section
+from topokd.schema import Count, Natural, NonNegative, Positive, Probability, Processes, Section, Threads
 
 
 class Settings(Section):
@@ -28,8 +28,8 @@ class Settings(Section):
     confidence: Probability = Field(0.9, description="of the teacher in a class, from which on it is a pseudo-label")
     tta: Count = Field(1, description="rotations that are averaged for pseudo-labels and scores")
     seed: Natural = Field(0, description="of new weights and batches")
-    threads: Count = Field(1, description="of the processor; results are bit-identical for one number")
-    workers: Natural = Field(0, description="processes that read and augment")
+    threads: Threads = Field(1, description="of the processor; results are bit-identical for one number")
+    workers: Processes = Field(0, description="processes that read and augment")
     amp: Amp = Field("off", description="automatic mixed precision on a GPU: off, bf16 or fp16")
     checkpoint_every: Count = Field(50, description="steps between the states that a killed run resumes from")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from topokd.errors import ParameterError
 
-app = typer.Typer(no_args_is_help=True, help="Check and fingerprint data sets.")
+app = typer.Typer(no_args_is_help=True, help="Check, convert and fingerprint data sets.")
 ROOT_HELP = "Folder of the data set, as its owners release it."
 
 
@@ -67,6 +68,42 @@ def fingerprint(
         typer.echo(json.dumps(found, indent=2))
     else:
         write_json(project_path(output), found)
+
+
+@app.command()
+def convert(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="kitti360 or pandaset.")],
+    root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder, in SemanticKITTI's layout.")],
+    every: Annotated[int, typer.Option(min=1, help="Only each so many-th frame.")] = 1,
+    distance: Annotated[
+        float | None, typer.Option(help="kitti360: metres to the nearest labelled point, at most; 0.3 if absent.")
+    ] = None,
+    sensor: Annotated[
+        str | None, typer.Option(help="pandaset: pandar64 (if absent), pandargt (the forward one) or both.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier, different conversion.")] = False,
+) -> None:
+    """Make scans with labels of their own from KITTI-360's clouds or PandaSet's pickles, once; resumable."""
+    from topokd.conversion import convert_kitti360, convert_pandaset
+
+    converters: dict[str, tuple[Callable[..., dict[str, int | float]], dict[str, object]]] = {
+        "kitti360": (convert_kitti360, {"distance": distance}),
+        "pandaset": (convert_pandaset, {"sensor": sensor}),
+    }
+    if dataset not in converters:
+        raise ParameterError(f"no conversion of {dataset!r}: choose one of {', '.join(converters)}")
+    for name, (_, own) in converters.items():
+        for option, value in own.items():
+            if name != dataset and value is not None:
+                raise ParameterError(f"remove --{option}: it is an option of {name}")
+    run, own = converters[dataset]
+    given = {option: value for option, value in own.items() if value is not None}
+    counts = run(root, output, every=every, overwrite=overwrite, **given)
+    typer.echo(
+        f"{output}: {counts['scans']:,} scans, {counts['points']:,} points, {100 * counts['labelled']:.1f} % with a "
+        f"label; check them with: topokd data check {output} --labels {dataset}"
+    )
 
 
 def print_problems(problems: list[str], most: int = 50) -> None:

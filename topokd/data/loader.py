@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from topokd.errors import DataError, TopokdError
+from topokd.options import whole
 
 T = TypeVar("T")
+_END: Any = object()
 
 
 def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[T]:
@@ -31,6 +33,7 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
         >>> list(prefetch(lambda number: number**2, range(3, 6), workers=0))
         [9, 16, 25]
     """
+    workers = whole(workers, "workers", least=0, most=1024)
     loader = DataLoader(
         _Drawn(draw),
         batch_size=None,
@@ -42,8 +45,8 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
     items = iter(loader)
     while True:
         with _explain_death(workers):
-            item = next(items, None)
-        if item is None:
+            item = next(items, _END)
+        if item is _END:
             return
         if isinstance(item, TopokdError):
             raise item

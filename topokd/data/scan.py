@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Int64, Integer
 
 from topokd.checks import require_finite
 from topokd.errors import DataError
@@ -58,7 +59,7 @@ class Scan:
             if value is None:
                 continue
             if field != "intensity":
-                value = np.asarray(value, np.int64)
+                value = _whole_numbers(value, f"{where}: {field}")
                 object.__setattr__(self, field, value)
             if value.shape != (n,):
                 raise DataError(f"{where}: {field} has shape {value.shape}, but there are {n} points")
@@ -82,3 +83,19 @@ class Scan:
 
     def __len__(self) -> int:
         return len(self.xyz)
+
+
+def _whole_numbers(values: Any, name: str) -> Int64[np.ndarray, " n"]:
+    """``values`` as int64. Raises DataError for fractions, NaN, text, and numbers that int64 cannot hold."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iubf":
+        raise DataError(f"{name} holds {array.dtype} values: give whole numbers")
+    if array.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            whole = np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) <= 2.0**53)
+        if not whole.all():
+            place = int((~whole).argmax())
+            raise DataError(f"{name} is {array.flat[place]} at point {place}: give whole numbers")
+    elif array.dtype == np.uint64 and array.size and int(array.max()) >= 1 << 63:
+        raise DataError(f"{name} goes up to {int(array.max())}: give numbers below 2^63")
+    return array.astype(np.int64)

@@ -12,6 +12,7 @@ from jaxtyping import Float32, Int64
 from topokd.data import voxel_kernels as kernels
 from topokd.data.scan import IGNORE, Scan
 from topokd.errors import DataError
+from topokd.options import number, whole
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,7 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
         ([[0, 0, 0], [1, 0, 0]], [0, 0, 1], [0.2..., 0.8...])
     """
     n = len(scan)
-    size = float(voxel_size)
-    if not size > 0:
-        raise DataError(f"voxel_size is {voxel_size}: it must be positive (metres)")
+    size = number(voxel_size, "voxel_size", above=True, unit=" (metres)")
     low, high = kernels.cell_range(scan.xyz, size)
     extent = high - low + 1
     bits = max(n - 1, 1).bit_length()
@@ -111,6 +110,7 @@ def crop(voxels: Voxels, max_voxels: int, rng: np.random.Generator) -> Voxels:
         ``voxels`` itself if it is no larger than ``max_voxels``. Otherwise the crop, with its rows in the same order,
         its grid shifted to start at 0, and without ``inverse``, which training does not need.
     """
+    max_voxels = whole(max_voxels, "max_voxels", least=0, most=1 << 62)
     centre = rng.random()
     if max_voxels == 0 or len(voxels) <= max_voxels:
         return voxels

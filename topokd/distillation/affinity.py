@@ -12,6 +12,7 @@ from topokd.clouds import Features, Offsets, thin
 from topokd.distillation.features import StageOptions, StageTerm, matched_features
 from topokd.distillation.matching import VoxelRows, cloud_of_row
 from topokd.distillation.term import TERMS, Step
+from topokd.options import whole
 from topokd.schema import Count
 
 
@@ -32,7 +33,7 @@ class AffinityLoss(nn.Module):
 
     def __init__(self, num_points: int = 64) -> None:
         super().__init__()
-        self.num_points = num_points
+        self.num_points = whole(num_points, "num_points")
 
     def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
         """The mean over supervoxels.

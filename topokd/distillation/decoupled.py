@@ -12,6 +12,7 @@ from topokd.clouds import Features, Offsets, as_labels, at_least_float32
 from topokd.data import IGNORE
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
+from topokd.options import number
 from topokd.schema import NonNegative, Positive
 
 
@@ -38,7 +39,8 @@ class DecoupledLoss(nn.Module):
 
     def __init__(self, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0) -> None:
         super().__init__()
-        self.temperature, self.alpha, self.beta = require_temperature(temperature), alpha, beta
+        self.temperature = require_temperature(temperature)
+        self.alpha, self.beta = number(alpha, "alpha"), number(beta, "beta")
 
     def forward(
         self, student: Features, teacher: Features, label: Features, offsets: Offsets = None
@@ -55,7 +57,7 @@ class DecoupledLoss(nn.Module):
             DataError: When shapes differ, or logits are not finite.
         """
         student, teacher, _ = matched_logits(student, teacher, offsets)
-        label = as_labels(label, [len(student)])
+        label = as_labels(label, [len(student)], student.shape[1])
         known = label != IGNORE
         label = label[known, None]  # (m, 1)
         if not len(label):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from topokd.clouds import Clouds, Features, Offsets, at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
+from topokd.options import number
 from topokd.schema import NonNegative, Positive
 
 
@@ -36,7 +37,8 @@ class CorrelationLoss(nn.Module):
 
     def __init__(self, temperature: float = 1.0, beta: float = 1.0, gamma: float = 1.0) -> None:
         super().__init__()
-        self.temperature, self.beta, self.gamma = require_temperature(temperature), beta, gamma
+        self.temperature = require_temperature(temperature)
+        self.beta, self.gamma = number(beta, "beta"), number(gamma, "gamma")
 
     def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
         """The loss of one batch.
@@ -59,6 +61,12 @@ class CorrelationLoss(nn.Module):
 
 def correlation(a: Float[Tensor, "n c"], b: Float[Tensor, "n c"], dim: int, eps: float = 1e-8) -> Float[Tensor, " _"]:
     """Pearson's correlation along ``dim``; 0 where one side does not vary.
+
+    Args:
+        a: (n, c).
+        b: (n, c).
+        dim: Axis that is summed over.
+        eps: Lower bound of the norms.
 
     Examples:
         >>> correlation(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[2.0, 4.0, 8.0]]), dim=1).round(decimals=4)

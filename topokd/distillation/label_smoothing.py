@@ -39,7 +39,7 @@ class LabelSmoothingLoss(nn.Module):
         """
         rows, ends = as_rows(logits, name="student's logits")
         require_finite(rows, "the student's logits", "lower the learning rate")
-        known = as_labels(label, ends) != IGNORE
+        known = as_labels(label, ends, rows.shape[1]) != IGNORE
         log_p = at_least_float32(rows[known]).log_softmax(dim=1)
         return (-log_p.mean(dim=1) - math.log(rows.shape[1])).sum() / max(len(log_p), 1)
 

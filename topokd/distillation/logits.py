@@ -11,7 +11,7 @@ from topokd.checks import require_finite
 from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
-from topokd.errors import ParameterError
+from topokd.options import number
 from topokd.schema import Positive
 
 
@@ -59,15 +59,18 @@ class LogitLoss(nn.Module):
 
 def require_temperature(temperature: float) -> float:
     """``temperature`` itself. Raises `ParameterError` if it is not above 0 and finite."""
-    if not 0 < temperature < float("inf"):
-        raise ParameterError(f"temperature is {temperature}; it must be above 0")
-    return temperature
+    return number(temperature, "temperature", above=True)
 
 
 def matched_logits(
     student: Features, teacher: Features, offsets: Offsets = None
 ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"], list[int]]:
     """Logits of both networks as rows, the teacher's detached, and the cumulative numbers of rows per cloud.
+
+    Args:
+        student: (n, c) logits, or a list of one tensor per cloud.
+        teacher: The same of the teacher.
+        offsets: (b,) cumulative numbers of rows.
 
     Raises:
         DataError: When the shapes differ, or logits are not finite.
@@ -96,7 +99,13 @@ class LogitsTerm(Term):
     def digest(
         self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
     ) -> dict[str, Tensor]:
-        """The teacher's logits."""
+        """The teacher's logits.
+
+        Args:
+            teacher: Output of the teacher.
+            label: (n,) class of each voxel.
+            segmentation: The loss of the labels.
+        """
         return {"logits": teacher.logits.detach()}
 
     @staticmethod

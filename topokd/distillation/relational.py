@@ -11,6 +11,7 @@ from torch.nn.functional import normalize, smooth_l1_loss
 from topokd.clouds import Features, Offsets, thin
 from topokd.distillation.features import StageOptions, StageTerm, matched_features
 from topokd.distillation.term import TERMS
+from topokd.options import number, whole
 from topokd.schema import Count, NonNegative
 
 
@@ -34,7 +35,8 @@ class RelationLoss(nn.Module):
 
     def __init__(self, distance: float = 1.0, angle: float = 2.0, num_points: int = 64) -> None:
         super().__init__()
-        self.distance, self.angle, self.num_points = distance, angle, num_points
+        self.distance, self.angle = number(distance, "distance"), number(angle, "angle")
+        self.num_points = whole(num_points, "num_points")
 
     def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
         """The mean over clouds.

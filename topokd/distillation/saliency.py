@@ -16,7 +16,8 @@ from topokd.distillation.matching import Rows, match_rows
 from topokd.distillation.saliency_map import feature_gradients, saliency_map
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions, Weigh, unweighed
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
+from topokd.options import flag, number, whole
 from topokd.schema import Natural, Positive, Switch
 
 Stages = Tensor | Sequence[Tensor] | Sequence[Sequence[Tensor]]  # one stage, or a list of them
@@ -50,7 +51,12 @@ class SaliencyLoss(nn.Module):
 
     def __init__(self, stages: Sequence[int] | None = None, eps: float = 1e-6, second_order: bool = False) -> None:
         super().__init__()
-        self.stages, self.eps, self.second_order = stages, eps, second_order
+        if stages is not None:
+            if not isinstance(stages, Sequence) or isinstance(stages, str) or not stages:
+                raise ParameterError(f"stages is {stages!r}: give the numbers of stages, or None for all")
+            stages = tuple(whole(stage, "stages", least=-64, most=64) for stage in stages)
+        self.stages, self.eps = stages, number(eps, "eps")
+        self.second_order = flag(second_order, "second_order")
 
     def forward(
         self,
@@ -210,7 +216,13 @@ class SaliencyTerm(Term):
     def digest(
         self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
     ) -> dict[str, Tensor]:
-        """The teacher's maps, in the order of its rows, and the voxels of these rows."""
+        """The teacher's maps, in the order of its rows, and the voxels of these rows.
+
+        Args:
+            teacher: Output of the teacher.
+            label: (n,) class of each voxel.
+            segmentation: The loss of the labels.
+        """
         taps = [teacher.taps[stage] for stage in self.options.stages]
         require_finite(teacher.logits, "the teacher's logits", "check its checkpoint")
         loss = (label != IGNORE).sum() * segmentation(teacher.logits, label)

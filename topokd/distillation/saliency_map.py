@@ -8,7 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from topokd.checks import real_tensor
 from topokd.clouds import Clouds, Offsets, at_least_float32, cloud_ends
+from topokd.errors import DataError
+from topokd.options import number
 
 
 def saliency_map(
@@ -37,6 +40,10 @@ def saliency_map(
         >>> saliency_map(feat, grad, torch.tensor([3]), eps=0.0)
         tensor([0.0000, 1.0000, 0.5000])
     """
+    eps = number(eps, "eps")
+    feat, grad = real_tensor(feat, "feat"), real_tensor(grad, "grad")
+    if feat.dim() != 2 or feat.shape != grad.shape:
+        raise DataError(f"feat {tuple(feat.shape)} and grad {tuple(grad.shape)} must both be (n, c)")
     ends = cloud_ends(offsets, len(feat))
     maps = []
     for rows, gradient in zip(Clouds(feat, ends).split(), Clouds(grad, ends).split(), strict=True):

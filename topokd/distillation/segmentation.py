@@ -10,6 +10,7 @@ from torch.nn import functional
 from topokd.checks import require_finite
 from topokd.clouds import Features, as_labels, as_rows, at_least_float32
 from topokd.data import IGNORE
+from topokd.options import number
 
 
 class SegmentationLoss(nn.Module):
@@ -28,7 +29,7 @@ class SegmentationLoss(nn.Module):
 
     def __init__(self, lovasz: float = 0.0) -> None:
         super().__init__()
-        self.lovasz = lovasz
+        self.lovasz = number(lovasz, "lovasz")
 
     def forward(self, logits: Features, label: Features) -> Float[Tensor, ""]:
         """The loss of one batch.
@@ -41,7 +42,7 @@ class SegmentationLoss(nn.Module):
             DataError: When logits are not finite, or there is not one label per row.
         """
         logits, ends = as_rows(logits, name="logits")
-        label = as_labels(label, ends)
+        label = as_labels(label, ends, logits.shape[1])
         require_finite(logits, "logits", "lower the learning rate")
         logits = at_least_float32(logits)
         labelled = (label != IGNORE).sum().clamp(min=1)
@@ -63,6 +64,8 @@ def lovasz_softmax(logits: Float[Tensor, "n c"], label: Int64[Tensor, " n"]) -> 
         >>> lovasz_softmax(torch.tensor([[50.0, 0.0], [0.0, 50.0]]), torch.tensor([0, 1])).item() < 1e-6
         True
     """
+    logits, ends = as_rows(logits, name="logits")
+    label = as_labels(label, ends, logits.shape[1])
     probability = logits[label != IGNORE].softmax(1)
     label = label[label != IGNORE]
     losses = []

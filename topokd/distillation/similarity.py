@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from topokd.clouds import Features, Offsets, thin
 from topokd.distillation.features import StageOptions, StageTerm, matched_features
 from topokd.distillation.term import TERMS
+from topokd.options import whole
 from topokd.schema import Count
 
 
@@ -30,7 +31,7 @@ class SimilarityLoss(nn.Module):
 
     def __init__(self, num_points: int = 256) -> None:
         super().__init__()
-        self.num_points = num_points
+        self.num_points = whole(num_points, "num_points")
 
     def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
         """The mean over clouds.

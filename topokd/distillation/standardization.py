@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from topokd.clouds import Features, Offsets, at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
+from topokd.options import number
 from topokd.schema import Positive
 
 
@@ -34,7 +35,7 @@ class StandardizedLogitLoss(nn.Module):
 
     def __init__(self, temperature: float = 2.0, eps: float = 1e-7) -> None:
         super().__init__()
-        self.temperature, self.eps = require_temperature(temperature), eps
+        self.temperature, self.eps = require_temperature(temperature), number(eps, "eps")
 
     def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
         """The mean over all rows.

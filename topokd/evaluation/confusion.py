@@ -14,6 +14,7 @@ from topokd.choices import Absent
 from topokd.data import IGNORE
 from topokd.datasets.metric import class_iou, mean_iou
 from topokd.errors import DataError
+from topokd.options import whole
 
 
 class ConfusionMatrix:
@@ -45,8 +46,9 @@ class ConfusionMatrix:
     """
 
     def __init__(self, num_classes: int, class_names: tuple[str, ...] | list[str] | None = None) -> None:
+        num_classes = whole(num_classes, "num_classes", most=1 << 16)
         names = tuple(class_names) if class_names is not None else tuple(f"class {i}" for i in range(num_classes))
-        if num_classes < 1 or len(names) != num_classes:
+        if len(names) != num_classes:
             raise DataError(
                 f"a confusion matrix of {num_classes} classes got {len(names)} class names; give one for each"
             )
@@ -91,7 +93,11 @@ class ConfusionMatrix:
             )
 
     def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
-        """A new matrix that counts both; raises `DataError` if the classes differ."""
+        """A new matrix that counts both.
+
+        Raises:
+            DataError: The classes differ.
+        """
         if self.class_names != other.class_names:
             raise DataError(f"cannot merge confusion matrices of {self.class_names} and of {other.class_names}")
         merged = ConfusionMatrix(self.num_classes, self.class_names)
@@ -168,4 +174,6 @@ def _integers(values: ArrayLike, what: str) -> ndarray:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
         raise DataError(f"{what} must hold integer class ids, not {array.dtype}: take the argmax of the scores first")
+    if array.dtype == np.uint64 and array.size and int(array.max()) >= 1 << 63:
+        raise DataError(f"{what} goes up to {int(array.max())}: map raw label ids to training ids first")
     return array.astype(np.int64)

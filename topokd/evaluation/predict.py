@@ -18,6 +18,7 @@ from topokd.data.dataset import ScanDataset
 from topokd.errors import DataError
 from topokd.evaluation.confusion import ConfusionMatrix
 from topokd.models.modes import evaluation_mode
+from topokd.options import whole
 from topokd.progress import Progress
 
 
@@ -58,8 +59,7 @@ def class_probabilities(
 
 def _views(scan: Scan, voxel_size: float, tta: int, first: Voxels | None = None) -> list[Batch]:
     """The scan under each rotation; ``first``: precomputed voxels of the unrotated scan, if available."""
-    if tta < 1:
-        raise DataError(f"tta is {tta}; it counts the views that are averaged, 1 or more")
+    tta = whole(tta, "tta (views that are averaged)", most=3600)
     unrotated = voxelize(scan, voxel_size) if first is None else first
     others = (voxelize(rotated(scan, 2 * math.pi * view / tta), voxel_size) for view in range(1, tta))
     return [collate([voxels]) for voxels in (unrotated, *others)]

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from topokd.errors import ParameterError
 from topokd.models.serialization import CURVES
+from topokd.options import number, whole
 
+PER_STAGE = ("depths", "channels", "num_head")
 KINDS = ("both", "convolution", "attention")  # layers of a block
 
 
@@ -62,6 +64,22 @@ class Config:
         for name, known in (("patching", ("per_cloud", "batch")), ("drop_path_per", ("voxel", "cloud"))):
             if getattr(self, name) not in known:
                 raise ParameterError(f"{name} is {getattr(self, name)!r}: choose {' or '.join(known)}")
+        for name in (
+            "enc_depths",
+            "enc_channels",
+            "enc_num_head",
+            "dec_depths",
+            "dec_channels",
+            "dec_num_head",
+            "stride",
+        ):
+            values = getattr(self, name)
+            if not isinstance(values, tuple | list):
+                raise ParameterError(f"{name} is {values!r}: give a whole number per stage")
+            for value in values:
+                whole(value, name, least=0, most=1 << 20)
+        whole(self.patch_size, "patch_size"), whole(self.mlp_ratio, "mlp_ratio", most=1024)
+        number(self.drop_path, "drop_path"), number(self.rope_base, "rope_base")
         if not 0 <= self.drop_path < 1:
             raise ParameterError(f"drop_path is {self.drop_path}: it must be at least 0 and below 1")
         if self.patch_size < 1:

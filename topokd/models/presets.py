@@ -9,6 +9,7 @@ from typing import Any
 from topokd.errors import ParameterError
 from topokd.models.config import Config
 from topokd.models.ptv3 import PointTransformerV3
+from topokd.options import whole
 
 PRESETS = {
     "ptv3-teacher": Config(  # the paper's teacher (C.2, Table 5): 46.16 M parameters with 16 classes
@@ -109,14 +110,16 @@ def build_model(preset: str, in_channels: int = 4, num_classes: int = 16, **chan
         >>> sum(p.numel() for p in model.parameters())
         2777344
     """
-    if preset not in PRESETS:
-        close = difflib.get_close_matches(preset, PRESETS, n=1)
+    if not isinstance(preset, str) or preset not in PRESETS:
+        close = difflib.get_close_matches(str(preset), PRESETS, n=1)
         advice = f"did you mean {close[0]!r}? " if close else ""
         raise ParameterError(f"unknown model preset {preset!r}: {advice}choose from {', '.join(PRESETS)}")
     if unknown := sorted(set(changes) - set(Config.__dataclass_fields__)):
         raise ParameterError(
             f"a network has no field {', '.join(unknown)}: choose from {', '.join(Config.__dataclass_fields__)}"
         )
+    in_channels = whole(in_channels, "in_channels", most=4096)
+    num_classes = whole(num_classes, "num_classes", most=1 << 16)
     model = PointTransformerV3(replace(PRESETS[preset], **changes), in_channels, num_classes)
     model.preset = preset
     return model

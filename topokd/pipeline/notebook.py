@@ -3,7 +3,7 @@
 papermill executes the cells. Alone, it writes timings and random identifiers into the executed copy, does not pass
 signals to the kernel, and does not create folders. `run_notebook` executes the percent script (which the pipeline
 depends on), removes everything that differs from run to run, writes the executed copy atomically, and puts duration,
-device and versions into a separate record beside the results.
+device and versions into a separate record next to the results.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _seconds_to_start() -> int:
 
 
 def _words_of_death(script: Path, kept: Path) -> str:
-    """What to say of a kernel that ended without an error of its own."""
+    """The message for a kernel that ended without raising an error."""
     there = available_memory()
     memory = f" ({there / 1e9:.1f} GB are free now)" if there is not None else ""
     kept_words = f"\n(the part that ran: {kept})" if kept.is_file() else ""

@@ -54,9 +54,6 @@ def persistence_weighted_chamfer(
         >>> round(loss.item(), 4), [round(g, 4) for g in student.grad[0].tolist()]
         (0.0843, [-0.1734, -0.7133])
     """
-    teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
-    require_finite_pairs(teacher, "teacher")
-    require_finite_pairs(student, "student")
     eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale")
     return recall_term(teacher, student, eps=eps, match_scale=match_scale) + precision_term(
         teacher, student, match_scale=match_scale
@@ -72,6 +69,8 @@ def recall_term(
         >>> recall_term(torch.tensor([[0.0, 1.0]]), torch.empty(0, 2), eps=0.0)
         tensor(0.5000)
     """
+    teacher, student = _finite_pairs(teacher, student)
+    eps = number(eps, "eps")
     weight = torch.log1p((teacher[:, 1] - teacher[:, 0]).clamp_min(0))
     weighted = (weight * nearest_costs(teacher, student, match_scale)).sum() / (weight.sum() + eps)
     return weighted if len(teacher) else _zero(teacher, student)
@@ -86,7 +85,18 @@ def precision_term(
         >>> precision_term(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 1.5], [0.0, 1.0]]))
         tensor(0.1250)
     """
+    teacher, student = _finite_pairs(teacher, student)
     return nearest_costs(student, teacher, match_scale).mean() if len(student) else _zero(teacher, student)
+
+
+def _finite_pairs(
+    teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"]
+) -> tuple[Float[Tensor, "m 2"], Float[Tensor, "k 2"]]:
+    """Both diagrams as floating-point tensors, checked."""
+    teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
+    require_finite_pairs(teacher, "teacher")
+    require_finite_pairs(student, "student")
+    return teacher, student
 
 
 def _zero(teacher: Tensor, student: Tensor) -> Float[Tensor, ""]:
@@ -102,6 +112,8 @@ def nearest_costs(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], sc
         others: (m, 2) birth and death.
         scale: weight of a match against the diagonal.
     """
+    points, others = as_pairs(points, "points"), as_pairs(others, "others")
+    scale = number(scale, "scale")
     if points.is_cuda:
         return nearest_costs_in_blocks(points, others, scale)
     return _NearestCosts.apply(points, others, scale)  # type: ignore[no-any-return]

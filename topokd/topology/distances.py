@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from topokd.checks import require_memory
+from topokd.checks import real_rows, require_memory
 from topokd.topology import kernels
 
 MIN_CHANNELS_FOR_GRAM = 12  # with fewer channels the plain loop is faster than the matrix product
@@ -34,6 +34,7 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
     """
     from scipy.linalg.blas import dsyrk  # scipy.linalg takes 0.1 s to import
 
+    x = real_rows(x, "x").detach().cpu().double().numpy()
     if len(x) == 0:
         return np.zeros((0, 0))
     require_memory(8 * len(x) ** 2, f"the distances between {len(x):,} points", "sample first")

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
 
-from topokd.checks import first_nonfinite_row, require_memory
+from topokd.checks import first_nonfinite_row, real_tensor, require_memory
 from topokd.errors import DataError, ParameterError
 from topokd.topology.gradient import extent, unit_of
 from topokd.topology.options import number
@@ -44,6 +44,25 @@ def check_options(metric: str, threshold: float | None) -> None:
         number(threshold, "threshold", least=-math.inf, infinite=True)
 
 
+def check_requests(
+    certificate: bool, cycles: bool, gradient: str, max_dim: int, time_limit: float | None, weighted: bool
+) -> None:
+    """Raise ParameterError for arguments of `vietoris_rips` that exclude one another."""
+    if certificate and weighted:
+        raise ParameterError("certificate=True proves the plain filtration: leave out weights, or the certificate")
+    if certificate and max_dim == 2:
+        raise ParameterError("certificate=True proves degrees 0 and 1: choose max_dim=1, or leave it out")
+    if cycles and max_dim == 0:
+        raise ParameterError("cycles=True lists cycles of degree 1: choose max_dim=1, or leave it out")
+    if (certificate or cycles) and time_limit is not None:
+        raise ParameterError("certificates and cycles are those of whole diagrams: leave out time_limit")
+    if gradient == "big_step" and (weighted or max_dim == 2 or time_limit is not None):
+        raise ParameterError(
+            "gradient='big_step' is that of whole, plain diagrams of degrees 0 and 1: leave out weights, time_limit "
+            "and max_dim=2, or choose another gradient"
+        )
+
+
 @runtime_checkable
 class SparseMatrix(Protocol):
     """A sparse matrix or array of SciPy."""
@@ -69,10 +88,9 @@ def as_cloud(cloud: Points | SparseMatrix, metric: str, name: str) -> Tensor:
         places = torch.from_numpy(np.stack([coo.row, coo.col]).astype(np.int64))
         values = torch.as_tensor(np.asarray(coo.data))
         cloud = torch.sparse_coo_tensor(places, values, coo.shape, check_invariants=True)
-    x = torch.as_tensor(cloud)
+    sparse = isinstance(cloud, Tensor) and cloud.layout != torch.strided and not cloud.is_complex()
+    x = cloud if sparse else real_tensor(cloud, f"{name}values")
     if x.dtype not in (torch.float32, torch.float64):
-        if x.dtype.is_complex:
-            raise DataError(f"{name}values are complex ({x.dtype}): pass real coordinates or distances")
         x = x.double() if x.dtype in (torch.int32, torch.int64) else x.float()
     if x.layout != torch.strided:
         if metric != "precomputed":

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from topokd.checks import first_nonfinite_row
+from topokd.checks import first_nonfinite_row, real_rows, real_tensor
 from topokd.errors import DataError
 from topokd.topology import kernels
-from topokd.topology.options import number
+from topokd.topology.options import flag, number
 
 EPS_DIST = 1e-12  # epsilon_dist of Theorem 1, in the unit that ties count: the extent of the cloud, or a length
 NOT_DIFFERENTIABLE = (None,) * 6  # gradients of the arguments of `CriticalValues` but the first
@@ -54,8 +54,18 @@ def simplex_values(
         >>> value.tolist(), x.grad[1].tolist()
         ([5.0], [0.6000000238418579, 0.800000011920929])
     """
+    if isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16):
+        found = simplex_values(
+            x.float(), simplices, precomputed=precomputed, tie_tolerance=tie_tolerance, tie_unit=tie_unit
+        )
+        return found.to(x.dtype)
+    flag(precomputed, "precomputed")
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     tie_unit = None if tie_unit is None else number(tie_unit, "tie_unit")
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.layout != torch.strided or x.dim() != 2:
+        x = real_rows(x, "x")
+    if not isinstance(simplices, Tensor) or simplices.dim() != 2 or simplices.dtype != torch.int64:
+        simplices = _vertices(simplices)
     if simplices.shape[0] == 0 or simplices.shape[1] < 2:
         return x.new_zeros(len(simplices))
     low, high = (int(vertex) for vertex in simplices.aminmax())
@@ -72,6 +82,15 @@ def simplex_values(
     if size > torch.finfo(x.dtype).max / (4 * math.sqrt(max(1, x.shape[1]))) and not bool(values.isfinite().all()):
         raise DataError(f"points lie about {size:.3g} apart, so distances overflow {x.dtype}: scale them down")
     return values  # type: ignore[no-any-return]
+
+
+def _vertices(given: Any) -> Int64[Tensor, "k v"]:
+    found = real_tensor(given, "simplices")
+    if found.dim() != 2 or found.is_floating_point() or found.dtype == torch.bool:
+        raise DataError(
+            f"simplices are {str(found.dtype)[6:]} of the shape {tuple(found.shape)}: pass whole numbers (k, v)"
+        )
+    return found.long()
 
 
 def extent(x: Float[Tensor, "n c"], *, precomputed: bool = False) -> float:
@@ -95,7 +114,7 @@ def extent(x: Float[Tensor, "n c"], *, precomputed: bool = False) -> float:
     if x.is_cuda:
         low, high = (ends.double() for ends in x.aminmax(dim=0))
         return float((high - low).max())
-    values = x.numpy()
+    values = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
     with np.errstate(over="ignore"):
         return float((values.max(axis=0).astype(np.float64) - values.min(axis=0)).max())
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32, matched_rows
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
+from topokd.topology.eager import eagerly
 from topokd.topology.engines import choose_engine
 from topokd.topology.gradients import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
@@ -99,12 +100,15 @@ class TopologicalLoss(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.num_points, self.engine = whole(num_points, "num_points", least=2), engine
-        self.dims, self.normalize = tuple(dims), check_normalization(normalize)
+        self.normalize = check_normalization(normalize)
+        self.dims = tuple(dims) if isinstance(dims, Sequence) and not isinstance(dims, str) else ()
         self.match_scale, self.eps = number(match_scale, "match_scale", above=True), number(eps, "eps")
         self.workers = threads(workers)
+        if distance is not None and not callable(distance):
+            raise ParameterError(f"distance is {distance!r}: pass a function of two diagrams, or None for PWCD")
         self.distance = distance or partial(persistence_weighted_chamfer, eps=self.eps, match_scale=self.match_scale)
         if not self.dims or not set(self.dims) <= {0, 1, 2}:
-            raise ParameterError(f"dims is {self.dims}; choose some of 0, 1, 2")
+            raise ParameterError(f"dims is {dims!r}; choose some of 0, 1, 2")
         choose_engine(engine, max(self.dims), time_limit)
         self.rips: dict[str, Any] = {
             "max_dim": max(self.dims),
@@ -156,6 +160,7 @@ class TopologicalLoss(torch.nn.Module):
         found = vietoris_rips(points, **self.rips)
         return TeacherCloud(kept, {dim: found.diagrams[dim] for dim in self.dims})
 
+    @eagerly
     def forward(
         self,
         student: Features,

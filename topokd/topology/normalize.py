@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.checks import require_finite
-from topokd.errors import ParameterError
+from topokd.checks import real_tensor, require_finite
+from topokd.errors import DataError, ParameterError
 
 Normalization = Literal["l2", "none", "standardize", "mean_norm"]
 
@@ -45,7 +45,11 @@ def normalize_features(x: Float[Tensor, "n c"], how: str = "l2") -> Float[Tensor
         tensor([[0.6000, 0.8000]])
     """
     check_normalization(how)
-    if how == "none":
+    x = real_tensor(x, "x")
+    x = x if x.is_floating_point() else x.double()
+    if x.dim() != 2:
+        raise DataError(f"x has the shape {tuple(x.shape)}, expected (n, c): one row per point")
+    if how == "none" or x.numel() == 0:
         return x
     if how == "l2":
         x, length = _norm(x, dim=1, together=1)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from topokd.checks import first_nonfinite_row
+from topokd.checks import first_nonfinite_row, real_tensor
 from topokd.errors import DataError, ParameterError
 from topokd.topology import kernels
 from topokd.topology.gradient import extent, unit_of
@@ -60,6 +60,8 @@ def farthest_point_sampling(
     """
     if isinstance(x, Tensor | np.ndarray):
         return farthest_point_sampling([x], m, start=start)[0]
+    if not isinstance(x, Sequence) or isinstance(x, str):
+        raise DataError(f"x is {x!r}: pass points (n, c), or a list of clouds")
     m, workers = whole(m, "m"), threads(workers)
     kinds = {(cloud.device, cloud.shape[1:]) if isinstance(cloud, Tensor) else None for cloud in x}
     if len(kinds) == 1 and all(isinstance(cloud, Tensor) and cloud.is_cuda for cloud in x):
@@ -119,7 +121,12 @@ def covering_radius(
         tensor(4.)
     """
     points = _as_points(x)
-    rows_kept = torch.as_tensor(indices, device=points.device)
+    rows_kept = real_tensor(indices, "indices").to(points.device)
+    if rows_kept.dim() != 1 or rows_kept.is_floating_point() or rows_kept.dtype == torch.bool:
+        raise ParameterError(
+            f"indices are {str(rows_kept.dtype)[6:]} of the shape {tuple(rows_kept.shape)}: pass whole numbers (m,)"
+        )
+    rows_kept = rows_kept.long()
     if len(rows_kept) == 0:
         raise ParameterError("indices is empty: the covering radius needs at least one kept point")
     low, high = (int(index) for index in rows_kept.aminmax())
@@ -137,9 +144,9 @@ def covering_radius(
 
 
 def _as_points(x: Points) -> Float[Tensor, "n c"]:
-    points = torch.as_tensor(x).detach()
+    points = real_tensor(x, "points").detach()
     if points.dtype not in (torch.float32, torch.float64):
-        points = points.float()
+        points = points.float() if points.is_floating_point() else points.double()
     if points.dim() != 2 or len(points) == 0:
         raise DataError(f"points must have the shape (n, c) with n > 0, not {tuple(points.shape)}")
     row = first_nonfinite_row(points)

@@ -12,9 +12,10 @@ from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from topokd.checks import first_nonfinite_row
+from topokd.checks import first_nonfinite_row, real_rows, real_tensor
 from topokd.errors import DataError, ParameterError
 from topokd.topology.engines import Pairs
+from topokd.topology.entry import as_cloud, check_options
 from topokd.topology.gradient import extent, simplex_values
 from topokd.topology.options import number, whole
 
@@ -49,6 +50,8 @@ def distance_to_measure(
         >>> distance_to_measure(line, 2, q=1).tolist()
         [1.5, 0.5, 0.5, 48.0]
     """
+    check_options(metric, None)
+    x = as_cloud(x, "precomputed", "x: ") if metric == "precomputed" else real_rows(x, "x")
     k, q = whole(k, "k", most=len(x)), number(q, "q", least=1.0)
     if metric == "precomputed":
         nearest = x.double().topk(k, dim=1, largest=False).values
@@ -88,7 +91,7 @@ def weights_of(weights: Weights | Sequence[Any], clouds: Sequence[Tensor], singl
     found = []
     for k, (own, cloud) in enumerate(zip(given, clouds, strict=True)):
         name = "" if single else f"cloud {k}: "
-        own = torch.as_tensor(own).to(cloud)
+        own = real_tensor(own, f"{name}weights").to(cloud)
         if own.shape != (len(cloud),):
             raise DataError(f"{name}weights have the shape {tuple(own.shape)}: pass one per point, ({len(cloud)},)")
         row = first_nonfinite_row(own[:, None])

@@ -6,6 +6,7 @@ import numpy as np
 
 from topokd.data import Scans
 from topokd.data.profile import ScanProfile
+from topokd.models.metadata import Description
 
 DESCRIBED_SCANS = 32
 """Training scans, spread evenly, that a checkpoint's description of its scans is measured on."""
@@ -35,15 +36,13 @@ def checkpoint_metadata(
         run: Name of the run.
     """
     spread = np.linspace(0, len(scans) - 1, min(DESCRIBED_SCANS, len(scans))).round().astype(int)
-    return {
-        "preset": preset,
-        "in_channels": "4",
-        "num_classes": str(len(class_names)),
-        "class_names": ",".join(class_names),
-        "dataset": dataset,
-        "voxel_size": repr(voxel_size),
-        "sweeps": str(sweeps),
-        **({} if intensity else {"intensity": "none"}),
-        "scans": ScanProfile.of(scans[int(index)] for index in np.unique(spread)).to_json(),
-        "run": run,
-    }
+    return Description(
+        preset=preset,
+        class_names=class_names,
+        dataset=dataset,
+        voxel_size=voxel_size,
+        sweeps=sweeps,
+        intensity=intensity,
+        scans=ScanProfile.of(scans[int(index)] for index in np.unique(spread)).to_json(),
+        run=run,
+    ).strings()

@@ -13,6 +13,7 @@ import pkgutil
 
 from topokd.errors import ParameterError
 from topokd.topology.engines.base import Engine, Pairs, edge_ranks, elder_rule
+from topokd.topology.options import number
 
 __all__ = ["ENGINES", "Engine", "Pairs", "choose_engine", "edge_ranks", "elder_rule"]
 
@@ -42,7 +43,7 @@ def choose_engine(name: str, max_dim: int, time_limit: float | None = None) -> s
         >>> choose_engine("auto", 1), choose_engine("auto", 2)
         ('reduced', 'giotto-ph')
     """
-    if name != "auto" and name not in ENGINES:
+    if not isinstance(name, str) or (name != "auto" and name not in ENGINES):
         raise ParameterError(f"engine is {name!r}; choose 'auto' or one of {', '.join(map(repr, ENGINES))}")
     able = [key for key, engine in ENGINES.items() if engine.max_dim >= max_dim]
     if name == "auto":
@@ -58,6 +59,6 @@ def choose_engine(name: str, max_dim: int, time_limit: float | None = None) -> s
             f"time_limit is {time_limit!r} s, but engine {name!r} cannot stop early; with degrees up to {max_dim} "
             f"{', '.join(map(repr, able)) if able else 'no engine'} can"
         )
-    if time_limit is not None and not time_limit > 0:
-        raise ParameterError(f"time_limit is {time_limit!r} s; it must be positive")
+    if time_limit is not None:
+        number(time_limit, "time_limit", above=True, infinite=True, unit=" s")
     return name

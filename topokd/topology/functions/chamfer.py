@@ -8,6 +8,7 @@ from torch import Tensor
 
 from topokd.errors import DataError
 from topokd.topology.functions.inputs import Diagrams, diagrams
+from topokd.topology.options import flag
 
 BLOCK = 1 << 20  # distances held at a time
 
@@ -40,6 +41,7 @@ def chamfer_distance(a: Diagrams, b: Diagrams, *, diagonal: bool = False) -> Flo
         >>> chamfer_distance(a, b, diagonal=True)  # the short pair goes to the diagonal, for 0.03125
         tensor(0.1094)
     """
+    flag(diagonal, "diagonal")
     (first, single), (second, other_single) = diagrams(a, "a"), diagrams(b, "b")
     if single != other_single or len(first) != len(second):
         raise DataError("a and b must be two diagrams, or two lists of diagrams of one length")

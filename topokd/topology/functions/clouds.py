@@ -11,8 +11,11 @@ from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from topokd.checks import real_tensor
 from topokd.errors import DataError, ParameterError
 from topokd.topology.distances import squared_distances
+from topokd.topology.gradient import extent, unit_of
+from topokd.topology.options import number
 
 Cloud = Tensor | np.ndarray
 """Points (n, c), n at least 1."""
@@ -46,9 +49,9 @@ def _pair(x: Cloud, y: Cloud, where: str) -> tuple[Tensor, Tensor]:
 
 
 def _checked(cloud: Cloud, name: str) -> Float[Tensor, "n c"]:
-    x = torch.as_tensor(cloud)
+    x = real_tensor(cloud, name)
     if not x.is_floating_point():
-        x = x.to(torch.get_default_dtype())
+        x = x.double()
     if x.dim() != 2 or len(x) == 0:
         raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (n, c) with n > 0: one row per point")
     finite = torch.isfinite(x.detach()).all(dim=1)
@@ -59,7 +62,10 @@ def _checked(cloud: Cloud, name: str) -> Float[Tensor, "n c"]:
 
 def distance_matrix(x: Float[Tensor, "n c"]) -> Float64[ndarray, "n n"]:
     """Euclidean distances of all pairs of rows, without the graph."""
-    return np.sqrt(squared_distances(x.detach().to(device="cpu", dtype=torch.float64).contiguous().numpy()))
+    values, unit = x.detach().to(device="cpu", dtype=torch.float64).contiguous(), _unit(x)
+    if unit == 1:
+        return np.sqrt(squared_distances(values.numpy()))
+    return np.sqrt(squared_distances((values * unit).numpy())) / unit
 
 
 def spanning_tree(distances: Float64[ndarray, "n n"]) -> Edges:
@@ -71,13 +77,20 @@ def spanning_tree(distances: Float64[ndarray, "n n"]) -> Edges:
 
 def lengths(x: Float[Tensor, "n c"], edges: Edges) -> Float[Tensor, " e"]:
     """Lengths of edges in float64, in the graph; edges of length 0 have no gradient."""
-    ends = torch.from_numpy(edges).to(x.device)
-    return torch.linalg.vector_norm(x[ends[:, 0]].double() - x[ends[:, 1]].double(), dim=1)
+    ends, unit = torch.from_numpy(edges).to(x.device), _unit(x)
+    points = x.double() if unit == 1 else x.double() * unit
+    found = torch.linalg.vector_norm(points[ends[:, 0]] - points[ends[:, 1]], dim=1)
+    return found if unit == 1 else found / unit
+
+
+def _unit(x: Float[Tensor, "n c"]) -> float:
+    """A power of two that keeps squares of differences within float64; usually 1."""
+    return unit_of(extent(x))
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A quantile of all n x n distances of a cloud: ``value``, and the edges that it lies between."""
+    """A quantile of all n x n distances of a cloud: ``value``, and the edges between which it is."""
 
     value: float
     edges: Edges
@@ -97,7 +110,7 @@ def quantile_scale(distances: Float64[ndarray, "n n"], quantile: float | None, n
     Raises:
         ParameterError: the quantile is not in (0, 1], or so many points coincide that it is 0.
     """
-    if quantile is not None and not 0 < quantile <= 1:
+    if quantile is not None and not number(quantile, "quantile", above=True) <= 1:
         raise ParameterError(f"quantile is {quantile}: pass a number in (0, 1], or None for distances as they are")
     n = len(distances)
     if quantile is None or not distances.any():

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from topokd.checks import require_memory
 from topokd.errors import ParameterError
 from topokd.topology.functions.inputs import Diagrams, Padded, padded, raised
-from topokd.topology.options import number
+from topokd.topology.options import number, whole
 
 Range = tuple[float, float]
 
@@ -56,19 +58,33 @@ def persistence_image(
         (torch.Size([3, 2]), 2)
     """
     batch = padded(diagram)
-    rows, columns = resolution
-    if rows < 1 or columns < 1:
-        raise ParameterError(f"resolution is {tuple(resolution)}: both numbers must be 1 or more")
-    if not 0 < bandwidth < math.inf:
-        raise ParameterError(f"bandwidth is {bandwidth}: pass a positive number, in units of the filtration")
+    rows, columns = (whole(count, "resolution") for count in _two("resolution", resolution))
+    bandwidth = number(bandwidth, "bandwidth", above=True, unit=" (units of the filtration)")
+    pixels = max(rows, columns, 1) * max(batch.points.shape[1], rows, columns)
+    require_memory(8 * len(batch.points) * pixels, f"an image of {rows:,} x {columns:,}", "lower its resolution")
     births, persistence = batch.births, batch.persistence
     x = _axis("birth_range", birth_range, columns, births, batch)
     y = _axis("persistence_range", persistence_range, rows, persistence, batch)
     exponent = number(weight_power, "weight_power")
+    if len(persistence) and persistence.numel() and not math.isfinite(_power(float(persistence.max()), exponent)):
+        raise ParameterError(f"weight_power is {exponent:g}: the weights (death - birth)^{exponent:g} overflow")
     weight = raised(persistence, exponent) * batch.real if exponent else batch.real.to(births.dtype)
     horizontal = _gaussian(births[..., None] - x, bandwidth) * weight[..., None]  # (b, k, s)
     vertical = _gaussian(persistence[..., None] - y, bandwidth)  # (b, k, r)
     return batch.result(vertical.mT @ horizontal)
+
+
+def _two(name: str, given: Any) -> tuple[Any, Any]:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ParameterError(f"{name} is {given!r}: pass two numbers")
+    return given[0], given[1]
+
+
+def _power(base: float, exponent: float) -> float:
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf
 
 
 def _gaussian(offset: Float[Tensor, "b k g"], bandwidth: float) -> Float[Tensor, "b k g"]:
@@ -82,7 +98,7 @@ def _axis(
         real = values.detach()[batch.real]
         low, high = (float(end) for end in real.aminmax()) if len(real) else (0.0, 1.0)
     else:
-        low, high = given
+        low, high = (number(end, name, least=-math.inf) for end in _two(name, given))
         if not -math.inf < low <= high < math.inf:
             raise ParameterError(f"{name} is {tuple(given)}: pass two finite numbers, the smaller one first")
     return torch.linspace(low, high, count, dtype=values.dtype, device=values.device)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from topokd.checks import first_nonfinite_row
+from topokd.checks import first_nonfinite_row, real_tensor
 from topokd.errors import DataError
 
 Diagram = Tensor | np.ndarray
@@ -67,6 +67,8 @@ def diagrams(given: Diagrams, name: str) -> tuple[list[Float[Tensor, "_ 2"]], bo
         DataError: a wrong shape, a value that is not finite, or a death before its birth.
     """
     single = isinstance(given, Tensor | np.ndarray)
+    if not isinstance(given, Tensor | np.ndarray | list | tuple):
+        raise DataError(f"{name} is {given!r}: pass one diagram (k, 2), or a list of them")
     tensors = [given] if isinstance(given, Tensor | np.ndarray) else list(given)
     if not tensors:
         raise DataError(f"{name} is an empty list: pass at least one diagram (an empty diagram has the shape (0, 2))")
@@ -83,8 +85,8 @@ def diagrams(given: Diagrams, name: str) -> tuple[list[Float[Tensor, "_ 2"]], bo
 
 def as_pairs(diagram: Diagram, name: str) -> Float[Tensor, "k 2"]:
     """A diagram as a floating-point tensor. Raises DataError for a shape other than (k, 2)."""
-    x = torch.as_tensor(diagram)
-    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    x = real_tensor(diagram, name)
+    x = x if x.is_floating_point() else x.double()
     if x.dim() != 2 or x.shape[1] != 2:
         raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair")
     return x
@@ -144,7 +146,7 @@ def grid_values(grid: Tensor | np.ndarray | Sequence[float], like: Tensor) -> Fl
     Raises:
         DataError: it is not one row of finite numbers.
     """
-    values = torch.as_tensor(grid, dtype=like.dtype, device=like.device)
+    values = real_tensor(grid, "grid").to(like)
     if values.dim() != 1:
         raise DataError(f"grid has the shape {tuple(values.shape)}, expected (g,): pass torch.linspace(low, high, g)")
     if not bool(torch.isfinite(values).all()):

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from topokd.errors import ParameterError
+from topokd.checks import require_memory
 from topokd.topology.functions.inputs import Diagrams, grid_values, padded
-from topokd.topology.options import number
+from topokd.topology.options import number, whole
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
 
@@ -48,8 +48,10 @@ def landscape(diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], k:
     """
     batch = padded(diagram)
     values = grid_values(grid, batch.points)
-    if k < 1:
-        raise ParameterError(f"k is {k}: ask for at least one landscape")
+    k = whole(k, "k")
+    require_memory(
+        2 * batch.points.element_size() * len(batch.points) * k * len(values), f"{k:,} landscapes", "lower k"
+    )
     most = min(k, batch.points.shape[1])
     heights = (_highest_torch if batch.points.is_cuda else _Highest.apply)(batch.points, values, most)
     return batch.result(functional.pad(SCALE * heights, (0, 0, 0, k - most)))
@@ -125,8 +127,13 @@ def silhouette(
     """
     batch = padded(diagram)
     values, exponent = grid_values(grid, batch.points), number(power, "power")
-    curve = (_silhouette_torch if batch.points.is_cuda else _Silhouette.apply)(batch.points, values, exponent)
-    return batch.result(SCALE * curve)
+    largest = float(batch.persistence.detach().max()) if batch.points.numel() else 0.0
+    size = 1.0
+    if largest > 0 and abs(math.log2(largest)) * exponent > 900:  # the powers leave the range of float64
+        size = largest
+    points = batch.points if size == 1 else batch.points / size
+    curve = (_silhouette_torch if points.is_cuda else _Silhouette.apply)(points, values / size, exponent)
+    return batch.result(SCALE * size * curve)
 
 
 class _Silhouette(torch.autograd.Function):

@@ -9,6 +9,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from topokd.topology.functions.clouds import Clouds, distance_matrix, lengths, over_pairs, spanning_tree
+from topokd.topology.options import flag
 
 
 def signature_loss(x: Clouds, y: Clouds, *, normalize: bool = False) -> Float[Tensor, "*b"]:
@@ -36,6 +37,8 @@ def signature_loss(x: Clouds, y: Clouds, *, normalize: bool = False) -> Float[Te
         >>> signature_loss(x, y)  # the edge of length 2 in x has length 1 in y, in both trees
         tensor(1.)
     """
+
+    flag(normalize, "normalize")
 
     def loss(first: Tensor, second: Tensor) -> Tensor:
         a, b = distance_matrix(first), distance_matrix(second)

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.errors import ParameterError
 from topokd.topology.functions.closed_form import distance_of_pairs
 from topokd.topology.functions.inputs import Diagrams
+from topokd.topology.options import whole
 
 
 def sliced_wasserstein_distance(a: Diagrams, b: Diagrams, *, num_directions: int = 50) -> Float[Tensor, "*b"]:
@@ -42,8 +42,7 @@ def sliced_wasserstein_distance(a: Diagrams, b: Diagrams, *, num_directions: int
         >>> sliced_wasserstein_distance(a, b)
         tensor(0.3564)
     """
-    if num_directions < 2:
-        raise ParameterError(f"num_directions is {num_directions}: pass 2 or more")
+    num_directions = whole(num_directions, "num_directions", least=2, most=1_000_000)
     lines = directions(num_directions)
 
     def distance(x: np.ndarray, y: np.ndarray, gradients: bool) -> tuple[float, np.ndarray, np.ndarray]:

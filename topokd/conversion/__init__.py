@@ -1,0 +1,19 @@
+"""Convert data sets that cannot be read scan by scan into folders that a label map describes: ``topokd data convert``.
+
+=========== ============================================================== =============== =====================
+name        problem                                                        label map       classes
+=========== ============================================================== =============== =====================
+kitti360    labels only on clouds accumulated over 200 m, in the world     ``kitti360``    18 of its benchmark
+pandaset    every scan is a pickle, which could run code when it is read   ``pandaset``    14 groups of its 42
+=========== ============================================================== =============== =====================
+
+The result has SemanticKITTI's layout, ``sequences/SS/velodyne/NNNNNN.bin`` and ``labels/NNNNNN.label``, with the lists
+``train.txt`` and ``val.txt``. Training and evaluation read only that: `topokd.label_maps`.
+"""
+
+from topokd.conversion.kitti360 import convert_kitti360
+from topokd.conversion.output import Conversion
+from topokd.conversion.pandaset import convert_pandaset
+from topokd.conversion.pickles import read_data_frame
+
+__all__ = ["Conversion", "convert_kitti360", "convert_pandaset", "read_data_frame"]

@@ -1,0 +1,79 @@
+"""Checks of options: no loop receives NaN, an impossible size, or a number in place of a switch."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+from topokd.errors import ParameterError
+
+
+def number(
+    value: Any, name: str, *, least: float = 0.0, above: bool = False, infinite: bool = False, unit: str = ""
+) -> float:
+    """``value`` as a float.
+
+    Args:
+        value: the argument.
+        name: the argument's name, for the message.
+        least: the lowest value allowed.
+        above: whether it must be above ``least``.
+        infinite: whether infinity is valid.
+        unit: appended to the value in the message.
+
+    Raises:
+        ParameterError: it is not a number, NaN, too small, or infinite where that is not valid.
+
+    Examples:
+        >>> number(2, "eps")
+        2.0
+        >>> number(float("nan"), "eps")
+        Traceback (most recent call last):
+        topokd.errors.ParameterError: eps is nan: pass a finite number, 0 or more
+    """
+    found = math.nan
+    if not isinstance(value, bool | str):
+        try:
+            found = float(value)
+        except (TypeError, ValueError, OverflowError):
+            found = math.nan
+    if (found > least if above else found >= least) and (found < math.inf or infinite):
+        return found
+    kind = "a number" if infinite else "a finite number"
+    bound = f"above {least:g}" if above else f"{least:g} or more"
+    bound = "" if least == -math.inf else f", {bound}"
+    raise ParameterError(f"{name} is {value!r}{unit}: pass {kind}{bound}")
+
+
+def whole(value: Any, name: str, *, least: int = 1, most: int = 2**31 - 1) -> int:
+    """``value`` as an int from ``least`` to ``most``; NumPy's integers and 0-dimensional tensors are accepted.
+
+    Raises:
+        ParameterError: it is not a whole number, or outside of the range.
+
+    Examples:
+        >>> whole(2.5, "m")
+        Traceback (most recent call last):
+        topokd.errors.ParameterError: m is 2.5: pass a whole number, at least 1
+    """
+    try:
+        found = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = least - 1
+    if not least <= found <= most:
+        bound = f"at least {least}" if found < least else f"at most {most}"
+        raise ParameterError(f"{name} is {value!r}: pass a whole number, {bound}")
+    return found
+
+
+def flag(value: Any, name: str) -> bool:
+    """``value`` if it is True or False; a number or a word in its place is a mistake. Raises ParameterError."""
+    if not isinstance(value, bool):
+        raise ParameterError(f"{name} is {value!r}: pass True or False")
+    return value
+
+
+def threads(workers: Any) -> int | None:
+    """A number of threads, 1 or more, or None for as many as torch uses. Raises ParameterError."""
+    return None if workers is None else whole(workers, "workers")

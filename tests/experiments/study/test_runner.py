@@ -61,6 +61,7 @@ def test_weights_are_the_chosen_ones_times_the_factor(params: Params) -> None:
     assert slow.train.student_lr_factor == 0.5 * params.train.student_lr_factor
 
 
+@pytest.mark.long
 def test_a_study_runs_resumes_and_answers(params: Params) -> None:
     plan = without_topology()
     study = Study(plan, params)

@@ -2,8 +2,8 @@
 
 A pickle is a program: it names functions and calls them. Here the names of NumPy's and pandas' array constructors are
 replaced by records that only keep their arguments (`_Call`), every other name is rejected, and so is every instruction
-that data frames do not need. Arrays are built afterwards from the records: raw bytes, a number type and a shape, all checked.
-Neither pandas nor NumPy's own unpickling takes part, so any version of pandas may have written the file.
+that data frames do not need. Arrays are built afterwards from the records: raw bytes, a number type and a shape, all
+checked. Neither pandas nor NumPy's own unpickling takes part, so any version of pandas may have written the file.
 """
 
 from __future__ import annotations

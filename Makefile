@@ -54,6 +54,7 @@ lint: .venv/ready  ## formatting, style, types, layers, notebooks in step with t
 format: .venv/ready  ## fix what `lint` can fix by itself
 	ruff format .
 	ruff check --fix .
+	python tools/comments.py
 	topokd pair
 
 pins: .venv/ready  ## constraints.txt from what .venv has

@@ -35,6 +35,8 @@ def _diagrams_and_losses() -> None:
             TopologicalLoss(num_points=16, dims=dims)(student.requires_grad_(), teacher, torch.tensor([20])).backward()
         distances = torch.cdist(teacher.double(), teacher.double(), compute_mode="donot_use_mm_for_euclid_dist")
         vietoris_rips(torch.maximum(distances, distances.T), metric="precomputed")
+    for max_dim in (0, 1):
+        vietoris_rips(torch.rand(20, 2), max_dim=max_dim, search=True)
 
 
 def _functions_of_diagrams() -> None:

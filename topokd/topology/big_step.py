@@ -74,7 +74,7 @@ class CriticalSets:
 
     def of_merge(self, vertex: int, edge: tuple[int, int], target: float) -> Edges:
         """Edges that move for ``edge`` to kill the component of ``vertex`` at ``target``."""
-        rank = self.ranks[edge]
+        rank = int(self.ranks[edge])
         inside = self._component(vertex, rank)
         if target > self.lengths[edge]:
             i, j = np.nonzero(np.triu(inside[:, None] ^ inside[None], 1) & (self.lengths < target))
@@ -96,7 +96,7 @@ class CriticalSets:
             current = waiting[-1]
             killing = self.proof.death[current].tolist()
             cycle, chain = self._boundary(*killing), {tuple(sorted(killing))}
-            while (top := max(cycle)) != self._rank(*self.proof.birth[current]):
+            while (top := max(cycle)) != self._rank(*self.proof.birth[current].tolist()):
                 if self.proof.witness[top] >= 0:
                     triangle = (*self.edges[top].tolist(), int(self.proof.witness[top]))
                     cycle ^= self._boundary(*triangle)

@@ -13,6 +13,7 @@ OnBadScan = Literal["raise", "skip"]  # for a damaged scan
 Absent = Literal["skip", "zero", "one"]  # IoU of classes absent from truth and prediction: left out, 0, or 1
 Balance = Literal["none", "gradnorm"]  # weights of the loss terms: as given, or from the norms of their gradients
 Tracker = Literal["none", "tensorboard", "mlflow"]  # live metrics in addition to dvclive's
+LabelType = Literal["uint8", "uint16", "uint32"]  # of label files with one number per point
 Amp = Literal["off", "bf16", "fp16"]  # automatic mixed precision
 ConvolutionBackend = Literal["auto", "torch", "spconv"]
 AttentionBackend = Literal["auto", "torch", "flash-attn"]

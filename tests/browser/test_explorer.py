@@ -18,6 +18,7 @@ import torch
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
+from tests.browser.timing import CHOICES, SLIDER_STEPS
 from topokd.explore import write_page
 from topokd.topology import farthest_point_sampling, vietoris_rips
 
@@ -29,22 +30,6 @@ SLIDE = """(share) => {
   const slider = document.querySelector('.tk-scale');
   slider.value = 1000 * share;
   slider.dispatchEvent(new Event('input'));
-}"""
-STEP_IN_SCRIPT = """() => {  // what a step computes and draws, waiting for the drawing but not for the screen
-  const app = document.querySelector('.tk-explorer').explorer, slider = document.querySelector('.tk-scale');
-  const pixel = new Uint8Array(4), times = [];
-  for (let k = 0; k < 20; k++) {
-    const start = performance.now();
-    slider.value = 100 + 40 * ((7 * k) % 20);
-    slider.dispatchEvent(new Event('input'));
-    app.panels.views.forEach((view) => {
-      cancelAnimationFrame(view.frame);
-      view.draw();
-      view.gl.readPixels(0, 0, 1, 1, view.gl.RGBA, view.gl.UNSIGNED_BYTE, pixel);
-    });
-    times.push(performance.now() - start);
-  }
-  return times;
 }"""
 
 
@@ -142,16 +127,7 @@ def test_a_step_of_the_slider_over_all_edges_of_1024_points(page: Page, problems
     open_page(page, tmp_path / "page.html", "filtration", points, 1024)
     assert "of 523,776 edges" in page.locator(".tk-words").inner_text()
     page.wait_for_timeout(3000)
-    times = sorted(page.evaluate(STEP_IN_SCRIPT))
-    picked = sorted(
-        page.evaluate(
-            f"""[...Array(12).keys()].map((index) => {{
-              const start = performance.now();
-              {APP}.store.set({{ selected: {{ cloud: 0, dim: 1, index: 150 * index }} }});
-              return performance.now() - start;
-            }})"""
-        )
-    )
+    times, picked = sorted(page.evaluate(SLIDER_STEPS)), sorted(page.evaluate(CHOICES))
     picture(page, "page-1024.png")
     print(f"slider: {times[0]:.1f} to {times[-1]:.1f} ms; choice: {picked[0]:.1f} to {picked[-1]:.1f} ms")
     assert times[0] < 50

@@ -117,8 +117,8 @@ def test_a_second_run_gives_the_same_bytes(clone: Path):
     """Trained again from the start: weights, records, figures and executed notebooks are byte-identical."""
     before = digests(clone)
     shutil.rmtree(clone / "workspace/smoke/resume")
-    for stage in ("data@smoke", "teacher@smoke-1", "student@smoke-full-1", "evaluation@smoke", "topology@smoke"):
-        run(clone, "dvc", "repro", "-s", "--force", stage)
+    stages = ("data@smoke", "teacher@smoke-1", "student@smoke-full-1", "evaluation@smoke", "topology@smoke")
+    run(clone, "dvc", "repro", "-s", "--force", *stages)
     after = digests(clone)
     assert {name for name in before if before[name] != after.get(name)} == set()
 

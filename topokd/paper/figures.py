@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from topokd.paper import reported
-from topokd.paper.results import TEACHER, Results, class_names
+from topokd.paper.results import Results, class_names
 from topokd.paper.segmentation_tables import compared_with
 from topokd.paper.statistics import MARGIN
+from topokd.project import TEACHER
 from topokd.training.gradients import STRONG, WEAK, gradient_share
 from topokd.viz import framework, training
 from topokd.viz import results as view

@@ -8,13 +8,14 @@ from topokd.paper.results import Results
 NOTEBOOKS = {
     "data": "10_data", "teacher": "20_teacher", "student": "30_student", "evaluation": "40_evaluation",
     "panels": "45_panels", "topology": "50_topology", "topology_cost": "60_topology_cost",
-    "model_cost": "70_model_cost", "paper": "90_paper",
+    "model_cost": "70_model_cost", "study": "80_study", "paper": "90_paper",
 }  # fmt: skip
 ON_VALIDATION = ("student", "evaluation")
 DATA = {  # what the exhibits of a stage are measured on, where it is not the validation split
     "panels": "synthetic street world in the layout of the benchmark, one seed",
     "topology": "known shapes and random clouds",
     "topology_cost": "random clouds of unit features, on this machine",
+    "study": "the studies, see their protocols",
     "model_cost": "one validation scan in voxels of 0.05 m, random weights",
 }
 

@@ -9,7 +9,8 @@ from topokd.io import read_json
 from topokd.paper.claims import lead
 from topokd.paper.findings import findings
 from topokd.paper.leftovers import is_leftover
-from topokd.paper.results import TEACHER, Results
+from topokd.paper.results import Results
+from topokd.project import TEACHER, run_name
 
 ANSWERS = {
     "yes": "yes",
@@ -73,7 +74,7 @@ def _profile(results: Results) -> str:
             continue
         first = next(iter(runs.values()))
         notebook = "20_teacher" if network == TEACHER else f"30_student-{network}"
-        taken = [durations[name]["seconds"] for seed in runs if (name := f"{notebook}-seed{seed}") in durations]
+        taken = [durations[name]["seconds"] for seed in runs if (name := run_name(notebook, seed)) in durations]
         minutes = f"{sum(taken) / len(taken) / 60:.1f}" if taken else "–"
         gain = "" if network == base else results.gain(network, base).text(sign=True)
         lines.append(

@@ -15,7 +15,15 @@ from topokd.synthetic.shapes import Place, Shapes
 
 
 def place_on(plan: G.Plan, ground: G.Ground, x: float, d: float, yaw: float = 0.0) -> Place:
-    """On the ground, ``d`` metres left of the centre line, heading along the street plus ``yaw``."""
+    """On the ground, ``d`` metres left of the centre line, heading along the street plus ``yaw``.
+
+    Args:
+        plan: The street's course.
+        ground: Its height.
+        x: Metres along the street.
+        d: Metres left of the centre line.
+        yaw: Radians.
+    """
     px, py = plan.point(x, d)
     return Place(px, py, ground.at(px, py), float(plan.heading(x)) + yaw)
 

@@ -26,7 +26,14 @@ def free_stretches(plan: G.Plan, side: int) -> list[tuple[float, float]]:
 
 
 def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndarray) -> list[tuple[G.Section, str]]:
-    """Divide an interval into lots, each with its section of the roadside."""
+    """Divide an interval into lots, each with its section of the roadside.
+
+    Args:
+        rng: Source of all random numbers.
+        low: Start of the interval in metres along the street.
+        high: Its end.
+        weights: (6,) probability of each kind in `LOTS`.
+    """
     lots = []
     bay, verge = float(rng.choice((0.0, 2.2), p=(0.7, 0.3))), float(rng.choice((0.0, 1.8), p=(0.45, 0.55)))
     sidewalk = float(rng.uniform(1.4, 3.6))
@@ -47,7 +54,15 @@ def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndar
 
 
 def lot_patches(rng: np.random.Generator, plan: G.Plan, section: G.Section, kind: str, side: int) -> list[G.Patch]:
-    """Driveways, paths and the area behind a lot: patches of another kind of ground."""
+    """Driveways, paths and the area behind a lot: patches of another kind of ground.
+
+    Args:
+        rng: Source of all random numbers.
+        plan: The street's course.
+        section: Of the lot.
+        kind: A name in `LOTS`.
+        side: 1 for the left side, -1 for the right.
+    """
     edge = lot_edge(plan, section)
     found = []
     if kind == "house":  # a driveway

@@ -207,6 +207,13 @@ def windows(
     """Rows and columns of the rays that can reach each solid; all coordinates are in the frame of the sensor.
 
     Rows follow from the bounding ball, columns from the azimuths of the bounding box, with a margin of one column.
+
+    Args:
+        centre: (p, 3) centres of the solids in metres.
+        radius: (p,) radius of their bounding balls.
+        corners: (p, 8, 3) corners of their bounding boxes.
+        elevation: (rows,) radians of the beams.
+        azimuths: Number of columns.
     """
     away = np.sqrt((centre**2).sum(axis=1))
     middle = np.arcsin(np.clip(centre[:, 2] / np.maximum(away, 1e-9), -1, 1))

@@ -25,7 +25,13 @@ street_of = functools.lru_cache(maxsize=1)(build_street)
 def sequence_poses(
     synthetic: params.Synthetic, sequence: int, frames: int
 ) -> tuple[Float[np.ndarray, "f 4 4"], list[float]]:
-    """LiDAR poses (sensor to world) and times in seconds of a sequence."""
+    """LiDAR poses (sensor to world) and times in seconds of a sequence.
+
+    Args:
+        synthetic: The parameters of the world.
+        sequence: Number of the street.
+        frames: Number of scans.
+    """
     street = street_of(synthetic.seed, sequence, frames)
     height = SENSORS[synthetic.sensor].height
     return np.stack([street.pose(frame, height) for frame in range(frames)]), [INTERVAL * f for f in range(frames)]
@@ -34,7 +40,14 @@ def sequence_poses(
 def scan_sequence_frame(
     synthetic: params.Synthetic, sequence: int, frame: int, frames: int
 ) -> tuple[Scan, Int64[np.ndarray, " n"]]:
-    """One scan and its raw class ids; depends only on the arguments."""
+    """One scan and its raw class ids; depends only on the arguments.
+
+    Args:
+        synthetic: The parameters of the world.
+        sequence: Number of the street.
+        frame: Number of the scan.
+        frames: Scans of the sequence.
+    """
     street = street_of(synthetic.seed, sequence, frames)
     rng = np.random.default_rng([synthetic.seed, sequence, frame, 1])
     sensor = SENSORS[synthetic.sensor]

@@ -70,7 +70,13 @@ class Street:
 
 
 def build_street(seed: int, sequence: int, frames: int) -> Street:
-    """The street of a sequence; depends only on the arguments."""
+    """The street of a sequence; depends only on the arguments.
+
+    Args:
+        seed: Of the world.
+        sequence: Number of the street.
+        frames: Scans along it, which determine its length.
+    """
     rng = np.random.default_rng([seed, sequence])
     start, end = -REACH - 10, SPACING * (frames - 1) + REACH + 10
     plan = G.Plan(

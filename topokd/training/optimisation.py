@@ -55,6 +55,11 @@ def build_schedule(optimizer: torch.optim.Optimizer, steps: int, params: Optimiz
     """One cycle over ``steps``: each group rises from max / div_factor to its maximum, then falls along a cosine.
 
     The last value is max / div_factor / final_div_factor. The rise takes at least one step, however short the run.
+
+    Args:
+        optimizer: Its groups have their maximal learning rates.
+        steps: Of the training.
+        params: Of the cycle.
     """
     total = max(steps, 3)  # with fewer, the torch schedule divides by zero
     return OneCycleLR(

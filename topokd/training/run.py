@@ -7,8 +7,7 @@ from pathlib import Path
 
 from topokd.choices import Role
 from topokd.params import Params, Train
-
-TEACHER = "teacher"  # name that a teacher's run has in place of a row
+from topokd.project import TEACHER, run_name
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Run:
     @property
     def name(self) -> str:
         """``teacher-seed0`` or ``full-seed0``: the name of the run's files."""
-        return f"{self.row}-seed{self.seed}"
+        return run_name(self.row, self.seed)
 
     @property
     def preset(self) -> str:
@@ -129,6 +128,11 @@ class Run:
 
 def run_of(network: str, seed: int, params: Params) -> Run:
     """The run of a network for one seed of the students: a row's own, or that of the teacher it learns from.
+
+    Args:
+        network: A row of the ablation, or ``teacher``.
+        seed: Of the student.
+        params: The profile.
 
     >>> run_of("teacher", 2, Params()).name, run_of("kd", 2, Params()).name
     ('teacher-seed0', 'kd-seed2')

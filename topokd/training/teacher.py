@@ -6,11 +6,17 @@ from topokd.distillation import DistillationObjective
 from topokd.errors import CheckpointError
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_description
 from topokd.params import Params, to_dict
-from topokd.training.run import TEACHER, Run
+from topokd.project import TEACHER
+from topokd.training.run import Run
 
 
 def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> PointTransformerV3:
     """The trained teacher of ``seed``.
+
+    Args:
+        params: The profile.
+        seed: Of the teacher.
+        class_names: Of the data set.
 
     Raises:
         CheckpointError: The file is missing, has another preset than ``model.teacher``, or was trained for other

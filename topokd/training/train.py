@@ -19,6 +19,7 @@ from topokd.evaluation import ConfusionMatrix, evaluate
 from topokd.evaluation.predict import spread
 from topokd.io import write_json
 from topokd.params import Params, Train, to_dict
+from topokd.project import TEACHER
 from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.distributed import Ranks, device_of, joined, place
@@ -26,7 +27,7 @@ from topokd.training.fit import Fit
 from topokd.training.hooks import Average, LiveCurves, ReleaseMemory, Resume, Validate
 from topokd.training.launch import launch
 from topokd.training.record import run_record, save_weights
-from topokd.training.run import TEACHER, Run
+from topokd.training.run import Run
 from topokd.training.stored import resume_folder, shared_teacher_outputs
 from topokd.training.teacher import teacher_of
 from topokd.training.trackers import Sink, open_tracker, require_tracker

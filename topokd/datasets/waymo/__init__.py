@@ -19,7 +19,13 @@ from topokd.datasets.waymo.submission import (
 
 
 def open_split(root: Path, split: Split, options: ReaderOptions) -> WaymoSegmentation:
-    """The reader with the options that it has; ``point_range`` crops the training split only."""
+    """The reader with the options that it has; ``point_range`` crops the training split only.
+
+    Args:
+        root: Folder of the data set.
+        split: Name of a split, or numbers of its sequences.
+        options: What the profile asks of the reader.
+    """
     return WaymoSegmentation(
         root,
         split if isinstance(split, str) else tuple(map(str, split)),

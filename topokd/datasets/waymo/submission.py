@@ -90,13 +90,27 @@ def write_submission(
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """`write_waymo` of a dataset's frames."""
+    """`write_waymo` of a dataset's frames.
+
+    Args:
+        path: Where to write.
+        dataset: The split's scans.
+        predictions: Index of a scan, and a class (n,) for each of its points.
+        split: Name of the split.
+        details: Fields of the submission, by the names in `DETAILS`.
+    """
     frames = ((frame_of(dataset.names[i]), _return_images(dataset, i, classes)) for i, classes in predictions)
     write_waymo(path, submission_info(details), frames)
 
 
 def validate_submission(path: Path, dataset: WaymoSegmentation, split: str) -> list[str]:
-    """`validate_waymo` against a dataset, and the size of the dataset itself."""
+    """`validate_waymo` against a dataset, and the size of the dataset itself.
+
+    Args:
+        path: The submission.
+        dataset: The split's scans.
+        split: Name of the split.
+    """
     if split == "test":
         problems = size_problems(len(dataset), TEST_FRAMES, "give Waymo's list of test frames (--frames)")
     else:

@@ -48,6 +48,8 @@ def _diagrams_and_losses() -> None:
         simplex_values(student, torch.tensor([[0, 1, 2]])).sum().backward()
     vietoris_rips(student, certificate=True, cycles=True)
     vietoris_rips(student, weights=partial(distance_to_measure, k=3)).diagrams[1].sum().backward()
+    for max_dim in (0, 1):
+        vietoris_rips(torch.rand(20, 2), max_dim=max_dim, search=True)
 
 
 def _functions_of_diagrams() -> None:

@@ -4,8 +4,9 @@ Numba's own cache is in the source folder, which may be read-only in a container
 files (a callee, a constant); and its index can mix up signatures that two processes compile at the same time. Here
 each compiled function is one file, in the first writable folder of `$TOPOKD_CACHE`, `$NUMBA_CACHE_DIR/topokd`,
 `$XDG_CACHE_HOME/topokd`, `~/.cache/topokd`, and a private folder in the temporary directory. Its subfolder is named by
-a digest of everything but the signature that the machine code depends on: sources, versions, processor. So a file is
-never out of date or overwritten by different code. Files are never deleted, because other tasks may be using them.
+a digest of everything but the signature that the machine code depends on: sources, versions, Numba's settings,
+processor. So a file is never out of date or overwritten by different code. Files are never deleted, because other tasks
+may be using them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from numba.core.serialize import dumps
 from topokd.io import write_bytes
 
 log = logging.getLogger(__name__)
+
+SETTINGS = ("BOUNDSCHECK", "OPT", "DEBUGINFO_DEFAULT", "CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "LOOP_VECTORIZE")
+"""Numba's settings (environment variables ``NUMBA_...``) that change the machine code."""
 
 SECONDS = {"kernels": 60, "data": 10, "synthetic": 15}
 """About how long it takes to compile all kernels of a package on one core; a call compiles some of them."""
@@ -114,7 +118,8 @@ def digest(folder: Path) -> str:
     """
     features = binding.get_host_cpu_features().flatten()
     versions = (numba.__version__, llvmlite.__version__, sys.version, platform.machine(), binding.get_host_cpu_name())
-    content = hashlib.sha256(repr((*versions, features)).encode())
+    settings = tuple(getattr(numba.config, name, None) for name in SETTINGS)
+    content = hashlib.sha256(repr((*versions, features, *settings)).encode())
     for source in [Path(__file__), *sorted(folder.glob("*.py"))]:
         content.update(hashlib.sha256(source.read_bytes()).digest())
     return content.hexdigest()

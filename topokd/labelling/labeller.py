@@ -16,6 +16,7 @@ from topokd.data.formats import Cloud, Note, read_cloud
 from topokd.data.profile import ScanProfile, describe
 from topokd.errors import CheckpointError, DataError
 from topokd.evaluation import predict
+from topokd.label_maps import WrittenLabels
 from topokd.labelling.classes import Classes
 from topokd.models import load_checkpoint, read_metadata
 from topokd.training.precision import AMP_DTYPES
@@ -67,7 +68,9 @@ class Labeller:
             raise CheckpointError(
                 f"{checkpoint} does not name its classes; save it with metadata class_names='road,car,...'"
             )
-        self.classes = Classes.of(tuple(metadata["class_names"].split(",")))
+        names = tuple(metadata["class_names"].split(","))
+        written = WrittenLabels.read(checkpoint, metadata, len(names))
+        self.classes = Classes.of(names) if written is None else Classes.written(names, written)
         if voxel_size is None and "voxel_size" not in metadata:
             raise CheckpointError(
                 f"{checkpoint} does not record the voxel size of its training: give it in metres (--voxel-size)"

@@ -6,6 +6,7 @@ import numpy as np
 
 from topokd.data import Scans
 from topokd.data.profile import ScanProfile
+from topokd.label_maps import WrittenLabels
 
 DESCRIBED_SCANS = 32
 """Training scans, spread evenly, that a checkpoint's description of its scans is measured on."""
@@ -21,6 +22,7 @@ def checkpoint_metadata(
     sweeps: int,
     intensity: bool,
     run: str,
+    written: WrittenLabels | None = None,
 ) -> dict[str, str]:
     """The metadata of a checkpoint, from which `topokd predict` and others take what they need.
 
@@ -33,6 +35,7 @@ def checkpoint_metadata(
         sweeps: Scans that the network gets at a time.
         intensity: Whether it was trained with intensities.
         run: Name of the run.
+        written: Ids and colours in label files, for a data set with a label map.
     """
     spread = np.linspace(0, len(scans) - 1, min(DESCRIBED_SCANS, len(scans))).round().astype(int)
     return {
@@ -46,4 +49,5 @@ def checkpoint_metadata(
         **({} if intensity else {"intensity": "none"}),
         "scans": ScanProfile.of(scans[int(index)] for index in np.unique(spread)).to_json(),
         "run": run,
+        **({} if written is None else written.metadata()),
     }

@@ -20,6 +20,7 @@ from topokd.errors import CheckpointError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.evaluation.predict import spread
 from topokd.io import sha256, write_json
+from topokd.label_maps import written_labels
 from topokd.models import PointTransformerV3, build_model, load_checkpoint, read_metadata, save_checkpoint
 from topokd.params import Params, Train, to_dict
 from topokd.scans import open_dataset
@@ -310,6 +311,7 @@ def _save_weights(run: Run, fit: Fit, scans: Splits) -> None:
         sweeps=data.sweeps,
         intensity=data.intensity,
         run=run.name,
+        written=written_labels(scans.val),
     )
     save_checkpoint(run.checkpoint, fit.model, metadata)
     if run.role == "teacher":

@@ -1,9 +1,9 @@
-"""Our voxelisation and loader beside those of common repositories, interleaved; writes benchmarks/data.md.
+"""Compare our voxelisation and loader with those of common repositories, interleaved; writes benchmarks/data.md.
 
     python benchmarks/data.py                                  # all parts
     python benchmarks/data.py voxels --repeats 20              # a part replaces its own tables, the others stay
 
-Parts: ``voxels`` (grid sampling at 0.05 m beside ``numpy.unique(axis=0)``, CPU time on one core), ``loader`` (scans/s
+Parts: ``voxels`` (grid sampling at 0.05 m and ``numpy.unique(axis=0)``, CPU time on one core), ``loader`` (scans/s
 of training and evaluation samples with 0, 1 and 2 worker processes, without a cache, with an empty and with a full one,
 wall time), ``memory`` (private memory of a worker process).
 
@@ -44,7 +44,7 @@ from topokd.datasets import NuScenesLidarSeg, SemanticKITTI, WaymoSegmentation
 from topokd.errors import TopokdError
 from topokd.synthetic import SyntheticLidar, write_nuscenes, write_waymo
 
-TITLE = "Voxelisation and loading beside plain NumPy"
+TITLE = "Voxelisation and loading compared with plain NumPy"
 WORLD = P.Synthetic(azimuths=2048, train_sequences=(0, 1), val_sequences=(), scans_per_sequence=8)
 SETTINGS = P.Data(voxel_size=0.05, crop_voxels=0)
 WORKERS = (0, 1, 2)

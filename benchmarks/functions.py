@@ -1,4 +1,4 @@
-"""Our functions of diagrams and clouds beside other libraries and plain torch; writes benchmarks/functions.md.
+"""Compare our functions of diagrams and clouds with other libraries and plain torch; writes benchmarks/functions.md.
 
     python benchmarks/functions.py                      # all parts
     python benchmarks/functions.py agreement --clouds 1000
@@ -33,7 +33,7 @@ from tests.topology.clouds import random_cloud
 from topokd import topology
 from topokd.experiments.shapes import circle, uniform
 
-TITLE = "Functions of diagrams beside other libraries"
+TITLE = "Functions of diagrams compared with other libraries"
 GRID = np.linspace(0, 1, 100)
 IMAGE = {"bandwidth": 0.05, "birth_range": (0.0, 1.0), "persistence_range": (0.0, 1.0)}
 Call = Callable[..., Any]

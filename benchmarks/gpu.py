@@ -3,10 +3,10 @@
     python benchmarks/gpu.py                       # all parts; needs a CUDA device
     python benchmarks/gpu.py cost recipe --dry
 
-Parts: ``cost`` (Tables 3, 5 and 6 and Figure 1 b-d; whole scans in each arithmetic), ``recipe`` (beside the published
-recipe: explicit attention, bit-unpacking Hilbert codes, gather-GEMM-scatter convolution), ``levers`` (one choice
-changed at a time), ``sampling`` (farthest points on the GPU and on the CPU's cores), ``step`` (training steps of the
-paper's networks on batches of 12 whole scans, by terms of the loss, and whether the loader keeps up).
+Parts: ``cost`` (Tables 3, 5 and 6 and Figure 1 b-d; whole scans in each arithmetic), ``recipe`` (compared with the
+published recipe: explicit attention, bit-unpacking Hilbert codes, gather-GEMM-scatter convolution), ``levers`` (one
+choice changed at a time), ``sampling`` (farthest points on the GPU and on the CPU's cores), ``step`` (training steps
+of the paper's networks on batches of 12 whole scans, by terms of the loss, and whether the loader keeps up).
 
 Real scans are read where the profile semantickitti-mini finds them (see docs/datasets.md); ``--nuscenes FILE`` names
 the .pcd.bin of a nuScenes scan. Times are medians between CUDA events after a warm-up; memory is the peak of the

@@ -1,12 +1,12 @@
-"""Our Point Transformer V3 beside the published recipe, interleaved in one process; writes benchmarks/models.md.
+"""Compare our Point Transformer V3 with the published recipe, interleaved in one process; writes benchmarks/models.md.
 
     python benchmarks/models.py                                      # all parts
     python benchmarks/models.py speed --presets ptv3-student --works forward
     python benchmarks/models.py speed --device cuda --amp bf16 --dry # CUDA events, the allocator's peak
 
-Parts: ``speed`` (time and memory beside the recipe), ``levers`` (other options on a CPU), ``accuracy`` (of a
+Parts: ``speed`` (time and memory of both), ``levers`` (other options on a CPU), ``accuracy`` (of a
 trained student in bfloat16 and int8; needs `make repro`), ``flops`` (teacher over student on clouds of several
-sensors), ``export`` (the student's graphs beside the network), ``frame`` (the student from a scan on disk to labels).
+sensors), ``export`` (the student's graphs and the network), ``frame`` (the student from a scan on disk to labels).
 
 The recipe (``benchmarks/official_recipe.py``) runs the same weights, and the benchmark stops if its logits differ. Its
 convolution is gather, GEMM and scatter-add in torch, which also trains; where spconv is installed (``pip install
@@ -57,7 +57,7 @@ from topokd.predict_cost import measure_file
 from topokd.scans import open_dataset
 from topokd.synthetic import SyntheticLidar
 
-TITLE = "Point Transformer V3 beside the published recipe"
+TITLE = "Point Transformer V3 compared with the published recipe"
 BARS = {  # (preset, work): target speed-up over the recipe; the target for memory is a third
     ("ptv3-student", "forward"): 2.5,
     ("ptv3-student", "forward + backward"): 1.8,
@@ -181,7 +181,7 @@ def compiled(model: PointTransformerV3) -> PointTransformerV3:
 
 
 def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Other options on a CPU, each beside the plain float32 network."""
+    """Other options on a CPU, each compared with the plain float32 network."""
     batch, source = cloud(options.voxels)
     common = {"voxels": len(batch.feat), "scan": source, "repeats": options.repeats}
     for preset in options.presets:

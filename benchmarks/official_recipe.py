@@ -1,4 +1,4 @@
-"""Point Transformer V3 as the published implementation computes it, for benchmarks/models.py to run beside ours.
+"""Point Transformer V3 as the published implementation computes it; benchmarks/models.py compares ours with it.
 
 Reimplemented from the paper. It uses the layers of a ``topokd`` network, so both sides have the same weights, and the
 benchmark checks that both give the same logits. These computations differ:

@@ -26,7 +26,7 @@ def keep(
     dry: bool,
     note: str = "",
 ) -> None:
-    """Print the rows that ``parts`` yield, and store them in a .json and a .md beside ``script``.
+    """Print the rows that ``parts`` yield, and store them in a .json and a .md next to ``script``.
 
     Parts that are not measured, or yield no rows, keep their rows in the .json.
 

@@ -2,8 +2,9 @@
 
 All rows of the profile take turns on the same batches, with one teacher and one student. A step is the student's
 forward pass, the loss and the backward pass; what a term needs of the teacher is timed apart, since training computes
-it once for all rows. The force of a term is |g_k| / |g_seg| at weight 1, the norms of the gradients in the student's
-parameters; its inverse is the weight of equal gradient. Needs the profile's data and teacher (`topokd repro`).
+it once for all rows. Watching is what the norms of the terms' gradients add to a run, measured every
+`train.gradients_every` steps. The force of a term is |g_k| / |g_seg| at weight 1, the norms of the gradients in the
+student's parameters; its inverse is the weight of equal gradient. Needs data and teacher (`topokd repro`).
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from topokd.distillation import NetworkOutput, build_objective, freeze, run_teac
 from topokd.models import build_model, load_checkpoint
 from topokd.params import load_profile
 from topokd.scans import open_dataset
+from topokd.training import load_teacher
 from topokd.training.gradients import gradient_norms
 from topokd.training.run import Run
-from topokd.training.train import load_teacher
 
 
 def measure(profile: str, world: str, steps: int) -> Rows:
@@ -37,6 +38,7 @@ def measure(profile: str, world: str, steps: int) -> Rows:
     rows = {name: build_objective(params, name) for name in params.train_rows}
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     teaching: dict[str, list[float]] = {name: [] for name in rows}
+    watching: dict[str, list[float]] = {name: [] for name in rows}
     forces: dict[str, dict[str, list[float]]] = {name: {} for name in rows}
     for step in range(steps + 1):  # the first warms up
         batch = training_batch(scans, source.data, source.seeds[0], step, source.train.batch_size)
@@ -62,10 +64,16 @@ def measure(profile: str, world: str, steps: int) -> Rows:
 
             taught, learned = cpu_seconds(teach), cpu_seconds(learn)
             parameters = [p for p in student.parameters() if p.requires_grad]
-            norms = gradient_norms(found["losses"].terms, parameters, found["output"])
+
+            def watch(found: dict[str, Any] = found, parameters: Any = parameters) -> None:
+                found["norms"] = gradient_norms(found["losses"].terms, parameters, found["output"])
+
+            watched = cpu_seconds(watch)
+            norms = found["norms"]
             if step:
                 teaching[name].append(taught)
                 seconds[name].append(learned)
+                watching[name].append(watched / (learned * source.train.gradients_every))
                 for term in norms.keys() - {"seg"}:
                     force = norms[term]["parameters"] / norms["seg"]["parameters"]
                     forces[name].setdefault(term, []).append(force)
@@ -78,6 +86,7 @@ def measure(profile: str, world: str, steps: int) -> Rows:
             "ratio": statistics.median(ratios[name]),
             "ratios": [min(ratios[name]), max(ratios[name])],
             "teacher": statistics.median(teaching[name]),
+            "watching": statistics.median(watching[name]),
             "force": {term: statistics.median(values) for term, values in forces[name].items()},
         }
         for name in rows
@@ -88,14 +97,15 @@ def section(rows: Rows) -> list[str]:
     """The table."""
     lines = [
         "| row | step (s) | × plain, median (smallest to largest) | teacher's part, once for all rows (s) "
-        "| gradient at weight 1, × segmentation's | weight of equal gradient |",
-        "|---|---|---|---|---|---|",
+        "| watching, share of a run | gradient at weight 1, × segmentation's | weight of equal gradient |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         low, high = row["ratios"]
         force = "; ".join(f"{term} {value:.3g}" for term, value in row["force"].items())
         equal = "; ".join(f"{term} {1 / value:.3g}" for term, value in row["force"].items() if value > 0)
-        cost = f"{row['step']:.3f} | {row['ratio']:.2f} ({low:.2f} to {high:.2f}) | {row['teacher']:.3f}"
+        cost = f"{row['step']:.3f} | {row['ratio']:.2f} ({low:.2f} to {high:.2f}) | {row['teacher']:.3f} "
+        cost += f"| {row['watching']:.1%}"
         lines.append(f"| {row['label']} | {cost} | {force} | {equal} |")
     return lines
 

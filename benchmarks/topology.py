@@ -49,7 +49,7 @@ from topokd.experiments.shapes import features
 from topokd.models import build_model
 from topokd.topology import farthest_point_sampling, kernels, reference, squared_distances, vietoris_rips
 
-TITLE = "The topological layer beside other engines"
+TITLE = "The topological layer compared with other engines"
 CLOUDS = 12  # of a batch
 
 
@@ -115,7 +115,7 @@ def first(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def _child(script: str, environment: dict[str, str]) -> dict[str, float]:
-    """CPU and wall seconds of a process of its own."""
+    """CPU and wall seconds of a separate process."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, "-c", script], env={**os.environ, **environment}, check=True, capture_output=True)
     after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -149,7 +149,7 @@ def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def where(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Cost of one diagram at M = 1024, part by part, beside one read of the distance matrix."""
+    """Cost of one diagram at M = 1024, part by part, and of one read of the distance matrix."""
     stop = np.zeros(1, np.uint8)
     for family in options.families:
         try:
@@ -212,7 +212,7 @@ LARGE = (("features with unit norm", 8192), ("sphere in R^64", 2048), ("sphere i
 
 
 def large(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Our diagrams of large clouds, once each in a process of its own; memory beyond that of a small cloud."""
+    """Our diagrams of large clouds, once each in a separate process; memory beyond that of a small cloud."""
     for family, n in LARGE:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             yield {"family": family, "points": n, **pool.submit(_large, family, n).result()}

@@ -20,7 +20,7 @@ def network(width: int) -> tuple[nn.Module, nn.Module]:
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Two clouds of 60 points; a point's class is the quadrant it lies in."""
+    """Two clouds of 60 points; a point's class is its quadrant."""
     points = torch.randn(120, 3)
     label = (points[:, 0] > 0).long() + 2 * (points[:, 1] > 0).long()
     return points, label, torch.tensor([60, 120])

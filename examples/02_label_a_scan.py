@@ -14,7 +14,7 @@ from topokd.data import Scan
 from topokd.evaluation import predict
 from topokd.models import build_model, save_checkpoint
 
-# An untrained network stands in for a checkpoint, to show the calls.
+# An untrained network instead of a checkpoint, to show the calls.
 checkpoint = Path(tempfile.mkdtemp(), "model.safetensors")
 save_checkpoint(checkpoint, build_model("ptv3-tiny", num_classes=19))
 model = topokd.load(checkpoint)

@@ -12,7 +12,7 @@ def classifier(width: int) -> nn.Sequential:
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
-    """Two groups of 60 points; a point's class is the quadrant it lies in."""
+    """Two groups of 60 points; a point's class is its quadrant."""
     points = torch.randn(120, 3)
     return points, (points[:, 0] > 0).long() + 2 * (points[:, 1] > 0).long()
 

@@ -16,7 +16,8 @@ from IPython.display import Markdown, display
 from topokd import params as P
 from topokd.data import augment, crop, voxelize
 from topokd.datasets.fingerprint import fingerprint
-from topokd.datasets.statistics import real_statistics, statistics
+from topokd.datasets.semantickitti.real_statistics import real_statistics
+from topokd.datasets.statistics import statistics
 from topokd.experiments import scan_statistics as view
 from topokd.io import write_json
 from topokd.scans import label_map_of, open_dataset, write_world
@@ -44,8 +45,8 @@ view.sizes_table({"train": train, "val": val}, found)
 # %% [markdown]
 # ## Class and range statistics
 # Left: share of the labelled points per class, logarithmic. Right: share of all points per 2 m of distance to the
-# sensor. The synthetic world is shown beside 34 real scans (aggregate numbers that are part of the package); real
-# training scans are shown beside the validation split.
+# sensor. The synthetic world is compared with 34 real scans (aggregate numbers that are part of the package); real
+# training scans are compared with the validation split.
 
 # %%
 if settings.dataset == "synthetic" and settings.layout == "semantickitti":

@@ -11,6 +11,8 @@ tta_views = 4  # rotations averaged in the comparison at the end
 tta_scans = 2  # validation scans used for it
 
 # %%
+import os
+
 from IPython.display import Markdown, display
 
 from topokd import params as P
@@ -116,9 +118,8 @@ write_views(
 # The networks of the first seed on all validation scans.
 
 # %%
-parts = {
-    name: break_down(model, dataset, params.data.voxel_size, params.evaluation.tta) for name, model in models.items()
-}
+cores = len(os.sched_getaffinity(0))
+parts = break_down(models, dataset, params.data.voxel_size, params.evaluation.tta, jobs=cores)
 matrices = {results.labels[name]: parts[name].total.matrix for name in shown[:2]}
 missed = {results.labels[name]: part.total.missed for name, part in parts.items()}
 figure = confusion_figure(matrices, missed, dataset.class_names)

@@ -49,11 +49,11 @@ def check_signatures(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real scans and reference numbers beside the project; without it the test is skipped."""
+    """The folder with real scans and reference numbers next to the project; without it the test is skipped."""
     folder = Path(os.environ.get("TOPOKD_SHARED", PROJECT.parent / "shared"))
     if not folder.is_dir():
         pytest.skip(
-            "no ../shared beside the project (real scans and reference numbers); set TOPOKD_SHARED to its folder"
+            "no ../shared next to the project (real scans and reference numbers); set TOPOKD_SHARED to its folder"
         )
     return folder
 

@@ -37,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run Python code in a new environment with the wheel and the packages that its metadata asks for.
+    """Run Python code in a new environment with the wheel and the packages that its metadata requires.
 
     Those packages are linked from this environment instead of downloaded again (torch alone is 200 MB). They are the
     ones that pip would install, found by following each package's own metadata.

@@ -11,6 +11,7 @@ from tests.conftest import PROJECT
 from topokd import params as P
 from topokd.distillation import resolve_terms, term_notes
 from topokd.errors import ParameterError
+from topokd.parameter_listing import commented_yaml, markdown_table
 from topokd.project import project_path
 
 ROW = "label: A, short: a, color: red"
@@ -33,8 +34,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_committed_file_has_the_comments_of_its_fields_and_complete_terms() -> None:
     params = resolve_terms(P.load("params.yaml"))
-    assert (PROJECT / "params.yaml").read_text() == P.commented_yaml(params, term_notes()), (
-        "params.yaml is not as topokd.params.commented_yaml(params, topokd.distillation.term_notes()) writes it"
+    assert (PROJECT / "params.yaml").read_text() == commented_yaml(params, term_notes()), (
+        "params.yaml is not as topokd.parameter_listing.commented_yaml(params, term_notes()) writes it"
     )
 
 
@@ -162,7 +163,7 @@ def test_exponents_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
 
 
 def test_a_table_of_all_parameters_is_generated_for_the_documentation() -> None:
-    table = P.markdown_table(P.load_profile("default"), term_notes())
+    table = markdown_table(P.load_profile("default"), term_notes())
     assert "| `train.epochs` | `50` | where the steps are 0 (C.2) |" in table.splitlines()
     assert "| `terms.kd.temperature` | `2.0` | T; the loss is scaled by T^2 |" in table.splitlines()
 
@@ -195,3 +196,10 @@ def test_the_cache_folder_is_none_or_a_path_and_an_unset_variable_raises(
     monkeypatch.delenv("TOPOKD_CACHE")
     with pytest.raises(ParameterError, match="train.cache is .*TOPOKD_CACHE.*not set"):
         _ = P.load(write(tmp_path, "train: {cache: '${TOPOKD_CACHE}/scans'}")).cache_folder
+
+
+def test_off_without_quotes_means_off(project: Path) -> None:
+    """YAML 1.1 reads it as false; `dvc exp run -S` writes it so."""
+    file = project / "params.yaml"
+    file.write_text(file.read_text().replace("amp: 'off'", "amp: off"))
+    assert P.load_profile("default").train.amp == "off"

@@ -2,8 +2,8 @@
 
 python tools/docs.py
 
-The guides are docs/*.md; home, contributing and changes are the files beside README.md. Pages of the API list what each
-package names in `__all__`. Executed notebooks, reports and explorers are linked where they have been made.
+The guides are docs/*.md; home, contributing and changes are the files next to README.md. Pages of the API list what
+each package names in `__all__`. Executed notebooks, reports and explorers are linked where they have been made.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ def summary(value: object) -> str:
 def parameters_page() -> dict[str, str]:
     """A table of all parameters with their defaults."""
     from topokd.distillation import term_notes
-    from topokd.params import load_profile, markdown_table
+    from topokd.parameter_listing import markdown_table
+    from topokd.params import load_profile
 
     intro = "# Parameters\n\nThe default profile, `params.yaml`. A profile in `conf/` holds what differs from it.\n\n"
     write("api/parameters.md", intro + markdown_table(load_profile("default"), term_notes()))
@@ -176,23 +177,20 @@ def results_page() -> dict[str, str]:
 
 
 def explorers_page() -> dict[str, str]:
-    """Links to the pages that `topokd explore` has written, here or for the report, or to one of plain shapes."""
+    """Links to the explorers beside the reports, copied by `results_page`; to one of shapes if there are none."""
     from topokd.explore.page import PAGES as EXPLORERS
     from topokd.explore.page import TITLES, write_page
 
     lines = ["# Explorers", "Interactive pages that open offline; [the guide](explore.md) explains what is drawn."]
-    links = []
-    for kind, name in EXPLORERS.items():
-        target, made = PAGES / "explorers" / name, [ROOT / "explore" / name, ROOT / f"results/default/explorers/{name}"]
-        target.parent.mkdir(exist_ok=True)
-        if found := [file for file in made if file.is_file()]:
-            shutil.copy(found[0], target)
-        elif kind == "filtration":
-            write_page(target)
-        else:
-            continue
-        links.append(f"- [{TITLES[kind]}](explorers/{name})")
-    lines += ["\n".join(links), "`topokd explore` writes all three from the scans and networks of this checkout."]
+    for folder in sorted((ROOT / "results").glob("*/explorers")):
+        place = f"results/{folder.parent.name}/explorers"
+        links = [f"- [{TITLES[k]}]({place}/{name})" for k, name in EXPLORERS.items() if (folder / name).is_file()]
+        lines += [f"## Profile `{folder.parent.name}`", "\n".join(links)]
+    if len(lines) == 2:
+        name = EXPLORERS["filtration"]
+        write_page(PAGES / "explorers" / name)
+        lines.append(f"- [{TITLES['filtration']}](explorers/{name})")
+    lines.append("`topokd explore FILE.npy` writes such a page of your own points.")
     write("explorers.md", "\n\n".join(lines) + "\n")
     return {"Explorers": "explorers.md"}
 

@@ -1,11 +1,11 @@
 """Feed mutated files to every reader: each must give a valid result or a clean error, within 5 s and 2 GB.
 
     python tools/fuzz.py --seconds 60              a minute, as in CI
-    python tools/fuzz.py --inputs 1000000          goes on where the last run of this seed stopped
+    python tools/fuzz.py --inputs 1000000          continues where the last run of this seed stopped
 
 Inputs derive from (seed, number), so one of them is repeated with ``--only NUMBER``. Readers run in a child process
 with a limit on its memory; one that crashes, hangs or raises anything but a `TopokdError` is a failure, its input is
-kept in the folder, and the run goes on. The counts are written after every block of inputs.
+kept in the folder, and the run continues. The counts are written after every block of inputs.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def mutated(files: dict[str, tuple[str, bytes]], seed: int, number: int) -> tupl
     reader, content = files[name]
     data = bytearray(content)
     for _ in range(int(rng.integers(1, 9))):
-        head = rng.random() < 0.7  # most of what a reader believes stands at the beginning or the end
+        head = rng.random() < 0.7  # most fields that a reader trusts are at the beginning or the end
         most = min(len(data), 600) if head else len(data)
         at = int(rng.integers(most + 1)) if rng.random() < 0.8 else max(0, len(data) - int(rng.integers(1, 200)))
         kind = int(rng.integers(7))

@@ -18,7 +18,7 @@ from topokd.errors import DataError
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block ends without an error.
+    """Yield a temporary path next to ``path`` that replaces it when the block ends without an error.
 
     A reader sees either the old file or the complete new one, even after a kill or on a full disk.
 

@@ -62,11 +62,9 @@ __all__ = [
     "Row",
     "Synthetic",
     "Train",
-    "commented_yaml",
     "dump",
     "load",
     "load_profile",
-    "markdown_table",
     "merge",
     "profile_names",
     "to_dict",
@@ -290,41 +288,3 @@ def dump(params: Params, path: str | Path) -> None:
 def to_dict(section: Section) -> dict[str, Any]:
     """The tree as plain dictionaries and lists, for YAML and JSON."""
     return section.model_dump(mode="json")
-
-
-def commented_yaml(params: Params, notes: Mapping[str, str]) -> str:
-    """The root ``params.yaml`` with these values: every parameter with its description as a comment.
-
-    Args:
-        params: Values to write; a row's terms are written as names, with the parameters that differ from ``terms``.
-        notes: Further comments, dotted name -> text: ``topokd.distillation.term_notes()`` describes the terms.
-    """
-    return HEAD + schema.commented_yaml(_as_written(params), schema.descriptions(Params) | dict(notes))
-
-
-def markdown_table(params: Params, notes: Mapping[str, str]) -> str:
-    """A Markdown table of all parameters but the rows; arguments as in `commented_yaml`."""
-    tree = _as_written(params)
-    del tree["rows"]
-    return schema.markdown_table(tree, schema.descriptions(Params) | dict(notes))
-
-
-HEAD = """\
-# The default profile: the embedded synthetic world on two CPU cores. Profiles in conf/ hold differences over this file.
-# The comments are generated from topokd/sections.py and the terms in topokd/distillation: change them there.
-# NOTES row N: docs/paper_notes.md. A new row of the ablation is an entry of `rows` and its name in `train_rows`.
-"""
-
-
-def _as_written(params: Params) -> dict[str, Any]:
-    tree = {"profiles": list(params.profiles), "real_profiles": list(params.real_profiles), **to_dict(params)}
-    for row in tree["rows"].values():
-        own = {
-            term: {key: value for key, value in given.items() if value != tree["terms"][term].get(key)}
-            for term, given in row["terms"].items()
-        }
-        row["terms"] = own if any(own.values()) else list(own)
-        row["compare"] = {
-            name: {key: text for key, text in about.items() if text} for name, about in row["compare"].items()
-        }
-    return tree

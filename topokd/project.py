@@ -1,4 +1,4 @@
-"""Where things are: the project's folder, the folders of one profile, and environment variables in paths."""
+"""Where things are: the project's folder, the folders of one profile, names of runs, environment variables in paths."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import os
 import re
 import shutil
 from pathlib import Path
+
+TEACHER = "teacher"
+"""Name of the teacher among the networks of a profile, where a student has the name of its row."""
+
+
+def run_name(network: str, seed: int) -> str:
+    """The name of a training run's files.
+
+    Args:
+        network: `TEACHER`, or a row of the ablation.
+        seed: Of the run.
+
+    >>> run_name("full", 0)
+    'full-seed0'
+    """
+    return f"{network}-seed{seed}"
 
 
 def project_root() -> Path:

@@ -172,12 +172,19 @@ class Train(Section):
         description="once per seed and step for all rows: its outputs stay in workspace/, 1 MB a step",
     )
     tracker: Tracker = Field(
-        "none", description="live metrics beside dvclive's: none, tensorboard or mlflow, if the package is installed"
+        "none",
+        description="live metrics in addition to dvclive's: none, tensorboard or mlflow, if the package is installed",
     )
     optimizer: Optimizer = Optimizer()
     student_lr_factor: Positive = Field(
         2.0, description="a student's learning rates in multiples of the optimizer's, which are the teacher's"
     )
+
+    @field_validator("amp", mode="before")
+    @classmethod
+    def _off_without_quotes(cls, value: Any) -> Any:
+        """YAML 1.1 reads ``off`` as false; `dvc exp run -S` writes it without quotes."""
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _balance_is_measured(self) -> Train:

@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
+import torch
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
+from tests.browser.timing import CHOICES, SLIDER_STEPS
 from topokd.explore import write_page
+from topokd.topology import farthest_point_sampling, vietoris_rips
 
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
 
@@ -26,22 +30,6 @@ SLIDE = """(share) => {
   const slider = document.querySelector('.tk-scale');
   slider.value = 1000 * share;
   slider.dispatchEvent(new Event('input'));
-}"""
-STEP_IN_SCRIPT = """() => {  // what a step computes and draws, waiting for the drawing but not for the screen
-  const app = document.querySelector('.tk-explorer').explorer, slider = document.querySelector('.tk-scale');
-  const pixel = new Uint8Array(4), times = [];
-  for (let k = 0; k < 20; k++) {
-    const start = performance.now();
-    slider.value = 100 + 40 * ((7 * k) % 20);
-    slider.dispatchEvent(new Event('input'));
-    app.panels.views.forEach((view) => {
-      cancelAnimationFrame(view.frame);
-      view.draw();
-      view.gl.readPixels(0, 0, 1, 1, view.gl.RGBA, view.gl.UNSIGNED_BYTE, pixel);
-    });
-    times.push(performance.now() - start);
-  }
-  return times;
 }"""
 
 
@@ -139,68 +127,95 @@ def test_a_step_of_the_slider_over_all_edges_of_1024_points(page: Page, problems
     open_page(page, tmp_path / "page.html", "filtration", points, 1024)
     assert "of 523,776 edges" in page.locator(".tk-words").inner_text()
     page.wait_for_timeout(3000)
-    times = sorted(page.evaluate(STEP_IN_SCRIPT))
-    picked = sorted(
-        page.evaluate(
-            f"""[...Array(12).keys()].map((index) => {{
-              const start = performance.now();
-              {APP}.store.set({{ selected: {{ cloud: 0, dim: 1, index: 150 * index }} }});
-              return performance.now() - start;
-            }})"""
-        )
-    )
+    times, picked = sorted(page.evaluate(SLIDER_STEPS)), sorted(page.evaluate(CHOICES))
     picture(page, "page-1024.png")
     print(f"slider: {times[0]:.1f} to {times[-1]:.1f} ms; choice: {picked[0]:.1f} to {picked[-1]:.1f} ms")
     assert times[0] < 50
     assert picked[0] < 100
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_cycles_are_born_and_killed_with_their_pair(page: Page, problems: list[str], tmp_path: Path, seed: int):
-    """Each cycle is closed, completed by the creating edge, and a boundary exactly from the killing triangle on."""
-    rng = np.random.default_rng(seed)
-    n = 26
-    open_page(page, tmp_path / "page.html", "filtration", rng.normal(size=(n, 2 + 2 * seed)), n)
-    scene = page.evaluate(
+@pytest.mark.parametrize(("n", "most"), [(26, 60_000), (40, 700)])
+def test_triangles_are_listed_in_the_order_of_the_filtration(
+    page: Page, problems: list[str], tmp_path: Path, n: int, most: int
+):
+    """Against all triples of points: the triangles, the edge that completes each, and their number at every edge."""
+    open_page(page, tmp_path / "page.html", "filtration", np.random.default_rng(n).normal(size=(n, 4)), n)
+    found = page.evaluate(
         f"""(() => {{
-          const panels = {APP}.panels, cloud = {APP}.store.get('scene').clouds[0], pairs = cloud.pairs[1];
-          const cycles = [...Array(pairs.values.shape[0]).keys()].map((k) => panels.ranks[0].cycle(k));
-          const [edges, birth, death] = [cloud.edges, pairs.birth, pairs.death].map((array) => Array.from(array));
-          return {{ edges, birth, death, cycles }};
+          const cloud = {{ ...{APP}.store.get('scene').clouds[0] }};
+          {APP}.listTriangles(cloud, {most});
+          const keys = ['edges', 'entered', 'triangles', 'completed_by'];
+          return Object.fromEntries(keys.map((key) => [key, Array.from(cloud[key])]));
         }})()"""
     )
-    edges = [tuple(sorted(edge)) for edge in np.array(scene["edges"]).reshape(-1, 2).tolist()]
+    edges = [tuple(sorted(edge)) for edge in np.array(found["edges"]).reshape(-1, 2).tolist()]
     rank = {edge: k for k, edge in enumerate(edges)}
-    columns = sorted(
-        (max(f), sum(1 << e for e in f))
-        for t in combinations(range(n), 3)
-        for f in [[rank[e] for e in combinations(t, 2)]]
+    expected = sorted((max(rank[e] for e in combinations(t, 2)), t) for t in combinations(range(n), 3))
+    counts = np.bincount([k for k, _ in expected], minlength=len(edges)).cumsum()
+    assert found["entered"] == counts.tolist()
+    fits = int(counts[counts <= most].max())  # no edge is cut in two
+    assert found["completed_by"] == [k for k, _ in expected[:fits]]
+    assert np.array(found["triangles"]).reshape(-1, 3).tolist() == [list(t) for _, t in expected[:fits]]
+
+
+def test_the_cycle_of_a_chosen_class_is_the_library_s(page: Page, problems: list[str], tmp_path: Path):
+    points = np.random.default_rng(1).normal(size=(30, 4))
+    open_page(page, tmp_path / "page.html", "filtration", points, 30)
+    cloud = page.evaluate(f"Array.from({APP}.store.get('scene').clouds[0].positions)")
+    pairs = page.evaluate(f"Array.from({APP}.store.get('scene').clouds[0].pairs[1].values)")
+    index = longest(page)
+    page.evaluate(f"{APP}.store.set({{ selected: {{ cloud: 0, dim: 1, index: {index} }} }})")
+    lit = page.evaluate(
+        f"""(() => {{
+          const lines = {APP}.panels.selectionLines(0, {APP}.store.get('scene').clouds[0].positions, 1);
+          return lines.filter((line) => line[3] === 2.4).map(([from, to]) => [from, to]);
+        }})()"""
     )
-    births = np.array(scene["birth"]).reshape(-1, 2)
-    deaths = np.array(scene["death"]).reshape(-1, 3)
-    assert len(births) > 3
-    for birth, death, cycle in zip(births.tolist(), deaths.tolist(), scene["cycles"], strict=True):
-        assert cycle is not None and len(set(cycle)) == len(cycle)
-        assert max(cycle) == rank[tuple(sorted(birth))]
-        ends = [v for k in cycle for v in edges[k]]
-        assert all(ends.count(v) % 2 == 0 for v in set(ends))
-        last = max(rank[e] for e in combinations(sorted(death), 2))
-        value = sum(1 << k for k in cycle)
-        assert not is_boundary(value, [c for k, c in columns if k < last])
-        assert is_boundary(value, [c for k, c in columns if k <= last])
+    order = farthest_point_sampling(torch.from_numpy(points), 30)
+    found = vietoris_rips(torch.from_numpy(points)[order], cycles=True)
+    assert np.array(pairs).reshape(-1, 2) == pytest.approx(found.diagrams[1].numpy())
+    assert found.cycles is not None
+    expected = np.array(cloud).reshape(-1, 3)[found.cycles[index].numpy()]
+    assert np.array(lit) == pytest.approx(expected)
+    assert f"representative cycle of {len(expected)} edges" in page.locator(".tk-info").inner_text()
 
 
-def is_boundary(cycle: int, columns: list[int]) -> bool:
-    """Whether the cycle is a sum of the columns over Z/2."""
-    basis: dict[int, int] = {}
-    for column in columns:
-        while column and (other := basis.get(column.bit_length())):
-            column ^= other
-        if column:
-            basis[column.bit_length()] = column
-    while cycle and (other := basis.get(cycle.bit_length())):
-        cycle ^= other
-    return cycle == 0
+def test_keys_move_through_classes_and_a_link_keeps_the_view(page: Page, problems: list[str], tmp_path: Path):
+    open_page(page, tmp_path / "page.html", "filtration", circle(60), 60)
+    page.locator(".tk-explorer").focus()
+    page.keyboard.press("n")
+    first = page.evaluate(f"{APP}.store.get('selected')")
+    assert first == {"cloud": 0, "dim": 1, "index": longest(page)}
+    page.keyboard.press("n")
+    assert page.evaluate(f"{APP}.store.get('selected')") != first
+    page.keyboard.press("p")
+    assert page.evaluate(f"{APP}.store.get('selected')") == first
+    values = np.array(page.evaluate(f"Array.from({APP}.store.get('scene').clouds[0].pairs[1].values)"))
+    birth, death = values.reshape(-1, 2)[first["index"]].tolist()
+    page.evaluate(f"{APP}.store.set({{ epsilon: {birth + 1e-6} }})")
+    page.keyboard.press("[")
+    assert page.evaluate(f"{APP}.store.get('epsilon')") == pytest.approx(birth, rel=1e-9)
+    slider = page.locator(".tk-scale")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert birth < page.evaluate(f"{APP}.store.get('epsilon')") < death
+    page.locator(".tk-cloud canvas").focus()
+    page.keyboard.press("+")
+    page.wait_for_function("location.hash.length > 10")
+    page.wait_for_timeout(600)
+    view = page.evaluate(f"{APP}.state.read()")
+    page.goto("about:blank")
+    page.goto(f"{(tmp_path / 'page.html').as_uri()}#{page_hash(view)}")
+    page.wait_for_selector(".tk-point", state="attached")
+    assert page.evaluate(f"{APP}.state.read()") == view
+    assert page.locator(".tk-chosen").count() == 1
+    page.locator(".tk-explorer").focus()
+    page.keyboard.press("Escape")
+    assert page.evaluate(f"{APP}.store.get('selected')") is None
+
+
+def page_hash(view: dict[str, Any]) -> str:
+    return quote(json.dumps(view, separators=(",", ":")))
 
 
 def test_the_loss_shows_matches_and_steps(page: Page, problems: list[str], tmp_path: Path):

@@ -82,7 +82,7 @@ def picture(page: Page, name: str) -> None:
 
 
 def open_notebook(page: Page, lab: str, path: str, problems: list[str]) -> None:
-    """Open a notebook of the lab in a workspace of its own, which restores no other notebook, and run all its cells."""
+    """Open a notebook of the lab in a separate workspace, which restores no other notebook, and run all its cells."""
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(f"{lab}/lab/workspaces/{Path(path).stem}/tree/{path}?reset")
     page.wait_for_function("window.jupyterapp && window.jupyterapp.commands", timeout=PATIENCE)

@@ -65,7 +65,7 @@ FIGURES = """() => [...document.querySelectorAll('figure')].flatMap((figure) => 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The reports of the committed results, written by the code of this checkout beside links to what they link to."""
+    """The reports of the committed results, written by the code of this checkout next to links to what they link to."""
     root = tmp_path_factory.mktemp("reports")
     for name in ("figures", "notebooks", "docs"):
         (root / name).symlink_to(PROJECT / name)
@@ -184,7 +184,7 @@ def test_legends_show_the_colours_of_the_classes(
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_link_is_dead(reports: dict[str, Path], profile: str) -> None:
-    """Of the report and of the executed notebooks beside it: files and places in them."""
+    """Of the report and of the executed notebooks next to it: files and places in them."""
     dead = []
     for page in (reports[profile], *sorted((PROJECT / "results" / profile / "notebooks").glob("*.html"))):
         for link in re.findall(r'<a [^>]*?href="([^"]+)"', page.read_text(encoding="utf-8")):

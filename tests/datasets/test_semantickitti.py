@@ -9,7 +9,8 @@ import pytest
 from topokd.data import IGNORE, Scan
 from topokd.datasets import SemanticKITTI
 from topokd.datasets.semantickitti.files import RAW_IDS, class_of_raw, write_scan, write_sequence_files
-from topokd.datasets.statistics import real_statistics, statistics
+from topokd.datasets.semantickitti.real_statistics import real_statistics
+from topokd.datasets.statistics import statistics
 from topokd.errors import DataError
 
 

@@ -11,8 +11,9 @@ from tests.datasets.waymo_file import read_waymo
 from topokd.datasets.nuscenes.submission import validate_nuscenes, write_nuscenes
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.datasets.semantickitti.submission import validate_semantickitti, write_semantickitti
+from topokd.datasets.waymo.frames import read_frame_list
 from topokd.datasets.waymo.messages import messages
-from topokd.datasets.waymo.submission import SHAPE, SubmissionInfo, read_frame_list, validate_waymo, write_waymo
+from topokd.datasets.waymo.submission import SHAPE, SubmissionInfo, validate_waymo, write_waymo
 from topokd.errors import DataError
 
 

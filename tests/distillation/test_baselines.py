@@ -1,4 +1,4 @@
-"""The published losses beside ours, against their formulas written out in NumPy, one number at a time."""
+"""Published losses of other authors against their formulas, written out in NumPy one number at a time."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from topokd.clouds import as_rows, thin
 from topokd.distillation import (
+    TERMS,
     AffinityLoss,
     AttentionTransferLoss,
     ChannelLoss,
@@ -26,6 +28,7 @@ from topokd.distillation import (
     StandardizedLogitLoss,
     TopologicalLoss,
 )
+from topokd.distillation.feature_clouds import CloudTerm, DiagramTerm
 from topokd.errors import DataError, ParameterError
 
 CLOUDS, SIDE, SIZE = 3, 4, 16
@@ -43,6 +46,12 @@ PAIRS: dict[str, Callable[[], torch.nn.Module]] = {
     "SimilarityLoss": SimilarityLoss,
     "AffinityLoss": AffinityLoss,
     "RelationLoss": RelationLoss,
+    # Terms on feature clouds have a loss each, of one of two kinds.
+    **{
+        name: partial(lambda kind: kind(num_points=10).loss, kind)
+        for name, kind in TERMS.items()
+        if issubclass(kind, DiagramTerm | CloudTerm) and name != "topo"
+    },
 }
 LABELLED: dict[str, Callable[[], torch.nn.Module]] = {
     "SegmentationLoss": SegmentationLoss,
@@ -153,6 +162,17 @@ def test_what_is_no_layout_is_refused(build: Callable[[], torch.nn.Module]) -> N
         build()(torch.zeros(2, 8, 3), torch.zeros(2, 8, 3), torch.tensor([4, 16]))
     with pytest.raises(DataError, match="one \\(n, c\\) tensor per cloud"):
         build()([torch.zeros(2, 3), torch.zeros(2, 4)], [torch.zeros(2, 3), torch.zeros(2, 3)])
+
+
+def test_the_loss_of_every_term_is_tried_in_every_layout() -> None:
+    losses = {*PAIRS, *LABELLED, "SaliencyLoss"}
+    of_terms = {
+        "affinity": "AffinityLoss", "at": "AttentionTransferLoss", "cwd": "ChannelLoss", "dist": "CorrelationLoss",
+        "dkd": "DecoupledLoss", "fitnet": "HintLoss", "grad": "SaliencyLoss", "kd": "LogitLoss",
+        "kd_std": "StandardizedLogitLoss", "label_smoothing": "LabelSmoothingLoss", "rkd": "RelationLoss",
+        "sp": "SimilarityLoss", "topo": "TopologicalLoss",
+    }  # fmt: skip
+    assert {of_terms.get(name, name) for name in TERMS} <= losses
 
 
 # -- SaliencyLoss: a list is a list of stages ------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topokd.data import IGNORE, Scan
+from topokd.data import IGNORE, Batch, Scan
 from topokd.errors import DataError
-from topokd.evaluation.breakdown import BOUNDARY, Breakdown, border_distance
+from topokd.evaluation.breakdown import BOUNDARY, Breakdown, border_distance, break_down
+from topokd.evaluation.predict import predict
 
 
 def cloud(seed, n=60):
@@ -63,3 +65,45 @@ def test_bad_edges_and_scans_without_labels_are_errors():
         Breakdown(2, "ab", border_edges=(0, 1, np.inf))
     with pytest.raises(DataError, match="no labels"):
         Breakdown(2, "ab").update(Scan(np.zeros((1, 3)), np.zeros(1), name="s"), np.zeros(1, int))
+
+
+class Leaning(torch.nn.Module):
+    """Class 1 where the point lies on one side of a plane."""
+
+    def __init__(self, side: float) -> None:
+        super().__init__()
+        self.side = torch.nn.Parameter(torch.tensor(side))
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        score = self.side * batch.coord[:, 0]
+        return torch.stack([-score, score, torch.zeros_like(score)], 1)
+
+
+class Clouds:
+    num_classes, class_names = 3, ("a", "b", "c")
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> Scan:
+        return cloud(index)[0]
+
+
+def test_networks_and_processes_share_scans_and_change_no_count():
+    models = {"left": Leaning(-1.0), "right": Leaning(1.0)}
+    alone = {name: Breakdown(3, Clouds.class_names) for name in models}
+    for index in range(5):
+        for name, model in models.items():
+            scan = Clouds()[index]
+            alone[name].update(scan, predict(model, scan, 0.2))
+    for jobs in (1, 2):
+        found = break_down(models, Clouds(), 0.2, jobs=jobs)
+        for name, part in found.items():
+            for mine, expected in zip(
+                (part.total, *part.ranges, *part.borders),
+                (alone[name].total, *alone[name].ranges, *alone[name].borders),
+                strict=True,
+            ):
+                np.testing.assert_array_equal(mine.matrix, expected.matrix)
+                np.testing.assert_array_equal(mine.missed, expected.missed)
+        assert [part.total.clouds for part in found.values()] == [5, 5]

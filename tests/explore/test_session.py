@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from topokd.explore import Session, write_page
 from topokd.explore.files import read_points, read_upload
 from topokd.explore.frontend import MODULES, module, read_web
 from topokd.explore.networks import Network, View, colourings, look_at, networks
-from topokd.explore.packing import pack, to_json
+from topokd.explore.packing import pack, quantize, to_text
+from topokd.explore.session import CYCLES_AT_ONCE
 from topokd.models import build_model
 from topokd.models.checkpoint import save_checkpoint
+
+BASE64 = string.ascii_letters + string.digits + "+/="
 
 
 @pytest.fixture
@@ -123,14 +127,49 @@ def test_a_page_holds_everything_and_no_address(tmp_path: Path, no_project: Path
     text = (tmp_path / "loss.html").read_text()
     addresses = set(re.findall(r"https?://[^\s\"'`<]+", text))
     assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, not a place
-    assert "showPage(" in text and len(text) < 3_000_000
+    assert "showPage(" in text and len(text) < 200_000
 
 
 def test_packing_is_for_typed_arrays_only():
     with pytest.raises(TypeError, match="int64"):
         pack({"a": np.arange(3)})
     assert pack({"x": float("nan"), "y": np.float32(1.5)}) == {"x": None, "y": 1.5}
-    assert "<" not in to_json({"a": "</script>"})
+    assert not set(to_text(pack({"a": "</script>", "b": np.arange(3.0)}))) - set(BASE64)
+    assert to_text(pack({"a": np.arange(4.0)})) == to_text(pack({"a": np.arange(4.0)}))  # no date in it
+
+
+@pytest.mark.parametrize("shape", [(7,), (50, 3), (0, 3), (1, 2)])
+def test_sixteen_bits_keep_order_and_ends(shape: tuple[int, ...]):
+    values = np.sort(np.random.default_rng(0).normal(size=shape), axis=0).astype(np.float32)
+    found = quantize({"a": [values]})["a"][0]
+    if not values.size:
+        assert found is values
+        return
+    back = np.array(found["low"]) + np.array(found["step"]) * found["codes"].reshape(len(values), -1)
+    spread = np.ptp(values.reshape(len(values), -1), axis=0)
+    assert (np.abs(back - values.reshape(len(values), -1)) <= spread / 131_070 * 1.01 + 1e-7).all()
+    assert (np.diff(back, axis=0) >= 0).all()
+    assert quantize(np.zeros(3))[0] == 0.0  # float64 is left as it is
+
+
+def test_cycles_of_large_clouds_are_made_when_asked_for(no_project: Path):
+    small, large = Session("filtration", points=64), Session("filtration", points=CYCLES_AT_ONCE + 1)
+    assert small.scene()["clouds"][0]["cycles"] is not None
+    cloud = large.scene()["clouds"][0]
+    assert cloud["cycles"] is None
+    (cycles,) = large.cycles()
+    assert len(cycles["starts"]) == len(cloud["pairs"][1]["values"]) + 1
+    loss = Session("loss", points=32)
+    loss.scene()
+    loss.step(0.05)
+    assert len(loss.cycles()) == 2 and loss.cycles()[0]["edges"].tolist() == pack_cycles(loss)
+
+
+def pack_cycles(session: Session) -> list[list[int]]:
+    """Edges of the cycles that come with the student after the last step."""
+    assert session.steps is not None
+    found: list[list[int]] = session.steps.changes()["student"]["cycles"]["edges"].tolist()
+    return found
 
 
 @pytest.mark.parametrize("name", MODULES)

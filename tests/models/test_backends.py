@@ -1,4 +1,4 @@
-"""Choosing backends, and the installed accelerators beside their torch versions."""
+"""Choosing backends, and the installed accelerators against their torch versions."""
 
 import copy
 

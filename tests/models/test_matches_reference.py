@@ -1,4 +1,4 @@
-"""Every fast function beside its slow twin in ``topokd.models.reference``: values and gradients."""
+"""Every fast function against its slow twin in ``topokd.models.reference``: values and gradients."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Our network beside the numbers that the published implementation computed (see shared/reference/README.md)."""
+"""Our network against the numbers that the published implementation computed (see shared/reference/README.md)."""
 
 import json
 from pathlib import Path

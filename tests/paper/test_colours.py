@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from jaxtyping import Float64
@@ -11,6 +12,7 @@ from numpy import ndarray
 
 from tests.conftest import PROJECT
 from topokd import params as P
+from topokd.viz.results import validation_figure
 from topokd.viz.rows import looks
 from topokd.viz.style import HOMOLOGY
 
@@ -76,6 +78,25 @@ def test_rows_of_the_ablation_and_degrees_differ_for_every_sight(sight: str) -> 
     assert len(rows) == 6
     assert closest(rows, sight)[0] > FAR
     assert closest({f"H{degree}": color for degree, color in enumerate(HOMOLOGY)}, sight)[0] > FAR
+
+
+def test_rows_that_a_colour_does_not_tell_apart_have_another_marker_or_line() -> None:
+    """The comparison's 25 rows: too many for colours alone."""
+    params = P.load_profile("comparison")
+    shown = {name: looks(params)[name] for name in params.train_rows}
+    alike = [
+        (a, b)
+        for a, b in combinations(shown, 2)
+        if min(difference(*(seen(shown[row].color, sight) for row in (a, b))) for sight in SIGHT) < FAR
+    ]
+    assert len(shown) == 25 and len(alike) > 20
+    steps = [100, 200]
+    curves = {name: (steps, np.full((2, 2), float(k))) for k, name in enumerate(shown)}
+    figure = validation_figure(curves, {}, shown, "Student")
+    drawn = {line.get_label(): (line.get_marker(), line.get_linestyle()) for line in figure.axes[0].get_lines()}
+    signs = {name: drawn[look.label] for name, look in shown.items()}
+    assert [(a, b) for a, b in alike if signs[a] == signs[b]] == []
+    plt.close(figure)
 
 
 def test_red_and_green_of_one_lightness_are_noticed() -> None:

@@ -184,7 +184,7 @@ def test_the_figures_that_a_notebook_saves_are_those_declared_for_its_stage(stag
 def test_figures_without_a_notebook_of_their_stage_are_drawn_from_the_results():
     for exhibit in EXHIBITS.values():
         if isinstance(exhibit, Figure):
-            assert (exhibit.stage in STAGE_NOTEBOOKS) != bool(exhibit.draw), exhibit.id
+            assert (exhibit.stage in {*STAGE_NOTEBOOKS, "study"}) != bool(exhibit.draw), exhibit.id
 
 
 def test_facts_of_topology_come_from_its_records(results_folder, drawn):

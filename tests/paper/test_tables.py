@@ -1,4 +1,4 @@
-"""Tables and findings: reported beside measured values."""
+"""Tables and findings: reported and measured values."""
 
 import json
 

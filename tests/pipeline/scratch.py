@@ -17,7 +17,7 @@ ROWS = ("plain", "full")
 SEEDS = (0, 1)
 
 
-def make_clone(folder: Path) -> Path:
+def make_clone(folder: Path, seeds: tuple[int, ...] = SEEDS) -> Path:
     """Tracked and new files of this working tree, committed, with ``smoke`` as the only profile; nothing has run."""
     listed = git(PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, listed):
@@ -28,7 +28,7 @@ def make_clone(folder: Path) -> Path:
     shutil.copy2(Path(__file__).with_name("smoke.yaml"), folder / "conf" / f"{PROFILE}.yaml")
     file = folder / "params.yaml"
     text = file.read_text()
-    for key, values in {"profiles": (PROFILE,), "seeds": SEEDS, "teacher_seeds": SEEDS, "train_rows": ROWS}.items():
+    for key, values in {"profiles": (PROFILE,), "seeds": seeds, "teacher_seeds": seeds, "train_rows": ROWS}.items():
         text, count = re.subn(rf"(?m)^{key}: \[[^\]]*\]", f"{key}: [{', '.join(map(str, values))}]", text)
         assert count == 1, f"params.yaml has no line `{key}: [...]`"
     file.write_text(text)

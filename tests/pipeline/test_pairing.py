@@ -97,7 +97,7 @@ def test_every_notebook_is_paired_and_stripped():
     for script in notebook_scripts():
         notebook = json.loads(script.with_suffix(".ipynb").read_text())
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook["cells"]), script
-        assert notebook["metadata"] == PAIRED_METADATA, f"{script}: without a kernel's name JupyterLab asks for one"
+        assert notebook["metadata"] == PAIRED_METADATA, f"{script}: without a kernel's name JupyterLab prompts for one"
 
 
 def test_every_stage_notebook_takes_a_parameter_file(tmp_path: Path):

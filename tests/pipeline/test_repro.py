@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -104,7 +105,7 @@ def test_one_weight_re_runs_only_the_rows_with_that_term(clone: Path):
 
 def test_a_label_re_runs_only_what_shows_it(clone: Path):
     with edited(clone, "conf/smoke.yaml", "benchmark:\n", "rows:\n  full:\n    label: All terms\nbenchmark:\n"):
-        assert changed_stages(clone) == {"evaluation", "paper"}
+        assert changed_stages(clone) == {"evaluation", "explorers", "paper"}
 
 
 def test_another_listed_profile_changes_nothing_of_this_one(clone: Path):
@@ -116,8 +117,8 @@ def test_a_second_run_gives_the_same_bytes(clone: Path):
     """Trained again from the start: weights, records, figures and executed notebooks are byte-identical."""
     before = digests(clone)
     shutil.rmtree(clone / "workspace/smoke/resume")
-    for stage in ("data@smoke", "teacher@smoke-1", "student@smoke-full-1", "evaluation@smoke", "topology@smoke"):
-        run(clone, "dvc", "repro", "-s", "--force", stage)
+    stages = ("data@smoke", "teacher@smoke-1", "student@smoke-full-1", "evaluation@smoke", "topology@smoke")
+    run(clone, "dvc", "repro", "-s", "--force", *stages)
     after = digests(clone)
     assert {name for name in before if before[name] != after.get(name)} == set()
 
@@ -158,3 +159,20 @@ def test_a_misspelt_parameter_stops_with_its_name(clone: Path):
     printed = run(clone, "topokd", "repro", "--profile", "smoke", check=False)
     file.write_text(before)
     assert "tarin" in printed and "did you mean 'train'" in printed and "Traceback" not in printed
+
+
+def test_an_experiment_with_another_weight_trains_one_run_and_is_listed(clone: Path):
+    """The last test of this file: it leaves the changed parameters and the new run behind."""
+    record = clone / f"results/{PROFILE}/runs/full-seed0.json"
+    before = json.loads(record.read_text())
+    printed = run(
+        clone, "dvc", "exp", "run", "--name", "heavier", "-S", "terms.topo.weight=0.5", f"student@{PROFILE}-full-0"
+    )
+    assert set(re.findall(r"Running stage '(\w+)@", printed)) == {"params", "student"}
+    assert json.loads(record.read_text())["terms"]["topo"] == before["terms"]["topo"] | {"weight": 0.5}
+    shown = json.loads(run(clone, "dvc", "exp", "show", "--json"))
+    (experiment,) = [found for revision in shown for found in revision.get("experiments") or []]
+    assert experiment["name"] == "heavier"
+    data = experiment["revs"][0]["data"]
+    assert data["params"]["params.yaml"]["data"]["terms"]["topo"]["weight"] == 0.5
+    assert f"results/{PROFILE}/metrics.json" in data["metrics"]

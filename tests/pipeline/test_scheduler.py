@@ -60,6 +60,20 @@ def test_a_stage_waits_for_what_it_needs_and_for_a_free_core():
     assert scheduler._next([second], [stage("other")], {"first"}, 1) is None
 
 
+def test_the_stage_with_the_longest_way_to_the_end_starts_first(stages: list[Stage]):
+    panel, teacher = stage("panel", expected=120.0), stage("teacher", expected=100.0)
+    student = stage("student", expected=90.0, needs=("teacher",))
+    assert scheduler._next([panel, teacher, student], [], set(), 2) is teacher
+    assert scheduler._next([panel, student], [teacher], set(), 2) is panel
+    unknown = [stage("first"), stage("second")]
+    assert scheduler._next(unknown, [], set(), 2) is unknown[0]
+    done = {"params@default", "data@default"}
+    waiting = [each for each in stages if each.address not in done]
+    running = [next(each for each in waiting if each.address == "panels@default-nuscenes")]
+    left = [each for each in waiting if each not in running]
+    assert scheduler._next(left, running, done, 2).address == "teacher@default-0"  # before the other panel
+
+
 def test_a_finished_stage_sets_the_estimate_of_its_group():
     waiting = [stage("student@default-kd-1"), stage("student@default-full-1", expected=90.0), stage("paper@default")]
     scheduler._update_estimates(stage("student@default-kd-0"), waiting, 60.0)

@@ -20,7 +20,7 @@ from topokd.data.formats import read_cloud
 from topokd.datasets.nuscenes.archive import folder_to_read
 from topokd.datasets.nuscenes.tables import read_table
 from topokd.errors import CheckpointError, DataError, ParameterError, TopokdError
-from topokd.explore.packing import to_json
+from topokd.explore.packing import to_text
 from topokd.models import build_model, load_checkpoint
 from topokd.viz.export import write_view
 
@@ -160,7 +160,7 @@ def test_yaml_builds_no_objects(tmp_path: Path, text: str) -> None:
 
 def test_names_from_files_are_text_in_pages(tmp_path: Path) -> None:
     name = "</title></script><script>alert(1)</script>.bin"
-    assert "<" not in to_json({"name": name})
+    assert "<" not in to_text({"name": name})
     xyz = np.random.default_rng(0).normal(size=(20, 3))
     write_view(tmp_path / "cloud.html", xyz, np.zeros(20, int), (name,), ((0, 0, 0),), name)
     page = (tmp_path / "cloud.html").read_text()

@@ -11,7 +11,8 @@ from topokd import params
 from topokd.data import IGNORE
 from topokd.data.scan import Scan
 from topokd.datasets.semantickitti.files import write_scan
-from topokd.datasets.statistics import real_statistics, statistics
+from topokd.datasets.semantickitti.real_statistics import real_statistics
+from topokd.datasets.statistics import statistics
 from topokd.errors import DataError
 from topokd.scans import open_dataset
 from topokd.synthetic import SyntheticLidar, write_semantickitti

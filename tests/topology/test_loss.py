@@ -129,7 +129,26 @@ def test_it_works_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]
 
     plain = step(student)
     compiled = torch.compile(step, backend="eager")(student)
-    torch.testing.assert_close(compiled, plain)
+    assert torch.equal(compiled, plain)
+    assert torch.equal(*(torch.autograd.grad(loss, student)[0] for loss in (compiled, plain)))
+
+
+@pytest.mark.invalid_arguments
+def test_the_compiler_traces_around_diagrams_and_loss(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """One graph before and one after each call: nothing inside is traced, which would take minutes."""
+    student, teacher = pair
+    criterion = TopologicalLoss(20)
+
+    def step(features: torch.Tensor) -> torch.Tensor:
+        scaled = features * 1.5
+        loops = vietoris_rips(scaled[:30]).diagrams[1]
+        return criterion(scaled, teacher, OFFSETS) * 2 + loops.sum()
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    compiled = torch.compile(step, backend="eager")(student)
+    assert torch._dynamo.utils.counters["frames"]["total"] <= 16
+    assert torch.equal(compiled, step(student))
 
 
 def test_preparing_the_teacher_changes_no_bit(pair: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import signal
+from pathlib import Path
 
 import pytest
 import torch
 
+from tests.training.test_stop import Signal, make_batch
 from topokd import params as P
-from topokd.distillation import Losses, NetworkOutput
+from topokd.distillation import DistillationObjective, Losses, NetworkOutput
 from topokd.errors import ParameterError
-from topokd.models import Tap
-from topokd.training import Run, train_student, train_teacher
+from topokd.models import Tap, build_model
+from topokd.stopping import Stopped
+from topokd.training import Fit, Hook, Resume, Run, train_student, train_teacher
 from topokd.training.gradients import GradientWatch, balanced_weights, gradient_norms
+from topokd.training.state import ResumeFolder
 
 
 @pytest.fixture
@@ -74,6 +79,7 @@ def test_a_term_without_force_or_with_too_much_is_named(
     assert len(caplog.records) == (side is not None)  # once
     if side:
         assert f"term kd has stayed {side}" in caplog.text and f"terms.kd.weight {balance:g}"[:20] in caplog.text
+        assert f"(now {100 * weight:.3g} %, weight {weight * balance:.6g}"[:16] in caplog.text
         assert history["warnings"][0]["step"] == 100 and history["warnings"][0]["side"] == side
 
 
@@ -103,6 +109,31 @@ def test_gradnorm_holds_the_stated_share_and_is_deterministic(taught: P.Params) 
     for state in params.workspace.glob("resume/full-seed0-*/*"):
         state.unlink()
     assert train_student(params, "full", 0) == first and Run("full", 0, params).checkpoint.read_bytes() == bits
+
+
+@pytest.mark.parametrize("stop_after", [2, 3])  # just before a measurement, and between two
+def test_a_stopped_run_with_gradnorm_ends_with_the_bits_of_an_uninterrupted_one(
+    tmp_path: Path, stop_after: int
+) -> None:
+    train = P.Train(gradients_every=2, balance="gradnorm", shares={"kd": 0.3})
+
+    def fitted(folder: Path, *hooks: Hook) -> Fit:
+        torch.manual_seed(0)
+        student, teacher = (build_model("ptv3-tiny", num_classes=2) for _ in range(2))
+        resume = Resume(ResumeFolder(folder, "run", "key"), every=100)
+        objective = DistillationObjective({"kd": {}})
+        fit = Fit(student, objective, make_batch, 6, train, seed=0, teacher=teacher, hooks=[*hooks, resume])
+        fit.run()
+        return fit
+
+    whole = fitted(tmp_path / "whole")
+    with pytest.raises(Stopped, match=f"after step {stop_after} of 6"):
+        fitted(tmp_path / "cut", Signal(stop_after, lambda: signal.raise_signal(signal.SIGTERM)))
+    resumed = fitted(tmp_path / "cut")
+    assert resumed.state.history == whole.state.history and resumed.state.weights == whole.state.weights
+    assert len(set(whole.state.history["gradients"]["terms"]["kd"]["weight"])) == 3  # set anew at each measurement
+    first, second = (fit.model.state_dict() for fit in (whole, resumed))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_balancing_needs_measurements() -> None:

@@ -1,4 +1,4 @@
-"""Options of a row beside its terms: another network, more steps, weights averaged over steps; learned projectors."""
+"""Options of a row other than its terms: its network, its steps, weights averaged over steps; learned projectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from topokd.params import Params, Row, Train
 from topokd.training.fit import Fit
 from topokd.training.hooks import Average
 from topokd.training.run import Run
-from topokd.training.train import _count_steps
 
 LOOK = {"label": "a", "short": "a", "color": "#000000"}
 
@@ -99,4 +98,4 @@ def test_a_row_has_its_own_network_and_number_of_steps() -> None:
     params = Params(rows=rows, train=Train(student_steps=10, teacher_steps=40))
     presets = [Run(name, 0, params).preset for name in ("plain", "other", "teacher")]
     assert presets == [params.model.student, "ptv3-tiny", params.model.teacher]
-    assert [_count_steps(Run(name, 0, params), 5) for name in ("plain", "other", "teacher")] == [10, 25, 40]
+    assert [Run(name, 0, params).count_steps(5) for name in ("plain", "other", "teacher")] == [10, 25, 40]

@@ -1,4 +1,4 @@
-"""Live metrics go where ``train.tracker`` says, beside dvclive's files."""
+"""Live metrics go where ``train.tracker`` says, in addition to dvclive's files."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ def params(profile: PROFILE_NAME) -> None:
     from topokd import params as P
     from topokd.distillation import resolve_terms
     from topokd.io import write_text
+    from topokd.paper.leftovers import leftovers
+    from topokd.project import project_root
     from topokd.scans import label_map_of
 
     require_checkout()
@@ -32,6 +34,11 @@ def params(profile: PROFILE_NAME) -> None:
     description = {**P.to_dict(resolved.data), **({"label_map": P.to_dict(label_map)} if label_map else {})}
     file = resolved.workspace / "scans" / "description.yaml"
     write_text(file, yaml.safe_dump(description, sort_keys=False))
+    for leftover in leftovers(resolved):
+        typer.echo(
+            f"{leftover.relative_to(project_root())} is of a run that the profile {profile} does not have: it is "
+            "ignored; delete it with `git rm` if you do not need it"
+        )
 
 
 def notebook(
@@ -86,7 +93,7 @@ def stage(
     address: Annotated[str, typer.Argument(help="A stage as `topokd stages` lists it: student@default-full-0.")],
     force: Annotated[bool, typer.Option("--force", help="Run it even if nothing changed.")] = False,
 ) -> None:
-    """Run one stage beside others: `dvc repro -s`, without DVC's lock while it computes. Ends when its parent does."""
+    """Run one stage while others run, without DVC's lock while it computes; ends when its parent does."""
     from topokd.pipeline.stage import run_stage
     from topokd.stopping import die_with_parent
 

@@ -82,7 +82,7 @@ def submit(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
 
 @app.command()
 def resume(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
-    """After failures: cancel jobs that can never start, then submit what is left; trainings go on from their states."""
+    """After failures: cancel jobs that can never start, then submit what is left; training resumes from its state."""
     from topokd.pipeline.slurm.submit import stuck
 
     require_checkout()
@@ -174,7 +174,7 @@ def cancel(
     addresses: Annotated[list[str] | None, typer.Argument(help="Stages; if absent, all of the profile.")] = None,
     profile: PROFILE = "default",
 ) -> None:
-    """Cancel jobs; trainings save their state first, and `resume` goes on from it."""
+    """Cancel jobs; training saves its state first, and `resume` continues from it."""
     from topokd.pipeline.slurm.submit import cancel as stop
 
     require_checkout()

@@ -85,7 +85,15 @@ class ScanCache:
     def voxels(
         self, name: str, recipe: dict[str, Any], sources: Sequence[Path], voxel_size: float, read: Callable[[], Scan]
     ) -> Voxels:
-        """``voxelize(read(), voxel_size)``, bit for bit; arguments as in `scan`."""
+        """``voxelize(read(), voxel_size)``, bit for bit; arguments as in `scan`.
+
+        Args:
+            name: Of the scan.
+            recipe: Everything that the reader's result depends on besides the files.
+            sources: Files that it is read from.
+            voxel_size: Metres.
+            read: Reads the scan if it is not stored yet.
+        """
 
         def arrays() -> Arrays:
             voxels = voxelize(read(), voxel_size)

@@ -94,6 +94,12 @@ class LabelSpace:
 def with_raw_ids(
     space: LabelSpace, raw_ids_of_class: Mapping[str, tuple[int, ...]], ignored: tuple[int, ...]
 ) -> LabelSpace:
-    """``space`` with other file ids per class name: for data sets that number their categories in a table."""
+    """``space`` with other file ids per class name: for data sets that number their categories in a table.
+
+    Args:
+        space: The classes.
+        raw_ids_of_class: File ids by class name.
+        ignored: File ids of points without a class.
+    """
     raw_ids = tuple(raw_ids_of_class[name] for name in space.class_names)
     return dataclasses.replace(space, raw_ids_of_class=raw_ids, ignored=ignored)

@@ -159,7 +159,7 @@ class ScanProfile:
             raise DataError(f"the description of training scans cannot be read: {error}") from error
 
     def differences(self, found: dict[str, float]) -> list[Note]:
-        """A note for each measure of a scan that lies well outside its range in training."""
+        """A note for each measure of a scan that is well outside its range in training."""
         notes = []
         for name, measure in MEASURES.items():
             if name not in found or name not in self.low:

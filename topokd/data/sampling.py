@@ -25,13 +25,28 @@ class Scans(Protocol):
 
 
 def training_index(scans: int, seed: int, number: int) -> int:
-    """Index of the scan for sample ``number`` of a run; every epoch visits all scans once, in a new random order."""
+    """Index of the scan for sample ``number`` of a run; every epoch visits all scans once, in a new random order.
+
+    Args:
+        scans: Number of scans.
+        seed: Of the run.
+        number: Of the sample, from 0.
+    """
     epoch, position = divmod(number, scans)
     return int(np.random.default_rng([seed, 0, epoch]).permutation(scans)[position])
 
 
 def training_sample(dataset: Scans, data: params.Data, seed: int, step: int, k: int, batch_size: int) -> Voxels:
-    """Cloud ``k`` of the batch of step ``step``: augmented, voxelized and cropped."""
+    """Cloud ``k`` of the batch of step ``step``: augmented, voxelized and cropped.
+
+    Args:
+        dataset: Training scans.
+        data: Voxel size, crop and augmentation.
+        seed: Of the run.
+        step: Of the training.
+        k: Number of the cloud in the batch.
+        batch_size: Clouds of a batch.
+    """
     seed, step = whole(seed, "seed", least=0, most=1 << 62), whole(step, "step", least=0, most=1 << 62)
     scan = dataset[training_index(len(dataset), seed, step * batch_size + k)]
     rng = np.random.default_rng([seed, 1, step, k])

@@ -30,7 +30,11 @@ BENCHMARKS: dict[str, Benchmark] = _find_benchmarks()
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The benchmark called ``name``; raises `DataError` that lists the known ones."""
+    """The benchmark called ``name``.
+
+    Raises:
+        DataError: The name is unknown; the message lists the known ones.
+    """
     if name not in BENCHMARKS:
         raise DataError(f"benchmark {name!r} is unknown; choose one of {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]

@@ -89,7 +89,13 @@ class SplitReport:
 
 
 def new_report(split: str, name: str, release: Release) -> SplitReport:
-    """An empty report of ``split``, with what release ``name`` publishes about it."""
+    """An empty report of ``split``, with what release ``name`` publishes about it.
+
+    Args:
+        split: Name of the split.
+        name: Of the release.
+        release: Its published sizes.
+    """
     size, known = release.sizes.get(split), release.shares
     return SplitReport(
         split,
@@ -143,7 +149,13 @@ def compare_size(report: SplitReport) -> SplitReport:
 
 
 def compare_shares(splits: list[SplitReport], name: str, release: Release) -> None:
-    """Add a problem per class with a share far from the published one, if all splits that it covers are complete."""
+    """Add a problem per class with a share far from the published one, if all splits that it covers are complete.
+
+    Args:
+        splits: Reports of the splits that were read; the problems are added to them.
+        name: Of the release.
+        release: Its published shares.
+    """
     published = release.shares
     if published is None:
         return

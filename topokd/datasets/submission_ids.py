@@ -20,6 +20,11 @@ MAX_NAMES = 5
 def submission_ids(space: LabelSpace, classes: Int64[ndarray, " n"], name: str) -> Int64[ndarray, " n"]:
     """The id that the server expects for every class 0..C-1.
 
+    Args:
+        space: The classes of the data set.
+        classes: (n,) predicted classes.
+        name: Of the scan, for messages.
+
     Raises:
         DataError: names the scan and any other value.
     """
@@ -38,7 +43,13 @@ def submission_ids(space: LabelSpace, classes: Int64[ndarray, " n"], name: str) 
 
 
 def size_problems(size: int, published: SplitSize, fix: str = "copy the whole split") -> list[str]:
-    """A problem if the data are not exactly those that the server evaluates, since a submission depends on them."""
+    """A problem if the data are not exactly those that the server evaluates, since a submission depends on them.
+
+    Args:
+        size: Number of scans or sequences that there are.
+        published: What the server evaluates.
+        fix: What to do about a difference.
+    """
     if size == published.count:
         return []
     kind = "a subset" if size < published.count else "too many"

@@ -90,7 +90,13 @@ class AttentionTransferTerm(Term):
     def digest(
         self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
     ) -> dict[str, Tensor]:
-        """The teacher's maps, and the voxels of their rows."""
+        """The teacher's maps, and the voxels of their rows.
+
+        Args:
+            teacher: Output of the teacher.
+            label: (n,) class of each voxel.
+            segmentation: The loss of the labels.
+        """
         parts: dict[str, Tensor] = {}
         for stage in self.options.stages:
             tap = teacher.taps[stage]

@@ -62,6 +62,12 @@ class CorrelationLoss(nn.Module):
 def correlation(a: Float[Tensor, "n c"], b: Float[Tensor, "n c"], dim: int, eps: float = 1e-8) -> Float[Tensor, " _"]:
     """Pearson's correlation along ``dim``; 0 where one side does not vary.
 
+    Args:
+        a: (n, c).
+        b: (n, c).
+        dim: Axis that is summed over.
+        eps: Lower bound of the norms.
+
     Examples:
         >>> correlation(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[2.0, 4.0, 8.0]]), dim=1).round(decimals=4)
         tensor([1.])

@@ -53,7 +53,7 @@ class DiagramOptions(CloudOptions):
     time_limit: Positive | None = Field(
         None, description="seconds per diagram, after which it is truncated with a warning; null: none"
     )
-    gradient: Gradient = Field("critical", description="points that move: critical, or diffeomorphic (all, smoothly)")
+    gradient: Gradient = Field("critical", description="points that move: critical, diffeomorphic (all), or big_step")
     bandwidth: Positive | None = Field(
         None, description="of the diffeomorphic gradient; null: half the median distance of the rows"
     )
@@ -100,7 +100,13 @@ class DiagramTerm(Term):
     def digest(
         self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
     ) -> dict[str, Tensor]:
-        """The rows that sampling kept in each cloud, their diagrams, and the voxels of all rows."""
+        """The rows that sampling kept in each cloud, their diagrams, and the voxels of all rows.
+
+        Args:
+            teacher: Output of the teacher.
+            label: (n,) class of each voxel.
+            segmentation: The loss of the labels.
+        """
         tap = teacher.taps[self.options.stage]
         diagrams = self.loss.prepare(at_least_float32(tap.feat.detach()), tap.offsets)
         parts = {"grid": tap.grid_coord, "offsets": tap.offsets}
@@ -150,7 +156,13 @@ class CloudTerm(Term):
     def digest(
         self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
     ) -> dict[str, Tensor]:
-        """The rows that sampling kept in each cloud, normalised, and the voxels of all rows."""
+        """The rows that sampling kept in each cloud, normalised, and the voxels of all rows.
+
+        Args:
+            teacher: Output of the teacher.
+            label: (n,) class of each voxel.
+            segmentation: The loss of the labels.
+        """
         tap = teacher.taps[self.options.stage]
         sampled = self.loss.sample(at_least_float32(tap.feat.detach()), tap.offsets)
         parts = {"grid": tap.grid_coord, "offsets": tap.offsets}

@@ -63,7 +63,13 @@ class StageTerm(Term):
     def digest(
         self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
     ) -> dict[str, Tensor]:
-        """The teacher's features at the stage, and the voxels of its rows."""
+        """The teacher's features at the stage, and the voxels of its rows.
+
+        Args:
+            teacher: Output of the teacher.
+            label: (n,) class of each voxel.
+            segmentation: The loss of the labels.
+        """
         tap = teacher.taps[self.options.stage]
         return {"feat": tap.feat.detach(), "grid": tap.grid_coord, "offsets": tap.offsets}
 

@@ -102,7 +102,7 @@ class TappedNetwork(nn.Module):
         found[path] = SimpleNamespace(feat=feat, grid_coord=grid, offsets=ends)
         shaped = feat.reshape(last.shape if output.dim() <= 3 else last.movedim(1, -1).shape)
         shaped = shaped.movedim(-1, 1) if output.dim() > 3 else self._channels_last(shaped)
-        return shaped.clone(memory_format=torch.contiguous_format)  # the network may go on in place
+        return shaped.clone(memory_format=torch.contiguous_format)  # the network may modify it in place
 
     def _channels_last(self, output: Tensor) -> Tensor:
         """(b, c, n) as (b, n, c), and back."""

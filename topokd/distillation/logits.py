@@ -67,6 +67,11 @@ def matched_logits(
 ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"], list[int]]:
     """Logits of both networks as rows, the teacher's detached, and the cumulative numbers of rows per cloud.
 
+    Args:
+        student: (n, c) logits, or a list of one tensor per cloud.
+        teacher: The same of the teacher.
+        offsets: (b,) cumulative numbers of rows.
+
     Raises:
         DataError: When the shapes differ, or logits are not finite.
     """
@@ -94,7 +99,13 @@ class LogitsTerm(Term):
     def digest(
         self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
     ) -> dict[str, Tensor]:
-        """The teacher's logits."""
+        """The teacher's logits.
+
+        Args:
+            teacher: Output of the teacher.
+            label: (n,) class of each voxel.
+            segmentation: The loss of the labels.
+        """
         return {"logits": teacher.logits.detach()}
 
     @staticmethod

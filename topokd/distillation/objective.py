@@ -39,8 +39,8 @@ class Losses:
 class DistillationObjective(nn.Module):
     """L_total = L_seg + sum_k lambda_k L_k over the named terms k  (Eq. 8: topo, grad, kd).
 
-    Only the inputs of the named terms are computed: without ``grad`` the teacher runs without a graph, without any term
-    no teacher is needed. Terms are computed and added in the order given.
+    Only the inputs of the named terms are computed: without ``grad`` the teacher runs without a graph,
+    without terms no teacher is needed. Terms are computed and added in the order given.
 
     Args:
         terms: Names of terms (keys of ``TERMS``) to their parameters, or to `Term` objects.
@@ -75,7 +75,7 @@ class DistillationObjective(nn.Module):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any term looks at a teacher."""
+        """Whether any term needs the teacher's output."""
         return any(term.needs_teacher for term in self.named_terms().values())
 
     @property

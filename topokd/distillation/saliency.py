@@ -216,7 +216,13 @@ class SaliencyTerm(Term):
     def digest(
         self, teacher: NetworkOutput, label: Int64[Tensor, " n"], segmentation: SegmentationLoss
     ) -> dict[str, Tensor]:
-        """The teacher's maps, in the order of its rows, and the voxels of these rows."""
+        """The teacher's maps, in the order of its rows, and the voxels of these rows.
+
+        Args:
+            teacher: Output of the teacher.
+            label: (n,) class of each voxel.
+            segmentation: The loss of the labels.
+        """
         taps = [teacher.taps[stage] for stage in self.options.stages]
         require_finite(teacher.logits, "the teacher's logits", "check its checkpoint")
         loss = (label != IGNORE).sum() * segmentation(teacher.logits, label)

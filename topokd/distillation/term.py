@@ -144,6 +144,9 @@ class Term(nn.Module, ABC):
 
         Returns:
             Tensors by name; `forward` gets them as ``step.digest`` and must then not look at ``step.teacher``.
+
+        Raises:
+            TypeError: The term has none.
         """
         raise TypeError(f"{type(self).__name__} has no digest: its digest_key must be None")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
 from numpy import ndarray
 from scipy.spatial import cKDTree
-from torch import device, nn
+from torch import device, get_num_threads, nn, set_num_threads
 
 from topokd.data import IGNORE, Scan
 from topokd.errors import DataError
@@ -111,13 +114,23 @@ class Breakdown:
         self.ranges = [matrix() for _ in range_edges[1:]]
         self.borders = [matrix() for _ in border_edges[1:]]
 
-    def update(self, scan: Scan, prediction: Int64[ndarray, " n"]) -> None:
-        """Count the points of one scan. Raises `DataError`, with the name of the scan, if it has no labels."""
+    def update(self, scan: Scan, prediction: Int64[ndarray, " n"], border: Float[ndarray, " n"] | None = None) -> None:
+        """Count the points of one scan.
+
+        Args:
+            scan: n points.
+            prediction: (n,) classes.
+            border: `border_distance` of the scan up to the last finite edge, if known.
+
+        Raises:
+            DataError: the scan, which is named, has no labels.
+        """
         if scan.label is None:
             raise DataError(f"scan {scan.name} has no labels: a breakdown needs a labelled split (val)")
         self.total.update(prediction, scan.label)
         distance = np.linalg.norm(scan.xyz.astype(np.float64), axis=1)
-        border = border_distance(scan.xyz, scan.label, self.border_edges[-2])
+        if border is None:
+            border = border_distance(scan.xyz, scan.label, self.border_edges[-2])
         for values, edges, matrices in (
             (distance, self.range_edges, self.ranges),
             (border, self.border_edges, self.borders),
@@ -125,6 +138,14 @@ class Breakdown:
             part = np.digitize(values, edges[1:-1])
             for k, cm in enumerate(matrices):
                 cm.update(prediction[part == k], scan.label[part == k])
+
+    def add(self, other: Breakdown) -> None:
+        """Add the counts of other scans."""
+        own = (self.total, *self.ranges, *self.borders)
+        for mine, theirs in zip(own, (other.total, *other.ranges, *other.borders), strict=True):
+            mine.matrix += theirs.matrix
+            mine.missed += theirs.missed
+            mine.clouds += theirs.clouds
 
     def boundary(self) -> ConfusionMatrix:
         """The points nearer than `BOUNDARY` to another class."""
@@ -162,22 +183,54 @@ class Breakdown:
 
 
 def break_down(
-    model: nn.Module, dataset: Dataset, voxel_size: float, tta: int = 1, where: device | str | None = None
-) -> Breakdown:
-    """Predict every scan of a dataset and count its points by range, distance to a border and class.
+    models: Mapping[str, nn.Module],
+    dataset: Dataset,
+    voxel_size: float,
+    tta: int = 1,
+    where: device | str | None = None,
+    jobs: int = 1,
+) -> dict[str, Breakdown]:
+    """Predict every scan of a dataset with each network and count its points by range, distance to a border and class.
 
     Args:
-        model: the network.
+        models: the networks by name.
         dataset: labelled scans.
         voxel_size: metres.
         tta: number of rotations that are averaged.
         where: device; None: that of the parameters of the model.
+        jobs: processes that share the scans, each with as many threads as this one; counts do not depend on it.
     """
-    breakdown = Breakdown(dataset.num_classes, dataset.class_names)
-    for index in Progress(range(len(dataset)), "breaking down"):
+    shares = [list(range(k, len(dataset), jobs)) for k in range(min(jobs, len(dataset)))]
+    if len(shares) <= 1:
+        return _counted(models, dataset, voxel_size, tta, where, Progress(range(len(dataset)), "breaking down"))
+    count = partial(_counted, models, dataset, voxel_size, tta, where, threads=get_num_threads())
+    with ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as pool:  # a fork would copy threads
+        first, *others = pool.map(count, shares)
+    for other in others:
+        for name, part in other.items():
+            first[name].add(part)
+    return first
+
+
+def _counted(
+    models: Mapping[str, nn.Module],
+    dataset: Dataset,
+    voxel_size: float,
+    tta: int,
+    where: device | str | None,
+    scans: Iterable[int],
+    threads: int | None = None,
+) -> dict[str, Breakdown]:
+    """Breakdowns over some scans; distances to borders, which depend on the truth alone, are computed once per scan."""
+    if threads is not None:
+        set_num_threads(threads)
+    found = {name: Breakdown(dataset.num_classes, dataset.class_names) for name in models}
+    for index in scans:
         scan = dataset[index]
-        breakdown.update(scan, predict(model, scan, voxel_size, tta, where))
-    return breakdown
+        border = None if scan.label is None else border_distance(scan.xyz, scan.label, BORDER_EDGES[-2])
+        for name, model in models.items():
+            found[name].update(scan, predict(model, scan, voxel_size, tta, where), border)
+    return found
 
 
 def present_miou(cm: ConfusionMatrix) -> float:

@@ -93,7 +93,11 @@ class ConfusionMatrix:
             )
 
     def merge(self, other: ConfusionMatrix) -> ConfusionMatrix:
-        """A new matrix that counts both; raises `DataError` if the classes differ."""
+        """A new matrix that counts both.
+
+        Raises:
+            DataError: The classes differ.
+        """
         if self.class_names != other.class_names:
             raise DataError(f"cannot merge confusion matrices of {self.class_names} and of {other.class_names}")
         merged = ConfusionMatrix(self.num_classes, self.class_names)

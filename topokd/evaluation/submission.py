@@ -89,6 +89,12 @@ def validate_submission(benchmark: str, path: str | Path, dataset: ScanDataset, 
     """The reasons for which the benchmark's server would reject ``path``; empty if there are none.
 
     A submission that matches ``dataset`` is at best as complete as the data: their size is compared with the published.
+
+    Args:
+        benchmark: A key of `topokd.datasets.BENCHMARKS`.
+        path: The submission.
+        dataset: The split's scans.
+        split: Name of the split.
     """
     return _submission_of(benchmark).validate(Path(path), dataset, split)
 

@@ -23,7 +23,7 @@ def measure_latency(
 ) -> float:
     """Median time of a call in seconds (NOTES row 15).
 
-    On CUDA the time lies between two events on the current stream, so that launching work early does not look like
+    On CUDA the time is that between two events on the current stream, so that launching work early does not look like
     finishing it.
 
     Args:

@@ -1,4 +1,4 @@
-"""Peak memory of the topological loss, measured in a process of its own (Table 8).
+"""Peak memory of the topological loss, measured in a separate process (Table 8).
 
 A process that has worked before hides what a call needs: the allocator gives it pages that it kept. Here a new process
 per engine runs one small loss (imports, compiled kernels), and then, for each number of points, returns its free pages

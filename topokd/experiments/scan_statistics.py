@@ -38,7 +38,13 @@ def sizes_table(splits: Mapping[str, ScanDataset], found: Mapping[str, Statistic
 
 
 def class_table(found: Mapping[str, Statistics], other: Statistics, titles: tuple[str, str]) -> pd.DataFrame:
-    """Share of each class in the training split and in ``other``, and the number of scans with it per split."""
+    """Share of each class in the training split and in ``other``, and the number of scans with it per split.
+
+    Args:
+        found: Statistics of the splits ``train`` and ``val``.
+        other: Those of another data set.
+        titles: Names of the two data sets.
+    """
     train, val = found["train"], found["val"]
     rows = {
         name: {
@@ -62,7 +68,13 @@ def median_range(found: Statistics) -> float:
 
 
 def comparison_sentence(found: Mapping[str, Statistics], other: Statistics, titles: tuple[str, str]) -> str:
-    """Sentences on how similar the training split and ``other`` are in class frequencies and ranges."""
+    """Sentences on how similar the training split and ``other`` are in class frequencies and ranges.
+
+    Args:
+        found: Statistics of the splits ``train`` and ``val``.
+        other: Those of another data set.
+        titles: Names of the two data sets.
+    """
     train, val = found["train"], found["val"]
     names = list(train["class_frequency"])
     ours = np.array([train["class_frequency"][name] for name in names])

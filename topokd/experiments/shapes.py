@@ -24,7 +24,15 @@ def figure_eight(n: int, rng: np.random.Generator, noise: float = 0.04) -> Point
 
 
 def torus(n: int, rng: np.random.Generator, noise: float = 0.0, outer: float = 1.0, inner: float = 0.45) -> Points:
-    """Torus in space, uniform in its angles: two loops and a void."""
+    """Torus in space, uniform in its angles: two loops and a void.
+
+    Args:
+        n: Number of points.
+        rng: Source of all random numbers.
+        noise: Standard deviation of the noise.
+        outer: Radius of the circle in the middle of the tube.
+        inner: Radius of the tube.
+    """
     u, v = rng.uniform(0, 2 * np.pi, (2, n))
     ring = outer + inner * np.cos(v)
     points = np.stack([ring * np.cos(u), ring * np.sin(u), inner * np.sin(v)], axis=1)
@@ -43,8 +51,15 @@ def uniform(n: int, rng: np.random.Generator, c: int = 3) -> Points:
 
 
 def features(n: int, rng: np.random.Generator, c: int = 64, classes: int = 16, spread: float = 0.6) -> Points:
-    """Rows like the features of an encoder's last stage: clustered, rectified, of unit length. No clusters at
-    ``classes`` 0."""
+    """Rows like the features of an encoder's last stage: clustered, rectified, of unit length.
+
+    Args:
+        n: Number of rows.
+        rng: Source of all random numbers.
+        c: Channels.
+        classes: Number of clusters; 0: none.
+        spread: Standard deviation within a cluster.
+    """
     centers = rng.normal(size=(max(1, classes), c)) * (classes > 0)
     points = np.maximum(centers[rng.integers(len(centers), size=n)] + spread * rng.normal(size=(n, c)), 0)
     return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)

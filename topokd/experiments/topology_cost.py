@@ -9,7 +9,7 @@
      "homology": [{"points": n, "h1_s": t, "h2_s": t}]}                                   # Figure 6
 
 with ``cost = {"forward_s", "backward_s", "peak_bytes"}``: features -> diagrams (dimensions 0, 1) -> PWCD, then the
-gradients of the features. ``peak_bytes`` is measured in a process of its own (`topokd.experiments.peak_memory`; null
+gradients of the features. ``peak_bytes`` is measured in a separate process (`topokd.experiments.peak_memory`; null
 where the system does not report it).
 """
 

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from topokd.errors import DataError
 from topokd.explore.files import check_points
-from topokd.explore.filtration import MAX_TRIANGLES, rips_filtration
+from topokd.explore.filtration import rips_edges
 from topokd.topology import Persistence, vietoris_rips
 
 MAX_POINTS = 2048
@@ -74,32 +74,32 @@ def principal_axes(points: Float64[ndarray, "n c"]) -> Float64[ndarray, "c d"]:
     return axes * np.where(largest < 0, -1.0, 1.0)
 
 
-def persistence_of(points: Float64[ndarray, "n c"], max_dim: int = 1, engine: str = "auto") -> Persistence:
-    """`vietoris_rips` of a cloud in double precision."""
-    return vietoris_rips(torch.from_numpy(np.ascontiguousarray(points)), max_dim=max_dim, engine=engine)
+def persistence_of(
+    points: Float64[ndarray, "n c"], max_dim: int = 1, engine: str = "auto", cycles: bool = False
+) -> Persistence:
+    """`vietoris_rips` of a cloud in double precision, with a cycle for each class of degree 1 if `cycles`."""
+    cloud = torch.from_numpy(np.ascontiguousarray(points))
+    return vietoris_rips(cloud, max_dim=max_dim, engine=engine, cycles=cycles)
 
 
-def describe(cloud: Cloud, persistence: Persistence, max_triangles: int = MAX_TRIANGLES) -> dict[str, Any]:
+def describe(cloud: Cloud, persistence: Persistence) -> dict[str, Any]:
     """What the browser needs of a cloud, as arrays by name.
 
     Args:
         cloud: the points.
         persistence: of the points.
-        max_triangles: see `rips_filtration`.
     """
-    found = rips_filtration(cloud.points, max_triangles)
+    edges, lengths = rips_edges(cloud.points)
     return {
         "label": cloud.label,
         "color": cloud.color,
         "columns": cloud.points.shape[1],
         "flat": cloud.positions is not None and cloud.positions.shape[1] < 3,
         "positions": cloud.drawn(),
-        "edges": found.edges.astype(np.uint16),
-        "lengths": found.lengths,
-        "entered": found.entered,
-        "triangles": found.triangles.astype(np.uint16),
-        "completed_by": found.completed_by,
+        "edges": edges.astype(np.uint16),
+        "lengths": lengths,
         "pairs": describe_pairs(persistence),
+        "cycles": None if persistence.cycles is None else describe_cycles(persistence),
     }
 
 
@@ -121,3 +121,20 @@ def describe_pairs(persistence: Persistence) -> list[dict[str, Any]]:
         }
         for diagram, birth, death, essential in pairs
     ]
+
+
+def describe_cycles(persistence: Persistence) -> dict[str, ndarray]:
+    """The cycles of the pairs of degree 1, one after the other.
+
+    Returns:
+        `edges`, (l, 2) vertices, and `starts`, (k + 1,): cycle i is ``edges[starts[i] : starts[i + 1]]``.
+
+    Raises:
+        ValueError: if the persistence was computed without cycles.
+    """
+    if persistence.cycles is None:
+        raise ValueError("this persistence has no cycles: compute it with cycles=True")
+    found = [cycle.numpy() for cycle in persistence.cycles]
+    starts = np.cumsum([0, *map(len, found)])
+    edges = np.concatenate([np.empty((0, 2), np.int64), *found])
+    return {"edges": edges.astype(np.uint16), "starts": starts.astype(np.uint32)}

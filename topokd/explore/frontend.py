@@ -7,8 +7,9 @@ from functools import cache
 from importlib.resources import files
 
 MODULES = (
-    "data", "store", "camera", "shaders", "cover", "strokes", "cloud_view", "plot", "cycles", "diagram", "barcode",
-    "controls", "scan_colors", "loss_panel", "export", "panels", "main",
+    "data", "store", "camera", "shaders", "cover", "strokes", "cloud_view", "plot", "filtration", "components",
+    "diagram", "barcode", "controls", "scan_colors", "loss_panel", "export", "keys", "panels", "view_state",
+    "page", "main",
 )  # fmt: skip
 """In the order of their imports."""
 

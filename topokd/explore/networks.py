@@ -18,8 +18,8 @@ from topokd.distillation.saliency_map import feature_gradients
 from topokd.errors import DataError, TopokdError
 from topokd.models import PointTransformerV3, load_checkpoint
 from topokd.params import Params
-from topokd.project import project_path, results_path
-from topokd.viz.rows import TEACHER, looks
+from topokd.project import TEACHER, project_path, results_path
+from topokd.viz.rows import looks
 
 Say = Callable[[str], None]
 

@@ -10,7 +10,7 @@ from typing import Any
 from topokd.explore.files import read_points
 from topokd.explore.frontend import module, style
 from topokd.explore.networks import Say, silent
-from topokd.explore.packing import pack, to_json
+from topokd.explore.packing import pack, quantize, to_text
 from topokd.explore.session import Kind, Session
 from topokd.io import write_text
 from topokd.topology import ENGINES
@@ -27,8 +27,8 @@ TITLES: dict[Kind, str] = {
     "loss": "The topological loss, point by point",
     "scene": "A scan and the topology of its features",
 }
-MAX_PAGE_TRIANGLES = 20_000  # a page is read more often than played
 STEPS = 8  # gradient steps in a page of the loss
+STEP = 0.03  # of the cloud's size, see `Session.step`
 
 
 def write_page(
@@ -63,7 +63,7 @@ def write_page(
         }
     elif points is not None:
         own = {Path(points).name if isinstance(points, str | Path) else "own points": read_points(points)}
-    _write(path, Session(kind, own, points=num_points, max_dim=max_dim, max_triangles=MAX_PAGE_TRIANGLES), TITLES[kind])
+    _write(path, Session(kind, own, points=num_points, max_dim=max_dim, all_cycles=True), TITLES[kind])
 
 
 def write_pages(
@@ -83,7 +83,7 @@ def write_pages(
     written = []
     for kind, name in PAGES.items():
         degree = 2 if kind == "filtration" and degree_two() else 1
-        options: dict[str, Any] = {"points": num_points, "max_dim": degree, "max_triangles": MAX_PAGE_TRIANGLES}
+        options: dict[str, Any] = {"points": num_points, "max_dim": degree, "all_cycles": True}
         session = Session(kind, profile=profile, say=say, **options)
         shown = ["torus", "circle", "figure eight", "clusters"] if kind == "filtration" else []
         path = Path(folder) / name
@@ -101,19 +101,16 @@ def _write(path: str | Path, session: Session, title: str, sources: Sequence[str
     scenes = {}
     for source in sources or [session.choice.source]:
         session.choose(source=source)
-        scenes[source] = pack(session.scene())
-    changes = []
-    if session.steps is not None:
-        start = pack(session.reset())
-        changes = [start, *(pack(session.step(0.03)) for _ in range(STEPS))]
-    content = {"scenes": scenes, "changes": changes}
+        scenes[source] = session.scene()
+    changes = [] if session.steps is None else [session.step(STEP) for _ in range(STEPS)]
+    content = to_text(pack(quantize({"scenes": scenes, "changes": changes, "step": STEP})))
     write_text(
         path,
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<style>body { margin: 0 auto; max-width: 1500px; padding: 8px; background: #fff }\n"
         f"{style()}</style></head>\n"
-        f'<body>\n<div id="explorer"></div>\n<script id="content" type="application/json">{to_json(content)}</script>\n'
+        f'<body>\n<div id="explorer"></div>\n<script id="content" type="text/plain">{content}</script>\n'
         f'<script type="module">\n{module()}\nshowPage(document.getElementById("explorer"), {title!r});\n</script>\n'
         "</body>\n</html>\n",
     )

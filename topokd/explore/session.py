@@ -13,8 +13,7 @@ from numpy import ndarray
 
 from topokd.errors import ParameterError
 from topokd.experiments.shapes import PRIMITIVES
-from topokd.explore.cloud import Cloud, describe, persistence_of
-from topokd.explore.filtration import MAX_TRIANGLES
+from topokd.explore.cloud import Cloud, describe, describe_cycles, persistence_of
 from topokd.explore.networks import Say, silent
 from topokd.explore.sources import UNTRAINED, Networks, Rows, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
@@ -24,6 +23,8 @@ from topokd.viz.style import STUDENT, TEACHER
 Kind = Literal["filtration", "loss", "scene"]
 POINTS = (64, 128, 256, 512, 1024)
 NETWORKS = "networks on a scan"
+CYCLES_AT_ONCE = 256
+"""Up to this many points, cycles come with the diagrams (0.2 s); at 1,024 points they take seconds: only on request."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Session:
         profile: profile of the networks; None takes the first one with trained networks.
         points: initial M.
         max_dim: initial highest degree.
-        max_triangles: see `rips_filtration`.
+        all_cycles: whether cycles of degree 1 come with the diagrams whatever M is, as a page needs them.
         say: called with a message before each slow step.
 
     Examples:
@@ -74,12 +75,12 @@ class Session:
         profile: str | None = None,
         points: int = 256,
         max_dim: int = 1,
-        max_triangles: int = MAX_TRIANGLES,
+        all_cycles: bool = False,
         say: Say = silent,
     ) -> None:
         if kind not in get_args(Kind):
             raise ParameterError(f"kind is {kind!r}; choose one of {', '.join(map(repr, get_args(Kind)))}")
-        self.kind, self.own, self.say, self.max_triangles = kind, dict(own or {}), say, max_triangles
+        self.kind, self.own, self.say, self.all_cycles = kind, dict(own or {}), say, all_cycles
         self.networks = Networks(profile)
         first = next(iter(self.own), None) or (
             NETWORKS if kind == "scene" or (kind == "loss" and self.networks.trained()) else "circle"
@@ -87,6 +88,7 @@ class Session:
         normalize = "l2" if first == NETWORKS else "none"
         self.choice = Choice(first, points, normalize, max_dim=max_dim, options=self.networks.defaults())
         self.steps: GradientSteps | None = None
+        self._points: list[Float64[ndarray, "n c"]] = []
 
     def sources(self) -> list[str]:
         """Names that `Choice.source` can have."""
@@ -143,23 +145,26 @@ class Session:
         """Everything that the browser draws."""
         self.steps = None
         rows = self._rows()
+        count = min(self.choice.points, len(rows.student))
+        cycles = self.all_cycles or count <= CYCLES_AT_ONCE
         scene: dict[str, Any] = {"kind": self.kind, "note": rows.note}
         if self.kind == "loss":
             self.say("Computing both diagrams and the gradient of the loss")
             self.steps = GradientSteps(
                 rows.student, rows.teacher, self.choice.points, self.choice.normalize, self.choice.engine,
-                self.choice.max_dim, names=rows.names, colors=rows.colors, max_triangles=self.max_triangles,
+                self.choice.max_dim, names=rows.names, colors=rows.colors, cycles=cycles,
             )  # fmt: skip
             kept = self.steps.kept.numpy()
             scene |= self.steps.scene()
+            self._points = [self.steps.points, self.steps.reference]
         else:
             points = normalize(rows.student, self.choice.normalize)
             kept = farthest_point_sampling(points, self.choice.points).numpy()
             points = points[kept]
             self.say(f"Computing the diagram of {len(kept):,} points")
-            persistence = persistence_of(points, self.choice.max_dim, self.choice.engine)
-            self.say("Listing edges and triangles")
-            scene["clouds"] = [describe(Cloud(points, rows.names[0], rows.colors[0]), persistence, self.max_triangles)]
+            persistence = persistence_of(points, self.choice.max_dim, self.choice.engine, cycles)
+            scene["clouds"] = [describe(Cloud(points, rows.names[0], rows.colors[0]), persistence)]
+            self._points = [points]
         if rows.positions is not None:
             scene["scan"] = {**rows.scan, "anchors": rows.positions[kept].astype(np.float32)}
         return scene
@@ -177,6 +182,7 @@ class Session:
         if self.steps is None:
             raise ParameterError("only the loss between two clouds has a gradient to follow: choose kind='loss'")
         self.steps.step(size, way)
+        self._points[0] = self.steps.points
         return self.steps.changes()
 
     def reset(self) -> dict[str, Any]:
@@ -188,7 +194,14 @@ class Session:
         if self.steps is None:
             raise ParameterError("only the loss between two clouds has steps to undo: choose kind='loss'")
         self.steps.reset()
+        self._points[0] = self.steps.points
         return self.steps.changes()
+
+    def cycles(self) -> list[dict[str, ndarray]]:
+        """A cycle of every class of degree 1 of each cloud that is shown, see `describe_cycles`."""
+        self.say(f"Computing cycles of {len(self._points[0]):,} points")
+        choice = self.choice
+        return [describe_cycles(persistence_of(p, choice.max_dim, choice.engine, cycles=True)) for p in self._points]
 
     def _rows(self) -> Rows:
         source = self.choice.source

@@ -11,7 +11,6 @@ from numpy import ndarray
 
 from topokd.errors import ParameterError
 from topokd.explore.cloud import Cloud, describe, persistence_of, principal_axes
-from topokd.explore.filtration import MAX_TRIANGLES
 from topokd.explore.matching import cloud_size, describe_match
 from topokd.topology import GRADIENTS, Persistence, TopologicalLoss, farthest_point_sampling, normalize_features
 
@@ -28,7 +27,7 @@ class GradientSteps:
         max_dim: highest degree compared.
         names: labels of student and teacher.
         colors: colours of student and teacher, "#rrggbb".
-        max_triangles: see `rips_filtration`.
+        cycles: whether a cycle of each class of degree 1 is computed for every diagram.
 
     Examples:
         >>> rng = np.random.default_rng(0)
@@ -50,9 +49,9 @@ class GradientSteps:
         max_dim: int = 1,
         names: tuple[str, str] = ("student", "teacher"),
         colors: tuple[str, str] = ("#d1495b", "#1b4965"),
-        max_triangles: int = MAX_TRIANGLES,
+        cycles: bool = False,
     ) -> None:
-        self.max_triangles = max_triangles
+        self.cycles = cycles
         self.start, self.names, self.colors = torch.from_numpy(np.array(student, dtype=np.float64)), names, colors
         self.teacher = torch.from_numpy(np.array(teacher, dtype=np.float64))
         self.options: dict[str, Any] = {
@@ -62,7 +61,7 @@ class GradientSteps:
         reference = normalize_features(self.teacher, normalize)
         self.kept = farthest_point_sampling(reference, num_points)
         self.reference = reference[self.kept].numpy()
-        self.reference_persistence = persistence_of(self.reference, max_dim, engine)
+        self.reference_persistence = persistence_of(self.reference, max_dim, engine, cycles)
         first = self._normalized(self.start)
         self.mean, self.axes = first.mean(axis=0), principal_axes(first)
         self.size = cloud_size(self.start[self.kept].numpy())
@@ -93,7 +92,7 @@ class GradientSteps:
 
     def _update(self, way: str | None) -> None:
         self.points = self._normalized(self.features)
-        self.persistence: Persistence = persistence_of(self.points, self.max_dim, self.engine)
+        self.persistence: Persistence = persistence_of(self.points, self.max_dim, self.engine, self.cycles)
         self._differentiate(way)
         self.history.append(self.value)
 
@@ -130,13 +129,10 @@ class GradientSteps:
         """Both clouds and the loss, for the browser."""
         teacher = Cloud(self.reference, self.names[1], self.colors[1])
         return {
-            "clouds": [
-                describe(self._cloud(), self.persistence, self.max_triangles),
-                describe(teacher, self.reference_persistence, self.max_triangles),
-            ],
+            "clouds": [describe(self._cloud(), self.persistence), describe(teacher, self.reference_persistence)],
             "loss": self._loss(),
         }
 
     def changes(self) -> dict[str, Any]:
         """The student's cloud and the loss after a step."""
-        return {"student": describe(self._cloud(), self.persistence, self.max_triangles), "loss": self._loss()}
+        return {"student": describe(self._cloud(), self.persistence), "loss": self._loss()}

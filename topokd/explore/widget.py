@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anywidget
@@ -47,6 +47,8 @@ class Explorer(anywidget.AnyWidget):
     scene = traitlets.Dict().tag(sync=True)
     choosers: traitlets.List[Any] = traitlets.List().tag(sync=True)
     changes = traitlets.Dict().tag(sync=True)
+    cycles: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    view = traitlets.Dict().tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     failed = traitlets.Bool(False).tag(sync=True)
 
@@ -73,6 +75,31 @@ class Explorer(anywidget.AnyWidget):
         self.choosers = self.session.choosers()
         self.load()
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is chosen, and how it is looked at: scale, chosen pair, switches and cameras. JSON may hold it."""
+        chosen = {one["name"]: one["value"] for one in self.session.choosers()}
+        return {"choices": chosen, "view": dict(self.view)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Show what `state` was when it was saved.
+
+        Raises:
+            ParameterError: for choices that this project does not offer.
+
+        Examples:
+            >>> explorer = Explorer(Session("filtration", points=64))
+            >>> explorer.choose(source="torus")
+            >>> again = Explorer(Session("filtration", points=64))
+            >>> again.restore(explorer.state)
+            >>> again.session.choice.source
+            'torus'
+        """
+        self.session.choose(**state["choices"])
+        self.choosers = self.session.choosers()
+        self.view = dict(state.get("view", {}))
+        self.load()
+
     def step(self, size: float = 0.02, way: str | None = None) -> None:
         """One gradient step, see `Session.step`."""
         self.changes = pack(self.session.step(size, way))
@@ -88,6 +115,7 @@ class Explorer(anywidget.AnyWidget):
             "choose": lambda: self.choose(**content["changes"]),
             "step": lambda: self.step(float(content["size"]), content.get("way")),
             "reset": self._reset,
+            "cycles": self._cycles,
             "upload": lambda: self._upload(str(content["name"]), bytes(buffers[0])),
         }
         task = tasks.get(content.get("task", ""))
@@ -109,6 +137,10 @@ class Explorer(anywidget.AnyWidget):
 
     def _reset(self) -> None:
         self.changes = pack(self.session.reset())
+
+    def _cycles(self) -> None:
+        self.cycles = pack(self.session.cycles())
+        self.status = ""
 
     def _upload(self, name: str, data: bytes) -> None:
         self._say(f"Reading {name}")

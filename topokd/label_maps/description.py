@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from topokd import schema
+from topokd.choices import LabelType
 from topokd.data.label_space import LabelSpace
 from topokd.datasets.nuscenes.classes import category_indices
 from topokd.datasets.nuscenes.tables import Record, read_table
@@ -50,7 +51,7 @@ class LabelMap(Section):
     intensity_scale: Positive | None = Field(None, description="full scale of intensities")
     scale: Positive = Field(1.0, description="metres per unit")
     frame: str = Field("x,y,z", description="axes of the files that become x forward, y left, z up")
-    label_dtype: Literal["uint8", "uint16", "uint32"] = Field(
+    label_dtype: LabelType = Field(
         "uint32", description="uint32 has the id in the low 16 bits, the object in the high ones"
     )
     splits: dict[str, tuple[str, ...] | str] = Field(
@@ -123,7 +124,7 @@ class LabelMap(Section):
         }
 
     def root_above(self, path: Path) -> Path:
-        """The folder of the data set that a scan or folder lies in, for a map with a table there; else ``path``."""
+        """The folder of the data set that contains a scan or folder, for a map with a table there; else ``path``."""
         table = f"{self.version}/category.json" if self.layout == "nuscenes" else self.class_table
         above = (path, *path.resolve().parents)
         return next((folder for folder in above if table and (folder / table).is_file()), path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import colorsys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from topokd.choices import LabelType
 from topokd.datasets import BENCHMARKS
 from topokd.errors import ParameterError
 from topokd.label_maps import LabelMap, WrittenLabels
@@ -30,7 +30,7 @@ class Classes:
     palette: RGB
     ids: tuple[int, ...]
     no_class: int = 0
-    dtype: Literal["uint8", "uint16", "uint32"] = "uint32"
+    dtype: LabelType = "uint32"
 
     @classmethod
     def of(cls, names: tuple[str, ...]) -> Classes:

@@ -29,7 +29,14 @@ FORMATS: tuple[Format, ...] = ("label", "ply", "npy")
 
 
 def write_prediction(path: Path, cloud: Cloud, label: Int64[ndarray, " n"], classes: Classes) -> None:
-    """Write labels, by suffix: .label ids (`Classes`), .npy int32 classes (-1: no class), .ply colours."""
+    """Write labels, by suffix: .label ids (`Classes`), .npy int32 classes (-1: no class), .ply colours.
+
+    Args:
+        path: The file.
+        cloud: The scan as read.
+        label: (n,) class of each point; -1 for none.
+        classes: Ids and colours.
+    """
     if path.suffix == ".label":
         dtype = np.dtype(classes.dtype).newbyteorder("<")
         write_bytes(path, np.array([*classes.ids, classes.no_class], dtype)[label].tobytes())  # IGNORE is -1, the last

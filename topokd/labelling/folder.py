@@ -2,7 +2,7 @@
 
 ``.topokd-labels.jsonl`` in the output folder has a line for every file that `topokd predict` wrote, with the digest of
 its content. A file that is not listed, or has changed since, may be someone's own work, such as ground truth next to
-the scans, and is replaced only if the caller asks for it. A scan whose labels are listed and made from the same scan
+the scans, and is replaced only on request. A scan whose labels are listed and made from the same scan
 by the same network and options is not labelled again.
 """
 
@@ -68,7 +68,7 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
 
     Args:
         source: a scan or a folder.
-        output: files below it are skipped if it lies inside ``source``, and files that an earlier call wrote into it.
+        output: files below it are skipped if it is inside ``source``, and files that an earlier call wrote into it.
 
     Returns:
         The files, and remarks on what was left out.

@@ -18,7 +18,7 @@ from topokd.errors import CheckpointError, DataError
 from topokd.evaluation import predict
 from topokd.label_maps import WrittenLabels
 from topokd.labelling.classes import Classes
-from topokd.models import load_checkpoint, read_metadata
+from topokd.models import load_checkpoint, read_description, read_metadata
 from topokd.training.precision import AMP_DTYPES
 
 
@@ -63,22 +63,22 @@ class Labeller:
         if voxel_size is not None and not 0 < voxel_size < math.inf:
             raise DataError(f"voxel size is {voxel_size} m; it must be positive and finite (--voxel-size)")
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
-        self.checkpoint, metadata = checkpoint, read_metadata(checkpoint)
-        if "class_names" not in metadata:
+        self.checkpoint, description = checkpoint, read_description(checkpoint)
+        if not description.class_names:
             raise CheckpointError(
                 f"{checkpoint} does not name its classes; save it with metadata class_names='road,car,...'"
             )
-        names = tuple(metadata["class_names"].split(","))
-        written = WrittenLabels.read(checkpoint, metadata, len(names))
+        names = description.class_names
+        written = WrittenLabels.read(checkpoint, read_metadata(checkpoint), len(names))
         self.classes = Classes.of(names) if written is None else Classes.written(names, written)
-        if voxel_size is None and "voxel_size" not in metadata:
+        voxel_size = description.voxel_size if voxel_size is None else voxel_size
+        if voxel_size is None:
             raise CheckpointError(
                 f"{checkpoint} does not record the voxel size of its training: give it in metres (--voxel-size)"
             )
-        self.voxel_size = float(voxel_size if voxel_size is not None else metadata["voxel_size"])
-        self.sweeps = int(metadata.get("sweeps", 1))
-        self.uses_intensity = metadata.get("intensity", "yes") != "none"
-        self.trained_on = ScanProfile.from_json(metadata["scans"]) if "scans" in metadata else None
+        self.voxel_size = float(voxel_size)
+        self.sweeps, self.uses_intensity = description.sweeps, description.intensity
+        self.trained_on = None if description.scans is None else ScanProfile.from_json(description.scans)
         self.tta, self.amp = tta, AMP_DTYPES[amp]
         try:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -1,6 +1,6 @@
 """Point Transformer V3: the teacher and student networks, their presets and checkpoints."""
 
-from topokd.models.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from topokd.models.checkpoint import load_checkpoint, read_description, read_metadata, save_checkpoint
 from topokd.models.config import Config
 from topokd.models.modes import evaluation_mode
 from topokd.models.presets import PRESETS, build_model
@@ -15,6 +15,7 @@ __all__ = [
     "build_model",
     "evaluation_mode",
     "load_checkpoint",
+    "read_description",
     "read_metadata",
     "save_checkpoint",
 ]

@@ -15,6 +15,8 @@ from topokd.models.chunks import rows_per_chunk
 from topokd.models.patches import Patches
 from topokd.models.rotary import rotate
 
+_HALF = (torch.float16, torch.bfloat16)
+
 
 class PatchAttention(nn.Module):
     """Multi-head self-attention of each patch: ``softmax(q k^T / sqrt(c / heads)) v``.
@@ -96,7 +98,7 @@ def patch_attention(qkv: Float[Tensor, "m 3 h d"], patches: Patches, backend: st
         One row of h * d channels per entry.
     """
     backends.check_choice("attention", backend, qkv.device)
-    flash = backends.FLASH_ATTN is not None and qkv.is_cuda and qkv.dtype in (torch.float16, torch.bfloat16)
+    flash = backends.FLASH_ATTN is not None and qkv.is_cuda and qkv.dtype in _HALF
     if backend == "flash-attn" or (backend == "auto" and flash):
         return _flash_attention(qkv, patches)
     heads, width = qkv.shape[2:]
@@ -115,7 +117,7 @@ def patch_attention(qkv: Float[Tensor, "m 3 h d"], patches: Patches, backend: st
 def _flash_attention(qkv: Tensor, patches: Patches) -> Tensor:
     assert backends.FLASH_ATTN is not None
     ends = torch.tensor([0, *itertools.accumulate(patches.lengths)], dtype=torch.int32, device=qkv.device)
-    half = qkv if qkv.dtype in (torch.float16, torch.bfloat16) else qkv.bfloat16()
+    half = qkv if qkv.dtype in _HALF else qkv.bfloat16()
     out = backends.FLASH_ATTN.flash_attn_varlen_qkvpacked_func(
         half, ends, max(patches.lengths), deterministic=torch.are_deterministic_algorithms_enabled()
     )

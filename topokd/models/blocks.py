@@ -206,7 +206,13 @@ class Pooling(nn.Module):
     def forward(
         self, x: Float[Tensor, "n c_in"], parent: Int64[Tensor, " n"], first: Int64[Tensor, " m"]
     ) -> Float[Tensor, "m c"]:
-        """Pool rows; ``parent`` and ``first`` are those of `StageGeometry.coarser`."""
+        """Pool rows; ``parent`` and ``first`` are those of `StageGeometry.coarser`.
+
+        Args:
+            x: (n, c_in) rows of the finer stage.
+            parent: (n,) coarse row of each finer row.
+            first: (m,) the first finer row of each coarse row.
+        """
         return nn.functional.gelu(self.norm(segment_max(self.proj(x), parent, first, self.backend)))
 
 
@@ -226,6 +232,12 @@ class Unpooling(nn.Module):
     def forward(
         self, coarse: Float[Tensor, "m c_in"], skip: Float[Tensor, "n c_skip"], parent: Int64[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
-        """Join coarse rows with the finer stage; ``parent`` is the coarse row of each finer row."""
+        """Join coarse rows with the finer stage; ``parent`` is the coarse row of each finer row.
+
+        Args:
+            coarse: (m, c_in) rows.
+            skip: (n, c_skip) rows of the encoder's finer stage.
+            parent: (n,) coarse row of each finer row.
+        """
         skip = self.proj_skip(skip)
         return skip + self.proj(coarse).index_select(0, parent), skip

@@ -1,15 +1,9 @@
-"""Load and save weights: safetensors, and published ``.pth`` files.
-
-Reading never executes code from a file: ``torch.load(weights_only=True)``, and the pickled objects that published files
-hold beside tensors (numpy scalars, say) are replaced by inert placeholders.
-"""
+"""Load and save weights as safetensors; published ``.pth`` files are read too (`topokd.models.pickled`)."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -21,38 +15,13 @@ from torch import Tensor, nn
 
 from topokd.errors import CheckpointError, ParameterError
 from topokd.io import write_bytes
-from topokd.models.metadata import check_metadata, network_config
+from topokd.models.metadata import Description, check_metadata, network_config
+from topokd.models.pickled import damaged, read_pickled
 from topokd.models.presets import PRESETS, build_model
 from topokd.models.ptv3 import PointTransformerV3
 
 M = TypeVar("M", bound=nn.Module)
-_CONTAINERS = ("state_dict", "model_state_dict", "model")  # keys under which training codes store the weights
 _PREFIXES = ("module.", "_orig_mod.")  # added to names by DistributedDataParallel and torch.compile
-
-
-class _InertPlaceholder:
-    """Inert placeholder for pickled objects we do not need (numpy scalars, scheduler functions).
-
-    We do not allow the real constructors of numpy: a malicious file could use them to mutate shared dtype objects.
-    """
-
-    def __new__(cls, *arguments: object) -> _InertPlaceholder:
-        return super().__new__(cls)
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-_REPLACED = (  # constructors of numpy scalars and arrays (numpy 1: core, 2: _core), and functions of old schedulers
-    "numpy.dtype",
-    "numpy.ndarray",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray._reconstruct",
-    "builtins.getattr",
-    "torch.optim.lr_scheduler.OneCycleLR",
-)
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str] | None = None) -> None:
@@ -116,7 +85,7 @@ def load_checkpoint(path: str | Path, model: M | None = None, map_location: str 
 
     Args:
         path: one of our safetensors files, or a torch file (.pth, .pt) as published: weights nested under "state_dict"
-            or not, beside optimizer states and numpy scalars or not, names with or without the prefixes "module." and
+            or not, with optimizer states and numpy scalars or not, names with or without the prefixes "module." and
             "_orig_mod.".
         model: the network to load into, strictly; None builds the network from the metadata of the file.
         map_location: device of the result; None leaves ``model`` on its device.
@@ -179,7 +148,27 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         with safe_open(path, "pt") as stream:
             return dict(stream.metadata() or {})
     except SafetensorError as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
+
+
+def read_description(path: str | Path) -> Description:
+    """What a safetensors checkpoint records about its network and its training, typed.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CheckpointError: The file is missing or damaged, or a field is not of its type.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = f"{folder}/tiny.safetensors"
+        ...     save_checkpoint(file, build_model("ptv3-tiny", num_classes=2), {"class_names": "road,car"})
+        ...     read_description(file).class_names
+        ('road', 'car')
+    """
+    return Description.of(path, read_metadata(path))
 
 
 def _require_file(path: Path) -> None:
@@ -191,51 +180,18 @@ def _require_file(path: Path) -> None:
         )
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{path} is damaged, truncated, or not a checkpoint ({type(error).__name__}: "
-        f"{str(error).strip()[:120]}): copy or download it again, or delete it and train again"
-    )
-
-
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     _require_file(path)
     with path.open("rb") as stream:
         start = stream.read(9)
     if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):  # zip files of torch, and older bare pickles
-        return _read_torch(path), {}
+        return read_pickled(path), {}
     try:
         with safe_open(path, "pt") as file:
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from error
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        with torch.serialization.safe_globals([(_InertPlaceholder, name) for name in _REPLACED]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        foreign = re.search(r"nsupported (?:global: )?GLOBAL (\S+)", str(error))
-        if foreign is None and "Unsupported" not in str(error):
-            raise _damaged(path, error) from error
-        raise CheckpointError(
-            f"{path} holds Python objects besides tensors ({foreign[1] if foreign else 'of an unknown kind'}). Loading "
-            "them could run any code, so nothing was loaded. If you trust its source, save its weights alone where it "
-            f"was made: torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
-        ) from error
-    except Exception as error:  # the unpickler fails on truncated files in many ways
-        raise _damaged(path, error) from error
-    for key in _CONTAINERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
-    if not named or not content:
-        raise CheckpointError(
-            f"{path} does not hold a state_dict, neither at the top nor under {', '.join(_CONTAINERS)}"
-        )
-    return content
+        raise damaged(path, error) from error
 
 
 def _build(path: Path, state: dict[str, Tensor], strings: dict[str, str]) -> PointTransformerV3:

@@ -1,7 +1,7 @@
 """The network as a fixed graph: ``torch.export`` and ONNX.
 
 Neighbours, pooling and positions on the curves depend on the cloud, and no graph format expresses
-that well. The graph therefore holds everything that has weights, and all integers are inputs beside the features:
+that well. The graph therefore holds everything that has weights, and all integers are inputs, like the features:
 `structure` computes them from ``grid_coord`` with the same code that the network uses. All sizes are dynamic: one
 exported file serves clouds of any size. The weights, evaluation mode, float32, the order of the curves, and one cloud
 per call are fixed; the last costs nothing, as the logits of a cloud never depend on its batch.

@@ -1,10 +1,11 @@
-"""Checks a checkpoint's metadata against its weights before a network is built from them."""
+"""A checkpoint's metadata: its typed fields, and the check against the weights before a network is built from them."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,78 @@ from topokd.errors import CheckpointError
 
 _LARGEST_LIST = 64
 """Entries of a list in a network's config: stages, curves."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a checkpoint records about its network and its training; None or empty where it does not.
+
+    A safetensors file stores strings; `of` parses them and `strings` writes them.
+
+    Attributes:
+        preset: Name in `topokd.models.PRESETS`.
+        class_names: In the order of the network's outputs.
+        dataset: Name of the training data.
+        voxel_size: Metres.
+        sweeps: Scans that the network gets at a time.
+        intensity: Whether it was trained with intensities.
+        scans: What its training scans look like, as JSON (`topokd.data.profile.ScanProfile`).
+        run: Name of the training run.
+
+    Examples:
+        >>> found = Description.of("a.safetensors", {"class_names": "road,car", "voxel_size": "0.05"})
+        >>> found.class_names, found.voxel_size, found.sweeps
+        (('road', 'car'), 0.05, 1)
+        >>> Description.of("a.safetensors", found.strings()) == found
+        True
+    """
+
+    preset: str | None = None
+    class_names: tuple[str, ...] = ()
+    dataset: str | None = None
+    voxel_size: float | None = None
+    sweeps: int = 1
+    intensity: bool = True
+    scans: str | None = None
+    run: str | None = None
+
+    @classmethod
+    def of(cls, path: str | Path, strings: Mapping[str, str]) -> Description:
+        """Parse the strings of a file.
+
+        Args:
+            path: The file, for messages.
+            strings: Its metadata; fields that are not listed above are ignored.
+
+        Raises:
+            CheckpointError: ``sweeps`` or ``voxel_size`` is not a number in its range.
+        """
+        path = Path(path)
+        names = strings.get("class_names", "")
+        return cls(
+            preset=strings.get("preset"),
+            class_names=tuple(names.split(",")) if names else (),
+            dataset=strings.get("dataset"),
+            voxel_size=_voxel_size(path, strings) if "voxel_size" in strings else None,
+            sweeps=_sweeps(path, strings) if "sweeps" in strings else 1,
+            intensity=strings.get("intensity", "yes") != "none",
+            scans=strings.get("scans"),
+            run=strings.get("run"),
+        )
+
+    def strings(self) -> dict[str, str]:
+        """The fields as a file stores them, without those that are not known."""
+        fields = {
+            "preset": self.preset,
+            "class_names": ",".join(self.class_names) or None,
+            "dataset": self.dataset,
+            "voxel_size": None if self.voxel_size is None else repr(self.voxel_size),
+            "sweeps": str(self.sweeps),
+            "intensity": None if self.intensity else "none",
+            "scans": self.scans,
+            "run": self.run,
+        }
+        return {name: text for name, text in fields.items() if text is not None}
 
 
 def network_config(path: Path, strings: Mapping[str, str]) -> dict[str, Any]:
@@ -68,17 +141,7 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
             raise _contradiction(
                 path, "in_channels", f"is {strings['in_channels']}, but the weights take {channels} values per voxel"
             )
-    if "sweeps" in strings and not 1 <= _integer(path, strings, "sweeps") <= 1000:
-        raise _contradiction(path, "sweeps", f"is {strings['sweeps']}; it counts scans, 1 to 1000")
-    if "voxel_size" in strings:
-        try:
-            size = float(strings["voxel_size"])
-        except ValueError:
-            size = math.nan
-        if not 0 < size <= 100:
-            raise _contradiction(
-                path, "voxel_size", f"is {strings['voxel_size'][:40]!r}; it is metres, positive and at most 100"
-            )
+    Description.of(path, strings)
     config = network_config(path, strings)
     depths = [*_tuple(config.get("enc_depths")), *_tuple(config.get("dec_depths"))]
     channels_of = [*_tuple(config.get("enc_channels")), *_tuple(config.get("dec_channels"))]
@@ -87,6 +150,25 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
         raise _contradiction(path, "config", "has depths or channels that are not positive whole numbers")
     if sum(depths) > len(state) or any(value > widest for value in channels_of):
         raise _contradiction(path, "config", "describes a larger network than the weights")
+
+
+def _sweeps(path: Path, strings: Mapping[str, str]) -> int:
+    sweeps = _integer(path, strings, "sweeps")
+    if not 1 <= sweeps <= 1000:
+        raise _contradiction(path, "sweeps", f"is {sweeps}; it counts scans, 1 to 1000")
+    return sweeps
+
+
+def _voxel_size(path: Path, strings: Mapping[str, str]) -> float:
+    try:
+        size = float(strings["voxel_size"])
+    except ValueError:
+        size = math.nan
+    if not 0 < size <= 100:
+        raise _contradiction(
+            path, "voxel_size", f"is {strings['voxel_size'][:40]!r}; it is metres, positive and at most 100"
+        )
+    return size
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:

@@ -58,7 +58,16 @@ def interleave(grid_coord: Int64[Tensor, "n 3"]) -> Int64[Tensor, " n"]:
 
 
 def curve_from_z(z: Int64[Tensor, " n"], depth: int | Int64[Tensor, " n"], curve: str) -> Int64[Tensor, " n"]:
-    """Codes on ``curve`` of voxels given by their z codes; otherwise as `encode`."""
+    """Codes on ``curve`` of voxels given by their z codes; otherwise as `encode`.
+
+    Args:
+        z: (n,) z codes.
+        depth: Bits per axis, one for all voxels or (n,).
+        curve: A name in `CURVES`.
+
+    Raises:
+        ValueError: The curve is unknown.
+    """
     if curve not in CURVES:
         raise ValueError(f"unknown curve {curve!r}: choose one of {', '.join(CURVES)}")
     if curve.endswith("-trans"):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from topokd.paper import reported
-from topokd.paper.results import TEACHER, Results, class_names
+from topokd.paper.results import Results, class_names
 from topokd.paper.segmentation_tables import compared_with
 from topokd.paper.statistics import MARGIN
+from topokd.project import TEACHER
 from topokd.training.gradients import STRONG, WEAK, gradient_share
 from topokd.viz import framework, training
 from topokd.viz import results as view
@@ -44,6 +45,7 @@ GLANCE_COLORS = dict(zip(GLANCE_CELLS, (STUDENT, TEACHER_COLOR, MUTED, ACCENT, G
 GLANCE_PANELS = (
     "nuScenes mIoU (%)", "SemanticKITTI mIoU (%)", "Waymo mIoU (%)", "frames per second", "parameters (M)",
 )  # fmt: skip
+ROW_OF_TERM = {"kd": "kd", "topo": "kd_topo", "grad": "kd_grad"}  # rows of Table 7 that add one term of Eq. 8
 FROM_ZERO = ("frames per second", "parameters (M)")
 
 
@@ -77,12 +79,15 @@ def glance_figure(results: Results) -> Figure:
     return view.dots_figure(reported_glance(), measured_glance(results), f"Measured: {results.dataset}{scans}")
 
 
-def framework_figure(_: Results | None = None) -> Figure:
-    """Figure 2 with the sizes and depths of the paper's networks (the same for every profile)."""
-    rows = {"Teacher": "PTv3 (Teacher)", "Student": "Our Student"}
-    sizes = {role: reported.load("table3").loc[row, "Params (M)"] for role, row in rows.items()}
+def framework_figure(results: Results) -> Figure:
+    """Figure 2 with the sizes and depths of the paper's networks, and the colours of the rows that add each term."""
+    networks = {"Teacher": "PTv3 (Teacher)", "Student": "Our Student"}
+    sizes = {role: reported.load("table3").loc[name, "Params (M)"] for role, name in networks.items()}
     depths = {role: _numbers(reported.load("table5").loc["Encoder Depths", role]) for role in ("Teacher", "Student")}
-    return framework.figure2((f"{sizes['Teacher']} M", depths["Teacher"]), (f"{sizes['Student']} M", depths["Student"]))
+    rows = results.params.rows
+    colors = {term: rows[row].color if row in rows else MUTED for term, row in ROW_OF_TERM.items()}
+    teacher, student = ((f"{sizes[role]} M", depths[role]) for role in ("Teacher", "Student"))
+    return framework.figure2(colors, teacher, student)
 
 
 def ablation_figure(results: Results) -> Figure | None:

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from topokd.paper import reported
-from topokd.paper.results import TEACHER, Results
+from topokd.paper.results import Results
 from topokd.paper.statistics import MARGIN, Interval, seeds_needed, signed
+from topokd.paper.studies import VERDICTS, verdict_of
+from topokd.paper.studies import sentence as in_words
+from topokd.project import TEACHER
 
 MAIN_TABLES = ("table2", "table4", "table1")  # with the results of the whole method, in the order of the sentence
 
@@ -57,6 +60,8 @@ def verdict(gain: Interval, margin: float = MARGIN) -> str:
 def findings(results: Results) -> list[Finding]:
     """Is the teacher better, and every question that a row of the ablation asks about another (``compare``).
 
+    A complete study on the profile's data set (`topokd.paper.studies`) answers in place of the profile's few seeds.
+
     The comparison of the rows in ``params.panels.rows`` comes first, the others follow in the order of the rows.
     """
     compared = [(row, over) for row in results.rows for over in _questions(results, row)]
@@ -101,6 +106,16 @@ def _compare(results: Results, row: str, over: str) -> Finding:
     gain = results.gain(row, over)
     in_paper = row in reported.rows("table7") or row in reported.rows("table2")
     evidence = "table7" if in_paper else "beyond"
+    if (decided := verdict_of(results, row, over)) is not None:
+        found, study = decided
+        sentence = f"With {about.subject}, by the study ({study['profile']}): {in_words(found, study)}"
+        if gain.n:
+            sentence += f" In this profile: {gain.text(sign=True)} ({_count(gain.n, 'seed')})."
+        answer = VERDICTS[found["verdict"]]
+        low, high = found["intervals"]["seeds"]
+        decided_gain = Interval(found["difference"], (high - low) / 2, found["seeds"])
+        sentence += _reported(row, over)
+        return Finding(about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain)
     if not gain.n:
         sentence = f"Not measured yet: run the stage `student` for {row} and {over}."
         return Finding(about.question, "missing", sentence, "", evidence)

@@ -11,6 +11,8 @@ import pandas as pd
 
 from topokd.paper.statistics import signed
 
+Side = Literal["rows", "columns"]  # measured values: further rows, or columns next to the reported ones
+
 LONGEST_REASON = 28  # characters of a reason that is shown in its cell; longer ones show when pointed at
 
 
@@ -50,7 +52,7 @@ class Grid:
         return "\n".join([*lines, *(f"\n{note}." for note in (*self.absent, *self.notes))])
 
 
-def grid(frame: pd.DataFrame, side: Literal["rows", "columns"], names: Mapping[str, str] | None = None) -> Grid:
+def grid(frame: pd.DataFrame, side: Side, names: Mapping[str, str] | None = None) -> Grid:
     """Lay out the lines of one table. Lines without a row are notes; with ``n`` of 0 they give the reason for a gap.
 
     Args:

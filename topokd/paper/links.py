@@ -8,13 +8,14 @@ from topokd.paper.results import Results
 NOTEBOOKS = {
     "data": "10_data", "teacher": "20_teacher", "student": "30_student", "evaluation": "40_evaluation",
     "panels": "45_panels", "topology": "50_topology", "topology_cost": "60_topology_cost",
-    "model_cost": "70_model_cost", "paper": "90_paper",
+    "model_cost": "70_model_cost", "study": "80_study", "paper": "90_paper",
 }  # fmt: skip
 ON_VALIDATION = ("student", "evaluation")
 DATA = {  # what the exhibits of a stage are measured on, where it is not the validation split
     "panels": "synthetic street world in the layout of the benchmark, one seed",
     "topology": "known shapes and random clouds",
     "topology_cost": "random clouds of unit features, on this machine",
+    "study": "the studies, see their protocols",
     "model_cost": "one validation scan in voxels of 0.05 m, random weights",
 }
 
@@ -52,9 +53,14 @@ def notebooks(results: Results) -> list[tuple[str, str]]:
 
 
 def explorers(results: Results) -> list[tuple[str, str]]:
-    """``(name, address)`` of the explorers beside the report, pages that ``topokd explore`` wrote there."""
+    """``(name, address)`` of the explorers beside the report, which the stage `explorers` makes."""
     pages = sorted((results.folder / "explorers").glob("explore-*.html"))
     return [(file.stem.removeprefix("explore-"), f"explorers/{file.name}") for file in pages]
+
+
+def pdf(results: Results) -> str:
+    """Address of the report as PDF, if ``topokd pdf`` has printed it."""
+    return "report.pdf" if (results.folder / "report.pdf").is_file() else ""
 
 
 def measured_over(exhibit: Exhibit, results: Results) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from topokd.io import read_json
+from topokd.paper.leftovers import is_leftover
 from topokd.paper.results import Results
 
 
@@ -51,7 +52,7 @@ def conditions(results: Results) -> pd.DataFrame:
 def processors(results: Results) -> list[str]:
     """Names of the processors or GPUs that trained the networks, from the records of the notebook runs."""
     files = [*results.folder.glob("provenance/20_teacher*.json"), *results.folder.glob("provenance/30_student*.json")]
-    records = [read_json(file) for file in sorted(files)]
+    records = [read_json(file) for file in sorted(files) if not is_leftover(file, results.params)]
     return sorted(
         {r["device"] if r.get("device", "cpu") != "cpu" else r["processor"] for r in records if "processor" in r}
     )

@@ -8,7 +8,9 @@ from pathlib import Path
 from topokd.io import read_json
 from topokd.paper.claims import lead
 from topokd.paper.findings import findings
-from topokd.paper.results import TEACHER, Results
+from topokd.paper.leftovers import is_leftover
+from topokd.paper.results import Results
+from topokd.project import TEACHER, run_name
 
 ANSWERS = {
     "yes": "yes",
@@ -52,7 +54,8 @@ def expected_numbers(folders: list[Path]) -> str:
 
 
 def _profile(results: Results) -> str:
-    durations = {path.stem: read_json(path) for path in sorted((results.folder / "provenance").glob("*.json"))}
+    files = sorted((results.folder / "provenance").glob("*.json"))
+    durations = {path.stem: read_json(path) for path in files if not is_leftover(path, results.params)}
     total = sum(record["seconds"] for record in durations.values()) / 60
     where = next(iter(durations.values()), {"processor": "unknown processor", "cores": "?"})
     seeds = results.params.seeds
@@ -71,7 +74,7 @@ def _profile(results: Results) -> str:
             continue
         first = next(iter(runs.values()))
         notebook = "20_teacher" if network == TEACHER else f"30_student-{network}"
-        taken = [durations[name]["seconds"] for seed in runs if (name := f"{notebook}-seed{seed}") in durations]
+        taken = [durations[name]["seconds"] for seed in runs if (name := run_name(notebook, seed)) in durations]
         minutes = f"{sum(taken) / len(taken) / 60:.1f}" if taken else "–"
         gain = "" if network == base else results.gain(network, base).text(sign=True)
         lines.append(

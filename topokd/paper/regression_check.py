@@ -21,6 +21,7 @@ from topokd.errors import DataError, ParameterError
 from topokd.io import write_text
 from topokd.paper.findings import findings
 from topokd.paper.results import Results
+from topokd.project import run_name
 
 SKIPPED = ("timings", "provenance")  # folders with durations and machines
 DESCRIPTIVE = ("versions", "device", "platform", "processor", "cores")  # JSON fields that describe the machine
@@ -210,7 +211,7 @@ def _compare_findings(results: Path, other: Reference) -> tuple[tuple[str, float
     for network in new.looks:
         before, after = old.scores(network), new.scores(network)
         for seed in before.keys() & after.keys():
-            differences[f"{network}-seed{seed}"] = abs(after[seed] - before[seed])
+            differences[run_name(network, seed)] = abs(after[seed] - before[seed])
     if not differences:
         return None, ()
     worst = max(sorted(differences), key=lambda run: differences[run])

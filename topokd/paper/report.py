@@ -13,8 +13,9 @@ from topokd.paper import exhibits, links, reported
 from topokd.paper.claims import claims, lead
 from topokd.paper.provenance import processors, shared
 from topokd.paper.render import environment, render_exhibit, stylesheet, table_grid
-from topokd.paper.results import TEACHER, Results
+from topokd.paper.results import Results
 from topokd.paper.statistics import MARGIN, Interval
+from topokd.project import TEACHER
 
 PAPER = "Topology- and Gradient-Guided Knowledge Distillation for Point Cloud Semantic Segmentation"
 RULE = (
@@ -57,6 +58,7 @@ def render(results: Results, figures: Path) -> str:
         profiles=links.profiles(results),
         notebooks=links.notebooks(results),
         explorers=links.explorers(results),
+        pdf=links.pdf(results),
         lead=lead(results),
         rule=RULE,
         missing=missing,

@@ -12,7 +12,8 @@ from topokd.datasets import BENCHMARKS
 from topokd.errors import DataError
 from topokd.io import read_json
 from topokd.paper.statistics import Interval, interval, paired
-from topokd.viz.rows import TEACHER, Looks, labels, looks
+from topokd.project import TEACHER, run_name
+from topokd.viz.rows import Looks, labels, looks
 
 DEFAULT_LAYOUT = "semantickitti"  # files of the synthetic world unless the profile says otherwise
 
@@ -23,12 +24,14 @@ class Results:
 
     ``runs[network][seed]`` is a run record; a network is ``"teacher"`` or a row of the ablation. Only the profile's
     own seeds and rows are read: records that an earlier choice of parameters left behind are not mixed in.
+    ``studies`` are the answers in ``study/answers`` of the project that holds the folder, by the study's profile.
     """
 
     folder: Path
     params: P.Params
     runs: dict[str, dict[int, dict[str, Any]]]
     records: dict[str, Any] = field(default_factory=dict)
+    studies: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: str | Path) -> Results:
@@ -42,12 +45,17 @@ class Results:
         runs: dict[str, dict[int, dict[str, Any]]] = {}
         for network in networks(params):
             for seed in seeds_of(network, params):
-                path = folder / "runs" / f"{network}-seed{seed}.json"
+                path = folder / "runs" / f"{run_name(network, seed)}.json"
                 if path.exists():
                     runs.setdefault(network, {})[seed] = _checked(read_json(path), path)
         others = sorted([*folder.glob("*.json"), *folder.glob("timings/*.json")])
         records = {path.relative_to(folder).with_suffix("").as_posix(): read_json(path) for path in others}
-        return cls(folder, params, runs, records)
+        return cls(folder, params, runs, records, _answers(folder))
+
+    @classmethod
+    def of_studies(cls, params: P.Params) -> Results:
+        """The answers of the studies alone, without the profile's own runs."""
+        return cls(params.results, params, {}, {}, _answers(params.results))
 
     @property
     def profile(self) -> str:
@@ -103,7 +111,7 @@ class Results:
     def missing(self) -> list[str]:
         """Names of the runs of the profile that do not exist yet."""
         wanted = [(network, seed) for network in networks(self.params) for seed in seeds_of(network, self.params)]
-        return [f"{network}-seed{seed}" for network, seed in wanted if seed not in self.runs.get(network, {})]
+        return [run_name(network, seed) for network, seed in wanted if seed not in self.runs.get(network, {})]
 
     def scores(self, network: str, metric: str | None = None) -> dict[int, float]:
         """``{seed: percent}`` of a network; ``metric`` is a field of the evaluation (default: the profile's mIoU)."""
@@ -136,6 +144,13 @@ class Results:
             return scores
         teachers = {seed: self.params.teacher_seed(seed) for seed in self.params.seeds}
         return {seed: scores[teacher] for seed, teacher in teachers.items() if teacher in scores}
+
+
+def _answers(folder: Path) -> dict[str, Any]:
+    for parent in folder.resolve().parents:
+        if (parent / "study" / "answers").is_dir():
+            return {path.stem: read_json(path) for path in sorted((parent / "study" / "answers").glob("*.json"))}
+    return {}
 
 
 def seeds_of(network: str, params: P.Params) -> tuple[int, ...]:

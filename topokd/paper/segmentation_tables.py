@@ -8,8 +8,9 @@ import pandas as pd
 
 from topokd.paper import reported
 from topokd.paper.lines import Line, frame, line, measured_line, reported_lines, seeds_text, unmeasured_line
-from topokd.paper.results import TEACHER, Results, class_names
+from topokd.paper.results import Results, class_names
 from topokd.paper.statistics import paired
+from topokd.project import TEACHER
 
 OTHER_CONVENTION = {"miou_zero": "mIoU, absent 0", "miou_skip": "mIoU, absent skipped"}
 SEMANTICKITTI_COLUMNS = {"traffic-sign": "traffic"}  # our class -> column of Table 2, where they differ

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from topokd.io import read_json, write_json
 from topokd.params import Params
+from topokd.project import TEACHER, run_name
 
 
 def write_metrics(params: Params) -> Path:
@@ -21,9 +22,9 @@ def write_metrics(params: Params) -> Path:
         DataError: the record of a run is missing or damaged.
     """
     metrics = {}
-    for row in ("teacher", *params.train_rows):
-        seeds = params.teacher_seeds if row == "teacher" else params.seeds
-        records = {seed: read_json(params.results / "runs" / f"{row}-seed{seed}.json") for seed in seeds}
+    for row in (TEACHER, *params.train_rows):
+        seeds = params.teacher_seeds if row == TEACHER else params.seeds
+        records = {seed: read_json(params.results / "runs" / f"{run_name(row, seed)}.json") for seed in seeds}
         values = {f"seed{seed}": 100 * record["evaluation"]["miou_skip"] for seed, record in records.items()}
         values["mean"] = sum(values.values()) / len(values)
         metrics[row] = {name: round(value, 3) for name, value in values.items()}

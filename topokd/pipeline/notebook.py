@@ -3,7 +3,7 @@
 papermill executes the cells. Alone, it writes timings and random identifiers into the executed copy, does not pass
 signals to the kernel, and does not create folders. `run_notebook` executes the percent script (which the pipeline
 depends on), removes everything that differs from run to run, writes the executed copy atomically, and puts duration,
-device and versions into a separate record beside the results.
+device and versions into a separate record next to the results.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _seconds_to_start() -> int:
 
 
 def _words_of_death(script: Path, kept: Path) -> str:
-    """What to say of a kernel that ended without an error of its own."""
+    """The message for a kernel that ended without raising an error."""
     there = available_memory()
     memory = f" ({there / 1e9:.1f} GB are free now)" if there is not None else ""
     kept_words = f"\n(the part that ran: {kept})" if kept.is_file() else ""
@@ -168,7 +168,7 @@ def _environment(params: P.Params, folder: str) -> Iterator[None]:
     """Environment of the kernel: fixed number of threads, no random hashing; signals reach the training in it.
 
     SIGTERM ends the kernel: at once if nothing trains, else when the training has saved its state or `GRACE` is over.
-    SIGUSR1 asks the training to save its state and stop; whatever else runs goes on.
+    SIGUSR1 asks the training to save its state and stop; anything else continues to run.
     """
     threads = str(params.train.threads)
     wanted = {

@@ -1,4 +1,4 @@
-"""DVC's view of the project: opened, and locked with the patience that a crowd of stages needs.
+"""DVC's view of the project: opened, and locked with retries that are enough for hundreds of stages.
 
 A stage of this pipeline holds DVC's lock twice for about a second: before its command, to see what changed, and after
 it, to record the result (`topokd.pipeline.stage`). When 200 stages end together, the last one waits for the 199 others,
@@ -122,8 +122,8 @@ def acquire_patiently(
 ) -> None:
     """Call ``acquire`` until it raises no LockError of DVC.
 
-    The pauses are random, so that waiting processes do not ask in step, and grow to some seconds, so that a crowd
-    does not keep the file system busy.
+    The pauses are random, so that waiting processes do not retry in step, and grow to a few seconds, so that many of
+    them do not keep the file system busy.
 
     Args:
         acquire: DVC's ``lock``, which itself tries for three seconds.

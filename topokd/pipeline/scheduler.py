@@ -1,7 +1,7 @@
 """``dvc repro`` on all cores: a workaround for treeverse/dvc#755 (DVC runs the stages of a pipeline one by one).
 
-`topokd.pipeline.stage` runs one stage beside others. `reproduce` reads the graph from DVC, starts each stage as soon as
-its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
+`topokd.pipeline.stage` runs one stage while others run. `reproduce` reads the graph from DVC, starts each stage as soon
+as its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
 time left, and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so
 the results are those of a serial ``dvc repro``, bit for bit. When DVC can do this itself, this file can go.
 """
@@ -34,7 +34,7 @@ class Stage:
     address: str  # as `dvc repro` takes it: student@default-full-0
     needs: set[str]
     expected: float  # seconds it took when its committed results were made; 0: unknown
-    alone: bool  # it measures time: nothing may run beside it
+    alone: bool  # it measures time: nothing else may run meanwhile
     log: Path
     progress: Path
     process: subprocess.Popen[bytes] | None = None
@@ -216,11 +216,36 @@ def _update_estimates(finished: Stage, waiting: list[Stage], seconds: float) -> 
 
 
 def _next(waiting: list[Stage], running: list[Stage], done: set[str], jobs: int) -> Stage | None:
-    """The stage to start now, if any; stages that measure time wait until nothing else can run."""
+    """The stage to start now, if any: that with the longest way to the end; those that measure time when none runs."""
     if len(running) >= jobs or any(stage.alone for stage in running):
         return None
-    ready = sorted((stage for stage in waiting if stage.needs <= done), key=lambda stage: stage.alone)
+    ways = longest_ways(waiting)
+    ready = [stage for stage in waiting if stage.needs <= done]
+    ready.sort(key=lambda stage: (stage.alone, -ways[stage.address]))  # stable: equals in the order of the pipeline
     return ready[0] if ready and not (ready[0].alone and running) else None
+
+
+def longest_ways(stages: Iterable[Stage]) -> dict[str, float]:
+    """Seconds from the start of each stage to the end of everything that waits for it, with a core for every stage.
+
+    w(stage) = expected(stage) + max over stages that need it of w: the time that is lost if it starts late.
+
+    Args:
+        stages: in an order in which they can run.
+
+    Examples:
+        >>> teacher = Stage("teacher", set(), 600.0, False, Path(), Path())
+        >>> student = Stage("student", {"teacher"}, 90.0, False, Path(), Path())
+        >>> longest_ways([teacher, student, Stage("panel", set(), 120.0, False, Path(), Path())])
+        {'panel': 120.0, 'student': 90.0, 'teacher': 690.0}
+    """
+    ways: dict[str, float] = {}
+    after: dict[str, float] = {}  # the longest way of the stages that need one
+    for stage in reversed(list(stages)):
+        ways[stage.address] = stage.expected + after.get(stage.address, 0.0)
+        for needed in stage.needs:
+            after[needed] = max(after.get(needed, 0.0), ways[stage.address])
+    return ways
 
 
 def _start(stage: Stage, force: bool) -> None:

@@ -1,6 +1,6 @@
-"""Run one stage of the pipeline beside others, on one machine or on many that share the project's folder.
+"""Run one stage of the pipeline while others run, on one machine or on many that share the project's folder.
 
-``dvc repro -s STAGE`` asks for DVC's lock when the command has ended, and fails if it is not free within three seconds:
+``dvc repro -s STAGE`` acquires DVC's lock when the command has ended, and fails if it is not free within three seconds:
 the work of the stage is then lost. `run_stage` does what that command does in three steps:
 
 1. with the lock: see whether the stage changed; remove its old outputs; note the state of its dependencies;

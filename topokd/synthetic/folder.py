@@ -104,7 +104,11 @@ def _prepare(
 
 
 def sequences(synthetic: params.Synthetic) -> dict[str, list[tuple[int, int]]]:
-    """(sequence, number of scans) of "train" and "val"."""
+    """(sequence, number of scans) of "train" and "val".
+
+    Raises:
+        DataError: A sequence is in both splits.
+    """
     if set(synthetic.train_sequences) & set(synthetic.val_sequences):
         raise DataError("data.synthetic: a sequence is in both train_sequences and val_sequences; remove it from one")
     return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
-from topokd._numba import jit
+from topokd._numba import jit, jit_no_refcount
 
 CELL = 0.1
 """Metres."""
@@ -187,43 +187,12 @@ def _rasterize(
             d = (y[j] - centre[i]) * cos[i]
             away = abs(d)
             side = 0 if d >= 0 else 1
-            rise = 0.0
-            if away < half_width:
-                cell = ROAD
-            elif away < edges[side, 0, i]:
-                cell = codes[side, 0, i]
-            else:
-                rise = kerb
-                if away < edges[side, 1, i]:
-                    cell = TERRAIN
-                elif away < edges[side, 2, i]:
-                    cell = SIDEWALK
-                else:
-                    cell = codes[side, 1, i]
-                    rise += (away - edges[side, 2, i]) * slopes[side, i]
-                for p in range(len(patches)):
-                    start, end, near, far, of, other = patches[p]
-                    if start <= x[i] < end and near <= away < far and (of > 0) == (side == 0):
-                        cell = int(other)
-            painted = away < half_width  # whether lines may be here
-            for c in range(len(crossings)):
-                offset = abs(x[i] - crossings[c, 0]) - crossings[c, 1]
-                if offset < 3.5:
-                    painted = False
-                if (
-                    away >= half_width
-                    and offset < 2.2
-                    and (crossings[c, 2] == 0 or (crossings[c, 2] > 0) == (side == 0))
-                ):
-                    cell = ROAD if offset < 0 else SIDEWALK
-                    rise = 0.0 if offset < 0 else min(rise, kerb)
-                if away < half_width and 0.6 < offset < 3.2 and d % 1.0 < 0.5:  # a zebra crossing
-                    cell = MARKING
-            if painted:
-                middle = away < 0.09 and x[i] % 6.0 < 3.0
-                edge = half_width > 3.8 and abs(away - half_width + 0.35) < 0.08
-                if middle or edge:
-                    cell = MARKING
+            cell, rise = _cross_section(i, side, away, half_width, kerb, edges, slopes, codes)
+            if away >= edges[side, 0, i]:  # beyond the bay
+                cell = _patched(cell, x[i], away, side, patches)
+            cell, rise, lines = _at_crossings(cell, rise, x[i], d, side, half_width, kerb, crossings)
+            if lines and _on_line(x[i], away, half_width):
+                cell = MARKING
             waves = 0.0
             for w in range(waves_x.shape[1]):
                 waves += waves_x[0, w, i] * waves_y[0, w, j] + waves_x[1, w, i] * waves_y[1, w, j]
@@ -231,3 +200,70 @@ def _rasterize(
             height[i, j] = (
                 rise - 0.02 * min(away, half_width) + hill[i] + _SOFT[cell] * waves * min(1.0, 0.3 + away / 30)
             )
+
+
+@jit_no_refcount
+def _cross_section(
+    i: int,
+    side: int,
+    away: float,
+    half_width: float,
+    kerb: float,
+    edges: Float[np.ndarray, "2 3 nx"],
+    slopes: Float[np.ndarray, "2 nx"],
+    codes: Int64[np.ndarray, "2 2 nx"],
+) -> tuple[int, float]:
+    """Kind of the ground and its height above the road: road, bay, verge, sidewalk, lot, outwards."""
+    if away < half_width:
+        return ROAD, 0.0
+    if away < edges[side, 0, i]:
+        return codes[side, 0, i], 0.0
+    if away < edges[side, 1, i]:
+        return TERRAIN, kerb
+    if away < edges[side, 2, i]:
+        return SIDEWALK, kerb
+    return codes[side, 1, i], kerb + (away - edges[side, 2, i]) * slopes[side, i]
+
+
+@jit_no_refcount
+def _patched(cell: int, x: float, away: float, side: int, patches: Float[np.ndarray, "p 6"]) -> int:
+    """The kind of the last patch that covers a place; ``cell`` if there is none."""
+    for p in range(len(patches)):
+        start, end, near, far, of, other = patches[p]
+        if start <= x < end and near <= away < far and (of > 0) == (side == 0):
+            cell = int(other)
+    return cell
+
+
+@jit_no_refcount
+def _at_crossings(
+    cell: int,
+    rise: float,
+    x: float,
+    d: float,
+    side: int,
+    half_width: float,
+    kerb: float,
+    crossings: Float[np.ndarray, "c 3"],
+) -> tuple[int, float, bool]:
+    """Kind and height with the side roads, their sidewalks and zebra crossings; whether lines may be painted here."""
+    away = abs(d)
+    lines = away < half_width
+    for c in range(len(crossings)):
+        offset = abs(x - crossings[c, 0]) - crossings[c, 1]
+        if offset < 3.5:
+            lines = False
+        if away >= half_width and offset < 2.2 and (crossings[c, 2] == 0 or (crossings[c, 2] > 0) == (side == 0)):
+            cell = ROAD if offset < 0 else SIDEWALK
+            rise = 0.0 if offset < 0 else min(rise, kerb)
+        if away < half_width and 0.6 < offset < 3.2 and d % 1.0 < 0.5:  # a zebra crossing
+            cell = MARKING
+    return cell, rise, lines
+
+
+@jit_no_refcount
+def _on_line(x: float, away: float, half_width: float) -> bool:
+    """Whether a place on the road is on the dashed line in the middle or, on wide roads, the line at the edge."""
+    middle = away < 0.09 and x % 6.0 < 3.0
+    edge = half_width > 3.8 and abs(away - half_width + 0.35) < 0.08
+    return middle or edge

@@ -1,4 +1,4 @@
-"""Surroundings of a street: lots of six kinds, the kerbside before each, side roads, the horizon."""
+"""Objects along a street: on lots of six kinds, along the kerb, at side roads and on the horizon."""
 
 from __future__ import annotations
 
@@ -9,77 +9,23 @@ import numpy as np
 from topokd.synthetic import ground as G
 from topokd.synthetic import surroundings as S
 from topokd.synthetic import vehicles as V
+from topokd.synthetic.parcels import lot_edge
 from topokd.synthetic.people import person
 from topokd.synthetic.shapes import Place, Shapes
 
-LOTS = ("house", "row", "park", "parking", "field", "plaza")
-STYLES = {  # probability of each kind of lot
-    "urban": (0.12, 0.36, 0.14, 0.08, 0.06, 0.24),
-    "residential": (0.55, 0.08, 0.17, 0.06, 0.11, 0.03),
-    "green": (0.14, 0.03, 0.28, 0.04, 0.47, 0.04),
-}
-
 
 def place_on(plan: G.Plan, ground: G.Ground, x: float, d: float, yaw: float = 0.0) -> Place:
-    """On the ground, ``d`` metres left of the centre line, heading along the street plus ``yaw``."""
+    """On the ground, ``d`` metres left of the centre line, heading along the street plus ``yaw``.
+
+    Args:
+        plan: The street's course.
+        ground: Its height.
+        x: Metres along the street.
+        d: Metres left of the centre line.
+        yaw: Radians.
+    """
     px, py = plan.point(x, d)
     return Place(px, py, ground.at(px, py), float(plan.heading(x)) + yaw)
-
-
-def free_stretches(plan: G.Plan, side: int) -> list[tuple[float, float]]:
-    """The intervals of one side that lie between the side roads."""
-    spans, low = [], plan.start
-    for crossing in plan.crossings:
-        if crossing.side in (0, side):
-            spans.append((low, crossing.x - crossing.half_width - 2.5))
-            low = crossing.x + crossing.half_width + 2.5
-    spans.append((low, plan.end))
-    return [(low, high) for low, high in spans if high - low > 4]
-
-
-def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndarray) -> list[tuple[G.Section, str]]:
-    """Divide an interval into lots, each with its section of the roadside."""
-    lots = []
-    bay, verge = float(rng.choice((0.0, 2.2), p=(0.7, 0.3))), float(rng.choice((0.0, 1.8), p=(0.45, 0.55)))
-    sidewalk = float(rng.uniform(1.4, 3.6))
-    bay_kind = G.PARKING if rng.random() < 0.65 else G.ROAD
-    while high - low > 1:
-        length = min(float(rng.uniform(13, 30)), high - low)
-        length = high - low if high - low - length < 9 else length
-        kind = LOTS[rng.choice(len(LOTS), p=weights)]
-        lot = {"row": G.SIDEWALK, "parking": G.PARKING, "plaza": G.OTHER}.get(kind, G.TERRAIN)
-        if kind == "plaza" and rng.random() < 0.4:
-            lot = G.SIDEWALK
-        slope = {"house": rng.uniform(-0.05, 0.03), "park": rng.uniform(-0.08, 0.05), "field": rng.uniform(-0.14, 0.08)}
-        walk = sidewalk if kind != "field" or rng.random() < 0.5 else float(rng.choice((0.0, 1.3)))
-        section = G.Section(low, low + length, bay, bay_kind, verge, walk, lot, float(slope.get(kind, 0.0)))
-        lots.append((section, kind))
-        low += length
-    return lots
-
-
-def lot_patches(rng: np.random.Generator, plan: G.Plan, section: G.Section, kind: str, side: int) -> list[G.Patch]:
-    """Driveways, paths and the area behind a lot: patches of another kind of ground."""
-    edge = lot_edge(plan, section)
-    found = []
-    if kind == "house":  # a driveway
-        x = section.start + 2.2
-        found.append(G.Patch(x - 1.6, x + 1.6, edge, edge + 9, side, G.PARKING))
-    if kind == "park" and rng.random() < 0.6:  # a path
-        x = float(rng.uniform(section.start + 2, section.end - 2))
-        found.append(G.Patch(x - 1.0, x + 1.0, edge, edge + 25, side, G.SIDEWALK if rng.random() < 0.6 else G.OTHER))
-    if kind == "row" and rng.random() < 0.3:  # a strip of grass or gravel before the facade
-        found.append(G.Patch(section.start, section.end, edge, edge + 1.5, side, int(rng.choice((G.TERRAIN, G.OTHER)))))
-    if kind == "parking":  # beyond the lot
-        found.append(G.Patch(section.start, section.end, edge + 17, 200, side, G.TERRAIN))
-    if kind == "plaza":
-        found.append(G.Patch(section.start, section.end, edge + 14, 200, side, G.TERRAIN))
-    return found
-
-
-def lot_edge(plan: G.Plan, section: G.Section) -> float:
-    """Distance from the centre line at which a lot begins."""
-    return plan.half_width + section.bay + section.verge + section.sidewalk
 
 
 @dataclass

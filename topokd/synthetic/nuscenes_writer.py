@@ -198,7 +198,13 @@ def _scene_records(task: SceneTask) -> Tables:
 
 
 def lidar_columns(xyz: np.ndarray, intensity: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """(n, 5) float32: points rotated to x right, y forward; integer intensity 0..255; ring 0 at the bottom."""
+    """(n, 5) float32: points rotated to x right, y forward; integer intensity 0..255; ring 0 at the bottom.
+
+    Args:
+        xyz: (n, 3) metres, x forward.
+        intensity: (n,) in 0..1.
+        row: (n,) row of the beam, 0 at the top.
+    """
     ring = len(SENSORS[SENSOR].elevation_deg) - 1 - row
     return np.column_stack((-xyz[:, 1], xyz[:, 0], xyz[:, 2], np.round(255 * intensity), ring)).astype("<f4")
 

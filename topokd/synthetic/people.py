@@ -10,7 +10,14 @@ from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Place, Shapes, X, 
 
 
 def person(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = False) -> None:
-    """Add a pedestrian: head, torso, two legs in mid-step, two arms, and occasionally a bag or a pram."""
+    """Add a pedestrian: head, torso, two legs in mid-step, two arms, and occasionally a bag or a pram.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        moving: Whether the class is that of moving persons.
+    """
     raw, number = 254 if moving else 30, shapes.new_instance()
     size = rng.uniform(0.88, 1.08) * (0.68 if rng.random() < 0.12 else 1.0)
     stride = float(rng.uniform(0.15, 0.45)) if moving else float(rng.uniform(0.0, 0.15))
@@ -37,7 +44,17 @@ def person(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool 
 def rider(
     shapes: Shapes, place: Place, rng: np.random.Generator, raw: int, number: int, seat: float, lean: float
 ) -> None:
-    """Add a rider seated ``seat`` metres above the ground, leaning forward by ``lean`` radians."""
+    """Add a rider seated ``seat`` metres above the ground, leaning forward by ``lean`` radians.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        raw: SemanticKITTI class id.
+        number: Of the object.
+        seat: Metres above the ground.
+        lean: Radians.
+    """
     albedo = float(rng.uniform(0.15, 0.6))
     tilt = turn(Y, lean)
     hip, shoulder = np.array([0.0, 0.0, seat]), np.array([np.sin(lean), 0.0, np.cos(lean)]) * 0.6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int64
 
-from topokd._numba import jit
+from topokd._numba import jit, jit_no_refcount
 from topokd.synthetic.shapes import BOX, CYLINDER
 
 
@@ -81,19 +81,13 @@ def cast_solids(
     cols = distance.shape[1]
     o, d, n = np.empty(3), np.empty(3), np.empty(3)
     for p in range(len(kind)):
-        for i in range(3):  # into the axes of the unit shape
-            o[i] = 0.0
-            for j in range(3):
-                o[i] += rotation[p, j, i] * (origin[j] - centre[p, j])
-            o[i] /= half[p, i]
+        for i in range(3):
+            n[i] = origin[i] - centre[p, i]
+        _into_unit_shape(n, rotation[p], half[p], o)
         for row in range(window[p, 0], window[p, 1]):
             for step in range(window[p, 3]):
                 col = (window[p, 2] + step) % cols
-                for i in range(3):
-                    d[i] = 0.0
-                    for j in range(3):
-                        d[i] += rotation[p, j, i] * rays[row, col, j]
-                    d[i] /= half[p, i]
+                _into_unit_shape(rays[row, col], rotation[p], half[p], d)
                 low, high, face = _enter_leave(kind[p], o, d)
                 if high <= 0 or low >= distance[row, col]:
                     continue
@@ -106,20 +100,52 @@ def cast_solids(
                     continue
                 if low <= 0 or (fill[p] < 1 and _uniform(seed, row * cols + col, 2 * p) > fill[p]):
                     continue
-                # The normal in metres: the gradient of the unit shape's equation, divided by the scale once more.
-                length, dot = 0.0, 0.0
-                for i in range(3):
-                    if face == 3:
-                        n[i] = (o[i] + low * d[i]) / half[p, i]
-                    else:
-                        n[i] = 1.0 if i == face else 0.0
-                if face == 3 and kind[p] == CYLINDER:
-                    n[2] = 0.0
-                for i in range(3):
-                    length += n[i] * n[i]
-                    dot += n[i] * d[i] * half[p, i]
                 distance[row, col], hit[row, col] = low, p
-                cosine[row, col] = abs(dot) / np.sqrt(length)
+                cosine[row, col] = _cosine_of_incidence(kind[p], face, o, d, half[p], low, n)
+
+
+@jit_no_refcount
+def _into_unit_shape(
+    vector: Float[np.ndarray, " 3"],
+    rotation: Float[np.ndarray, "3 3"],
+    half: Float[np.ndarray, " 3"],
+    out: Float[np.ndarray, " 3"],
+) -> None:
+    """Turn a vector of the world into the axes of a solid and divide it by the solid's half sizes: R^T v / h."""
+    for i in range(3):
+        out[i] = 0.0
+        for j in range(3):
+            out[i] += rotation[j, i] * vector[j]
+        out[i] /= half[i]
+
+
+@jit_no_refcount
+def _cosine_of_incidence(
+    kind: int,
+    face: int,
+    o: Float[np.ndarray, " 3"],
+    d: Float[np.ndarray, " 3"],
+    half: Float[np.ndarray, " 3"],
+    t: float,
+    normal: Float[np.ndarray, " 3"],
+) -> float:
+    """|n . r| / |n| for the normal n of a solid where the ray o + t d enters it.
+
+    The normal in metres is the gradient of the unit shape's equation, divided by the scale once more. ``face`` is the
+    axis of the entry face, 3 for a curved surface; ``normal`` is overwritten.
+    """
+    length, dot = 0.0, 0.0
+    for i in range(3):
+        if face == 3:
+            normal[i] = (o[i] + t * d[i]) / half[i]
+        else:
+            normal[i] = 1.0 if i == face else 0.0
+    if face == 3 and kind == CYLINDER:
+        normal[2] = 0.0
+    for i in range(3):
+        length += normal[i] * normal[i]
+        dot += normal[i] * d[i] * half[i]
+    return abs(dot) / np.sqrt(length)
 
 
 @jit
@@ -181,6 +207,13 @@ def windows(
     """Rows and columns of the rays that can reach each solid; all coordinates are in the frame of the sensor.
 
     Rows follow from the bounding ball, columns from the azimuths of the bounding box, with a margin of one column.
+
+    Args:
+        centre: (p, 3) centres of the solids in metres.
+        radius: (p,) radius of their bounding balls.
+        corners: (p, 8, 3) corners of their bounding boxes.
+        elevation: (rows,) radians of the beams.
+        azimuths: Number of columns.
     """
     away = np.sqrt((centre**2).sum(axis=1))
     middle = np.arcsin(np.clip(centre[:, 2] / np.maximum(away, 1e-9), -1, 1))

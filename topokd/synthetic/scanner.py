@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
@@ -24,7 +25,13 @@ street_of = functools.lru_cache(maxsize=1)(build_street)
 def sequence_poses(
     synthetic: params.Synthetic, sequence: int, frames: int
 ) -> tuple[Float[np.ndarray, "f 4 4"], list[float]]:
-    """LiDAR poses (sensor to world) and times in seconds of a sequence."""
+    """LiDAR poses (sensor to world) and times in seconds of a sequence.
+
+    Args:
+        synthetic: The parameters of the world.
+        sequence: Number of the street.
+        frames: Number of scans.
+    """
     street = street_of(synthetic.seed, sequence, frames)
     height = SENSORS[synthetic.sensor].height
     return np.stack([street.pose(frame, height) for frame in range(frames)]), [INTERVAL * f for f in range(frames)]
@@ -33,7 +40,14 @@ def sequence_poses(
 def scan_sequence_frame(
     synthetic: params.Synthetic, sequence: int, frame: int, frames: int
 ) -> tuple[Scan, Int64[np.ndarray, " n"]]:
-    """One scan and its raw class ids; depends only on the arguments."""
+    """One scan and its raw class ids; depends only on the arguments.
+
+    Args:
+        synthetic: The parameters of the world.
+        sequence: Number of the street.
+        frame: Number of the scan.
+        frames: Scans of the sequence.
+    """
     street = street_of(synthetic.seed, sequence, frames)
     rng = np.random.default_rng([synthetic.seed, sequence, frame, 1])
     sensor = SENSORS[synthetic.sensor]
@@ -91,12 +105,43 @@ def measure(
     """
     pose = street.pose(frame, sensor.height)
     rays, _ = directions(sensor, azimuths, rng, tilt)
-    origin, world = pose[:3, 3], np.ascontiguousarray(rays @ pose[:3, :3].T)
     shapes = street.at_time(frame)
     _own_roof(shapes, pose)
-    solids = shapes.arrays()
-    solids = _within(solids, origin, sensor.max_range)
-    distance = np.full(rays.shape[:2], sensor.max_range)
+    solids = _within(shapes.arrays(), pose[:3, 3], sensor.max_range)
+    distance, hit, cosine = _cast(street.ground, solids, rays, pose, sensor.max_range, int(rng.integers(1 << 31)))
+
+    seen = hit != -1
+    row, column = np.nonzero(seen)
+    rays, distance, hit, cosine = rays[seen], distance[seen], hit[seen], cosine[seen]  # (n, ...)
+    surface = _surface(street, solids, hit, rng)
+    # gravel and grass are hit before the ground
+    distance = distance - np.minimum(surface.blade / np.maximum(-rays[:, 2], 0.03), 0.6)
+    chance = _chance_of_return(surface, cosine, distance, sensor.sensitivity)
+    measured = distance + sensor.range_noise * rng.standard_normal(len(hit))
+    kept = (rng.random(len(hit)) < chance) & (measured > sensor.min_range) & (measured < sensor.max_range)
+    stray = rng.random(len(hit)) < 0.0004  # dust, rain, multiple reflections: an outlier somewhere before the surface
+    measured = np.where(stray, sensor.min_range + (measured - sensor.min_range) * rng.random(len(hit)), measured)
+    raw, instance = np.where(stray, 1, surface.raw), np.where(stray, 0, surface.instance)
+    # Receivers compensate for range but not for incidence, of which about the square root of the cosine remains.
+    bright = surface.albedo * (0.35 + 0.65 * np.sqrt(cosine)) + 0.03 * rng.standard_normal(len(hit))
+    intensity = np.round(np.clip(bright, 0, 0.99), 2)  # 100 steps, as in KITTI files
+    xyz = (rays * measured[:, None])[kept].astype(np.float32)
+    return Measurement(
+        xyz, intensity[kept].astype(np.float32), raw[kept], instance[kept], row[kept], column[kept], measured[kept]
+    )
+
+
+def _cast(
+    ground: G.Ground,
+    solids: dict[str, np.ndarray],
+    rays: Float[np.ndarray, "rows cols 3"],
+    pose: Float[np.ndarray, "4 4"],
+    reach: float,
+    seed: int,
+) -> tuple[Float[np.ndarray, "rows cols"], Int64[np.ndarray, "rows cols"], Float[np.ndarray, "rows cols"]]:
+    """Distance, what was hit (`cast_solids`, `cast_ground`; -1 for nothing) and cosine of the incidence, per ray."""
+    origin, world = pose[:3, 3], np.ascontiguousarray(rays @ pose[:3, :3].T)
+    distance = np.full(rays.shape[:2], reach)
     hit = np.full(distance.shape, -1)
     cosine = np.zeros(distance.shape)
     corners = (
@@ -106,18 +151,29 @@ def measure(
     boxes = (np.einsum("pij,pkj->pki", solids["rotation"], corners) + local[:, None]) @ pose[:3, :3]
     radius = np.sqrt((solids["half"] ** 2).sum(axis=1))
     elevation = np.arcsin(np.clip(rays[:, 0, 2], -1, 1))
-    window = windows(local @ pose[:3, :3], radius, boxes, elevation, azimuths)
+    window = windows(local @ pose[:3, :3], radius, boxes, elevation, rays.shape[1])
     names = ("kind", "centre", "half", "rotation", "fill", "density")
-    seed = int(rng.integers(1 << 31))
     cast_solids(origin, world, *(solids[name] for name in names), window, seed, distance, hit, cosine)
-    ground = street.ground
     cast_ground(origin, world, ground.height, ground.corner, G.CELL, distance, hit, cosine)
+    return distance, hit, cosine
 
-    seen = hit != -1
-    row, column = np.nonzero(seen)
-    rays, distance, hit, cosine = rays[seen], distance[seen], hit[seen], cosine[seen]  # (n, ...)
+
+class _Surface(NamedTuple):
+    """What n rays hit: class, object, share of the light reflected and lost, height of blades of grass in metres."""
+
+    raw: Int64[np.ndarray, " n"]
+    instance: Int64[np.ndarray, " n"]
+    albedo: Float[np.ndarray, " n"]
+    loss: Float[np.ndarray, " n"]
+    blade: Float[np.ndarray, " n"]
+
+
+def _surface(
+    street: Street, solids: dict[str, np.ndarray], hit: Int64[np.ndarray, " n"], rng: np.random.Generator
+) -> _Surface:
+    """Look up what was hit, with a random grain for each ray."""
     on_ground = hit < -1
-    kind = ground.kind.reshape(-1)[np.where(on_ground, -2 - hit, 0)].astype(np.int64)
+    kind = street.ground.kind.reshape(-1)[np.where(on_ground, -2 - hit, 0)].astype(np.int64)
     solid = np.where(on_ground, 0, hit)
     looks = np.random.default_rng(int(1e9 * street.plan.roughness))
     tone = G.ALBEDO + G.ALBEDO_SPREAD * looks.standard_normal(len(G.ALBEDO))
@@ -125,30 +181,27 @@ def measure(
     def pick(of_ground: np.ndarray | float, of_solid: np.ndarray) -> np.ndarray:
         return np.where(on_ground, of_ground, of_solid[solid])
 
-    raw = pick(G.RAW[kind], solids["raw"])
-    instance = pick(0, solids["instance"])
     grain = np.where(on_ground, G.GRAIN[kind], 0.28)
     albedo = pick(tone[kind], solids["albedo"]) * np.exp(grain * rng.standard_normal(len(hit)) - grain**2 / 2)
     blade = np.where(on_ground, G.BLADES[kind] * rng.exponential(size=len(hit)), 0.0)
-    distance = distance - np.minimum(
-        blade / np.maximum(-rays[:, 2], 0.03), 0.6
-    )  # gravel and grass are hit before the ground
-    back = albedo * cosine
-    chance = 1 - np.exp(-np.log(2) * back * (sensor.sensitivity / np.maximum(distance, 1.0)) ** 2 / 4)
-    chance *= 1 - pick(0.0, solids["loss"])
-    chance *= 0.99  # returns lost at random
-    measured = distance + sensor.range_noise * rng.standard_normal(len(hit))
-    kept = (rng.random(len(hit)) < chance) & (measured > sensor.min_range) & (measured < sensor.max_range)
-    stray = rng.random(len(hit)) < 0.0004  # dust, rain, multiple reflections: an outlier somewhere before the surface
-    measured = np.where(stray, sensor.min_range + (measured - sensor.min_range) * rng.random(len(hit)), measured)
-    raw, instance = np.where(stray, 1, raw), np.where(stray, 0, instance)
-    # Receivers compensate for range but not for incidence, of which about the square root of the cosine remains.
-    bright = albedo * (0.35 + 0.65 * np.sqrt(cosine)) + 0.03 * rng.standard_normal(len(hit))
-    intensity = np.round(np.clip(bright, 0, 0.99), 2)  # 100 steps, as in KITTI files
-    xyz = (rays * measured[:, None])[kept].astype(np.float32)
-    return Measurement(
-        xyz, intensity[kept].astype(np.float32), raw[kept], instance[kept], row[kept], column[kept], measured[kept]
+    return _Surface(
+        raw=pick(G.RAW[kind], solids["raw"]),
+        instance=pick(0, solids["instance"]),
+        albedo=albedo,
+        loss=pick(0.0, solids["loss"]),
+        blade=blade,
     )
+
+
+def _chance_of_return(
+    surface: _Surface, cosine: Float[np.ndarray, " n"], distance: Float[np.ndarray, " n"], sensitivity: float
+) -> Float[np.ndarray, " n"]:
+    """Probability that the sensor detects the light: 1 - 2^(-albedo cos (s / r)^2 / 4), without what is lost."""
+    back = surface.albedo * cosine
+    chance = 1 - np.exp(-np.log(2) * back * (sensitivity / np.maximum(distance, 1.0)) ** 2 / 4)
+    chance *= 1 - surface.loss
+    chance *= 0.99  # returns lost at random
+    return chance
 
 
 def _own_roof(shapes: Shapes, pose: Float[np.ndarray, "4 4"]) -> None:

@@ -29,7 +29,14 @@ class Place:
     yaw: float = 0.0
 
     def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Place:
-        """The place at (x, y, z) in the axes of this one, rotated by a further ``yaw``."""
+        """The place at (x, y, z) in the axes of this one, rotated by a further ``yaw``.
+
+        Args:
+            x: Metres forward.
+            y: Metres to the left.
+            z: Metres up.
+            yaw: Radians.
+        """
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         return Place(self.x + cos * x - sin * y, self.y + sin * x + cos * y, self.z + z, self.yaw + yaw)
 
@@ -86,7 +93,21 @@ class Shapes:
         density: float = 0.0,
         instance: int = 0,
     ) -> None:
-        """Add a solid of full ``size`` (metres), with ``centre`` and rotation ``tilt`` in the axes of ``place``."""
+        """Add a solid of full ``size`` (metres), with ``centre`` and rotation ``tilt`` in the axes of ``place``.
+
+        Args:
+            kind: `BOX`, `CYLINDER` or `ELLIPSOID`.
+            place: The axes.
+            centre: (3,) metres.
+            size: (3,) metres.
+            raw: SemanticKITTI class id.
+            albedo: See the attributes of the class, as for the other numbers.
+            tilt: (3, 3) rotation; None for none.
+            loss: Share of returns lost.
+            fill: Share of the surface that is solid.
+            density: Hits per metre inside; 0 for a surface.
+            instance: Number of the object; 0 for none.
+        """
         spot = place.at(*(float(value) for value in centre))
         rotation = turn(Z, place.yaw)
         self.kind.append(kind)

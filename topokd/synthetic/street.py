@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from topokd.synthetic import ground as G
 from topokd.synthetic import vehicles as V
-from topokd.synthetic.lots import LOTS, STYLES, Builder, cut_lots, free_stretches, lot_patches, place_on
+from topokd.synthetic.lots import Builder, place_on
+from topokd.synthetic.parcels import LOTS, STYLES, cut_lots, free_stretches, lot_patches
 from topokd.synthetic.people import person
 from topokd.synthetic.shapes import Place, Shapes
 
@@ -69,7 +70,13 @@ class Street:
 
 
 def build_street(seed: int, sequence: int, frames: int) -> Street:
-    """The street of a sequence; depends only on the arguments."""
+    """The street of a sequence; depends only on the arguments.
+
+    Args:
+        seed: Of the world.
+        sequence: Number of the street.
+        frames: Scans along it, which determine its length.
+    """
     rng = np.random.default_rng([seed, sequence])
     start, end = -REACH - 10, SPACING * (frames - 1) + REACH + 10
     plan = G.Plan(

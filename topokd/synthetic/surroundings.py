@@ -12,7 +12,17 @@ BUILDING, FENCE, VEGETATION, TRUNK, POLE, SIGN, CLUTTER, STRUCTURE = 50, 51, 70,
 def building(
     shapes: Shapes, place: Place, rng: np.random.Generator, width: float, depth: float, height: float, pitched: bool
 ) -> None:
-    """Add a building; ``place`` is the middle of its facade, with x along it and y away from the street."""
+    """Add a building; ``place`` is the middle of its facade, with x along it and y away from the street.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        width: Metres along the facade.
+        depth: Metres away from the street.
+        height: Metres up to the eaves.
+        pitched: Whether it has a pitched roof.
+    """
     wall = float(rng.uniform(0.3, 0.6))
     shapes.add(BOX, place, (0, depth / 2, height / 2 - 0.5), (width, depth, height + 1), BUILDING, wall)
     shapes.add(BOX, place, (0, depth / 2, 0.15), (width + 0.1, depth + 0.1, 0.9), BUILDING, wall * 0.75)
@@ -46,7 +56,14 @@ def building(
 
 
 def fence(shapes: Shapes, place: Place, rng: np.random.Generator, length: float) -> None:
-    """Add a wall, boards, a railing, wire or a guard rail along the x axis of ``place``."""
+    """Add a wall, boards, a railing, wire or a guard rail along the x axis of ``place``.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        length: Metres.
+    """
     style = rng.choice(5, p=(0.25, 0.3, 0.2, 0.15, 0.1))
     height = float(rng.uniform(0.9, 1.9)) if style < 4 else 0.8
     albedo = float(rng.uniform(0.25, 0.55))
@@ -68,7 +85,15 @@ def fence(shapes: Shapes, place: Place, rng: np.random.Generator, length: float)
 
 
 def hedge(shapes: Shapes, place: Place, rng: np.random.Generator, length: float, height: float) -> None:
-    """Add a trimmed hedge along the x axis of ``place``: a leafy box with an uneven outline."""
+    """Add a trimmed hedge along the x axis of ``place``: a leafy box with an uneven outline.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        length: Metres.
+        height: Metres.
+    """
     albedo = float(rng.uniform(0.34, 0.48))
     shapes.add(BOX, place, (0, 0, height / 2), (length, 0.7, height), VEGETATION, albedo, density=6.0)
     for x in np.arange(-length / 2 + 0.6, length / 2, 1.3):
@@ -77,7 +102,14 @@ def hedge(shapes: Shapes, place: Place, rng: np.random.Generator, length: float,
 
 
 def bush(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) -> None:
-    """Add a bush: a few leafy balls."""
+    """Add a bush: a few leafy balls.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        size: Extent in metres, on average.
+    """
     albedo = float(rng.uniform(0.34, 0.5))
     for _ in range(int(rng.integers(2, 5))):
         x, y = rng.normal(size=2) * 0.35 * size
@@ -87,7 +119,14 @@ def bush(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) ->
 
 
 def tree(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) -> None:
-    """Add a tree: a leaning trunk, two boughs and a crown of leafy balls; or a conifer with low branches."""
+    """Add a tree: a leaning trunk, two boughs and a crown of leafy balls; or a conifer with low branches.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        size: Height in metres.
+    """
     albedo, bark = float(rng.uniform(0.34, 0.5)), float(rng.uniform(0.32, 0.5))
     radius, clear = 0.04 + 0.026 * size * rng.uniform(0.6, 1.3), size * rng.uniform(0.14, 0.36)
     conifer = rng.random() < 0.2

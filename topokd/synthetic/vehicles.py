@@ -23,7 +23,14 @@ def _wheels(
 
 
 def car(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = False) -> None:
-    """Add a saloon, estate, small car or van: body, bonnet, cabin with slanted windows, wheels, number plates."""
+    """Add a saloon, estate, small car or van: body, bonnet, cabin with slanted windows, wheels, number plates.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        moving: Whether its class is that of moving cars.
+    """
     raw, number = 252 if moving else 10, shapes.new_instance()
     style = rng.choice(4, p=(0.35, 0.3, 0.2, 0.15))
     length = (4.6, 4.5, 3.7, 4.9)[style] * rng.uniform(0.94, 1.06)
@@ -56,7 +63,14 @@ def car(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = F
 
 
 def truck(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = False) -> None:
-    """Add a truck: a cab and a closed or open load area on high wheels."""
+    """Add a truck: a cab and a closed or open load area on high wheels.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        moving: Whether its class is that of moving trucks.
+    """
     raw, number = 258 if moving else 18, shapes.new_instance()
     length, width = rng.uniform(6.0, 9.5), rng.uniform(2.2, 2.5)
     top, paint = rng.uniform(2.7, 3.6), float(rng.uniform(0.15, 0.55))
@@ -79,7 +93,14 @@ def truck(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool =
 
 
 def bus(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = False) -> None:
-    """Add a bus (class "other vehicle"): a long body with a band of windows."""
+    """Add a bus (class "other vehicle"): a long body with a band of windows.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        moving: Whether its class is that of moving vehicles.
+    """
     raw, number = 257 if moving else 13, shapes.new_instance()
     length, paint = rng.uniform(9.0, 12.0), float(rng.uniform(0.2, 0.6))
     part = partial(shapes.add, raw=raw, instance=number)
@@ -109,7 +130,14 @@ def trailer(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
 
 
 def bicycle(shapes: Shapes, place: Place, rng: np.random.Generator, ridden: bool = False) -> None:
-    """Add a bicycle: two sparse wheels and a frame of thin tubes; with a rider it is a moving bicyclist."""
+    """Add a bicycle: two sparse wheels and a frame of thin tubes; with a rider it is a moving bicyclist.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        ridden: Whether somebody rides it.
+    """
     raw, number = (253 if ridden else 11), shapes.new_instance()
     part = partial(shapes.add, raw=raw, instance=number)
     albedo = float(rng.uniform(0.2, 0.6))
@@ -131,7 +159,14 @@ def bicycle(shapes: Shapes, place: Place, rng: np.random.Generator, ridden: bool
 
 
 def motorcycle(shapes: Shapes, place: Place, rng: np.random.Generator, ridden: bool = False) -> None:
-    """Add a motorcycle: wheels, engine block, tank, seat and fork; with a rider it is a moving motorcyclist."""
+    """Add a motorcycle: wheels, engine block, tank, seat and fork; with a rider it is a moving motorcyclist.
+
+    Args:
+        shapes: Gets the solids.
+        place: Where it is, and which way it faces.
+        rng: Source of all random numbers.
+        ridden: Whether somebody rides it.
+    """
     raw, number = (255 if ridden else 15), shapes.new_instance()
     part = partial(shapes.add, raw=raw, instance=number)
     paint = float(rng.uniform(0.08, 0.4))

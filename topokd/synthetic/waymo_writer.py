@@ -135,7 +135,14 @@ def euler(pose: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 6"]:
 def frame_images(
     street: Street, frame: int, synthetic: params.Synthetic, sequence: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Range images (H, W, 4) float32 and label images (H, W, 2) int32 [instance, class] of both returns."""
+    """Range images (H, W, 4) float32 and label images (H, W, 2) int32 [instance, class] of both returns.
+
+    Args:
+        street: The world.
+        frame: Number of the scan.
+        synthetic: The parameters of the world.
+        sequence: Number of the street.
+    """
     sensor = SENSORS[SENSOR]
     first, edge = (
         measure(

@@ -44,6 +44,25 @@ def check_options(metric: str, threshold: float | None) -> None:
         number(threshold, "threshold", least=-math.inf, infinite=True)
 
 
+def check_requests(
+    certificate: bool, cycles: bool, gradient: str, max_dim: int, time_limit: float | None, weighted: bool
+) -> None:
+    """Raise ParameterError for arguments of `vietoris_rips` that exclude one another."""
+    if certificate and weighted:
+        raise ParameterError("certificate=True proves the plain filtration: leave out weights, or the certificate")
+    if certificate and max_dim == 2:
+        raise ParameterError("certificate=True proves degrees 0 and 1: choose max_dim=1, or leave it out")
+    if cycles and max_dim == 0:
+        raise ParameterError("cycles=True lists cycles of degree 1: choose max_dim=1, or leave it out")
+    if (certificate or cycles) and time_limit is not None:
+        raise ParameterError("certificates and cycles are those of whole diagrams: leave out time_limit")
+    if gradient == "big_step" and (weighted or max_dim == 2 or time_limit is not None):
+        raise ParameterError(
+            "gradient='big_step' is that of whole, plain diagrams of degrees 0 and 1: leave out weights, time_limit "
+            "and max_dim=2, or choose another gradient"
+        )
+
+
 @runtime_checkable
 class SparseMatrix(Protocol):
     """A sparse matrix or array of SciPy."""

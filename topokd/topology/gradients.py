@@ -13,7 +13,7 @@ from topokd.errors import ParameterError
 from topokd.topology.options import number
 from topokd.topology.second import refuse_second
 
-Gradient = Literal["critical", "diffeomorphic"]
+Gradient = Literal["critical", "diffeomorphic", "big_step"]
 GRADIENTS: tuple[str, ...] = get_args(Gradient)
 """Kinds of gradient: see `vietoris_rips`."""
 
@@ -21,14 +21,15 @@ RIDGE = 1e-8  # added to the kernel matrix's diagonal of ones: near duplicates a
 DEFAULT_SHARE = 0.5  # of the median distance of two points: the bandwidth where none is given
 
 
-def check_gradient(gradient: str, bandwidth: float | None = None, metric: str = "euclidean") -> None:
-    """Raise ParameterError for an unknown gradient, a diffeomorphic one of distances, or an invalid bandwidth."""
+def check_gradient(gradient: str, bandwidth: float | None = None, metric: str = "euclidean", step: float = 1.0) -> None:
+    """Raise ParameterError for an unknown gradient, one of distances that moves points, or an invalid option."""
     if gradient not in GRADIENTS:
         raise ParameterError(f"gradient is {gradient!r}; choose one of {', '.join(map(repr, GRADIENTS))}")
     if bandwidth is not None:
         number(bandwidth, "bandwidth", above=True)
-    if gradient == "diffeomorphic" and metric != "euclidean":
-        raise ParameterError("gradient is 'diffeomorphic', which moves points: pass points, or gradient='critical'")
+    number(step, "step", above=True)
+    if gradient != "critical" and metric != "euclidean":
+        raise ParameterError(f"gradient is {gradient!r}, which moves points: pass points, or gradient='critical'")
 
 
 def moved(x: Float[Tensor, "n c"], gradient: str, bandwidth: float | None) -> Float[Tensor, "n c"]:

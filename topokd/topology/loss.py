@@ -13,6 +13,7 @@ from torch import Tensor
 from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32, matched_rows
 from topokd.errors import DataError, ParameterError
 from topokd.topology.chamfer import persistence_weighted_chamfer
+from topokd.topology.eager import eagerly
 from topokd.topology.engines import choose_engine
 from topokd.topology.gradients import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
@@ -159,6 +160,7 @@ class TopologicalLoss(torch.nn.Module):
         found = vietoris_rips(points, **self.rips)
         return TeacherCloud(kept, {dim: found.diagrams[dim] for dim in self.dims})
 
+    @eagerly
     def forward(
         self,
         student: Features,

@@ -18,12 +18,21 @@ from topokd.errors import DataError, ParameterError
 from topokd.topology.certificate import Certificate
 from topokd.topology.cohomology import Cohomology, cohomology
 from topokd.topology.distances import squared_distances
+from topokd.topology.eager import eagerly
 from topokd.topology.engines import ENGINES, Pairs, choose_engine
-from topokd.topology.entry import SparseMatrix, as_cloud, check_memory, check_options, filtration_of
+from topokd.topology.entry import (
+    SparseMatrix,
+    as_cloud,
+    check_memory,
+    check_options,
+    check_requests,
+    filtration_of,
+)
 from topokd.topology.gradient import simplex_values
 from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
 from topokd.topology.sampling import Points
+from topokd.topology.search import search_pairs, unsearchable, use_search
 from topokd.topology.threads import parallel_map
 from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weighted_values, weights_of
 
@@ -71,9 +80,11 @@ def vietoris_rips(
     workers: int | None = ...,
     gradient: str = ...,
     bandwidth: float | None = ...,
+    step: float = ...,
     certificate: bool = ...,
     cycles: bool = ...,
     weights: Weights | Sequence[Weights] | None = ...,
+    search: bool | None = ...,
 ) -> Persistence: ...
 
 
@@ -91,12 +102,15 @@ def vietoris_rips(
     workers: int | None = ...,
     gradient: str = ...,
     bandwidth: float | None = ...,
+    step: float = ...,
     certificate: bool = ...,
     cycles: bool = ...,
     weights: Weights | Sequence[Weights] | None = ...,
+    search: bool | None = ...,
 ) -> list[Persistence]: ...
 
 
+@eagerly
 def vietoris_rips(
     x: Points | SparseMatrix | Sequence[Points | SparseMatrix],
     *,
@@ -110,9 +124,11 @@ def vietoris_rips(
     workers: int | None = None,
     gradient: str = "critical",
     bandwidth: float | None = None,
+    step: float = 1.0,
     certificate: bool = False,
     cycles: bool = False,
     weights: Weights | Sequence[Weights] | None = None,
+    search: bool | None = None,
 ) -> Persistence | list[Persistence]:
     """Exact persistence of the Vietoris-Rips filtration, v(sigma) = max_{i,j in sigma} D_ij, over Z/2.
 
@@ -137,14 +153,19 @@ def vietoris_rips(
         workers: threads for a list, None for as many as torch uses; the result is the same.
         gradient: which points a gradient of the diagrams moves. "critical": the ends of the critical edges
             (Theorem 1). "diffeomorphic": all points, along a smooth field that agrees with it there
-            (`topokd.topology.diffeomorphic`).
+            (`topokd.topology.diffeomorphic`). "big_step": the ends of every edge that must move for a pair to reach its
+            target (`topokd.topology.big_step`); like a certificate, it takes a slower algorithm.
         bandwidth: of that field, in the unit of `x`; None for half the median distance between two points.
+        step: of the gradient "big_step": a gradient g of a birth or death v asks for v - step g.
         certificate: whether to add a proof that the diagrams of degrees 0 and 1 are right and complete, see
             `topokd.topology.certificate`. Like cycles, it takes another, slower algorithm: a second at 1,024 points.
         cycles: whether to add a short cycle for each class of degree 1, born with it and filled when it dies.
         weights: (n,) w, in the unit of `x`, one per cloud; or a function of each cloud, as
             ``partial(distance_to_measure, k=10)``. Vertices enter at 2 w_i and edges at max(2 w_i, 2 w_j, D_ij + w_i +
             w_j): the weighted filtration of GUDHI, robust against outliers. None for the plain one.
+        search: whether edges come from a search for neighbours instead of a matrix of all distances; for points of few
+            coordinates, degrees 0 and 1, engine "reduced". None decides by the size: above 4,096 points with up to 3
+            coordinates, and above 16,384 with up to 11. The result is the same, see `topokd.topology.search`.
 
     Returns:
         The `Persistence`; a list of them for a list of clouds.
@@ -163,9 +184,10 @@ def vietoris_rips(
         ([[2, 3]], [[0, 2, 3]], [0.0])
     """
     check_options(metric, threshold)
-    check_gradient(gradient, bandwidth, metric)
+    check_gradient(gradient, bandwidth, metric, step)
     compute, workers = _find_compute(engine, max_dim, time_limit), threads(workers)
-    _check_requests(certificate, cycles, max_dim, time_limit, weights is not None)
+    check_requests(certificate, cycles, gradient, max_dim, time_limit, weights is not None)
+    big = gradient == "big_step"
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     precomputed = metric == "precomputed"
     single = not isinstance(x, list | tuple)
@@ -176,21 +198,27 @@ def vietoris_rips(
     moving = [moved(cloud, gradient, bandwidth) for cloud in points]
     weighing: Sequence[Tensor | None] = [None] * len(points) if weights is None else weights_of(weights, moving, single)
     squared = not precomputed and weights is None
+    special = unsearchable(engine, metric, max_dim, time_limit, gradient, certificate or cycles, weights is not None)
+    searched = [use_search(search, cloud, special) for cloud in points]
 
-    def pairs(inputs: tuple[Tensor, Tensor | None]) -> tuple[Pairs, Cohomology | None]:
-        cloud, weight = inputs
-        check_memory(len(cloud))
+    def pairs(inputs: tuple[Tensor, Tensor | None, bool]) -> tuple[Pairs, Cohomology | None]:
+        cloud, weight, by_search = inputs
+        if not by_search:
+            check_memory(len(cloud))
         values, limit, unit = filtration_of(cloud, precomputed, threshold)
         # squares keep the order of the lengths; the limit is moved up by the rounding of one square root
         limit = limit * abs(limit) * (1 + 4e-16) if squared else limit
         more = None
+        if by_search:
+            return search_pairs(values, max_dim, limit), None
         try:
             filtration = values if precomputed else squared_distances(values)
             if weight is not None:
                 own = weight.detach().cpu().double().numpy() * unit
                 filtration = weighted_filtration(filtration if precomputed else np.sqrt(filtration), own)
-            if certificate or cycles:
-                more = cohomology(filtration, limit, unit, squared=squared, certificate=certificate, cycles=cycles)
+            if certificate or cycles or big:
+                proof = certificate or big
+                more = cohomology(filtration, limit, unit, squared=squared, certificate=proof, cycles=cycles)
             found = compute(filtration, max_dim, limit)
             found = found if weight is None else weighted_components(found, own)
         except MemoryError as error:
@@ -200,11 +228,13 @@ def vietoris_rips(
         reached = found.truncated_at**0.5 if squared else found.truncated_at
         return found._replace(truncated_at=reached / unit), more
 
-    found = parallel_map(pairs, list(zip(points, weighing, strict=True)), workers)
+    found = parallel_map(pairs, list(zip(points, weighing, searched, strict=True)), workers)
     results = [
         _with_cohomology(_persistence(x, pair, weight, precomputed, tie_tolerance, tie_unit), more)
         for x, weight, (pair, more) in zip(moving, weighing, found, strict=True)
     ]
+    if big:
+        results = [_with_big_steps(x, result, step, certificate) for x, result in zip(moving, results, strict=True)]
     for name, result in zip(names, results, strict=True):
         if result.truncated_at is not None:
             living = ", ".join(f"{len(e)} of degree {dim}" for dim, e in enumerate(result.essential))
@@ -226,17 +256,6 @@ def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callab
     return chosen.compute if time_limit is None else partial(chosen.compute, time_limit=time_limit)
 
 
-def _check_requests(certificate: bool, cycles: bool, max_dim: int, time_limit: float | None, weighted: bool) -> None:
-    if certificate and weighted:
-        raise ParameterError("certificate=True proves the plain filtration: leave out weights, or the certificate")
-    if certificate and max_dim == 2:
-        raise ParameterError("certificate=True proves degrees 0 and 1: choose max_dim=1, or leave it out")
-    if cycles and max_dim == 0:
-        raise ParameterError("cycles=True lists cycles of degree 1: choose max_dim=1, or leave it out")
-    if (certificate or cycles) and time_limit is not None:
-        raise ParameterError("certificates and cycles are those of whole diagrams: leave out time_limit")
-
-
 def _with_cohomology(found: Persistence, more: Cohomology | None) -> Persistence:
     if more is None:
         return found
@@ -247,6 +266,16 @@ def _with_cohomology(found: Persistence, more: Cohomology | None) -> Persistence
         for simplices in (found.birth_simplices[1], found.essential_simplices[1])
     ]
     return replace(found, certificate=more.certificate, cycles=cycles[0], essential_cycles=cycles[1])
+
+
+def _with_big_steps(x: Tensor, found: Persistence, step: float, certificate: bool) -> Persistence:
+    from topokd.topology.big_step import CriticalSets, with_big_steps
+
+    assert found.certificate is not None
+    sets = CriticalSets(found.certificate)
+    simplices = zip(found.diagrams, found.birth_simplices, found.death_simplices, strict=True)
+    diagrams = [with_big_steps(x, diagram, birth, death, sets, step) for diagram, birth, death in simplices]
+    return replace(found, diagrams=diagrams, certificate=found.certificate if certificate else None)
 
 
 def _persistence(

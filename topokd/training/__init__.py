@@ -7,8 +7,9 @@
 from topokd.training.fit import Fit
 from topokd.training.hooks import Hook, LiveCurves, Resume, Validate
 from topokd.training.run import Run, run_of
+from topokd.training.teacher import load_teacher
 from topokd.training.teacher_outputs import TeacherOutputs
-from topokd.training.train import load_teacher, train_student, train_teacher
+from topokd.training.train import train_student, train_teacher
 
 __all__ = [
     "Fit",

@@ -10,13 +10,20 @@ from pathlib import Path
 from topokd import params as P
 from topokd.errors import TopokdError
 from topokd.io import write_json
+from topokd.project import TEACHER
 from topokd.stopping import die_with_parent
 from topokd.training import train_student, train_teacher
-from topokd.training.run import TEACHER
 
 
 def main(folder: Path, row: str, seed: int, by_hand: bool) -> int:
-    """Train; an error is noted in the folder for the process that started the ranks."""
+    """Train; an error is noted in the folder for the process that started the ranks.
+
+    Args:
+        folder: With the parameters, and for the error.
+        row: A row of the ablation, or ``teacher``.
+        seed: Of the run.
+        by_hand: Whether results are written below ``workspace/by-hand``.
+    """
     die_with_parent()
     rank = os.environ["RANK"]
     logging.basicConfig(level=logging.INFO if rank == "0" else logging.ERROR, format="%(levelname)s %(message)s")

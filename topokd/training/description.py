@@ -7,6 +7,7 @@ import numpy as np
 from topokd.data import Scans
 from topokd.data.profile import ScanProfile
 from topokd.label_maps import WrittenLabels
+from topokd.models.metadata import Description
 
 DESCRIBED_SCANS = 32
 """Training scans, spread evenly, that a checkpoint's description of its scans is measured on."""
@@ -38,16 +39,14 @@ def checkpoint_metadata(
         written: Ids and colours in label files, for a data set with a label map.
     """
     spread = np.linspace(0, len(scans) - 1, min(DESCRIBED_SCANS, len(scans))).round().astype(int)
-    return {
-        "preset": preset,
-        "in_channels": "4",
-        "num_classes": str(len(class_names)),
-        "class_names": ",".join(class_names),
-        "dataset": dataset,
-        "voxel_size": repr(voxel_size),
-        "sweeps": str(sweeps),
-        **({} if intensity else {"intensity": "none"}),
-        "scans": ScanProfile.of(scans[int(index)] for index in np.unique(spread)).to_json(),
-        "run": run,
-        **({} if written is None else written.metadata()),
-    }
+    described = Description(
+        preset=preset,
+        class_names=class_names,
+        dataset=dataset,
+        voxel_size=voxel_size,
+        sweeps=sweeps,
+        intensity=intensity,
+        scans=ScanProfile.of(scans[int(index)] for index in np.unique(spread)).to_json(),
+        run=run,
+    )
+    return described.strings() | ({} if written is None else written.metadata())

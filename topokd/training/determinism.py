@@ -19,6 +19,11 @@ _PURPOSES = {"teacher": 0, "student": 1, "step": 2}
 def stream_seed(seed: int, purpose: Literal["teacher", "student", "step"], step: int = 0) -> int:
     """A 63-bit seed for one purpose of a run; different purposes and steps give unrelated streams.
 
+    Args:
+        seed: Of the run.
+        purpose: What the numbers are for.
+        step: Of the training.
+
     Examples:
         >>> stream_seed(0, "step", 3) == stream_seed(0, "step", 3) != stream_seed(0, "step", 4)
         True
@@ -27,7 +32,14 @@ def stream_seed(seed: int, purpose: Literal["teacher", "student", "step"], step:
 
 
 def seeded_model(preset: str, num_classes: int, seed: int, role: Role) -> PointTransformerV3:
-    """A network with initial weights that depend only on (seed, role): all students of one seed start alike."""
+    """A network with initial weights that depend only on (seed, role): all students of one seed start alike.
+
+    Args:
+        preset: Name of the network.
+        num_classes: Its outputs.
+        seed: Of the run.
+        role: Teachers and students have other weights.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, role))
         return build_model(preset, in_channels=4, num_classes=num_classes)

@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from topokd.clouds import at_least_float32
 from topokd.errors import TrainingError
 from topokd.models.blocks import DropPath
 
@@ -260,7 +261,7 @@ class SyncBatchNorm(nn.BatchNorm1d):
         """Normalise the rows."""
         if not self.training:
             return super().forward(input)
-        x = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
+        x = at_least_float32(input)
         rows = self.ranks.sum(torch.tensor(len(x), device=x.device)).to(x.dtype)  # n
         mean = _Sum.apply(x.sum(0), self.ranks) / rows  # (c,)
         var = _Sum.apply((x - mean).square().sum(0), self.ranks) / rows  # (c,)

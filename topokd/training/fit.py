@@ -117,7 +117,11 @@ class Fit:
     # -- one step ----------------------------------------------------------------------------------------------
 
     def train_step(self, batch: Batch) -> Losses:
-        """Forward, backward and update on one batch; call `prepare` first."""
+        """Forward, backward and update on one batch; call `prepare` first.
+
+        Raises:
+            TrainingError: The loss or its gradient is not finite; the message says which and what helps.
+        """
         teacher = prepared = digests = None
         if self.objective.needs_teacher and self.teacher is not None:
             with self._explain_nonfinite():

@@ -43,7 +43,7 @@ def build_optimizer(model: nn.Module, params: Optimizer, objective: nn.Module | 
     Args:
         model: The network.
         params: Learning rates and weight decay.
-        objective: What it learns too, such as the projector of a term: a group of its own, with ``params.lr``.
+        objective: What it learns too, such as the projector of a term: a separate group, with ``params.lr``.
     """
     groups = parameter_groups(model, params)
     if learned := list(objective.parameters()) if objective is not None else []:
@@ -55,6 +55,11 @@ def build_schedule(optimizer: torch.optim.Optimizer, steps: int, params: Optimiz
     """One cycle over ``steps``: each group rises from max / div_factor to its maximum, then falls along a cosine.
 
     The last value is max / div_factor / final_div_factor. The rise takes at least one step, however short the run.
+
+    Args:
+        optimizer: Its groups have their maximal learning rates.
+        steps: Of the training.
+        params: Of the cycle.
     """
     total = max(steps, 3)  # with fewer, the torch schedule divides by zero
     return OneCycleLR(

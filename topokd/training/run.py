@@ -1,4 +1,4 @@
-"""One training run of a profile: its name and all its paths."""
+"""One training run of a profile: its name, its settings and all its paths."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from topokd.choices import Role
-from topokd.params import Params
-
-TEACHER = "teacher"  # name that a teacher's run has in place of a row
+from topokd.params import Params, Train
+from topokd.project import TEACHER, run_name
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Run:
     @property
     def name(self) -> str:
         """``teacher-seed0`` or ``full-seed0``: the name of the run's files."""
-        return f"{self.row}-seed{self.seed}"
+        return run_name(self.row, self.seed)
 
     @property
     def preset(self) -> str:
@@ -52,6 +51,34 @@ class Run:
             return self.params.model.teacher
         row = self.params.rows.get(self.row)
         return (row.student if row else "") or self.params.model.student
+
+    @property
+    def settings(self) -> Train:
+        """The profile's section ``train``; a student's has its own learning rates."""
+        train = self.params.train
+        if self.role == "teacher":
+            return train
+        own, factor = train.optimizer, train.student_lr_factor
+        return train.replace(optimizer=own.replace(lr=factor * own.lr, lr_attention=factor * own.lr_attention))
+
+    @property
+    def average(self) -> float:
+        """Decay of the running average of the weights; 0 for no average."""
+        row = self.params.rows.get(self.row)
+        return 0.0 if row is None else row.average
+
+    def count_steps(self, scans: int) -> int:
+        """Number of optimiser steps, for a training set of ``scans`` scans.
+
+        >>> from topokd.params import Train
+        >>> Run("teacher", 0, Params(train=Train(teacher_steps=0, epochs=3, batch_size=2))).count_steps(5)
+        9
+        """
+        train = self.params.train
+        steps = train.teacher_steps if self.role == "teacher" else train.student_steps
+        steps = steps or train.epochs * -(-scans // train.batch_size)
+        row = self.params.rows.get(self.row)
+        return steps if row is None else max(1, round(steps * row.steps))
 
     @property
     def teacher(self) -> Run:
@@ -101,6 +128,11 @@ class Run:
 
 def run_of(network: str, seed: int, params: Params) -> Run:
     """The run of a network for one seed of the students: a row's own, or that of the teacher it learns from.
+
+    Args:
+        network: A row of the ablation, or ``teacher``.
+        seed: Of the student.
+        params: The profile.
 
     >>> run_of("teacher", 2, Params()).name, run_of("kd", 2, Params()).name
     ('teacher-seed0', 'kd-seed2')

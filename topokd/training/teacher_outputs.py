@@ -87,7 +87,13 @@ class TeacherOutputs:
                 save_file({name: _small(value) for name, value in parts.items()}, temporary)
 
     def load(self, step: int, keys: set[str], device: torch.device | str = "cpu") -> Digests:
-        """Those digests of a step that are there."""
+        """Those digests of a step that are there.
+
+        Args:
+            step: Of the training.
+            keys: `digest_key` of the terms.
+            device: Where they are needed.
+        """
         found: Digests = {}
         for key in sorted(keys):
             file = self._file(step, key)

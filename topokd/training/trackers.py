@@ -1,4 +1,4 @@
-"""Live metrics for TensorBoard or MLflow (``train.tracker``), beside those of dvclive."""
+"""Live metrics for TensorBoard or MLflow (``train.tracker``), in addition to those of dvclive."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TensorBoard:
 class MLflow:
     """A run of MLflow named ``name``, in the experiment ``topokd``, on the server that ``$MLFLOW_TRACKING_URI`` names.
 
-    Every start of a training makes a run of its own; a resumed one first writes its history. The run that is active in
+    Every start of a training makes a new run; a resumed one first writes its history. The run that is active in
     a notebook stays active.
     """
 

@@ -121,7 +121,16 @@ def class_legend(
     columns: int = 7,
     unlabelled: bool = False,
 ) -> None:
-    """Add a legend of the classes ``present``, and of points without a class, below the axes of ``figure``."""
+    """Add a legend of the classes ``present``, and of points without a class, below the axes of ``figure``.
+
+    Args:
+        figure: Gets the legend.
+        present: Classes that occur.
+        names: Of all classes.
+        palette: RGB 0..255 of all classes.
+        columns: Of the legend.
+        unlabelled: Whether there are points without a class.
+    """
     from matplotlib.lines import Line2D
 
     entries = [(names[c], palette[c]) for c in present] + ([("unlabelled", IGNORED_RGB)] if unlabelled else [])
@@ -212,7 +221,13 @@ def interactive_cloud(
 
 
 def plot_statistics(found: dict[str, Any], other: dict[str, Any] | None, names: tuple[str, str]) -> Figure:
-    """Class frequencies (logarithmic) and the range histogram of one or two results of ``datasets.statistics``."""
+    """Class frequencies (logarithmic) and the range histogram of one or two results of ``datasets.statistics``.
+
+    Args:
+        found: A result of `topokd.datasets.statistics.statistics`.
+        other: Another, or None.
+        names: Labels of the two.
+    """
     import matplotlib.pyplot as plt
 
     use_style()

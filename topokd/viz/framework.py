@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from topokd.viz.style import ACCENT, MUTED, STUDENT, TEACHER, use_style
+from topokd.viz.style import MUTED, STUDENT, TEACHER, use_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK = "#22303c"
-KD, TOPOLOGY, SALIENCY = ACCENT, "#009e73", "#9b5de5"  # the colours that params.yaml gives to the rows with each term
 
 
 def figure2(
+    colors: Mapping[str, str],
     teacher: tuple[str, Sequence[int]] = ("46.16 M", (2, 2, 2, 6, 2)),
     student: tuple[str, Sequence[int]] = ("2.78 M", (1, 1, 1, 2, 1)),
 ) -> Figure:
     """Draw the teacher above, the student below, and the three distillation terms between them.
 
     Args:
+        colors: of the terms ``kd``, ``topo`` and ``grad``.
         teacher: number of parameters and encoder depths.
         student: the same.
     """
     use_style()
+    kd, topology, saliency = (colors[term] for term in ("kd", "topo", "grad"))
     figure, axes = plt.subplots(figsize=(12, 7.2))
     axes.set(xlim=(0, 120), ylim=(-9, 66))
     axes.axis("off")
@@ -44,28 +46,28 @@ def figure2(
         _arrow(axes, (12.5, 30 + (3 if y > 30 else -3)), (19.2, y), MUTED, curve=-0.25 if y > 30 else 0.25)
 
     # Compared quantities from left to right: saliency on every stage, topology on the last one, class scores.
-    _box(axes, 21, 23.2, 27, 14.2, SALIENCY, r"Saliency alignment  $L_{grad}$", (
+    _box(axes, 21, 23.2, 27, 14.2, saliency, r"Saliency alignment  $L_{grad}$", (
         r"$\omega_k$: gradient of $L_{seg}$ per channel",
         r"$M$: sum over channels of |ω F|",
         "maps normalised per cloud and compared",
     ))  # fmt: skip
-    _box(axes, 51.5, 23.2, 32, 14.2, TOPOLOGY, r"Topological distillation  $L_{topo}$", (
+    _box(axes, 51.5, 23.2, 32, 14.2, topology, r"Topological distillation  $L_{topo}$", (
         "farthest point sampling on the teacher",
         r"Vietoris–Rips diagrams $H_0$, $H_1$",
         "persistence-weighted Chamfer distance",
     ))  # fmt: skip
-    _box(axes, 87, 23.2, 21.5, 14.2, KD, r"Class distribution  $L_{kd}$", (
+    _box(axes, 87, 23.2, 21.5, 14.2, kd, r"Class distribution  $L_{kd}$", (
         "softmax at temperature $T$",
         "Kullback–Leibler divergence",
         r"times $T^2$",
     ))  # fmt: skip
     for k, x in enumerate((24.5, 29.5, 34.5, 39.5, 44.5)):
-        _arrow(axes, (t_stage[k], top - 5.1 + 0.5 * k), (x, 37.9), SALIENCY, width=1.0)
-        _arrow(axes, (s_stage[k], bottom + 3.4 - 0.3 * k), (x, 22.7), SALIENCY, width=1.0, both=True)
-    _arrow(axes, (t_stage[4] + 1.6, top - 3.1), (66, 37.9), TOPOLOGY, curve=-0.18)
-    _arrow(axes, (s_stage[4] + 1.6, bottom + 2.2), (66, 22.7), TOPOLOGY, curve=0.18, both=True)
-    _arrow(axes, (97.75, top - 1.9), (97.75, 37.9), KD)
-    _arrow(axes, (97.75, bottom + 1.9), (97.75, 22.7), KD, both=True)
+        _arrow(axes, (t_stage[k], top - 5.1 + 0.5 * k), (x, 37.9), saliency, width=1.0)
+        _arrow(axes, (s_stage[k], bottom + 3.4 - 0.3 * k), (x, 22.7), saliency, width=1.0, both=True)
+    _arrow(axes, (t_stage[4] + 1.6, top - 3.1), (66, 37.9), topology, curve=-0.18)
+    _arrow(axes, (s_stage[4] + 1.6, bottom + 2.2), (66, 22.7), topology, curve=0.18, both=True)
+    _arrow(axes, (97.75, top - 1.9), (97.75, 37.9), kd)
+    _arrow(axes, (97.75, bottom + 1.9), (97.75, 22.7), kd, both=True)
 
     _label(axes, 113.6, bottom, "labels $y$", MUTED)
     _arrow(axes, (110.0, bottom), (102.6, bottom), STUDENT, both=True)

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from topokd.viz.rows import Looks
-from topokd.viz.style import MARKERS, MUTED, use_style
+from topokd.viz.style import MARKERS, MUTED, sign, use_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,13 @@ class Mean(Protocol):
 
 
 def dots_figure(reported: Dots, measured: Dots | None, title: str) -> Figure:
-    """Figure 1 a as dots: the paper's numbers (from its tables) above, this profile's below ``title``."""
+    """Figure 1 a as dots: the paper's numbers (from its tables) above, this profile's below ``title``.
+
+    Args:
+        reported: The paper's numbers.
+        measured: Those of the profile; None before there are runs.
+        title: Of the lower half.
+    """
     use_style()
     shown = [("Reported by the paper", reported)] + ([(title, measured)] if measured else [])
     heights = [0.27 * len(dots.colors) + 1.05 for _, dots in shown]
@@ -175,14 +181,12 @@ def validation_figure(
     figure, grid = plt.subplots(1, count, figsize=(5.2 * count, 3.7 + 0.18 * len(curves)), squeeze=False)
     for axes, series in zip(grid[0], (curves, gains), strict=False):
         for k, (network, (steps, values)) in enumerate(series.items()):
-            color, marker = shown[network].color, MARKERS[list(curves).index(network) % len(MARKERS)]
+            color, signs = shown[network].color, sign(list(curves).index(network))
             if len(series) <= 4 or k in (0, len(series) - 1):  # bands of many networks would hide one another
                 low, high = np.nanmin(values, 0), np.nanmax(values, 0)
                 axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
             mean = np.nanmean(values, 0)
-            axes.plot(
-                steps, mean, marker=marker, color=color, markersize=4.5, linewidth=1.3, label=shown[network].label
-            )
+            axes.plot(steps, mean, color=color, markersize=4.5, linewidth=1.3, label=shown[network].label, **signs)
         axes.set(xlabel="training step")
     grid[0, 0].set_ylabel("validation mIoU (%)")
     if gains:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from topokd.params import Look, Params, Row
-
-TEACHER = "teacher"  # name of the teacher among the networks of a profile
+from topokd.project import TEACHER
 
 Looks = Mapping[str, Look | Row]  # by name: the teacher's, and those of params.rows
 

@@ -19,7 +19,13 @@ FULL_INTENSITY = 0.7  # intensities from here on have the brightest colour
 
 
 def scan_figure(scan: Scan, class_names: Sequence[str], palette: RGB) -> Figure:
-    """Classes (top) and intensity (bottom) of a labelled scan, from above and from behind the sensor."""
+    """Classes (top) and intensity (bottom) of a labelled scan, from above and from behind the sensor.
+
+    Args:
+        scan: With labels.
+        class_names: Of the data set.
+        palette: RGB 0..255 of each class.
+    """
     use_style()
     assert scan.label is not None
     heat = plt.get_cmap("inferno")(np.clip(scan.intensity / FULL_INTENSITY, 0, 1))[:, :3]
@@ -49,7 +55,16 @@ def scans_figure(scans: Sequence[Scan], palette: RGB) -> Figure:
 def sample_figure(
     scan: Scan, augmented: Scan, voxels: Voxels, sample: Voxels, voxel_size: float, palette: RGB
 ) -> Figure:
-    """A training sample: the scan, augmented, in voxels of ``voxel_size`` metres, and cropped."""
+    """A training sample: the scan, augmented, in voxels of ``voxel_size`` metres, and cropped.
+
+    Args:
+        scan: As read, with labels.
+        augmented: The same after augmentation.
+        voxels: Of the augmented scan.
+        sample: The crop of them.
+        voxel_size: Metres.
+        palette: RGB 0..255 of each class.
+    """
     use_style()
     steps = {
         "as read": (scan.xyz, scan.label),

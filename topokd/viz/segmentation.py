@@ -32,6 +32,14 @@ def segmentation_figure(
     """Ground truth and each prediction from above (within ``reach`` metres) and in perspective; below, the errors.
 
     Points labelled IGNORE are left out.
+
+    Args:
+        xyz: (n, 3) metres.
+        truth: (n,) classes.
+        predictions: By title, (n,) classes.
+        class_names: Of the data set.
+        palette: RGB 0..255 of each class.
+        reach: Metres.
     """
     use_style()
     counted = truth != IGNORE
@@ -67,6 +75,12 @@ def overview_figure(
     """Ground truth and each prediction of one scan in perspective, one below the other: a small Figure 3.
 
     Points labelled IGNORE are left out.
+
+    Args:
+        xyz: (n, 3) metres.
+        truth: (n,) classes.
+        predictions: By title, (n,) classes.
+        palette: RGB 0..255 of each class.
     """
     use_style()
     counted = truth != IGNORE

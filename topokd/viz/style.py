@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 TEACHER, STUDENT, PLAIN, ACCENT, MUTED = "#1b4965", "#d1495b", "#8d99ae", "#edae49", "#6c757d"
 GREEN, PURPLE, OCHRE = "#5b8e7d", "#8e6c8a", "#c08552"
 HOMOLOGY = ("#1b4965", "#d1495b", "#edae49")  # H0, H1, H2
-MARKERS = "osD^vPX"  # in the order of the networks of a figure: a second sign beside the colour
+MARKERS = "osD^vPX"
+LINES = ("-", "--", ":", "-.")
+
+
+def sign(place: int) -> dict[str, str]:
+    """Marker and line of a network by its place in a figure: a second sign beside the colour, of which 28 differ.
+
+    Examples:
+        >>> sign(0), sign(8)
+        ({'marker': 'o', 'linestyle': '-'}, {'marker': 's', 'linestyle': '--'})
+    """
+    return {"marker": MARKERS[place % len(MARKERS)], "linestyle": LINES[place // len(MARKERS) % len(LINES)]}
 
 
 def use_style() -> None:

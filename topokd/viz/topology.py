@@ -31,6 +31,13 @@ def _label(dim: int) -> str:
 def plot_diagram(axes: Axes, diagrams: Diagrams, *, marker: str = "o", size: float = 16, filled: bool = True) -> Axes:
     """Draw deaths against births, one colour per degree, with the diagonal.
 
+    Args:
+        axes: The axes to draw on.
+        diagrams: (k, 2) pairs per degree.
+        marker: Of the points.
+        size: Of the points.
+        filled: Whether points are filled or rings.
+
     Examples:
         >>> figure, axes = plt.subplots()
         >>> plot_diagram(axes, [np.array([[0.0, 1.0]]), np.array([[1.0, 1.4]])]).get_xlabel()
@@ -109,7 +116,13 @@ def rips_complex(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarr
 
 
 def filtration_figure(points: np.ndarray, persistence: Persistence, scales: Sequence[float]) -> Figure:
-    """Figure 4: the complex at growing scales, above the barcode; dashed lines mark the scales shown."""
+    """Figure 4: the complex at growing scales, above the barcode; dashed lines mark the scales shown.
+
+    Args:
+        points: (n, 3), near the unit ball.
+        persistence: Of the points.
+        scales: At which the complex is drawn.
+    """
     use_style()
     figure = plt.figure(figsize=(2.6 * len(scales), 6.2))
     grid = figure.add_gridspec(2, len(scales), height_ratios=(1, 1.25))
@@ -147,6 +160,11 @@ def agreement_figure(
     """Figure 8: diagrams of ``engine``, which the loss uses (rings), on those of giotto-ph (dots), one panel per shape.
 
     Each panel states the largest bottleneck distance to giotto-ph among the compared engines and degrees.
+
+    Args:
+        found: By shape and engine.
+        rows: Bottleneck distances, with ``shape`` and ``bottleneck``.
+        engine: The one that is drawn as rings.
     """
     use_style()
     figure, panels = plt.subplots(1, len(found), figsize=(2.9 * len(found), 3.3), squeeze=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import NullFormatter
 
-from topokd.viz.style import ACCENT, MARKERS, MUTED, PLAIN, STUDENT, TEACHER, use_style
+from topokd.viz.style import ACCENT, MUTED, PLAIN, STUDENT, TEACHER, sign, use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,8 +72,7 @@ def share_figure(
             shown = np.where(percent > 0, percent, np.nan)  # a logarithm has no zero
             mean = np.exp(np.log(shown).mean(0))  # geometric, as the axis
             axes.fill_between(steps, shown.min(0), shown.max(0), color=color, alpha=0.15, linewidth=0)
-            marker = MARKERS[k % len(MARKERS)]
-            (seen[name],) = axes.plot(steps, mean, color=color, marker=marker, markersize=4, linewidth=1.4)
+            (seen[name],) = axes.plot(steps, mean, color=color, markersize=4, linewidth=1.4, **sign(k))
         for limit in limits:
             axes.axhline(limit, color=MUTED, linewidth=1, linestyle=":")
         axes.set_yscale("log")

@@ -65,6 +65,15 @@ def test_holm_keeps_the_chance_of_any_false_finding() -> None:
     assert holm({"a": 0.001, "b": 0.6, "c": 0.9}) == pytest.approx({"a": 0.003, "b": 1.0, "c": 1.0})
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 40])
+def test_power_is_the_tail_of_the_noncentral_t_and_a_number_for_every_effect(n: int) -> None:
+    for effect in np.linspace(0.0, 20.0, 81):
+        t, delta = stats.t.ppf(0.975, n - 1), effect * np.sqrt(n)
+        tail = stats.nct.sf(t, n - 1, delta) + stats.nct.cdf(-t, n - 1, delta)
+        found = superiority_power(float(effect), 1.0, n)
+        assert np.isfinite(found) and (np.isnan(tail) or found == pytest.approx(tail, abs=2e-3))
+
+
 def test_seeds_needed_is_the_first_number_with_the_power() -> None:
     n = seeds_needed(effect=0.5, sd=0.8)
     assert n is not None

@@ -108,7 +108,7 @@ def test_a_unit_that_another_worker_holds_is_left_alone(params: Params, monkeypa
     def other_worker_finishes(seconds: float) -> None:
         done.add("teacher-teacher-0")
 
-    monkeypatch.setattr("topokd.experiments.study.runner.time.sleep", other_worker_finishes)
+    monkeypatch.setattr("topokd.experiments.work.time.sleep", other_worker_finishes)
     with (locks / "teacher-teacher-0.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         study.work()

@@ -178,7 +178,7 @@ def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) 
         raise
     except MemoryError as error:
         raise DataError(
-            f"{path} has {path.stat().st_size:,} bytes and its header asks for more memory than there is "
+            f"{path} has {path.stat().st_size:,} bytes and its header declares more data than the memory can hold "
             f"({error or 'refused'}): it is damaged, or take a part of it"
         ) from error
     except Exception as error:  # the libraries of the formats raise many kinds for damaged files

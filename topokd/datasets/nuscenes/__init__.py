@@ -19,7 +19,13 @@ from topokd.errors import DataError
 
 
 def open_split(root: Path, split: Split, options: ReaderOptions) -> NuScenesLidarSeg:
-    """The reader with the options that it has; the version defaults to the one that holds the split."""
+    """The reader with the options that it has; the version defaults to the one that holds the split.
+
+    Args:
+        root: Folder of the data set.
+        split: Name of a split, or numbers of its sequences.
+        options: What the profile asks of the reader.
+    """
     names = split if isinstance(split, str) else tuple(map(str, split))
     version = options.version or ("v1.0-test" if split == "test" else "v1.0-trainval")
     return NuScenesLidarSeg(root, names, version, options.sweeps, options.on_bad_scan, options.cache)

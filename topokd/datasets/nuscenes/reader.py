@@ -202,7 +202,11 @@ class NuScenesLidarSeg(ScanDataset):
         return names
 
     def label_file(self, name: str) -> Path | None:
-        """Path of a scan's labels; None in the test split."""
+        """Path of a scan's labels; None in the test split.
+
+        Raises:
+            DataError: ``lidarseg.json`` has no labels of the scan.
+        """
         if not self.labelled:
             return None
         token = name.split("/")[1]

@@ -36,14 +36,28 @@ def write_submission(
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """`write_nuscenes` of a dataset's keyframes, without the points of accumulated sweeps."""
+    """`write_nuscenes` of a dataset's keyframes, without the points of accumulated sweeps.
+
+    Args:
+        path: Where to write.
+        dataset: The split's scans.
+        predictions: Index of a scan, and a class (n,) for each of its points.
+        split: Name of the split.
+        details: Fields of the submission, by the names in `DETAILS`.
+    """
     names = dataset.names
     by_token = ((_token(names[i]), classes[: dataset.own_points(names[i])]) for i, classes in predictions)
     write_nuscenes(path, by_token, split, bool(details.get("external", False)))
 
 
 def validate_submission(path: Path, dataset: NuScenesLidarSeg, split: str) -> list[str]:
-    """`validate_nuscenes` against a dataset, and the size of the dataset itself."""
+    """`validate_nuscenes` against a dataset, and the size of the dataset itself.
+
+    Args:
+        path: The submission.
+        dataset: The split's scans.
+        split: Name of the split.
+    """
     problems = size_problems(len(dataset), RELEASES[dataset.version].sizes[split])
     return problems + validate_nuscenes(path, {_token(name): dataset.own_points(name) for name in dataset.names}, split)
 

@@ -134,7 +134,11 @@ def resolve(folder: Path, table: dict[str, Record], token: str, name: str, refer
 
 
 def rigid_transform(record: Record, table: Path) -> Float[np.ndarray, "4 4"]:
-    """Homogeneous transform of a record with ``translation`` [m] and ``rotation`` (quaternion w, x, y, z)."""
+    """Homogeneous transform of a record with ``translation`` [m] and ``rotation`` (quaternion w, x, y, z).
+
+    Raises:
+        DataError: The rotation is zero, or a number is not finite.
+    """
     rotation, translation = (
         _numbers(record, field, count, table) for field, count in (("rotation", 4), ("translation", 3))
     )

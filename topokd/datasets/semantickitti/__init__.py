@@ -18,7 +18,13 @@ from topokd.datasets.semantickitti.submission import prepare_submission, validat
 
 
 def open_split(root: Path, split: Split, options: ReaderOptions) -> SemanticKITTI:
-    """The reader with the options that it has."""
+    """The reader with the options that it has.
+
+    Args:
+        root: Folder of the data set.
+        split: Name of a split, or numbers of its sequences.
+        options: What the profile asks of the reader.
+    """
     numbers = split if isinstance(split, str) else tuple(map(int, split))
     return SemanticKITTI(root, numbers, options.on_bad_scan, options.cache, options.sweeps)
 

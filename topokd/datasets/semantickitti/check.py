@@ -12,7 +12,11 @@ from topokd.errors import DataError
 
 
 def check(root: Path) -> Iterator[SplitReport]:
-    """One report per split present, and one of the sequences that belong to no split."""
+    """One report per split present, and one of the sequences that belong to no split.
+
+    Raises:
+        DataError: There is no folder ``sequences``.
+    """
     folder = root / "sequences"
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist: {root} is not in the layout of SemanticKITTI")

@@ -63,7 +63,11 @@ def class_of_raw(raw: np.ndarray, file: Path | str = "labels") -> Int64[np.ndarr
 
 
 def check_labels(file: Path, points: int) -> None:
-    """Compare a label file's size with the number of points of its scan."""
+    """Compare a label file's size with the number of points of its scan.
+
+    Raises:
+        DataError: The file is missing, or belongs to another number of points.
+    """
     if not file.is_file():
         raise DataError(f"{file} does not exist: this split needs labels; restore it, or read the sequence as test")
     size = file.stat().st_size
@@ -102,7 +106,14 @@ _TR = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.
 def write_sequence_files(
     root: str | Path, sequence: int, poses: Float[np.ndarray, "f 4 4"], times: Sequence[float]
 ) -> None:
-    """Write ``poses.txt``, ``calib.txt`` and ``times.txt`` of a sequence from LiDAR poses in any common frame."""
+    """Write ``poses.txt``, ``calib.txt`` and ``times.txt`` of a sequence from LiDAR poses in any common frame.
+
+    Args:
+        root: Folder of the data set.
+        sequence: Its number.
+        poses: (f, 4, 4) from the LiDAR to a common frame, metres.
+        times: Seconds of the f scans.
+    """
     folder = Path(root) / "sequences" / f"{sequence:02d}"
     inverse = np.linalg.inv(_TR)
     first = np.linalg.inv(poses[0])

@@ -98,7 +98,11 @@ class SemanticKITTI(ScanDataset):
         return count_points(self.files(name)[0], self.columns)
 
     def pose(self, name: str) -> Float[np.ndarray, "4 4"]:
-        """LiDAR pose of a scan, to the frame of the sequence's first, from ``poses.txt`` and ``calib.txt``."""
+        """LiDAR pose of a scan, to the frame of the sequence's first, from ``poses.txt`` and ``calib.txt``.
+
+        Raises:
+            DataError: ``poses.txt`` has fewer lines than the sequence has scans.
+        """
         sequence, frame = name.split("/")
         if sequence not in self._poses:
             self._poses[sequence] = read_poses(self.root / "sequences" / sequence)

@@ -43,13 +43,27 @@ def write_submission(
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """`write_semantickitti` of a dataset's scans, without the points of accumulated scans."""
+    """`write_semantickitti` of a dataset's scans, without the points of accumulated scans.
+
+    Args:
+        path: Where to write.
+        dataset: The split's scans.
+        predictions: Index of a scan, and a class (n,) for each of its points.
+        split: Name of the split.
+        details: Fields of the submission, by the names in `DETAILS`.
+    """
     names = dataset.names
     write_semantickitti(path, ((names[i], classes[: dataset.own_points(names[i])]) for i, classes in predictions))
 
 
 def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[str]:
-    """`validate_semantickitti` against a dataset, and the size of the dataset itself."""
+    """`validate_semantickitti` against a dataset, and the size of the dataset itself.
+
+    Args:
+        path: The submission.
+        dataset: The split's scans.
+        split: Name of the split.
+    """
     problems = size_problems(len(dataset), RELEASES["semantickitti"].sizes[split])
     return problems + validate_semantickitti(path, dataset.root)
 

@@ -7,19 +7,25 @@ from pathlib import Path
 from topokd.datasets.benchmark import Benchmark, ReaderOptions, Split, Submission
 from topokd.datasets.waymo.check import check
 from topokd.datasets.waymo.classes import WAYMO
+from topokd.datasets.waymo.frames import read_frame_list
 from topokd.datasets.waymo.published import RELEASES
 from topokd.datasets.waymo.reader import SPLITS, WaymoSegmentation
 from topokd.datasets.waymo.submission import (
     DETAILS,
     prepare_submission,
-    read_frame_list,
     validate_submission,
     write_submission,
 )
 
 
 def open_split(root: Path, split: Split, options: ReaderOptions) -> WaymoSegmentation:
-    """The reader with the options that it has; ``point_range`` crops the training split only."""
+    """The reader with the options that it has; ``point_range`` crops the training split only.
+
+    Args:
+        root: Folder of the data set.
+        split: Name of a split, or numbers of its sequences.
+        options: What the profile asks of the reader.
+    """
     return WaymoSegmentation(
         root,
         split if isinstance(split, str) else tuple(map(str, split)),

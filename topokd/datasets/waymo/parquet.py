@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from topokd.checks import require_memory
+from topokd.data.dataset import check_rigid
 from topokd.errors import DataError
 
 TOP = 1
@@ -77,7 +79,11 @@ class Component:
             ) from None
 
     def get(self, time: int | None, fields: Sequence[str]) -> dict[str, Any]:
-        """Values of one row: lists as numpy arrays, other values as plain numbers, None for nulls."""
+        """Values of one row: lists as numpy arrays, other values as plain numbers, None for nulls.
+
+        Raises:
+            DataError: The row or a column is missing.
+        """
         if time not in self.rows:
             raise DataError(
                 f"{self.file} has no row of the TOP lidar at {time}: other components have one, {self.name} does "
@@ -93,7 +99,16 @@ class Component:
         return {name: _plain(table[name][0]) for name in fields}
 
     def numbers(self, time: int | None, fields: Sequence[str], count: int) -> list[np.ndarray]:
-        """Lists of ``count`` finite numbers of one row; a ``count`` of 0 means a single number."""
+        """Lists of ``count`` finite numbers of one row; a ``count`` of 0 means a single number.
+
+        Args:
+            time: Timestamp of the row; None for a component with one row.
+            fields: Columns.
+            count: Numbers in each list.
+
+        Raises:
+            DataError: A list is of another length, or holds a number that is not finite.
+        """
         values = {name: np.asarray(value) for name, value in self.get(time, fields).items()}
         for name, value in values.items():
             if value.shape != ((count,) if count else ()) or not _finite(value):
@@ -101,8 +116,28 @@ class Component:
                 raise DataError(f"{where}: {count or 'a'} finite number{'s' * (count > 0)} expected; download it again")
         return list(values.values())
 
+    def transform(self, time: int | None, field: str) -> Float[np.ndarray, "4 4"]:
+        """A rigid transform of one row.
+
+        Args:
+            time: Timestamp of the row; None for a component with one row.
+            field: Column of its 16 numbers, row by row.
+
+        Raises:
+            DataError: It is not a finite rotation and translation.
+        """
+        (values,) = self.numbers(time, [field], 16)
+        return check_rigid(values.reshape(4, 4), f"{self.file}, {field}{'' if time is None else f' at {time}'}")
+
     def images(self, time: int, columns: Sequence[str], channels: int, dtype: type) -> list[np.ndarray | None]:
-        """Range images (H, W, channels) of one row, decoded together; None for a missing return."""
+        """Range images (H, W, channels) of one row, decoded together; None for a missing return.
+
+        Args:
+            time: Timestamp of the row.
+            columns: One for each return.
+            channels: Numbers per pixel.
+            dtype: Of the images.
+        """
         row = self.get(time, [f"{column}.{part}" for column in columns for part in ("values", "shape")])
         return [
             self._image(column, time, row[f"{column}.values"], row[f"{column}.shape"], channels, dtype)

@@ -23,7 +23,13 @@ class Calibration:
 
 
 def uniform_inclinations(low: float, high: float, height: int) -> Float[np.ndarray, " height"]:
-    """Beams at the centres of ``height`` equal steps, from the top row down: for lidars without a table."""
+    """Beams at the centres of ``height`` equal steps, from the top row down: for lidars without a table.
+
+    Args:
+        low: Lowest inclination in radians.
+        high: Highest inclination.
+        height: Number of rows.
+    """
     return low + (high - low) * (np.arange(height)[::-1] + 0.5) / height
 
 
@@ -33,7 +39,13 @@ def azimuths(width: int, extrinsic: Float[np.ndarray, "4 4"]) -> Float[np.ndarra
 
 
 def rotations(roll: np.ndarray, pitch: np.ndarray, yaw: np.ndarray) -> Float[np.ndarray, "n 3 3"]:
-    """``Rz(yaw) Ry(pitch) Rx(roll)`` of n triples of angles in radians."""
+    """``Rz(yaw) Ry(pitch) Rx(roll)`` of n triples of angles in radians.
+
+    Args:
+        roll: (n,) about x.
+        pitch: (n,) about y.
+        yaw: (n,) about z.
+    """
     cr, sr, cp, sp, cy, sy = (f(angle) for angle in (roll, pitch, yaw) for f in (np.cos, np.sin))
     rows = (
         (cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr),

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 
-from topokd.data.dataset import OnBadScan, ScanDataset, check_rigid
+from topokd.data.dataset import OnBadScan, ScanDataset
 from topokd.data.scan import IGNORE, Scan
 from topokd.datasets.waymo.classes import WAYMO
 from topokd.datasets.waymo.parquet import Component
@@ -232,7 +232,7 @@ class WaymoSegmentation(ScanDataset):
             width,
             self.calibration(segment, height),
             poses[pixels.row, pixels.column],
-            _read_transform(self._component("vehicle_pose", segment), time, _VEHICLE),
+            self._component("vehicle_pose", segment).transform(time, _VEHICLE),
         )
         if self.point_range is not None:
             kept = ((xyz >= self.point_range[0]) & (xyz <= self.point_range[1])).all(axis=1)
@@ -240,9 +240,13 @@ class WaymoSegmentation(ScanDataset):
         return pixels, xyz, values[:, 1], (height, width)
 
     def calibration(self, segment: str, height: int) -> Calibration:
-        """The TOP lidar's calibration of a segment, for range images of ``height`` rows."""
+        """The TOP lidar's calibration of a segment, for range images of ``height`` rows.
+
+        Raises:
+            DataError: The table of inclinations has another number of beams.
+        """
         component, inclination = self._component("lidar_calibration", segment), f"{_CALIBRATION}.beam_inclination"
-        extrinsic = _read_transform(component, None, f"{_CALIBRATION}.extrinsic.transform")
+        extrinsic = component.transform(None, f"{_CALIBRATION}.extrinsic.transform")
         beams = component.get(None, [f"{inclination}.values"])[f"{inclination}.values"]
         if beams is None:
             low, high = component.numbers(None, [f"{inclination}.min", f"{inclination}.max"], 0)
@@ -292,8 +296,3 @@ class WaymoSegmentation(ScanDataset):
             values = image[pixels.row[here], pixels.column[here]]
             instance[here], label[here] = values[:, 0], self.labels.class_of_raw(values[:, 1], component.file)
         return label, instance
-
-
-def _read_transform(component: Component, time: int | None, field: str) -> Float[np.ndarray, "4 4"]:
-    (values,) = component.numbers(time, [field], 16)
-    return check_rigid(values.reshape(4, 4), f"{component.file}, {field}{'' if time is None else f' at {time}'}")

@@ -19,6 +19,7 @@ from numpy import ndarray
 from topokd.data.scan import IGNORE
 from topokd.datasets.submission_ids import format_names, size_problems
 from topokd.datasets.waymo.classes import WAYMO
+from topokd.datasets.waymo.frames import Frame, frame_name, frame_of
 from topokd.datasets.waymo.messages import SENSOR_TYPES, messages
 from topokd.datasets.waymo.published import RELEASES, TEST_FRAMES
 from topokd.datasets.waymo.reader import WaymoSegmentation
@@ -28,8 +29,6 @@ from topokd.io import atomic_path
 SHAPE = (64, 2650)
 """Rows and columns of the TOP lidar's range image."""
 
-Frame = tuple[str, int]
-"""(context name, timestamp in microseconds)"""
 ReturnImages = tuple[Int64[ndarray, "64 2650"], Int64[ndarray, "64 2650"]]
 
 
@@ -91,23 +90,32 @@ def write_submission(
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """`write_waymo` of a dataset's frames."""
-    frames = ((_frame(dataset.names[i]), _return_images(dataset, i, classes)) for i, classes in predictions)
+    """`write_waymo` of a dataset's frames.
+
+    Args:
+        path: Where to write.
+        dataset: The split's scans.
+        predictions: Index of a scan, and a class (n,) for each of its points.
+        split: Name of the split.
+        details: Fields of the submission, by the names in `DETAILS`.
+    """
+    frames = ((frame_of(dataset.names[i]), _return_images(dataset, i, classes)) for i, classes in predictions)
     write_waymo(path, submission_info(details), frames)
 
 
 def validate_submission(path: Path, dataset: WaymoSegmentation, split: str) -> list[str]:
-    """`validate_waymo` against a dataset, and the size of the dataset itself."""
+    """`validate_waymo` against a dataset, and the size of the dataset itself.
+
+    Args:
+        path: The submission.
+        dataset: The split's scans.
+        split: Name of the split.
+    """
     if split == "test":
         problems = size_problems(len(dataset), TEST_FRAMES, "give Waymo's list of test frames (--frames)")
     else:
         problems = size_problems(len(dataset.sequences), RELEASES["waymo"].sizes[split])
-    return problems + validate_waymo(path, {_frame(name) for name in dataset.names})
-
-
-def _frame(name: str) -> Frame:
-    segment, _, time = name.rpartition("/")
-    return segment, int(time)
+    return problems + validate_waymo(path, {frame_of(name) for name in dataset.names})
 
 
 def _return_images(dataset: WaymoSegmentation, index: int, classes: Int64[ndarray, " n"]) -> ReturnImages:
@@ -161,7 +169,7 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
         stream.write(head.SerializeToString(deterministic=True))
         for frame, returns in predictions:
             if frame in written:
-                raise DataError(f"frame {_named(frame)} was given twice: each frame has one prediction")
+                raise DataError(f"frame {frame_name(frame)} was given twice: each frame has one prediction")
             written.add(frame)
             part = m.submission()
             entry = part.inference_results.frames.add(context_name=frame[0], frame_timestamp_micros=frame[1])
@@ -169,31 +177,6 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
             for image, classes in zip((laser.ri_return1, laser.ri_return2), returns, strict=True):
                 image.segmentation_label_compressed = _compressed(classes, frame)
             stream.write(part.SerializeToString(deterministic=True))
-
-
-def read_frame_list(path: str | Path) -> list[Frame]:
-    """Frames of the Waymo list of test frames: one ``context name,timestamp`` per line.
-
-    Raises:
-        DataError: the file cannot be read, is not text, or has a line of another form.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(
-            f"{path} cannot be read as a list of frames ({reason}): give Waymo's 3d_semseg_test_set_frames.txt "
-            "(--frames)"
-        ) from None
-    frames = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        context, _, timestamp = line.strip().partition(",")
-        if not timestamp.strip().isdigit():
-            raise DataError(f"{path}, line {number}: {line[:60]!r}; write context name,timestamp in microseconds")
-        frames.append((context, int(timestamp)))
-    return frames
 
 
 def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
@@ -230,14 +213,14 @@ def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
     for entry in submission.inference_results.frames:
         frame = (entry.context_name, entry.frame_timestamp_micros)
         if frame in seen:
-            problems.append(f"frame {_named(frame)} occurs twice")
+            problems.append(f"frame {frame_name(frame)} occurs twice")
         seen.add(frame)
-        problems += [f"frame {_named(frame)}: {problem}" for problem in _frame_problems(entry)]
+        problems += [f"frame {frame_name(frame)}: {problem}" for problem in _frame_problems(entry)]
     missing, superfluous = sorted(set(frames) - seen), sorted(seen - set(frames))
     if missing:
-        problems.append(f"missing frames, {format_names(map(_named, missing))}")
+        problems.append(f"missing frames, {format_names(map(frame_name, missing))}")
     if superfluous:
-        problems.append(f"frames that are not in the split, {format_names(map(_named, superfluous))}")
+        problems.append(f"frames that are not in the split, {format_names(map(frame_name, superfluous))}")
     return problems
 
 
@@ -245,12 +228,12 @@ def _compressed(classes: Int64[ndarray, "64 2650"], frame: Frame) -> bytes:
     classes = np.asarray(classes)
     if classes.shape != SHAPE or classes.dtype.kind not in "iu":
         raise DataError(
-            f"frame {_named(frame)}: {classes.dtype} of shape {classes.shape}; give integer classes {SHAPE}"
+            f"frame {frame_name(frame)}: {classes.dtype} of shape {classes.shape}; give integer classes {SHAPE}"
         )
     wrong = classes[(classes < -1) | (classes >= WAYMO.num_classes)]
     if wrong.size:
         raise DataError(
-            f"frame {_named(frame)} holds class {wrong[0]} at {wrong.size} pixels; known are "
+            f"frame {frame_name(frame)} holds class {wrong[0]} at {wrong.size} pixels; known are "
             f"0..{WAYMO.num_classes - 1}, and -1 where there is no point"
         )
     ids = np.zeros((*SHAPE, 2), np.int32)  # instance id, semantic class
@@ -295,7 +278,3 @@ def _frame_problems(entry: Any) -> list[str]:
         elif not label[..., 1].any() and name == "ri_return1":
             problems.append(f"{name} is undefined everywhere")
     return problems
-
-
-def _named(frame: Frame) -> str:
-    return f"{frame[0]}/{frame[1]}"

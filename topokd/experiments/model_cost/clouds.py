@@ -52,5 +52,11 @@ def tile_along_x(clouds: Iterable[Voxels], count: int) -> Voxels:
 
 
 def cut(voxels: Voxels, large: Voxels | None, count: int) -> Voxels:
-    """The nearest ``count`` of ``voxels``, or of ``large`` where ``voxels`` has fewer."""
+    """The nearest ``count`` of ``voxels``, or of ``large`` where ``voxels`` has fewer.
+
+    Args:
+        voxels: A scan.
+        large: Several scans side by side, or None.
+        count: Number of voxels.
+    """
     return nearest(voxels, count) if large is None or len(voxels) >= count else nearest(large, count)

@@ -116,7 +116,15 @@ def measure_cost(
 def forward_cost(
     model: PointTransformerV3, voxels: Voxels, repeats: int, device: torch.device, profiled: bool
 ) -> ForwardCost:
-    """Latency, peak memory and, if ``profiled``, the operations of one forward pass on ``voxels``."""
+    """Latency, peak memory and, if ``profiled``, the operations of one forward pass on ``voxels``.
+
+    Args:
+        model: The network.
+        voxels: One cloud.
+        repeats: Number of timed passes.
+        device: Where they run.
+        profiled: Whether to list the operations too.
+    """
     batch = collate([voxels]).to(device)
 
     def forward() -> Tensor:

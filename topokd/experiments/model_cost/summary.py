@@ -18,7 +18,7 @@ def parameters_table(cost: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def flops_table(cost: Mapping[str, Any], reported: Mapping[tuple[str, str], float]) -> pd.DataFrame:
-    """FLOPs of encoder and decoder by kind in GFLOPs, and their ratios beside the paper's.
+    """FLOPs of encoder and decoder by kind in GFLOPs, and their ratios next to the paper's.
 
     Args:
         cost: the document of `count.count_cost`.

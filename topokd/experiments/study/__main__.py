@@ -7,7 +7,7 @@ import logging
 import sys
 
 from topokd.errors import TopokdError
-from topokd.experiments.study.answer import compare, power_table
+from topokd.experiments.study.answer import answer, answer_path
 from topokd.experiments.study.plan import read_plan
 from topokd.experiments.study.runner import Study
 from topokd.io import write_json
@@ -26,17 +26,9 @@ def main() -> int:
         if given.command == "work":
             study.work()
         elif given.command == "status":
-            for unit in study.units:
-                sys.stdout.write(f"{'done' if study.is_done(unit) else '-':5s}{unit.name}\n")
+            sys.stdout.write(study.status())
         else:
-            rows = {row: study.scores(row) for row in plan.rows}
-            trials = {row: study.chosen(row)["terms"] for row in plan.rows}
-            answer = {
-                "power": power_table(plan, len(params.seeds)),
-                "chosen": trials,
-                "comparisons": compare(plan, rows),
-            }
-            write_json(params.results / "study.json", answer)
+            write_json(answer_path(params.profile), answer(study))
     except TopokdError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from topokd.errors import DataError
 from topokd.experiments.study.bootstrap import StreetScores, bootstrap_difference, miou
 from topokd.experiments.study.inference import (
     equivalence_power,
@@ -15,11 +20,86 @@ from topokd.experiments.study.inference import (
     tost,
 )
 from topokd.experiments.study.plan import Plan
+from topokd.experiments.study.runner import Study
+from topokd.io import read_json
+from topokd.params import to_dict
+from topokd.project import project_path
 
 
 def seed_scores(scores: StreetScores) -> dict[int, float]:
     """mIoU in percent of each seed on all streets together."""
     return dict(zip(scores.seeds, miou(scores.counts.sum(1)).tolist(), strict=True))
+
+
+def answer_path(profile: str) -> Path:
+    """``study/answers/<profile>.json``, beside the protocols: the pipeline reads it and never makes it.
+
+    >>> answer_path("study").name
+    'study.json'
+    """
+    return project_path("study") / "answers" / f"{profile}.json"
+
+
+def answer(study: Study) -> dict[str, Any]:
+    """Everything that a reader needs of a study, from the records that are there.
+
+    Returns:
+        ``plan``, ``seeds``, ``dataset``, ``done`` and ``planned`` (numbers of training runs), ``power`` (stated before
+        any run), ``trials`` and ``chosen``, ``scores`` (mIoU by row and seed), ``curves`` (validation by row: steps,
+        and the mean over seeds in percent), ``minutes`` (CPU minutes of all runs) and ``comparisons``: those of
+        which both rows have two common seeds or more. While runs are missing all of it is preliminary.
+    """
+    plan, params = study.plan, study.params
+    done = {unit: read_json(study.file(unit)) for unit in study.units if study.is_done(unit)}
+    rows = {}
+    for row in plan.rows:
+        try:
+            rows[row] = study.scores(row)
+        except DataError:  # no seed has run on all streets
+            continue
+    return {
+        "profile": params.profile,
+        "dataset": params.data.dataset,
+        "plan": to_dict(plan),
+        "seeds": list(params.seeds),
+        "teacher_seeds": list(params.teacher_seeds),
+        "labels": {row: params.rows[row].label for row in plan.rows},
+        "colors": {row: params.rows[row].color for row in plan.rows},
+        "done": len(done),
+        "planned": len(study.units),
+        "steps": {unit.row: record["steps"] for unit, record in done.items() if unit.kind != "trial"},
+        "teachers": [record["miou"] for unit, record in done.items() if unit.kind == "teacher"],
+        "power": power_table(plan, len(params.seeds)),
+        "trials": [_trial(record) for unit, record in done.items() if unit.kind == "trial"],
+        "chosen": {row: _trial(best) for row in plan.rows if (best := study.best_trial(row)) is not None},
+        "scores": {row: seed_scores(found) for row, found in rows.items()},
+        "places": {row: len(found.streets) for row, found in rows.items()},
+        "curves": _curves(done),
+        "minutes": round(sum(record["cpu_seconds"] for record in done.values()) / 60, 1),
+        "comparisons": compare(plan, rows),
+    }
+
+
+def _trial(record: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "unit": record["unit"], "row": record["row"], "seed": record["seed"], "miou": record["miou"],
+        "weights": {name: term["weight"] for name, term in record["terms"].items()},
+        "learning_rate_factor": record["learning_rate_factor"], "steps": record["steps"],
+    }  # fmt: skip
+
+
+def _curves(done: dict[Any, dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Validation during training by row: steps, and the mean over seeds (and folds) of the mIoU in percent."""
+    by_row: dict[str, list[dict[str, Any]]] = {}
+    for unit, record in done.items():
+        if unit.kind != "trial":
+            by_row.setdefault(unit.row, []).append(record["history"])
+    found = {}
+    for row, histories in by_row.items():
+        steps = histories[0]["val_step"]
+        values = [[100 * (v or 0.0) for v in h["val_miou"]] for h in histories if h["val_step"] == steps]
+        found[row] = {"step": steps, "miou": np.mean(values, 0).round(3).tolist()}
+    return found
 
 
 def power_table(plan: Plan, seeds: int) -> list[dict[str, Any]]:
@@ -43,7 +123,7 @@ def power_table(plan: Plan, seeds: int) -> list[dict[str, Any]]:
 
 
 def compare(plan: Plan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
-    """One record per comparison of the plan.
+    """One record per comparison of the plan whose rows have two common seeds or more.
 
     ``verdict`` is "better" or "worse" if Holm's p-value of the paired t-test over seeds is below alpha, "equivalent" if
     that of the equivalence test is (with the margin of the plan), and "open" if neither is.
@@ -56,17 +136,23 @@ def compare(plan: Plan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
     superiority: dict[str, float] = {}
     equivalence: dict[str, float] = {}
     for treatment, control in plan.comparisons:
+        if treatment not in rows or control not in rows:
+            continue
+        pair = _common(rows, treatment, control)
+        if len(pair[treatment].seeds) < 2:
+            continue
         name = f"{treatment} - {control}"
-        differences = pairs(seed_scores(rows[treatment]), seed_scores(rows[control]))
+        differences = pairs(seed_scores(pair[treatment]), seed_scores(pair[control]))
         over_seeds = paired_difference(differences)
         same = tost(differences, plan.margin, plan.alpha)
         superiority[name], equivalence[name] = over_seeds.p, same.p
         intervals = {"seeds": [over_seeds.low, over_seeds.high]}
         for over in ("streets", "both"):
-            _, low, high = bootstrap_difference(rows[treatment], rows[control], over, draws=plan.draws)
+            _, low, high = bootstrap_difference(pair[treatment], pair[control], over, draws=plan.draws)
             intervals[over] = [low, high]
         found.append({
-            "comparison": name, "difference": over_seeds.mean, "sd": over_seeds.sd, "seeds": over_seeds.n,
+            "comparison": name, "treatment": treatment, "control": control,
+            "difference": over_seeds.mean, "sd": over_seeds.sd, "seeds": over_seeds.n,
             "intervals": intervals, "p": over_seeds.p, "p_equivalence": same.p,
         })  # fmt: skip
     corrected, same_corrected = holm(superiority), holm(equivalence)
@@ -76,4 +162,15 @@ def compare(plan: Plan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
         differs = corrected[name] < plan.alpha
         side = "better" if record["difference"] > 0 else "worse"
         record["verdict"] = side if differs else "equivalent" if same_corrected[name] < plan.alpha else "open"
+    return found
+
+
+def _common(rows: dict[str, StreetScores], *names: str) -> dict[str, StreetScores]:
+    """These rows with the seeds that all of them have: the same rows when all runs are done."""
+    seeds = [seed for seed in rows[names[0]].seeds if all(seed in rows[name].seeds for name in names)]
+    found = {}
+    for name in names:
+        own = rows[name]
+        places = [own.seeds.index(seed) for seed in seeds]
+        found[name] = dataclasses.replace(own, counts=own.counts[places], seeds=tuple(seeds))
     return found

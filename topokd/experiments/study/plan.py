@@ -13,7 +13,7 @@ from topokd import params as P
 from topokd import schema
 from topokd.errors import ParameterError
 from topokd.project import project_path
-from topokd.schema import Count, Natural, Positive, Probability, Section
+from topokd.schema import Count, Natural, Positive, Probability, Section, Switch
 
 
 class Tuning(Section):
@@ -30,6 +30,7 @@ class TunedRow(Section):
 
     factor_of: tuple[str, ...] = Field((), description="terms whose weights are multiplied; none: the learning rate")
     start: str | None = Field(None, description="row whose chosen weights come first")
+    factors: tuple[Positive, ...] = Field((), description="the row's own log grid; (): that of all rows")
 
 
 class Plan(Section):
@@ -46,15 +47,29 @@ class Plan(Section):
     expected_sd: Positive = Field(1.0, description="of paired differences, for the power stated before")
     effects: tuple[Positive, ...] = Field((1.0,), description="differences whose power is stated")
     draws: Count = Field(2000, description="resamples of the bootstrap")
+    runs: Switch = Field(True, description="false: the trials alone, to choose weights")
+    held_out: tuple[Natural, ...] = Field(
+        (), description="cross-validation: sequences held out, one fold each; no trials, weights as in the profile"
+    )
+
+    def grid(self, row: str) -> tuple[float, ...]:
+        """The factors of the trials of a row: of its weights, or of the learning rate."""
+        own = self.rows[row]
+        return own.factors or (self.factors if own.factor_of else self.learning_rate_factors)
 
     @model_validator(mode="after")
     def _fair(self) -> Plan:
-        if len(self.factors) != len(self.learning_rate_factors):
-            raise ValueError(
-                f"{len(self.factors)} factors and {len(self.learning_rate_factors)} learning_rate_factors: every "
-                "row gets the same number of trials"
-            )
+        for where, grid in {
+            "learning_rate_factors": self.learning_rate_factors,
+            **{f"rows.{name}.factors": row.factors for name, row in self.rows.items() if row.factors},
+        }.items():
+            if len(grid) != len(self.factors):
+                raise ValueError(
+                    f"{len(self.factors)} factors and {len(grid)} {where}: every row gets the same number of trials"
+                )
         for name, row in self.rows.items():
+            if self.held_out and row != TunedRow():
+                raise ValueError(f"rows.{name} is tuned, but a cross-validation (held_out) takes the profile's weights")
             if row.start is not None and (row.start not in self.rows or self.rows[row.start].start is not None):
                 raise ValueError(f"rows.{name}.start is {row.start!r}: name a row that starts from none")
         for pair in self.comparisons:
@@ -66,20 +81,24 @@ class Plan(Section):
 
 @dataclass(frozen=True)
 class Unit:
-    """One training run: ``kind`` is teacher, trial or run; ``number`` a seed, or a trial's place in its grid."""
+    """One training run: ``kind`` is teacher, trial or run; ``number`` a seed, or a trial's place in its grid.
+
+    ``fold`` is the sequence that is held out, in a cross-validation.
+    """
 
     kind: str
     row: str
     number: int
+    fold: int | None = None
 
     @property
     def name(self) -> str:
         """``trial-kd-2``: the name of its record.
 
-        >>> Unit("trial", "kd", 2).name
-        'trial-kd-2'
+        >>> Unit("trial", "kd", 2).name, Unit("run", "kd", 0, fold=8).name
+        ('trial-kd-2', 'run-kd-0-fold08')
         """
-        return f"{self.kind}-{self.row}-{self.number}"
+        return f"{self.kind}-{self.row}-{self.number}" + ("" if self.fold is None else f"-fold{self.fold:02d}")
 
 
 def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
@@ -93,10 +112,11 @@ def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
         raise ParameterError(f"{file} does not exist: it holds the protocol of the study (docs/study.md)")
     plan = schema.validate(Plan, yaml.safe_load(file.read_text(encoding="utf-8")) or {}, file=str(file))
     params = P.load_profile(plan.profile)
-    if plan.tuning.seed in params.seeds:
+    if not plan.held_out and plan.tuning.seed in params.seeds:
         raise ParameterError(f"{file}: tuning.seed {plan.tuning.seed} is a seed of the profile {plan.profile}")
     world = params.data.synthetic
-    if used := sorted({*world.train_sequences, *world.val_sequences} & set(plan.tuning.sequences)):
+    used = sorted({*world.train_sequences, *world.val_sequences} & set(plan.tuning.sequences))
+    if used and not plan.held_out:
         raise ParameterError(f"{file}: tuning.sequences shares streets {used} with the profile {plan.profile}")
     for name, row in plan.rows.items():
         if name not in params.rows:
@@ -108,11 +128,24 @@ def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
 
 
 def units(plan: Plan, params: P.Params) -> list[Unit]:
-    """All training runs in an order in which they can run: teachers, trials (rows that start from none first), runs."""
+    """All training runs in an order in which they can run: teachers, trials (rows that start from none first), runs.
+
+    A cross-validation has the teacher and the runs of one fold after another.
+    """
+    if plan.held_out:
+        return [
+            unit
+            for fold in plan.held_out
+            for unit in (
+                *(Unit("teacher", "teacher", seed, fold) for seed in params.teacher_seeds),
+                *(Unit("run", row, seed, fold) for seed in params.seeds for row in plan.rows),
+            )
+        ]
     first = sorted(plan.rows, key=lambda row: plan.rows[row].start is not None)  # stable
     teachers = [Unit("teacher", "teacher", seed) for seed in params.teacher_seeds]
     trials = [Unit("trial", row, k) for row in first for k in range(len(plan.factors))]
-    return [*teachers, *trials, *(Unit("run", row, seed) for seed in params.seeds for row in plan.rows)]
+    seeds = params.seeds if plan.runs else ()
+    return [*teachers, *trials, *(Unit("run", row, seed) for seed in seeds for row in plan.rows)]
 
 
 def needs(unit: Unit, plan: Plan, params: P.Params) -> list[Unit]:
@@ -124,6 +157,8 @@ def needs(unit: Unit, plan: Plan, params: P.Params) -> list[Unit]:
     """
     if unit.kind == "teacher":
         return []
+    if plan.held_out:
+        return [Unit("teacher", "teacher", seed, unit.fold) for seed in params.teacher_seeds]
     tuned = {plan.rows[unit.row].start, unit.row if unit.kind == "run" else None}
     every = units(plan, params)
     return [other for other in every if other.kind == "teacher" or (other.kind == "trial" and other.row in tuned)]

@@ -1,13 +1,11 @@
-"""Running a study: any number of workers, each of which takes the next training run that is ready and not taken."""
+"""Running a study: its training runs, by any number of workers."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,9 @@ from topokd.data.dataset import ScanDataset
 from topokd.errors import DataError
 from topokd.evaluation import evaluate
 from topokd.experiments.study.bootstrap import StreetScores
+from topokd.experiments.study.folds import HELD_OUT, fold_params, link_fold
 from topokd.experiments.study.plan import Plan, Unit, needs, units, weighted
+from topokd.experiments.work import Experiment
 from topokd.io import read_json, write_json
 from topokd.models import load_checkpoint
 from topokd.params import Params
@@ -27,12 +27,8 @@ from topokd.training import Run, train_student, train_teacher
 log = logging.getLogger(__name__)
 
 
-class Study:
+class Study(Experiment[Unit]):
     """A study on disk: ``results/<profile>/study/<unit>.json`` is there exactly if the unit is done.
-
-    A unit is locked while it runs, by a lock that the system drops when its process ends in any way; training itself
-    resumes from its last state. So workers may be started, killed and added at any time, on one machine or on several
-    with a common file system that has POSIX locks.
 
     Args:
         plan: the protocol.
@@ -41,34 +37,11 @@ class Study:
 
     def __init__(self, plan: Plan, params: Params) -> None:
         self.plan, self.params = plan, params
-        self.units = units(plan, params)
+        super().__init__(units(plan, params), params.results / "study", params.workspace / "locks")
 
-    def file(self, unit: Unit) -> Path:
-        """The record of a unit, in git."""
-        return self.params.results / "study" / f"{unit.name}.json"
-
-    def is_done(self, unit: Unit) -> bool:
-        """Whether its record is there."""
-        return self.file(unit).is_file()
-
-    def work(self, poll: float = 30.0) -> int:
-        """Run units until all are done; returns how many this worker ran.
-
-        Args:
-            poll: seconds to wait while everything that is ready is taken by others.
-        """
-        ran = 0
-        while missing := [unit for unit in self.units if not self.is_done(unit)]:
-            ready = [unit for unit in missing if all(self.is_done(other) for other in self._needs(unit))]
-            for unit in ready:
-                with self._lock(unit.name) as mine:
-                    if mine and not self.is_done(unit):
-                        self.run(unit)
-                        ran += 1
-                        break
-            else:
-                time.sleep(poll)
-        return ran
+    def needs(self, unit: Unit) -> Sequence[Unit]:
+        """See `topokd.experiments.study.plan.needs`."""
+        return needs(unit, self.plan, self.params)
 
     def run(self, unit: Unit) -> dict[str, Any]:
         """Train one unit, evaluate it by street, and write its record."""
@@ -76,18 +49,21 @@ class Study:
         started = time.process_time()
         params, row = self._profile(unit)
         if params.data.dataset == SYNTHETIC:
-            with self._lock(f"data-{params.profile.replace('/', '-')}", wait=True):
+            with self.lock(f"data-{params.profile.replace('/', '-')}", wait=True):
                 write_world(params.data, params.data_root)
         if unit.kind == "teacher":
             record = train_teacher(params, unit.number)
             run = Run("teacher", unit.number, params)
         else:
             seed = self._seed(unit)
-            self._lend_teacher(params, seed)
+            if unit.fold is None:
+                self._lend_teacher(params, seed)
             record = train_student(params, row, seed)
             run = Run(row, seed, params)
         dataset = open_dataset(params.data, params.data_root, "val")
         counts = street_counts(run, dataset)
+        if unit.fold is not None:  # under its own name
+            counts = {f"{unit.fold:02d}": counts[f"{HELD_OUT:02d}"]}
         result = {
             "unit": unit.name,
             "row": unit.row,
@@ -113,35 +89,46 @@ class Study:
         trials = [read_json(self.file(unit)) for unit in self.units if unit.kind == "trial" and unit.row == row]
         return max(trials, key=lambda trial: trial["miou"])
 
+    def best_trial(self, row: str) -> dict[str, Any] | None:
+        """`chosen`, or None while a trial of the row is missing, and where there are none."""
+        own = [unit for unit in self.units if unit.kind == "trial" and unit.row == row]
+        return self.chosen(row) if own and all(map(self.is_done, own)) else None
+
     def scores(self, row: str) -> StreetScores:
-        """Counts of all runs of a row, by seed and street.
+        """Counts of the runs of a row, by seed and street, or by seed and place held out; seeds with all of them.
 
         Raises:
-            DataError: a run is not done.
+            DataError: there is no such seed, or seeds were evaluated on different streets.
         """
-        records = {
-            unit.number: read_json(self.file(unit)) for unit in self.units if unit.kind == "run" and unit.row == row
-        }
-        streets = {tuple(sorted(record["streets"])) for record in records.values()}
+        own = [unit for unit in self.units if unit.kind == "run" and unit.row == row]
+        seeds = dict.fromkeys(unit.number for unit in own)
+        whole = [seed for seed in seeds if all(self.is_done(unit) for unit in own if unit.number == seed)]
+        if not whole:
+            raise DataError(f"no seed of {row} has all its runs: `{self.folder}` lacks their records")
+        found: dict[int, dict[str, Any]] = {}
+        for unit in own:
+            if unit.number in whole:
+                found.setdefault(unit.number, {}).update(read_json(self.file(unit))["streets"])
+        streets = {tuple(sorted(by_street)) for by_street in found.values()}
         if len(streets) != 1:
             raise DataError(f"runs of {row} were evaluated on different streets: delete their records and run again")
         (names,) = streets
-        counts = np.array([[record["streets"][name] for name in names] for record in records.values()])
-        return StreetScores(counts, tuple(records), names)
-
-    def _needs(self, unit: Unit) -> list[Unit]:
-        return needs(unit, self.plan, self.params)
+        counts = np.array([[by_street[name] for name in names] for by_street in found.values()])
+        return StreetScores(counts, tuple(found), names)
 
     def _seed(self, unit: Unit) -> int:
         return self.plan.tuning.seed if unit.kind == "trial" else unit.number
 
     def _profile(self, unit: Unit) -> tuple[Params, str]:
         """Parameters of a unit, and the name of its row in them: a trial is a row of its own."""
+        if unit.fold is not None:
+            params = fold_params(self.params, unit.fold)
+            link_fold(self.params.data_root, params.data_root, unit.fold)
+            return params, unit.row
         if unit.kind == "teacher":
             return self.params, "teacher"
-        own = self.plan.rows[unit.row]
+        own, grid = self.plan.rows[unit.row], self.plan.grid(unit.row)
         start = self.chosen(own.start) if own.start else None
-        grid = self.plan.factors if own.factor_of else self.plan.learning_rate_factors
         if unit.kind == "run":
             best = self.chosen(unit.row)
             factor = grid[int(best["unit"].rsplit("-", 1)[1])]
@@ -164,30 +151,19 @@ class Study:
         source, target = Run("kd", seed, self.params).teacher.checkpoint, Run("kd", seed, params).teacher.checkpoint
         if source != target:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with self._lock("lend", wait=True):
+            with self.lock("lend", wait=True):
                 if not target.is_file() or target.read_bytes() != source.read_bytes():
                     shutil.copyfile(source, target)
 
     def _clear_outputs(self, unit: Unit, params: Params) -> None:
         """What rows share of the teacher is of no use when the last row of a seed is done."""
-        same = [u for u in self.units if u.kind == unit.kind and (unit.kind == "trial" or u.number == unit.number)]
+        same = [
+            u for u in self.units
+            if (u.kind, u.fold) == (unit.kind, unit.fold) and (unit.kind == "trial" or u.number == unit.number)
+        ]  # fmt: skip
         if unit.kind != "teacher" and all(map(self.is_done, same)):
             for folder in Run(unit.row, self._seed(unit), params).kept.glob(f"seed{self._seed(unit)}-*"):
                 shutil.rmtree(folder, ignore_errors=True)
-
-    @contextlib.contextmanager
-    def _lock(self, name: str, wait: bool = False) -> Iterator[bool]:
-        import fcntl
-
-        file = self.params.workspace / "locks" / f"{name}.lock"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
 
 
 def street_counts(run: Run, dataset: ScanDataset) -> dict[str, np.ndarray]:

@@ -5,27 +5,42 @@ const ARRAY_TYPES = {
   uint16: Uint16Array, uint32: Uint32Array, int32: Int32Array,
 };
 
-/** Replace every {type, shape, data} in nested values by a typed array with a property `shape`. */
-export function decode(value) {
-  if (Array.isArray(value)) return value.map(decode);
-  if (value === null || typeof value !== "object") return value;
-  if (typeof value.type === "string" && ARRAY_TYPES[value.type] && "data" in value) {
-    const Type = ARRAY_TYPES[value.type];
-    const array = new Type(toBytes(value.data).slice().buffer);
+/**
+ * Replace arrays in nested values by typed arrays with a property `shape`: {type, shape, data} of a notebook, {type, shape, at}
+ * of a page, whose bytes are `blob`, and {codes, low, step}, numbers of 16 bits.
+ */
+export function decode(value, blob = null) {
+  if (Array.isArray(value)) return value.map((entry) => decode(entry, blob));
+  if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return value;
+  if (typeof value.type === "string" && ARRAY_TYPES[value.type] && "shape" in value) {
+    const Type = ARRAY_TYPES[value.type], count = value.shape.reduce((a, b) => a * b, 1);
+    const bytes = "at" in value ? blob.subarray(value.at, value.at + count * Type.BYTES_PER_ELEMENT) : toBytes(value.data);
+    const array = new Type(bytes.slice().buffer);
     array.shape = value.shape;
     return array;
   }
-  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, decode(entry)]));
+  if ("codes" in value && "step" in value) return exact(decode(value.codes, blob), value.low, value.step);
+  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, decode(entry, blob)]));
+}
+
+function exact(codes, low, step) {
+  const array = Float32Array.from(codes, (code, k) => low[k % low.length] + step[k % low.length] * code);
+  array.shape = codes.shape;
+  return array;
 }
 
 function toBytes(data) {
-  if (typeof data === "string") {
-    const text = atob(data), bytes = new Uint8Array(text.length);
-    for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k);
-    return bytes;
-  }
   if (data instanceof ArrayBuffer) return new Uint8Array(data);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** What topokd.explore.packing.to_text wrote into a page, decoded. */
+export async function unpack(text) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const content = new Uint8Array(await new Response(stream).arrayBuffer());
+  const length = new DataView(content.buffer).getUint32(0, true);
+  return decode(JSON.parse(new TextDecoder().decode(content.subarray(4, 4 + length))), content.subarray(4 + length));
 }
 
 /** Row i of an (n, k) array. */

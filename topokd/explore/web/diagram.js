@@ -78,7 +78,7 @@ export class Diagram {
 
   legend(root, left, low, side, clouds, two) {
     const entries = two
-      ? clouds.map((cloud, k) => [cloud.color, k === 1, `${cloud.label} (H1: ${cloud.pairs[1].values.shape[0]})`])
+      ? clouds.map((cloud, k) => [cloud.color, k === 1, `${["student", "teacher"][k]}, H1: ${cloud.pairs[1].values.shape[0]}`])
       : clouds[0].pairs.map(({ values }, dim) => [WEB_COLORS.homology[dim], false, `H${dim} (${values.shape[0]})`]);
     entries.forEach(([color, hollow, text], k) => {
       const y = low - 14 - 17 * (entries.length - 1 - k);

@@ -1,11 +1,15 @@
 // An explorer in a page or a notebook: its controls, its pictures, and messages to the kernel if there is one.
 
-import { decode } from "./data.js";
+import { decode, unpack } from "./data.js";
 import { Store } from "./store.js";
 import { Scale, drawChoosers, drawSwitch, drawUpload, html } from "./controls.js";
 import { LossPanel } from "./loss_panel.js";
 import { drawExports } from "./export.js";
 import { Panels } from "./panels.js";
+import { listTriangles } from "./filtration.js";
+import { listenToKeys } from "./keys.js";
+import { ViewState } from "./view_state.js";
+import { PageModel } from "./page.js";
 
 class App {
   constructor(model, element) {
@@ -19,12 +23,16 @@ class App {
     this.below = html("div", { className: "tk-below" }, this.element);
     this.note = html("p", { className: "tk-note" }, this.element);
     this.element.explorer = this; // entry point for scripts and tests
+    this.listTriangles = listTriangles;
+    listenToKeys(this);
+    this.state = new ViewState(this);
     this.listeners = {
       "change:choosers": () => this.drawChoosers(),
       "change:status": () => this.drawStatus(),
       "change:failed": () => this.drawStatus(),
       "change:scene": () => this.rebuild(),
       "change:changes": () => this.update(),
+      "change:cycles": () => this.addCycles(),
     };
     for (const [name, listener] of Object.entries(this.listeners)) model.on(name, listener);
     this.drawChoosers();
@@ -57,6 +65,8 @@ class App {
   rebuild() {
     const scene = decode(this.model.get("scene"));
     if (!scene.clouds) return;
+    scene.clouds.forEach((cloud) => cloud.entered ?? listTriangles(cloud));
+    this.asked = false;
     this.panels?.dispose();
     this.loss?.plot.dispose();
     this.scale?.stop();
@@ -74,10 +84,11 @@ class App {
     if (loss) drawSwitch(this.tools, store, "gradient", "−dL/dF");
     if (loss) drawSwitch(this.tools, store, "arrows", "matches");
     store.on(["info"], () => (this.info.textContent = store.get("info")));
-    this.panels = new Panels(this.root, store);
+    this.panels = new Panels(this.root, store, () => this.askForCycles());
     drawExports(this.tools, this.root, this.panels.views, store);
     this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.model.send(task)) : null;
     this.note.textContent = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
+    this.state.follow();
     this.element.dataset.scene = String(Number(this.element.dataset.scene ?? 0) + 1);
   }
 
@@ -85,6 +96,8 @@ class App {
   update() {
     const changes = decode(this.model.get("changes"));
     if (!changes.student || !this.store) return;
+    changes.student.entered ?? listTriangles(changes.student);
+    this.asked = false;
     const old = this.store.get("scene"), scene = { ...old, clouds: [changes.student, ...old.clouds.slice(1)], loss: changes.loss };
     this.panels.replaceStudent(changes.student);
     const { limit, longest } = bounds(scene);
@@ -95,7 +108,22 @@ class App {
     this.loss.arrived();
   }
 
+  /** Cycles of many points take seconds, so the kernel computes them when a class of degree 1 is chosen. */
+  askForCycles() {
+    if (this.asked) return;
+    this.asked = true;
+    this.model.send({ task: "cycles" });
+  }
+
+  addCycles() {
+    const cycles = decode(this.model.get("cycles")), clouds = this.store?.get("scene").clouds ?? [];
+    if (cycles.length !== clouds.length) return;
+    clouds.forEach((cloud, which) => (cloud.cycles = cycles[which]));
+    this.panels.highlight();
+  }
+
   dispose() {
+    this.state.stop();
     for (const [name, listener] of Object.entries(this.listeners)) this.model.off?.(name, listener);
     this.scale?.stop();
     this.loss?.plot.dispose();
@@ -122,52 +150,9 @@ export function render({ model, el }) {
   return () => app.dispose();
 }
 
-/** In place of a kernel, the scenes and steps that a page holds. */
-class PageModel {
-  constructor({ scenes, changes }) {
-    const names = Object.keys(scenes);
-    this.isPage = true;
-    this.scenes = scenes;
-    this.steps = changes;
-    this.done = 0;
-    this.handlers = {};
-    const choosers = names.length > 1 ? [{ name: "source", label: "points", value: names[0], options: names }] : [];
-    this.values = { scene: scenes[names[0]], choosers, changes: {}, status: "", failed: false };
-  }
-
-  get(name) {
-    return this.values[name];
-  }
-
-  on(event, handler) {
-    this.handlers[event] = handler;
-  }
-
-  set(name, value) {
-    this.values[name] = value;
-    this.handlers[`change:${name}`]?.();
-  }
-
-  send(message) {
-    if (message.task === "choose") {
-      this.set("scene", this.scenes[message.changes.source]);
-      this.set("status", "");
-    }
-    if (message.task === "reset") this.done = 0;
-    if (message.task === "step" && this.done === this.steps.length - 1) {
-      this.set("status", `This page holds ${this.done} steps of 3 %; a notebook goes on.`);
-      return;
-    }
-    if (message.task === "step") this.done += 1;
-    if (message.task === "step" || message.task === "reset") {
-      this.set("status", "");
-      this.set("changes", this.steps[this.done]);
-    }
-  }
-}
-
 /** Show what a page holds in its element `content`. */
-export function showPage(element, title) {
+export async function showPage(element, title) {
   html("h1", { className: "tk-heading" }, element, title);
-  return new App(new PageModel(JSON.parse(document.getElementById("content").textContent)), element);
+  const content = await unpack(document.getElementById("content").textContent);
+  return new App(new PageModel(content), element);
 }

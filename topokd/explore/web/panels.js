@@ -3,21 +3,24 @@
 import { WEB_COLORS, countUpTo, digits, rgba, row } from "./data.js";
 import { Camera } from "./camera.js";
 import { CloudView } from "./cloud_view.js";
-import { Ranks } from "./cycles.js";
+import { Components } from "./components.js";
 import { Diagram } from "./diagram.js";
 import { Barcode } from "./barcode.js";
 import { html } from "./controls.js";
 import { drawLegend, scanColors } from "./scan_colors.js";
+import { KEY_HELP } from "./keys.js";
 
 const COMPONENT_COLORS = ["#1b4965", "#d1495b", "#5b8e7d", "#8e6c8a", "#c08552", "#3d7ea6", "#a23b72", "#6b8f3c", "#7a5cc2", "#b4652f"];
 
 export class Panels {
-  constructor(root, store) {
+  constructor(root, store, askForCycles) {
     this.root = root;
     this.store = store;
+    this.askForCycles = askForCycles;
+    this.cameras = [];
     this.views = [];
     this.plots = [];
-    this.ranks = [];
+    this.components = [];
     const { kind, scan, clouds } = store.get("scene");
     root.className = `tk-panels tk-${kind}`;
     if (scan) this.addScan(scan);
@@ -44,6 +47,7 @@ export class Panels {
 
   addCloud(which) {
     const cloud = this.store.get("scene").clouds[which], camera = new Camera();
+    this.cameras.push(camera);
     camera.fit(cloud.positions, cloud.flat);
     const how = cloud.columns > 3 ? `, first 3 principal axes of ${cloud.columns}` : "";
     const { body } = this.panel(`tk-cloud tk-cloud-${which}`, `${cloud.label}: ${cloud.positions.length / 3} points${how}`);
@@ -51,18 +55,19 @@ export class Panels {
     const view = new CloudView(body, { camera, onPick: pick, label: `cloud of ${cloud.label}` });
     this.views.push(view);
     this.clouds = [...(this.clouds ?? []), view];
-    this.ranks[which] = new Ranks(cloud);
+    this.components[which] = new Components(cloud);
     view.setComplex(cloud);
   }
 
   /** The scan twice with one camera, so that truth and prediction, or two saliency maps, can be compared. */
   addScan(scan) {
     const camera = new Camera(), names = scan.colourings.map(({ name }) => name);
+    this.cameras.push(camera);
     if (scan.eye) camera.look(scan.eye, scan.target);
     else camera.fit(scan.positions, false);
     const second = names.findIndex((name) => name.startsWith("prediction"));
     this.scans = [0, second > 0 ? second : names.length - 1].slice(0, names.length > 1 ? 2 : 1).map((start) => {
-      const { body, caption } = this.panel("tk-scan", `scan ${scan.name}: `);
+      const { body, caption } = this.panel("tk-scan", `scan ${scan.name}, coloured by`);
       const select = html("select", { title: "colours of the points" }, caption);
       names.forEach((name, k) => html("option", { value: k, selected: k === start }, select, name));
       const legend = html("div", { className: "tk-legend" }, body);
@@ -111,7 +116,7 @@ export class Panels {
   pointColors(which, entered) {
     const { clouds, loss } = this.store.get("scene"), { color, positions } = clouds[which], n = positions.length / 3;
     const colors = new Uint8Array(4 * n);
-    const components = this.store.get("components") ? this.ranks[which].components(entered) : null;
+    const components = this.store.get("components") ? this.components[which].at(entered) : null;
     const size = new Map();
     components?.forEach((root) => size.set(root, (size.get(root) ?? 0) + 1));
     for (let i = 0; i < n; i++) {
@@ -138,7 +143,7 @@ export class Panels {
 
   /** The cloud of the student after a step. */
   replaceStudent(cloud) {
-    this.ranks[0] = new Ranks(cloud);
+    this.components[0] = new Components(cloud);
     this.clouds[0].setComplex(cloud);
   }
 
@@ -157,7 +162,7 @@ export class Panels {
   /** The chosen class at given positions: its cycle or component, the simplex that creates it and the one that kills it. */
   selectionLines(which, positions, width) {
     const { dim, index } = this.store.get("selected"), pairs = this.store.get("scene").clouds[which].pairs[dim];
-    const at = (v) => Array.from(positions.subarray(3 * v, 3 * v + 3)), ranks = this.ranks[which], lines = [];
+    const at = (v) => Array.from(positions.subarray(3 * v, 3 * v + 3)), lines = [];
     const join = (vertices, color, thick) => {
       for (let a = 0; a < vertices.length; a++) {
         for (let b = a + 1; b < vertices.length; b++) lines.push([at(vertices[a]), at(vertices[b]), rgba(color), width * thick]);
@@ -166,18 +171,15 @@ export class Panels {
     const killer = row(pairs.death, index), maker = row(pairs.birth, index);
     if (killer.length === 3) lines.push(...fan(killer.map(at), rgba(WEB_COLORS.death, 70)));
     if (dim === 1) {
-      const cycle = ranks.cycle(index);
-      this.cycleLength = cycle?.length ?? null;
-      for (const r of cycle ?? []) join(ranks.ends(r), WEB_COLORS.cycle, 2.4);
+      const { cycles } = this.store.get("scene").clouds[which];
+      if (!cycles) this.askForCycles();
+      else this.cycleLength = cycles.starts[index + 1] - cycles.starts[index];
+      for (let k = 0; k < this.cycleLength; k++) join(row(cycles.edges, cycles.starts[index] + k), WEB_COLORS.cycle, 2.4);
     }
     if (dim === 0) {
-      const members = ranks.component(index);
+      const { members, inside } = this.components[which].component(index);
       this.cycleLength = members.length;
-      const inside = new Set(members);
-      for (const edge of ranks.merges) {
-        const earlier = ranks.of(edge) < ranks.of(killer);
-        if (earlier && inside.has(edge[0])) join(edge, WEB_COLORS.cycle, 1.6);
-      }
+      for (const edge of inside) join(edge, WEB_COLORS.cycle, 1.6);
       const p = at(maker[0]);
       lines.push([p, p.map((value, k) => value + (k === 0 ? 1e-7 : 0)), rgba(WEB_COLORS.birth), 6 * width]);
     }
@@ -205,7 +207,7 @@ export class Panels {
   }
 
   describe(selected) {
-    if (!selected) return "Click a point of the diagram, a bar, or a point of the cloud.";
+    if (!selected) return `Click a point of the diagram, a bar, or a point of the cloud. ${KEY_HELP}`;
     const { cloud: which, dim, index } = selected, { clouds, loss } = this.store.get("scene"), cloud = clouds[which];
     const pairs = cloud.pairs[dim], [birth, death] = row(pairs.values, index);
     const maker = row(pairs.birth, index).join("–"), killer = row(pairs.death, index).join("–");
@@ -213,7 +215,7 @@ export class Panels {
     let text = `${clouds.length > 1 ? `${cloud.label}: ` : ""}H${dim} #${index}, born at ${digits(birth)} with ${kinds[0]} ${maker}, dies at `;
     text += `${digits(death)} with ${kinds[1]} ${killer}; persistence ${digits(death - birth)}`;
     if (dim === 0) text += `; the component that dies has ${this.cycleLength} point${this.cycleLength === 1 ? "" : "s"}`;
-    if (dim === 1) text += this.cycleLength ? `; representative cycle of ${this.cycleLength} edges` : "; the cycle is too long to compute here";
+    if (dim === 1) text += this.cycleLength ? `; representative cycle of ${this.cycleLength} edges` : "; its cycle is being computed";
     if (loss) {
       const match = loss.parts[dim][which === 1 ? "teacher" : "student"], other = which === 1 ? "student" : "teacher";
       const target = match.index[index] < 0 ? "the diagonal" : `${other}'s #${match.index[index]}`;

@@ -25,7 +25,7 @@ Offset = tuple[int, int, int]
 class NeighbourPairs(Neighbours):
     """Which voxels are neighbours, for the lexicographically positive half of a cubic kernel's offsets.
 
-    ``pairs[d] = (i, j)``: voxel j[m] lies at position(i[m]) + d. Offsets without any pair are left out. The offset 0
+    ``pairs[d] = (i, j)``: voxel j[m] is at position(i[m]) + d. Offsets without any pair are left out. The offset 0
     (each voxel with itself) and the mirrored half are implied.
     """
 
@@ -114,7 +114,7 @@ class _Convolve(torch.autograd.Function):
 
 def _accumulate(feat: Tensor, matrix: Callable[[int], Tensor], neighbours: NeighbourPairs) -> Tensor:
     """Sum the products over all offsets; ``matrix(step)`` multiplies inputs at ``step`` from the kernel's centre."""
-    dtype = torch.float32 if feat.dtype in (torch.float16, torch.bfloat16) else feat.dtype
+    dtype = torch.promote_types(feat.dtype, torch.float32)
     out = (feat @ matrix(0)).to(dtype)
     for offset, (i, j) in neighbours.pairs.items():
         step = _step(offset, neighbours.kernel_size)

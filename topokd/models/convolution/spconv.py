@@ -1,7 +1,7 @@
 """Submanifold convolution by the optional package spconv, on CUDA.
 
 spconv keeps its weights as (c_out, kx, ky, kz, c_in), kernel axes in the order of the index columns, and
-cross-correlates: the layout of published checkpoints and of our own layer, so weights are passed unchanged. Three
+cross-correlates: the layout of published checkpoints and of our layer, so weights are passed unchanged. Three
 things need care:
 
 - in evaluation mode an spconv layer bypasses autograd: ours always runs in training mode, without a bias (added after);

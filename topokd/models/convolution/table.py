@@ -103,7 +103,7 @@ def _multiply(feat: Tensor, kernel: Tensor, table: Tensor) -> Tensor:
 
 def _kernel_gradient(feat: Tensor, grad: Tensor, table: Tensor) -> Tensor:
     padded, chunks = _pad(feat), _chunks(table, feat.shape[1])
-    dtype = torch.float32 if feat.dtype in (torch.float16, torch.bfloat16) else feat.dtype
+    dtype = torch.promote_types(feat.dtype, torch.float32)
     rows = grad.split([len(chunk) for chunk in chunks])
     products = [(g.t() @ gather(padded, chunk)).to(dtype) for g, chunk in zip(rows, chunks, strict=True)]
     return sum(products[1:], products[0]).to(feat.dtype).view(grad.shape[1], table.shape[1], feat.shape[1])

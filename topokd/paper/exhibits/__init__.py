@@ -13,7 +13,7 @@ from itertools import groupby
 from topokd.paper.exhibits.exhibit import Exhibit, Figure, Listing, Section, Table
 
 ORDER = (
-    *("summary", "comparison", "framework", "segmentation", "networks", "rows", "topology", "scans"),
+    *("summary", "comparison", "framework", "segmentation", "networks", "rows", "studies", "topology", "scans"),
     *("contradictions", "provenance"),
 )
 """Order of the modules in the report; modules that are not named here follow, by name."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from topokd.paper.grid import Side
 from topokd.paper.results import Results
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Table(Exhibit):
     """
 
     lines: Callable[[Results], pd.DataFrame]
-    side: Literal["rows", "columns"] = "columns"
+    side: Side = "columns"
     corner: str = ""
     labels: bool = False
 

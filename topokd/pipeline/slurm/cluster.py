@@ -22,7 +22,7 @@ class Resources(Section):
     partition: str = Field("", description="'': the cluster's default")
     account: str = Field("", description="'': your default")
     qos: str = Field("", description="'': your default")
-    time: str = Field("02:00:00", description="limit, in quotes; training goes on after it, any number of times")
+    time: str = Field("02:00:00", description="limit, in quotes; training resumes after it, any number of times")
     memory: str = Field("8G", description="of one task")
     cpus: Natural = Field(0, description="of one task; 0: the profile's train.threads + train.workers")
     gres: str = Field(

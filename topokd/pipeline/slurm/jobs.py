@@ -67,13 +67,13 @@ class Outcome:
 
 
 def write_outcome(profile: str, address: str, state: str, status: int | None = None) -> None:
-    """Called by the task: note how the stage of this job stands."""
+    """Record the state of this job's stage; called by the task."""
     outcome = Outcome(this_job(), state, status, socket.gethostname(), attempt())
     write_json(folder(profile) / "outcomes" / f"{address}.json", vars(outcome) | {"time": time.strftime("%F %T")})
 
 
 def read_outcome(profile: str, address: str, job: str) -> Outcome | None:
-    """How task ``job`` of a stage stands; None if it never began."""
+    """The state of task ``job`` of a stage; None if it never started."""
     values = _read(folder(profile) / "outcomes" / f"{address}.json")
     if values.get("job") != job:
         return None

@@ -12,8 +12,8 @@ from pathlib import Path
 from topokd.pipeline.slurm.cluster import Cluster
 
 # Sent to the stage: USR1 when the time limit is near, TERM at a preemption or a cancellation. `wait` returns early when
-# a signal comes, and then has to be called again. Status 143: training has saved its state; after USR1 it goes on in a
-# new allocation under the same job number, so what waits for it goes on waiting. (SLURM requeues what it preempts.)
+# a signal comes, and then has to be called again. Status 143: training has saved its state; after USR1 it resumes in a
+# new allocation under the same job number, so dependent jobs keep waiting. (SLURM requeues what it preempts.)
 BODY = """\
 child= near_limit= status=1 caught=1
 trap 'caught=1; near_limit=1; [ -n "$child" ] && kill -USR1 "$child"' USR1

@@ -17,7 +17,7 @@ from topokd.stopping import die_with_parent
 
 
 def run_task(profile: str, address: str) -> int:
-    """Run a stage and note its outcome beside the logs.
+    """Run a stage and record its outcome next to the logs.
 
     Args:
         profile: Name.

@@ -8,16 +8,22 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 from numpy import ndarray
 
+from topokd.checks import available_memory
 from topokd.errors import ParameterError
 from topokd.topology import kernels
 from topokd.topology.engines.base import Engine, Pairs, elder_rule
 
+if TYPE_CHECKING:
+    from topokd.topology.kernels.sweep import SweepResult
+
 NAME = "reduced"
+BYTES_PER_NEIGHBOUR = 32  # of a list: two numbers, twice while lists are moved, and its edge in a shell
 MAX_POINTS = 1 << 16  # a vertex is 16 bits of an edge's code
 
 
@@ -48,7 +54,39 @@ def compute(
         dead, components = elder_rule(merging, n)
         return Pairs([dead[:, None]], [merging], [components[:, None]])
     with _raised_after(time_limit) as stop:
-        found = kernels.sweep.pairs(filtration, limit, stop)
+        return _pairs(kernels.sweep.pairs(filtration, limit, stop))
+
+
+def compute_from_points(x: Float64[ndarray, "n c"], max_dim: int = 1, limit: float = np.inf) -> Pairs:
+    """The pairs that `compute` finds, without a matrix: memory is linear in the edges near living classes.
+
+    With fewer than 12 coordinates squared distances have the same bits as those of `squared_distances`, so that the
+    pairs are the same, ties included; with more, edges whose lengths agree to 15 digits may change places.
+
+    Args:
+        x: (n, c) points.
+        max_dim: 0 or 1.
+        limit: highest squared length of an edge.
+
+    Raises:
+        MemoryError: the edges do not fit into memory.
+
+    Examples:
+        >>> compute_from_points(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])).birth[1].tolist()
+        [[2, 3]]
+    """
+    if len(x) == 0 or x.shape[1] == 0:
+        return compute(np.zeros((len(x), len(x))), max_dim, limit)
+    x = np.ascontiguousarray(x - x[0])
+    if max_dim == 0:
+        dead, merging, components = kernels.sparse_sweep.components(x, limit)
+        return Pairs([dead[:, None]], [merging], [components[:, None]])
+    available = available_memory()
+    most = 1 << 48 if available is None else available // BYTES_PER_NEIGHBOUR
+    return _pairs(kernels.sparse_sweep.pairs(x, limit, most))
+
+
+def _pairs(found: SweepResult) -> Pairs:
     order = np.argsort(found.death_order, kind="stable")
     dies = found.death_order[order] >= 0
     finite, essential = order[dies], order[~dies]

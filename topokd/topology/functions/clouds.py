@@ -90,7 +90,7 @@ def _unit(x: Float[Tensor, "n c"]) -> float:
 
 @dataclass(frozen=True)
 class Scale:
-    """A quantile of all n x n distances of a cloud: ``value``, and the edges that it lies between."""
+    """A quantile of all n x n distances of a cloud: ``value``, and the edges between which it is."""
 
     value: float
     edges: Edges

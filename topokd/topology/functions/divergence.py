@@ -54,14 +54,21 @@ def rtd(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Tensor, 
     """
 
     def divergence(first: Tensor, second: Tensor) -> Tensor:
-        a, b = distance_matrix(first), distance_matrix(second)
-        scales = quantile_scale(a, quantile, "x"), quantile_scale(b, quantile, "y")
-        a, b = a / scales[0].value, b / scales[1].value
-        there = _cross_barcode(a, b, first, second, *scales)
-        back = _cross_barcode(b, a, second, first, *scales[::-1])
+        (a, scale_a), (b, scale_b) = _scaled_distances(first, quantile, "x"), _scaled_distances(second, quantile, "y")
+        there = _cross_barcode(a, b, first, second, scale_a, scale_b)
+        back = _cross_barcode(b, a, second, first, scale_b, scale_a)
         return ((there + back) / 2).to(torch.promote_types(first.dtype, second.dtype))
 
     return over_pairs(divergence, x, y)
+
+
+def _scaled_distances(
+    x: Float[Tensor, "n c"], quantile: float | None, name: str
+) -> tuple[Float64[ndarray, "n n"], Scale]:
+    """Distances between the rows, divided by their quantile; and that quantile, for the gradient."""
+    distances = distance_matrix(x)
+    scale = quantile_scale(distances, quantile, name)
+    return distances / scale.value, scale
 
 
 def _cross_barcode(
@@ -119,9 +126,8 @@ def rtd_lite(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Ten
     """
 
     def divergence(first: Tensor, second: Tensor) -> Tensor:
-        a, b = distance_matrix(first), distance_matrix(second)
-        scale_x, scale_y = quantile_scale(a, quantile, "x"), quantile_scale(b, quantile, "y")
-        trees = spanning_tree(a), spanning_tree(b), spanning_tree(np.minimum(a / scale_x.value, b / scale_y.value))
+        (a, scale_x), (b, scale_y) = _scaled_distances(first, quantile, "x"), _scaled_distances(second, quantile, "y")
+        trees = spanning_tree(a), spanning_tree(b), spanning_tree(np.minimum(a, b))
         total = (
             scale_x.apply(first, lengths(first, trees[0])).sum()
             + scale_y.apply(second, lengths(second, trees[1])).sum()

@@ -2,7 +2,9 @@
 
 The rest of this page explains the sweep, which computes persistent homology of degrees 0 and 1. Read the files in this
 order: `sweep` (control), `state` (arrays), `annotations` (data structure), `lunes`,
-`active_edges`, `candidates` (shortcuts), `edge_order` (sorting), `bitset`.
+`active_edges`, `candidates` (shortcuts), `edge_order` (sorting), `bitset`. The sweep without a matrix of distances
+uses the same annotations: `sparse_sweep` (control), `sparse_events`, `sparse_lunes`, `sparse_state`, `peel` (vertices
+that are not needed any more), `relative_neighbours` (all births and merges beforehand), `tree` (search).
 
 Reduced filtration
     The Vietoris-Rips complex of n points has O(n^3) triangles; none is listed here. Edges enter one by one, in a total
@@ -81,8 +83,11 @@ _KERNELS = {
     "edge_order",
     "sampling",
     "spanning",
+    "relative_neighbours",
+    "sparse_sweep",
     "state",
     "sweep",
+    "tree",
 }
 
 

@@ -1,0 +1,78 @@
+# %% [markdown]
+# # Studies
+# The experiments with power, which the pipeline does not run: their protocols are in `study/`, their answers, where
+# somebody has run them, in `study/answers/` (docs/study.md).
+
+# %% tags=["parameters"]
+params_file = "results/default/params.yaml"  # resolved parameters of the profile
+save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
+
+# %%
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+
+from topokd import params as P
+from topokd.paper import studies
+from topokd.paper.results import Results
+from topokd.viz import study as view
+from topokd.viz.dose import dose_figure
+from topokd.viz.style import save_figure
+
+params = P.load(params_file, save=save)
+results = Results.of_studies(params)
+figures = params.figures / "study"
+
+# %% [markdown]
+# ## What has run, and what has not
+
+# %%
+studies.protocols(results)
+
+# %% [markdown]
+# ## Power, stated before the runs
+# Probability of finding a true difference, and of calling no difference none, at the corrected level of the strictest
+# comparison: from the number of seeds and the spread that each protocol expects.
+
+# %%
+figure = view.power_figure(studies.power(results))
+save_figure(figure, figures / "power")
+
+# %% [markdown]
+# ## Comparisons
+# Paired by seed; intervals over seeds by Student's t, over streets and both by bootstrap; Holm's correction over all
+# comparisons of a study; equivalence by two one-sided tests.
+
+# %%
+studies.comparisons(results)
+
+# %%
+for profile, study in results.studies.items():
+    for found in study.get("comparisons", []):
+        name = f"**{profile}: {study['labels'][found['treatment']]}** against {study['labels'][found['control']]}"
+        display(Markdown(f"- {name}: {studies.sentence(found, study)}"))
+
+# %% [markdown]
+# ## Figures
+# Paired differences, all trials, and validation during training: rows that still climb at the end are cut off.
+
+# %%
+for profile, study in results.studies.items():
+    for kind, draw in (
+        ("differences", view.differences_figure),
+        ("trials", view.trials_figure),
+        ("curves", view.curves_figure),
+    ):
+        if profile != studies.DOSE and (figure := draw(study)) is not None:
+            display(Markdown(f"### {profile}: {kind}"))
+            save_figure(figure, figures / f"{kind}-{profile}")
+            plt.show(figure)
+
+# %% [markdown]
+# ## Dose and response
+# Does the topological distance between teacher and student fall when it is trained for, and does accuracy follow?
+
+# %%
+display(Markdown(studies.dose_sentence(results) or f"Not run yet: `{studies.PROTOCOLS[studies.DOSE].command}`."))
+figure = dose_figure(results.studies[studies.DOSE]) if studies.DOSE in results.studies else None
+if figure is not None:
+    save_figure(figure, figures / "dose")

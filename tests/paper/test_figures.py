@@ -1,0 +1,138 @@
+"""Figures made from results alone show the numbers of the records."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from tests.paper.fake_results import SKILL, write_results
+from topokd import params as P
+from topokd.io import read_json, write_json
+from topokd.paper import figures
+from topokd.paper.leftovers import leftovers
+from topokd.paper.provenance import processors
+from topokd.paper.readme import expected_numbers
+from topokd.paper.results import Results
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return Results.read(write_results(tmp_path_factory.mktemp("figures") / "results" / "default"))
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder = tmp_path_factory.mktemp("empty") / "results" / "default"
+    P.dump(P.load_profile("default"), folder / "params.yaml")
+    return Results.read(folder)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def test_the_glance_shows_reported_and_measured_networks(results: Results) -> None:
+    reported, measured = figures.reported_glance(), figures.measured_glance(results)
+    assert (
+        reported.panels["parameters (M)"]["Student (paper)"] == 2.78
+        and "KT-Weakly" in reported.panels["nuScenes mIoU (%)"]
+    )
+    assert measured is not None
+    teacher = results.labels["teacher"]
+    assert measured.panels["mIoU (%)"][teacher] == pytest.approx(results.score("teacher").mean)
+    assert measured.panels["parameters (M)"][teacher] == 1.2 and teacher not in measured.bold
+    titles = [axes.get_title() for axes in figures.glance_figure(results).axes]
+    assert len(titles) == len(reported.panels) + len(measured.panels)
+
+
+def test_the_ablation_shows_each_row_with_its_seeds_and_gains(results: Results) -> None:
+    figure = figures.ablation_figure(results)
+    assert figure is not None
+    left, right = figure.axes
+    rows = figures.paper_rows(results)
+    assert [tick.get_text() for tick in left.get_yticklabels()] == [results.labels[row] for row in ("teacher", *rows)]
+    seeds = [line for line in left.lines if line.get_marker() == "o"]
+    scores = results.scores("teacher")
+    assert list(seeds[0].get_xdata()) == [scores[seed] for seed in sorted(scores)]
+    gains = [line.get_xdata()[0] for line in right.lines if (line.get_marker(), line.get_markersize()) == ("|", 16)]
+    over = figures._common_base(results, rows)
+    compared = [row for row in rows if over in results.rows[row].compare]
+    assert gains == pytest.approx([results.gain(row, over).mean for row in compared]) and compared
+
+
+def test_validation_is_shown_for_every_network_and_paired_with_the_first_row(results: Results) -> None:
+    figure = figures.validation_figure(results)
+    assert figure is not None
+    left, right = figure.axes
+    assert [line.get_label() for line in left.lines] == [results.labels[name] for name in results.runs]
+    runs = results.runs["plain"].values()
+    mean = 100 * np.mean([run["history"]["val_miou"] for run in runs], axis=0)
+    plain = next(line for line in left.lines if line.get_label() == results.labels["plain"])
+    np.testing.assert_allclose(plain.get_ydata(), mean)
+    assert results.labels["plain"] in right.get_ylabel()
+
+
+def test_classes_are_shown_with_the_networks_of_the_headline(results: Results) -> None:
+    figure = figures.class_figure(results)
+    assert figure is not None
+    names = {tick.get_text() for axes in figure.axes for tick in (*axes.get_xticklabels(), *axes.get_yticklabels())}
+    assert any("road" in name for name in names)
+
+
+def test_the_framework_has_the_colours_of_the_rows(results: Results) -> None:
+    (axes,) = figures.framework_figure(results).axes
+    drawn = {matplotlib.colors.to_hex(patch.get_edgecolor()) for patch in axes.patches}
+    assert {results.params.rows[row].color for row in ("kd", "kd_topo", "kd_grad")} <= drawn
+
+
+def test_shares_of_gradients_are_those_of_all_seeds(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "results" / "default")
+    norms = {"seg": {"parameters": [2.0, 4.0]}, "kd": {"parameters": [3.0, 1.0], "weight": [0.5, 0.5]}}
+    for file in (folder / "runs").glob("kd-seed*.json"):
+        record = read_json(file)
+        record["history"]["gradients"] = {"step": [1, 50], "terms": norms}
+        write_json(file, record)
+    shares = figures.gradient_shares(Results.read(folder))
+    assert list(shares) == ["kd"]
+    steps, percent = shares["kd"]["kd"]
+    assert steps == [1, 50] and percent.tolist() == [[75.0, 12.5]] * 3
+
+
+def test_without_runs_there_is_no_figure(empty: Results) -> None:
+    for draw in (
+        "measured_glance",
+        "ablation_figure",
+        "beyond_figure",
+        "validation_figure",
+        "share_figure",
+        "class_figure",
+    ):
+        assert getattr(figures, draw)(empty) is None, draw
+
+
+def test_files_of_rows_and_seeds_that_the_profile_no_longer_has_are_named_and_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
+    params = P.Params(
+        seeds=(0,), train_rows=("plain",), rows={"plain": P.Row(label="Plain", short="plain", color="#000000")}
+    )
+    folder = write_results(params.results, params)
+    assert leftovers(params) == [] and set(SKILL) > {"teacher", "plain"}
+    machine = {"processor": "fast", "cores": 2}
+    write_json(folder / "provenance" / "30_student-plain-seed0.json", {"seconds": 60.0, **machine})
+    write_json(folder / "provenance" / "40_evaluation.json", {"seconds": 60.0, **machine})
+    stale = [folder / "provenance" / "20_teacher-seed3.json", folder / "provenance" / "30_student-kd-seed0.json"]
+    for file in stale:
+        write_json(file, {"seconds": 6000.0, "processor": "slow", "cores": 1})
+    (folder / "runs" / "plain-seed9.json").write_text("{}")
+    assert leftovers(params) == [folder / "runs" / "plain-seed9.json", *stale]
+    found = Results.read(folder)
+    assert processors(found) == ["fast"] and "took 2 core-minutes" in expected_numbers([folder])

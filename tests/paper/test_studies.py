@@ -1,0 +1,122 @@
+"""The studies in report and notebook 80: verdicts where they are complete, words where they are not."""
+
+from __future__ import annotations
+
+import re
+
+import matplotlib
+import pytest
+
+from tests.conftest import PROJECT
+from tests.paper.fake_results import write_results
+from topokd.io import write_json
+from topokd.paper import studies
+from topokd.paper.exhibits import EXHIBITS, Figure
+from topokd.paper.findings import findings
+from topokd.paper.render import render_exhibit
+from topokd.paper.results import Results
+from topokd.viz.study import curves_figure, differences_figure, power_figure, trials_figure
+
+matplotlib.use("Agg")
+
+
+def comparison(treatment, control, difference, verdict):
+    low, high = difference - 0.4, difference + 0.4
+    return {
+        "comparison": f"{treatment} - {control}", "treatment": treatment, "control": control,
+        "difference": difference, "sd": 0.6, "seeds": 10,
+        "intervals": {over: [low, high] for over in ("seeds", "streets", "both")},
+        "p": 0.001, "p_equivalence": 0.9, "p_holm": 0.004, "p_equivalence_holm": 0.9, "verdict": verdict,
+    }  # fmt: skip
+
+
+def study(done=6, planned=6, dataset="synthetic"):
+    rows = ("plain", "kd", "kd_topo")
+    trial = {"row": "kd", "seed": 1000, "miou": 20.0, "weights": {"kd": 3.0}, "learning_rate_factor": 2.0, "steps": 9}
+    return {
+        "profile": "study", "dataset": dataset, "done": done, "planned": planned, "seeds": list(range(10)),
+        "plan": {"margin": 0.5, "alpha": 0.05, "expected_sd": 0.8, "comparisons": [["kd", "plain"], ["kd_topo", "kd"]]},
+        "labels": {row: row for row in rows}, "colors": dict.fromkeys(rows, "#8d99ae"), "steps": {"kd": 1200},
+        "trials": [trial | {"unit": "trial-kd-0"}, trial | {"unit": "trial-kd-1", "miou": 21.0}],
+        "chosen": {"kd": trial | {"unit": "trial-kd-1", "miou": 21.0}}, "places": dict.fromkeys(rows, 24),
+        "curves": {"kd": {"step": [300, 600], "miou": [10.0, 20.0]}},
+        "comparisons": [comparison("kd", "plain", 5.2, "better"), comparison("kd_topo", "kd", 0.1, "equivalent")],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path):
+    write_results(tmp_path / "results" / "default")
+
+    def with_answers(**answers):
+        for profile, found in answers.items():
+            write_json(tmp_path / "study" / "answers" / f"{profile}.json", found)
+        return Results.read(tmp_path / "results" / "default")
+
+    return with_answers
+
+
+def test_a_complete_study_decides_the_claims(project):
+    before = {f.question: f for f in findings(project())}
+    after = {f.question: f for f in findings(project(study=study()))}
+    asked = "Does the topological term help?"
+    assert before[asked].evidence == "table7" and after[asked].evidence == "studies_comparisons"
+    assert after[asked].answer == "same" and "In this profile: " in after[asked].sentence
+    helps = after["Does the class distribution (KD) alone help?"]
+    assert helps.answer == "yes" and "+5.2 points (10 seeds, 24 places" in helps.sentence
+    assert after["Does the saliency term help?"] == before["Does the saliency term help?"]  # not in the study
+
+
+@pytest.mark.parametrize("found", [study(done=5), study(dataset="semantickitti")])
+def test_an_unfinished_study_or_one_on_other_data_decides_nothing(project, found):
+    before = findings(project())
+    assert findings(project(study=found)) == before
+
+
+def test_the_report_says_in_words_what_has_not_run(project, tmp_path):
+    results = project(study=study(done=5))
+    html = {name: render_exhibit(EXHIBITS[name], results, tmp_path) for name in EXHIBITS if "studies" in name}
+    lines = studies.protocols(results).set_index("Study")
+    assert lines.loc["study", "Runs"] == "5 of 6" and "1 better, 1 equivalent" in lines.loc["study", "Answer"]
+    assert "Preliminary" in lines.loc["study", "Answer"]
+    for profile, protocol in studies.PROTOCOLS.items():
+        if profile != "study":
+            assert lines.loc[profile, "Runs"] == "none" and protocol.command in lines.loc[profile, "Answer"]
+            assert protocol.command in html["studies_protocols"]
+    assert "(so far)" in html["studies_comparisons"]
+
+
+def test_without_answers_every_listing_has_words(tmp_path):
+    results = Results.read(write_results(tmp_path / "results" / "default"))
+    assert results.studies == {} and studies.power(results) == {} and studies.dose_sentence(results) == ""
+    assert "No study has two seeds" in studies.comparisons(results).loc[0, "Verdict"]
+    assert all("Not run yet" in text for text in studies.protocols(results)["Answer"])
+
+
+def test_figures_are_drawn_from_what_is_there(project):
+    found = study()
+    assert trials_figure(found) and curves_figure(found) and differences_figure(found)
+    empty = found | {"trials": [], "curves": {}, "comparisons": []}
+    assert trials_figure(empty) is curves_figure(empty) is differences_figure(empty) is None
+    designs = studies.power(project(study=found))
+    assert list(designs) == ["this profile (3 seeds)", "study (10 seeds)"]
+    assert designs["study (10 seeds)"]["alpha"] == 0.025  # of the strictest of two comparisons
+    assert power_figure(designs)
+
+
+def test_every_protocol_can_be_read():
+    from topokd.experiments.dose.plan import read_dose_plan
+    from topokd.experiments.study.plan import read_plan
+
+    for profile, protocol in studies.PROTOCOLS.items():
+        read = read_dose_plan if profile == studies.DOSE else read_plan
+        assert read(protocol.plan)[1].profile == profile
+
+
+def test_notebook_80_saves_every_figure_that_the_report_declares():
+    source = (PROJECT / "notebooks" / "80_study.py").read_text()
+    saved = {*re.findall(r'figure, figures / "(\w+)"', source)}
+    kinds = re.findall(r'\("(\w+)", view\.', source)
+    saved |= {f"{kind}-{profile}" for kind in kinds for profile in studies.PROTOCOLS if profile != studies.DOSE}
+    declared = [e for e in EXHIBITS.values() if isinstance(e, Figure) and e.stage == "study"]
+    assert {file.removeprefix("study/") for exhibit in declared for file in exhibit.files} == saved

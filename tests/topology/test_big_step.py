@@ -1,0 +1,120 @@
+"""Big steps: when the edges of a critical set get the target's length, the pair gets there."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from topokd.errors import ParameterError
+from topokd.topology import TopologicalLoss, squared_distances, vietoris_rips
+from topokd.topology.big_step import CriticalSets
+from topokd.topology.cohomology import cohomology
+
+
+def cloud(seed: int, n: int = 14) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    angle = np.sort(rng.random(n)) * 2 * np.pi
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, 0.15, (n, 2))
+
+
+def after_the_move(lengths: np.ndarray, edges: np.ndarray, target: float, degree: int) -> np.ndarray:
+    moved = lengths.copy()
+    moved[edges[:, 0], edges[:, 1]] = moved[edges[:, 1], edges[:, 0]] = target
+    return vietoris_rips(moved, metric="precomputed").diagrams[degree].numpy()
+
+
+def is_there(diagram: np.ndarray, birth: float, death: float) -> bool:
+    return bool((np.abs(diagram - np.array([birth, death])).max(axis=1) < 1e-12).any())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_critical_set_takes_its_pair_to_the_target(seed: int) -> None:
+    x = cloud(seed)
+    sets = CriticalSets(cohomology(squared_distances(x), cycles=False).certificate)
+    found = vietoris_rips(sets.lengths, metric="precomputed")
+    at = partial(after_the_move, sets.lengths)
+    for (birth, death), edge in zip(found.diagrams[1].numpy(), found.birth_simplices[1].tolist(), strict=True):
+        creating, gap = tuple(edge), death - birth
+        for share in (0.3, 0.8):
+            target = birth + share * gap
+            assert is_there(at(sets.of_birth(creating, target), target, 1), target, death)
+            assert is_there(at(sets.of_death(creating, target), target, 1), birth, target)
+        later, earlier = death * 1.1, birth * 0.9
+        assert is_there(at(sets.of_death(creating, later), later, 1), birth, later)
+        assert is_there(at(sets.of_birth(creating, earlier), earlier, 1), earlier, death)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_merge_moves_with_all_edges_of_the_cut(seed: int) -> None:
+    x = cloud(seed)
+    sets = CriticalSets(cohomology(squared_distances(x), cycles=False).certificate)
+    found = vietoris_rips(sets.lengths, metric="precomputed")
+    vertices, edges = found.birth_simplices[0][:, 0].tolist(), found.death_simplices[0].tolist()
+    for (_, death), vertex, edge in zip(found.diagrams[0].numpy(), vertices, edges, strict=True):
+        for target in (0.6 * death, 1.3 * death):
+            moved = sets.of_merge(vertex, tuple(edge), target)
+            assert is_there(after_the_move(sets.lengths, moved, target, 0), 0.0, target)
+
+
+def loss_of(x: torch.Tensor, gradient: str) -> torch.Tensor:
+    """Half the squared distance of the longest loop from (0.3, 2)."""
+    loops = vietoris_rips(x, gradient=gradient).diagrams[1]
+    longest = loops[(loops[:, 1] - loops[:, 0]).argmax()]
+    return ((longest - longest.new_tensor([0.3, 2.0])) ** 2).sum() / 2
+
+
+def test_more_points_move_and_the_loss_falls_faster() -> None:
+    start = torch.from_numpy(cloud(3, 40))
+    reached, moved = {}, {}
+    for gradient in ("critical", "big_step"):
+        x = start.clone().requires_grad_()
+        for _ in range(15):
+            (slope,) = torch.autograd.grad(loss_of(x, gradient), x)
+            moved.setdefault(gradient, int((slope != 0).any(dim=1).sum()))
+            x = (x - 0.25 * slope).detach().requires_grad_()
+        reached[gradient] = loss_of(x, "critical").item()
+    assert moved["big_step"] > 2 * moved["critical"]
+    assert reached["big_step"] < 0.5 * reached["critical"] < loss_of(start, "critical").item()
+
+
+def test_diagrams_are_the_same_in_both_precisions() -> None:
+    for dtype in (torch.float32, torch.float64):
+        x = torch.from_numpy(cloud(0)).to(dtype).requires_grad_()
+        plain, big = (vietoris_rips(x, gradient=kind) for kind in ("critical", "big_step"))
+        assert all(torch.equal(a, b) for a, b in zip(plain.diagrams, big.diagrams, strict=True))
+        assert big.certificate is None and big.diagrams[1].dtype == dtype
+        (slope,) = torch.autograd.grad(big.diagrams[1].sum() + big.diagrams[0].sum(), x)
+        assert slope.dtype == dtype and bool(slope.isfinite().all())
+
+
+def test_a_second_derivative_is_refused() -> None:
+    x = torch.from_numpy(cloud(0)).requires_grad_()
+    (slope,) = torch.autograd.grad(loss_of(x, "big_step"), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="no second derivatives"):
+        slope.sum().backward()
+
+
+def test_it_is_a_gradient_of_the_topological_loss() -> None:
+    student = torch.rand(30, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    teacher = torch.rand(30, 6, generator=torch.Generator().manual_seed(1))
+    TopologicalLoss(20, gradient="big_step")(student, teacher).backward()
+    assert bool(student.grad.isfinite().all()) and bool((student.grad != 0).any())
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"step": 0.0}, "step is 0.0"),
+        ({"max_dim": 2}, "leave out weights, time_limit and max_dim=2"),
+        ({"weights": torch.ones(5)}, "leave out weights"),
+        ({"metric": "precomputed"}, "which moves points"),
+        ({"search": True}, "gradient='big_step'"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        vietoris_rips(torch.rand(5, 2), gradient="big_step", **arguments)

@@ -1,0 +1,30 @@
+"""Interactive clouds and the statistics of data sets."""
+
+import numpy as np
+
+from topokd.viz.clouds import interactive_cloud, plot_statistics
+
+PALETTE = [(250, 0, 0), (0, 250, 0)]
+
+
+def test_a_large_cloud_is_thinned_to_the_same_points_in_every_panel() -> None:
+    xyz = np.random.default_rng(0).normal(size=(1000, 3))
+    truth = np.arange(1000) % 2
+    figure = interactive_cloud(xyz, {"truth": truth, "student": 1 - truth}, ["road", "car"], PALETTE, max_points=100)
+    points = [
+        sorted(x for trace in figure.data if trace.scene == scene for x in trace.x) for scene in ("scene", "scene2")
+    ]
+    assert len(points[0]) == 100 and points[0] == points[1]
+    assert [trace.showlegend for trace in figure.data] == [True, True, False, False]  # a class once
+    assert set(np.round(points[0], 2)) == set(points[0])  # centimetres
+    assert {trace.marker.color for trace in figure.data if trace.name == "car"} == {"rgb(0, 250, 0)"}
+
+
+def test_statistics_show_classes_that_one_side_lacks() -> None:
+    ours = {"class_frequency": {"road": 0.9, "boat": 0.0}, "range_edges": [0, 10, 20], "range_histogram": [0.75, 0.25]}
+    theirs = {**ours, "class_frequency": {"road": 0.5, "boat": 0.5}}
+    left, right = plot_statistics(ours, theirs, ("ours", "theirs")).axes
+    assert [list(line.get_xdata()) for line in left.lines] == [[90.0], [50.0, 50.0]]
+    assert [text.get_text() for text in left.texts] == ["none"]
+    assert [tick.get_text() for tick in left.get_yticklabels()] == ["road", "boat"]
+    assert [patch.get_data().values.tolist() for patch in right.patches] == [[75.0, 25.0]] * 2

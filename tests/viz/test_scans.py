@@ -1,0 +1,50 @@
+"""Figures of scans and of the framework."""
+
+import numpy as np
+import pytest
+
+from topokd.data import IGNORE, Scan, voxelize
+from topokd.viz.framework import figure2
+from topokd.viz.scans import sample_figure, scan_figure, scans_figure
+
+PALETTE = [(250, 0, 0), (0, 250, 0)]
+
+
+@pytest.fixture(scope="module")
+def scan() -> Scan:
+    rng = np.random.default_rng(0)
+    label = np.array([0] * 50 + [1] * 30 + [IGNORE] * 20)
+    return Scan(rng.uniform(-9, 9, (100, 3)), rng.random(100), label, name="08/000001")
+
+
+def test_a_scan_is_shown_by_class_and_intensity_from_two_sides(scan: Scan) -> None:
+    figure = scan_figure(scan, ("road", "car"), PALETTE)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert "08/000001: classes" in titles and "intensity" in titles and len(figure.axes) == 4
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[:2] == ["road", "car"] and len(legend) == 3  # and the points without a label
+
+
+def test_several_scans_leave_the_other_panels_empty(scan: Scan) -> None:
+    figure = scans_figure([scan, scan], PALETTE)
+    assert [axes.get_visible() for axes in figure.axes] == [True, True, False, False, False, False]
+
+
+def test_a_training_sample_is_shown_step_by_step_with_its_number_of_points(scan: Scan) -> None:
+    voxels = voxelize(scan, 1.0)
+    figure = sample_figure(scan, scan, voxels, voxels, 1.0, PALETTE)
+    count = len(voxels)
+    assert [axes.get_title() for axes in figure.axes] == [
+        "as read: 100", "augmented: 100", f"voxels of 1 m: {count}", f"crop: {count}",
+    ]  # fmt: skip
+
+
+def test_the_framework_shows_the_blocks_of_each_stage_in_the_colours_of_the_terms() -> None:
+    colors = {"kd": "#111111", "topo": "#222222", "grad": "#333333"}
+    (axes,) = figure2(colors, ("46 M", (2, 2, 2, 6, 3)), ("3 M", (1, 1, 1, 4, 1))).axes
+    texts = [text.get_text() for text in axes.texts]
+    assert "Teacher, frozen · 46 M parameters" in texts and "Student, trained · 3 M parameters" in texts
+    depths = [text.split("×")[1] for text in texts if text.startswith("$F^")]
+    assert depths == ["2", "2", "2", "6", "3", "1", "1", "1", "4", "1"]
+    edges = {tuple(np.round(255 * np.array(patch.get_edgecolor()[:3])).astype(int)) for patch in axes.patches}
+    assert {(17, 17, 17), (34, 34, 34), (51, 51, 51)} <= edges

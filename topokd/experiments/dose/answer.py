@@ -1,0 +1,156 @@
+"""What the experiment found: every arm against no L_topo, the trend over the doses, and one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from topokd.experiments.dose.plan import Arm, DosePlan, arms
+from topokd.experiments.study.inference import Difference, paired_difference, tost
+from topokd.params import Params
+
+MEASURES = ("distance", "miou", "boundary_miou", "fragments", "thin_fragments", "missed", "thin_missed", "ece")
+"""In the order of the figure; all but ``distance`` and the fragments are in percent."""
+
+Records = Mapping[str, Mapping[int, Mapping[str, Any]]]
+"""By arm (or ``teacher``) and seed: see `topokd.experiments.dose.runner.Dose.records`."""
+
+
+def answer(plan: DosePlan, params: Params, records: Records) -> dict[str, Any]:
+    """The experiment's answer from the records that are there.
+
+    Args:
+        plan: the protocol.
+        params: its profile.
+        records: of the runs that are done.
+
+    Returns:
+        ``done`` and ``planned``: numbers of runs; ``arms``: one entry per arm with records, its values by measure and
+        seed, the weight of L_topo (median over steps and seeds), and its paired difference from dose 0 with the 95 %
+        interval; ``trend``: by measure, the change from the first to the last dose on the least-squares line over the
+        doses in order, by seed, with its interval; ``teacher``: means over teachers; ``sentence``.
+    """
+    every = arms(plan)
+    control = records.get(every[0].name, {})
+    doses = [arm for arm in every if arm.axis == "share"]
+    return {
+        "dataset": params.data.dataset,
+        "done": sum(map(len, records.values())),
+        "planned": len(params.teacher_seeds) + len(every) * len(params.seeds),
+        "arms": [_arm(arm, records[arm.name], control) for arm in every if records.get(arm.name)],
+        "trend": {name: _as_dict(found) for name in MEASURES if (found := trend(doses, records, name))},
+        "teacher": _means([_measured(record) for record in records.get("teacher", {}).values()]),
+        "sentence": sentence(plan, records),
+    }
+
+
+def trend(doses: list[Arm], records: Records, measure: str) -> Difference | None:
+    """Change of a measure from the first to the last dose, (k - 1) b_s of the line a_s + b_s j over doses j = 0..k-1.
+
+    The line is fitted for each seed s; the interval is over seeds. The doses count in their order, so no shape over the
+    shares is assumed.
+
+    Args:
+        doses: k arms in rising order.
+        records: of the runs.
+        measure: one of `MEASURES`.
+
+    Returns:
+        None with fewer than two seeds that have all doses.
+    """
+    seeds = sorted(set.intersection(*(set(records.get(arm.name, {})) for arm in doses)))
+    place = np.arange(len(doses))
+    changes = []
+    for seed in seeds:
+        values = [_measured(records[arm.name][seed]).get(measure) for arm in doses]
+        if None not in values and np.isfinite(np.array(values, float)).all():
+            changes.append(float(np.polyfit(place, np.array(values, float), 1)[0] * (len(doses) - 1)))
+    return paired_difference(changes) if len(changes) >= 2 else None
+
+
+def sentence(plan: DosePlan, records: Records) -> str:
+    """Does the topological distance fall when it is trained for, and does accuracy follow?"""
+    doses = [arm for arm in arms(plan) if arm.axis == "share"]
+    distance, miou = (trend(doses, records, name) for name in ("distance", "miou"))
+    if distance is None or miou is None:
+        done = sum(len(records.get(arm.name, {})) for arm in doses)
+        return f"Not measured yet: {done} runs of the {len(doses)} doses are done, and no two seeds have all of them."
+    start = float(np.mean([_measured(record)["distance"] for record in records[doses[0].name].values()]))
+    relative = f"{100 * abs(distance.mean) / start:.0f} %, " if start > 0 else ""
+    given = f"{relative}{_interval(distance, 3)}; {distance.n} seeds"
+    falls = {
+        -1: f"the topological distance to the teacher falls ({given})",
+        1: f"the topological distance to the teacher rises, although it is trained for ({given})",
+        0: f"it stays open whether the topological distance to the teacher falls ({given})",
+    }[_side(distance)]
+    number = f"{_interval(miou, 1)} points of mIoU"
+    if side := _side(miou):
+        up = "rises" if side > 0 else "falls"
+        joint = (
+            "follows: it" if side > 0 and _side(distance) < 0 else "does not follow: it" if side < 0 else "changes: it"
+        )
+        follows = f"accuracy {joint} {up} ({number})"
+    elif tost(_changes(doses, records, "miou"), plan.margin).equivalent:
+        follows = f"accuracy stays the same within ±{plan.margin:g} points ({number})"
+    else:
+        follows = f"it stays open whether accuracy changes ({number})"
+    return f"From no L_topo to {100 * doses[-1].share:g} % of the segmentation loss's gradient, {falls}, and {follows}."
+
+
+def _changes(doses: list[Arm], records: Records, measure: str) -> list[float]:
+    """Last dose less first dose, by seed."""
+    first, last = (records[arm.name] for arm in (doses[0], doses[-1]))
+    return [_measured(last[seed])[measure] - _measured(first[seed])[measure] for seed in sorted(set(first) & set(last))]
+
+
+def _side(found: Difference) -> int:
+    """-1 or 1 if the interval lies below or above 0."""
+    return -1 if found.high < 0 else 1 if found.low > 0 else 0
+
+
+def _interval(found: Difference, digits: int) -> str:
+    """``+1.2, 95 % interval +0.1 to +2.3``, with minus signs."""
+    mean, low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in (found.mean, found.low, found.high))
+    return f"{mean}, 95 % interval {low} to {high}"
+
+
+def _arm(arm: Arm, own: Mapping[int, Mapping[str, Any]], control: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    names = list(dict.fromkeys(name for record in own.values() for name in _measured(record)))
+    differences = {}
+    for name in MEASURES:
+        pairs = [
+            _measured(own[seed])[name] - _measured(control[seed])[name]
+            for seed in sorted(set(own) & set(control))
+            if name in _measured(own[seed]) and name in _measured(control[seed])
+        ]
+        if arm.share and len(pairs) >= 2 and np.isfinite(pairs).all():
+            differences[name] = _as_dict(paired_difference(pairs))
+    weights = [w for record in own.values() for w in _weights(record)]
+    return {
+        "arm": arm.name, "axis": arm.axis, "value": arm.value, "share": arm.share,
+        "weight": float(np.median(weights)) if weights else None,
+        "values": {name: {seed: _measured(record).get(name) for seed, record in own.items()} for name in names},
+        "means": _means([_measured(record) for record in own.values()]),
+        "differences": differences,
+    }  # fmt: skip
+
+
+def _weights(record: Mapping[str, Any]) -> list[float]:
+    terms = record.get("history", {}).get("gradients", {}).get("terms", {})
+    return list(terms.get("topo", {}).get("weight", []))
+
+
+def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The measures that have a value: a student that finds no object has no fragments."""
+    return {name: value for name, value in record["measures"].items() if value is not None}
+
+
+def _means(measured: list[dict[str, Any]]) -> dict[str, float]:
+    names = dict.fromkeys(name for found in measured for name in found)
+    return {name: float(np.mean([found[name] for found in measured if name in found])) for name in names}
+
+
+def _as_dict(found: Difference) -> dict[str, Any]:
+    return {"mean": found.mean, "low": found.low, "high": found.high, "seeds": found.n, "p": found.p}

@@ -1,0 +1,120 @@
+"""Running the arms: one training run and its measures per arm and seed, by any number of workers."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from topokd.experiments.dose.measures import Measures
+from topokd.experiments.dose.plan import TERM, Arm, DosePlan, arm_params, arms
+from topokd.experiments.study.plan import Unit
+from topokd.experiments.work import Experiment
+from topokd.io import atomic_path, read_json, sha256, write_json
+from topokd.models import load_checkpoint
+from topokd.params import Params
+from topokd.project import workspace_path
+from topokd.scans import SYNTHETIC, open_dataset, write_world
+from topokd.training import Run, train_student, train_teacher
+from topokd.training.determinism import deterministic
+
+log = logging.getLogger(__name__)
+
+
+class Dose(Experiment[Unit]):
+    """The experiment on disk: ``results/<profile>/dose/<unit>.json``. Doses come before variants.
+
+    Args:
+        plan: the protocol.
+        params: its profile.
+    """
+
+    def __init__(self, plan: DosePlan, params: Params) -> None:
+        self.plan, self.params = plan, params
+        self.arms = {arm.name: arm for arm in arms(plan)}
+        teachers = [Unit("teacher", "teacher", seed) for seed in params.teacher_seeds]
+        doses = [name for name, arm in self.arms.items() if arm.axis == "share"]
+        variants = [name for name in self.arms if name not in doses]
+        runs = [Unit("run", name, seed) for kind in (doses, variants) for seed in params.seeds for name in kind]
+        super().__init__([*teachers, *runs], params.results / "dose", params.workspace / "locks")
+        self._measures: dict[int, Measures] = {}
+
+    def needs(self, unit: Unit) -> Sequence[Unit]:
+        """A student needs the teacher of its seed."""
+        if unit.kind == "teacher":
+            return []
+        return [Unit("teacher", "teacher", self.params.teacher_seed(unit.number))]
+
+    def run(self, unit: Unit) -> dict[str, Any]:
+        """Train one unit, measure it, and write its record."""
+        log.info("%s: %d of %d done", unit.name, sum(map(self.is_done, self.units)), len(self.units))
+        started = time.process_time()
+        if self.params.data.dataset == SYNTHETIC:
+            with self.lock("data", wait=True):
+                write_world(self.params.data, self.params.data_root)
+        found = self._teacher(unit.number) if unit.kind == "teacher" else self._student(unit)
+        result = {"unit": unit.name, "seed": unit.number} | found
+        result["cpu_seconds"] = round(time.process_time() - started, 1)
+        write_json(self.file(unit), result)
+        self._clear_outputs(unit)
+        return result
+
+    def records(self) -> dict[str, dict[int, dict[str, Any]]]:
+        """The records that are there, by arm (or ``teacher``) and seed."""
+        found: dict[str, dict[int, dict[str, Any]]] = {}
+        for unit in filter(self.is_done, self.units):
+            found.setdefault(unit.row, {})[unit.number] = read_json(self.file(unit))
+        return found
+
+    def _teacher(self, seed: int) -> dict[str, Any]:
+        run = Run("teacher", seed, self.params)
+        lender = workspace_path(self.plan.teacher_of) / "checkpoints" / run.checkpoint.name
+        found: dict[str, Any] = {"arm": "teacher"}
+        if self.plan.teacher_of and lender.is_file():
+            with atomic_path(run.checkpoint) as temporary:
+                shutil.copyfile(lender, temporary)
+            found["taken_from"] = self.plan.teacher_of
+        else:
+            found |= _of_training(train_teacher(self.params, seed))
+        with deterministic(self.params.train.threads):
+            measures = self._measured_by(seed).of(load_checkpoint(run.checkpoint))
+        return found | {"sha256": sha256(run.checkpoint), "measures": measures}
+
+    def _student(self, unit: Unit) -> dict[str, Any]:
+        arm = self.arms[unit.row]
+        params = arm_params(self.params, self.plan, arm)
+        record = train_student(params, arm.name, unit.number)
+        with deterministic(params.train.threads):
+            model: nn.Module = load_checkpoint(Run(arm.name, unit.number, params).checkpoint)
+            measures = self._measured_by(params.teacher_seed(unit.number)).of(model, arm.options)
+        return {
+            "arm": arm.name, "axis": arm.axis, "value": arm.value, "share": arm.share, "terms": record["terms"],
+            **_of_training(record), "measures": {"miou": 100 * record["evaluation"]["miou_skip"], **measures},
+        }  # fmt: skip
+
+    def _measured_by(self, teacher_seed: int) -> Measures:
+        if teacher_seed not in self._measures:
+            params = self.params
+            dataset = open_dataset(params.data, params.data_root, "val")
+            teacher: nn.Module = load_checkpoint(Run("teacher", teacher_seed, params).checkpoint)
+            own = params.rows[self.plan.row].terms[TERM]
+            self._measures[teacher_seed] = Measures(self.plan, own, dataset, params.data.voxel_size, teacher)
+        return self._measures[teacher_seed]
+
+    def _clear_outputs(self, unit: Unit) -> None:
+        """What arms share of the teacher is of no use when the last arm of a seed is done."""
+        same = [other for other in self.units if other.kind == "run" and other.number == unit.number]
+        if unit.kind == "run" and all(map(self.is_done, same)):
+            for folder in Run(unit.row, unit.number, self.params).kept.glob(f"seed{unit.number}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _of_training(record: dict[str, Any]) -> dict[str, Any]:
+    return {"steps": record["steps"], "history": record["history"]}
+
+
+__all__ = ["Arm", "Dose"]

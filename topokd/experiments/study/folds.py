@@ -1,0 +1,58 @@
+"""Cross-validation: every sequence of a SemanticKITTI folder is held out once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from topokd.datasets.semantickitti.reader import SPLITS
+from topokd.errors import DataError
+from topokd.params import Params
+from topokd.project import workspace_path
+
+(HELD_OUT,) = SPLITS["val"]
+
+
+def fold_params(params: Params, held_out: int) -> Params:
+    """The profile of one fold, ``<profile>/fold<held_out>``; its data are links, see `link_fold`.
+
+    Args:
+        params: a profile whose ``data.root`` is in SemanticKITTI's layout.
+        held_out: number of the sequence that is not trained on.
+    """
+    profile = f"{params.profile}/fold{held_out:02d}"
+    return params.replace(profile=profile, data=params.data.replace(root=str(workspace_path(profile) / "data")))
+
+
+def link_fold(source: Path, target: Path, held_out: int) -> None:
+    """Links to the sequences of ``source``, where ``held_out`` and the sequence of the split "val" change places.
+
+    Whoever reads ``target`` validates on the sequence held out and trains on all others.
+
+    Args:
+        source: folder that holds ``sequences/``.
+        target: likewise; made if it is missing.
+        held_out: number of a sequence.
+
+    Raises:
+        DataError: ``source`` does not have that sequence.
+
+    Examples:
+        >>> import tempfile
+        >>> source, target = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> for number in (2, 3, 8):
+        ...     (source / "sequences" / f"{number:02d}").mkdir(parents=True)
+        >>> link_fold(source, target, 3)
+        >>> sorted((link.name, os.readlink(link)[-2:]) for link in (target / "sequences").iterdir())
+        [('02', '02'), ('03', '08'), ('08', '03')]
+    """
+    sequences = {int(path.name): path for path in (source / "sequences").glob("[0-9][0-9]") if path.is_dir()}
+    if held_out not in sequences:
+        found = ", ".join(f"{number:02d}" for number in sorted(sequences)) or "none"
+        raise DataError(f"{source}/sequences has no {held_out:02d} to hold out; there are {found}")
+    swapped = {HELD_OUT: held_out, held_out: HELD_OUT}
+    for number, path in sequences.items():
+        link = target / "sequences" / f"{swapped.get(number, number):02d}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            os.symlink(path.resolve(), link, target_is_directory=True)

@@ -1,0 +1,85 @@
+"""Read the weights in published ``.pth`` files without executing code from them.
+
+They are opened with ``torch.load(weights_only=True)``, and the pickled objects that such files hold in addition to
+tensors (numpy scalars, say) are replaced by inert placeholders.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from topokd.errors import CheckpointError
+
+_CONTAINERS = ("state_dict", "model_state_dict", "model")  # keys under which training codes store the weights
+
+
+class _InertPlaceholder:
+    """Inert placeholder for pickled objects we do not need (numpy scalars, scheduler functions).
+
+    We do not allow the real constructors of numpy: a malicious file could use them to mutate shared dtype objects.
+    """
+
+    def __new__(cls, *arguments: object) -> _InertPlaceholder:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_REPLACED = (  # constructors of numpy scalars and arrays (numpy 1: core, 2: _core), and functions of old schedulers
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "builtins.getattr",
+    "torch.optim.lr_scheduler.OneCycleLR",
+)
+
+
+def read_pickled(path: Path) -> dict[str, Tensor]:
+    """The weights in a file of ``torch.save``: a state_dict, or one under a key of `_CONTAINERS`.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CheckpointError: The file is damaged, holds other Python objects, or no state_dict.
+    """
+    try:
+        with torch.serialization.safe_globals([(_InertPlaceholder, name) for name in _REPLACED]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"nsupported (?:global: )?GLOBAL (\S+)", str(error))
+        if foreign is None and "Unsupported" not in str(error):
+            raise damaged(path, error) from error
+        raise CheckpointError(
+            f"{path} holds Python objects besides tensors ({foreign[1] if foreign else 'of an unknown kind'}). Loading "
+            "them could run any code, so nothing was loaded. If you trust its source, save its weights alone where it "
+            f"was made: torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
+        ) from error
+    except Exception as error:  # the unpickler fails on truncated files in many ways
+        raise damaged(path, error) from error
+    for key in _CONTAINERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+    if not named or not content:
+        raise CheckpointError(
+            f"{path} does not hold a state_dict, neither at the top nor under {', '.join(_CONTAINERS)}"
+        )
+    return content
+
+
+def damaged(path: Path, error: Exception) -> CheckpointError:
+    """The error for a file that cannot be read, for the reason that ``error`` gives."""
+    return CheckpointError(
+        f"{path} is damaged, truncated, or not a checkpoint ({type(error).__name__}: "
+        f"{str(error).strip()[:120]}): copy or download it again, or delete it and train again"
+    )

@@ -1,0 +1,40 @@
+"""Files of runs that a profile does not have any more, because its rows or seeds were changed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from topokd.paper.results import networks, seeds_of
+from topokd.params import Params
+
+_RUN = re.compile(r"(?:20_|30_student-)?(?P<network>\w+)-seed(?P<seed>\d+)")
+_FOLDERS = ("runs", "provenance", "notebooks")  # of results/<profile>, with one file for each run
+
+
+def is_leftover(file: Path, params: Params) -> bool:
+    """Whether a file is named after a run that the profile does not have.
+
+    Args:
+        file: A run record, or a file of the notebook that trained it.
+        params: The profile.
+
+    Examples:
+        >>> from topokd.params import Params
+        >>> params = Params(seeds=(0, 1))
+        >>> names = ("teacher-seed0.json", "30_student-kd-seed7.json", "10_data.json")
+        >>> [is_leftover(Path(name), params) for name in names]
+        [False, True, False]
+    """
+    found = _RUN.fullmatch(file.stem)
+    if found is None:
+        return False
+    network, seed = found["network"], int(found["seed"])
+    return network not in networks(params) or seed not in seeds_of(network, params)
+
+
+def leftovers(params: Params) -> list[Path]:
+    """The files below ``results/<profile>`` and ``figures/<profile>/training`` that `is_leftover` finds."""
+    folders = [*(params.results / name for name in _FOLDERS), params.figures / "training"]
+    files = (file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir()))
+    return [file for file in files if is_leftover(file, params)]

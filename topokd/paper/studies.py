@@ -1,0 +1,156 @@
+"""The studies beside the pipeline (docs/study.md): what they found, and in words what has not been run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from topokd.paper.results import Results
+from topokd.paper.statistics import signed
+
+VERDICTS = {"better": "yes", "worse": "no", "equivalent": "same", "open": "open"}
+DOSE = "dose"
+
+
+class Protocol(NamedTuple):
+    """One study: what it asks, the plan, and the command that runs it."""
+
+    question: str
+    plan: str
+    module: str = "study"
+
+    @property
+    def command(self) -> str:
+        """Run it on one core, or once per core."""
+        plan = "" if self.plan in ("study/plan.yaml", "study/dose.yaml") else f"--plan {self.plan} "
+        return f"python -m topokd.experiments.{self.module} {plan}work"
+
+
+PROTOCOLS = {  # by profile, in the order in which their verdicts count
+    "study": Protocol("What does each term buy, on streets that chose nothing?", "study/plan.yaml"),
+    "comparison": Protocol("Does any published loss do better, with the same trials?", "study/comparison.yaml"),
+    "cross-validation": Protocol("The same on real scans, every place held out once.", "study/cross_validation.yaml"),
+    "default": Protocol("Which weights does the default profile take?", "study/weights.yaml"),
+    DOSE: Protocol("Does more topology bring the teacher's topology, and accuracy?", "study/dose.yaml", "dose"),
+}
+
+
+def verdict_of(results: Results, treatment: str, control: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """The comparison of two rows by the first complete study on the data set of the profile, and that study.
+
+    Returns:
+        None where no complete study has compared them.
+    """
+    for profile in PROTOCOLS:
+        study = results.studies.get(profile, {})
+        if study.get("dataset") != results.params.data.dataset or study["done"] < study["planned"]:
+            continue
+        for found in study["comparisons"]:
+            if (found["treatment"], found["control"]) == (treatment, control):
+                return found, study
+    return None
+
+
+def sentence(found: Mapping[str, Any], study: Mapping[str, Any]) -> str:
+    """One comparison in words, with its intervals and the p-value behind the verdict.
+
+    >>> interval = {"seeds": [0.4, 2.0], "streets": [0.2, 2.2], "both": [0.1, 2.3]}
+    >>> found = {"difference": 1.2, "seeds": 10, "intervals": interval, "p_holm": 0.01, "verdict": "better",
+    ...     "p_equivalence_holm": 1.0, "treatment": "kd", "control": "plain"}
+    >>> sentence(found, {"plan": {"margin": 0.5}, "places": {"kd": 24}})
+    '+1.2 points (10 seeds, 24 places; 95 % interval over seeds +0.4 to +2.0, over seeds and places +0.1 to +2.3): ...'
+    """
+    over = {name: " to ".join(signed(end) for end in ends) for name, ends in found["intervals"].items()}
+    margin = study["plan"]["margin"]
+    reason = {
+        "better": f"better, p = {found['p_holm']:.2g} after Holm's correction.",
+        "worse": f"worse, p = {found['p_holm']:.2g} after Holm's correction.",
+        "equivalent": f"no difference beyond ±{margin:g}, p = {found['p_equivalence_holm']:.2g} after Holm's "
+        "correction (two one-sided tests).",
+        "open": f"neither a difference (p = {found['p_holm']:.2g}) nor equivalence within ±{margin:g} "
+        f"(p = {found['p_equivalence_holm']:.2g}) is shown.",
+    }[found["verdict"]]
+    return (
+        f"{signed(found['difference'])} points ({found['seeds']} seeds, {study['places'][found['treatment']]} places; "
+        f"95 % interval over seeds {over['seeds']}, over seeds and places {over['both']}): {reason}"
+    )
+
+
+def protocols(results: Results) -> pd.DataFrame:
+    """A line per study: what it asks, how much of it is done, and its answer or the command that makes it."""
+    lines = []
+    for profile, protocol in PROTOCOLS.items():
+        study = results.studies.get(profile)
+        lines.append({
+            "Study": profile, "Asks": protocol.question, "Protocol": protocol.plan,
+            "Runs": _progress(study), "Answer": _answer(profile, study, protocol),
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def comparisons(results: Results) -> pd.DataFrame:
+    """Every comparison of every study that has runs, with its intervals and verdict."""
+    lines = []
+    for profile in PROTOCOLS:
+        study = results.studies.get(profile, {})
+        for found in study.get("comparisons", []):
+            labels = study["labels"]
+            lines.append({
+                "Study": profile, "Row": labels[found["treatment"]], "Against": labels[found["control"]],
+                "Difference": signed(found["difference"], 2),
+                **{f"95 %, {over}": " to ".join(signed(end, 2) for end in ends)
+                   for over, ends in found["intervals"].items()},
+                "p, Holm": f"{found['p_holm']:.2g}", "p of equivalence": f"{found['p_equivalence_holm']:.2g}",
+                "Verdict": found["verdict"] if study["done"] >= study["planned"] else f"{found['verdict']} (so far)",
+            })  # fmt: skip
+    return pd.DataFrame(lines or [{"Study": "–", "Verdict": "No study has two seeds of two rows yet: see above."}])
+
+
+def power(results: Results) -> dict[str, dict[str, Any]]:
+    """Seeds, expected spread, number of comparisons and margin of the profile and of each study, for its power."""
+    found = {}
+    if "study" in results.studies:
+        questions = sum(bool(about.question) for row in results.rows.values() for about in row.compare.values())
+        seeds = results.params.seeds
+        found[f"this profile ({len(seeds)} seeds)"] = _power(results.studies["study"]["plan"], seeds, questions)
+    for profile in PROTOCOLS:
+        study = results.studies.get(profile, {})
+        if pairs := study.get("plan", {}).get("comparisons"):
+            found[f"{profile} ({len(study['seeds'])} seeds)"] = _power(study["plan"], study["seeds"], len(pairs))
+    return found
+
+
+def _power(plan: Mapping[str, Any], seeds: Sequence[int], comparisons: int) -> dict[str, Any]:
+    return {
+        "seeds": len(seeds), "sd": plan["expected_sd"], "margin": plan["margin"],
+        "alpha": plan["alpha"] / max(1, comparisons),
+    }  # fmt: skip
+
+
+def dose_sentence(results: Results) -> str:
+    """The sentence of dose and response; empty before it has runs."""
+    return str(results.studies.get(DOSE, {}).get("sentence", ""))
+
+
+def _progress(study: Mapping[str, Any] | None) -> str:
+    return "none" if study is None else f"{study['done']} of {study['planned']}"
+
+
+def _answer(profile: str, study: Mapping[str, Any] | None, protocol: Protocol) -> str:
+    if study is None:
+        return f"Not run yet: `{protocol.command}`."
+    missing = "" if study["done"] >= study["planned"] else f" Preliminary: `{protocol.command}` does the rest."
+    if profile == DOSE:
+        return f"{study['sentence']}{missing}"
+    best = ", ".join(f"{row} {_weights(trial)}" for row, trial in study["chosen"].items())
+    if not study["comparisons"]:
+        return (f"Chosen: {best}." if best else "No comparison has two seeds yet.") + missing
+    counts = pd.Series([found["verdict"] for found in study["comparisons"]]).value_counts()
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f" (below).{missing}"
+
+
+def _weights(trial: Mapping[str, Any]) -> str:
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in trial["weights"].items())
+    return weights or f"learning rate × {trial['learning_rate_factor']:g}"

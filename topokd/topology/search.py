@@ -1,0 +1,79 @@
+"""When diagrams are computed from a search for neighbours instead of a matrix of all distances.
+
+The search (`topokd.topology.kernels.sparse_sweep`) looks for edges near living classes only, in a k-d tree, up to the
+last death. It needs memory that is linear in those edges, and is the faster one of the two for many points of few
+coordinates without a large hole: 100,000 points in the plane take seconds. A hole as large as the cloud needs most of
+its edges, unless the points around it can be peeled off (`kernels.peel`).
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Float64
+from numpy import ndarray
+from torch import Tensor
+
+from topokd.errors import DataError, ParameterError
+from topokd.topology.distances import MIN_CHANNELS_FOR_GRAM
+from topokd.topology.engines import Pairs, reduced
+
+MAX_CHANNELS = MIN_CHANNELS_FOR_GRAM - 1  # with more, squared distances come from a matrix product, with other bits
+# (coordinates, points): clouds with up to so many coordinates are searched from so many points on
+SEARCHED_FROM = ((3, 4097), (MAX_CHANNELS, 16385))
+
+
+def unsearchable(
+    engine: str, metric: str, max_dim: int, time_limit: float | None, gradient: str, proof: bool, weighted: bool
+) -> str | None:
+    """The argument of `vietoris_rips` that needs a matrix, in words, or None if there is none."""
+    needs = {
+        f"engine={engine!r}": engine not in ("auto", reduced.NAME),
+        f"metric={metric!r}": metric != "euclidean",
+        f"max_dim={max_dim}": max_dim > 1,
+        "time_limit": time_limit is not None,
+        "certificate or cycles": proof,
+        "gradient='big_step'": gradient == "big_step",
+        "weights": weighted,
+    }
+    return next((name for name, does in needs.items() if does), None)
+
+
+def use_search(search: bool | None, cloud: Float[Tensor, "n c"], special: str | None) -> bool:
+    """Whether the edges of a cloud come from a search.
+
+    Args:
+        search: the argument of `vietoris_rips`.
+        cloud: points.
+        special: of `unsearchable`.
+
+    Raises:
+        ParameterError: ``search`` is true where it is not possible.
+    """
+    n, channels = cloud.shape
+    if search is not None and not isinstance(search, bool):
+        raise ParameterError(f"search is {search!r}: pass True, False, or None to decide by the size of the cloud")
+    if search is None:
+        return special is None and any(channels <= most and n >= least for most, least in SEARCHED_FROM)
+    if search and special is not None:
+        raise ParameterError(f"search=True looks for neighbours of points, but {special} needs a matrix: leave one out")
+    if search and channels > MAX_CHANNELS:
+        raise ParameterError(f"search=True takes up to {MAX_CHANNELS} coordinates, got {channels}: leave it out")
+    return search
+
+
+def search_pairs(values: Float64[ndarray, "n c"], max_dim: int, limit: float) -> Pairs:
+    """Pairs of a cloud, by a search.
+
+    Raises:
+        DataError: its edges do not fit into memory.
+
+    Examples:
+        >>> search_pairs(np.array([[0.0], [1.0], [3.0]]), 0, np.inf).death[0].tolist()
+        [[0, 1], [1, 2]]
+    """
+    try:
+        return reduced.compute_from_points(values, max_dim, limit)
+    except MemoryError as error:
+        raise DataError(
+            f"memory is too small for the edges around the largest hole of {len(values):,} points: "
+            "pass a threshold, or sample first (farthest_point_sampling)"
+        ) from error

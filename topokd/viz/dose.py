@@ -1,0 +1,98 @@
+"""The figure of dose and response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from topokd.viz.style import ACCENT, MUTED, STUDENT, TEACHER, use_style
+
+PANELS = {
+    "distance": "topological distance to teacher",
+    "miou": "mIoU (%)",
+    "boundary_miou": "boundary mIoU (%)",
+    "thin_fragments": "fragments per thin object",
+    "fragments": "fragments per object",
+    "ece": "calibration error, ECE (%)",
+}
+AXES = {
+    "num_points": "M", "stage": "stage", "normalize": "normalisation", "dims": "degrees", "gradient": "gradient",
+}  # fmt: skip
+
+
+def dose_figure(found: Mapping[str, Any]) -> Figure | None:
+    """Measures over the share of the gradient that L_topo gets, and differences of its variants from none.
+
+    Args:
+        found: see `topokd.experiments.dose.answer.answer`.
+
+    Returns:
+        None before two doses have runs.
+    """
+    doses = [arm for arm in found["arms"] if arm["axis"] == "share"]
+    variants = [arm for arm in found["arms"] if arm["axis"] != "share" and arm["differences"]]
+    if len(doses) < 2:
+        return None
+    use_style()
+    lines = 3 if variants else 2
+    figure, grid = plt.subplots(
+        lines, 3, figsize=(9.6, 2.7 * 2 + (0.3 * len(variants) + 1.2 if variants else 0)),
+        height_ratios=[2.7, 2.7, *([0.3 * len(variants) + 1.2] if variants else [])],
+    )  # fmt: skip
+    for axes, (measure, title) in zip(grid[:2].flat, PANELS.items(), strict=True):
+        _over_doses(axes, doses, measure, title, found["teacher"].get(measure))
+    if variants:
+        same = [arm for arm in doses if arm["share"] == variants[0]["share"]]
+        shown = [*same, *variants]
+        for k, measure in enumerate(("distance", "miou", "thin_fragments")):
+            _variants(grid[2][k], shown, measure, named=k == 0)
+    return figure
+
+
+def _over_doses(
+    axes: Axes, doses: Sequence[Mapping[str, Any]], measure: str, title: str, teacher: float | None
+) -> None:
+    """One line per seed, their mean, and the teacher's value."""
+    place = np.arange(len(doses))
+    seeds = sorted({seed for arm in doses for seed in arm["values"].get(measure, {})})
+    values = np.array(
+        [[_number(arm["values"].get(measure, {}).get(seed)) for seed in seeds] for arm in doses]
+    )  # (k, s)
+    axes.plot(place, values, color=STUDENT, alpha=0.35, linewidth=1)
+    axes.plot(place, [arm["means"].get(measure, np.nan) for arm in doses], color=STUDENT, marker="o", linewidth=2)
+    if teacher is not None and measure != "distance":
+        axes.axhline(teacher, color=TEACHER, linestyle="--", linewidth=1)
+        axes.annotate("teacher", (0, teacher), color=TEACHER, fontsize=9, va="bottom")
+    axes.set_title(title, fontsize=10)
+    axes.set_xticks(place, [f"{100 * arm['share']:g}" for arm in doses])
+    axes.set_xlabel("gradient of L_topo (% of segmentation's)", fontsize=9)
+
+
+def _variants(axes: Axes, shown: Sequence[Mapping[str, Any]], measure: str, named: bool) -> None:
+    """Paired differences from dose 0 with their 95 % intervals, a line per variant."""
+    for k, arm in enumerate(shown):
+        found = arm["differences"].get(measure)
+        if found:
+            color = ACCENT if arm["axis"] == "share" else STUDENT
+            axes.plot([found["low"], found["high"]], [k, k], color=color, linewidth=1.5)
+            axes.plot([found["mean"]], [k], "o", color=color)
+    axes.axvline(0, color=MUTED, linewidth=1)
+    names = [
+        f"{AXES[arm['axis']]} {_text(arm['value'])}" if arm["axis"] in AXES else "as in the doses" for arm in shown
+    ]
+    axes.set_yticks(range(len(shown)), names if named else [""] * len(shown))
+    axes.invert_yaxis()
+    axes.set_title(f"{PANELS[measure]}:\nchange from no L_topo", fontsize=10)
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -4,7 +4,7 @@ Numba's own cache is in the source folder, which may be read-only in a container
 files (a callee, a constant); and its index can mix up signatures that two processes compile at the same time. Here
 each compiled function is one file, in the first writable folder of `$TOPOKD_CACHE`, `$NUMBA_CACHE_DIR/topokd`,
 `$XDG_CACHE_HOME/topokd`, `~/.cache/topokd`, and a private folder in the temporary directory. Its subfolder is named by
-a digest of everything but the signature that the machine code depends on: sources, versions, processor. So a file is
+a digest of everything but the signature that the machine code depends on: sources, versions, Numba's settings, processor. So a file is
 never out of date or overwritten by different code. Files are never deleted, because other tasks may be using them.
 
 A file holds the SHA-256 of the rest, and the rest: for `topokd._numba` a pickled function of Numba's, for
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 SECONDS = {"kernels": 40, "data": 10, "synthetic": 15}
 """About how long it takes to compile all kernels of a package on one core; a call compiles some of them."""
 PARTS = ("_kernel_cache.py", "_native.py", "_numba.py")  # how kernels are compiled and stored
+SETTINGS = ("BOUNDSCHECK", "OPT", "DEBUGINFO_DEFAULT", "CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "LOOP_VECTORIZE")
+"""Numba's settings (environment variables ``NUMBA_...``) that change the machine code."""
 
 
 def cache_roots() -> Iterator[Path]:
@@ -95,7 +97,8 @@ def digest(folder: Path) -> str:
         platform.machine(),
         binding.get_host_cpu_name(),
     )
-    content = hashlib.sha256(repr((*versions, features)).encode())
+    settings = tuple(os.environ.get(f"NUMBA_{name}") for name in SETTINGS)
+    content = hashlib.sha256(repr((*versions, features, *settings)).encode())
     for source in [*(Path(__file__).with_name(part) for part in PARTS), *sorted(folder.glob("*.py"))]:
         content.update(hashlib.sha256(source.read_bytes()).digest())
     return content.hexdigest()

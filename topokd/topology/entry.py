@@ -89,7 +89,7 @@ def as_cloud(cloud: Points | SparseMatrix, metric: str, name: str) -> Tensor:
         values = torch.as_tensor(np.asarray(coo.data))
         cloud = torch.sparse_coo_tensor(places, values, coo.shape, check_invariants=True)
     sparse = isinstance(cloud, Tensor) and cloud.layout != torch.strided and not cloud.is_complex()
-    x = cloud if sparse else real_tensor(cloud, f"{name}values")
+    x: Tensor = cloud if sparse else real_tensor(cloud, f"{name}values")  # type: ignore[assignment]
     if x.dtype not in (torch.float32, torch.float64):
         x = x.double() if x.dtype in (torch.int32, torch.int64) else x.float()
     if x.layout != torch.strided:

@@ -22,9 +22,10 @@ from topokd.pipeline.ahead import commands_ahead, next_ahead
 from topokd.pipeline.graph import Stage, final_stages, is_up_to_date, longest_ways, read_stages
 from topokd.pipeline.profiles import list_profile
 from topokd.pipeline.progress import clock, last_report
-from topokd.pipeline.repository import StageError
+from topokd.pipeline.repository import PATIENCE, StageError
 from topokd.pipeline.stage import environment
 from topokd.project import project_root, workspace_path
+from topokd.stopping import INTERRUPTED, Interrupts, Stopped
 
 
 def reproduce(profile: str = "default", jobs: int | None = None, force: bool = False) -> float:
@@ -40,6 +41,7 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
 
     Raises:
         StageError: a stage failed. Running stages finish first; run again to continue.
+        Stopped: Ctrl-C or SIGTERM came; training has saved its state.
         ParameterError: the profile does not exist.
     """
     jobs = jobs or os.cpu_count() or 1
@@ -55,29 +57,74 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
             print("every stage is up to date", flush=True)
         else:
             _run(stages, jobs, force, logs, started, commands_ahead(profile))
-    command = [sys.executable, "-m", "dvc", "repro", "--quiet", *targets]
-    if subprocess.run(command, cwd=project_root(), env=environment()).returncode != 0:
-        raise StageError("the closing `dvc repro` failed; see its messages above")
+    _confirm(targets)
     return time.monotonic() - started
 
 
+def _confirm(targets: list[str]) -> None:
+    """A plain ``dvc repro``, which finds nothing left to do; tried again while another process holds DVC's lock."""
+    command = [sys.executable, "-m", "dvc", "repro", "--quiet", *targets]
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        done = subprocess.run(command, cwd=project_root(), env=environment(), stderr=subprocess.PIPE, text=True)
+        busy = "Unable to acquire lock" in done.stderr or "is busy, it is being blocked" in done.stderr
+        if done.returncode == 0:
+            return
+        if not busy or time.monotonic() > deadline:
+            raise StageError(f"the closing `dvc repro` failed:\n{done.stderr.strip()}")
+        time.sleep(1.0)
+
+
 def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float, ahead: dict[str, list[str]]) -> None:
-    """Start stages as they become ready, and runs ahead of stages (``ahead``, emptied) on cores that are left."""
-    waiting, done = list(stages), set[str]()
     running: list[Stage] = []
+    try:
+        with Interrupts() as stop:
+            _run_all(stages, running, jobs, force, logs, started, ahead, stop)
+    except KeyboardInterrupt:
+        for stage in running:
+            if stage.process is not None:
+                stage.process.kill()  # what it started ends with it
+        raise Stopped("stopped at once; training goes on from its last saved state", INTERRUPTED) from None
+
+
+def _stop(running: list[Stage]) -> None:
+    print("stopping: training saves its state; Ctrl-C again ends everything at once", flush=True)
+    for stage in running:
+        if stage.process is not None:
+            stage.process.terminate()
+
+
+def _run_all(
+    stages: list[Stage],
+    running: list[Stage],
+    jobs: int,
+    force: bool,
+    logs: Path,
+    started: float,
+    ahead: dict[str, list[str]],
+    stop: Interrupts,
+) -> None:
+    """Start stages as they become ready, and runs ahead of stages (``ahead``, emptied) on cores that are left.
+
+    ``running`` holds those that run.
+    """
+    waiting, done = list(stages), set[str]()
     failed: list[Stage] = []
-    shown = 0.0
+    shown, stopping = 0.0, False
     print(f"{len(stages)} stages on {jobs} cores", flush=True)
     while waiting or running:
-        while not failed and (stage := _next(waiting, running, done, jobs)):
+        if stop.number and not stopping:
+            stopping = True
+            _stop(running)
+        while not (failed or stopping) and (stage := _next(waiting, running, done, jobs)):
             _start(stage, stage_command(stage.address, force))
             waiting.remove(stage)
             running.append(stage)
-        while not failed and (stage := next_ahead(waiting, running, done, jobs, ahead)):
+        while not (failed or stopping) and (stage := next_ahead(waiting, running, done, jobs, ahead)):
             early = stage.ahead()
             _start(early, ahead.pop(stage.address))
             running.append(early)
-        if failed and not running:
+        if (failed or stopping) and not running:
             break
         time.sleep(0.2)
         for stage in [s for s in running if s.process is not None and s.process.poll() is not None]:
@@ -88,6 +135,8 @@ def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float
                 print(f"{stage.address} has trained ahead: {clock(time.monotonic() - stage.started)}", flush=True)
                 continue
             if stage.process.returncode != 0:  # type: ignore[union-attr]
+                if stopping:
+                    continue
                 failed.append(stage)
                 print(f"{stage.address} failed; waiting for the running stages", flush=True)
                 continue
@@ -101,6 +150,8 @@ def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float
         if time.monotonic() - shown > 15 and running:
             shown = time.monotonic()
             _show(waiting, running, jobs, started)
+    if stopping and (waiting or len(done) < len(stages)):
+        raise Stopped(f"stopped after {len(done)} of {len(stages)} stages; the same command goes on", stop.status)
     if failed:
         logs_of_failed = "\n".join(_message(stage) for stage in failed)
         raise StageError(f"{logs_of_failed}\nfix it and rerun: finished stages are kept and training resumes")

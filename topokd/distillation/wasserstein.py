@@ -1,4 +1,4 @@
-"""The term ``wasserstein``: the exact Wasserstein distance of the diagrams."""
+"""The term ``wasserstein``: the exact Wasserstein distance of the diagrams (Edelsbrunner and Harer, 2010, VIII.2)."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 Numba's own cache is in the source folder, which may be read-only in a container; it does not notice changes in other
 files (a callee, a constant); and its index can mix up signatures that two processes compile at the same time. Here
 each compiled function is one file, in the first writable folder of `$TOPOKD_CACHE`, `$NUMBA_CACHE_DIR/topokd`,
-`$XDG_CACHE_HOME/topokd`, `~/.cache/topokd`, and a private folder in the temporary directory. Its subfolder is named by
-a digest of everything but the signature that the machine code depends on: sources, versions, Numba's settings, processor. So a file is
-never out of date or overwritten by different code. Files are never deleted, because other tasks may be using them.
+`$XDG_CACHE_HOME/topokd`, `~/.cache/topokd`, and a private folder in the temporary directory. Its subfolder is named
+by a digest of everything but the signature that the machine code depends on: sources, versions, Numba's settings,
+processor. So a file is never out of date or overwritten by different code. Files are never deleted, because other
+tasks may be using them.
 
 A file holds the SHA-256 of the rest, and the rest: for `topokd._numba` a pickled function of Numba's, for
 `topokd._native` object code alone.

@@ -14,7 +14,7 @@ from topokd import params as P
 from topokd.cli import app
 from topokd.errors import ParameterError, TopokdError
 from topokd.pipeline import profiles, scheduler
-from topokd.pipeline.scheduler import Stage
+from topokd.pipeline.graph import Stage
 from topokd.pipeline.slurm import jobs, queue, submit, task
 from topokd.pipeline.slurm.cluster import Cluster, load_cluster
 from topokd.pipeline.slurm.plan import dependency, make_arrays

@@ -73,14 +73,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_cloud_whose_header_lies_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_cloud_whose_header_lies_is_rejected(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(HOSTILE[name])
     with pytest.raises(DataError, match=name):
         read_cloud(path)
 
 
-def test_a_laz_file_that_counts_a_billion_chunks_is_refused(tmp_path: Path) -> None:
+def test_a_laz_file_that_counts_a_billion_chunks_is_rejected(tmp_path: Path) -> None:
     laspy = pytest.importorskip("laspy")
     las = laspy.create(point_format=3, file_version="1.2")
     las.x = las.y = las.z = np.arange(40.0)
@@ -154,7 +154,7 @@ def test_the_footer_of_a_parquet_file_is_read_as_pyarrow_reads_it_and_damage_is_
             unpacked_sizes(file)
 
 
-def test_a_zip_bomb_of_arrays_is_refused(tmp_path: Path) -> None:
+def test_a_zip_bomb_of_arrays_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("points.npy", npy((2**32, 4)) + b"\0" * (1 << 24))

@@ -101,7 +101,7 @@ def status(
     all_stages: Annotated[bool, typer.Option("--all", help="Also the stages that are done.")] = False,
 ) -> None:
     """Show the state of each stage: done, running, pending and why, or failed and its log; status 1 if any failed."""
-    from topokd.pipeline.scheduler import read_stages, unfinished
+    from topokd.pipeline.graph import read_stages, unfinished
     from topokd.pipeline.slurm import jobs, queue
 
     require_checkout()

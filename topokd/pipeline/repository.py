@@ -3,7 +3,7 @@
 A stage of this pipeline holds DVC's lock twice for about a second: before its command, to see what changed, and after
 it, to record the result (`topokd.pipeline.stage`). When 200 stages end together, the last one waits for the 199 others,
 so a stage waits for up to a day. On a file system that several machines share, DVC's lock is a hard link
-(``core.hardlink_lock``), which nobody removes when its owner is killed. Ours is therefore free ten minutes after its
+(``core.hardlink_lock``), which stays when its owner is killed. Ours therefore expires ten minutes after its
 owner last renewed it, and two minutes after somebody began to wait for it.
 """
 

@@ -12,6 +12,7 @@ from topokd.data.dataset import ScanDataset
 from topokd.distillation import DistillationObjective
 from topokd.evaluation import ConfusionMatrix, evaluation_record
 from topokd.io import sha256, write_json
+from topokd.label_maps import written_labels
 from topokd.models import save_checkpoint
 from topokd.params import to_dict
 from topokd.training.description import checkpoint_metadata
@@ -73,6 +74,7 @@ def save_weights(run: Run, fit: Fit, scans: ScanDataset, class_names: tuple[str,
         sweeps=data.sweeps,
         intensity=data.intensity,
         run=run.name,
+        written=written_labels(scans.val),
     )
     save_checkpoint(run.checkpoint, fit.model, metadata)
     if run.role == "teacher":

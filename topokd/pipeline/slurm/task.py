@@ -49,7 +49,7 @@ def run_task(profile: str, address: str) -> int:
 def use_node_folders() -> None:
     """Name a home folder that can be written, where a compute node has none: Jupyter and Matplotlib need one.
 
-    Compiled kernels are kept by processor and sources (`topokd._numba`), so tasks on any node can share a home.
+    Compiled kernels are kept by processor and sources (`topokd._kernel_cache`), so tasks on any node can share a home.
     """
     home = os.environ.get("HOME", "")
     if not home or not os.access(home, os.W_OK | os.X_OK):

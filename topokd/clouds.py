@@ -65,7 +65,11 @@ def as_rows(x: Features, offsets: Offsets = None, name: str = "features") -> Clo
     """
     if not isinstance(x, Tensor):
         return _joined(x, offsets, name)
-    x = real_tensor(x, f"the tensor of {name}")
+    return _rows_of(real_tensor(x, f"the tensor of {name}"), offsets, name)
+
+
+def _rows_of(x: Tensor, offsets: Offsets, name: str) -> Clouds:
+    """Rows of one tensor."""
     if x.dim() == 2:
         return Clouds(x, cloud_ends(offsets, len(x), name))
     if x.dim() < 2:

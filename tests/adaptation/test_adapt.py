@@ -22,6 +22,7 @@ from topokd.data.profile import ScanProfile
 from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.evaluation import ConfusionMatrix
 from topokd.label_maps import load_label_map
+from topokd.labelling import Labeller
 from topokd.models import load_checkpoint, read_metadata, save_checkpoint
 
 SETTINGS = Settings(
@@ -61,6 +62,7 @@ def test_the_checkpoint_says_what_predict_needs(adapted: Adaptation, yard: Path,
     metadata = read_metadata(adapted.student)
     assert metadata["class_names"] == "road,verge,structure,plants,car" and float(metadata["voxel_size"]) == VOXEL
     assert ScanProfile.from_json(metadata["scans"]).scans == 2
+    assert Labeller(adapted.student).classes.ids == (11, 12, 20, 30, 5)  # of the map, without --labels
     command = [
         "predict",
         str(adapted.student),

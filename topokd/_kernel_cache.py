@@ -24,6 +24,7 @@ import platform
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,15 +112,33 @@ def cached_folder(source: Path) -> Path | None:
     return None if root is None else root / f"{source.parent.name}-{digest(source.parent)[:20]}"
 
 
-@functools.cache
+_announced: set[tuple[str, int]] = set()
+_compiling = threading.local()
+
+
 def announce(package: str, seconds: int | None = None) -> None:
     """Log, once per package and estimate, that kernels are being compiled, and about how long that takes."""
+    seconds = seconds or SECONDS.get(package.rpartition(".")[2], 30)
+    if getattr(_compiling, "announced", False) or (package, seconds) in _announced:
+        return
+    _announced.add((package, seconds))
     log.warning(
         "compiling kernels of %s that are not cached yet: up to about %d s, once; "
         "`topokd warm-up` compiles all kernels in advance",
         package,
-        seconds or SECONDS.get(package.rpartition(".")[2], 30),
+        seconds,
     )
+
+
+@contextlib.contextmanager
+def announcing(package: str, seconds: int) -> Iterator[None]:
+    """`announce`, for all that is compiled inside."""
+    announce(package, seconds)
+    _compiling.announced = True
+    try:
+        yield
+    finally:
+        _compiling.announced = False
 
 
 def read(file: Path) -> bytes | None:

@@ -95,7 +95,7 @@ def test_diagrams_are_the_same_in_both_precisions() -> None:
         assert slope.dtype == dtype and bool(slope.isfinite().all())
 
 
-def test_a_second_derivative_is_refused() -> None:
+def test_a_second_derivative_is_rejected() -> None:
     x = torch.from_numpy(cloud(0)).requires_grad_()
     (slope,) = torch.autograd.grad(loss_of(x, "big_step"), x, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivatives"):
@@ -120,6 +120,6 @@ def test_it_is_a_gradient_of_the_topological_loss() -> None:
         ({"search": True}, "gradient='big_step'"),
     ],
 )
-def test_what_it_cannot_do_is_refused(arguments: dict, message: str) -> None:
+def test_what_it_cannot_do_is_rejected(arguments: dict, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         vietoris_rips(torch.rand(5, 2), gradient="big_step", **arguments)

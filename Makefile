@@ -12,9 +12,11 @@ XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadsco
 CHECKED ?= topokd
 SHAPES := --jaxtyping-packages="$(CHECKED),beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 BIN := .venv/bin
+# The programs in .venv hold the path of this folder; after it was renamed they are corrected first.
+MOVED := $(shell tools/relocate.sh)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro pdf check test test-cluster lab docs lint format pins clean help
+.PHONY: repro pdf check test test-bounds test-cluster lab docs lint format pins clean help
 .DELETE_ON_ERROR:
 
 repro: .venv/ready  ## regenerate the paper: results/$(PROFILE)/report.html
@@ -28,6 +30,9 @@ check: lint  ## linters and unit tests, for use while you work: 3 minutes on two
 
 test: lint  ## linters and all tests, with coverage: also the wheel, the browser, and the pipeline in a scratch clone
 	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 10 --cov --cov-report term $(ARGS)
+
+test-bounds: .venv/ready  ## unit tests with compiled loops that check every index (NUMBA_BOUNDSCHECK)
+	NUMBA_BOUNDSCHECK=1 pytest $(XDIST) -m unit $(ARGS)
 
 test-cluster: .venv/ready  ## tests that need a SLURM installation or take many minutes
 	pytest -m cluster $(ARGS)
@@ -52,6 +57,7 @@ lint: .venv/ready  ## formatting, style, types, layers, notebooks in step with t
 format: .venv/ready  ## fix what `lint` can fix by itself
 	ruff format .
 	ruff check --fix .
+	python tools/comments.py
 	topokd pair
 
 pins: .venv/ready  ## constraints.txt from what .venv has

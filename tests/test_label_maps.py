@@ -13,8 +13,10 @@ from topokd import params as P
 from topokd.cli import app
 from topokd.data.cache import ScanCache
 from topokd.datasets.fingerprint import fingerprint
-from topokd.errors import DataError, ParameterError
-from topokd.label_maps import MappedDataset, check_mapped, label_map_names, load_label_map
+from topokd.errors import CheckpointError, DataError, ParameterError
+from topokd.label_maps import MappedDataset, WrittenLabels, check_mapped, label_map_names, load_label_map
+from topokd.labelling import Labeller
+from topokd.models import build_model, save_checkpoint
 from topokd.paper.results import dataset_title
 from topokd.scans import check_data
 from topokd.training.state import dataset_fingerprint
@@ -150,7 +152,7 @@ OWN = {
         ({"colour": 3}, "colour"),
     ],
 )
-def test_an_inconsistent_label_map_is_refused(tmp_path: Path, change: dict, words: str) -> None:
+def test_an_inconsistent_label_map_is_rejected(tmp_path: Path, change: dict, words: str) -> None:
     import yaml
 
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN | change))
@@ -189,6 +191,9 @@ def test_a_profile_trains_on_a_data_set_by_its_map(
     names = list(label_map.space(folder).class_names)
     assert record["evaluation"]["class_names"] == names and record["evaluation"]["scans"] == 1
     assert record["dataset"] == folder.name and dataset_title(params.data) == folder.name
+    weights = next((tmp_path / "workspace").rglob("checkpoints/teacher-seed0.safetensors"))
+    classes = Labeller(weights).classes
+    assert classes.ids == label_map.space(folder).raw_ids and classes.names == tuple(names)
 
 
 def test_a_profile_cannot_give_a_label_map_options_that_it_lacks(tmp_path: Path) -> None:
@@ -208,3 +213,24 @@ def test_another_map_is_another_data_set_for_resumed_runs_and_for_the_pipeline(f
     found = fingerprint(folder, whole=True)
     next(folder.rglob("*.label")).write_bytes(b"")
     assert fingerprint(folder, whole=True) != found and found["files"] >= 6
+
+
+def test_a_checkpoint_remembers_the_ids_of_its_label_map(tmp_path: Path) -> None:
+    """SemanticSTF has SemanticKITTI's class names but other ids: predict writes those of the training."""
+    label_map = load_label_map("semanticstf")
+    space = label_map.space(tmp_path)
+    written = WrittenLabels.of(label_map, space)
+    model = build_model("ptv3-tiny", num_classes=19)
+    names = {"class_names": ",".join(space.class_names), "voxel_size": "0.5"}
+    for name, strings in {"bare": names, "own": names | written.metadata()}.items():
+        save_checkpoint(tmp_path / f"{name}.safetensors", model, strings)
+    assert Labeller(tmp_path / "bare.safetensors").classes.ids[0] == 10  # SemanticKITTI's car
+    found = Labeller(tmp_path / "own.safetensors").classes
+    assert found.ids == tuple(range(1, 20)) and found.no_class == 0 and found.palette == list(space.palette)
+    save_checkpoint(tmp_path / "twice.safetensors", model, names | written.metadata() | {"label_ids": "1,1"})
+    for change in ({"label_ids": "1,x"}, {"label_none": "3"}, {"label_none": ""}, {"label_dtype": "float32"},
+                   {"label_ids": ",".join(map(str, range(250, 269))), "label_dtype": "uint8"},
+                   {"label_colors": "1 2 3"}, {"label_ids": "-1"}, {"label_ids": "9" * 400}):  # fmt: skip
+        save_checkpoint(tmp_path / "bad.safetensors", model, names | written.metadata() | change)
+        with pytest.raises(CheckpointError, match="use the (one|file) that training wrote"):
+            Labeller(tmp_path / "bad.safetensors")

@@ -104,3 +104,21 @@ def test_processes_that_compile_at_the_same_time_agree(project: Path, tmp_path: 
     ]
     assert [process.communicate()[0].strip() for process in running] == ["4 5.0"] * 3
     assert len(files(cache)) == 4 and not list(cache.glob("*/.*"))
+
+
+def test_code_with_bounds_checks_and_code_without_have_caches_of_their_own(project: Path, tmp_path: Path) -> None:
+    """Otherwise the debug build would run the cached fast code, and a later fast run the slow one."""
+    (project / "inner.py").write_text(
+        "from topokd._numba import jit\nimport numpy as np\n"
+        "@jit\ndef at(a, i):\n    return a[i]\ndef inner(x):\n    return x\n"
+    )
+    (project / "outer.py").write_text(
+        f"import numpy as np\nfrom {project.name}.inner import at\n"
+        "def outer(x):\n    try:\n        at(np.zeros(3), 5)\n    except IndexError:\n        return 'checked'\n"
+        "    return 'unchecked'\n"
+    )
+    cache = tmp_path / "cache"
+    assert call(project, cache)[0] == "unchecked"
+    assert call(project, cache, NUMBA_BOUNDSCHECK="1")[0] == "checked"
+    assert call(project, cache)[0] == "unchecked"
+    assert len(files(cache)) == 2

@@ -65,7 +65,11 @@ def as_rows(x: Features, offsets: Offsets = None, name: str = "features") -> Clo
     """
     if not isinstance(x, Tensor):
         return _joined(x, offsets, name)
-    x = real_tensor(x, f"the tensor of {name}")
+    return _rows_of(real_tensor(x, f"the tensor of {name}"), offsets, name)
+
+
+def _rows_of(x: Tensor, offsets: Offsets, name: str) -> Clouds:
+    """Rows of one tensor."""
     if x.dim() == 2:
         return Clouds(x, cloud_ends(offsets, len(x), name))
     if x.dim() < 2:
@@ -89,7 +93,7 @@ def as_labels(label: Features, ends: Sequence[int], classes: int | None = None) 
         classes: How many there are; None: not checked.
 
     Raises:
-        DataError: When there are more or fewer labels than rows, or one that is no class.
+        DataError: When there are more or fewer labels than rows, or one that is not a class.
 
     Examples:
         >>> as_labels(torch.zeros(2, 4, 4, dtype=torch.int64), [16, 32]).shape

@@ -22,6 +22,7 @@ from topokd.data.profile import ScanProfile
 from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.evaluation import ConfusionMatrix
 from topokd.label_maps import load_label_map
+from topokd.labelling import Labeller
 from topokd.models import load_checkpoint, read_metadata, save_checkpoint
 
 SETTINGS = Settings(
@@ -61,6 +62,7 @@ def test_the_checkpoint_says_what_predict_needs(adapted: Adaptation, yard: Path,
     metadata = read_metadata(adapted.student)
     assert metadata["class_names"] == "road,verge,structure,plants,car" and float(metadata["voxel_size"]) == VOXEL
     assert ScanProfile.from_json(metadata["scans"]).scans == 2
+    assert Labeller(adapted.student).classes.ids == (11, 12, 20, 30, 5)  # of the map, without --labels
     command = [
         "predict",
         str(adapted.student),
@@ -154,7 +156,7 @@ def test_without_a_split_val_the_last_labelled_scans_are_held_out(yard: Path, tm
         ({"unlabelled": ["nowhere"]}, "nowhere does not exist"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
+def test_impossible_values_are_rejected(
     yard: Path, teacher: Path, tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
     given = {"output": "student.safetensors", "settings": SETTINGS, **change}
@@ -163,7 +165,7 @@ def test_what_cannot_be_meant_is_refused(
         adapt(teacher, yard, load_label_map(yard / "yard.yaml"), output, **given)
 
 
-def test_scans_without_labels_and_teachers_without_voxels_are_refused(
+def test_scans_without_labels_and_teachers_without_voxels_are_rejected(
     yard: Path, teacher: Path, tmp_path: Path
 ) -> None:
     label_map = write_yard(tmp_path / "bare", {"mon": (100, [False])})

@@ -7,7 +7,8 @@
 """
 
 from topokd.adaptation.pseudo import PseudoLabelled
-from topokd.adaptation.run import Adaptation, adapt
+from topokd.adaptation.result import Adaptation
+from topokd.adaptation.run import adapt
 from topokd.adaptation.scans import Collected, FolderScans, Subset, collect_scans
 from topokd.adaptation.settings import Settings
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import nn
 
 from topokd.adaptation.networks import classes_of, starting_network
 from topokd.adaptation.pseudo import PseudoLabelled
+from topokd.adaptation.result import Adaptation
 from topokd.adaptation.scans import Collected, collect_scans
 from topokd.adaptation.settings import Settings
 from topokd.data import Batch, collate, training_batch, training_sample
@@ -21,7 +21,7 @@ from topokd.distillation import DistillationObjective
 from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.io import read_json, sha256, write_json
-from topokd.label_maps import LabelMap
+from topokd.label_maps import LabelMap, written_labels
 from topokd.models import PointTransformerV3, load_checkpoint, read_metadata, save_checkpoint
 from topokd.params import to_dict
 from topokd.training import Fit, Resume
@@ -32,31 +32,6 @@ from topokd.training.state import ResumeFolder, code_fingerprint, dataset_finger
 log = logging.getLogger(__name__)
 
 _UNLABELLED = 1 << 32  # added to the seed of a batch: labelled and unlabelled clouds are drawn independently
-
-
-@dataclass(frozen=True)
-class Adaptation:
-    """The result of `adapt`.
-
-    Attributes:
-        student: its checkpoint.
-        record: JSON file with all that is below and the settings.
-        student_score: counts on the held-out scans.
-        teacher_score: the same for the teacher after its training on the labelled scans.
-        labelled, held_out, unlabelled: numbers of scans.
-        rule: how the held-out scans were chosen.
-        pseudo_share: share of the unlabelled points that got a pseudo-label.
-    """
-
-    student: Path
-    record: Path
-    student_score: ConfusionMatrix
-    teacher_score: ConfusionMatrix
-    labelled: int
-    held_out: int
-    unlabelled: int
-    rule: str
-    pseudo_share: float
 
 
 def adapt(
@@ -174,7 +149,7 @@ class _Job:
             record = read_json(self.record)
             if record["key"] != self.key or record["sha256"] != sha256(self.output):
                 return None
-            return self._result(record)
+            return Adaptation.of_record(self.output, self.record, record)
         except (DataError, KeyError, TypeError):
             return None
 
@@ -219,7 +194,7 @@ class _Job:
             "evaluation": {role: evaluation_record(matrix, "held out") for role, matrix in scores.items()},
         }
         write_json(self.record, record)
-        return self._result(record)
+        return Adaptation.of_record(self.output, self.record, record)
 
     def _trained_teacher(self) -> PointTransformerV3:
         file = self.work / f"teacher-{self.teacher_key}.safetensors"
@@ -306,19 +281,6 @@ class _Job:
             sweeps=1,
             intensity=self.intensity,
             run=f"{run} of topokd adapt",
+            written=written_labels(self.scans.labelled.dataset),
         )
         save_checkpoint(path, network, metadata | more)
-
-    def _result(self, record: dict[str, Any]) -> Adaptation:
-        scores = {role: ConfusionMatrix.of_record(found) for role, found in record["evaluation"].items()}
-        return Adaptation(
-            student=self.output,
-            record=self.record,
-            student_score=scores["student"],
-            teacher_score=scores["teacher"],
-            labelled=len(record["scans"]["labelled"]),
-            held_out=len(record["scans"]["held_out"]),
-            unlabelled=record["unlabelled"],
-            rule=record["rule"],
-            pseudo_share=record["pseudo_share"],
-        )

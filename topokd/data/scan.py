@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64, Integer
 
-from topokd.checks import require_finite
+from topokd.checks import real_tensor, require_finite
 from topokd.errors import DataError
 
 IGNORE = -1
@@ -47,8 +47,8 @@ class Scan:
 
     def __post_init__(self) -> None:
         where = f"scan {self.name or '(unnamed)'}"
-        object.__setattr__(self, "xyz", np.asarray(self.xyz, np.float32))
-        object.__setattr__(self, "intensity", np.asarray(self.intensity, np.float32))
+        object.__setattr__(self, "xyz", _float32(self.xyz, f"{where}: xyz", most=0.01))
+        object.__setattr__(self, "intensity", _float32(self.intensity, f"{where}: intensity"))
         if self.xyz.ndim != 2 or self.xyz.shape[1] != 3:
             raise DataError(f"{where}: xyz has shape {self.xyz.shape}, expected (n, 3)")
         n = len(self.xyz)
@@ -85,8 +85,27 @@ class Scan:
         return len(self.xyz)
 
 
+def _float32(values: Any, name: str, most: float = np.inf) -> Float[np.ndarray, ...]:
+    """``values`` as float32. Raises DataError if they are no real numbers, or one changes by more than ``most``."""
+    if isinstance(values, np.ndarray) and type(values) is np.ndarray and values.dtype == np.float32:
+        return values
+    given = real_tensor(values, name).detach().cpu()
+    array: np.ndarray = (given.float() if given.is_floating_point() and given.element_size() < 4 else given).numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = array.astype(np.float32)
+        lost = np.abs(found.astype(np.float64) - array) if most < np.inf and array.dtype != np.float32 else np.zeros(0)
+    if lost.size and float(np.nanmax(np.where(np.isfinite(lost), lost, 0))) > most:
+        raise DataError(
+            f"{name} reaches {float(np.abs(array).max()):.3g}, where float32 loses {float(lost.max()):.2g} m: subtract "
+            "the position of the sensor"
+        )
+    return found
+
+
 def _whole_numbers(values: Any, name: str) -> Int64[np.ndarray, " n"]:
     """``values`` as int64. Raises DataError for fractions, NaN, text, and numbers that int64 cannot hold."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise DataError(f"{name} is a masked array, whose mask would be lost: pass values.filled(-1)")
     array = np.asarray(values)
     if array.dtype.kind not in "iubf":
         raise DataError(f"{name} holds {array.dtype} values: give whole numbers")

@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int64
 
 from topokd.data import voxel_kernels as kernels
 from topokd.data.scan import IGNORE, Scan
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
 from topokd.options import number, whole
 
 
@@ -60,7 +60,10 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
         ([[0, 0, 0], [1, 0, 0]], [0, 0, 1], [0.2..., 0.8...])
     """
     n = len(scan)
-    size = number(voxel_size, "voxel_size", above=True, unit=" (metres)")
+    try:
+        size = number(voxel_size, "voxel_size", above=True, unit=" (metres)")
+    except ParameterError:
+        raise DataError(f"voxel_size is {voxel_size!r}: it must be a finite, positive number of metres") from None
     low, high = kernels.cell_range(scan.xyz, size)
     extent = high - low + 1
     bits = max(n - 1, 1).bit_length()

@@ -9,7 +9,7 @@ from pathlib import Path
 from topokd.choices import LabelType
 from topokd.datasets import BENCHMARKS
 from topokd.errors import ParameterError
-from topokd.label_maps import LabelMap
+from topokd.label_maps import LabelMap, WrittenLabels
 from topokd.schema import nearest
 from topokd.viz.clouds import RGB
 
@@ -65,10 +65,12 @@ class Classes:
                 f"the label map {label_map.name} has no class {lacking[0]!r}, which the network predicts; "
                 f"{nearest(lacking[0], place)}; its names must be those of the training"
             )
-        ids = tuple(space.raw_ids[place[name]] for name in self.names)
-        free = space.ignored[0] if space.ignored else next(number for number in range(1 << 16) if number not in ids)
-        dtype = "uint8" if label_map.layout == "nuscenes" else label_map.label_dtype
-        return Classes(self.names, [space.palette[place[name]] for name in self.names], ids, free, dtype)
+        return Classes.written(self.names, WrittenLabels.of(label_map, space, self.names))
+
+    @classmethod
+    def written(cls, names: tuple[str, ...], labels: WrittenLabels) -> Classes:
+        """Classes that are written as ``labels`` says."""
+        return cls(names, list(labels.palette), labels.ids, labels.no_class, labels.dtype)
 
     def legend(self) -> list[dict[str, object]]:
         """The meaning of the numbers in the outputs: class (.npy, .ply), id (.label), name, colour."""

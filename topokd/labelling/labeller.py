@@ -16,8 +16,9 @@ from topokd.data.formats import Cloud, Note, read_cloud
 from topokd.data.profile import ScanProfile, describe
 from topokd.errors import CheckpointError, DataError
 from topokd.evaluation import predict
+from topokd.label_maps import WrittenLabels
 from topokd.labelling.classes import Classes
-from topokd.models import load_checkpoint, read_description
+from topokd.models import load_checkpoint, read_description, read_metadata
 from topokd.training.precision import AMP_DTYPES
 
 
@@ -67,7 +68,9 @@ class Labeller:
             raise CheckpointError(
                 f"{checkpoint} does not name its classes; save it with metadata class_names='road,car,...'"
             )
-        self.classes = Classes.of(description.class_names)
+        names = description.class_names
+        written = WrittenLabels.read(checkpoint, read_metadata(checkpoint), len(names))
+        self.classes = Classes.of(names) if written is None else Classes.written(names, written)
         voxel_size = description.voxel_size if voxel_size is None else voxel_size
         if voxel_size is None:
             raise CheckpointError(

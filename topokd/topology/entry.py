@@ -89,7 +89,7 @@ def as_cloud(cloud: Points | SparseMatrix, metric: str, name: str) -> Tensor:
         values = torch.as_tensor(np.asarray(coo.data))
         cloud = torch.sparse_coo_tensor(places, values, coo.shape, check_invariants=True)
     sparse = isinstance(cloud, Tensor) and cloud.layout != torch.strided and not cloud.is_complex()
-    x = cloud if sparse else real_tensor(cloud, f"{name}values")
+    x: Tensor = cloud if sparse else real_tensor(cloud, f"{name}values")  # type: ignore[assignment]
     if x.dtype not in (torch.float32, torch.float64):
         x = x.double() if x.dtype in (torch.int32, torch.int64) else x.float()
     if x.layout != torch.strided:
@@ -159,6 +159,11 @@ def filtration_of(cloud: Tensor, precomputed: bool, threshold: float | None) -> 
         limit = min(limit, size * unit)
         values = np.where(np.isfinite(values), values, 4 * size * unit + 1.0)
     return Filtration(np.ascontiguousarray(values), limit, unit)
+
+
+def squared_limit(limit: float) -> float:
+    """Squares keep the order of the lengths; the limit is moved up by the rounding of one square root."""
+    return limit * abs(limit) * (1 + 4e-16)
 
 
 def check_memory(n: int, name: str = "") -> None:

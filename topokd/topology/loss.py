@@ -205,7 +205,7 @@ class TopologicalLoss(torch.nn.Module):
             for dim in self.dims:
                 distance = self.distance(reference.diagrams[dim], found.diagrams[dim])
                 total = total + distance.to(total.device)
-        return total / max(1, len(own.ends))
+        return total / max(1, len(references))  # clouds that have rows
 
     def extra_repr(self) -> str:
         """The arguments that `print(module)` shows."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from topokd.data import Scans
 from topokd.data.profile import ScanProfile
+from topokd.label_maps import WrittenLabels
 from topokd.models.metadata import Description
 
 DESCRIBED_SCANS = 32
@@ -22,6 +23,7 @@ def checkpoint_metadata(
     sweeps: int,
     intensity: bool,
     run: str,
+    written: WrittenLabels | None = None,
 ) -> dict[str, str]:
     """The metadata of a checkpoint, from which `topokd predict` and others take what they need.
 
@@ -34,9 +36,10 @@ def checkpoint_metadata(
         sweeps: Scans that the network gets at a time.
         intensity: Whether it was trained with intensities.
         run: Name of the run.
+        written: Ids and colours in label files, for a data set with a label map.
     """
     spread = np.linspace(0, len(scans) - 1, min(DESCRIBED_SCANS, len(scans))).round().astype(int)
-    return Description(
+    described = Description(
         preset=preset,
         class_names=class_names,
         dataset=dataset,
@@ -45,4 +48,5 @@ def checkpoint_metadata(
         intensity=intensity,
         scans=ScanProfile.of(scans[int(index)] for index in np.unique(spread)).to_json(),
         run=run,
-    ).strings()
+    )
+    return described.strings() | ({} if written is None else written.metadata())

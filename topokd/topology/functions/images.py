@@ -58,7 +58,10 @@ def persistence_image(
         (torch.Size([3, 2]), 2)
     """
     batch = padded(diagram)
-    rows, columns = (whole(count, "resolution") for count in _two("resolution", resolution))
+    try:
+        rows, columns = (whole(count, "resolution") for count in _two("resolution", resolution))
+    except ParameterError:
+        raise ParameterError(f"resolution is {resolution!r}: pass two whole numbers, 1 or more") from None
     bandwidth = number(bandwidth, "bandwidth", above=True, unit=" (units of the filtration)")
     pixels = max(rows, columns, 1) * max(batch.points.shape[1], rows, columns)
     require_memory(8 * len(batch.points) * pixels, f"an image of {rows:,} x {columns:,}", "lower its resolution")

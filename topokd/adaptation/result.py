@@ -1,0 +1,56 @@
+"""The result of an adaptation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from topokd.evaluation import ConfusionMatrix
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """The result of `adapt`.
+
+    Attributes:
+        student: its checkpoint.
+        record: JSON file with all that is below and the settings.
+        student_score: counts on the held-out scans.
+        teacher_score: the same for the teacher after its training on the labelled scans.
+        labelled, held_out, unlabelled: numbers of scans.
+        rule: how the held-out scans were chosen.
+        pseudo_share: share of the unlabelled points that got a pseudo-label.
+    """
+
+    student: Path
+    record: Path
+    student_score: ConfusionMatrix
+    teacher_score: ConfusionMatrix
+    labelled: int
+    held_out: int
+    unlabelled: int
+    rule: str
+    pseudo_share: float
+
+    @classmethod
+    def of_record(cls, student: Path, file: Path, record: dict[str, Any]) -> Adaptation:
+        """The result that a record describes.
+
+        Args:
+            student: its checkpoint.
+            file: of the record.
+            record: the content of that file.
+        """
+        scores = {role: ConfusionMatrix.of_record(found) for role, found in record["evaluation"].items()}
+        return cls(
+            student=student,
+            record=file,
+            student_score=scores["student"],
+            teacher_score=scores["teacher"],
+            labelled=len(record["scans"]["labelled"]),
+            held_out=len(record["scans"]["held_out"]),
+            unlabelled=record["unlabelled"],
+            rule=record["rule"],
+            pseudo_share=record["pseudo_share"],
+        )

@@ -12,6 +12,8 @@ XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadsco
 CHECKED ?= topokd
 SHAPES := --jaxtyping-packages="$(CHECKED),beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 BIN := .venv/bin
+# The programs in .venv hold the path of this folder; after it was renamed they are corrected first.
+MOVED := $(shell tools/relocate.sh)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: repro pdf check test test-bounds test-cluster lab docs lint format pins clean help
@@ -55,6 +57,7 @@ lint: .venv/ready  ## formatting, style, types, layers, notebooks in step with t
 format: .venv/ready  ## fix what `lint` can fix by itself
 	ruff format .
 	ruff check --fix .
+	python tools/comments.py
 	topokd pair
 
 pins: .venv/ready  ## constraints.txt from what .venv has

@@ -52,7 +52,24 @@ def _student(generator: torch.Generator) -> tuple[Tensor, Callable[[Persistence]
     centers = 2 * torch.randn(3, 16, generator=generator)
     teacher = centers[torch.arange(40) % 3] + 0.3 * torch.randn(40, 16, generator=generator)
     targets = vietoris_rips(teacher).diagrams
-    return student, lambda found: sum(map(_squared, found.diagrams, targets), torch.zeros(()))
+
+    def loss(found: Persistence) -> Tensor:  # as many merges as in the target: in order, for both are sorted by death
+        merges = (found.diagrams[0][:, 1] - targets[0][:, 1]).square().sum() / 2
+        return merges + _squared(found.diagrams[1], targets[1])
+
+    return student, loss
+
+
+def _disk(generator: torch.Generator) -> tuple[Tensor, Callable[[Persistence], Tensor]]:
+    """A disk to a disk with a hole: the longest loop shall live to the length 1."""
+    radius, angle = torch.rand(80, generator=generator).sqrt(), 2 * torch.pi * torch.rand(80, generator=generator)
+    x = radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
+
+    def loss(found: Persistence) -> Tensor:
+        loops = found.diagrams[1]
+        return (loops[(loops[:, 1] - loops[:, 0]).argmax(), 1] - 1.0).square() / 2
+
+    return x, loss
 
 
 def _squared(diagram: Tensor, target: Tensor) -> Tensor:
@@ -63,6 +80,7 @@ TASKS: dict[str, Task] = {
     "noisy circle to circle": _circle,
     "two clusters to one": _two_clusters,
     "student's features to the teacher's": _student,
+    "disk to a disk with a hole": _disk,
 }
 
 

@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core: more threads tha
 
 PROJECT = Path(__file__).resolve().parents[1]
 # The kinds in the order in which they start: the longest first, so that no worker is left alone with one at the end.
-KINDS = ("cluster", "pipeline", "package", "browser", "unit")
+KINDS = ("cluster", "pipeline", "package", "browser", "long", "unit")
 
 
 def kind_of(item: pytest.Item) -> str:

@@ -38,7 +38,7 @@ def test_available_memory_is_below_the_limit_of_the_process(monkeypatch) -> None
     ("needed", "available", "raises"),
     [(10**9 + 1, 10**9, True), (10**9, 10**9, False), (10**9, None, False), (10**6, 0, False)],
 )
-def test_only_large_requests_beyond_the_known_memory_are_refused(monkeypatch, needed, available, raises) -> None:
+def test_only_large_requests_beyond_the_known_memory_are_rejected(monkeypatch, needed, available, raises) -> None:
     monkeypatch.setattr(checks, "available_memory", lambda: available)
     if not raises:
         return require_memory(needed, "a table", "ask for less")

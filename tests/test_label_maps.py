@@ -152,7 +152,7 @@ OWN = {
         ({"colour": 3}, "colour"),
     ],
 )
-def test_an_inconsistent_label_map_is_refused(tmp_path: Path, change: dict, words: str) -> None:
+def test_an_inconsistent_label_map_is_rejected(tmp_path: Path, change: dict, words: str) -> None:
     import yaml
 
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN | change))

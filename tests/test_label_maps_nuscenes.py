@@ -108,7 +108,7 @@ def test_other_categories_do_not_give_cached_labels(harbour: Path, tmp_path: Pat
         ({"version": "../v1"}, "version"),
     ],
 )
-def test_an_inconsistent_map_of_this_layout_is_refused(tmp_path: Path, change: dict, words: str) -> None:
+def test_an_inconsistent_map_of_this_layout_is_rejected(tmp_path: Path, change: dict, words: str) -> None:
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN | change))
     with pytest.raises(ParameterError, match=re.escape(words)):
         load_label_map(tmp_path / "own.yaml")

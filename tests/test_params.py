@@ -35,7 +35,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_committed_file_has_the_comments_of_its_fields_and_complete_terms() -> None:
     params = resolve_terms(P.load("params.yaml"))
     assert (PROJECT / "params.yaml").read_text() == commented_yaml(params, term_notes()), (
-        "params.yaml is not as topokd.parameter_listing.commented_yaml(params, term_notes()) writes it"
+        "comments or order of params.yaml are out of date: run `make format`"
     )
 
 

@@ -30,6 +30,8 @@ GUIDES = {
     "explore": "Explore with the mouse",
     "models": "Networks",
     "hpc": "GPUs and clusters",
+    "costs": "Costs",
+    "failures": "When something goes wrong",
     "paper_notes": "Decisions on the paper",
 }
 RECIPES = {"extending": "Extend topokd"}

@@ -93,7 +93,7 @@ def as_labels(label: Features, ends: Sequence[int], classes: int | None = None) 
         classes: How many there are; None: not checked.
 
     Raises:
-        DataError: When there are more or fewer labels than rows, or one that is no class.
+        DataError: When there are more or fewer labels than rows, or one that is not a class.
 
     Examples:
         >>> as_labels(torch.zeros(2, 4, 4, dtype=torch.int64), [16, 32]).shape

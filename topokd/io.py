@@ -8,12 +8,16 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from topokd.errors import DataError
+
+LEAST_FREE = 1 << 16
+"""Bytes: a file system with less is full."""
 
 
 @contextlib.contextmanager
@@ -40,6 +44,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise _about(error, path, temporary) from error
+    except Exception as error:  # torch and safetensors do not say that the disk is full
+        if temporary is None or shutil.disk_usage(path.parent).free >= LEAST_FREE:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -55,6 +63,21 @@ def _about(error: OSError, path: Path, temporary: Path | None) -> OSError:
     if number is None:  # NumPy: "54720 requested and 21472 written"
         number = errno.ENOSPC if "requested and" in str(error) else errno.EIO
     return type(error)(number, os.strerror(number), str(path))
+
+
+def require_writable(*folders: str | Path) -> None:
+    """Raise before hours of work what would be raised after them: a folder cannot be made or written.
+
+    Args:
+        folders: Created if missing.
+
+    Raises:
+        OSError: Names the folder and the cause.
+    """
+    for folder in map(Path, folders):
+        with atomic_path(folder / ".writable") as temporary:
+            temporary.write_bytes(b"\0")
+        (folder / ".writable").unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

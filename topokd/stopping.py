@@ -1,9 +1,9 @@
 """Stop a training before a deadline: save the state, then end.
 
-SIGTERM (a preemption, ``scancel``, ``kill``) and SIGUSR1 (``--signal`` of SLURM: the time limit is near) ask for a
-stop. A training looks after each step, saves its state and raises `Stopped`. Where the notebook runner gets the signal,
-training runs in another process, the kernel: the runner names a folder in ``$TOPOKD_STOP``, in which each tells the
-other by empty files. SLURM sends SIGTERM to both.
+SIGTERM (a preemption, ``scancel``, ``kill``), SIGUSR1 (``--signal`` of SLURM: the time limit is near) and Ctrl-C ask
+for a stop; a second Ctrl-C ends everything at once. A training looks after each step, saves its state and raises
+`Stopped`. Where the notebook runner gets the signal, training runs in another process, the kernel: the runner names a
+folder in ``$TOPOKD_STOP``, in which each tells the other by empty files. SLURM sends SIGTERM to both.
 """
 
 from __future__ import annotations
@@ -20,12 +20,22 @@ from typing import Any
 from topokd.errors import TopokdError
 
 VARIABLE = "TOPOKD_STOP"
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+TERMINATED, INTERRUPTED = 128 + signal.SIGTERM, 128 + signal.SIGINT  # exit status of a command that saved and stopped
 PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 
 class Stopped(TopokdError):
-    """A signal asked training to stop; its state is saved, and the same command continues."""
+    """A signal asked training to stop; its state is saved, and the same command continues.
+
+    Args:
+        message: What was stopped, and where.
+        status: Exit status of the command: 143, or 130 after Ctrl-C.
+    """
+
+    def __init__(self, message: str, status: int = TERMINATED) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class StopRequest:
@@ -46,7 +56,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._folder = Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
-        self._caught = False
+        self._caught = self._interrupted = False
         self._before: dict[int, Any] = {}
 
     def open(self) -> None:
@@ -60,6 +70,11 @@ class StopRequest:
         """Whether a stop was asked for since `open`, or earlier in this notebook."""
         return self._caught or (self._folder is not None and (self._folder / "stop").exists())
 
+    @property
+    def status(self) -> int:
+        """Exit status of a command that stops for this request."""
+        return INTERRUPTED if self._interrupted else TERMINATED
+
     def close(self) -> None:
         """End watching; the former signal handlers are restored."""
         if self._folder is not None:
@@ -72,8 +87,52 @@ class StopRequest:
         assert self._folder is not None
         return self._folder / f"training-{os.getpid()}"
 
-    def _catch(self, _number: int, _frame: FrameType | None) -> None:
+    def _catch(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
         self._caught = True
+
+
+class Interrupts:
+    """Remembers Ctrl-C and SIGTERM while a block runs; a second Ctrl-C raises KeyboardInterrupt.
+
+    It works in the main thread only.
+
+    Attributes:
+        number: The first signal that came; 0: none.
+        status: Exit status of a command that stops for it.
+
+    Examples:
+        >>> with Interrupts() as stop:
+        ...     signal.raise_signal(signal.SIGINT)
+        ...     print(stop.number == signal.SIGINT, stop.status)
+        True 130
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def status(self) -> int:
+        """143, or 130 after Ctrl-C."""
+        return INTERRUPTED if self.number == signal.SIGINT else TERMINATED
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT == self.number:
+            raise KeyboardInterrupt
+        self.number = self.number or number
 
 
 def ask_to_stop(folder: Path) -> bool:

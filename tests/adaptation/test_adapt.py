@@ -156,7 +156,7 @@ def test_without_a_split_val_the_last_labelled_scans_are_held_out(yard: Path, tm
         ({"unlabelled": ["nowhere"]}, "nowhere does not exist"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
+def test_impossible_values_are_rejected(
     yard: Path, teacher: Path, tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
     given = {"output": "student.safetensors", "settings": SETTINGS, **change}
@@ -165,7 +165,7 @@ def test_what_cannot_be_meant_is_refused(
         adapt(teacher, yard, load_label_map(yard / "yard.yaml"), output, **given)
 
 
-def test_scans_without_labels_and_teachers_without_voxels_are_refused(
+def test_scans_without_labels_and_teachers_without_voxels_are_rejected(
     yard: Path, teacher: Path, tmp_path: Path
 ) -> None:
     label_map = write_yard(tmp_path / "bare", {"mon": (100, [False])})

@@ -1,4 +1,4 @@
-"""Scripts that time an explorer from inside its page; each returns milliseconds. benchmarks/explorer.py keeps the numbers."""
+"""Scripts that time an explorer inside its page, in milliseconds. benchmarks/explorer.py keeps the numbers."""
 
 SLIDER_STEPS = """() => {  // 20 steps: what each computes and draws, waiting for the drawing but not for the screen
   const app = document.querySelector('.tk-explorer').explorer, slider = document.querySelector('.tk-scale');

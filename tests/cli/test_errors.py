@@ -12,7 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.conftest import PROJECT
 from topokd.cli import main
-from topokd.params import profile_names
+from topokd.params import load_profile, profile_names
 
 OUTSIDE = {  # commands in a folder that is not a checkout
     "repro": ["repro"],
@@ -83,7 +83,11 @@ def test_an_error_in_a_checkout_is_one_line(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], snapshot: SnapshotAssertion
 ):
     message = failed(monkeypatch, capsys, WRONG[name])
-    message = message.replace(str(PROJECT), "<project>").replace(", ".join(profile_names()), "<profiles>")
+    for text, name in (
+        (str(PROJECT), "<project>"), (", ".join(profile_names()), "<profiles>"),
+        (", ".join(load_profile("default").rows), "<rows>"),
+    ):  # fmt: skip
+        message = message.replace(text, name)
     assert message == snapshot
 
 

@@ -10,8 +10,9 @@ from numba.core.dispatcher import Dispatcher
 from typer.testing import CliRunner
 
 import topokd
-from topokd._numba import cached_folder
+from topokd._kernel_cache import cached_folder
 from topokd.cli import app
+from topokd.topology.native import NATIVES
 
 
 def kernels() -> Iterator[Dispatcher]:
@@ -38,4 +39,5 @@ def test_every_kernel_of_the_package_is_in_the_cache_afterwards() -> None:
         name = f"{kernel.py_func.__module__.rpartition('.')[2]}.{kernel.py_func.__qualname__}"
         if folder is None or not list(folder.glob(f"{name}-*.nbc")):
             missing.append(name)
+    missing += [f"{kernel.module}.{kernel.name}" for kernel in NATIVES if not (kernel.file() or Path("none")).exists()]
     assert not missing

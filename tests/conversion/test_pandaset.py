@@ -153,7 +153,7 @@ def test_files_that_are_no_data_frames(tmp_path: Path, content: bytes, words: st
         read_data_frame(tmp_path / "a.pkl")
 
 
-def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_unpacks_to_far_more_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("topokd.conversion.pickles.MOST_BYTES", 1 << 16)
     with pytest.raises(DataError, match="unpacks to more than"):
         read_data_frame(packed(tmp_path / "a.pkl.gz", np.zeros(1 << 20)))

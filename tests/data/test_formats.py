@@ -242,7 +242,7 @@ def test_the_number_of_columns_is_recognised_in_any_order_of_points(tmp_path, or
     assert len(cloud.xyz) == 4001 and cloud.finite.all() == (order != "every third without a return")
 
 
-def test_a_file_that_is_no_rows_of_numbers_is_refused(tmp_path):
+def test_a_file_without_rows_of_numbers_is_rejected(tmp_path):
     (tmp_path / "a.bin").write_bytes(np.random.default_rng(0).bytes(48_000))
     with pytest.raises(DataError, match=r"a\.bin: its bytes are not plausible as float32, float64"):
         read_cloud(tmp_path / "a.bin")
@@ -276,7 +276,7 @@ def _array(folder, rows):
         {"intensity": "signal"}, {"intensity_scale": float("inf")}, {"intensity_scale": float("nan")}, {"columns": 99},
     ],
 )  # fmt: skip
-def test_invalid_options_are_refused(tmp_path, options):
+def test_invalid_options_are_rejected(tmp_path, options):
     with pytest.raises(DataError, match="--|option|choose|has no field"):
         read_cloud(_array(tmp_path, street()), **options)
 

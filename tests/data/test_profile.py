@@ -55,6 +55,6 @@ def test_axes_of_a_sensor_with_a_narrow_view(profile):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"low": {"a": 1}, "high": {}, "scans": 1}', '{"low": 3}'])
-def test_a_damaged_description_is_refused(text):
+def test_a_damaged_description_is_rejected(text):
     with pytest.raises(DataError, match="description of training scans"):
         ScanProfile.from_json(text)

@@ -122,7 +122,7 @@ def test_what_cannot_be_tapped_is_explained(path: str, words: str) -> None:
         TappedNetwork(Odd(), [path])(torch.randn(2, 4, 3))
 
 
-def test_networks_with_other_resolutions_are_refused_in_words() -> None:
+def test_networks_with_other_resolutions_are_rejected() -> None:
     student, teacher = cnn(5), nn.Sequential(nn.Conv2d(3, 4, 1, stride=2), nn.Upsample(size=(6, 5)))
     x, label = images()
     objective = DistillationObjective({"fitnet": {"stage": 0}})

@@ -138,7 +138,7 @@ def test_a_temperature_is_above_zero(loss: Callable[[float], torch.nn.Module], t
 @pytest.mark.parametrize(
     "offsets", [[16, 40], [16, 8, 48], [], [0.5, 48], torch.tensor([16, 49]), torch.arange(48).flip(0)], ids=str
 )
-def test_wrong_offsets_are_refused_in_short_words(build: Callable[[], torch.nn.Module], offsets: Any) -> None:
+def test_wrong_offsets_are_rejected_in_a_short_message(build: Callable[[], torch.nn.Module], offsets: Any) -> None:
     with pytest.raises(DataError, match="offsets|batch vector") as error:
         build()(rows(0), rows(1), offsets)
     assert len(str(error.value)) < 200
@@ -153,7 +153,7 @@ def test_a_long_batch_vector_is_taken_and_a_wrong_one_named_briefly(build: Calla
 
 
 @every_pair
-def test_what_is_no_layout_is_refused(build: Callable[[], torch.nn.Module]) -> None:
+def test_other_layouts_are_rejected(build: Callable[[], torch.nn.Module]) -> None:
     with pytest.raises(DataError, match="have the shape"):
         build()(torch.zeros(4), torch.zeros(4))
     with pytest.raises(DataError, match="one row per matched voxel"):
@@ -197,7 +197,7 @@ def test_saliency_is_the_same_in_all_layouts() -> None:
     assert two_stages == pytest.approx(2 * expected, rel=1e-12)
 
 
-def test_a_list_of_rows_without_offsets_is_refused_by_saliency() -> None:
+def test_a_list_of_rows_without_offsets_is_rejected_by_saliency() -> None:
     with pytest.raises(DataError, match="one entry per stage"):
         saliency(*(layouts(x)["list"] for x in saliency_inputs()))
     with pytest.raises(DataError, match="one entry per stage"):
@@ -205,7 +205,7 @@ def test_a_list_of_rows_without_offsets_is_refused_by_saliency() -> None:
 
 
 @pytest.mark.parametrize("offsets", [[16, 40], torch.tensor([16, 8, 48]), torch.arange(48).flip(0)], ids=str)
-def test_saliency_refuses_wrong_offsets_in_words(offsets: Any) -> None:
+def test_saliency_rejects_wrong_offsets(offsets: Any) -> None:
     with pytest.raises(DataError, match="offsets|batch vector"):
         saliency(*saliency_inputs(), offsets)
 

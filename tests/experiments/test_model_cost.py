@@ -146,6 +146,7 @@ def test_nearest_takes_the_closest_voxels(scan: Scan) -> None:
     assert len(nearest(voxels, 10**6)) == len(voxels)
 
 
+@pytest.mark.long
 def test_records_follow_the_schema_and_exact_ones_repeat(scan: Scan) -> None:
     torch.manual_seed(0)
     models = {"teacher": build_model("ptv3-student-small"), "student": build_model("ptv3-tiny")}

@@ -291,7 +291,7 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
-def test_metadata_that_contradict_the_weights_are_refused_before_anything_is_built(tmp_path, name):
+def test_metadata_that_contradict_the_weights_are_rejected_before_anything_is_built(tmp_path, name):
     path = tmp_path / "m.safetensors"
     metadata = {"class_names": "a,b,c", "voxel_size": "0.1", "sweeps": "1"}
     save_checkpoint(path, build_model("ptv3-tiny", num_classes=3), {**metadata, name: CONTRADICTIONS[name]})
@@ -300,7 +300,7 @@ def test_metadata_that_contradict_the_weights_are_refused_before_anything_is_bui
 
 
 @pytest.mark.parametrize("config", ['{"enc_depths": [1e9]}', '{"enc_channels": [1, 1, 1, 1, 100000]}', "[" * 50_000])
-def test_a_config_of_another_size_is_refused(tmp_path, config):
+def test_a_config_of_another_size_is_rejected(tmp_path, config):
     path = tmp_path / "m.safetensors"
     save_checkpoint(path, build_model("ptv3-tiny", num_classes=3), {"config": config})
     with pytest.raises(CheckpointError, match="its metadata config"):

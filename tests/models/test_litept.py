@@ -82,7 +82,7 @@ def test_products_of_rotated_vectors_depend_on_the_difference_of_positions(seed:
     assert not torch.allclose(products[0], (q * k).sum(-1))
 
 
-def test_attention_with_rotary_positions_refuses_rows_without_positions() -> None:
+def test_attention_with_rotary_positions_rejects_rows_without_positions() -> None:
     patches = layout_patches((4,), 4, torch.device("cpu")).along(torch.arange(4))
     with pytest.raises(ValueError, match="needs grid_coord"):
         PatchAttention(6, 1, rope_base=100.0)(torch.zeros(4, 6), patches)
@@ -108,6 +108,6 @@ def test_rotation_is_the_definition() -> None:
         ({"enc_num_head": (1, 1, 2, 9, 7)}, "multiple of 6"),
     ],
 )
-def test_impossible_blocks_are_refused(changes: dict, words: str) -> None:
+def test_impossible_blocks_are_rejected(changes: dict, words: str) -> None:
     with pytest.raises(ParameterError, match=words):
         build_model(PRESET, **changes)

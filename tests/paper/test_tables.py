@@ -296,7 +296,9 @@ def with_another_row(params):
             "kd": params.rows["kd"].compare["plain"].replace(question="Does everything help?", subject="everything")
         },
     )
-    return params.replace(rows=params.rows | {"everything": row}, train_rows=(*params.train_rows, "everything"))
+    return params.replace(
+        rows=params.rows | {"everything": row}, train_rows=("plain", "kd", "kd_topo", "kd_grad", "full", "everything")
+    )
 
 
 def test_a_row_added_to_the_parameters_appears_in_tables_figures_and_findings(tmp_path, monkeypatch):

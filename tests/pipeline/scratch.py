@@ -17,7 +17,7 @@ ROWS = ("plain", "full")
 SEEDS = (0, 1)
 
 
-def make_clone(folder: Path, seeds: tuple[int, ...] = SEEDS) -> Path:
+def make_clone(folder: Path, seeds: tuple[int, ...] = SEEDS, rows: tuple[str, ...] = ROWS) -> Path:
     """Tracked and new files of this working tree, committed, with ``smoke`` as the only profile; nothing has run."""
     listed = git(PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, listed):
@@ -28,7 +28,7 @@ def make_clone(folder: Path, seeds: tuple[int, ...] = SEEDS) -> Path:
     shutil.copy2(Path(__file__).with_name("smoke.yaml"), folder / "conf" / f"{PROFILE}.yaml")
     file = folder / "params.yaml"
     text = file.read_text()
-    for key, values in {"profiles": (PROFILE,), "seeds": seeds, "teacher_seeds": seeds, "train_rows": ROWS}.items():
+    for key, values in {"profiles": (PROFILE,), "seeds": seeds, "teacher_seeds": seeds, "train_rows": rows}.items():
         text, count = re.subn(rf"(?m)^{key}: \[[^\]]*\]", f"{key}: [{', '.join(map(str, values))}]", text)
         assert count == 1, f"params.yaml has no line `{key}: [...]`"
     file.write_text(text)
@@ -68,13 +68,13 @@ def changed_stages(clone: Path) -> set[str]:
     return {name.replace(f"@{PROFILE}", "") for name in names}
 
 
-def digests(clone: Path) -> dict[str, str]:
-    """Content of every result of the profile, except the records that hold durations."""
+def digests(clone: Path, profile: str = PROFILE) -> dict[str, str]:
+    """Content of every result of a profile, except the records that hold durations."""
     files = [
-        *clone.glob(f"results/{PROFILE}/**/*"),
-        *clone.glob(f"figures/{PROFILE}/**/*"),
-        *clone.glob(f"workspace/{PROFILE}/checkpoints/*"),
-        *clone.glob(f"workspace/{PROFILE}/notebooks/*"),
+        *clone.glob(f"results/{profile}/**/*"),
+        *clone.glob(f"figures/{profile}/**/*"),
+        *clone.glob(f"workspace/{profile}/checkpoints/*"),
+        *clone.glob(f"workspace/{profile}/notebooks/*"),
     ]
     return {
         str(file.relative_to(clone)): hashlib.sha256(file.read_bytes()).hexdigest()

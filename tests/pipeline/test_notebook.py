@@ -15,6 +15,7 @@ from topokd.errors import DataError
 from topokd.io import read_json
 from topokd.pipeline.notebook import NotebookError, run_notebook
 from topokd.pipeline.progress import show_progress
+from topokd.pipeline.provenance import code_record
 from topokd.progress import Progress
 
 SCRIPT = """# %% [markdown]
@@ -56,6 +57,24 @@ def test_executed_twice_gives_equal_bytes_and_a_record(project: Path):
     assert record["parameters"] == {"number": 7, "params_file": "params.yaml"}
     assert record["seconds"] > 0
     assert record["versions"]["torch"] != "not installed"
+    assert record["peak_memory_mb"] > 10 and record["seeds"] == [0, 1, 2] and record["threads"] == 1
+    assert record["commit"] is None and set(record["joules"]) <= {"processors", "gpus"}
+
+
+def test_a_record_names_the_commit_and_whether_the_code_differs_from_it(project: Path):
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@e.org", "commit", "-qm", "x"],
+    ):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True).stdout.strip()
+    assert code_record() == {"commit": commit, "dirty": False}
+    (project / "results").mkdir()
+    (project / "results/new.json").write_text("{}")  # results are no code
+    assert not code_record()["dirty"]
+    (project / "params.yaml").write_text("profile: other\n")
+    assert code_record() == {"commit": commit, "dirty": True}
 
 
 def test_a_failing_cell_is_named_and_the_executed_part_is_kept(project: Path):

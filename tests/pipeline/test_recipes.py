@@ -97,6 +97,13 @@ def test_the_new_row_is_trained_with_the_new_term(clone: Path):
     assert np.isfinite(entropy).all() and (entropy > 0).all()
 
 
+def test_the_new_term_passes_the_tester_of_all_losses(clone: Path):
+    printed = scratch.run(
+        clone, "python", "-m", "pytest", "-n0", "-q", "tests/distillation/test_losses.py", "-k", "entropy"
+    )
+    assert re.search(r"(?m)^\d+ passed|100%", printed) and "failed" not in printed
+
+
 def test_the_new_row_and_exhibit_are_in_the_report(clone: Path):
     page = (clone / f"results/{PROFILE}/report.html").read_text()
     assert "Student, KD + entropy" in page

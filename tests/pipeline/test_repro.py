@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.pipeline.scratch import PROFILE, ROWS, SEEDS, changed_stages, digests, own_environment, run
+from tests.pipeline.scratch import PROFILE, ROWS, SEEDS, changed_stages, digests, git, own_environment, run
 from topokd.pipeline.scheduler import stage_command
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(2700)]
@@ -165,6 +165,8 @@ def test_an_experiment_with_another_weight_trains_one_run_and_is_listed(clone: P
     """The last test of this file: it leaves the changed parameters and the new run behind."""
     record = clone / f"results/{PROFILE}/runs/full-seed0.json"
     before = json.loads(record.read_text())
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "results")
     printed = run(
         clone, "dvc", "exp", "run", "--name", "heavier", "-S", "terms.topo.weight=0.5", f"student@{PROFILE}-full-0"
     )

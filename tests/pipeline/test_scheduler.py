@@ -11,8 +11,10 @@ import pytest
 from tests.conftest import PROJECT
 from topokd.errors import ParameterError
 from topokd.pipeline import scheduler
+from topokd.pipeline.ahead import commands_ahead, next_ahead
+from topokd.pipeline.graph import Stage, final_stages, read_stages
 from topokd.pipeline.profiles import list_profile, listed_profiles
-from topokd.pipeline.scheduler import Stage, StageError, final_stages, read_stages, reproduce
+from topokd.pipeline.scheduler import StageError, reproduce
 
 
 def stage(address: str, *, expected: float = 0.0, alone: bool = False, needs: tuple[str, ...] = ()) -> Stage:
@@ -72,6 +74,42 @@ def test_the_stage_with_the_longest_way_to_the_end_starts_first(stages: list[Sta
     running = [next(each for each in waiting if each.address == "panels@default-nuscenes")]
     left = [each for each in waiting if each not in running]
     assert scheduler._next(left, running, done, 2).address == "teacher@default-0"  # before the other panel
+
+
+def test_an_idle_core_trains_students_without_a_teacher_ahead_of_it(stages: list[Stage]):
+    commands = commands_ahead("default")
+    assert set(commands) == {f"student@default-plain-{seed}" for seed in (0, 1, 2)}
+    assert commands["student@default-plain-1"][-5:] == ["plain", "--seed", "1", "--profile", "default"]
+    teacher = next(each for each in stages if each.group == "teacher")
+    waiting = [each for each in stages if each.group == "student"]
+    done = {"params@default", "data@default"}
+    found = next_ahead(waiting, [teacher], done, 2, commands)
+    assert found is not None and found.address == "student@default-plain-0"
+    assert next_ahead(waiting, [teacher, stage("panel")], done, 2, commands) is None  # no core
+    assert next_ahead(waiting, [stage("timing", alone=True)], done, 2, commands) is None  # it measures
+    assert next_ahead(waiting, [teacher], {"params@default"}, 2, commands) is None  # no data yet
+    assert next_ahead(waiting, [], done, 2, commands) is None  # the teacher does not run
+    assert next_ahead(waiting, [teacher], done, 2, {}) is None  # all are trained
+    early = found.ahead()
+    assert early.is_ahead and early.log != found.log
+    taught = done | {teacher.address}
+    assert scheduler._next([found], [early], taught, 2) is None  # waits for the run ahead of it
+    assert scheduler._next([found], [], taught, 2) is found
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stage_runs_after_the_run_ahead_of_it_even_if_that_failed(tmp_path: Path, monkeypatch, fails: bool):
+    def python(text: str, seconds: float) -> list[str]:
+        line = f"import time; time.sleep({seconds}); open({str(tmp_path / 'order')!r}, 'a').write({text!r})"
+        return [sys.executable, "-c", f"{line}; raise SystemExit({int(fails and text == 'a')})"]
+
+    names = {"teacher@p-0": "t", "student@p-plain-0": "s"}
+    monkeypatch.setattr(scheduler, "stage_command", lambda address, force: python(names[address], 0.6))
+    monkeypatch.setattr(scheduler, "project_root", lambda: tmp_path)
+    teacher = Stage("teacher@p-0", set(), 0.0, False, tmp_path / "t.log", tmp_path / "t.json")
+    student = Stage("student@p-plain-0", {"teacher@p-0"}, 0.0, False, tmp_path / "s.log", tmp_path / "s.json")
+    scheduler._run([teacher, student], 2, False, tmp_path, 0.0, {student.address: python("a", 1.5)})
+    assert (tmp_path / "order").read_text() == "tas"
 
 
 def test_a_finished_stage_sets_the_estimate_of_its_group():

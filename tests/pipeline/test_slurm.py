@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from topokd import params as P
 from topokd.cli import app
 from topokd.errors import ParameterError, TopokdError
-from topokd.pipeline import profiles, scheduler
-from topokd.pipeline.scheduler import Stage
+from topokd.pipeline import graph, profiles
+from topokd.pipeline.graph import Stage
 from topokd.pipeline.slurm import jobs, queue, submit, task
 from topokd.pipeline.slurm.cluster import Cluster, load_cluster
 from topokd.pipeline.slurm.plan import dependency, make_arrays
@@ -63,9 +63,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (submit, "list_profile", lambda name: None),
         (submit, "share_lock", lambda: None),
         (submit, "read_stages", lambda name: stages()),
-        (scheduler, "read_stages", lambda name: stages()),
+        (graph, "read_stages", lambda name: stages()),
         (submit, "unfinished", lambda known: [s.address for s in known if s.address != "data@default"]),
-        (scheduler, "unfinished", lambda known: [s.address for s in known if s.address != "data@default"]),
+        (graph, "unfinished", lambda known: [s.address for s in known if s.address != "data@default"]),
         (profiles, "profile_of", lambda address: "default" if address else ""),
     ):
         monkeypatch.setattr(module, name, value)

@@ -99,7 +99,9 @@ def test_what_a_killed_stage_left_in_the_rwlock_is_forgotten_and_a_running_dvc_i
     assert run_stage("a", patience=20) == 0
 
 
-def test_a_shared_folder_gets_a_lock_that_outlives_no_killed_owner_for_long(project: Path):
+def test_a_shared_folder_gets_a_lock_that_outlives_no_killed_owner_for_long(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The owner is killed with the lock; the next one gets it when its lifetime and 10 s of slack are over."""
     share_lock()
     assert "hardlink_lock = true" in (project / ".dvc/config.local").read_text().lower()
@@ -111,6 +113,7 @@ def test_a_shared_folder_gets_a_lock_that_outlives_no_killed_owner_for_long(proj
     assert owner.stdout is not None and owner.stdout.readline() == b"held\n"
     with pytest.raises(StageError, match="waited"):
         with_lock(lambda repo: None, patience=0)
+    monkeypatch.setattr(repository, "LOOK", 1.0)
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     assert run_stage("a", patience=60) == 0
@@ -129,6 +132,38 @@ def test_a_lock_in_use_is_renewed(project: Path, monkeypatch: pytest.MonkeyPatch
 
     first, second = with_lock(expirations)
     assert second > first
+
+
+@pytest.mark.parametrize("jump", [86400.0, -86400.0])
+def test_a_clock_that_jumps_neither_frees_a_lock_in_use_nor_keeps_a_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+):
+    """A living owner renews every `RENEWAL` seconds; whoever waits sees the file change by its own monotonic clock."""
+    lock, clock, passed = tmp_path / "lock", time.time() + jump, 0.0
+    lock.touch()
+    monkeypatch.setattr(repository.time, "time", lambda: clock + passed)
+    monkeypatch.setattr(repository.time, "monotonic", lambda: passed)
+    watch = repository._Watch()
+    for step in range(40):  # 20 minutes
+        passed = 30.0 * step
+        if step % 2 == 0:
+            moment = time.time_ns() + int(1e9 * (passed + repository.LIFETIME))
+            os.utime(lock, ns=(moment, moment))
+        assert not watch.is_abandoned(lock)
+    began = passed
+    while not watch.is_abandoned(lock):
+        passed += 30.0
+    assert passed - began <= repository.LIFETIME + repository.SLACK + 60
+
+
+def test_two_processes_that_run_one_stage_run_it_once(project: Path):
+    (project / "dvc.yaml").write_text(STAGE.format(command=f"echo x >> times && sleep 1 && {COPY}"))
+    command = [sys.executable, "-m", "topokd.cli", "stage", "a"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    started = [subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE) for _ in range(3)]
+    printed = b"".join(process.communicate(timeout=240)[0] for process in started)
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert (project / "times").read_text() == "x\n" and printed.count(b"didn't change, skipping") == 2
 
 
 def crowd(number: int, patience: float, held: float) -> tuple[int, list[float]]:

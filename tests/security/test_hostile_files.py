@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import resource
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +17,14 @@ import pytest
 import torch
 import yaml
 
+from tests.conftest import PROJECT
 from topokd import params as P
 from topokd.data.formats import read_cloud
 from topokd.datasets.nuscenes.archive import folder_to_read
 from topokd.datasets.nuscenes.tables import read_table
+from topokd.datasets.waymo.footer import unpacked_sizes
+from topokd.datasets.waymo.parquet import Component
+from topokd.datasets.waymo.submission import validate_waymo
 from topokd.errors import CheckpointError, DataError, ParameterError, TopokdError
 from topokd.explore.packing import to_text
 from topokd.models import build_model, load_checkpoint
@@ -67,14 +73,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_cloud_whose_header_lies_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_cloud_whose_header_lies_is_rejected(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(HOSTILE[name])
     with pytest.raises(DataError, match=name):
         read_cloud(path)
 
 
-def test_a_laz_file_that_counts_a_billion_chunks_is_refused(tmp_path: Path) -> None:
+def test_a_laz_file_that_counts_a_billion_chunks_is_rejected(tmp_path: Path) -> None:
     laspy = pytest.importorskip("laspy")
     las = laspy.create(point_format=3, file_version="1.2")
     las.x = las.y = las.z = np.arange(40.0)
@@ -89,7 +95,66 @@ def test_a_laz_file_that_counts_a_billion_chunks_is_refused(tmp_path: Path) -> N
         read_cloud(tmp_path / "chunks.laz")
 
 
-def test_a_zip_bomb_of_arrays_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("points", [1_080_519_612, 0])
+def test_a_laz_file_whose_chunks_have_a_billion_points_or_none_is_refused(tmp_path: Path, points: int) -> None:
+    """lazrs would allocate 36 GB and abort the process, or panic."""
+    laspy = pytest.importorskip("laspy")
+    las = laspy.create(point_format=3, file_version="1.2")
+    las.x = las.y = las.z = np.arange(40.0)
+    las.write(str(tmp_path / "chunk.laz"))
+    data = (tmp_path / "chunk.laz").read_bytes()
+    size = struct.pack("<I", 50_000)
+    assert data.count(size) == 1
+    (tmp_path / "chunk.laz").write_bytes(data.replace(size, struct.pack("<I", points)))
+    with pytest.raises(DataError, match=r"chunk.laz.*damaged"):
+        read_cloud(tmp_path / "chunk.laz")
+
+
+def test_a_zlib_bomb_in_a_submission_is_not_unpacked(tmp_path: Path) -> None:
+    messages = pytest.importorskip("topokd.datasets.waymo.messages").messages()
+    packer = zlib.compressobj()
+    bomb = b"".join(packer.compress(b"\0" * (1 << 24)) for _ in range(40)) + packer.flush()  # of 670 MB
+    submission = messages.submission()
+    frame = submission.inference_results.frames.add(context_name="s", frame_timestamp_micros=5)
+    label = frame.segmentation_labels.add(name=1)
+    for image in (label.ri_return1, label.ri_return2):
+        image.segmentation_label_compressed = bomb
+    (tmp_path / "bomb.bin").write_bytes(submission.SerializeToString())
+    problems = validate_waymo(tmp_path / "bomb.bin", [("s", 5)])
+    assert sum("unpacks to more than" in problem for problem in problems) == 2
+
+
+def test_a_parquet_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column of 64 MB of zeros in a few kilobytes, read where 100 MB are free."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    keys = {"key.segment_context_name": ["s"], "key.laser_name": [1], "key.frame_timestamp_micros": [5]}
+    zeros = pa.array([np.zeros(1 << 24, np.float32)])
+    file = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({**keys, "v": zeros}), file, compression="zstd", use_dictionary=False)
+    assert file.stat().st_size < 100_000
+    monkeypatch.setattr("topokd.checks.available_memory", lambda: 100_000_000)
+    with pytest.raises(DataError, match=r"bomb.parquet, row group 0.*fill the memory"):
+        Component(file, "lidar").get(5, ["v"])
+
+
+def test_the_footer_of_a_parquet_file_is_read_as_pyarrow_reads_it_and_damage_is_an_error(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": [1, 2, 3, 4], "b": [[1.0]] * 4, "c": ["x"] * 4}), file, row_group_size=3)
+    with pq.ParquetFile(file) as opened:
+        groups = [opened.metadata.row_group(k) for k in range(2)]
+        columns = [[group.column(k) for k in range(3)] for group in groups]
+        expected = [{c.path_in_schema: c.total_uncompressed_size for c in group} for group in columns]
+    assert unpacked_sizes(file) == expected
+    data = file.read_bytes()
+    (length,) = struct.unpack("<I", data[-8:-4])
+    for cut in range(1, length, 7):
+        file.write_bytes(data[: -8 - cut] + struct.pack("<I", length - cut) + b"PAR1")
+        with pytest.raises(ValueError, match="footer"):
+            unpacked_sizes(file)
+
+
+def test_a_zip_bomb_of_arrays_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("points.npy", npy((2**32, 4)) + b"\0" * (1 << 24))
@@ -165,3 +230,16 @@ def test_names_from_files_are_text_in_pages(tmp_path: Path) -> None:
     write_view(tmp_path / "cloud.html", xyz, np.zeros(20, int), (name,), ((0, 0, 0),), name)
     page = (tmp_path / "cloud.html").read_text()
     assert "<script>alert(1)" not in page
+
+
+def test_jupyterlab_listens_to_this_machine_alone_and_asks_for_its_token() -> None:
+    """What `make lab` starts, with the defaults of the installed server."""
+    serverapp = pytest.importorskip("jupyter_server.serverapp")
+    recipe = re.search(r"(?ms)^lab:.*?\n\n", (PROJECT / "Makefile").read_text())
+    assert recipe is not None
+    (command,) = [line for line in recipe[0].splitlines() if line.strip().startswith("jupyter lab")]
+    assert not re.search(r"--(ip|allow|no-|\S*(token|password))", command)
+    assert not [file for file in PROJECT.glob("*jupyter*config*")]
+    server = serverapp.ServerApp()
+    assert server.ip == "localhost" and not server.allow_remote_access and not server.allow_root
+    assert len(server.identity_provider_class(parent=server).token) >= 32

@@ -66,18 +66,23 @@ def loss_of(x: torch.Tensor, gradient: str) -> torch.Tensor:
     return ((longest - longest.new_tensor([0.3, 2.0])) ** 2).sum() / 2
 
 
-def test_more_points_move_and_the_loss_falls_faster() -> None:
-    start = torch.from_numpy(cloud(3, 40))
+def test_a_hole_opens_in_fewer_steps_as_more_points_move() -> None:
+    generator = torch.Generator().manual_seed(0)
+    radius, angle = torch.rand(60, generator=generator).sqrt(), 2 * torch.pi * torch.rand(60, generator=generator)
+    start = radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
     reached, moved = {}, {}
     for gradient in ("critical", "big_step"):
-        x = start.clone().requires_grad_()
-        for _ in range(15):
-            (slope,) = torch.autograd.grad(loss_of(x, gradient), x)
+        x = start.clone()
+        for _ in range(5):
+            x.requires_grad_()
+            loops = vietoris_rips(x, gradient=gradient).diagrams[1]
+            loss = (loops[(loops[:, 1] - loops[:, 0]).argmax(), 1] - 1.0).square() / 2
+            (slope,) = torch.autograd.grad(loss, x)
             moved.setdefault(gradient, int((slope != 0).any(dim=1).sum()))
-            x = (x - 0.25 * slope).detach().requires_grad_()
-        reached[gradient] = loss_of(x, "critical").item()
+            reached[gradient] = min(loss.item(), reached.get(gradient, 1.0))
+            x = (x - 0.25 * slope).detach()
     assert moved["big_step"] > 2 * moved["critical"]
-    assert reached["big_step"] < 0.5 * reached["critical"] < loss_of(start, "critical").item()
+    assert reached["big_step"] < 0.3 * reached["critical"]
 
 
 def test_diagrams_are_the_same_in_both_precisions() -> None:
@@ -90,7 +95,7 @@ def test_diagrams_are_the_same_in_both_precisions() -> None:
         assert slope.dtype == dtype and bool(slope.isfinite().all())
 
 
-def test_a_second_derivative_is_refused() -> None:
+def test_a_second_derivative_is_rejected() -> None:
     x = torch.from_numpy(cloud(0)).requires_grad_()
     (slope,) = torch.autograd.grad(loss_of(x, "big_step"), x, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivatives"):
@@ -115,6 +120,6 @@ def test_it_is_a_gradient_of_the_topological_loss() -> None:
         ({"search": True}, "gradient='big_step'"),
     ],
 )
-def test_what_it_cannot_do_is_refused(arguments: dict, message: str) -> None:
+def test_what_it_cannot_do_is_rejected(arguments: dict, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         vietoris_rips(torch.rand(5, 2), gradient="big_step", **arguments)

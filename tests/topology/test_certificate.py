@@ -155,9 +155,9 @@ def edges() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CERTIFICATES)
-def test_a_corrupted_certificate_is_refused(name: str) -> None:
+def test_a_corrupted_certificate_is_rejected(name: str) -> None:
     check(POINTS, FOUND)
-    with pytest.raises(CertificateError, match="the certificate is refused"):
+    with pytest.raises(CertificateError, match="the certificate is invalid"):
         check(POINTS, replace(FOUND, certificate=CERTIFICATES[name]()))
 
 
@@ -193,8 +193,8 @@ LIES: dict[str, Callable[[], Persistence]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_a_diagram_that_is_not_the_one_proved_is_refused(name: str) -> None:
-    with pytest.raises(CertificateError, match="the certificate is refused"):
+def test_a_diagram_that_is_not_the_one_proved_is_rejected(name: str) -> None:
+    with pytest.raises(CertificateError, match="the certificate is invalid"):
         check(POINTS, LIES[name]())
 
 
@@ -206,7 +206,7 @@ def test_a_certificate_proves_one_cloud_and_one_threshold() -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_random_change_of_one_number_is_refused_or_proves_the_same(seed: int) -> None:
+def test_a_random_change_of_one_number_is_rejected_or_proves_the_same(seed: int) -> None:
     """Some changes are harmless, as another witness of the same edge; none makes a false diagram pass."""
     rng = np.random.default_rng(seed)
     x = random_cloud(seed, 25)
@@ -237,6 +237,6 @@ def test_a_random_change_of_one_number_is_refused_or_proves_the_same(seed: int) 
     ],
     ids=["degree 2", "degree 0", "time limit"],
 )
-def test_requests_that_cannot_be_met_are_refused(options: dict, message: str) -> None:
+def test_requests_that_cannot_be_met_are_rejected(options: dict, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         vietoris_rips(POINTS, **options)

@@ -48,6 +48,7 @@ def test_reduced_finds_the_simplices_of_the_textbook_reduction(case: Filtration)
     assert simplices(ours) == simplices(textbook)
 
 
+@pytest.mark.long
 @settings(max_examples=500, deadline=None)
 @given(case=filtrations(60))
 def test_reduced_and_giotto_find_the_same_critical_edges(case: Filtration) -> None:

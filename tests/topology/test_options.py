@@ -64,7 +64,7 @@ IMPOSSIBLE: dict[str, tuple[Callable[[], object], str]] = {
 
 @pytest.mark.invalid_arguments
 @pytest.mark.parametrize("name", IMPOSSIBLE)
-def test_an_impossible_option_is_refused_by_name(name: str) -> None:
+def test_an_impossible_option_is_rejected_by_name(name: str) -> None:
     call, message = IMPOSSIBLE[name]
     with pytest.raises(ParameterError, match=message):
         call()
@@ -93,7 +93,7 @@ UNUSABLE: dict[str, tuple[Callable[[], object], str]] = {
 
 @pytest.mark.invalid_arguments
 @pytest.mark.parametrize("name", UNUSABLE)
-def test_unusable_data_is_refused_in_words(name: str) -> None:
+def test_unusable_data_is_rejected(name: str) -> None:
     call, message = UNUSABLE[name]
     with pytest.raises(DataError, match=message):
         call()
@@ -190,7 +190,7 @@ def test_the_lengths_of_a_sparse_graph_receive_their_gradient() -> None:
 # -- memory
 
 
-def test_a_cloud_that_does_not_fit_is_refused_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cloud_that_does_not_fit_is_rejected_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "available_memory", lambda: 10**12)
     check_memory(30_000)
     monkeypatch.setattr(checks, "available_memory", lambda: 4 * 10**9)
@@ -233,7 +233,7 @@ def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
     assert (gradient * direction).sum().item() == pytest.approx(numeric.item(), rel=1e-4)
 
 
-def test_where_there_are_no_second_derivatives_they_are_refused_in_words() -> None:
+def test_where_there_are_no_second_derivatives_they_are_rejected() -> None:
     x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
     for function in (
         lambda x: sliced_wasserstein_distance(vietoris_rips(x).diagrams[0], D.double()),

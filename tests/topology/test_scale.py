@@ -60,7 +60,7 @@ def test_the_origin_does_not_matter() -> None:
     assert all(torch.equal(a, b) for a, b in zip(plain, moved, strict=True)) and torch.equal(one, other)
 
 
-def test_distances_that_no_float_can_hold_are_refused() -> None:
+def test_distances_that_no_float_can_hold_are_rejected() -> None:
     with pytest.raises(DataError, match="overflow torch.float32: scale them down"):
         vietoris_rips(torch.tensor([[-3e38], [3e38]]))
 

@@ -139,7 +139,7 @@ def test_points_in_one_place_have_a_gradient_without_nan() -> None:
     ],
     ids=["shape", "negative", "nan", "k", "q"],
 )
-def test_impossible_weights_are_refused(weights: object, message: str) -> None:
+def test_impossible_weights_are_rejected(weights: object, message: str) -> None:
     with pytest.raises((DataError, ParameterError), match=message):
         vietoris_rips(torch.rand(5, 2), weights=weights)
 

@@ -59,6 +59,7 @@ def on_ranks(size: int, work: Callable[[], Any], folder: Path) -> list[Any]:
     return [read_json(folder / f"{rank}.json") for rank in range(size)]
 
 
+@pytest.mark.long
 def test_two_and_four_ranks_have_the_curves_of_one_process_and_one_count_of_ranks_the_same_bits(
     shared: P.Params, tmp_path: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_two_and_four_ranks_have_the_curves_of_one_process_and_one_count_of_rank
     assert record["ranks"] == 2 and sha256(checkpoint) == bits[2]
 
 
+@pytest.mark.long
 def test_torchrun_starts_ranks(shared: P.Params, tmp_path: Path) -> None:
     P.dump(shared, tmp_path / "params.yaml")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -93,7 +95,7 @@ def test_torchrun_starts_ranks(shared: P.Params, tmp_path: Path) -> None:
     assert read_json(Run("teacher", 0, shared).record)["ranks"] == 2
 
 
-def test_a_batch_that_ranks_cannot_share_equally_is_refused(shared: P.Params) -> None:
+def test_a_batch_that_ranks_cannot_share_equally_is_rejected(shared: P.Params) -> None:
     with pytest.raises(ParameterError, match=r"train.batch_size is 4, which 3 ranks .*multiple"):
         train_teacher(shared.replace(train=shared.train.replace(ranks=3)), 0)
 

@@ -19,6 +19,7 @@ from topokd.models import build_model
 from topokd.params import Train
 from topokd.stopping import VARIABLE, Stopped, ask_to_stop
 from topokd.training import Fit, Hook, Resume
+from topokd.training.determinism import deterministic
 from topokd.training.state import ResumeFolder
 
 
@@ -39,12 +40,13 @@ class Signal(Hook):
             self.action()
 
 
-def train(folder: Path, *hooks: Hook) -> Fit:
+def train(folder: Path, *hooks: Hook, every: int = 100) -> Fit:
     torch.manual_seed(0)
     model = build_model("ptv3-tiny", num_classes=2)
-    resume = Resume(ResumeFolder(folder, "run", "key"), every=100)
+    resume = Resume(ResumeFolder(folder, "run", "key"), every=every)
     fit = Fit(model, DistillationObjective({}), make_batch, 6, Train(), seed=0, hooks=[*hooks, resume])
-    fit.run()
+    with deterministic(threads=1):
+        fit.run()
     return fit
 
 

@@ -32,7 +32,7 @@ def test_a_tracker_that_is_not_installed_is_named_before_training(
     require_tracker("none")
 
 
-def test_an_unknown_tracker_is_refused_with_the_known_ones(params: P.Params) -> None:
+def test_an_unknown_tracker_is_rejected_with_the_known_ones(params: P.Params) -> None:
     with pytest.raises(ParameterError, match="tracker is 'tensorbord'; choose one of none, tensorboard, mlflow"):
         params.replace(train=params.train.replace(tracker="tensorbord"))
 

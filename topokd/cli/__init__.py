@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -65,7 +64,7 @@ def main() -> None:
         app()
     except Stopped as error:
         typer.echo(str(error), err=True)
-        sys.exit(128 + signal.SIGTERM)
+        sys.exit(error.status)
     except TopokdError as error:
         message = str(error)
     except ModuleNotFoundError as error:

@@ -88,8 +88,8 @@ def train(
 
 def stages(profile: PROFILE = "default") -> None:
     """List a profile's stages in an order in which they can run: group and DVC address, for job arrays."""
+    from topokd.pipeline.graph import read_stages
     from topokd.pipeline.profiles import list_profile
-    from topokd.pipeline.scheduler import read_stages
 
     require_checkout()
     if list_profile(profile):

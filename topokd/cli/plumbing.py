@@ -52,7 +52,6 @@ def notebook(
 ) -> None:
     """Execute one notebook with papermill; equal inputs give equal bytes."""
     from topokd.pipeline.notebook import run_notebook
-    from topokd.pipeline.stage import TERMINATED
     from topokd.project import workspace_path
     from topokd.stopping import die_with_parent
 
@@ -61,10 +60,7 @@ def notebook(
     die_with_parent()
     named = [f"-{value}" if isinstance(value, str) else f"-{name}{value}" for name, value in values.items()]
     executed = workspace_path(profile) / "notebooks" / f"{script.stem}{''.join(named)}.ipynb"
-    try:
-        run_notebook(script, {"params_file": f"results/{profile}/params.yaml", **values}, output or executed)
-    except KeyboardInterrupt:  # SIGTERM: there is no state to save
-        raise typer.Exit(TERMINATED) from None
+    run_notebook(script, {"params_file": f"results/{profile}/params.yaml", **values}, output or executed)
 
 
 def _parse_parameter(item: str) -> tuple[str, Any]:

@@ -1,9 +1,9 @@
 """Read the columns of a pickled pandas data frame without running anything that the file names.
 
-A pickle is a program: it names functions and calls them. Here the names of NumPy's and pandas' array constructors stand
-for records that only keep their arguments (`_Call`), every other name is refused, and so is every instruction that data
-frames do not need. Arrays are built afterwards from the records: raw bytes, a number type and a shape, all checked.
-Neither pandas nor NumPy's own unpickling takes part, so any version of pandas may have written the file.
+A pickle is a program: it names functions and calls them. Here the names of NumPy's and pandas' array constructors are
+replaced by records that only keep their arguments (`_Call`), every other name is rejected, and so is every instruction
+that data frames do not need. Arrays are built afterwards from the records: raw bytes, a number type and a shape, all
+checked. Neither pandas nor NumPy's own unpickling takes part, so any version of pandas may have written the file.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
         plain = module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins")
         found = _STAND_INS.get((plain, name))
         if found is None:
-            raise DataError(f"it names {module}.{name}, which is no array of NumPy or pandas")
+            raise DataError(f"it names {module}.{name}, which is not an array of NumPy or pandas")
         return found
 
 

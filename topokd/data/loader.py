@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from topokd.errors import TopokdError
+from topokd.errors import DataError, TopokdError
 from topokd.options import whole
 
 T = TypeVar("T")
+_END: Any = object()
 
 
 def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[T]:
@@ -25,6 +27,7 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
 
     Raises:
         TopokdError: an error that ``draw`` raised in a worker, raised again when its item is due.
+        DataError: a worker died.
 
     Examples:
         >>> list(prefetch(lambda number: number**2, range(3, 6), workers=0))
@@ -36,21 +39,42 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
-        worker_init_fn=_ignore_sigterm,
+        worker_init_fn=_ignore_signals,
         generator=torch.Generator(),  # separate: the loader must not advance the global generator of the caller
     )
-    for item in loader:
+    items = iter(loader)
+    while True:
+        with _explain_death(workers):
+            item = next(items, _END)
+        if item is _END:
+            return
         if isinstance(item, TopokdError):
             raise item
         yield item
 
 
-def _ignore_sigterm(_: int) -> None:
-    """Leave SIGTERM to the parent: SLURM sends it to every process of a job, and training must still save its state.
+@contextlib.contextmanager
+def _explain_death(workers: int) -> Iterator[None]:
+    """Say what to do when torch finds a worker dead."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise DataError(
+            f"a process that reads scans died ({reason}): most often the system ended it because memory ran out; set "
+            f"train.workers below {workers}, or give the job more memory, then start again: training resumes"
+        ) from error
+
+
+def _ignore_signals(_: int) -> None:
+    """Leave SIGTERM and Ctrl-C to the parent: all processes of a job get them, and training must still save its state.
 
     A worker ends when its parent stops it or dies.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Drawn(Dataset, Generic[T]):

@@ -1,4 +1,4 @@
-"""Experiments of many training runs: any number of workers, each of which takes the next unit that nobody has taken."""
+"""Experiments of many training runs: any number of workers, each of which takes the next free unit."""
 
 from __future__ import annotations
 

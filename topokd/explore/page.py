@@ -75,7 +75,7 @@ def write_pages(
         folder: for the files of `PAGES`.
         profile: whose scans and networks are shown; None takes the first with trained networks.
         num_points: M.
-        say: told what is being done.
+        say: receives messages on the progress.
 
     Returns:
         The files.

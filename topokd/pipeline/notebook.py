@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import resource
 import signal
 import tempfile
 import threading
@@ -26,12 +27,13 @@ from traitlets.config import Config
 
 from topokd import params as P
 from topokd.checks import available_memory
+from topokd.energy import EnergyMeter
 from topokd.errors import DataError, TopokdError
 from topokd.io import write_json, write_text
 from topokd.pipeline.progress import show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
-from topokd.stopping import VARIABLE, Stopped, ask_to_stop
+from topokd.stopping import INTERRUPTED, TERMINATED, VARIABLE, Stopped, ask_to_stop
 
 PARAMS_FILE = "params_file"
 START_VARIABLE = "TOPOKD_KERNEL_START"
@@ -63,8 +65,8 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     Raises:
         NotebookError: a cell failed, or the kernel died or did not start; the part that ran is kept under
             ``workspace/<profile>/failed/``.
-        Stopped: SIGTERM or SIGUSR1 came while it trained, and the training has saved its state.
-        KeyboardInterrupt: SIGTERM came and there was no training to save.
+        Stopped: SIGTERM, SIGUSR1 or Ctrl-C came while it trained, and the training has saved its state; or there was no
+            training to save, or no time for it.
         DataError: the notebook does not exist.
     """
     import papermill
@@ -74,10 +76,10 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     if not script.is_file():
         raise DataError(f"notebook {script} does not exist; the notebooks are in {project_path('notebooks')}")
     params = P.load(parameters[PARAMS_FILE])
-    started = time.perf_counter()
+    started, energy = time.perf_counter(), EnergyMeter()
     with (
         tempfile.TemporaryDirectory(prefix="topokd-", dir=_temporary_folder()) as folder,
-        _environment(params, folder),
+        _environment(params, folder) as signals,
         show_progress(output.stem),
     ):
         source, executed = Path(folder, "source.ipynb"), Path(folder, "executed.ipynb")
@@ -101,6 +103,8 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
                 config=_local_sockets(folder),
                 start_timeout=_seconds_to_start(),
             )
+        except KeyboardInterrupt as error:  # `_Signals` has told it to end
+            raise Stopped(f"{script.name}: stopped by a signal", signals.status) from error
         except DeadKernelError as error:
             kept = params.workspace / "failed" / output.name
             if executed.is_file():
@@ -115,7 +119,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
             ) from error
         except papermill.PapermillExecutionError as error:
             if error.ename == Stopped.__name__:
-                raise Stopped(f"{script.name}: {error.evalue}") from error
+                raise Stopped(f"{script.name}: {error.evalue}", signals.status) from error
             kept = params.workspace / "failed" / output.name
             write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
             raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(the part that ran: {kept})") from error
@@ -126,6 +130,8 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         "notebook": script.name,
         "parameters": parameters,
         "seconds": round(seconds, 1),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000),  # Linux counts in kB
+        "joules": {name: round(value) for name, value in energy.joules().items()},
         **environment_record(params),
     }
     write_json(params.results / "provenance" / f"{output.stem}.json", record)
@@ -164,12 +170,8 @@ def _local_sockets(folder: str) -> Config:
 
 
 @contextlib.contextmanager
-def _environment(params: P.Params, folder: str) -> Iterator[None]:
-    """Environment of the kernel: fixed number of threads, no random hashing; signals reach the training in it.
-
-    SIGTERM ends the kernel: at once if nothing trains, else when the training has saved its state or `GRACE` is over.
-    SIGUSR1 asks the training to save its state and stop; anything else continues to run.
-    """
+def _environment(params: P.Params, folder: str) -> Iterator[_Signals]:
+    """Environment of the kernel: fixed number of threads, no random hashing; signals reach the training in it."""
     threads = str(params.train.threads)
     wanted = {
         "OMP_NUM_THREADS": threads,
@@ -183,22 +185,10 @@ def _environment(params: P.Params, folder: str) -> Iterator[None]:
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
-    in_main = threading.current_thread() is threading.main_thread()
-    handlers: dict[int, Any] = {}
-    if in_main:
-        actions: dict[int, Callable[..., object]] = {
-            signal.SIGTERM: _save_or_interrupt(Path(folder)),
-            signal.SIGALRM: _interrupt,
-        }
-        actions[signal.SIGUSR1] = lambda *_: ask_to_stop(Path(folder))
-        handlers = {number: signal.signal(number, action) for number, action in actions.items()}
     try:
-        yield
+        with _Signals(Path(folder)) as signals:
+            yield signals
     finally:
-        if in_main:
-            signal.alarm(0)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -206,16 +196,51 @@ def _environment(params: P.Params, folder: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _save_or_interrupt(folder: Path) -> Callable[..., None]:
-    def handle(*_: Any) -> None:
-        if not ask_to_stop(folder):
-            _interrupt()
+class _Signals:
+    """Passes signals on to the training in a notebook; works in the main thread only.
+
+    SIGTERM and Ctrl-C end the kernel: at once if nothing trains, else when the training has saved its state. For that
+    it has `GRACE` seconds after SIGTERM, and until a second Ctrl-C. SIGUSR1 asks the training to save its state and
+    stop; whatever else runs goes on.
+
+    Args:
+        folder: In which runner and training tell each other (`topokd.stopping`).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.status = TERMINATED
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            actions: dict[int, Callable[..., object]] = {
+                signal.SIGTERM: self._terminate,
+                signal.SIGINT: self._interrupt,
+                signal.SIGALRM: _end,
+                signal.SIGUSR1: lambda *_: ask_to_stop(self.folder),
+            }
+            self._before = {number: signal.signal(number, action) for number, action in actions.items()}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before:
+            signal.alarm(0)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _terminate(self, *_: Any) -> None:
+        if not ask_to_stop(self.folder):
+            _end()
         signal.alarm(GRACE)
 
-    return handle
+    def _interrupt(self, *_: Any) -> None:
+        again, self.status = self.status == INTERRUPTED, INTERRUPTED
+        if again or not ask_to_stop(self.folder):
+            _end()
 
 
-def _interrupt(*_: Any) -> None:
+def _end(*_: Any) -> None:
     raise KeyboardInterrupt  # papermill then shuts its kernel down, so that training stops with it
 
 

@@ -1,15 +1,19 @@
-"""Device, threads and versions that a run used."""
+"""Commit, device, threads, seeds and versions that a run used."""
 
 from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib import metadata
 from typing import Any
 
 from topokd.machine import processor_name
 from topokd.params import Params
+from topokd.project import project_path, project_root
 
+CODE = ("topokd", "notebooks", "conf", "params.yaml", "dvc.yaml", "pyproject.toml", "constraints.txt")
+"""What results depend on, in git."""
 PACKAGES = (
     "topokd",
     "torch",
@@ -26,12 +30,14 @@ PACKAGES = (
 
 
 def environment_record(params: Params) -> dict[str, Any]:
-    """Device, processor, threads, seeds and versions as one dictionary for a record."""
+    """Commit, device, processor, threads, seeds and versions as one dictionary for a record."""
     import torch
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
     return {
         "profile": params.profile,
+        **code_record(),
+        "seeds": list(params.seeds),
         "device": gpu or "cpu",
         "processor": processor_name(),
         "cores": os.cpu_count(),
@@ -40,6 +46,25 @@ def environment_record(params: Params) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions(),
     }
+
+
+def code_record() -> dict[str, Any]:
+    """The commit of the project, and whether files that results depend on differ from it; None outside git."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {"commit": None, "dirty": None}
+    changed = _git("status", "--porcelain", "--", *(name for name in CODE if project_path(name).exists()))
+    return {"commit": commit, "dirty": bool(changed)}
+
+
+def _git(*arguments: str) -> str | None:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}  # many stages ask at once
+    command = ["git", "-C", str(project_root()), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def versions() -> dict[str, str]:

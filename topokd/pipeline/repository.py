@@ -3,8 +3,8 @@
 A stage of this pipeline holds DVC's lock twice for about a second: before its command, to see what changed, and after
 it, to record the result (`topokd.pipeline.stage`). When 200 stages end together, the last one waits for the 199 others,
 so a stage waits for up to a day. On a file system that several machines share, DVC's lock is a hard link
-(``core.hardlink_lock``), which nobody removes when its owner is killed. Ours therefore expires ten minutes after its
-owner last renewed it.
+(``core.hardlink_lock``), which stays when its owner is killed. Ours therefore expires ten minutes after its
+owner last renewed it, and two minutes after somebody began to wait for it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ PIPELINE = "dvc.yaml"
 PATIENCE = 24 * 3600.0  # seconds
 LIFETIME, RENEWAL = 600.0, 60.0  # seconds: a hard-link lock is free this long after its owner last renewed it
 SLACK = 10.0  # seconds by which the clocks of two machines may differ
+LOOK = 2 * RENEWAL  # seconds without renewal that the next owner waits for, in case a clock has jumped
 OURS = re.compile(r"topokd\S* (stage|slurm task) ")  # commands that hold entries of DVC's rwlock only inside its lock
 
 
@@ -99,9 +100,11 @@ def _locked(action: Callable[[Any], Result], patience: float) -> Result:
         if hasattr(lock, "lifetime"):  # the hard-link lock
             lock.lifetime = timedelta(seconds=LIFETIME)
 
+        watch = _Watch()
+
         def acquire() -> None:
             if hasattr(lock, "lifetime"):
-                _remove_expired(Path(lock.lockfile))
+                _remove_abandoned(Path(lock.lockfile), watch)
             lock.lock()
 
         acquire_patiently(acquire, patience)
@@ -172,27 +175,47 @@ def _renewed(lock: Any) -> Iterator[None]:
         thread.join()
 
 
-def _remove_expired(file: Path) -> None:
+class _Watch:
+    """What a waiting process has seen of a hard-link lock.
+
+    The modification time of the lock is the time at which it expires by the clock of its owner. Clocks jump (a
+    suspended laptop, the first answer of a time server), so that alone does not make a lock free: it must also not have
+    been renewed for `LOOK` seconds of this process's monotonic clock, or, whatever the clocks say, for its lifetime.
+    """
+
+    def __init__(self) -> None:
+        self._seen, self._since = 0, 0.0
+
+    def is_abandoned(self, file: Path) -> bool:
+        """Whether the owner of the lock has died; call it again and again.
+
+        Raises:
+            FileNotFoundError: The lock is free.
+        """
+        status, now = file.stat(), time.monotonic()
+        if status.st_mtime_ns != self._seen:
+            self._seen, self._since = status.st_mtime_ns, now
+        unchanged = now - self._since
+        expired = status.st_mtime + SLACK < time.time()
+        return (expired and unchanged >= LOOK) or unchanged >= LIFETIME + SLACK
+
+
+def _remove_abandoned(file: Path, watch: _Watch) -> None:
     """Remove a hard-link lock whose owner died: DVC's name for it keeps its library from doing so.
 
-    Its modification time is the time at which it expires. Moved aside first: if somebody else has removed it since and
-    this is already the next owner's lock, it is put back.
+    Moved aside first: if somebody else has removed it since and this is already the next owner's lock, it is put back.
     """
     aside = file.with_name(f"expired-{socket.gethostname()}-{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
-        if not _is_expired(file):
+        if not watch.is_abandoned(file):
             return
         file.rename(aside)
-        if _is_expired(aside):
+        if watch.is_abandoned(aside):
             log.warning("%s: its owner was killed; removed", file)
         else:
             with contextlib.suppress(FileExistsError):
                 os.link(aside, file)
         aside.unlink()
-
-
-def _is_expired(file: Path) -> bool:
-    return file.stat().st_mtime + SLACK < time.time()
 
 
 def _forget_killed_stages(folder: Path) -> None:

@@ -3,7 +3,8 @@
 `topokd.pipeline.stage` runs one stage while others run. `reproduce` reads the graph from DVC, starts each stage as soon
 as its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
 time left, and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so
-the results are those of a serial ``dvc repro``, bit for bit. When DVC can do this itself, this file can go.
+the results are those of a serial ``dvc repro``, bit for bit. Cores that have nothing to do train ahead
+(`topokd.pipeline.ahead`). When DVC can do this itself, this file can go.
 """
 
 from __future__ import annotations
@@ -13,128 +14,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from topokd.errors import DataError, ParameterError
-from topokd.io import read_json
-from topokd.pipeline.profiles import list_profile, listed_profiles
+from topokd.pipeline.ahead import commands_ahead, next_ahead
+from topokd.pipeline.graph import Stage, final_stages, is_up_to_date, longest_ways, read_stages
+from topokd.pipeline.profiles import list_profile
 from topokd.pipeline.progress import clock, last_report
-from topokd.pipeline.repository import PIPELINE, StageError, open_repository
+from topokd.pipeline.repository import PATIENCE, StageError
 from topokd.pipeline.stage import environment
-from topokd.project import project_path, project_root, results_path, workspace_path
-
-
-@dataclass
-class Stage:
-    """One node of the pipeline's graph."""
-
-    address: str  # as `dvc repro` takes it: student@default-full-0
-    needs: set[str]
-    expected: float  # seconds it took when its committed results were made; 0: unknown
-    alone: bool  # it measures time: nothing else may run meanwhile
-    log: Path
-    progress: Path
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-
-    @property
-    def group(self) -> str:
-        """The address without the matrix item: stages of one group do the same kind of work."""
-        return self.address.split("@")[0]
-
-
-def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
-    """The stages of a listed profile, in an order in which they can run.
-
-    Args:
-        profile: its name.
-        folder: for the log and progress file of each stage.
-
-    Raises:
-        ParameterError: params.yaml does not list the profile.
-        StageError: DVC cannot read the pipeline.
-    """
-    import networkx
-
-    if profile not in listed_profiles():
-        raise ParameterError(
-            f"params.yaml does not list the profile {profile!r} under `profiles`: "
-            f"`topokd repro --profile {profile}` adds it"
-        )
-    with open_repository() as repo:
-        graph = repo.index.graph
-        order = [stage for stage in networkx.topological_sort(graph.reverse(copy=True)) if _profile(stage) == profile]
-        return [
-            Stage(
-                address=stage.name,
-                needs={needed.name for needed in graph.successors(stage)},
-                expected=_expected(profile, [Path(out.fs_path).stem for out in stage.outs if ".ipynb" in out.fs_path]),
-                alone=any("/timings/" in out.fs_path for out in stage.outs),
-                log=folder / f"{index}.log",
-                progress=folder / f"{index}.jsonl",
-            )
-            for index, stage in enumerate(order)
-        ]
-
-
-def final_stages(stages: list[Stage]) -> list[str]:
-    """Addresses of the stages that no other one needs; ``dvc repro`` of these runs everything."""
-    needed = set().union(*(stage.needs for stage in stages))
-    return [stage.address for stage in stages if stage.address not in needed]
-
-
-def unfinished(stages: Iterable[Stage]) -> list[str]:
-    """Addresses of the stages whose results are missing or out of date, or that need such a stage.
-
-    Does not take DVC's lock, so that stages can run meanwhile.
-
-    Args:
-        stages: in an order in which they can run, as `read_stages` returns them.
-    """
-    with open_repository() as repo:
-        by_address = {stage.name: stage for stage in repo.index.stages if getattr(stage, "name", None)}
-        left: list[str] = []
-        for stage in stages:
-            entry = by_address[stage.address]
-            changed = entry.changed_stage() or any(item.status() for item in [*entry.deps, *entry.outs])
-            if changed or stage.needs & set(left):
-                left.append(stage.address)
-        return left
-
-
-def is_up_to_date(targets: list[str]) -> bool:
-    """Whether the targets and everything they depend on are done, asked once for all of them.
-
-    False also where another DVC process holds the lock: the stages wait for it one by one. Stages that DVC runs every
-    time (the fingerprint of real scans) count as not done.
-    """
-    from dvc.lock import LockError
-
-    addresses = [f"{project_path(PIPELINE)}:{target}" for target in targets]  # found from any working directory
-    with open_repository() as repo:
-        try:
-            return not repo.status(targets=addresses, with_deps=True)
-        except LockError:
-            return False
-
-
-def _profile(stage: Any) -> str | None:
-    """The profile that a stage belongs to: the second folder of its outputs, as in ``results/<profile>/``."""
-    for out in stage.outs:
-        parts = Path(os.path.relpath(out.fs_path, project_root())).parts
-        if len(parts) > 2:
-            return parts[1]
-    return None
-
-
-def _expected(profile: str, notebooks: list[str]) -> float:
-    try:
-        return float(read_json(results_path(profile) / "provenance" / f"{notebooks[0]}.json")["seconds"])
-    except (DataError, IndexError, KeyError, TypeError, ValueError):
-        return 0.0
+from topokd.project import project_root, workspace_path
+from topokd.stopping import INTERRUPTED, Interrupts, Stopped
 
 
 def reproduce(profile: str = "default", jobs: int | None = None, force: bool = False) -> float:
@@ -150,6 +41,7 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
 
     Raises:
         StageError: a stage failed. Running stages finish first; run again to continue.
+        Stopped: Ctrl-C or SIGTERM came; training has saved its state.
         ParameterError: the profile does not exist.
     """
     jobs = jobs or os.cpu_count() or 1
@@ -164,32 +56,87 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
         if not force and is_up_to_date(targets):
             print("every stage is up to date", flush=True)
         else:
-            _run(stages, jobs, force, logs, started)
-    command = [sys.executable, "-m", "dvc", "repro", "--quiet", *targets]
-    if subprocess.run(command, cwd=project_root(), env=environment()).returncode != 0:
-        raise StageError("the closing `dvc repro` failed; see its messages above")
+            _run(stages, jobs, force, logs, started, commands_ahead(profile))
+    _confirm(targets)
     return time.monotonic() - started
 
 
-def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float) -> None:
-    waiting, done = list(stages), set[str]()
+def _confirm(targets: list[str]) -> None:
+    """A plain ``dvc repro``, which finds nothing left to do; tried again while another process holds DVC's lock."""
+    command = [sys.executable, "-m", "dvc", "repro", "--quiet", *targets]
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        done = subprocess.run(command, cwd=project_root(), env=environment(), stderr=subprocess.PIPE, text=True)
+        busy = "Unable to acquire lock" in done.stderr or "is busy, it is being blocked" in done.stderr
+        if done.returncode == 0:
+            return
+        if not busy or time.monotonic() > deadline:
+            raise StageError(f"the closing `dvc repro` failed:\n{done.stderr.strip()}")
+        time.sleep(1.0)
+
+
+def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float, ahead: dict[str, list[str]]) -> None:
     running: list[Stage] = []
+    try:
+        with Interrupts() as stop:
+            _run_all(stages, running, jobs, force, logs, started, ahead, stop)
+    except KeyboardInterrupt:
+        for stage in running:
+            if stage.process is not None:
+                stage.process.kill()  # what it started ends with it
+        raise Stopped("stopped at once; training goes on from its last saved state", INTERRUPTED) from None
+
+
+def _stop(running: list[Stage]) -> None:
+    print("stopping: training saves its state; Ctrl-C again ends everything at once", flush=True)
+    for stage in running:
+        if stage.process is not None:
+            stage.process.terminate()
+
+
+def _run_all(
+    stages: list[Stage],
+    running: list[Stage],
+    jobs: int,
+    force: bool,
+    logs: Path,
+    started: float,
+    ahead: dict[str, list[str]],
+    stop: Interrupts,
+) -> None:
+    """Start stages as they become ready, and runs ahead of stages (``ahead``, emptied) on cores that are left.
+
+    ``running`` holds those that run.
+    """
+    waiting, done = list(stages), set[str]()
     failed: list[Stage] = []
-    shown = 0.0
+    shown, stopping = 0.0, False
     print(f"{len(stages)} stages on {jobs} cores", flush=True)
     while waiting or running:
-        while not failed and (stage := _next(waiting, running, done, jobs)):
-            _start(stage, force)
+        if stop.number and not stopping:
+            stopping = True
+            _stop(running)
+        while not (failed or stopping) and (stage := _next(waiting, running, done, jobs)):
+            _start(stage, stage_command(stage.address, force))
             waiting.remove(stage)
             running.append(stage)
-        if failed and not running:
+        while not (failed or stopping) and (stage := next_ahead(waiting, running, done, jobs, ahead)):
+            early = stage.ahead()
+            _start(early, ahead.pop(stage.address))
+            running.append(early)
+        if (failed or stopping) and not running:
             break
         time.sleep(0.2)
         for stage in [s for s in running if s.process is not None and s.process.poll() is not None]:
             text = stage.log.read_text(encoding="utf-8", errors="replace")
             running.remove(stage)
             (logs / f"{stage.address}.log").write_text(text, encoding="utf-8")
+            if stage.is_ahead:  # its stage goes on from the last state, whatever happened
+                print(f"{stage.address} has trained ahead: {clock(time.monotonic() - stage.started)}", flush=True)
+                continue
             if stage.process.returncode != 0:  # type: ignore[union-attr]
+                if stopping:
+                    continue
                 failed.append(stage)
                 print(f"{stage.address} failed; waiting for the running stages", flush=True)
                 continue
@@ -203,6 +150,8 @@ def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float
         if time.monotonic() - shown > 15 and running:
             shown = time.monotonic()
             _show(waiting, running, jobs, started)
+    if stopping and (waiting or len(done) < len(stages)):
+        raise Stopped(f"stopped after {len(done)} of {len(stages)} stages; the same command goes on", stop.status)
     if failed:
         logs_of_failed = "\n".join(_message(stage) for stage in failed)
         raise StageError(f"{logs_of_failed}\nfix it and rerun: finished stages are kept and training resumes")
@@ -220,39 +169,17 @@ def _next(waiting: list[Stage], running: list[Stage], done: set[str], jobs: int)
     if len(running) >= jobs or any(stage.alone for stage in running):
         return None
     ways = longest_ways(waiting)
-    ready = [stage for stage in waiting if stage.needs <= done]
+    busy = {stage.address for stage in running}  # trained ahead
+    ready = [stage for stage in waiting if stage.needs <= done and stage.address not in busy]
     ready.sort(key=lambda stage: (stage.alone, -ways[stage.address]))  # stable: equals in the order of the pipeline
     return ready[0] if ready and not (ready[0].alone and running) else None
 
 
-def longest_ways(stages: Iterable[Stage]) -> dict[str, float]:
-    """Seconds from the start of each stage to the end of everything that waits for it, with a core for every stage.
-
-    w(stage) = expected(stage) + max over stages that need it of w: the time that is lost if it starts late.
-
-    Args:
-        stages: in an order in which they can run.
-
-    Examples:
-        >>> teacher = Stage("teacher", set(), 600.0, False, Path(), Path())
-        >>> student = Stage("student", {"teacher"}, 90.0, False, Path(), Path())
-        >>> longest_ways([teacher, student, Stage("panel", set(), 120.0, False, Path(), Path())])
-        {'panel': 120.0, 'student': 90.0, 'teacher': 690.0}
-    """
-    ways: dict[str, float] = {}
-    after: dict[str, float] = {}  # the longest way of the stages that need one
-    for stage in reversed(list(stages)):
-        ways[stage.address] = stage.expected + after.get(stage.address, 0.0)
-        for needed in stage.needs:
-            after[needed] = max(after.get(needed, 0.0), ways[stage.address])
-    return ways
-
-
-def _start(stage: Stage, force: bool) -> None:
+def _start(stage: Stage, command: Sequence[str]) -> None:
     stage.started = time.monotonic()
     with stage.log.open("wb") as log:
         stage.process = subprocess.Popen(
-            stage_command(stage.address, force), cwd=project_root(),
+            command, cwd=project_root(),
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env={**environment(), "TOPOKD_PROGRESS": str(stage.progress)},
         )  # fmt: skip
@@ -261,6 +188,7 @@ def _start(stage: Stage, force: bool) -> None:
 def _show(waiting: list[Stage], running: list[Stage], jobs: int, started: float) -> None:
     now, parts = time.monotonic(), []
     left = sum(stage.expected for stage in waiting)
+    running = [stage for stage in running if not stage.is_ahead]
     for stage in running:
         report: dict[str, Any] | None = last_report(stage.progress)
         elapsed = now - stage.started

@@ -12,27 +12,33 @@ DVC's run cache is not used: stages with outputs in git, as most of ours, have n
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
 from topokd.pipeline.repository import PATIENCE, StageError, with_lock
-from topokd.project import project_root
-from topokd.stopping import die_with_parent
+from topokd.project import project_path, project_root
+from topokd.stopping import INTERRUPTED, TERMINATED, die_with_parent
 
-TERMINATED = 128 + signal.SIGTERM  # exit status of a stage that saved its state and stopped
+log = logging.getLogger(__name__)
 
 
 def run_stage(address: str, force: bool = False, patience: float = PATIENCE) -> int:
     """Run one stage after its dependencies and record its result in dvc.lock.
 
     SIGTERM and SIGUSR1 are passed on to the command: training then saves its state and stops. While there is no
-    command, SIGTERM ends the stage and SIGUSR1 waits for the command.
+    command, SIGTERM ends the stage and SIGUSR1 waits for the command. Ctrl-C reaches the command by itself.
+
+    Where two processes run one stage, the second waits for the first, and then finds nothing to do.
 
     Args:
         address: As DVC writes it: ``student@default-full-0``.
@@ -46,7 +52,7 @@ def run_stage(address: str, force: bool = False, patience: float = PATIENCE) -> 
         StageError: The stage does not exist, a dependency is missing or changed during the run, or an output was not
             written.
     """
-    with _SignalsFor() as signals:
+    with _SignalsFor() as signals, _one_at_a_time(address):
         prepared = with_lock(lambda repo: _prepare(repo, address, force), patience)
         if prepared is None:
             print(f"Stage '{address}' didn't change, skipping", flush=True)
@@ -108,8 +114,27 @@ def _hashes(stage: Any) -> dict[str, Any]:
     return {str(dependency): dependency.hash_info.value for dependency in stage.deps}
 
 
+@contextlib.contextmanager
+def _one_at_a_time(address: str) -> Iterator[None]:
+    """Hold the lock of a stage, which the system takes back from a process that dies."""
+    file = project_path(".dvc/tmp/topokd") / f"{address.replace(os.sep, '-')}.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+b") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process runs {address}: waiting for its result", flush=True)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:  # a file system without locks
+            log.debug("%s: %s", file, error)
+        yield
+
+
 class _SignalsFor:
-    """Passes SIGTERM and SIGUSR1 on to the ``process`` of a stage while it runs; works in the main thread only."""
+    """Passes SIGTERM and SIGUSR1 on to the ``process`` of a stage while it runs, and outlives Ctrl-C.
+
+    It works in the main thread only.
+    """
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
@@ -118,7 +143,8 @@ class _SignalsFor:
 
     def __enter__(self) -> _SignalsFor:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGUSR1)}
+            numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+            self._before = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,9 +153,10 @@ class _SignalsFor:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if self.process is not None:
-            self.process.send_signal(number)
-        elif number == signal.SIGTERM:
-            raise SystemExit(TERMINATED)
+            if number != signal.SIGINT:  # the terminal has sent it to the command too
+                self.process.send_signal(number)
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            raise SystemExit(TERMINATED if number == signal.SIGTERM else INTERRUPTED)
         else:
             self.waiting = True
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from topokd.pipeline.graph import read_stages, unfinished
 from topokd.pipeline.progress import clock
-from topokd.pipeline.scheduler import read_stages, unfinished
 from topokd.project import project_root
 
 State = Literal["done", "running", "ready", "waiting"]

@@ -74,7 +74,7 @@ class CriticalSets:
 
     def of_merge(self, vertex: int, edge: tuple[int, int], target: float) -> Edges:
         """Edges that move for ``edge`` to kill the component of ``vertex`` at ``target``."""
-        rank = self.ranks[edge]
+        rank = int(self.ranks[edge])
         inside = self._component(vertex, rank)
         if target > self.lengths[edge]:
             i, j = np.nonzero(np.triu(inside[:, None] ^ inside[None], 1) & (self.lengths < target))
@@ -96,7 +96,7 @@ class CriticalSets:
             current = waiting[-1]
             killing = self.proof.death[current].tolist()
             cycle, chain = self._boundary(*killing), {tuple(sorted(killing))}
-            while (top := max(cycle)) != self._rank(*self.proof.birth[current]):
+            while (top := max(cycle)) != self._rank(*self.proof.birth[current].tolist()):
                 if self.proof.witness[top] >= 0:
                     triangle = (*self.edges[top].tolist(), int(self.proof.witness[top]))
                     cycle ^= self._boundary(*triangle)
@@ -158,8 +158,8 @@ def with_big_steps(
 
     A gradient g of a value v asks for t = v - ``step`` g; a birth stays between 0 and the death, a death above the
     birth. Each edge of the critical set gets the gradient (length - t) / ``step``; where sets overlap, the greatest
-    move counts. A point moves by the mean of what its edges ask for. So gradient descent with the learning rate
-    ``step`` / 2 takes an edge on its own to t, for both its ends move.
+    move counts. A point moves by the sum of what its edges ask for over the root of their number, between sum
+    and mean. So gradient descent with the learning rate ``step`` / 2 takes an edge on its own to t: both ends move.
 
     Args:
         x: (n, c) points.
@@ -214,8 +214,8 @@ class _BigStep(torch.autograd.Function):
         for end, sign in ((i, 1.0), (j, -1.0)):
             np.add.at(moved, end, sign * slope)
             np.add.at(edges, end, 1.0)
-        mean = torch.from_numpy(moved / np.maximum(edges, 1.0)[:, None]).to(x)
-        return refuse_second("the big-step gradient", mean, x, gradient), None, None, None, None, None
+        field = torch.from_numpy(moved / np.sqrt(np.maximum(edges, 1.0))[:, None]).to(x)
+        return refuse_second("the big-step gradient", field, x, gradient), None, None, None, None, None
 
 
 def _ask(asked: Float64[ndarray, "n n"], edges: Edges, target: float, ctx: Any) -> None:

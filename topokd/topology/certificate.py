@@ -94,7 +94,7 @@ def check(
     order = order[values[i, j][order] <= proof.limit]
     edges = np.stack([i[order], j[order]], axis=1)
     never = len(edges) + 1
-    ranks = np.full(values.shape, never)  # of a vertex with itself too: it is no third vertex
+    ranks = np.full(values.shape, never)  # of a vertex with itself too: it is not a third vertex
     ranks[edges[:, 0], edges[:, 1]] = ranks[edges[:, 1], edges[:, 0]] = np.arange(1, never)
     bare = _without_witness(ranks, edges, proof.witness)
     merging, lost, creating = _merge(edges, bare, len(values))
@@ -144,7 +144,7 @@ def _check_lengths(x: ndarray, lengths: ndarray, values: ndarray, limit: float, 
 def _without_witness(ranks: ndarray, edges: ndarray, witness: ndarray) -> ndarray:
     """Positions of the edges that claim no witness, once all that do have one."""
     _require(len(witness) == len(edges), "there must be one witness for each edge that enters")
-    _require(bool(((witness >= -1) & (witness < len(ranks))).all()), "a witness is no vertex")
+    _require(bool(((witness >= -1) & (witness < len(ranks))).all()), "a witness is not a vertex")
     has = np.flatnonzero(witness >= 0)
     rank, (a, b), v = has + 1, edges[has].T, witness[has]
     sides = np.stack([ranks[a, v], ranks[b, v]])
@@ -246,4 +246,4 @@ def _position(ranks: ndarray, simplices: Any) -> ndarray:
 
 def _require(condition: bool | np.bool_, problem: str) -> None:
     if not condition:
-        raise CertificateError(f"the certificate is refused: {problem}")
+        raise CertificateError(f"the certificate is invalid: {problem}")

@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from topokd.checks import real_rows, require_memory
 from topokd.topology import kernels
+from topokd.topology.native import MAX_POINTS, squares_kernel
 
 MIN_CHANNELS_FOR_GRAM = 12  # with fewer channels the plain loop is faster than the matrix product
 
@@ -32,17 +33,21 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
         >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1e-9]]))[0]
         array([0.0e+00, 2.5e+01, 1.0e-18])
     """
-    from scipy.linalg.blas import dsyrk  # scipy.linalg takes 0.1 s to import
-
     x = real_rows(x, "x").detach().cpu().double().numpy()
     if len(x) == 0:
         return np.zeros((0, 0))
     require_memory(8 * len(x) ** 2, f"the distances between {len(x):,} points", "sample first")
     x = np.ascontiguousarray(x - x[0])
+    if len(x) <= MAX_POINTS:
+        out = np.empty((len(x), len(x)))
+        squares_kernel(x.ctypes.data, *x.shape, out.ctypes.data)
+        return out
     if x.shape[1] < MIN_CHANNELS_FOR_GRAM:
         out = np.empty((len(x), len(x)))
         kernels.distances.direct(x, out)
         return out
+    from scipy.linalg.blas import dsyrk  # scipy.linalg takes 0.1 s to import
+
     gram = dsyrk(1.0, x.T, trans=1, lower=1).T  # the diagonal and the entries to its right
     kernels.distances.from_gram(x, gram)
     return gram

@@ -15,8 +15,7 @@ R = TypeVar("R")
 def eagerly(function: Callable[P, R]) -> Callable[P, R]:
     """``function``, called in eager mode from code under `torch.compile`; gradients pass through it.
 
-    As `torch.compiler.disable`, which it applies at the first call under a compiler: that imports the compiler, seconds
-    that nobody should pay who does not use it.
+    As `torch.compiler.disable`, which it applies at the first call under a compiler, whose import takes seconds.
 
     Examples:
         >>> eagerly(len)([1, 2])

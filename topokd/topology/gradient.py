@@ -171,7 +171,8 @@ class CriticalValues(torch.autograd.Function):
         """Algorithm 3, lines 28-36."""
         x, ends, owner, factor = ctx.saved_tensors  # owner: the simplex that each critical edge belongs to
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
-            return _differentiable(ctx, gradient, x, ends, owner), *NOT_DIFFERENTIABLE
+            again = differentiable(gradient, x, ends, owner, ctx.precomputed, ctx.unit, ctx.eps)
+            return again, *NOT_DIFFERENTIABLE
         points = x.double() * ctx.unit if ctx.unit != 1 else x
         if ctx.compiled:
             arrays = (_array(t) for t in (gradient.double(), points, ends, owner, factor))
@@ -188,19 +189,37 @@ class CriticalValues(torch.autograd.Function):
         return result, *NOT_DIFFERENTIABLE
 
 
-def _differentiable(ctx: Any, gradient: Tensor, x: Tensor, ends: Tensor, owner: Tensor) -> Tensor:
-    """The gradient of the points as a function of ``gradient`` and ``x``, in the graph; which edges tie is fixed."""
+def differentiable(
+    gradient: Float[Tensor, " k"],
+    x: Float[Tensor, "n c"],
+    ends: Int64[Tensor, "e 2"],
+    owner: Int64[Tensor, " e"],
+    precomputed: bool,
+    unit: float,
+    eps: float,
+) -> Float[Tensor, "n c"]:
+    """The gradient of the points as a function of ``gradient`` and ``x``, in the graph; which edges tie is fixed.
+
+    Args:
+        gradient: of the values.
+        x: points, or distances if ``precomputed``.
+        ends: of the critical edges.
+        owner: the value that each critical edge belongs to.
+        precomputed: whether ``x`` holds distances.
+        unit: see `unit_of`.
+        eps: epsilon_dist, in that unit.
+    """
     share = 1.0 / torch.bincount(owner, minlength=len(gradient)).double()[owner]
     g = gradient.double()[owner] * share  # (e,)
     i, j = ends[:, 0], ends[:, 1]
     zeros = torch.zeros(x.shape, dtype=torch.float64, device=x.device)
-    if ctx.precomputed:
+    if precomputed:
         return zeros.index_put((torch.cat([i, j]), torch.cat([j, i])), (g / 2).repeat(2), accumulate=True).to(x.dtype)
-    difference = (x[i].double() - x[j].double()) * ctx.unit  # (e, c)
+    difference = (x[i].double() - x[j].double()) * unit  # (e, c)
     squared = difference.square().sum(dim=1)
     apart = squared > 0
     length = torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0)
-    move = (g / _positive(length + ctx.eps))[:, None] * difference
+    move = (g / _positive(length + eps))[:, None] * difference
     return zeros.index_add(0, i, move).index_add(0, j, -move).to(x.dtype)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,13 +28,16 @@ from topokd.topology.entry import (
     check_options,
     check_requests,
     filtration_of,
+    squared_limit,
 )
-from topokd.topology.gradient import simplex_values
+from topokd.topology.gradient import SAFE, extent, simplex_values
 from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
 from topokd.topology.sampling import Points
 from topokd.topology.search import search_pairs, unsearchable, use_search
+from topokd.topology.small import is_small, small_parts
 from topokd.topology.threads import parallel_map
+from topokd.topology.values import found_from, parts_of, safe_extent
 from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weighted_values, weights_of
 
 log = logging.getLogger(__name__)
@@ -189,10 +193,22 @@ def vietoris_rips(
     check_requests(certificate, cycles, gradient, max_dim, time_limit, weights is not None)
     big = gradient == "big_step"
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
+    tie_unit = None if tie_unit is None else number(tie_unit, "tie_unit")
     precomputed = metric == "precomputed"
     single = not isinstance(x, list | tuple)
     clouds: Sequence[Any] = [x] if single else list(x)  # type: ignore[arg-type]
     names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
+    plain = metric == "euclidean" and max_dim < 2 and engine in ("auto", "reduced") and time_limit is None
+    done: list[Persistence | None] = [None] * len(clouds)
+    if plain and weights is None and search is None and not (certificate or cycles or big):
+        limit = math.inf if threshold is None else squared_limit(float(threshold))
+        own = [moved(cloud, gradient, bandwidth) if is_small(cloud) else None for cloud in clouds]
+        parts = small_parts(own, limit, tie_tolerance, tie_unit, max_dim, workers)
+        done = [None if part is None else Persistence(*part) for part in parts]
+        if None not in done:
+            return done[0] if single else done  # type: ignore[return-value]
+    rest = [k for k, found in enumerate(done) if found is None]
+    clouds, names = [clouds[k] for k in rest], [names[k] for k in rest]
     points = [as_cloud(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
 
     moving = [moved(cloud, gradient, bandwidth) for cloud in points]
@@ -206,8 +222,7 @@ def vietoris_rips(
         if not by_search:
             check_memory(len(cloud))
         values, limit, unit = filtration_of(cloud, precomputed, threshold)
-        # squares keep the order of the lengths; the limit is moved up by the rounding of one square root
-        limit = limit * abs(limit) * (1 + 4e-16) if squared else limit
+        limit = squared_limit(limit) if squared else limit
         more = None
         if by_search:
             return search_pairs(values, max_dim, limit), None
@@ -245,7 +260,9 @@ def vietoris_rips(
                 result.truncated_at,
                 living,
             )
-    return results[0] if single else results
+    for k, result in zip(rest, results, strict=True):
+        done[k] = result
+    return done[0] if single else done  # type: ignore[return-value]
 
 
 def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callable[..., Pairs]:
@@ -287,6 +304,13 @@ def _persistence(
     tie_unit: float | None,
 ) -> Persistence:
     """Values of the critical simplices, in the type of `x`; pairs of zero persistence in that type are dropped."""
+    if weights is None and not precomputed and not x.is_cuda and len(pairs.birth) < 3 and x.shape[1] > 0:
+        size = extent(x)
+        if size == 0 or 1 / SAFE <= size <= safe_extent(x):
+            rows = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
+            unit = size if tie_unit is None else tie_unit
+            found = found_from(pairs, rows, x.dtype == torch.float32, tie_tolerance, unit)
+            return Persistence(*parts_of(x, found, tie_unit, len(pairs.birth) - 1), pairs.truncated_at)
     result = Persistence([], [], [], [], [], pairs.truncated_at)
     simplices = [s for group in zip(pairs.birth, pairs.death, pairs.essential, strict=True) for s in group]
     # all in one call: rows are as long as the longest simplex

@@ -131,7 +131,7 @@ def covering_radius(
         raise ParameterError("indices is empty: the covering radius needs at least one kept point")
     low, high = (int(index) for index in rows_kept.aminmax())
     if low < 0 or high >= len(points):
-        raise DataError(f"index {high if high >= len(points) else low} is no row of the {len(points)} points")
+        raise DataError(f"index {high if high >= len(points) else low} is not a row of the {len(points)} points")
     unit = _unit(points)
     points = points if unit == 1 else points * unit
     kept = points[rows_kept].double()

@@ -6,6 +6,7 @@
 
 from topokd.training.fit import Fit
 from topokd.training.hooks import Hook, LiveCurves, Resume, Validate
+from topokd.training.inspection import load_batch
 from topokd.training.run import Run, run_of
 from topokd.training.teacher import load_teacher
 from topokd.training.teacher_outputs import TeacherOutputs
@@ -19,6 +20,7 @@ __all__ = [
     "Run",
     "TeacherOutputs",
     "Validate",
+    "load_batch",
     "load_teacher",
     "run_of",
     "train_student",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from topokd.training.distributed import Ranks
 from topokd.training.gradients import GradientWatch
 from topokd.training.history import POINTS, TrainState
 from topokd.training.hooks import Hook
+from topokd.training.inspection import kept_for_inspection
 from topokd.training.optimisation import build_optimizer, build_schedule
 from topokd.training.precision import autocast, gradient_scaler
 from topokd.training.teacher_outputs import TeacherOutputs
@@ -52,6 +54,7 @@ class Fit:
         hooks: Called after each step, in this order; see `topokd.training.hooks`.
         device: Of the networks.
         ranks: Processes that share the batches; ``batches`` then gives this one's clouds.
+        failed: Folder for the batch whose loss or gradient is not finite; None: it is not kept.
 
     Attributes:
         best_weights: Weights with the best validation; empty without `Validate`.
@@ -81,6 +84,7 @@ class Fit:
     hooks: Sequence[Hook] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     ranks: Ranks = field(default_factory=Ranks)
+    failed: Path | None = None
     best_weights: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
     averaged: dict[str, torch.Tensor] = field(init=False, default_factory=dict)
 
@@ -102,7 +106,9 @@ class Fit:
             progress = Progress(batches, f"training {self.name}", total=self.steps, start=self.state.step)
             started = time.process_time()
             for batch in progress:
-                self._record(self.train_step(batch.to(self.device)))
+                with kept_for_inspection(batch, self.failed, self.name, self.state.step + 1, self.ranks):
+                    losses = self.train_step(batch.to(self.device))
+                self._record(losses)
                 self.cpu_seconds += time.process_time() - started
                 for hook in self.hooks:
                     hook.after_step(self)

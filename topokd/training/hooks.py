@@ -106,13 +106,14 @@ class Resume(Hook):
         """Save, if due or asked to stop.
 
         Raises:
-            Stopped: SIGTERM or SIGUSR1 came before the last step; the state of this step is saved.
+            Stopped: SIGTERM, SIGUSR1 or Ctrl-C came before the last step; the state of this step is saved.
         """
         stopping = fit.ranks.any(self.stop.requested())
         if fit.ranks.is_main and (stopping or fit.is_due(self.every)):
             self.folder.save(fit.state_dict())
         if stopping and fit.state.step < fit.steps:
-            raise Stopped(f"{fit.name}: stopped by a signal after step {fit.state.step} of {fit.steps}; state saved")
+            words = f"{fit.name}: stopped by a signal after step {fit.state.step} of {fit.steps}; state saved"
+            raise Stopped(words, self.stop.status)
 
     def close(self) -> None:
         """Restore the handlers of signals."""

@@ -47,7 +47,7 @@ def launch(run: Run) -> dict[str, Any]:
         P.dump(run.params, folder / "params.yaml")
         with _started(run, folder) as processes:
             _wait(processes, stop.request)
-        _raise_error(folder, [process.returncode for process in processes], stop.request.requested())
+        _raise_error(folder, [process.returncode for process in processes], stop.request)
     return read_json(run.record)
 
 
@@ -103,17 +103,19 @@ def _wait(processes: list[subprocess.Popen[bytes]], stop: StopRequest) -> None:
         time.sleep(0.05)
 
 
-def _raise_error(folder: Path, statuses: list[int | None], stopping: bool) -> None:
+def _raise_error(folder: Path, statuses: list[int | None], stop: StopRequest) -> None:
     """The first error that a rank noted; one that only lost the others says nothing."""
     if not any(statuses):
         return
     noted = [read_json(file) for file in sorted(folder.glob("error-*.json"))]
     for note in noted:
-        kind = Stopped if note["kind"] == "Stopped" else getattr(errors, note["kind"], None)
-        if kind is not None and (stopping or kind is not Stopped):
+        kind = getattr(errors, note["kind"], None)
+        if note["kind"] == "Stopped" and stop.requested():
+            raise Stopped(note["message"], stop.status)
+        if kind is not None:
             raise kind(note["message"])
-    if stopping:
-        raise Stopped("stopped by a signal before the first step")
+    if stop.requested():
+        raise Stopped("stopped by a signal before the first step", stop.status)
     words = "; ".join(f"{note['kind']}: {note['message'].splitlines()[0]}" for note in noted if note["message"])
     killed = ", ".join(f"rank {rank} {status}" for rank, status in enumerate(statuses) if status)
     raise TrainingError(

@@ -54,7 +54,10 @@ class ResumeFolder:
         if not file.is_file():
             return None
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise ValueError(f"it holds a {type(state).__name__}")
+            return state
         except Exception as error:  # torch raises many kinds of errors here; none of them should stop the training
             log.warning("%s cannot be read (%s): training starts from the beginning", file, error)
             return None

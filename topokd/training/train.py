@@ -17,7 +17,7 @@ from topokd.distillation import build_objective
 from topokd.errors import ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate
 from topokd.evaluation.predict import spread
-from topokd.io import write_json
+from topokd.io import require_writable, write_json
 from topokd.params import Params, Train, to_dict
 from topokd.project import TEACHER
 from topokd.scans import open_dataset
@@ -114,6 +114,8 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
         matrix = _evaluate(run, model, scans.val, ranks, wanted=train.validate_scans)
         return matrix.miou(params.evaluation.absent)
 
+    if ranks.is_main:
+        require_writable(run.record.parent, run.checkpoint.parent, run.best.parent, run.resume)
     with deterministic(train.threads):
         teacher = teacher_of(run, objective, scans.val.class_names)
         model = seeded_model(run.preset, scans.val.num_classes, run.seed, run.role)
@@ -140,6 +142,7 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
             ],
             device=device,
             ranks=ranks,
+            failed=params.workspace / "failed",
         )
         history = fit.run()
         started = time.process_time()
@@ -147,7 +150,7 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
         log.info("%s: evaluated in %.1f s of CPU time", run.name, time.process_time() - started)
     record = run_record(run, fit, history, matrix)
     if ranks.is_main:
-        save_weights(run, fit, scans.train, scans.val.class_names)
+        save_weights(run, fit, scans.train, scans.val)
         write_json(run.record, record)
     return record
 

@@ -67,7 +67,7 @@ def trials_figure(study: Mapping[str, Any]) -> Figure | None:
                 [int(best["unit"].rsplit("-", 1)[1])], [best["miou"]], MARKERS[k % len(MARKERS)], color=color, zorder=5
             )
     axes.set(xlabel="trial: place on the row's grid", ylabel="mIoU on the tuning streets (%)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xticks(range(max(int(trial["unit"].rsplit("-", 1)[1]) for trial in study["trials"]) + 1))
     _legend(figure, len(study["labels"]))
     return figure
 

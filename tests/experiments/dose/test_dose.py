@@ -125,7 +125,7 @@ def test_the_committed_arms_are_those_of_the_issue() -> None:
     assert {arm.axis for arm in arms(plan)} == {"share", "num_points", "stage", "normalize", "dims", "gradient"}
 
 
-def test_impossible_arms_are_refused(tmp_path: Path) -> None:
+def test_impossible_arms_are_rejected(tmp_path: Path) -> None:
     committed = yaml.safe_load((PROJECT / "study/dose.yaml").read_text())
     for change, message in (
         ({"shares": [0.1, 1.0]}, "must rise from 0"),

@@ -61,6 +61,7 @@ def test_weights_are_the_chosen_ones_times_the_factor(params: Params) -> None:
     assert slow.train.student_lr_factor == 0.5 * params.train.student_lr_factor
 
 
+@pytest.mark.long
 def test_a_study_runs_resumes_and_answers(params: Params) -> None:
     plan = without_topology()
     study = Study(plan, params)
@@ -125,7 +126,7 @@ def test_the_committed_protocol_is_sound() -> None:
     assert plan.margin == 0.5 and power_table(plan, len(params.seeds))[-1]["power"] > 0.8
 
 
-def test_unfair_protocols_are_refused(tmp_path: Path) -> None:
+def test_unfair_protocols_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="same number of trials"):
         schema.validate(Plan, {"factors": [1.0, 2.0], "learning_rate_factors": [1.0]})
     committed = yaml.safe_load((PROJECT / "study/plan.yaml").read_text())

@@ -104,6 +104,8 @@ def read_cloud(
     if without:
         log.info("%s: %d of %d points are not finite and get no class", path, without, len(xyz))
     used = without_strays(scale * xyz, used, notes)
+    if not used.any():
+        raise DataError(f"{path}: its {len(xyz)} points are too far from one another to be a scan: it is damaged")
     placed = scale * (xyz[used] - (np.zeros(3) if origin is None else np.asarray(origin, np.float64)))
     placed = placed @ axes.T
     if origin is None:

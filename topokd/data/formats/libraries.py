@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from topokd.errors import DataError
 
 LEAST_CHUNK = 20
 """Bytes: a chunk of .laz begins with a whole point."""
+LARGEST_CHUNK = 1 << 29
+"""Bytes of points; writers put 50,000 points (2 MB) into a chunk."""
 LZF_RATIO = 132
 """No 3 bytes of LZF unpack to more than 264, no 2 to more than 8."""
 
@@ -167,6 +171,38 @@ def _chunks_fit(path: Path, points: int, size: int) -> bool:
     return LEAST_CHUNK * chunks <= size
 
 
+def _check_chunk_sizes(path: Path, laspy: Any) -> None:
+    """Compare the sizes of the chunks of a .laz file with its own; lazrs allocates what they say, or aborts.
+
+    Raises:
+        DataError: the chunks are larger than the file, or hold far more points than it.
+    """
+    with laspy.open(path) as reader:
+        records, points = reader.header.vlrs.get("LasZipVlr"), reader.header.offset_to_point_data
+        unpacked = reader.header.point_count * reader.header.point_format.size
+    if not records:
+        return  # stored as it is
+    lazrs, size = _library("lazrs"), path.stat().st_size
+    with path.open("rb") as stream:
+        stream.seek(points)
+        layout = lazrs.LazVlr(records[0].record_data)
+        chunks = lazrs.read_chunk_table(stream, layout)
+    largest = layout.item_size() * max((points for points, _ in chunks), default=0)
+    if sum(packed for _, packed in chunks) > size or largest > max(LARGEST_CHUNK, 4 * unpacked):
+        raise DataError(f"{path}: its table of compressed chunks is damaged: copy it again")
+
+
+@contextlib.contextmanager
+def _panics(path: Path) -> Iterator[None]:
+    """Turn a panic of lazrs, which is a BaseException, into an error about the file."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DataError(f"{path} cannot be unpacked ({error}): it is damaged; copy it again") from error
+
+
 def read_las(path: Path) -> Table:
     """Read .las or .laz of any point format, with its extra dimensions.
 
@@ -175,7 +211,10 @@ def read_las(path: Path) -> Table:
     """
     laspy = _library("laspy")
     _check_las_header(path)
-    las = laspy.read(str(path))
+    with _panics(path):
+        if path.suffix.lower() == ".laz":
+            _check_chunk_sizes(path, laspy)
+        las = laspy.read(str(path))
     if len(las.points) != las.header.point_count:
         raise DataError(
             f"{path} holds {len(las.points)} points, but its header says {las.header.point_count}: it is truncated; "

@@ -33,8 +33,8 @@ def read_panoptic(file: Path, points: int) -> Int64[ndarray, " points"]:
             raise ValueError("`data` does not hold integers")
     except FileNotFoundError:
         raise DataError(f"{file} does not exist: unpack nuScenes-panoptic again, or remove panoptic.json") from None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        # NotImplementedError: zipfile raises it for an unknown compression
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        # RuntimeError: encrypted; NotImplementedError, which is one: an unknown compression
         raise DataError(
             f"{file} is not an archive with an array `data` ({error}): unpack nuScenes-panoptic again"
         ) from None

@@ -118,7 +118,7 @@ def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: write it with `topokd submit`") from None
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise DataError(f"{path} is not a complete zip file ({error}): write it again with `topokd submit`") from error
     with archive:
         entries = {info.filename: info for info in archive.infolist()}
@@ -138,7 +138,7 @@ def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
                 continue
             try:
                 ids = np.frombuffer(archive.read(name), "<u4") & 0xFFFF
-            except (zipfile.BadZipFile, OSError, ValueError, zlib.error, NotImplementedError) as error:
+            except (zipfile.BadZipFile, OSError, ValueError, EOFError, zlib.error, RuntimeError) as error:
                 problems.append(f"{name} cannot be unpacked ({error})")
                 continue
             wrong = np.setdiff1d(ids, SEMANTICKITTI.submission_ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from topokd.errors import DataError
@@ -44,7 +45,9 @@ def read_frame_list(path: str | Path) -> list[Frame]:
         if not line.strip():
             continue
         context, _, timestamp = line.strip().partition(",")
-        if not timestamp.strip().isdigit():
+        if not re.fullmatch(r"[0-9]{1,18}", timestamp.strip()):
             raise DataError(f"{path}, line {number}: {line[:60]!r}; write context name,timestamp in microseconds")
         frames.append((context, int(timestamp)))
+    if not frames:
+        raise DataError(f"{path} lists no frame: give Waymo's 3d_semseg_test_set_frames.txt (--frames)")
     return frames

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from topokd.checks import require_memory
 from topokd.data.dataset import check_rigid
+from topokd.datasets.waymo.footer import unpacked_sizes
 from topokd.errors import DataError
 
 TOP = 1
@@ -37,8 +38,8 @@ class Component:
                 f"{file} does not exist: component {name} of this segment is missing, others are there; download it"
             )
         try:
-            self._parquet = pq.ParquetFile(file)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            self._parquet, self._sizes = pq.ParquetFile(file), unpacked_sizes(file)
+        except (pa.ArrowException, OSError, ValueError) as error:
             head = file.open("rb").read(4)
             reason = "it looks like a pickle, which is not read" if head[:1] == b"\x80" else str(error).splitlines()[0]
             raise DataError(f"{file} is not a parquet file ({reason}): download it again") from None
@@ -62,11 +63,10 @@ class Component:
     def _read(self, group: int, columns: list[str]) -> Any:
         import pyarrow as pa
 
-        found = self._parquet.metadata.row_group(group)
-        size = 8 * found.num_rows * len(columns) + sum(
-            found.column(k).total_uncompressed_size
-            for k in range(found.num_columns)
-            if any(found.column(k).path_in_schema.startswith(name) for name in columns)
+        rows = self._parquet.metadata.row_group(group).num_rows
+        sizes = self._sizes[group] if group < len(self._sizes) else {}
+        size = 8 * rows * len(columns) + sum(
+            size for path, size in sizes.items() if any(path.startswith(name) for name in columns)
         )
         require_memory(2 * size, f"{self.file}, row group {group}", "the file is damaged, or made to fill the memory")
         try:

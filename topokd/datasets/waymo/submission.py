@@ -28,6 +28,8 @@ from topokd.io import atomic_path
 
 SHAPE = (64, 2650)
 """Rows and columns of the TOP lidar's range image."""
+MOST_BYTES = 10 * SHAPE[0] * SHAPE[1] * 2 + 100
+"""No matrix of two numbers per pixel is longer: an int32 takes at most 10 bytes."""
 
 ReturnImages = tuple[Int64[ndarray, "64 2650"], Int64[ndarray, "64 2650"]]
 
@@ -244,7 +246,11 @@ def _compressed(classes: Int64[ndarray, "64 2650"], frame: Frame) -> bytes:
 
 
 def _matrix(compressed: bytes) -> ndarray:
-    matrix: Any = messages().matrix.FromString(zlib.decompress(compressed))
+    unpacker = zlib.decompressobj()
+    unpacked = unpacker.decompress(compressed, MOST_BYTES)
+    if unpacker.unconsumed_tail:
+        raise ValueError(f"it unpacks to more than {MOST_BYTES:,} bytes")
+    matrix: Any = messages().matrix.FromString(unpacked)
     dims = tuple(matrix.shape.dims)
     if any(size < 0 for size in dims):  # NumPy would replace it by the size that fits
         raise ValueError(f"its shape is {list(dims)}")

@@ -1,7 +1,6 @@
 // The persistence diagram of one or two clouds, with the matches of the loss as arrows.
 
 import { WEB_COLORS, digits, row } from "./data.js";
-import { arrow } from "./strokes.js";
 import { Plot, drawAxes, svg, ticks } from "./plot.js";
 
 const MOST_ARROWS = 48; // the costliest ones; the chosen point's is always there

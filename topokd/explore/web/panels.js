@@ -9,6 +9,7 @@ import { Barcode } from "./barcode.js";
 import { html } from "./controls.js";
 import { drawLegend, scanColors } from "./scan_colors.js";
 import { KEY_HELP } from "./keys.js";
+import { arrow } from "./strokes.js";
 
 const COMPONENT_COLORS = ["#1b4965", "#d1495b", "#5b8e7d", "#8e6c8a", "#c08552", "#3d7ea6", "#a23b72", "#6b8f3c", "#7a5cc2", "#b4652f"];
 
@@ -169,7 +170,7 @@ export class Panels {
       }
     };
     const killer = row(pairs.death, index), maker = row(pairs.birth, index);
-    if (killer.length === 3) lines.push(...fan(killer.map(at), rgba(WEB_COLORS.death, 70)));
+    if (killer.length === 3) lines.push({ corners: killer.map(at), color: rgba(WEB_COLORS.death, 150) });
     if (dim === 1) {
       const { cycles } = this.store.get("scene").clouds[which];
       if (!cycles) this.askForCycles();

@@ -72,13 +72,18 @@ void main() {
   color = vec4(rgb * v_color.a, v_color.a);
 }`,
   ],
+  fills: [
+    `${HEAD}uniform mat4 u_matrix; in vec3 a_position; void main() { gl_Position = u_matrix * vec4(a_position, 1.0); }`,
+    `${HEAD}uniform vec4 u_color; out vec4 color; void main() { color = vec4(u_color.rgb * u_color.a, u_color.a); }`,
+  ],
   strokes: [
     `${HEAD}uniform mat4 u_matrix; uniform vec2 u_view; in vec3 a_from; in vec3 a_to; in vec4 a_color; in vec2 a_width;
 out vec4 v_color;
 void main() {
   vec4 a = u_matrix * vec4(a_from, 1.0), b = u_matrix * vec4(a_to, 1.0);
-  bool end = gl_VertexID == 1 || gl_VertexID == 2 || gl_VertexID == 4;
-  float side = (gl_VertexID == 2 || gl_VertexID == 4 || gl_VertexID == 5) ? 1.0 : -1.0;
+  int corner = gl_VertexID % 6;
+  bool end = corner == 1 || corner == 2 || corner == 4;
+  float side = (corner == 2 || corner == 4 || corner == 5) ? 1.0 : -1.0;
   vec2 along = (b.xy / b.w - a.xy / a.w) * u_view;
   vec2 across = length(along) > 1e-4 ? normalize(vec2(-along.y, along.x)) : vec2(0.0, 1.0);
   vec4 at = end ? b : a;

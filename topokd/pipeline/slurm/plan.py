@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from topokd.pipeline.scheduler import Stage
+from topokd.pipeline.graph import Stage
 from topokd.pipeline.slurm.cluster import Cluster, Resources
 
 LOCAL = ("params", "source")  # kinds of stages that `submit` runs itself: seconds, and all others depend on them

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from topokd import params as P
 from topokd.io import write_text
+from topokd.pipeline.graph import Stage, read_stages, unfinished
 from topokd.pipeline.profiles import list_profile
 from topokd.pipeline.repository import share_lock
-from topokd.pipeline.scheduler import Stage, read_stages, unfinished
 from topokd.pipeline.slurm import jobs, queue
 from topokd.pipeline.slurm.cluster import Cluster, load_cluster
 from topokd.pipeline.slurm.plan import LOCAL, Array, dependency, make_arrays

@@ -11,9 +11,9 @@ from pathlib import Path
 from topokd import params as P
 from topokd.errors import ParameterError
 from topokd.pipeline.slurm.jobs import attempt, this_job, write_outcome
-from topokd.pipeline.stage import TERMINATED, run_stage
+from topokd.pipeline.stage import run_stage
 from topokd.project import results_path
-from topokd.stopping import die_with_parent
+from topokd.stopping import INTERRUPTED, TERMINATED, die_with_parent
 
 
 def run_task(profile: str, address: str) -> int:
@@ -37,7 +37,7 @@ def run_task(profile: str, address: str) -> int:
     state, status = "failed", 1
     try:
         status = run_stage(address)
-        state = {0: "done", TERMINATED: "stopped"}.get(status, "failed")
+        state = {0: "done", TERMINATED: "stopped", INTERRUPTED: "stopped"}.get(status, "failed")
     except SystemExit:  # SIGTERM while it waited for DVC's lock
         state, status = "stopped", TERMINATED
     finally:
@@ -49,7 +49,7 @@ def run_task(profile: str, address: str) -> int:
 def use_node_folders() -> None:
     """Name a home folder that can be written, where a compute node has none: Jupyter and Matplotlib need one.
 
-    Compiled kernels are kept by processor and sources (`topokd._numba`), so tasks on any node can share a home.
+    Compiled kernels are kept by processor and sources (`topokd._kernel_cache`), so tasks on any node can share a home.
     """
     home = os.environ.get("HOME", "")
     if not home or not os.access(home, os.W_OK | os.X_OK):

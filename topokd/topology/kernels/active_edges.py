@@ -10,7 +10,7 @@ import numpy as np
 
 from topokd.topology.kernels import edge_order
 from topokd.topology.kernels.annotations import evaluate_edge, update
-from topokd.topology.kernels.settings import jit_inline, jit_no_refcount
+from topokd.topology.kernels.settings import jit_no_refcount
 from topokd.topology.kernels.state import EDGES_PER_BATCH, OUT_OF_SPACE, Annotations, Graph, edge_index
 
 MIN_EDGES_PER_VERTEX = 4  # edges that must have entered, per vertex, before the list is tried
@@ -18,10 +18,13 @@ MIN_VERTICES_PER_CLASS = 4  # then at most one class per so many vertices may li
 MIN_VERTICES_PER_ACTIVE = 3  # and at most one vertex in so many may be active
 
 
-@jit_inline
+@jit_no_refcount
 def few_vertices_active(is_active: np.ndarray) -> bool:
     """Whether so few vertices are active that the list pays."""
-    return is_active.sum() * MIN_VERTICES_PER_ACTIVE <= is_active.shape[0]
+    active = 0
+    for p in range(is_active.shape[0]):
+        active += is_active[p]
+    return active * MIN_VERTICES_PER_ACTIVE <= is_active.shape[0]
 
 
 @jit_no_refcount

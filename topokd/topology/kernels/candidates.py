@@ -52,7 +52,8 @@ def _mark(graph: Graph, limit: float, hubs: np.ndarray, shortest: np.ndarray, fu
         of_i, neighbours = filtration[i], adjacent[position[i]]
         count = _edges_without_hub(hubs, of_i, i, limit, future)
         if count > n // HUBS:
-            shortest[i + 1 :] = np.inf
+            for j in range(i + 1, n):
+                shortest[j] = np.inf
             tried, unsettled = 0, n
             for w in range(adjacent.shape[1]):
                 left = neighbours[w]

@@ -39,7 +39,8 @@ def longest(x: np.ndarray, simplices: np.ndarray, tie_tolerance: float, eps: flo
         first = count
         for e in range(first, last):
             if factor[e] >= value[s] - tie_tolerance:
-                ends[count], owner[count], factor[count] = ends[e], s, factor[e]
+                ends[count, 0], ends[count, 1] = ends[e, 0], ends[e, 1]
+                owner[count], factor[count] = s, factor[e]
                 count += 1
         for e in range(first, count):
             factor[e] = 1.0 / ((count - first) * (factor[e] + eps))

@@ -15,13 +15,17 @@ TILE = 64  # rows and columns of a block; the part below the diagonal is mirrore
 def direct(x: np.ndarray, out: np.ndarray) -> None:
     """Fill `out` (n, n) with the squared distances of the rows of `x` (n, c), coordinate by coordinate."""
     n, c = x.shape
-    by_coordinate = x.T.copy()
+    by_coordinate = np.empty((c, n))
+    for i in range(n):
+        for k in range(c):
+            by_coordinate[k, i] = x[i, k]
     tile = np.empty((TILE, TILE))
     for top in range(0, n, TILE):
         for left in range(top, n, TILE):
             for i in range(top, min(top + TILE, n)):
                 row = tile[i - top, : min(TILE, n - left)]
-                row[:] = 0.0
+                for j in range(row.shape[0]):
+                    row[j] = 0.0
                 for k in range(c):
                     own, others = x[i, k], by_coordinate[k, left : left + row.shape[0]]
                     for j in range(row.shape[0]):
@@ -69,7 +73,8 @@ def _write_tile(tile: np.ndarray, out: np.ndarray, top: int, left: int) -> None:
             for j in range(i):
                 tile[i, j] = tile[j, i]
     for i in range(high):
-        out[top + i, left : left + wide] = tile[i, :wide]
+        for j in range(wide):
+            out[top + i, left + j] = tile[i, j]
     for j in range(wide if top != left else 0):
         row = out[left + j, top : top + high]
         for i in range(high):

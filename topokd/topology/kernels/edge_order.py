@@ -45,7 +45,10 @@ def enclosing_radius(filtration: np.ndarray) -> tuple[float, np.ndarray]:
         own_farthest, own_sum = _take_in(filtration[i, i + 1 :], farthest[i + 1 :], sums[i + 1 :])
         farthest[i] = max(farthest[i], own_farthest)
         sums[i] += own_sum
-    return farthest.min(), sums
+    radius = farthest[0]
+    for i in range(1, n):
+        radius = min(radius, farthest[i])
+    return radius, sums
 
 
 @compiled(_nrt=False, fastmath={"nnan", "nsz", "reassoc"})
@@ -74,9 +77,11 @@ def collect(
     """The edges of the rounds before `upto`, unsorted within a round; `earlier` are those collected before."""
     n = filtration.shape[0]
     edges = np.empty(first[upto] + 1, np.uint64)  # one more entry: edges of other rounds are written there
-    edges[: earlier.shape[0]] = earlier
-    target = np.minimum(first, first[upto])
-    step = np.zeros(ROUNDS + 1, np.int64)
+    for k in range(earlier.shape[0]):
+        edges[k] = earlier[k]
+    target, step = np.empty(ROUNDS + 1, np.int64), np.zeros(ROUNDS + 1, np.int64)
+    for turn in range(ROUNDS + 1):
+        target[turn] = min(first[turn], first[upto])
     for turn in range(upto):
         step[turn] = first[turn] >= earlier.shape[0]
         if not step[turn]:
@@ -137,11 +142,11 @@ def _bounds(filtration: np.ndarray, limit: float) -> np.ndarray:
         while i < n - 1 and j >= n:  # continue in the next row
             i += 1
             j += i + 1 - n
-    sample = np.sort(sample[:count])
-    bounds = np.full(ROUNDS, limit)
-    for k, share in enumerate(ROUND_ENDS):
-        if count > 0:
-            bounds[k] = sample[min(count - 1, int(share * count))]
+    order, bounds = np.argsort(sample[:count], kind="mergesort"), np.empty(ROUNDS)
+    for k in range(ROUNDS):
+        bounds[k] = limit
+        if k < ROUNDS - 1 and count > 0:
+            bounds[k] = sample[order[min(count - 1, int(ROUND_ENDS[k] * count))]]
     return bounds
 
 
@@ -155,7 +160,9 @@ def sort(edges: np.ndarray, filtration: np.ndarray) -> None:
     if count <= MAX_INSERTION:
         _sort_by_value(edges, filtration)
         return
-    low, high = edges.min() >> CODE_BITS, edges.max() >> CODE_BITS
+    low, high = edges[0] >> CODE_BITS, edges[0] >> CODE_BITS
+    for k in range(count):
+        low, high = min(low, edges[k] >> CODE_BITS), max(high, edges[k] >> CODE_BITS)
     shift = CODE_BITS
     while (high - low) >> (shift - CODE_BITS) >= np.uint64(1 << 2 * RADIX_BITS):
         shift += np.uint64(1)
@@ -170,7 +177,7 @@ def sort(edges: np.ndarray, filtration: np.ndarray) -> None:
         total = 0
         for d in range(1 << RADIX_BITS):
             total, start[turn, d] = total + start[turn, d], total
-    other = np.empty_like(edges)
+    other = np.empty(count, np.uint64)
     for k in range(count):
         digit = (edges[k] - base) >> shift & mask
         other[start[0, digit]] = edges[k]
@@ -196,7 +203,11 @@ def _sort_by_value(edges: np.ndarray, filtration: np.ndarray) -> None:
         i, j = ends(edges[k])
         values[k] = filtration[i, j]
     if count > MAX_INSERTION:
-        edges[:] = edges[np.argsort(values, kind="mergesort")]
+        order, unsorted = np.argsort(values, kind="mergesort"), np.empty(count, np.uint64)
+        for k in range(count):
+            unsorted[k] = edges[k]
+        for k in range(count):
+            edges[k] = unsorted[order[k]]
         return
     for k in range(1, count):
         value, edge = values[k], edges[k]

@@ -94,18 +94,18 @@ def initial_graph(filtration: np.ndarray, centrality: np.ndarray) -> Graph:
     for p in range(n):
         adjacent[p, p >> 6] = ONE << np.uint64(p & 63)
     vertex = np.argsort(centrality, kind="mergesort")
-    position = np.empty(n, np.int64)
-    position[vertex] = np.arange(n)
-    positions = np.arange(n)
+    position, row_start, parent = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    for p in range(n):
+        position[vertex[p]], row_start[p], parent[p] = p, p * (2 * n - p - 3) // 2 - 1, p
     return Graph(
         filtration,
         position,
         vertex,
         adjacent,
         np.zeros(n * (n - 1) // 2, np.int32),
-        positions * (2 * n - positions - 3) // 2 - 1,
+        row_start,
         np.zeros(n, np.uint8),
-        np.arange(n),
+        parent,
         np.empty(max(1, n - 1), np.int64),
         np.empty((max(1, n - 1), 2), np.int64),
         np.empty(words, np.uint64),
@@ -121,12 +121,15 @@ def initial_annotations() -> Annotations:
     counters = np.zeros(1, COUNTERS)
     counters[0].annotations = 1
     counters[0].compact_at = MIN_POOL_TO_COMPACT
+    substitute = np.empty(256, np.int32)
+    for number in range(256):
+        substitute[number] = -1
     return Annotations(
         np.empty(4096, np.int32),
         np.zeros(1024, np.int64),
         np.zeros(1024, np.int32),
         np.zeros(1024, np.int32),
-        np.full(256, -1, np.int32),
+        substitute,
         np.empty((256, 2), np.int64),
         np.empty((256, 3), np.int64),
         np.empty(256, np.int64),
@@ -150,24 +153,23 @@ def grow(annotations: Annotations) -> Annotations:
     death_order, active_edges, stack = annotations.death_order, annotations.active_edges, annotations.stack
     counters = annotations.counters[0]
     if 2 * counters.annotations >= start.shape[0]:
-        start = np.concatenate((start, np.zeros_like(start)))
-        length = np.concatenate((length, np.zeros_like(length)))
-        deaths_seen = np.concatenate((deaths_seen, np.zeros_like(deaths_seen)))
+        start, length = _enlarged(start, 0), _enlarged(length, 0)
+        deaths_seen = _enlarged(deaths_seen, 0)
     if 2 * counters.births >= substitute.shape[0]:
-        substitute = np.concatenate((substitute, np.full(substitute.shape[0], -1, np.int32)))
+        substitute = _enlarged(substitute, -1)
         scratch_sum = np.zeros(substitute.shape[0] // 64 + 1, np.uint64)
-        birth_edge = np.concatenate((birth_edge, np.empty_like(birth_edge)))
-        death_triangle = np.concatenate((death_triangle, np.empty_like(death_triangle)))
-        death_order = np.concatenate((death_order, np.empty_like(death_order)))
+        birth_edge, death_triangle = _more_rows(birth_edge), _more_rows(death_triangle)
+        death_order = _enlarged(death_order, 0)
     # two annotations never need more than 2 * substitute.shape[0] entries
     if pool.shape[0] - counters.pool_used < max(pool.shape[0] // 8, 2 * substitute.shape[0]):
         larger = np.empty(8 * pool.shape[0], np.int32)  # pages that are never written take no memory
-        larger[: counters.pool_used] = pool[: counters.pool_used]
+        for k in range(counters.pool_used):
+            larger[k] = pool[k]
         pool = larger
     if 2 * counters.active_edges >= active_edges.shape[0]:
-        active_edges = np.concatenate((active_edges, np.empty_like(active_edges)))
+        active_edges = _more_rows(active_edges)
     if 2 * counters.stack_needed >= stack.shape[0]:
-        stack = np.concatenate((stack, np.empty_like(stack)))
+        stack = _more_rows(stack)
         counters.stack_needed = 0
     return Annotations(
         pool,
@@ -186,12 +188,33 @@ def grow(annotations: Annotations) -> Annotations:
 
 
 @jit
+def _enlarged(array, value):  # type: ignore[no-untyped-def]
+    """The array with room for twice as many numbers; new ones are ``value``."""
+    larger = np.empty(2 * array.shape[0], array.dtype)
+    for k in range(larger.shape[0]):
+        larger[k] = array[k] if k < array.shape[0] else value
+    return larger
+
+
+@jit
+def _more_rows(array):  # type: ignore[no-untyped-def]
+    """The array with room for twice as many rows."""
+    larger = np.empty((2 * array.shape[0], array.shape[1]), array.dtype)
+    for k in range(array.shape[0]):
+        for axis in range(array.shape[1]):
+            larger[k, axis] = array[k, axis]
+    return larger
+
+
+@jit
 def compact(annotations: Annotations) -> None:
     """Close the gaps in the pool that rewritten annotations left, and set when to do so again."""
     pool, start, length = annotations.pool, annotations.start, annotations.length
     counters = annotations.counters[0]
-    used = 0
-    for annotation in np.argsort(start[: counters.annotations], kind="mergesort"):
+    used, starts = 0, np.empty(counters.annotations)  # in float64, which is sorted elsewhere too
+    for annotation in range(counters.annotations):
+        starts[annotation] = start[annotation]
+    for annotation in np.argsort(starts, kind="mergesort"):
         first = start[annotation]
         for k in range(length[annotation]):
             pool[used + k] = pool[first + k]

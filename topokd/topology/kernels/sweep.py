@@ -100,15 +100,23 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
                 marked = True
             complete = marked and counters[0].candidates == 0 and all_dead_and_connected(counters[0], n)
     births, merges = counters[0].births, counters[0].merges
+    component = np.empty(n - merges, np.int64)
+    found = 0
+    for v in range(n):
+        if graph.parent[v] == v:
+            component[found] = v
+            found += 1
+    statistics = np.empty(3, np.int64)
+    statistics[0], statistics[1], statistics[2] = e, counters[0].relations, counters[0].annotations
     return SweepResult(
         graph.dead_vertex[:merges],
         graph.merging_edge[:merges],
-        np.flatnonzero(graph.parent == np.arange(n)),
+        component,
         annotations.birth_edge[:births],
         annotations.death_triangle[:births],
         annotations.death_order[:births],
         truncated_at,
-        np.array([e, counters[0].relations, counters[0].annotations]),
+        statistics,
     )
 
 

@@ -1,0 +1,145 @@
+"""The folder of compiled kernels. Importing this module does not import Numba.
+
+Numba's own cache is in the source folder, which may be read-only in a container; it does not notice changes in other
+files (a callee, a constant); and its index can mix up signatures that two processes compile at the same time. Here
+each compiled function is one file, in the first writable folder of `$TOPOKD_CACHE`, `$NUMBA_CACHE_DIR/topokd`,
+`$XDG_CACHE_HOME/topokd`, `~/.cache/topokd`, and a private folder in the temporary directory. Its subfolder is named
+by a digest of everything but the signature that the machine code depends on: sources, versions, Numba's settings,
+processor. So a file is never out of date or overwritten by different code. Files are never deleted, because other
+tasks may be using them.
+
+A file holds the SHA-256 of the rest, and the rest: for `topokd._numba` a pickled function of Numba's, for
+`topokd._native` object code alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import logging
+import os
+import platform
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from llvmlite import binding
+
+from topokd.io import write_bytes
+
+log = logging.getLogger(__name__)
+
+SECONDS = {"kernels": 40, "data": 10, "synthetic": 15}
+"""About how long it takes to compile all kernels of a package on one core; a call compiles some of them."""
+PARTS = ("_kernel_cache.py", "_native.py", "_numba.py")  # how kernels are compiled and stored
+SETTINGS = ("BOUNDSCHECK", "OPT", "DEBUGINFO_DEFAULT", "CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "LOOP_VECTORIZE")
+"""Numba's settings (environment variables ``NUMBA_...``) that change the machine code."""
+
+
+def cache_roots() -> Iterator[Path]:
+    """Candidate folders for the cache, in order of preference.
+
+    Examples:
+        >>> os.environ["TOPOKD_CACHE"] = "/scratch/topokd"
+        >>> next(cache_roots()).as_posix()
+        '/scratch/topokd'
+        >>> del os.environ["TOPOKD_CACHE"]
+    """
+    for variable, subfolder in (("TOPOKD_CACHE", ""), ("NUMBA_CACHE_DIR", "topokd"), ("XDG_CACHE_HOME", "topokd")):
+        if os.environ.get(variable):
+            yield Path(os.environ[variable]) / subfolder
+    with contextlib.suppress(RuntimeError):  # no $HOME, and no entry for the user in /etc/passwd
+        yield Path.home() / ".cache" / "topokd"
+    yield Path(tempfile.gettempdir()) / f"topokd-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+
+
+@functools.cache
+def cache_root() -> Path | None:
+    """The first of `cache_roots` that this user can write to and no other user can; None if there is none."""
+    for root in cache_roots():
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private = root.parent != Path(tempfile.gettempdir()) or _is_ours(root)
+        except OSError:
+            continue
+        if private and os.access(root, os.R_OK | os.W_OK | os.X_OK):
+            return root
+    log.warning(
+        "no folder for compiled kernels is writable (tried %s), so each process compiles them again: "
+        "set TOPOKD_CACHE to a writable folder",
+        ", ".join(map(str, cache_roots())),
+    )
+    return None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether only this user can have put files there; cached files are unpickled."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and (
+        not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
+    )
+
+
+@functools.cache
+def digest(folder: Path) -> str:
+    """SHA-256 of everything that the machine code of a folder's kernels depends on: sources, versions, processor.
+
+    Args:
+        folder: the sources; a kernel calls only functions of its own folder.
+    """
+    features = binding.get_host_cpu_features().flatten()
+    versions = (
+        *map(importlib.metadata.version, ("numba", "llvmlite")),
+        sys.version,
+        platform.machine(),
+        binding.get_host_cpu_name(),
+    )
+    settings = tuple(os.environ.get(f"NUMBA_{name}") for name in SETTINGS)
+    content = hashlib.sha256(repr((*versions, features, *settings)).encode())
+    for source in [*(Path(__file__).with_name(part) for part in PARTS), *sorted(folder.glob("*.py"))]:
+        content.update(hashlib.sha256(source.read_bytes()).digest())
+    return content.hexdigest()
+
+
+def cached_folder(source: Path) -> Path | None:
+    """The folder for the compiled functions of a source file; None without a writable cache."""
+    root = cache_root()
+    return None if root is None else root / f"{source.parent.name}-{digest(source.parent)[:20]}"
+
+
+@functools.cache
+def announce(package: str, seconds: int | None = None) -> None:
+    """Log, once per package and estimate, that kernels are being compiled, and about how long that takes."""
+    log.warning(
+        "compiling kernels of %s that are not cached yet: up to about %d s, once; "
+        "`topokd warm-up` compiles all kernels in advance",
+        package,
+        seconds or SECONDS.get(package.rpartition(".")[2], 30),
+    )
+
+
+def read(file: Path) -> bytes | None:
+    """The content of a file of the cache; None if there is none, or it is damaged."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("%s cannot be read (%s): compiling again", file, error)
+        return None
+    if hashlib.sha256(content[32:]).digest() == content[:32]:
+        return content[32:]
+    log.warning("%s is damaged: compiling again", file)
+    return None
+
+
+def write(file: Path, content: bytes) -> None:
+    """Put a file into the cache."""
+    try:
+        write_bytes(file, hashlib.sha256(content).digest() + content)
+    except OSError as error:  # a full disk, a folder that has become read-only
+        log.warning("%s cannot be written: %s", file, error)

@@ -1,0 +1,160 @@
+"""Diagrams as tensors: the values of all pairs of a cloud and their gradients, from one compiled call each way.
+
+`topokd.topology.gradient` is the general form, for any simplices, for distances and for GPUs. Here values, critical
+edges and the choice of the pairs that persist are made together, and the results are the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from numpy import ndarray
+from torch import Tensor
+
+from topokd.topology.engines import Pairs
+from topokd.topology.gradient import EPS_DIST, SAFE, differentiable, extent
+from topokd.topology.native import address, addresses, finish_kernel, spread_kernel
+
+
+class Found(NamedTuple):
+    """The pairs of one cloud with positive persistence; arrays own their memory.
+
+    Attributes:
+        counts: finite pairs of degree 0 and 1, essential classes of degree 0 and 1, critical edges.
+        whole: of degree 0 births, deaths and essential simplices, of degree 1 likewise, then the ends of the critical
+            edges, and the entry of ``values`` that each belongs to.
+        values: birth and death of degree 0, of degree 1, and the essential births of both, in the type of the points.
+        factors: of critical edges, see `kernels.values`.
+    """
+
+    counts: list[int]
+    whole: ndarray
+    values: ndarray
+    factors: ndarray
+
+
+def safe_extent(x: Tensor) -> float:
+    """Clouds of up to this extent have distances that do not overflow."""
+    return min(SAFE, float(torch.finfo(x.dtype).max) / (4 * math.sqrt(max(1, x.shape[1]))))
+
+
+def found_from(pairs: Pairs, points: Float64[ndarray, "n c"], single: bool, tolerance: float, unit: float) -> Found:
+    """Values and critical edges of an engine's pairs.
+
+    Args:
+        pairs: of degree 0, or of degrees 0 and 1.
+        points: rows of the cloud.
+        single: whether values are float32.
+        tolerance: of ties.
+        unit: what it counts.
+    """
+    empty = np.empty((0, 3), np.int64)
+    births, deaths, essential = (
+        [*part, empty][:2] for part in (pairs.birth, pairs.death, pairs.essential)
+    )  # degree 1 is empty where it was not asked for
+    simplices = [
+        np.array(part[degree], np.int64, order="C") for degree in range(2) for part in (births, deaths, essential)
+    ]
+    counts = np.array([len(births[0]), len(births[1]), len(essential[0]), len(essential[1]), 0])
+    critical = int(counts[0] + 4 * counts[1] + counts[3])
+    simplices += [np.empty((critical, 2), np.int64), np.empty(critical, np.int64)]
+    lengths, factors = np.empty(4 * counts[1]), np.empty(critical)
+    floats = np.empty(2 * counts[0] + 2 * counts[1] + counts[2] + counts[3])
+    table = addresses(simplices)
+    finish_kernel(
+        address(points), points.shape[1], single, tolerance * unit, EPS_DIST * unit or EPS_DIST, address(counts),
+        address(table), address(lengths), address(floats), address(factors),
+    )  # fmt: skip
+    a, b, e, f, m = kept = counts.tolist()
+    sizes = (a, a, e, b, b, f, m, m)
+    whole = np.concatenate([part[:size].reshape(-1) for part, size in zip(simplices, sizes, strict=True)])
+    values = floats[: 2 * (a + b) + e + f]
+    return Found(kept, whole, values.astype(np.float32) if single else values, factors)
+
+
+class Parts(NamedTuple):
+    """The results of one cloud as tensors."""
+
+    diagrams: list[Tensor]
+    births: list[Tensor]
+    deaths: list[Tensor]
+    essential: list[Tensor]
+    essential_simplices: list[Tensor]
+
+
+def parts_of(x: Float[Tensor, "n c"], found: Found, unit: float | None, max_dim: int) -> Parts:
+    """The tensors of a cloud, in the autograd graph of ``x``."""
+    a, b, e, f, _ = found.counts
+    whole, from_numpy = found.whole, torch.from_numpy
+    k = 3 * a + e
+    if torch.is_grad_enabled() and x.requires_grad:
+        values: Any = DiagramValues.apply(x, found, unit)
+    else:
+        values = _split(found)
+    births, deaths = [from_numpy(whole[:a].reshape(a, 1))], [from_numpy(whole[a : 3 * a].reshape(a, 2))]
+    essential = [from_numpy(whole[3 * a : k].reshape(e, 1))]
+    if max_dim == 0:
+        return Parts([values[0]], births, deaths, [values[2]], essential)
+    births.append(from_numpy(whole[k : k + 2 * b].reshape(b, 2)))
+    deaths.append(from_numpy(whole[k + 2 * b : k + 5 * b].reshape(b, 3)))
+    essential.append(from_numpy(whole[k + 5 * b : k + 5 * b + 2 * f].reshape(f, 2)))
+    return Parts([values[0], values[1]], births, deaths, [values[2], values[3]], essential)
+
+
+def _split(found: Found) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Both diagrams and both lists of essential births."""
+    a, b, e, _, _ = found.counts
+    values, from_numpy, k = found.values, torch.from_numpy, 2 * (a + b)
+    return (
+        from_numpy(values[: 2 * a].reshape(a, 2)),
+        from_numpy(values[2 * a : k].reshape(b, 2)),
+        from_numpy(values[k : k + e]),
+        from_numpy(values[k + e :]),
+    )
+
+
+class DiagramValues(torch.autograd.Function):
+    """`CriticalValues` for all diagrams of a cloud at once: the critical edges were found with the values."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Float[Tensor, "n c"], found: Found, unit: float | None) -> tuple[Tensor, ...]:
+        """The values, from which `_split` makes the diagrams and essential births."""
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x)
+        ctx.found, ctx.tie_unit = found, unit
+        return _split(found)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
+        """Algorithm 3, lines 28-36."""
+        (x,) = ctx.saved_tensors
+        found: Found = ctx.found
+        a, b, e, f, m = found.counts
+        first, second, *others = gradients
+        if any(g is not None for g in others) or torch.is_grad_enabled():
+            sizes = (2 * a, 2 * b, e, f)
+            parts = [x.new_zeros(s) if g is None else g.reshape(-1) for g, s in zip(gradients, sizes, strict=True)]
+            gradient, split = torch.cat(parts), 2 * (a + b) + e + f
+            first, second = gradient, None
+        else:  # essential classes, and their critical edges, come last
+            split, m = 2 * a, m - f
+            first, second = (None if g is None else g.contiguous() for g in (first, second))
+        whole, begin = found.whole, len(found.whole) - 3 * found.counts[4]  # of the ends, which the owners follow
+        middle = begin + 2 * found.counts[4]
+        if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
+            ends, owners = torch.from_numpy(whole[begin:middle].reshape(m, 2)), torch.from_numpy(whole[middle:])
+            eps = EPS_DIST * (extent(x) if ctx.tie_unit is None else ctx.tie_unit) or EPS_DIST
+            return differentiable(gradient, x, ends, owners, False, 1.0, eps), None, None
+        rows, single, at = x.contiguous(), x.dtype == torch.float32, address(whole)
+        out = torch.empty(x.shape, dtype=torch.float64)
+        result = torch.empty(x.shape, dtype=torch.float32) if single else out
+        (one, two), of_x = (0 if g is None else g.data_ptr() for g in (first, second)), rows.data_ptr()
+        spread_kernel(
+            one, one, two, two, split, (first is None) + 2 * (second is None), single, of_x, of_x, *x.shape, m,
+            at + 8 * begin, at + 8 * middle, address(found.factors), out.data_ptr(), result.data_ptr(),
+        )  # fmt: skip
+        return result, None, None

@@ -30,7 +30,7 @@ NOTE = (
 
 
 def response(sizes: list[int]) -> Iterator[dict[str, Any]]:
-    """By number of points: shortest, median and longest time of 20 steps of the slider and of 12 choices, in milliseconds."""
+    """By number of points: milliseconds of 20 steps of the slider and of 12 choices, shortest, median, longest."""
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for n in sizes:

@@ -135,8 +135,9 @@ def _page(rows: Rows) -> list[str]:
     return [
         "## Descents",
         "",
-        f"40 points, at most {rows[0]['limit']} steps of gradient descent; medians and ranges over the seeds. Steps "
-        "and CPU seconds are those until the target is reached, or of the whole run; the loss is a share of its start.",
+        f"40 points (the disk: 80), at most {rows[0]['limit']} steps of gradient descent; medians and ranges over the "
+        "seeds. Steps and CPU seconds are those until the target is reached, or of the whole run; the loss is a share "
+        "of its start.",
         "",
         *table(["task", "gradient", "learning rate", "reached", "steps", "seconds", "loss at the end"], body),
     ]

@@ -46,6 +46,7 @@ from topokd.distillation import NetworkOutput, SegmentationLoss, Step, freeze
 from topokd.distillation.topology import TopologyTerm
 from topokd.errors import TopokdError
 from topokd.experiments.shapes import features
+from topokd.io import read_json
 from topokd.models import build_model
 from topokd.topology import farthest_point_sampling, kernels, reference, squared_distances, vietoris_rips
 
@@ -54,7 +55,10 @@ CLOUDS = 12  # of a batch
 
 
 def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Every program on every family, from few points to many."""
+    """Every program on every family, from few points to many; with --keep, first the rows that are not measured now."""
+    if options.keep:
+        recorded = read_json(Path(__file__).with_suffix(".json"))["layer"]["rows"]
+        yield from (r for r in recorded if r["points"] not in options.points or r["family"] not in options.families)
     tired: set[tuple[str, str]] = set()
     for n in options.points:
         for family in options.families:
@@ -466,6 +470,7 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=10.0, help="seconds an engine may take in its first run")
     parser.add_argument("--clouds", type=int, default=60, help="clouds per family in `agreement`")
     parser.add_argument("--voxels", type=int, default=8000, help="per cloud in `step`")
+    parser.add_argument("--keep", action="store_true", help="keep the rows of `layer` that are not measured now")
     parser.add_argument("--note", default="", help="a sentence for the page on how this was measured")
     parser.add_argument("--dry", action="store_true", help="print only, write nothing")
     options = parser.parse_args()

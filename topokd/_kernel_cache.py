@@ -3,9 +3,10 @@
 Numba's own cache is in the source folder, which may be read-only in a container; it does not notice changes in other
 files (a callee, a constant); and its index can mix up signatures that two processes compile at the same time. Here
 each compiled function is one file, in the first writable folder of `$TOPOKD_CACHE`, `$NUMBA_CACHE_DIR/topokd`,
-`$XDG_CACHE_HOME/topokd`, `~/.cache/topokd`, and a private folder in the temporary directory. Its subfolder is named by
-a digest of everything but the signature that the machine code depends on: sources, versions, Numba's settings, processor. So a file is
-never out of date or overwritten by different code. Files are never deleted, because other tasks may be using them.
+`$XDG_CACHE_HOME/topokd`, `~/.cache/topokd`, and a private folder in the temporary directory. Its subfolder is named
+by a digest of everything but the signature that the machine code depends on: sources, versions, Numba's settings,
+processor. So a file is never out of date or overwritten by different code. Files are never deleted, because other
+tasks may be using them.
 
 A file holds the SHA-256 of the rest, and the rest: for `topokd._numba` a pickled function of Numba's, for
 `topokd._native` object code alone.
@@ -23,6 +24,7 @@ import platform
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,15 +112,33 @@ def cached_folder(source: Path) -> Path | None:
     return None if root is None else root / f"{source.parent.name}-{digest(source.parent)[:20]}"
 
 
-@functools.cache
+_announced: set[tuple[str, int]] = set()
+_compiling = threading.local()
+
+
 def announce(package: str, seconds: int | None = None) -> None:
     """Log, once per package and estimate, that kernels are being compiled, and about how long that takes."""
+    seconds = seconds or SECONDS.get(package.rpartition(".")[2], 30)
+    if getattr(_compiling, "announced", False) or (package, seconds) in _announced:
+        return
+    _announced.add((package, seconds))
     log.warning(
         "compiling kernels of %s that are not cached yet: up to about %d s, once; "
         "`topokd warm-up` compiles all kernels in advance",
         package,
-        seconds or SECONDS.get(package.rpartition(".")[2], 30),
+        seconds,
     )
+
+
+@contextlib.contextmanager
+def announcing(package: str, seconds: int) -> Iterator[None]:
+    """`announce`, for all that is compiled inside."""
+    announce(package, seconds)
+    _compiling.announced = True
+    try:
+        yield
+    finally:
+        _compiling.announced = False
 
 
 def read(file: Path) -> bytes | None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from llvmlite import binding
 
-from topokd._kernel_cache import announce, cached_folder, read, write
+from topokd._kernel_cache import announcing, cached_folder, read, write
 
 SECONDS = 15  # about how long such kernels take to compile
 LINKED = {"memset", "memcpy", "memmove", "sqrt"}  # functions of the C library that object code may call
@@ -77,8 +77,8 @@ class Native:
         file = self.file()
         content = None if file is None else read(file)
         if content is None:
-            announce(self.module.rpartition(".")[0], SECONDS)
-            content = self._compile()
+            with announcing(self.module.rpartition(".")[0], SECONDS):
+                content = self._compile()
             if file is not None:
                 write(file, content)
         symbol, _, code = content.partition(b"\0")

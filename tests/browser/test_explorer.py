@@ -122,7 +122,7 @@ def test_slider_diagram_barcode_and_cloud_answer_one_another(page: Page, problem
 
 
 def test_a_step_of_the_slider_over_all_edges_of_1024_points(page: Page, problems: list[str], tmp_path: Path):
-    """Half a million edges; benchmarks/explorer.md has the times. The bounds allow for a machine shared with ten others."""
+    """Half a million edges; benchmarks/explorer.md has the times. The bounds allow for a machine that others use."""
     points = np.random.default_rng(0).normal(size=(1024, 16))
     open_page(page, tmp_path / "page.html", "filtration", points, 1024)
     assert "of 523,776 edges" in page.locator(".tk-words").inner_text()

@@ -88,6 +88,12 @@ def test_a_stage_depends_on_the_code_it_imports(name: str):
     assert not missing, f"stage {name} imports {missing} and does not depend on them"
 
 
+def test_the_explorers_depend_on_the_code_they_import():
+    declared = [PROJECT / path for path in paths(STAGES["explorers"]["deps"]) if path.startswith("topokd/")]
+    files = map(file_of, imported_by(PROJECT / "topokd/cli/explore.py"))
+    assert [file for file in files if not any(file == path or path in file.parents for path in declared)] == []
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_the_code_that_a_stage_depends_on_exists(name: str):
     absent = [path for path in paths(STAGES[name]["deps"]) if path.startswith(("topokd/", "notebooks/", "conf"))]

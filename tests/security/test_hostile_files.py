@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import resource
 import struct
 import zipfile
@@ -16,6 +17,7 @@ import pytest
 import torch
 import yaml
 
+from tests.conftest import PROJECT
 from topokd import params as P
 from topokd.data.formats import read_cloud
 from topokd.datasets.nuscenes.archive import folder_to_read
@@ -228,3 +230,16 @@ def test_names_from_files_are_text_in_pages(tmp_path: Path) -> None:
     write_view(tmp_path / "cloud.html", xyz, np.zeros(20, int), (name,), ((0, 0, 0),), name)
     page = (tmp_path / "cloud.html").read_text()
     assert "<script>alert(1)" not in page
+
+
+def test_jupyterlab_listens_to_this_machine_alone_and_asks_for_its_token() -> None:
+    """What `make lab` starts, with the defaults of the installed server."""
+    serverapp = pytest.importorskip("jupyter_server.serverapp")
+    recipe = re.search(r"(?ms)^lab:.*?\n\n", (PROJECT / "Makefile").read_text())
+    assert recipe is not None
+    (command,) = [line for line in recipe[0].splitlines() if line.strip().startswith("jupyter lab")]
+    assert not re.search(r"--(ip|allow|no-|\S*(token|password))", command)
+    assert not [file for file in PROJECT.glob("*jupyter*config*")]
+    server = serverapp.ServerApp()
+    assert server.ip == "localhost" and not server.allow_remote_access and not server.allow_root
+    assert len(server.identity_provider_class(parent=server).token) >= 32

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -61,6 +61,7 @@ def clouds(draw: st.DrawFn) -> Tensor:
     return torch.from_numpy(points).to(draw(st.sampled_from([torch.float32, torch.float64])))
 
 
+@settings(deadline=None, max_examples=80)
 @given(
     cloud=clouds(),
     max_dim=st.integers(0, 1),
@@ -84,6 +85,7 @@ def test_pairs_values_and_derivatives_are_those_of_the_general_path(
             assert (own is None) == (other is None) and (own is None or torch.equal(own, other))
 
 
+@settings(deadline=None, max_examples=60)
 @given(cloud=clouds())
 def test_pairs_are_those_of_the_textbook_reduction(cloud: Tensor) -> None:
     points = cloud[:14].double()

@@ -42,6 +42,7 @@ def weights(params: P.Params, row: str) -> tuple[bytes, bytes]:
     return run.checkpoint.read_bytes(), run.record.read_bytes()
 
 
+@pytest.mark.long
 def test_one_pass_of_the_teacher_serves_all_rows_with_the_same_bits(taught: P.Params, passes: list[bool]) -> None:
     alone = taught.replace(train=taught.train.replace(keep_teacher=False))
     expected = {row: weights(alone, row) for row in ROWS}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +27,12 @@ def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
     from topokd.pipeline.slurm.submit import make_plan
 
     require_checkout()
-    made = make_plan(profile, cluster, queue.my_tasks() if shutil.which("squeue") else None)
+    tasks = None
+    try:
+        tasks = queue.my_tasks()
+    except queue.SlurmError as error:
+        typer.echo(f"without the queue ({str(error).splitlines()[0]}): stages in it are listed too", err=True)
+    made = make_plan(profile, cluster, tasks)
     typer.echo(f"{len(made.stages)} stages: {len(made.finished)} finished, {len(made.queued)} in the queue")
     for address in made.local:
         typer.echo(f"here, before submitting: {address}")

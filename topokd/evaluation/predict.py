@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from topokd.data import Batch, Scan, Voxels, collate, prefetch, voxelize
 from topokd.data.dataset import ScanDataset
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
 from topokd.evaluation.confusion import ConfusionMatrix
 from topokd.models.modes import evaluation_mode
 from topokd.options import whole
@@ -59,7 +59,10 @@ def class_probabilities(
 
 def _views(scan: Scan, voxel_size: float, tta: int, first: Voxels | None = None) -> list[Batch]:
     """The scan under each rotation; ``first``: precomputed voxels of the unrotated scan, if available."""
-    tta = whole(tta, "tta (views that are averaged)", most=3600)
+    try:
+        tta = whole(tta, "tta", most=3600)
+    except ParameterError:
+        raise DataError(f"tta is {tta!r}; it counts the views that are averaged, 1 to 3600") from None
     unrotated = voxelize(scan, voxel_size) if first is None else first
     others = (voxelize(rotated(scan, 2 * math.pi * view / tta), voxel_size) for view in range(1, tta))
     return [collate([voxels]) for voxels in (unrotated, *others)]

@@ -62,7 +62,7 @@ def simplex_values(
     flag(precomputed, "precomputed")
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     tie_unit = None if tie_unit is None else number(tie_unit, "tie_unit")
-    if not isinstance(x, Tensor) or not x.is_floating_point() or x.layout != torch.strided or x.dim() != 2:
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.layout != torch.strided or x.dim() != 2 or x.is_meta:
         x = real_rows(x, "x")
     if not isinstance(simplices, Tensor) or simplices.dim() != 2 or simplices.dtype != torch.int64:
         simplices = _vertices(simplices)

@@ -55,26 +55,26 @@ def run_record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMat
     }
 
 
-def save_weights(run: Run, fit: Fit, scans: ScanDataset, class_names: tuple[str, ...]) -> None:
+def save_weights(run: Run, fit: Fit, train: ScanDataset, val: ScanDataset) -> None:
     """Save the final weights, and those with the best validation, with what the training scans look like.
 
     Args:
         run: Names the files.
         fit: The finished training; its model ends up with the best weights.
-        scans: The training scans.
-        class_names: In the order of the network's outputs.
+        train: The training scans, which the metadata describe.
+        val: The validation scans: names and label ids of the network's classes.
     """
     data = run.params.data
     metadata = checkpoint_metadata(
-        scans,
-        class_names,
+        train,
+        val.class_names,
         preset=run.preset,
         dataset=data.dataset,
         voxel_size=data.voxel_size,
         sweeps=data.sweeps,
         intensity=data.intensity,
         run=run.name,
-        written=written_labels(scans.val),
+        written=written_labels(val),
     )
     save_checkpoint(run.checkpoint, fit.model, metadata)
     if run.role == "teacher":

@@ -150,7 +150,7 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
         log.info("%s: evaluated in %.1f s of CPU time", run.name, time.process_time() - started)
     record = run_record(run, fit, history, matrix)
     if ranks.is_main:
-        save_weights(run, fit, scans.train, scans.val.class_names)
+        save_weights(run, fit, scans.train, scans.val)
         write_json(run.record, record)
     return record
 

@@ -130,7 +130,8 @@ def _sweep(
     factor = GROWTH ** (2.0 / c)
     inner, outer = -1.0, -1.0
     b, living = np.int64(0), np.int64(0)
-    active, peel_at = np.empty(0, np.int64), PEEL_AT
+    active: np.ndarray = np.empty(0, np.int64)
+    peel_at = PEEL_AT
     while b < births.shape[0] or living > 0:
         if inner >= limit:
             break
@@ -186,7 +187,9 @@ def _next_shell(
 ) -> tuple[Neighbours, np.ndarray, np.ndarray]:
     """The edges at active vertices in a shell, in order, and lists with room for them."""
     more = np.zeros(active.shape[0], np.int64)
-    edges, values, count = np.empty((4096, 2), np.int64), np.empty(4096), 0
+    edges: np.ndarray = np.empty((4096, 2), np.int64)
+    values: np.ndarray = np.empty(4096)
+    count = 0
     for k in range(active.shape[0]):
         p = active[k]
         near = shell(tree, p, inner, outer, stack, found, distance)

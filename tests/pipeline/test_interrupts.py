@@ -35,7 +35,7 @@ def start(project: Project) -> subprocess.Popen[str]:
 
 
 def wait_for(project: Project, what: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while not list(project.root.glob(what)):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
@@ -71,7 +71,7 @@ def test_twice_ends_everything_at_once(project: Project):
     (project.root / "slow").write_text("20")
     process = start(project)
     wait_for(project, "workspace/default/data.txt", process)
-    deadline, below = time.monotonic() + 240, list[psutil.Process]()
+    deadline, below = time.monotonic() + 600, list[psutil.Process]()
     while not any("train.py" in command_of(child) for child in below):
         assert time.monotonic() < deadline
         below = psutil.Process(process.pid).children(recursive=True)

@@ -60,5 +60,5 @@ def choose_engine(name: str, max_dim: int, time_limit: float | None = None) -> s
             f"{', '.join(map(repr, able)) if able else 'no engine'} can"
         )
     if time_limit is not None:
-        number(time_limit, "time_limit", above=True, infinite=True, unit=" s")
+        number(time_limit, "time_limit", above=True, unit=" s")
     return name

@@ -12,7 +12,7 @@ from topokd.cli import app, main
 from topokd.data.formats import read_cloud
 from topokd.data.profile import ScanProfile
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
-from topokd.errors import CheckpointError, DataError
+from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.labelling import Classes, Labeller, predict_files
 from topokd.models import build_model, save_checkpoint
 from topokd.predict_cost import measure_file
@@ -153,8 +153,9 @@ def test_unusable_outputs_devices_and_scales_raise(checkpoint, scans, tmp_path):
             predict_files(labeller, scans / "sub/000000.bin", tmp_path / name)
     with pytest.raises(DataError, match=r"a\.ply is the name of one file, but there are 2 scans"):
         predict_files(labeller, scans, tmp_path / "a.ply")
-    with pytest.raises(DataError, match="device 'gpu' cannot be used"):
-        Labeller(checkpoint, device="gpu")
+    for device in ("gpu", "meta"):
+        with pytest.raises(ParameterError, match=f"device '{device}' cannot be used"):
+            Labeller(checkpoint, device=device)
     with pytest.raises(DataError, match="intensity scale is -1; it must be positive"):
         predict_files(labeller, scans / "sub/000000.bin", tmp_path / "out", intensity_scale=-1)
     with pytest.raises(DataError, match="drop one of the two"):

@@ -1,9 +1,11 @@
-"""Names of the processor and the GPU."""
+"""The processor and the GPU: their names, and the device that a user asks for."""
 
 from __future__ import annotations
 
 import platform
 from typing import TYPE_CHECKING
+
+from topokd.errors import ParameterError
 
 if TYPE_CHECKING:
     import torch
@@ -31,3 +33,24 @@ def device_name(device: torch.device | str) -> str:
 
     device = torch.device(device)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+
+
+def usable_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of that name, once it has computed something; None: a GPU if there is one.
+
+    Raises:
+        ParameterError: torch does not know it, the machine does not have it, or it holds no values ("meta").
+
+    Examples:
+        >>> usable_device("cpu")
+        device(type='cpu')
+    """
+    import torch
+
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros((), device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: torch without CUDA
+        reason = str(error).splitlines()[0]
+        raise ParameterError(f"device {str(name)!r} cannot be used ({reason}): try cpu, or leave it out") from None
+    return device

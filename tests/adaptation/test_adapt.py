@@ -152,7 +152,7 @@ def test_without_a_split_val_the_last_labelled_scans_are_held_out(yard: Path, tm
         ({"settings": SETTINGS.replace(teacher_steps=0)}, "the teacher's classes are not those of Yard"),
         ({"settings": SETTINGS.replace(student="ptv3-tiniest")}, "did you mean 'ptv3-tiny'"),
         ({"hold_out": 1.0}, "hold-out is 1.0"),
-        ({"device": "gpu"}, "device 'gpu' is unknown"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used"),
         ({"unlabelled": ["nowhere"]}, "nowhere does not exist"),
     ],
 )

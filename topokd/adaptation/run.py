@@ -22,6 +22,7 @@ from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.io import read_json, sha256, write_json
 from topokd.label_maps import LabelMap, written_labels
+from topokd.machine import usable_device
 from topokd.models import PointTransformerV3, load_checkpoint, read_metadata, save_checkpoint
 from topokd.params import to_dict
 from topokd.training import Fit, Resume
@@ -83,18 +84,11 @@ def adapt(
             f"the teacher's classes are not those of {label_map.name}: it must be trained on the labelled scans "
             "(--teacher-steps above 0)"
         )
-    job = _Job(Path(teacher), scans, label_map, output, settings, voxel_size, intensity, _device(device))
+    job = _Job(Path(teacher), scans, label_map, output, settings, voxel_size, intensity, usable_device(device))
     if (found := job.finished()) is not None:
         return found
     job.check_output(overwrite)
     return job.run()
-
-
-def _device(name: str | torch.device | None) -> torch.device:
-    try:
-        return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError as error:
-        raise ParameterError(f"device {name!r} is unknown ({str(error).splitlines()[0]}): try cpu") from None
 
 
 class _Job:

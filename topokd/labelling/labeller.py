@@ -18,6 +18,7 @@ from topokd.errors import CheckpointError, DataError
 from topokd.evaluation import predict
 from topokd.label_maps import WrittenLabels
 from topokd.labelling.classes import Classes
+from topokd.machine import usable_device
 from topokd.models import load_checkpoint, read_description, read_metadata
 from topokd.training.precision import AMP_DTYPES
 
@@ -80,12 +81,8 @@ class Labeller:
         self.sweeps, self.uses_intensity = description.sweeps, description.intensity
         self.trained_on = None if description.scans is None else ScanProfile.from_json(description.scans)
         self.tta, self.amp = tta, AMP_DTYPES[amp]
-        try:
-            self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            self.model = self.model.to(self.device).eval()
-        except (RuntimeError, AssertionError) as error:  # torch: an unknown name, or no such device
-            reason = str(error).splitlines()[0]
-            raise DataError(f"device {device!r} cannot be used ({reason}): try cpu, or leave it out") from None
+        self.device = usable_device(device)
+        self.model = self.model.to(self.device).eval()
 
     def read(self, path: str | Path, **options: Any) -> Cloud:
         """`read_cloud`, with intensities of 0 for a network that was trained without them, unless a field is named.

@@ -75,6 +75,21 @@ def test_scale_does_not_matter(scale: float) -> None:
     assert torch.equal(plain, scaled)
 
 
+def test_equal_points_are_searched_once_and_the_pairs_stay_those_of_the_matrix() -> None:
+    """Points that a sensor puts at the origin: a tree cannot part them."""
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.random((200, 2)))
+    x[torch.from_numpy(rng.permutation(200)[:90])] = 0.0
+    by_search, by_matrix = (vietoris_rips(x, search=search) for search in (True, False))
+    for dim in (0, 1):
+        assert torch.equal(by_search.diagrams[dim], by_matrix.diagrams[dim])
+        assert torch.equal(by_search.birth_simplices[dim], by_matrix.birth_simplices[dim])
+        assert torch.equal(by_search.death_simplices[dim], by_matrix.death_simplices[dim])
+    many = vietoris_rips(torch.cat([torch.zeros(200_000, 2), torch.ones(1, 2)]))
+    assert many.diagrams[0].tolist() == [[0.0, pytest.approx(2**0.5)]]
+    assert many.death_simplices[0].tolist() == [[0, 200_000]]
+
+
 def test_many_points_need_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A matrix of 20,000 points would take 3.2 GB; the machine seems to have 300 MB."""
     monkeypatch.setattr("topokd.checks.available_memory", lambda: 300_000_000)

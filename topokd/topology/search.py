@@ -8,7 +8,8 @@ its edges, unless the points around it can be peeled off (`kernels.peel`).
 
 from __future__ import annotations
 
-from jaxtyping import Float, Float64
+import numpy as np
+from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
@@ -63,17 +64,42 @@ def use_search(search: bool | None, cloud: Float[Tensor, "n c"], special: str | 
 def search_pairs(values: Float64[ndarray, "n c"], max_dim: int, limit: float) -> Pairs:
     """Pairs of a cloud, by a search.
 
+    Of equal points only the first is searched: the others merge with it at length 0, and a tree cannot part them.
+
     Raises:
         DataError: its edges do not fit into memory.
 
     Examples:
-        >>> search_pairs(np.array([[0.0], [1.0], [3.0]]), 0, np.inf).death[0].tolist()
-        [[0, 1], [1, 2]]
+        >>> import numpy as np
+        >>> search_pairs(np.array([[0.0], [0.0], [1.0], [3.0]]), 0, np.inf).death[0].tolist()
+        [[0, 2], [2, 3]]
     """
+    first = first_of_equals(values)
     try:
-        return reduced.compute_from_points(values, max_dim, limit)
+        found = reduced.compute_from_points(values[first], max_dim, limit)
     except MemoryError as error:
         raise DataError(
             f"memory is too small for the edges around the largest hole of {len(values):,} points: "
             "pass a threshold, or sample first (farthest_point_sampling)"
         ) from error
+    if len(first) == len(values):
+        return found
+    return found._replace(
+        birth=[first[simplices] for simplices in found.birth],
+        death=[first[simplices] for simplices in found.death],
+        essential=[first[simplices] for simplices in found.essential],
+    )
+
+
+def first_of_equals(values: Float64[ndarray, "n c"]) -> Int64[ndarray, " m"]:
+    """Indices, in order, of the rows that equal no earlier row.
+
+    Examples:
+        >>> import numpy as np
+        >>> first_of_equals(np.array([[2.0, 1.0], [0.0, 0.0], [2.0, 1.0], [-0.0, 0.0]])).tolist()
+        [0, 1]
+    """
+    order = np.lexsort(values.T)  # stable: equal rows in the order of their indices
+    own = np.ones(len(values), dtype=bool)
+    own[1:] = (values[order[1:]] != values[order[:-1]]).any(axis=1)
+    return np.sort(order[own])

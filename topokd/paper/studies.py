@@ -59,8 +59,8 @@ def sentence(found: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     >>> interval = {"seeds": [0.4, 2.0], "streets": [0.2, 2.2], "both": [0.1, 2.3]}
     >>> found = {"difference": 1.2, "seeds": 10, "intervals": interval, "p_holm": 0.01, "verdict": "better",
     ...     "p_equivalence_holm": 1.0, "treatment": "kd", "control": "plain"}
-    >>> sentence(found, {"plan": {"margin": 0.5}, "places": {"kd": 24}})
-    '+1.2 points (10 seeds, 24 places; 95 % interval over seeds +0.4 to +2.0, over seeds and places +0.1 to +2.3): ...'
+    >>> print(sentence(found, {"plan": {"margin": 0.5}, "places": {"kd": 24}}))
+        +1.2 points (10 seeds, 24 places; 95 % interval over seeds +0.4 to +2.0, over seeds and places +0.1 to +2.3): ...
     """
     over = {name: " to ".join(signed(end) for end in ends) for name, ends in found["intervals"].items()}
     margin = study["plan"]["margin"]

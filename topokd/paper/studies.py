@@ -60,7 +60,8 @@ def sentence(found: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     >>> found = {"difference": 1.2, "seeds": 10, "intervals": interval, "p_holm": 0.01, "verdict": "better",
     ...     "p_equivalence_holm": 1.0, "treatment": "kd", "control": "plain"}
     >>> print(sentence(found, {"plan": {"margin": 0.5}, "places": {"kd": 24}}))
-        +1.2 points (10 seeds, 24 places; 95 % interval over seeds +0.4 to +2.0, over seeds and places +0.1 to +2.3): ...
+    +1.2 points (10 seeds, 24 places; 95 % interval over seeds +0.4 to +2.0, over seeds and places +0.1 to +2.3):
+    better, p = 0.01 after Holm's correction.
     """
     over = {name: " to ".join(signed(end) for end in ends) for name, ends in found["intervals"].items()}
     margin = study["plan"]["margin"]

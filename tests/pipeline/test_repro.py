@@ -161,6 +161,7 @@ def test_a_misspelt_parameter_stops_with_its_name(clone: Path):
     assert "tarin" in printed and "did you mean 'train'" in printed and "Traceback" not in printed
 
 
+@pytest.mark.cluster  # not yet seen to pass: `make test-cluster` runs it
 def test_an_experiment_with_another_weight_trains_one_run_and_is_listed(clone: Path):
     """The last test of this file: it leaves the changed parameters and the new run behind."""
     record = clone / f"results/{PROFILE}/runs/full-seed0.json"

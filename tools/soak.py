@@ -4,7 +4,7 @@
     python tools/soak.py --kills 12 --seed 7  other moments
 
 Everything happens in a scratch clone with the profile of tests/pipeline/smoke.yaml. Each kind of work runs once as a
-reference. Then it begins anew, is killed (SIGKILL) several times in a row, and is started by the same command each
+reference. Then it starts over, is killed (SIGKILL) several times in a row, and is started by the same command each
 time until it ends. The moment is uniform over the duration of the reference; killed are in turn the process that was
 started, all processes below it at once, or a random one of them. After each kill everything must end by itself, and
 every result file that exists must have the bytes of the reference: none is half-written. At the end all results must.
@@ -52,7 +52,7 @@ class Work:
         name: What it is.
         command: Starts it, and starts it again.
         results: Beginnings of the names of its results; empty: all of the profile.
-        states: What to remove so that it begins anew.
+        states: What to remove so that it starts over.
         share: Of the kills.
     """
 
@@ -270,7 +270,7 @@ def markdown(record: dict[str, Any]) -> str:
         "minutes on "
         f"{record['processor']}, a machine shared with other work: **{good} of {total}**.",
         "",
-        "A reduced pipeline in a scratch clone. Each kind of work ran once uninterrupted; then it began anew, was "
+        "A reduced pipeline in a scratch clone. Each kind of work ran once uninterrupted; then it started over, was "
         "killed (-9) at "
         "moments drawn uniformly from that duration, and was started by the same command each time until it ended. "
         "After each "

@@ -131,7 +131,7 @@ def test_a_stopped_run_with_gradnorm_ends_with_the_bits_of_an_uninterrupted_one(
         fitted(tmp_path / "cut", Signal(stop_after, lambda: signal.raise_signal(signal.SIGTERM)))
     resumed = fitted(tmp_path / "cut")
     assert resumed.state.history == whole.state.history and resumed.state.weights == whole.state.weights
-    assert len(set(whole.state.history["gradients"]["terms"]["kd"]["weight"])) == 3  # set anew at each measurement
+    assert len(set(whole.state.history["gradients"]["terms"]["kd"]["weight"])) == 3  # set again at each measurement
     first, second = (fit.model.state_dict() for fit in (whole, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
 

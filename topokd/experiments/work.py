@@ -1,14 +1,27 @@
-"""Experiments of many training runs: any number of workers, each of which takes the next free unit."""
+"""Experiments of many training runs: any number of workers, each of which takes the next free unit.
+
+`run_command` gives an experiment its subcommands ``work``, ``status`` and ``answer``.
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import fcntl
+import logging
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from topokd.errors import TopokdError
+from topokd.io import write_json
+from topokd.params import Params
+from topokd.scans import SYNTHETIC, write_world
+
+log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -39,12 +52,31 @@ class Experiment(ABC, Generic[U]):
         self.units, self.folder, self.locks = list(units), folder, locks
 
     @abstractmethod
-    def run(self, unit: U) -> dict[str, Any]:
-        """Do one unit and write its record last, atomically."""
+    def compute(self, unit: U) -> dict[str, Any]:
+        """Do one unit; returns what its record holds beside the CPU time."""
+
+    def clear(self, unit: U) -> None:
+        """Remove what nothing needs once the record of ``unit`` is there."""
 
     @abstractmethod
     def needs(self, unit: U) -> Sequence[U]:
         """The units that must be done before ``unit``."""
+
+    def run(self, unit: U) -> dict[str, Any]:
+        """Do one unit, and write its record last, atomically."""
+        log.info("%s: %d of %d done", unit.name, sum(map(self.is_done, self.units)), len(self.units))
+        started = time.process_time()
+        record = {"unit": unit.name} | self.compute(unit)
+        record["cpu_seconds"] = round(time.process_time() - started, 1)
+        write_json(self.file(unit), record)
+        self.clear(unit)
+        return record
+
+    def write_scans(self, params: Params) -> None:
+        """Write the scans of a profile of the synthetic world, unless they are there; one worker does it."""
+        if params.data.dataset == SYNTHETIC:
+            with self.lock(f"data-{params.profile.replace('/', '-')}", wait=True):
+                write_world(params.data, params.data_root)
 
     def file(self, unit: U) -> Path:
         """The record of a unit."""
@@ -94,3 +126,32 @@ class Experiment(ABC, Generic[U]):
                 yield False
                 return
             yield True
+
+
+E = TypeVar("E", bound=Experiment[Any])
+
+
+def run_command(package: str, plan: str, opened: Callable[[str], E], answered: Callable[[E], str]) -> int:
+    """``python -m PACKAGE work|status|answer [--plan FILE]``; returns the exit status.
+
+    Args:
+        package: for the help.
+        plan: the protocol if none is named.
+        opened: the experiment of a file.
+        answered: writes its answer, and says it in words.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {package}", description="An experiment; see docs/study.md.")
+    parser.add_argument("command", choices=("work", "status", "answer"))
+    parser.add_argument("--plan", default=plan, help="the protocol")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        experiment = opened(given.plan)
+        if given.command == "work":
+            experiment.work()
+        else:
+            sys.stdout.write(experiment.status() if given.command == "status" else f"{answered(experiment)}\n")
+    except TopokdError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0

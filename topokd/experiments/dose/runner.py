@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,15 +12,13 @@ from topokd.experiments.dose.measures import Measures
 from topokd.experiments.dose.plan import TERM, Arm, DosePlan, arm_params, arms
 from topokd.experiments.study.plan import Unit
 from topokd.experiments.work import Experiment
-from topokd.io import atomic_path, read_json, sha256, write_json
+from topokd.io import atomic_path, read_json, sha256
 from topokd.models import load_checkpoint
 from topokd.params import Params
 from topokd.project import workspace_path
-from topokd.scans import SYNTHETIC, open_dataset, write_world
+from topokd.scans import open_dataset
 from topokd.training import Run, train_student, train_teacher
 from topokd.training.determinism import deterministic
-
-log = logging.getLogger(__name__)
 
 
 class Dose(Experiment[Unit]):
@@ -49,19 +45,11 @@ class Dose(Experiment[Unit]):
             return []
         return [Unit("teacher", "teacher", self.params.teacher_seed(unit.number))]
 
-    def run(self, unit: Unit) -> dict[str, Any]:
-        """Train one unit, measure it, and write its record."""
-        log.info("%s: %d of %d done", unit.name, sum(map(self.is_done, self.units)), len(self.units))
-        started = time.process_time()
-        if self.params.data.dataset == SYNTHETIC:
-            with self.lock("data", wait=True):
-                write_world(self.params.data, self.params.data_root)
+    def compute(self, unit: Unit) -> dict[str, Any]:
+        """Train one unit, and measure it."""
+        self.write_scans(self.params)
         found = self._teacher(unit.number) if unit.kind == "teacher" else self._student(unit)
-        result = {"unit": unit.name, "seed": unit.number} | found
-        result["cpu_seconds"] = round(time.process_time() - started, 1)
-        write_json(self.file(unit), result)
-        self._clear_outputs(unit)
-        return result
+        return {"seed": unit.number} | found
 
     def records(self) -> dict[str, dict[int, dict[str, Any]]]:
         """The records that are there, by arm (or ``teacher``) and seed."""
@@ -105,7 +93,7 @@ class Dose(Experiment[Unit]):
             self._measures[teacher_seed] = Measures(self.plan, own, dataset, params.data.voxel_size, teacher)
         return self._measures[teacher_seed]
 
-    def _clear_outputs(self, unit: Unit) -> None:
+    def clear(self, unit: Unit) -> None:
         """What arms share of the teacher is of no use when the last arm of a seed is done."""
         same = [other for other in self.units if other.kind == "run" and other.number == unit.number]
         if unit.kind == "run" and all(map(self.is_done, same)):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,13 +16,11 @@ from topokd.experiments.study.bootstrap import StreetScores
 from topokd.experiments.study.folds import HELD_OUT, fold_params, link_fold
 from topokd.experiments.study.plan import Plan, Unit, needs, units, weighted
 from topokd.experiments.work import Experiment
-from topokd.io import read_json, write_json
+from topokd.io import read_json
 from topokd.models import load_checkpoint
 from topokd.params import Params
-from topokd.scans import SYNTHETIC, open_dataset, write_world
+from topokd.scans import open_dataset
 from topokd.training import Run, train_student, train_teacher
-
-log = logging.getLogger(__name__)
 
 
 class Study(Experiment[Unit]):
@@ -43,14 +39,10 @@ class Study(Experiment[Unit]):
         """See `topokd.experiments.study.plan.needs`."""
         return needs(unit, self.plan, self.params)
 
-    def run(self, unit: Unit) -> dict[str, Any]:
-        """Train one unit, evaluate it by street, and write its record."""
-        log.info("%s: %d of %d done", unit.name, sum(map(self.is_done, self.units)), len(self.units))
-        started = time.process_time()
+    def compute(self, unit: Unit) -> dict[str, Any]:
+        """Train one unit, and evaluate it by street."""
         params, row = self._profile(unit)
-        if params.data.dataset == SYNTHETIC:
-            with self.lock(f"data-{params.profile.replace('/', '-')}", wait=True):
-                write_world(params.data, params.data_root)
+        self.write_scans(params)
         if unit.kind == "teacher":
             record = train_teacher(params, unit.number)
             run = Run("teacher", unit.number, params)
@@ -64,21 +56,16 @@ class Study(Experiment[Unit]):
         counts = street_counts(run, dataset)
         if unit.fold is not None:  # under its own name
             counts = {f"{unit.fold:02d}": counts[f"{HELD_OUT:02d}"]}
-        result = {
-            "unit": unit.name,
+        return {
             "row": unit.row,
             "seed": run.seed,
             "terms": record["terms"],
             "learning_rate_factor": params.train.student_lr_factor,
             "steps": record["steps"],
             "miou": 100 * record["evaluation"]["miou_skip"],
-            "cpu_seconds": round(time.process_time() - started, 1),
             "streets": {street: counts[street].tolist() for street in sorted(counts)},
             "history": record["history"],
         }
-        write_json(self.file(unit), result)
-        self._clear_outputs(unit, params)
-        return result
 
     def chosen(self, row: str) -> dict[str, Any]:
         """The trial of a row with the best mIoU on the tuning streets; among equals the first.
@@ -155,8 +142,9 @@ class Study(Experiment[Unit]):
                 if not target.is_file() or target.read_bytes() != source.read_bytes():
                     shutil.copyfile(source, target)
 
-    def _clear_outputs(self, unit: Unit, params: Params) -> None:
+    def clear(self, unit: Unit) -> None:
         """What rows share of the teacher is of no use when the last row of a seed is done."""
+        params, _ = self._profile(unit)
         same = [
             u for u in self.units
             if (u.kind, u.fold) == (unit.kind, unit.fold) and (unit.kind == "trial" or u.number == unit.number)

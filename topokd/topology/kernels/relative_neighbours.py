@@ -19,6 +19,7 @@ from topokd.topology.kernels.tree import (
     box_reach,
     code,
     is_before,
+    next_leaf,
     squared,
 )
 
@@ -134,23 +135,17 @@ def is_nearer(coords: np.ndarray, low: np.ndarray, high: np.ndarray, node: int, 
 @jit_no_refcount
 def _has_cofacet(tree: Tree, i: int, j: int, stack: np.ndarray) -> bool:
     """Whether some vertex has edges to i and to j that come before (i, j)."""
-    coords, label, first, last, low, high = tree.coords, tree.label, tree.first, tree.last, tree.low, tree.high
+    coords, label = tree.coords, tree.label
     value, own = squared(coords, i, j), code(label, i, j)
-    stack[0], depth = 1, 1
-    while depth > 0:
-        depth -= 1
-        node = stack[depth]
-        if box_distance(coords, low, high, node, i) > value or box_distance(coords, low, high, node, j) > value:
-            continue
-        if node < tree.inner:
-            stack[depth], stack[depth + 1] = 2 * node, 2 * node + 1
-            depth += 2
-            continue
-        for v in range(first[node], last[node]):
+    stack[0] = 1
+    leaf, depth = next_leaf(tree, i, j, value, stack, 1)
+    while leaf >= 0:
+        for v in range(tree.first[leaf], tree.last[leaf]):
             if v in (i, j) or not is_before(coords, label, v, i, value, own):
                 continue
             if is_before(coords, label, v, j, value, own):
                 return True
+        leaf, depth = next_leaf(tree, i, j, value, stack, depth)
     return False
 
 

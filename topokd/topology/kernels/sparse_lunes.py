@@ -8,7 +8,7 @@ from topokd.topology.kernels.annotations import add, add_four, kill_class, updat
 from topokd.topology.kernels.settings import jit_no_refcount
 from topokd.topology.kernels.sparse_state import Neighbours, root
 from topokd.topology.kernels.state import OUT_OF_SPACE, Annotations
-from topokd.topology.kernels.tree import Tree, box_distance, code, is_before, squared
+from topokd.topology.kernels.tree import Tree, code, is_before, next_leaf, squared
 
 CENTRAL = 0.1339  # below 1 - sqrt(3) / 2 = 0.13397
 
@@ -153,30 +153,23 @@ def _order_components(tree: Tree, lists: Neighbours, p: int, q: int, found: int)
     These may be vertices that are left out by now: each is in the component of the vertex that dominates it.
     """
     coords, label, lune, bound = tree.coords, tree.label, lists.component, lists.bound
-    first, last, low, high = tree.first, tree.last, tree.low, tree.high
     number, earliest, stack = lists.number, lists.earliest, lists.stack
     for k in range(found):
         earliest[k] = -1
         for m in range(bound[k], bound[k + 1]):
             number[lune[m]] = k
     value, own = squared(coords, p, q), code(label, p, q)
-    stack[0], depth = 1, 1
-    while depth > 0:
-        depth -= 1
-        node = stack[depth]
-        if box_distance(coords, low, high, node, p) > value or box_distance(coords, low, high, node, q) > value:
-            continue
-        if node < tree.inner:
-            stack[depth], stack[depth + 1] = 2 * node, 2 * node + 1
-            depth += 2
-            continue
-        for v in range(first[node], last[node]):
+    stack[0] = 1
+    leaf, depth = next_leaf(tree, p, q, value, stack, 1)
+    while leaf >= 0:
+        for v in range(tree.first[leaf], tree.last[leaf]):
             if v in (p, q) or not is_before(coords, label, p, v, value, own):
                 continue
             if is_before(coords, label, q, v, value, own):
                 k = number[root(lists.dominator, v)]
                 if earliest[k] < 0 or _entry(tree, p, q, v) < _entry(tree, p, q, earliest[k]):
                     earliest[k] = v
+        leaf, depth = next_leaf(tree, p, q, value, stack, depth)
     for m in range(bound[found]):
         number[lune[m]] = -1
     for k in range(1, found):

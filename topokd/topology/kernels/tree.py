@@ -188,3 +188,34 @@ def shell(
                 found[count], distance[count] = q, value
                 count += 1
     return count
+
+
+@jit_no_refcount
+def next_leaf(tree: Tree, p: int, q: int, reach: float, stack: np.ndarray, depth: int) -> tuple[int, int]:
+    """The next leaf that may hold points within the squared distance `reach` of both p and q.
+
+    Args:
+        tree: the points.
+        p: a position in the tree.
+        q: another one.
+        reach: squared distance.
+        stack: (STACK,) buffer, with the root, 1, at first.
+        depth: nodes on it, 1 at first.
+
+    Returns:
+        the leaf, -1 if none is left, and how many nodes are on the stack.
+    """
+    while depth > 0:
+        depth -= 1
+        node = stack[depth]
+        far = max(
+            box_distance(tree.coords, tree.low, tree.high, node, p),
+            box_distance(tree.coords, tree.low, tree.high, node, q),
+        )
+        if far > reach:
+            continue
+        if node >= tree.inner:
+            return node, depth
+        stack[depth], stack[depth + 1] = 2 * node, 2 * node + 1
+        depth += 2
+    return -1, 0

@@ -14,8 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from topokd.distillation import build_objective
 from topokd.params import load_profile
 from topokd.pipeline.graph import Stage
-
-TEACHER = "teacher"  # kind of the stages that are not waited for
+from topokd.project import TEACHER
 
 
 def commands_ahead(profile: str) -> dict[str, list[str]]:

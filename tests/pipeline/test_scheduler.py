@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,13 +77,18 @@ def test_the_stage_with_the_longest_way_to_the_end_starts_first(stages: list[Sta
     assert scheduler._next(left, running, done, 2).address == "teacher@default-0"  # before the other panel
 
 
-def test_an_idle_core_trains_students_without_a_teacher_ahead_of_it(stages: list[Stage]):
+REPORT = '{"task": "training", "done": 1, "total": 2, "note": ""}\n'
+
+
+def test_an_idle_core_trains_students_without_a_teacher_ahead_of_it(stages: list[Stage], tmp_path: Path):
     commands = commands_ahead("default")
     assert set(commands) == {f"student@default-plain-{seed}" for seed in (0, 1, 2)}
     assert commands["student@default-plain-1"][-5:] == ["plain", "--seed", "1", "--profile", "default"]
-    teacher = next(each for each in stages if each.group == "teacher")
+    teacher = replace(next(each for each in stages if each.group == "teacher"), progress=tmp_path / "t.jsonl")
     waiting = [each for each in stages if each.group == "student"]
     done = {"params@default", "data@default"}
+    assert next_ahead(waiting, [teacher], done, 2, commands) is None  # the teacher may be up to date
+    teacher.progress.write_text(REPORT)
     found = next_ahead(waiting, [teacher], done, 2, commands)
     assert found is not None and found.address == "student@default-plain-0"
     assert next_ahead(waiting, [teacher, stage("panel")], done, 2, commands) is None  # no core
@@ -107,6 +113,7 @@ def test_a_stage_runs_after_the_run_ahead_of_it_even_if_that_failed(tmp_path: Pa
     monkeypatch.setattr(scheduler, "stage_command", lambda address, force: python(names[address], 0.6))
     monkeypatch.setattr(scheduler, "project_root", lambda: tmp_path)
     teacher = Stage("teacher@p-0", set(), 0.0, False, tmp_path / "t.log", tmp_path / "t.json")
+    teacher.progress.write_text(REPORT)
     student = Stage("student@p-plain-0", {"teacher@p-0"}, 0.0, False, tmp_path / "s.log", tmp_path / "s.json")
     scheduler._run([teacher, student], 2, False, tmp_path, 0.0, {student.address: python("a", 1.5)})
     assert (tmp_path / "order").read_text() == "tas"

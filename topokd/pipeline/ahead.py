@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from topokd.distillation import build_objective
 from topokd.params import load_profile
 from topokd.pipeline.graph import Stage
+from topokd.pipeline.progress import last_report
 from topokd.project import TEACHER
 
 
@@ -43,6 +44,9 @@ def next_ahead(
 ) -> Stage | None:
     """A waiting stage to train ahead on a core that has nothing else to do.
 
+    Only while a teacher trains, as its reports show: the stage of a teacher that is up to date ends in seconds, and
+    then the students' probably are, too.
+
     Args:
         waiting: stages that have not started.
         running: stages, and runs ahead of stages, that are running.
@@ -52,7 +56,7 @@ def next_ahead(
     """
     if len(running) >= jobs or any(stage.alone for stage in running):
         return None
-    teaching = {stage.address for stage in running if stage.group == TEACHER}
+    teaching = {stage.address for stage in running if stage.group == TEACHER and last_report(stage.progress)}
     for stage in waiting:
         missing = stage.needs - set(done)
         if stage.address in commands and missing and missing <= teaching:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.project import Project
 
-# minutes each, and not yet steady beside other tests: `make test-cluster` runs them
+# four minutes of one pipeline after another: `make test-cluster` runs them, and CI after `make test`
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 RESULT = "teacher-0 20\n"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from topokd import _numba
+from topokd._kernel_cache import announce
 
 KERNELS = {
     "inner.py": "from topokd._numba import jit\n@jit\ndef inner(x):\n    return x + 1\n",
@@ -122,3 +123,14 @@ def test_code_with_bounds_checks_and_code_without_have_caches_of_their_own(proje
     assert call(project, cache, NUMBA_BOUNDSCHECK="1")[0] == "checked"
     assert call(project, cache)[0] == "unchecked"
     assert len(files(cache)) == 2
+
+
+def test_notices_of_compilation_stay_out_of_executed_notebooks(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """The pipeline shows them beside the progress, as the bytes of a notebook must not depend on what is compiled."""
+    progress = tmp_path / "progress.jsonl"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOPOKD_PROGRESS", str(progress))
+        announce("topokd.unheard_of", 7)
+    announce("topokd.heard_of", 7)
+    assert "unheard_of" in progress.read_text() and "unheard_of" not in caplog.text
+    assert "topokd.heard_of" in caplog.text

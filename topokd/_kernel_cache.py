@@ -31,6 +31,7 @@ from pathlib import Path
 from llvmlite import binding
 
 from topokd.io import write_bytes
+from topokd.progress import notify
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +70,10 @@ def cache_root() -> Path | None:
             continue
         if private and os.access(root, os.R_OK | os.W_OK | os.X_OK):
             return root
-    log.warning(
-        "no folder for compiled kernels is writable (tried %s), so each process compiles them again: "
-        "set TOPOKD_CACHE to a writable folder",
-        ", ".join(map(str, cache_roots())),
+    notify(
+        log,
+        f"no folder for compiled kernels is writable (tried {', '.join(map(str, cache_roots()))}), so each process "
+        "compiles them again: set TOPOKD_CACHE to a writable folder",
     )
     return None
 
@@ -117,16 +118,15 @@ _compiling = threading.local()
 
 
 def announce(package: str, seconds: int | None = None) -> None:
-    """Log, once per package and estimate, that kernels are being compiled, and about how long that takes."""
+    """Say, once per package and estimate, that kernels are being compiled, and about how long that takes."""
     seconds = seconds or SECONDS.get(package.rpartition(".")[2], 30)
     if getattr(_compiling, "announced", False) or (package, seconds) in _announced:
         return
     _announced.add((package, seconds))
-    log.warning(
-        "compiling kernels of %s that are not cached yet: up to about %d s, once; "
+    notify(
+        log,
+        f"compiling kernels of {package} that are not cached yet: up to about {seconds} s, once; "
         "`topokd warm-up` compiles all kernels in advance",
-        package,
-        seconds,
     )
 
 
@@ -148,11 +148,11 @@ def read(file: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("%s cannot be read (%s): compiling again", file, error)
+        notify(log, f"{file} cannot be read ({error}): compiling again")
         return None
     if hashlib.sha256(content[32:]).digest() == content[:32]:
         return content[32:]
-    log.warning("%s is damaged: compiling again", file)
+    notify(log, f"{file} is damaged: compiling again")
     return None
 
 
@@ -161,4 +161,4 @@ def write(file: Path, content: bytes) -> None:
     try:
         write_bytes(file, hashlib.sha256(content).digest() + content)
     except OSError as error:  # a full disk, a folder that has become read-only
-        log.warning("%s cannot be written: %s", file, error)
+        notify(log, f"{file} cannot be written: {error}")

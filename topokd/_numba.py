@@ -14,6 +14,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
 from topokd._kernel_cache import announce, cached_folder, read, write
+from topokd.progress import notify
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,9 @@ class KernelCache(FunctionCache):
                 found, reduced = pickle.loads(content)
                 if found == key:
                     return self._impl.rebuild(target_context, reduced)
-                log.warning("%s is damaged: compiling again", file)
+                notify(log, f"{file} is damaged: compiling again")
         except Exception as error:  # unpickling unknown content can raise anything
-            log.warning("%s cannot be read (%s): compiling again", file, error)
+            notify(log, f"{file} cannot be read ({error}): compiling again")
         announce(self._py_func.__module__.rpartition(".")[0])
         return None
 

@@ -1,19 +1,40 @@
 """Progress of long work: a bar in a notebook or terminal, lines in a file when the pipeline runs the notebook.
 
-An executed notebook must have the same bytes in every run, so it cannot contain a bar with timings. The pipeline
-therefore names a file in ``$TOPOKD_PROGRESS``: each step appends a JSON line to it, and the pipeline shows them (with
-an estimate of the time left) outside the notebook.
+An executed notebook must have the same bytes in every run, so it cannot contain a bar with timings, nor a notice about
+the machine that it runs on. The pipeline therefore names a file in ``$TOPOKD_PROGRESS``: each step and each notice
+appends a JSON line to it, and the pipeline shows them (with an estimate of the time left) outside the notebook.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+def notify(log: logging.Logger, message: str) -> None:
+    """Say something about the machine, which has no effect on results: a warning in the log, or beside the progress.
+
+    Args:
+        log: logger of the caller.
+        message: a sentence.
+    """
+    file = os.environ.get("TOPOKD_PROGRESS")
+    if file:
+        _append(file, message)
+    else:
+        log.warning("%s", message)
+
+
+def _append(file: str, task: str, done: int = 0, total: int = 0, note: str = "") -> None:
+    line = json.dumps({"task": task, "done": done, "total": total, "note": note})
+    with open(file, "a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
 
 
 class Progress(Generic[T]):
@@ -57,6 +78,4 @@ class Progress(Generic[T]):
         if self.done < self.total and self.done > 0 and now - self._written < 1.0:
             return
         self._written = now
-        line = json.dumps({"task": self.task, "done": self.done, "total": self.total, "note": self.note})
-        with open(str(self.file), "a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+        _append(str(self.file), self.task, self.done, self.total, self.note)

@@ -67,6 +67,9 @@ def _watch(name: str, file: Path, stop: threading.Event, every: float) -> None:
         if report is None or report == shown:
             continue
         shown = report
+        if not report["total"]:  # a notice
+            print(f"{name} · {report['task']}", file=sys.stderr, flush=True)
+            continue
         if report["task"] != task:
             task, started, first = report["task"], time.monotonic(), report["done"]
         done, total = report["done"] - first, report["total"] - first

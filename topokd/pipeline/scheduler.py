@@ -195,6 +195,8 @@ def _show(waiting: list[Stage], running: list[Stage], jobs: int, started: float)
         if report and report["done"]:
             text = f"{stage.address} {report['task']} {report['done']}/{report['total']} {report['note']}"
             parts.append(text.strip())
+        elif report and not report["total"]:
+            parts.append(f"{stage.address} {report['task']}")
         else:
             parts.append(f"{stage.address} {clock(elapsed)}")
         left += max(stage.expected - elapsed, 0.0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
-from topokd.topology import Persistence, persistence, small, squared_distances, vietoris_rips
+from topokd.topology import Persistence, persistence, results, small, squared_distances, vietoris_rips
 from topokd.topology.engines import ENGINES
 
 pytestmark = pytest.mark.unit
@@ -42,7 +42,7 @@ def general(monkeypatch: pytest.MonkeyPatch, plain: bool) -> None:
     """Switch small clouds to the general path; with ``plain`` values too."""
     monkeypatch.setattr(persistence, "is_small", lambda cloud: False)
     if plain:
-        monkeypatch.setattr(persistence, "safe_extent", lambda cloud: -1.0)
+        monkeypatch.setattr(results, "safe_extent", lambda cloud: -1.0)
 
 
 @st.composite

@@ -79,7 +79,7 @@ def search_pairs(values: Float64[ndarray, "n c"], max_dim: int, limit: float) ->
         found = reduced.compute_from_points(values[first], max_dim, limit)
     except MemoryError as error:
         raise DataError(
-            f"memory is too small for the edges around the largest hole of {len(values):,} points: "
+            f"not enough memory for the edges around the largest hole of {len(values):,} points: "
             "pass a threshold, or sample first (farthest_point_sampling)"
         ) from error
     if len(first) == len(values):

@@ -135,7 +135,7 @@ class Train(Section):
     batch_size: Count = Field(2, description="clouds per step; the paper has 12")
     validate_every: Count = Field(200, description="steps")
     validate_scans: Count = Field(2, description="validation scans evaluated during training; at the end all of them")
-    checkpoint_every: Count = Field(25, description="steps between the states that a killed run resumes from")
+    checkpoint_every: Count = Field(25, description="steps between saved states; an interrupted run resumes from the last")
     norm_momentum: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.1, description="of BatchNorm's running statistics; PTv3 recipes have 0.01, too slow for a few hundred steps"
     )

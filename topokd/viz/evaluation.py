@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from topokd.viz.rows import Looks
-from topokd.viz.style import sign, use_style
+from topokd.viz.style import line_style, use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
     for k, (network, record) in enumerate(records.items()):
         style: dict[str, Any] = {
             "color": shown[network].color, "label": shown[network].label,
-            "markersize": 5.5, **sign(k),
+            "markersize": 5.5, **line_style(k),
         }  # fmt: skip
         for ax, part in ((axes[0], record["range"]), (axes[1], record["border"])):
             values = [np.nan if p["miou"] is None else p["miou"] for p in part]

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from topokd.viz.rows import Looks
-from topokd.viz.style import MARKERS, MUTED, sign, use_style
+from topokd.viz.style import MARKERS, MUTED, line_style, use_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ class Dots(NamedTuple):
     Args:
         panels: by label of the quantity, the value of each network (None where there is none).
         colors: by network, in the order of the lines.
-        bold: networks whose names stand out.
+        bold: networks with their names in bold.
         from_zero: quantities with an axis that starts at zero.
     """
 
@@ -181,12 +181,12 @@ def validation_figure(
     figure, grid = plt.subplots(1, count, figsize=(5.2 * count, 3.7 + 0.18 * len(curves)), squeeze=False)
     for axes, series in zip(grid[0], (curves, gains), strict=False):
         for k, (network, (steps, values)) in enumerate(series.items()):
-            color, signs = shown[network].color, sign(list(curves).index(network))
+            color, style = shown[network].color, line_style(list(curves).index(network))
             if len(series) <= 4 or k in (0, len(series) - 1):  # bands of many networks would hide one another
                 low, high = np.nanmin(values, 0), np.nanmax(values, 0)
                 axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
             mean = np.nanmean(values, 0)
-            axes.plot(steps, mean, color=color, markersize=4.5, linewidth=1.3, label=shown[network].label, **signs)
+            axes.plot(steps, mean, color=color, markersize=4.5, linewidth=1.3, label=shown[network].label, **style)
         axes.set(xlabel="training step")
     grid[0, 0].set_ylabel("validation mIoU (%)")
     if gains:

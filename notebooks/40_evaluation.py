@@ -37,8 +37,8 @@ figures = params.figures / "evaluation"
 
 # %% [markdown]
 # ## Scores of all networks
-# mIoU in both conventions for classes absent from truth and prediction, and the share of correctly classified points: mean
-# and half-width of the 95 % interval over seeds, in percent.
+# mIoU in both conventions for classes absent from truth and prediction, and the share of correctly classified points:
+# mean and half-width of the 95 % interval over seeds, in percent.
 
 # %%
 summary.score_frame(results)

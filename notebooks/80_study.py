@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Studies
-# Experiments with enough seeds to show that a term has no effect. The pipeline does not run them: their protocols are in
-# `study/`, and the answers of those that have been run in `study/answers/` (docs/study.md).
+# Experiments with enough seeds to show that a term has no effect. The pipeline does not run them: their protocols are
+# in `study/`, and the answers of those that have been run in `study/answers/` (docs/study.md).
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile

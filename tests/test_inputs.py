@@ -81,7 +81,7 @@ COUNTS: dict[str, Callable[[Any], Any]] = {  # options that count
 
 @pytest.mark.parametrize("value", [NAN, -INF, INF, -1.0, "much", None, [], True, torch.tensor(NAN)], ids=repr)
 @pytest.mark.parametrize("option", NUMBERS)
-def test_a_number_that_cannot_be_meant_is_refused(option: str, value: Any) -> None:
+def test_an_absurd_number_is_rejected(option: str, value: Any) -> None:
     free = {"vietoris_rips time_limit": (None,), "rtd quantile": (None,)}.get(option, ())
     if any(value is other for other in free):
         NUMBERS[option](value)
@@ -92,7 +92,7 @@ def test_a_number_that_cannot_be_meant_is_refused(option: str, value: Any) -> No
 
 @pytest.mark.parametrize("value", [NAN, INF, -1, 1.5, 2**70, "many", None, [2], True], ids=repr)
 @pytest.mark.parametrize("option", COUNTS)
-def test_a_count_that_cannot_be_meant_is_refused(option: str, value: Any) -> None:
+def test_an_absurd_count_is_rejected(option: str, value: Any) -> None:
     if option.endswith("workers") and value is None and "sampling" in option:
         COUNTS[option](value)
     else:
@@ -138,7 +138,7 @@ def test_whole_numbers_are_computed_with_as_floats(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_points_that_would_lose_their_meaning_are_refused(name: str) -> None:
+def test_points_that_a_conversion_would_change_are_rejected(name: str) -> None:
     values = X.numpy()
     huge = np.full((30, 4), 2**60) + np.arange(30)[:, None]
     for given in (
@@ -185,7 +185,7 @@ def test_clouds_without_rows_do_not_dilute_the_loss(offsets: list[int]) -> None:
 
 
 @pytest.mark.parametrize("value", [-2, 4, 2**40, -(2**40)])
-def test_labels_that_are_no_classes_are_refused(value: int) -> None:
+def test_labels_that_are_not_classes_are_rejected(value: int) -> None:
     label = LABEL.clone()
     label[3] = value
     for loss in (SegmentationLoss(), SegmentationLoss(1.0), lovasz_softmax, lambda z, y: DecoupledLoss()(z, z, y)):
@@ -225,6 +225,6 @@ def test_a_scan_keeps_the_meaning_of_its_numbers() -> None:
         (P.Augment, "jitter", INF),
     ],
 )
-def test_parameters_that_cannot_be_meant_are_refused_in_a_file_too(section: Any, name: str, value: Any) -> None:
+def test_absurd_parameters_in_a_file_are_rejected(section: Any, name: str, value: Any) -> None:
     with pytest.raises(ParameterError, match=name):
         validate(section, {name: value}, file="conf/a.yaml")

@@ -147,7 +147,7 @@ def file_of(link: str) -> Path:
 
 
 def legend(path: Path) -> dict[str, tuple[float, float]]:
-    """Where the mark of each entry of a drawing's legend is, as shares of width and height."""
+    """Position of the marker of each legend entry of a drawing, as shares of width and height."""
     text = path.read_text(encoding="utf-8")
     width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)[0])
     inside = text[text.index('id="legend_1"') :]

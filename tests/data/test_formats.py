@@ -191,7 +191,7 @@ def test_a_real_nuscenes_scan_is_known_by_its_columns(shared):
     assert 0 < cloud.scan.intensity.max() <= 1 and np.linalg.norm(cloud.scan.xyz, axis=1).max() < 120
 
 
-def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
+def test_the_message_for_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
     path = write(tmp_path / "a.pcd")
     import sys
 
@@ -368,7 +368,7 @@ def test_fillers_without_a_return_get_no_class(tmp_path):
 
 
 @pytest.mark.parametrize("shift", [(60, 0, 0), (-400, 900, 20), (7000, 2000, 100)])
-def test_an_origin_that_is_not_the_sensor_is_named(tmp_path, shift, caplog):
+def test_an_origin_away_from_the_sensor_is_noted(tmp_path, shift, caplog):
     rows = street()
     rows[:, :3] += np.array(shift, np.float32)
     path = saved(tmp_path / "a.bin", rows)

@@ -137,7 +137,7 @@ def test_wrong_roots_and_splits(root: Path, caplog: pytest.LogCaptureFixture) ->
     assert "lacks sequences 00, 01" in caplog.text
 
 
-def test_half_written_files_are_no_scans(root: Path) -> None:
+def test_half_written_files_do_not_count_as_scans(root: Path) -> None:
     (root / "sequences/08/velodyne/.000003-abc.bin").write_bytes(b"")
     assert len(SemanticKITTI(root, "val")) == 3
 

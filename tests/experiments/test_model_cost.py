@@ -91,7 +91,7 @@ def test_counting_leaves_the_model_as_it_was() -> None:
     assert model.training and not any(m._forward_hooks for m in model.modules())
 
 
-def test_peak_memory_sees_temporaries_and_forgets_what_was_freed() -> None:
+def test_peak_memory_includes_temporaries_and_excludes_freed_memory() -> None:
     def call() -> torch.Tensor:
         for _ in range(3):
             torch.ones(1_000_000).mul_(2)

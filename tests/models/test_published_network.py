@@ -60,7 +60,7 @@ def test_logits_and_every_stage(case: dict[str, Any]) -> None:
         torch.testing.assert_close(rows_of(tap, stage), stage["feat"], atol=1e-5, rtol=0)
 
 
-def test_patches_per_cloud_are_what_flash_attention_computes(case: dict[str, Any]) -> None:
+def test_patches_per_cloud_equal_those_of_flash_attention(case: dict[str, Any]) -> None:
     if "logits_flash_fp32_every4" not in case:
         pytest.skip("this case has no flash logits")
     with torch.no_grad():

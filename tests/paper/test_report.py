@@ -245,7 +245,7 @@ def test_text_is_escaped():
     assert str(prose("a < b & `c<d>`")) == "a &lt; b &amp; <code>c&lt;d&gt;</code>"
 
 
-def test_figures_need_what_they_draw(empty_folder, results_folder):
+def test_figures_are_none_without_their_results(empty_folder, results_folder):
     nothing, results = Results.read(empty_folder), Results.read(results_folder)
     for draw in (figures.ablation_figure, figures.validation_figure, figures.class_figure):
         assert draw(nothing) is None and draw(results) is not None
@@ -253,7 +253,7 @@ def test_figures_need_what_they_draw(empty_folder, results_folder):
     matplotlib.pyplot.close("all")
 
 
-def test_shares_of_gradients_are_drawn_where_every_run_measured_them(results_folder):
+def test_shares_of_gradients_are_drawn_if_every_run_measured_them(results_folder):
     results = Results.read(results_folder)
     assert figures.share_figure(results) is None and facts.gradients(results) == ""
     weight = {"weight": [0.1, 0.1], "parameters": [0.2, 0.05]}

@@ -210,7 +210,7 @@ def test_the_backends_of_the_profile_reach_the_network(params: P.Params) -> None
         train_teacher(params.replace(train=forced), 0)
 
 
-def test_a_network_without_intensity_never_sees_any_and_says_so(params):
+def test_a_network_without_intensities_never_sees_any_and_records_that(params):
     """The preset for scans of any sensor: intensities are 0 in training and evaluation."""
     blind = params.replace(data=params.data.replace(intensity=False))
     assert not any(scan.intensity.any() for scan in open_dataset(blind.data, blind.data_root, "train"))

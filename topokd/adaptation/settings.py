@@ -13,7 +13,7 @@ class Settings(Section):
     """How teacher and student are trained on a user's scans."""
 
     student: str = Field("ptv3-student-medium", description="preset of the student, or a checkpoint to start from")
-    teacher_steps: Natural = Field(500, description="training steps of the teacher on the labelled scans; 0: use it as it is")
+    teacher_steps: Natural = Field(500, description="training steps of the teacher on the labelled scans; 0: none")
     steps: Count = Field(1500, description="training steps of the student")
     batch_size: int = Field(
         4, strict=True, ge=2, description="clouds per step; half of them unlabelled, if there are any"
@@ -31,7 +31,7 @@ class Settings(Section):
     threads: Threads = Field(1, description="CPU threads; results are bit-identical for the same number")
     workers: Processes = Field(0, description="processes that read and augment scans")
     amp: Amp = Field("off", description="automatic mixed precision on a GPU: off, bf16 or fp16")
-    checkpoint_every: Count = Field(50, description="steps between saved states; an interrupted run resumes from the last")
+    checkpoint_every: Count = Field(50, description="steps between the states from which an interrupted run resumes")
 
     def data(self, voxel_size: float) -> Data:
         """How a scan becomes a training sample."""

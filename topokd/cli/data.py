@@ -75,7 +75,7 @@ def convert(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="kitti360 or pandaset.")],
     root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder, in SemanticKITTI's layout.")],
-    every: Annotated[int, typer.Option(min=1, help="Only each so many-th frame.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Convert every EVERY-th frame.")] = 1,
     distance: Annotated[
         float | None, typer.Option(help="kitti360: metres to the nearest labelled point, at most; 0.3 if absent.")
     ] = None,

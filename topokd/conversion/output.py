@@ -43,7 +43,7 @@ class Conversion:
         write_json(record, {"recipe": self._recipe, "complete": False})
 
     def points(self, sequence: int, frame: int) -> Path:
-        """Where a scan is written."""
+        """Path of the points of a scan, by numbers of sequence and frame."""
         return self.folder / "sequences" / f"{sequence:02d}" / "velodyne" / f"{frame:06d}.bin"
 
     def has(self, sequence: int, frame: int) -> bool:

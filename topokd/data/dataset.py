@@ -138,7 +138,15 @@ class ScanDataset(ABC):
         return scan if self.intensity else dataclasses.replace(scan, intensity=np.zeros_like(scan.intensity))
 
     def voxels(self, index: int, voxel_size: float) -> Voxels:
-        """``voxelize(self[index], voxel_size)``, bit for bit, through the store if there is one."""
+        """The voxels of a scan, from the store if there is one; bit-identical to ``voxelize(self[index], voxel_size)``.
+
+        Args:
+            index: number of the scan.
+            voxel_size: in metres.
+
+        Raises:
+            DataError: the scan is missing or damaged.
+        """
         if self.store is None:
             return voxelize(self[index], voxel_size)
         name = self.names[index]
@@ -156,7 +164,11 @@ class ScanDataset(ABC):
 
 
 def count_points(file: Path, columns: int) -> int:
-    """Number of points with ``columns`` float32 values each, from the file's size.
+    """Number of points in a binary file, from its size.
+
+    Args:
+        file: the file.
+        columns: number of float32 values per point.
 
     Raises:
         DataError: the file is missing, empty, or cut off within a point.
@@ -179,8 +191,12 @@ def count_points(file: Path, columns: int) -> int:
 def check_rigid(matrix: Float[np.ndarray, "4 4"], where: str) -> Float[np.ndarray, "4 4"]:
     """Return ``matrix`` if it is a rotation and a translation.
 
+    Args:
+        matrix: (4, 4) homogeneous transformation.
+        where: file and field, for the error message.
+
     Raises:
-        DataError: it is not; the message begins with ``where``.
+        DataError: the matrix is not finite, not rigid, or a reflection.
     """
     turn = matrix[:3, :3]
     if not (

@@ -161,7 +161,12 @@ class DistillationObjective(nn.Module):
         return {name: term.weight for name, term in self.named_terms().items()}
 
     def total(self, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, ""]:
-        """L_seg + sum_k lambda_k L_k, from the losses before their weights."""
+        """L_seg + sum_k lambda_k L_k.
+
+        Args:
+            losses: L_k before their weights, by name, and L_seg as ``seg``.
+            weights: lambda_k by name.
+        """
         total = losses["seg"]
         for name in self.named_terms():
             total = total + weights[name] * losses[name]
@@ -195,10 +200,14 @@ def _build(name: str, given: Mapping[str, Any]) -> Term:
 
 
 def build_objective(params: Params, row: str | None) -> DistillationObjective:
-    """The objective of one row of the ablation; of ``None``, a network trained on the labels alone.
+    """The objective of one row of the ablation.
+
+    Args:
+        params: parameters of the profile.
+        row: name of the row; None for a network trained on the labels alone.
 
     Raises:
-        ParameterError: When the row, a term or one of its parameters is unknown, or a value is not allowed.
+        ParameterError: the row, a term or one of its parameters is unknown, or a value is not allowed.
     """
     if row is None:
         return DistillationObjective({}, lovasz=params.train.lovasz)

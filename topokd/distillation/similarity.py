@@ -1,4 +1,4 @@
-"""The term ``sp``: which points of a cloud activate alike (Tung and Mori, ICCV 2019)."""
+"""The term ``sp``: similarity of the activations of the points of a cloud (Tung and Mori, ICCV 2019)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Weigh = Callable[[Tensor, "int | Tensor"], Tensor]
 
 
 def unweighed(mean: Float[Tensor, ""], rows: int | Tensor) -> Float[Tensor, ""]:
-    """``mean``: one process has all rows."""
+    """``mean`` over ``rows`` rows, unchanged: in a single process it is the mean over all rows."""
     return mean
 
 

@@ -62,7 +62,7 @@ def _views(scan: Scan, voxel_size: float, tta: int, first: Voxels | None = None)
     try:
         tta = whole(tta, "tta", most=3600)
     except ParameterError:
-        raise DataError(f"tta is {tta!r}; it counts the views that are averaged, 1 to 3600") from None
+        raise DataError(f"tta is {tta!r}: pass the number of rotations to average, 1 to 3600") from None
     unrotated = voxelize(scan, voxel_size) if first is None else first
     others = (voxelize(rotated(scan, 2 * math.pi * view / tta), voxel_size) for view in range(1, tta))
     return [collate([voxels]) for voxels in (unrotated, *others)]
@@ -161,7 +161,11 @@ def evaluate(
 
 
 def spread(scans: int, wanted: int | None) -> Sequence[int]:
-    """``wanted`` of the indices of ``scans`` scans, evenly; None: all.
+    """Indices of evenly spaced scans.
+
+    Args:
+        scans: number of scans.
+        wanted: number of indices; None for all.
 
     Examples:
         >>> spread(9, 3)

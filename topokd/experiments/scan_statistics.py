@@ -119,6 +119,6 @@ def voxel_sentence(found: Mapping[str, Any]) -> str:
     count = found["voxels_per_scan"]
     return (
         f"At {found['voxel_size']:g} m a validation scan has {count['mean']:,.0f} voxels on average ({count['min']:,} "
-        f"to {count['max']:,}). If every voxel were classified correctly, {100 * found['voxel_ceiling_accuracy']:.2f} % "
-        "of the points would be: the grid sets this upper limit."
+        f"to {count['max']:,}). If every voxel were classified correctly, "
+        f"{100 * found['voxel_ceiling_accuracy']:.2f} % of the points would be: the grid sets this upper limit."
     )

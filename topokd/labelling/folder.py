@@ -68,8 +68,8 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
 
     Args:
         source: a scan or a folder.
-        output: folder of the labels; if it is inside ``source``, files in it are skipped, and if it is ``source`` itself,
-            files that an earlier call wrote.
+        output: folder of the labels; if it is inside ``source``, files in it are skipped, and if it is ``source``
+            itself, files that an earlier call wrote.
 
     Returns:
         The files, and remarks on what was left out.

@@ -152,7 +152,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def read_description(path: str | Path) -> Description:
-    """What a safetensors checkpoint records about its network and its training, typed.
+    """The metadata of a safetensors checkpoint about its network and its training, with types.
 
     Args:
         path: The file.

@@ -40,7 +40,7 @@ def sources(exhibit: Exhibit, results: Results) -> list[tuple[str, str]]:
 
 
 def profiles(results: Results) -> list[tuple[str, str]]:
-    """``(profile, address)`` of the other reports beside this one."""
+    """``(profile, address)`` of the reports of other profiles."""
     others = sorted(results.folder.parent.glob("*/report.html"))
     return [
         (file.parent.name, f"../{file.parent.name}/report.html") for file in others if file.parent != results.folder
@@ -48,12 +48,12 @@ def profiles(results: Results) -> list[tuple[str, str]]:
 
 
 def notebooks(results: Results) -> list[tuple[str, str]]:
-    """``(name, address)`` of the executed notebooks beside the report."""
+    """``(name, address)`` of the executed notebooks next to the report."""
     return [(file.stem, f"notebooks/{file.name}") for file in sorted((results.folder / "notebooks").glob("*.html"))]
 
 
 def explorers(results: Results) -> list[tuple[str, str]]:
-    """``(name, address)`` of the explorers beside the report, which the stage `explorers` makes."""
+    """``(name, address)`` of the explorers next to the report, which the stage `explorers` writes."""
     pages = sorted((results.folder / "explorers").glob("explore-*.html"))
     return [(file.stem.removeprefix("explore-"), f"explorers/{file.name}") for file in pages]
 

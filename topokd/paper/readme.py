@@ -1,4 +1,4 @@
-"""Findings and expected numbers of the README, written from committed results so that none is typed by hand."""
+"""Findings and expected numbers of the README, computed from committed results."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def readable_width(drawing: Path, width: int) -> int:
 def inlined_image(path: Path) -> tuple[str, int]:
     """A data URL with the content of a figure, and its width in CSS pixels.
 
-    The SVG beside the PNG if it is small; otherwise the PNG's pixels without loss, as WebP: class colours stay exact.
+    The SVG next to the PNG if it is small; otherwise the PNG as lossless WebP, so that class colours stay exact.
     """
     with Image.open(path) as image:
         width = round(image.width * PIXELS)

@@ -35,7 +35,8 @@ PATIENCE = 24 * 3600.0  # seconds
 LIFETIME, RENEWAL = 600.0, 60.0  # seconds: a hard-link lock is free this long after its owner last renewed it
 SLACK = 10.0  # seconds by which the clocks of two machines may differ
 LOOK = 2 * RENEWAL  # seconds without renewal that the next owner waits, in case a clock has jumped
-OURS = re.compile(r"topokd\S* (stage|slurm task) ")  # commands with entries in DVC's rwlock only while they hold its lock
+OURS = re.compile(r"topokd\S* (stage|slurm task) ")
+"""Commands that have entries in DVC's rwlock only while they hold DVC's lock."""
 
 
 class StageError(TopokdError):
@@ -221,7 +222,7 @@ def _remove_abandoned(file: Path, watch: _Watch) -> None:
 
 
 def _forget_killed_stages(folder: Path) -> None:
-    """Remove entries from DVC's rwlock that stages left when they were killed inside the lock; call it with the lock held.
+    """Remove entries of killed stages from DVC's rwlock; call it with DVC's lock held.
 
     DVC removes entries of dead processes itself, but mistakes any process with the same number, on this or another
     machine, for the owner, and then asks the user to delete the file. Entries of our stages exist only while they hold

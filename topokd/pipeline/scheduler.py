@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from topokd.pipeline.ahead import commands_ahead, next_ahead
-from topokd.pipeline.graph import Stage, final_stages, is_up_to_date, critical_paths, read_stages
+from topokd.pipeline.graph import Stage, critical_paths, final_stages, is_up_to_date, read_stages
 from topokd.pipeline.profiles import list_profile
 from topokd.pipeline.progress import clock, last_report
 from topokd.pipeline.repository import PATIENCE, StageError
@@ -151,7 +151,7 @@ def _run_all(
             shown = time.monotonic()
             _show(waiting, running, jobs, started)
     if stopping and (waiting or len(done) < len(stages)):
-        raise Stopped(f"stopped after {len(done)} of {len(stages)} stages; run the same command to continue", stop.status)
+        raise Stopped(f"stopped after {len(done)} of {len(stages)} stages; repeat the command to continue", stop.status)
     if failed:
         logs_of_failed = "\n".join(_message(stage) for stage in failed)
         raise StageError(f"{logs_of_failed}\nfix it and rerun: finished stages are kept and training resumes")
@@ -165,7 +165,7 @@ def _update_estimates(finished: Stage, waiting: list[Stage], seconds: float) -> 
 
 
 def _next(waiting: list[Stage], running: list[Stage], done: set[str], jobs: int) -> Stage | None:
-    """The stage to start now, if any: the one on the longest path; stages that measure time only when none is running."""
+    """The stage to start now, if any: that on the longest path; one that measures time only if no other is running."""
     if len(running) >= jobs or any(stage.alone for stage in running):
         return None
     paths = critical_paths(waiting)

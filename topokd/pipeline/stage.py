@@ -186,5 +186,5 @@ def _prepare_child() -> None:
 
 
 def environment() -> dict[str, str]:
-    """The environment with this interpreter's folder first on PATH, so that stages find ``topokd`` without activation."""
+    """The environment with this interpreter's folder first on PATH, so that stages find ``topokd``."""
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}

@@ -138,6 +138,21 @@ def recall_term(
 ) -> Float[Tensor, ""]:
     """Eq. 2, teacher to student: missed points, weighted by log(1 + persistence).
 
+    L = sum_p w_p c(p) / (sum_p w_p + eps), w_p = log(1 + d_p - b_p), with the cost c of `nearest_costs`.
+
+    Args:
+        teacher: (m, 2) finite pairs (birth, death).
+        student: (k, 2) finite pairs.
+        eps: added to the sum of the weights.
+        match_scale: factor of the squared distance of a match, see `persistence_weighted_chamfer`.
+
+    Returns:
+        A scalar; 0 for an empty teacher's diagram.
+
+    Raises:
+        DataError: a diagram is not (k, 2), or has a pair that is not finite.
+        ParameterError: ``eps`` or ``match_scale`` is not a valid number.
+
     Examples:
         >>> recall_term(torch.tensor([[0.0, 1.0]]), torch.empty(0, 2), eps=0.0)
         tensor(0.5000)
@@ -153,6 +168,20 @@ def precision_term(
     teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], *, match_scale: float = 1.0
 ) -> Float[Tensor, ""]:
     """Eq. 3, student to teacher: spurious points, all with the same weight.
+
+    L = mean_q c(q) over the student's points q, with the cost c of `nearest_costs`.
+
+    Args:
+        teacher: (m, 2) finite pairs (birth, death).
+        student: (k, 2) finite pairs.
+        match_scale: factor of the squared distance of a match, see `persistence_weighted_chamfer`.
+
+    Returns:
+        A scalar; 0 for an empty student's diagram.
+
+    Raises:
+        DataError: a diagram is not (k, 2), or has a pair that is not finite.
+        ParameterError: ``match_scale`` is not a valid number.
 
     Examples:
         >>> precision_term(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 1.5], [0.0, 1.0]]))
@@ -247,7 +276,7 @@ def _as_float64(x: Tensor) -> Float64[np.ndarray, " ..."]:
 def nearest_costs_in_blocks(
     points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], scale: float
 ) -> Float[Tensor, " k"]:
-    """`nearest_costs` from all distances, a block of rows at a time, as on a GPU."""
+    """`nearest_costs` of ``points`` to ``others`` from all distances, a block of rows at a time, as on a GPU."""
     diagonal = (points[:, 1] - points[:, 0]).square() / 2
     if len(others) == 0:
         return diagonal

@@ -139,7 +139,18 @@ class CriticalValues(torch.autograd.Function):
         size: float,
         compiled: bool,
     ) -> Float[Tensor, " k"]:
-        """Values of the simplices (zero for single vertices), in the type of `x`; ``size`` is the cloud's extent."""
+        """Values of the simplices, in the type of `x`; zero for single vertices.
+
+        Args:
+            ctx: context of autograd.
+            x: (n, c) points or (n, n) distances.
+            simplices: (k, v) vertices, -1 for none.
+            precomputed: whether `x` holds distances.
+            tolerance: edges within it of the longest share the gradient, a length.
+            eps: added to lengths in the denominator of the gradient.
+            size: extent of the cloud.
+            compiled: whether to use the compiled loops, for points on the CPU.
+        """
         ctx.precomputed, ctx.compiled = precomputed, compiled
         ctx.unit = unit = unit_of(size)
         points = x.double() * unit if unit != 1 else x

@@ -56,7 +56,7 @@ class TopologicalLoss(torch.nn.Module):
         match_scale: see `persistence_weighted_chamfer`.
         eps: see `persistence_weighted_chamfer`.
         tie_tolerance: tau_tie, see `vietoris_rips`.
-        tie_unit: length that it counts, see `vietoris_rips`. None for 1 where rows are normalised, so that no unit of
+        tie_unit: unit of `tie_tolerance`, see `vietoris_rips`. None for 1 where rows are normalised, so that no unit of
             the features is left, and for the extent of the cloud where they are not.
         time_limit: seconds per diagram, see `vietoris_rips`.
         workers: threads, None for as many as torch uses.

@@ -172,7 +172,7 @@ class LiveCurves(Hook):
         self._sink = self.tracker()
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Add one point to each named curve."""
+        """Add the point (``step``, value) to each curve in ``values``."""
         self._live.step = step
         for name, value in values.items():
             self._live.log_metric(name, value)

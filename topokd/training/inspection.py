@@ -49,7 +49,7 @@ def kept_for_inspection(batch: Batch, folder: Path | None, run: str, step: int, 
 
 
 def save_batch(path: Path, batch: Batch) -> None:
-    """Write the voxels of a batch, and the names of its scans, as safetensors."""
+    """Write the voxels of ``batch``, and the names of its scans, to ``path`` as safetensors."""
     given = {name: getattr(batch, name) for name in TENSORS}
     tensors = {name: value.cpu().contiguous() for name, value in given.items() if isinstance(value, Tensor)}
     with atomic_path(path) as temporary:

@@ -79,7 +79,7 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
             ax.plot(values, **style)
             highest = max(highest, np.nanmax([*values, 0.0]))
         groups = [np.nan if g["miou"] is None else g["miou"] for g in record["frequency"].values()]
-        beside = 0.14 * (k - (len(records) - 1) / 2)  # equal values lie beside one another
+        beside = 0.14 * (k - (len(records) - 1) / 2)  # equal values are drawn side by side
         axes[2].plot(np.arange(len(groups)) + beside, groups, **{**style, "linestyle": ""})
         highest = max(highest, np.nanmax([*groups, 0.0]))
     for ax, part, unit, title in (

@@ -216,7 +216,7 @@ def class_figure(
     y = np.arange(len(order))
     for k, (network, values) in enumerate(scores.items()):
         x = np.nan_to_num([values[i] for i in order])
-        beside = y + 0.22 * (k - (len(scores) - 1) / 2)  # equal values lie beside one another
+        beside = y + 0.22 * (k - (len(scores) - 1) / 2)  # equal values are drawn side by side
         style = {"color": shown[network].color, "marker": MARKERS[k % len(MARKERS)], "label": shown[network].label}
         left.plot(x, beside, linestyle="", markersize=5, zorder=3 + k, **style)
     stacked = np.array([[values[i] for i in order] for values in scores.values()], float)

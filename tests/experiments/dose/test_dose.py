@@ -105,7 +105,7 @@ def invented(distance: list[float], miou: list[float], noise: float = 0.1, seeds
         ([0.2, 0.3, 0.5], [20, 22, 24], 0.1, ["rises, although it is trained for", "accuracy changes: it rises"]),
     ],
 )
-def test_the_sentence_says_what_the_numbers_say(
+def test_the_sentence_follows_from_the_numbers(
     distance: list[float], miou: list[float], noise: float, words: list[str]
 ) -> None:
     text = sentence(DOSES, invented(distance, miou, noise))

@@ -110,7 +110,7 @@ def read_dose_plan(path: str | Path = "study/dose.yaml") -> tuple[DosePlan, P.Pa
 
 
 def arm_params(params: P.Params, plan: DosePlan, arm: Arm) -> P.Params:
-    """The profile with the arm as a row of the ablation, and with all arms of its kind, which share the teacher's outputs.
+    """The profile with the arm as a row of the ablation, and all arms of its kind, which share the teacher's outputs.
 
     Args:
         params: the profile.

@@ -26,7 +26,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibit:
-    """What every exhibit declares.
+    """Fields that every exhibit declares.
 
     Args:
         id: unique name, also the anchor on the page.

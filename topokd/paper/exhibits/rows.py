@@ -1,4 +1,4 @@
-"""What each loss term contributes: Table 7 and the ablation."""
+"""Contribution of each loss term: Table 7 and the ablation."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ DECLARED = (
         short="Gradients",
         title="Gradient norms of the loss terms",
         caption="Norm of the gradient of each weighted term in the student's parameters, in percent of that of the "
-        "segmentation loss (logarithmic; mean over seeds, band from lowest to highest). Dotted: 1 % and 90 %, the limits "
-        "beyond which a run warns of the term. The value of a loss does not tell how large its gradient is.",
+        "segmentation loss (logarithmic; mean over seeds, band from lowest to highest). Dotted: 1 % and 90 %, the "
+        "limits beyond which a run warns of the term. The value of a loss does not tell how large its gradient is.",
         draw=figures.share_figure,
         fact=facts.gradients,
         optional=True,

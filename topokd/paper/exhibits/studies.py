@@ -42,8 +42,8 @@ DECLARED = (
         short="Power",
         title="Power, computed before the runs",
         caption="Left: probability of finding a true difference, at the corrected level of the strictest comparison "
-        "of each protocol, from its seeds and the spread that it expects. Right: probability of showing equivalence when "
-        "there is no difference.",
+        "of each protocol, from its seeds and the spread that it expects. Right: probability of showing equivalence "
+        "when there is no difference.",
         stage="study",
         names=("power",),
     ),
@@ -63,8 +63,8 @@ DECLARED = (
         section=SECTION,
         short="Dose and response",
         title="Dose and response",
-        caption="Above: measures as a function of the gradient share of L_topo; thin lines are seeds. Below: variants of "
-        "L_topo at one share, as paired differences from training without it, with 95 % intervals.",
+        caption="Above: measures as a function of the gradient share of L_topo; thin lines are seeds. Below: variants "
+        "of L_topo at one share, as paired differences from training without it, with 95 % intervals.",
         stage="study",
         fact=studies.dose_sentence,
         optional=True,

@@ -205,7 +205,7 @@ def _derive(op: str, a: str, b: str) -> float | None:
 
 
 def _possible(op: str, a: str, b: str) -> tuple[float, float]:
-    """Smallest and largest value of a derived quantity before its cells were rounded; both are the cell for ``value``."""
+    """Smallest and largest value of a derived quantity before its cells were rounded; for "value" both are the cell."""
     if op == "value":
         return value(a), value(a)
     corners = []

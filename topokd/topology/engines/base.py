@@ -1,4 +1,4 @@
-"""What engines share: the form of an engine and of its result, the total order of edges, the elder rule."""
+"""Common parts of the engines: the types of an engine and of its result, the total order of edges, the elder rule."""
 
 from __future__ import annotations
 

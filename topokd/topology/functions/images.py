@@ -42,7 +42,7 @@ def persistence_image(
         bandwidth: h, in units of the filtration.
         birth_range: first and last birth of the columns; None: those of the diagrams given (of all of a list).
         persistence_range: least and greatest persistence of the rows; None: those of the diagrams given.
-        weight_power: exponent of the weights; 0 weighs all points alike (as in GUDHI), 1 is linear as in the paper.
+        weight_power: exponent of the weights; 0 weights all points equally (as in GUDHI), 1 is linear as in the paper.
 
     Returns:
         (r, s), or (b, r, s) for a list; in 1 / (filtration unit)^2. Zeros for an empty diagram.

@@ -112,7 +112,7 @@ def silhouette(
     Args:
         diagram: (k, 2) finite pairs, or a list of b such diagrams.
         grid: (g,) filtration values.
-        power: exponent of the weights, 0 or more; 0 weighs all points alike.
+        power: exponent of the weights, 0 or more; 0 weights all points equally.
 
     Returns:
         (g,), or (b, g) for a list; in sqrt(2) times the filtration's unit. Zeros for an empty diagram.

@@ -205,7 +205,7 @@ def load(path: str | Path, *, save: bool = True) -> Params:
 
     Args:
         path: The file.
-        save: False for notebooks run by hand: `Params.results` and `Params.figures` are copies in ``workspace/by-hand``
+        save: False for notebooks run by hand: the results and figures are copies in ``workspace/by-hand``,
             so that nothing in git changes.
 
     Raises:

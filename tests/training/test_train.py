@@ -231,4 +231,4 @@ def test_a_run_is_trained_by_one_process_at_a_time(params: P.Params, monkeypatch
         assert first.enter_context(locked(Run("plain", 0, params).resume / "plain-seed0.lock"))
         monkeypatch.setattr(train_module, "notify", lambda _, message: (said.append(message), first.close()))
         train_student(params.replace(train=params.train.replace(student_steps=2)), "plain", 0)
-    assert said == ["another process trains plain-seed0: waiting, then going on from its state"]
+    assert said == ["another process trains plain-seed0: waiting, then resuming from its state"]

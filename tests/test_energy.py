@@ -1,4 +1,4 @@
-"""Energy counters: RAPL in a folder made for the test, GPUs by a function."""
+"""Energy counters: RAPL in a temporary folder, GPUs through a fake function."""
 
 from __future__ import annotations
 

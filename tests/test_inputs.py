@@ -1,4 +1,4 @@
-"""Values that cannot be meant are refused by name at every entry, and none changes its meaning on the way in."""
+"""Absurd values are rejected by name at every entry point, and no value is changed silently on the way in."""
 
 from __future__ import annotations
 

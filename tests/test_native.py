@@ -1,4 +1,4 @@
-"""Kernels as C functions: compiled once, loaded without Numba, refused if they could end the process."""
+"""Kernels as C functions: compiled once, loaded without Numba, rejected if they could crash the process."""
 
 from __future__ import annotations
 

@@ -114,7 +114,9 @@ def picture(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("width", [DESK, PHONE, PAPER], ids=["desk", "phone", "paper"])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_everything_can_be_seen(browser: Browser, reports: dict[str, Path], profile: str, width: int) -> None:
+def test_nothing_is_cut_off_and_all_text_is_legible(
+    browser: Browser, reports: dict[str, Path], profile: str, width: int
+) -> None:
     page, wrong = opened(browser, reports[profile], width)
     picture(page, f"report-{profile}-{width}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -282,13 +282,13 @@ def test_invalid_options_are_rejected(tmp_path, options):
 
 
 @pytest.mark.parametrize("shape", ["columns", "image", "channels first"])
-def test_arrays_in_other_shapes(tmp_path, shape):
+def test_arrays_of_columns_images_and_channels_first_give_the_same_points(tmp_path, shape):
     rows = street(3072)
     array = {"columns": rows.T, "image": rows.reshape(64, 48, 4), "channels first": rows.T.reshape(4, 64, 48)}[shape]
     np.testing.assert_array_equal(read_cloud(_array(tmp_path, array)).scan.xyz, rows[:, :3])
 
 
-def test_an_archive_of_arrays(tmp_path):
+def test_an_archive_is_read_by_names_and_rejected_if_they_are_ambiguous(tmp_path):
     rows = street()
     np.savez(tmp_path / "a.npz", points=rows[:, :3], intensity=rows[:, 3], labels=np.zeros(3000, int))
     np.testing.assert_array_equal(read_cloud(tmp_path / "a.npz").scan.intensity, rows[:, 3])

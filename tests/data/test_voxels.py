@@ -147,7 +147,7 @@ def test_crop_begins_at_a_labelled_voxel() -> None:
     assert (crop(voxels, 5, np.random.default_rng(1)).label == 3).any()
 
 
-def test_collate_offsets_and_inverse() -> None:
+def test_a_batch_has_offsets_of_voxels_and_points_and_maps_points_to_voxels() -> None:
     scans = [random_scan(seed, n) for seed, n in ((0, 30), (1, 70), (2, 1))]
     clouds = [voxelize(scan, 0.3) for scan in scans]
     batch = collate(clouds)

@@ -32,7 +32,7 @@ def scan() -> Scan:
     return Scan(xyz=xyz, intensity=intensity, label=None, instance=None, name="random")
 
 
-def test_parameters_of_the_paper() -> None:
+def test_the_networks_have_the_papers_numbers_of_parameters() -> None:
     teacher = count_parameters(build_model("ptv3-teacher", num_classes=16))
     student = count_parameters(build_model("ptv3-student", num_classes=16))
     assert (teacher["total"], student["total"]) == (46_159_312, 2_777_344)

@@ -98,7 +98,7 @@ def published(model: PointTransformerV3) -> dict[str, Any]:
 
 @pytest.mark.parametrize("core", ["core", "_core"])  # numpy 1 and 2
 @pytest.mark.parametrize("zipped", [True, False])
-def test_whole_training_states_load(
+def test_the_weights_of_a_whole_training_state_are_loaded(
     model: PointTransformerV3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: str, zipped: bool
 ) -> None:
     for value in (np.float64(1), np.arange(3)):

@@ -125,7 +125,7 @@ class Skeleton(html.parser.HTMLParser):
         self.inside = False
 
 
-def test_skeleton_of_the_report(results_folder, drawn, snapshot):
+def test_the_report_has_the_headings_of_the_snapshot(results_folder, drawn, snapshot):
     page = Skeleton()
     page.feed(write_report(results_folder, drawn).read_text(encoding="utf-8"))
     assert [" ".join(heading) for heading in page.headings] == snapshot

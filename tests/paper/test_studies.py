@@ -1,4 +1,4 @@
-"""The studies in report and notebook 80: verdicts where they are complete, words where they are not."""
+"""The studies in report and notebook 80: verdicts of complete studies, and the progress of the others."""
 
 from __future__ import annotations
 

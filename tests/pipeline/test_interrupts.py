@@ -1,4 +1,4 @@
-"""`topokd repro` is interrupted once and twice, terminated, started twice at once, and meets damaged lock files."""
+"""`topokd repro`: interrupted once and twice, terminated, started twice at once, and with damaged lock files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`topokd slurm` on a machine without SLURM: its plan, its batch script and what it says, with stand-ins for SLURM."""
+"""`topokd slurm` on a machine without SLURM: plan, batch script and messages, with fake SLURM commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files made to do harm: each is refused with a `TopokdError` before it runs code or fills the memory."""
+"""Malicious files: each is rejected with a `TopokdError` before it runs code or fills the memory."""
 
 from __future__ import annotations
 

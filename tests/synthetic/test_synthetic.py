@@ -48,7 +48,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> SyntheticLidar:
     return SyntheticLidar(tmp_path_factory.mktemp("sample"), "train", several)
 
 
-def test_layout_splits_and_dataset(world: Path) -> None:
+def test_the_world_is_written_in_the_layout_and_splits_of_semantickitti(world: Path) -> None:
     train = open_dataset(params.Data(synthetic=SMALL), world, "train")
     assert train.names == ["00/000000", "00/000001", "03/000000", "03/000001"]
     assert SyntheticLidar(world, "val", SMALL).names == ["08/000000"]

@@ -1,4 +1,4 @@
-"""Options and values that cannot be meant are refused by name, before any compiled loop sees them."""
+"""Absurd options and values are rejected by name, before any compiled loop gets them."""
 
 from __future__ import annotations
 

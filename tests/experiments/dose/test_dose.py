@@ -1,4 +1,4 @@
-"""Dose and response: arms, a tiny experiment from start to figure, a sentence true whichever way it falls."""
+"""Dose and response: arms, a tiny experiment from start to figure, a sentence that follows from the numbers."""
 
 from __future__ import annotations
 

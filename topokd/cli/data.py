@@ -12,7 +12,7 @@ import typer
 from topokd.errors import ParameterError
 
 app = typer.Typer(no_args_is_help=True, help="Check, convert and fingerprint data sets.")
-ROOT_HELP = "Folder of the data set, as its owners release it."
+ROOT_HELP = "Folder of the data set, in the layout of its release."
 
 
 @app.command()
@@ -84,7 +84,7 @@ def convert(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier, different conversion.")] = False,
 ) -> None:
-    """Make scans with labels of their own from KITTI-360's clouds or PandaSet's pickles, once; resumable."""
+    """Convert KITTI-360's clouds or PandaSet's pickles to labelled scans, once; resumable."""
     from topokd.conversion import convert_kitti360, convert_pandaset
 
     converters: dict[str, tuple[Callable[..., dict[str, int | float]], dict[str, object]]] = {

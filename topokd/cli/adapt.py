@@ -47,7 +47,7 @@ def adapt(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; if absent, a GPU if there is one.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output made from other inputs.")] = False,
 ) -> None:
-    """Train a student for your own sensor from a few labelled scans, unlabelled ones and a larger network; resumable."""
+    """Train a student for your own sensor from a few labelled scans, unlabelled ones and a larger network."""
     from topokd import schema
     from topokd.adaptation import Settings
     from topokd.adaptation import adapt as run

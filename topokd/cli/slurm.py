@@ -86,7 +86,7 @@ def submit(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
 
 @app.command()
 def resume(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
-    """After failures: cancel jobs that can never start and submit unfinished stages; training resumes from its state."""
+    """Cancel jobs that can never start and submit unfinished stages; training resumes from its state."""
     from topokd.pipeline.slurm.submit import stuck
 
     require_checkout()

@@ -198,7 +198,7 @@ def write_outcome(project: Path, address: str, **values: Any) -> None:
 def test_a_task_that_ended_without_a_message_differs_from_one_that_is_out_of_date(project: Path) -> None:
     address = "teacher@default-0"
     write_outcome(project, address, job="3_0", state="running")
-    assert jobs.describe("default", address, False, "3_0", None).startswith("ended without a word (job 3_0 on n1")
+    assert jobs.describe("default", address, False, "3_0", None).startswith("ended without a message (job 3_0 on n1")
     write_outcome(project, address, job="3_0", state="done", status=0)
     assert jobs.describe("default", address, False, "3_0", None) == "out of date since job 3_0"
     assert jobs.describe("default", address, True, "3_0", None) == "done"
@@ -240,7 +240,7 @@ def test_a_refusal_of_slurm_is_passed_on_in_its_words(project: Path) -> None:
 def test_two_submissions_of_a_profile_do_not_run_together(project: Path) -> None:
     with (
         jobs.only_submission("default"),
-        pytest.raises(TopokdError, match="another submission of default is at work"),
+        pytest.raises(TopokdError, match="another submission of default is running"),
         jobs.only_submission("default"),
     ):
         pass

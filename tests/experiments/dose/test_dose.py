@@ -128,7 +128,7 @@ def test_the_committed_arms_are_those_of_the_issue() -> None:
 def test_impossible_arms_are_rejected(tmp_path: Path) -> None:
     committed = yaml.safe_load((PROJECT / "study/dose.yaml").read_text())
     for change, message in (
-        ({"shares": [0.1, 1.0]}, "must rise from 0"),
+        ({"shares": [0.1, 1.0]}, "must start with 0"),
         ({"variants": {"stages": [1]}}, "variants.stages'; did you mean 'stage'"),
         ({"row": "kd"}, "row must have the term 'topo'"),
         ({"thin": ["mast"]}, "not in `objects`"),

@@ -30,7 +30,12 @@ from topokd.params import Params
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of one step: ``total`` for ``backward``, and ``terms`` before their weights; ``seg`` is L_seg."""
+    """Losses of one step.
+
+    Attributes:
+        total: L_total, for ``backward``.
+        terms: L_k before their weights, by name, and L_seg as ``seg``.
+    """
 
     total: Float[Tensor, ""]
     terms: dict[str, Float[Tensor, ""]]
@@ -206,8 +211,15 @@ def build_objective(params: Params, row: str | None) -> DistillationObjective:
         params: parameters of the profile.
         row: name of the row; None for a network trained on the labels alone.
 
+    Returns:
+        The objective with the row's terms, in the order of ``params.terms``.
+
     Raises:
         ParameterError: the row, a term or one of its parameters is unknown, or a value is not allowed.
+
+    Examples:
+        >>> list(build_objective(Params(), "full").named_terms())
+        ['topo', 'grad', 'kd']
     """
     if row is None:
         return DistillationObjective({}, lovasz=params.train.lovasz)
@@ -219,7 +231,13 @@ def build_objective(params: Params, row: str | None) -> DistillationObjective:
 
 
 def resolve_terms(params: Params) -> Params:
-    """``params`` with the parameters of every term, shared and by row, validated and completed by the term itself.
+    """Validate and complete the parameters of every term, shared and by row, with the options of the term.
+
+    Args:
+        params: parameters of the profile.
+
+    Returns:
+        The parameters, in which every term has all of its options.
 
     Raises:
         ParameterError: Naming ``terms.<term>.<parameter>`` or ``rows.<row>.terms.<term>.<parameter>``.
@@ -234,7 +252,15 @@ def resolve_terms(params: Params) -> Params:
 
 
 def term_notes() -> dict[str, str]:
-    """Comments for the parameters of all terms: dotted name -> description."""
+    """Comments for the parameters of all terms.
+
+    Returns:
+        Dotted name -> description.
+
+    Examples:
+        >>> term_notes()["terms.kd.weight"]
+        'lambda in Eq. 8; to switch a term off, leave it out'
+    """
     notes: dict[str, str] = {}
     for name, term in TERMS.items():
         path = f"terms.{name}"

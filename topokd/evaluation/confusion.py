@@ -150,6 +150,10 @@ def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]
     Args:
         cm: counts of all scans.
         split: name of the evaluated split.
+
+    Returns:
+        Counts, IoU per class, mIoU in all conventions, and accuracy.
+
     >>> cm = ConfusionMatrix(2); cm.update([0, 0], [0, 0])
     >>> record = evaluation_record(cm)
     >>> record["points"], record["miou_skip"], record["miou_zero"], record["miou_one"], record["present"]

@@ -53,6 +53,14 @@ def class_probabilities(
 
     Raises:
         DataError: the output is not finite.
+
+    Examples:
+        >>> import numpy as np
+        >>> class Fair(nn.Module):
+        ...     def forward(self, batch):
+        ...         return torch.zeros(len(batch.coord), 2)
+        >>> class_probabilities(Fair(), Scan(np.eye(3), np.zeros(3)), voxel_size=0.1)[0].tolist()
+        [0.5, 0.5]
     """
     return _averaged(model, _views(scan, voxel_size, tta), device)
 
@@ -140,8 +148,16 @@ def evaluate(
         device: None: that of the parameters of the model.
         workers: processes that read and voxelize ahead of the network; they do not change the result.
 
+    Returns:
+        Counts of all original points.
+
     Raises:
         DataError: names a scan without labels.
+
+    Examples:
+        >>> confusion = evaluate(model, SemanticKITTI(ROOT, "val"), voxel_size=0.1)  # doctest: +SKIP
+        >>> confusion.miou()  # doctest: +SKIP
+        0.62...
     """
     if scans is None or isinstance(scans, int):
         scans = spread(len(dataset), scans)

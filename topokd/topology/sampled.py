@@ -53,6 +53,11 @@ class SampledRows(NamedTuple):
     Attributes:
         ends: cumulative number of rows per cloud.
         clouds: for each cloud that has rows, the indices of the sampled rows (m,) and these rows (m, c_t), normalised.
+
+    Examples:
+        >>> import torch
+        >>> sample_rows(torch.tensor([[3.0, 0.0], [0.0, 2.0], [3.0, 0.1]]), num_points=2).clouds[0][0].tolist()
+        [0, 1]
     """
 
     ends: list[int]

@@ -26,7 +26,14 @@ log = logging.getLogger(__name__)
 
 
 class Hook:
-    """Base of all hooks; each method does nothing."""
+    """Base of all hooks; each method does nothing.
+
+    Examples:
+        >>> class Count(Hook):
+        ...     steps = 0
+        ...     def after_step(self, fit):
+        ...         self.steps += 1
+    """
 
     def start(self, fit: Fit) -> None:
         """Called before the first step."""
@@ -70,7 +77,11 @@ class Validate(Hook):
 
     Args:
         miou: Computes the mIoU (0-1) of a network.
-        every: Steps.
+        every: Number of steps between validations.
+
+    Examples:
+        >>> Validate(lambda model: 0.5, every=100).every
+        100
     """
 
     def __init__(self, miou: Callable[[nn.Module], float], every: int) -> None:
@@ -86,8 +97,8 @@ class Resume(Hook):
     """Save the state every ``every`` steps, at the end and when a signal asks to stop; start from the last one.
 
     Args:
-        folder: Of the state.
-        every: Steps.
+        folder: Folder of the state.
+        every: Number of steps between states.
     """
 
     def __init__(self, folder: ResumeFolder, every: int) -> None:

@@ -57,10 +57,13 @@ def save_batch(path: Path, batch: Batch) -> None:
 
 
 def load_batch(path: str | Path) -> Batch:
-    """The batch that a failed training kept.
+    """The batch that a failed training saved.
 
     Args:
-        path: As the message of the error names it.
+        path: The path in the error message.
+
+    Returns:
+        The batch, on the CPU.
 
     Examples:
         >>> import tempfile, torch

@@ -47,10 +47,14 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
 
     Args:
         params: The profile.
-        seed: Of weights, batches and everything random in a step.
+        seed: Seed of weights, batches and everything random in a step.
 
     Returns:
         The run record.
+
+    Examples:
+        >>> train_teacher(load_profile("default"), seed=0)["evaluation"]["miou_skip"]  # doctest: +SKIP
+        0.41...
     """
     return _started(Run(TEACHER, seed, params))
 
@@ -64,11 +68,18 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
     Args:
         params: The profile.
         row: A name in ``params.rows``.
-        seed: Of weights, batches and everything random in a step.
+        seed: Seed of weights, batches and everything random in a step.
+
+    Returns:
+        The run record.
 
     Raises:
         ParameterError: The row does not exist.
         CheckpointError: The teacher is missing, or has another preset or other classes.
+
+    Examples:
+        >>> train_student(load_profile("default"), "full", seed=0)["evaluation"]["miou_skip"]  # doctest: +SKIP
+        0.22...
     """
     if row not in params.rows:
         raise ParameterError(f"row {row!r} is not in `rows` of the parameters; {schema.nearest(row, params.rows)}")

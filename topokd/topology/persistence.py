@@ -147,6 +147,7 @@ def vietoris_rips(
         ParameterError: for unknown options, or a degree that the engine cannot compute.
 
     Examples:
+        >>> import torch
         >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], requires_grad=True)
         >>> result = vietoris_rips(square)
         >>> result.diagrams[1]

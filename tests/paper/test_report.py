@@ -238,7 +238,7 @@ def test_the_first_sentence_states_answer_scans_and_sizes(results_folder, empty_
     sentence = lead(Results.read(results_folder))
     assert "12 validation scans (synthetic street world)" in sentence and "1.2 M" in sentence and "3 seeds" in sentence
     assert "**all distillation terms** raise" in sentence
-    assert "Nothing is measured yet" in lead(Results.read(empty_folder))
+    assert "Nothing has been measured in this profile yet" in lead(Results.read(empty_folder))
 
 
 def test_text_is_escaped():

@@ -15,7 +15,7 @@ from topokd.topology.functions.inputs import as_pairs, require_finite_pairs
 from topokd.topology.native import address, costs_kernel, slopes_kernel
 from topokd.topology.options import number
 
-MAX_SMALL = 256  # points of a diagram for which all pairs are looked at
+MAX_SMALL = 256  # points of a diagram up to which all pairs are compared
 
 
 def persistence_weighted_chamfer(
@@ -67,7 +67,7 @@ def persistence_weighted_chamfer(
 
 
 def _are_small(teacher: Tensor, student: Tensor) -> bool:
-    """Whether all pairs of points can be looked at, on the CPU; the teacher's gradient takes the general path."""
+    """Whether all pairs of points can be compared, on the CPU; the teacher's gradient takes the general path."""
     return (
         type(teacher) is type(student) is Tensor
         and teacher.dtype == student.dtype

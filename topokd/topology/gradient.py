@@ -96,7 +96,7 @@ def _vertices(given: Any) -> Int64[Tensor, "k v"]:
 def extent(x: Float[Tensor, "n c"], *, precomputed: bool = False) -> float:
     """Size of a cloud: its greatest range of one coordinate, or its largest finite distance.
 
-    Free of the origin, and in the unit of `x`: s times the cloud has s times the extent.
+    Independent of the origin, and in the unit of `x`: the cloud scaled by s has s times the extent.
 
     Args:
         x: points (n, c), or distances (n, n) if `precomputed`.

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 
 class Pairs(NamedTuple):
-    """Persistence pairs as simplices: one entry per degree d, rows of rising vertex indices.
+    """Persistence pairs as simplices: one entry per degree d, rows of ascending vertex indices.
 
     Attributes:
         birth: (K, d + 1) creating simplices of the finite classes.

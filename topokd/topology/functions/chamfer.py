@@ -31,7 +31,7 @@ def chamfer_distance(a: Diagrams, b: Diagrams, *, diagonal: bool = False) -> Flo
         A scalar, or (b,) for lists; in the squared unit of the filtration. Two empty diagrams are at distance 0.
 
     Raises:
-        ValueError: lists of different lengths, or a diagram is not (k, 2), finite, with deaths from births on.
+        ValueError: lists of different lengths, or a diagram is not (k, 2), finite, with no death before its birth.
 
     Examples:
         >>> a, b = torch.tensor([[0.0, 1.0], [0.25, 0.5]]), torch.tensor([[0.0, 1.25]])

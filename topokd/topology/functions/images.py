@@ -48,8 +48,8 @@ def persistence_image(
         (r, s), or (b, r, s) for a list; in 1 / (filtration unit)^2. Zeros for an empty diagram.
 
     Raises:
-        ValueError: a resolution below 1, a bandwidth that is not positive, a range that falls or is not finite, a
-            negative weight_power, or a diagram that is not (k, 2), finite, with deaths from births on.
+        ValueError: a resolution below 1, a bandwidth that is not positive, a range that is not finite or ends before
+            it starts, a negative weight_power, or a diagram that is not (k, 2), finite, with no death before its birth.
 
     Examples:
         >>> image = persistence_image(torch.tensor([[0.0, 1.0]]), resolution=(3, 2), bandwidth=0.5,

@@ -63,7 +63,7 @@ class ScanDataset(ABC):
             on_bad_scan: "raise" calls `_check` on each (cheap: sizes only); "skip" reads each once, leaves bad
                 ones out and logs them; "keep" checks nothing, so a bad scan raises an error when it is read.
             cache: how many scans to keep in memory.
-            description: the place of the scans, for the error message.
+            description: where the scans are, for the error message.
 
         Raises:
             DataError: a bad scan with "raise", or no usable scan at all.

@@ -71,7 +71,7 @@ def sample_rows(
 
     Args:
         teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`.
-        offsets: (b,) cumulative number of rows per cloud, if the layout does not say it.
+        offsets: (b,) cumulative number of rows per cloud, if the layout does not say so.
         num_points: M, rows kept per cloud.
         normalize: see `normalize_features`.
 
@@ -134,7 +134,7 @@ class SampledRowsLoss(nn.Module):
 
         Args:
             teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`.
-            offsets: (b,) cumulative number of rows per cloud, if the layout does not say it.
+            offsets: (b,) cumulative number of rows per cloud, if the layout does not say so.
 
         Raises:
             DataError: see `sampled_rows`.

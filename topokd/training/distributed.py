@@ -7,7 +7,7 @@ all ranks (`SyncBatchNorm`), and random draws are those of the whole batch (`Ran
 one process with the same batch, up to rounding. Terms that compare rows with each other, of clouds or of classes
 (Lovasz-Softmax), do so within a rank, as the topological term does within a cloud.
 
-Everything is summed in the order of the ranks: for a fixed number of them a run is the same bit for bit, also when it
+Everything is summed in the order of the ranks: for a fixed number of them a run is the same bit for bit, even if it
 was resumed.
 """
 
@@ -251,7 +251,7 @@ class _Sum(torch.autograd.Function):
 class SyncBatchNorm(nn.BatchNorm1d):
     """BatchNorm1d over the rows of all ranks: y = (x - mu) / sqrt(var + eps) * weight + bias in training mode.
 
-    mu and var are those of the n = sum_r n_r rows; the running variance takes n / (n - 1) var. Unlike torch's own it
+    mu and var are those of the n = sum_r n_r rows; the running variance takes n / (n - 1) var. Unlike torch's own, it
     runs on a CPU and can be differentiated twice. In evaluation mode it is BatchNorm1d.
     """
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def notify(log: logging.Logger, message: str) -> None:
-    """Say something about the machine, which has no effect on results: a warning in the log, or beside the progress.
+    """Report something about the machine that does not affect results, as a warning in the log or next to the progress.
 
     Args:
         log: logger of the caller.

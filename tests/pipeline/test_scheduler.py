@@ -56,7 +56,7 @@ def test_stages_whose_results_are_times_run_alone(stages: list[Stage]):
     assert scheduler._next([work], [timing], set(), 2) is None
 
 
-def test_a_stage_waits_for_what_it_needs_and_for_a_free_core():
+def test_a_stage_waits_for_its_dependencies_and_for_a_free_core():
     first, second = stage("first"), stage("second", needs=("first",))
     assert scheduler._next([second], [first], set(), 2) is None
     assert scheduler._next([second], [], {"first"}, 2) is second
@@ -176,7 +176,9 @@ def test_an_unknown_profile_lists_the_known_ones(project: Path):
         reproduce("oen")
 
 
-def test_a_profile_is_reproduced_alone_and_rests_the_second_time(project: Path, capsys: pytest.CaptureFixture[str]):
+def test_only_one_profile_is_reproduced_and_the_second_run_does_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
     reproduce("one", jobs=1)
     printed = capsys.readouterr().out
     assert "added one to `profiles`" in printed and "[1/1] params@one" in printed

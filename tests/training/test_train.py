@@ -214,7 +214,7 @@ def test_the_backends_of_the_profile_reach_the_network(params: P.Params) -> None
         train_teacher(params.replace(train=forced), 0)
 
 
-def test_a_network_without_intensity_never_sees_any_and_says_so(params):
+def test_a_network_without_intensities_never_sees_any_and_records_that(params):
     """The preset for scans of any sensor: intensities are 0 in training and evaluation."""
     blind = params.replace(data=params.data.replace(intensity=False))
     assert not any(scan.intensity.any() for scan in open_dataset(blind.data, blind.data_root, "train"))
@@ -233,4 +233,4 @@ def test_a_run_is_trained_by_one_process_at_a_time(params: P.Params, monkeypatch
         assert first.enter_context(locked(Run("plain", 0, params).resume / "plain-seed0.lock"))
         monkeypatch.setattr(train_module, "notify", lambda _, message: (said.append(message), first.close()))
         train_student(params.replace(train=params.train.replace(student_steps=2)), "plain", 0)
-    assert said == ["another process trains plain-seed0: waiting, then going on from its state"]
+    assert said == ["another process trains plain-seed0: waiting, then resuming from its state"]

@@ -139,6 +139,17 @@ def test_a_row_may_override_parameters_of_its_terms(tmp_path: Path) -> None:
         (f"rows: {{a: {{{ROW}, compare: {{b: {{}}}}}}}}", r"rows.a.compare names 'b', which is not in `rows`"),
         ("[1, 2]", r"must be a mapping of names to values"),
         ("a: [", r"not valid YAML"),
+        ("day: 2024-13-45", r"not valid YAML: month must be in 1..12"),
+        ("a: !!int many", r"not valid YAML: invalid literal"),
+        ("a: 0x", r"unknown parameter 'a'"),
+        ("[" * 5000, r"not valid YAML"),
+        ("a: " + "9" * 5000, r"not valid YAML|unknown parameter"),
+        ("seeds: [3, 1, 3]", r"seeds holds 3 twice"),
+        (f"train_rows: [a, a]\nrows: {{a: {{{ROW}}}}}", r"train_rows holds 'a' twice"),
+        ("data: {augment: {rotation_deg: 1.0e308}}", r"data.augment.rotation_deg is 1e\+308; it must be at most 360"),
+        ("data: {point_range: [1, 2, 3, 0, 5, 6]}", r"data.point_range is .*; it must be x, y, z from, then x, y, z to"),
+        ("data: {synthetic: {seed: -1}}", r"data.synthetic.seed is -1; it must be 0 or more"),
+        ("evaluation: {tta: 1000000}", r"evaluation.tta is 1000000; it must be at most 3600"),
     ],
 )
 def test_wrong_files_name_the_file_the_parameter_and_the_fix(tmp_path: Path, text: str, message: str) -> None:

@@ -111,6 +111,14 @@ class Params(Section):
         return {**tree, "rows": {name: _complete(name, row, shared) for name, row in tree["rows"].items()}}
 
     @model_validator(mode="after")
+    def _once_each(self) -> Params:
+        for name in ("seeds", "teacher_seeds", "train_rows"):
+            values = getattr(self, name)
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"{name} holds {twice[0]!r} twice: each is one run")
+        return self
+
+    @model_validator(mode="after")
     def _rows_exist(self) -> Params:
         mentioned = [("train_rows", name) for name in self.train_rows]
         mentioned += [(f"rows.{row}.compare", name) for row, about in self.rows.items() for name in about.compare]
@@ -268,11 +276,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = schema.parse_yaml(path.read_bytes(), str(path)) or {}
     except FileNotFoundError:
         raise ParameterError(f"{path} does not exist; profiles: {', '.join(profile_names())}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path} is not valid YAML: {error}") from error
     except IsADirectoryError:
         raise ParameterError(f"{path} is a folder, not a parameter file") from None
     if not isinstance(tree, dict):

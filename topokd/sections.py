@@ -19,7 +19,6 @@ from topokd.choices import (
 )
 from topokd.schema import (
     Count,
-    Integer,
     Natural,
     NonNegative,
     Number,
@@ -29,6 +28,7 @@ from topokd.schema import (
     Section,
     Switch,
     Threads,
+    Views,
 )
 
 
@@ -43,13 +43,13 @@ class Synthetic(Section):
     val_sequences: tuple[Natural, ...] = Field((8, *range(17, 36)), description="one street each")
     scans_per_sequence: Count = Field(3, description="training scans per street")
     val_scans_per_sequence: Count = Field(2, description="validation scans per street")
-    seed: Integer = Field(0, description="of the world")
+    seed: Natural = Field(0, description="of the world")
 
 
 class Augment(Section):
     """Drawn again for each training sample (C.3)."""
 
-    rotation_deg: Number = Field(180.0, description="about z, uniform in +-; the paper writes 1 degree (NOTES row 10)")
+    rotation_deg: Annotated[Number, Field(ge=-360, le=360)] = Field(180.0, description="about z, uniform in +-; the paper writes 1 degree (NOTES row 10)")
     scale: tuple[Positive, Positive] = Field((0.9, 1.1), description="smallest and largest factor")
     flip: Probability = Field(0.5, description="probability of mirroring x, and of mirroring y")
     jitter: NonNegative = Field(0.005, description="standard deviation in metres")
@@ -94,6 +94,8 @@ class Data(Section):
     def _six_numbers(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if len(value) not in (0, 6):
             raise ValueError("it must be empty or six numbers")
+        if not all(low < high for low, high in zip(value[:3], value[3:], strict=True)):
+            raise ValueError("it must be x, y, z from, then x, y, z to: each above the one it belongs to")
         return value
 
 
@@ -228,7 +230,7 @@ class Evaluation(Section):
     """How the final numbers are computed, per original point."""
 
     absent: Absent = Field("skip", description="classes absent from truth and prediction: skip (left out), zero or one")
-    tta: Count = Field(
+    tta: Views = Field(
         1, description="views averaged per scan: rotations about z by 360/tta degrees; 1 switches it off"
     )
     figure_scan: Natural = Field(0, description="validation scan that Figure 3 shows")

@@ -28,6 +28,12 @@ OUTSIDE = {  # commands in a folder that is not a checkout
     "predict_format": ["predict", "absent.safetensors", "scan.bin", "-o", "out", "--format", "png"],
     "export_suffix": ["export", "absent.safetensors", "net.tflite"],
     "data_fingerprint": ["data", "fingerprint"],
+    "predict_columns": ["predict", "absent.safetensors", "scan.bin", "-o", "out", "--columns", "\N{SUPERSCRIPT TWO}"],
+    "predict_columns_minus": ["predict", "absent.safetensors", "scan.bin", "-o", "out", "--columns=--4"],
+    "evaluate_output": ["evaluate", "semantickitti", "absent.safetensors", "data", "-o", "scan.bin"],
+    "fingerprint_output": ["data", "fingerprint", "data", "-o", "absent.safetensors"],
+    "notebook_date": ["notebook", "n.py", "-p", "day=2024-13-45"],
+    "notebook_name": ["notebook", "n.py", "-p", "=3"],
 }
 
 
@@ -75,6 +81,11 @@ WRONG = {  # commands in the checkout
     "train_row": ["train", "ful"],
     "train_profile": ["train", "full", "--profile", "somke"],
     "fingerprint_profile": ["data", "fingerprint", "--profile", "somke"],
+    "notebook_itself": ["notebook", "notebooks/10_data.py", "-o", "notebooks/10_data.ipynb"],
+    "notebook_script": ["notebook", "notebooks/10_data.py", "-o", "notebooks/10_data.py"],
+    "notebook_folder": ["notebook", "notebooks/10_data.py", "-o", "notebooks"],
+    "notebook_params_file": ["notebook", "notebooks/10_data.py", "-p", "params_file=3"],
+    "slurm_task": ["slurm", "task", "default", "teacher@default-0", "7"],
 }
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from topokd.choices import Amp
 from topokd.params import Data, Optimizer, Train
-from topokd.schema import Count, Natural, NonNegative, Positive, Probability, Processes, Section, Threads
+from topokd.schema import Count, Natural, NonNegative, Positive, Probability, Processes, Section, Threads, Views
 
 
 class Settings(Section):
@@ -26,7 +26,7 @@ class Settings(Section):
     temperature: Positive = Field(2.0, description="that softens them")
     lovasz: NonNegative = Field(0.0, description="weight of the Lovasz-Softmax term")
     confidence: Probability = Field(0.9, description="of the teacher in a class, from which on it is a pseudo-label")
-    tta: Count = Field(1, description="rotations that are averaged for pseudo-labels and scores")
+    tta: Views = Field(1, description="rotations that are averaged for pseudo-labels and scores")
     seed: Natural = Field(0, description="of new weights and batches")
     threads: Threads = Field(1, description="of the processor; results are bit-identical for one number")
     workers: Processes = Field(0, description="processes that read and augment")

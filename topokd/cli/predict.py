@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from topokd.cli.data import ROOT_HELP, print_problems
+from topokd.cli.data import ROOT_HELP, print_problems, require_json
 from topokd.errors import ParameterError
 
 CHECKPOINT = Annotated[Path, typer.Argument(help="Weights that topokd trained (.safetensors).")]
@@ -17,7 +17,7 @@ ROOT = Annotated[Path, typer.Argument(help=ROOT_HELP)]
 FRAMES = Annotated[Path | None, typer.Option(help="Waymo: file of test frames, `context name,timestamp` per line.")]
 VOXEL_SIZE = Annotated[float | None, typer.Option(help="Metres; if absent, the size used in training.")]
 LABELS = Annotated[str | None, typer.Option(help="Label map of the data set: a name in conf/labels, or a .yaml file.")]
-TTA = Annotated[int, typer.Option(min=1, help="Rotations about z to average.")]
+TTA = Annotated[int, typer.Option(min=1, max=3600, help="Rotations about z to average.")]
 
 
 def _use_passive_openmp_wait() -> None:
@@ -104,7 +104,10 @@ def _parse_columns(text: str | None) -> int | tuple[str, ...] | None:
     """A number, or names separated by commas."""
     if text is None:
         return None
-    return int(text) if text.strip().lstrip("-").isdigit() else tuple(part.strip() for part in text.split(","))
+    try:
+        return int(text)
+    except ValueError:
+        return tuple(part.strip() for part in text.split(","))
 
 
 def _parse_origin(text: str | None) -> tuple[float, ...] | None:
@@ -144,6 +147,7 @@ def evaluate(
             "name a benchmark (topokd evaluate BENCHMARK CHECKPOINT ROOT), or a label map (topokd evaluate CHECKPOINT "
             "ROOT --labels FILE)"
         )
+    require_json(output)
     labeller = Labeller(checkpoint, voxel_size, tta)
     if labels is not None:
         if version is not None:

@@ -29,6 +29,7 @@ from topokd.conversion.output import Conversion
 from topokd.data.dataset import check_rigid, count_points
 from topokd.data.formats.libraries import read_ply
 from topokd.errors import DataError
+from topokd.options import number, whole
 from topokd.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -93,10 +94,8 @@ def convert_kitti360(
         DataError: a file is missing or damaged, or there is no window at all.
     """
     root = Path(root)
-    if not (np.isfinite(distance) and distance > 0):
-        raise DataError(f"distance is {distance}; it is metres, above 0 (--distance)")
-    if every < 1:
-        raise DataError(f"every is {every}; it counts frames, from 1 (--every)")
+    distance = number(distance, "distance", above=True, unit=" (metres)")
+    every = whole(every, "every")
     windows = find_windows(root)
     recipe = {"data set": "KITTI-360", "root": str(root.resolve()), "distance": distance, "every": every}
     result = Conversion(Path(output), recipe, overwrite)

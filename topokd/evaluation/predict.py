@@ -20,6 +20,7 @@ from topokd.evaluation.confusion import ConfusionMatrix
 from topokd.models.modes import evaluation_mode
 from topokd.options import whole
 from topokd.progress import Progress
+from topokd.schema import MOST_VIEWS
 
 
 @runtime_checkable
@@ -60,9 +61,9 @@ def class_probabilities(
 def _views(scan: Scan, voxel_size: float, tta: int, first: Voxels | None = None) -> list[Batch]:
     """The scan under each rotation; ``first``: precomputed voxels of the unrotated scan, if available."""
     try:
-        tta = whole(tta, "tta", most=3600)
+        tta = whole(tta, "tta", most=MOST_VIEWS)
     except ParameterError:
-        raise DataError(f"tta is {tta!r}; it counts the views that are averaged, 1 to 3600") from None
+        raise DataError(f"tta is {tta!r}; it counts the views that are averaged, 1 to {MOST_VIEWS}") from None
     unrotated = voxelize(scan, voxel_size) if first is None else first
     others = (voxelize(rotated(scan, 2 * math.pi * view / tta), voxel_size) for view in range(1, tta))
     return [collate([voxels]) for voxels in (unrotated, *others)]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from topokd import schema
@@ -199,11 +198,9 @@ def load_label_map(name: str | Path) -> LabelMap:
                 f"no label map {str(name)!r}; {schema.nearest(name, label_map_names())}, or name a .yaml"
             )
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = schema.parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise ParameterError(f"{path}: {error.strerror}; name a label map: {', '.join(label_map_names())}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path} is not valid YAML: {error}") from error
     return schema.validate(LabelMap, tree, file=str(path))
 
 

@@ -75,6 +75,10 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     script, output = project_path(script), project_path(output)
     if not script.is_file():
         raise DataError(f"notebook {script} does not exist; the notebooks are in {project_path('notebooks')}")
+    _check_output(script, output)
+    notebook = read_notebook(script)
+    if not isinstance(parameters[PARAMS_FILE], str):
+        raise DataError(f"{PARAMS_FILE} is {parameters[PARAMS_FILE]!r}: give the path of a parameter file")
     params = P.load(parameters[PARAMS_FILE])
     started, energy = time.perf_counter(), EnergyMeter()
     with (
@@ -83,7 +87,6 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         show_progress(output.stem),
     ):
         source, executed = Path(folder, "source.ipynb"), Path(folder, "executed.ipynb")
-        notebook = jupytext.read(script)
         notebook.metadata.update(PAIRED_METADATA)
         nbformat.write(with_stable_ids(notebook), source)
         known = set(papermill.inspect_notebook(source))
@@ -138,10 +141,60 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     return seconds
 
 
+def _check_output(script: Path, output: Path) -> None:
+    """Raise an error, before the notebook runs, for an output that is a folder, another kind of file, or its source.
+
+    Raises:
+        DataError: names the output.
+    """
+    if output.suffix != ".ipynb":
+        raise DataError(f"{output}: the executed copy is an .ipynb file; give it such a name (--output)")
+    if output.resolve() in (script.resolve(), script.with_suffix(".ipynb").resolve()):
+        raise DataError(f"{output} is the notebook itself, which its executed copy would replace: choose another name")
+    if output.is_dir():
+        raise DataError(f"{output} is a folder: choose another name for the executed copy (--output)")
+
+
+def read_notebook(path: Path, form: str | None = None) -> nbformat.NotebookNode:
+    """A notebook in either form.
+
+    Args:
+        path: the file.
+        form: see `parse_notebook`; None: by the suffix.
+
+    Raises:
+        DataError: the file is not one.
+    """
+    try:
+        return parse_notebook(path.read_bytes(), form or path.suffix.removeprefix("."))
+    except DataError as error:
+        raise DataError(f"{path} is not a notebook that can be read: {error}") from error
+
+
+def parse_notebook(text: str | bytes, form: str) -> nbformat.NotebookNode:
+    """A notebook from its text.
+
+    Args:
+        text: as it is in the file.
+        form: "ipynb", "py:percent", or "py": of whichever kind of script it is.
+
+    Raises:
+        DataError: it is not one: other JSON, conflict markers of git, not text.
+    """
+    try:
+        notebook = jupytext.reads(text.decode() if isinstance(text, bytes) else text, fmt=form)
+        if not all(isinstance(cell.cell_type, str) and isinstance(cell.source, str) for cell in notebook.cells):
+            raise ValueError("a cell has no kind or no text")
+        return notebook
+    except Exception as error:  # nbformat and jupytext fail in many ways on JSON that is no notebook
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DataError(reason) from error
+
+
 def _seconds_to_start() -> int:
     """How long to wait for the kernel: Python starts slowly on a busy node and from a cold network file system."""
     text = os.environ.get(START_VARIABLE, "600")
-    if not text.isdigit() or not 0 < int(text) < 10**6:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 10**6:
         raise DataError(f"{START_VARIABLE} is {text!r}: set it to a number of seconds, or unset it")
     return int(text)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 
-import yaml
-
 from topokd import params as P
 from topokd.errors import ParameterError
 from topokd.io import write_text
 from topokd.project import project_path
+from topokd.schema import parse_yaml
 
 
 def listed_profiles() -> list[str]:
@@ -61,11 +60,12 @@ def list_profile(name: str) -> bool:
 def _root_parameters() -> dict:
     file = project_path("params.yaml")
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        tree = parse_yaml(file.read_bytes(), str(file)) or {}
     except FileNotFoundError:
         raise ParameterError(f"{file} does not exist: run this in a checkout of the project") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ParameterError(f"{file} must be a mapping of names to values: restore it from git")
+    return tree
 
 
 def _with_list(text: str, key: str, values: list[str]) -> str:

@@ -129,7 +129,7 @@ def _check_las_header(path: Path) -> None:
         head = stream.read(375)
     if len(head) < 227 or head[:4] != b"LASF":
         raise DataError(
-            f"{path} cannot be read as {path.suffix}: it has no LAS header; it is damaged or another format"
+            f"{path} cannot be read as .las: it has no LAS header; it is damaged or another format"
         )
     minor = head[25]
     header, points, records = struct.unpack_from("<HII", head, 94)
@@ -212,8 +212,7 @@ def read_las(path: Path) -> Table:
     laspy = _library("laspy")
     _check_las_header(path)
     with _panics(path):
-        if path.suffix.lower() == ".laz":
-            _check_chunk_sizes(path, laspy)
+        _check_chunk_sizes(path, laspy)
         las = laspy.read(str(path))
     if len(las.points) != las.header.point_count:
         raise DataError(

@@ -147,7 +147,10 @@ def test_a_row_may_override_parameters_of_its_terms(tmp_path: Path) -> None:
         ("seeds: [3, 1, 3]", r"seeds holds 3 twice"),
         (f"train_rows: [a, a]\nrows: {{a: {{{ROW}}}}}", r"train_rows holds 'a' twice"),
         ("data: {augment: {rotation_deg: 1.0e308}}", r"data.augment.rotation_deg is 1e\+308; it must be at most 360"),
-        ("data: {point_range: [1, 2, 3, 0, 5, 6]}", r"data.point_range is .*; it must be x, y, z from, then x, y, z to"),
+        (
+            "data: {point_range: [1, 2, 3, 0, 5, 6]}",
+            r"data.point_range is .*; it must be x, y, z from, then x, y, z to",
+        ),
         ("data: {synthetic: {seed: -1}}", r"data.synthetic.seed is -1; it must be 0 or more"),
         ("evaluation: {tta: 1000000}", r"evaluation.tta is 1000000; it must be at most 3600"),
     ],

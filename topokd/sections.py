@@ -49,7 +49,9 @@ class Synthetic(Section):
 class Augment(Section):
     """Drawn again for each training sample (C.3)."""
 
-    rotation_deg: Annotated[Number, Field(ge=-360, le=360)] = Field(180.0, description="about z, uniform in +-; the paper writes 1 degree (NOTES row 10)")
+    rotation_deg: Annotated[Number, Field(ge=-360, le=360)] = Field(
+        180.0, description="about z, uniform in +-; the paper writes 1 degree (NOTES row 10)"
+    )
     scale: tuple[Positive, Positive] = Field((0.9, 1.1), description="smallest and largest factor")
     flip: Probability = Field(0.5, description="probability of mirroring x, and of mirroring y")
     jitter: NonNegative = Field(0.005, description="standard deviation in metres")

@@ -402,7 +402,9 @@ def test_a_las_header_that_counts_more_than_there_is(tmp_path, offset, value):
         read_cloud(path)
 
 
-@pytest.mark.parametrize(("content", "name"), [("a.ply", "b.bin"), ("a.npy", "b.ply"), ("a.pcd", "b.npy"), ("a.laz", "b.las")])
+@pytest.mark.parametrize(
+    ("content", "name"), [("a.ply", "b.bin"), ("a.npy", "b.ply"), ("a.pcd", "b.npy"), ("a.laz", "b.las")]
+)
 def test_a_file_with_the_suffix_of_another_format_is_read_as_what_it_is(tmp_path, content, name):
     path = write(tmp_path / content)
     expected = read_cloud(path)

@@ -194,7 +194,9 @@ def test_a_training_batch_depends_on_seed_and_step_alone() -> None:
     assert sorted(visits[:5]) == sorted(visits[5:10]) == [f"random/{seed}" for seed in range(5)]
 
 
-@pytest.mark.parametrize(("xyz", "size"), [((1.0, 2.0, 3.0), 1e-310), ((-1.0, -2.0, -3.0), 5e-324), ((1.0, 0.0, -1.0), 1e-310)])
+@pytest.mark.parametrize(
+    ("xyz", "size"), [((1.0, 2.0, 3.0), 1e-310), ((-1.0, -2.0, -3.0), 5e-324), ((1.0, 0.0, -1.0), 1e-310)]
+)
 def test_voxels_too_small_to_be_counted_are_refused_in_words(xyz: tuple[float, ...], size: float) -> None:
     """Positions in voxels are infinite, and differences of two infinities no number."""
     with pytest.raises(DataError, match="spans .* voxels of"):

@@ -16,7 +16,7 @@ from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_c
 
 from tests.conftest import PROJECT
 from topokd.errors import DataError
-from topokd.pipeline.notebook import PAIRED_METADATA
+from topokd.pipeline.notebook_file import PAIRED_METADATA
 from topokd.pipeline.pairing import (
     cleaned_text,
     notebook_scripts,
@@ -156,7 +156,15 @@ def test_saved_outputs_are_no_difference_for_git(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"[]", b"{}", b'{"cells": 3}', b'{"cells": [3], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}', b"\xff\xfe", b""]
+    "content",
+    [
+        b"[]",
+        b"{}",
+        b'{"cells": 3}',
+        b'{"cells": [3], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
+        b"\xff\xfe",
+        b"",
+    ],
 )
 def test_files_that_are_no_notebooks_are_named(project: Path, content: bytes):
     (project / "notebooks/n.ipynb").write_bytes(content)

@@ -83,7 +83,9 @@ def adapt(
             f"the teacher's classes are not those of {label_map.name}: it must be trained on the labelled scans "
             "(--teacher-steps above 0)"
         )
-    job = _Job(Path(teacher), scans, label_map, output, settings, voxel_size, description.intensity, usable_device(device))
+    job = _Job(
+        Path(teacher), scans, label_map, output, settings, voxel_size, description.intensity, usable_device(device)
+    )
     if (found := job.finished()) is not None:
         return found
     job.check_output(overwrite)

@@ -230,11 +230,11 @@ class _Drives:
         if not file.is_file():
             raise DataError(f"{file} does not exist: unpack data_poses.zip")
         found = {}
-        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        for place, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             words = line.split(maxsplit=1)
             if len(words) != 2 or not words[0].isdigit():
-                raise DataError(f"{file}, line {number}, is not a frame and 12 numbers: copy the file again")
-            found[int(words[0])] = _matrix(words[1], f"{file}, line {number}")
+                raise DataError(f"{file}, line {place}, is not a frame and 12 numbers: copy the file again")
+            found[int(words[0])] = _matrix(words[1], f"{file}, line {place}")
         self._poses[drive] = found
         return found
 

@@ -60,7 +60,9 @@ class AttentionTransferLoss(nn.Module):
         own = of_usual_size(own)
         maps = Clouds(own.square().sum(dim=1), ends).split(), Clouds(teacher_map, ends).split()
         losses = [
-            (normalize(of_usual_size(theirs, 1e-8, 1e15), dim=0) - normalize(of_usual_size(mine, 1e-8, 1e15), dim=0)).square().sum()
+            (normalize(of_usual_size(theirs, 1e-8, 1e15), dim=0) - normalize(of_usual_size(mine, 1e-8, 1e15), dim=0))
+            .square()
+            .sum()
             for mine, theirs in zip(*maps, strict=True)
         ]
         return torch.stack(losses).mean() if losses else own.sum()

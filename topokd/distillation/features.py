@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
@@ -48,6 +47,7 @@ def of_usual_size(x: Float[Tensor, "*s"], low: float = 1e-4, high: float = 1e8) 
         high: the same, too large.
 
     Examples:
+        >>> import torch
         >>> of_usual_size(torch.tensor([2.0, 1.0])), of_usual_size(torch.tensor([2e30, 1e30]))
         (tensor([2., 1.]), tensor([1.0000, 0.5000]))
     """
@@ -63,6 +63,7 @@ def unit_rows(x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
     ``torch.nn.functional.normalize`` divides by at least 1e-12, and by infinity where squares overflow.
 
     Examples:
+        >>> import torch
         >>> unit_rows(torch.tensor([[3.0, 4.0], [3e-20, 4e-20], [3e30, 4e30]]))
         tensor([[0.6000, 0.8000],
                 [0.6000, 0.8000],

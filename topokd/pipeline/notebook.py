@@ -9,7 +9,6 @@ device and versions into a separate record next to the results.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import resource
 import signal
@@ -20,7 +19,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jupytext
 import nbformat
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
@@ -30,6 +28,7 @@ from topokd.checks import available_memory
 from topokd.energy import EnergyMeter
 from topokd.errors import DataError, TopokdError
 from topokd.io import write_json, write_text
+from topokd.pipeline.notebook_file import PAIRED_METADATA, clean, read_notebook, with_stable_ids
 from topokd.pipeline.progress import show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
@@ -38,10 +37,6 @@ from topokd.stopping import INTERRUPTED, TERMINATED, VARIABLE, Stopped, ask_to_s
 PARAMS_FILE = "params_file"
 START_VARIABLE = "TOPOKD_KERNEL_START"
 """Environment variable: seconds that a kernel may take to start."""
-PAIRED_METADATA = {
-    "jupytext": {"formats": "ipynb,py:percent"},
-    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-}
 
 GRACE = 25  # seconds between SIGTERM and the end of the kernel; SLURM sends SIGKILL after 30
 
@@ -155,42 +150,6 @@ def _check_output(script: Path, output: Path) -> None:
         raise DataError(f"{output} is a folder: choose another name for the executed copy (--output)")
 
 
-def read_notebook(path: Path, form: str | None = None) -> nbformat.NotebookNode:
-    """A notebook in either form.
-
-    Args:
-        path: the file.
-        form: see `parse_notebook`; None: by the suffix.
-
-    Raises:
-        DataError: the file is not one.
-    """
-    try:
-        return parse_notebook(path.read_bytes(), form or path.suffix.removeprefix("."))
-    except DataError as error:
-        raise DataError(f"{path} is not a notebook that can be read: {error}") from error
-
-
-def parse_notebook(text: str | bytes, form: str) -> nbformat.NotebookNode:
-    """A notebook from its text.
-
-    Args:
-        text: as it is in the file.
-        form: "ipynb", "py:percent", or "py": of whichever kind of script it is.
-
-    Raises:
-        DataError: it is not one: other JSON, conflict markers of git, not text.
-    """
-    try:
-        notebook = jupytext.reads(text.decode() if isinstance(text, bytes) else text, fmt=form)
-        if not all(isinstance(cell.cell_type, str) and isinstance(cell.source, str) for cell in notebook.cells):
-            raise ValueError("a cell has no kind or no text")
-        return notebook
-    except Exception as error:  # nbformat and jupytext fail in many ways on JSON that is no notebook
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise DataError(reason) from error
-
-
 def _seconds_to_start() -> int:
     """How long to wait for the kernel: Python starts slowly on a busy node and from a cold network file system."""
     text = os.environ.get(START_VARIABLE, "600")
@@ -295,29 +254,3 @@ class _Signals:
 
 def _end(*_: Any) -> None:
     raise KeyboardInterrupt  # papermill then shuts its kernel down, so that training stops with it
-
-
-def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove timings and identifiers, which differ from run to run, and join the pieces of each output stream."""
-    notebook.metadata.pop("papermill", None)
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": list(tags)} if tags else {})
-        if cell.cell_type != "code":
-            continue
-        joined: list[nbformat.NotebookNode] = []
-        for item in cell.outputs:
-            if item.output_type == "stream" and joined and joined[-1].get("name") == item.name:
-                joined[-1].text += item.text
-            else:
-                joined.append(item)
-        cell.outputs = joined
-    return with_stable_ids(notebook)
-
-
-def with_stable_ids(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Give each cell an identifier derived from its position and source."""
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    for index, cell in enumerate(notebook.cells):
-        cell["id"] = hashlib.sha256(f"{index}:{cell.cell_type}:{cell.source}".encode()).hexdigest()[:12]
-    return notebook

@@ -20,7 +20,7 @@ import nbformat
 
 from topokd.errors import DataError
 from topokd.io import read_json, write_json, write_text
-from topokd.pipeline.notebook import PAIRED_METADATA, parse_notebook, read_notebook, with_stable_ids
+from topokd.pipeline.notebook_file import PAIRED_METADATA, parse_notebook, read_notebook, with_stable_ids
 from topokd.project import project_path, project_root
 
 REPLACED = "workspace/replaced"  # forms that were replaced without knowing which one was edited

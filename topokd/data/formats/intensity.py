@@ -82,7 +82,7 @@ def intensities(
         table.notes.append(
             Note(
                 "all intensities are equal",
-                f"all values of {name} are {values[0]:g}, as if there were no intensities (--intensity none: 0 is used)",
+                f"all values of {name} are {values[0]:g}, as if there were no intensities (--intensity none takes 0)",
             )
         )
     known = given_scale or (255.0 if column.dtype == np.uint8 else None) or _five_columns(table, values) or sensor_scale

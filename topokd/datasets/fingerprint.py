@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
     # With a single folder, names are relative to it, so that fingerprints of SemanticKITTI stay stable.
     base = folders[0] if len(folders) == 1 else root
     digest, count, size = hashlib.sha256(), 0, 0
-    for path in sorted(p for each in folders for p in each.rglob("*") if p.is_file()):
+    for path in sorted(path for folder in folders for path in _files(folder)):
         length = path.stat().st_size
         with path.open("rb") as stream:
             ends = stream.read(SAMPLE)
@@ -42,3 +44,11 @@ def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
         digest.update(f"{path.relative_to(base).as_posix()}:{length}:".encode() + ends)
         count, size = count + 1, size + length
     return {"files": count, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, also in folders that links lead to; a link back to a folder above is not followed."""
+    for place, inner, names in os.walk(folder, followlinks=True):
+        here = Path(place).resolve()
+        inner[:] = [name for name in inner if (Path(place) / name).resolve() not in (here, *here.parents)]
+        yield from (path for name in names if (path := Path(place) / name).is_file())

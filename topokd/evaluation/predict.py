@@ -145,7 +145,7 @@ def evaluate(
         DataError: names a scan without labels.
     """
     if scans is None or isinstance(scans, int):
-        scans = spread(len(dataset), scans)
+        scans = spread(len(dataset), None if scans is None else whole(scans, "scans"))
     cm = ConfusionMatrix(dataset.num_classes, dataset.class_names)
 
     def labels_and_views(index: int) -> tuple[Int64[ndarray, " n"], list[Batch]]:

@@ -100,7 +100,7 @@ def read_cloud(
         ([[1.0, 2.0, 3.0]], [0.800000011920929], [True, False], 255.0)
     """
     path = Path(path)
-    names = _check_options(columns, intensity_scale, dtype, scale, origin)
+    names = check_reading(columns, intensity_scale, dtype, scale, origin)
     axes = parse_frame(frame)
     table = _read(path, names, dtype)
     xyz = np.ascontiguousarray(table.xyz, np.float64)
@@ -134,14 +134,18 @@ def read_cloud(
     return Cloud(xyz, used, scan, found.scale, found.guessed, found.field, tuple(notes))
 
 
-def _check_options(
+def check_reading(
     columns: int | Sequence[str] | None,
     intensity_scale: float | None,
     dtype: str | None,
     scale: float,
     origin: Sequence[float] | None,
 ) -> int | tuple[str, ...] | None:
-    """``columns`` as a number or a tuple of names; raises `DataError` for invalid values."""
+    """``columns`` as a number or a tuple of names, if these options of `read_cloud` are valid.
+
+    Raises:
+        DataError: one is not.
+    """
     if intensity_scale is not None and not _is_number(intensity_scale, above=0.0):
         raise DataError(
             f"the intensity scale is {intensity_scale!r}; it must be positive and finite, such as 1, 255 or "

@@ -184,9 +184,15 @@ def test_paths_with_odd_characters_links_and_hidden_folders(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("rows", "words"),
-    [("a,3,0,#000000\na,4,0,#000000\n", "the name a occurs twice"), ("a,3,0,#000000\nb,3,0,#000000\n", "the id 3 occurs"),
-     ("a,3,0,#00\n", "is not a table"), ("a,x,0,#000000\n", "is not a table"), ('a,"3\n' + "x" * 200_000, "is not a table")],
-)  # fmt: skip
+    [
+        ("a,3,0,#000000\na,4,0,#000000\n", "the name a occurs twice"),
+        ("a,3,0,#000000\nb,3,0,#000000\n", "the id 3 occurs twice"),
+        ("a,3,0,#00\n", "is not a table"),
+        ("a,x,0,#000000\n", "is not a table"),
+        ('a,"3\n' + "x" * 200_000, "is not a table"),
+    ],
+    ids=["names", "ids", "colour", "id", "quotes"],
+)
 def test_a_table_of_classes_that_is_damaged_is_named(tmp_path: Path, rows: str, words: str) -> None:
     (tmp_path / "goose_label_mapping.csv").write_text(f"class_name,label_key,has_instance,hex\n{rows}")
     with pytest.raises(DataError, match=rf"goose_label_mapping\.csv.*{words}"):

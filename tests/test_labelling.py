@@ -1,6 +1,7 @@
 """Labels for files and folders by a checkpoint."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -376,6 +377,7 @@ def test_names_of_files_may_be_anything_the_system_takes(checkpoint, scans, tmp_
     path = scans / "sub/000000.bin"
     path = path.rename(path.with_name(f"{name}.bin"))
     arguments = ["predict", str(checkpoint), str(path.parent), "-o", str(tmp_path / "out"), "--views", "1"]
-    done = subprocess.run([sys.executable, "-m", "topokd.cli", *arguments], capture_output=True, cwd=PROJECT)
+    strict = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run([sys.executable, "-m", "topokd.cli", *arguments], capture_output=True, env=strict)
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr[-2000:]
     assert (tmp_path / "out" / f"{name}.label").stat().st_size == 200

@@ -91,9 +91,12 @@ def require_writable(*folders: str | Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` atomically, as UTF-8 and without translating line ends."""
+    """Write ``text`` atomically, as UTF-8 and without translating line ends.
+
+    Bytes of a file's name that are not UTF-8, lone surrogates in Python, become escapes that JSON knows: ``\\udcdf``.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

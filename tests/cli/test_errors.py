@@ -127,6 +127,18 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path):
     assert done.stderr.startswith("error: ") and str(tmp_path / "file") in done.stderr
 
 
+def test_a_working_folder_that_was_deleted_is_named(tmp_path: Path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.rmdir('.'); sys.argv = ['topokd', 'repro']; from topokd.cli import main; main()"
+    environment = {name: value for name, value in os.environ.items() if name != "TOPOKD_ROOT"}
+    environment["PYTHONPATH"] = str(PROJECT)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path / "gone")
+    assert done.returncode == 1 and done.stderr == (
+        "error: the working folder does not exist any more: change to one that does\n"
+    )
+
+
 def test_a_missing_optional_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setitem(sys.modules, "papermill", None)
     message = failed(monkeypatch, capsys, ["notebook", "notebooks/10_data.py"])

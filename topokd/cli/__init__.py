@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,6 +62,10 @@ def main() -> None:
     Those are topokd's own errors, errors of the system about a path, and missing optional packages.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a terminal without our letters, a file's name in another code
     try:
         app()
     except Stopped as error:
@@ -88,9 +94,18 @@ def main() -> None:
 
 def _describe(error: OSError) -> str:
     path = error.filename2 or error.filename  # the second one is where a finished file was to be moved
+    if path is None and isinstance(error, FileNotFoundError) and not _has_working_folder():
+        return "the working folder does not exist any more: change to one that does"
     if path is None:
         return str(error)
     advice = "free some space or choose another path" if error.errno == errno.ENOSPC else "check that the path exists"
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         advice = "check that the path is writable"
     return f"{path}: {error.strerror}; {advice}"
+
+
+def _has_working_folder() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except FileNotFoundError:
+        return False

@@ -107,7 +107,7 @@ class Params(Section):
         """Give every row its complete terms: the shared parameters with its own over them."""
         if not isinstance(tree, Mapping) or not isinstance(tree.get("rows"), Mapping):
             return tree
-        shared = tree.get("terms") or {}
+        shared = _named(tree.get("terms"), "terms")
         return {**tree, "rows": {name: _complete(name, row, shared) for name, row in tree["rows"].items()}}
 
     @model_validator(mode="after")
@@ -198,14 +198,27 @@ def _complete(name: str, row: Any, shared: Mapping[str, Any]) -> Any:
     """A row's fields with ``terms`` as a mapping from names to complete parameters."""
     if isinstance(row, Row) or not isinstance(row, Mapping):
         return row
-    given = row.get("terms") or {}
-    given = given if isinstance(given, Mapping) else {term: {} for term in given}
+    given = row.get("terms")
+    if isinstance(given, list | tuple) and all(isinstance(term, str) for term in given):
+        given = dict.fromkeys(given)
+    given = _named(given, f"rows.{name}.terms")
     for term in given:
         if term not in shared:
             raise ValueError(
                 f"rows.{name}.terms names {term!r}, which is not in `terms`; {schema.nearest(term, shared)}"
             )
-    return {**row, "terms": {term: {**(shared[term] or {}), **(own or {})} for term, own in given.items()}}
+    complete = {
+        term: {**_named(shared[term], f"terms.{term}"), **_named(own, f"rows.{name}.terms.{term}")}
+        for term, own in given.items()
+    }
+    return {**row, "terms": complete}
+
+
+def _named(value: Any, where: str) -> Mapping[str, Any]:
+    """A mapping from a file, {} for nothing. Raises ValueError for anything else, which pydantic explains."""
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError(f"{where} must be a mapping of names to values, not {value!r}")
+    return value or {}
 
 
 def load(path: str | Path, *, save: bool = True) -> Params:

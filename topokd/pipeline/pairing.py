@@ -113,7 +113,7 @@ def _committed(key: str) -> str | None:
     """A file as in git's last commit, or None."""
     command = ["git", "show", f"HEAD:./{key}"]
     try:
-        shown = subprocess.run(command, cwd=project_root(), capture_output=True, text=True)
+        shown = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, errors="replace")
     except FileNotFoundError:  # git is not installed
         return None
     return shown.stdout if shown.returncode == 0 else None

@@ -17,7 +17,7 @@ from topokd.schema import parse_yaml
 
 def listed_profiles() -> list[str]:
     """Profiles that ``dvc repro`` runs."""
-    return list(_root_parameters().get("profiles") or [])
+    return _names("profiles")
 
 
 def profile_of(address: str) -> str:
@@ -49,12 +49,20 @@ def list_profile(name: str) -> bool:
     file = project_path("params.yaml")
     before = text = file.read_text(encoding="utf-8")
     for key in names:
-        values = list(_root_parameters().get(key) or [])
+        values = _names(key)
         if name not in values:
             text = _with_list(text, key, [*values, name])
     if text != before:
         write_text(file, text)
     return text != before
+
+
+def _names(key: str) -> list[str]:
+    """One of the lists of params.yaml."""
+    values = _root_parameters().get(key) or []
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ParameterError(f"{project_path('params.yaml')}: {key} must be a list of names, not {values!r}")
+    return values
 
 
 def _root_parameters() -> dict:

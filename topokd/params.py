@@ -45,6 +45,8 @@ from topokd.sections import (
     Row,
     Synthetic,
     Train,
+    complete_row,
+    named,
 )
 
 __all__ = [
@@ -107,8 +109,8 @@ class Params(Section):
         """Give every row its complete terms: the shared parameters with its own over them."""
         if not isinstance(tree, Mapping) or not isinstance(tree.get("rows"), Mapping):
             return tree
-        shared = _named(tree.get("terms"), "terms")
-        return {**tree, "rows": {name: _complete(name, row, shared) for name, row in tree["rows"].items()}}
+        shared = named(tree.get("terms"), "terms")
+        return {**tree, "rows": {name: complete_row(name, row, shared) for name, row in tree["rows"].items()}}
 
     @model_validator(mode="after")
     def _once_each(self) -> Params:
@@ -192,33 +194,6 @@ class Params(Section):
                 "on a fast disk, write the folder into train.cache, or leave train.cache empty for no cache"
             )
         return project_path(os.path.expanduser(expanded)) if expanded else None
-
-
-def _complete(name: str, row: Any, shared: Mapping[str, Any]) -> Any:
-    """A row's fields with ``terms`` as a mapping from names to complete parameters."""
-    if isinstance(row, Row) or not isinstance(row, Mapping):
-        return row
-    given = row.get("terms")
-    if isinstance(given, list | tuple) and all(isinstance(term, str) for term in given):
-        given = dict.fromkeys(given)
-    given = _named(given, f"rows.{name}.terms")
-    for term in given:
-        if term not in shared:
-            raise ValueError(
-                f"rows.{name}.terms names {term!r}, which is not in `terms`; {schema.nearest(term, shared)}"
-            )
-    complete = {
-        term: {**_named(shared[term], f"terms.{term}"), **_named(own, f"rows.{name}.terms.{term}")}
-        for term, own in given.items()
-    }
-    return {**row, "terms": complete}
-
-
-def _named(value: Any, where: str) -> Mapping[str, Any]:
-    """A mapping from a file, {} for nothing. Raises ValueError for anything else, which pydantic explains."""
-    if value is not None and not isinstance(value, Mapping):
-        raise ValueError(f"{where} must be a mapping of names to values, not {value!r}")
-    return value or {}
 
 
 def load(path: str | Path, *, save: bool = True) -> Params:

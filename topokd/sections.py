@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -29,6 +30,7 @@ from topokd.schema import (
     Switch,
     Threads,
     Views,
+    nearest,
 )
 
 
@@ -226,6 +228,31 @@ class Row(Section):
         0.0, description="decay of a running average over steps of the weights, which replaces them at the end; 0: none"
     )
     compare: dict[str, Comparison] = Field({}, description="rows that it is compared with")
+
+
+def complete_row(name: str, row: Any, shared: Mapping[str, Any]) -> Any:
+    """A row's fields with ``terms`` as a mapping from names to complete parameters."""
+    if isinstance(row, Row) or not isinstance(row, Mapping):
+        return row
+    given = row.get("terms")
+    if isinstance(given, list | tuple) and all(isinstance(term, str) for term in given):
+        given = dict.fromkeys(given)
+    given = named(given, f"rows.{name}.terms")
+    for term in given:
+        if term not in shared:
+            raise ValueError(f"rows.{name}.terms names {term!r}, which is not in `terms`; {nearest(term, shared)}")
+    complete = {
+        term: {**named(shared[term], f"terms.{term}"), **named(own, f"rows.{name}.terms.{term}")}
+        for term, own in given.items()
+    }
+    return {**row, "terms": complete}
+
+
+def named(value: Any, where: str) -> Mapping[str, Any]:
+    """A mapping from a file, {} for nothing. Raises ValueError for anything else, which pydantic explains."""
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError(f"{where} must be a mapping of names to values, not {value!r}")
+    return value or {}
 
 
 class Evaluation(Section):

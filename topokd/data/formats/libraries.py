@@ -128,7 +128,8 @@ def _check_las_header(path: Path) -> None:
     with path.open("rb") as stream:
         head = stream.read(375)
     if len(head) < 227 or head[:4] != b"LASF":
-        raise DataError(f"{path} cannot be read as .las: it has no LAS header; it is damaged or another format")
+        kind = path.suffix if path.suffix.lower() == ".laz" else ".las"
+        raise DataError(f"{path} cannot be read as {kind}: it has no LAS header; it is damaged or another format")
     minor = head[25]
     header, points, records = struct.unpack_from("<HII", head, 94)
     layout, length, count = struct.unpack_from("<BHI", head, 104)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import logging
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,8 @@ import typer
 from topokd import __version__
 from topokd.cli import adapt, data, explore, pipeline, plumbing, predict, slurm, warm_up
 from topokd.errors import TopokdError
+from topokd.io import LEAST_FREE
+from topokd.project import project_root
 from topokd.stopping import Stopped
 
 USE, RUN, PLUMBING = "Use a network", "Run the experiments", "Plumbing of the pipeline"
@@ -94,7 +99,9 @@ def main() -> None:
 
 def _describe(error: OSError) -> str:
     path = error.filename2 or error.filename  # the second one is where a finished file was to be moved
-    if path is None and isinstance(error, FileNotFoundError) and not _has_working_folder():
+    if path is None and error.errno == errno.ENOSPC:
+        path = ", ".join(_full_folders()) or None
+    elif path is None and error.errno == errno.ENOENT and not _has_working_folder():
         return "the working folder does not exist any more: change to one that does"
     if path is None:
         return str(error)
@@ -102,6 +109,17 @@ def _describe(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         advice = "check that the path is writable"
     return f"{path}: {error.strerror}; {advice}"
+
+
+def _full_folders() -> list[str]:
+    """Folders that the project writes to, on disks without space: not every error says which disk is full."""
+    folders = [Path(os.environ.get(name, default)) for name, default in (("TMPDIR", "/tmp"), ("HOME", "/root"))]
+    found = []
+    for folder in (*folders, project_root()):
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(folder).free < LEAST_FREE:
+                found.append(str(folder))
+    return found
 
 
 def _has_working_folder() -> bool:

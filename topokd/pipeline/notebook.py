@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
@@ -103,6 +104,11 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
             )
         except KeyboardInterrupt as error:  # `_Signals` has told it to end
             raise Stopped(f"{script.name}: stopped by a signal", signals.status) from error
+        except NoSuchKernel as error:
+            raise NotebookError(
+                f"{script.name}: Jupyter has no kernel named python3 for this Python: pip install ipykernel, or "
+                "python -m ipykernel install --sys-prefix"
+            ) from error
         except DeadKernelError as error:
             kept = params.workspace / "failed" / output.name
             if executed.is_file():

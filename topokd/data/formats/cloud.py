@@ -17,7 +17,8 @@ from topokd.data.formats.arrays import read_array_file
 from topokd.data.formats.binary import DTYPES, read_bin
 from topokd.data.formats.content import format_of_content
 from topokd.data.formats.intensity import intensities
-from topokd.data.formats.libraries import read_las, read_pcd, read_ply
+from topokd.data.formats.libraries import read_las, read_ply
+from topokd.data.formats.pcd import read_pcd
 from topokd.data.formats.placement import (
     check_extent,
     check_precision,

@@ -96,8 +96,8 @@ def _read_header(path: Path) -> _Header:
     missing = [name for name in ("FIELDS", "SIZE", "TYPE", "DATA") if not lines.get(name)]
     if missing or not (lines.get("POINTS") or (lines.get("WIDTH") and lines.get("HEIGHT"))):
         raise DataError(
-            f"{path} cannot be read as .pcd: its header has no {missing[0] if missing else 'POINTS'}; it is damaged, or "
-            "of another format"
+            f"{path} cannot be read as .pcd: its header has no {(*missing, 'POINTS')[0]}; it is damaged, or of another "
+            "format"
         )
     fields, kinds, sizes = lines["FIELDS"], lines["TYPE"], _whole(path, "SIZE", lines["SIZE"])
     counts = _whole(path, "COUNT", lines.get("COUNT") or ["1"] * len(fields))
@@ -171,8 +171,8 @@ def _ascii(path: Path, header: _Header) -> list[ndarray]:
         values = np.loadtxt(stream, np.float64, max_rows=header.points, ndmin=2)
     if values.shape != (header.points, width):
         raise DataError(
-            f"{path} holds {len(values)} points of {values.shape[1]} values, but its header says POINTS {header.points} "
-            f"of {width}: it is truncated or damaged; copy it again"
+            f"{path} holds {len(values)} points of {values.shape[1]} values, but its header says POINTS "
+            f"{header.points} of {width}: it is truncated or damaged; copy it again"
         )
     ends = np.cumsum(header.counts)
     return [values[:, end - count : end] for end, count in zip(ends, header.counts, strict=True)]

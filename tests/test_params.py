@@ -151,7 +151,7 @@ def test_a_row_may_override_parameters_of_its_terms(tmp_path: Path) -> None:
         (f"terms: {{kd: {{}}}}\nrows: {{a: {{{ROW}, terms: {{kd: 3}}}}}}", r"rows.a.terms.kd must be a mapping"),
         ("seeds: [3, 1, 3]", r"seeds holds 3 twice"),
         (f"train_rows: [a, a]\nrows: {{a: {{{ROW}}}}}", r"train_rows holds 'a' twice"),
-        ("data: {augment: {rotation_deg: 1.0e308}}", r"data.augment.rotation_deg is 1e\+308; it must be at most 360"),
+        ("data: {augment: {rotation_deg: 1.0e308}}", r"data.augment.rotation_deg is '1.0e308'; it must be at most 360"),
         (
             "data: {point_range: [1, 2, 3, 0, 5, 6]}",
             r"data.point_range is .*; it must be x, y, z from, then x, y, z to",

@@ -129,7 +129,7 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path):
 
 def test_a_working_folder_that_was_deleted_is_named(tmp_path: Path):
     (tmp_path / "gone").mkdir()
-    code = "import os, sys; os.rmdir('.'); sys.argv = ['topokd', 'repro']; from topokd.cli import main; main()"
+    code = "import os, sys; os.rmdir(os.getcwd()); sys.argv = ['topokd', 'repro']; from topokd.cli import main; main()"
     environment = {name: value for name, value in os.environ.items() if name != "TOPOKD_ROOT"}
     environment["PYTHONPATH"] = str(PROJECT)
     command = [sys.executable, "-c", code]

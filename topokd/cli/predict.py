@@ -67,6 +67,7 @@ def predict(
 ) -> None:
     """Label scans (.bin, .pcd, .ply, .las, .laz, .npy, .npz) with a trained network; see docs/predict.md."""
     _use_passive_openmp_wait()
+    from topokd.data.formats.cloud import check_reading
     from topokd.label_maps import load_label_map
     from topokd.labelling import FORMATS, Labeller, predict_files
     from topokd.predict_cost import measure_file
@@ -80,6 +81,7 @@ def predict(
     }
     known = {name: value for name, value in given.items() if value is not None}
     reading = {"scale": 1.0, "frame": "x,y,z", **(label_map.reading() if label_map else {}), **known}
+    check_reading(**reading)  # type: ignore[arg-type]
     labeller = Labeller(checkpoint, voxel_size, tta, device, amp)
     if label_map is not None:
         labeller.classes = labeller.classes.mapped(label_map, source)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,9 +45,14 @@ def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
     return {"files": count, "bytes": size, "sha256": digest.hexdigest()}
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, also in folders that links lead to; a link back to a folder above is not followed."""
-    for place, inner, names in os.walk(folder, followlinks=True):
-        here = Path(place).resolve()
-        inner[:] = [name for name in inner if (Path(place) / name).resolve() not in (here, *here.parents)]
-        yield from (path for name in names if (path := Path(place) / name).is_file())
+def _files(folder: Path, seen: set[Path] | None = None) -> Iterator[Path]:
+    """Every file below a folder, also where links lead; a folder that is reached twice, through a link, counts once."""
+    seen = set(folder.resolve().parents) if seen is None else seen
+    if folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_symlink(), path.name)):
+        if path.is_dir():
+            yield from _files(path, seen)
+        elif path.is_file():
+            yield path

@@ -14,7 +14,6 @@ from pydantic import Field, model_validator
 from topokd import schema
 from topokd.choices import LabelType
 from topokd.data.formats.cloud import check_reading
-from topokd.data.formats.placement import parse_frame
 from topokd.data.label_space import LabelSpace
 from topokd.datasets.nuscenes.classes import category_indices
 from topokd.datasets.nuscenes.tables import Record, read_table
@@ -99,8 +98,7 @@ class LabelMap(Section):
         if self.label_dtype == "uint8" and largest > 255:
             raise ValueError(f"the id {largest} does not fit into label_dtype uint8, which ends at 255")
         try:
-            check_reading(self.columns or None, self.intensity_scale, self.dtype, self.scale, None)
-            parse_frame(self.frame)
+            check_reading(**self.reading())
         except DataError as error:
             raise ValueError(str(error)) from None
 

@@ -62,9 +62,12 @@ class Labeller:
             raise DataError(f"amp {amp!r} is unknown; choose one of {', '.join(AMP_DTYPES)}")
         try:
             tta = whole(tta, "tta", most=MOST_VIEWS)
-            voxel_size = None if voxel_size is None else number(voxel_size, "voxel_size", above=True, unit=" m")
         except ParameterError as error:
-            raise DataError(f"{error} (--tta, --voxel-size)") from None
+            raise DataError(f"{error} (--tta)") from None
+        try:
+            voxel_size = None if voxel_size is None else number(voxel_size, "voxel_size", above=True)
+        except ParameterError:
+            raise DataError(f"voxel size is {voxel_size!r} m; it must be positive and finite (--voxel-size)") from None
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
         self.checkpoint, description = checkpoint, read_description(checkpoint)
         if not description.class_names:

@@ -101,7 +101,7 @@ def read_cloud(
         ([[1.0, 2.0, 3.0]], [0.800000011920929], [True, False], 255.0)
     """
     path = Path(path)
-    names = check_reading(columns, intensity_scale, dtype, scale, origin)
+    names = check_reading(columns, intensity_scale, dtype, scale, frame, origin, intensity)
     axes = parse_frame(frame)
     table = _read(path, names, dtype)
     xyz = np.ascontiguousarray(table.xyz, np.float64)
@@ -136,11 +136,13 @@ def read_cloud(
 
 
 def check_reading(
-    columns: int | Sequence[str] | None,
-    intensity_scale: float | None,
-    dtype: str | None,
-    scale: float,
-    origin: Sequence[float] | None,
+    columns: int | Sequence[str] | None = None,
+    intensity_scale: float | None = None,
+    dtype: str | None = None,
+    scale: float = 1.0,
+    frame: str = "x,y,z",
+    origin: Sequence[float] | None = None,
+    intensity: str | None = None,
 ) -> int | tuple[str, ...] | None:
     """``columns`` as a number or a tuple of names, if these options of `read_cloud` are valid.
 
@@ -160,6 +162,9 @@ def check_reading(
         isinstance(origin, Sequence | np.ndarray) and len(origin) == 3 and all(_is_number(value) for value in origin)
     ):
         raise DataError(f"origin is {origin!r}; it must be three finite numbers, x, y, z of the sensor (--origin)")
+    if intensity is not None and not isinstance(intensity, str):
+        raise DataError(f"intensity is {intensity!r}; name the field, or none (--intensity)")
+    parse_frame(frame)
     if columns is None:
         return None
     if isinstance(columns, int):

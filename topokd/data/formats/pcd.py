@@ -191,7 +191,9 @@ def _compressed(path: Path, header: _Header) -> list[ndarray]:
     try:
         lzf = importlib.import_module("lzf")
     except ImportError:
-        raise DataError("reading packed .pcd files needs the package python-neo-lzf: pip install 'topokd[data]'") from None
+        raise DataError(
+            "reading packed .pcd files needs the package python-neo-lzf: pip install 'topokd[data]'"
+        ) from None
     data = _body(path, header)
     packed, unpacked = struct.unpack("<II", data[:8])
     plain = lzf.decompress(data[8 : 8 + packed], unpacked) if unpacked else b""

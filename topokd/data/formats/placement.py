@@ -30,6 +30,7 @@ def parse_frame(text: str) -> Float64[ndarray, "3 3"]:
         [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]
     """
     matrix = np.zeros((3, 3))
+    text = text if isinstance(text, str) else repr(text)
     parts = [part.strip().lower() for part in text.split(",")]
     for row, part in enumerate(parts[:3]):
         axis = part.lstrip("+-")

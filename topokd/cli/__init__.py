@@ -17,7 +17,7 @@ import typer
 
 from topokd import __version__
 from topokd.cli import adapt, data, explore, pipeline, plumbing, predict, slurm, warm_up
-from topokd.errors import TopokdError
+from topokd.errors import DataError, TopokdError
 from topokd.io import LEAST_FREE
 from topokd.project import project_root
 from topokd.stopping import Stopped
@@ -72,6 +72,8 @@ def main() -> None:
             errors="backslashreplace"
         )  # a terminal without our letters, a file's name in another code
     try:
+        if not _has_working_folder():  # torch would end the process without a word of ours
+            raise DataError("the working folder does not exist any more: change to one that does")
         app()
     except Stopped as error:
         typer.echo(str(error), err=True)
@@ -101,8 +103,6 @@ def _describe(error: OSError) -> str:
     path = error.filename2 or error.filename  # the second one is where a finished file was to be moved
     if path is None and error.errno == errno.ENOSPC:
         path = ", ".join(_full_folders()) or None
-    elif path is None and error.errno == errno.ENOENT and not _has_working_folder():
-        return "the working folder does not exist any more: change to one that does"
     if path is None:
         return str(error)
     advice = "free some space or choose another path" if error.errno == errno.ENOSPC else "check that the path exists"

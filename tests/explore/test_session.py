@@ -1,4 +1,4 @@
-"""What an explorer offers and shows, with and without trained networks, without a browser."""
+"""The choices and views of an explorer, with and without trained networks, tested without a browser."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def small_scan() -> Scan:
     return Scan(xyz, rng.random(600, dtype=np.float32), rng.integers(-1, 4, 600), np.zeros(600, np.int64), "small")
 
 
-def test_it_works_without_a_project_and_says_what_more_there_would_be(no_project: Path):
+def test_it_works_without_a_project_and_says_which_views_a_project_adds(no_project: Path):
     session = Session("filtration", points=32)
     scene = session.scene()
     assert session.sources() == ["circle", "figure eight", "torus", "clusters"]

@@ -1,4 +1,4 @@
-"""`topokd stage`: DVC's lock is free while a stage computes, and a crowd that wants it at once loses nobody."""
+"""`topokd stage`: DVC's lock is free while a stage computes, and many stages that want it at once all get it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_damaged_rwlock_is_replaced(project: Path, content: str):
     assert with_lock(lambda repo: 3, patience=5) == 3
 
 
-def test_what_a_killed_stage_left_in_the_rwlock_is_forgotten_and_a_running_dvc_is_not(project: Path):
+def test_entries_of_a_killed_stage_are_removed_from_the_rwlock_and_those_of_a_running_dvc_are_kept(project: Path):
     alive = os.getpid()  # a process of that number lives, so DVC alone would refuse for ever
     file = project / ".dvc/tmp/rwlock"
     path = str(project / "a.txt")

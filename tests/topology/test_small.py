@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
-from topokd.topology import Persistence, persistence, small, squared_distances, vietoris_rips
+from topokd.topology import Persistence, persistence, results, small, squared_distances, vietoris_rips
 from topokd.topology.engines import ENGINES
 
 pytestmark = pytest.mark.unit
@@ -42,7 +42,7 @@ def general(monkeypatch: pytest.MonkeyPatch, plain: bool) -> None:
     """Switch small clouds to the general path; with ``plain`` values too."""
     monkeypatch.setattr(persistence, "is_small", lambda cloud: False)
     if plain:
-        monkeypatch.setattr(persistence, "safe_extent", lambda cloud: -1.0)
+        monkeypatch.setattr(results, "safe_extent", lambda cloud: -1.0)
 
 
 @st.composite
@@ -105,7 +105,7 @@ def _length(points: Tensor, simplex: list[int]) -> float:
 
 
 @pytest.mark.parametrize("count", [3, 300])
-def test_a_batch_gives_what_its_clouds_give_alone(count: int) -> None:
+def test_a_batch_gives_the_same_results_as_its_clouds_one_by_one(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = torch.randint(1, 65, (count,), generator=generator).tolist()
     batch: list[Any] = [torch.randn(n, 3, generator=generator).requires_grad_() for n in sizes]

@@ -29,7 +29,7 @@ CYCLES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user has chosen.
+    """The choices of a user.
 
     Attributes:
         source: a shape, `NETWORKS`, or the name of own points.
@@ -57,7 +57,7 @@ class Session:
         profile: profile of the networks; None takes the first one with trained networks.
         points: initial M.
         max_dim: initial highest degree.
-        all_cycles: whether cycles of degree 1 come with the diagrams whatever M is, as a page needs them.
+        all_cycles: whether diagrams include cycles of degree 1 for any M, as pages need them.
         say: called with a message before each slow step.
 
     Examples:
@@ -97,7 +97,7 @@ class Session:
         return [*self.own, *networks, *shapes]
 
     def choosers(self) -> list[dict[str, Any]]:
-        """What can be chosen now: name, label, value and options of each chooser."""
+        """The current menus: name, label, value and options of each."""
         choice = self.choice
         found: list[tuple[str, str, Any, list[Any]]] = [("source", "points", choice.source, self.sources())]
         if choice.source == NETWORKS:

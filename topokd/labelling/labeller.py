@@ -29,21 +29,21 @@ class Labeller:
 
     Args:
         checkpoint: weights that topokd trained.
-        voxel_size: metres; None: that of the training.
-        tta: number of rotations that are averaged.
+        voxel_size: metres; None: as in training.
+        tta: number of rotations to average.
         device: None: a GPU if there is one.
         amp: "off" (float32), "bf16" or "fp16".
 
     Attributes:
         classes: names, colours and ids.
-        sweeps: number of scans that the network was trained on at a time.
+        sweeps: number of scans that were accumulated for each training sample.
         uses_intensity: whether it was trained with intensities.
-        trained_on: what its training scans looked like; None: the checkpoint does not record it.
+        trained_on: statistics of its training scans; None if the checkpoint does not record them.
 
     Raises:
         CheckpointError: the file lacks the names of the classes or the voxel size, contradicts itself, or cannot be
             loaded.
-        DataError: a value above is not usable.
+        DataError: an option is out of range, or the device does not exist.
 
     Examples:
         >>> Labeller("model.safetensors", voxel_size=0.1)(read_cloud("scan.bin"))  # doctest: +SKIP
@@ -123,7 +123,7 @@ class Labeller:
         """The class of every point of a file; IGNORE for those that are not in its scan.
 
         Raises:
-            DataError: names the scan, for one that the network cannot take.
+            DataError: the network cannot process the scan; the message names it.
         """
         label = np.full(len(cloud.xyz), IGNORE, np.int64)
         try:

@@ -14,7 +14,7 @@ PATIENCE = 300  # seconds for one page
 
 
 def write_pdf(page: str | Path) -> Path:
-    """Print a page to a PDF of the same name beside it; the page's print style sets paper and breaks.
+    """Print a page to a PDF of the same name next to it; the page's print style sets paper and breaks.
 
     Args:
         page: the .html file.

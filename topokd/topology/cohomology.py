@@ -17,7 +17,7 @@ Edge = tuple[int, int]
 
 
 class Cohomology(NamedTuple):
-    """What `cohomology` finds."""
+    """The result of `cohomology`: a certificate and cycles, None where they were not requested."""
 
     certificate: Certificate | None
     cycles: dict[Edge, Int64[ndarray, "l 2"]] | None  # by creating edge
@@ -46,7 +46,7 @@ def cohomology(
         cycles: whether to look for cycles.
 
     Raises:
-        DataError: the memory is too small.
+        DataError: there is not enough memory.
 
     Examples:
         >>> square = np.abs(np.subtract.outer([0, 1, 1 + 1j, 1j], [0, 1, 1 + 1j, 1j]))

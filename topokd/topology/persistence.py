@@ -5,18 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
 from typing import Any, overload
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
-from topokd.topology.certificate import Certificate
 from topokd.topology.cohomology import Cohomology, cohomology
 from topokd.topology.distances import squared_distances
 from topokd.topology.eager import eagerly
@@ -30,44 +25,16 @@ from topokd.topology.entry import (
     filtration_of,
     squared_limit,
 )
-from topokd.topology.gradient import SAFE, extent, simplex_values
 from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
+from topokd.topology.results import Persistence, persistence_of, with_big_step_gradient, with_cohomology
 from topokd.topology.sampling import Points
 from topokd.topology.search import search_pairs, unsearchable, use_search
 from topokd.topology.small import is_small, small_parts
 from topokd.topology.threads import parallel_map
-from topokd.topology.values import found_from, parts_of, safe_extent
-from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weighted_values, weights_of
+from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weights_of
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Persistence:
-    """Diagrams of one cloud; each list has one entry per homology degree d.
-
-    Attributes:
-        diagrams: (K, 2) birth and death of the finite classes, sorted by death, differentiable.
-        birth_simplices: (K, d + 1) vertices of the simplices that create them.
-        death_simplices: (K, d + 2) vertices of the simplices that kill them.
-        essential: (E,) births of the classes that never die (of the whole filtration: one component).
-        essential_simplices: (E, d + 1) vertices of the simplices that create them.
-        truncated_at: None, or the length at which a time limit stopped; longer edges never entered.
-        certificate: with ``certificate=True`` a proof of degrees 0 and 1 for `topokd.topology.certificate.check`.
-        cycles: with ``cycles=True`` one cycle per row of degree 1, as edges (l, 2), the creating edge first.
-        essential_cycles: likewise, of the classes of degree 1 that never die.
-    """
-
-    diagrams: list[Float[Tensor, "_ 2"]]
-    birth_simplices: list[Int64[Tensor, "_ _"]]
-    death_simplices: list[Int64[Tensor, "_ _"]]
-    essential: list[Float[Tensor, " _"]]
-    essential_simplices: list[Int64[Tensor, "_ _"]]
-    truncated_at: float | None = None
-    certificate: Certificate | None = None
-    cycles: list[Int64[Tensor, "_ 2"]] | None = None
-    essential_cycles: list[Int64[Tensor, "_ 2"]] | None = None
 
 
 @overload
@@ -148,9 +115,9 @@ def vietoris_rips(
         engine: a key of `topokd.topology.ENGINES`, or "auto" for the fastest one.
         threshold: edges longer than this never enter; None for the whole filtration.
         tie_tolerance: tau_tie of Theorem 1: edges within it of a simplex's longest share its gradient.
-        tie_unit: length that `tie_tolerance` counts. None: the extent of the cloud (its greatest range of one
-            coordinate, its largest finite distance), so that gradients do not depend on the unit of `x`. 1.0:
-            `tie_tolerance` is itself a length.
+        tie_unit: the length of which `tie_tolerance` is a multiple. None: the extent of the cloud (its greatest range
+            of one coordinate, or its largest finite distance), so that gradients do not depend on the unit of `x`.
+            1.0: `tie_tolerance` is itself a length.
         time_limit: seconds of wall time per diagram, None for no limit; engine "reduced" only. A diagram that takes
             longer is that of `threshold` at the length reached: exact up to there, with the living classes among
             `essential`. `truncated_at` and a warning say so.
@@ -180,6 +147,7 @@ def vietoris_rips(
         ParameterError: for unknown options, or a degree that the engine cannot compute.
 
     Examples:
+        >>> import torch
         >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], requires_grad=True)
         >>> result = vietoris_rips(square)
         >>> result.diagrams[1]
@@ -191,81 +159,44 @@ def vietoris_rips(
     check_gradient(gradient, bandwidth, metric, step)
     compute, workers = _find_compute(engine, max_dim, time_limit), threads(workers)
     check_requests(certificate, cycles, gradient, max_dim, time_limit, weights is not None)
-    big = gradient == "big_step"
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     tie_unit = None if tie_unit is None else number(tie_unit, "tie_unit")
-    precomputed = metric == "precomputed"
+    big, weighted = gradient == "big_step", weights is not None
     single = not isinstance(x, list | tuple)
     clouds: Sequence[Any] = [x] if single else list(x)  # type: ignore[arg-type]
-    names = ["" if single else f"cloud {k}: " for k in range(len(clouds))]
-    plain = metric == "euclidean" and max_dim < 2 and engine in ("auto", "reduced") and time_limit is None
     done: list[Persistence | None] = [None] * len(clouds)
-    if plain and weights is None and search is None and not (certificate or cycles or big):
+    plain = metric == "euclidean" and max_dim < 2 and engine in ("auto", "reduced") and time_limit is None
+    if plain and not (weighted or search is not None or certificate or cycles or big):
         limit = math.inf if threshold is None else squared_limit(float(threshold))
         own = [moved(cloud, gradient, bandwidth) if is_small(cloud) else None for cloud in clouds]
         parts = small_parts(own, limit, tie_tolerance, tie_unit, max_dim, workers)
         done = [None if part is None else Persistence(*part) for part in parts]
         if None not in done:
             return done[0] if single else done  # type: ignore[return-value]
-    rest = [k for k, found in enumerate(done) if found is None]
-    clouds, names = [clouds[k] for k in rest], [names[k] for k in rest]
-    points = [as_cloud(cloud, metric, name) for cloud, name in zip(clouds, names, strict=True)]
 
+    rest = [k for k, found in enumerate(done) if found is None]
+    names = ["" if single else f"cloud {k}: " for k in rest]
+    points = [as_cloud(clouds[k], metric, name) for k, name in zip(rest, names, strict=True)]
     moving = [moved(cloud, gradient, bandwidth) for cloud in points]
     weighing: Sequence[Tensor | None] = [None] * len(points) if weights is None else weights_of(weights, moving, single)
-    squared = not precomputed and weights is None
-    special = unsearchable(engine, metric, max_dim, time_limit, gradient, certificate or cycles, weights is not None)
+    special = unsearchable(engine, metric, max_dim, time_limit, gradient, certificate or cycles, weighted)
     searched = [use_search(search, cloud, special) for cloud in points]
 
-    def pairs(inputs: tuple[Tensor, Tensor | None, bool]) -> tuple[Pairs, Cohomology | None]:
-        cloud, weight, by_search = inputs
-        if not by_search:
-            check_memory(len(cloud))
-        values, limit, unit = filtration_of(cloud, precomputed, threshold)
-        limit = squared_limit(limit) if squared else limit
-        more = None
-        if by_search:
-            return search_pairs(values, max_dim, limit), None
-        try:
-            filtration = values if precomputed else squared_distances(values)
-            if weight is not None:
-                own = weight.detach().cpu().double().numpy() * unit
-                filtration = weighted_filtration(filtration if precomputed else np.sqrt(filtration), own)
-            if certificate or cycles or big:
-                proof = certificate or big
-                more = cohomology(filtration, limit, unit, squared=squared, certificate=proof, cycles=cycles)
-            found = compute(filtration, max_dim, limit)
-            found = found if weight is None else weighted_components(found, own)
-        except MemoryError as error:
-            raise DataError(f"memory is too small for the distances of {len(cloud):,} points: sample first") from error
-        if found.truncated_at is None:
-            return found, more
-        reached = found.truncated_at**0.5 if squared else found.truncated_at
-        return found._replace(truncated_at=reached / unit), more
-
-    found = parallel_map(pairs, list(zip(points, weighing, searched, strict=True)), workers)
-    results = [
-        _with_cohomology(_persistence(x, pair, weight, precomputed, tie_tolerance, tie_unit), more)
-        for x, weight, (pair, more) in zip(moving, weighing, found, strict=True)
-    ]
-    if big:
-        results = [_with_big_steps(x, result, step, certificate) for x, result in zip(moving, results, strict=True)]
-    for name, result in zip(names, results, strict=True):
+    precomputed, proof = metric == "precomputed", certificate or big
+    find = partial(_critical_simplices, compute, max_dim, threshold, precomputed, proof, cycles)
+    found = parallel_map(lambda inputs: find(*inputs), list(zip(points, weighing, searched, strict=True)), workers)
+    for k, name, cloud, weight, (pairs, more) in zip(rest, names, moving, weighing, found, strict=True):
+        result = with_cohomology(persistence_of(cloud, pairs, weight, precomputed, tie_tolerance, tie_unit), more)
+        if big:
+            result = with_big_step_gradient(cloud, result, step, certificate)
         if result.truncated_at is not None:
-            living = ", ".join(f"{len(e)} of degree {dim}" for dim, e in enumerate(result.essential))
-            log.warning(
-                "%sthe time limit of %g s truncated the diagram at length %.6g; classes alive there: %s",
-                name,
-                time_limit,
-                result.truncated_at,
-                living,
-            )
-    for k, result in zip(rest, results, strict=True):
+            _warn_of_truncation(name, result, time_limit)
         done[k] = result
     return done[0] if single else done  # type: ignore[return-value]
 
 
 def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callable[..., Pairs]:
+    """The function of the chosen engine, with its time limit."""
     if isinstance(max_dim, bool) or max_dim not in (0, 1, 2):
         raise ParameterError(f"max_dim is {max_dim!r}; choose 0, 1 or 2")
     time_limit = None if time_limit is None else number(time_limit, "time_limit", above=True, unit=" s")
@@ -273,66 +204,62 @@ def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callab
     return chosen.compute if time_limit is None else partial(chosen.compute, time_limit=time_limit)
 
 
-def _with_cohomology(found: Persistence, more: Cohomology | None) -> Persistence:
-    if more is None:
-        return found
-    if more.cycles is None:
-        return replace(found, certificate=more.certificate)
-    cycles = [
-        [torch.from_numpy(more.cycles[i, j]).to(simplices.device) for i, j in simplices.tolist()]
-        for simplices in (found.birth_simplices[1], found.essential_simplices[1])
-    ]
-    return replace(found, certificate=more.certificate, cycles=cycles[0], essential_cycles=cycles[1])
-
-
-def _with_big_steps(x: Tensor, found: Persistence, step: float, certificate: bool) -> Persistence:
-    from topokd.topology.big_step import CriticalSets, with_big_steps
-
-    assert found.certificate is not None
-    sets = CriticalSets(found.certificate)
-    simplices = zip(found.diagrams, found.birth_simplices, found.death_simplices, strict=True)
-    diagrams = [with_big_steps(x, diagram, birth, death, sets, step) for diagram, birth, death in simplices]
-    return replace(found, diagrams=diagrams, certificate=found.certificate if certificate else None)
-
-
-def _persistence(
-    x: Tensor,
-    pairs: Pairs,
-    weights: Tensor | None,
+def _critical_simplices(
+    compute: Callable[..., Pairs],
+    max_dim: int,
+    threshold: float | None,
     precomputed: bool,
-    tie_tolerance: float,
-    tie_unit: float | None,
-) -> Persistence:
-    """Values of the critical simplices, in the type of `x`; pairs of zero persistence in that type are dropped."""
-    if weights is None and not precomputed and not x.is_cuda and len(pairs.birth) < 3 and x.shape[1] > 0:
-        size = extent(x)
-        if size == 0 or 1 / SAFE <= size <= safe_extent(x):
-            rows = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
-            unit = size if tie_unit is None else tie_unit
-            found = found_from(pairs, rows, x.dtype == torch.float32, tie_tolerance, unit)
-            return Persistence(*parts_of(x, found, tie_unit, len(pairs.birth) - 1), pairs.truncated_at)
-    result = Persistence([], [], [], [], [], pairs.truncated_at)
-    simplices = [s for group in zip(pairs.birth, pairs.death, pairs.essential, strict=True) for s in group]
-    # all in one call: rows are as long as the longest simplex
-    together = np.full((sum(map(len, simplices)), max(s.shape[1] for s in simplices)), -1)
-    ends = list(accumulate(map(len, simplices)))
-    for s, end in zip(simplices, ends, strict=True):
-        together[end - len(s) : end, : s.shape[1]] = s
-    value = simplex_values if weights is None else partial(weighted_values, weights=weights)
-    values = value(
-        x,
-        simplices=torch.from_numpy(together).to(x.device),
-        precomputed=precomputed,
-        tie_tolerance=tie_tolerance,
-        tie_unit=tie_unit,
-    ).tensor_split(ends[:-1])
-    for k in range(0, len(simplices), 3):
-        (creating, killing, essential), (birth, death, essential_birth) = simplices[k : k + 3], values[k : k + 3]
-        positive = (death > birth).detach()
-        kept = positive.cpu().numpy()
-        result.diagrams.append(torch.stack([birth, death], dim=1)[positive])
-        result.birth_simplices.append(torch.from_numpy(creating[kept]).to(x.device))
-        result.death_simplices.append(torch.from_numpy(killing[kept]).to(x.device))
-        result.essential.append(essential_birth)
-        result.essential_simplices.append(torch.from_numpy(essential).to(x.device))
-    return result
+    proof: bool,
+    cycles: bool,
+    cloud: Tensor,
+    weight: Tensor | None,
+    by_search: bool,
+) -> tuple[Pairs, Cohomology | None]:
+    """The pairs of one cloud, and its cohomology if a proof or cycles are requested.
+
+    Args:
+        compute: the engine's function.
+        max_dim: see `vietoris_rips`; so are ``threshold`` and ``cycles``.
+        threshold: likewise.
+        precomputed: whether the cloud is a matrix of distances.
+        proof: whether to add a certificate.
+        cycles: likewise.
+        cloud: (n, c) points or (n, n) distances.
+        weight: (n,) of the weighted filtration, or None.
+        by_search: whether edges come from a search for neighbours, not from a matrix.
+    """
+    if not by_search:
+        check_memory(len(cloud))
+    squared = not precomputed and weight is None  # the filtration values are squares of lengths
+    values, limit, unit = filtration_of(cloud, precomputed, threshold)
+    limit = squared_limit(limit) if squared else limit
+    if by_search:
+        return search_pairs(values, max_dim, limit), None
+    more = None
+    try:
+        filtration = values if precomputed else squared_distances(values)
+        if weight is not None:
+            own = weight.detach().cpu().double().numpy() * unit
+            filtration = weighted_filtration(filtration if precomputed else np.sqrt(filtration), own)
+        if proof or cycles:
+            more = cohomology(filtration, limit, unit, squared=squared, certificate=proof, cycles=cycles)
+        found = compute(filtration, max_dim, limit)
+        found = found if weight is None else weighted_components(found, own)
+    except MemoryError as error:
+        raise DataError(f"not enough memory for the distances of {len(cloud):,} points: sample first") from error
+    if found.truncated_at is None:
+        return found, more
+    reached = found.truncated_at**0.5 if squared else found.truncated_at
+    return found._replace(truncated_at=reached / unit), more
+
+
+def _warn_of_truncation(name: str, result: Persistence, time_limit: float | None) -> None:
+    """Log how far the diagram of the cloud ``name`` got within ``time_limit`` seconds."""
+    living = ", ".join(f"{len(births)} of degree {dim}" for dim, births in enumerate(result.essential))
+    log.warning(
+        "%sthe time limit of %g s truncated the diagram at length %.6g; classes alive there: %s",
+        name,
+        time_limit,
+        result.truncated_at,
+        living,
+    )

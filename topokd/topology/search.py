@@ -18,14 +18,24 @@ from topokd.topology.distances import MIN_CHANNELS_FOR_GRAM
 from topokd.topology.engines import Pairs, reduced
 
 MAX_CHANNELS = MIN_CHANNELS_FOR_GRAM - 1  # with more, squared distances come from a matrix product, with other bits
-# (coordinates, points): clouds with up to so many coordinates are searched from so many points on
+# (coordinates, points): clouds with up to this many coordinates are searched from this many points on
 SEARCHED_FROM = ((3, 4097), (MAX_CHANNELS, 16385))
 
 
 def unsearchable(
     engine: str, metric: str, max_dim: int, time_limit: float | None, gradient: str, proof: bool, weighted: bool
 ) -> str | None:
-    """The argument of `vietoris_rips` that needs a matrix, in words, or None if there is none."""
+    """The first argument of `vietoris_rips` that needs a matrix of distances, as text for a message; None if none does.
+
+    Args:
+        engine: see `vietoris_rips`; so are the others except the last two.
+        metric: likewise.
+        max_dim: likewise.
+        time_limit: likewise.
+        gradient: likewise.
+        proof: whether a certificate or cycles are requested.
+        weighted: whether there are weights.
+    """
     needs = {
         f"engine={engine!r}": engine not in ("auto", reduced.NAME),
         f"metric={metric!r}": metric != "euclidean",
@@ -62,9 +72,14 @@ def use_search(search: bool | None, cloud: Float[Tensor, "n c"], special: str | 
 
 
 def search_pairs(values: Float64[ndarray, "n c"], max_dim: int, limit: float) -> Pairs:
-    """Pairs of a cloud, by a search.
+    """Pairs of a cloud, from a search for neighbours.
 
-    Of equal points only the first is searched: the others merge with it at length 0, and a tree cannot part them.
+    Of equal points only the first is searched: the others merge with it at length 0, and a tree cannot separate them.
+
+    Args:
+        values: (n, c) points.
+        max_dim: 0 or 1.
+        limit: squared length of the longest edge that enters.
 
     Raises:
         DataError: its edges do not fit into memory.
@@ -79,7 +94,7 @@ def search_pairs(values: Float64[ndarray, "n c"], max_dim: int, limit: float) ->
         found = reduced.compute_from_points(values[first], max_dim, limit)
     except MemoryError as error:
         raise DataError(
-            f"memory is too small for the edges around the largest hole of {len(values):,} points: "
+            f"not enough memory for the edges around the largest hole of {len(values):,} points: "
             "pass a threshold, or sample first (farthest_point_sampling)"
         ) from error
     if len(first) == len(values):

@@ -43,7 +43,7 @@ def read_ply(path: Path) -> Table:
 
 
 def _check_las_header(path: Path) -> None:
-    """Compare the counts of a LAS header with the size of the file; laspy believes them, and loops for hours.
+    """Compare the counts of a LAS header with the size of the file; laspy trusts them, and loops for hours.
 
     Raises:
         DataError: the header is too short, or counts more than there is.

@@ -311,3 +311,14 @@ def test_damaged_records_of_jobs_stop_nothing(project: Path, content: str):
         file.write_text(content)
     assert isinstance(jobs.read_jobs("default"), dict)
     assert jobs.read_outcome("default", "teacher@default-0", "7_0") is None
+
+
+def test_a_percent_sign_in_the_path_of_the_project_is_no_pattern(project: Path, monkeypatch: pytest.MonkeyPatch):
+    """SLURM replaces %d and the like in --output; %% is a percent sign."""
+    monkeypatch.setenv("TOPOKD_ROOT", str(project / "50%data"))
+    sent: list[str] = []
+    monkeypatch.setattr(queue, "submit", lambda options: sent.extend(options) or "7")
+    plan = submit.Plan("default", Cluster(), stages(), set(), {}, [], arrays(), cpus=1, ranks=1)
+    submit._send(plan, plan.arrays[0], None)
+    (log,) = [option for option in sent if option.startswith("--output=")]
+    assert log == f"--output={project}/50%%data/workspace/default/slurm/logs/data-%A_%a.log"

@@ -57,8 +57,7 @@ class WaymoSegmentation(ScanDataset):
         labelled: whether to read labels; None: for every split but "test".
 
     Raises:
-        DataError: a component without its partners, a truncated range image, a frame without returns, labels that do
-            not match.
+        DataError: a component without its partners, a truncated range image, an empty frame, labels that do not match.
 
     Examples:
         >>> import tempfile

@@ -181,6 +181,21 @@ def test_scans_without_labels_and_teachers_without_voxels_are_rejected(
         adapt(tmp_path / "old.safetensors", yard, load_label_map(label_map), tmp_path / "s.safetensors")
 
 
+def test_a_scan_cannot_be_learnt_from_and_scored_on(yard: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**YARD, "splits": {"train": ["mon", "thu"], "val": ["thu"]}}))
+    with pytest.raises(DataError, match="the scan thu/000 is in the splits train and val of Yard"):
+        collect_scans(yard, load_label_map(tmp_path / "own.yaml"))
+
+
+@pytest.mark.parametrize("size", ["wide", "nan", "-1", "0", ""])
+def test_a_teacher_whose_voxel_size_was_edited_is_rejected_in_words(
+    yard: Path, teacher: Path, tmp_path: Path, size: str
+) -> None:
+    save_checkpoint(tmp_path / "t.safetensors", load_checkpoint(teacher), {"class_names": "a", "voxel_size": size})
+    with pytest.raises(CheckpointError, match=r"t\.safetensors: its metadata voxel_size"):
+        adapt(tmp_path / "t.safetensors", yard, load_label_map(yard / "yard.yaml"), tmp_path / "s.safetensors")
+
+
 def test_the_command_prints_the_held_out_score(adapted: Adaptation, yard: Path, teacher: Path) -> None:
     options = {
         **{"--student": "ptv3-tiny", "--teacher-steps": 15, "--steps": 1, "--batch-size": 2, "--crop-voxels": CROP},

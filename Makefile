@@ -29,7 +29,7 @@ check: lint  ## linters and unit tests, for use while you work: 3 minutes on two
 	pytest $(XDIST) $(SHAPES) -m unit $(ARGS)
 
 test: lint  ## linters and all tests, with coverage: also the wheel, the browser, and the pipeline in a scratch clone
-	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 10 --cov --cov-report term $(ARGS)
+	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 30 --cov --cov-report term $(ARGS)
 
 test-bounds: .venv/ready  ## unit tests with compiled loops that check every index (NUMBA_BOUNDSCHECK)
 	NUMBA_BOUNDSCHECK=1 pytest $(XDIST) -m unit $(ARGS)

@@ -77,6 +77,18 @@ def test_the_stage_with_the_longest_way_to_the_end_starts_first(stages: list[Sta
     assert scheduler._next(left, running, done, 2).address == "teacher@default-0"  # before the other panel
 
 
+def test_students_of_a_seed_run_side_by_side_once_one_of_them_has_run_the_teacher():
+    kd, full, other, plain = (
+        stage(f"student@p-{name}", expected=9.0) for name in ("kd-0", "full-0", "kd-1", "plain-0")
+    )
+    untaught = {plain.address}
+    assert scheduler._next([full, other], [kd], set(), 2, untaught) is other
+    assert scheduler._next([full], [kd], set(), 2, untaught) is full  # better than an idle core
+    assert scheduler._next([full, other], [plain], set(), 2, untaught) is full
+    assert scheduler._next([full, other], [kd], {plain.address}, 2, untaught) is other
+    assert scheduler._next([full, other], [plain], {kd.address}, 2, untaught) is full
+
+
 REPORT = '{"task": "training", "done": 1, "total": 2, "note": ""}\n'
 
 

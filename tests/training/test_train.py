@@ -181,6 +181,8 @@ def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(taught: P.Params,
     again = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
     assert int(again.stdout.split()[0]) >= 3, f"killed at {kill_at}, started from the beginning"
     assert [path.read_bytes() for path in outputs] == undisturbed, f"killed at step {kill_at}"
+    reports = map(json.loads, (tmp_path / "progress").read_text().splitlines())
+    assert sum(report.get("earlier_seconds", 0.0) for report in reports) > 0.1  # at least three steps were saved
 
 
 @pytest.mark.parametrize("second_order", [False, True])

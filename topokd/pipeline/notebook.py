@@ -30,7 +30,7 @@ from topokd.checks import available_memory
 from topokd.energy import EnergyMeter
 from topokd.errors import DataError, TopokdError
 from topokd.io import write_json, write_text
-from topokd.pipeline.progress import show_progress
+from topokd.pipeline.progress import earlier_seconds, show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
 from topokd.stopping import INTERRUPTED, TERMINATED, VARIABLE, Stopped, ask_to_stop
@@ -61,7 +61,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         output: path of the executed ``.ipynb``; equal inputs give equal bytes on one machine.
 
     Returns:
-        Seconds taken.
+        Seconds taken, including those of stopped processes from whose state a training went on.
 
     Raises:
         NotebookError: a cell failed, or the kernel died or did not start; the part that ran is kept under
@@ -125,8 +125,9 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
             write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
             raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(the part that ran: {kept})") from error
         text = nbformat.writes(clean(nbformat.read(executed, as_version=4)))
+        earlier = earlier_seconds()
     write_text(output, text + "\n")
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started + earlier
     record = {
         "notebook": script.name,
         "parameters": parameters,

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def _run_all(
 
     ``running`` lists the running stages, for the caller to stop them.
     """
-    waiting, done = list(stages), set[str]()
+    waiting, done, untaught = list(stages), set[str](), set(ahead)
     failed: list[Stage] = []
     shown, stopping = 0.0, False
     print(f"{len(stages)} stages on {jobs} cores", flush=True)
@@ -116,7 +116,7 @@ def _run_all(
         if stop.number and not stopping:
             stopping = True
             _stop(running)
-        while not (failed or stopping) and (stage := _next(waiting, running, done, jobs)):
+        while not (failed or stopping) and (stage := _next(waiting, running, done, jobs, untaught)):
             _start(stage, stage_command(stage.address, force))
             waiting.remove(stage)
             running.append(stage)
@@ -164,15 +164,37 @@ def _update_estimates(finished: Stage, waiting: list[Stage], seconds: float) -> 
             stage.expected = seconds
 
 
-def _next(waiting: list[Stage], running: list[Stage], done: set[str], jobs: int) -> Stage | None:
-    """The stage to start now, if any: that on the longest path; one that measures time only if no other is running."""
+def _next(
+    waiting: list[Stage], running: list[Stage], done: set[str], jobs: int, untaught: Collection[str] = ()
+) -> Stage | None:
+    """The stage to start now, if any: that on the longest path; one that measures time only if no other is running.
+
+    The first student of a seed computes what all rows need of the teacher (`topokd.training.TeacherOutputs`). Another
+    student of that seed would compute it too if it ran beside it, so students of other seeds come first.
+
+    Args:
+        waiting: stages that have not started.
+        running: stages that are running.
+        done: addresses of finished stages.
+        jobs: stages at a time.
+        untaught: addresses of students without a teacher.
+    """
     if len(running) >= jobs or any(stage.alone for stage in running):
         return None
     paths = critical_paths(waiting)
     busy = {stage.address for stage in running}  # trained ahead
     ready = [stage for stage in waiting if stage.needs <= done and stage.address not in busy]
-    ready.sort(key=lambda stage: (stage.alone, -paths[stage.address]))  # stable: ties in the order of the pipeline
+    seeds = [{_seed_taught(address, untaught) for address in of} for of in (busy, done)]
+    first = seeds[0] - seeds[1] - {None}
+    ready.sort(  # stable: ties in the order of the pipeline
+        key=lambda stage: (stage.alone, _seed_taught(stage.address, untaught) in first, -paths[stage.address])
+    )
     return ready[0] if ready and not (ready[0].alone and running) else None
+
+
+def _seed_taught(address: str, untaught: Collection[str]) -> str | None:
+    """The seed of a student that has a teacher; None for any other stage."""
+    return address.rpartition("-")[2] if address.startswith("student@") and address not in untaught else None
 
 
 def _start(stage: Stage, command: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from topokd.memory import release_free_memory, resident_bytes
+from topokd.progress import report_earlier
 from topokd.stopping import Stopped, StopRequest
 from topokd.training.history import metrics_at
 from topokd.training.state import ResumeFolder
@@ -110,7 +111,10 @@ class Resume(Hook):
         state = self.folder.load()
         if state is not None:
             fit.load_state_dict(state)
-            log.info("%s resumes from step %d of %d", fit.name, fit.state.step, fit.steps)
+            message = f"{fit.name} resumes from step {fit.state.step} of {fit.steps}"
+            log.info("%s", message)
+            if fit.ranks.is_main:
+                report_earlier(message, fit.earlier_seconds)
         self.stop.open()
 
     def after_step(self, fit: Fit) -> None:

@@ -117,5 +117,5 @@ def test_the_cost_is_stated_at_the_largest_sizes() -> None:
     ]
     assert topology_cost.cost_sentence({"table8": rows}) == (
         "At N = 64 the naive baseline takes 30 times as long. "
-        "At N = 256 the layer takes 0.500 s, and 1.000 s on giotto-ph (2.0 times as long)."
+        "At N = 256 the layer takes 0.500 s, and 1.000 s with giotto-ph (2.0 times as long)."
     )

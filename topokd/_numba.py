@@ -37,16 +37,20 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 jit: Any = compiled()
 
 
-def jit_no_refcount(function: Callable[..., Any]) -> Any:
+def jit_no_refcount(function: Callable[..., Any], **options: Any) -> Any:
     """For helpers that neither allocate nor return arrays: their arguments are not reference-counted.
 
     Only kernels can call them: they have no wrapper for Python, which would take longer to compile than the rest.
+
+    Args:
+        function: the helper.
+        options: further options of `numba.njit`.
     """
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise TypeError(f"{function.__qualname__} is compiled for other kernels only: call it in one, or its py_func")
 
-    helper = compiled(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    helper = compiled(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
     # what Numba does with a compiled function, and what it calls when Python's arguments match none
     helper.add_overload = lambda result: helper.overloads.update({tuple(result.signature.args): result})
     helper._compile_for_args = refuse

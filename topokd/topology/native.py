@@ -31,15 +31,34 @@ spread_kernel = Native(
     "float64* float32* float64* float32* int64 int64 int64 float64* float32* int64 int64 int64 int64* int64* float64* "
     "float64* float32*",
 )
-costs_kernel = Native(
-    f"{_KERNELS}.nearest.costs",
-    "float64* float32* float64* float32* int64 int64 int64 float64 float64* float64* float32* int64*",
+compare_kernel = Native(
+    f"{_KERNELS}.nearest.compare",
+    "float64** float32** float64** float32** int64* int64 int64 float64 float64* int64* float64* float32* float64* "
+    "float32*",
 )
-slopes_kernel = Native(
-    f"{_KERNELS}.nearest.slopes",
-    "float64* float32* int64 int64 int64 float64 float64* int64* float64* float32*",
+values_kernel = Native(
+    f"{_KERNELS}.nearest.values",
+    "int64* int64 int64 int64 float64 float64* float32* float64* float32* float64* float64* float32*",
 )
-NATIVES = (diagrams_kernel, squares_kernel, finish_kernel, spread_kernel, costs_kernel, slopes_kernel)
+pull_kernel = Native(
+    f"{_KERNELS}.nearest.gradients",
+    "float64 int64* int64 int64 float64 float64* float32* float64* float64* int64* float64* float64* float32*",
+)
+layer_kernel = Native(
+    f"{_KERNELS}.layer.gradients",
+    "float64 float64** float32** int64 int64 int64* int64 int64* int64 int64* int64* float64* int64* float64 float64* "
+    "float32* float64* float64* int64* float64* float64* float64* float64* float32*",
+)
+NATIVES = (
+    diagrams_kernel,
+    squares_kernel,
+    finish_kernel,
+    spread_kernel,
+    compare_kernel,
+    values_kernel,
+    pull_kernel,
+    layer_kernel,
+)
 
 
 class Workspace:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from topokd import params as P
 from topokd.data import ScanCache, training_batch
 from topokd.data.profile import ScanProfile
 from topokd.errors import CheckpointError, ParameterError
+from topokd.locks import locked
 from topokd.models import load_checkpoint, read_metadata
 from topokd.scans import open_dataset
 from topokd.training import Fit, Run, load_teacher, train_student, train_teacher
@@ -220,3 +222,13 @@ def test_a_network_without_intensity_never_sees_any_and_says_so(params):
     assert metadata["intensity"] == "none"
     profile = ScanProfile.from_json(metadata["scans"])
     assert profile.scans == 4 and profile.high["intensity_high"] == 0 and abs(profile.high["ground"]) < 0.1
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(params: P.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one says that it waits until the lock is free; here the first one lets go of it at that moment."""
+    said = []
+    with contextlib.ExitStack() as first:
+        assert first.enter_context(locked(Run("plain", 0, params).resume / "plain-seed0.lock"))
+        monkeypatch.setattr(train_module, "notify", lambda _, message: (said.append(message), first.close()))
+        train_student(params.replace(train=params.train.replace(student_steps=2)), "plain", 0)
+    assert said == ["another process trains plain-seed0: waiting, then going on from its state"]

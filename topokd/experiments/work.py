@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import logging
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from topokd.errors import TopokdError
 from topokd.io import write_json
+from topokd.locks import locked
 from topokd.params import Params
 from topokd.scans import SYNTHETIC, write_world
 
@@ -117,15 +117,8 @@ class Experiment(ABC, Generic[U]):
             name: of a unit, or of anything else that one process may do at a time.
             wait: until it is free.
         """
-        file = self.locks / f"{name}.lock"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+        with locked(self.locks / f"{name}.lock", (lambda: None) if wait else None) as free:
+            yield free
 
 
 E = TypeVar("E", bound=Experiment[Any])

@@ -13,7 +13,6 @@ DVC's run cache is not used: stages with outputs in git, as most of ours, have n
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -25,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from topokd.locks import locked
 from topokd.pipeline.repository import PATIENCE, StageError, with_lock
 from topokd.project import project_path, project_root
 from topokd.stopping import INTERRUPTED, TERMINATED, die_with_parent
@@ -118,15 +118,7 @@ def _hashes(stage: Any) -> dict[str, Any]:
 def _one_at_a_time(address: str) -> Iterator[None]:
     """Hold the lock of a stage, which the system takes back from a process that dies."""
     file = project_path(".dvc/tmp/topokd") / f"{address.replace(os.sep, '-')}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+b") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"another process runs {address}: waiting for its result", flush=True)
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        except OSError as error:  # a file system without locks
-            log.debug("%s: %s", file, error)
+    with locked(file, lambda: print(f"another process runs {address}: waiting for its result", flush=True)):
         yield
 
 

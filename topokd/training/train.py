@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,11 +20,13 @@ from topokd.errors import ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate
 from topokd.evaluation.predict import spread
 from topokd.io import require_writable, write_json
+from topokd.locks import locked
 from topokd.params import Params, Train, to_dict
+from topokd.progress import notify
 from topokd.project import TEACHER
 from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
-from topokd.training.distributed import Ranks, device_of, joined, place
+from topokd.training.distributed import Place, Ranks, device_of, joined, place
 from topokd.training.fit import Fit
 from topokd.training.hooks import Average, LiveCurves, ReleaseMemory, Resume, Validate
 from topokd.training.launch import launch
@@ -89,8 +93,20 @@ def _started(run: Run) -> dict[str, Any]:
         run = replace(run, params=run.params.replace(train=run.params.train.replace(ranks=here.size)))
         _check_shares(run.params.train)
     device = device_of(here)
-    with joined(here, device) as ranks:
+    with _only_one(run, here), joined(here, device) as ranks:
         return _train(run, ranks, device)
+
+
+@contextlib.contextmanager
+def _only_one(run: Run, here: Place | None) -> Iterator[None]:
+    """Held by the one process, or main rank, that trains a run: two would write into the same files."""
+    if here is not None and here.rank > 0:
+        yield
+        return
+    require_writable(run.record.parent, run.checkpoint.parent, run.best.parent, run.resume)
+    file = run.resume / f"{run.name}.lock"
+    with locked(file, lambda: notify(log, f"another process trains {run.name}: waiting, then going on from its state")):
+        yield
 
 
 def _check_shares(train: Train) -> None:
@@ -114,8 +130,6 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
         matrix = _evaluate(run, model, scans.val, ranks, wanted=train.validate_scans)
         return matrix.miou(params.evaluation.absent)
 
-    if ranks.is_main:
-        require_writable(run.record.parent, run.checkpoint.parent, run.best.parent, run.resume)
     with deterministic(train.threads):
         teacher = teacher_of(run, objective, scans.val.class_names)
         model = seeded_model(run.preset, scans.val.num_classes, run.seed, run.role)

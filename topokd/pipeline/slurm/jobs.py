@@ -7,7 +7,6 @@ log. All files are in ``workspace/<profile>/slurm/``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from topokd.errors import DataError, TopokdError
 from topokd.io import read_json, write_json
+from topokd.locks import locked
 from topokd.pipeline.slurm.queue import Queued
 from topokd.project import workspace_path
 
@@ -46,12 +46,9 @@ def write_jobs(profile: str, jobs: Mapping[str, str]) -> None:
 def only_submission(profile: str) -> Iterator[None]:
     """Held by one submission of a profile at a time. Raises `TopokdError` if another one is at work."""
     file = folder(profile) / "submitting"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TopokdError(f"another submission of {profile} is at work; it holds {file}") from None
+    with locked(file) as free:
+        if not free:
+            raise TopokdError(f"another submission of {profile} is at work; it holds {file}")
         yield
 
 

@@ -103,10 +103,21 @@ class Native:
         return symbol.encode() + b"\0" + _machine().emit_object(module)
 
 
+class _Memory(threading.local):
+    """Where a function writes its result, and what Numba reserves for errors, which such functions do not have."""
+
+    def __init__(self) -> None:
+        self.result, self.error = ctypes.c_int64(), ctypes.c_void_p()
+        self.at = ctypes.addressof(self.result), ctypes.addressof(self.error)
+
+
+_memory = _Memory()
+
+
 def _call(function: Callable[..., int], *arguments: Any) -> int:
-    result, unused = ctypes.c_int64(), ctypes.c_void_p()
-    function(ctypes.addressof(result), ctypes.addressof(unused), *arguments)
-    return result.value
+    memory = _memory
+    function(*memory.at, *arguments)
+    return memory.result.value
 
 
 def _machine() -> Any:

@@ -22,8 +22,8 @@ from topokd.topology.gradient import simplex_values
 from topokd.topology.gradients import GRADIENTS, Gradient, diffeomorphic
 from topokd.topology.loss import TeacherCloud, TeacherDiagrams, TopologicalLoss
 from topokd.topology.normalize import Normalization, normalize_features
+from topokd.topology.one_step import rips_chamfer
 from topokd.topology.persistence import Persistence, vietoris_rips
-from topokd.topology.rips_chamfer import rips_chamfer
 from topokd.topology.sampled import SampledRows, SampledRowsLoss, sampled_rows
 from topokd.topology.sampling import covering_radius, farthest_point_sampling
 from topokd.topology.weighted import distance_to_measure

@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from topokd.topology import kernels
-from topokd.topology.comparison import Comparison, add_values, compare, gradient_of, is_small_diagram
+from topokd.topology.comparison import Matches, add_values, compare, gradient_of, is_small_diagram
 from topokd.topology.functions.inputs import as_pairs, require_finite_pairs
 from topokd.topology.options import number
 
@@ -57,9 +57,9 @@ def persistence_weighted_chamfer(
     """
     teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
     eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale")
-    if is_small_diagram(teacher, student.dtype) and is_small_diagram(student.detach(), teacher.dtype):
-        sizes = len(teacher), len(student)
-        found = compare((teacher.data_ptr(),), (student.data_ptr(),), sizes, teacher.dtype, match_scale)
+    own = student.detach()
+    if is_small_diagram(own, teacher.dtype) and is_small_diagram(teacher, own.dtype):
+        found = compare(teacher, own, match_scale)
         if found is not None:
             return _SmallChamfer.apply(student, teacher, found, eps)  # type: ignore[no-any-return]
     return recall_term(teacher, student, eps=eps, match_scale=match_scale) + precision_term(
@@ -72,7 +72,7 @@ class _SmallChamfer(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, student: Float[Tensor, "m 2"], teacher: Float[Tensor, "k 2"], found: Comparison, eps: float
+        ctx: Any, student: Float[Tensor, "m 2"], teacher: Float[Tensor, "k 2"], found: Matches, eps: float
     ) -> Float[Tensor, ""]:
         value = torch.zeros((), dtype=student.dtype)
         add_values(found, eps, value)

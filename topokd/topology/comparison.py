@@ -1,45 +1,38 @@
-"""PWCD of many pairs of small diagrams at once, with what its gradient needs, from a few compiled calls."""
+"""PWCD of small diagrams from compiled calls: matches, values, and what gradients need."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from numpy import ndarray
 from torch import Tensor
 
-from topokd.topology.native import address, compare_kernel, pull_kernel, values_kernel
+from topokd.topology.native import compare_kernel, pull_kernel, values_kernel
 from topokd.topology.sums import MAX_SUMMANDS, lanes_of
 
 MAX_SMALL = MAX_SUMMANDS  # points of a diagram for which all pairs are looked at
 
 
-class Comparison(NamedTuple):
-    """Teacher's diagrams (k, 2) against student's (m, 2): matches, and the weights of Eq. 2.
+class Matches(NamedTuple):
+    """Comparisons of teacher's diagrams (k, 2) with student's (m, 2), one after the other; rows are pairs of both.
 
     Attributes:
         sizes: k and m of each comparison.
-        single: whether diagrams are float32.
         scale: s of Eq. 2-3.
-        state: birth and death of all rows in float64, then their matches, then the divisors of Eq. 2.
+        state: of each row birth and death, of each row its match, of each comparison the divisor of Eq. 2, then k and
+            m; 64 bits each. `topokd.topology.layer` appends more.
         weights: log(1 + persistence) of the teacher's pairs, then the costs of all rows.
-        largest: m of the largest student's diagram.
+        rows: number of rows.
+        known: number of the teacher's pairs.
     """
 
-    sizes: ndarray
-    single: bool
+    sizes: list[int]
     scale: float
     state: Tensor
     weights: Tensor
-    largest: int
-
-    def addresses(self) -> tuple[int, int, int, int, int]:
-        """Of sizes, points, matches, divisors and weights, for kernels."""
-        points, rows = self.state.data_ptr(), (len(self.state) - len(self.sizes) // 2) // 3
-        return address(self.sizes), points, points + 16 * rows, points + 24 * rows, self.weights.data_ptr()
+    rows: int
+    known: int
 
 
 def is_small_diagram(diagram: Any, dtype: torch.dtype) -> bool:
@@ -47,46 +40,42 @@ def is_small_diagram(diagram: Any, dtype: torch.dtype) -> bool:
     return (
         type(diagram) is Tensor
         and diagram.dtype == dtype
-        and diagram.device.type == "cpu"
-        and not diagram.requires_grad
         and diagram.dim() == 2
-        and len(diagram) <= MAX_SMALL
+        and diagram.shape[0] <= MAX_SMALL
         and diagram.shape[1] == 2
+        and not diagram.requires_grad
+        and not diagram.is_cuda
+        and diagram.device.type == "cpu"
         and diagram.is_contiguous()
     )
 
 
-def compare(
-    teachers: Sequence[int], students: Sequence[int], sizes: Sequence[int], dtype: torch.dtype, scale: float
-) -> Comparison | None:
-    """Compare pairs of diagrams.
+def compare(teacher: Float[Tensor, "k 2"], student: Float[Tensor, "m 2"], scale: float) -> Matches | None:
+    """The matches of two diagrams.
 
     Args:
-        teachers: addresses of diagrams, contiguous, of up to `MAX_SMALL` pairs.
-        students: likewise.
-        sizes: k and m of each pair of diagrams.
-        dtype: of all diagrams, float32 or float64.
+        teacher: `is_small_diagram`.
+        student: likewise, of the same type.
         scale: s of Eq. 2-3.
 
     Returns:
         None where two points are equally near, or numbers are not finite: then the general path is needed.
     """
-    single, count = dtype == torch.float32, len(teachers)
-    rows, known = sum(sizes), sum(sizes[::2])
-    table = np.array([*teachers, *students, *sizes], dtype=np.int64)
-    state = torch.empty(3 * rows + count, dtype=torch.float64)
-    weights = torch.empty(known + rows, dtype=dtype)
-    at, points, weight = address(table), state.data_ptr(), weights.data_ptr()
-    other, counted, cost = at + 8 * count, at + 16 * count, weight + known * weights.itemsize
+    k, m, dtype = teacher.shape[0], student.shape[0], teacher.dtype
+    rows = k + m
+    state, weights = torch.empty(3 * rows + 3, dtype=torch.float64), torch.empty(k + rows, dtype=dtype)
+    first, second, points, weight = teacher.data_ptr(), student.data_ptr(), state.data_ptr(), weights.data_ptr()
+    cost = weight + k * weights.itemsize
     if compare_kernel(
-        at, at, other, other, counted, count, single, scale, points, points + 16 * rows, cost, cost, weight, weight
-    ):
+        first, first, second, second, k, m, dtype == torch.float32, scale, points, points + 16 * rows, cost, cost,
+        weight, weight,
+    ):  # fmt: skip
         return None
-    weights[:known].log1p_()
-    return Comparison(table[2 * count :], single, scale, state, weights, max(sizes[1::2]))
+    weights[:k].log1p_()
+    return Matches([k, m], scale, state, weights, rows, k)
 
 
-def add_values(found: Comparison, eps: float, total: Float[Tensor, ""]) -> None:
+def add_values(found: Matches, eps: float, total: Float[Tensor, ""]) -> None:
     """Add Eq. 2-3 of all comparisons, one after the other, to ``total``.
 
     Args:
@@ -94,35 +83,37 @@ def add_values(found: Comparison, eps: float, total: Float[Tensor, ""]) -> None:
         eps: epsilon of Eq. 2.
         total: changed in place; in the type of the diagrams.
     """
-    sizes, _, _, divisors, weight = found.addresses()
-    count, known = len(found.sizes) // 2, int(found.sizes[::2].sum())
-    cost, at = weight + known * found.weights.itemsize, total.data_ptr()
-    lanes = lanes_of(total.dtype)
-    if lanes:
-        values_kernel(sizes, count, found.single, lanes, eps, cost, cost, weight, weight, divisors, at, at)
-        return
-    row, first, divisor = known, 0, found.state[len(found.state) - count :]
-    for c, (k, m) in enumerate(found.sizes.reshape(-1, 2).tolist()):
-        weighting, costs = found.weights[first : first + k], found.weights[row : row + k + m]
-        divided = weighting.sum() + eps
-        divisor[c] = divided
-        if k > 0:
-            total += (weighting * costs[:k]).sum() / divided + (costs[k:].mean() if m else 0.0)
-        elif m > 0:
-            total += costs.mean()
+    lanes, count = lanes_of(total.dtype), len(found.sizes) // 2
+    if lanes == 0:
+        return _add_values_of_torch(found, eps, total)
+    weight, at, divisors = found.weights.data_ptr(), total.data_ptr(), found.state.data_ptr() + 24 * found.rows
+    cost, single = weight + found.known * total.itemsize, total.dtype == torch.float32
+    values_kernel(
+        divisors + 8 * count, count, single, lanes, eps, cost, cost, weight, weight, divisors, at, at
+    )  # fmt: skip
+
+
+def _add_values_of_torch(found: Matches, eps: float, total: Float[Tensor, ""]) -> None:
+    """`add_values` with torch's own sums, on processors whose order of summation is not known."""
+    row, first = found.known, 0
+    for c, (k, m) in enumerate(zip(found.sizes[::2], found.sizes[1::2], strict=True)):
+        weight, cost = found.weights[first : first + k], found.weights[row : row + k + m]
+        divisor = weight.sum() + eps
+        found.state[3 * found.rows + c] = divisor
+        value = (weight * cost[:k]).sum() / divisor if k else torch.zeros_like(total)
+        total += value + cost[k:].mean() if m else value
         row, first = row + k + m, first + k
 
 
-def gradient_of(found: Comparison, gradient: float) -> Tensor:
-    """Gradients (m, 2) of the student's diagrams, one after the other, from that of the sum of all values."""
-    sizes, points, matches, divisors, weight = found.addresses()
-    rows, single = int(found.sizes[1::2].sum()), found.single
-    work = torch.empty(4 * found.largest + 2 * rows, dtype=torch.float64)
-    result = torch.empty((rows, 2), dtype=torch.float32 if single else torch.float64)
-    parts, at = work.data_ptr(), result.data_ptr()
-    out = parts + 32 * found.largest if single else at
+def gradient_of(found: Matches, gradient: float) -> Float[Tensor, "m 2"]:
+    """Gradient of the student's diagram of one comparison, from that of its value."""
+    k, m = found.sizes
+    single, rows = found.weights.dtype == torch.float32, found.rows
+    work = torch.empty(6 * m, dtype=torch.float64)
+    result = torch.empty((m, 2), dtype=found.weights.dtype)
+    points, weight, parts, at = found.state.data_ptr(), found.weights.data_ptr(), work.data_ptr(), result.data_ptr()
     pull_kernel(
-        gradient, sizes, len(found.sizes) // 2, single, found.scale, weight, weight, divisors, points, matches, parts,
-        out, at,
+        gradient, k, m, single, found.scale, weight, weight, points + 24 * rows, points, points + 16 * rows, parts,
+        parts + 32 * m if single else at, at,
     )  # fmt: skip
     return result

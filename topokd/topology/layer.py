@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy import ndarray
 from torch import Tensor
 
-from topokd.topology.comparison import Comparison, add_values, compare
+from topokd.topology.comparison import Matches, add_values
 from topokd.topology.distances import squares_of
 from topokd.topology.engines import reduced
 from topokd.topology.gradient import SAFE, extent
-from topokd.topology.native import MAX_POINTS, address, layer_kernel
+from topokd.topology.native import MAX_POINTS, address, layer_kernel, match_kernel, table_of
 from topokd.topology.small import Options, calls, spread_over_threads
 from topokd.topology.threads import parallel_map
 from topokd.topology.values import found_from, safe_extent
@@ -47,21 +46,19 @@ class Layer(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Clouds whose diagrams came from one call.
+    """Clouds whose diagrams came from one call, and their comparison.
 
     Attributes:
-        counts: (clouds, 5), see `topokd.topology.values.Found`; so are the next two, one cloud after the other.
-        whole: simplices and critical edges.
-        factors: of critical edges.
-        rows: of each cloud.
-        compared: their diagrams, with the teacher's.
+        matches: with the teacher's diagrams; ``state`` also holds the critical edges, see `kernels.layer`.
+        points: of each cloud, then the number of rows of ``matches``.
+        largest: pairs of the largest student's diagram.
+        pairs: of the cloud with the most.
     """
 
-    counts: ndarray
-    whole: ndarray
-    factors: ndarray
-    rows: list[int]
-    compared: Comparison
+    matches: Matches
+    points: list[int]
+    largest: int
+    pairs: int
 
 
 def runs_of(layer: Layer, clouds: Sequence[Tensor]) -> list[Run] | None:
@@ -83,29 +80,15 @@ def _small_runs(
     layer: Layer, first: int, x: Float[Tensor, "n c"], ends: list[int], options: Options
 ) -> list[Run | None]:
     """The clouds from number ``first`` on, whose rows are between ``ends``."""
-    single, size = x.dtype == torch.float32, x.itemsize
-    rows = [end - begin for begin, end in pairwise(ends)]
+    points, single = [end - begin for begin, end in pairwise(ends)], x.dtype == torch.float32
     runs: list[Run | None] = []
     done = 0
     for work, counts in calls(x, ends, options):
-        students, sizes = [], []
-        whole_at, value_at, factor_at = 0, address(work.values[single]), 0
-        for a, b, e, f, m in counts:
-            if a < 0:
-                return [None]
-            for d in layer.dims:
-                students.append(value_at + 2 * a * size * d)
-                sizes.append(b if d else a)
-            whole_at += 3 * a + 5 * b + e + 2 * f + 3 * m
-            value_at += (2 * (a + b) + e + f) * size
-            factor_at += m
-        numbers = range(first + done, first + done + len(counts))
-        compared = _compare(layer, numbers, students, sizes, x.dtype)
-        if compared is None:
-            return [None]
-        whole, factors = work.found[:whole_at].copy(), work.factors[:factor_at].copy()
-        runs.append(Run(np.array(counts), whole, factors, rows[done : done + len(counts)], compared))
-        done += len(counts)
+        own, lists = points[done : done + len(counts) // 5], work.lists
+        runs.append(
+            _match(layer, first + done, own, counts, (lists[1], lists[2], lists[3 + single], lists[5]), x.dtype)
+        )
+        done += len(own)
     return runs
 
 
@@ -118,40 +101,66 @@ def _run(layer: Layer, x: Float[Tensor, "n c"], number: int) -> Run | None:
     pairs = reduced.compute(squares_of(rows), max(layer.dims), layer.limit)
     unit = size if layer.unit is None else layer.unit
     found = found_from(pairs, rows, x.dtype == torch.float32, layer.tolerance, unit)
-    a, b = found.counts[:2]
-    values, itemsize = address(found.values), found.values.itemsize
-    students = [values + 2 * a * itemsize * d for d in layer.dims]
-    compared = _compare(layer, [number], students, [b if d else a for d in layer.dims], x.dtype)
-    if compared is None:
+    kept, counts = table_of(found.counts)
+    lists = counts, address(found.whole), address(found.values), address(found.factors)
+    run = _match(layer, number, [len(x)], found.counts, lists, x.dtype)
+    del kept  # not before
+    return run
+
+
+def _match(
+    layer: Layer, first: int, points: list[int], counts: list[int], lists: tuple[int, int, int, int], dtype: torch.dtype
+) -> Run | None:
+    """Compare the diagrams of the clouds from number ``first`` on with the teacher's.
+
+    Args:
+        layer: the references.
+        first: see above.
+        points: of each cloud.
+        counts: see `Found`, of each cloud.
+        lists: addresses of counts, simplices, values and factors.
+        dtype: of the points.
+    """
+    if min(counts[::5]) < 0:
         return None
-    return Run(np.array([found.counts]), found.whole, found.factors, [len(x)], compared)
-
-
-def _compare(
-    layer: Layer, clouds: Sequence[int], students: list[int], sizes: list[int], dtype: torch.dtype
-) -> Comparison | None:
-    teachers = [diagram for k in clouds for diagram in layer.references[k]]
-    both = [size for pair in zip(map(len, teachers), sizes, strict=True) for size in pair]
-    return compare([diagram.data_ptr() for diagram in teachers], students, both, dtype, layer.scale)
+    clouds, compared = len(points), len(layer.dims)
+    diagrams = [diagram for own in layer.references[first : first + clouds] for diagram in own]
+    known = [diagram.shape[0] for diagram in diagrams]
+    own = [counts[5 * k + d] for k in range(clouds) for d in layer.dims]
+    sizes = [size for pair in zip(known, own, strict=True) for size in pair]
+    rows, teachers, comparisons = sum(sizes), sum(known), clouds * compared
+    state = torch.empty(3 * rows + 3 * comparisons + 5 * clouds + 4 * sum(counts[4::5]), dtype=torch.float64)
+    weights = torch.empty(teachers + rows, dtype=dtype)
+    kept, table = table_of([*(diagram.data_ptr() for diagram in diagrams), *known, *layer.dims])
+    counted, whole, values, factors = lists
+    at, weight = state.data_ptr(), weights.data_ptr()
+    cost = weight + teachers * weights.itemsize
+    if match_kernel(
+        counted, clouds, table + 16 * comparisons, compared, table, table, table + 8 * comparisons, values, values,
+        dtype == torch.float32, layer.scale, whole, factors, at, at, cost, cost, weight, weight,
+    ):  # fmt: skip
+        return None
+    del kept  # not before
+    weights[:teachers].log1p_()
+    pairs = max(counts[5 * k] + counts[5 * k + 1] for k in range(clouds))
+    return Run(Matches(sizes, layer.scale, state, weights, rows, teachers), [*points, rows], max(own), pairs)
 
 
 def _gradients(run: Run, dims: tuple[int, ...], gradient: float, clouds: Sequence[Tensor]) -> list[Tensor]:
     """Of the points of each cloud."""
-    rows, compared = [x.contiguous() for x in clouds], run.compared
-    count, c, single = len(rows), clouds[0].shape[1], compared.single
-    table = np.array([*(x.data_ptr() for x in rows), *run.rows, *dims], dtype=np.int64)
-    largest = 2 * int(run.counts[:, :2].sum(axis=1).max())
-    work = torch.empty(4 * compared.largest + largest + max(run.rows) * c, dtype=torch.float64)
-    out = torch.empty((sum(run.rows), c), dtype=clouds[0].dtype)
-    sizes, points, matches, divisors, weight = compared.addresses()
-    at, parts, to = address(table), work.data_ptr(), out.data_ptr()
-    of_pairs = parts + 32 * compared.largest
+    matches, rows = run.matches, [x.contiguous() for x in clouds]
+    points, count, c, dtype = run.points[:-1], len(rows), rows[0].shape[1], rows[0].dtype
+    kept, table = table_of([*(x.data_ptr() for x in rows), *run.points, *dims])
+    work = torch.empty(4 * run.largest + 2 * run.pairs + max(points) * c, dtype=torch.float64)
+    out = torch.empty((sum(points), c), dtype=dtype)
+    state, weight, parts, to = (x.data_ptr() for x in (matches.state, matches.weights, work, out))
+    of_pairs = parts + 32 * run.largest
     layer_kernel(
-        gradient, at, at, single, c, at + 8 * count, count, at + 16 * count, len(dims), address(run.counts),
-        address(run.whole), address(run.factors), sizes, compared.scale, weight, weight, divisors, points, matches,
-        parts, of_pairs, of_pairs + 8 * largest, to, to,
+        gradient, table, table, dtype == torch.float32, c, table + 8 * count, count, table + 16 * count + 8, len(dims),
+        matches.scale, state, state, weight, weight, parts, of_pairs, of_pairs + 16 * run.pairs, to, to,
     )  # fmt: skip
-    return [out] if count == 1 else list(out.split(run.rows))
+    del kept  # not before
+    return [out] if count == 1 else list(out.split(points))
 
 
 class LayerValue(torch.autograd.Function):
@@ -164,7 +173,7 @@ class LayerValue(torch.autograd.Function):
         """``plainly(clouds)`` is the value by the general path, for second derivatives."""
         value = torch.zeros((), dtype=clouds[0].dtype)
         for run in runs:
-            add_values(run.compared, layer.eps, value)
+            add_values(run.matches, layer.eps, value)
         ctx.save_for_backward(*clouds)
         ctx.layer, ctx.runs, ctx.plainly = layer, runs, plainly
         return value
@@ -179,6 +188,6 @@ class LayerValue(torch.autograd.Function):
             return None, None, None, *(next(of_moving) if x.requires_grad else None for x in clouds)
         found: list[Tensor] = []
         for run in ctx.runs:
-            own = clouds[len(found) : len(found) + len(run.rows)]
+            own = clouds[len(found) : len(found) + len(run.points) - 1]
             found += _gradients(run, ctx.layer.dims, float(gradient), own)
         return None, None, None, *found

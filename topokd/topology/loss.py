@@ -17,9 +17,9 @@ from topokd.topology.eager import eagerly
 from topokd.topology.engines import choose_engine
 from topokd.topology.gradients import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
+from topokd.topology.one_step import rips_chamfer
 from topokd.topology.options import number, threads, whole
 from topokd.topology.persistence import vietoris_rips
-from topokd.topology.rips_chamfer import rips_chamfer
 from topokd.topology.sampled import finite_rows
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import map_in_background, parallel_map

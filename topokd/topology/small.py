@@ -6,6 +6,7 @@ Values, simplices and gradients are those of the general path, bit for bit.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, TypeVar
@@ -83,20 +84,20 @@ def spread_over_threads(
     return [one for part in parts for one in part]
 
 
-def calls(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> Iterator[tuple[Workspace, list[list[int]]]]:
+def calls(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> Iterator[tuple[Workspace, list[int]]]:
     """Compute the clouds of the rows between ``ends``, on this thread, as many at a time as the lists of results hold.
 
     Returns:
-        Iterator over the lists, and the five numbers of each cloud, see `Found`; negative where a cloud needs the
-        general path. The next call overwrites the lists.
+        Iterator over the lists, and the five numbers of each cloud, see `Found`, one cloud after the other; negative
+        where a cloud needs the general path. The next call overwrites the lists.
     """
     rows, channels, single = x.data_ptr(), x.shape[1], x.dtype == torch.float32
     work = workspace(channels)
     while len(ends) > 1:
         count = min(len(ends) - 1, work.clouds)
-        work.ends[: count + 1] = ends[: count + 1]
+        work.ends[: count + 1] = array("q", ends[: count + 1])
         done = diagrams_kernel(rows, rows, single, count, channels, *options, *work.addresses)
-        yield work, work.counts[:done].tolist()
+        yield work, work.counts[: 5 * done].tolist()
         ends = ends[done:]
 
 
@@ -105,7 +106,8 @@ def _found(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> list[F
     found: list[Found | None] = []
     for work, counts in calls(x, ends, options):
         whole_at = value_at = factor_at = 0
-        for sizes in counts:
+        for k in range(0, len(counts), 5):
+            sizes = counts[k : k + 5]
             if sizes[0] < 0:
                 found.append(None)
                 continue

@@ -1,8 +1,8 @@
 """PWCD of small diagrams, all pairs of points at once, in plain C form (`topokd._native`): values and gradients.
 
 `chamfer` is the form for any diagrams. Here costs and gradients are those of `chamfer`, bit for bit, if no two points
-are equally near. Every function takes a list of comparisons, each of a teacher's diagram of k pairs with a student's of
-m pairs. Comparison after comparison, the k + m pairs of both are rows of one list.
+are equally near. A comparison is that of a teacher's diagram of k pairs with a student's of m pairs; of several
+comparisons, one after the other, the k + m pairs of both are rows of one list. `layer` compares diagrams of clouds.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -22,17 +22,17 @@ jit_unchecked = partial(jit_no_refcount, error_model="numpy")  # divisors may be
 
 
 @jit_no_refcount
-def load(x64, x32, single, count, out, first):
-    """Copy to float64, from entry ``first`` on. Returns whether all numbers are finite."""
+def load(x64, x32, single, count, begin, out, first):
+    """Copy the numbers from ``begin`` on to ``out`` from ``first`` on. Returns whether all are finite."""
     wrong = 0.0
     for k in range(count):
-        out[first + k] = np.float64(x32[k]) if single else x64[k]
+        out[first + k] = np.float64(x32[begin + k]) if single else x64[begin + k]
         wrong += out[first + k] * 0.0
     return wrong == 0.0
 
 
 @jit_no_refcount
-def nearest(points, first, k, other, m, scale, cost64, cost32, single, mate):
+def nearest(points, first, k, other, m, scale, cost64, cost32, single, mate, mates):
     """See `compare`: of k rows from ``first`` on among m from ``other`` on. Returns whether each match is alone."""
     alone = True
     for p in range(first, first + k):
@@ -44,9 +44,9 @@ def nearest(points, first, k, other, m, scale, cost64, cost32, single, mate):
             ties += squared == best
             if squared < best:
                 best, which, ties = squared, q, 1
-        cost, mate[p] = (death - birth) * (death - birth) / 2, -1
+        cost, mate[mates + p] = (death - birth) * (death - birth) / 2, -1
         if m > 0 and scale * best <= cost:
-            cost, mate[p] = scale * best, which
+            cost, mate[mates + p] = scale * best, which
             alone = alone and ties == 1
         if single:
             cost32[p] = np.float32(cost)
@@ -55,46 +55,54 @@ def nearest(points, first, k, other, m, scale, cost64, cost32, single, mate):
     return alone
 
 
-def compare(t64, t32, s64, s32, sizes, count, single, scale, points, mate, cost64, cost32, weight64, weight32):
+@jit_no_refcount
+def compare_pair(
+    t64, t32, s64, s32, first, k, m, row, at, single, scale, points, mate, mates, cost64, cost32, weight64, weight32
+):
+    """`compare` of the student's diagram from entry ``first`` on; rows begin at ``row``, weights at ``at``,
+    and matches at entry ``mates`` of ``mate``."""
+    if not load(t64, t32, single, 2 * k, 0, points, 2 * row) or not load(
+        s64, s32, single, 2 * m, first, points, 2 * (row + k)
+    ):
+        return NOT_FINITE
+    if not nearest(points, row, k, row + k, m, scale, cost64, cost32, single, mate, mates):
+        return TIE
+    if not nearest(points, row + k, m, row, k, scale, cost64, cost32, single, mate, mates):
+        return TIE
+    for p in range(k):
+        if single:
+            weight32[at + p] = max(t32[2 * p + 1] - t32[2 * p], np.float32(0.0))
+        else:
+            weight64[at + p] = max(t64[2 * p + 1] - t64[2 * p], 0.0)
+    return 0
+
+
+def compare(t64, t32, s64, s32, k, m, single, scale, points, mate, cost64, cost32, weight64, weight32):
     """min(``scale`` * squared distance to the nearest of the others, squared distance to the diagonal), both ways.
 
     Args:
-        t64: the teacher's diagrams (k, 2), if not ``single``.
+        t64: the teacher's diagram (k, 2), if not ``single``.
         t32: likewise, if ``single``.
-        s64: the student's diagrams (m, 2), if not ``single``.
+        s64: the student's diagram (m, 2), if not ``single``.
         s32: likewise, if ``single``.
-        sizes: k and m of each comparison.
-        count: comparisons.
+        k: pairs of the teacher.
+        m: pairs of the student.
         single: whether diagrams are float32.
         scale: weight of a match against the diagonal.
         points: on return birth and death of each row, in float64.
-        mate: on return the row of the nearest of the others, -1 for the diagonal.
+        mate: on return the row of the nearest of the others, -1 for the diagonal; then, after one word, k and m.
         cost64: on return the cost of each row, if not ``single``.
         cost32: likewise, if ``single``.
-        weight64: on return persistence of the teacher's pairs, at least 0, if not ``single``; only those pairs count.
+        weight64: on return persistence of the teacher's pairs, at least 0, if not ``single``.
         weight32: likewise, if ``single``.
 
     Returns:
         0; or `TIE`, `NOT_FINITE`: then nothing else holds.
     """
-    row = at = 0
-    for c in range(count):
-        k, m = sizes[2 * c], sizes[2 * c + 1]
-        if not load(t64[c], t32[c], single, 2 * k, points, 2 * row):
-            return NOT_FINITE
-        if not load(s64[c], s32[c], single, 2 * m, points, 2 * (row + k)):
-            return NOT_FINITE
-        if not nearest(points, row, k, row + k, m, scale, cost64, cost32, single, mate):
-            return TIE
-        if not nearest(points, row + k, m, row, k, scale, cost64, cost32, single, mate):
-            return TIE
-        for p in range(k):
-            if single:
-                weight32[at + p] = max(t32[c][2 * p + 1] - t32[c][2 * p], np.float32(0.0))
-            else:
-                weight64[at + p] = max(t64[c][2 * p + 1] - t64[c][2 * p], 0.0)
-        row, at = row + k + m, at + k
-    return 0
+    mate[k + m + 1], mate[k + m + 2] = k, m
+    return compare_pair(
+        t64, t32, s64, s32, 0, k, m, 0, 0, single, scale, points, mate, 0, cost64, cost32, weight64, weight32
+    )
 
 
 @jit_unchecked
@@ -138,9 +146,9 @@ def values(sizes, count, single, lanes, eps, cost64, cost32, weight64, weight32,
     """Add the values of all comparisons, one after the other, to ``sum64`` or ``sum32``.
 
     Args:
-        sizes: see `compare`, and so are the arguments that are not here.
-        count: likewise.
-        single: likewise.
+        sizes: k and m of each comparison.
+        count: comparisons.
+        single: see `compare`, and so are the arguments that are not here.
         lanes: see `add_up`.
         eps: of Eq. 2.
         cost64: overwritten.
@@ -168,7 +176,7 @@ def values(sizes, count, single, lanes, eps, cost64, cost32, weight64, weight32,
 
 
 @jit_unchecked
-def pull(g, total, weight64, weight32, single, row, at, k, m, scale, points, mate, parts, out, first):
+def pull(g, total, weight64, weight32, single, row, at, k, m, scale, points, mate, mates, parts, out, first):
     """Gradient (m, 2) of the student's diagram in one comparison, written to ``out`` from entry ``first`` on.
 
     What comes from the costs of the teacher's pairs and from its own are rounded before they are added, as autograd
@@ -182,7 +190,7 @@ def pull(g, total, weight64, weight32, single, row, at, k, m, scale, points, mat
         if p < row + k:
             weight = np.float64(weight32[at + p - row]) if single else weight64[at + p - row]
             of_cost = rounded(of_teacher * weight, single)
-        q = mate[p]
+        q = mate[mates + p]
         for axis in range(2):
             if q >= 0:
                 slope = 2.0 * scale * of_cost * (points[2 * p + axis] - points[2 * q + axis])
@@ -198,13 +206,13 @@ def pull(g, total, weight64, weight32, single, row, at, k, m, scale, points, mat
         out[first + entry] = rounded(own + other, single)
 
 
-def gradients(g, sizes, count, single, scale, weight64, weight32, total, points, mate, parts, out64, out32):
-    """Gradients of the student's diagrams, one after the other, from that of the sum of all values.
+def gradient(g, k, m, single, scale, weight64, weight32, total, points, mate, parts, out64, out32):
+    """Gradient (m, 2) of the student's diagram of one comparison.
 
     Args:
-        g: gradient of the sum.
-        sizes: see `compare` and `values`, and so are the arguments that are not here.
-        count: likewise.
+        g: gradient of the value.
+        k: see `compare` and `values`, and so are the arguments that are not here.
+        m: likewise.
         single: likewise.
         scale: likewise.
         weight64: likewise.
@@ -212,16 +220,12 @@ def gradients(g, sizes, count, single, scale, weight64, weight32, total, points,
         total: likewise.
         points: likewise.
         mate: likewise.
-        parts: scratch, four numbers per pair of the largest diagram.
-        out64: on return the gradients.
+        parts: scratch, 4 m numbers.
+        out64: on return the gradient.
         out32: likewise in float32, if ``single``.
     """
-    row = at = first = 0
-    for c in range(count):
-        k, m = sizes[2 * c], sizes[2 * c + 1]
-        pull(g, total[c], weight64, weight32, single, row, at, k, m, scale, points, mate, parts, out64, first)
-        if single:
-            for entry in range(first, first + 2 * m):
-                out32[entry] = np.float32(out64[entry])
-        row, at, first = row + k + m, at + k, first + 2 * m
+    pull(g, total[0], weight64, weight32, single, 0, 0, k, m, scale, points, mate, 0, parts, out64, 0)
+    if single:
+        for entry in range(2 * m):
+            out32[entry] = np.float32(out64[entry])
     return 0

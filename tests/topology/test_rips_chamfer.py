@@ -18,10 +18,12 @@ from topokd.topology import (
     TopologicalLoss,
     comparison,
     layer,
+    native,
     persistence_weighted_chamfer,
     precision_term,
     recall_term,
     rips_chamfer,
+    small,
     sums,
     vietoris_rips,
 )
@@ -190,13 +192,16 @@ def _chamfer(a: Tensor, b: Tensor) -> Tensor:
     return persistence_weighted_chamfer(a, b)
 
 
-def test_lists_of_results_that_are_full_are_read_before_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clouds of 64 points with many classes: one call holds fewer of them than there are."""
-    clouds, others = (clouds_of(seed, [64] * 40, 16, torch.float32, "sphere") for seed in (0, 1))
+def test_clouds_of_several_calls_are_compared_call_by_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    clouds, others = (clouds_of(seed, [64, 20, 33, 64, 9, 9, 50], 16, torch.float32, "sphere") for seed in (0, 1))
     teachers = [[d.detach() for d in r.diagrams] for r in vietoris_rips(others)]
+    expected = step_by_step(clouds, teachers, (0, 1))
+    few = native.Workspace(64)
+    few.clouds = 3  # in one call
+    monkeypatch.setattr(small, "workspace", lambda channels: few)
     runs = layer.runs_of(layer.Layer(teachers, (0, 1), 1e-6, 1.0, float("inf"), 1e-6, None, 1), clouds)
-    assert runs is not None and len(runs) > 1
-    own, expected = rips_chamfer(clouds, teachers), step_by_step(clouds, teachers, (0, 1))
+    assert runs is not None and [len(run.points) - 1 for run in runs] == [3, 3, 1]
+    own = rips_chamfer(clouds, teachers, workers=1)
     assert torch.equal(own, expected)
     for a, b in zip(torch.autograd.grad(own, clouds), torch.autograd.grad(expected, clouds), strict=True):
         assert torch.equal(a, b)

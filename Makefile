@@ -12,7 +12,7 @@ XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadsco
 CHECKED ?= topokd
 SHAPES := --jaxtyping-packages="$(CHECKED),beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 BIN := .venv/bin
-# The programs in .venv hold the path of this folder; after it was renamed they are corrected first.
+# The programs in .venv contain the path of this folder; if it has been renamed, they are corrected first.
 MOVED := $(shell tools/relocate.sh)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -29,7 +29,7 @@ check: lint  ## linters and unit tests, for use while you work: 3 minutes on two
 	pytest $(XDIST) $(SHAPES) -m unit $(ARGS)
 
 test: lint  ## linters and all tests, with coverage: also the wheel, the browser, and the pipeline in a scratch clone
-	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 10 --cov --cov-report term $(ARGS)
+	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 30 --cov --cov-report term $(ARGS)
 
 test-bounds: .venv/ready  ## unit tests with compiled loops that check every index (NUMBA_BOUNDSCHECK)
 	NUMBA_BOUNDSCHECK=1 pytest $(XDIST) -m unit $(ARGS)
@@ -47,7 +47,7 @@ docs: .venv/ready  ## the documentation as a site that opens offline: site/index
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet --config-file build/mkdocs.yml --site-dir ../site
 	@echo "open site/index.html"
 
-lint: .venv/ready  ## formatting, style, types, layers, notebooks in step with their scripts
+lint: .venv/ready  ## formatting, style, types, layers, pairing of notebooks with their scripts
 	ruff format --check .
 	ruff check .
 	mypy
@@ -60,10 +60,10 @@ format: .venv/ready  ## fix what `lint` can fix by itself
 	python tools/comments.py
 	topokd pair
 
-pins: .venv/ready  ## constraints.txt from what .venv has
+pins: .venv/ready  ## write the versions installed in .venv to constraints.txt
 	python tools/pins.py
 
-clean:  ## remove the environment and everything that can be made again
+clean:  ## remove the environment and everything that can be generated again
 	rm -rf .venv site build dist workspace .dvc/cache .dvc/tmp
 
 help:  ## this list

@@ -1,4 +1,4 @@
-"""What a training step of each row costs, and how hard its terms pull: `python benchmarks/rows.py [--profile NAME]`.
+"""Cost of a training step of each row, and gradient norms of its terms: `python benchmarks/rows.py [--profile NAME]`.
 
 All rows of the profile take turns on the same batches, with one teacher and one student. A step is the student's
 forward pass, the loss and the backward pass; what a term needs of the teacher is timed apart, since training computes

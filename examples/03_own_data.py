@@ -1,4 +1,4 @@
-"""Train PTv3 on scans of your own: anything with a length and an index that returns a `Scan` is a dataset."""
+"""Train PTv3 on your own scans: anything with a length, whose items are `Scan` objects, is a dataset."""
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ model, loss_of = build_model("ptv3-tiny", num_classes=2), SegmentationLoss()
 optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
 for step in range(20):
     batch = collate([voxelize(train[(2 * step + k) % len(train)], 0.2) for k in range(2)])
-    loss = loss_of(model(batch), batch.label)  # batch.label: the class of each voxel, -1 where it has none
+    loss = loss_of(model(batch), batch.label)  # batch.label: the class of each voxel, -1 if it has none
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -1,4 +1,4 @@
-"""Distil between networks of your own: any two that give features for the same voxels, here small MLPs.
+"""Distil between your own networks: any two that return features for the same voxels, here small MLPs.
 
 The rows of both networks must be the same voxels in the same order; their widths may differ.
 """
@@ -41,7 +41,7 @@ segmentation, logit, topology = SegmentationLoss(), LogitLoss(temperature=2.0), 
 
 
 def train(network: PointMLP, teacher: PointMLP | None, steps: int) -> float:
-    """Adam on the segmentation loss, with the distillation terms where there is a teacher; returns the last loss."""
+    """Adam on the segmentation loss, plus the distillation terms if there is a teacher; returns the last loss."""
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     for step in range(steps):
         batch = step_batch(step)

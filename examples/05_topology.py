@@ -9,7 +9,7 @@ angle = 2 * torch.pi * torch.rand(400)
 points = torch.stack([angle.cos(), 0.6 * angle.sin()], 1) + 0.05 * torch.randn(400, 2)
 
 kept = farthest_point_sampling(points, 64)
-print(f"64 of 400 points, none farther than {covering_radius(points, kept):.3f} from a kept one")
+print(f"64 of 400 points, all within {covering_radius(points, kept):.3f} of a kept one")
 
 sample = points[kept].requires_grad_()
 optimizer = torch.optim.SGD([sample], lr=0.05)

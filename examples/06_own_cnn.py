@@ -1,7 +1,7 @@
-"""Distil between two convolutional networks of your own: features by module path, nothing rewritten.
+"""Distil between your own convolutional networks, without changing them: features are named by module path.
 
-`TappedNetwork` hooks the named modules; a term's `stage` is the number of the path. Losses that subtract features learn
-a linear projector where widths differ, so give `objective.parameters()` to the optimizer too.
+`TappedNetwork` hooks the named modules; a term's `stage` is the index of the path. Losses that subtract features learn
+a linear projector if widths differ, so pass `objective.parameters()` to the optimizer as well.
 """
 
 import torch

@@ -35,7 +35,7 @@ objective = DistillationObjective({"kd": {}, "topo": topology, "grad": {"stages"
 optimizer = torch.optim.Adam([*student.parameters(), *objective.parameters()], lr=1e-2)
 for _ in range(10):
     points, label = batch()
-    output = frozen(points, offsets=[60, 120])  # in a graph: the term grad needs gradients of its activations
+    output = frozen(points, offsets=[60, 120])  # with a graph: the term grad needs gradients of its activations
     losses = objective(tapped(points, offsets=[60, 120]), label, output)
     optimizer.zero_grad()
     losses.total.backward()

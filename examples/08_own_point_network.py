@@ -1,4 +1,4 @@
-"""Distil between two point networks of another kind, here PointNet's: (b, 3, n) in, (b, c, n) inside and out."""
+"""Distil between two point networks with points in the last axis, here PointNets: (b, 3, n) in, (b, c, n) out."""
 
 import torch
 from torch import nn

@@ -2,7 +2,7 @@
 # # Scans
 #
 # Scans of this profile, their statistics, and the input of a network. The embedded synthetic world is generated here;
-# real scans are only read. Class frequencies and ranges of the synthetic world are compared with those of real
+# real scans are only read. The class frequencies and ranges of the synthetic world are compared with those of real
 # SemanticKITTI scans.
 
 # %% tags=["parameters"]

@@ -37,15 +37,15 @@ figures = params.figures / "evaluation"
 
 # %% [markdown]
 # ## Scores of all networks
-# mIoU in both conventions for classes absent from truth and prediction, and the share of points classified right: mean
-# and half-width of the 95 % interval over seeds, in percent.
+# mIoU in both conventions for classes absent from truth and prediction, and the share of correctly classified points:
+# mean and half-width of the 95 % interval over seeds, in percent.
 
 # %%
 summary.score_frame(results)
 
 # %% [markdown]
 # ## IoU per class
-# In percent, mean over seeds; a dash where the class is absent from the validation scans.
+# In percent, mean over seeds; a dash if the class is absent from the validation scans.
 
 # %%
 summary.class_frame(results)

@@ -28,7 +28,7 @@ write_json(params.results / "timings" / "topology_cost.json", cost)
 # %% [markdown]
 # ## Table 8
 # Features to diagrams (dimensions 0 and 1) to loss, and gradients back to the features. The naive baseline reduces the
-# whole boundary matrix in plain torch. `giotto-ph` is the same layer on that engine. Peak memory is measured in a
+# whole boundary matrix in plain torch. `giotto-ph` is the same layer with that engine. Peak memory is measured in a
 # separate process per column.
 
 # %%

@@ -40,7 +40,7 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 
 # %% [markdown]
 # The networks, and a validation scan in voxels of the paper's 0.05 m (C.3). A cloud of n tokens is the n voxels nearest
-# to the sensor; where a scan has fewer voxels, several scans are put side by side.
+# to the sensor; if a scan has fewer voxels, several scans are put side by side.
 
 # %%
 dataset = open_dataset(params.data, params.data_root, "val")
@@ -70,8 +70,8 @@ parameters_table(cost)
 # paper's encoder and decoder leave out the two products inside attention, which grow with the number of channels and
 # not with its square; its "attention compute" has the ratio of the linear layers around attention (q, k, v and output).
 # The decoder's ratio depends on the scan: the teacher's coarsest decoder stage costs eight times the student's, the
-# finer ones twice, so it grows with the share of voxels on the coarse grids. `benchmarks/models.md` has it for scans of
-# several sensors.
+# finer ones twice, so it grows with the share of voxels on the coarse grids. `benchmarks/models.md` lists it for scans
+# of several sensors.
 
 # %%
 flops_table(cost, reported.flop_ratios())

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Studies
-# The experiments with power, which the pipeline does not run: their protocols are in `study/`, their answers, where
-# somebody has run them, in `study/answers/` (docs/study.md).
+# Experiments with enough seeds to show that a term has no effect. The pipeline does not run them: their protocols are
+# in `study/`, and the answers of those that have been run in `study/answers/` (docs/study.md).
 
 # %% tags=["parameters"]
 params_file = "results/default/params.yaml"  # resolved parameters of the profile
@@ -29,9 +29,9 @@ figures = params.figures / "study"
 studies.protocols(results)
 
 # %% [markdown]
-# ## Power, stated before the runs
-# Probability of finding a true difference, and of calling no difference none, at the corrected level of the strictest
-# comparison: from the number of seeds and the spread that each protocol expects.
+# ## Power, computed before the runs
+# Probability of detecting a true difference, and of showing equivalence if there is none, at the corrected level of the
+# strictest comparison, from the number of seeds and the spread that each protocol expects.
 
 # %%
 figure = view.power_figure(studies.power(results))
@@ -53,7 +53,7 @@ for profile, study in results.studies.items():
 
 # %% [markdown]
 # ## Figures
-# Paired differences, all trials, and validation during training: rows that still climb at the end are cut off.
+# Paired differences, all trials, and validation during training: a curve that still rises was stopped early.
 
 # %%
 for profile, study in results.studies.items():
@@ -69,7 +69,7 @@ for profile, study in results.studies.items():
 
 # %% [markdown]
 # ## Dose and response
-# Does the topological distance between teacher and student fall when it is trained for, and does accuracy follow?
+# Does the topological distance between teacher and student fall when L_topo is trained on, and does accuracy change?
 
 # %%
 display(Markdown(studies.dose_sentence(results) or f"Not run yet: `{studies.PROTOCOLS[studies.DOSE].command}`."))

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # The paper, reported and measured
-# Every exhibit of `topokd.paper.exhibits` beside the measurements of this profile, and the report that contains them
+# Every exhibit of `topokd.paper.exhibits` with the measurements of this profile, and the report that contains them
 # all. Nothing is trained or predicted here: this notebook reads `results/<profile>/` and `figures/<profile>/`.
 
 # %% tags=["parameters"]
@@ -30,7 +30,7 @@ results = Results.read(params.results)
 display(Markdown(f"{lead(results)}\n\n" + "\n".join(f"- **{c.question}** {c.sentence}" for c in claims(results))))
 
 # %% [markdown]
-# ## Pages, tables and figures that are made here
+# ## Pages, tables and figures written by this notebook
 # The executed notebooks as pages, Tables 1 to 8 in full precision, and the figures that are drawn from results alone.
 
 # %%

@@ -1,4 +1,4 @@
-"""docs/costs.md is what tools/costs.py computes from the committed measurements, and its schedule is a schedule."""
+"""docs/costs.md equals the output of tools/costs.py for the committed measurements, and its schedule is feasible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energy counters: RAPL in a folder made for the test, GPUs by a function."""
+"""Energy counters: RAPL in a temporary folder, GPUs through a fake function."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_zone(folder: Path, name: str, microjoules: int) -> None:
     (zone / "max_energy_range_uj").write_text("262143328850\n")
 
 
-def test_packages_and_gpus_are_added_and_a_counter_that_began_again_goes_on(tmp_path: Path):
+def test_packages_and_gpus_are_added_up_and_counters_may_wrap_around(tmp_path: Path):
     write_zone(tmp_path, "intel-rapl:0", 5_000_000)
     write_zone(tmp_path, "intel-rapl:0:0", 9)  # a part of package 0
     write_zone(tmp_path, "intel-rapl:1", 262_143_000_000)
@@ -30,7 +30,7 @@ def test_packages_and_gpus_are_added_and_a_counter_that_began_again_goes_on(tmp_
     assert meter.joules() == pytest.approx({"processors": 3.0 + 2.0, "gpus": 4.0})
 
 
-def test_what_cannot_be_read_is_left_out(tmp_path: Path):
+def test_counters_that_cannot_be_read_are_left_out(tmp_path: Path):
     assert EnergyMeter(tmp_path, list).joules() == {}
     (tmp_path / "intel-rapl:0/energy_uj").mkdir(parents=True)  # as if it were forbidden
     assert EnergyMeter(tmp_path, list).joules() == {}

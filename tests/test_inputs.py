@@ -1,4 +1,4 @@
-"""Values that cannot be meant are refused by name at every entry, and none changes its meaning on the way in."""
+"""Absurd values are rejected by name at every entry point, and no value is changed silently on the way in."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from topokd.errors import DataError, ParameterError, TopokdError
 from topokd.evaluation import ConfusionMatrix
 from topokd.models import build_model
 from topokd.schema import validate
-from topokd.topology.chamfer import nearest_costs, precision_term, recall_term
+from topokd.topology.chamfer import precision_term, recall_term
+from topokd.topology.costs import nearest_costs
 
 pytestmark = pytest.mark.invalid_arguments
 NAN, INF = math.nan, math.inf
@@ -81,7 +82,7 @@ COUNTS: dict[str, Callable[[Any], Any]] = {  # options that count
 
 @pytest.mark.parametrize("value", [NAN, -INF, INF, -1.0, "much", None, [], True, torch.tensor(NAN)], ids=repr)
 @pytest.mark.parametrize("option", NUMBERS)
-def test_a_number_that_cannot_be_meant_is_refused(option: str, value: Any) -> None:
+def test_an_absurd_number_is_rejected(option: str, value: Any) -> None:
     free = {"vietoris_rips time_limit": (None,), "rtd quantile": (None,)}.get(option, ())
     if any(value is other for other in free):
         NUMBERS[option](value)
@@ -92,7 +93,7 @@ def test_a_number_that_cannot_be_meant_is_refused(option: str, value: Any) -> No
 
 @pytest.mark.parametrize("value", [NAN, INF, -1, 1.5, 2**70, "many", None, [2], True], ids=repr)
 @pytest.mark.parametrize("option", COUNTS)
-def test_a_count_that_cannot_be_meant_is_refused(option: str, value: Any) -> None:
+def test_an_absurd_count_is_rejected(option: str, value: Any) -> None:
     if option.endswith("workers") and value is None and "sampling" in option:
         COUNTS[option](value)
     else:
@@ -138,7 +139,7 @@ def test_whole_numbers_are_computed_with_as_floats(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_points_that_would_lose_their_meaning_are_refused(name: str) -> None:
+def test_points_that_a_conversion_would_change_are_rejected(name: str) -> None:
     values = X.numpy()
     huge = np.full((30, 4), 2**60) + np.arange(30)[:, None]
     for given in (
@@ -185,7 +186,7 @@ def test_clouds_without_rows_do_not_dilute_the_loss(offsets: list[int]) -> None:
 
 
 @pytest.mark.parametrize("value", [-2, 4, 2**40, -(2**40)])
-def test_labels_that_are_no_classes_are_refused(value: int) -> None:
+def test_labels_that_are_not_classes_are_rejected(value: int) -> None:
     label = LABEL.clone()
     label[3] = value
     for loss in (SegmentationLoss(), SegmentationLoss(1.0), lovasz_softmax, lambda z, y: DecoupledLoss()(z, z, y)):
@@ -225,6 +226,6 @@ def test_a_scan_keeps_the_meaning_of_its_numbers() -> None:
         (P.Augment, "jitter", INF),
     ],
 )
-def test_parameters_that_cannot_be_meant_are_refused_in_a_file_too(section: Any, name: str, value: Any) -> None:
+def test_absurd_parameters_in_a_file_are_rejected(section: Any, name: str, value: Any) -> None:
     with pytest.raises(ParameterError, match=name):
         validate(section, {name: value}, file="conf/a.yaml")

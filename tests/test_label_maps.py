@@ -51,7 +51,7 @@ LISTS = {
 
 
 def labels_of(name: str) -> str:
-    """Where a scan's labels are, from the documentation of the data sets."""
+    """Path of a scan's labels, from the documentation of the data sets."""
     changes = {
         "velodyne": "labels", "os1_cloud_node_kitti_bin": "os1_cloud_node_semantickitti_label_id",
         "lidar/": "labels/", "_vls128.bin": "_goose.label", ".bin": ".label",

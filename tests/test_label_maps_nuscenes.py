@@ -154,7 +154,7 @@ def test_predict_writes_the_ids_and_colours_of_the_map(harbour: Path, network: P
     assert legend[1] == {"class": 1, "id": 42, "name": "crane", "rgb": [226, 60, 50]}
 
 
-def test_predict_reads_scans_as_the_map_says_unless_told_otherwise(network: Path, tmp_path: Path) -> None:
+def test_predict_reads_scans_with_the_options_of_the_map_unless_overridden(network: Path, tmp_path: Path) -> None:
     rows = np.random.default_rng(0).uniform(-9000, 9000, (60, 5)).astype("<f4")  # millimetres
     rows[:, 4] = np.linspace(0, 40, 60)
     rows.tofile(tmp_path / "scan.bin")

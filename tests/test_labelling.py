@@ -52,7 +52,7 @@ def scans(tmp_path):
     return tmp_path / "scans"
 
 
-def test_a_folder_keeps_its_paths_and_says_what_numbers_mean(checkpoint, scans, tmp_path):
+def test_the_labels_of_a_folder_keep_its_paths_and_come_with_a_legend(checkpoint, scans, tmp_path):
     labeller = Labeller(checkpoint, device="cpu")
     written, failed = predict_files(labeller, scans, tmp_path / "out")
     assert not failed and labeller.voxel_size == 0.5
@@ -186,7 +186,7 @@ def test_the_cost_of_a_scan_is_that_of_reading_to_classes(checkpoint, scans):
         measure_file(labeller, scans / "sub/000000.bin", 0)
 
 
-def test_the_command_says_what_a_scan_costs(checkpoint, scans, tmp_path):
+def test_the_command_prints_the_cost_of_a_scan(checkpoint, scans, tmp_path):
     arguments = [
         "predict",
         checkpoint,
@@ -235,7 +235,7 @@ def test_colours_of_unknown_classes_differ():
     assert len(set(palette)) == 8
 
 
-def test_what_predict_did_not_write_is_never_replaced(checkpoint, scans, tmp_path):
+def test_files_that_predict_did_not_write_are_never_replaced(checkpoint, scans, tmp_path):
     labeller, truth = Labeller(checkpoint, device="cpu"), scans / "sub/000001.label"
     truth.write_bytes(b"by hand")
     with pytest.raises(DataError, match=r"000001\.label would be replaced, but topokd predict did not write it"):
@@ -290,7 +290,7 @@ def test_impossible_outputs_are_rejected_before_any_scan_is_labelled(checkpoint,
     assert not (tmp_path / "out/sub/000000.label").exists()
 
 
-def test_what_was_assumed_about_a_folder_is_one_table(checkpoint, scans, tmp_path, caplog):
+def test_assumptions_about_a_folder_are_printed_in_one_table(checkpoint, scans, tmp_path, caplog):
     rng = np.random.default_rng(0)
     for k in range(3):
         rows = np.column_stack([rng.uniform(-5, 5, (400, 3)), rng.integers(0, 101, 400)])
@@ -309,7 +309,7 @@ def test_a_scan_unlike_those_of_training_is_named_with_numbers(tmp_path, scans, 
     assert "in training 30 to 50 m" in caplog.text and "000000.bin" in caplog.text
 
 
-def test_a_network_without_intensity_gets_none(tmp_path):
+def test_a_network_trained_without_intensities_gets_zeros(tmp_path):
     path = tmp_path / "m.safetensors"
     metadata = {"class_names": "a,b", "voxel_size": "0.5", "intensity": "none"}
     save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), metadata)

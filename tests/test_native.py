@@ -1,4 +1,4 @@
-"""Kernels as C functions: compiled once, loaded without Numba, refused if they could end the process."""
+"""Kernels as C functions: compiled once, loaded without Numba, rejected if they could crash the process."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_it_is_compiled_once_with_a_notice_and_then_loaded_without_numba(project
     assert call(project, cache)[0].startswith("4 [1.0, 2.0")
 
 
-def test_a_function_that_allocates_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_that_allocates_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "allocating.py").write_text(
         "import math\ndef work(numbers, count):\n    return int(math.gamma(numbers[0]))\n"
     )

@@ -63,7 +63,7 @@ def test_every_profile_resolves_and_its_terms_are_complete(profile: str, tmp_pat
     assert read == params.replace(profiles=read.profiles, real_profiles=read.real_profiles)
 
 
-def test_a_profile_is_differences_over_what_it_extends(project: Path) -> None:
+def test_a_profile_lists_differences_from_the_profile_that_it_extends(project: Path) -> None:
     (project / "conf/paper.yaml").write_text("data: {voxel_size: 0.05}\ntrain: {batch_size: 12, amp: bf16}\n")
     (project / "conf/mine.yaml").write_text(
         "extends: paper\ntrain: {batch_size: 4}\nterms: {topo: {num_points: 1024}}\n"

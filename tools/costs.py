@@ -27,7 +27,7 @@ TEACHER = "teacher, cross-entropy"
 
 @dataclass(frozen=True)
 class Measured:
-    """What the benchmarks have measured.
+    """The measurements of the benchmarks.
 
     Attributes:
         device: Of the steps.

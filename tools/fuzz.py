@@ -1,13 +1,13 @@
 """Feed mutated files to every reader: each must give a valid result or a clean error, within 5 s and 2 GB.
 
     python tools/fuzz.py --seconds 60              a minute, as in CI
-    python tools/fuzz.py --inputs 1000000          goes on where the last run of this seed stopped
+    python tools/fuzz.py --inputs 1000000          continues where the last run of this seed stopped
     python tools/fuzz.py --repeat FILE             read one kept input again, with its error
 
 The search is guided by coverage: an input that reaches a new pair of successive lines in topokd or in a library that
 parses the format joins the corpus, and later inputs are mutations of it. Readers run in one long-lived process with a
 limit on its memory; another one watches it, and restarts it after a crash or a hang. What is neither a valid
-result nor a `TopokdError` that names the file is a failure: its input is kept in the folder, and the run goes on.
+result nor a `TopokdError` that names the file is a failure: its input is kept in the folder, and the run continues.
 """
 
 from __future__ import annotations

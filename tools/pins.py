@@ -24,7 +24,7 @@ OTHER_PYTHONS = {"tomli": "2.5.0"}  # needed on Python 3.10 only, so not install
 
 
 def requirements(extras: Iterable[str] = ()) -> list[str]:
-    """What pyproject.toml names for the core and for `extras`; extras of topokd itself are followed."""
+    """Requirements in pyproject.toml of the core and of `extras`; extras of topokd itself are expanded."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted, found = list(extras), list(project["dependencies"])
     for extra in wanted:  # grows while it is read

@@ -67,7 +67,7 @@ class Work:
 
 
 def all_work() -> list[Work]:
-    """What is killed: data generation, training alone and on ranks, evaluation, a notebook, DVC, `topokd repro`."""
+    """The work that is killed: data generation, training (also on ranks), evaluation, a notebook, `topokd repro`."""
 
     def stage(address: str) -> tuple[str, ...]:
         return (*TOPOKD, "stage", "--force", address)
@@ -157,7 +157,7 @@ def digests(clone: Path, work: Work) -> dict[str, str]:
     return {name: digest for name, digest in found.items() if name.startswith(work.results or ("",))}
 
 
-def begin_anew(clone: Path, work: Work) -> None:
+def start_over(clone: Path, work: Work) -> None:
     """Remove states, and results that the command would take for its own."""
     for name in work.states:
         path = clone / name
@@ -209,11 +209,11 @@ def kill(clone: Path, work: Work, log: Path, moment: float, victim: str, rng: ra
         try:
             process.wait(WAIT if victim != VICTIMS[2] else WAIT + 10 * work.seconds)
         except subprocess.TimeoutExpired:
-            work.problems.append(f"a kill of {victim} after {moment:.1f} s: the command goes on")
+            work.problems.append(f"a kill of {victim} after {moment:.1f} s: the command did not end")
             process.kill()
         _, alive = psutil.wait_procs(below, timeout=WAIT)
         if alive:
-            work.problems.append(f"a kill of {victim} after {moment:.1f} s: {len(alive)} processes go on")
+            work.problems.append(f"a kill of {victim} after {moment:.1f} s: {len(alive)} processes still run")
             for child in alive:
                 child.kill()
         return process.returncode
@@ -221,19 +221,19 @@ def kill(clone: Path, work: Work, log: Path, moment: float, victim: str, rng: ra
 
 def soak(clone: Path, work: Work, kills: int, rng: random.Random, log: Path, say: Callable[[str], None]) -> None:
     """Kill one kind of work so many times; what is wrong is noted in ``work.problems``."""
-    begin_anew(clone, work)
+    start_over(clone, work)
     work.seconds = round(finish(clone, work, log), 1)
     reference = digests(clone, work)
     if not reference or work.problems:
         work.problems.append(f"the reference has {len(reference)} results")
         return
-    begin_anew(clone, work)
+    start_over(clone, work)
     while len(work.kills) < kills:
         moment = rng.uniform(0, work.seconds)
         victim = VICTIMS[len(work.kills) % len(VICTIMS)]
         status = kill(clone, work, log, moment, victim, rng)
         if status is None:
-            begin_anew(clone, work)  # it was faster than the reference
+            start_over(clone, work)  # it was faster than the reference
             continue
         wrong = [name for name, digest in digests(clone, work).items() if reference.get(name) != digest]
         if wrong:
@@ -241,7 +241,7 @@ def soak(clone: Path, work: Work, kills: int, rng: random.Random, log: Path, say
         work.kills.append({"seconds": round(moment, 2), "killed": victim})
         say(f"{work.name}: kill {len(work.kills)} of {kills}, {victim} after {moment:.1f} s of {work.seconds:.1f} s")
         if status == 0:
-            begin_anew(clone, work)
+            start_over(clone, work)
     finish(clone, work, log)
     after = digests(clone, work)
     different = sorted(name for name in reference.keys() | after.keys() if reference.get(name) != after.get(name))

@@ -66,7 +66,7 @@ class Native:
         return functools.partial(_call, call)
 
     def file(self) -> Path | None:
-        """Where the cache keeps it; None without a writable cache."""
+        """Path of the object code in the cache; None without a writable cache."""
         spec = importlib.util.find_spec(self.module)
         folder = cached_folder(Path(str(spec and spec.origin)))
         key = hashlib.sha256(" ".join(self.arguments).encode()).hexdigest()[:16]

@@ -57,14 +57,8 @@ def jit_no_refcount(function: Callable[..., Any], **options: Any) -> Any:
     def refuse(*_: Any, **__: Any) -> Any:
         raise TypeError(f"{function.__qualname__} is compiled for other kernels only: call it in one, or its py_func")
 
-    helper = njit(
-        nogil=True,
-        pipeline_class=_PartCompiler,
-        _nrt=False,
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-        **options,
-    )(function)
+    settings: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+    helper: Any = njit(pipeline_class=_PartCompiler, **settings, **options)(function)
     # what Numba does with a compiled function, and what it calls when Python's arguments match none
     helper.add_overload = lambda result: helper.overloads.update({tuple(result.signature.args): result})
     helper._compile_for_args = refuse

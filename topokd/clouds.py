@@ -220,7 +220,7 @@ def _joined(x: Sequence[Tensor], offsets: Offsets, name: str) -> Clouds:
 
 
 def _implied_ends(rows: Features, other: Features) -> list[int] | None:
-    """Where clouds end in ``other``, if ``rows`` are rows without offsets and ``other`` is not."""
+    """Offsets of the clouds of ``other``, if ``rows`` are rows without offsets and ``other`` is not."""
     plain, divided = (isinstance(x, Tensor) and x.dim() == 2 for x in (rows, other))
     return as_rows(other).ends if plain and not divided else None
 

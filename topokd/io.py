@@ -81,13 +81,13 @@ def require_writable(*folders: str | Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` atomically, as UTF-8 and without translating line ends."""
+    """Write ``text`` to ``path`` atomically, as UTF-8 and without translating line ends."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write ``data`` atomically."""
+    """Write ``data`` to ``path`` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
@@ -108,7 +108,7 @@ def _plain(value: Any) -> Any:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as JSON (2 spaces, keys in the given order, NaN as null) atomically."""
+    """Write ``value`` to ``path`` as JSON (2 spaces, keys in the given order, NaN as null) atomically."""
     write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
 
 

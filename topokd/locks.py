@@ -1,4 +1,4 @@
-"""Locks between processes: files that one process holds at a time, and that the system frees when it dies."""
+"""Locks between processes: files that one process holds at a time, and that the system releases when it dies."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def locked(file: Path, wait: Callable[[], None] | None = None) -> Iterator[bool]:
-    """Hold the lock of a file inside the block, if it is free; yields whether it is held.
+    """Hold the lock of a file inside the block; yields whether this process holds it.
 
-    Where there are none (some file systems, Windows), every lock is free. The file stays, empty: removing it would free
-    the lock for a third process while a second one waits.
+    On systems without locks (some file systems, Windows) it is always held. The file is not removed: a third process
+    could then lock a new file while a second one waits for the old one.
 
     Args:
-        file: made if it is missing.
-        wait: called if another process holds the lock, before waiting until it is free; None: do not wait.
+        file: the file to lock; created if it is missing.
+        wait: called if another process holds the lock, before waiting for it; None: do not wait.
 
     Examples:
         >>> import tempfile

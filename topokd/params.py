@@ -143,7 +143,7 @@ class Params(Section):
 
     @property
     def by_hand(self) -> bool:
-        """Whether results and figures are copies for work by hand (`load`)."""
+        """Whether results and figures are copies for notebooks run by hand (`load`)."""
         return self._by_hand
 
     @property
@@ -205,7 +205,7 @@ def load(path: str | Path, *, save: bool = True) -> Params:
 
     Args:
         path: The file.
-        save: False for work by hand: `Params.results` and `Params.figures` are then copies below ``workspace/by-hand``,
+        save: False for notebooks run by hand: the results and figures are copies in ``workspace/by-hand``,
             so that nothing in git changes.
 
     Raises:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def notify(log: logging.Logger, message: str) -> None:
-    """Say something about the machine, which has no effect on results: a warning in the log, or beside the progress.
+    """Report something about the machine that does not affect results, as a warning in the log or next to the progress.
 
     Args:
         log: logger of the caller.
@@ -31,8 +31,20 @@ def notify(log: logging.Logger, message: str) -> None:
         log.warning("%s", message)
 
 
-def _append(file: str, task: str, done: int = 0, total: int = 0, note: str = "") -> None:
-    line = json.dumps({"task": task, "done": done, "total": total, "note": note})
+def report_earlier(message: str, seconds: float) -> None:
+    """Tell the pipeline that this work was begun by processes that were stopped; it adds their time to the record.
+
+    Args:
+        message: a sentence.
+        seconds: that they spent.
+    """
+    file = os.environ.get("TOPOKD_PROGRESS")
+    if file:
+        _append(file, message, earlier_seconds=seconds)
+
+
+def _append(file: str, task: str, done: int = 0, total: int = 0, note: str = "", **more: float) -> None:
+    line = json.dumps({"task": task, "done": done, "total": total, "note": note, **more})
     with open(file, "a", encoding="utf-8") as stream:
         stream.write(line + "\n")
 

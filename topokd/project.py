@@ -1,4 +1,4 @@
-"""Where things are: the project's folder, the folders of one profile, names of runs, environment variables in paths."""
+"""Paths: the project's folder, the folders of one profile, names of runs, environment variables in paths."""
 
 from __future__ import annotations
 
@@ -61,10 +61,13 @@ def workspace_path(profile: str) -> Path:
 
 
 def copy_by_hand(profile: str) -> None:
-    """Bring ``workspace/by-hand``, where notebooks that are run by hand read and write, up to date with git's files.
+    """Update ``workspace/by-hand``, the folder of notebooks that are run by hand, from the committed files.
 
-    A file of ``results/<profile>`` or ``figures/<profile>`` is copied if it is newer than its copy; what a notebook
-    wrote by hand stays until the pipeline writes that file again.
+    A file of ``results/<profile>`` or ``figures/<profile>`` is copied if it is newer than its copy; a file that a
+    notebook wrote remains until the pipeline writes a newer one.
+
+    Args:
+        profile: name of the profile.
     """
     for kind in ("results", "figures"):
         source = project_path(kind) / profile

@@ -63,7 +63,7 @@ class Augment(Section):
 
 
 class Data(Section):
-    """Where scans come from and how they become voxels."""
+    """The scans, and how they are voxelised."""
 
     dataset: str = Field(
         "synthetic",
@@ -105,7 +105,7 @@ class Model(Section):
 
 
 class Backends(Section):
-    """What computes on a GPU (docs/models.md); on a CPU torch does everything."""
+    """Libraries for the GPU (docs/models.md); on a CPU everything uses torch."""
 
     convolution: ConvolutionBackend = Field("auto", description="auto, torch or spconv")
     attention: AttentionBackend = Field("auto", description="auto, torch or flash-attn")
@@ -135,7 +135,7 @@ class Train(Section):
     batch_size: Count = Field(2, description="clouds per step; the paper has 12")
     validate_every: Count = Field(200, description="steps")
     validate_scans: Count = Field(2, description="validation scans evaluated during training; at the end all of them")
-    checkpoint_every: Count = Field(25, description="steps between the states that a killed run resumes from")
+    checkpoint_every: Count = Field(25, description="steps between the states from which an interrupted run resumes")
     norm_momentum: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.1, description="of BatchNorm's running statistics; PTv3 recipes have 0.01, too slow for a few hundred steps"
     )

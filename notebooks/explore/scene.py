@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A scan, and the topology of its features
-# The whole scan with the sampled rows (white) in it: classes, predictions, errors, saliency maps of every stage. Below,
-# the features of those rows. A class chosen in the diagram, the barcode or either cloud lights up in all of them.
+# The whole scan with the sampled rows (white): classes, predictions, errors, saliency maps of every stage. Below, the
+# features of those rows. A class chosen in the diagram, the barcode or either cloud is highlighted in all of them.
 
 # %% tags=["parameters"]
 profile = ""  # empty: the first profile with trained networks

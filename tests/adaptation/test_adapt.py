@@ -58,7 +58,7 @@ def test_the_student_learns_the_classes_of_the_new_sensor(adapted: Adaptation, y
     assert record["evaluation"]["student"]["points"] == truth
 
 
-def test_the_checkpoint_says_what_predict_needs(adapted: Adaptation, yard: Path, tmp_path: Path) -> None:
+def test_the_checkpoint_records_everything_that_predict_needs(adapted: Adaptation, yard: Path, tmp_path: Path) -> None:
     metadata = read_metadata(adapted.student)
     assert metadata["class_names"] == "road,verge,structure,plants,car" and float(metadata["voxel_size"]) == VOXEL
     assert ScanProfile.from_json(metadata["scans"]).scans == 2

@@ -142,7 +142,7 @@ def test_every_explorer_runs_and_answers(lab: str, notebook: str):
             page.set_input_files("input[type='file']", files=[own_file()])
             page.wait_for_selector(".tk-explorer[data-scene='3']", timeout=PATIENCE)
             assert "mine.npy: 50 points" in page.locator(".tk-cloud h3").inner_text()
-            page.evaluate(f"{APP}.store.set({{ epsilon: 1.5 }})")  # the kernel learns how the explorer is looked at
+            page.evaluate(f"{APP}.store.set({{ epsilon: 1.5 }})")  # the kernel learns the view of the explorer
             page.wait_for_function(f"({APP}.model.get('view') || {{}}).epsilon === 1.5")
         if notebook == "loss":
             value = float(page.locator(".tk-total td").last.inner_text())

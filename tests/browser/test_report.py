@@ -114,7 +114,9 @@ def picture(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("width", [DESK, PHONE, PAPER], ids=["desk", "phone", "paper"])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_everything_can_be_seen(browser: Browser, reports: dict[str, Path], profile: str, width: int) -> None:
+def test_nothing_is_cut_off_and_all_text_is_legible(
+    browser: Browser, reports: dict[str, Path], profile: str, width: int
+) -> None:
     page, wrong = opened(browser, reports[profile], width)
     picture(page, f"report-{profile}-{width}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -147,7 +149,7 @@ def file_of(link: str) -> Path:
 
 
 def legend(path: Path) -> dict[str, tuple[float, float]]:
-    """Where the mark of each entry of a drawing's legend is, as shares of width and height."""
+    """Position of the marker of each legend entry of a drawing, as shares of width and height."""
     text = path.read_text(encoding="utf-8")
     width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)[0])
     inside = text[text.index('id="legend_1"') :]

@@ -151,6 +151,6 @@ class Project:
         slurm.wait_until(there, seconds, f"{words!r} in the log of {address}")
 
     def status(self) -> str:
-        """What `dvc status` says."""
+        """Output of `dvc status`."""
         command = [sys.executable, "-m", "dvc", "status"]
         return subprocess.run(command, cwd=self.root, env=self.environment(), capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-"""Forty real stages that end in the same second while somebody else holds DVC's lock for five: none fails."""
+"""Forty real stages that end in the same second while another process holds DVC's lock for five: none fails."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_a_failed_stage_blocks_only_what_needs_it_and_names_its_log(project: Pro
     assert project.jobs()["student@default-full-0"] == before["student@default-full-0"]
 
 
-def test_a_training_longer_than_the_time_limit_goes_on_until_it_is_done(project: Project):
+def test_a_training_longer_than_the_time_limit_continues_until_it_is_done(project: Project):
     """A limit of one minute, USR1 after a few seconds of it, 20 steps of 2.5 s: several requeues of the same job."""
     (project.root / "slow").write_text("2.5")
     project.describe_cluster(time="1", stop_before=50)
@@ -67,7 +67,7 @@ def test_a_training_longer_than_the_time_limit_goes_on_until_it_is_done(project:
     assert "up to date" in project.status()
 
 
-def test_a_preempted_training_goes_on_where_it_was(project: Project):
+def test_a_preempted_training_resumes_where_it_was(project: Project):
     (project.root / "slow").write_text("2.0")
     project.slurm("submit")
     project.wait_for_log("teacher@default-0", "from step 0")
@@ -105,7 +105,7 @@ def test_a_lost_node_costs_the_steps_since_the_last_state(project: Project):
     assert len(project.paper().splitlines()) == 6
 
 
-def test_cancel_saves_the_state_and_resume_goes_on(project: Project):
+def test_cancel_saves_the_state_and_resume_continues(project: Project):
     (project.root / "slow").write_text("1.0")
     project.slurm("submit")
     project.wait_for_log("teacher@default-1", "from step 0")

@@ -153,7 +153,7 @@ def test_the_command_converts_resumes_and_its_result_passes_the_check(root: Path
         (f"data_3d_raw/{DRIVE}/velodyne_points", "no scan with a pose"),
     ],
 )
-def test_what_is_missing_is_named(root: Path, tmp_path: Path, damage: str, words: str) -> None:
+def test_a_missing_part_of_the_data_set_is_named(root: Path, tmp_path: Path, damage: str, words: str) -> None:
     (root / damage).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=words):
         convert_kitti360(root, tmp_path / "out")
@@ -162,7 +162,7 @@ def test_what_is_missing_is_named(root: Path, tmp_path: Path, damage: str, words
 @pytest.mark.parametrize(
     ("options", "words"), [({"distance": float("nan")}, "distance is nan"), ({"every": 0}, "every is 0")]
 )
-def test_options_that_cannot_be_meant(root: Path, tmp_path: Path, options: dict, words: str) -> None:
+def test_options_out_of_range_are_rejected(root: Path, tmp_path: Path, options: dict, words: str) -> None:
     with pytest.raises(DataError, match=words):
         convert_kitti360(root, tmp_path / "out", **options)
 

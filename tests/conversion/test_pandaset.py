@@ -130,7 +130,8 @@ class _Runs:
 def test_nothing_in_a_pickle_is_executed(tmp_path: Path, protocol: int) -> None:
     file = packed(tmp_path / "a.pkl.gz", {"frame": FRAME, "and": _Runs(tmp_path / "made")}, protocol)
     with pytest.raises(
-        DataError, match=r"a\.pkl\.gz was not read: it names \w+\.\w+, which is not an array of NumPy or pandas"
+        DataError,
+        match=r"a\.pkl\.gz was not read: it refers to \w+\.\w+, which is not an array type of NumPy",
     ):
         read_data_frame(file)
     assert not (tmp_path / "made").exists()
@@ -149,7 +150,7 @@ def test_nothing_in_a_pickle_is_executed(tmp_path: Path, protocol: int) -> None:
         (b"", "is damaged"),
     ],
 )
-def test_files_that_are_no_data_frames(tmp_path: Path, content: bytes, words: str) -> None:
+def test_files_that_are_not_data_frames_are_rejected(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "a.pkl").write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_data_frame(tmp_path / "a.pkl")
@@ -161,7 +162,7 @@ def test_a_file_that_unpacks_to_far_more_is_rejected(tmp_path: Path, monkeypatch
         read_data_frame(packed(tmp_path / "a.pkl.gz", np.zeros(1 << 20)))
 
 
-def test_random_damage_is_an_error_in_words_or_a_data_frame(tmp_path: Path) -> None:
+def test_random_damage_gives_a_data_error_or_a_data_frame(tmp_path: Path) -> None:
     content, rng = pickle.dumps(FRAME, 4), np.random.default_rng(0)
     for _ in range(400):
         data = bytearray(content)

@@ -191,7 +191,7 @@ def test_a_real_nuscenes_scan_is_known_by_its_columns(shared):
     assert 0 < cloud.scan.intensity.max() <= 1 and np.linalg.norm(cloud.scan.xyz, axis=1).max() < 120
 
 
-def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
+def test_the_message_for_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
     path = write(tmp_path / "a.pcd")
     import sys
 
@@ -282,13 +282,13 @@ def test_invalid_options_are_rejected(tmp_path, options):
 
 
 @pytest.mark.parametrize("shape", ["columns", "image", "channels first"])
-def test_arrays_in_other_shapes(tmp_path, shape):
+def test_arrays_of_columns_images_and_channels_first_give_the_same_points(tmp_path, shape):
     rows = street(3072)
     array = {"columns": rows.T, "image": rows.reshape(64, 48, 4), "channels first": rows.T.reshape(4, 64, 48)}[shape]
     np.testing.assert_array_equal(read_cloud(_array(tmp_path, array)).scan.xyz, rows[:, :3])
 
 
-def test_an_archive_of_arrays(tmp_path):
+def test_an_archive_is_read_by_names_and_rejected_if_they_are_ambiguous(tmp_path):
     rows = street()
     np.savez(tmp_path / "a.npz", points=rows[:, :3], intensity=rows[:, 3], labels=np.zeros(3000, int))
     np.testing.assert_array_equal(read_cloud(tmp_path / "a.npz").scan.intensity, rows[:, 3])
@@ -368,7 +368,7 @@ def test_fillers_without_a_return_get_no_class(tmp_path):
 
 
 @pytest.mark.parametrize("shift", [(60, 0, 0), (-400, 900, 20), (7000, 2000, 100)])
-def test_an_origin_that_is_not_the_sensor_is_named(tmp_path, shift, caplog):
+def test_an_origin_away_from_the_sensor_is_noted(tmp_path, shift, caplog):
     rows = street()
     rows[:, :3] += np.array(shift, np.float32)
     path = saved(tmp_path / "a.bin", rows)

@@ -147,7 +147,7 @@ def test_crop_begins_at_a_labelled_voxel() -> None:
     assert (crop(voxels, 5, np.random.default_rng(1)).label == 3).any()
 
 
-def test_collate_offsets_and_inverse() -> None:
+def test_a_batch_has_offsets_of_voxels_and_points_and_maps_points_to_voxels() -> None:
     scans = [random_scan(seed, n) for seed, n in ((0, 30), (1, 70), (2, 1))]
     clouds = [voxelize(scan, 0.3) for scan in scans]
     batch = collate(clouds)
@@ -163,7 +163,7 @@ def test_collate_offsets_and_inverse() -> None:
         collate([])
 
 
-def test_augmentation_is_what_it_says() -> None:
+def test_augmentation_matches_its_description() -> None:
     scan = random_scan(4, 500)
     only = {"rotation_deg": 0.0, "scale": (1.0, 1.0), "flip": 0.0, "jitter": 0.0}
 
@@ -182,7 +182,7 @@ def test_augmentation_is_what_it_says() -> None:
     assert 0.0045 < noise.std() < 0.0055
 
 
-def test_a_training_batch_depends_on_seed_and_step_alone() -> None:
+def test_a_training_batch_depends_only_on_seed_and_step() -> None:
     scans = [random_scan(seed, 300) for seed in range(5)]
     settings = params.Data(crop_voxels=40)
     run = [training_batch(scans, settings, 3, step, 2) for step in range(6)]

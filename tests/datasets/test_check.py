@@ -89,7 +89,7 @@ def test_a_nearly_complete_split_is_an_incomplete_copy(kitti: Path, monkeypatch:
     assert ["lacks 2 of 40 scans" in problem for problem in check_dataset(kitti).problems] == [True]
 
 
-def test_published_sizes_add_up_to_what_the_sources_give() -> None:
+def test_published_sizes_add_up_to_the_totals_of_the_sources() -> None:
     releases = {name: found for benchmark in BENCHMARKS.values() for name, found in benchmark.releases.items()}
     size = {name: {split: size.count for split, size in found.sizes.items()} for name, found in releases.items()}
     assert size["semantickitti"]["train"] + size["semantickitti"]["val"] == 23_201

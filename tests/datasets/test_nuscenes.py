@@ -162,7 +162,7 @@ def test_a_missing_pose_raises_when_sweeps_need_it(copy: Path) -> None:
         NuScenesLidarSeg(copy, "train", sweeps=3)[1]
 
 
-def test_labels_of_another_version(copy: Path) -> None:
+def test_labels_of_another_version_raise(copy: Path) -> None:
     def other(records: list) -> None:
         for record in records:
             record["sample_data_token"] = record["sample_data_token"][::-1]
@@ -310,7 +310,7 @@ def test_an_unknown_compression_of_panoptic_labels_raises(copy: Path) -> None:
         dataset[0]
 
 
-def test_versions_splits_and_scenes(world: Path, tmp_path: Path) -> None:
+def test_unknown_versions_splits_and_scenes_raise(world: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unknown version"):
         NuScenesLidarSeg(world, "train", version="v2")
     with pytest.raises(DataError, match="there are v1.0-trainval"):
@@ -325,7 +325,9 @@ def test_versions_splits_and_scenes(world: Path, tmp_path: Path) -> None:
     ("version", "official", "split"),
     [("v1.0-mini", "mini_train", "train"), ("v1.0-mini", "mini_val", "mini_val"), ("v1.0-test", "test", "test")],
 )
-def test_mini_and_test(copy: Path, version: str, official: str, split: str) -> None:
+def test_the_mini_and_test_versions_are_read_with_their_official_scenes(
+    copy: Path, version: str, official: str, split: str
+) -> None:
     (copy / "v1.0-trainval").rename(copy / version)
     (copy / "lidarseg" / "v1.0-trainval").rename(copy / "lidarseg" / version)
     for table in ("scene", "lidarseg"):

@@ -31,7 +31,7 @@ def files(root: Path, frame: int) -> tuple[Path, Path]:
     return folder / f"velodyne/{frame:06d}.bin", folder / f"labels/{frame:06d}.label"
 
 
-def test_written_scans_come_back(root: Path) -> None:
+def test_written_scans_are_read_back_unchanged(root: Path) -> None:
     dataset = SemanticKITTI(root, "val")
     assert dataset.names == ["08/000000", "08/000001", "08/000002"]
     for scan, seed in zip(dataset, range(3), strict=True):
@@ -42,7 +42,7 @@ def test_written_scans_come_back(root: Path) -> None:
         dataset[3]
 
 
-def test_the_official_learning_map() -> None:
+def test_raw_ids_follow_the_official_learning_map() -> None:
     assert class_of_raw(np.array(RAW_IDS)).tolist() == list(range(19))
     ignored, moving = [0, 1, 52, 99], {252: 0, 258: 3, 254: 5, 253: 6, 255: 7, 257: 4, 259: 4, 60: 8}
     assert class_of_raw(np.array(ignored)).tolist() == [IGNORE] * 4
@@ -120,7 +120,9 @@ def test_only_bad_scans_are_an_error(root: Path) -> None:
         SemanticKITTI(root, "val", on_bad_scan="skip")
 
 
-def test_wrong_roots_and_splits(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_wrong_roots_and_splits_raise_and_missing_sequences_are_logged(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(DataError, match=r"nowhere/sequences does not exist"):
         SemanticKITTI(root / "nowhere", "val")
     with pytest.raises(DataError, match="did you mean"):
@@ -137,7 +139,7 @@ def test_wrong_roots_and_splits(root: Path, caplog: pytest.LogCaptureFixture) ->
     assert "lacks sequences 00, 01" in caplog.text
 
 
-def test_half_written_files_are_no_scans(root: Path) -> None:
+def test_half_written_files_do_not_count_as_scans(root: Path) -> None:
     (root / "sequences/08/velodyne/.000003-abc.bin").write_bytes(b"")
     assert len(SemanticKITTI(root, "val")) == 3
 
@@ -153,7 +155,7 @@ def test_poses_are_the_camera_path(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in calibration] == ["P0", "P1", "P2", "P3", "Tr"]
 
 
-def test_the_real_scans(real_scans: Path) -> None:
+def test_the_real_scans_have_the_committed_statistics(real_scans: Path) -> None:
     dataset = SemanticKITTI(real_scans, tuple(range(11)), cache=0)
     assert len(dataset) == 34
     assert len(SemanticKITTI(real_scans, "train")) == 30 and len(SemanticKITTI(real_scans, "val")) == 4
@@ -165,7 +167,7 @@ def test_the_real_scans(real_scans: Path) -> None:
     assert found["points_per_scan"]["min"] > 120_000 and found["range_max"] < 120
 
 
-def test_a_real_folder_with_a_bad_scan(real_scans: Path, tmp_path: Path) -> None:
+def test_a_bad_scan_in_a_real_folder_is_skipped_or_named(real_scans: Path, tmp_path: Path) -> None:
     for kind, suffix in (("velodyne", "bin"), ("labels", "label")):
         target = tmp_path / "sequences/08" / kind
         target.mkdir(parents=True)

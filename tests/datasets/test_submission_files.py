@@ -291,7 +291,7 @@ def matrix(values, dims=None):
 
 
 @pytest.mark.invalid_arguments
-def test_waymo_bad_input(tmp_path):
+def test_invalid_waymo_submissions_and_frame_lists_raise(tmp_path):
     path = tmp_path / "s.bin"
     good = np.zeros(SHAPE, int)
     for images, message in (((good[:2], good), "shape"), ((good + 22, good), "class 22")):

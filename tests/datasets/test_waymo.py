@@ -161,7 +161,7 @@ def test_each_pixel_is_moved_by_its_own_pose(copy: Path) -> None:
     assert 0 < (pixels.row >= 32).mean() < 1
 
 
-def test_other_lasers_rows_are_not_the_top_lidars(copy: Path) -> None:
+def test_rows_of_other_lasers_are_not_taken_for_the_top_lidars(copy: Path) -> None:
     """Rows of the side lidars have the same times, come later and have other numbers; their images are smaller."""
     expected = first_of(copy)[0]
     for component in ("lidar", "lidar_segmentation", "lidar_pose", "lidar_calibration"):

@@ -60,7 +60,7 @@ def kl(p: ndarray, q: ndarray) -> float:
 
 @few
 @seeds
-def test_standardised_logits(seed: int) -> None:
+def test_standardised_logits_follow_their_formula(seed: int) -> None:
     student, teacher, _ = clouds(seed, same_width=True)
     total = 0.0
     for s, t in zip(student, teacher, strict=True):
@@ -78,7 +78,7 @@ def test_logits_that_are_all_equal_have_a_finite_gradient() -> None:
 
 @few
 @seeds
-def test_decoupled(seed: int) -> None:
+def test_decoupled_distillation_follows_its_formula(seed: int) -> None:
     student, teacher, _ = clouds(seed, same_width=True)
     label = np.random.default_rng(seed).integers(-1, student.shape[1], len(student))
     label[0] = 0
@@ -113,7 +113,7 @@ def test_without_labels_there_is_nothing_to_decouple() -> None:
 
 @few
 @seeds
-def test_correlation(seed: int) -> None:
+def test_correlation_follows_its_formula(seed: int) -> None:
     student, teacher, ends = clouds(seed, same_width=True)
     p_s, p_t = softmax(student / 2), softmax(teacher / 2)
     inter = np.mean([1 - np.corrcoef(a, b)[0, 1] for a, b in zip(p_s, p_t, strict=True)])
@@ -127,7 +127,7 @@ def test_correlation(seed: int) -> None:
 
 @few
 @seeds
-def test_hint(seed: int) -> None:
+def test_hints_follow_their_formula(seed: int) -> None:
     student, teacher, ends = clouds(seed)
     loss = HintLoss()
     loss(*tensors(student, teacher), ends)  # makes the projector
@@ -165,7 +165,7 @@ def test_a_projector_is_restored_before_its_first_call() -> None:
 
 @few
 @seeds
-def test_attention_transfer(seed: int) -> None:
+def test_attention_transfer_follows_its_formula(seed: int) -> None:
     student, teacher, ends = clouds(seed)
     losses = []
     for s, t in zip(split(student, ends), split(teacher, ends), strict=True):
@@ -176,7 +176,7 @@ def test_attention_transfer(seed: int) -> None:
 
 @few
 @seeds
-def test_channelwise(seed: int) -> None:
+def test_channelwise_distillation_follows_its_formula(seed: int) -> None:
     student, teacher, ends = clouds(seed, same_width=True)  # the projector begins as the identity
     losses = []
     for s, t in zip(split(student, ends), split(teacher, ends), strict=True):
@@ -187,7 +187,7 @@ def test_channelwise(seed: int) -> None:
 
 @few
 @seeds
-def test_similarity(seed: int) -> None:
+def test_similarity_follows_its_formula(seed: int) -> None:
     student, teacher, ends = clouds(seed)
     losses = []
     for s, t in zip(split(student, ends), split(teacher, ends), strict=True):
@@ -199,7 +199,7 @@ def test_similarity(seed: int) -> None:
 
 @few
 @seeds
-def test_affinity(seed: int) -> None:
+def test_affinity_follows_its_formula(seed: int) -> None:
     student, teacher, ends = clouds(seed)
     losses = []
     for s, t in zip(split(student, ends), split(teacher, ends), strict=True):
@@ -232,7 +232,7 @@ def huber(a: float, b: float) -> float:
 
 @few
 @seeds
-def test_relations(seed: int) -> None:
+def test_relations_follow_their_formula(seed: int) -> None:
     student, teacher, ends = clouds(seed)
 
     def distances(x: ndarray) -> ndarray:
@@ -263,7 +263,7 @@ def test_clouds_of_one_point_or_of_equal_points_have_no_relations() -> None:
 
 @few
 @seeds
-def test_smoothed_labels(seed: int) -> None:
+def test_smoothed_labels_equal_those_of_cross_entropy(seed: int) -> None:
     """(1 - epsilon) (CE + lambda L) is cross-entropy with smoothed labels, less a constant."""
     logits, _, _ = clouds(seed)
     label = torch.arange(len(logits)) % logits.shape[1]

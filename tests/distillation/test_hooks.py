@@ -62,7 +62,7 @@ def test_the_network_computes_the_same_as_without_hooks() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
-def test_rows_are_what_the_module_gave_although_the_network_goes_on_in_place() -> None:
+def test_rows_are_the_output_of_the_module_even_if_later_layers_change_it_in_place() -> None:
     network = cnn(5).eval()
     x, _ = images()
     tap = TappedNetwork(network, ["1"])(x).taps[0]
@@ -117,7 +117,7 @@ class Odd(nn.Module):
         ("", "no module ''"),
     ],
 )
-def test_what_cannot_be_tapped_is_explained(path: str, words: str) -> None:
+def test_the_error_for_a_module_that_cannot_be_tapped_explains_why(path: str, words: str) -> None:
     with pytest.raises(ParameterError, match=words):
         TappedNetwork(Odd(), [path])(torch.randn(2, 4, 3))
 

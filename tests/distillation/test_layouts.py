@@ -1,4 +1,4 @@
-"""Every loss takes rows, (b, n, c), images, lists and batch vectors, with the same result, or refuses in words."""
+"""Every loss takes rows, (b, n, c), images, lists and batch vectors, with the same result, or raises a clear error."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_only_the_backward_passes_that_the_terms_need_are_run(
     assert (len(student.passes), len(teacher.passes)) == (student_passes, teacher_passes)
 
 
-def test_a_missing_teacher_is_an_error_only_where_there_are_terms() -> None:
+def test_a_missing_teacher_is_an_error_only_if_there_are_terms() -> None:
     batch = random_batch(3)
     out = NetworkOutput(*Network(6)(batch, taps=True))
     with pytest.raises(ValueError, match="topo, grad, kd need a teacher"):

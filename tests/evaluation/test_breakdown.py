@@ -45,7 +45,7 @@ def test_parts_add_up_to_the_whole(seed):
     assert breakdown.ranges[2].points == int(((distance >= 20) & (distance < 30) & (scan.label != IGNORE)).sum())
 
 
-def test_frequency_groups_and_record():
+def test_classes_are_grouped_by_their_share_of_the_points():
     label = np.repeat([0, 1, 2], [940, 56, 4])
     scan = Scan(np.random.default_rng(0).normal(size=(1000, 3)), np.zeros(1000), label)
     breakdown = Breakdown(4, ("road", "car", "person", "never"))

@@ -1,4 +1,4 @@
-"""Fragments of objects and calibration, against what their definitions say."""
+"""Fragments of objects and calibration, against their definitions."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_right_points_of_another_class_do_not_join_fragments() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_calibration_error_by_hand(seed: int) -> None:
+def test_the_calibration_error_equals_its_definition(seed: int) -> None:
     rng = np.random.default_rng(seed)
     probability = rng.dirichlet(np.ones(4), 300)
     truth = rng.integers(-1, 4, 300)

@@ -127,7 +127,7 @@ def test_scan_without_labels_is_named():
         evaluate(Network(), data, 0.5)
 
 
-def test_scan_with_one_point():
+def test_a_scan_with_one_point_gets_a_label():
     scan = Scan(np.zeros((1, 3), np.float32), np.zeros(1, np.float32))
     assert predict(Network(), scan, 0.5).shape == (1,)
 

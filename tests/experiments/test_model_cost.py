@@ -32,7 +32,7 @@ def scan() -> Scan:
     return Scan(xyz=xyz, intensity=intensity, label=None, instance=None, name="random")
 
 
-def test_parameters_of_the_paper() -> None:
+def test_the_networks_have_the_papers_numbers_of_parameters() -> None:
     teacher = count_parameters(build_model("ptv3-teacher", num_classes=16))
     student = count_parameters(build_model("ptv3-student", num_classes=16))
     assert (teacher["total"], student["total"]) == (46_159_312, 2_777_344)
@@ -91,7 +91,7 @@ def test_counting_leaves_the_model_as_it_was() -> None:
     assert model.training and not any(m._forward_hooks for m in model.modules())
 
 
-def test_peak_memory_sees_temporaries_and_forgets_what_was_freed() -> None:
+def test_peak_memory_includes_temporaries_and_excludes_freed_memory() -> None:
     def call() -> torch.Tensor:
         for _ in range(3):
             torch.ones(1_000_000).mul_(2)

@@ -80,7 +80,7 @@ def test_a_panel_trains_on_the_synthetic_world_in_the_layout_of_a_benchmark() ->
     assert panel.train.student_steps == params.panels.student_steps and len(panel.seeds) == 1
 
 
-def test_the_scores_of_a_panel_are_in_percent_and_its_gain_is_told() -> None:
+def test_the_scores_of_a_panel_are_in_percent_and_its_gain_is_stated() -> None:
     panel = panels.panel_params(P.load_profile("default"), "waymo")
     names = ("teacher", *panel.train_rows)
     records = {
@@ -107,7 +107,7 @@ def test_the_cost_of_the_loss_is_measured_at_every_size(monkeypatch: pytest.Monk
     assert table.loc[12, "ours memory (MB)"] == 0.001 and np.isnan(table.loc[24, "naive forward (s)"])
 
 
-def test_the_cost_is_told_at_the_largest_sizes() -> None:
+def test_the_cost_is_stated_at_the_largest_sizes() -> None:
     def cost(seconds: float) -> dict[str, float]:
         return {"forward_s": seconds, "backward_s": 0.0}
 

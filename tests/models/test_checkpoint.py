@@ -98,7 +98,7 @@ def published(model: PointTransformerV3) -> dict[str, Any]:
 
 @pytest.mark.parametrize("core", ["core", "_core"])  # numpy 1 and 2
 @pytest.mark.parametrize("zipped", [True, False])
-def test_whole_training_states_load(
+def test_the_weights_of_a_whole_training_state_are_loaded(
     model: PointTransformerV3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: str, zipped: bool
 ) -> None:
     for value in (np.float64(1), np.arange(3)):
@@ -147,7 +147,7 @@ def test_missing_and_unexpected_names_are_listed(model: PointTransformerV3, tmp_
 
 
 @pytest.mark.parametrize("length", range(0x70, 0x90, 8))
-def test_safetensors_of_any_header_length_are_not_taken_for_a_pickle(tmp_path: Path, length: int) -> None:
+def test_safetensors_of_any_header_length_are_not_mistaken_for_a_pickle(tmp_path: Path, length: int) -> None:
     layer, path = torch.nn.Linear(2, 2), tmp_path / "layer.safetensors"
     for padding in range(256):  # until the length of the header ends in this byte
         save_checkpoint(path, layer, {"note": "x" * padding})
@@ -262,7 +262,7 @@ def test_topokd_load_reads_published_weights_of_a_named_preset(tmp_path: Path, p
         topokd.load(tmp_path / "m.pth", preset="ptv4")
 
 
-def test_topokd_load_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+def test_topokd_load_explains_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"gone\.pth does not exist: check the path"):
         topokd.load(tmp_path / "gone.pth")
     (tmp_path / "notes.txt").write_text("no weights here")

@@ -82,7 +82,7 @@ def test_a_cloud_of_one_voxel_has_logits(model: PointTransformerV3) -> None:
         ).shape == (1, 5)
 
 
-def test_taps_hold_the_stages_and_are_what_later_layers_consume(model: PointTransformerV3) -> None:
+def test_taps_are_the_outputs_of_the_stages_that_later_layers_consume(model: PointTransformerV3) -> None:
     batch = random_batch(300, 150)
     logits, taps = model(batch, taps=True)
     gradients = torch.autograd.grad(logits.square().sum(), [tap.feat for tap in taps], retain_graph=True)

@@ -44,7 +44,7 @@ def rows_of(tap: Tap, stage: dict[str, Any]) -> torch.Tensor:
     return tap.feat[kept]
 
 
-def test_logits_and_every_stage(case: dict[str, Any]) -> None:
+def test_logits_and_every_stage_equal_the_published_ones(case: dict[str, Any]) -> None:
     model, outputs = network(case, patching="batch"), {}
     for name in case["stages"]:  # embedding, enc.enc0, ..., dec.dec0
         module = model.backbone.get_submodule(name)
@@ -60,7 +60,7 @@ def test_logits_and_every_stage(case: dict[str, Any]) -> None:
         torch.testing.assert_close(rows_of(tap, stage), stage["feat"], atol=1e-5, rtol=0)
 
 
-def test_patches_per_cloud_are_what_flash_attention_computes(case: dict[str, Any]) -> None:
+def test_patches_per_cloud_equal_those_of_flash_attention(case: dict[str, Any]) -> None:
     if "logits_flash_fp32_every4" not in case:
         pytest.skip("this case has no flash logits")
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_patches_per_cloud_are_what_flash_attention_computes(case: dict[str, Any
     torch.testing.assert_close(logits[::4], case["logits_flash_fp32_every4"], atol=1e-5, rtol=0)
 
 
-def test_shuffled_orders(case: dict[str, Any]) -> None:
+def test_shuffled_orders_equal_the_published_ones(case: dict[str, Any]) -> None:
     if "shuffled" not in case:
         pytest.skip("this case has no shuffled run")
     model = network(case, patching="batch")
@@ -84,7 +84,7 @@ def test_shuffled_orders(case: dict[str, Any]) -> None:
         assert order == orders
 
 
-def test_one_training_step(case: dict[str, Any]) -> None:
+def test_a_training_step_equals_the_published_one(case: dict[str, Any]) -> None:
     if "train" not in case:
         pytest.skip("this case has no training step")
     expected = case["train"]

@@ -11,7 +11,7 @@ CLASSES = (
     "sidewalk", "other-ground", "building", "fence", "vegetation", "trunk", "terrain", "pole", "traffic-sign",
 )  # fmt: skip
 SKILL = {"teacher": 0.80, "plain": 0.60, "kd": 0.66, "kd_topo": 0.67, "kd_grad": 0.64, "full": 0.68}
-OTHERS = 0.65  # of a row that somebody added
+OTHERS = 0.65  # score of a row that a user added
 
 
 def make_run(params, variant, seed):

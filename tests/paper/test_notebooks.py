@@ -37,7 +37,7 @@ def test_pages_link_to_one_style_sheet(params):
         assert "<h1" in text and "&lt;h1" not in text
 
 
-def test_pages_are_kept_where_nothing_was_executed(params):
+def test_pages_are_kept_if_no_notebook_was_executed(params):
     kept = params.results / "notebooks" / "10_data.html"
     kept.parent.mkdir(parents=True)
     kept.write_text("kept")

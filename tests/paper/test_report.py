@@ -125,7 +125,7 @@ class Skeleton(html.parser.HTMLParser):
         self.inside = False
 
 
-def test_skeleton_of_the_report(results_folder, drawn, snapshot):
+def test_the_report_has_the_headings_of_the_snapshot(results_folder, drawn, snapshot):
     page = Skeleton()
     page.feed(write_report(results_folder, drawn).read_text(encoding="utf-8"))
     assert [" ".join(heading) for heading in page.headings] == snapshot
@@ -238,14 +238,14 @@ def test_the_first_sentence_states_answer_scans_and_sizes(results_folder, empty_
     sentence = lead(Results.read(results_folder))
     assert "12 validation scans (synthetic street world)" in sentence and "1.2 M" in sentence and "3 seeds" in sentence
     assert "**all distillation terms** raise" in sentence
-    assert "Nothing is measured yet" in lead(Results.read(empty_folder))
+    assert "Nothing has been measured in this profile yet" in lead(Results.read(empty_folder))
 
 
 def test_text_is_escaped():
     assert str(prose("a < b & `c<d>`")) == "a &lt; b &amp; <code>c&lt;d&gt;</code>"
 
 
-def test_figures_need_what_they_draw(empty_folder, results_folder):
+def test_figures_are_none_without_their_results(empty_folder, results_folder):
     nothing, results = Results.read(empty_folder), Results.read(results_folder)
     for draw in (figures.ablation_figure, figures.validation_figure, figures.class_figure):
         assert draw(nothing) is None and draw(results) is not None
@@ -253,7 +253,7 @@ def test_figures_need_what_they_draw(empty_folder, results_folder):
     matplotlib.pyplot.close("all")
 
 
-def test_shares_of_gradients_are_drawn_where_every_run_measured_them(results_folder):
+def test_shares_of_gradients_are_drawn_if_every_run_measured_them(results_folder):
     results = Results.read(results_folder)
     assert figures.share_figure(results) is None and facts.gradients(results) == ""
     weight = {"weight": [0.1, 0.1], "parameters": [0.2, 0.05]}

@@ -34,7 +34,7 @@ def printed(shared):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_tables_of_methods(printed, number):
+def test_tables_1_to_3_equal_the_paper(printed, number):
     header, *rows = printed[number]
     ours = reported.load(f"table{number}")
     assert header[1:] == [plain(c) for c in ours.columns[1:]]

@@ -1,4 +1,4 @@
-"""The studies in report and notebook 80: verdicts where they are complete, words where they are not."""
+"""The studies in report and notebook 80: verdicts of complete studies, and the progress of the others."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_unfinished_study_or_one_on_other_data_decides_nothing(project, found
     assert findings(project(study=found)) == before
 
 
-def test_the_report_says_in_words_what_has_not_run(project, tmp_path):
+def test_the_report_names_the_studies_that_have_not_run(project, tmp_path):
     results = project(study=study(done=5))
     html = {name: render_exhibit(EXHIBITS[name], results, tmp_path) for name in EXHIBITS if "studies" in name}
     lines = studies.protocols(results).set_index("Study")
@@ -93,7 +93,7 @@ def test_without_answers_every_listing_has_words(tmp_path):
     assert all("Not run yet" in text for text in studies.protocols(results)["Answer"])
 
 
-def test_figures_are_drawn_from_what_is_there(project):
+def test_figures_are_drawn_from_the_existing_results(project):
     found = study()
     assert trials_figure(found) and curves_figure(found) and differences_figure(found)
     empty = found | {"trials": [], "curves": {}, "comparisons": []}

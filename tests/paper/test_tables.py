@@ -227,7 +227,7 @@ def test_findings_turn_with_the_sign(results_folder):
         (Interval(np.nan, np.nan, 0), "missing"),
     ],
 )
-def test_a_verdict_needs_an_interval_beside_zero(gain, word):
+def test_a_verdict_needs_an_interval_on_one_side_of_zero(gain, word):
     assert verdict(gain) == word
 
 
@@ -275,7 +275,7 @@ def test_numbers_of_another_data_set_are_not_put_into_a_table(tmp_path):
         ]
 
 
-def test_a_benchmarks_own_numbers_are_shown_for_its_data_alone(tmp_path):
+def test_official_scores_are_shown_only_for_the_data_of_their_benchmark(tmp_path):
     params = P.load_profile("default")
     assert evaluation_summary.official_frame(Results.read(write_results(tmp_path / "synthetic", params))).empty
     params = params.replace(data=params.data.replace(dataset="semantickitti"))

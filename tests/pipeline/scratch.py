@@ -17,8 +17,20 @@ ROWS = ("plain", "full")
 SEEDS = (0, 1)
 
 
-def make_clone(folder: Path, seeds: tuple[int, ...] = SEEDS, rows: tuple[str, ...] = ROWS) -> Path:
-    """Tracked and new files of this working tree, committed, with ``smoke`` as the only profile; nothing has run."""
+def make_clone(
+    folder: Path,
+    seeds: tuple[int, ...] = SEEDS,
+    rows: tuple[str, ...] = ROWS,
+    layouts: tuple[str, ...] = ("nuscenes", "waymo"),
+) -> Path:
+    """Tracked and new files of this working tree, committed, with ``smoke`` as the only profile; nothing has run.
+
+    Args:
+        folder: where.
+        seeds: of students and teachers.
+        rows: of the ablation.
+        layouts: of the panels.
+    """
     listed = git(PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, listed):
         source, target = PROJECT / name, folder / name
@@ -28,7 +40,8 @@ def make_clone(folder: Path, seeds: tuple[int, ...] = SEEDS, rows: tuple[str, ..
     shutil.copy2(Path(__file__).with_name("smoke.yaml"), folder / "conf" / f"{PROFILE}.yaml")
     file = folder / "params.yaml"
     text = file.read_text()
-    for key, values in {"profiles": (PROFILE,), "seeds": seeds, "teacher_seeds": seeds, "train_rows": rows}.items():
+    lists = {"profiles": (PROFILE,), "seeds": seeds, "teacher_seeds": seeds, "train_rows": rows, "  layouts": layouts}
+    for key, values in lists.items():
         text, count = re.subn(rf"(?m)^{key}: \[[^\]]*\]", f"{key}: [{', '.join(map(str, values))}]", text)
         assert count == 1, f"params.yaml has no line `{key}: [...]`"
     file.write_text(text)

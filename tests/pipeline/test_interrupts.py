@@ -1,4 +1,4 @@
-"""`topokd repro` is interrupted once and twice, terminated, started twice at once, and meets damaged lock files."""
+"""`topokd repro`: interrupted once and twice, terminated, started twice at once, and with damaged lock files."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def command_of(process: psutil.Process) -> str:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_once_saves_the_state_and_the_next_run_goes_on(project: Project, number: signal.Signals, status: int):
+def test_one_ctrl_c_saves_the_state_and_the_next_run_resumes(project: Project, number: signal.Signals, status: int):
     process = start(project)
     wait_for(project, "workspace/default/resume/teacher-0", process)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     printed, _ = process.communicate(timeout=240)
-    assert process.returncode == status and "the same command goes on" in printed
+    assert process.returncode == status and "repeat the command to continue" in printed
     step = int((project.root / "workspace/default/resume/teacher-0").read_text())
     assert 5 <= step < 20
     (project.root / "slow").unlink()
@@ -96,7 +96,7 @@ def test_two_at_once_do_each_stage_once_and_both_succeed(project: Project):
 
 
 @pytest.mark.parametrize("name", ["lock", "rwlock", "rwlock.lock", "topokd/data@default.lock"])
-def test_damaged_lock_files_are_no_obstacle(project: Project, name: str):
+def test_damaged_lock_files_are_replaced(project: Project, name: str):
     file = project.root / ".dvc/tmp" / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"\0\xff{half")

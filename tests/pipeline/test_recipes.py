@@ -67,7 +67,7 @@ def write_scans(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = scratch.make_clone(tmp_path_factory.mktemp("recipes") / "topokd", seeds=(0,))
+    folder = scratch.make_clone(tmp_path_factory.mktemp("recipes") / "topokd", seeds=(0,), layouts=("nuscenes",))
     follow(folder)
     write_scans(folder / "workspace" / "scans-of-the-courtyard")
     scratch.git(folder, "add", "-A")

@@ -103,7 +103,7 @@ def test_one_weight_re_runs_only_the_rows_with_that_term(clone: Path):
     assert not changed & {"data", "topology", "topology_cost", "model_cost"}
 
 
-def test_a_label_re_runs_only_what_shows_it(clone: Path):
+def test_a_changed_label_re_runs_only_the_stages_that_show_it(clone: Path):
     with edited(clone, "conf/smoke.yaml", "benchmark:\n", "rows:\n  full:\n    label: All terms\nbenchmark:\n"):
         assert changed_stages(clone) == {"evaluation", "explorers", "study", "paper"}
 

@@ -56,7 +56,7 @@ def test_stages_whose_results_are_times_run_alone(stages: list[Stage]):
     assert scheduler._next([work], [timing], set(), 2) is None
 
 
-def test_a_stage_waits_for_what_it_needs_and_for_a_free_core():
+def test_a_stage_waits_for_its_dependencies_and_for_a_free_core():
     first, second = stage("first"), stage("second", needs=("first",))
     assert scheduler._next([second], [first], set(), 2) is None
     assert scheduler._next([second], [], {"first"}, 2) is second
@@ -75,6 +75,18 @@ def test_the_stage_with_the_longest_way_to_the_end_starts_first(stages: list[Sta
     running = [next(each for each in waiting if each.address == "panels@default-nuscenes")]
     left = [each for each in waiting if each not in running]
     assert scheduler._next(left, running, done, 2).address == "teacher@default-0"  # before the other panel
+
+
+def test_students_of_a_seed_run_side_by_side_once_one_of_them_has_run_the_teacher():
+    kd, full, other, plain = (
+        stage(f"student@p-{name}", expected=9.0) for name in ("kd-0", "full-0", "kd-1", "plain-0")
+    )
+    untaught = {plain.address}
+    assert scheduler._next([full, other], [kd], set(), 2, untaught) is other
+    assert scheduler._next([full], [kd], set(), 2, untaught) is full  # better than an idle core
+    assert scheduler._next([full, other], [plain], set(), 2, untaught) is full
+    assert scheduler._next([full, other], [kd], {plain.address}, 2, untaught) is other
+    assert scheduler._next([full, other], [plain], {kd.address}, 2, untaught) is full
 
 
 REPORT = '{"task": "training", "done": 1, "total": 2, "note": ""}\n'
@@ -164,7 +176,9 @@ def test_an_unknown_profile_lists_the_known_ones(project: Path):
         reproduce("oen")
 
 
-def test_a_profile_is_reproduced_alone_and_rests_the_second_time(project: Path, capsys: pytest.CaptureFixture[str]):
+def test_only_one_profile_is_reproduced_and_the_second_run_does_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+):
     reproduce("one", jobs=1)
     printed = capsys.readouterr().out
     assert "added one to `profiles`" in printed and "[1/1] params@one" in printed

@@ -1,4 +1,4 @@
-"""`topokd slurm` on a machine without SLURM: its plan, its batch script and what it says, with stand-ins for SLURM."""
+"""`topokd slurm` on a machine without SLURM: plan, batch script and messages, with fake SLURM commands."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_kind_of_stage_has_the_default_resources_and_its_differences(project: 
     assert cluster.resources("student").sbatch_options(cpus=3)[-2:] == ["--gres=gpu:1", "--exclusive"]
 
 
-def test_what_is_left_is_submitted_with_its_dependencies_and_the_rest_left_alone(project: Path) -> None:
+def test_only_unfinished_stages_are_submitted_with_their_dependencies(project: Path) -> None:
     (project / "conf" / "cluster.yaml").write_text("stages: {student: {gres: 'gpu:1', at_once: 1}}")
     jobs.write_jobs("default", {"teacher@default-0": "5_0", "teacher@default-1": "4_0"})
     (project / "queue").write_text("5_0|RUNNING|None|n1|3:10\n")
@@ -167,7 +167,7 @@ def test_the_plan_shows_arrays_and_hours_without_a_queue(project: Path) -> None:
     assert "unknown hours of tasks, 0.00 of them with a GPU" in said and not (project / "sent").exists()
 
 
-def test_the_state_of_each_stage_is_told_in_words(project: Path) -> None:
+def test_the_state_of_each_stage_is_described(project: Path) -> None:
     known = {f"teacher@default-{k}": f"7_{k}" for k in range(2)}
     known |= {"student@default-kd-0": "8_0", "student@default-full-0": "8_1", "student@default-kd-1": "8_2"}
     jobs.write_jobs("default", known)
@@ -195,10 +195,10 @@ def write_outcome(project: Path, address: str, **values: Any) -> None:
     write_json(file, {"status": None, "node": "n1", "attempt": 1, **values})
 
 
-def test_a_task_that_ended_without_a_word_is_told_from_one_that_is_out_of_date(project: Path) -> None:
+def test_a_task_that_ended_without_a_message_differs_from_one_that_is_out_of_date(project: Path) -> None:
     address = "teacher@default-0"
     write_outcome(project, address, job="3_0", state="running")
-    assert jobs.describe("default", address, False, "3_0", None).startswith("ended without a word (job 3_0 on n1")
+    assert jobs.describe("default", address, False, "3_0", None).startswith("ended without a message (job 3_0 on n1")
     write_outcome(project, address, job="3_0", state="done", status=0)
     assert jobs.describe("default", address, False, "3_0", None) == "out of date since job 3_0"
     assert jobs.describe("default", address, True, "3_0", None) == "done"
@@ -240,7 +240,7 @@ def test_a_refusal_of_slurm_is_passed_on_in_its_words(project: Path) -> None:
 def test_two_submissions_of_a_profile_do_not_run_together(project: Path) -> None:
     with (
         jobs.only_submission("default"),
-        pytest.raises(TopokdError, match="another submission of default is at work"),
+        pytest.raises(TopokdError, match="another submission of default is running"),
         jobs.only_submission("default"),
     ):
         pass

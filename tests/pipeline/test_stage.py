@@ -1,4 +1,4 @@
-"""`topokd stage`: DVC's lock is free while a stage computes, and a crowd that wants it at once loses nobody."""
+"""`topokd stage`: DVC's lock is free while a stage computes, and many stages that want it at once all get it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_failures_have_the_status_of_the_command_or_name_the_file(project: Path)
         run_stage("c")
 
 
-def test_what_a_killed_stage_left_in_the_rwlock_is_forgotten_and_a_running_dvc_is_not(project: Path):
+def test_entries_of_a_killed_stage_are_removed_from_the_rwlock_and_those_of_a_running_dvc_are_kept(project: Path):
     alive = os.getpid()  # a process of that number lives, so DVC alone would refuse for ever
     file = project / ".dvc/tmp/rwlock"
     path = str(project / "a.txt")

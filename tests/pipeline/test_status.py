@@ -45,7 +45,7 @@ def states() -> dict[str, str]:
     return {stage.address: stage.state for stage in profile_status("small")}
 
 
-def test_a_stage_is_ready_once_what_it_needs_is_done(project: Path):
+def test_a_stage_is_ready_once_its_dependencies_are_done(project: Path):
     assert states() == {"a@small": "ready", "b@small": "waiting"}
     run_stage("a@small")
     assert states() == {"a@small": "done", "b@small": "ready"}

@@ -1,4 +1,4 @@
-"""Files made to do harm: each is refused with a `TopokdError` before it runs code or fills the memory."""
+"""Malicious files: each is rejected with a `TopokdError` before it runs code or fills the memory."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_laz_file_that_counts_a_billion_chunks_is_rejected(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("points", [1_080_519_612, 0])
-def test_a_laz_file_whose_chunks_have_a_billion_points_or_none_is_refused(tmp_path: Path, points: int) -> None:
+def test_a_laz_file_whose_chunks_have_a_billion_points_or_none_is_rejected(tmp_path: Path, points: int) -> None:
     """lazrs would allocate 36 GB and abort the process, or panic."""
     laspy = pytest.importorskip("laspy")
     las = laspy.create(point_format=3, file_version="1.2")
@@ -232,8 +232,8 @@ def test_names_from_files_are_text_in_pages(tmp_path: Path) -> None:
     assert "<script>alert(1)" not in page
 
 
-def test_jupyterlab_listens_to_this_machine_alone_and_asks_for_its_token() -> None:
-    """What `make lab` starts, with the defaults of the installed server."""
+def test_jupyterlab_accepts_only_local_connections_and_asks_for_its_token() -> None:
+    """The server that `make lab` starts, with its installed defaults."""
     serverapp = pytest.importorskip("jupyter_server.serverapp")
     recipe = re.search(r"(?ms)^lab:.*?\n\n", (PROJECT / "Makefile").read_text())
     assert recipe is not None

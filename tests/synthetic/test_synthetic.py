@@ -48,7 +48,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> SyntheticLidar:
     return SyntheticLidar(tmp_path_factory.mktemp("sample"), "train", several)
 
 
-def test_layout_splits_and_dataset(world: Path) -> None:
+def test_the_world_is_written_in_the_layout_and_splits_of_semantickitti(world: Path) -> None:
     train = open_dataset(params.Data(synthetic=SMALL), world, "train")
     assert train.names == ["00/000000", "00/000001", "03/000000", "03/000001"]
     assert SyntheticLidar(world, "val", SMALL).names == ["08/000000"]
@@ -96,7 +96,7 @@ def test_other_parameters_replace_the_scans(world: Path, tmp_path: Path) -> None
     assert {k: v for k, v in fingerprint(tmp_path).items()} == fingerprint(world)
 
 
-def test_scans_that_topokd_did_not_make_are_not_touched(tmp_path: Path) -> None:
+def test_scans_that_topokd_did_not_write_are_never_changed(tmp_path: Path) -> None:
     write_scan(tmp_path, 0, 0, Scan(np.ones((3, 3)), np.zeros(3)))
     with pytest.raises(DataError, match="did not write"):
         write_semantickitti(tmp_path, SMALL)
@@ -201,7 +201,7 @@ def test_ray_casting_equals_its_slow_twin(seed: int) -> None:
     assert (cosine[hit >= 0] <= 1 + 1e-9).all() and (cosine[hit >= 0] >= 0).all()
 
 
-def test_flat_ground_is_met_where_geometry_says() -> None:
+def test_rays_hit_flat_ground_at_the_computed_distance() -> None:
     rays, _ = directions(SENSORS["hdl64"], 32, np.random.default_rng(0))
     distance, hit, cosine = np.full(rays.shape[:2], 60.0), np.full(rays.shape[:2], -1), np.zeros(rays.shape[:2])
     height = np.zeros((1400, 1400))

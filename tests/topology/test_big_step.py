@@ -120,6 +120,6 @@ def test_it_is_a_gradient_of_the_topological_loss() -> None:
         ({"search": True}, "gradient='big_step'"),
     ],
 )
-def test_what_it_cannot_do_is_rejected(arguments: dict, message: str) -> None:
+def test_unsupported_requests_are_rejected(arguments: dict, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         vietoris_rips(torch.rand(5, 2), gradient="big_step", **arguments)

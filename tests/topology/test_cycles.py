@@ -49,7 +49,7 @@ def test_a_cycle_is_born_and_filled_with_its_class(points: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_cycles_of_arbitrary_distances(seed: int) -> None:
+def test_cycles_of_arbitrary_distances_are_valid(seed: int) -> None:
     d = random_distances(seed, 15)
     check_cycles(d, vietoris_rips(d, metric="precomputed", cycles=True))
 

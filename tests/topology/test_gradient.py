@@ -50,7 +50,7 @@ def test_engines_give_the_same_gradient(seed: int, n: int, channels: int) -> Non
     torch.testing.assert_close(first, second)
 
 
-def test_float32_follows_float64() -> None:
+def test_gradients_in_float32_are_those_of_float64_rounded() -> None:
     x = cloud(80, 16)
     (exact,) = torch.autograd.grad(total(x), x)
     single = x.detach().float().requires_grad_(True)

@@ -1,4 +1,4 @@
-"""Options and values that cannot be meant are refused by name, before any compiled loop sees them."""
+"""Absurd options and values are rejected by name, before any compiled loop gets them."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
     assert (gradient * direction).sum().item() == pytest.approx(numeric.item(), rel=1e-4)
 
 
-def test_where_there_are_no_second_derivatives_they_are_rejected() -> None:
+def test_second_derivatives_that_do_not_exist_are_rejected() -> None:
     x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
     for function in (
         lambda x: sliced_wasserstein_distance(vietoris_rips(x).diagrams[0], D.double()),

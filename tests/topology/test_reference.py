@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.topology.clouds import random_cloud, random_distances
 from topokd.topology import (
     chamfer,
+    costs,
     covering_radius,
     distances,
     farthest_point_sampling,
@@ -93,8 +94,8 @@ def simplex_values_by_torch(x: torch.Tensor, simplices: torch.Tensor) -> torch.T
 
 
 PAIRS: dict[str, tuple[Callable, Callable, Callable[[int], Case]]] = {
-    "nearest_costs": (chamfer.nearest_costs, reference.nearest_costs, two_diagrams_and_a_scale),
-    "nearest_costs, GPU": (chamfer.nearest_costs_in_blocks, reference.nearest_costs, two_diagrams_and_a_scale),
+    "nearest_costs": (costs.nearest_costs, reference.nearest_costs, two_diagrams_and_a_scale),
+    "nearest_costs, GPU": (costs.nearest_costs_in_blocks, reference.nearest_costs, two_diagrams_and_a_scale),
     "pwcd": (chamfer.persistence_weighted_chamfer, reference.persistence_weighted_chamfer, two_diagrams),
     "simplex_values": (gradient.simplex_values, reference.simplex_values, points_and_simplices),
     "simplex_values, GPU": (simplex_values_by_torch, reference.simplex_values, points_and_simplices),
@@ -142,10 +143,10 @@ def test_matches_reference(name: str, seed: int) -> None:
 
 
 def test_blocks_of_the_gpu_path_do_not_change_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chamfer, "MAX_BLOCK", 100)
+    monkeypatch.setattr(costs, "MAX_BLOCK", 100)
     rng = np.random.default_rng(0)
     arguments = [torch.from_numpy(np.cumsum(rng.random((size, 2)), axis=1)) for size in (60, 90)]
-    ours = chamfer.nearest_costs_in_blocks(*arguments, 0.7)
+    ours = costs.nearest_costs_in_blocks(*arguments, 0.7)
     torch.testing.assert_close(ours, reference.nearest_costs(*arguments, 0.7))
 
 

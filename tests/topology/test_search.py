@@ -123,6 +123,6 @@ def test_the_choice_follows_points_and_coordinates() -> None:
         ({"search": "yes"}, "search is 'yes'"),
     ],
 )
-def test_what_needs_a_matrix_is_rejected(arguments: dict, message: str) -> None:
+def test_options_that_need_a_matrix_are_rejected(arguments: dict, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         vietoris_rips(**({"x": torch.rand(4, 2), "search": True} | arguments))

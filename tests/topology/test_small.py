@@ -105,7 +105,7 @@ def _length(points: Tensor, simplex: list[int]) -> float:
 
 
 @pytest.mark.parametrize("count", [3, 300])
-def test_a_batch_gives_what_its_clouds_give_alone(count: int) -> None:
+def test_a_batch_gives_the_same_results_as_its_clouds_one_by_one(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = torch.randint(1, 65, (count,), generator=generator).tolist()
     batch: list[Any] = [torch.randn(n, 3, generator=generator).requires_grad_() for n in sizes]

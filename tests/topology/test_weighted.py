@@ -1,4 +1,4 @@
-"""Weighted filtrations against GUDHI's, their gradients against finite differences, and what they are for."""
+"""Weighted filtrations against GUDHI's, their gradients against finite differences, and their use for outliers."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def _rank(rank: int, size: int, port: int, work: Callable[[], Any], folder: Path
 
 
 def on_ranks(size: int, work: Callable[[], Any], folder: Path) -> list[Any]:
-    """What ``work`` returns in each of ``size`` processes that find themselves as torchrun would have started them."""
+    """Results of ``work`` in ``size`` processes, each with the environment that torchrun would set."""
     folder.mkdir(exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What goes wrong during a training is named with its place and its remedy, and what was saved stays usable."""
+"""Failures during a training are reported with place and remedy, and saved states stay usable."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_results_that_cannot_be_written_stop_a_training_before_its_first_step(
     assert str(small_disk) in str(raised.value.filename) and not drawn
 
 
-def test_a_state_that_was_half_written_is_no_state(tmp_path: Path) -> None:
+def test_a_half_written_state_is_ignored(tmp_path: Path) -> None:
     """atomic_path's temporary file, as a kill leaves it, is not taken for the state."""
     whole = train(tmp_path / "whole").model.state_dict()
     with pytest.raises(KeyboardInterrupt):

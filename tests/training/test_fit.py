@@ -79,7 +79,7 @@ def test_reading_ahead_in_other_processes_changes_nothing(params: P.Params) -> N
     assert torch.equal(weights(alone), weights(ahead))
 
 
-def test_the_draws_of_the_loop_do_not_depend_on_what_was_drawn_before(params: P.Params) -> None:
+def test_the_draws_of_the_loop_do_not_depend_on_earlier_draws(params: P.Params) -> None:
     with deterministic(1):
         first = plain(params, steps=3).run()
         torch.rand(1000)

@@ -10,7 +10,7 @@ from topokd.datasets import SemanticKITTI
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
 
 
-def test_a_state_is_found_by_its_key_alone_and_stale_ones_go(tmp_path: Path) -> None:
+def test_a_state_is_found_only_by_its_key_and_stale_ones_are_deleted(tmp_path: Path) -> None:
     first = ResumeFolder(tmp_path, "full-seed0", run_key(lr=1))
     first.save({"step": 3})
     other = ResumeFolder(tmp_path, "full-seed1", run_key(lr=1))

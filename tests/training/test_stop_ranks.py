@@ -1,4 +1,4 @@
-"""A training on two ranks that is stopped or killed goes on, and ends with the bits of an uninterrupted one."""
+"""A training on two ranks that is stopped or killed can be resumed, bit-identical to an uninterrupted one."""
 
 from __future__ import annotations
 

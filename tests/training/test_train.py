@@ -181,6 +181,8 @@ def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(taught: P.Params,
     again = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
     assert int(again.stdout.split()[0]) >= 3, f"killed at {kill_at}, started from the beginning"
     assert [path.read_bytes() for path in outputs] == undisturbed, f"killed at step {kill_at}"
+    reports = map(json.loads, (tmp_path / "progress").read_text().splitlines())
+    assert sum(report.get("earlier_seconds", 0.0) for report in reports) > 0.1  # at least three steps were saved
 
 
 @pytest.mark.parametrize("second_order", [False, True])
@@ -212,7 +214,7 @@ def test_the_backends_of_the_profile_reach_the_network(params: P.Params) -> None
         train_teacher(params.replace(train=forced), 0)
 
 
-def test_a_network_without_intensity_never_sees_any_and_says_so(params):
+def test_a_network_without_intensities_never_sees_any_and_records_that(params):
     """The preset for scans of any sensor: intensities are 0 in training and evaluation."""
     blind = params.replace(data=params.data.replace(intensity=False))
     assert not any(scan.intensity.any() for scan in open_dataset(blind.data, blind.data_root, "train"))
@@ -231,4 +233,4 @@ def test_a_run_is_trained_by_one_process_at_a_time(params: P.Params, monkeypatch
         assert first.enter_context(locked(Run("plain", 0, params).resume / "plain-seed0.lock"))
         monkeypatch.setattr(train_module, "notify", lambda _, message: (said.append(message), first.close()))
         train_student(params.replace(train=params.train.replace(student_steps=2)), "plain", 0)
-    assert said == ["another process trains plain-seed0: waiting, then going on from its state"]
+    assert said == ["another process trains plain-seed0: waiting, then resuming from its state"]

@@ -70,7 +70,7 @@ def test_classes_are_listed_from_the_best_without_those_that_are_absent() -> Non
 @pytest.mark.parametrize(
     ("last", "words"), [([0.2, 0.3], "still rising"), ([0.3, 0.301], "level"), ([0.3, 0.2], "falling")]
 )
-def test_the_conclusion_says_where_validation_was_heading(last: list[float], words: str) -> None:
+def test_the_conclusion_states_the_trend_of_the_validation(last: list[float], words: str) -> None:
     record = run()
     record["history"]["val_miou"] = last
     text = conclusion(record)

@@ -14,17 +14,17 @@ from topokd.training.determinism import seeded_model, stream_seed
 
 
 def starting_network(source: str, class_names: tuple[str, ...], seed: int, role: Role) -> PointTransformerV3:
-    """A network for ``class_names``: new from a preset, or a trained one whose last layer is fitted to the classes.
+    """A network for ``class_names``: new from a preset, or a trained one with its last layer adapted to the classes.
 
     Args:
         source: name of a preset, or path of a checkpoint (.safetensors).
-        class_names: of the network's outputs.
-        seed: of new weights.
-        role: teacher or student: their seeds differ.
+        class_names: classes of the network's outputs.
+        seed: seed of new weights.
+        role: teacher or student, which get different weights from one seed.
 
     Raises:
         ParameterError: an unknown preset.
-        CheckpointError: the checkpoint does not name its network, or takes other values per voxel.
+        CheckpointError: the checkpoint does not record its architecture, or expects other inputs per voxel.
     """
     if not source.endswith(".safetensors"):
         return seeded_model(source, len(class_names), seed, role)
@@ -50,8 +50,8 @@ def with_classes(
     Args:
         network: changed in place.
         old: names of its classes; () if unknown.
-        new: names that it is to have.
-        seed: of the weights of the other classes.
+        new: names of the new classes.
+        seed: seed of the weights of classes that are not in ``old``.
 
     Examples:
         >>> from topokd.models import build_model

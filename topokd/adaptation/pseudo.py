@@ -41,11 +41,11 @@ def confident_classes(probabilities: Float[Tensor, "n c"], confidence: float) ->
 class PseudoLabelled:
     """Unlabelled scans with the teacher's confident classes as labels; call `prepare` first.
 
-    The labels of each scan are one file, so an interrupted `prepare` goes on where it stopped.
+    The labels of each scan are one file, so that an interrupted `prepare` continues where it stopped.
 
     Args:
         groups: the scans.
-        folder: of the files of labels; its name must change with the teacher, the scans and the confidence.
+        folder: folder of the label files; its name must change with the teacher, the scans and the confidence.
     """
 
     def __init__(self, groups: Sequence[Subset | FolderScans], folder: Path) -> None:
@@ -59,14 +59,14 @@ class PseudoLabelled:
     ) -> PseudoLabelled:
         """Label every scan that has no file yet; scans that cannot be read are left out with a warning.
 
-        Attributes set: ``share`` of the points that got a label.
+        Sets the attribute ``share``, the share of the points that got a label.
 
         Args:
             teacher: the network.
             voxel_size: metres.
             confidence: see `confident_classes`.
-            tta: rotations that are averaged.
-            device: of the teacher.
+            tta: number of rotations to average.
+            device: device of the teacher.
 
         Returns:
             This object.

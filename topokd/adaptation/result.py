@@ -15,8 +15,8 @@ class Adaptation:
 
     Attributes:
         student: its checkpoint.
-        record: JSON file with all that is below and the settings.
-        student_score: counts on the held-out scans.
+        record: JSON file with the fields below and the settings.
+        student_score: confusion matrix on the held-out scans.
         teacher_score: the same for the teacher after its training on the labelled scans.
         labelled, held_out, unlabelled: numbers of scans.
         rule: how the held-out scans were chosen.

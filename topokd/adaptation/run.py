@@ -60,12 +60,12 @@ def adapt(
         output: the student's checkpoint, ``.safetensors``; the record goes next to it, ``.json``.
         unlabelled: folders of further scans.
         settings: None: the defaults.
-        hold_out: share of the labelled scans that is held out where there is no split "val".
+        hold_out: share of the labelled scans that is held out if there is no split "val".
         device: None: a GPU if there is one.
-        overwrite: replace an output of other inputs.
+        overwrite: whether to replace an output that was made from other inputs.
 
     Raises:
-        DataError: scans or labels are missing or damaged, or the output is in the way.
+        DataError: scans or labels are missing or damaged, or the output exists and was made from other inputs.
         CheckpointError: the teacher cannot be used.
         ParameterError: ``settings`` do not fit the teacher.
     """
@@ -92,7 +92,7 @@ def adapt(
 
 
 class _Job:
-    """The steps of one adaptation; each is skipped if its result is there."""
+    """The steps of one adaptation; each is skipped if its result exists."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class _Job:
             return None
 
     def check_output(self, overwrite: bool) -> None:
-        """Raise `DataError` if a file of other inputs would be replaced."""
+        """Raise `DataError` if a file that was made from other inputs would be replaced."""
         if overwrite:
             return
         if self.output.is_file() and read_metadata(self.output).get("adaptation") == self.key:
@@ -220,7 +220,7 @@ class _Job:
         )
 
     def _batches(self, pseudo: PseudoLabelled) -> Callable[[int], Batch]:
-        """Of each batch one half is labelled, the other, rounded up, unlabelled."""
+        """Half of each batch is labelled; the other half, rounded up, is unlabelled."""
         size, seed = self.settings.batch_size, self.settings.seed
         labelled = size // 2 if len(pseudo) else size
 

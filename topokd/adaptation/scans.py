@@ -79,13 +79,13 @@ class FolderScans:
 
 @dataclass(frozen=True)
 class Collected:
-    """What an adaptation learns from and is scored on.
+    """The scans that an adaptation learns from and is scored on.
 
     Attributes:
         labelled: scans with labels, for training.
         held_out: scans with labels that no network is trained on.
         unlabelled: further scans, in one or two groups.
-        rule: how the held-out scans were chosen, in words.
+        rule: text on how the held-out scans were chosen.
     """
 
     labelled: Subset
@@ -104,16 +104,16 @@ def collect_scans(
 ) -> Collected:
     """Find the labelled, held-out and unlabelled scans of a data set.
 
-    A scan of the split "train" without a label file is unlabelled. The labelled scans of the split "val" are held out;
-    without any, the last ``hold_out`` of the labelled training scans are, in the order of sequences and scans, so that
-    few of them are neighbours in time of those that are trained on.
+    A scan of the split "train" without a label file is unlabelled. The labelled scans of the split "val" are held out.
+    If there are none, the last ``hold_out`` of the labelled training scans (in the order of sequences and scans) are
+    held out, so that few of them are close in time to the scans that are trained on.
 
     Args:
         root: folder of the data set.
         label_map: its description.
-        folders: with further unlabelled scans, in any format that `read_cloud` reads; the map says how.
-        hold_out: share of the labelled training scans, where there is no split "val".
-        intensity: False: all intensities are 0.
+        folders: folders with further unlabelled scans, in any format that `read_cloud` reads with the map's options.
+        hold_out: share of the labelled training scans that is held out if there is no split "val".
+        intensity: False sets all intensities to 0.
 
     Raises:
         DataError: there are fewer than two labelled scans, a folder has no scans, or a file is damaged.
@@ -162,7 +162,7 @@ def collect_scans(
 def _has_labels(dataset: ScanDataset, name: str) -> bool:
     try:
         labels = dataset.files(name)[1]
-    except DataError:  # nuScenes' layout: the tables name no labels of this scan
+    except DataError:  # nuScenes' layout: the tables list no labels for this scan
         return False
     return labels is not None and labels.is_file()
 

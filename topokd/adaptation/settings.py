@@ -13,25 +13,25 @@ class Settings(Section):
     """How teacher and student are trained on a user's scans."""
 
     student: str = Field("ptv3-student-medium", description="preset of the student, or a checkpoint to start from")
-    teacher_steps: Natural = Field(500, description="of the teacher on the labelled scans; 0: it is used as it is")
-    steps: Count = Field(1500, description="of the student")
+    teacher_steps: Natural = Field(500, description="training steps of the teacher on the labelled scans; 0: none")
+    steps: Count = Field(1500, description="training steps of the student")
     batch_size: int = Field(
         4, strict=True, ge=2, description="clouds per step; half of them unlabelled, if there are any"
     )
-    crop_voxels: Natural = Field(8000, description="a training sample: the voxels nearest to a random one; 0: the scan")
-    voxel_size: Positive | None = Field(None, description="metres; None: that of the teacher")
-    teacher_lr: Positive = Field(0.001, description="learning rate at the top of the cycle")
-    student_lr: Positive = Field(0.004, description="the same for the student")
-    weight: Positive = Field(1.0, description="of the teacher's class probabilities in the student's loss")
-    temperature: Positive = Field(2.0, description="that softens them")
+    crop_voxels: Natural = Field(8000, description="size of a training sample: voxels nearest to a random one; 0: all")
+    voxel_size: Positive | None = Field(None, description="metres; None: as the teacher's")
+    teacher_lr: Positive = Field(0.001, description="peak learning rate of the teacher")
+    student_lr: Positive = Field(0.004, description="peak learning rate of the student")
+    weight: Positive = Field(1.0, description="weight of the teacher's class probabilities in the student's loss")
+    temperature: Positive = Field(2.0, description="temperature that softens them")
     lovasz: NonNegative = Field(0.0, description="weight of the Lovasz-Softmax term")
-    confidence: Probability = Field(0.9, description="of the teacher in a class, from which on it is a pseudo-label")
-    tta: Count = Field(1, description="rotations that are averaged for pseudo-labels and scores")
-    seed: Natural = Field(0, description="of new weights and batches")
-    threads: Threads = Field(1, description="of the processor; results are bit-identical for one number")
-    workers: Processes = Field(0, description="processes that read and augment")
+    confidence: Probability = Field(0.9, description="class probability from which a prediction becomes a pseudo-label")
+    tta: Count = Field(1, description="rotations averaged for pseudo-labels and scores")
+    seed: Natural = Field(0, description="seed of new weights and of the batches")
+    threads: Threads = Field(1, description="CPU threads; results are bit-identical for the same number")
+    workers: Processes = Field(0, description="processes that read and augment scans")
     amp: Amp = Field("off", description="automatic mixed precision on a GPU: off, bf16 or fp16")
-    checkpoint_every: Count = Field(50, description="steps between the states that a killed run resumes from")
+    checkpoint_every: Count = Field(50, description="steps between the states from which an interrupted run resumes")
 
     def data(self, voxel_size: float) -> Data:
         """How a scan becomes a training sample."""

@@ -11,37 +11,43 @@ from topokd.cli.data import ROOT_HELP
 
 
 def adapt(
-    teacher: Annotated[Path, typer.Argument(help="Checkpoint of the larger network (.safetensors), of any classes.")],
+    teacher: Annotated[Path, typer.Argument(help="Checkpoint of the larger network (.safetensors), with any classes.")],
     root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
     labels: Annotated[str, typer.Option(help="Its label map: a name in conf/labels, or a .yaml file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The student (.safetensors); its record: .json.")],
-    unlabelled: Annotated[list[Path], typer.Option(help="Folder of further scans, any number of times.")] = [],  # noqa: B006
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="File for the student (.safetensors); a record (.json) is written next to it."
+        ),
+    ],
+    unlabelled: Annotated[list[Path], typer.Option(help="Folder of unlabelled scans; may be repeated.")] = [],  # noqa: B006
     student: Annotated[
         str, typer.Option(help="Preset of the student, or a checkpoint to start from.")
     ] = "ptv3-student-medium",
     teacher_steps: Annotated[
-        int, typer.Option(min=0, help="Steps of the teacher on the labelled scans; 0: it is used as it is.")
+        int, typer.Option(min=0, help="Training steps of the teacher on the labelled scans; 0: none.")
     ] = 500,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the student.")] = 1500,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of the student.")] = 1500,
     batch_size: Annotated[int, typer.Option(min=2, help="Clouds per step, half of them unlabelled.")] = 4,
     crop_voxels: Annotated[int, typer.Option(min=0, help="Voxels of a training sample; 0: the whole scan.")] = 8000,
     confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Of the teacher, from which on its class is a pseudo-label.")
+        float,
+        typer.Option(min=0, max=1, help="Class probability from which the teacher's prediction is a pseudo-label."),
     ] = 0.9,
-    weight: Annotated[float, typer.Option(help="Of the teacher's class probabilities in the loss.")] = 1.0,
+    weight: Annotated[float, typer.Option(help="Weight of the teacher's class probabilities in the loss.")] = 1.0,
     hold_out: Annotated[
-        float, typer.Option(help="Share of the labelled scans to score on, where there is no split val.")
+        float, typer.Option(help="Share of the labelled scans to score on, if there is no split val.")
     ] = 0.25,
     voxel_size: Annotated[float | None, typer.Option(help="Metres; if absent, the teacher's.")] = None,
     tta: Annotated[int, typer.Option(min=1, help="Rotations to average, for pseudo-labels and scores.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of new weights and batches.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Of the processor.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read and augment.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of new weights and of the batches.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read and augment scans.")] = 0,
     amp: Annotated[str, typer.Option(help="On a GPU: off (float32), bf16 or fp16.")] = "off",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; if absent, a GPU if there is one.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output of other inputs.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output made from other inputs.")] = False,
 ) -> None:
-    """Train a student for your own sensor: a few labelled scans, unlabelled ones, a larger network; resumable."""
+    """Train a student for your own sensor from a few labelled scans, unlabelled ones and a larger network."""
     from topokd import schema
     from topokd.adaptation import Settings
     from topokd.adaptation import adapt as run

@@ -12,7 +12,7 @@ import typer
 from topokd.errors import ParameterError
 
 app = typer.Typer(no_args_is_help=True, help="Check, convert and fingerprint data sets.")
-ROOT_HELP = "Folder of the data set, as its owners release it."
+ROOT_HELP = "Folder of the data set, in the layout of its release."
 
 
 @app.command()
@@ -75,7 +75,7 @@ def convert(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="kitti360 or pandaset.")],
     root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder, in SemanticKITTI's layout.")],
-    every: Annotated[int, typer.Option(min=1, help="Only each so many-th frame.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Convert every EVERY-th frame.")] = 1,
     distance: Annotated[
         float | None, typer.Option(help="kitti360: metres to the nearest labelled point, at most; 0.3 if absent.")
     ] = None,
@@ -84,7 +84,7 @@ def convert(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier, different conversion.")] = False,
 ) -> None:
-    """Make scans with labels of their own from KITTI-360's clouds or PandaSet's pickles, once; resumable."""
+    """Convert KITTI-360's clouds or PandaSet's pickles to labelled scans, once; resumable."""
     from topokd.conversion import convert_kitti360, convert_pandaset
 
     converters: dict[str, tuple[Callable[..., dict[str, int | float]], dict[str, object]]] = {

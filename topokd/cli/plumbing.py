@@ -44,7 +44,7 @@ def params(profile: PROFILE_NAME) -> None:
 def notebook(
     script: Annotated[Path, typer.Argument(help="Percent script of the notebook, such as notebooks/30_student.py.")],
     profile: Annotated[str, typer.Option(help="Profile; its results/PROFILE/params.yaml is read.")] = "default",
-    parameter: Annotated[list[str], typer.Option("--parameter", "-p", help="NAME=VALUE, any number of times.")] = [],  # noqa: B006
+    parameter: Annotated[list[str], typer.Option("--parameter", "-p", help="NAME=VALUE; may be repeated.")] = [],  # noqa: B006
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Path of the executed copy; if absent, in workspace/PROFILE/notebooks/."),
@@ -100,11 +100,11 @@ def stage(
 
 def pair(
     check: Annotated[
-        bool, typer.Option("--check", help="Only list notebooks out of step; exit status 1 if any.")
+        bool, typer.Option("--check", help="Only list notebooks that differ from their script; exit status 1 if any.")
     ] = False,
     clean: Annotated[
         bool,
-        typer.Option("--clean", help="Copy one .ipynb from standard input to output, without what a run added."),
+        typer.Option("--clean", help="Copy one .ipynb from standard input to output, without outputs."),
     ] = False,
 ) -> None:
     """Update the .ipynb of each edited percent script, and the script of each edited .ipynb."""
@@ -121,7 +121,7 @@ def pair(
         return
     unpaired = unpaired_notebooks()
     for path in unpaired:
-        typer.echo(f"out of step: {path.relative_to(project_root())}; run `topokd pair`")
+        typer.echo(f"not paired: {path.relative_to(project_root())}; run `topokd pair`")
     raise typer.Exit(1 if unpaired else 0)
 
 

@@ -176,7 +176,7 @@ def submit(
     frames: FRAMES = None,
     account: Annotated[str, typer.Option(help="Waymo: the registered e-mail address.")] = "",
     method: Annotated[str, typer.Option(help="Waymo: the method's name, up to 25 letters.")] = "",
-    author: Annotated[list[str], typer.Option(help="Waymo: an author, any number of times.")] = [],  # noqa: B006
+    author: Annotated[list[str], typer.Option(help="Waymo: an author; may be repeated.")] = [],  # noqa: B006
     affiliation: Annotated[str, typer.Option(help="Waymo: the authors' institution.")] = "",
     description: Annotated[str, typer.Option(help="Waymo: the method in a few words.")] = "",
     external: Annotated[bool, typer.Option("--external", help="nuScenes: trained with further data.")] = False,

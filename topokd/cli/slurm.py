@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Run the pipeline on a SLURM cluste
 
 @app.command()
 def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
-    """Show what `submit` would send: stages, resources, and hours as measured by the committed runs."""
+    """Show what `submit` would submit: stages, resources, and hours measured by the committed runs."""
     from topokd.pipeline.slurm import queue
     from topokd.pipeline.slurm.submit import make_plan
 
@@ -86,7 +86,7 @@ def submit(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
 
 @app.command()
 def resume(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
-    """After failures: cancel jobs that can never start, then submit what is left; training resumes from its state."""
+    """Cancel jobs that can never start and submit unfinished stages; training resumes from its state."""
     from topokd.pipeline.slurm.submit import stuck
 
     require_checkout()
@@ -130,9 +130,7 @@ def logs(
     ] = "",
     profile: PROFILE = "default",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Lines from the end of each log.")] = 40,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on printing what is added; ends with Ctrl-C.")
-    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines until Ctrl-C.")] = False,
 ) -> None:
     """Print the end of a stage's log, with all its attempts."""
     from topokd.pipeline.profiles import profile_of

@@ -3,8 +3,8 @@
 =========== ============================================================== =============== =====================
 name        problem                                                        label map       classes
 =========== ============================================================== =============== =====================
-kitti360    labels only on clouds accumulated over 200 m, in the world     ``kitti360``    18 of its benchmark
-pandaset    every scan is a pickle, which could run code when it is read   ``pandaset``    14 groups of its 42
+kitti360    labels exist only for clouds accumulated over 200 m            ``kitti360``    18 of its benchmark
+pandaset    every scan is a pickle, which can run code when it is loaded   ``pandaset``    14 groups of its 42
 =========== ============================================================== =============== =====================
 
 The result has SemanticKITTI's layout, ``sequences/SS/velodyne/NNNNNN.bin`` and ``labels/NNNNNN.label``, with the lists

@@ -17,12 +17,12 @@ RECORD = "conversion.json"
 
 
 class Conversion:
-    """A folder of converted scans; an interrupted conversion goes on where it stopped.
+    """A folder of converted scans; an interrupted conversion continues where it stopped.
 
     Args:
-        folder: it may be new, empty, or hold a conversion with the same ``recipe``.
-        recipe: JSON-able description of the source and the options.
-        overwrite: replace a conversion with another recipe.
+        folder: a new or empty folder, or one with a conversion of the same ``recipe``.
+        recipe: JSON-serialisable description of the source and the options.
+        overwrite: whether to replace a conversion with another recipe.
 
     Raises:
         DataError: the folder holds other files, or another conversion.
@@ -43,7 +43,7 @@ class Conversion:
         write_json(record, {"recipe": self._recipe, "complete": False})
 
     def points(self, sequence: int, frame: int) -> Path:
-        """Where a scan is written."""
+        """Path of the points of a scan, by numbers of sequence and frame."""
         return self.folder / "sequences" / f"{sequence:02d}" / "velodyne" / f"{frame:06d}.bin"
 
     def has(self, sequence: int, frame: int) -> bool:
@@ -59,7 +59,7 @@ class Conversion:
         ids: Integer[ndarray, " n"],
         instances: Integer[ndarray, " n"] | None = None,
     ) -> None:
-        """Write one scan, its labels first: an existing scan has its labels.
+        """Write one scan, the labels first, so that every scan in the folder has its labels.
 
         Args:
             sequence, frame: its numbers.
@@ -79,8 +79,8 @@ class Conversion:
         """Write the lists of splits and the record.
 
         Args:
-            splits: the scans of each, as (sequence, frame).
-            counts: what was found, for the record.
+            splits: the scans of each split, as (sequence, frame).
+            counts: numbers to add to the record.
         """
         for name, scans in splits.items():
             lines = (self.points(*scan).relative_to(self.folder).as_posix() for scan in sorted(scans))

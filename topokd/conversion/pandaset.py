@@ -40,18 +40,18 @@ def convert_pandaset(
 ) -> dict[str, int | float]:
     """Write each labelled scan of PandaSet as .bin and .label; resumable. Nothing in the pickles is executed.
 
-    PandaSet has no official splits: each ``validation``-th labelled sequence is held out.
+    PandaSet has no official splits: every ``validation``-th labelled sequence is held out.
 
     Args:
         root: the folder that holds the sequences 001, 002, ...
         output: a new folder.
-        sensor: whose points are kept.
-        every: only each so many-th frame.
-        validation: each so many-th sequence is the split val; 0: none.
+        sensor: the sensor, or sensors, whose points are kept.
+        every: take every ``every``-th frame.
+        validation: every ``validation``-th sequence is in the split val; 0: none.
         overwrite: replace an earlier conversion with other options.
 
     Returns:
-        Numbers of scans, points and of the share of points that have a label.
+        The numbers of scans and points, and the share of points that have a label.
 
     Raises:
         DataError: a file is missing, damaged, or holds anything but numbers.
@@ -61,8 +61,8 @@ def convert_pandaset(
         raise DataError(f"sensor is {sensor!r}: choose one of {', '.join(SENSORS)} (--sensor)")
     if every < 1 or validation < 0 or validation == 1:
         raise DataError(
-            f"every is {every} and validation {validation}: every counts frames, from 1, validation sequences, 0 or "
-            "from 2 (--every, --validation)"
+            f"every is {every} and validation is {validation}: pass 1 or more frames (--every), and 0, 2 or more "
+            "sequences (--validation)"
         )
     sequences = [folder for folder in _sequences(root) if any((folder / "annotations" / "semseg").glob("*.pkl.gz"))]
     if not sequences:
@@ -96,12 +96,12 @@ def read_frame(
     """Points around the vehicle (x forward, y left), intensities 0..1 and class ids of one frame.
 
     Args:
-        folder: of the sequence.
-        frame: its number.
-        sensor: whose points are kept.
+        folder: folder of the sequence.
+        frame: number of the frame.
+        sensor: the sensor, or sensors, whose points are kept.
 
     Raises:
-        DataError: a file is missing, damaged or does not belong to the others.
+        DataError: a file is missing or damaged, or belongs to another frame.
     """
     points, labels = (part / f"{frame:02d}.pkl.gz" for part in (folder / "lidar", folder / "annotations" / "semseg"))
     columns, index = read_data_frame(points)
@@ -112,7 +112,7 @@ def read_frame(
             raise DataError(f"{file} has no column {lacking[0]}, it has {', '.join(found) or 'none'}: copy it again")
     ids = _in_order_of(index, class_index, classes["class"], len(columns["x"]), labels, points)
     if len(ids) and not 0 <= ids.min() <= ids.max() < 1 << 16:
-        raise DataError(f"{labels}: class ids run from {ids.min()} to {ids.max()}, they are 0 to 65535: copy it again")
+        raise DataError(f"{labels}: class ids run from {ids.min()} to {ids.max()}, outside 0 to 65535: copy it again")
     xyz = np.stack([columns[name].astype(np.float64) for name in "xyz"], axis=1)
     kept = np.isin(columns["d"], SENSORS[sensor]) & np.isfinite(xyz).all(axis=1)
     if not kept.any():

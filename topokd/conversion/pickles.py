@@ -1,9 +1,9 @@
-"""Read the columns of a pickled pandas data frame without running anything that the file names.
+"""Read the columns of a pickled pandas data frame without executing anything in the file.
 
 A pickle is a program: it names functions and calls them. Here the names of NumPy's and pandas' array constructors are
-replaced by records that only keep their arguments (`_Call`), every other name is rejected, and so is every instruction
-that data frames do not need. Arrays are built afterwards from the records: raw bytes, a number type and a shape, all
-checked. Neither pandas nor NumPy's own unpickling takes part, so any version of pandas may have written the file.
+replaced by records that only store their arguments (`_Call`); every other name is rejected, and so is every instruction
+that data frames do not need. Arrays are then built from the records: raw bytes, a number type and a shape, all checked.
+Neither pandas nor NumPy's own unpickling is used, so that files of any pandas version can be read.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from numpy import ndarray
 from topokd.errors import DataError
 
 MOST_BYTES = 1 << 28
-"""Of an unpacked file; a frame of PandaSet has about 10 MB."""
+"""Largest size of an unpacked file; a frame of PandaSet has about 10 MB."""
 _MOST_STEPS = 100_000
-"""Instructions of a pickle; a data frame has a few hundred, as arrays are one instruction each."""
+"""Most instructions of a pickle; a data frame has a few hundred, because an array is one instruction."""
 
 _NAMES = {
     "numpy": ("ndarray", "dtype"),
@@ -53,12 +53,12 @@ _CODES = {op.name: op.code.encode("latin-1")[0] for op in pickletools.opcodes}
 
 
 class _Call:
-    """What a pickle would have called, with what: nothing is run.
+    """A call that the pickle asks for: recorded, never executed.
 
     Attributes:
-        name: of the function or class; "" until it is known.
+        name: name of the function or class; "" until it is known.
         args: its arguments.
-        state: what the pickle would have given to the result.
+        state: the argument of the result's ``__setstate__``.
     """
 
     name = ""
@@ -83,7 +83,7 @@ _STAND_INS = {(module, name): _stand_in(name) for module, names in _NAMES.items(
 
 
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
-    """Python's unpickler, which keeps its memory in a dict, with few names and few instructions."""
+    """Python's unpickler (in pure Python), restricted to a few names and instructions."""
 
     dispatch: ClassVar[dict[int, Any]] = {
         _CODES[name]: pickle._Unpickler.dispatch[_CODES[name]] for name in _INSTRUCTIONS.split()
@@ -100,7 +100,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
         plain = module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins")
         found = _STAND_INS.get((plain, name))
         if found is None:
-            raise DataError(f"it names {module}.{name}, which is not an array of NumPy or pandas")
+            raise DataError(f"it refers to {module}.{name}, which is not an array type of NumPy or pandas")
         return found
 
 
@@ -111,10 +111,10 @@ def read_data_frame(path: Path) -> tuple[dict[str, ndarray], ndarray | None]:
         path: the file; nothing in it is executed.
 
     Returns:
-        name -> (n,) numbers; and the (n,) row labels, None where they are 0..n-1.
+        name -> (n,) numbers; and the (n,) row labels, None if they are 0..n-1.
 
     Raises:
-        DataError: the file is damaged, too large, holds anything but a data frame of numbers, or names anything else.
+        DataError: the file is damaged, too large, or refers to anything but a data frame of numbers.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist: copy it")

@@ -28,7 +28,13 @@ class Batch:
         offsets: (B,) row at which each cloud ends.
         inverse: (P,) row of each of the P points of all clouds, or None.
         point_offsets: (B,) index at which the points of each cloud end, or None.
-        names: of the scans.
+        names: names of the scans.
+
+    Examples:
+        >>> grid = torch.tensor([[0, 0, 0], [1, 0, 0]])
+        >>> batch = Batch(0.1 * grid, grid, torch.zeros(2, 4), None, torch.tensor([2]))
+        >>> len(batch), batch.to("cpu").offsets.tolist()
+        (1, [2])
     """
 
     coord: Float[Tensor, "N 3"]

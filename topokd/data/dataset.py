@@ -63,7 +63,7 @@ class ScanDataset(ABC):
             on_bad_scan: "raise" calls `_check` on each (cheap: sizes only); "skip" reads each once, leaves bad
                 ones out and logs them; "keep" checks nothing, so a bad scan raises an error when it is read.
             cache: how many scans to keep in memory.
-            description: the place of the scans, for the error message.
+            description: where the scans are, for the error message.
 
         Raises:
             DataError: a bad scan with "raise", or no usable scan at all.
@@ -138,7 +138,15 @@ class ScanDataset(ABC):
         return scan if self.intensity else dataclasses.replace(scan, intensity=np.zeros_like(scan.intensity))
 
     def voxels(self, index: int, voxel_size: float) -> Voxels:
-        """``voxelize(self[index], voxel_size)``, bit for bit, through the store if there is one."""
+        """The voxels of a scan, from the store if there is one; bit-identical to ``voxelize(self[index], voxel_size)``.
+
+        Args:
+            index: number of the scan.
+            voxel_size: in metres.
+
+        Raises:
+            DataError: the scan is missing or damaged.
+        """
         if self.store is None:
             return voxelize(self[index], voxel_size)
         name = self.names[index]
@@ -156,7 +164,11 @@ class ScanDataset(ABC):
 
 
 def count_points(file: Path, columns: int) -> int:
-    """Number of points with ``columns`` float32 values each, from the file's size.
+    """Number of points in a binary file, from its size.
+
+    Args:
+        file: the file.
+        columns: number of float32 values per point.
 
     Raises:
         DataError: the file is missing, empty, or cut off within a point.
@@ -179,8 +191,12 @@ def count_points(file: Path, columns: int) -> int:
 def check_rigid(matrix: Float[np.ndarray, "4 4"], where: str) -> Float[np.ndarray, "4 4"]:
     """Return ``matrix`` if it is a rotation and a translation.
 
+    Args:
+        matrix: (4, 4) homogeneous transformation.
+        where: file and field, for the error message.
+
     Raises:
-        DataError: it is not; the message begins with ``where``.
+        DataError: the matrix is not finite, not rigid, or a reflection.
     """
     turn = matrix[:3, :3]
     if not (

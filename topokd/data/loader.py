@@ -25,6 +25,9 @@ def prefetch(draw: Callable[[int], T], numbers: Sequence[int], workers: int) -> 
         numbers: arguments of ``draw``.
         workers: number of processes, each of which prefetches two items; 0 loads synchronously.
 
+    Returns:
+        An iterator over the items.
+
     Raises:
         TopokdError: an error that ``draw`` raised in a worker, raised again when its item is due.
         DataError: a worker died.

@@ -19,14 +19,14 @@ class Measure:
     """One number of a scan.
 
     Attributes:
-        words: its name in messages.
+        title: its name in messages.
         unit: of the number.
         factor: how many times smaller or larger than in training a positive number may be; 0: only ``margin`` counts.
         margin: how far below or above the training scans it may be.
         advice: what to check.
     """
 
-    words: str
+    title: str
     unit: str = ""
     factor: float = 0.0
     margin: float = 0.0
@@ -171,11 +171,11 @@ class ScanProfile:
             if name == "heading" and 360 - abs(value - (low + high) / 2) < abs(value - (low + high) / 2):
                 continue  # the other way round is nearer: both look backwards
             if not lowest <= value <= highest:
-                kind = "intensities" if name.startswith("intensity") else measure.words
+                kind = "intensities" if name.startswith("intensity") else measure.title
                 notes.append(
                     Note(
                         f"{kind} unlike in training",
-                        f"{measure.words} {value:.3g}{measure.unit}, in training {low:.3g} to {high:.3g}"
+                        f"{measure.title} {value:.3g}{measure.unit}, in training {low:.3g} to {high:.3g}"
                         f"{measure.unit}: {measure.advice}",
                     )
                 )

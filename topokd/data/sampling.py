@@ -17,7 +17,12 @@ from topokd.options import whole
 
 @runtime_checkable
 class Scans(Protocol):
-    """The part of a dataset that training uses."""
+    """The part of a dataset that training uses.
+
+    Examples:
+        >>> isinstance([], Scans)
+        True
+    """
 
     def __len__(self) -> int: ...
 
@@ -29,8 +34,8 @@ def training_index(scans: int, seed: int, number: int) -> int:
 
     Args:
         scans: Number of scans.
-        seed: Of the run.
-        number: Of the sample, from 0.
+        seed: Seed of the run.
+        number: Number of the sample, from 0.
     """
     epoch, position = divmod(number, scans)
     return int(np.random.default_rng([seed, 0, epoch]).permutation(scans)[position])
@@ -42,10 +47,18 @@ def training_sample(dataset: Scans, data: params.Data, seed: int, step: int, k: 
     Args:
         dataset: Training scans.
         data: Voxel size, crop and augmentation.
-        seed: Of the run.
-        step: Of the training.
+        seed: Seed of the run.
+        step: Number of the training step, from 0.
         k: Number of the cloud in the batch.
-        batch_size: Clouds of a batch.
+        batch_size: Number of clouds in a batch.
+
+    Returns:
+        The sample, without ``inverse`` if it was cropped.
+
+    Examples:
+        >>> scans = [Scan(np.random.default_rng(i).random((50, 3)), np.zeros(50)) for i in range(3)]
+        >>> len(training_sample(scans, params.Data(crop_voxels=20), seed=0, step=7, k=0, batch_size=2)) <= 20
+        True
     """
     seed, step = whole(seed, "seed", least=0, most=1 << 62), whole(step, "step", least=0, most=1 << 62)
     scan = dataset[training_index(len(dataset), seed, step * batch_size + k)]

@@ -16,7 +16,7 @@ DIGIT = 11
 
 @jit_numpy_errors
 def cell_range(xyz: ndarray, voxel_size: float) -> tuple[ndarray, ndarray]:
-    """Smallest and largest ``floor(xyz / voxel_size)`` per axis, as float64."""
+    """Smallest and largest ``floor(xyz / voxel_size)`` per axis of points ``xyz`` (n, 3), as float64 (3,) each."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for i in range(xyz.shape[0]):
         for axis in range(3):
@@ -32,6 +32,15 @@ def sorted_keys(xyz: ndarray, voxel_size: float, low: ndarray, ny: int, nz: int,
 
     A least-significant-digit radix sort over the bits of the cell only. Points start in order and each pass is stable,
     so the bits of the point index stay sorted without extra passes. Two buffers are swapped at each pass.
+
+    Args:
+        xyz: (n, 3) metres.
+        voxel_size: metres.
+        low: (3,) smallest cell per axis.
+        ny: number of cells along y.
+        nz: number of cells along z.
+        bits: bits of the point index.
+        key_bits: bits of the cell index.
     """
     n = xyz.shape[0]
     passes = max((key_bits + DIGIT - 1) // DIGIT, 1)
@@ -73,6 +82,16 @@ def reduce_cells(
     ignore: int,
 ) -> tuple[ndarray, ndarray, ndarray, ndarray, ndarray]:
     """Reduce the sorted keys to voxels.
+
+    Args:
+        packed: (n,) result of `sorted_keys`.
+        bits: bits of the point index in ``packed``.
+        voxel_size: metres.
+        low: (3,) smallest cell per axis.
+        xyz: (n, 3) metres.
+        intensity: (n,).
+        label: (n,) class of each point, or empty.
+        ignore: the label of points without a class.
 
     Returns:
         Mean positions (m, 3); means of position and intensity (m, 4); voxel indices (m, 3); the voxel of each point

@@ -25,7 +25,11 @@ class Voxels:
         feat: (m, 4) mean x, y, z and intensity.
         label: (m,) most frequent class among the points that are not ignored, the lowest class in a tie; or None.
         inverse: (n,) voxel of each point; None after a crop.
-        name: of the scan.
+        name: name of the scan.
+
+    Examples:
+        >>> len(voxelize(Scan(np.eye(3), np.zeros(3)), 0.1))
+        3
     """
 
     coord: Float32[np.ndarray, "m 3"]
@@ -112,6 +116,11 @@ def crop(voxels: Voxels, max_voxels: int, rng: np.random.Generator) -> Voxels:
     Returns:
         ``voxels`` itself if it is no larger than ``max_voxels``. Otherwise the crop, with its rows in the same order,
         its grid shifted to start at 0, and without ``inverse``, which training does not need.
+
+    Examples:
+        >>> line = voxelize(Scan(np.outer(np.arange(9), [1, 0, 0]), np.zeros(9)), 0.5)
+        >>> len(crop(line, 4, np.random.default_rng(0)))
+        4
     """
     max_voxels = whole(max_voxels, "max_voxels", least=0, most=1 << 62)
     centre = rng.random()

@@ -30,10 +30,20 @@ BENCHMARKS: dict[str, Benchmark] = _find_benchmarks()
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """The benchmark called ``name``.
+    """A benchmark by its name.
+
+    Args:
+        name: Key of ``BENCHMARKS``.
+
+    Returns:
+        Its classes, reader, check, official metric and submission.
 
     Raises:
         DataError: The name is unknown; the message lists the known ones.
+
+    Examples:
+        >>> find_benchmark("waymo").title
+        'Waymo'
     """
     if name not in BENCHMARKS:
         raise DataError(f"benchmark {name!r} is unknown; choose one of {', '.join(BENCHMARKS)}")

@@ -149,7 +149,7 @@ class Benchmark:
             **options: fields of `ReaderOptions`.
 
         Raises:
-            DataError: an option that this benchmark does not accept, and whatever the reader raises.
+            DataError: the benchmark does not accept an option, or the reader raised it.
         """
         chosen = ReaderOptions(**options)
         defaults = {option.name: option.default for option in fields(ReaderOptions)}

@@ -17,7 +17,7 @@ def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
     """Number of files, bytes, and a digest over names, sizes and both ends of all files of the data set.
 
     Args:
-        root: the folder that holds the folders of a benchmark (``Benchmark.folders``); others are not looked at.
+        root: the folder that holds the folders of a benchmark (``Benchmark.folders``); other folders are ignored.
         whole: every file below ``root`` counts, for a data set that a label map describes.
 
     Raises:

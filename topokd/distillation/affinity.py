@@ -61,7 +61,14 @@ class AffinityLoss(nn.Module):
 
 
 def supervoxels(tap: VoxelRows, size: int) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " k"]]:
-    """An order of the rows in which supervoxels, cubes of ``size`` voxels, follow one another, and where they end.
+    """Group the rows of a stage by supervoxels, cubes of voxels.
+
+    Args:
+        tap: rows of one stage, with ``grid_coord`` (n, 3) and ``offsets`` (b,).
+        size: voxels along each side of a supervoxel.
+
+    Returns:
+        (n,) rows ordered by supervoxel; (k,) cumulative numbers of rows of the supervoxels.
 
     Examples:
         >>> from types import SimpleNamespace as Rows

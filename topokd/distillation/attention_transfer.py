@@ -41,7 +41,7 @@ class AttentionTransferLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points; None with ``teacher_map``.
-            offsets: Where clouds end, if the layout does not say it.
+            offsets: Where clouds end, if the layout does not say so.
             teacher_map: (n,) finished Q of the teacher, in place of its features.
 
         Raises:

@@ -14,7 +14,7 @@ from topokd.topology import chamfer_distance
 
 
 class ChamferOptions(DiagramOptions):
-    """Plain Chamfer distance of persistence diagrams: every point counts alike."""
+    """Plain Chamfer distance of persistence diagrams: all points have equal weight."""
 
     diagonal: Switch = Field(False, description="let a point go to the diagonal where that is nearer, as in Eq. 2-3")
 

@@ -33,7 +33,7 @@ class DecoupledLoss(nn.Module):
     Examples:
         >>> student, teacher = torch.zeros(1, 3), torch.tensor([[0.0, 2.0, 0.0]])
         >>> loss = DecoupledLoss(temperature=1.0, beta=5.0)(student, teacher, torch.tensor([1]))
-        >>> round(loss.item(), 4)  # the other two classes are alike in both
+        >>> round(loss.item(), 4)  # the other two classes are equal in both
         0.433
     """
 

@@ -46,7 +46,7 @@ class CorrelationLoss(nn.Module):
         Args:
             student: (n, c) logits, or another layout of `topokd.clouds.as_rows`.
             teacher: Logits of the same points.
-            offsets: Where clouds end, if the layout does not say it.
+            offsets: Where clouds end, if the layout does not say so.
 
         Raises:
             DataError: When the shapes differ, or logits are not finite.

@@ -181,9 +181,15 @@ class CloudTerm(Term):
 
 
 def rows_of_stage(step: Step, stage: int) -> tuple[Float[Tensor, "n c_s"], Rows, Float[Tensor, "n c_t"] | None]:
-    """The student's features of one stage in the teacher's order, the teacher's rows, and its features without a graph.
+    """The features of both networks in one stage, with the student's rows in the teacher's order.
 
-    The features are None where a digest takes their place.
+    Args:
+        step: inputs of the term.
+        stage: index of the tap.
+
+    Returns:
+        (n, c_s) features of the student; the rows of the teacher; its (n, c_t) features, detached, or None if the step
+        has a digest instead.
     """
     own = step.student.taps[stage]
     if step.digest is not None:

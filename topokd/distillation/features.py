@@ -25,7 +25,7 @@ def matched_features(
     Args:
         student: Features in any layout of `topokd.clouds.as_rows`.
         teacher: Features of the same points; widths may differ.
-        offsets: Where clouds end, if the layout does not say it.
+        offsets: Where clouds end, if the layout does not say so.
 
     Raises:
         DataError: When the layouts do not match, or features are not finite.

@@ -33,7 +33,7 @@ class HintLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points.
-            offsets: Checked, and otherwise without effect: all points count alike.
+            offsets: Checked, and otherwise without effect: all points have equal weight.
 
         Raises:
             DataError: When layouts do not match, or features are not finite.

@@ -45,7 +45,7 @@ class LogitLoss(nn.Module):
         Args:
             student: (n, c) logits; or (b, n, c), (b, c, h, w), a list of (n_k, c): see `topokd.clouds.as_rows`.
             teacher: Logits of the same voxels, or pixels, in the same order.
-            offsets: Checked, and otherwise without effect: all voxels count alike.
+            offsets: Checked, and otherwise without effect: all voxels have equal weight.
 
         Raises:
             DataError: When the shapes differ, or logits are not finite.

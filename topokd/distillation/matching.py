@@ -21,7 +21,7 @@ class Rows(NamedTuple):
 
 @runtime_checkable
 class VoxelRows(Protocol):
-    """What matching and the loss terms need of a tap; `topokd.models.Tap` has it."""
+    """The part of a tap that matching and the loss terms use; `topokd.models.Tap` has it."""
 
     @property
     def feat(self) -> Tensor:

@@ -30,7 +30,12 @@ from topokd.params import Params
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of one step: ``total`` for ``backward``, and ``terms`` before their weights; ``seg`` is L_seg."""
+    """Losses of one step.
+
+    Attributes:
+        total: L_total, for ``backward``.
+        terms: L_k before their weights, by name, and L_seg as ``seg``.
+    """
 
     total: Float[Tensor, ""]
     terms: dict[str, Float[Tensor, ""]]
@@ -161,7 +166,12 @@ class DistillationObjective(nn.Module):
         return {name: term.weight for name, term in self.named_terms().items()}
 
     def total(self, losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, ""]:
-        """L_seg + sum_k lambda_k L_k, from the losses before their weights."""
+        """L_seg + sum_k lambda_k L_k.
+
+        Args:
+            losses: L_k before their weights, by name, and L_seg as ``seg``.
+            weights: lambda_k by name.
+        """
         total = losses["seg"]
         for name in self.named_terms():
             total = total + weights[name] * losses[name]
@@ -195,10 +205,21 @@ def _build(name: str, given: Mapping[str, Any]) -> Term:
 
 
 def build_objective(params: Params, row: str | None) -> DistillationObjective:
-    """The objective of one row of the ablation; of ``None``, a network trained on the labels alone.
+    """The objective of one row of the ablation.
+
+    Args:
+        params: parameters of the profile.
+        row: name of the row; None for a network trained on the labels alone.
+
+    Returns:
+        The objective with the row's terms, in the order of ``params.terms``.
 
     Raises:
-        ParameterError: When the row, a term or one of its parameters is unknown, or a value is not allowed.
+        ParameterError: the row, a term or one of its parameters is unknown, or a value is not allowed.
+
+    Examples:
+        >>> list(build_objective(Params(), "full").named_terms())
+        ['topo', 'grad', 'kd']
     """
     if row is None:
         return DistillationObjective({}, lovasz=params.train.lovasz)
@@ -210,7 +231,13 @@ def build_objective(params: Params, row: str | None) -> DistillationObjective:
 
 
 def resolve_terms(params: Params) -> Params:
-    """``params`` with the parameters of every term, shared and by row, validated and completed by the term itself.
+    """Validate and complete the parameters of every term, shared and by row, with the options of the term.
+
+    Args:
+        params: parameters of the profile.
+
+    Returns:
+        The parameters, in which every term has all of its options.
 
     Raises:
         ParameterError: Naming ``terms.<term>.<parameter>`` or ``rows.<row>.terms.<term>.<parameter>``.
@@ -225,7 +252,15 @@ def resolve_terms(params: Params) -> Params:
 
 
 def term_notes() -> dict[str, str]:
-    """Comments for the parameters of all terms: dotted name -> description."""
+    """Comments for the parameters of all terms.
+
+    Returns:
+        Dotted name -> description.
+
+    Examples:
+        >>> term_notes()["terms.kd.weight"]
+        'lambda in Eq. 8; to switch a term off, leave it out'
+    """
     notes: dict[str, str] = {}
     for name, term in TERMS.items():
         path = f"terms.{name}"

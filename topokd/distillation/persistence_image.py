@@ -58,7 +58,7 @@ def image_distance(
         weight_power: exponent of the weights, see `topokd.topology.persistence_image`.
 
     Returns:
-        A scalar; with ``weight_power`` 1 free of the unit of length. 0 for two empty diagrams.
+        A scalar; with ``weight_power`` 1 independent of the unit of length. 0 for two empty diagrams.
 
     Examples:
         >>> import torch

@@ -31,7 +31,7 @@ class Projector(LazyModuleMixin, nn.Module):
         self.weight = UninitializedParameter()
 
     def initialize_parameters(self, rows: Tensor, width: int) -> None:  # type: ignore[override]
-        """Give ``weight`` its shape; torch calls this before the first `forward`."""
+        """Give ``weight`` its shape (``width``, c_s) for ``rows`` (n, c_s); torch calls this before `forward`."""
         if self.has_uninitialized_params():
             with torch.no_grad():
                 self.weight.materialize((width, rows.shape[1]), device=rows.device, dtype=rows.dtype)

@@ -44,7 +44,7 @@ class RelationLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points.
-            offsets: Where clouds end, if the layout does not say it.
+            offsets: Where clouds end, if the layout does not say so.
 
         Raises:
             DataError: When layouts do not match, or features are not finite.

@@ -76,9 +76,9 @@ class SaliencyLoss(nn.Module):
         Args:
             student: (n, c_s) features; or (b, n, c_s), (b, c_s, h, w): see `topokd.clouds.as_rows`. A list has one
                 entry per stage; a stage that is itself a list has one (n_k, c_s) per cloud. With ``student_loss`` they
-                must be the tensors that the network went on with: give a feature map as it is, not reshaped to rows.
+                must be the tensors that the network used further on: give a feature map as it is, not reshaped to rows.
             teacher: (n, c_t) features, or other layouts, as ``student``; None with ``teacher_map``.
-            offsets: (b,) cumulative rows per cloud, where the layout does not say it; a list with one entry per stage
+            offsets: (b,) cumulative rows per cloud, where the layout does not say so; a list with one entry per stage
                 if ``student`` is one.
             student_loss: Scalar segmentation loss of the student; or give ``student_grad``.
             teacher_loss: The same for the teacher; or give ``teacher_grad``.

@@ -34,6 +34,10 @@ def saliency_map(
     Returns:
         (n,) map.
 
+    Raises:
+        DataError: ``feat`` and ``grad`` do not have the same shape (n, c), or ``offsets`` do not fit.
+        ParameterError: ``eps`` is not a valid number.
+
     Examples:
         >>> feat = torch.tensor([[1.0, 0.0], [0.0, -3.0], [1.0, 1.0]])
         >>> grad = torch.tensor([[0.0, 2.0], [4.0, 2.0], [2.0, 2.0]])  # omega = (2, 2), M = (2, 6, 4)
@@ -64,6 +68,9 @@ def feature_gradients(
         feats: Features F.
         create_graph: The gradients can be differentiated.
         keep_graph: The graph of ``loss`` can be used again.
+
+    Returns:
+        One gradient per tensor of ``feats``, of the same shape.
 
     Raises:
         ValueError: When the loss has no graph, or was not computed from ``feats``.

@@ -60,6 +60,9 @@ def lovasz_softmax(logits: Float[Tensor, "n c"], label: Int64[Tensor, " n"]) -> 
         logits: (n, c), one row per voxel.
         label: (n,) classes 0..c-1, or -1 for none.
 
+    Returns:
+        A scalar; 0 if no voxel has a label.
+
     Examples:
         >>> lovasz_softmax(torch.tensor([[50.0, 0.0], [0.0, 50.0]]), torch.tensor([0, 1])).item() < 1e-6
         True

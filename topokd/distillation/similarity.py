@@ -1,4 +1,4 @@
-"""The term ``sp``: which points of a cloud activate alike (Tung and Mori, ICCV 2019)."""
+"""The term ``sp``: similarity of the activations of the points of a cloud (Tung and Mori, ICCV 2019)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SimilarityLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points.
-            offsets: Where clouds end, if the layout does not say it.
+            offsets: Where clouds end, if the layout does not say so.
 
         Raises:
             DataError: When layouts do not match, or features are not finite.

@@ -12,7 +12,13 @@ from topokd.distillation.term import NetworkOutput
 
 
 def freeze(teacher: nn.Module) -> nn.Module:
-    """Put the teacher in evaluation mode and close its parameters to gradients.
+    """Put the teacher in evaluation mode and exclude its parameters from gradients.
+
+    Args:
+        teacher: changed in place.
+
+    Returns:
+        ``teacher`` itself.
 
     Examples:
         >>> any(p.requires_grad for p in freeze(torch.nn.Linear(2, 2)).parameters())
@@ -26,9 +32,17 @@ def run_teacher(teacher: nn.Module, batch: Any, *, gradients: bool) -> NetworkOu
 
     Args:
         teacher: A network called as ``teacher(batch, taps=True)``, or a `TappedNetwork`.
-        batch: A `topokd.data.Batch`; for a `TappedNetwork` what it takes.
+        batch: A `topokd.data.Batch`, or the input of the `TappedNetwork`.
         gradients: Let the input features require gradients, so that activations have gradients while no parameter
             does. Without, no graph is recorded.
+
+    Returns:
+        Logits, and one tap per stage.
+
+    Examples:
+        >>> teacher = freeze(TappedNetwork(torch.nn.Sequential(torch.nn.Linear(2, 3)), ["0"]))
+        >>> run_teacher(teacher, torch.ones(4, 2), gradients=False).logits.shape
+        torch.Size([4, 3])
     """
     if isinstance(teacher, TappedNetwork):
         with torch.set_grad_enabled(gradients):

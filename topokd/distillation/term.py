@@ -25,7 +25,17 @@ from topokd.schema import Positive, Section
 
 @dataclass(frozen=True)
 class NetworkOutput:
-    """A network's forward pass: logits (n, classes), and one tap per encoder stage, finest first."""
+    """Output of a network's forward pass.
+
+    Attributes:
+        logits: (n, c), one row per voxel.
+        taps: features of each encoder stage, finest first.
+
+    Examples:
+        >>> import torch
+        >>> NetworkOutput(torch.zeros(2, 3), ()).logits.shape
+        torch.Size([2, 3])
+    """
 
     logits: Float[Tensor, "n c"]
     taps: Sequence[VoxelRows]
@@ -35,7 +45,7 @@ Weigh = Callable[[Tensor, "int | Tensor"], Tensor]
 
 
 def unweighed(mean: Float[Tensor, ""], rows: int | Tensor) -> Float[Tensor, ""]:
-    """``mean``: one process has all rows."""
+    """``mean`` over ``rows`` rows, unchanged: in a single process it is the mean over all rows."""
     return mean
 
 
@@ -173,7 +183,15 @@ def term_parameters(name: str, given: Mapping[str, Any], *, where: str = "") -> 
         given: Parameters that differ from the term's defaults.
         where: Dotted name of ``given``, for error messages.
 
+    Returns:
+        All options of the term.
+
     Raises:
         ParameterError: Naming the parameter, its value, and the rule or the nearest known name.
+
+    Examples:
+        >>> import topokd.distillation
+        >>> term_parameters("kd", {"temperature": 4.0}).temperature
+        4.0
     """
     return schema.validate(find_term(name).Options, given, where=where or f"terms.{name}")

@@ -72,7 +72,7 @@ class Breakdown:
     Args:
         num_classes: number of classes.
         class_names: names of the classes.
-        range_edges: distances to the sensor in metres, rising from 0 to infinity.
+        range_edges: distances to the sensor in metres, increasing from 0 to infinity.
         border_edges: distances to another class in metres, likewise; contain `BOUNDARY`.
 
     Attributes:

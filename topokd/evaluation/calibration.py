@@ -1,4 +1,4 @@
-"""Whether a network is as often right as it is sure."""
+"""Whether a network is right as often as its confidence says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from topokd.data import IGNORE
 class Calibration:
     """ECE = sum_b n_b / n | accuracy_b - confidence_b | over bins b of confidence (Guo et al., ICML 2017, Eq. 3).
 
-    The confidence of a point is the largest of its class probabilities. Bins are of equal width, closed above.
+    The confidence of a point is the largest of its class probabilities. Bins are of equal width, closed on the right.
 
     Args:
         bins: their number; the paper has 15.

@@ -143,9 +143,16 @@ class ConfusionMatrix:
 
 
 def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]:
-    """The ``evaluation`` part of a run record: plain types, fractions 0..1, NaN left for the JSON writer to make null.
+    """The ``evaluation`` part of a run record, in plain types, with fractions 0..1.
 
-    ``iou`` is null for a class in neither truth nor prediction; ``present`` marks the classes in the truth.
+    ``iou`` is None for a class in neither truth nor prediction; ``present`` marks the classes in the truth.
+
+    Args:
+        cm: counts of all scans.
+        split: name of the evaluated split.
+
+    Returns:
+        Counts, IoU per class, mIoU in all conventions, and accuracy.
 
     >>> cm = ConfusionMatrix(2); cm.update([0, 0], [0, 0])
     >>> record = evaluation_record(cm)

@@ -53,6 +53,14 @@ def class_probabilities(
 
     Raises:
         DataError: the output is not finite.
+
+    Examples:
+        >>> import numpy as np
+        >>> class Fair(nn.Module):
+        ...     def forward(self, batch):
+        ...         return torch.zeros(len(batch.coord), 2)
+        >>> class_probabilities(Fair(), Scan(np.eye(3), np.zeros(3)), voxel_size=0.1)[0].tolist()
+        [0.5, 0.5]
     """
     return _averaged(model, _views(scan, voxel_size, tta), device)
 
@@ -62,7 +70,7 @@ def _views(scan: Scan, voxel_size: float, tta: int, first: Voxels | None = None)
     try:
         tta = whole(tta, "tta", most=3600)
     except ParameterError:
-        raise DataError(f"tta is {tta!r}; it counts the views that are averaged, 1 to 3600") from None
+        raise DataError(f"tta is {tta!r}: pass the number of rotations to average, 1 to 3600") from None
     unrotated = voxelize(scan, voxel_size) if first is None else first
     others = (voxelize(rotated(scan, 2 * math.pi * view / tta), voxel_size) for view in range(1, tta))
     return [collate([voxels]) for voxels in (unrotated, *others)]
@@ -140,8 +148,16 @@ def evaluate(
         device: None: that of the parameters of the model.
         workers: processes that read and voxelize ahead of the network; they do not change the result.
 
+    Returns:
+        Counts of all original points.
+
     Raises:
         DataError: names a scan without labels.
+
+    Examples:
+        >>> confusion = evaluate(model, SemanticKITTI(ROOT, "val"), voxel_size=0.1)  # doctest: +SKIP
+        >>> confusion.miou()  # doctest: +SKIP
+        0.62...
     """
     if scans is None or isinstance(scans, int):
         scans = spread(len(dataset), scans)
@@ -161,7 +177,11 @@ def evaluate(
 
 
 def spread(scans: int, wanted: int | None) -> Sequence[int]:
-    """``wanted`` of the indices of ``scans`` scans, evenly; None: all.
+    """Indices of evenly spaced scans.
+
+    Args:
+        scans: number of scans.
+        wanted: number of indices; None for all.
 
     Examples:
         >>> spread(9, 3)

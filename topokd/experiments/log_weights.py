@@ -13,7 +13,7 @@ from topokd.topology.persistence import vietoris_rips
 
 
 def measure_dampening(n: int = 240, shift: float = 0.002, seed: int = 0) -> dict[str, list[float]]:
-    """Figure 7 (a): gradient that each H1 pair of a noisy circle sends to a student with a diagram off by ``shift``.
+    """Figure 7 (a): gradient of each H1 pair of a noisy circle for a student whose diagram is off by ``shift``.
 
     Args:
         n: number of points of the circle.
@@ -26,7 +26,7 @@ def measure_dampening(n: int = 240, shift: float = 0.002, seed: int = 0) -> dict
     """
     teacher = vietoris_rips(circle(n, np.random.default_rng(seed), noise=0.12)).diagrams[1]
     persistence = teacher[:, 1] - teacher[:, 0]
-    far = persistence > 2 * shift  # nearer to the diagonal a pair is matched to it, and the student gets no gradient
+    far = persistence > 2 * shift  # a pair nearer to the diagonal is matched to it, and the student gets no gradient
     student = (teacher + torch.tensor([-shift, shift])).requires_grad_(True)
     (gradient,) = torch.autograd.grad(recall_term(teacher, student), student)
     weighted = gradient.norm(dim=1)

@@ -1,7 +1,7 @@
 """Time and memory of a call: latency, peak memory of tensors, peak memory of the process, cost of each operation.
 
-These are ours rather than ``torch.utils.benchmark.Timer`` and psutil: Timer chooses the number of runs itself, reports
-means of blocks of runs, and on a GPU includes the launch of the work; psutil cannot reset a process's peak on Linux.
+``torch.utils.benchmark.Timer`` and psutil are not used: Timer chooses the number of runs itself, reports means of
+blocks of runs, and includes kernel launches on a GPU; psutil cannot reset the peak memory of a process on Linux.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def measure_latency(
 ) -> float:
     """Median time of a call in seconds (NOTES row 15).
 
-    On CUDA the time is that between two events on the current stream, so that launching work early does not look like
-    finishing it.
+    On CUDA it is the time between two events on the current stream, so that kernels are timed until they finish, not
+    until they are launched.
 
     Args:
         call: function to time.
@@ -56,10 +56,10 @@ def _time_on_cuda(call: Callable[[], object], device: torch.device) -> float:
 
 
 def measure_peak_memory(call: Callable[[], object], device: torch.device | str = "cpu") -> int:
-    """Most bytes of tensors that a call holds at one time, beyond those held before it.
+    """Peak bytes of tensors that a call allocates, beyond those allocated before it.
 
-    On CUDA from the statistics of the caching allocator (``max_memory_allocated``). On the CPU from every allocation
-    and release that torch.profiler records, so temporary buffers inside an operation count as well.
+    On CUDA it comes from the statistics of the caching allocator (``max_memory_allocated``), on the CPU from every
+    allocation and release that torch.profiler records; temporary buffers inside an operation count as well.
 
     Args:
         call: function to measure.
@@ -81,8 +81,8 @@ def profile_operations(
 ) -> tuple[dict[str, float], Operations]:
     """Time of all operations of a call together, and time and memory of the most expensive ones (Table 6).
 
-    ``self_s`` and ``total_s`` are CPU time on every device, as Table 6 has them. On CUDA an operation also has
-    ``device_self_s`` and ``device_total_s``, its time on the GPU, which then decides which ones are most expensive.
+    ``self_s`` and ``total_s`` are CPU time on every device, as in Table 6. On CUDA an operation also has
+    ``device_self_s`` and ``device_total_s``, its time on the GPU, by which operations are then ranked.
     ``allocated_bytes`` is the memory on ``device`` that an operation returns to its caller, summed over its calls.
 
     Args:

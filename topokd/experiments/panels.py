@@ -1,4 +1,4 @@
-"""The measured panels of Tables 1 and 4: a teacher and a few students on the synthetic world in another layout."""
+"""The measured panels of Tables 1 and 4: a teacher and a few students on the synthetic world in another format."""
 
 from __future__ import annotations
 
@@ -99,5 +99,6 @@ def gain_sentence(records: dict[str, dict[str, Any]], panel: Params) -> str:
     gain = 100 * (records[last]["evaluation"][metric] - records[first]["evaluation"][metric])
     return (
         f"The student “{panel.rows[last].label}” is {abs(gain):.1f} points {'above' if gain > 0 else 'below'} "
-        f"“{panel.rows[first].label}”: one seed, so a run of the pipeline and not evidence for or against the method."
+        f"“{panel.rows[first].label}”: with one seed this only shows that the pipeline runs; it is no evidence for or "
+        "against the method."
     )

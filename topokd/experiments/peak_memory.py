@@ -1,9 +1,9 @@
 """Peak memory of the topological loss, measured in a separate process (Table 8).
 
-A process that has worked before hides what a call needs: the allocator gives it pages that it kept. Here a new process
-per engine runs one small loss (imports, compiled kernels), and then, for each number of points, returns its free pages
-to the system, resets its peak, runs the loss forward and backward once, and reports how far its peak grew. Allocations
-come in pages of their own, so that small clouds count too.
+In a process that has run before, the allocator reuses free pages, which hides the memory that a call needs. Here a new
+process per engine runs one small loss (imports, compiled kernels). Then, for each number of points, it returns its free
+pages to the system, resets its peak, runs the loss forward and backward once, and reports how much its peak grew. Each
+allocation gets its own pages, so that small clouds count too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WARM_UP = 20  # points of the loss that is not counted
+WARM_UP = 20  # points of the first loss, which is not counted
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4096", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}
 
 
@@ -27,11 +27,11 @@ def peak_memory(engine: str, points: Sequence[int], channels: int, seed: int = 0
     Args:
         engine: engine of the diagrams.
         points: numbers of points of the clouds.
-        channels: of their features.
-        seed: of the clouds.
+        channels: number of features per point.
+        seed: seed of the clouds.
 
     Returns:
-        By number of points; None where the system does not report a peak (only Linux does).
+        Bytes by number of points; None if the system does not report a peak (only Linux does).
     """
     command = [sys.executable, "-m", __name__, engine, str(channels), str(seed), *map(str, points)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **ALLOCATOR}, text=True)

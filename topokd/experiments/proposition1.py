@@ -54,5 +54,5 @@ def measure_proposition1(
 
 
 def worst_share_of_bound(rows: Sequence[dict[str, Any]]) -> float:
-    """Largest distance as a share of its bound; Proposition 1 holds where it is at most 1."""
+    """Largest ratio of a distance to its bound; Proposition 1 holds if it is at most 1."""
     return max(max(row["bottleneck"]) / row["bound"] for row in rows)

@@ -92,10 +92,10 @@ def comparison_sentence(found: Mapping[str, Statistics], other: Statistics, titl
 
 
 def voxel_statistics(dataset: ScanDataset, voxel_size: float) -> dict[str, Any]:
-    """Voxels per scan, and the share of points that is right if every voxel is classified right.
+    """Voxels per scan, and the share of points that is correct if every voxel gets the label of its points' majority.
 
     Args:
-        dataset: labelled scans, of which about six are looked at.
+        dataset: labelled scans, about six of which are used.
         voxel_size: in metres.
     """
     counts, purity = [], []
@@ -119,6 +119,6 @@ def voxel_sentence(found: Mapping[str, Any]) -> str:
     count = found["voxels_per_scan"]
     return (
         f"At {found['voxel_size']:g} m a validation scan has {count['mean']:,.0f} voxels on average ({count['min']:,} "
-        f"to {count['max']:,}). If every voxel were classified right, {100 * found['voxel_ceiling_accuracy']:.2f} % of "
-        "the points would be: the upper limit set by the grid."
+        f"to {count['max']:,}). If every voxel were classified correctly, "
+        f"{100 * found['voxel_ceiling_accuracy']:.2f} % of the points would be: the grid sets this upper limit."
     )

@@ -12,7 +12,7 @@ from topokd.topology.engines import ENGINES
 from topokd.topology.persistence import Persistence, vietoris_rips
 from topokd.topology.sampling import farthest_point_sampling
 
-INDEPENDENT = "giotto-ph"  # an implementation of Ripser that is not ours
+INDEPENDENT = "giotto-ph"  # an independent implementation: Ripser
 COMPARED = tuple(name for name in reversed(ENGINES) if name != INDEPENDENT)
 SURFACE_POINTS = 160  # of the torus: fewer do not show its two loops
 MAX_REFERENCE_POINTS = 60  # the textbook reduction in plain torch is too slow for more

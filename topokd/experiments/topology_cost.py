@@ -111,7 +111,7 @@ def layer_cost(
         teacher: features; their diagrams are computed before the clock starts.
         student: features that receive gradients.
         engine: engine that computes the student's diagrams.
-        repeats: number of timed runs; before several there is one that is not counted.
+        repeats: number of timed runs; if there are several, an untimed one comes first.
     """
     reference = vietoris_rips(torch.from_numpy(teacher)).diagrams
     forward, backward = [], []
@@ -148,13 +148,13 @@ def cost_table(document: dict[str, Any]) -> pd.DataFrame:
 
 
 def cost_sentence(document: dict[str, Any]) -> str:
-    """Sentences: ours against the naive baseline at its largest size, and against giotto-ph at the largest of all."""
+    """Sentences that compare our layer with the naive baseline and with giotto-ph, at the largest size of each."""
     compared = [row for row in document["table8"] if row["naive"]]
     largest = document["table8"][-1]
     ours, giotto = _total(largest["ours"]), _total(largest["giotto_ph"])
     naive = [f"At N = {r['points']} the naive baseline takes {r['speedup']:.0f} times as long. " for r in compared[-1:]]
     return "".join(naive) + (
-        f"At N = {largest['points']} the layer takes {ours:.3f} s, and {giotto:.3f} s on giotto-ph "
+        f"At N = {largest['points']} the layer takes {ours:.3f} s, and {giotto:.3f} s with giotto-ph "
         f"({giotto / ours:.1f} times as long)."
     )
 

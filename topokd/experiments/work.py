@@ -1,4 +1,4 @@
-"""Experiments of many training runs: any number of workers, each of which takes the next free unit.
+"""Experiments with many training runs, by any number of workers, each of which takes the next free unit.
 
 `run_command` gives an experiment its subcommands ``work``, ``status`` and ``answer``.
 """
@@ -36,15 +36,15 @@ U = TypeVar("U", bound=Named)
 
 
 class Experiment(ABC, Generic[U]):
-    """An experiment on disk: ``<folder>/<unit>.json`` is there exactly if the unit is done.
+    """An experiment on disk; a unit is done when ``<folder>/<unit>.json`` exists.
 
-    A unit is locked while it runs, by a lock that the system drops when its process ends in any way; training itself
-    resumes from its last state. So workers may be started, killed and added at any time, on one machine or on several
-    with a common file system that has POSIX locks.
+    A unit is locked while it runs, by a lock that the system releases when the process ends for any reason, and
+    training resumes from its last state. So workers can be started, killed and added at any time, on one machine or on
+    several with a shared file system that supports POSIX locks.
 
     Args:
-        units: in an order in which they can run.
-        folder: of the records, in git.
+        units: all units, in an order in which they can run.
+        folder: folder of the records, in git.
         locks: folder of the locks, not in git.
     """
 
@@ -53,17 +53,17 @@ class Experiment(ABC, Generic[U]):
 
     @abstractmethod
     def compute(self, unit: U) -> dict[str, Any]:
-        """Do one unit; returns what its record holds beside the CPU time."""
+        """Run one unit; returns the content of its record, without the name and the CPU time."""
 
     def clear(self, unit: U) -> None:
-        """Remove what nothing needs once the record of ``unit`` is there."""
+        """Remove files that are no longer needed once ``unit`` is done."""
 
     @abstractmethod
     def needs(self, unit: U) -> Sequence[U]:
         """The units that must be done before ``unit``."""
 
     def run(self, unit: U) -> dict[str, Any]:
-        """Do one unit, and write its record last, atomically."""
+        """Run one unit; its record is written last, atomically."""
         log.info("%s: %d of %d done", unit.name, sum(map(self.is_done, self.units)), len(self.units))
         started = time.process_time()
         record = {"unit": unit.name} | self.compute(unit)
@@ -73,7 +73,7 @@ class Experiment(ABC, Generic[U]):
         return record
 
     def write_scans(self, params: Params) -> None:
-        """Write the scans of a profile of the synthetic world, unless they are there; one worker does it."""
+        """Write the scans of a profile of the synthetic world unless they exist; only one worker does it."""
         if params.data.dataset == SYNTHETIC:
             with self.lock(f"data-{params.profile.replace('/', '-')}", wait=True):
                 write_world(params.data, params.data_root)
@@ -83,7 +83,7 @@ class Experiment(ABC, Generic[U]):
         return self.folder / f"{unit.name}.json"
 
     def is_done(self, unit: U) -> bool:
-        """Whether its record is there."""
+        """Whether the record of a unit exists."""
         return self.file(unit).is_file()
 
     def status(self) -> str:
@@ -94,7 +94,7 @@ class Experiment(ABC, Generic[U]):
         """Run units until all are done; returns how many this worker ran.
 
         Args:
-            poll: seconds to wait while everything that is ready is taken by others.
+            poll: seconds to wait while other workers run all units that are ready.
         """
         ran = 0
         while missing := [unit for unit in self.units if not self.is_done(unit)]:
@@ -114,8 +114,8 @@ class Experiment(ABC, Generic[U]):
         """Hold the lock ``name`` inside the block; yields whether it was free.
 
         Args:
-            name: of a unit, or of anything else that one process may do at a time.
-            wait: until it is free.
+            name: name of a unit, or of any other work that only one process may do at a time.
+            wait: whether to wait until the lock is free.
         """
         with locked(self.locks / f"{name}.lock", (lambda: None) if wait else None) as free:
             yield free
@@ -128,14 +128,16 @@ def run_command(package: str, plan: str, opened: Callable[[str], E], answered: C
     """``python -m PACKAGE work|status|answer [--plan FILE]``; returns the exit status.
 
     Args:
-        package: for the help.
-        plan: the protocol if none is named.
-        opened: the experiment of a file.
-        answered: writes its answer, and says it in words.
+        package: name of the module in the help text.
+        plan: default path of the protocol.
+        opened: opens the experiment of a protocol.
+        answered: writes the answer of an experiment, and returns a line to print.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m {package}", description="An experiment; see docs/study.md.")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {package}", description="Run an experiment, or print its status or answer; see docs/study.md."
+    )
     parser.add_argument("command", choices=("work", "status", "answer"))
-    parser.add_argument("--plan", default=plan, help="the protocol")
+    parser.add_argument("--plan", default=plan, help="path of the protocol (YAML)")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:

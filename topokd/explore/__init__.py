@@ -1,6 +1,6 @@
 """Explorers: persistence, the topological loss and whole scenes, in the browser.
 
-Every explorer takes own data in one line, shows what the project has without any, and can be written as a page that
+Every explorer takes your data in one line, shows the project's own without any, and can be written as a page that
 needs no kernel:
 
     filtration_explorer(points)              a filtration of an array (n, c), or of a .npy, .ply or .bin file

@@ -83,7 +83,7 @@ def persistence_of(
 
 
 def describe(cloud: Cloud, persistence: Persistence) -> dict[str, Any]:
-    """What the browser needs of a cloud, as arrays by name.
+    """The arrays of a cloud that the browser needs, by name.
 
     Args:
         cloud: the points.

@@ -17,7 +17,7 @@ def filtration_explorer(points: Any = None, *, num_points: int = 256, max_dim: i
 
     Args:
         points: (n, c) array or tensor, or a file (.npy, .ply, .bin, ...); None offers shapes and networks.
-        num_points: M, to begin with.
+        num_points: initial M.
         max_dim: highest degree: 1 or 2.
 
     Raises:
@@ -34,8 +34,8 @@ def loss_explorer(
     Args:
         student: (n, c_s) features, or a file; None offers networks and shapes.
         teacher: (n, c_t) features of the same rows, or a file.
-        profile: whose networks are offered.
-        num_points: M, to begin with.
+        profile: the networks of this profile are offered.
+        num_points: initial M.
 
     Raises:
         DataError: for features that cannot be read, or do not have a row each.
@@ -48,8 +48,8 @@ def scene_explorer(profile: str | None = None, points: Any = None, *, num_points
 
     Args:
         profile: whose scans and networks are offered; None takes the first with trained networks.
-        points: own scan, (n, 3) or a file, to begin with.
-        num_points: M, to begin with.
+        points: the scan to show first, (n, 3) or a file.
+        num_points: initial M.
     """
     return _widget(Session("scene", _own(points), profile=profile, points=num_points))
 

@@ -17,7 +17,7 @@ def rips_edges(points: Float[ndarray, "n c"]) -> tuple[Int64[ndarray, "m 2"], Fl
         points: (n, c) cloud.
 
     Returns:
-        The vertices of the edges, the shortest first, and the lengths, rising.
+        The vertices of the edges, the shortest first, and their lengths.
 
     Examples:
         >>> edges, lengths = rips_edges(np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]]))

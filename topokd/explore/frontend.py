@@ -1,4 +1,4 @@
-"""The front end: the modules of web/ as one ES module, for notebooks and pages alike."""
+"""The front end: the modules of web/ as one ES module, for notebooks and pages."""
 
 from __future__ import annotations
 

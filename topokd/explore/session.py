@@ -17,6 +17,7 @@ from topokd.explore.cloud import Cloud, describe, describe_cycles, persistence_o
 from topokd.explore.networks import Say, silent
 from topokd.explore.sources import UNTRAINED, Networks, Rows, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
+from topokd.scans import SYNTHETIC
 from topokd.topology import ENGINES, Normalization, farthest_point_sampling, normalize_features
 from topokd.viz.style import STUDENT, TEACHER
 
@@ -29,7 +30,7 @@ CYCLES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user has chosen.
+    """The choices of a user.
 
     Attributes:
         source: a shape, `NETWORKS`, or the name of own points.
@@ -57,7 +58,7 @@ class Session:
         profile: profile of the networks; None takes the first one with trained networks.
         points: initial M.
         max_dim: initial highest degree.
-        all_cycles: whether cycles of degree 1 come with the diagrams whatever M is, as a page needs them.
+        all_cycles: whether diagrams include cycles of degree 1 for any M, as pages need them.
         say: called with a message before each slow step.
 
     Examples:
@@ -90,6 +91,12 @@ class Session:
         self.steps: GradientSteps | None = None
         self._points: list[Float64[ndarray, "n c"]] = []
 
+    def shows_real_scan(self) -> bool:
+        """Whether points of a scan are shown that is not of the synthetic world: few licences allow publishing them."""
+        profile = self.choice.options.profile
+        shown = self.choice.source == NETWORKS and bool(profile)
+        return shown and self.networks.params(profile).data.dataset != SYNTHETIC
+
     def sources(self) -> list[str]:
         """Names that `Choice.source` can have."""
         shapes = [] if self.kind == "scene" else list(PRIMITIVES)
@@ -97,7 +104,7 @@ class Session:
         return [*self.own, *networks, *shapes]
 
     def choosers(self) -> list[dict[str, Any]]:
-        """What can be chosen now: name, label, value and options of each chooser."""
+        """The current menus: name, label, value and options of each."""
         choice = self.choice
         found: list[tuple[str, str, Any, list[Any]]] = [("source", "points", choice.source, self.sources())]
         if choice.source == NETWORKS:

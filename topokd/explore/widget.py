@@ -77,7 +77,7 @@ class Explorer(anywidget.AnyWidget):
 
     @property
     def state(self) -> dict[str, Any]:
-        """What is chosen, and how it is looked at: scale, chosen pair, switches and cameras. JSON may hold it."""
+        """The choices and the view (scale, chosen pair, switches, cameras), JSON-serialisable."""
         chosen = {one["name"]: one["value"] for one in self.session.choosers()}
         return {"choices": chosen, "view": dict(self.view)}
 

@@ -17,7 +17,7 @@ _RGB = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class WrittenLabels:
-    """What label files hold for each class of a network that was trained by a label map.
+    """Ids, colours and number type of label files, for the classes of a network trained with a label map.
 
     Attributes:
         ids: one per class.

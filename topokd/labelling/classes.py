@@ -21,9 +21,9 @@ class Classes:
     Attributes:
         names: one per output of the network.
         palette: red, green, blue 0..255 of each.
-        ids: what .label files hold for each.
-        no_class: what they hold for points without a class.
-        dtype: their number type, little-endian.
+        ids: id of each class in .label files.
+        no_class: id of points without a class.
+        dtype: integer type of the ids in the files, little-endian.
     """
 
     names: tuple[str, ...]
@@ -63,13 +63,13 @@ class Classes:
         if lacking:
             raise ParameterError(
                 f"the label map {label_map.name} has no class {lacking[0]!r}, which the network predicts; "
-                f"{nearest(lacking[0], place)}; its names must be those of the training"
+                f"{nearest(lacking[0], place)}; its names must match those used in training"
             )
         return Classes.written(self.names, WrittenLabels.of(label_map, space, self.names))
 
     @classmethod
     def written(cls, names: tuple[str, ...], labels: WrittenLabels) -> Classes:
-        """Classes that are written as ``labels`` says."""
+        """The classes ``names`` with the colours, ids and number type of ``labels``."""
         return cls(names, list(labels.palette), labels.ids, labels.no_class, labels.dtype)
 
     def legend(self) -> list[dict[str, object]]:

@@ -77,11 +77,11 @@ def predict_files(
         could not be read.
 
     Raises:
-        DataError: ``source`` is one file that cannot be read, no scan of a folder can, or an output is in the way.
+        DataError: ``source`` is a file that cannot be read or a folder without a readable scan, or an output exists.
     """
     source, output = Path(source), Path(output)
     if views < 0:
-        raise DataError(f"views is {views}; it counts pages, 0 or more (--views)")
+        raise DataError(f"views is {views}: pass the number of pages, 0 or more (--views)")
     files, remarks = find_scans(source, output)
     targets = targets_of(files, source if source.is_dir() else source.parent, output, format, FORMATS)
     legend = output / "classes.json" if output not in targets.values() else None

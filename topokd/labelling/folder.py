@@ -1,9 +1,9 @@
-"""Which scans a call labels, where their labels go, and what earlier calls wrote there.
+"""Finds the scans to label and the files for their labels, and keeps a list of what earlier calls wrote.
 
 ``.topokd-labels.jsonl`` in the output folder has a line for every file that `topokd predict` wrote, with the digest of
 its content. A file that is not listed, or has changed since, may be someone's own work, such as ground truth next to
-the scans, and is replaced only on request. A scan whose labels are listed and made from the same scan
-by the same network and options is not labelled again.
+the scans, and is replaced only on request. A scan is not labelled again if its labels are listed and were made from the
+same scan by the same network and options.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Written:
                     continue
 
     def owns(self, path: Path) -> bool:
-        """Whether the content of ``path`` is what a call wrote."""
+        """Whether ``path`` is unchanged since a call wrote it."""
         entry = self._entries.get(self._key(path))
         return entry is not None and path.is_file() and entry["sha256"] == sha256(path)
 
@@ -51,7 +51,7 @@ class Written:
         return self._entries.get(self._key(path), {}).get("recipe") == recipe and self.owns(path)
 
     def add(self, path: Path, recipe: str = "") -> None:
-        """Note that ``path`` was just written."""
+        """Record that ``path`` was just written from the inputs ``recipe``."""
         entry = {"file": self._key(path), "sha256": sha256(path), "recipe": recipe}
         self._entries[entry["file"]] = entry
         with self._file.open("a", encoding="utf-8") as stream:
@@ -68,7 +68,8 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
 
     Args:
         source: a scan or a folder.
-        output: files below it are skipped if it is inside ``source``, and files that an earlier call wrote into it.
+        output: folder of the labels; if it is inside ``source``, files in it are skipped, and if it is ``source``
+            itself, files that an earlier call wrote.
 
     Returns:
         The files, and remarks on what was left out.
@@ -132,11 +133,11 @@ def targets_of(
         files: the scans.
         root: folder whose structure is kept.
         output: a folder, or a file for one scan.
-        format: of the labels; None: that of ``output``, or the first of ``formats``.
-        formats: those that can be written.
+        format: format of the labels; None: that of ``output``, or the first of ``formats``.
+        formats: formats that can be written.
 
     Raises:
-        DataError: ``output`` does not suit the scans, or two scans would share a file.
+        DataError: ``output`` does not fit the scans, or two scans would share a file.
     """
     suffix = output.suffix.lstrip(".") if output.suffix.lstrip(".") in formats else None
     if suffix and len(files) == 1 and not output.is_dir():
@@ -166,15 +167,15 @@ def targets_of(
 
 
 def check_targets(paths: list[Path], written: Written, overwrite: bool) -> None:
-    """Raise an error, before any scan is labelled, if an output is in the way.
+    """Check, before any scan is labelled, that no output would replace a file that topokd did not write.
 
     Args:
-        paths: that will be written.
-        written: what earlier calls wrote.
-        overwrite: whether files that no earlier call wrote may be replaced.
+        paths: files that will be written.
+        written: the files that earlier calls wrote.
+        overwrite: whether other files may be replaced.
 
     Raises:
-        DataError: names the first files that exist and that no earlier call wrote, or a folder in their place.
+        DataError: an output is a folder, or a file that no earlier call wrote.
     """
     folders = [path for path in paths if path.is_dir()]
     if folders:

@@ -28,21 +28,21 @@ class Labeller:
 
     Args:
         checkpoint: weights that topokd trained.
-        voxel_size: metres; None: that of the training.
-        tta: number of rotations that are averaged.
+        voxel_size: metres; None: as in training.
+        tta: number of rotations to average.
         device: None: a GPU if there is one.
         amp: "off" (float32), "bf16" or "fp16".
 
     Attributes:
         classes: names, colours and ids.
-        sweeps: number of scans that the network was trained on at a time.
+        sweeps: number of scans that were accumulated for each training sample.
         uses_intensity: whether it was trained with intensities.
-        trained_on: what its training scans looked like; None: the checkpoint does not record it.
+        trained_on: statistics of its training scans; None if the checkpoint does not record them.
 
     Raises:
         CheckpointError: the file lacks the names of the classes or the voxel size, contradicts itself, or cannot be
             loaded.
-        DataError: a value above is not usable.
+        DataError: an option is out of range, or the device does not exist.
 
     Examples:
         >>> Labeller("model.safetensors", voxel_size=0.1)(read_cloud("scan.bin"))  # doctest: +SKIP
@@ -60,9 +60,9 @@ class Labeller:
         if amp not in AMP_DTYPES:
             raise DataError(f"amp {amp!r} is unknown; choose one of {', '.join(AMP_DTYPES)}")
         if tta < 1:
-            raise DataError(f"tta is {tta}; it counts the views that are averaged, 1 or more (--tta)")
+            raise DataError(f"tta is {tta}: pass the number of rotations to average, 1 or more (--tta)")
         if voxel_size is not None and not 0 < voxel_size < math.inf:
-            raise DataError(f"voxel size is {voxel_size} m; it must be positive and finite (--voxel-size)")
+            raise DataError(f"voxel size is {voxel_size} m: pass a positive, finite number (--voxel-size)")
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
         self.checkpoint, description = checkpoint, read_description(checkpoint)
         if not description.class_names:
@@ -118,7 +118,7 @@ class Labeller:
         """The class of every point of a file; IGNORE for those that are not in its scan.
 
         Raises:
-            DataError: names the scan, for one that the network cannot take.
+            DataError: the network cannot process the scan; the message names it.
         """
         label = np.full(len(cloud.xyz), IGNORE, np.int64)
         try:

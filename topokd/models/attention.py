@@ -21,8 +21,16 @@ _HALF = (torch.float16, torch.bfloat16)
 class PatchAttention(nn.Module):
     """Multi-head self-attention of each patch: ``softmax(q k^T / sqrt(c / heads)) v``.
 
-    Rows of the last, overlapping patch of a cloud see the ``patch_size`` rows at the cloud's end. With ``rope_base``,
-    queries and keys are first rotated by their voxels' positions (`topokd.models.rotary`).
+    Rows of the last, overlapping patch of a cloud see the ``patch_size`` rows at the cloud's end.
+
+    Args:
+        channels: c, width of the features.
+        heads: number of heads; must divide ``channels``.
+        backend: "auto", "torch" or "flash-attn".
+        rope_base: if above 0, queries and keys are first rotated by their voxels' positions (`topokd.models.rotary`).
+
+    Raises:
+        ValueError: ``channels`` cannot be split over the heads.
     """
 
     def __init__(self, channels: int, heads: int, backend: str = "auto", rope_base: float = 0.0) -> None:

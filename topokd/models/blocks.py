@@ -23,7 +23,7 @@ def batch_norm(channels: int) -> nn.BatchNorm1d:
 
 
 class Embedding(nn.Module):
-    """``GELU(BN(conv(feat)))`` with a 5x5x5 submanifold convolution."""
+    """``GELU(BN(conv(feat)))`` with a 5x5x5 submanifold convolution from ``in_channels`` to ``channels``."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -32,13 +32,13 @@ class Embedding(nn.Module):
         )
 
     def forward(self, feat: Float[Tensor, "n c_in"], stage: StageGeometry) -> Float[Tensor, "n c"]:
-        """Embed input features."""
+        """Embed the input features ``feat`` of the voxels of ``stage``."""
         conv = cast(SubmanifoldConv, self.stem["conv"])
         return nn.functional.gelu(self.stem["norm"](conv(feat, stage.neighbours(5, conv.backend))))
 
 
 class MLP(nn.Module):
-    """``fc2(GELU(fc1(x)))``."""
+    """``fc2(GELU(fc1(x)))``, with ``hidden`` values between rows of ``channels`` values."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class DropPath(nn.Module):
         self.random: Callable[..., Tensor] = torch.rand  # replaced where several processes share a batch
 
     def forward(self, x: Float[Tensor, "n c"], stage: StageGeometry) -> Float[Tensor, "n c"]:
-        """Drop rows in training mode; the identity in evaluation mode."""
+        """Drop rows of ``x``, the rows of ``stage``, in training mode; the identity in evaluation mode."""
         return self.apply_draw(x, self.draw(stage))
 
     def draw(self, stage: StageGeometry) -> Bool[Tensor, " n"] | None:
@@ -79,7 +79,7 @@ class DropPath(nn.Module):
         return keep if self.per == "voxel" else keep.to(stage.cloud.device).take(stage.cloud)
 
     def apply_draw(self, x: Float[Tensor, "n c"], keep: Bool[Tensor, " n"] | None) -> Float[Tensor, "n c"]:
-        """Drop the rows that ``draw`` did not keep."""
+        """Set the rows of ``x`` that ``keep`` (from `draw`) excludes to 0, and scale the others."""
         return x if keep is None else x * (keep.to(x) / (1 - self.rate))[:, None]
 
 
@@ -195,7 +195,12 @@ def segment_max(
 
 
 class Pooling(nn.Module):
-    """``GELU(BN(max(Linear(x))))``, the maximum being over the voxels inside each coarse voxel."""
+    """``GELU(BN(max(Linear(x))))``, the maximum being over the voxels inside each coarse voxel.
+
+    Args:
+        in_channels: width of the finer stage.
+        channels: width of the coarser stage.
+    """
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -222,6 +227,11 @@ class Unpooling(nn.Module):
     Returns the sum, and the projected skip features alone: the published network feeds only these to the positional
     convolution of the first block of a decoder stage (its sparse tensor is not updated after the sum), and published
     weights are trained that way.
+
+    Args:
+        in_channels: width of the coarser stage.
+        skip_channels: width of the encoder's finer stage.
+        channels: width of the result.
     """
 
     def __init__(self, in_channels: int, skip_channels: int, channels: int) -> None:

@@ -96,6 +96,13 @@ def load_checkpoint(path: str | Path, model: M | None = None, map_location: str 
     Raises:
         CheckpointError: the file is missing, damaged, holds other Python objects, does not name its network while
             ``model`` is None, or belongs to another network; ``model`` is unchanged then.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_checkpoint(f"{folder}/tiny.safetensors", build_model("ptv3-tiny", num_classes=2))
+        ...     load_checkpoint(f"{folder}/tiny.safetensors").num_classes
+        2
     """
     path = Path(path)
     state, strings = _read(path)
@@ -137,10 +144,23 @@ def load_network(path: str | Path, preset: str | None = None) -> PointTransforme
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """The strings stored in a safetensors checkpoint.
+    """The metadata of a safetensors checkpoint, as stored.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Name -> text.
 
     Raises:
         CheckpointError: the file is missing or damaged.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_checkpoint(f"{folder}/tiny.safetensors", build_model("ptv3-tiny"), {"note": "first"})
+        ...     read_metadata(f"{folder}/tiny.safetensors")["note"]
+        'first'
     """
     path = Path(path)
     _require_file(path)
@@ -152,10 +172,13 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 
 def read_description(path: str | Path) -> Description:
-    """What a safetensors checkpoint records about its network and its training, typed.
+    """The metadata of a safetensors checkpoint about its network and its training, with types.
 
     Args:
         path: The file.
+
+    Returns:
+        The fields; None or empty if the checkpoint does not record them.
 
     Raises:
         CheckpointError: The file is missing or damaged, or a field is not of its type.

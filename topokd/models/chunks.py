@@ -12,8 +12,12 @@ CACHED_VALUES = 2**18  # as float32, half of the 2 MiB second-level cache of a c
 def rows_per_chunk(x: Float[Tensor, "n c"], width: int) -> int | None:
     """How many rows to process at a time so that ``width`` values of each stay in a core's cache; None for all.
 
-    All rows are taken with gradients (sums over the rows would round differently), off the CPU, and while torch
-    compiles or exports.
+    With gradients (where sums over the rows would round differently), off the CPU, and while torch compiles or exports,
+    all rows are processed at once.
+
+    Args:
+        x: (n, c) rows.
+        width: number of values per row.
 
     Examples:
         >>> with torch.no_grad():

@@ -41,6 +41,10 @@ class Config:
 
     Raises:
         ParameterError: for values that no network can be built from.
+
+    Examples:
+        >>> Config((1, 1), (16, 32), (2, 4), (1,), (16,), (2,), stride=(2,)).patch_size
+        1024
     """
 
     enc_depths: tuple[int, ...]

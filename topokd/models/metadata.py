@@ -19,7 +19,7 @@ _LARGEST_LIST = 64
 
 @dataclass(frozen=True)
 class Description:
-    """What a checkpoint records about its network and its training; None or empty where it does not.
+    """Metadata of a checkpoint about its network and its training; None or empty if they are not recorded.
 
     A safetensors file stores strings; `of` parses them and `strings` writes them.
 
@@ -92,6 +92,10 @@ class Description:
 def network_config(path: Path, strings: Mapping[str, str]) -> dict[str, Any]:
     """The fields of a network's `Config`, with lists as tuples.
 
+    Args:
+        path: the checkpoint, for messages.
+        strings: its metadata.
+
     Raises:
         CheckpointError: the metadata `config` is not a JSON mapping of names to numbers, text or lists of them.
     """
@@ -155,7 +159,7 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
 def _sweeps(path: Path, strings: Mapping[str, str]) -> int:
     sweeps = _integer(path, strings, "sweeps")
     if not 1 <= sweeps <= 1000:
-        raise _contradiction(path, "sweeps", f"is {sweeps}; it counts scans, 1 to 1000")
+        raise _contradiction(path, "sweeps", f"is {sweeps}, which is not a number of scans from 1 to 1000")
     return sweeps
 
 

@@ -12,7 +12,10 @@ from torch import nn
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put ``model`` into evaluation mode inside the block, and restore the mode of every submodule after it.
 
-    Gradients are not touched: add ``torch.inference_mode()`` where none are needed.
+    Gradients are not affected: add ``torch.inference_mode()`` if none are needed.
+
+    Args:
+        model: the network.
 
     Examples:
         >>> layer = nn.Dropout().train()

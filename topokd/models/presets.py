@@ -102,6 +102,9 @@ def build_model(preset: str, in_channels: int = 4, num_classes: int = 16, **chan
         num_classes: logits per voxel.
         changes: fields of `Config` to replace, such as ``drop_path=0.0`` or ``patching="batch"``.
 
+    Returns:
+        The network, in training mode, on the CPU.
+
     Raises:
         ParameterError: for an unknown preset or field, or a value that no network can be built from.
 

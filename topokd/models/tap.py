@@ -18,6 +18,12 @@ class Tap:
         grid_coord: row i is the voxel of row i of ``feat`` (the ``grid_coord`` of the input ``>> stage`` for strides of
             two). Rows are grouped by cloud; do not rely on their order inside a cloud.
         offsets: cumulative row counts of the clouds.
+
+    Examples:
+        >>> import torch
+        >>> tap = Tap(torch.zeros(3, 8), torch.tensor([[0, 0, 0], [0, 0, 1], [0, 0, 0]]), torch.tensor([2, 3]))
+        >>> len(tap.offsets)  # clouds
+        2
     """
 
     feat: Float[Tensor, "n c"]

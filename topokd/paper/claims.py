@@ -12,15 +12,15 @@ NOT_YET = "Not measured yet: run the stage `{}`."
 
 
 def claims(results: Results) -> list[Finding]:
-    """Every claim: of accuracy (`findings`), of cost, of theory."""
+    """All claims: about accuracy (`findings`), cost and theory."""
     return [*findings(results), *_cost(results), *_theory(results)]
 
 
 def lead(results: Results) -> str:
-    """What was found, on how many scans, with networks of which size: one sentence from the numbers."""
+    """One sentence with the main findings, the number of scans and the sizes of the networks."""
     runs = list(results.all_runs())
     if not runs:
-        return "Nothing is measured yet in this profile."
+        return "Nothing has been measured in this profile yet."
     sizes = {run["role"]: run["parameters"] / 1e6 for run in reversed(runs)}
     networks = " and ".join(
         f"{'a teacher' if role == 'teacher' else 'students'} of {sizes[role]:.2g} M parameters"
@@ -41,17 +41,17 @@ def lead(results: Results) -> str:
         "yes": "{} raise the student’s mIoU by {} points",
         "no": "{} lower the student’s mIoU: {} points",
         "same": "{} do not change the student’s mIoU: {} points",
-        "open": "it stays open whether {} help: {} points of mIoU",
+        "open": "it remains open whether {} help: {} points of mIoU",
     }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=True)}**")
     parts = [f"{words} {listed}" for answer, words in PARTS.items() if (listed := _listed(others, answer))]
     return f"{setting}, {found}{'; ' if parts else ''}{'; '.join(parts)}."
 
 
 PARTS = {
-    "yes": "what helps by itself:",
-    "no": "what harms:",
-    "same": "without effect:",
-    "open": "undecided by these seeds:",
+    "yes": "these help on their own:",
+    "no": "these do harm:",
+    "same": "these have no effect:",
+    "open": "undecided with these seeds:",
 }
 
 
@@ -122,7 +122,7 @@ def _theory(results: Results) -> Iterator[Finding]:
 
 
 def exact(distance: float) -> str:
-    """A distance in words.
+    """The text that reports a distance between diagrams.
 
     >>> exact(0.0), exact(3e-16)
     ('0, equal diagrams', '3.0e-16')

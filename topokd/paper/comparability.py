@@ -18,16 +18,17 @@ ABSENT = {"skip": "are left out of the mean", "zero": "count as 0", "one": "coun
 
 
 def comparability(results: Results) -> pd.DataFrame:
-    """Per exhibit, what may be compared with the paper and what may not, for this profile."""
+    """What may and may not be compared with the paper in this profile, by exhibit."""
     evaluation = results.params.evaluation
     augmented = f"Test-time augmentation over {evaluation.tta} rotations."
     rows = {table: _segmentation_table(results, *about) for table, about in SERVERS.items()} | {
-        "Table 7": "Levels are not comparable, for the same reasons. Comparable are the sign and the size of each "
-        "term's gain over KD alone, each on its own data and networks. The paper gives no intervals.",
+        "Table 7": "Levels are not comparable, for the same reasons. The sign and the size of each term's gain over KD "
+        "alone can be compared, each on its own data and networks. The paper gives no intervals.",
         "Tables 3, 5, 6": "Parameters, depths, channels, heads and ratios of FLOPs are properties of the networks and "
-        "comparable. Times, frames per second and memory depend on the device: compare ratios of teacher to student.",
-        "Table 8": "Baseline and machine differ. Comparable are the growth with N, and the ratio of baseline to ours "
-        "on one machine. The paper's first forward pass (N = 30) contains a warm-up.",
+        "can be compared. Times, frames per second and memory depend on the device: compare the ratios of teacher to "
+        "student.",
+        "Table 8": "The baseline and the machine differ. The growth with N can be compared, and the ratio of baseline "
+        "to ours on one machine. The paper's first forward pass (N = 30) includes a warm-up.",
         "mIoU": f"Classes absent from truth and prediction {ABSENT[evaluation.absent]} here (`evaluation.absent: "
         f"{evaluation.absent}`); the SemanticKITTI server counts them as 0, nuScenes leaves them out, Waymo counts "
         f"them as 1. {'No test-time augmentation.' if evaluation.tta == 1 else augmented}",
@@ -36,14 +37,14 @@ def comparability(results: Results) -> pd.DataFrame:
 
 
 def _segmentation_table(results: Results, layout: str, reports: str) -> str:
-    """What may be compared in a table of segmentation results."""
+    """The text on what may be compared in a table of segmentation results."""
     panel, name = measured_on(results, layout), BENCHMARKS[layout].title
     if not panel.runs:
         return f"Not measured: this profile runs on {results.dataset} scans, not on {name}."
     scenes = (
-        "Classes and kind of scans are the same, split and training are not: "
+        "The classes and the kind of scans are the same, the split and the training are not: "
         if panel.params.data.dataset == layout
-        else "The classes have the same names, the scenes are synthetic: "
+        else "The classes have the same names, but the scenes are synthetic: "
     )
     return (
         f"{_setting(results) if panel is results else _panel_setting(panel, name)} and reports {reports}. {scenes}the "
@@ -64,9 +65,9 @@ def _setting(results: Results) -> str:
     scans = next((run["evaluation"]["scans"] for run in results.all_runs()), None)
     where = f"{results.dataset}, validation split" + (f" ({scans} scans)" if scans else "")
     return (
-        f"Measured on {where} with {networks}, voxels of {data.voxel_size:g} m, {length} of batch {train.batch_size}; "
-        f"the paper trains {_million('PTv3 (Teacher)')} and {_million('Our Student')} parameters for 50 epochs of "
-        "batch 12 on voxels of 0.05 m"
+        f"Measured on {where} with {networks}, voxels of {data.voxel_size:g} m, {length} with batch size "
+        f"{train.batch_size}; the paper trains {_million('PTv3 (Teacher)')} and {_million('Our Student')} parameters "
+        "for 50 epochs with batch size 12 and voxels of 0.05 m"
     )
 
 

@@ -44,8 +44,8 @@ FLOPS = (  # Table 5's row, part and kind in model_cost.json
 TIMING = "timing"
 
 
-REASONS = {  # of measured cells that stay empty, by table and row; "" stands for every other row
-    "table3": {"": "another's network"},
+REASONS = {  # why measured cells stay empty, by table and row; "" is the reason for all other rows
+    "table3": {"": "not our network"},
     "table5": {
         "Batch Inference Time": "one cloud at a time here",
         "Fixed Overhead": "not separated here",

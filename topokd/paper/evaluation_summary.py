@@ -66,8 +66,8 @@ def summary_record(
 
     Args:
         results: all runs.
-        tta: by network and number of views, the mIoU (0..1) on a few scans with so many rotations averaged.
-        breakdown: by network, the record of `topokd.evaluation.breakdown.Breakdown` for the first seed.
+        tta: mIoU (0..1) on a few scans by network and by the number of rotations that were averaged.
+        breakdown: the record of `topokd.evaluation.breakdown.Breakdown` for the first seed, by network.
     """
     record: dict[str, Any] = {"split": "val", "dataset": results.params.data.dataset, "variants": {}}
     for network, runs in results.runs.items():
@@ -97,7 +97,7 @@ def boundary_sentence(breakdown: Mapping[str, Mapping[str, Any]], labels: Mappin
         f"{labels[network].lower()}: {record['boundary']['miou']:.1f} against {record['interior']['miou']:.1f}"
         for network, record in breakdown.items()
     ]
-    return f"mIoU (%) nearer than {within:g} m to another class, against the rest: " + "; ".join(found) + "."
+    return f"mIoU (%) within {within:g} m of another class, against the other points: " + "; ".join(found) + "."
 
 
 def tta_sentence(tta: Mapping[str, Mapping[int, float]], scans: int, labels: Mapping[str, str]) -> str:

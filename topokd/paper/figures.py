@@ -59,7 +59,7 @@ def reported_glance() -> view.Dots:
 
 
 def measured_glance(results: Results) -> view.Dots | None:
-    """Figure 1 a for this profile, quantities that repeat exactly; None without a teacher and a student."""
+    """Figure 1 a for this profile, without timings, which vary; None before there are a teacher and a student."""
     shown = results.headline
     if TEACHER not in shown or len(shown) < 2:
         return None
@@ -121,7 +121,7 @@ def _bases(results: Results, rows: list[str]) -> list[str]:
 
 
 def _gains_figure(results: Results, names: list[str], rows: list[str]) -> Figure | None:
-    """Scores of the networks ``names`` and gains of ``rows``, some of them; None before there are two networks."""
+    """Scores of the networks ``names``, and gains of those also in ``rows``; None for fewer than two networks."""
     order = [network for network in names if results.runs.get(network)]
     if len(order) < 2:
         return None
@@ -141,7 +141,7 @@ def _gains_figure(results: Results, names: list[str], rows: list[str]) -> Figure
 
 
 def _common_base(results: Results, among: list[str]) -> str:
-    """The row that most rows are compared with, of those with the most terms; empty where nothing is compared."""
+    """The row that most rows are compared with, among those with the most terms; empty if nothing is compared."""
     nearest = [compared[0] for row in results.rows if row in among and (compared := compared_with(results, row))]
     return max(nearest, key=nearest.count, default="")
 

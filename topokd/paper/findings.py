@@ -10,7 +10,7 @@ from topokd.paper import reported
 from topokd.paper.results import Results
 from topokd.paper.statistics import MARGIN, Interval, seeds_needed, signed
 from topokd.paper.studies import VERDICTS, verdict_of
-from topokd.paper.studies import sentence as in_words
+from topokd.paper.studies import sentence as sentence_of
 from topokd.project import TEACHER
 
 MAIN_TABLES = ("table2", "table4", "table1")  # with the results of the whole method, in the order of the sentence
@@ -21,12 +21,13 @@ class Finding:
     """A question, its answer, and the sentence with the numbers.
 
     Args:
-        question: what is asked.
+        question: the question.
         answer: ``yes``, ``no``, ``same`` (no effect), ``open`` or ``missing``.
         sentence: the measured numbers.
-        claim: what the paper says, where the sentence does not hold it.
+        claim: the paper's claim, unless the sentence includes it.
         evidence: id of the exhibit with the numbers.
-        subject: what the question is about, and its gain where it is one.
+        subject: what is compared, as the subject of a sentence; empty unless the question is about a difference.
+        gain: that difference, in points of mIoU.
     """
 
     question: str
@@ -43,7 +44,7 @@ def verdict(gain: Interval, margin: float = MARGIN) -> str:
 
     ``yes`` / ``no``: the 95 % interval lies above / below 0 and the mean is at least ``margin`` from it;
     ``same``: the gain lies within +-``margin`` (two one-sided tests at 5 %); ``open``: neither; ``missing``: no value.
-    A margin keeps an interval that barely touches zero from turning an answer around on another processor.
+    Because of the margin, an interval that barely touches zero does not reverse an answer on another processor.
 
     >>> verdict(Interval(2.0, 1.0, 3)), verdict(Interval(-2.0, 1.0, 3)), verdict(Interval(0.5, 1.0, 3))
     ('yes', 'no', 'open')
@@ -58,9 +59,9 @@ def verdict(gain: Interval, margin: float = MARGIN) -> str:
 
 
 def findings(results: Results) -> list[Finding]:
-    """Is the teacher better, and every question that a row of the ablation asks about another (``compare``).
+    """Answers whether the teacher is better, and every question of the ablation's rows about each other (``compare``).
 
-    A complete study on the profile's data set (`topokd.paper.studies`) answers in place of the profile's few seeds.
+    A complete study on the profile's data set (`topokd.paper.studies`) overrides the profile's few seeds.
 
     The comparison of the rows in ``params.panels.rows`` comes first, the others follow in the order of the rows.
     """
@@ -108,7 +109,7 @@ def _compare(results: Results, row: str, over: str) -> Finding:
     evidence = "table7" if in_paper else "beyond"
     if (decided := verdict_of(results, row, over)) is not None:
         found, study = decided
-        sentence = f"With {about.subject}, by the study ({study['profile']}): {in_words(found, study)}"
+        sentence = f"With {about.subject}, by the study ({study['profile']}): {sentence_of(found, study)}"
         if gain.n:
             sentence += f" In this profile: {gain.text(sign=True)} ({_count(gain.n, 'seed')})."
         answer = VERDICTS[found["verdict"]]
@@ -135,14 +136,14 @@ def _compare(results: Results, row: str, over: str) -> Finding:
 
 
 def _open(gain: Interval) -> str:
-    """Why a gain decides nothing, and how many seeds would."""
+    """Why a gain is inconclusive, and how many seeds would be needed."""
     if gain.n < 2 or math.isnan(gain.half_width):
         return "; one seed gives no interval."
     if gain.excludes(0.0):
         return f"; the mean is less than {MARGIN:g} points from zero."
     needed = seeds_needed(gain, effect=1.0)
     more = f"about {needed}" if needed else "more than 200"
-    return f"; the 95 % interval contains zero. To see one point, {more} seeds would be needed."
+    return f"; the 95 % interval contains zero. Detecting a difference of one point would take {more} seeds."
 
 
 def _reported(row: str, over: str) -> str:

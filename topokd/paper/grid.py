@@ -1,4 +1,4 @@
-"""From lines of a result table to a table for readers: reported beside measured, as HTML cells or Markdown."""
+"""Lays out the lines of a result table for readers, reported beside measured, as HTML cells or Markdown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from topokd.paper.statistics import signed
 
 Side = Literal["rows", "columns"]  # measured values: further rows, or columns next to the reported ones
 
-LONGEST_REASON = 28  # characters of a reason that is shown in its cell; longer ones show when pointed at
+LONGEST_REASON = 28  # characters of a reason that is shown in its cell; longer ones are shown on hovering
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Grid:
 
 
 def grid(frame: pd.DataFrame, side: Side, names: Mapping[str, str] | None = None) -> Grid:
-    """Lay out the lines of one table. Lines without a row are notes; with ``n`` of 0 they give the reason for a gap.
+    """Lay out the lines of one table. Lines without a row are notes; those with ``n`` of 0 explain missing values.
 
     Args:
         frame: lines (`topokd.paper.lines.COLUMNS`).
@@ -102,7 +102,7 @@ def grid(frame: pd.DataFrame, side: Side, names: Mapping[str, str] | None = None
 
 
 def number(value: float, unit: str) -> str:
-    """``value`` with fitting digits: one decimal for percent and points, two for ratios, or three figures.
+    """Format ``value``: one decimal for percent and points, two for ratios, otherwise three significant digits.
 
     >>> number(33.333, "%"), number(0.00012345, "s"), number(46159312, "")
     ('33.3', '0.000123', '46,159,312')

@@ -1,4 +1,4 @@
-"""Files of runs that a profile does not have any more, because its rows or seeds were changed."""
+"""Files of runs that no longer belong to a profile because its rows or seeds were changed."""
 
 from __future__ import annotations
 

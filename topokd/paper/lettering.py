@@ -1,4 +1,4 @@
-"""The size of the lettering of a drawing, so that a page can show it no smaller than one can read."""
+"""The size of the lettering of a drawing, so that a page can keep it legible."""
 
 from __future__ import annotations
 

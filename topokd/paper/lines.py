@@ -1,4 +1,4 @@
-"""Lines of a result table: one per cell, reported or measured, with everything needed to read it alone."""
+"""Lines of a result table: one per cell, reported or measured, each complete in itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links from an exhibit to its sources, and between reports; only to files that exist, so that none is dead."""
+"""Links from an exhibit to its sources, and between reports; only to files that exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOTEBOOKS = {
     "model_cost": "70_model_cost", "study": "80_study", "paper": "90_paper",
 }  # fmt: skip
 ON_VALIDATION = ("student", "evaluation")
-DATA = {  # what the exhibits of a stage are measured on, where it is not the validation split
+DATA = {  # the data behind the exhibits of a stage, unless it is the validation split
     "panels": "synthetic street world in the layout of the benchmark, one seed",
     "topology": "known shapes and random clouds",
     "topology_cost": "random clouds of unit features, on this machine",
@@ -21,7 +21,7 @@ DATA = {  # what the exhibits of a stage are measured on, where it is not the va
 
 
 def sources(exhibit: Exhibit, results: Results) -> list[tuple[str, str]]:
-    """``(text, address)`` of what an exhibit was made from and is kept in, relative to the report."""
+    """Links ``(text, address)`` to the notebook and the files of an exhibit, relative to the report."""
     found = []
     notebook = NOTEBOOKS[exhibit.stage]
     executed = sorted((results.folder / "notebooks").glob(f"{notebook}*.html"))
@@ -40,7 +40,7 @@ def sources(exhibit: Exhibit, results: Results) -> list[tuple[str, str]]:
 
 
 def profiles(results: Results) -> list[tuple[str, str]]:
-    """``(profile, address)`` of the other reports beside this one."""
+    """``(profile, address)`` of the reports of other profiles."""
     others = sorted(results.folder.parent.glob("*/report.html"))
     return [
         (file.parent.name, f"../{file.parent.name}/report.html") for file in others if file.parent != results.folder
@@ -48,12 +48,12 @@ def profiles(results: Results) -> list[tuple[str, str]]:
 
 
 def notebooks(results: Results) -> list[tuple[str, str]]:
-    """``(name, address)`` of the executed notebooks beside the report."""
+    """``(name, address)`` of the executed notebooks next to the report."""
     return [(file.stem, f"notebooks/{file.name}") for file in sorted((results.folder / "notebooks").glob("*.html"))]
 
 
 def explorers(results: Results) -> list[tuple[str, str]]:
-    """``(name, address)`` of the explorers beside the report, which the stage `explorers` makes."""
+    """``(name, address)`` of the explorers next to the report, which the stage `explorers` writes."""
     pages = sorted((results.folder / "explorers").glob("explore-*.html"))
     return [(file.stem.removeprefix("explore-"), f"explorers/{file.name}") for file in pages]
 

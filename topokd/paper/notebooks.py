@@ -13,7 +13,7 @@ from topokd.io import write_text
 from topokd.paper.render import TEMPLATES
 from topokd.params import Params
 
-STYLESHEET = "notebook.css"  # in the templates, and beside the pages
+STYLESHEET = "notebook.css"  # in the templates, and next to the pages
 INTERACTIVE = "application/vnd.plotly.v1+json"
 GREEK = {"epsilon": "ε", "delta": "δ", "lambda": "λ", "omega": "ω", "sum": "Σ", "to": "→", "times": "×", "infty": "∞"}
 

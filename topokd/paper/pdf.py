@@ -13,7 +13,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 def write_pdf(page: str | Path) -> Path:
-    """Print a page to a PDF of the same name beside it; the page's print style sets paper and breaks.
+    """Print a page to a PDF of the same name next to it; the page's print style sets paper and breaks.
 
     Args:
         page: the .html file.

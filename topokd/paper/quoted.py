@@ -7,7 +7,7 @@ import pandas as pd
 from topokd.paper import reported
 from topokd.paper.results import Results
 
-SAVING = "77.75%"  # quoted beside the speed-ups, though it is not a ratio
+SAVING = "77.75%"  # quoted with the speed-ups, although it is not a ratio
 
 
 def contradictions(_: Results | None = None) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Findings and expected numbers of the README, written from committed results so that none is typed by hand."""
+"""Findings and expected numbers of the README, computed from committed results."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _profile(results: Results) -> str:
 
 
 def refresh(readme: str, block: str, text: str) -> str:
-    """``readme`` with the named block, between its two markers, replaced.
+    """Replace the named block of ``readme``, between its two markers, with ``text``.
 
     >>> text = "a\\n<!-- found: written by `topokd readme` -->\\nold\\n<!-- end of found -->\\nb"
     >>> refresh(text, "found", "new").splitlines()

@@ -1,7 +1,7 @@
-"""Do regenerated results equal the committed ones? The last lines of ``make repro``.
+"""Compares regenerated results with the committed ones, for the last lines of ``make repro``.
 
-It reports whether all numbers are equal and, if not, the largest difference in points of mIoU, the findings with a
-changed answer, and the files that differ. Timings and descriptions of the machine are left out.
+The comparison says whether all numbers are equal and, if not, gives the largest difference in points of mIoU, the
+findings with a changed answer, and the files that differ. Timings and descriptions of the machine are left out.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class FileDifference:
     path: str
     kind: str
     numbers: int = 0  # numbers that differ
-    words: int = 0  # entries that differ otherwise: texts, lengths, missing fields
+    words: int = 0  # other entries that differ: texts, lengths, missing fields
 
 
 @dataclass(frozen=True)

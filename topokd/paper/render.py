@@ -67,7 +67,7 @@ def environment() -> jinja2.Environment:
 
 
 def stylesheet(*names: str) -> Markup:
-    """Contents of CSS files of ours: ``exhibits`` for the exhibits, ``page`` for the report around them."""
+    """Contents of our CSS files: ``exhibits`` for the exhibits, ``page`` for the report around them."""
     return Markup("\n".join((TEMPLATES / f"{name}.css").read_text(encoding="utf-8").strip() for name in names))
 
 
@@ -102,7 +102,7 @@ def _table_context(table: Table, results: Results) -> dict[str, Any]:
         "groups": groups,
         "turn": table.side == "rows" and columns > 12,  # column names written upwards
         "dense": columns > 10,  # small type
-        "wide": columns > 3,  # on a phone it is moved sideways
+        "wide": columns > 3,  # scrolls sideways on a phone
     }
 
 
@@ -131,9 +131,9 @@ def readable_width(drawing: Path, width: int) -> int:
 
 
 def inlined_image(path: Path) -> tuple[str, int]:
-    """Address with the content of a figure, and its width in CSS pixels.
+    """A data URL with the content of a figure, and its width in CSS pixels.
 
-    The SVG beside the PNG if it is small; otherwise the PNG's pixels without loss, as WebP: class colours stay exact.
+    The SVG next to the PNG if it is small; otherwise the PNG as lossless WebP, so that class colours stay exact.
     """
     with Image.open(path) as image:
         width = round(image.width * PIXELS)

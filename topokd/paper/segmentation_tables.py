@@ -1,4 +1,4 @@
-"""Tables 1, 2, 4 and 7: reported values beside those that this profile measured."""
+"""Tables 1, 2, 4 and 7: reported values next to the measured ones of this profile."""
 
 from __future__ import annotations
 

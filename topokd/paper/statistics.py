@@ -81,7 +81,7 @@ def interval(values: Iterable[float], level: float = LEVEL) -> Interval:
 
 
 def seeds_needed(found: Interval, effect: float, most: int = 200) -> int | None:
-    """Seeds with which a true difference of ``effect`` would be seen (95 % interval off zero) four times out of five.
+    """Number of seeds that detect a true difference ``effect`` (95 % interval excludes 0) with a probability of 80 %.
 
     Least n with P(|t'| > t_{0.975, n-1}) >= 0.8, t' noncentral with n - 1 degrees of freedom and shift
     effect sqrt(n) / s, where s is the scatter of the paired differences that gave ``found``. Three seeds give s itself

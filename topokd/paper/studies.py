@@ -1,4 +1,4 @@
-"""The studies beside the pipeline (docs/study.md): what they found, and in words what has not been run."""
+"""Answers of the studies (docs/study.md), which run outside the pipeline, and the commands of those not run yet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DOSE = "dose"
 
 
 class Protocol(NamedTuple):
-    """One study: what it asks, the plan, and the command that runs it."""
+    """One study: its question, its plan, and the command that runs it."""
 
     question: str
     plan: str
@@ -29,11 +29,11 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS = {  # by profile, in the order in which their verdicts count
-    "study": Protocol("What does each term buy, on streets that chose nothing?", "study/plan.yaml"),
-    "comparison": Protocol("Does any published loss do better, with the same trials?", "study/comparison.yaml"),
-    "cross-validation": Protocol("The same on real scans, every place held out once.", "study/cross_validation.yaml"),
-    "default": Protocol("Which weights does the default profile take?", "study/weights.yaml"),
-    DOSE: Protocol("Does more topology bring the teacher's topology, and accuracy?", "study/dose.yaml", "dose"),
+    "study": Protocol("How much does each term gain, on streets not used to choose anything?", "study/plan.yaml"),
+    "comparison": Protocol("Does any published loss do better with as many trials?", "study/comparison.yaml"),
+    "cross-validation": Protocol("The same on real scans, each place held out once.", "study/cross_validation.yaml"),
+    "default": Protocol("Which weights should the default profile use?", "study/weights.yaml"),
+    DOSE: Protocol("Does a stronger L_topo bring the teacher's topology, and accuracy?", "study/dose.yaml", "dose"),
 }
 
 
@@ -54,7 +54,7 @@ def verdict_of(results: Results, treatment: str, control: str) -> tuple[Mapping[
 
 
 def sentence(found: Mapping[str, Any], study: Mapping[str, Any]) -> str:
-    """One comparison in words, with its intervals and the p-value behind the verdict.
+    """The text of one comparison, with its intervals and the p-value behind the verdict.
 
     >>> interval = {"seeds": [0.4, 2.0], "streets": [0.2, 2.2], "both": [0.1, 2.3]}
     >>> found = {"difference": 1.2, "seeds": 10, "intervals": interval, "p_holm": 0.01, "verdict": "better",
@@ -80,7 +80,7 @@ def sentence(found: Mapping[str, Any], study: Mapping[str, Any]) -> str:
 
 
 def protocols(results: Results) -> pd.DataFrame:
-    """A line per study: what it asks, how much of it is done, and its answer or the command that makes it."""
+    """A line per study: its question, its progress, and its answer or the command that computes it."""
     lines = []
     for profile, protocol in PROTOCOLS.items():
         study = results.studies.get(profile)
@@ -131,7 +131,7 @@ def _power(plan: Mapping[str, Any], seeds: Sequence[int], comparisons: int) -> d
 
 
 def dose_sentence(results: Results) -> str:
-    """The sentence of dose and response; empty before it has runs."""
+    """The answer of the study of dose and response; empty before it has runs."""
     return str(results.studies.get(DOSE, {}).get("sentence", ""))
 
 
@@ -142,7 +142,7 @@ def _progress(study: Mapping[str, Any] | None) -> str:
 def _answer(profile: str, study: Mapping[str, Any] | None, protocol: Protocol) -> str:
     if study is None:
         return f"Not run yet: `{protocol.command}`."
-    missing = "" if study["done"] >= study["planned"] else f" Preliminary: `{protocol.command}` does the rest."
+    missing = "" if study["done"] >= study["planned"] else f" Preliminary: `{protocol.command}` runs the rest."
     if profile == DOSE:
         return f"{study['sentence']}{missing}"
     best = ", ".join(f"{row} {_weights(trial)}" for row, trial in study["chosen"].items())

@@ -1,9 +1,9 @@
 """Work for idle cores: students without a teacher train while the teacher does.
 
-In the pipeline every student waits for the teachers, since a row of the ablation is one entry of params.yaml whatever
-its terms are. A row that needs no teacher can train before: `topokd train` leaves its last state in ``workspace/``, and
-the stage, when its turn comes, resumes from it and only evaluates. Its results are those of a run from the start, bit
-for bit, as of any run that was stopped and resumed.
+In the pipeline every student waits for the teachers, because all rows of the ablation are items of one DVC stage. A row
+that needs no teacher can be trained in advance: `topokd train` leaves its last state in ``workspace/``, and the stage
+later resumes from it and only evaluates. Its results are bit-identical to those of an uninterrupted run, like those of
+any run that was stopped and resumed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from topokd.project import TEACHER
 
 
 def commands_ahead(profile: str) -> dict[str, list[str]]:
-    """By address of the stage, the command that trains ahead each student that needs no teacher.
+    """Commands that train ahead the students that need no teacher, by address of the stage.
 
     Examples:
         >>> list(commands_ahead("default"))
@@ -42,17 +42,17 @@ def next_ahead(
     jobs: int,
     commands: Mapping[str, list[str]],
 ) -> Stage | None:
-    """A waiting stage to train ahead on a core that has nothing else to do.
+    """The waiting stage to train ahead on an idle core, if any.
 
-    Only while a teacher trains, as its reports show: the stage of a teacher that is up to date ends in seconds, and
-    then the students' probably are, too.
+    Only while a teacher reports progress of its training: if the teacher's stage is up to date, it ends in seconds, and
+    the students' stages are probably up to date as well.
 
     Args:
         waiting: stages that have not started.
         running: stages, and runs ahead of stages, that are running.
         done: addresses of finished stages.
-        jobs: stages at a time.
-        commands: of `commands_ahead` that have not started.
+        jobs: number of stages at a time.
+        commands: the commands of `commands_ahead` that have not started.
     """
     if len(running) >= jobs or any(stage.alone for stage in running):
         return None

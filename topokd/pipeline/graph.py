@@ -1,4 +1,4 @@
-"""The pipeline's graph, read from DVC: stages, what they need, what is done, and the longest way to the end."""
+"""The pipeline's graph, read from DVC: stages, their dependencies, which are done, and the critical path."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Stage:
 
     address: str  # as `dvc repro` takes it: student@default-full-0
     needs: set[str]
-    expected: float  # seconds it took when its committed results were made; 0: unknown
-    alone: bool  # it measures time: nothing else may run meanwhile
+    expected: float  # seconds that it took when its committed results were computed; 0: unknown
+    alone: bool  # it measures time, so nothing else may run meanwhile
     log: Path
     progress: Path
     process: subprocess.Popen[bytes] | None = None
@@ -46,7 +46,7 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
 
     Args:
         profile: its name.
-        folder: for the log and progress file of each stage.
+        folder: folder of the log and progress file of each stage.
 
     Raises:
         ParameterError: params.yaml does not list the profile.
@@ -101,10 +101,10 @@ def unfinished(stages: Iterable[Stage]) -> list[str]:
 
 
 def is_up_to_date(targets: list[str]) -> bool:
-    """Whether the targets and everything they depend on are done, asked once for all of them.
+    """Whether the targets and everything that they depend on are up to date, in one query to DVC.
 
-    False also where another DVC process holds the lock: the stages wait for it one by one. Stages that DVC runs every
-    time (the fingerprint of real scans) count as not done.
+    Also False if another DVC process holds the lock, because each stage waits for it anyway. Stages that DVC runs every
+    time (the fingerprint of real scans) count as out of date.
     """
     from dvc.lock import LockError
 
@@ -132,10 +132,10 @@ def _expected(profile: str, notebooks: list[str]) -> float:
         return 0.0
 
 
-def longest_ways(stages: Iterable[Stage]) -> dict[str, float]:
-    """Seconds from the start of each stage to the end of everything that waits for it, with a core for every stage.
+def critical_paths(stages: Iterable[Stage]) -> dict[str, float]:
+    """Seconds from the start of each stage to the end of everything that depends on it, with a core for every stage.
 
-    w(stage) = expected(stage) + max over stages that need it of w: the time that is lost if it starts late.
+    w(stage) = expected(stage) + max over the stages that need it of w.
 
     Args:
         stages: in an order in which they can run.
@@ -143,13 +143,13 @@ def longest_ways(stages: Iterable[Stage]) -> dict[str, float]:
     Examples:
         >>> teacher = Stage("teacher", set(), 600.0, False, Path(), Path())
         >>> student = Stage("student", {"teacher"}, 90.0, False, Path(), Path())
-        >>> longest_ways([teacher, student, Stage("panel", set(), 120.0, False, Path(), Path())])
+        >>> critical_paths([teacher, student, Stage("panel", set(), 120.0, False, Path(), Path())])
         {'panel': 120.0, 'student': 90.0, 'teacher': 690.0}
     """
-    ways: dict[str, float] = {}
-    after: dict[str, float] = {}  # the longest way of the stages that need one
+    paths: dict[str, float] = {}
+    after: dict[str, float] = {}  # the longest path of the stages that need a stage
     for stage in reversed(list(stages)):
-        ways[stage.address] = stage.expected + after.get(stage.address, 0.0)
+        paths[stage.address] = stage.expected + after.get(stage.address, 0.0)
         for needed in stage.needs:
-            after[needed] = max(after.get(needed, 0.0), ways[stage.address])
-    return ways
+            after[needed] = max(after.get(needed, 0.0), paths[stage.address])
+    return paths

@@ -1,9 +1,9 @@
 """Execute one notebook so that equal inputs give equal bytes.
 
-papermill executes the cells. Alone, it writes timings and random identifiers into the executed copy, does not pass
-signals to the kernel, and does not create folders. `run_notebook` executes the percent script (which the pipeline
-depends on), removes everything that differs from run to run, writes the executed copy atomically, and puts duration,
-device and versions into a separate record next to the results.
+papermill executes the cells, but it writes timings and random identifiers into the executed copy, does not pass signals
+to the kernel, and does not create folders. `run_notebook` executes the percent script (which the pipeline depends on),
+removes everything that differs from run to run, writes the executed copy atomically, and writes duration, device and
+versions to a separate record next to the results.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from topokd.checks import available_memory
 from topokd.energy import EnergyMeter
 from topokd.errors import DataError, TopokdError
 from topokd.io import write_json, write_text
-from topokd.pipeline.progress import show_progress
+from topokd.pipeline.progress import earlier_seconds, show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
 from topokd.stopping import INTERRUPTED, TERMINATED, VARIABLE, Stopped, ask_to_stop
 
 PARAMS_FILE = "params_file"
 START_VARIABLE = "TOPOKD_KERNEL_START"
-"""Environment variable: seconds that a kernel may take to start."""
+"""Environment variable with the number of seconds that a kernel may take to start."""
 PAIRED_METADATA = {
     "jupytext": {"formats": "ipynb,py:percent"},
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -55,18 +55,19 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
 
     Args:
         script: path of the notebook, relative to the project's folder.
-        parameters: values for the cell tagged ``parameters``; ``params_file``, which every notebook has, names the
-            resolved parameters. ``save`` is set where a notebook has it: results and figures go into the project.
+        parameters: values for the cell tagged ``parameters``; ``params_file``, which every notebook has, is the
+            path of the resolved parameters. If a notebook has ``save``, it is set, so that results and figures are
+            written to the project.
         output: path of the executed ``.ipynb``; equal inputs give equal bytes on one machine.
 
     Returns:
-        Seconds taken.
+        Seconds taken, including those of stopped processes from whose state a training went on.
 
     Raises:
         NotebookError: a cell failed, or the kernel died or did not start; the part that ran is kept under
             ``workspace/<profile>/failed/``.
-        Stopped: SIGTERM, SIGUSR1 or Ctrl-C came while it trained, and the training has saved its state; or there was no
-            training to save, or no time for it.
+        Stopped: by SIGTERM, SIGUSR1 or Ctrl-C, after the training, if one was running, has saved its state (unless it
+            took too long).
         DataError: the notebook does not exist.
     """
     import papermill
@@ -87,7 +88,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         notebook.metadata.update(PAIRED_METADATA)
         nbformat.write(with_stable_ids(notebook), source)
         known = set(papermill.inspect_notebook(source))
-        if PARAMS_FILE not in known:  # a notebook of somebody's own
+        if PARAMS_FILE not in known:  # a user's own notebook
             parameters = {name: value for name, value in parameters.items() if name != PARAMS_FILE}
         unknown = set(parameters) - known
         if unknown:
@@ -103,13 +104,13 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
                 config=_local_sockets(folder),
                 start_timeout=_seconds_to_start(),
             )
-        except KeyboardInterrupt as error:  # `_Signals` has told it to end
+        except KeyboardInterrupt as error:  # raised by `_Signals`
             raise Stopped(f"{script.name}: stopped by a signal", signals.status) from error
         except DeadKernelError as error:
             kept = params.workspace / "failed" / output.name
             if executed.is_file():
                 write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
-            raise NotebookError(_words_of_death(script, kept)) from error
+            raise NotebookError(_kernel_died(script, kept)) from error
         except (RuntimeError, TimeoutError) as error:
             if "before replying to kernel_info" not in str(error) and "respond in" not in str(error):
                 raise
@@ -124,8 +125,9 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
             write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
             raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(the part that ran: {kept})") from error
         text = nbformat.writes(clean(nbformat.read(executed, as_version=4)))
+        earlier = earlier_seconds()
     write_text(output, text + "\n")
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started + earlier
     record = {
         "notebook": script.name,
         "parameters": parameters,
@@ -146,20 +148,20 @@ def _seconds_to_start() -> int:
     return int(text)
 
 
-def _words_of_death(script: Path, kept: Path) -> str:
+def _kernel_died(script: Path, kept: Path) -> str:
     """The message for a kernel that ended without raising an error."""
     there = available_memory()
     memory = f" ({there / 1e9:.1f} GB are free now)" if there is not None else ""
-    kept_words = f"\n(the part that ran: {kept})" if kept.is_file() else ""
+    executed = f"\n(the part that ran: {kept})" if kept.is_file() else ""
     return (
-        f"{script.name}: the Jupyter kernel was killed. Most often the system ended it because memory ran out{memory}: "
-        "run fewer stages at a time (--jobs 1), take smaller batches or scans, or ask for more memory (SLURM: --mem); "
-        f"`dmesg` or the job's log tells{kept_words}"
+        f"{script.name}: the Jupyter kernel was killed, most often by the system because memory ran out{memory}; "
+        "`dmesg` or the job's log says so. Run fewer stages at a time (--jobs 1), use smaller batches or scans, or "
+        f"request more memory (SLURM: --mem){executed}"
     )
 
 
 def _temporary_folder() -> str | None:
-    """None for the usual temporary folder, or /tmp where its name is too long for a socket (107 bytes)."""
+    """None for the usual temporary folder; /tmp if its path is too long for a socket (107 bytes)."""
     usual = tempfile.gettempdir()
     return "/tmp" if len(usual.encode()) > 70 and os.access("/tmp", os.W_OK) else None
 
@@ -197,14 +199,14 @@ def _environment(params: P.Params, folder: str) -> Iterator[_Signals]:
 
 
 class _Signals:
-    """Passes signals on to the training in a notebook; works in the main thread only.
+    """Forwards signals to the training in a notebook; works in the main thread only.
 
-    SIGTERM and Ctrl-C end the kernel: at once if nothing trains, else when the training has saved its state. For that
-    it has `GRACE` seconds after SIGTERM, and until a second Ctrl-C. SIGUSR1 asks the training to save its state and
-    stop; whatever else runs goes on.
+    SIGTERM and Ctrl-C end the kernel: at once if nothing trains, otherwise when the training has saved its state, for
+    which it has `GRACE` seconds after SIGTERM, or until a second Ctrl-C. SIGUSR1 asks the training to save its state
+    and stop; other cells continue.
 
     Args:
-        folder: In which runner and training tell each other (`topokd.stopping`).
+        folder: folder through which runner and training communicate (`topokd.stopping`).
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,11 +1,11 @@
 """Notebooks in two forms: the percent script that the pipeline depends on, and the ``.ipynb`` that people open.
 
-JupyterLab started by ``make lab`` saves both (jupytext's contents manager). Where only one was edited by other means,
-`pair_notebooks` updates the other; where both were, it raises and nothing is lost. ``jupytext --sync`` would let
-the newer file win, but a checkout gives both files the time of the checkout, and it never reports a conflict. Here a
-form counts as edited when its cells differ both from the last pairing (a digest under ``workspace/``) and from git's
-last commit. Without either (an archive without git, unpacked just now) the file that was written later counts, and the
-other one is kept under ``workspace/replaced/``.
+JupyterLab started by ``make lab`` saves both (jupytext's contents manager). If only one form was edited by other means,
+`pair_notebooks` updates the other; if both were, it raises an error and changes neither. ``jupytext --sync`` keeps the
+newer file, but after a checkout both files have the same time, and it never reports a conflict. Here a form counts as
+edited if its cells differ both from the last pairing (a digest under ``workspace/``) and from git's last commit.
+Without either (a freshly unpacked archive without git) the file that was written later is kept, and the other one is
+copied to ``workspace/replaced/``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from topokd.io import read_json, write_json, write_text
 from topokd.pipeline.notebook import PAIRED_METADATA, with_stable_ids
 from topokd.project import project_path, project_root
 
-REPLACED = "workspace/replaced"  # forms that were replaced without knowing which one was edited
-RECORD = "workspace/pairing.json"  # per script: digest of the cells that both forms had when last paired
+REPLACED = "workspace/replaced"  # copies of forms that were replaced when it was not known which one was edited
+RECORD = "workspace/pairing.json"  # digest of the cells of both forms when they were last paired, by script
 
 
 def notebook_scripts() -> list[Path]:
@@ -34,7 +34,7 @@ def notebook_scripts() -> list[Path]:
 
 
 def unpaired_notebooks() -> list[Path]:
-    """Percent scripts with a missing ``.ipynb``, or one with other cells (outputs and identifiers do not count)."""
+    """Percent scripts without an ``.ipynb``, or with one whose cells differ (outputs and identifiers do not count)."""
     return [script for script in notebook_scripts() if _digest(script) != _digest(script.with_suffix(".ipynb"))]
 
 
@@ -105,7 +105,7 @@ def script_text(notebook: Path) -> str:
 
 
 def _is_in_git() -> bool:
-    """Whether git knows the project's last commit: not in an archive, and not without git."""
+    """Whether the project is a git checkout and git is installed."""
     return _committed("params.yaml") is not None
 
 
@@ -129,7 +129,7 @@ def _is_edited(path: Path, paired: str | None, in_git: bool) -> bool:
 
 
 def _later(script: Path, notebook: Path) -> Path:
-    """The form that was written later, the script if both at once; a copy of the other one is kept."""
+    """The form that was written later, or the script if both have the same time; a copy of the other one is kept."""
     later = notebook if notebook.stat().st_mtime > script.stat().st_mtime + 1 else script
     other = script if later == notebook else notebook
     kept = project_path(REPLACED) / _key(other)

@@ -1,4 +1,4 @@
-"""Which profiles the pipeline knows: the lists ``profiles`` and ``real_profiles`` of params.yaml, read by dvc.yaml.
+"""The profiles of the pipeline: the lists ``profiles`` and ``real_profiles`` of params.yaml, read by dvc.yaml.
 
 DVC takes the values of ``matrix`` from params.yaml and cannot choose them per run (treeverse/dvc#7939), so a profile
 has to be listed before its stages exist. Plain ``dvc repro`` runs the listed profiles.
@@ -22,9 +22,9 @@ def listed_profiles() -> list[str]:
 
 
 def profile_of(address: str) -> str:
-    """The listed profile that a stage's address names, "" if none: ``a-b`` in ``student@a-b-full-0``.
+    """The listed profile in a stage's address, as ``a-b`` in ``student@a-b-full-0``; "" if there is none.
 
-    Names of profiles may contain dashes, so the longest one that fits counts.
+    Names of profiles may contain dashes, so the longest match counts.
 
     Args:
         address: As `topokd stages` lists it.

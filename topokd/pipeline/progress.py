@@ -34,15 +34,24 @@ def last_report(file: Path) -> dict | None:
         return None
 
 
+def earlier_seconds() -> float:
+    """What processes that were stopped had spent on the work whose progress is shown, as `report_earlier` says."""
+    file = Path(os.environ.get("TOPOKD_PROGRESS", ""))
+    if not file.is_file():
+        return 0.0
+    reports = map(json.loads, filter(None, file.read_text(encoding="utf-8").splitlines()))
+    return sum(report.get("earlier_seconds", 0.0) for report in reports)
+
+
 @contextlib.contextmanager
 def show_progress(name: str, every: float = 5.0) -> Iterator[None]:
-    """Name a progress file in ``$TOPOKD_PROGRESS`` and print the reports that arrive there.
+    """Set ``$TOPOKD_PROGRESS`` to the path of a progress file, and print the reports that are written there.
 
-    Silent if the variable is already set: then the caller (the scheduler) shows them.
+    Prints nothing if the variable is already set, because the caller (the scheduler) then shows the reports.
 
     Args:
-        name: what to call the work in each line.
-        every: seconds between two looks at the file.
+        name: name of the work at the start of each line.
+        every: seconds between two reads of the file.
     """
     if os.environ.get("TOPOKD_PROGRESS"):
         yield

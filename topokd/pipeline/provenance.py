@@ -13,7 +13,7 @@ from topokd.params import Params
 from topokd.project import project_path, project_root
 
 CODE = ("topokd", "notebooks", "conf", "params.yaml", "dvc.yaml", "pyproject.toml", "constraints.txt")
-"""What results depend on, in git."""
+"""Files in git that results depend on."""
 PACKAGES = (
     "topokd",
     "torch",

@@ -1,10 +1,10 @@
-"""DVC's view of the project: opened, and locked with retries that are enough for hundreds of stages.
+"""Opens DVC's repository of the project, and takes its lock with enough retries for hundreds of stages.
 
 A stage of this pipeline holds DVC's lock twice for about a second: before its command, to see what changed, and after
 it, to record the result (`topokd.pipeline.stage`). When 200 stages end together, the last one waits for the 199 others,
 so a stage waits for up to a day. On a file system that several machines share, DVC's lock is a hard link
-(``core.hardlink_lock``), which stays when its owner is killed. Ours therefore expires ten minutes after its
-owner last renewed it, and two minutes after somebody began to wait for it.
+(``core.hardlink_lock``), which remains when its owner is killed. Ours therefore expires ten minutes after its owner
+last renewed it, and two minutes after another process started to wait for it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ PIPELINE = "dvc.yaml"
 PATIENCE = 24 * 3600.0  # seconds
 LIFETIME, RENEWAL = 600.0, 60.0  # seconds: a hard-link lock is free this long after its owner last renewed it
 SLACK = 10.0  # seconds by which the clocks of two machines may differ
-LOOK = 2 * RENEWAL  # seconds without renewal that the next owner waits for, in case a clock has jumped
-OURS = re.compile(r"topokd\S* (stage|slurm task) ")  # commands that hold entries of DVC's rwlock only inside its lock
+LOOK = 2 * RENEWAL  # seconds without renewal that the next owner waits, in case a clock has jumped
+OURS = re.compile(r"topokd\S* (stage|slurm task) ")
+"""Commands that have entries in DVC's rwlock only while they hold DVC's lock."""
 
 
 class StageError(TopokdError):
@@ -44,7 +45,7 @@ class StageError(TopokdError):
 
 @contextlib.contextmanager
 def open_repository() -> Iterator[Any]:
-    """The DVC repository of the project, not locked; DVC errors but LockError become `StageError`.
+    """The DVC repository of the project, not locked; DVC's errors except LockError become `StageError`.
 
     Raises:
         ParameterError: The project's folder has no dvc.yaml.
@@ -77,10 +78,10 @@ def open_repository() -> Iterator[Any]:
 def with_lock(action: Callable[[Any], Result], patience: float = PATIENCE) -> Result:
     """``action(repository)`` with DVC's lock held.
 
-    The action is tried again while a running ``dvc repro`` holds a file that it reads or writes.
+    The action is retried while a running ``dvc repro`` holds a file that it reads or writes.
 
     Args:
-        action: What to do; called again each time a lock stops it.
+        action: the function to call; it is called again each time a lock stops it.
         patience: Seconds to wait for locks.
 
     Returns:
@@ -123,10 +124,10 @@ def acquire_patiently(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Call ``acquire`` until it raises no LockError of DVC.
+    """Call ``acquire`` until it does not raise DVC's LockError.
 
-    The pauses are random, so that waiting processes do not retry in step, and grow to a few seconds, so that many of
-    them do not keep the file system busy.
+    The pauses are random, so that waiting processes do not retry in lockstep, and grow to a few seconds, so that many
+    of them do not load the file system.
 
     Args:
         acquire: DVC's ``lock``, which itself tries for three seconds.
@@ -176,18 +177,19 @@ def _renewed(lock: Any) -> Iterator[None]:
 
 
 class _Watch:
-    """What a waiting process has seen of a hard-link lock.
+    """Observes a hard-link lock for a waiting process.
 
     The modification time of the lock is the time at which it expires by the clock of its owner. Clocks jump (a
-    suspended laptop, the first answer of a time server), so that alone does not make a lock free: it must also not have
-    been renewed for `LOOK` seconds of this process's monotonic clock, or, whatever the clocks say, for its lifetime.
+    suspended laptop, the first answer of a time server), so an expired lock counts as abandoned only if it has not been
+    renewed for `LOOK` seconds of this process's monotonic clock; a lock that has not been renewed for its whole
+    lifetime counts as abandoned in any case.
     """
 
     def __init__(self) -> None:
         self._seen, self._since = 0, 0.0
 
     def is_abandoned(self, file: Path) -> bool:
-        """Whether the owner of the lock has died; call it again and again.
+        """Whether the owner of the lock has died; to be called repeatedly.
 
         Raises:
             FileNotFoundError: The lock is free.
@@ -201,9 +203,10 @@ class _Watch:
 
 
 def _remove_abandoned(file: Path, watch: _Watch) -> None:
-    """Remove a hard-link lock whose owner died: DVC's name for it keeps its library from doing so.
+    """Remove a hard-link lock whose owner died; its library does not, because of the name that DVC gives it.
 
-    Moved aside first: if somebody else has removed it since and this is already the next owner's lock, it is put back.
+    The file is first moved aside: if another process removed it meanwhile, so that this is already the next owner's
+    lock, it is put back.
     """
     aside = file.with_name(f"expired-{socket.gethostname()}-{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
@@ -219,11 +222,11 @@ def _remove_abandoned(file: Path, watch: _Watch) -> None:
 
 
 def _forget_killed_stages(folder: Path) -> None:
-    """Remove what stages that were killed inside the lock have left in DVC's rwlock; call it with the lock held.
+    """Remove entries of killed stages from DVC's rwlock; call it with DVC's lock held.
 
-    DVC removes entries of dead processes itself, but takes a process of the same number, on this or another
-    machine, for a living one, and then asks the user to delete the file. Entries of our stages exist only inside the
-    lock, so whoever holds it knows that they are dead. Those of a plain ``dvc repro`` stay.
+    DVC removes entries of dead processes itself, but mistakes any process with the same number, on this or another
+    machine, for the owner, and then asks the user to delete the file. Entries of our stages exist only while they hold
+    the lock, so that the next owner of the lock knows that they are dead. Entries of a plain ``dvc repro`` are kept.
     """
     (folder / "rwlock.lock").unlink(missing_ok=True)  # guards the file for milliseconds, inside the lock
     file = folder / "rwlock"
@@ -248,8 +251,8 @@ def _forget_killed_stages(folder: Path) -> None:
 def share_lock() -> None:
     """Set ``core.hardlink_lock`` in .dvc/config.local, if the file system has hard links.
 
-    Call it before processes of several machines use the project. Without hard links, or where the setting is there
-    already, nothing changes.
+    Call it before processes on several machines use the project. Without hard links, or if it is already set, nothing
+    changes.
     """
     with open_repository() as repo:
         if repo.config["core"].get("hardlink_lock") or not _has_hard_links(Path(repo.tmp_dir)):

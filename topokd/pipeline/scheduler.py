@@ -1,10 +1,10 @@
 """``dvc repro`` on all cores: a workaround for treeverse/dvc#755 (DVC runs the stages of a pipeline one by one).
 
 `topokd.pipeline.stage` runs one stage while others run. `reproduce` reads the graph from DVC, starts each stage as soon
-as its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the
-time left, and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so
-the results are those of a serial ``dvc repro``, bit for bit. Cores that have nothing to do train ahead
-(`topokd.pipeline.ahead`). When DVC can do this itself, this file can go.
+as its dependencies are done, as many at a time as there are cores, shows their progress with an estimate of the time
+left, and ends with a plain ``dvc repro``, which confirms that nothing is left to do. Every run uses one thread, so the
+results are bit-identical to those of a serial ``dvc repro``. Idle cores train ahead (`topokd.pipeline.ahead`). Once DVC
+runs stages in parallel, this file can be removed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from topokd.pipeline.ahead import commands_ahead, next_ahead
-from topokd.pipeline.graph import Stage, final_stages, is_up_to_date, longest_ways, read_stages
+from topokd.pipeline.graph import Stage, critical_paths, final_stages, is_up_to_date, read_stages
 from topokd.pipeline.profiles import list_profile
 from topokd.pipeline.progress import clock, last_report
 from topokd.pipeline.repository import PATIENCE, StageError
@@ -32,8 +32,8 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
     """Bring a profile's results up to date.
 
     Args:
-        profile: its name; params.yaml lists it afterwards.
-        jobs: stages at a time; None for as many as there are cores.
+        profile: name of the profile; it is added to params.yaml if it is not listed there.
+        jobs: number of stages at a time; None for as many as there are cores.
         force: run every stage again.
 
     Returns:
@@ -41,7 +41,7 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
 
     Raises:
         StageError: a stage failed. Running stages finish first; run again to continue.
-        Stopped: Ctrl-C or SIGTERM came; training has saved its state.
+        Stopped: by Ctrl-C or SIGTERM, after training has saved its state.
         ParameterError: the profile does not exist.
     """
     jobs = jobs or os.cpu_count() or 1
@@ -62,7 +62,7 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
 
 
 def _confirm(targets: list[str]) -> None:
-    """A plain ``dvc repro``, which finds nothing left to do; tried again while another process holds DVC's lock."""
+    """Run a plain ``dvc repro``, which should find nothing to do; retried while another process holds DVC's lock."""
     command = [sys.executable, "-m", "dvc", "repro", "--quiet", *targets]
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -83,8 +83,8 @@ def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float
     except KeyboardInterrupt:
         for stage in running:
             if stage.process is not None:
-                stage.process.kill()  # what it started ends with it
-        raise Stopped("stopped at once; training goes on from its last saved state", INTERRUPTED) from None
+                stage.process.kill()  # its child processes end with it
+        raise Stopped("stopped at once; training will resume from its last saved state", INTERRUPTED) from None
 
 
 def _stop(running: list[Stage]) -> None:
@@ -104,11 +104,11 @@ def _run_all(
     ahead: dict[str, list[str]],
     stop: Interrupts,
 ) -> None:
-    """Start stages as they become ready, and runs ahead of stages (``ahead``, emptied) on cores that are left.
+    """Start stages as they become ready, and the commands ``ahead`` (removed as they start) on idle cores.
 
-    ``running`` holds those that run.
+    ``running`` lists the running stages, for the caller to stop them.
     """
-    waiting, done = list(stages), set[str]()
+    waiting, done, untaught = list(stages), set[str](), set(ahead)
     failed: list[Stage] = []
     shown, stopping = 0.0, False
     print(f"{len(stages)} stages on {jobs} cores", flush=True)
@@ -116,7 +116,7 @@ def _run_all(
         if stop.number and not stopping:
             stopping = True
             _stop(running)
-        while not (failed or stopping) and (stage := _next(waiting, running, done, jobs)):
+        while not (failed or stopping) and (stage := _next(waiting, running, done, jobs, untaught)):
             _start(stage, stage_command(stage.address, force))
             waiting.remove(stage)
             running.append(stage)
@@ -131,7 +131,7 @@ def _run_all(
             text = stage.log.read_text(encoding="utf-8", errors="replace")
             running.remove(stage)
             (logs / f"{stage.address}.log").write_text(text, encoding="utf-8")
-            if stage.is_ahead:  # its stage goes on from the last state, whatever happened
+            if stage.is_ahead:  # its stage resumes from the last state, even if this run failed
                 print(f"{stage.address} has trained ahead: {clock(time.monotonic() - stage.started)}", flush=True)
                 continue
             if stage.process.returncode != 0:  # type: ignore[union-attr]
@@ -151,28 +151,50 @@ def _run_all(
             shown = time.monotonic()
             _show(waiting, running, jobs, started)
     if stopping and (waiting or len(done) < len(stages)):
-        raise Stopped(f"stopped after {len(done)} of {len(stages)} stages; the same command goes on", stop.status)
+        raise Stopped(f"stopped after {len(done)} of {len(stages)} stages; repeat the command to continue", stop.status)
     if failed:
         logs_of_failed = "\n".join(_message(stage) for stage in failed)
         raise StageError(f"{logs_of_failed}\nfix it and rerun: finished stages are kept and training resumes")
 
 
 def _update_estimates(finished: Stage, waiting: list[Stage], seconds: float) -> None:
-    """Without a duration from an earlier run, expect that of a finished stage of the same group."""
+    """Expect the duration of a finished stage for stages of its group that have none from an earlier run."""
     for stage in waiting:
         if stage.group == finished.group and not stage.expected:
             stage.expected = seconds
 
 
-def _next(waiting: list[Stage], running: list[Stage], done: set[str], jobs: int) -> Stage | None:
-    """The stage to start now, if any: that with the longest way to the end; those that measure time when none runs."""
+def _next(
+    waiting: list[Stage], running: list[Stage], done: set[str], jobs: int, untaught: Collection[str] = ()
+) -> Stage | None:
+    """The stage to start now, if any: that on the longest path; one that measures time only if no other is running.
+
+    The first student of a seed computes what all rows need of the teacher (`topokd.training.TeacherOutputs`). Another
+    student of that seed would compute it too if it ran beside it, so students of other seeds come first.
+
+    Args:
+        waiting: stages that have not started.
+        running: stages that are running.
+        done: addresses of finished stages.
+        jobs: stages at a time.
+        untaught: addresses of students without a teacher.
+    """
     if len(running) >= jobs or any(stage.alone for stage in running):
         return None
-    ways = longest_ways(waiting)
+    paths = critical_paths(waiting)
     busy = {stage.address for stage in running}  # trained ahead
     ready = [stage for stage in waiting if stage.needs <= done and stage.address not in busy]
-    ready.sort(key=lambda stage: (stage.alone, -ways[stage.address]))  # stable: equals in the order of the pipeline
+    seeds = [{_seed_taught(address, untaught) for address in of} for of in (busy, done)]
+    first = seeds[0] - seeds[1] - {None}
+    ready.sort(  # stable: ties in the order of the pipeline
+        key=lambda stage: (stage.alone, _seed_taught(stage.address, untaught) in first, -paths[stage.address])
+    )
     return ready[0] if ready and not (ready[0].alone and running) else None
+
+
+def _seed_taught(address: str, untaught: Collection[str]) -> str | None:
+    """The seed of a student that has a teacher; None for any other stage."""
+    return address.rpartition("-")[2] if address.startswith("student@") and address not in untaught else None
 
 
 def _start(stage: Stage, command: Sequence[str]) -> None:

@@ -1,13 +1,13 @@
 """Run one stage of the pipeline while others run, on one machine or on many that share the project's folder.
 
-``dvc repro -s STAGE`` acquires DVC's lock when the command has ended, and fails if it is not free within three seconds:
-the work of the stage is then lost. `run_stage` does what that command does in three steps:
+``dvc repro -s STAGE`` acquires DVC's lock when the command has ended, and fails if it is not free within three seconds;
+the work of the stage is then lost. `run_stage` does the same in three steps:
 
 1. with the lock: see whether the stage changed; remove its old outputs; note the state of its dependencies;
 2. without it: run the stage's command, which may take days;
 3. with the lock: compare the dependencies, put the outputs into the cache and write dvc.lock.
 
-DVC's run cache is not used: stages with outputs in git, as most of ours, have none.
+DVC's run cache is not used: it does not support stages with outputs in git, like most of ours.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ log = logging.getLogger(__name__)
 def run_stage(address: str, force: bool = False, patience: float = PATIENCE) -> int:
     """Run one stage after its dependencies and record its result in dvc.lock.
 
-    SIGTERM and SIGUSR1 are passed on to the command: training then saves its state and stops. While there is no
-    command, SIGTERM ends the stage and SIGUSR1 waits for the command. Ctrl-C reaches the command by itself.
+    SIGTERM and SIGUSR1 are forwarded to the command: training then saves its state and stops. While no command is
+    running, SIGTERM ends the stage, and SIGUSR1 is held back for the command. Ctrl-C reaches the command by itself.
 
-    Where two processes run one stage, the second waits for the first, and then finds nothing to do.
+    If two processes run the same stage, the second waits for the first and then finds nothing to do.
 
     Args:
-        address: As DVC writes it: ``student@default-full-0``.
-        force: Run it even if nothing changed.
-        patience: Seconds to wait for DVC's lock, before and after the command.
+        address: address in DVC's form: ``student@default-full-0``.
+        force: whether to run it even if nothing changed.
+        patience: seconds to wait for DVC's lock, before and after the command.
 
     Returns:
         Exit status of the command; 0 also if nothing changed.
@@ -89,7 +89,7 @@ def _record(repo: Any, address: str, before: dict[str, Any]) -> None:
     stage = _find(repo, address)
     absent = [str(out) for out in stage.outs if not out.exists]
     if absent:
-        raise StageError(f"{address}: its command ended well and did not write {', '.join(absent)}")
+        raise StageError(f"{address}: its command succeeded but did not write {', '.join(absent)}")
     with repo.scm_context(quiet=True):
         stage.save(run_cache=False)
         changed = [name for name, value in _hashes(stage).items() if before.get(name) != value]
@@ -116,21 +116,21 @@ def _hashes(stage: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _one_at_a_time(address: str) -> Iterator[None]:
-    """Hold the lock of a stage, which the system takes back from a process that dies."""
+    """Hold the lock of a stage, which the system releases if the process dies."""
     file = project_path(".dvc/tmp/topokd") / f"{address.replace(os.sep, '-')}.lock"
     with locked(file, lambda: print(f"another process runs {address}: waiting for its result", flush=True)):
         yield
 
 
 class _SignalsFor:
-    """Passes SIGTERM and SIGUSR1 on to the ``process`` of a stage while it runs, and outlives Ctrl-C.
+    """Forwards SIGTERM and SIGUSR1 to the ``process`` of a stage while it runs, and ignores Ctrl-C.
 
     It works in the main thread only.
     """
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
-        self.waiting = False  # SIGUSR1 came before the process
+        self.waiting = False  # SIGUSR1 arrived before the process started
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _SignalsFor:
@@ -154,7 +154,7 @@ class _SignalsFor:
 
 
 def _run_command(command: str, variables: dict[str, str], signals: _SignalsFor) -> int:
-    """Exit status of a shell command, as a shell gives it."""
+    """Run a shell command; returns its exit status, 128 + n if signal n killed it."""
     process = subprocess.Popen(
         ["/bin/sh", "-ec", command], cwd=project_root(), env={**environment(), **variables},
         stdin=subprocess.DEVNULL, preexec_fn=_prepare_child,
@@ -172,11 +172,11 @@ def _run_command(command: str, variables: dict[str, str], signals: _SignalsFor) 
 
 
 def _prepare_child() -> None:
-    """Ignore SIGUSR1 until the command has a handler for it: by default it would kill."""
+    """Ignore SIGUSR1 until the command installs its handler; by default the signal would kill it."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     die_with_parent()
 
 
 def environment() -> dict[str, str]:
-    """This interpreter's programs first on PATH, so that stages find ``topokd`` without an activated environment."""
+    """The environment with this interpreter's folder first on PATH, so that stages find ``topokd``."""
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}

@@ -1,4 +1,4 @@
-"""Progress of a profile: which stages are done, running, ready or waiting, and their times."""
+"""Status of a profile: which stages are done, running, ready or waiting, and their times."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class StageStatus:
     """One stage.
 
     Args:
-        address: as `topokd stages` lists it.
+        address: address of the stage, as `topokd stages` lists it.
         state: done; running; ready (everything it needs is done); waiting for others.
-        seconds: of a running stage since its start, of any other what its last run took; 0 if unknown.
+        seconds: time since the start of a running stage, duration of the last run of any other; 0 if unknown.
     """
 
     address: str
@@ -30,7 +30,7 @@ class StageStatus:
     seconds: float
 
     def line(self) -> str:
-        """For the terminal."""
+        """A line for the terminal."""
         about = {"done": "took", "running": "for", "ready": "takes about", "waiting": "takes about"}[self.state]
         return f"{self.state:8}{self.address:44}{f'{about} {clock(self.seconds)}' if self.seconds else ''}".rstrip()
 
@@ -38,7 +38,7 @@ class StageStatus:
 def profile_status(profile: str) -> list[StageStatus]:
     """Status of each stage of a listed profile, in an order in which they can run.
 
-    Stages that other terminals run count as running, too.
+    Stages that were started from other terminals count as running.
 
     Args:
         profile: its name.
@@ -63,7 +63,7 @@ def profile_status(profile: str) -> list[StageStatus]:
 
 
 def summary(found: list[StageStatus]) -> str:
-    """One line: how many stages are in each state, and the work left."""
+    """One line: the number of stages in each state, and the work left."""
     counts = [f"{sum(s.state == state for s in found)} {state}" for state in ("done", "running", "ready", "waiting")]
     left = sum(s.seconds for s in found if s.state in ("ready", "waiting"))
     return ", ".join(counts) + (f"; about {clock(left)} of work on one core left" if left else "")
@@ -72,14 +72,14 @@ def summary(found: list[StageStatus]) -> str:
 def running_stages() -> dict[str, float]:
     """Seconds since the start of each stage that a process ``topokd stage ADDRESS`` runs on this machine.
 
-    ``topokd slurm status`` lists those that SLURM runs.
+    Stages that SLURM runs are listed by ``topokd slurm status``.
     """
     found: dict[str, float] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
             here = os.path.samefile(folder / "cwd", project_root())
-        except OSError:  # it has ended, or belongs to somebody else
+        except OSError:  # it has ended, or belongs to another user
             continue
         address = next((b for a, b in pairwise(words) if a == "stage" and "@" in b), "")
         seconds = _running_for(int(folder.name))
@@ -89,7 +89,7 @@ def running_stages() -> dict[str, float]:
 
 
 def _running_for(pid: int) -> float | None:
-    """Seconds since a process started; None if there is no such process any more."""
+    """Seconds since a process started; None if it has ended."""
     try:
         started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
         up = float(Path("/proc/uptime").read_text().split()[0])

@@ -159,7 +159,7 @@ def _cast(
 
 
 class _Surface(NamedTuple):
-    """What n rays hit: class, object, share of the light reflected and lost, height of blades of grass in metres."""
+    """Hits of n rays: class, object, share of the light reflected and lost, height of blades of grass in metres."""
 
     raw: Int64[np.ndarray, " n"]
     instance: Int64[np.ndarray, " n"]

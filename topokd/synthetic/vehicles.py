@@ -136,7 +136,7 @@ def bicycle(shapes: Shapes, place: Place, rng: np.random.Generator, ridden: bool
         shapes: Gets the solids.
         place: Where it is, and which way it faces.
         rng: Source of all random numbers.
-        ridden: Whether somebody rides it.
+        ridden: Whether it has a rider.
     """
     raw, number = (253 if ridden else 11), shapes.new_instance()
     part = partial(shapes.add, raw=raw, instance=number)
@@ -165,7 +165,7 @@ def motorcycle(shapes: Shapes, place: Place, rng: np.random.Generator, ridden: b
         shapes: Gets the solids.
         place: Where it is, and which way it faces.
         rng: Source of all random numbers.
-        ridden: Whether somebody rides it.
+        ridden: Whether it has a rider.
     """
     raw, number = (255 if ridden else 15), shapes.new_instance()
     part = partial(shapes.add, raw=raw, instance=number)

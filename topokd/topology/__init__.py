@@ -1,6 +1,7 @@
 """Topology of feature clouds: sampling, Vietoris-Rips diagrams, functions of them, gradients through critical edges."""
 
-from topokd.topology.chamfer import nearest_costs, persistence_weighted_chamfer, precision_term, recall_term
+from topokd.topology.chamfer import persistence_weighted_chamfer, precision_term, recall_term
+from topokd.topology.costs import nearest_costs
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import ENGINES
 from topokd.topology.functions import (

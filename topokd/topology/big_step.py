@@ -1,7 +1,7 @@
 """Big steps: the gradient of a diagram moves every simplex that must move for a pair to reach its target.
 
 A critical edge alone can move until the next edge takes its place. The critical set of a pair (b, d) and a target t is
-what stands between them (Nigmetov and Morozov, "Topological optimization with big steps", 2024)::
+what separates them (Nigmetov and Morozov, "Topological optimization with big steps", 2024)::
 
     birth down to t   edges longer than t of a cycle that is born with b
     birth up to t     edges shorter than t of a cocycle that is born with b
@@ -44,7 +44,12 @@ class CriticalSets:
         self.columns: dict[int, tuple[set[int], set[tuple[int, int, int]]]] = {}
 
     def of_birth(self, edge: tuple[int, int], target: float) -> Edges:
-        """Edges that move for the class that ``edge`` creates to be born at ``target``."""
+        """Edges that must move for a class to be born at another length.
+
+        Args:
+            edge: the edge that creates the class.
+            target: the new birth.
+        """
         k = self.number[edge]
         if target < self.lengths[edge]:
             edges = self.edges[sorted(self._column(k)[0])]
@@ -53,7 +58,12 @@ class CriticalSets:
         return edges[self._lengths(edges) < target]
 
     def of_death(self, edge: tuple[int, int], target: float) -> Edges:
-        """Edges that move for the class that ``edge`` creates to die at ``target``."""
+        """Edges that must move for a class to die at another length.
+
+        Args:
+            edge: the edge that creates the class.
+            target: the new death.
+        """
         k = self.number[edge]
         i, j, v = self.proof.death[k]
         if target < max(self.lengths[i, j], self.lengths[i, v], self.lengths[j, v]):
@@ -73,7 +83,13 @@ class CriticalSets:
         return np.unique(edges[self._lengths(edges) < target], axis=0)
 
     def of_merge(self, vertex: int, edge: tuple[int, int], target: float) -> Edges:
-        """Edges that move for ``edge`` to kill the component of ``vertex`` at ``target``."""
+        """Edges that must move for a component to merge at another length.
+
+        Args:
+            vertex: the vertex that creates the component.
+            edge: the edge that merges it with an older one.
+            target: the new length of the merge.
+        """
         rank = int(self.ranks[edge])
         inside = self._component(vertex, rank)
         if target > self.lengths[edge]:

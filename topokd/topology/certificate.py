@@ -11,7 +11,7 @@ Vejdemo-Johansson, "Dualities in persistent (co)homology", 2011). The certificat
   and e its longest edge: no other edge has it, and the class has no persistence. Two comparisons.
 - An edge without one either merges two components (union-find decides; phi_e is the cut between them, a cocycle) or
   creates a class. Its *cocycle* phi_e is then listed. All triangles older than its killing triangle that contain an
-  edge of it are looked at, n for each edge listed. The killing triangle must not be a p(e) of the first kind: the
+  edge of it are examined, n for each edge listed. The killing triangle must not be a p(e) of the first kind: the
   witness of its longest edge makes an older cofacet.
 
 Every edge that enters is of one of these kinds, so nothing is missing. Time: one pass over the witnesses (as many as
@@ -30,7 +30,7 @@ from numpy import ndarray
 
 from topokd.errors import CertificateError
 
-ROWS = 4096  # edges of a cocycle that are looked at together
+ROWS = 4096  # edges of a cocycle that are checked together
 
 
 @dataclass(frozen=True)

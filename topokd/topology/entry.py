@@ -37,7 +37,7 @@ class Filtration(NamedTuple):
 
 
 def check_options(metric: str, threshold: float | None) -> None:
-    """Raise ParameterError for a metric that does not exist, or a threshold that is NaN."""
+    """Raise ParameterError unless ``metric`` is one of `METRICS` and ``threshold`` is None or a number."""
     if metric not in METRICS:
         raise ParameterError(f"metric is {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
     if threshold is not None:
@@ -47,7 +47,19 @@ def check_options(metric: str, threshold: float | None) -> None:
 def check_requests(
     certificate: bool, cycles: bool, gradient: str, max_dim: int, time_limit: float | None, weighted: bool
 ) -> None:
-    """Raise ParameterError for arguments of `vietoris_rips` that exclude one another."""
+    """Check that the arguments of `vietoris_rips` do not exclude one another.
+
+    Args:
+        certificate: see `vietoris_rips`; so are the others except the last.
+        cycles: likewise.
+        gradient: likewise.
+        max_dim: likewise.
+        time_limit: likewise.
+        weighted: whether there are weights.
+
+    Raises:
+        ParameterError: names the arguments, and which to leave out.
+    """
     if certificate and weighted:
         raise ParameterError("certificate=True proves the plain filtration: leave out weights, or the certificate")
     if certificate and max_dim == 2:
@@ -148,7 +160,13 @@ def _check_distances(x: Float[Tensor, "n n"], name: str) -> None:
 
 
 def filtration_of(cloud: Tensor, precomputed: bool, threshold: float | None) -> Filtration:
-    """Points or distances as an engine takes them: float64, scaled so that squares neither overflow nor underflow."""
+    """Convert a cloud for an engine: to float64, scaled so that squares neither overflow nor underflow.
+
+    Args:
+        cloud: (n, c) points or (n, n) distances.
+        precomputed: whether they are distances.
+        threshold: longest edge that enters, in the unit of the cloud; None for no limit.
+    """
     size = extent(cloud, precomputed=precomputed)
     unit = unit_of(size)
     values = cloud.detach().cpu().double().numpy()

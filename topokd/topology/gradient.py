@@ -96,7 +96,7 @@ def _vertices(given: Any) -> Int64[Tensor, "k v"]:
 def extent(x: Float[Tensor, "n c"], *, precomputed: bool = False) -> float:
     """Size of a cloud: its greatest range of one coordinate, or its largest finite distance.
 
-    Free of the origin, and in the unit of `x`: s times the cloud has s times the extent.
+    Independent of the origin, and in the unit of `x`: the cloud scaled by s has s times the extent.
 
     Args:
         x: points (n, c), or distances (n, n) if `precomputed`.
@@ -139,7 +139,18 @@ class CriticalValues(torch.autograd.Function):
         size: float,
         compiled: bool,
     ) -> Float[Tensor, " k"]:
-        """Values of the simplices (zero for single vertices), in the type of `x`; ``size`` is the cloud's extent."""
+        """Values of the simplices, in the type of `x`; zero for single vertices.
+
+        Args:
+            ctx: context of autograd.
+            x: (n, c) points or (n, n) distances.
+            simplices: (k, v) vertices, -1 for none.
+            precomputed: whether `x` holds distances.
+            tolerance: edges within it of the longest share the gradient, a length.
+            eps: added to lengths in the denominator of the gradient.
+            size: extent of the cloud.
+            compiled: whether to use the compiled loops, for points on the CPU.
+        """
         ctx.precomputed, ctx.compiled = precomputed, compiled
         ctx.unit = unit = unit_of(size)
         points = x.double() * unit if unit != 1 else x

@@ -22,7 +22,17 @@ DEFAULT_SHARE = 0.5  # of the median distance of two points: the bandwidth where
 
 
 def check_gradient(gradient: str, bandwidth: float | None = None, metric: str = "euclidean", step: float = 1.0) -> None:
-    """Raise ParameterError for an unknown gradient, one of distances that moves points, or an invalid option."""
+    """Check the options of `vietoris_rips` about gradients.
+
+    Args:
+        gradient: one of `GRADIENTS`.
+        bandwidth: of the diffeomorphic gradient, above 0, or None.
+        metric: "euclidean" or "precomputed"; only points can be moved by other gradients than "critical".
+        step: of big steps, above 0.
+
+    Raises:
+        ParameterError: an option is invalid, or the gradient does not fit the metric.
+    """
     if gradient not in GRADIENTS:
         raise ParameterError(f"gradient is {gradient!r}; choose one of {', '.join(map(repr, GRADIENTS))}")
     if bandwidth is not None:
@@ -33,7 +43,7 @@ def check_gradient(gradient: str, bandwidth: float | None = None, metric: str = 
 
 
 def moved(x: Float[Tensor, "n c"], gradient: str, bandwidth: float | None) -> Float[Tensor, "n c"]:
-    """``x`` itself, with the given kind of gradient."""
+    """``x`` itself; with ``gradient="diffeomorphic"`` its gradient is that of `diffeomorphic` with ``bandwidth``."""
     return diffeomorphic(x, bandwidth) if gradient == "diffeomorphic" else x
 
 
@@ -44,9 +54,9 @@ def diffeomorphic(x: Float[Tensor, "n c"], bandwidth: float | None = None) -> Fl
 
         v(y) = sum over i in I of k(y, x_i) a_i,     a = K^-1 g_I,     K_ij = k(x_i, x_j)
 
-    v equals g at the points of I and carries the points around them along: it is the smoothest such field (of least
-    norm in the kernel's space), and moving by it is a diffeomorphism for small steps. It descends as fast as g does,
-    to first order: the product of g and v is ||g||^2.
+    v equals g at the points of I and extends it smoothly to the points around them: it is the smoothest such field (of
+    least norm in the kernel's space), and moving by it is a diffeomorphism for small steps. To first order it descends
+    as fast as g: the product of g and v is ||g||^2.
 
     Args:
         x: (n, c) points.

@@ -26,17 +26,32 @@ from topokd.topology.threads import map_in_background, parallel_map
 
 
 class TeacherCloud(NamedTuple):
-    """The teacher's side of one cloud: the rows that sampling kept, and the diagrams of these rows."""
+    """The teacher's part of the loss for one cloud.
+
+    Attributes:
+        indices: (m,) rows that farthest point sampling chose.
+        diagrams: diagram (k, 2) of these rows, by homology degree.
+    """
 
     indices: Int64[Tensor, " m"]
-    diagrams: Mapping[int, Float[Tensor, "_ 2"]]  # by homology degree
+    diagrams: Mapping[int, Float[Tensor, "_ 2"]]
 
 
 class TeacherDiagrams(NamedTuple):
-    """The teacher's side of the loss for one batch, perhaps still being computed (`TopologicalLoss.prepare`)."""
+    """The teacher's part of the loss for one batch, which may still be being computed (`TopologicalLoss.prepare`).
 
-    ends: list[int]  # cumulative number of rows per cloud
-    results: Callable[[], list[TeacherCloud]]  # waits for them
+    Attributes:
+        ends: cumulative number of rows per cloud.
+        results: waits for the results, one per cloud, and returns them.
+
+    Examples:
+        >>> prepared = TopologicalLoss(num_points=4).prepare(torch.eye(6, 3), torch.tensor([6]))
+        >>> prepared.ends, [len(cloud.indices) for cloud in prepared.results()]
+        ([6], [3])
+    """
+
+    ends: list[int]
+    results: Callable[[], list[TeacherCloud]]
 
 
 class TopologicalLoss(torch.nn.Module):
@@ -57,7 +72,7 @@ class TopologicalLoss(torch.nn.Module):
         match_scale: see `persistence_weighted_chamfer`.
         eps: see `persistence_weighted_chamfer`.
         tie_tolerance: tau_tie, see `vietoris_rips`.
-        tie_unit: length that it counts, see `vietoris_rips`. None for 1 where rows are normalised, so that no unit of
+        tie_unit: unit of `tie_tolerance`, see `vietoris_rips`. None for 1 where rows are normalised, so that no unit of
             the features is left, and for the extent of the cloud where they are not.
         time_limit: seconds per diagram, see `vietoris_rips`.
         workers: threads, None for as many as torch uses.

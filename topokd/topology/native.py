@@ -93,7 +93,7 @@ class Workspace:
 
 
 def address(array: ndarray) -> int:
-    """Where its numbers are."""
+    """Address of the first number of an array."""
     return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 

@@ -90,7 +90,7 @@ def _extreme(squared: Tensor) -> bool:
 
 
 def _size(x: Float[Tensor, "n c"], dim: int | None) -> Tensor:
-    """What `x` is divided by before its squares are taken: 1 where these stay in range, else its largest entry.
+    """The divisor of `x` before it is squared: 1 if the squares stay in range, otherwise its largest entry.
 
     Entries are those along ``dim``, or all of them (None). Not in the graph.
     """

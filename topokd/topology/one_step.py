@@ -82,7 +82,8 @@ def rips_chamfer(
         (0.4142, True)
     """
     alone = isinstance(x, Tensor | np.ndarray)
-    clouds, references = ([x], [teacher]) if alone else (list(x), list(teacher))
+    clouds: list[Any] = [x] if alone else list(x)
+    references: list[Any] = [teacher] if alone else list(teacher)
     dims = tuple(dims)
     own = _checked(references, len(clouds), dims)
     eps, match_scale, workers = number(eps, "eps"), number(match_scale, "match_scale"), threads(workers)
@@ -123,7 +124,7 @@ def _special(engine: str, options: dict[str, Any]) -> bool:
 
 def _are_small(clouds: list[Any], references: list[list[Any]]) -> bool:
     """Whether clouds and diagrams are small, and of one type and width."""
-    first = clouds[0] if clouds else None
+    first: Any = clouds[0] if clouds else None
     return (
         is_small(first, MAX_CLOUD)
         and all(is_small(x, MAX_CLOUD) and x.dtype == first.dtype and x.shape[1] == first.shape[1] for x in clouds)

@@ -115,9 +115,9 @@ def vietoris_rips(
         engine: a key of `topokd.topology.ENGINES`, or "auto" for the fastest one.
         threshold: edges longer than this never enter; None for the whole filtration.
         tie_tolerance: tau_tie of Theorem 1: edges within it of a simplex's longest share its gradient.
-        tie_unit: length that `tie_tolerance` counts. None: the extent of the cloud (its greatest range of one
-            coordinate, its largest finite distance), so that gradients do not depend on the unit of `x`. 1.0:
-            `tie_tolerance` is itself a length.
+        tie_unit: the length of which `tie_tolerance` is a multiple. None: the extent of the cloud (its greatest range
+            of one coordinate, or its largest finite distance), so that gradients do not depend on the unit of `x`.
+            1.0: `tie_tolerance` is itself a length.
         time_limit: seconds of wall time per diagram, None for no limit; engine "reduced" only. A diagram that takes
             longer is that of `threshold` at the length reached: exact up to there, with the living classes among
             `essential`. `truncated_at` and a warning say so.
@@ -147,6 +147,7 @@ def vietoris_rips(
         ParameterError: for unknown options, or a degree that the engine cannot compute.
 
     Examples:
+        >>> import torch
         >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], requires_grad=True)
         >>> result = vietoris_rips(square)
         >>> result.diagrams[1]

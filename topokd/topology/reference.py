@@ -39,7 +39,7 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
 
 
 def farthest_point_sampling(x: Float[Tensor, "n c"], m: int, *, start: int = 0) -> Int64[Tensor, " m"]:
-    """Alg. 5 line by line, for m up to the number of distinct rows."""
+    """Twin of `topokd.topology.farthest_point_sampling`: Alg. 5 line by line, if at least m rows are distinct."""
     nearest = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
     chosen = torch.empty(m, dtype=torch.int64, device=x.device)
     chosen[0] = start
@@ -51,7 +51,7 @@ def farthest_point_sampling(x: Float[Tensor, "n c"], m: int, *, start: int = 0) 
 
 
 def covering_radius(x: Float[Tensor, "n c"], indices: Int64[Tensor, " m"]) -> Float[Tensor, ""]:
-    """max_x min_y ||x - y||, y among the rows `indices`."""
+    """Twin of `topokd.topology.covering_radius`: max_x min_y ||x - y||, y among the rows `indices`."""
     difference = x[:, None].double() - x[indices][None].double()
     return difference.norm(dim=2).amin(dim=1).amax().to(x.dtype)
 
@@ -87,7 +87,7 @@ def nearest_costs(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], sc
 def persistence_weighted_chamfer(
     teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], *, eps: float = 1e-6, match_scale: float = 1.0
 ) -> Float[Tensor, ""]:
-    """Eq. 2-3, term by term."""
+    """Twin of `topokd.topology.persistence_weighted_chamfer`: Eq. 2-3, term by term."""
     weight = torch.log(1 + (teacher[:, 1] - teacher[:, 0]).clamp_min(0))
     recall = (weight * nearest_costs(teacher, student, match_scale)).sum() / (weight.sum() + eps)
     precision = nearest_costs(student, teacher, match_scale).sum() / max(1, len(student))
@@ -102,7 +102,10 @@ def simplex_values(
     tie_tolerance: float = 1e-6,
     tie_unit: float | None = None,
 ) -> Float[Tensor, " k"]:
-    """v(sigma) = max_{i,j in sigma} D_ij with the gradient of Theorem 1: the mean over the longest edges."""
+    """Twin of `topokd.topology.simplex_values`: v(sigma) = max_{i,j in sigma} D_ij, with the gradient of Theorem 1.
+
+    The gradient is that of the mean over the longest edges.
+    """
     values = []
     size = float(x.detach().max()) if precomputed else float((x.detach().amax(dim=0) - x.detach().amin(dim=0)).max())
     unit = size if tie_unit is None else tie_unit

@@ -48,16 +48,37 @@ def sampled_rows(
 
 
 class SampledRows(NamedTuple):
-    """The teacher's side of `sampled_rows`: per cloud with rows, the indices kept (m,), and these rows (m, c_t)."""
+    """The teacher's part of `sampled_rows`.
 
-    ends: list[int]  # cumulative number of rows per cloud
+    Attributes:
+        ends: cumulative number of rows per cloud.
+        clouds: for each cloud that has rows, the indices of the sampled rows (m,) and these rows (m, c_t), normalised.
+
+    Examples:
+        >>> import torch
+        >>> sample_rows(torch.tensor([[3.0, 0.0], [0.0, 2.0], [3.0, 0.1]]), num_points=2).clouds[0][0].tolist()
+        [0, 1]
+    """
+
+    ends: list[int]
     clouds: list[tuple[Int64[Tensor, " m"], Float[Tensor, "m c"]]]
 
 
 def sample_rows(
     teacher: Features, offsets: Offsets = None, *, num_points: int = 1024, normalize: str = "l2"
 ) -> SampledRows:
-    """The teacher's side of `sampled_rows`."""
+    """The teacher's part of `sampled_rows`.
+
+    Args:
+        teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`.
+        offsets: (b,) cumulative number of rows per cloud, if the layout does not say so.
+        num_points: M, rows kept per cloud.
+        normalize: see `normalize_features`.
+
+    Raises:
+        DataError: shapes or offsets that disagree, or features that are not finite; names the cloud.
+        ParameterError: an unknown normalisation, or M below 2.
+    """
     num_points, normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
     rows = finite_rows("teacher", as_rows(teacher, offsets, "teacher's features"))
     clouds = [normalize_features(at_least_float32(cloud.detach()), normalize) for cloud in rows.split()]
@@ -109,7 +130,15 @@ class SampledRowsLoss(nn.Module):
         self.num_points, self.normalize = whole(num_points, "num_points", least=2), check_normalization(normalize)
 
     def sample(self, teacher: Features, offsets: Offsets = None) -> SampledRows:
-        """The teacher's side of the loss, for `forward`. Raises DataError as `sampled_rows`."""
+        """The teacher's part of the loss, which `forward` takes in place of the features.
+
+        Args:
+            teacher: (n, c_t) features of B clouds, or another layout of `topokd.clouds.as_rows`.
+            offsets: (b,) cumulative number of rows per cloud, if the layout does not say so.
+
+        Raises:
+            DataError: see `sampled_rows`.
+        """
         return sample_rows(teacher, offsets, num_points=self.num_points, normalize=self.normalize)
 
     def forward(self, student: Features, teacher: Features | SampledRows, offsets: Offsets = None) -> Float[Tensor, ""]:
@@ -141,7 +170,15 @@ class SampledRowsLoss(nn.Module):
 
 
 def finite_rows(who: str, features: Clouds) -> Clouds:
-    """``features``, unchanged. Raises DataError naming the cloud and row of the first NaN or infinity."""
+    """``features``, unchanged, if they are finite.
+
+    Args:
+        who: "teacher" or "student", for messages.
+        features: rows of all clouds.
+
+    Raises:
+        DataError: names the cloud and row of the first NaN or infinity.
+    """
     row = first_nonfinite_row(features.rows)
     if row is not None:
         cloud = next(k for k, end in enumerate(features.ends) if row < end)

@@ -22,7 +22,7 @@ from topokd.topology.engines import Pairs, reduced
 from topokd.topology.entry import BYTES_PER_PAIR
 
 MAX_CHANNELS = MIN_CHANNELS_FOR_GRAM - 1  # with more, squared distances come from a matrix product, with other bits
-# (coordinates, points): clouds with up to so many coordinates are searched from so many points on
+# (coordinates, points): clouds with up to this many coordinates are searched from this many points on
 SEARCHED_FROM = ((3, 4097), (MAX_CHANNELS, 16385))
 COST = 10.0  # of an edge in a search, about, in that of a pair of points in a matrix
 
@@ -30,7 +30,17 @@ COST = 10.0  # of an edge in a search, about, in that of a pair of points in a m
 def unsearchable(
     engine: str, metric: str, max_dim: int, time_limit: float | None, gradient: str, proof: bool, weighted: bool
 ) -> str | None:
-    """The argument of `vietoris_rips` that needs a matrix, in words, or None if there is none."""
+    """The first argument of `vietoris_rips` that needs a matrix of distances, as text for a message; None if none does.
+
+    Args:
+        engine: see `vietoris_rips`; so are the others except the last two.
+        metric: likewise.
+        max_dim: likewise.
+        time_limit: likewise.
+        gradient: likewise.
+        proof: whether a certificate or cycles are requested.
+        weighted: whether there are weights.
+    """
     needs = {
         f"engine={engine!r}": engine not in ("auto", reduced.NAME),
         f"metric={metric!r}": metric != "euclidean",
@@ -91,9 +101,15 @@ def searched_edges(search: bool | None, cloud: Float[Tensor, "n c"], special: st
 def search_pairs(
     values: Float64[ndarray, "n c"], max_dim: int, limit: float, allowed: float = math.inf
 ) -> Pairs | None:
-    """Pairs of a cloud, by a search; None if more edges have to be looked at than ``allowed``.
+    """Pairs of a cloud, from a search for neighbours; None if it needs more edges than ``allowed``.
 
-    Of equal points only the first is searched: the others merge with it at length 0, and a tree cannot part them.
+    Of equal points only the first is searched: the others merge with it at length 0, and a tree cannot separate them.
+
+    Args:
+        values: (n, c) points.
+        max_dim: 0 or 1.
+        limit: squared length of the longest edge that enters.
+        allowed: edges that may enter, about.
 
     Raises:
         DataError: its edges do not fit into memory.

@@ -23,7 +23,7 @@ from topokd.topology.values import Found, Parts, parts_of, safe_extent
 T = TypeVar("T")
 Options = tuple[Any, ...]  # of `diagrams_kernel`, after the number of coordinates
 
-MIN_CLOUDS = 4  # per thread: one more thread takes as long to start as so many clouds
+MIN_CLOUDS = 4  # per thread: starting a thread takes as long as this many clouds
 
 
 def is_small(x: Any, most: int = MAX_POINTS) -> bool:
@@ -47,8 +47,8 @@ def small_clouds(
     Args:
         clouds: points on the CPU, up to `MAX_POINTS` each, all with one number of columns, float32 or float64.
         limit: squared length of the longest edge that enters.
-        tolerance: of ties.
-        unit: what it counts; None for the extent of the cloud.
+        tolerance: of ties, in multiples of ``unit``.
+        unit: a length; None for the extent of the cloud.
         max_dim: 0 or 1.
         workers: threads.
     """

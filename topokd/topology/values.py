@@ -49,8 +49,8 @@ def found_from(pairs: Pairs, points: Float64[ndarray, "n c"], single: bool, tole
         pairs: of degree 0, or of degrees 0 and 1.
         points: rows of the cloud.
         single: whether values are float32.
-        tolerance: of ties.
-        unit: what it counts.
+        tolerance: of ties, in multiples of ``unit``.
+        unit: a length.
     """
     empty = np.empty((0, 3), np.int64)
     births, deaths, essential = (
@@ -87,7 +87,14 @@ class Parts(NamedTuple):
 
 
 def parts_of(x: Float[Tensor, "n c"], found: Found, unit: float | None, max_dim: int) -> Parts:
-    """The tensors of a cloud, in the autograd graph of ``x``."""
+    """The results of a cloud as tensors, in the autograd graph of ``x``.
+
+    Args:
+        x: (n, c) points.
+        found: the pairs of the cloud.
+        unit: `tie_unit` of `vietoris_rips`.
+        max_dim: 0 or 1.
+    """
     a, b, e, f, _ = found.counts
     whole, from_numpy = found.whole, torch.from_numpy
     k = 3 * a + e

@@ -1,4 +1,4 @@
-"""What a checkpoint says about the training of its network."""
+"""Metadata of a checkpoint about the training of its network."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def stream_seed(seed: int, purpose: Literal["teacher", "student", "step"], step:
 
 
 def seeded_model(preset: str, num_classes: int, seed: int, role: Role) -> PointTransformerV3:
-    """A network with initial weights that depend only on (seed, role): all students of one seed start alike.
+    """A network whose initial weights depend only on (seed, role), so that all students of a seed start equally.
 
     Args:
         preset: Name of the network.

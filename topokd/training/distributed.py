@@ -7,7 +7,7 @@ all ranks (`SyncBatchNorm`), and random draws are those of the whole batch (`Ran
 one process with the same batch, up to rounding. Terms that compare rows with each other, of clouds or of classes
 (Lovasz-Softmax), do so within a rank, as the topological term does within a cloud.
 
-Everything is summed in the order of the ranks: for a fixed number of them a run is the same bit for bit, also when it
+Everything is summed in the order of the ranks: for a fixed number of them a run is the same bit for bit, even if it
 was resumed.
 """
 
@@ -135,7 +135,12 @@ class Ranks:
         return mean * (rows * self.size / self.sum(rows).clamp(min=1)).to(mean.dtype)
 
     def rand(self, rows: int, generator: torch.Generator | None = None) -> Float[Tensor, " rows"]:
-        """This rank's part of the uniform numbers that one process draws for the rows of the whole batch."""
+        """This rank's part of the uniform numbers that a single process would draw for the whole batch.
+
+        Args:
+            rows: number of rows of this rank.
+            generator: of the numbers, in the same state on all ranks; None for torch's global one.
+        """
         counts: list[int] = self.gather(torch.tensor(rows, device=self.device)).tolist()
         start = sum(counts[: self.rank])
         return torch.rand(sum(counts), generator=generator)[start : start + rows]
@@ -175,10 +180,14 @@ class Ranks:
 
 @contextlib.contextmanager
 def joined(place: Place | None, device: torch.device) -> Iterator[Ranks]:
-    """Meet the other ranks, and part from them at the end.
+    """Join the process group of all ranks, and leave it at the end.
+
+    Args:
+        place: rank and number of ranks; None for a single process.
+        device: device of this rank.
 
     Raises:
-        TrainingError: The node of rank 0 cannot be found.
+        TrainingError: the node of rank 0 cannot be found.
     """
     if place is None:
         yield Ranks()
@@ -197,7 +206,7 @@ def joined(place: Place | None, device: torch.device) -> Iterator[Ranks]:
 
 
 def _meet_in_slurm() -> None:
-    """srun names no meeting place: the first node of the step, and a port that follows from the job's number."""
+    """Set the address that srun does not set: the first node of the step, and a port derived from the job's number."""
     nodes = os.environ.get("SLURM_STEP_NODELIST", "")
     try:
         names = subprocess.run(["scontrol", "show", "hostnames", nodes], check=True, capture_output=True, text=True)
@@ -242,7 +251,7 @@ class _Sum(torch.autograd.Function):
 class SyncBatchNorm(nn.BatchNorm1d):
     """BatchNorm1d over the rows of all ranks: y = (x - mu) / sqrt(var + eps) * weight + bias in training mode.
 
-    mu and var are those of the n = sum_r n_r rows; the running variance takes n / (n - 1) var. Unlike torch's own it
+    mu and var are those of the n = sum_r n_r rows; the running variance takes n / (n - 1) var. Unlike torch's own, it
     runs on a CPU and can be differentiated twice. In evaluation mode it is BatchNorm1d.
     """
 
@@ -250,7 +259,7 @@ class SyncBatchNorm(nn.BatchNorm1d):
 
     @classmethod
     def of(cls, layer: nn.BatchNorm1d, ranks: Ranks) -> SyncBatchNorm:
-        """With the parameters and running statistics of ``layer``, shared."""
+        """A synchronised layer for ``ranks`` that shares the parameters and running statistics of ``layer``."""
         new = cls(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
         new.weight, new.bias, new.training, new.ranks = layer.weight, layer.bias, layer.training, ranks
         for name, buffer in layer.named_buffers():

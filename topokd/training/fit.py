@@ -245,6 +245,7 @@ class Fit:
         shares = {name: share for name, share in self.train.shares.items() if name in terms}
         self.watch = GradientWatch(self.train.gradients_every, shares, self.name)
         self.cpu_seconds = 0.0  # of the steps done by this process
+        self.began, self.earlier_seconds = time.monotonic(), 0.0  # the latter by processes that were stopped
         self.best_weights, self.averaged = {}, {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -258,6 +259,7 @@ class Fit:
             "state": asdict(self.state),
             "best": self.best_weights,
             "averaged": self.averaged,
+            "seconds": self.earlier_seconds + time.monotonic() - self.began,
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -269,3 +271,4 @@ class Fit:
         self.scaler.load_state_dict(saved["scaler"])
         self.state = TrainState(**saved["state"])
         self.best_weights, self.averaged = saved["best"], saved["averaged"]
+        self.earlier_seconds = saved["seconds"]

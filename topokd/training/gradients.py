@@ -20,7 +20,7 @@ from topokd.training.history import rounded
 log = logging.getLogger(__name__)
 
 WEAK, STRONG = 0.01, 0.9  # shares outside of which a term is named in a warning ...
-PATIENCE = 100  # ... when it has stayed there for so many steps
+PATIENCE = 100  # ... when it has stayed there for this many steps
 
 
 def gradient_norms(

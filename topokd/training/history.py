@@ -55,7 +55,7 @@ class TrainState:
 
 
 def metrics_at(history: dict[str, Any], i: int) -> dict[str, float]:
-    """The ``i``-th point of a history as named values."""
+    """The point number ``i`` of ``history`` (from 0) as named values."""
     point = {"loss/total": history["loss"][i], "lr": history["lr"][i]}
     return point | {f"loss/{name}": values[i] for name, values in history["terms"].items()}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from topokd.memory import release_free_memory, resident_bytes
+from topokd.progress import report_earlier
 from topokd.stopping import Stopped, StopRequest
 from topokd.training.history import metrics_at
 from topokd.training.state import ResumeFolder
@@ -26,7 +27,14 @@ log = logging.getLogger(__name__)
 
 
 class Hook:
-    """Base of all hooks; each method does nothing."""
+    """Base of all hooks; each method does nothing.
+
+    Examples:
+        >>> class Count(Hook):
+        ...     steps = 0
+        ...     def after_step(self, fit):
+        ...         self.steps += 1
+    """
 
     def start(self, fit: Fit) -> None:
         """Called before the first step."""
@@ -70,7 +78,11 @@ class Validate(Hook):
 
     Args:
         miou: Computes the mIoU (0-1) of a network.
-        every: Steps.
+        every: Number of steps between validations.
+
+    Examples:
+        >>> Validate(lambda model: 0.5, every=100).every
+        100
     """
 
     def __init__(self, miou: Callable[[nn.Module], float], every: int) -> None:
@@ -86,8 +98,8 @@ class Resume(Hook):
     """Save the state every ``every`` steps, at the end and when a signal asks to stop; start from the last one.
 
     Args:
-        folder: Of the state.
-        every: Steps.
+        folder: Folder of the state.
+        every: Number of steps between states.
     """
 
     def __init__(self, folder: ResumeFolder, every: int) -> None:
@@ -99,7 +111,10 @@ class Resume(Hook):
         state = self.folder.load()
         if state is not None:
             fit.load_state_dict(state)
-            log.info("%s resumes from step %d of %d", fit.name, fit.state.step, fit.steps)
+            message = f"{fit.name} resumes from step {fit.state.step} of {fit.steps}"
+            log.info("%s", message)
+            if fit.ranks.is_main:
+                report_earlier(message, fit.earlier_seconds)
         self.stop.open()
 
     def after_step(self, fit: Fit) -> None:
@@ -172,7 +187,7 @@ class LiveCurves(Hook):
         self._sink = self.tracker()
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Add one point to each named curve."""
+        """Add the point (``step``, value) to each curve in ``values``."""
         self._live.step = step
         for name, value in values.items():
             self._live.log_metric(name, value)

@@ -49,7 +49,7 @@ def kept_for_inspection(batch: Batch, folder: Path | None, run: str, step: int, 
 
 
 def save_batch(path: Path, batch: Batch) -> None:
-    """Write the voxels of a batch, and the names of its scans, as safetensors."""
+    """Write the voxels of ``batch``, and the names of its scans, to ``path`` as safetensors."""
     given = {name: getattr(batch, name) for name in TENSORS}
     tensors = {name: value.cpu().contiguous() for name, value in given.items() if isinstance(value, Tensor)}
     with atomic_path(path) as temporary:
@@ -57,10 +57,13 @@ def save_batch(path: Path, batch: Batch) -> None:
 
 
 def load_batch(path: str | Path) -> Batch:
-    """The batch that a failed training kept.
+    """The batch that a failed training saved.
 
     Args:
-        path: As the message of the error names it.
+        path: The path in the error message.
+
+    Returns:
+        The batch, on the CPU.
 
     Examples:
         >>> import tempfile, torch

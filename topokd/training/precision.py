@@ -13,7 +13,11 @@ AMP_DTYPES: dict[str, torch.dtype | None] = {"off": None, "bf16": torch.bfloat16
 
 
 def autocast(amp: Amp, device: torch.device) -> AbstractContextManager:
-    """A context in which the networks compute in ``amp``; it does nothing on a CPU.
+    """A context in which the networks compute in another precision; it does nothing on a CPU.
+
+    Args:
+        amp: "off", "bf16" or "fp16".
+        device: device of the networks.
 
     Examples:
         >>> with autocast("bf16", torch.device("cpu")):
@@ -27,5 +31,5 @@ def autocast(amp: Amp, device: torch.device) -> AbstractContextManager:
 
 
 def gradient_scaler(amp: Amp, device: torch.device) -> torch.amp.GradScaler:
-    """Loss scaling; enabled only for float16 on a GPU."""
+    """Loss scaling for the precision ``amp``; enabled only for float16 on a GPU (``device``)."""
     return torch.amp.GradScaler("cuda", enabled=amp == "fp16" and device.type == "cuda")

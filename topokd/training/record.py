@@ -1,4 +1,4 @@
-"""What a finished run leaves: its record and its weights."""
+"""Output of a finished run: its record and its weights."""
 
 from __future__ import annotations
 

@@ -131,8 +131,11 @@ def run_of(network: str, seed: int, params: Params) -> Run:
 
     Args:
         network: A row of the ablation, or ``teacher``.
-        seed: Of the student.
+        seed: Seed of the student.
         params: The profile.
+
+    Returns:
+        The run; it need not have been started.
 
     >>> run_of("teacher", 2, Params()).name, run_of("kd", 2, Params()).name
     ('teacher-seed0', 'kd-seed2')

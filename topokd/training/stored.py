@@ -1,4 +1,4 @@
-"""What a run stores between starts and shares with other runs, each under a key of all that it depends on."""
+"""Files that a run keeps between starts or shares with other runs, each under a key of everything it depends on."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def resume_folder(
 def shared_teacher_outputs(
     run: Run, objective: DistillationObjective, scans: ScanDataset, device: torch.device, ranks: Ranks
 ) -> TeacherOutputs | None:
-    """Where the rows of this seed share what they need of the teacher, keyed by everything that it depends on.
+    """Folder of the teacher's outputs that the rows of this seed share, keyed by everything that they depend on.
 
     Args:
         run: A student's.

@@ -15,12 +15,18 @@ def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> Poi
 
     Args:
         params: The profile.
-        seed: Of the teacher.
-        class_names: Of the data set.
+        seed: Seed of the teacher.
+        class_names: Classes of the data set.
+
+    Returns:
+        The network with its weights, on the CPU.
 
     Raises:
         CheckpointError: The file is missing, has another preset than ``model.teacher``, or was trained for other
-            classes; the message names the file and the command that makes it.
+            classes; the message names the file and the command that trains it.
+
+    Examples:
+        >>> load_teacher(load_profile("default"), 0, dataset.class_names)  # doctest: +SKIP
     """
     path = Run(TEACHER, seed, params).checkpoint
     advice = f"train it first: `dvc repro teacher@{params.profile}-{seed}`"

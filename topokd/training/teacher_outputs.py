@@ -1,4 +1,4 @@
-"""What the rows of a seed need of the teacher, computed once per step and kept in files."""
+"""The teacher's outputs that the rows of a seed need, computed once per step and stored in files."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class TeacherOutputs:
         return found | computed
 
     def save(self, step: int, digests: Digests) -> None:
-        """Write one file per digest."""
+        """Write the ``digests`` of a step, one file each."""
         for key, parts in digests.items():
             with atomic_path(self._file(step, key)) as temporary:
                 save_file({name: _small(value) for name, value in parts.items()}, temporary)
 
     def load(self, step: int, keys: set[str], device: torch.device | str = "cpu") -> Digests:
-        """Those digests of a step that are there.
+        """The digests of a step that have been stored.
 
         Args:
             step: Of the training.

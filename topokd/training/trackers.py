@@ -15,10 +15,10 @@ PACKAGES: dict[str, tuple[str, ...]] = {"none": (), "tensorboard": ("tensorboard
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes the points of a run's curves."""
+    """A destination for the curves of a run."""
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Add one point to each named curve."""
+        """Add the point (``step``, value) to each curve in ``values``."""
 
     def close(self) -> None:
         """Finish."""
@@ -37,7 +37,7 @@ class TensorBoard:
         self._writer: Any = SummaryWriter(log_dir=str(folder))
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Add one point to each named curve."""
+        """Add the point (``step``, value) to each curve in ``values``."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
@@ -48,10 +48,14 @@ class TensorBoard:
 
 
 class MLflow:
-    """A run of MLflow named ``name``, in the experiment ``topokd``, on the server that ``$MLFLOW_TRACKING_URI`` names.
+    """A run of MLflow in the experiment ``topokd``, on the server at ``$MLFLOW_TRACKING_URI``.
 
-    Every start of a training makes a new run; a resumed one first writes its history. The run that is active in
+    Every start of a training creates a new run; a resumed training first writes its history. The run that is active in
     a notebook stays active.
+
+    Args:
+        name: name of the run.
+        tags: tags of the run.
     """
 
     def __init__(self, name: str, tags: dict[str, str]) -> None:
@@ -63,7 +67,7 @@ class MLflow:
         self._run = self._client.create_run(number, run_name=name, tags=tags).info.run_id
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Add one point to each named curve."""
+        """Add the point (``step``, value) to each curve in ``values``."""
         for name, value in values.items():
             self._client.log_metric(self._run, name, value, step=step)
 

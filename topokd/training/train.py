@@ -47,10 +47,14 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
 
     Args:
         params: The profile.
-        seed: Of weights, batches and everything random in a step.
+        seed: Seed of weights, batches and everything random in a step.
 
     Returns:
         The run record.
+
+    Examples:
+        >>> train_teacher(load_profile("default"), seed=0)["evaluation"]["miou_skip"]  # doctest: +SKIP
+        0.41...
     """
     return _started(Run(TEACHER, seed, params))
 
@@ -64,11 +68,18 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
     Args:
         params: The profile.
         row: A name in ``params.rows``.
-        seed: Of weights, batches and everything random in a step.
+        seed: Seed of weights, batches and everything random in a step.
+
+    Returns:
+        The run record.
 
     Raises:
         ParameterError: The row does not exist.
         CheckpointError: The teacher is missing, or has another preset or other classes.
+
+    Examples:
+        >>> train_student(load_profile("default"), "full", seed=0)["evaluation"]["miou_skip"]  # doctest: +SKIP
+        0.22...
     """
     if row not in params.rows:
         raise ParameterError(f"row {row!r} is not in `rows` of the parameters; {schema.nearest(row, params.rows)}")
@@ -99,13 +110,13 @@ def _started(run: Run) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _only_one(run: Run, here: Place | None) -> Iterator[None]:
-    """Held by the one process, or main rank, that trains a run: two would write into the same files."""
+    """A lock that lets only one process (or main rank) train a run: two would write to the same files."""
     if here is not None and here.rank > 0:
         yield
         return
     require_writable(run.record.parent, run.checkpoint.parent, run.best.parent, run.resume)
     file = run.resume / f"{run.name}.lock"
-    with locked(file, lambda: notify(log, f"another process trains {run.name}: waiting, then going on from its state")):
+    with locked(file, lambda: notify(log, f"another process trains {run.name}: waiting, then resuming from its state")):
         yield
 
 

@@ -124,12 +124,12 @@ def class_legend(
     """Add a legend of the classes ``present``, and of points without a class, below the axes of ``figure``.
 
     Args:
-        figure: Gets the legend.
-        present: Classes that occur.
-        names: Of all classes.
+        figure: the figure that gets the legend.
+        present: classes that occur.
+        names: names of all classes.
         palette: RGB 0..255 of all classes.
-        columns: Of the legend.
-        unlabelled: Whether there are points without a class.
+        columns: number of columns of the legend.
+        unlabelled: whether there are points without a class.
     """
     from matplotlib.lines import Line2D
 

@@ -26,7 +26,7 @@ AXES = {
 
 
 def dose_figure(found: Mapping[str, Any]) -> Figure | None:
-    """Measures over the share of the gradient that L_topo gets, and differences of its variants from none.
+    """Measures as functions of the gradient share of L_topo, and its variants compared with training without it.
 
     Args:
         found: see `topokd.experiments.dose.answer.answer`.

@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from topokd.viz.rows import Looks
-from topokd.viz.style import sign, use_style
+from topokd.viz.style import line_style, use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,14 +72,14 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
     for k, (network, record) in enumerate(records.items()):
         style: dict[str, Any] = {
             "color": shown[network].color, "label": shown[network].label,
-            "markersize": 5.5, **sign(k),
+            "markersize": 5.5, **line_style(k),
         }  # fmt: skip
         for ax, part in ((axes[0], record["range"]), (axes[1], record["border"])):
             values = [np.nan if p["miou"] is None else p["miou"] for p in part]
             ax.plot(values, **style)
             highest = max(highest, np.nanmax([*values, 0.0]))
         groups = [np.nan if g["miou"] is None else g["miou"] for g in record["frequency"].values()]
-        beside = 0.14 * (k - (len(records) - 1) / 2)  # equal values lie beside one another
+        beside = 0.14 * (k - (len(records) - 1) / 2)  # equal values are drawn side by side
         axes[2].plot(np.arange(len(groups)) + beside, groups, **{**style, "linestyle": ""})
         highest = max(highest, np.nanmax([*groups, 0.0]))
     for ax, part, unit, title in (

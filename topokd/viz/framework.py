@@ -75,7 +75,7 @@ def figure2(
     axes.text(
         60, -8.6,
         r"$L_{total} = L_{seg} + \lambda_{topo} L_{topo} + \lambda_{grad} L_{grad} + \lambda_{kd} L_{kd}$"
-        "        two-headed arrows carry gradients back to the student",
+        "        two-headed arrows: gradients flow back to the student",
         ha="center", va="bottom", fontsize=11, color=INK,
     )  # fmt: skip
     return figure

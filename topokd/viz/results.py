@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from topokd.viz.rows import Looks
-from topokd.viz.style import MARKERS, MUTED, sign, use_style
+from topokd.viz.style import MARKERS, MUTED, line_style, use_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ class Dots(NamedTuple):
     Args:
         panels: by label of the quantity, the value of each network (None where there is none).
         colors: by network, in the order of the lines.
-        bold: networks whose names stand out.
+        bold: networks with their names in bold.
         from_zero: quantities with an axis that starts at zero.
     """
 
@@ -181,12 +181,12 @@ def validation_figure(
     figure, grid = plt.subplots(1, count, figsize=(5.2 * count, 3.7 + 0.18 * len(curves)), squeeze=False)
     for axes, series in zip(grid[0], (curves, gains), strict=False):
         for k, (network, (steps, values)) in enumerate(series.items()):
-            color, signs = shown[network].color, sign(list(curves).index(network))
+            color, style = shown[network].color, line_style(list(curves).index(network))
             if len(series) <= 4 or k in (0, len(series) - 1):  # bands of many networks would hide one another
                 low, high = np.nanmin(values, 0), np.nanmax(values, 0)
                 axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
             mean = np.nanmean(values, 0)
-            axes.plot(steps, mean, color=color, markersize=4.5, linewidth=1.3, label=shown[network].label, **signs)
+            axes.plot(steps, mean, color=color, markersize=4.5, linewidth=1.3, label=shown[network].label, **style)
         axes.set(xlabel="training step")
     grid[0, 0].set_ylabel("validation mIoU (%)")
     if gains:
@@ -216,7 +216,7 @@ def class_figure(
     y = np.arange(len(order))
     for k, (network, values) in enumerate(scores.items()):
         x = np.nan_to_num([values[i] for i in order])
-        beside = y + 0.22 * (k - (len(scores) - 1) / 2)  # equal values lie beside one another
+        beside = y + 0.22 * (k - (len(scores) - 1) / 2)  # equal values are drawn side by side
         style = {"color": shown[network].color, "marker": MARKERS[k % len(MARKERS)], "label": shown[network].label}
         left.plot(x, beside, linestyle="", markersize=5, zorder=3 + k, **style)
     stacked = np.array([[values[i] for i in order] for values in scores.values()], float)

@@ -16,7 +16,7 @@ COLORS = (MUTED, TEACHER, STUDENT, ACCENT, GREEN, PURPLE, OCHRE, PLAIN)
 
 
 def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Power over the true difference, a line per design; and the probability of calling no difference none.
+    """Power over the true difference, a line per design, and the probability of showing equivalence if there is none.
 
     Args:
         designs: ``seeds``, ``sd`` of paired differences, ``alpha`` of one comparison and ``margin``, by name.
@@ -33,15 +33,15 @@ def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
             right.bar([k], [equivalence_power(sd, n, design["margin"], 0.0, alpha)], color=color)
     left.axhline(0.8, color=MUTED, linestyle=":", linewidth=1)
     left.set(xlabel="true difference (points of mIoU)", ylabel="probability", ylim=(0, 1), xlim=(0, 3))
-    left.set_title("to find a difference", fontsize=10)
+    left.set_title("to detect a difference", fontsize=10)
     right.set_xticks([])
-    right.set_title("to call none none", fontsize=10)
+    right.set_title("to show equivalence", fontsize=10)
     _legend(figure, 2)
     return figure
 
 
 def trials_figure(study: Mapping[str, Any]) -> Figure | None:
-    """mIoU of every trial over the place in its grid, a line per row; the chosen one is filled.
+    """mIoU of every trial over its index in the row's grid, a line per row; the marker of the chosen one is filled.
 
     Args:
         study: see `topokd.experiments.study.answer.answer`.
@@ -66,14 +66,14 @@ def trials_figure(study: Mapping[str, Any]) -> Figure | None:
             axes.plot(
                 [int(best["unit"].rsplit("-", 1)[1])], [best["miou"]], MARKERS[k % len(MARKERS)], color=color, zorder=5
             )
-    axes.set(xlabel="trial: place on the row's grid", ylabel="mIoU on the tuning streets (%)")
+    axes.set(xlabel="trial (index in the row's grid)", ylabel="mIoU on the tuning streets (%)")
     axes.set_xticks(range(max(int(trial["unit"].rsplit("-", 1)[1]) for trial in study["trials"]) + 1))
     _legend(figure, len(study["labels"]))
     return figure
 
 
 def curves_figure(study: Mapping[str, Any]) -> Figure | None:
-    """Validation during training, mean over seeds, a line per row: do they still climb at the end?
+    """Validation during training, mean over seeds, a line per row: shows which still rise at the end.
 
     Args:
         study: see `trials_figure`.
@@ -111,7 +111,7 @@ def differences_figure(study: Mapping[str, Any]) -> Figure | None:
     use_style()
     figure, axes = plt.subplots(figsize=(7.2, 1.3 + 0.62 * len(found)))
     margin = study["plan"]["margin"]
-    axes.axvspan(-margin, margin, color=MUTED, alpha=0.13, linewidth=0, label=f"within ±{margin:g}: none")
+    axes.axvspan(-margin, margin, color=MUTED, alpha=0.13, linewidth=0, label=f"within ±{margin:g}: no effect")
     axes.axvline(0, color=MUTED, linewidth=1)
     for y, record in enumerate(found):
         color = study["colors"][record["treatment"]]

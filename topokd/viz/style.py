@@ -20,11 +20,11 @@ MARKERS = "osD^vPX"
 LINES = ("-", "--", ":", "-.")
 
 
-def sign(place: int) -> dict[str, str]:
-    """Marker and line of a network by its place in a figure: a second sign beside the colour, of which 28 differ.
+def line_style(place: int) -> dict[str, str]:
+    """Marker and line style of the network number ``place`` of a figure, besides its colour; 28 pairs are different.
 
     Examples:
-        >>> sign(0), sign(8)
+        >>> line_style(0), line_style(8)
         ({'marker': 'o', 'linestyle': '-'}, {'marker': 's', 'linestyle': '--'})
     """
     return {"marker": MARKERS[place % len(MARKERS)], "linestyle": LINES[place // len(MARKERS) % len(LINES)]}

@@ -194,7 +194,7 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.5))
     persistence, weighted = np.array(gradients["persistence"]), np.array(gradients["weighted"])
     signal = persistence > 0.5 * persistence.max()
-    left.axhline(1, color=PLAIN, linewidth=1.2, label="every point alike", zorder=1)
+    left.axhline(1, color=PLAIN, linewidth=1.2, label="equal weights", zorder=1)
     left.vlines(persistence, 1, weighted, color=PLAIN, linewidth=0.6, alpha=0.6, zorder=1)
     for chosen, colour, marker, name in ((~signal, STUDENT, "o", "noise"), (signal, TEACHER, "D", "signal")):
         style = {"color": colour, "marker": marker, "label": f"log weight, {name}"}

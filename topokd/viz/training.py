@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import NullFormatter
 
-from topokd.viz.style import ACCENT, MUTED, PLAIN, STUDENT, TEACHER, sign, use_style
+from topokd.viz.style import ACCENT, MUTED, PLAIN, STUDENT, TEACHER, line_style, use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +51,7 @@ def share_figure(
     titles: Mapping[str, str],
     limits: tuple[float, float],
 ) -> Figure:
-    """Gradient of each weighted term in percent of the segmentation loss's, a panel per row of the ablation.
+    """Gradient norm of each weighted term in percent of that of the segmentation loss, a panel per row.
 
     Args:
         shares: By row and term, steps (s,) and percent (seeds, s).
@@ -72,7 +72,7 @@ def share_figure(
             shown = np.where(percent > 0, percent, np.nan)  # a logarithm has no zero
             mean = np.exp(np.log(shown).mean(0))  # geometric, as the axis
             axes.fill_between(steps, shown.min(0), shown.max(0), color=color, alpha=0.15, linewidth=0)
-            (seen[name],) = axes.plot(steps, mean, color=color, markersize=4, linewidth=1.4, **sign(k))
+            (seen[name],) = axes.plot(steps, mean, color=color, markersize=4, linewidth=1.4, **line_style(k))
         for limit in limits:
             axes.axhline(limit, color=MUTED, linewidth=1, linestyle=":")
         axes.set_yscale("log")

@@ -1,4 +1,4 @@
-"""Dose and response: arms, a tiny experiment from start to figure, a sentence true whichever way it falls."""
+"""Dose and response: arms, a tiny experiment from start to figure, a sentence that follows from the numbers."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def invented(distance: list[float], miou: list[float], noise: float = 0.1, seeds
         ([0.2, 0.3, 0.5], [20, 22, 24], 0.1, ["rises, although it is trained for", "accuracy changes: it rises"]),
     ],
 )
-def test_the_sentence_says_what_the_numbers_say(
+def test_the_sentence_follows_from_the_numbers(
     distance: list[float], miou: list[float], noise: float, words: list[str]
 ) -> None:
     text = sentence(DOSES, invented(distance, miou, noise))
@@ -128,7 +128,7 @@ def test_the_committed_arms_are_those_of_the_issue() -> None:
 def test_impossible_arms_are_rejected(tmp_path: Path) -> None:
     committed = yaml.safe_load((PROJECT / "study/dose.yaml").read_text())
     for change, message in (
-        ({"shares": [0.1, 1.0]}, "must rise from 0"),
+        ({"shares": [0.1, 1.0]}, "must start with 0"),
         ({"variants": {"stages": [1]}}, "variants.stages'; did you mean 'stage'"),
         ({"row": "kd"}, "row must have the term 'topo'"),
         ({"thin": ["mast"]}, "not in `objects`"),

@@ -104,7 +104,7 @@ def simulated(effect: float, street_sd: float, seed_sd: float, rng: np.random.Ge
     return rows
 
 
-def test_bootstrap_intervals_cover_what_they_resample() -> None:
+def test_bootstrap_intervals_cover_the_variation_that_they_resample() -> None:
     rng = np.random.default_rng(5)
     truth = np.mean([bootstrap_difference(*simulated(0.05, 0.03, 0.02, rng), draws=1)[0] for _ in range(300)])
     inside = []

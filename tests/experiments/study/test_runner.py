@@ -42,7 +42,7 @@ def without_topology() -> Plan:
     return PLAN.replace(rows={name: PLAN.rows[name] for name in ("plain", "kd")})
 
 
-def test_every_row_gets_the_same_number_of_trials_and_waits_for_what_it_starts_from(params: Params) -> None:
+def test_every_row_gets_the_same_number_of_trials_and_waits_for_its_starting_row(params: Params) -> None:
     every = units(PLAN, params)
     assert [sum(u.kind == "trial" and u.row == row for u in every) for row in PLAN.rows] == [2, 2, 2]
     waits = [u.name for u in needs(Unit("trial", "kd_topo", 1), PLAN, params)]

@@ -6,7 +6,7 @@ fields, so the columns no longer differ: with u = log(|v| + 1 mm) per value v,
 
     eta^2(c) = Var(mean of u per column) / Var(u)
 
-is near 0 for wrong c and largest for the right one (and its multiples), in whatever order the points are.
+is near 0 for wrong c and largest for the right one (and its multiples), whatever the order of the points.
 """
 
 from __future__ import annotations

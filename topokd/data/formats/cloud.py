@@ -1,4 +1,4 @@
-"""One file, whatever its format, as points around the sensor in metres with intensities 0..1."""
+"""One file of any format as points around the sensor, in metres, with intensities 0..1."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) 
     except MemoryError as error:
         raise DataError(
             f"{path} has {path.stat().st_size:,} bytes and its header declares more data than the memory can hold "
-            f"({error or 'refused'}): it is damaged, or take a part of it"
+            f"({error or 'allocation failed'}): it is damaged, or too large: read a part of it"
         ) from error
     except Exception as error:  # the libraries of the formats raise many kinds for damaged files
         reason = " ".join(str(error).split())[:160] or type(error).__name__

@@ -2,7 +2,7 @@
 
 1. The field: the one that the user names, or the first present of `FIELDS`. A calibrated reflectivity comes before a
    raw signal strength, which has no full scale. One with negative values (decibels, or another zero) is passed over if
-   there is another, and refused otherwise. Without any, intensities are 0.
+   there is another, and rejected otherwise. Without any, intensities are 0.
 2. The full scale: what the user says; 255 for a field of bytes and for five columns without names (nuScenes), unless
    the values are fractions; the scale of other scans of the sensor; 1 for fractions; otherwise the smallest of `SCALES`
    that is not exceeded. At most one point in a thousand may exceed it, a retroreflector say: those are clipped. A scale

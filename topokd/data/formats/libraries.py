@@ -31,7 +31,7 @@ def _library(name: str) -> Any:
 
 
 def _check_pcd_header(path: Path) -> None:
-    """Compare the counts of a .pcd header with the size of the file; pypcd4 believes them and allocates.
+    """Compare the counts of a .pcd header with the size of the file; pypcd4 trusts them and allocates.
 
     Raises:
         DataError: there is no header, or it counts more than there is.
@@ -119,7 +119,7 @@ def read_ply(path: Path) -> Table:
 
 
 def _check_las_header(path: Path) -> None:
-    """Compare the counts of a LAS header with the size of the file; laspy believes them, and loops for hours.
+    """Compare the counts of a LAS header with the size of the file; laspy trusts them, and loops for hours.
 
     Raises:
         DataError: the header is too short, or counts more than there is.

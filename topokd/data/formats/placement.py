@@ -43,9 +43,16 @@ def parse_frame(text: str) -> Float64[ndarray, "3 3"]:
 
 
 def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray, " n"]:
-    """Which points are measurements: finite, and not the filler that exports write where nothing came back.
+    """Which points are measurements: finite, and not fillers that exports write for beams without a return.
 
     Fillers are (0, 0, 0), and any other point that makes up a hundredth of the file or more.
+
+    Args:
+        xyz: (n, 3) coordinates as stored.
+        notes: gets a note if there are fillers.
+
+    Returns:
+        (n,) True for measurements.
     """
     finite = np.isfinite(xyz).all(axis=1)
     filler = finite & ~xyz.any(axis=1)
@@ -96,7 +103,15 @@ def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], note
 def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndarray, "n 3"]:
     """Shift map coordinates by their median, and note other coordinates that are not centred on the sensor.
 
-    A sensor is surrounded by its points: the origin is at most a few times their median distance from their median.
+    Points surround their sensor, so the distance of the origin from their median is at most a few times the median
+    distance from there.
+
+    Args:
+        xyz: (n, 3) metres.
+        notes: gets a note on a shift or on an unlikely origin.
+
+    Returns:
+        (n, 3) the coordinates, shifted if they were map coordinates.
     """
     centre = np.median(xyz, axis=0)
     spread = float(np.median(np.linalg.norm((xyz - centre)[:, :2], axis=1)))
@@ -124,7 +139,8 @@ def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndar
 
 
 def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
-    """Note units other than metres, and an axis other than z that points up."""
+    """Check the coordinates ``xyz`` (n, 3): units other than metres, or an axis other than z that points up, add to
+    ``notes``."""
     if len(xyz) < 100:
         return
     low, high = np.quantile(xyz, [0.1, 0.9], axis=0)

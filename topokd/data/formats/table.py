@@ -1,4 +1,4 @@
-"""What a reader of one format returns: coordinates, named fields, and what it had to assume."""
+"""The result of a reader of one format: coordinates, named fields, and its assumptions."""
 
 from __future__ import annotations
 

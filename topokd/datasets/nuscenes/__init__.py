@@ -24,7 +24,7 @@ def open_split(root: Path, split: Split, options: ReaderOptions) -> NuScenesLida
     Args:
         root: Folder of the data set.
         split: Name of a split, or numbers of its sequences.
-        options: What the profile asks of the reader.
+        options: Reader options from the profile.
     """
     names = split if isinstance(split, str) else tuple(map(str, split))
     version = options.version or ("v1.0-test" if split == "test" else "v1.0-trainval")

@@ -23,7 +23,7 @@ def open_split(root: Path, split: Split, options: ReaderOptions) -> SemanticKITT
     Args:
         root: Folder of the data set.
         split: Name of a split, or numbers of its sequences.
-        options: What the profile asks of the reader.
+        options: Reader options from the profile.
     """
     numbers = split if isinstance(split, str) else tuple(map(int, split))
     return SemanticKITTI(root, numbers, options.on_bad_scan, options.cache, options.sweeps)

@@ -37,7 +37,7 @@ def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
 
     Raises:
         DataError: names the file that is missing, truncated, of another length or with an unknown class id; and
-            whatever `Scan` rejects.
+            the scan is invalid (see `Scan`).
     """
     count = count_points(points, COLUMNS)
     values = np.fromfile(points, np.float32).reshape(count, COLUMNS)

@@ -24,7 +24,7 @@ def open_split(root: Path, split: Split, options: ReaderOptions) -> WaymoSegment
     Args:
         root: Folder of the data set.
         split: Name of a split, or numbers of its sequences.
-        options: What the profile asks of the reader.
+        options: Reader options from the profile.
     """
     return WaymoSegmentation(
         root,

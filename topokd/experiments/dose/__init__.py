@@ -1,4 +1,4 @@
-"""Dose and response: what changes with the share of the gradient that L_topo gets, and with how it is computed.
+"""Dose and response: the effect of L_topo's share of the gradient, and of its options.
 
-`plan` holds the arms, `measures` what is measured of each student, `runner` runs them, `answer` says what was found.
+`plan` defines the arms, `runner` trains them, `measures` measures each student, and `answer` summarises the results.
 """

@@ -1,4 +1,4 @@
-"""What the experiment found: every arm against no L_topo, the trend over the doses, and one sentence."""
+"""The experiment's answer: every arm against training without L_topo, the trend over the doses, and one sentence."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ MEASURES = ("distance", "miou", "boundary_miou", "fragments", "thin_fragments", 
 """In the order of the figure; all but ``distance`` and the fragments are in percent."""
 
 Records = Mapping[str, Mapping[int, Mapping[str, Any]]]
-"""By arm (or ``teacher``) and seed: see `topokd.experiments.dose.runner.Dose.records`."""
+"""Records by arm (or ``teacher``) and seed: see `topokd.experiments.dose.runner.Dose.records`."""
 
 
 def answer(plan: DosePlan, params: Params, records: Records) -> dict[str, Any]:
-    """The experiment's answer from the records that are there.
+    """The experiment's answer from the runs that are done.
 
     Args:
         plan: the protocol.
         params: its profile.
-        records: of the runs that are done.
+        records: records of the runs that are done.
 
     Returns:
         ``done`` and ``planned``: numbers of runs; ``arms``: one entry per arm with records, its values by measure and
@@ -53,8 +53,8 @@ def trend(doses: list[Arm], records: Records, measure: str) -> Difference | None
     shares is assumed.
 
     Args:
-        doses: k arms in rising order.
-        records: of the runs.
+        doses: k arms, in ascending order.
+        records: records of the runs.
         measure: one of `MEASURES`.
 
     Returns:
@@ -71,7 +71,7 @@ def trend(doses: list[Arm], records: Records, measure: str) -> Difference | None
 
 
 def sentence(plan: DosePlan, records: Records) -> str:
-    """Does the topological distance fall when it is trained for, and does accuracy follow?"""
+    """One sentence on whether training with L_topo reduces the topological distance, and whether accuracy changes."""
     doses = [arm for arm in arms(plan) if arm.axis == "share"]
     distance, miou = (trend(doses, records, name) for name in ("distance", "miou"))
     if distance is None or miou is None:
@@ -100,7 +100,7 @@ def sentence(plan: DosePlan, records: Records) -> str:
 
 
 def _changes(doses: list[Arm], records: Records, measure: str) -> list[float]:
-    """Last dose less first dose, by seed."""
+    """Difference between the last and the first dose, by seed."""
     first, last = (records[arm.name] for arm in (doses[0], doses[-1]))
     return [_measured(last[seed])[measure] - _measured(first[seed])[measure] for seed in sorted(set(first) & set(last))]
 

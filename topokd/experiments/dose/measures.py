@@ -1,4 +1,4 @@
-"""What is measured of a network beside its mIoU: boundaries, fragments, calibration, distance to the teacher."""
+"""Measures of a network besides its mIoU: boundaries, fragments, calibration, topological distance to the teacher."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from topokd.progress import Progress
 
 
 class Measures:
-    """Measure networks on the same scans against the same teacher, whose diagrams are computed once.
+    """Measures networks on the same scans against the same teacher, whose diagrams are computed once.
 
     Args:
         plan: the protocol.
-        own: parameters of L_topo in the profile; the yardstick's and an arm's are laid over them.
+        own: parameters of L_topo in the profile; those of the yardstick or of an arm override them.
         dataset: validation scans.
         voxel_size: metres.
         teacher: the trained teacher.
@@ -49,13 +49,13 @@ class Measures:
 
         Args:
             model: the network.
-            options: parameters of L_topo with which it was trained, where they differ from the yardstick's: the
-                distance in these is measured too.
+            options: parameters of L_topo that the network was trained with, if they differ from the yardstick's; the
+                distance with these is then measured too.
 
         Returns:
             ``boundary_miou`` and ``ece`` in percent; ``fragments``, ``thin_fragments`` per object; ``missed`` and
-            ``thin_missed`` in percent of the objects; ``distance``: mean of L_topo as the plan's yardstick has it, over
-            the scans; ``own_distance``: the same with ``options``.
+            ``thin_missed`` in percent of the objects; ``distance``: mean over the scans of L_topo with the parameters
+            of the plan's yardstick; ``own_distance``: the same with ``options``.
         """
         names = self.dataset.class_names
         breakdown = Breakdown(self.dataset.num_classes, names)

@@ -22,13 +22,13 @@ TERM = "topo"
 class DosePlan(Section):
     """The protocol of the experiment."""
 
-    profile: str = Field("dose", description="its seeds, streets and schedule")
+    profile: str = Field("dose", description="profile with the seeds, streets and schedule")
     row: str = Field("kd_topo", description="row of the ablation with L_topo; its other terms keep their weights")
     control: str = Field("kd", description="the row without L_topo: dose 0")
-    teacher_of: str = Field("", description="profile whose trained teachers are taken, if they are there; '': trained")
+    teacher_of: str = Field("", description="profile to take trained teachers from, if it has them; '': train them")
     shares: tuple[NonNegative, ...] = Field(
         (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
-        description="gradient of L_topo in multiples of segmentation's; the first is 0",
+        description="gradient norm of L_topo relative to that of the segmentation loss; the first is 0",
     )
     variants_share: Positive = Field(1.0, description="share of all variants")
     variants: dict[str, list[Any]] = Field({}, description="values of a parameter of L_topo, one arm each")
@@ -36,12 +36,12 @@ class DosePlan(Section):
     yardstick: dict[str, Any] = Field({}, description="L_topo that measures the distance to the teacher in every arm")
     objects: tuple[str, ...] = Field((), description="classes whose objects are counted in fragments")
     thin: tuple[str, ...] = Field((), description="those of them that are thin")
-    margin: Positive = Field(0.5, description="points of mIoU that would still be called no difference")
+    margin: Positive = Field(0.5, description="differences below it, in points of mIoU, count as no difference")
 
     @model_validator(mode="after")
     def _has_a_control(self) -> DosePlan:
         if len(self.shares) < 2 or self.shares[0] != 0 or sorted(set(self.shares)) != list(self.shares):
-            raise ValueError(f"shares is {self.shares}: it must rise from 0, the control")
+            raise ValueError(f"shares is {self.shares}: shares must start with 0, the control, and increase")
         if missing := set(self.thin) - set(self.objects):
             raise ValueError(f"thin names {sorted(missing)}, which are not in `objects`")
         return self
@@ -52,10 +52,10 @@ class Arm:
     """One way to train a student.
 
     Args:
-        name: of its runs.
-        axis: what it varies: ``share``, or a parameter of L_topo.
-        value: the value of that.
-        share: of the gradient of L_topo; 0: the control row.
+        name: name of the arm and of its runs.
+        axis: what the arm varies: ``share``, or a parameter of L_topo.
+        value: its value.
+        share: gradient share of L_topo; 0: the control row.
         options: parameters of L_topo that differ from those of the profile's row.
     """
 
@@ -110,7 +110,7 @@ def read_dose_plan(path: str | Path = "study/dose.yaml") -> tuple[DosePlan, P.Pa
 
 
 def arm_params(params: P.Params, plan: DosePlan, arm: Arm) -> P.Params:
-    """The profile with the arm as a row of its own, and the arms of the same kind as the rows that share a teacher.
+    """The profile with the arm as a row of the ablation, and all arms of its kind, which share the teacher's outputs.
 
     Args:
         params: the profile.

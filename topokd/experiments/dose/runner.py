@@ -1,4 +1,4 @@
-"""Running the arms: one training run and its measures per arm and seed, by any number of workers."""
+"""Trains and measures one student per arm and seed, with any number of workers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Dose(Experiment[Unit]):
         return {"seed": unit.number} | found
 
     def records(self) -> dict[str, dict[int, dict[str, Any]]]:
-        """The records that are there, by arm (or ``teacher``) and seed."""
+        """Records of the units that are done, by arm (or ``teacher``) and seed."""
         found: dict[str, dict[int, dict[str, Any]]] = {}
         for unit in filter(self.is_done, self.units):
             found.setdefault(unit.row, {})[unit.number] = read_json(self.file(unit))
@@ -94,7 +94,7 @@ class Dose(Experiment[Unit]):
         return self._measures[teacher_seed]
 
     def clear(self, unit: Unit) -> None:
-        """What arms share of the teacher is of no use when the last arm of a seed is done."""
+        """Delete the teacher's stored outputs, which the arms of a seed share, after the last of them."""
         same = [other for other in self.units if other.kind == "run" and other.number == unit.number]
         if unit.kind == "run" and all(map(self.is_done, same)):
             for folder in Run(unit.row, unit.number, self.params).kept.glob(f"seed{unit.number}-*"):

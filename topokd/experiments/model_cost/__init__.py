@@ -1,4 +1,4 @@
-"""What teacher and student cost: Tables 3, 5 and 6, Figure 1 b-d.
+"""Cost of teacher and student: Tables 3, 5 and 6, Figure 1 b-d.
 
 Notebook 70 writes two files: ``results/<profile>/model_cost.json`` (`count`), which is exact and repeats byte for
 byte, and ``results/<profile>/timings/model_cost.json`` (`measure`), which was timed and differs from run to run.

@@ -27,7 +27,7 @@ def nearest(voxels: Voxels, count: int) -> Voxels:
 
 
 def tile_along_x(clouds: Iterable[Voxels], count: int) -> Voxels:
-    """One large cloud of at least ``count`` voxels (if the clouds have as many): clouds in a row along x, not touching.
+    """One large cloud of at least ``count`` voxels (or of all of them): clouds in a row along x that do not touch.
 
     Figure 1 needs more voxels than one scan has; a row of scans keeps their density.
     """
@@ -52,7 +52,7 @@ def tile_along_x(clouds: Iterable[Voxels], count: int) -> Voxels:
 
 
 def cut(voxels: Voxels, large: Voxels | None, count: int) -> Voxels:
-    """The nearest ``count`` of ``voxels``, or of ``large`` where ``voxels`` has fewer.
+    """The ``count`` voxels of ``voxels`` nearest to the sensor, or those of ``large`` if ``voxels`` has fewer.
 
     Args:
         voxels: A scan.

@@ -65,8 +65,8 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
     - ``convolution``: 2 pairs c_in c_out, over the pairs of occupied voxels that a submanifold convolution joins
     - ``attention``: 4 rows keys c of each patch, the products q k^T and (softmax) v
 
-    Biases, norms, activations and index work are not counted, as in the torch flop counter. A row that a cloud's last
-    patch repeats counts once in ``linear`` (CPU inference projects it twice; we do not count that).
+    Biases, norms, activations and index work are not counted, as in the torch flop counter. A row that is repeated
+    in the last patch of a cloud counts once in ``linear`` (CPU inference projects it twice; we do not count that).
 
     Args:
         model: network to count.

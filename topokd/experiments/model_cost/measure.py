@@ -3,7 +3,7 @@
 ::
 
     {"device": str, "threads": int, "repeats": int, "torch": str,
-     "models": {role: {"preset": str, "voxels": int,          # one cloud of so many voxels, evaluation mode
+     "models": {role: {"preset": str, "voxels": int,          # one cloud with this many voxels, evaluation mode
         "latency_s": float,                                   # median forward pass
         "fps": float,                                         # 1 / latency_s: the network alone
         "peak_memory_bytes": int,                             # peak of a forward pass beyond weights and input

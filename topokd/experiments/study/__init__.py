@@ -1,6 +1,7 @@
-"""The experiment with power: paired seeds, unused streets, one tuning protocol, and inference that can say "no effect".
+"""Studies with enough seeds to show "no effect": paired seeds, unused streets, one tuning protocol, equivalence tests.
 
-`inference` and `bootstrap` answer from numbers alone; `plan` holds the protocol; `runner` runs it, resumably.
+`plan` defines the protocol, `runner` trains (resumably), `inference` and `bootstrap` do the statistics, and `answer`
+summarises the results.
 """
 
 from topokd.experiments.study.bootstrap import StreetScores, bootstrap_difference

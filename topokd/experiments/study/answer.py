@@ -1,4 +1,4 @@
-"""The study's answer: comparisons with intervals over seeds, streets and both, tests, and the power stated before."""
+"""The study's answer: comparisons with intervals over seeds, streets and both, tests, and the planned power."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def seed_scores(scores: StreetScores) -> dict[int, float]:
 
 
 def answer_path(profile: str) -> Path:
-    """``study/answers/<profile>.json``, beside the protocols: the pipeline reads it and never makes it.
+    """Path of ``study/answers/<profile>.json``, next to the protocols; the pipeline reads it but never writes it.
 
     >>> answer_path("study").name
     'study.json'
@@ -41,13 +41,13 @@ def answer_path(profile: str) -> Path:
 
 
 def answer(study: Study) -> dict[str, Any]:
-    """Everything that a reader needs of a study, from the records that are there.
+    """The results of a study, from the runs that are done; preliminary as long as runs are missing.
 
     Returns:
-        ``plan``, ``seeds``, ``dataset``, ``done`` and ``planned`` (numbers of training runs), ``power`` (stated before
-        any run), ``trials`` and ``chosen``, ``scores`` (mIoU by row and seed), ``curves`` (validation by row: steps,
-        and the mean over seeds in percent), ``minutes`` (CPU minutes of all runs) and ``comparisons``: those of
-        which both rows have two common seeds or more. While runs are missing all of it is preliminary.
+        ``plan``, ``seeds``, ``dataset``, ``done`` and ``planned`` (numbers of training runs), ``power`` (computed from
+        the plan alone), ``trials`` and ``chosen``, ``scores`` (mIoU by row and seed), ``curves`` (validation by row:
+        steps, and the mean over seeds in percent), ``minutes`` (CPU minutes of all runs) and ``comparisons`` (those
+        whose rows have at least two seeds in common).
     """
     plan, params = study.plan, study.params
     done = {unit: read_json(study.file(unit)) for unit in study.units if study.is_done(unit)}
@@ -103,7 +103,7 @@ def _curves(done: dict[Any, dict[str, Any]]) -> dict[str, dict[str, list[float]]
 
 
 def power_table(plan: Plan, seeds: int) -> list[dict[str, Any]]:
-    """What the protocol can find, at the corrected level of the strictest comparison; computed from the plan alone.
+    """Power of the protocol at the corrected level of its strictest comparison, computed from the plan alone.
 
     Examples:
         >>> plan = Plan(rows={"a": {}, "b": {}}, comparisons=[("b", "a")], effects=(1.0,), expected_sd=0.8)
@@ -123,7 +123,7 @@ def power_table(plan: Plan, seeds: int) -> list[dict[str, Any]]:
 
 
 def compare(plan: Plan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
-    """One record per comparison of the plan whose rows have two common seeds or more.
+    """One record per comparison of the plan whose rows have at least two seeds in common.
 
     ``verdict`` is "better" or "worse" if Holm's p-value of the paired t-test over seeds is below alpha, "equivalent" if
     that of the equivalence test is (with the margin of the plan), and "open" if neither is.
@@ -166,7 +166,7 @@ def compare(plan: Plan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
 
 
 def _common(rows: dict[str, StreetScores], *names: str) -> dict[str, StreetScores]:
-    """These rows with the seeds that all of them have: the same rows when all runs are done."""
+    """These rows, restricted to the seeds that all of them have."""
     seeds = [seed for seed in rows[names[0]].seeds if all(seed in rows[name].seeds for name in names)]
     found = {}
     for name in names:

@@ -16,12 +16,12 @@ Over = Literal["seeds", "streets", "both"]
 
 @dataclass(frozen=True)
 class StreetScores:
-    """What the runs of one row predicted, counted by street.
+    """Confusion counts of the runs of one row, by street.
 
     Attributes:
-        counts: (seeds, streets, 3, classes) points that are true positives, in the truth, and in the prediction.
-        seeds: of the first axis.
-        streets: names of the second axis.
+        counts: (seeds, streets, 3, classes) numbers of true positives, points in the truth, and points predicted.
+        seeds: seeds of the runs, along the first axis.
+        streets: names of the streets, along the second axis.
     """
 
     counts: Float[ndarray, "k s 3 c"] | Int64[ndarray, "k s 3 c"]
@@ -54,17 +54,17 @@ def bootstrap_difference(
 ) -> tuple[float, float, float]:
     """mIoU(treatment) - mIoU(control) in points, mean over seeds, with a percentile interval of resampled units.
 
-    A draw takes seeds, streets or both with replacement, the same ones for both rows: pairs stay pairs. Counts of the
-    streets drawn are added up before the IoU is taken, as in one evaluation on these streets; with few streets the
-    interval is a little narrow (percentiles correct no bias).
+    A draw takes seeds, streets or both with replacement, the same ones for both rows, so that runs stay paired. Counts
+    of the drawn streets are added before the IoU is computed, as in one evaluation on these streets. With few streets
+    the interval is slightly too narrow (percentile intervals do not correct bias).
 
     Args:
         treatment: one row.
         control: another row with the same seeds and streets.
         over: what is resampled; the rest stays as it is.
         draws: number of resamples.
-        level: of the interval.
-        seed: of the resampling.
+        level: confidence level of the interval.
+        seed: seed of the resampling.
 
     Returns:
         Difference, lower end, upper end.

@@ -14,7 +14,7 @@ from topokd.project import workspace_path
 
 
 def fold_params(params: Params, held_out: int) -> Params:
-    """The profile of one fold, ``<profile>/fold<held_out>``; its data are links, see `link_fold`.
+    """The profile of one fold, ``<profile>/fold<held_out>``, with links as its data, see `link_fold`.
 
     Args:
         params: a profile whose ``data.root`` is in SemanticKITTI's layout.
@@ -25,13 +25,13 @@ def fold_params(params: Params, held_out: int) -> Params:
 
 
 def link_fold(source: Path, target: Path, held_out: int) -> None:
-    """Links to the sequences of ``source``, where ``held_out`` and the sequence of the split "val" change places.
+    """Link the sequences of ``source`` into ``target``, with ``held_out`` and the sequence of the split "val" swapped.
 
-    Whoever reads ``target`` validates on the sequence held out and trains on all others.
+    A reader of ``target`` validates on the held-out sequence and trains on all others.
 
     Args:
         source: folder that holds ``sequences/``.
-        target: likewise; made if it is missing.
+        target: folder that gets ``sequences/``; created if it is missing.
         held_out: number of a sequence.
 
     Raises:

@@ -17,9 +17,9 @@ class Difference:
     """Mean of n paired differences with its confidence interval and the p-value of "no difference".
 
     Attributes:
-        mean: of the differences, in their unit.
+        mean: mean difference, in the unit of the differences.
         low: lower end of the interval.
-        high: upper end.
+        high: upper end of the interval.
         sd: standard deviation of the differences, with n - 1.
         n: number of pairs.
         p: two-sided p-value of the paired t-test.
@@ -39,8 +39,8 @@ class Equivalence:
 
     Attributes:
         p: the larger of the two one-sided p-values.
-        margin: the difference that would still be called none.
-        equivalent: p < alpha.
+        margin: largest difference that counts as none.
+        equivalent: whether p < alpha.
     """
 
     p: float
@@ -52,7 +52,7 @@ def pairs(treatment: Mapping[int, float], control: Mapping[int, float]) -> list[
     """``treatment[seed] - control[seed]`` for the seeds that both have, in the order of the seeds.
 
     Raises:
-        DataError: fewer than two common seeds: nothing can be said about chance.
+        DataError: there are fewer than two common seeds, so that chance cannot be estimated.
     """
     common = sorted(set(treatment) & set(control))
     if len(common) < 2:
@@ -81,8 +81,8 @@ def paired_difference(differences: Sequence[float], level: float = 0.95) -> Diff
 def tost(differences: Sequence[float], margin: float, alpha: float = 0.05) -> Equivalence:
     """Two one-sided tests: p = max( P(T > (mean + margin) / e), P(T > (margin - mean) / e) ), e = s / sqrt(n).
 
-    The difference is called none if both "it is below -margin" and "it is above +margin" are rejected at ``alpha``,
-    which is the case exactly if the (1 - 2 alpha) interval lies within +-margin (Schuirmann, 1987).
+    The rows are equivalent if both "it is below -margin" and "it is above +margin" are rejected at ``alpha``, which is
+    the case exactly if the (1 - 2 alpha) interval lies within +-margin (Schuirmann, 1987).
 
     Args:
         differences: n >= 2 differences of paired runs.

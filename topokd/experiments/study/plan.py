@@ -1,4 +1,4 @@
-"""The protocol, decided before anything runs: what is tuned, on which streets, what is compared, with which margin."""
+"""The protocol, fixed before anything runs: what is tuned, on which streets, what is compared, with which margin."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from topokd.schema import Count, Natural, Positive, Probability, Section, Switch
 
 
 class Tuning(Section):
-    """Where weights are chosen: a seed and streets that nothing else uses."""
+    """How weights are tuned: with a seed and on streets that nothing else uses."""
 
-    seed: Natural = Field(1000, description="of all trials; no seed of the profile")
-    sequences: tuple[Natural, ...] = Field((60, 61), description="streets; none of the profile")
+    seed: Natural = Field(1000, description="seed of all trials; must not be a seed of the profile")
+    sequences: tuple[Natural, ...] = Field((60, 61), description="streets; must not be streets of the profile")
     scans_per_sequence: Count = Field(3, description="scans per street")
     student_steps: Count = Field(400, description="training steps of a trial")
 
 
 class TunedRow(Section):
-    """What the trials of a row vary: one factor."""
+    """The factor that the trials of a row vary."""
 
-    factor_of: tuple[str, ...] = Field((), description="terms whose weights are multiplied; none: the learning rate")
-    start: str | None = Field(None, description="row whose chosen weights come first")
-    factors: tuple[Positive, ...] = Field((), description="the row's own log grid; (): that of all rows")
+    factor_of: tuple[str, ...] = Field((), description="terms whose weights are multiplied; (): the learning rate")
+    start: str | None = Field(None, description="row whose chosen weights are taken over before tuning")
+    factors: tuple[Positive, ...] = Field((), description="the row's own log grid; (): the common one")
 
 
 class Plan(Section):
     """The protocol of a study."""
 
-    profile: str = Field("study", description="its seeds, streets and schedule")
+    profile: str = Field("study", description="profile with the seeds, streets and schedule")
     tuning: Tuning = Tuning()
     rows: dict[str, TunedRow] = Field({}, description="rows of the ablation")
     factors: tuple[Positive, ...] = Field((0.1, 1.0), min_length=1, description="log grid for weights")
     learning_rate_factors: tuple[Positive, ...] = Field((0.5, 1.0), description="log grid for rows without weights")
-    comparisons: tuple[tuple[str, str], ...] = Field((), description="treatment and control")
-    margin: Positive = Field(0.5, description="of equivalence, points of mIoU")
+    comparisons: tuple[tuple[str, str], ...] = Field((), description="pairs of treatment and control")
+    margin: Positive = Field(0.5, description="margin of equivalence, points of mIoU")
     alpha: Probability = Field(0.05, description="level of all tests together")
-    expected_sd: Positive = Field(1.0, description="of paired differences, for the power stated before")
-    effects: tuple[Positive, ...] = Field((1.0,), description="differences whose power is stated")
+    expected_sd: Positive = Field(1.0, description="expected spread of paired differences, for the planned power")
+    effects: tuple[Positive, ...] = Field((1.0,), description="differences for which the power is computed")
     draws: Count = Field(2000, description="resamples of the bootstrap")
-    runs: Switch = Field(True, description="false: the trials alone, to choose weights")
+    runs: Switch = Field(True, description="false: only the trials, to choose weights")
     held_out: tuple[Natural, ...] = Field(
         (), description="cross-validation: sequences held out, one fold each; no trials, weights as in the profile"
     )
 
     def grid(self, row: str) -> tuple[float, ...]:
-        """The factors of the trials of a row: of its weights, or of the learning rate."""
+        """The factors that the trials of a row apply to its weights, or to the learning rate."""
         own = self.rows[row]
         return own.factors or (self.factors if own.factor_of else self.learning_rate_factors)
 
@@ -69,9 +69,9 @@ class Plan(Section):
                 )
         for name, row in self.rows.items():
             if self.held_out and row != TunedRow():
-                raise ValueError(f"rows.{name} is tuned, but a cross-validation (held_out) takes the profile's weights")
+                raise ValueError(f"rows.{name} is tuned, but a cross-validation (held_out) uses the profile's weights")
             if row.start is not None and (row.start not in self.rows or self.rows[row.start].start is not None):
-                raise ValueError(f"rows.{name}.start is {row.start!r}: name a row that starts from none")
+                raise ValueError(f"rows.{name}.start is {row.start!r}: name a row without a start")
         for pair in self.comparisons:
             for name in pair:
                 if name not in self.rows:
@@ -81,9 +81,13 @@ class Plan(Section):
 
 @dataclass(frozen=True)
 class Unit:
-    """One training run: ``kind`` is teacher, trial or run; ``number`` a seed, or a trial's place in its grid.
+    """One training run.
 
-    ``fold`` is the sequence that is held out, in a cross-validation.
+    Attributes:
+        kind: "teacher", "trial" or "run".
+        row: row of the ablation; "teacher" for a teacher.
+        number: the seed; of a trial, its index in the grid.
+        fold: the held-out sequence in a cross-validation.
     """
 
     kind: str
@@ -128,9 +132,9 @@ def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
 
 
 def units(plan: Plan, params: P.Params) -> list[Unit]:
-    """All training runs in an order in which they can run: teachers, trials (rows that start from none first), runs.
+    """All training runs in an order in which they can run: teachers, trials (rows without a start first), runs.
 
-    A cross-validation has the teacher and the runs of one fold after another.
+    In a cross-validation each fold's teacher comes before its runs, fold by fold.
     """
     if plan.held_out:
         return [
@@ -149,7 +153,7 @@ def units(plan: Plan, params: P.Params) -> list[Unit]:
 
 
 def needs(unit: Unit, plan: Plan, params: P.Params) -> list[Unit]:
-    """The runs that ``unit`` waits for: teachers, all trials of the row it starts from, and of its own for a run.
+    """The units that must be done before ``unit``: teachers, trials of the row it starts from, and a run's own trials.
 
     >>> plan = Plan(rows={"kd": TunedRow(factor_of=("kd",)), "full": TunedRow(factor_of=("topo",), start="kd")})
     >>> [unit.name for unit in needs(Unit("trial", "full", 0), plan, P.Params())]
@@ -165,14 +169,14 @@ def needs(unit: Unit, plan: Plan, params: P.Params) -> list[Unit]:
 
 
 def weighted(params: P.Params, plan: Plan, row: str, factor: float, start: dict[str, Any] | None) -> P.Params:
-    """The profile with the weights of one row at one place of the grid.
+    """The profile with the weights of one row multiplied by one factor of the grid.
 
     Args:
         params: the profile.
         plan: the protocol.
-        row: of the ablation.
-        factor: of the weights of ``plan.rows[row].factor_of``, or of the learning rate where there are none.
-        start: the chosen trial of ``plan.rows[row].start``: its terms come first.
+        row: row of the ablation.
+        factor: multiplies the weights of ``plan.rows[row].factor_of``, or the learning rate if there are none.
+        start: the chosen trial of ``plan.rows[row].start``, whose terms replace the row's before that.
     """
     terms = {name: dict(given) for name, given in params.rows[row].terms.items()}
     for name, given in (start or {}).get("terms", {}).items():

@@ -1,4 +1,4 @@
-"""Running a study: its training runs, by any number of workers."""
+"""Runs a study: trains and evaluates its units with any number of workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from topokd.training import Run, train_student, train_teacher
 
 
 class Study(Experiment[Unit]):
-    """A study on disk: ``results/<profile>/study/<unit>.json`` is there exactly if the unit is done.
+    """A study on disk; a unit is done when ``results/<profile>/study/<unit>.json`` exists.
 
     Args:
         plan: the protocol.
@@ -77,15 +77,15 @@ class Study(Experiment[Unit]):
         return max(trials, key=lambda trial: trial["miou"])
 
     def best_trial(self, row: str) -> dict[str, Any] | None:
-        """`chosen`, or None while a trial of the row is missing, and where there are none."""
+        """`chosen`, or None if the row has no trials or a trial is missing."""
         own = [unit for unit in self.units if unit.kind == "trial" and unit.row == row]
         return self.chosen(row) if own and all(map(self.is_done, own)) else None
 
     def scores(self, row: str) -> StreetScores:
-        """Counts of the runs of a row, by seed and street, or by seed and place held out; seeds with all of them.
+        """Counts of the runs of a row by seed and street (or held-out sequence), for the seeds whose runs are all done.
 
         Raises:
-            DataError: there is no such seed, or seeds were evaluated on different streets.
+            DataError: no seed is complete, or seeds were evaluated on different streets.
         """
         own = [unit for unit in self.units if unit.kind == "run" and unit.row == row]
         seeds = dict.fromkeys(unit.number for unit in own)
@@ -107,7 +107,7 @@ class Study(Experiment[Unit]):
         return self.plan.tuning.seed if unit.kind == "trial" else unit.number
 
     def _profile(self, unit: Unit) -> tuple[Params, str]:
-        """Parameters of a unit, and the name of its row in them: a trial is a row of its own."""
+        """Parameters of a unit, and the name of its row in them; a trial gets a separate row."""
         if unit.fold is not None:
             params = fold_params(self.params, unit.fold)
             link_fold(self.params.data_root, params.data_root, unit.fold)
@@ -134,7 +134,7 @@ class Study(Experiment[Unit]):
         ), name
 
     def _lend_teacher(self, params: Params, seed: int) -> None:
-        """The study's teacher, at the place where the tuning profile looks for it."""
+        """Copy the study's teacher to where the tuning profile looks for it."""
         source, target = Run("kd", seed, self.params).teacher.checkpoint, Run("kd", seed, params).teacher.checkpoint
         if source != target:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ class Study(Experiment[Unit]):
                     shutil.copyfile(source, target)
 
     def clear(self, unit: Unit) -> None:
-        """What rows share of the teacher is of no use when the last row of a seed is done."""
+        """Delete the teacher's stored outputs, which the rows of a seed share, after the last of them."""
         params, _ = self._profile(unit)
         same = [
             u for u in self.units

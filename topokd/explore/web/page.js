@@ -41,7 +41,7 @@ export class PageModel {
     }
     if (message.task === "reset") this.done = 0;
     if (message.task === "step" && this.done === this.steps.length - 1) {
-      this.set("status", `This page holds ${this.done} steps of ${100 * this.size} %; a notebook goes on.`);
+      this.set("status", `This page holds ${this.done} steps of ${100 * this.size} %; use a notebook for more.`);
       return;
     }
     if (message.task === "step") this.done += 1;

@@ -1,4 +1,4 @@
-// How an explorer is looked at, as plain values that a notebook or a link can keep: scale, chosen pair, switches, cameras.
+// The view of an explorer, as plain values that a notebook or a link can keep: scale, chosen pair, switches, cameras.
 
 const KEPT = ["epsilon", "selected", "edges", "triangles", "components", "gradient", "arrows"];
 const WAIT = 250; // milliseconds without a change before the view is saved

@@ -96,7 +96,14 @@ def submanifold_convolution(
 
 
 class SubmanifoldConv(nn.Module):
-    """A submanifold convolution layer: parameters ``weight`` (c_out, k, k, k, c_in) and ``bias`` (c_out,) or None."""
+    """A submanifold convolution layer: parameters ``weight`` (c_out, k, k, k, c_in) and ``bias`` (c_out,) or None.
+
+    Args:
+        in_channels: c_in.
+        out_channels: c_out.
+        kernel_size: k, odd.
+        bias: whether to add a bias.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> None:
         super().__init__()

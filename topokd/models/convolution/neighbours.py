@@ -32,7 +32,15 @@ class Neighbours(ABC):
     def convolve(
         self, feat: Float[Tensor, "n c_in"], weight: Float[Tensor, "c_out k k k c_in"]
     ) -> Float[Tensor, "n c_out"]:
-        """The convolution without its bias, in the dtype of ``feat``; sums run in float32 at least."""
+        """The convolution without its bias.
+
+        Args:
+            feat: (n, c_in) features.
+            weight: (c_out, k, k, k, c_in) kernel.
+
+        Returns:
+            (n, c_out) in the dtype of ``feat``; sums run in float32 at least.
+        """
 
 
 class Positions(NamedTuple):

@@ -47,7 +47,7 @@ class NeighbourPairs(Neighbours):
     def convolve(
         self, feat: Float[Tensor, "n c_in"], weight: Float[Tensor, "c_out k k k c_in"]
     ) -> Float[Tensor, "n c_out"]:
-        """The convolution without its bias, in the dtype of ``feat``; sums run in float32 at least."""
+        """See `Neighbours.convolve`: ``feat`` times ``weight``, one product per offset of the kernel."""
         return _Convolve.apply(feat, weight.flatten(1, 3), self)
 
 
@@ -89,7 +89,7 @@ def find_pairs(grid_coord: Int64[Tensor, "n 3"], cloud: Int64[Tensor, " n"], ker
 class _Convolve(torch.autograd.Function):
     """``out[i] += feat[j] W[d]`` over all offsets d, for ``kernel`` (c_out, k^3, c_in) with W[d] = kernel[:, d]^T.
 
-    Kernel slices go to the matrix products as they lie in memory, so the weights are not copied.
+    Kernel slices are passed to the matrix products as views, so the weights are not copied.
     """
 
     @staticmethod

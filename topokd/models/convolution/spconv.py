@@ -5,7 +5,7 @@ cross-correlates: the layout of published checkpoints and of our layer, so weigh
 things need care:
 
 - in evaluation mode an spconv layer bypasses autograd: ours always runs in training mode, without a bias (added after);
-- its autocast casts to float16 whatever dtype was asked for: autocast is switched off around it, and bfloat16, for
+- its autocast casts to float16, ignoring the requested dtype: autocast is switched off around it, and bfloat16, for
   which it has no kernels, is computed in float32;
 - its gradient cannot be differentiated again: second-order saliency needs ``convolution="torch"``.
 """
@@ -52,7 +52,7 @@ class SpconvNeighbours(Neighbours):
     def convolve(
         self, feat: Float[Tensor, "n c_in"], weight: Float[Tensor, "c_out k k k c_in"]
     ) -> Float[Tensor, "n c_out"]:
-        """The convolution without its bias, in the dtype of ``feat``."""
+        """See `Neighbours.convolve`: spconv applies the kernel ``weight`` to ``feat``."""
         import spconv.pytorch as spconv
 
         dtype = torch.float32 if feat.dtype == torch.bfloat16 else feat.dtype

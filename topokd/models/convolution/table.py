@@ -47,7 +47,7 @@ class NeighbourTable(Neighbours):
     def convolve(
         self, feat: Float[Tensor, "n c_in"], weight: Float[Tensor, "c_out k k k c_in"]
     ) -> Float[Tensor, "n c_out"]:
-        """The convolution without its bias, in the dtype of ``feat``; sums run in float32 at least."""
+        """See `Neighbours.convolve`: the rows of ``feat`` are gathered, then multiplied by ``weight`` at once."""
         return _Convolve.apply(feat, weight.flatten(1, 3), self.table)
 
 
@@ -121,6 +121,10 @@ def _chunks(table: Tensor, width: int) -> tuple[Tensor, ...]:
 
 def gather(padded: Float[Tensor, "m c"], table: Int32[Tensor, "n k3"]) -> Float[Tensor, "n k3c"]:
     """Concatenate the rows of ``padded`` that each row of ``table`` lists.
+
+    Args:
+        padded: (m, c) features; the last row may be zero, for missing neighbours.
+        table: (n, k^3) row numbers.
 
     Examples:
         >>> gather(torch.tensor([[1.0], [2.0], [0.0]]), torch.tensor([[0, 1], [1, 2]], dtype=torch.int32)).tolist()

@@ -1,7 +1,7 @@
 """Every figure and table of the report. To add one, declare it in a module of this folder.
 
-`EXHIBITS` is all that the report, notebook 90 and the tables in ``results/<profile>/tables/`` loop over: nothing
-else lists exhibits.
+The report, notebook 90 and the tables in ``results/<profile>/tables/`` loop over `EXHIBITS`; exhibits are listed
+nowhere else.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from topokd.paper.quoted import contradictions, quoted_ratios
 SECTION = Section(
     "contradictions",
     "Where the paper disagrees with itself",
-    "The tables above quote the paper as printed. These numbers of its text or tables do not follow from its own "
-    "cells; none was corrected. The rule: a number that is printed twice must be the same; a number that is computed "
-    "from cells (a mean, a difference, a ratio) may differ as far as the rounding of all of them allows, which for a "
-    "mean over classes is 0.1; a number that the paper calls approximate may be 5 % off.",
+    "The tables above quote the paper as printed. These numbers in its text or tables do not follow from its own "
+    "cells; none was corrected. Criteria: a number that is printed twice must be the same; a number computed from "
+    "cells (a mean, a difference, a ratio) may differ as far as the rounding of the cells allows, which is 0.1 for a "
+    "mean over classes; a number that the paper calls approximate may be off by 5 %.",
 )
 
 DECLARED = (

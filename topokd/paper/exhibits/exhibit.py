@@ -26,14 +26,14 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibit:
-    """What every exhibit declares.
+    """Fields that every exhibit declares.
 
     Args:
-        id: unique name, the anchor on the page.
-        section: of the report.
+        id: unique name, also the anchor on the page.
+        section: the section of the report that shows it.
         title: heading; empty for an exhibit that needs none below its section's heading.
         caption: text below it. May hold `code` between backticks.
-        stage: stage of the pipeline that makes it.
+        stage: stage of the pipeline that creates it.
         short: entry in the table of contents; empty for none.
     """
 
@@ -45,7 +45,7 @@ class Exhibit:
     short: str = ""
 
     def command(self, profile: str) -> str:
-        """Command that makes the exhibit."""
+        """Command that creates the exhibit."""
         return f"dvc repro --glob '{self.stage}@{profile}*'"
 
 
@@ -55,7 +55,7 @@ class Table(Exhibit):
 
     Args:
         lines: computes the lines of the result table (columns `topokd.paper.lines.COLUMNS`).
-        side: measured values are further rows, or columns beside the reported ones.
+        side: whether measured values are additional rows, or columns beside the reported ones.
         corner: heading of the first column.
         labels: whether rows are networks of the profile, shown by their labels in ``params.rows``.
     """
@@ -72,10 +72,10 @@ class Figure(Exhibit):
 
     Args:
         names: file names without suffix below ``figures/<profile>/<stage>/``; default: the exhibit's id.
-        draw: draws the figure from the results, None if they do not suffice; notebook 90 saves it. Without it the
-            notebook of ``stage`` saves the files.
-        fact: a sentence from the profile's numbers, added to the caption; empty if they are missing.
-        optional: whether profiles may lack it; it is then left out instead of named as missing.
+        draw: draws the figure from the results, for notebook 90 to save; returns None if results are missing. Without
+            it the notebook of ``stage`` saves the files.
+        fact: returns a sentence with the profile's numbers, added to the caption; empty if they are missing.
+        optional: whether a profile may lack it, in which case it is left out instead of listed as missing.
     """
 
     names: tuple[str, ...] = ()
@@ -91,11 +91,11 @@ class Figure(Exhibit):
 
 @dataclass(frozen=True, kw_only=True)
 class Listing(Exhibit):
-    """A table that is ours alone, with one line per row of a frame.
+    """A table without values from the paper, with one line per row of a frame.
 
     Args:
         frame: computes the lines; its columns are the headings.
-        words: columns of text; None if all are.
+        words: the columns that hold text; None if all do.
     """
 
     frame: Callable[[Results], pd.DataFrame]

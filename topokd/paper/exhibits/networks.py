@@ -1,4 +1,4 @@
-"""What teacher and student cost: Tables 5 and 6, Figure 1 b-d."""
+"""Cost of teacher and student: Tables 5 and 6, Figure 1 b-d."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each loss term contributes: Table 7 and the ablation."""
+"""Contribution of each loss term: Table 7 and the ablation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DECLARED = (
         section=SECTION,
         short="Table 7",
         title="Table 7. Ablation of the loss terms: mIoU (%)",
-        caption="All rows have cross-entropy. Gains are in points of mIoU: reported ones are differences of the "
+        caption="All rows include cross-entropy. Gains are in points of mIoU: reported ones are differences of the "
         "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval. The "
         "figure at the top of this page draws the measured ones; other rows follow below.",
         stage="student",
@@ -36,7 +36,7 @@ DECLARED = (
         id="beyond_gains",
         section=SECTION,
         title="Gains of the rows beyond the paper",
-        caption="As the figure at the top of this page. Profiles without such rows have none.",
+        caption="Like the figure at the top of this page, for rows that are not in the paper.",
         draw=figures.beyond_figure,
         optional=True,
     ),
@@ -44,10 +44,10 @@ DECLARED = (
         id="shares",
         section=SECTION,
         short="Gradients",
-        title="How hard each term pulls",
+        title="Gradient norms of the loss terms",
         caption="Norm of the gradient of each weighted term in the student's parameters, in percent of that of the "
-        "segmentation loss (logarithmic; mean of the seeds and lowest to highest). Dotted: 1 % and 90 %, the limits "
-        "beyond which a run warns of the term. The value of a loss says nothing about its force.",
+        "segmentation loss (logarithmic; mean over seeds, band from lowest to highest). Dotted: 1 % and 90 %, the "
+        "limits beyond which a run warns of the term. The value of a loss does not tell how large its gradient is.",
         draw=figures.share_figure,
         fact=facts.gradients,
         optional=True,

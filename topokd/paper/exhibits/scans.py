@@ -12,7 +12,7 @@ DECLARED = (
         section=SECTION,
         title="Class frequencies, ranges and scans of this profile",
         caption="Share of the labelled points per class and of all points per distance; one scan by class and "
-        "intensity; several scans from above; a training sample on its way into the network.",
+        "intensity; several scans from above; the steps that prepare a training sample.",
         stage="data",
         names=("data_statistics", "data_scan", "data_scans", "data_sample"),
     ),

@@ -1,4 +1,4 @@
-"""Accuracy on the benchmarks: Tables 1 to 4, Figure 3, and where the networks are right."""
+"""Accuracy on the benchmarks: Tables 1 to 4, Figure 3, and breakdowns by class, range and boundary distance."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ DECLARED = (
         section=SECTION,
         short="Table 4",
         title="Table 4. Waymo Open Dataset: mIoU (%)",
-        caption="L: LiDAR; LC: LiDAR and camera. A dash is a dash in the paper. Measured, where this profile has no "
+        caption="L: LiDAR; LC: LiDAR and camera. Dashes are the paper's. Measured, where this profile has no "
         "Waymo: the synthetic street world in the Waymo layout, validation segments, one seed, absent classes left "
         "out.",
         stage="panels",

@@ -1,4 +1,4 @@
-"""The studies beside the pipeline: what they found, or in words what has not been run."""
+"""The studies, which run outside the pipeline: their answers, or the commands of those that have not been run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from topokd.paper.exhibits.exhibit import Figure, Listing, Section
 
 SECTION = Section(
     "studies",
-    "Studies with power",
-    "`make repro` trains a few seeds, which cannot show that a term does nothing. The studies can: their protocols "
-    "were written before they ran, every row gets the same number of trials on streets that nothing else uses, and "
-    "nothing is tuned on what is reported. They take hours: the pipeline reads their committed answers.",
+    "Studies with enough seeds",
+    "`make repro` trains with few seeds, too few to show that a term has no effect. The studies are designed to show "
+    "it: their protocols were fixed before they ran, every row gets the same number of trials on streets that nothing "
+    "else uses, and nothing is tuned on the reported scores. They take hours, so the pipeline reads their committed "
+    "answers.",
 )
 
 DECLARED = (
@@ -18,8 +19,8 @@ DECLARED = (
         id="studies_protocols",
         section=SECTION,
         short="Studies",
-        title="Protocols, and how much of them has run",
-        caption="See `docs/study.md`. Answers of unfinished studies are preliminary and decide no claim.",
+        title="Protocols and progress",
+        caption="See `docs/study.md`. Answers of unfinished studies are preliminary and do not decide any claim.",
         stage="study",
         frame=studies.protocols,
         words=("Study", "Asks", "Protocol", "Answer"),
@@ -29,8 +30,8 @@ DECLARED = (
         section=SECTION,
         short="Paired differences",
         title="Paired differences, equivalence, verdicts",
-        caption="Points of mIoU, paired by seed; streets and both by bootstrap. Verdict: better or worse if Holm's p "
-        "is below 0.05, equivalent if that of two one-sided tests is, open otherwise.",
+        caption="Points of mIoU, paired by seed; intervals over streets and over both by bootstrap. Verdict: better or "
+        "worse if Holm's p is below 0.05, equivalent if that of two one-sided tests is, open otherwise.",
         stage="study",
         frame=studies.comparisons,
         words=("Study", "Row", "Against", "Verdict"),
@@ -39,9 +40,10 @@ DECLARED = (
         id="studies_power",
         section=SECTION,
         short="Power",
-        title="Power, stated before the runs",
+        title="Power, computed before the runs",
         caption="Left: probability of finding a true difference, at the corrected level of the strictest comparison "
-        "of each protocol, from its seeds and the spread that it expects. Right: probability of calling none none.",
+        "of each protocol, from its seeds and the spread that it expects. Right: probability of showing equivalence "
+        "when there is no difference.",
         stage="study",
         names=("power",),
     ),
@@ -52,8 +54,8 @@ DECLARED = (
         )
         for name, title, caption in (
             ("differences", "Paired differences of the studies", "Dots: means; bars: 95 % intervals."),
-            ("trials", "All trials", "Every row has the same number; the filled one was chosen."),
-            ("curves", "Validation during training", "Mean over seeds. Rows that still climb are cut off."),
+            ("trials", "All trials", "Every row has the same number of trials; the filled marker was chosen."),
+            ("curves", "Validation during training", "Mean over seeds. A curve that still rises was stopped early."),
         )
     ),
     Figure(
@@ -61,8 +63,8 @@ DECLARED = (
         section=SECTION,
         short="Dose and response",
         title="Dose and response",
-        caption="Above: measures over the gradient that L_topo gets; thin lines are seeds. Below: variants of L_topo "
-        "at one share, as paired differences from training without it, with 95 % intervals.",
+        caption="Above: measures as a function of the gradient share of L_topo; thin lines are seeds. Below: variants "
+        "of L_topo at one share, as paired differences from training without it, with 95 % intervals.",
         stage="study",
         fact=studies.dose_sentence,
         optional=True,

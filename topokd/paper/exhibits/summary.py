@@ -1,4 +1,4 @@
-"""What the report opens with: the ablation and a picture."""
+"""The top of the report: the ablation and one segmented scan."""
 
 from __future__ import annotations
 

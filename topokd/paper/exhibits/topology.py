@@ -14,8 +14,8 @@ DECLARED = (
         short="Figure 4",
         title="Figure 4. Filtration and barcode",
         caption="The Vietoris–Rips complex at growing scales, and the bars of the classes that are born and die on "
-        "the way. A torus has one component, two loops and a void: the longest bars. The short ones come from the "
-        "sample and vanish for denser ones.",
+        "the way. A torus has one component, two loops and a void: the longest bars. The short ones are artefacts of "
+        "the sampling and vanish as the sample gets denser.",
         stage="topology",
         fact=facts.barcode,
     ),
@@ -25,8 +25,8 @@ DECLARED = (
         short="Table 8",
         title="Table 8. Topological loss: time and peak memory over the number of points",
         caption="Forward and backward pass. The measured naive baseline (plain torch) runs up to "
-        "`benchmark.naive_max_points`; giotto-ph, not in the paper, is our layer on that engine; "
-        "memory is the growth of the peak of a process of its own.",
+        "`benchmark.naive_max_points`; giotto-ph (not in the paper) is our layer with that engine; "
+        "memory is the increase of the peak memory of a separate process.",
         stage="topology_cost",
         lines=cost_tables.table8,
         side="rows",

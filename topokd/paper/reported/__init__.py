@@ -205,7 +205,7 @@ def _derive(op: str, a: str, b: str) -> float | None:
 
 
 def _possible(op: str, a: str, b: str) -> tuple[float, float]:
-    """Smallest and largest value of a derived quantity before its cells were rounded; a plain value is what it is."""
+    """Smallest and largest value of a derived quantity before its cells were rounded; for "value" both are the cell."""
     if op == "value":
         return value(a), value(a)
     corners = []
@@ -218,7 +218,7 @@ def _possible(op: str, a: str, b: str) -> tuple[float, float]:
 
 
 def _unrounded(cell: str) -> tuple[float, float]:
-    """The two ends of the numbers that round to a printed cell, in the unit of `value`."""
+    """Both ends of the interval of numbers that round to a printed cell, in the unit of `value`."""
     table, row, column = cell.split("|")
     match = _NUMBER.match(load(table).loc[row, column].strip())
     assert match is not None

@@ -1,4 +1,4 @@
-"""conf/cluster.yaml: what each kind of stage gets from SLURM. One file per cluster."""
+"""conf/cluster.yaml: the resources of each kind of stage on a SLURM cluster. One file per cluster."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}|UNLIMITED")
 
 
 class Resources(Section):
-    """What one task of a kind of stage gets."""
+    """Resources of one task of a kind of stage."""
 
     partition: str = Field("", description="'': the cluster's default")
     account: str = Field("", description="'': your default")
     qos: str = Field("", description="'': your default")
-    time: str = Field("02:00:00", description="limit, in quotes; training resumes after it, any number of times")
-    memory: str = Field("8G", description="of one task")
-    cpus: Natural = Field(0, description="of one task; 0: the profile's train.threads + train.workers")
+    time: str = Field("02:00:00", description="time limit, in quotes; training resumes after it as often as needed")
+    memory: str = Field("8G", description="memory of one task")
+    cpus: Natural = Field(0, description="cores of one task; 0: the profile's train.threads + train.workers")
     gres: str = Field(
-        "", description="gpu:1, where the stage uses a GPU; {ranks}: the profile's train.ranks, each with its own cores"
+        "", description="gpu:1 if the stage uses a GPU; {ranks}: the profile's train.ranks, each with its own cores"
     )
-    exclusive: Switch = Field(False, description="the node for this task alone: it measures time")
-    at_once: Natural = Field(0, description="tasks of this kind that run at the same time; 0: as many as there are")
-    options: tuple[str, ...] = Field((), description="more options of sbatch, such as --constraint=a100")
+    exclusive: Switch = Field(False, description="reserve the node for this task, because it measures time")
+    at_once: Natural = Field(0, description="tasks of this kind that may run at the same time; 0: all")
+    options: tuple[str, ...] = Field((), description="further options of sbatch, such as --constraint=a100")
 
     @field_validator("time", mode="before")
     @classmethod
@@ -52,8 +52,8 @@ class Resources(Section):
         """Options of sbatch.
 
         Args:
-            cpus: Of one process, where ``self.cpus`` is 0.
-            ranks: Processes of one training.
+            cpus: cores of one process, used if ``self.cpus`` is 0.
+            ranks: number of processes of one training.
 
         Examples:
             >>> Resources(gres="gpu:1").sbatch_options(cpus=9)
@@ -71,17 +71,17 @@ class Resources(Section):
 
 
 class Cluster(Section):
-    """A file conf/cluster.yaml."""
+    """The content of conf/cluster.yaml."""
 
     setup: tuple[str, ...] = Field((), description="shell lines before every stage: module load, conda activate")
     container: str = Field("", description="image for `apptainer exec`; '': none")
     python: str = Field("", description="interpreter; '': the one that submits, and `python` in a container")
     stop_before: Count = Field(180, description="seconds before the time limit at which training saves and requeues")
-    default: Resources = Field(Resources(), description="of every stage")
-    stages: dict[str, dict[str, Any]] = Field({}, description="differences by kind of stage")
+    default: Resources = Field(Resources(), description="resources of every stage")
+    stages: dict[str, dict[str, Any]] = Field({}, description="differences from that, by kind of stage")
 
     def resources(self, kind: str) -> Resources:
-        """Those of a kind of stage, such as ``teacher``."""
+        """Resources of a kind of stage, such as ``teacher``."""
         return self.default.replace(**self.stages.get(kind, {}))
 
 

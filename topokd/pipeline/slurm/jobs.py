@@ -1,6 +1,6 @@
-"""What is known about the jobs of a profile: their numbers and logs, and how each task ended.
+"""The jobs of a profile: their numbers and logs, and how each task ended.
 
-SLURM forgets a job minutes after its end unless the cluster keeps accounts, so each task writes its outcome beside its
+SLURM forgets a job minutes after its end unless the cluster has accounting, so each task writes its outcome next to its
 log. All files are in ``workspace/<profile>/slurm/``.
 """
 
@@ -28,7 +28,7 @@ def folder(profile: str) -> Path:
 
 
 def log_file(profile: str, kind: str, job: str) -> Path:
-    """Log of task ``job`` (``12_3``): all attempts of it, one after the other."""
+    """Log of task ``job`` (``12_3``), with all its attempts one after another."""
     return folder(profile) / "logs" / f"{kind}-{job}.log"
 
 
@@ -38,23 +38,23 @@ def read_jobs(profile: str) -> dict[str, str]:
 
 
 def write_jobs(profile: str, jobs: Mapping[str, str]) -> None:
-    """Keep what `read_jobs` returns."""
+    """Write the numbers that `read_jobs` returns."""
     write_json(folder(profile) / "jobs.json", dict(jobs))
 
 
 @contextlib.contextmanager
 def only_submission(profile: str) -> Iterator[None]:
-    """Held by one submission of a profile at a time. Raises `TopokdError` if another one is at work."""
+    """A lock that lets one submission of a profile run at a time. Raises `TopokdError` if another one is running."""
     file = folder(profile) / "submitting"
     with locked(file) as free:
         if not free:
-            raise TopokdError(f"another submission of {profile} is at work; it holds {file}")
+            raise TopokdError(f"another submission of {profile} is running (it holds {file})")
         yield
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task began or ended."""
+    """State of a task when it started or ended."""
 
     job: str
     state: str  # running, done, failed, stopped
@@ -84,12 +84,12 @@ def this_job() -> str:
 
 
 def attempt() -> int:
-    """1, and one more after each requeue."""
+    """Number of the attempt: 1, and one more after each requeue."""
     return 1 + int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
 def describe(profile: str, address: str, finished: bool, job: str | None, queued: Queued | None) -> str:
-    """One line about a stage: done, running where, pending why, or failed and where its log is."""
+    """One line about a stage: done, running (and where), pending (and why), or failed (and the path of its log)."""
     kind = address.split("@")[0]
     if queued is not None and job is not None:
         if queued.state == "PENDING":
@@ -106,7 +106,7 @@ def describe(profile: str, address: str, finished: bool, job: str | None, queued
     if outcome.state == "done":
         return f"out of date since job {job}"
     if outcome.state == "running":
-        return f"ended without a word (job {job} on {outcome.node}: time limit, memory or node failure), see {log}"
+        return f"ended without a message (job {job} on {outcome.node}: time limit, memory or node failure), see {log}"
     status = "" if outcome.status is None else f" with status {outcome.status}"
     return f"{outcome.state}{status} (job {job} on {outcome.node}), see {log}"
 
@@ -121,5 +121,5 @@ def _last_line(profile: str, kind: str, job: str) -> str:
 def _read(file: Path) -> dict[str, Any]:
     try:
         return read_json(file) if file.exists() else {}
-    except DataError:  # nothing but a convenience: a damaged one must not stop anything
+    except DataError:  # the file only serves the display: a damaged one must not stop anything
         return {}

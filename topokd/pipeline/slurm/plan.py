@@ -1,7 +1,7 @@
-"""Which stages of a profile are left, and the job arrays that run them.
+"""The unfinished stages of a profile, and the job arrays that run them.
 
 Stages of one kind that wait for the same stages form an array. An array waits for exactly the tasks that it needs
-(``afterok:12_0:14_2``), so a failed seed blocks what needs it and nothing else.
+(``afterok:12_0:14_2``), so that a failed seed only blocks the stages that need it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from topokd.pipeline.graph import Stage
 from topokd.pipeline.slurm.cluster import Cluster, Resources
 
-LOCAL = ("params", "source")  # kinds of stages that `submit` runs itself: seconds, and all others depend on them
+LOCAL = ("params", "source")  # kinds of stages that `submit` runs itself: they take seconds, and all others need them
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Array:
     stages: tuple[str, ...]
     needs: tuple[str, ...]  # stages that are left or in the queue
     resources: Resources
-    seconds: float  # of all its stages together, as last measured
-    unknown: int  # stages that were never measured
+    seconds: float  # duration of all its stages together, as last measured
+    unknown: int  # number of stages that were never measured
     limit: int = 0  # tasks at a time; 0: all
-    after: int | None = None  # index of the array of this plan that has to end first, well or not: for `at_once`
+    after: int | None = None  # index of the array in the plan that has to end first, even if it fails (`at_once`)
 
 
 def make_arrays(
@@ -75,7 +75,7 @@ def _sorted(arrays: list[Array]) -> list[Array]:
 
 
 def _durations(stages: Iterable[Stage]) -> dict[str, float]:
-    """Seconds of each stage as last measured; of its kind on average where it was never run; else 0."""
+    """Seconds of each stage as last measured; if it never ran, the mean of its kind, or 0."""
     by_kind: dict[str, list[float]] = {}
     for stage in stages:
         if stage.expected:
@@ -110,9 +110,9 @@ def dependency(array: Array, jobs: Mapping[str, str], earlier: str | None) -> st
     """The value of sbatch's ``--dependency``; empty if it waits for nothing.
 
     Args:
-        array: With its needs.
-        jobs: Number of the task of each stage that it needs.
-        earlier: Number of the array that has to end first.
+        array: the array that waits.
+        jobs: number of the task of each stage that it needs.
+        earlier: number of the array that has to end first.
 
     Examples:
         >>> array = Array("student", ("s@a-0",), ("d@a", "t@a-0"), Resources(), 0.0, 1)

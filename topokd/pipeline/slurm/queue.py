@@ -27,15 +27,15 @@ class Queued:
 
     @property
     def never(self) -> bool:
-        """Whether it will not start by itself."""
+        """Whether the task cannot start without an intervention."""
         return self.reason.strip("()") in NEVER
 
 
 def run(command: str, *arguments: str) -> str:
-    """What a command of SLURM prints.
+    """Run a command of SLURM and return its output.
 
     Raises:
-        SlurmError: It is not installed, or failed; the message holds its words.
+        SlurmError: the command is not installed, or failed; the message contains its error output.
     """
     if shutil.which(command) is None:
         raise SlurmError(
@@ -49,7 +49,7 @@ def run(command: str, *arguments: str) -> str:
 
 
 def submit(arguments: Sequence[str]) -> str:
-    """Send a job; returns its number."""
+    """Submit a job; returns its number."""
     return run("sbatch", "--parsable", *arguments).strip().split(";")[0]
 
 

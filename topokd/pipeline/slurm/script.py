@@ -1,4 +1,4 @@
-"""The batch script of an array: plain shell, kept in ``workspace/<profile>/slurm/scripts/`` for anyone to read."""
+"""The batch script of an array: plain shell, written to ``workspace/<profile>/slurm/scripts/`` for inspection."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from topokd.pipeline.slurm.cluster import Cluster
 
-# Sent to the stage: USR1 when the time limit is near, TERM at a preemption or a cancellation. `wait` returns early when
-# a signal comes, and then has to be called again. Status 143: training has saved its state; after USR1 it resumes in a
-# new allocation under the same job number, so dependent jobs keep waiting. (SLURM requeues what it preempts.)
+# The stage gets USR1 when the time limit is near, and TERM at a preemption or cancellation. `wait` returns early when a
+# signal arrives, and then has to be called again. Status 143: training has saved its state; after USR1 it resumes in a
+# new allocation under the same job number, so dependent jobs keep waiting. (SLURM requeues preempted jobs itself.)
 BODY = """\
 child= near_limit= status=1 caught=1
 trap 'caught=1; near_limit=1; [ -n "$child" ] && kill -USR1 "$child"' USR1
@@ -36,15 +36,15 @@ exit "$status"
 def batch_script(profile: str, stages: tuple[str, ...], root: Path, cluster: Cluster, gpu: bool) -> str:
     """Text of the script.
 
-    Nothing of the submitting shell's environment reaches a job (``--export=NONE``) but what is written here: the
-    variables whose names begin with TOPOKD_, which name data sets and caches.
+    A job does not inherit the environment of the submitting shell (``--export=NONE``), except variables whose names
+    start with TOPOKD_ (paths of data sets and caches): the script sets them.
 
     Args:
-        profile: Name.
-        stages: One per task of the array.
-        root: The project's folder.
-        cluster: Set-up lines, container, interpreter.
-        gpu: Whether the tasks have one.
+        profile: name of the profile.
+        stages: addresses of the stages, one per task of the array.
+        root: the project's folder.
+        cluster: set-up lines, container, interpreter.
+        gpu: whether the tasks have a GPU.
     """
     lines = [
         "#!/bin/bash",

@@ -1,4 +1,4 @@
-"""Send what is left of a profile to SLURM."""
+"""Submit the unfinished stages of a profile to SLURM."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from topokd.project import project_root
 
 @dataclass
 class Plan:
-    """What `submit` would send."""
+    """The jobs that `submit` would submit."""
 
     profile: str
     cluster: Cluster
     stages: list[Stage]
     finished: set[str]
     queued: dict[str, str]  # number of the task of each stage that is in the queue
-    local: list[str]  # stages that run here first
+    local: list[str]  # stages that are first run on the submitting machine
     arrays: list[Array]
-    cpus: int  # of one process
+    cpus: int  # cores of one process
     ranks: int  # processes of one training
 
 
 def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | None = None) -> Plan:
-    """Determine what is finished, what is in the queue and what is left.
+    """Determine which stages are finished, in the queue, and left.
 
     Args:
-        profile: Name; listed in params.yaml afterwards.
-        cluster: See `topokd.pipeline.slurm.cluster.cluster_file`.
-        tasks: What is in the queue; None: nothing (the plan is made where there is no SLURM).
+        profile: name of the profile; it is added to params.yaml if it is not listed there.
+        cluster: see `topokd.pipeline.slurm.cluster.cluster_file`.
+        tasks: the tasks in the queue; None for a plan without SLURM.
 
     Raises:
         ParameterError: The profile or the cluster does not exist, or a field is wrong.
@@ -66,23 +66,23 @@ def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | 
 
 
 def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) -> int:
-    """Run what is quick here, then submit an array for each group of stages that is left.
+    """Run the quick stages on this machine, then submit an array for each group of unfinished stages.
 
-    Stages that are finished or already in the queue are left alone, so it can be called at any time.
+    Stages that are finished or already in the queue are skipped, so it can be called at any time.
 
     Args:
-        profile: Name.
-        cluster: See `topokd.pipeline.slurm.cluster.cluster_file`.
-        say: Receives lines for the user.
+        profile: name of the profile.
+        cluster: see `topokd.pipeline.slurm.cluster.cluster_file`.
+        say: called with each line for the user.
 
     Returns:
         Number of stages submitted.
 
     Raises:
         StageError: One of the stages that run here failed.
-        SlurmError: SLURM refused a job. Those before it stay: call again once the cause is fixed.
+        SlurmError: SLURM rejected a job. Jobs submitted before it remain; fix the cause and call it again.
     """
-    P.load_profile(profile)  # a misspelt name makes no folder
+    P.load_profile(profile)  # a misspelt name must not create a folder
     with jobs.only_submission(profile):
         tasks = queue.my_tasks()
         share_lock()
@@ -102,7 +102,7 @@ def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) 
 
 
 def _send(plan: Plan, array: Array, earlier: str | None) -> str:
-    """Submit one array and keep the numbers of its tasks."""
+    """Submit one array and record the numbers of its tasks."""
     recorded = jobs.read_jobs(plan.profile)
     where = jobs.folder(plan.profile)
     (where / "logs").mkdir(parents=True, exist_ok=True)
@@ -137,9 +137,9 @@ def cancel(profile: str, addresses: list[str], only: Callable[[queue.Queued], bo
     """Cancel the tasks of stages that are in the queue.
 
     Args:
-        profile: Name.
-        addresses: Of stages; empty: all of the profile.
-        only: Which tasks.
+        profile: name of the profile.
+        addresses: addresses of stages; empty for all of the profile.
+        only: whether to cancel a given task.
 
     Returns:
         Stages whose tasks were cancelled.

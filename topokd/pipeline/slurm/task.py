@@ -20,11 +20,11 @@ def run_task(profile: str, address: str) -> int:
     """Run a stage and record its outcome next to the logs.
 
     Args:
-        profile: Name.
-        address: Of the stage.
+        profile: name of the profile.
+        address: address of the stage.
 
     Returns:
-        Exit status; 143: stopped by a signal, state saved.
+        Exit status; 143: stopped by a signal, with the state saved.
     """
     die_with_parent()
     print(
@@ -47,7 +47,7 @@ def run_task(profile: str, address: str) -> int:
 
 
 def use_node_folders() -> None:
-    """Name a home folder that can be written, where a compute node has none: Jupyter and Matplotlib need one.
+    """Set $HOME to a writable folder if a compute node has none, because Jupyter and Matplotlib need one.
 
     Compiled kernels are kept by processor and sources (`topokd._kernel_cache`), so tasks on any node can share a home.
     """
@@ -59,11 +59,11 @@ def use_node_folders() -> None:
 
 
 def _check_threads(profile: str) -> None:
-    """Results depend on ``train.threads``, so a smaller allocation is an error, not a reason to use fewer."""
+    """Raise `ParameterError` if the task has fewer cores than ``train.threads``, on which the results depend."""
     allocated = int(os.environ.get("SLURM_CPUS_PER_TASK") or 0)
     threads = P.load(results_path(profile) / "params.yaml").train.threads
     if 0 < allocated < threads:
         raise ParameterError(
-            f"the task has {allocated} cores and train.threads of profile {profile} is {threads}: set `cpus` in the "
-            "cluster's file to that at least, or to 0"
+            f"the task has {allocated} cores, but train.threads of profile {profile} is {threads}: set `cpus` in the "
+            "cluster's file to at least that, or to 0"
         )

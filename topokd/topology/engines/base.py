@@ -1,4 +1,4 @@
-"""What engines share: the form of an engine and of its result, the total order of edges, the elder rule."""
+"""Common parts of the engines: the types of an engine and of its result, the total order of edges, the elder rule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy import ndarray
 
 
 class Pairs(NamedTuple):
-    """Persistence pairs as simplices: one entry per degree d, rows of rising vertex indices.
+    """Persistence pairs as simplices: one entry per degree d, rows of ascending vertex indices.
 
     Attributes:
         birth: (K, d + 1) creating simplices of the finite classes.

@@ -100,7 +100,7 @@ def _simplices(ranks: Ranks, edges: Edges, numbers: Numbers, size: int) -> Int64
 
 
 def _first_clique(ranks: Ranks, vertices: Int64[ndarray, " l"], number: int, size: int) -> list[int] | None:
-    """Lexicographically first `size` of the rising `vertices` joined by edges before `number`; None if none."""
+    """Lexicographically first `size` of the ascending `vertices` joined by edges before `number`; None if none."""
     if size == 0:
         return []
     for k, v in enumerate(vertices.tolist()):
@@ -131,7 +131,7 @@ def _killing_simplices(ranks: Ranks, edges: Edges, numbers: Numbers, size: int) 
 
 
 def _lune(ranks: Ranks, vertices: list[int], number: int) -> Int64[ndarray, " l"]:
-    """Vertices joined to all of `vertices` by edges before `number`, rising."""
+    """Vertices joined to all of `vertices` by edges before `number`, in ascending order."""
     near = ranks[vertices]
     return np.flatnonzero(((near > 0) & (near < number)).all(axis=0))
 

@@ -47,7 +47,12 @@ def compute(filtration: Float64[ndarray, "n n"], max_dim: int = 1, limit: float 
 
 
 def ordered_simplices(ranks: Int64[ndarray, "n n"], dim: int) -> list[Simplex]:
-    """All simplices of one dimension, by the rank of the longest edge, then of the second longest, and so on."""
+    """All simplices of one dimension, by the rank of the longest edge, then of the second longest, and so on.
+
+    Args:
+        ranks: (n, n) ranks of the edges, 0 for edges that never enter.
+        dim: number of vertices - 1.
+    """
     listed = [
         simplex
         for simplex in combinations(range(len(ranks)), dim + 1)
@@ -59,7 +64,7 @@ def ordered_simplices(ranks: Int64[ndarray, "n n"], dim: int) -> list[Simplex]:
 
 
 def boundary_matrix(cells: list[Simplex], cofacets: list[Simplex]) -> Bool[Tensor, "cofacets cells"]:
-    """Row k: which `cells` are facets of simplex k of `cofacets` (a column of the textbook matrix)."""
+    """Row k marks the `cells` that are facets of simplex k of `cofacets` (column k of the textbook's matrix)."""
     number = {simplex: k for k, simplex in enumerate(cells)}
     matrix = torch.zeros(len(cofacets), len(cells), dtype=torch.bool)
     for k, simplex in enumerate(cofacets):

@@ -27,7 +27,7 @@ def bottleneck_distance(a: Diagrams, b: Diagrams) -> Float[Tensor, "*b"]:
         A scalar, or (b,) for lists; in the filtration's unit. Two empty diagrams are at distance 0.
 
     Raises:
-        ValueError: a diagram is not (k, 2), finite, with deaths from births on.
+        ValueError: a diagram is not (k, 2), finite, with no death before its birth.
 
     Examples:
         >>> import torch

@@ -16,9 +16,8 @@ BLOCK = 1 << 20  # distances held at a time
 def chamfer_distance(a: Diagrams, b: Diagrams, *, diagonal: bool = False) -> Float[Tensor, "*b"]:
     """The Chamfer distance: ``mean over p in a of min_q ||p - q||^2 + mean over q in b of min_p ||q - p||^2``.
 
-    Every point counts alike, however short its life: `persistence_weighted_chamfer` differs by its weights, and by the
-    diagonal. Of points without a partner (the other diagram is empty) the cost is that of the diagonal,
-    ``(d - b)^2 / 2``.
+    All points have equal weight, whatever their persistence: `persistence_weighted_chamfer` differs by its weights, and
+    by the diagonal. If the other diagram is empty, the cost of a point is that of the diagonal, ``(d - b)^2 / 2``.
 
     At ties: of several nearest points the first is taken; where the diagonal is as near as the nearest point, the
     point. Differentiable any number of times.
@@ -32,7 +31,7 @@ def chamfer_distance(a: Diagrams, b: Diagrams, *, diagonal: bool = False) -> Flo
         A scalar, or (b,) for lists; in the squared unit of the filtration. Two empty diagrams are at distance 0.
 
     Raises:
-        ValueError: lists of different lengths, or a diagram is not (k, 2), finite, with deaths from births on.
+        ValueError: lists of different lengths, or a diagram is not (k, 2), finite, with no death before its birth.
 
     Examples:
         >>> a, b = torch.tensor([[0.0, 1.0], [0.25, 0.5]]), torch.tensor([[0.0, 1.25]])

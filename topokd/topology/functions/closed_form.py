@@ -22,12 +22,18 @@ WORTH_THREADS = 400  # points of a batch; for fewer, starting threads takes long
 
 
 def distance_of_pairs(distance: Distance, a: Diagrams, b: Diagrams) -> Float[Tensor, "*b"]:
-    """``distance`` of two diagrams, or of each pair of two lists, side by side on the CPU's threads.
+    """The distance of two diagrams, or of each pair of two lists, in parallel on the CPU's threads.
 
-    The result has the wider type of both, on their device. Differentiable once; a second time it raises an error.
+    The result has the wider type of both, on their device. It is differentiable once; a second derivative raises an
+    error.
+
+    Args:
+        distance: the function of two diagrams.
+        a: one diagram (k, 2), or a list of them.
+        b: one diagram (m, 2), or a list of the same length.
 
     Raises:
-        DataError: lists of different lengths, two devices, or what `diagrams` rejects.
+        DataError: the lists have different lengths, the devices differ, or a diagram is not valid (see `diagrams`).
     """
     (first, single), (second, second_single) = diagrams(a, "a"), diagrams(b, "b")
     if single != second_single or len(first) != len(second):

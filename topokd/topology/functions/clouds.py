@@ -1,4 +1,4 @@
-"""What functions of two clouds on the same rows share: checks, distances, spanning trees, lengths of edges."""
+"""Common parts of functions of two clouds on the same rows: checks, distances, spanning trees, lengths of edges."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ Edges = Int64[ndarray, "e 2"]
 
 def over_pairs(function: Callable[[Tensor, Tensor], Tensor], x: Clouds, y: Clouds) -> Float[Tensor, "*b"]:
     """``function`` of two clouds, or of each pair of two lists, stacked.
+
+    Args:
+        function: takes points (n, c1) and (n, c2), returns a scalar.
+        x: one cloud, or a list of them.
+        y: the same rows in another space, or a list of the same length.
 
     Raises:
         DataError: clouds that are not (n, c) with finite values, or do not have the same rows.
@@ -76,7 +81,7 @@ def spanning_tree(distances: Float64[ndarray, "n n"]) -> Edges:
 
 
 def lengths(x: Float[Tensor, "n c"], edges: Edges) -> Float[Tensor, " e"]:
-    """Lengths of edges in float64, in the graph; edges of length 0 have no gradient."""
+    """Lengths of the ``edges`` (e, 2) between rows of ``x``, in float64, in its graph; length 0 has no gradient."""
     ends, unit = torch.from_numpy(edges).to(x.device), _unit(x)
     points = x.double() if unit == 1 else x.double() * unit
     found = torch.linalg.vector_norm(points[ends[:, 0]] - points[ends[:, 1]], dim=1)
@@ -90,14 +95,20 @@ def _unit(x: Float[Tensor, "n c"]) -> float:
 
 @dataclass(frozen=True)
 class Scale:
-    """A quantile of all n x n distances of a cloud: ``value``, and the edges between which it is."""
+    """A quantile of all n x n distances of a cloud, interpolated between two edges.
+
+    Attributes:
+        value: the quantile.
+        edges: (2, 2) the two edges; (0, 2) for a scale of 1.
+        share: weight of the second edge in the interpolation.
+    """
 
     value: float
     edges: Edges
-    share: float  # of the second edge
+    share: float
 
     def apply(self, x: Float[Tensor, "n c"], values: Float[Tensor, " e"]) -> Float[Tensor, " e"]:
-        """``values`` over the quantile, through which the gradient flows too."""
+        """``values`` (e,) divided by the quantile of the distances of ``x`` (n, c), which also gets a gradient."""
         if len(self.edges) == 0:
             return values
         low, high = lengths(x, self.edges)
@@ -106,6 +117,11 @@ class Scale:
 
 def quantile_scale(distances: Float64[ndarray, "n n"], quantile: float | None, name: str) -> Scale:
     """The quantile as NumPy computes it over the whole matrix: every distance twice, and n zeros.
+
+    Args:
+        distances: (n, n), symmetric.
+        quantile: in (0, 1]; None for a scale of 1.
+        name: name of the cloud, for messages.
 
     Raises:
         ParameterError: the quantile is not in (0, 1], or so many points coincide that it is 0.

@@ -38,7 +38,7 @@ def rtd(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Tensor, 
         quantile: in (0, 1]: what distances are divided by; None: as they are.
 
     Returns:
-        A scalar, or (b,) for lists; 0 where both clouds have the same distances. Without unit (with quantile=None: in
+        A scalar, or (b,) for lists; 0 where both clouds have the same distances. Dimensionless (with quantile=None: in
         the unit of the points).
 
     Raises:
@@ -112,7 +112,7 @@ def rtd_lite(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Ten
         quantile: in (0, 1]: what distances are divided by; None: as they are.
 
     Returns:
-        A scalar, or (b,) for lists; 0 where both clouds have the same distances. Without unit (with quantile=None: in
+        A scalar, or (b,) for lists; 0 where both clouds have the same distances. Dimensionless (with quantile=None: in
         the unit of the points).
 
     Raises:

@@ -42,14 +42,14 @@ def persistence_image(
         bandwidth: h, in units of the filtration.
         birth_range: first and last birth of the columns; None: those of the diagrams given (of all of a list).
         persistence_range: least and greatest persistence of the rows; None: those of the diagrams given.
-        weight_power: exponent of the weights; 0 weighs all points alike (as in GUDHI), 1 is linear as in the paper.
+        weight_power: exponent of the weights; 0 weights all points equally (as in GUDHI), 1 is linear as in the paper.
 
     Returns:
         (r, s), or (b, r, s) for a list; in 1 / (filtration unit)^2. Zeros for an empty diagram.
 
     Raises:
-        ValueError: a resolution below 1, a bandwidth that is not positive, a range that falls or is not finite, a
-            negative weight_power, or a diagram that is not (k, 2), finite, with deaths from births on.
+        ValueError: a resolution below 1, a bandwidth that is not positive, a range that is not finite or ends before
+            it starts, a negative weight_power, or a diagram that is not (k, 2), finite, with no death before its birth.
 
     Examples:
         >>> image = persistence_image(torch.tensor([[0.0, 1.0]]), resolution=(3, 2), bandwidth=0.5,

@@ -1,4 +1,4 @@
-"""What every function of diagrams accepts: one diagram, or a list of them (a ragged batch), checked on entry."""
+"""Input of the functions of diagrams: one diagram, or a list of them (a ragged batch), checked on entry."""
 
 from __future__ import annotations
 
@@ -84,7 +84,15 @@ def diagrams(given: Diagrams, name: str) -> tuple[list[Float[Tensor, "_ 2"]], bo
 
 
 def as_pairs(diagram: Diagram, name: str) -> Float[Tensor, "k 2"]:
-    """A diagram as a floating-point tensor. Raises DataError for a shape other than (k, 2)."""
+    """A diagram as a floating-point tensor.
+
+    Args:
+        diagram: (k, 2) pairs.
+        name: name of the argument, for messages.
+
+    Raises:
+        DataError: the shape is not (k, 2), or the numbers are not real.
+    """
     x = real_tensor(diagram, name)
     x = x if x.is_floating_point() else x.double()
     if x.dim() != 2 or x.shape[1] != 2:
@@ -93,7 +101,7 @@ def as_pairs(diagram: Diagram, name: str) -> Float[Tensor, "k 2"]:
 
 
 def require_finite_pairs(diagram: Float[Tensor, "k 2"], name: str) -> None:
-    """Raise DataError if a pair is not finite; names the first one."""
+    """Raise DataError, with the first row and the argument's ``name``, if a pair of ``diagram`` is not finite."""
     row = first_nonfinite_row(diagram)
     if row is not None:
         raise DataError(
@@ -103,7 +111,7 @@ def require_finite_pairs(diagram: Float[Tensor, "k 2"], name: str) -> None:
 
 
 def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
-    """Raise DataError unless every pair is finite and dies after its birth or with it."""
+    """Raise DataError, with ``name``, unless all pairs of ``diagram`` are finite and no death is before its birth."""
     if len(diagram) == 0:
         return
     values = diagram.detach()
@@ -120,7 +128,7 @@ def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
 
 
 def padded(given: Diagrams, name: str = "diagram") -> Padded:
-    """One tensor of all diagrams; checked as in `diagrams`."""
+    """The diagrams ``given`` (one, or a list) as one padded tensor, checked as in `diagrams` under their ``name``."""
     tensors, single = diagrams(given, name)
     points = tensors[0][None] if len(tensors) == 1 else pad_sequence(tensors, batch_first=True)
     return Padded(points, [len(x) for x in tensors], single)
@@ -141,10 +149,14 @@ def raised(base: Float[Tensor, "*s"], exponent: float) -> Float[Tensor, "*s"]:
 
 
 def grid_values(grid: Tensor | np.ndarray | Sequence[float], like: Tensor) -> Float[Tensor, " g"]:
-    """The values of ``grid`` in the type and on the device of ``like``.
+    """The values of a grid in the type and on the device of a diagram.
+
+    Args:
+        grid: (g,) filtration values.
+        like: tensor with that type and device.
 
     Raises:
-        DataError: it is not one row of finite numbers.
+        DataError: the grid is not one-dimensional, or not finite.
     """
     values = real_tensor(grid, "grid").to(like)
     if values.dim() != 1:

@@ -38,8 +38,8 @@ def landscape(diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], k:
         (k, g), or (b, k, g) for a list; in sqrt(2) times the filtration's unit. Zeros for an empty diagram.
 
     Raises:
-        ValueError: k is less than 1, the grid is not (g,) and finite, or the diagram is not (n, 2), finite, with deaths
-            from births on.
+        ValueError: k is less than 1, the grid is not (g,) and finite, or the diagram is not (n, 2), finite, with no
+            death before its birth.
 
     Examples:
         >>> landscape(torch.tensor([[0.0, 2.0], [1.0, 3.0]]), [1.0, 1.5, 2.0], k=2) / 2**0.5
@@ -112,14 +112,14 @@ def silhouette(
     Args:
         diagram: (k, 2) finite pairs, or a list of b such diagrams.
         grid: (g,) filtration values.
-        power: exponent of the weights, 0 or more; 0 weighs all points alike.
+        power: exponent of the weights, 0 or more; 0 weights all points equally.
 
     Returns:
         (g,), or (b, g) for a list; in sqrt(2) times the filtration's unit. Zeros for an empty diagram.
 
     Raises:
         ValueError: the power is negative, the grid is not (g,) and finite, or the diagram is not (k, 2), finite, with
-            deaths from births on.
+            no death before its birth.
 
     Examples:
         >>> silhouette(torch.tensor([[0.0, 2.0], [1.0, 3.0]]), [1.0, 1.5, 2.0]) / 2**0.5

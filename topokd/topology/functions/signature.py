@@ -27,7 +27,7 @@ def signature_loss(x: Clouds, y: Clouds, *, normalize: bool = False) -> Float[Te
         normalize: divide the distances of each cloud by their maximum (the authors divide those of the data).
 
     Returns:
-        A scalar, or (b,) for lists; in the square of the points' unit (without unit when normalised).
+        A scalar, or (b,) for lists; in the square of the points' unit (dimensionless when normalised).
 
     Raises:
         ValueError: clouds that are not (n, c) and finite, or numbers of rows that differ.

@@ -27,7 +27,7 @@ def total_persistence(diagram: Diagrams, p: float = 1.0) -> Float[Tensor, "*b"]:
         A scalar, or (b,) for a list; in units of filtration values to the power p. 0 for an empty diagram.
 
     Raises:
-        ValueError: p is negative, or the diagram is not (k, 2), finite, with deaths from births on.
+        ValueError: p is negative, or the diagram is not (k, 2), finite, with no death before its birth.
 
     Examples:
         >>> total_persistence(torch.tensor([[0.0, 1.0], [0.5, 2.5]]), p=2)
@@ -49,10 +49,10 @@ def persistence_entropy(diagram: Diagrams) -> Float[Tensor, "*b"]:
         diagram: (k, 2) finite pairs, or a list of b such diagrams.
 
     Returns:
-        A scalar, or (b,) for a list; without unit, between 0 and log k. 0 for an empty diagram.
+        A scalar, or (b,) for a list; dimensionless, between 0 and log k. 0 for an empty diagram.
 
     Raises:
-        ValueError: the diagram is not (k, 2), finite, with deaths from births on.
+        ValueError: the diagram is not (k, 2), finite, with no death before its birth.
 
     Examples:
         >>> persistence_entropy(torch.tensor([[0.0, 1.0], [1.0, 2.0]]))  # log 2
@@ -85,7 +85,7 @@ def betti_curve(
 
     Raises:
         ValueError: the width is negative, the grid is not (g,) and finite, or the diagram is not (k, 2), finite, with
-            deaths from births on.
+            no death before its birth.
 
     Examples:
         >>> betti_curve(torch.tensor([[0.0, 1.0], [0.5, 2.0]]), [0.0, 0.5, 1.0, 2.0])

@@ -36,7 +36,7 @@ def wasserstein_distance(
         A scalar, or (b,) for lists; in the filtration's unit. Two empty diagrams are at distance 0.
 
     Raises:
-        ValueError: order or internal_p is below 1, or a diagram is not (k, 2), finite, with deaths from births on.
+        ValueError: order or internal_p is below 1, or a diagram is not (k, 2), finite, with no death before its birth.
 
     Examples:
         >>> import torch

@@ -14,8 +14,8 @@ from topokd.topology.kernels.settings import jit_no_refcount
 from topokd.topology.kernels.state import EDGES_PER_BATCH, OUT_OF_SPACE, Annotations, Graph, edge_index
 
 MIN_EDGES_PER_VERTEX = 4  # edges that must have entered, per vertex, before the list is tried
-MIN_VERTICES_PER_CLASS = 4  # then at most one class per so many vertices may live
-MIN_VERTICES_PER_ACTIVE = 3  # and at most one vertex in so many may be active
+MIN_VERTICES_PER_CLASS = 4  # then at most one living class per this many vertices
+MIN_VERTICES_PER_ACTIVE = 3  # and at most one active vertex per this many vertices
 
 
 @jit_no_refcount

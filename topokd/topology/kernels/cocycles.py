@@ -1,9 +1,9 @@
 """Cocycles, killing triangles and short cycles of all classes of degree 1, by persistent cohomology of every triangle.
 
-The plain algorithm (de Silva, Morozov, Vejdemo-Johansson, 2011) beside the sweep's clever one, with which it shares no
-line. Every edge carries the set of living classes whose cocycle contains it, as bits. An edge takes the sum over the
-two other sides of its oldest cofacet; a cofacet whose three sides do not sum to zero kills the youngest class of the
-sum, and its cocycle is added to the others'. Cubic in the number of points, with a small constant: on request only.
+The plain algorithm (de Silva, Morozov, Vejdemo-Johansson, 2011), which shares no code with the faster sweep. Every edge
+has the set of living classes whose cocycle contains it, as bits. An edge takes the sum over the two other sides of its
+oldest cofacet; a cofacet whose three sides do not sum to zero kills the youngest class of the sum, and its cocycle is
+added to the others'. Cubic in the number of points, with a small constant, so it only runs on request.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def replay(
     """
     n, m = ranks.shape[0], edges.shape[0]
     bits: np.ndarray = np.zeros((1, m), np.uint64)  # word by edge: which living classes' cocycles contain it
-    class_at: np.ndarray = np.full(64, -1, np.int64)  # the class that each bit stands for
+    class_at: np.ndarray = np.full(64, -1, np.int64)  # the class of each bit
     bit_of = np.empty(64, np.int64)
     birth = np.empty(64, np.int64)
     death: np.ndarray = np.full((64, 3), -1, np.int64)

@@ -25,7 +25,7 @@ def peel(tree: Tree, lists: Neighbours, reached: float) -> int:
     """Remove vertices from the tree, and from the lists, that are dominated from `reached` on. Returns how many.
 
     A vertex that stays has obstacles, which together rule all its neighbours out; when one of them is removed, the
-    vertex is looked at again.
+    vertex is examined again.
     """
     n = tree.label.shape[0]
     found, distance, stack = np.empty(n, np.int64), np.empty(n), np.empty(STACK, np.int64)

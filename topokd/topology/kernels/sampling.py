@@ -21,7 +21,7 @@ def farthest_points(x: np.ndarray, chosen: np.ndarray, prune: bool) -> float:
     """Fill `chosen[1:]` greedily with the row farthest from those before it; ties go to the lowest index.
 
     Args:
-        x: (n, c) rows; distances are summed in float64 whatever its type, so that ties are exact ties.
+        x: (n, c) rows; distances are summed in float64 for any type of x, so that ties are exact.
         chosen: (m,) int64; entry 0 is given.
         prune: whether rows may be skipped; the indices are the same.
 

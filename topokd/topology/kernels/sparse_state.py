@@ -25,7 +25,7 @@ class Neighbours(NamedTuple):
 
     start: np.ndarray  # (n,) of the list of each vertex
     size: np.ndarray  # (n,) of it
-    busy: np.ndarray  # (n,) its first entries are the edges with a non-zero annotation, so many
+    busy: np.ndarray  # (n,) the first entries are the edges with a non-zero annotation
     is_active: np.ndarray  # (n,) whether an edge with a non-zero annotation ends at the vertex; only then it has a list
     vertex: np.ndarray  # (pool,)
     annotation: np.ndarray  # (pool,)

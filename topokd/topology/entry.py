@@ -50,7 +50,7 @@ def check_requests(
     """Check that the arguments of `vietoris_rips` do not exclude one another.
 
     Args:
-        certificate: see `vietoris_rips`; so are the others except the last.
+        certificate: as in `vietoris_rips`, like the others but the last.
         cycles: likewise.
         gradient: likewise.
         max_dim: likewise.

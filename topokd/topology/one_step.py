@@ -56,13 +56,13 @@ def rips_chamfer(
         x: points (n, c), or a list of clouds.
         teacher: diagrams (k, 2) by degree, as `Persistence.diagrams`; for a list of clouds, one set per cloud.
         dims: degrees to compare, some of 0, 1, 2.
-        eps: see `persistence_weighted_chamfer`; so is ``match_scale``.
-        match_scale: likewise.
-        engine: see `vietoris_rips`; so are the next four.
-        threshold: likewise.
-        tie_tolerance: likewise.
-        tie_unit: likewise.
-        workers: likewise.
+        eps: epsilon of Eq. 2.
+        match_scale: s of Eq. 2-3, see `persistence_weighted_chamfer`.
+        engine: what computes the diagrams, see `vietoris_rips`.
+        threshold: length beyond which no edge enters; None: the enclosing radius.
+        tie_tolerance: difference in length within which edges share a gradient, in units of ``tie_unit``.
+        tie_unit: length; None: the extent of each cloud.
+        workers: threads that share a list of clouds; None: all cores.
         options: further options of `vietoris_rips`.
 
     Returns:

@@ -219,7 +219,7 @@ def _critical_simplices(
 
     Args:
         compute: the engine's function.
-        max_dim: see `vietoris_rips`; so are ``threshold`` and ``cycles``.
+        max_dim: as in `vietoris_rips`, like ``threshold`` and ``cycles``.
         threshold: likewise.
         precomputed: whether the cloud is a matrix of distances.
         proof: whether to add a certificate.

@@ -33,7 +33,7 @@ def unsearchable(
     """The first argument of `vietoris_rips` that needs a matrix of distances, as text for a message; None if none does.
 
     Args:
-        engine: see `vietoris_rips`; so are the others except the last two.
+        engine: as in `vietoris_rips`, like the others but the last two.
         metric: likewise.
         max_dim: likewise.
         time_limit: likewise.
@@ -84,7 +84,7 @@ def searched_edges(search: bool | None, cloud: Float[Tensor, "n c"], special: st
     Where a matrix does not fit into memory, or ``search`` is true, there is no limit.
 
     Args:
-        search: see `use_search`, and so are the others.
+        search: as in `use_search`, like the others.
         cloud: likewise.
         special: likewise.
     """

@@ -136,7 +136,7 @@ def small_parts(
     Args:
         clouds: points, or None.
         limit: squared length of the longest edge that enters.
-        tie_tolerance: see `vietoris_rips`; so are the others.
+        tie_tolerance: as in `vietoris_rips`, like the others.
         tie_unit: likewise.
         max_dim: 0 or 1.
         workers: likewise.

@@ -44,7 +44,7 @@ def match(
         state: on return birth and death of each row, [matches], divisors, [k and m of each comparison, counts, and of
             each cloud the ends and the owners of its critical edges] and their factors.
         words: the same memory, where the parts in brackets are.
-        cost64: see `nearest.compare`, and so are the next ones.
+        cost64: as in `nearest.compare`, like the next ones.
         cost32: likewise.
         weight64: likewise.
         weight32: likewise.
@@ -97,7 +97,7 @@ def gradients(
         g: gradient of the sum.
         x64: points of each cloud, if not ``single``.
         x32: likewise, if ``single``.
-        single: see `match`, and so are the arguments that are not here.
+        single: as in `match`, like the arguments that are not described here.
         c: number of coordinates.
         points: number of points of each cloud; then the number of rows.
         clouds: likewise.

@@ -148,7 +148,7 @@ def values(sizes, count, single, lanes, eps, cost64, cost32, weight64, weight32,
     Args:
         sizes: k and m of each comparison.
         count: comparisons.
-        single: see `compare`, and so are the arguments that are not here.
+        single: as in `compare`, like the arguments that are not described here.
         lanes: see `add_up`.
         eps: of Eq. 2.
         cost64: overwritten.
@@ -211,7 +211,7 @@ def gradient(g, k, m, single, scale, weight64, weight32, total, points, mate, pa
 
     Args:
         g: gradient of the value.
-        k: see `compare` and `values`, and so are the arguments that are not here.
+        k: as in `compare` and `values`, like the arguments that are not described here.
         m: likewise.
         single: likewise.
         scale: likewise.

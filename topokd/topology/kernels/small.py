@@ -103,7 +103,7 @@ def diagrams(
         values64: on return the values of all clouds, if not ``single``.
         values32: likewise, if ``single``.
         factors: on return the factors of critical edges.
-        floats: scratch, see `topokd.topology.native.Workspace`; so are ``table``, ``words_of`` and ``simplices``.
+        floats: scratch, as in `topokd.topology.native.Workspace`, like ``table``, ``words_of`` and ``simplices``.
     """
     whole_at = value_at = factor_at = 0
     for cloud in range(clouds):

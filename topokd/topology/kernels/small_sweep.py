@@ -104,7 +104,7 @@ def write_simplices(edges, n, parent, birth, death, dead, births, deaths, merges
         births: number of classes.
         deaths: number of dead ones.
         merges: number of pairs of degree 0.
-        counts: see `sweep`; so are ``simplices``.
+        counts: as in `sweep`, like ``simplices``.
     """
     counts[FINITE_0], counts[FINITE_1], counts[ESSENTIAL_0], counts[ESSENTIAL_1] = merges, deaths, 0, 0
     for k in range(deaths):

@@ -230,7 +230,7 @@ def test_checkpoints_with_missing_metadata_are_rejected(tmp_path, checkpoint):
         Labeller(path)
     assert Labeller(path, 0.2, device="cpu").classes.ids == (1, 2)
     for size in (0.0, float("inf"), float("nan")):
-        with pytest.raises(DataError, match="positive, finite"):
+        with pytest.raises(DataError, match="positive and finite"):
             Labeller(checkpoint, size)
 
 

@@ -99,7 +99,7 @@ def mutated(content: bytes, others: list[bytes], rng: random.Random) -> bytes:
     """``content`` after one to eight changes; some copy a piece of one of ``others``."""
     data = bytearray(content)
     for _ in range(rng.randint(1, 8)):
-        # most of what a reader believes stands at the beginning or the end
+        # most of what a reader trusts is at the beginning or the end
         most = min(len(data), 600) if rng.random() < 0.7 else len(data)
         at = rng.randint(0, most) if rng.random() < 0.8 else max(0, len(data) - rng.randint(1, 200))
         kind = rng.randrange(8)

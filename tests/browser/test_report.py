@@ -27,7 +27,7 @@ pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
 PROFILES = sorted(path.parent.name for path in (PROJECT / "results").glob("*/report.html"))
 DESK, PHONE, PAPER = 1440, 390, 695  # CSS pixels; A4 less its margins, at 96 pixels an inch
 LEGENDS = ("figure3", "data_scan")  # figures whose legends name classes
-CUT = """(screen) => {  // texts that somebody cannot see, with the frame that cuts them
+CUT = """(screen) => {  // texts that are not fully visible, with the frame that cuts them off
   const cut = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const node = walk.currentNode, range = document.createRange();

@@ -392,7 +392,7 @@ def test_axes_and_units_are_measured_and_can_be_given(tmp_path):
 
 @pytest.mark.parametrize(("offset", "value"), [(100, 2**31), (96, 2**31), (94, 60_000), (107, 2**31)])
 def test_a_las_header_that_counts_more_than_there_is(tmp_path, offset, value):
-    """laspy believes the number of records and would read for hours."""
+    """laspy trusts the number of records and would read for hours."""
     path = write(tmp_path / "a.las")
     data = bytearray(path.read_bytes())
     size = 2 if offset == 94 else 4

@@ -76,7 +76,7 @@ def test_scale_does_not_matter(scale: float) -> None:
 
 
 def test_equal_points_are_searched_once_and_the_pairs_stay_those_of_the_matrix() -> None:
-    """Points that a sensor puts at the origin: a tree cannot part them."""
+    """Points that a sensor puts at the origin: a tree cannot separate them."""
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.random((200, 2)))
     x[torch.from_numpy(rng.permutation(200)[:90])] = 0.0

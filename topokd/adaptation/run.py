@@ -64,10 +64,16 @@ def adapt(
         device: None: a GPU if there is one.
         overwrite: whether to replace an output that was made from other inputs.
 
+    Returns:
+        Scores of student and teacher on the held-out scans, numbers of scans, and the student's file.
+
     Raises:
         DataError: scans or labels are missing or damaged, or the output exists and was made from other inputs.
         CheckpointError: the teacher cannot be used.
         ParameterError: ``settings`` do not fit the teacher.
+
+    Examples:
+        >>> adapt("teacher.safetensors", "yard", load_label_map("yard.yaml"), "student.safetensors")  # doctest: +SKIP
     """
     settings, output = settings or Settings(), Path(output)
     description = read_description(teacher)

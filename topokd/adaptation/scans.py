@@ -115,8 +115,15 @@ def collect_scans(
         hold_out: share of the labelled training scans that is held out if there is no split "val".
         intensity: False sets all intensities to 0.
 
+    Returns:
+        The scans, and the rule by which some were held out.
+
     Raises:
         DataError: there are fewer than two labelled scans, a folder has no scans, or a file is damaged.
+
+    Examples:
+        >>> collect_scans("yard", load_label_map("yard.yaml"), ["more scans"]).rule  # doctest: +SKIP
+        'the split val'
     """
     root = Path(root)
     if not 0 < hold_out < 1:

@@ -10,7 +10,12 @@ from topokd.schema import Count, Natural, NonNegative, Positive, Probability, Pr
 
 
 class Settings(Section):
-    """How teacher and student are trained on a user's scans."""
+    """How teacher and student are trained on a user's scans; every field has a description and a default.
+
+    Examples:
+        >>> Settings(steps=200, seed=1).data(voxel_size=0.1).crop_voxels
+        8000
+    """
 
     student: str = Field("ptv3-student-medium", description="preset of the student, or a checkpoint to start from")
     teacher_steps: Natural = Field(500, description="training steps of the teacher on the labelled scans; 0: none")

@@ -70,9 +70,9 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(
             errors="backslashreplace"
-        )  # a terminal without our letters, a file's name in another code
+        )  # a terminal that lacks our characters, a file name in another encoding
     try:
-        if not _has_working_folder():  # torch would end the process without a word of ours
+        if not _has_working_folder():  # torch would end the process before any message of ours
             raise DataError("the working folder does not exist any more: change to one that does")
         app()
     except Stopped as error:

@@ -110,7 +110,7 @@ def convert(
 
 
 def require_json(output: Path | None) -> None:
-    """Raise an error, before the work, for an output that is not a .json file: it may be somebody's data by mistake.
+    """Raise an error, before the work, for an output that is not a .json file: it may be a data file named by mistake.
 
     Raises:
         ParameterError: its name does not end in .json.

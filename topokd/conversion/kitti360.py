@@ -64,6 +64,9 @@ def convert_kitti360(
 
     Raises:
         DataError: a file is missing or damaged, an option is out of range, or there is no scan to convert.
+
+    Examples:
+        >>> convert_kitti360("KITTI-360", "kitti360", every=5)["labelled"]  # doctest: +SKIP
     """
     root = Path(root)
     distance = number(distance, "distance", above=True, unit=" (metres)")

@@ -56,6 +56,9 @@ def convert_pandaset(
 
     Raises:
         DataError: a file is missing, damaged, or holds anything but numbers.
+
+    Examples:
+        >>> convert_pandaset("pandaset", "converted", sensor="pandar64")["scans"]  # doctest: +SKIP
     """
     root = Path(root)
     if sensor not in SENSORS:

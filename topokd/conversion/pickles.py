@@ -115,6 +115,9 @@ def read_data_frame(path: Path) -> tuple[dict[str, ndarray], ndarray | None]:
 
     Raises:
         DataError: the file is damaged, too large, or refers to anything but a data frame of numbers.
+
+    Examples:
+        >>> columns, rows = read_data_frame(Path("001/lidar/00.pkl.gz"))  # doctest: +SKIP
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist: copy it")

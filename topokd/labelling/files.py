@@ -36,6 +36,9 @@ def write_prediction(path: Path, cloud: Cloud, label: Int64[ndarray, " n"], clas
         cloud: The scan as read.
         label: (n,) class of each point; -1 for none.
         classes: Ids and colours.
+
+    Examples:
+        >>> write_prediction(Path("a.label"), read_cloud("a.bin"), label, labeller.classes)  # doctest: +SKIP
     """
     if path.suffix == ".label":
         dtype = np.dtype(classes.dtype).newbyteorder("<")
@@ -78,6 +81,10 @@ def predict_files(
 
     Raises:
         DataError: ``source`` is a file that cannot be read or a folder without a readable scan, or an output exists.
+
+    Examples:
+        >>> labeller = Labeller("student.safetensors")  # doctest: +SKIP
+        >>> written, failed = predict_files(labeller, "recordings", "labels", views=2)  # doctest: +SKIP
     """
     source, output = Path(source), Path(output)
     if views < 0:

@@ -81,6 +81,9 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
 
     Raises:
         DataError: ``source`` does not exist or has no readable file.
+
+    Examples:
+        >>> files, remarks = find_scans("recordings", "labels")  # doctest: +SKIP
     """
     source = Path(source)
     if not source.exists():

@@ -141,15 +141,19 @@ def ask_to_stop(folder: Path) -> bool:
     return any(folder.glob("training-*"))
 
 
-def die_with_parent() -> None:
+def die_with_parent(parent: int | None = None) -> None:
     """Ask the kernel to send this process SIGTERM when its parent dies, even by SIGKILL; does nothing outside Linux.
 
     Make, the scheduler, the stage and the notebook runner form a chain. Killing any process in it stops everything
-    below; the next run resumes from the last state.
+    below; the next run resumes from the last state. Workers of a `ProcessPoolExecutor` need it, too, as ``initializer``:
+    they wait for work on a pipe that they keep open for one another.
+
+    Args:
+        parent: its process ID, as it knows it itself: it may have died already. None: the parent at this moment.
     """
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
+    parent = os.getppid() if parent is None else parent
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before the call
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,8 +1,12 @@
 import hashlib
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,6 +67,34 @@ def test_the_world_is_written_in_the_layout_and_splits_of_semantickitti(world: P
 def test_two_processes_write_the_same_bytes(world: Path, tmp_path: Path) -> None:
     write_semantickitti(tmp_path, SMALL, jobs=2)
     assert fingerprint(tmp_path) == fingerprint(world)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from topokd import params
+from topokd.synthetic import write_semantickitti
+
+if __name__ == "__main__":  # workers import this file
+    world = params.Synthetic(train_sequences=(0, 1), val_sequences=(), scans_per_sequence=500)
+    write_semantickitti(Path(sys.argv[1]), world, jobs=2)
+"""
+
+
+@pytest.mark.long
+def test_workers_end_with_a_killed_process(tmp_path: Path) -> None:
+    script, world = tmp_path / "write.py", tmp_path / "world"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, script, world])
+    deadline = time.monotonic() + 300
+    while not any(world.glob("sequences/*/velodyne/*.bin")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert len(workers) >= 2 and not alive
 
 
 def test_an_interrupted_call_continues_with_the_missing_scans(

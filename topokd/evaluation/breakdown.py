@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,6 +20,7 @@ from topokd.errors import DataError
 from topokd.evaluation.confusion import ConfusionMatrix
 from topokd.evaluation.predict import Dataset, predict
 from topokd.progress import Progress
+from topokd.stopping import die_with_parent
 
 RANGE_EDGES = (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, float("inf"))
 """Metres from the sensor."""
@@ -204,7 +206,8 @@ def break_down(
     if len(shares) <= 1:
         return _counted(models, dataset, voxel_size, tta, where, Progress(range(len(dataset)), "breaking down"))
     count = partial(_counted, models, dataset, voxel_size, tta, where, threads=get_num_threads())
-    with ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as pool:  # a fork would copy threads
+    context = get_context("spawn")  # a fork would copy threads
+    with ProcessPoolExecutor(len(shares), context, initializer=die_with_parent, initargs=(os.getpid(),)) as pool:
         first, *others = pool.map(count, shares)
     for other in others:
         for name, part in other.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,7 @@ from topokd import params
 from topokd.errors import DataError
 from topokd.io import read_json, write_json
 from topokd.progress import Progress
+from topokd.stopping import die_with_parent
 
 MANIFEST = "manifest.json"
 
@@ -71,7 +73,8 @@ def write_folder(
         results = [work.run(task) for task in Progress(tasks, f"synthetic {layout}")]
     else:  # spawn: a fork would copy the caller's threads (torch, BLAS) in an undefined state
         chunk = min(work.chunk, -(-len(tasks) // jobs))
-        with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=get_context("spawn")) as pool:
+        count, context = min(jobs, len(tasks)), get_context("spawn")
+        with ProcessPoolExecutor(count, context, initializer=die_with_parent, initargs=(os.getpid(),)) as pool:
             mapped = pool.map(work.run, tasks, chunksize=chunk)
             results = list(Progress(mapped, f"synthetic {layout}", total=len(tasks)))
     work.finish(results)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from topokd.experiments.measurement import process_peak, reset_process_peak
-from topokd.topology import persistence_weighted_chamfer, vietoris_rips
+from topokd.topology import persistence_weighted_chamfer, rips_chamfer, vietoris_rips
 
 OURS = "topokd"
 Layer = Callable[[np.ndarray, list[Tensor]], Tensor | None]
@@ -40,6 +40,10 @@ class Program:
 
 def loss(reference: list[Tensor], own: list[Tensor]) -> Tensor:
     return torch.stack([persistence_weighted_chamfer(a, b.float()) for a, b in zip(reference, own, strict=True)]).sum()
+
+
+def _ours(points: np.ndarray, reference: list[Tensor]) -> Tensor:
+    return rips_chamfer(torch.from_numpy(points).requires_grad_(True), reference)
 
 
 def _package(engine: Any, points: np.ndarray, reference: list[Tensor]) -> Tensor:
@@ -82,7 +86,7 @@ def _holos(points: np.ndarray, _: list[Tensor]) -> None:
 
 
 PROGRAMS = {
-    OURS: Program(partial(_package, "reduced")),
+    OURS: Program(_ours),
     "giotto-ph": Program(partial(_package, "giotto-ph"), "giotto-ph"),
     "torch_topological": Program(_torch_topological, "torch_topological"),
     "oineus": Program(_oineus, "oineus", max_points=128),
@@ -100,11 +104,50 @@ def installed(package: str | None) -> bool:
         return False
 
 
+class _Nothing(torch.autograd.Function):
+    """Zero, with zero gradients: what autograd alone costs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.gradient = torch.zeros_like(x)
+        return x.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, _: Tensor) -> Tensor:  # type: ignore[override]
+        return ctx.gradient  # type: ignore[no-any-return]
+
+
+def nothing(points: np.ndarray) -> Tensor:
+    """A layer that computes nothing: no program with gradients can be faster."""
+    return _Nothing.apply(torch.from_numpy(points).requires_grad_(True))  # type: ignore[no-any-return]
+
+
+def warm(layers: dict[str, Callable[[], Tensor | None]], turns: int, calls: int) -> dict[str, float]:
+    """Median CPU seconds of one call, forward and backward, among ``calls`` calls in a row; programs take turns.
+
+    Here instructions and data of a program are in the processor's caches; in `measured`, after a garbage collection,
+    they are in memory.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in layers}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for turn in range(turns + 1):
+            for name, layer in layers.items():
+                for _ in range(calls):
+                    start = time.process_time()
+                    value = layer()
+                    if value is not None:
+                        value.backward()
+                    seconds[name] += [time.process_time() - start] if turn else []
+    return {name: statistics.median(found) for name, found in seconds.items()}
+
+
 def measured(layers: dict[str, Callable[[], Tensor | None]], repeats: int, patience: float) -> dict[str, dict]:
     """Medians of forward and backward CPU seconds and the largest rise of memory of each layer.
 
     Every turn runs each layer once. The first turn warms up and is not counted, unless it takes more than ``patience``
-    seconds; then it is the only one.
+    seconds; then it is the only one. A garbage collection before each run lets the memory of the run before go; it
+    also drives a program's instructions and data out of the processor's caches, see `warm`.
     """
     runs: dict[str, list[tuple[float, float, int]]] = {name: [] for name in layers}
     slow = set()

@@ -5,7 +5,8 @@
     python benchmarks/topology.py batch sampling agreement            # a part replaces its own tables, the others stay
 
 Parts: ``layer`` (features -> diagrams of degrees 0 and 1 -> PWCD -> gradients of the features; forward, backward, peak
-memory, growth of time), ``first`` (first call of a process, compiled or not), ``batch`` (12 clouds on two cores),
+memory, growth of time), ``small`` (the same for small clouds, called many times in a row, and batches of 256 clouds on
+two cores), ``first`` (first call of a process, compiled or not), ``batch`` (12 clouds on two cores),
 ``sampling`` (farthest points), ``where`` (parts of our time), ``agreement`` (float32 diagrams compared with giotto-ph),
 ``large`` (our time and memory for clouds beyond ``layer``), ``step`` (share of a training step).
 
@@ -28,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,9 +39,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from engines import OURS, PROGRAMS, installed, measured
+from engines import OURS, PROGRAMS, installed, measured, nothing, warm
 from point_clouds import FAMILIES
-from report import Rows, keep, table
+from report import keep
+from timing import medians
+from topology_pages import PAGES
 
 from topokd.distillation import NetworkOutput, SegmentationLoss, Step, freeze
 from topokd.distillation.topology import TopologyTerm
@@ -48,7 +51,14 @@ from topokd.errors import TopokdError
 from topokd.experiments.shapes import features
 from topokd.io import read_json
 from topokd.models import build_model
-from topokd.topology import farthest_point_sampling, kernels, reference, squared_distances, vietoris_rips
+from topokd.topology import (
+    farthest_point_sampling,
+    kernels,
+    reference,
+    rips_chamfer,
+    squared_distances,
+    vietoris_rips,
+)
 
 TITLE = "The topological layer compared with other engines"
 CLOUDS = 12  # of a batch
@@ -77,6 +87,45 @@ def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             for name, cost in measured(able, options.repeats if n <= 1024 else 1, options.patience).items():
                 yield {"family": family, "points": n, "engine": name, **cost}
                 tired |= {(family, name)} if cost["gave_up"] and name != OURS else set()
+
+
+def small(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The layer on small clouds with warm caches, and a batch of 256 clouds of 30 points on two cores (wall time)."""
+    for family in options.families:
+        rng = np.random.default_rng(0)
+        for n in (30, 128):
+            try:
+                teacher, student = (FAMILIES[family](n, rng) for _ in range(2))
+            except TopokdError:
+                continue
+            points, reference = student.astype(np.float32), [d.float() for d in vietoris_rips(teacher).diagrams]
+            able: dict[str, Callable[[], torch.Tensor | None]] = {
+                name: partial(program.layer, points, reference)
+                for name, program in PROGRAMS.items()
+                if installed(program.package) and name not in ("oineus", "naive")
+            }
+            able["autograd alone"] = partial(nothing, points)
+            yield {"family": family, "points": n, "clouds": 1, **warm(able, 3, options.repeats)}
+        if family.startswith("PTv3"):
+            continue  # features of four scans only
+        clouds = [torch.from_numpy(FAMILIES[family](30, rng).astype(np.float32)).requires_grad_() for _ in range(256)]
+        references = [[d.detach() for d in found.diagrams] for found in vietoris_rips(clouds[::-1])]
+
+        def ours(clouds: list[torch.Tensor] = clouds, references: Any = references) -> None:
+            rips_chamfer(clouds, references, workers=2).backward()
+
+        arrays = [x.detach().numpy() for x in clouds]
+        programs = {OURS: ours}
+        for name in ("gudhi", "ripser.py", "holos-tda"):
+            if installed(PROGRAMS[name].package):
+                programs[name] = partial(_one_after_the_other, PROGRAMS[name].layer, arrays)
+        yield {"family": family, "points": 30, "clouds": 256, **medians(programs, options.repeats, "wall")}
+
+
+def _one_after_the_other(layer: Callable[..., Any], clouds: list[np.ndarray]) -> None:
+    """Diagrams of a batch on two cores, by two threads."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda x: layer(x, []), clouds, chunksize=8))
 
 
 def batch(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -287,6 +336,7 @@ def _street(voxels: int, rng: np.random.Generator) -> np.ndarray:
 
 PARTS = {
     "layer": layer,
+    "small": small,
     "first": first,
     "batch": batch,
     "sampling": sampling,
@@ -295,10 +345,6 @@ PARTS = {
     "large": large,
     "step": step,
 }
-
-
-def _total(row: dict[str, Any]) -> float:
-    return row["forward_s"] + row["backward_s"]
 
 
 def _wall(work: Callable[[], Any]) -> float:
@@ -317,150 +363,6 @@ def _cpu(work: Callable[[], Any], repeats: int) -> float:
     return statistics.median(times)
 
 
-# -- the page ------------------------------------------------------------------------------------------------------
-
-
-def _layer_page(rows: Rows) -> list[str]:
-    lines = [
-        "## Features to diagrams to loss to gradients",
-        "",
-        "Degrees 0 and 1, one thread. Ours in ms of CPU time (median), the others as multiples of it. "
-        "gudhi, ripser.py and holos-tda: diagrams alone, without gradients.",
-    ]
-    for n in sorted({row["points"] for row in rows}):
-        here = {(row["family"], row["engine"]): row for row in rows if row["points"] == n}
-        families = list(dict.fromkeys(family for family, _ in here))
-        others = [name for name in PROGRAMS if name != OURS and any(engine == name for _, engine in here)]
-        ratios: dict[str, list[float]] = {name: [] for name in [*others, "fastest"]}
-        body = []
-        for family in families:
-            own = here[family, OURS]
-            cells = [family, f"{1e3 * own['forward_s']:.1f} + {1e3 * own['backward_s']:.1f}"]
-            cells.append(f"{own['peak_bytes'] / 1e6:.0f}")
-            for name in others:
-                ratio = _total(here[family, name]) / _total(own) if (family, name) in here else None
-                cells.append("" if ratio is None else f"{ratio:.1f}")
-                if ratio is not None:
-                    ratios[name].append(ratio)
-            fastest = min(
-                (_total(here[family, name]) / _total(own) for name in others if (family, name) in here), default=None
-            )
-            cells.append("" if fastest is None else f"{fastest:.1f}")
-            if fastest is not None:
-                ratios["fastest"].append(fastest)
-            body.append(cells)
-        mean = ["geometric mean", "", ""]
-        mean += [f"{statistics.geometric_mean(ratios[k]):.1f}" if ratios[k] else "" for k in ratios]
-        lines += ["", f"### M = {n}", ""]
-        lines += table(
-            ["family", "ours, forward + backward (ms)", "peak (MB)", *others, "fastest other"], [*body, mean]
-        )
-    lines += ["", "### How time grows", "", "Exponent of M in a least-squares fit of log time, from M = 128 on.", ""]
-    names = [name for name in PROGRAMS if name not in ("naive", "oineus")]
-    body = []
-    for family in dict.fromkeys(row["family"] for row in rows):
-        cells = [family]
-        for name in names:
-            line = [(r["points"], _total(r)) for r in rows if (r["family"], r["engine"]) == (family, name)]
-            line = [(n, t) for n, t in line if n >= 128]
-            cells.append(f"{np.polyfit(*np.log(np.array(line).T), 1)[0]:.2f}" if len(line) > 1 else "")
-        body.append(cells)
-    return lines + table(["family", *names], body)
-
-
-def _batch_page(rows: Rows) -> list[str]:
-    body = [[r["family"], f"{r[OURS]:.2f}", f"{r['giotto-ph']:.2f}", f"{r['giotto-ph'] / r[OURS]:.1f}"] for r in rows]
-    return [
-        f"## A batch of {CLOUDS} clouds on two cores",
-        "",
-        "M = 1024; seconds of wall time: ours on two threads of one process, giotto-ph in two processes.",
-        "",
-        *table(["family", "ours (s)", "giotto-ph (s)", "ratio"], body),
-    ]
-
-
-def _first_page(rows: Rows) -> list[str]:
-    body = [[r["process"], f"{r['cpu_s']:.1f}", f"{r['wall_s']:.1f}", str(r["runs"]), str(r["files"])] for r in rows]
-    return [
-        "## First call of a process",
-        "",
-        "`vietoris_rips` of 30 points, from the start of Python to its result; seconds, medians.",
-        "",
-        *table(["process", "CPU (s)", "wall (s)", "runs", "kernels in the cache"], body),
-    ]
-
-
-def _sampling_page(rows: Rows) -> list[str]:
-    others = [name for name in rows[0] if name not in ("points", "channels", "cloud", OURS)]
-    body = [
-        [f"{r['points']:,}", str(r["channels"]), r["cloud"], f"{1e3 * r[OURS]:.0f}"]
-        + [f"{r[name] / r[OURS]:.1f}" for name in others]
-        for r in rows
-    ]
-    return [
-        "## 64 farthest points",
-        "",
-        "One thread; ours in ms of CPU time, the others as multiples of it.",
-        "",
-        *table(["points", "C", "cloud", "ours (ms)", *others], body),
-    ]
-
-
-def _where_page(rows: Rows) -> list[str]:
-    times = ["read once", "distances", "edges in order", "lunes and relations"]
-    counts = ["edges", "relations", "annotations"]
-    body = [[r["family"], *(f"{1e3 * r[k]:.1f}" for k in times), *(f"{r[k]:,}" for k in counts)] for r in rows]
-    return [
-        "## Where our time goes",
-        "",
-        "One diagram at M = 1024, ms of CPU time: reading the matrix of distances once (the floor), computing it, "
-        "putting the edges in order, and the sweep over them; and counts of the sweep.",
-        "",
-        *table(["family", *times, "edges let in", "relations", "annotations made"], body),
-    ]
-
-
-def _agreement_page(rows: Rows) -> list[str]:
-    body = [[r["family"], str(r["clouds"]), f"{r['pairs']:,}", str(r["different"])] for r in rows]
-    total = ["all", *(f"{sum(r[k] for r in rows):,}" for k in ("clouds", "pairs", "different"))]
-    return [
-        "## Agreement with giotto-ph",
-        "",
-        "Sorted float32 diagrams of degrees 0 and 1 of clouds of 10 to 160 points, compared bit by bit.",
-        "",
-        *table(["family", "clouds", "pairs", "clouds that differ"], [*body, total]),
-    ]
-
-
-def _large_page(rows: Rows) -> list[str]:
-    body = [
-        [r["family"], f"{r['points']:,}", f"{r['pairs']:,}", f"{r['cpu_s']:.1f}", f"{r['peak_kb'] / 1024:.0f}"]
-        for r in rows
-    ]
-    return [
-        "## Large clouds",
-        "",
-        "Our diagrams of degrees 0 and 1, one thread, one run each; peak of memory above that of a small cloud.",
-        "",
-        *table(["family", "points", "pairs of degree 1", "CPU (s)", "peak (MB)"], body),
-    ]
-
-
-def _step_page(rows: Rows) -> list[str]:
-    times = ["teacher_s", "student_forward_s", "topological_s", "backward_s"]
-    body = [
-        [f"{r['clouds']} x {r['voxels']:,}", *(f"{r[k]:.1f}" for k in times), f"{100 * r['share']:.0f} %"] for r in rows
-    ]
-    return [
-        "## Share of a training step",
-        "",
-        "The paper's networks (46.16 M and 2.78 M parameters) on 12 clouds, M = 1024, one CPU thread, seconds. Larger "
-        "clouds cost the networks more and the term nothing.",
-        "",
-        *table(["clouds x voxels", "teacher", "student forward", "L_topo", "backward", "share of L_topo"], body),
-    ]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
@@ -477,17 +379,9 @@ def main() -> None:
     options.points, options.families = [int(n) for n in options.points.split(",")], options.families.split(",")
     torch.set_num_threads(1)
     parts = {part: PARTS[part](options) for part in options.parts or PARTS}
-    pages = {
-        "layer": _layer_page,
-        "first": _first_page,
-        "batch": _batch_page,
-        "sampling": _sampling_page,
-        "where": _where_page,
-    }
-    pages |= {"agreement": _agreement_page, "large": _large_page, "step": _step_page}
     compared = [program.package for program in PROGRAMS.values() if program.package]
     packages = ["torch", "numba", "numpy", *compared, "fpsample"]
-    keep(__file__, TITLE, parts, pages, packages, options.dry, options.note)
+    keep(__file__, TITLE, parts, PAGES, packages, options.dry, options.note)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def files(cache: Path) -> list[Path]:
     return sorted(cache.glob("somekernels-*/*.nbc"))
 
 
+@pytest.mark.long
 def test_kernels_compile_once_with_a_notice_and_again_after_damage_or_a_change_of_a_callee(
     project: Path, tmp_path: Path
 ) -> None:

@@ -85,8 +85,9 @@ class Native:
         return symbol.decode(), code
 
     def _compile(self) -> bytes:
-        import numba
         from numba import types
+
+        from topokd._numba import compiled_part
 
         def type_of(argument: str) -> Any:
             found = getattr(types, argument.rstrip("*"))
@@ -95,28 +96,28 @@ class Native:
             return found
 
         function = inspect.unwrap(getattr(importlib.import_module(self.module), self.name))  # of checks of annotations
-        signature = types.int64(*map(type_of, self.arguments))
-        options: dict[str, Any] = {"nopython": True, "error_model": "numpy", "_nrt": False}
-        compiled: Any = numba.cfunc(signature, **options)(function)
-        module = binding.parse_assembly(str(compiled._library._final_module))
-        symbol = compiled.native_name.removeprefix("cfunc.")
-        for part in module.functions:
-            if not part.is_declaration and part.name != symbol:
-                part.linkage = "internal"
-        passes = binding.create_new_module_pass_manager()
-        passes.add_global_dead_code_eliminate_pass()
-        machine = _machine()
-        passes.run(module, binding.create_pass_builder(machine, binding.create_pipeline_tuning_options()))
+        symbol, module = compiled_part(function, types.int64(*map(type_of, self.arguments)))
         unknown = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")} - LINKED
         if unknown:  # calling one would end the process
             raise RuntimeError(f"{self.module}.{self.name} needs {', '.join(sorted(unknown))}: it allocates or raises")
-        return symbol.encode() + b"\0" + machine.emit_object(module)
+        return symbol.encode() + b"\0" + _machine().emit_object(module)
+
+
+class _Memory(threading.local):
+    """Where a function writes its result, and what Numba reserves for errors, which such functions do not have."""
+
+    def __init__(self) -> None:
+        self.result, self.error = ctypes.c_int64(), ctypes.c_void_p()
+        self.at = ctypes.addressof(self.result), ctypes.addressof(self.error)
+
+
+_memory = _Memory()
 
 
 def _call(function: Callable[..., int], *arguments: Any) -> int:
-    result, unused = ctypes.c_int64(), ctypes.c_void_p()
-    function(ctypes.addressof(result), ctypes.addressof(unused), *arguments)
-    return result.value
+    memory = _memory
+    function(*memory.at, *arguments)
+    return memory.result.value
 
 
 def _machine() -> Any:

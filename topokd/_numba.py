@@ -9,9 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llvmlite import binding
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.serialize import dumps
+from numba.core.typed_passes import NativeLowering
 
 from topokd._kernel_cache import announce, cached_folder, read, write
 from topokd.errors import ParameterError
@@ -43,20 +49,102 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 jit: Any = compiled()
 
 
-def jit_no_refcount(function: Callable[..., Any]) -> Any:
+def jit_no_refcount(function: Callable[..., Any], **options: Any) -> Any:
     """For helpers that neither allocate nor return arrays: their arguments are not reference-counted.
 
-    Only kernels can call them: they have no wrapper for Python, which would take longer to compile than the rest.
+    Only kernels can call them: they are compiled as parts of these, which takes a fraction of the time, and have no
+    wrapper for Python.
+
+    Args:
+        function: the helper.
+        options: further options of `numba.njit`.
     """
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise TypeError(f"{function.__qualname__} is compiled for other kernels only: call it in one, or its py_func")
 
-    helper = compiled(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    settings: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+    helper: Any = njit(pipeline_class=_PartCompiler, **settings, **options)(function)
     # what Numba does with a compiled function, and what it calls when Python's arguments match none
     helper.add_overload = lambda result: helper.overloads.update({tuple(result.signature.args): result})
     helper._compile_for_args = refuse
     return helper
+
+
+class _Part(JITCodeLibrary):
+    """LLVM's code of a helper and its callees, to be linked into kernels.
+
+    Numba would optimise it, and translate it into machine code that nobody calls; and all of that again for each level
+    of callers.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(NativeLowering):
+    """Lowers a helper to LLVM's code, which its callers find."""
+
+    _name = "topokd_part_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _Part(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        key = object()  # by which callers look it up, in place of a function of Python
+        state.targetctx.insert_user_function(key, state["cr"].fndesc, [state.library])
+        state["cr"] = state["cr"]._replace(cfunc=key)
+        return True
+
+
+class _PartCompiler(CompilerBase):
+    """Numba's compiler with `_PartLowering`."""
+
+    def define_pipelines(self) -> list[PassManager]:
+        """One pipeline: Numba's, up to the machine code."""
+        manager = PassManager("topokd_part")
+        builder = DefaultPassBuilder
+        for part in (builder.define_untyped_pipeline, builder.define_typed_pipeline):
+            manager.passes.extend(part(self.state).passes)
+        manager.passes.extend(
+            (_PartLowering if step is NativeLowering else step, name)
+            for step, name in builder.define_nopython_lowering_pipeline(self.state).passes
+        )
+        manager.finalize()
+        return [manager]
+
+
+def compiled_part(function: Callable[..., Any], signature: Any) -> tuple[str, Any]:
+    """A function that neither allocates nor raises, with its callees, as LLVM's optimised code.
+
+    Args:
+        function: in the language of Numba.
+        signature: of Numba.
+
+    Returns:
+        Its name, and a module of llvmlite in which it is the only function that can be called from outside.
+    """
+    helper = jit_no_refcount(function, error_model="numpy")
+    with global_compiler_lock:
+        helper.compile(signature)
+        (result,) = helper.overloads.values()
+        name, library = result.fndesc.llvm_func_name, result.library
+        library.finalize()  # links the callees
+        module = library._final_module
+        for part in module.functions:
+            if not part.is_declaration and part.name != name:
+                part.linkage = "internal"
+        passes = binding.create_new_module_pass_manager()
+        passes.add_global_dead_code_eliminate_pass()
+        passes.run(module, binding.create_pass_builder(library.codegen._tm, binding.create_pipeline_tuning_options()))
+        JITCodeLibrary._optimize_final_module(library)
+    return name, module
 
 
 jit_numpy_errors: Any = compiled(error_model="numpy")

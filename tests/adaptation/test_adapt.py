@@ -94,6 +94,7 @@ def test_a_finished_call_is_not_repeated(
         adapt(teacher, yard, load_label_map(yard / "yard.yaml"), adapted.student, settings=SETTINGS.replace(seed=1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["teacher", "student"])
 def test_an_interrupted_call_ends_with_the_same_bits(
     adapted: Adaptation, yard: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str

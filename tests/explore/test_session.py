@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import pytest
 from topokd import params as P
 from topokd.data import Scan
 from topokd.errors import DataError, ParameterError
-from topokd.explore import Session, write_page
+from topokd.explore import Session, page, write_page, write_pages
 from topokd.explore.files import read_points, read_upload
 from topokd.explore.frontend import MODULES, module, read_web
 from topokd.explore.networks import Network, View, colourings, look_at, networks
 from topokd.explore.packing import pack, quantize, to_text
 from topokd.explore.session import CYCLES_AT_ONCE
+from topokd.explore.sources import SourceOptions
 from topokd.models import build_model
 from topokd.models.checkpoint import save_checkpoint
 
@@ -128,6 +130,29 @@ def test_a_page_holds_everything_and_no_address(tmp_path: Path, no_project: Path
     addresses = set(re.findall(r"https?://[^\s\"'`<]+", text))
     assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, not a place
     assert "showPage(" in text and len(text) < 200_000
+
+
+def test_pages_with_a_real_scan_go_to_a_folder_of_their_own(
+    tmp_path: Path, no_project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The licences of most data sets do not allow publishing their scans; results/ is in git."""
+    monkeypatch.setattr(page, "_write", lambda *_: None)
+    monkeypatch.setattr(Session, "shows_real_scan", lambda self: self.kind != "filtration")
+    files = write_pages(tmp_path / "results", real_scans=tmp_path / "workspace")
+    assert [file.parent.name for file in files] == ["results", "workspace", "workspace"]
+    assert {file.parent.name for file in write_pages(tmp_path / "all")} == {"all"}
+
+
+@pytest.mark.parametrize(("dataset", "real"), [("synthetic", False), ("semantickitti", True), ("rellis", True)])
+def test_only_the_synthetic_world_is_no_real_scan(
+    dataset: str, real: bool, no_project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    session = Session("scene")
+    assert not session.shows_real_scan()  # no profile, so no scan
+    params = P.Params(profile="mine", data=P.Params().data.replace(dataset=dataset))
+    monkeypatch.setattr(session.networks, "params", lambda _: params)
+    session.choice = replace(session.choice, options=SourceOptions(profile="mine"))
+    assert session.shows_real_scan() == real
 
 
 def test_packing_is_for_typed_arrays_only():

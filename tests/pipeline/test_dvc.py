@@ -20,7 +20,8 @@ NOTEBOOKS = {name: stage for name, stage in STAGES.items() if "topokd notebook" 
 # Imported by everything; parameters are tracked by their values, see each stage's `params`.
 FLOOR = {
     *("topokd", "topokd.params", "topokd.sections", "topokd.schema", "topokd.choices", "topokd.project"),
-    *("topokd.errors", "topokd.checks", "topokd.io", "topokd.progress", "topokd.stopping", "topokd.memory"),
+    *("topokd.errors", "topokd.checks", "topokd.io", "topokd.locks", "topokd.progress", "topokd.stopping"),
+    "topokd.memory",
 }
 # Imported through the objective and never called: a teacher is trained by cross-entropy alone.
 UNUSED = {"teacher": "topokd.topology"}

@@ -127,6 +127,7 @@ def test_saving_in_jupyterlab_leaves_every_script_as_it_was(tmp_path: Path):
         assert script.read_bytes() == before, f"{script.name} is not in jupytext's own form: open and save it once"
 
 
+@pytest.mark.long
 def test_saved_outputs_are_not_a_change_for_git(tmp_path: Path) -> None:
     """The filter of .gitattributes, set as `make lab` does, hides outputs and counters, and shows an edited cell."""
 

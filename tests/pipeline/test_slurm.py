@@ -291,7 +291,7 @@ def test_a_task_with_fewer_cores_than_threads_is_rejected(project: Path, monkeyp
     P.dump(P.Params(train=P.Train(threads=4)), project / "results" / "default" / "params.yaml")
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
     monkeypatch.setattr(task, "die_with_parent", lambda: None)
-    with pytest.raises(ParameterError, match="2 cores and train.threads of profile default is 4: set `cpus`"):
+    with pytest.raises(ParameterError, match="2 cores, but train.threads of profile default is 4: set `cpus`"):
         task.run_task("default", "teacher@default-0")
 
 

@@ -106,6 +106,7 @@ def test_entries_of_a_killed_stage_are_removed_from_the_rwlock_and_those_of_a_ru
     assert run_stage("a", patience=20) == 0
 
 
+@pytest.mark.long
 def test_a_shared_folder_gets_a_lock_that_outlives_no_killed_owner_for_long(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ):

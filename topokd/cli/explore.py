@@ -20,6 +20,9 @@ def explore(
     points: Points = None,
     out: Annotated[Path, typer.Option(help="Page, or folder for the three pages of the project.")] = Path("explore"),
     profile: Annotated[str | None, typer.Option(help="Profile whose scans and networks are shown.")] = None,
+    real_scans: Annotated[
+        Path | None, typer.Option(help="Folder for the pages that contain a real scan; without it, that of --out.")
+    ] = None,
     num_points: Annotated[int, typer.Option(min=3, max=2048, help="Points kept by farthest point sampling.")] = 192,
 ) -> None:
     """Write interactive pages of persistence that open offline: filtration, loss and scene."""
@@ -27,7 +30,7 @@ def explore(
     from topokd.explore import write_page, write_pages
 
     if not points:
-        for file in write_pages(out, profile, num_points=num_points, say=typer.echo):
+        for file in write_pages(out, profile, num_points=num_points, real_scans=real_scans, say=typer.echo):
             typer.echo(file)
         return
     if len(points) > 2:

@@ -119,7 +119,7 @@ def crop(voxels: Voxels, max_voxels: int, rng: np.random.Generator) -> Voxels:
         its grid shifted to start at 0, and without ``inverse``, which training does not need.
 
     Examples:
-        >>> line = voxelize(Scan(np.outer(np.arange(9), [1, 0, 0]), np.zeros(9)), 0.5)
+        >>> line = voxelize(Scan(np.outer(np.arange(9.0), [1, 0, 0]), np.zeros(9)), 0.5)
         >>> len(crop(line, 4, np.random.default_rng(0)))
         4
     """

@@ -67,7 +67,12 @@ def write_page(
 
 
 def write_pages(
-    folder: str | Path, profile: str | None = None, *, num_points: int = 192, say: Say = silent
+    folder: str | Path,
+    profile: str | None = None,
+    *,
+    num_points: int = 192,
+    real_scans: str | Path | None = None,
+    say: Say = silent,
 ) -> list[Path]:
     """Write the three explorers of a project, with its trained networks where there are some.
 
@@ -75,6 +80,7 @@ def write_pages(
         folder: for the files of `PAGES`.
         profile: whose scans and networks are shown; None takes the first with trained networks.
         num_points: M.
+        real_scans: folder for the pages that contain the points of a real scan; None: ``folder``.
         say: receives messages on the progress.
 
     Returns:
@@ -86,7 +92,7 @@ def write_pages(
         options: dict[str, Any] = {"points": num_points, "max_dim": degree, "all_cycles": True}
         session = Session(kind, profile=profile, say=say, **options)
         shown = ["torus", "circle", "figure eight", "clusters"] if kind == "filtration" else []
-        path = Path(folder) / name
+        path = Path(real_scans if real_scans is not None and session.shows_real_scan() else folder) / name
         _write(path, session, TITLES[kind], shown)
         written.append(path)
     return written

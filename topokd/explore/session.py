@@ -17,6 +17,7 @@ from topokd.explore.cloud import Cloud, describe, describe_cycles, persistence_o
 from topokd.explore.networks import Say, silent
 from topokd.explore.sources import UNTRAINED, Networks, Rows, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
+from topokd.scans import SYNTHETIC
 from topokd.topology import ENGINES, Normalization, farthest_point_sampling, normalize_features
 from topokd.viz.style import STUDENT, TEACHER
 
@@ -89,6 +90,12 @@ class Session:
         self.choice = Choice(first, points, normalize, max_dim=max_dim, options=self.networks.defaults())
         self.steps: GradientSteps | None = None
         self._points: list[Float64[ndarray, "n c"]] = []
+
+    def shows_real_scan(self) -> bool:
+        """Whether points of a scan are shown that is not of the synthetic world: few licences allow publishing them."""
+        profile = self.choice.options.profile
+        shown = self.choice.source == NETWORKS and bool(profile)
+        return shown and self.networks.params(profile).data.dataset != SYNTHETIC
 
     def sources(self) -> list[str]:
         """Names that `Choice.source` can have."""

@@ -23,6 +23,7 @@ from topokd.topology.gradient import simplex_values
 from topokd.topology.gradients import GRADIENTS, Gradient, diffeomorphic
 from topokd.topology.loss import TeacherCloud, TeacherDiagrams, TopologicalLoss
 from topokd.topology.normalize import Normalization, normalize_features
+from topokd.topology.one_step import rips_chamfer
 from topokd.topology.persistence import Persistence, vietoris_rips
 from topokd.topology.sampled import SampledRows, SampledRowsLoss, sampled_rows
 from topokd.topology.sampling import covering_radius, farthest_point_sampling
@@ -54,6 +55,7 @@ __all__ = [
     "persistence_weighted_chamfer",
     "precision_term",
     "recall_term",
+    "rips_chamfer",
     "rtd",
     "rtd_lite",
     "sampled_rows",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from numpy import ndarray
 from torch import Tensor
 
+from topokd.topology.comparison import Matches, add_values, compare, gradient_of, is_small_diagram
 from topokd.topology.costs import nearest_costs
 from topokd.topology.functions.inputs import as_pairs, require_finite_pairs
-from topokd.topology.native import address, costs_kernel, slopes_kernel
 from topokd.topology.options import number
-
-MAX_SMALL = 256  # points of a diagram up to which all pairs are compared
 
 
 def persistence_weighted_chamfer(
@@ -57,44 +53,14 @@ def persistence_weighted_chamfer(
     """
     teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
     eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale")
-    if _are_small(teacher, student):
-        matches = _matches(teacher, student, match_scale)
-        if matches is not None:
-            return _SmallChamfer.apply(student, teacher, matches, eps, match_scale)  # type: ignore[no-any-return]
+    own = student.detach()
+    if is_small_diagram(own, teacher.dtype) and is_small_diagram(teacher, own.dtype):
+        found = compare(teacher, own, match_scale)
+        if found is not None:
+            return _SmallChamfer.apply(student, teacher, found, eps)  # type: ignore[no-any-return]
     return recall_term(teacher, student, eps=eps, match_scale=match_scale) + precision_term(
         teacher, student, match_scale=match_scale
     )
-
-
-def _are_small(teacher: Tensor, student: Tensor) -> bool:
-    """Whether all pairs of points can be compared, on the CPU; the teacher's gradient takes the general path."""
-    return (
-        type(teacher) is type(student) is Tensor
-        and teacher.dtype == student.dtype
-        and teacher.dtype in (torch.float32, torch.float64)
-        and teacher.device.type == student.device.type == "cpu"
-        and not teacher.requires_grad
-        and 0 < len(teacher) <= MAX_SMALL
-        and 0 < len(student) <= MAX_SMALL
-    )
-
-
-class _Matches(NamedTuple):
-    """The nearest point of each of k + m points of two diagrams, and its cost in their type."""
-
-    cost: Float[Tensor, " k+m"]
-    points: ndarray  # both diagrams in float64
-    mates: ndarray
-
-
-def _matches(teacher: Float[Tensor, "k 2"], student: Float[Tensor, "m 2"], scale: float) -> _Matches | None:
-    """From `kernels.nearest`; None where points tie or are not finite."""
-    k, m, single = len(teacher), len(student), teacher.dtype == torch.float32
-    first, second = teacher.detach().contiguous(), student.detach().contiguous()
-    points, mates, cost = np.empty(2 * (k + m)), np.empty(k + m, np.int64), torch.empty(k + m, dtype=teacher.dtype)
-    at, to, values = first.data_ptr(), second.data_ptr(), cost.data_ptr()
-    status = costs_kernel(at, at, to, to, single, k, m, scale, address(points), values, values, address(mates))
-    return _Matches(cost, points, mates) if status == 0 else None
 
 
 class _SmallChamfer(torch.autograd.Function):
@@ -102,34 +68,22 @@ class _SmallChamfer(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        student: Float[Tensor, "m 2"],
-        teacher: Float[Tensor, "k 2"],
-        found: _Matches,
-        eps: float,
-        scale: float,
+        ctx: Any, student: Float[Tensor, "m 2"], teacher: Float[Tensor, "k 2"], found: Matches, eps: float
     ) -> Float[Tensor, ""]:
-        k = len(teacher)
-        weight = torch.log1p((teacher[:, 1] - teacher[:, 0]).clamp_min(0))
-        total = weight.sum() + eps
-        ctx.save_for_backward(student, teacher, weight, total)
-        ctx.found, ctx.eps, ctx.scale = found, eps, scale
-        return (weight * found.cost[:k]).sum() / total + found.cost[k:].mean()
+        value = torch.zeros((), dtype=student.dtype)
+        add_values(found, eps, value)
+        ctx.save_for_backward(student, teacher)
+        ctx.found, ctx.eps = found, eps
+        return value
 
     @staticmethod
-    def backward(ctx: Any, gradient: Float[Tensor, ""]) -> tuple[Tensor | None, None, None, None, None]:
-        student, teacher, weight, total = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Float[Tensor, ""]) -> tuple[Tensor | None, None, None, None]:
+        student, teacher = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
-            value = recall_term(teacher, student, eps=ctx.eps, match_scale=ctx.scale)
-            value = value + precision_term(teacher, student, match_scale=ctx.scale)
-            return torch.autograd.grad(value, student, gradient, create_graph=True)[0], None, None, None, None
-        k, m, found = len(teacher), len(student), ctx.found
-        costs = torch.cat([gradient / total * weight, (gradient / m).expand(m)])
-        single, parts = costs.dtype == torch.float32, torch.empty(2, m, 2, dtype=torch.float64)
-        result = torch.empty(m, 2, dtype=torch.float32) if single else parts[0]
-        at, points, mates = costs.data_ptr(), address(found.points), address(found.mates)
-        slopes_kernel(at, at, single, k, m, ctx.scale, points, mates, parts.data_ptr(), result.data_ptr())
-        return result, None, None, None, None
+            value = recall_term(teacher, student, eps=ctx.eps, match_scale=ctx.found.scale)
+            value = value + precision_term(teacher, student, match_scale=ctx.found.scale)
+            return torch.autograd.grad(value, student, gradient, create_graph=True)[0], None, None, None
+        return gradient_of(ctx.found, float(gradient)), None, None, None
 
 
 def recall_term(

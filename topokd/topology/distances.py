@@ -37,6 +37,11 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
     if len(x) == 0:
         return np.zeros((0, 0))
     require_memory(8 * len(x) ** 2, f"the distances between {len(x):,} points", "sample first")
+    return squares_of(x)
+
+
+def squares_of(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
+    """`squared_distances` of finite points, n > 0, that are known to fit into memory."""
     x = np.ascontiguousarray(x - x[0])
     if len(x) <= MAX_POINTS:
         out = np.empty((len(x), len(x)))

@@ -17,6 +17,7 @@ from topokd.topology.eager import eagerly
 from topokd.topology.engines import choose_engine
 from topokd.topology.gradients import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
+from topokd.topology.one_step import rips_chamfer
 from topokd.topology.options import number, threads, whole
 from topokd.topology.persistence import vietoris_rips
 from topokd.topology.sampled import finite_rows
@@ -46,7 +47,7 @@ class TeacherDiagrams(NamedTuple):
     Examples:
         >>> prepared = TopologicalLoss(num_points=4).prepare(torch.eye(6, 3), torch.tensor([6]))
         >>> prepared.ends, [len(cloud.indices) for cloud in prepared.results()]
-        ([6], [3])
+        ([6], [4])
     """
 
     ends: list[int]
@@ -126,7 +127,6 @@ class TopologicalLoss(torch.nn.Module):
             raise ParameterError(f"dims is {dims!r}; choose some of 0, 1, 2")
         choose_engine(engine, max(self.dims), time_limit)
         self.rips: dict[str, Any] = {
-            "max_dim": max(self.dims),
             "engine": engine,
             "tie_tolerance": number(tie_tolerance, "tie_tolerance"),
             "tie_unit": self._unit(tie_unit),
@@ -172,7 +172,7 @@ class TopologicalLoss(torch.nn.Module):
         return self._diagrams(kept, rows[kept])
 
     def _diagrams(self, kept: Int64[Tensor, " m"], points: Float[Tensor, "m c"]) -> TeacherCloud:
-        found = vietoris_rips(points, **self.rips)
+        found = vietoris_rips(points, max_dim=max(self.dims), **self.rips)
         return TeacherCloud(kept, {dim: found.diagrams[dim] for dim in self.dims})
 
     @eagerly
@@ -215,12 +215,20 @@ class TopologicalLoss(torch.nn.Module):
             for cloud, reference in zip(own.split(), references, strict=True)
         ]
         total = at_least_float32(own.rows[:0].sum())  # 0, in the graph even if no cloud has a diagram
-        diagrams = vietoris_rips(points, workers=self.workers, **self.rips, **self.moves)
-        for reference, found in zip(references, diagrams, strict=True):
+        return (total + self._total(points, references).to(total.device)) / max(1, len(references))
+
+    def _total(self, points: list[Tensor], references: list[TeacherCloud]) -> Float[Tensor, ""]:
+        """The sum of the distances of all clouds and degrees."""
+        options = {"workers": self.workers, **self.rips, **self.moves}
+        teacher = [reference.diagrams for reference in references]
+        if isinstance(self.distance, partial) and self.distance.func is persistence_weighted_chamfer:
+            return rips_chamfer(points, teacher, dims=self.dims, **self.distance.keywords, **options)
+        diagrams = vietoris_rips(points, max_dim=max(self.dims), **options)
+        total: Any = 0.0
+        for own, found in zip(teacher, diagrams, strict=True):
             for dim in self.dims:
-                distance = self.distance(reference.diagrams[dim], found.diagrams[dim])
-                total = total + distance.to(total.device)
-        return total / max(1, len(references))  # clouds that have rows
+                total = total + self.distance(own[dim], found.diagrams[dim])
+        return torch.as_tensor(total)
 
     def extra_repr(self) -> str:
         """The arguments that `print(module)` shows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,15 +32,39 @@ spread_kernel = Native(
     "float64* float32* float64* float32* int64 int64 int64 float64* float32* int64 int64 int64 int64* int64* float64* "
     "float64* float32*",
 )
-costs_kernel = Native(
-    f"{_KERNELS}.nearest.costs",
-    "float64* float32* float64* float32* int64 int64 int64 float64 float64* float64* float32* int64*",
+compare_kernel = Native(
+    f"{_KERNELS}.nearest.compare",
+    "float64* float32* float64* float32* int64 int64 int64 float64 float64* int64* float64* float32* float64* float32*",
 )
-slopes_kernel = Native(
-    f"{_KERNELS}.nearest.slopes",
-    "float64* float32* int64 int64 int64 float64 float64* int64* float64* float32*",
+values_kernel = Native(
+    f"{_KERNELS}.nearest.values",
+    "int64* int64 int64 int64 float64 float64* float32* float64* float32* float64* float64* float32*",
 )
-NATIVES = (diagrams_kernel, squares_kernel, finish_kernel, spread_kernel, costs_kernel, slopes_kernel)
+pull_kernel = Native(
+    f"{_KERNELS}.nearest.gradient",
+    "float64 int64 int64 int64 float64 float64* float32* float64* float64* int64* float64* float64* float32*",
+)
+match_kernel = Native(
+    f"{_KERNELS}.layer.match",
+    "int64* int64 int64* int64 float64** float32** int64* float64* float32* int64 float64 int64* float64* float64* "
+    "int64* float64* float32* float64* float32*",
+)
+layer_kernel = Native(
+    f"{_KERNELS}.layer.gradients",
+    "float64 float64** float32** int64 int64 int64* int64 int64* int64 float64 float64* int64* float64* float32* "
+    "float64* float64* float64* float64* float32*",
+)
+NATIVES = (
+    diagrams_kernel,
+    squares_kernel,
+    finish_kernel,
+    spread_kernel,
+    compare_kernel,
+    values_kernel,
+    pull_kernel,
+    match_kernel,
+    layer_kernel,
+)
 
 
 class Workspace:
@@ -58,17 +83,24 @@ class Workspace:
         ]
         scratch[2][0] = scratch[0][0].view(np.uint64)  # the filtration as bits
         tables = [addresses(arrays) for arrays in scratch]
-        self.ends, self.counts = np.empty(self.clouds + 1, np.int64), np.empty((self.clouds, 5), np.int64)
+        self.ends, self.counts = (array("q", bytes(8 * size)) for size in (self.clouds + 1, 5 * self.clouds))
         self.found, self.factors = np.empty(ROOM, np.int64), np.empty(ROOM // 2)
         self.values = np.empty(ROOM // 2), np.empty(ROOM // 2, np.float32)
-        results: tuple[ndarray, ...] = (self.ends, self.counts, self.found, *self.values, self.factors, *tables)
-        self.addresses = ROOM, *map(address, results)
+        results: tuple[ndarray, ...] = (self.found, *self.values, self.factors, *tables)
+        self.lists = [at for at, _ in map(array.buffer_info, (self.ends, self.counts))] + [*map(address, results)]
+        self.addresses = ROOM, *self.lists
         self.kept = scratch, tables  # as long as their addresses are
 
 
 def address(array: ndarray) -> int:
     """Address of the first number of an array."""
     return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
+
+
+def table_of(numbers: Sequence[int]) -> tuple[array[int], int]:
+    """Whole numbers in memory, as long as the first result is kept, and where."""
+    table = array("q", numbers)
+    return table, table.buffer_info()[0]
 
 
 def addresses(arrays: Sequence[ndarray]) -> ndarray:

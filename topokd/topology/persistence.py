@@ -29,7 +29,7 @@ from topokd.topology.gradients import check_gradient, moved
 from topokd.topology.options import number, threads
 from topokd.topology.results import Persistence, persistence_of, with_big_step_gradient, with_cohomology
 from topokd.topology.sampling import Points
-from topokd.topology.search import search_pairs, unsearchable, use_search
+from topokd.topology.search import search_pairs, searched_edges, unsearchable
 from topokd.topology.small import is_small, small_parts
 from topokd.topology.threads import parallel_map
 from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weights_of
@@ -180,7 +180,7 @@ def vietoris_rips(
     moving = [moved(cloud, gradient, bandwidth) for cloud in points]
     weighing: Sequence[Tensor | None] = [None] * len(points) if weights is None else weights_of(weights, moving, single)
     special = unsearchable(engine, metric, max_dim, time_limit, gradient, certificate or cycles, weighted)
-    searched = [use_search(search, cloud, special) for cloud in points]
+    searched = [searched_edges(search, cloud, special) for cloud in points]
 
     precomputed, proof = metric == "precomputed", certificate or big
     find = partial(_critical_simplices, compute, max_dim, threshold, precomputed, proof, cycles)
@@ -213,7 +213,7 @@ def _critical_simplices(
     cycles: bool,
     cloud: Tensor,
     weight: Tensor | None,
-    by_search: bool,
+    searched: float | None,
 ) -> tuple[Pairs, Cohomology | None]:
     """The pairs of one cloud, and its cohomology if a proof or cycles are requested.
 
@@ -226,15 +226,14 @@ def _critical_simplices(
         cycles: likewise.
         cloud: (n, c) points or (n, n) distances.
         weight: (n,) of the weighted filtration, or None.
-        by_search: whether edges come from a search for neighbours, not from a matrix.
+        searched: edges that a search for neighbours may look at before a matrix is used; None for no search.
     """
-    if not by_search:
-        check_memory(len(cloud))
     squared = not precomputed and weight is None  # the filtration values are squares of lengths
     values, limit, unit = filtration_of(cloud, precomputed, threshold)
     limit = squared_limit(limit) if squared else limit
-    if by_search:
-        return search_pairs(values, max_dim, limit), None
+    if searched is not None and (by_search := search_pairs(values, max_dim, limit, searched)) is not None:
+        return by_search, None
+    check_memory(len(cloud))
     more = None
     try:
         filtration = values if precomputed else squared_distances(values)

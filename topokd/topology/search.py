@@ -8,18 +8,23 @@ its edges, unless the points around it can be peeled off (`kernels.peel`).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from topokd.checks import available_memory
 from topokd.errors import DataError, ParameterError
 from topokd.topology.distances import MIN_CHANNELS_FOR_GRAM
 from topokd.topology.engines import Pairs, reduced
+from topokd.topology.entry import BYTES_PER_PAIR
 
 MAX_CHANNELS = MIN_CHANNELS_FOR_GRAM - 1  # with more, squared distances come from a matrix product, with other bits
 # (coordinates, points): clouds with up to this many coordinates are searched from this many points on
 SEARCHED_FROM = ((3, 4097), (MAX_CHANNELS, 16385))
+COST = 10.0  # of an edge in a search, about, in that of a pair of points in a matrix
 
 
 def unsearchable(
@@ -71,8 +76,32 @@ def use_search(search: bool | None, cloud: Float[Tensor, "n c"], special: str | 
     return search
 
 
-def search_pairs(values: Float64[ndarray, "n c"], max_dim: int, limit: float) -> Pairs:
-    """Pairs of a cloud, from a search for neighbours.
+def searched_edges(search: bool | None, cloud: Float[Tensor, "n c"], special: str | None) -> float | None:
+    """How many edges a search may look at; None where edges come from a matrix.
+
+    A search takes about `COST` times as long for an edge as a matrix for a pair of points. One that nobody asked for is
+    given up before it has taken as long as the matrix would: both together take at most about twice as long as that.
+    Where a matrix does not fit into memory, or ``search`` is true, there is no limit.
+
+    Args:
+        search: see `use_search`, and so are the others.
+        cloud: likewise.
+        special: likewise.
+    """
+    if not use_search(search, cloud, special):
+        return None
+    n = len(cloud)
+    if search:
+        return math.inf
+    available = available_memory()
+    fits = n <= reduced.MAX_POINTS and (available is None or BYTES_PER_PAIR * n * n < available)
+    return n * (n - 1) / 2 / COST if fits else math.inf
+
+
+def search_pairs(
+    values: Float64[ndarray, "n c"], max_dim: int, limit: float, allowed: float = math.inf
+) -> Pairs | None:
+    """Pairs of a cloud, from a search for neighbours; None if it needs more edges than ``allowed``.
 
     Of equal points only the first is searched: the others merge with it at length 0, and a tree cannot separate them.
 
@@ -80,6 +109,7 @@ def search_pairs(values: Float64[ndarray, "n c"], max_dim: int, limit: float) ->
         values: (n, c) points.
         max_dim: 0 or 1.
         limit: squared length of the longest edge that enters.
+        allowed: edges that may enter, about.
 
     Raises:
         DataError: its edges do not fit into memory.
@@ -91,13 +121,13 @@ def search_pairs(values: Float64[ndarray, "n c"], max_dim: int, limit: float) ->
     """
     first = first_of_equals(values)
     try:
-        found = reduced.compute_from_points(values[first], max_dim, limit)
+        found = reduced.compute_from_points(values[first], max_dim, limit, allowed)
     except MemoryError as error:
         raise DataError(
             f"not enough memory for the edges around the largest hole of {len(values):,} points: "
             "pass a threshold, or sample first (farthest_point_sampling)"
         ) from error
-    if len(first) == len(values):
+    if found is None or len(first) == len(values):
         return found
     return found._replace(
         birth=[first[simplices] for simplices in found.birth],

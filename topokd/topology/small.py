@@ -6,31 +6,35 @@ Values, simplices and gradients are those of the general path, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from topokd.topology.gradient import SAFE
-from topokd.topology.native import MAX_POINTS, diagrams_kernel, workspace
+from topokd.topology.native import MAX_POINTS, Workspace, diagrams_kernel, workspace
 from topokd.topology.threads import parallel_map
 from topokd.topology.values import Found, Parts, parts_of, safe_extent
+
+T = TypeVar("T")
+Options = tuple[Any, ...]  # of `diagrams_kernel`, after the number of coordinates
 
 MIN_CLOUDS = 4  # per thread: starting a thread takes as long as this many clouds
 
 
-def is_small(x: Any) -> bool:
-    """Whether one compiled call can take a cloud: a plain tensor of points on the CPU, few of them."""
+def is_small(x: Any, most: int = MAX_POINTS) -> bool:
+    """Whether compiled calls take a cloud as it is: a plain tensor on the CPU, of up to ``most`` points."""
     return (
         type(x) in (Tensor, torch.nn.Parameter)
         and x.dtype in (torch.float32, torch.float64)
         and x.device.type == "cpu"
         and x.layout == torch.strided
         and x.dim() == 2
-        and 0 < x.shape[0] <= MAX_POINTS
+        and 0 < x.shape[0] <= most
         and x.shape[1] > 0
     )
 
@@ -48,29 +52,62 @@ def small_clouds(
         max_dim: 0 or 1.
         workers: threads.
     """
+    return spread_over_threads(
+        clouds, (limit, tolerance, unit, max_dim), workers, lambda first, x, ends, options: _found(x, ends, options)
+    )
+
+
+def spread_over_threads(
+    clouds: Sequence[Tensor],
+    options: tuple[float, float, float | None, int],
+    workers: int | None,
+    work: Callable[[int, Tensor, list[int], Options], list[T]],
+) -> list[T]:
+    """The results of ``work`` for ranges of clouds, one range per thread, in their order.
+
+    Args:
+        clouds: see `small_clouds`.
+        options: of `small_clouds`, from ``limit`` to ``max_dim``.
+        workers: threads.
+        work: called with the number of the first cloud of a range, the rows of all clouds, where the clouds of the
+            range begin and end, and the arguments of `calls`.
+    """
+    limit, tolerance, unit, max_dim = options
     together = clouds[0].detach().contiguous() if len(clouds) == 1 else torch.cat([x.detach() for x in clouds])
-    options = (limit, tolerance, -1.0 if unit is None else unit, max_dim > 0, 1 / SAFE, safe_extent(together))
+    given = limit, tolerance, -1.0 if unit is None else unit, max_dim > 0, 1 / SAFE, safe_extent(together)
     ends = list(accumulate(map(len, clouds), initial=0))
     workers = min(workers or torch.get_num_threads(), len(clouds) // MIN_CLOUDS)
     if workers < 2:
-        return _range(together, ends, options)
-    bounds = [len(clouds) * k // workers for k in range(workers + 1)]
-    parts = [ends[first : last + 1] for first, last in pairwise(bounds)]
-    found = parallel_map(lambda part: _range(together, part, options), parts, workers)
-    return [one for part in found for one in part]
+        return work(0, together, ends, given)
+    bounds = list(pairwise(len(clouds) * k // workers for k in range(workers + 1)))
+    parts = parallel_map(lambda bound: work(bound[0], together, ends[bound[0] : bound[1] + 1], given), bounds, workers)
+    return [one for part in parts for one in part]
 
 
-def _range(x: Float[Tensor, "n c"], ends: list[int], options: tuple[Any, ...]) -> list[Found | None]:
-    """The clouds of the rows between ``ends``, on one thread."""
+def calls(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> Iterator[tuple[Workspace, list[int]]]:
+    """Compute the clouds of the rows between ``ends``, on this thread, as many at a time as the lists of results hold.
+
+    Returns:
+        Iterator over the lists, and the five numbers of each cloud, see `Found`, one cloud after the other; negative
+        where a cloud needs the general path. The next call overwrites the lists.
+    """
     rows, channels, single = x.data_ptr(), x.shape[1], x.dtype == torch.float32
     work = workspace(channels)
-    found: list[Found | None] = []
     while len(ends) > 1:
         count = min(len(ends) - 1, work.clouds)
-        work.ends[: count + 1] = ends[: count + 1]
+        work.ends[: count + 1] = array("q", ends[: count + 1])
         done = diagrams_kernel(rows, rows, single, count, channels, *options, *work.addresses)
+        yield work, work.counts[: 5 * done].tolist()
+        ends = ends[done:]
+
+
+def _found(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> list[Found | None]:
+    single = x.dtype == torch.float32
+    found: list[Found | None] = []
+    for work, counts in calls(x, ends, options):
         whole_at = value_at = factor_at = 0
-        for sizes in work.counts[:done].tolist():
+        for k in range(0, len(counts), 5):
+            sizes = counts[k : k + 5]
             if sizes[0] < 0:
                 found.append(None)
                 continue
@@ -83,7 +120,6 @@ def _range(x: Float[Tensor, "n c"], ends: list[int], options: tuple[Any, ...]) -
             values = work.values[single][value_at:value].copy()
             found.append(Found(sizes, work.found[whole_at:whole].copy(), values, work.factors[factor_at:factor].copy()))
             whole_at, value_at, factor_at = whole, value, factor
-        ends = ends[done:]
     return found
 
 

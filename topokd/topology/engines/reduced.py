@@ -57,7 +57,9 @@ def compute(
         return _pairs(kernels.sweep.pairs(filtration, limit, stop))
 
 
-def compute_from_points(x: Float64[ndarray, "n c"], max_dim: int = 1, limit: float = np.inf) -> Pairs:
+def compute_from_points(
+    x: Float64[ndarray, "n c"], max_dim: int = 1, limit: float = np.inf, allowed: float = np.inf
+) -> Pairs | None:
     """The pairs that `compute` finds, without a matrix: memory is linear in the edges near living classes.
 
     With fewer than 12 coordinates squared distances have the same bits as those of `squared_distances`, so that the
@@ -67,6 +69,10 @@ def compute_from_points(x: Float64[ndarray, "n c"], max_dim: int = 1, limit: flo
         x: (n, c) points.
         max_dim: 0 or 1.
         limit: highest squared length of an edge.
+        allowed: edges that may enter, about.
+
+    Returns:
+        The pairs, or None if more edges have to enter than allowed.
 
     Raises:
         MemoryError: the edges do not fit into memory.
@@ -83,7 +89,8 @@ def compute_from_points(x: Float64[ndarray, "n c"], max_dim: int = 1, limit: flo
         return Pairs([dead[:, None]], [merging], [components[:, None]])
     available = available_memory()
     most = 1 << 48 if available is None else available // BYTES_PER_NEIGHBOUR
-    return _pairs(kernels.sparse_sweep.pairs(x, limit, most))
+    found = kernels.sparse_sweep.pairs(x, limit, most, allowed)
+    return _pairs(found) if found.truncated_at == np.inf else None
 
 
 def _pairs(found: SweepResult) -> Pairs:

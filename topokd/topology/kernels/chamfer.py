@@ -23,9 +23,13 @@ def costs(points: np.ndarray, others: np.ndarray, scale: float) -> tuple[np.ndar
         weight equally; places (g, 2), the distinct rows of `others`; place of each of `others` (m,).
     """
     k, m = points.shape[0], others.shape[0]
-    by_birth = np.argsort(others[:, 0], kind="mergesort")
-    order = by_birth[np.argsort(others[:, 1][by_birth], kind="mergesort")]
     births, deaths = np.empty(m), np.empty(m)
+    for q in range(m):
+        births[q] = others[q, 0]
+    by_birth = np.argsort(births, kind="mergesort")
+    for q in range(m):
+        deaths[q] = others[by_birth[q], 1]
+    order = by_birth[np.argsort(deaths, kind="mergesort")]
     place_of = np.empty(m, np.int64)
     g = 0
     for q in order:
@@ -34,7 +38,9 @@ def costs(points: np.ndarray, others: np.ndarray, scale: float) -> tuple[np.ndar
             g += 1
         place_of[q] = g - 1
     places = np.empty((g, 2))
-    places[:, 0], places[:, 1] = births[:g], deaths[:g]
+    for q in range(g):
+        places[q, 0], places[q, 1] = births[q], deaths[q]
+    births, deaths = births[:g], deaths[:g]
 
     cost, nearest, ties = np.empty(k), np.empty(k), np.empty(k, np.int64)
     total = 0
@@ -42,7 +48,7 @@ def costs(points: np.ndarray, others: np.ndarray, scale: float) -> tuple[np.ndar
         birth, death = points[p, 0], points[p, 1]
         cost[p] = (death - birth) * (death - birth) / 2
         # only places closer than the diagonal matter
-        nearest[p], ties[p] = _nearest(places[:, 0], places[:, 1], birth, death, 1.000001 * cost[p] / scale)
+        nearest[p], ties[p] = _nearest(births, deaths, birth, death, 1.000001 * cost[p] / scale)
         if ties[p] > 0 and scale * nearest[p] <= cost[p]:
             cost[p] = scale * nearest[p]
         else:
@@ -53,7 +59,7 @@ def costs(points: np.ndarray, others: np.ndarray, scale: float) -> tuple[np.ndar
     for p in range(k):
         last = count + ties[p]
         farthest = 1.000001 * np.sqrt(nearest[p]) + UNDERFLOW if ties[p] > 0 else 0.0
-        q = np.searchsorted(deaths[:g], points[p, 1] - farthest)
+        q = np.searchsorted(deaths, points[p, 1] - farthest)
         while count < last:
             if _squared(places[q, 0], places[q, 1], points[p, 0], points[p, 1]) == nearest[p]:
                 rows[count], columns[count], weights[count] = p, q, 1.0 / ties[p]
@@ -128,5 +134,6 @@ def gradients(
         size[place] += 1.0
     of_others = np.empty((place_of.shape[0], 2))
     for q in range(place_of.shape[0]):
-        of_others[q] = of_places[place_of[q]] / size[place_of[q]]
+        for axis in range(2):
+            of_others[q, axis] = of_places[place_of[q], axis] / size[place_of[q]]
     return of_points, of_others

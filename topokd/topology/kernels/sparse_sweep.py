@@ -39,13 +39,14 @@ GROWTH = 2.2  # of the number of neighbours within the radius, about, from shell
 
 
 @jit
-def pairs(x: np.ndarray, limit: float, most: int) -> SweepResult:
-    """Persistence pairs of a cloud.
+def pairs(x: np.ndarray, limit: float, most: int, allowed: float) -> SweepResult:
+    """Persistence pairs of a cloud; with `truncated_at` 0 and no deaths that count if too many edges had to enter.
 
     Args:
         x: (n, c) points.
         limit: highest squared length of an edge that enters.
         most: neighbours that the lists may hold; MemoryError above it.
+        allowed: edges that may enter, about.
     """
     n = x.shape[0]
     tree = build(x)
@@ -58,8 +59,7 @@ def pairs(x: np.ndarray, limit: float, most: int) -> SweepResult:
     if birth_values.shape[0] == 0 or birth_values[0] > 0:
         _leave_out_duplicates(tree, lists, edges, values)
     annotations = initial_annotations()
-    entered = _sweep(tree, lists, births, birth_values, values, limit, annotations)
-    annotations = entered[0]
+    annotations, entered = _sweep(tree, lists, births, birth_values, values, limit, allowed, annotations)
     found = annotations.counters[0].births
     return SweepResult(
         dead_vertex,
@@ -68,8 +68,8 @@ def pairs(x: np.ndarray, limit: float, most: int) -> SweepResult:
         annotations.birth_edge[:found],
         annotations.death_triangle[:found],
         annotations.death_order[:found],
-        np.inf,
-        np.array([entered[1], annotations.counters[0].relations, annotations.counters[0].annotations]),
+        0.0 if entered > allowed else np.inf,
+        np.array([entered, annotations.counters[0].relations, annotations.counters[0].annotations]),
     )
 
 
@@ -120,9 +120,11 @@ def _sweep(
     birth_values: np.ndarray,
     values: np.ndarray,
     limit: float,
+    allowed: float,
     annotations: Annotations,
 ) -> tuple[Annotations, int]:
-    """All deaths; returns the annotations, and how many edges have entered."""
+    """All deaths; returns the annotations, and how many edges have entered, or would have if they
+    are more than allowed."""
     n, c = tree.coords.shape
     heap = empty_heap()
     counters = lists.counters[0]
@@ -141,6 +143,9 @@ def _sweep(
             while _forget(lists, annotations) == OUT_OF_SPACE:
                 annotations = grow(annotations)
             active = np.flatnonzero(lists.is_active)
+        ahead = _edges_ahead(lists, active)
+        if counters.entered + ahead > allowed:
+            return annotations, counters.entered + np.int64(ahead) + 1
         inner = outer
         if active.shape[0] == 0:  # nothing happens before the next birth
             inner = outer = max(outer, birth_values[b])

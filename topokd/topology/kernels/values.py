@@ -114,15 +114,21 @@ def critical(points, c, single, tolerance, eps, counts, simplices, lengths, floa
 
 
 @jit_no_refcount
-def slopes(gradient_0, gradient_1, split, points, skipped, edges, ends, owners, factors, c, out):
-    """Add the gradient of the points (n, c) from those of the two diagrams, see `spread`."""
+def slopes(
+    gradient_0, gradient_1, split, points, skipped, edges, ends, first_end, owners, first_owner, factors, first_factor,
+    c, out,
+):  # fmt: skip
+    """Add the gradient of the points (n, c) from those of the two diagrams, see `spread`.
+
+    Lists of critical edges begin at entry ``first_end`` of ``ends``, and so on.
+    """
     for e in range(edges):
-        owner = owners[e]
+        owner = owners[first_owner + e]
         degree = np.int64(owner >= split)
         if skipped >> degree & 1:
             continue
-        g = (gradient_1[owner - split] if degree == 1 else gradient_0[owner]) * factors[e]
-        i, j = ends[2 * e] * c, ends[2 * e + 1] * c
+        g = (gradient_1[owner - split] if degree == 1 else gradient_0[owner]) * factors[first_factor + e]
+        i, j = ends[first_end + 2 * e] * c, ends[first_end + 2 * e + 1] * c
         for k in range(c):
             slope = g * (np.float64(points[i + k]) - np.float64(points[j + k]))
             out[i + k] += slope
@@ -163,9 +169,9 @@ def spread(
     for k in range(n * c):
         out[k] = 0.0
     if single:
-        slopes(first32, second32, split, x32, skipped, edges, ends, owners, factors, c, out)
+        slopes(first32, second32, split, x32, skipped, edges, ends, 0, owners, 0, factors, 0, c, out)
         for k in range(n * c):
             result[k] = np.float32(out[k])
     else:
-        slopes(first64, second64, split, x64, skipped, edges, ends, owners, factors, c, out)
+        slopes(first64, second64, split, x64, skipped, edges, ends, 0, owners, 0, factors, 0, c, out)
     return 0

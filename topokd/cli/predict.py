@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -240,7 +240,7 @@ def export(
     writers = {".pt2": save_program, ".onnx": save_onnx}
     if output.suffix not in writers:
         raise ParameterError(f"{output}: the name must end in .pt2 (torch.export) or .onnx")
-    network = load_checkpoint(checkpoint)
+    network: Any = load_checkpoint(checkpoint)
     if output.is_dir():
         raise ParameterError(f"{output} is a folder: choose another name for the file")
     require_writable(output.parent)  # tracing takes a minute

@@ -141,7 +141,7 @@ def test_paths_that_cannot_be_written_are_named_without_a_traceback(checkpoint, 
             main()
         said = capsys.readouterr().err.splitlines()[-1]
         assert ended.value.code == 1 and said.startswith(f"error: {tmp_path / 'notes'}"), said
-        assert "check that the path exists" in said
+        assert "a file is in the way" in said
     assert (tmp_path / "notes").read_text() == "kept"
 
 

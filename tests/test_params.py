@@ -167,6 +167,12 @@ def test_wrong_files_name_the_file_the_parameter_and_the_fix(tmp_path: Path, tex
     assert str(file) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["", "../params", "labels/goose", "/etc/passwd", ".hidden", "a b"])
+def test_a_profile_is_the_name_of_a_file_in_conf(name: str) -> None:
+    with pytest.raises(ParameterError, match="there is no profile .*; profiles: default, "):
+        P.load_profile(name)
+
+
 def test_all_wrong_parameters_of_a_file_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"data.voxel_size is 0; .*; train.epochs is 0; "):
         P.load(write(tmp_path, "data: {voxel_size: 0}\ntrain: {epochs: 0}"))

@@ -11,6 +11,7 @@ The rows of the ablation and the weights and parameters of the loss terms are da
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,8 @@ def load_profile(name: str) -> Params:
     Raises:
         ParameterError: As `load`; also when the profile does not exist.
     """
+    if not re.fullmatch(r"\w[\w.-]*", name):  # it names folders, too
+        raise ParameterError(f"there is no profile {name!r}; profiles: {', '.join(profile_names())}")
     tree = _read(project_path("params.yaml"))
     files = ["params.yaml"]
     if name != "default":

@@ -34,6 +34,8 @@ Natural = Annotated[int, Field(strict=True, ge=0, le=MOST)]
 Processes = Annotated[int, Field(strict=True, ge=0, le=1024)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=4096)]
 MOST_VIEWS = 3600
+LARGEST_VOXEL = 100.0
+VoxelSize = Annotated[Number, Field(gt=0, le=LARGEST_VOXEL)]
 Views = Annotated[int, Field(strict=True, ge=1, le=MOST_VIEWS)]
 Switch = Annotated[bool, Field(strict=True)]
 
@@ -105,7 +107,7 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
         return yaml.safe_load(text.decode() if isinstance(text, bytes) else text)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         # PyYAML lets through what int, float and datetime say about a value, and Python's limit of nesting
-        raise ParameterError(f"{where} is not valid YAML: {error}") from error
+        raise ParameterError(f"{where} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:

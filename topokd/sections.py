@@ -30,6 +30,7 @@ from topokd.schema import (
     Switch,
     Threads,
     Views,
+    VoxelSize,
     nearest,
 )
 
@@ -86,7 +87,7 @@ class Data(Section):
         "'': workspace/<profile>/data",
     )
     on_bad_scan: OnBadScan = Field("raise", description="raise, or skip damaged scans")
-    voxel_size: Positive = Field(0.2, description="metres; the paper has 0.05 (C.3)")
+    voxel_size: VoxelSize = Field(0.2, description="metres; the paper has 0.05 (C.3)")
     crop_voxels: Natural = Field(
         4000, description="a training sample: the voxels nearest to a random one; 0 keeps the whole scan"
     )

@@ -6,7 +6,18 @@ from pydantic import Field
 
 from topokd.choices import Amp
 from topokd.params import Data, Optimizer, Train
-from topokd.schema import Count, Natural, NonNegative, Positive, Probability, Processes, Section, Threads, Views
+from topokd.schema import (
+    Count,
+    Natural,
+    NonNegative,
+    Positive,
+    Probability,
+    Processes,
+    Section,
+    Threads,
+    Views,
+    VoxelSize,
+)
 
 
 class Settings(Section):
@@ -24,7 +35,7 @@ class Settings(Section):
         4, strict=True, ge=2, description="clouds per step; half of them unlabelled, if there are any"
     )
     crop_voxels: Natural = Field(8000, description="size of a training sample: voxels nearest to a random one; 0: all")
-    voxel_size: Positive | None = Field(None, description="metres; None: as the teacher's")
+    voxel_size: VoxelSize | None = Field(None, description="metres; None: as the teacher's")
     teacher_lr: Positive = Field(0.001, description="peak learning rate of the teacher")
     student_lr: Positive = Field(0.004, description="peak learning rate of the student")
     weight: Positive = Field(1.0, description="weight of the teacher's class probabilities in the student's loss")

@@ -108,6 +108,8 @@ def _describe(error: OSError) -> str:
     advice = "free some space or choose another path" if error.errno == errno.ENOSPC else "check that the path exists"
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         advice = "check that the path is writable"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        advice = "a file is in the way of a folder: choose another path"
     return f"{path}: {error.strerror}; {advice}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -233,13 +233,18 @@ def export(
     output: Annotated[Path, typer.Argument(help="net.pt2 (torch.export) or net.onnx.")],
 ) -> None:
     """Export a network as a fixed graph for clouds of any size; topokd.models.export describes its inputs."""
+    from topokd.io import require_writable
     from topokd.models import load_checkpoint
     from topokd.models.export import save_onnx, save_program
 
     writers = {".pt2": save_program, ".onnx": save_onnx}
     if output.suffix not in writers:
         raise ParameterError(f"{output}: the name must end in .pt2 (torch.export) or .onnx")
-    writers[output.suffix](output, load_checkpoint(checkpoint))
+    network: Any = load_checkpoint(checkpoint)
+    if output.is_dir():
+        raise ParameterError(f"{output} is a folder: choose another name for the file")
+    require_writable(output.parent)  # tracing takes a minute
+    writers[output.suffix](output, network)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
 
 

@@ -35,6 +35,8 @@ def detect_dataset(root: str | Path) -> Benchmark:
     Raises:
         DataError: there are no such folders.
     """
+    if not Path(root).is_dir():
+        raise DataError(f"{root} {'is a file' if Path(root).exists() else 'does not exist'}; {known_folders()}")
     for benchmark in BENCHMARKS.values():
         if benchmark.is_at(Path(root)):
             return benchmark

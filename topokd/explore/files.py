@@ -55,6 +55,8 @@ def check_points(points: ndarray, name: str) -> Float64[ndarray, "n c"]:
     if not np.isfinite(points).all():
         row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
         raise DataError(f"{name}: row {row} holds NaN or infinity: remove such rows")
+    if np.abs(points).max() > np.finfo(np.float32).max / 1e3:
+        raise DataError(f"{name} reaches {np.abs(points).max():.3g}, more than pictures hold: scale it down")
     return points
 
 

@@ -225,7 +225,7 @@ def _read_table(label_map: LabelMap, file: Path) -> tuple[tuple[ClassEntry, ...]
             )
             for row in rows
         ]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{file} does not exist: it is part of {label_map.name}; copy it into that folder") from None
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(f"{file} is not a table with class_name, label_key and hex ({error}): copy it again") from error

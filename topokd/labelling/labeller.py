@@ -20,7 +20,7 @@ from topokd.labelling.classes import Classes
 from topokd.machine import usable_device
 from topokd.models import load_checkpoint, read_description, read_metadata
 from topokd.options import number, whole
-from topokd.schema import MOST_VIEWS
+from topokd.schema import LARGEST_VOXEL, MOST_VIEWS
 from topokd.training.precision import AMP_DTYPES
 
 
@@ -68,6 +68,8 @@ class Labeller:
             voxel_size = None if voxel_size is None else number(voxel_size, "voxel_size", above=True)
         except ParameterError:
             raise DataError(f"voxel size is {voxel_size!r} m; it must be positive and finite (--voxel-size)") from None
+        if voxel_size is not None and voxel_size > LARGEST_VOXEL:
+            raise DataError(f"voxel size is {voxel_size:g} m; it must be at most {LARGEST_VOXEL:g} (--voxel-size)")
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
         self.checkpoint, description = checkpoint, read_description(checkpoint)
         if not description.class_names:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from topokd.errors import CheckpointError
+from topokd.schema import LARGEST_VOXEL
 
 _LARGEST_LIST = 64
 """Entries of a list in a network's config: stages, curves."""
@@ -168,7 +169,7 @@ def _voxel_size(path: Path, strings: Mapping[str, str]) -> float:
         size = float(strings["voxel_size"])
     except ValueError:
         size = math.nan
-    if not 0 < size <= 100:
+    if not 0 < size <= LARGEST_VOXEL:
         raise _contradiction(
             path, "voxel_size", f"is {strings['voxel_size'][:40]!r}; it is metres, positive and at most 100"
         )

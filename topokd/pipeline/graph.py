@@ -11,9 +11,11 @@ from typing import Any
 
 from topokd.errors import DataError, ParameterError
 from topokd.io import read_json
+from topokd.params import profile_names
 from topokd.pipeline.profiles import listed_profiles
 from topokd.pipeline.repository import PIPELINE, open_repository
 from topokd.project import project_path, project_root, results_path
+from topokd.schema import nearest
 
 
 @dataclass
@@ -54,6 +56,8 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
     """
     import networkx
 
+    if profile not in listed_profiles() and profile not in profile_names():
+        raise ParameterError(f"there is no profile {profile!r}; {nearest(profile, profile_names())}")
     if profile not in listed_profiles():
         raise ParameterError(
             f"params.yaml does not list the profile {profile!r} under `profiles`: "

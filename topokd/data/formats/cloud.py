@@ -156,6 +156,8 @@ def check_reading(
         )
     if not _is_number(scale, above=0.0):
         raise DataError(f"scale is {scale!r}; it is metres per unit, positive and finite (--scale)")
+    if not 1e-9 <= scale <= 1e9:
+        raise DataError(f"scale is {scale:g}; it is metres per unit, 1e-9 to 1e9 (--scale)")
     if dtype is not None and dtype not in DTYPES:
         raise DataError(f"dtype {dtype!r} is unknown; choose one of {', '.join(DTYPES)} (--dtype)")
     if origin is not None and not (

@@ -145,8 +145,8 @@ def die_with_parent(parent: int | None = None) -> None:
     """Ask the kernel to send this process SIGTERM when its parent dies, even by SIGKILL; does nothing outside Linux.
 
     Make, the scheduler, the stage and the notebook runner form a chain. Killing any process in it stops everything
-    below; the next run resumes from the last state. Workers of a `ProcessPoolExecutor` need it, too, as ``initializer``:
-    they wait for work on a pipe that they keep open for one another.
+    below; the next run resumes from the last state. A `ProcessPoolExecutor` needs it as ``initializer``: its
+    workers wait for work on a pipe that they keep open for one another.
 
     Args:
         parent: its process ID, as it knows it itself: it may have died already. None: the parent at this moment.

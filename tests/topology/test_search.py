@@ -113,21 +113,21 @@ def test_the_choice_follows_points_and_coordinates() -> None:
 def test_a_search_that_was_not_requested_ends_where_a_matrix_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most edges of points around a circle are needed, unlike those of points all over a square."""
     rng = np.random.default_rng(0)
-    angle = rng.random(600) * 2 * np.pi
-    circle, square = np.stack([np.cos(angle), np.sin(angle)], axis=1), rng.random((600, 2))
-    monkeypatch.setattr(search, "SEARCHED_FROM", ((3, 500),))
+    angle = rng.random(2000) * 2 * np.pi
+    circle, square = np.stack([np.cos(angle), np.sin(angle)], axis=1), rng.random((2000, 2))
+    monkeypatch.setattr(search, "SEARCHED_FROM", ((3, 1000),))
     allowed = {
-        None: searched_edges(None, torch.zeros(600, 2), None),
+        None: searched_edges(None, torch.zeros(2000, 2), None),
         True: searched_edges(True, torch.zeros(9, 2), None),
     }
-    assert allowed == {None: 600 * 599 / 2 / search.COST, True: np.inf}
+    assert allowed == {None: 2000 * 1999 / 2 / search.COST, True: np.inf}
     assert search.search_pairs(circle, 1, np.inf, allowed[None]) is None
     assert search.search_pairs(square, 1, np.inf, allowed[None]) is not None
     for x in (circle, square):
         own, expected = vietoris_rips(x), vietoris_rips(x, search=False)
         assert all(torch.equal(a, b) for a, b in zip(own.diagrams, expected.diagrams, strict=True))
     monkeypatch.setattr(search, "available_memory", lambda: 1_000)
-    assert searched_edges(None, torch.zeros(600, 2), None) == np.inf
+    assert searched_edges(None, torch.zeros(2000, 2), None) == np.inf
 
 
 @pytest.mark.invalid_arguments

@@ -7,8 +7,8 @@ TORCH ?= torch==2.13.0
 # One test worker per core, at most four: each holds about 1 GB. A file's tests stay together and share its fixtures.
 WORKERS ?= logical
 XDIST := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# Packages whose annotations are checked while tests run, with commas between them; an int passes for a float, as in
-# mypy. `CHECKED=topokd.topology` checks less and faster.
+# Packages whose annotations `make test` checks while tests run, with commas between them; an int passes for a float, as
+# in mypy. `CHECKED=topokd.topology` checks less and faster.
 CHECKED ?= topokd
 SHAPES := --jaxtyping-packages="$(CHECKED),beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 BIN := .venv/bin
@@ -26,7 +26,7 @@ pdf: .venv/ready  ## the report as PDF: results/$(PROFILE)/report.pdf (needs Chr
 	topokd pdf --profile $(PROFILE)
 
 check: lint  ## linters and unit tests, for use while you work: 3 minutes on two cores
-	pytest $(XDIST) $(SHAPES) -m unit $(ARGS)
+	pytest $(XDIST) -m unit $(ARGS)
 
 test: lint  ## linters and all tests, with coverage: also the wheel, the browser, and the pipeline in a scratch clone
 	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 30 --cov --cov-report term $(ARGS)

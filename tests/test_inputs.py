@@ -13,6 +13,7 @@ import torch
 from topokd import params as P
 from topokd import topology as T
 from topokd.data import Scan, crop, prefetch, training_batch, voxelize
+from topokd.datasets import SemanticKITTI, WaymoSegmentation
 from topokd.distillation import (
     AffinityLoss,
     CorrelationLoss,
@@ -62,6 +63,20 @@ NUMBERS: dict[str, Callable[[Any], Any]] = {  # options that are numbers, from 0
     "voxelize voxel_size": lambda v: voxelize(SCAN, v),
     "build_model drop_path": lambda v: build_model("ptv3-tiny", drop_path=v),
 }
+READERS: dict[str, Callable[[Any], Any]] = {  # options of readers, checked before a file is looked for
+    "SemanticKITTI sweeps": lambda v: SemanticKITTI("nowhere", "train", sweeps=v),
+    "WaymoSegmentation returns": lambda v: WaymoSegmentation("nowhere", "train", returns=v),
+    "WaymoSegmentation point_range": lambda v: WaymoSegmentation("nowhere", "train", point_range=v),
+}
+
+
+@pytest.mark.parametrize("value", [NAN, 0, -1, 1.5, 2**70, "many", [1, 2], [0, 0, 0, 1, 1, 0]], ids=repr)
+@pytest.mark.parametrize("option", READERS)
+def test_an_option_of_a_reader_that_cannot_be_meant_is_refused(option: str, value: Any) -> None:
+    with pytest.raises(DataError, match=f"^{option.split()[1]} is "):
+        READERS[option](value)
+
+
 COUNTS: dict[str, Callable[[Any], Any]] = {  # options that count
     "landscape k": lambda v: T.landscape(D, GRID, v),
     "persistence_image resolution": lambda v: T.persistence_image(D, resolution=(v, 3)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,18 @@ def test_json_has_no_nan_and_keeps_the_order(tmp_path: Path):
     write_json(tmp_path / "a.json", {"b": float("nan"), "a": np.arange(2), "c": (1.5, np.float64(np.inf))})
     assert read_json(tmp_path / "a.json") == {"b": None, "a": [0, 1], "c": [1.5, None]}
     assert list(read_json(tmp_path / "a.json")) == ["b", "a", "c"]
+
+
+def test_names_that_are_not_utf8_survive_json(tmp_path: Path):
+    name = os.fsdecode(b"Stra\xdfe.bin")
+    write_json(tmp_path / "a.json", {name: [name, "\N{EM DASH}"]})
+    assert read_json(tmp_path / "a.json") == {name: [name, "\N{EM DASH}"]}
+
+
+@pytest.mark.parametrize("name", ["\N{CJK UNIFIED IDEOGRAPH-70B9}" * 82, "a" * 249, "\N{GRINNING FACE}" * 60])
+def test_any_name_that_the_system_takes_can_be_written(tmp_path: Path, name: str):
+    write_json(tmp_path / f"{name}.json", 3)
+    assert read_json(tmp_path / f"{name}.json") == 3
 
 
 def test_missing_and_damaged_json_are_named(tmp_path: Path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from tests.conftest import PROJECT
@@ -150,14 +151,52 @@ OWN = {
         ({"classes": [{"name": "a,b", "ids": [1], "color": [0, 0, 0]}]}, r"classes\[0\]\.name"),
         ({"intensity_scale": 0}, "intensity_scale"),
         ({"colour": 3}, "colour"),
+        ({"scans": "/data/{sequence}/{scan}.npy"}, "scans is '/data/.*below the root"),
+        ({"scans": "{sequence}/{scan}{.npy"}, "scans is .*with fields such as"),
+        ({"labels": "{sequence}/{scan!r}.label"}, "labels is .*with fields such as"),
+        ({"label_dtype": "uint8", "ignored": [256]}, "the id 256 does not fit into label_dtype uint8"),
+        ({"columns": ["x", "y", "intensity"]}, "name x, y and z once each"),
+        ({"dtype": "float31"}, "dtype 'float31' is unknown"),
+        ({"frame": "x,y"}, "frame is 'x,y'"),
+        ({"name": 2024}, "name must be text"),
     ],
 )
 def test_an_inconsistent_label_map_is_rejected(tmp_path: Path, change: dict, words: str) -> None:
-    import yaml
-
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN | change))
     with pytest.raises(ParameterError, match=words):
         load_label_map(tmp_path / "own.yaml")
+
+
+def test_paths_with_odd_characters_links_and_hidden_folders(tmp_path: Path) -> None:
+    """Brackets are no patterns, a field may occur twice, links are followed, hidden folders are not."""
+    own = {**OWN, "scans": "drives [1]/{sequence}/{scan}/{scan}.npy", "labels": "drives [1]/{sequence}/{scan}.label"}
+    root, folder = tmp_path / "root", tmp_path / "elsewhere" / "a" / "7"
+    for place in (folder, root / "drives [1]" / ".a" / "8"):
+        place.mkdir(parents=True)
+        np.save(place / f"{place.name}.npy", np.random.default_rng(0).normal(size=(9, 4)).clip(0, 1))
+        np.full(9, 4, "<u4").tofile(place.parent / f"{place.name}.label")
+    (root / "drives [1]" / "a").symlink_to(folder.parent)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own | {"splits": {"val": "val.txt"}}))
+    (root / "val.txt").write_bytes(b"\xef\xbb\xbf7 \xff\n8\n")
+    dataset = MappedDataset(root, load_label_map(tmp_path / "own.yaml"), "val")
+    assert dataset.names == ["a/7"] and set(dataset[0].label.tolist()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("a,3,0,#000000\na,4,0,#000000\n", "the name a occurs twice"),
+        ("a,3,0,#000000\nb,3,0,#000000\n", "the id 3 occurs twice"),
+        ("a,3,0,#00\n", "is not a table"),
+        ("a,x,0,#000000\n", "is not a table"),
+        ('a,"3\n' + "x" * 200_000, "is not a table"),
+    ],
+    ids=["names", "ids", "colour", "id", "quotes"],
+)
+def test_a_table_of_classes_that_is_damaged_is_named(tmp_path: Path, rows: str, words: str) -> None:
+    (tmp_path / "goose_label_mapping.csv").write_text(f"class_name,label_key,has_instance,hex\n{rows}")
+    with pytest.raises(DataError, match=rf"goose_label_mapping\.csv.*{words}"):
+        load_label_map("goose").space(tmp_path)
 
 
 def test_unknown_maps_and_missing_data_are_errors(tmp_path: Path) -> None:
@@ -213,6 +252,19 @@ def test_another_map_is_another_data_set_for_resumed_runs_and_for_the_pipeline(f
     found = fingerprint(folder, whole=True)
     next(folder.rglob("*.label")).write_bytes(b"")
     assert fingerprint(folder, whole=True) != found and found["files"] >= 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"label_none": "0 1"}, {"label_none": ""}, {"label_none": "-1"}, {"label_ids": ""}, {"label_ids": "1,1"},
+     {"label_colors": "1 2"}, {"label_dtype": "int7"}, {"label_none": "1"}, {"label_ids": "1,99999999"}],
+)  # fmt: skip
+def test_a_checkpoint_whose_ids_were_edited_is_rejected_in_words(tmp_path: Path, change: dict[str, str]) -> None:
+    known = {"class_names": "a,b", "voxel_size": "0.5", "label_ids": "1,2", "label_none": "0"}
+    known |= {"label_dtype": "uint8", "label_colors": "0 0 0,9 9 9"}
+    save_checkpoint(tmp_path / "m.safetensors", build_model("ptv3-tiny", num_classes=2), known | change)
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: its metadata label_"):
+        Labeller(tmp_path / "m.safetensors")
 
 
 def test_a_checkpoint_remembers_the_ids_of_its_label_map(tmp_path: Path) -> None:

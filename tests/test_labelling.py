@@ -1,13 +1,17 @@
 """Labels for files and folders by a checkpoint."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.conftest import PROJECT
 from topokd.cli import app, main
 from topokd.data.formats import read_cloud
 from topokd.data.profile import ScanProfile
@@ -319,3 +323,61 @@ def test_a_network_trained_without_intensities_gets_zeros(tmp_path):
     assert len(written) == 1 and measure_file(labeller, tmp_path / "a.npy", 1)["latency_s"] > 0
     with pytest.raises(DataError, match="goes down to -40"):
         labeller.read(tmp_path / "a.npy", intensity="intensity")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", "{", '{"low": {}, "high": {}, "scans": 1e999}', '{"low": 1, "high": 1, "scans": 1}', "[" * 9000,
+     '{"low": {"reach": "far"}, "high": {"reach": 1}, "scans": 1}', '{"low": {"a": 1}, "high": {"b": 2}, "scans": 1}'],
+    ids=lambda text: text[:20],
+)  # fmt: skip
+def test_a_damaged_description_of_the_training_scans_names_the_checkpoint(tmp_path, text):
+    path = tmp_path / "m.safetensors"
+    metadata = {"class_names": "a,b", "voxel_size": "0.5", "scans": text}
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), metadata)
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: its metadata scans"):
+        Labeller(path, device="cpu")
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize(
+    "options", [{"tta": "2"}, {"tta": 1.5}, {"tta": 10**9}, {"tta": True}, {"voxel_size": "0.1"}, {"voxel_size": True}]
+)
+def test_options_of_a_labeller_that_cannot_be_meant(checkpoint, options):
+    with pytest.raises(DataError, match=r"(tta|voxel size) is .*--(tta|voxel-size)"):
+        Labeller(checkpoint, device="cpu", **options)
+
+
+def test_half_a_line_of_the_record_costs_one_scan_and_damaged_lines_none(checkpoint, scans, tmp_path):
+    """A call was killed while it wrote the record; a later one must not lose its own line too."""
+    labeller, record = Recorder(checkpoint, device="cpu"), tmp_path / "out" / ".topokd-labels.jsonl"
+    predict_files(labeller, scans, tmp_path / "out", views=0)
+    lines = record.read_text().splitlines(keepends=True)
+    assert json.loads(lines[1])["file"] == "sub/000001.label"
+    damaged = ["[]\n", "null\n", '{"file": "sub/000000.label"}\n', '{"file": ["x"], "sha256": 1}\n', "[" * 9000 + "\n"]
+    record.write_text("".join([*damaged, lines[0], *lines[2:], lines[1][:40]]))
+    with pytest.raises(DataError, match=r"000001\.label would be replaced"):
+        predict_files(labeller, scans, tmp_path / "out", views=0)
+    (tmp_path / "out/sub/000001.label").unlink()
+    predict_files(labeller, scans, tmp_path / "out", views=0)
+    predict_files(labeller, scans, tmp_path / "out", views=0)
+    assert labeller.names == ["000000.bin", "000001.bin", "000001.bin"]
+
+
+def test_a_disk_that_is_full_when_the_record_is_written_is_named(checkpoint, scans, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.topokd-labels.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as raised:
+        predict_files(Labeller(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
+    assert str(raised.value.filename).endswith("out/.topokd-labels.jsonl")
+
+
+@pytest.mark.parametrize("name", ["点" * 80, "a" * 248, "Stra\udcdfe", "two\nlines", "'quoted' \"name\""])
+def test_names_of_files_may_be_anything_the_system_takes(checkpoint, scans, tmp_path, name):
+    path = scans / "sub/000000.bin"
+    path = path.rename(path.with_name(f"{name}.bin"))
+    arguments = ["predict", str(checkpoint), str(path.parent), "-o", str(tmp_path / "out"), "--views", "1"]
+    strict = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run([sys.executable, "-m", "topokd.cli", *arguments], capture_output=True, env=strict)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr[-2000:]
+    assert (tmp_path / "out" / f"{name}.label").stat().st_size == 200

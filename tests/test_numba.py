@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from topokd import _numba
+from topokd import _kernel_cache, _numba
 from topokd._kernel_cache import announce
 
 KERNELS = {
@@ -47,6 +47,7 @@ def files(cache: Path) -> list[Path]:
     return sorted(cache.glob("somekernels-*/*.nbc"))
 
 
+@pytest.mark.long
 def test_kernels_compile_once_with_a_notice_and_again_after_damage_or_a_change_of_a_callee(
     project: Path, tmp_path: Path
 ) -> None:
@@ -134,3 +135,31 @@ def test_notices_of_compilation_stay_out_of_executed_notebooks(tmp_path: Path, c
     announce("topokd.heard_of", 7)
     assert "unheard_of" in progress.read_text() and "unheard_of" not in caplog.text
     assert "topokd.heard_of" in caplog.text
+
+
+def test_a_machine_without_any_folder_of_temporary_files_compiles_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose file systems are all read-only: `tempfile` raises."""
+
+    def none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    for variable in ("TOPOKD_CACHE", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.setenv(variable, "/proc/none")
+    assert _kernel_cache.cache_root.__wrapped__() is None
+
+
+def test_a_chosen_folder_is_used_although_there_is_none_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError("none")))
+    monkeypatch.setenv("TOPOKD_CACHE", str(tmp_path / "cache"))
+    assert _kernel_cache.cache_root.__wrapped__() == tmp_path / "cache"
+
+
+def test_kernels_that_are_not_to_be_compiled_are_refused_in_words() -> None:
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(_numba.__file__).parents[1])}
+    script = "from topokd.cli import main; import sys; sys.argv = ['topokd', 'warm-up']; main()"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: NUMBA_DISABLE_JIT is set")

@@ -41,7 +41,7 @@ BLOCK = 500  # inputs between two reports of the process that reads
 TRACED = 3  # of as many inputs one is traced, because that doubles its time
 LIFE = 50_000  # inputs after which that process is replaced, so that leaks of libraries do not add up
 KEPT, LARGEST = 300, 32_768  # inputs of one file that join the corpus, and bytes of each
-LIBRARIES = ("plyfile", "pypcd4", "laspy", "zipfile", "json", "safetensors", "numpy/lib/_npyio", "numpy/lib/_format")
+LIBRARIES = ("plyfile", "laspy", "zipfile", "json", "safetensors", "numpy/lib/_npyio", "numpy/lib/_format")
 PIECES = (
     b"\0",
     b"\xff",

@@ -56,7 +56,16 @@ def cache_roots() -> Iterator[Path]:
             yield Path(os.environ[variable]) / subfolder
     with contextlib.suppress(RuntimeError):  # no $HOME, and no entry for the user in /etc/passwd
         yield Path.home() / ".cache" / "topokd"
-    yield Path(tempfile.gettempdir()) / f"topokd-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+    if (folder := _temporary_folder()) is not None:
+        yield folder / f"topokd-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+
+
+def _temporary_folder() -> Path | None:
+    """The folder of temporary files; None in a container whose file systems are all read-only."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return None
 
 
 @functools.cache
@@ -65,7 +74,7 @@ def cache_root() -> Path | None:
     for root in cache_roots():
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            private = root.parent != Path(tempfile.gettempdir()) or _is_ours(root)
+            private = root.parent != _temporary_folder() or _is_ours(root)
         except OSError:
             continue
         if private and os.access(root, os.R_OK | os.W_OK | os.X_OK):

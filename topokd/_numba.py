@@ -20,6 +20,7 @@ from numba.core.serialize import dumps
 from numba.core.typed_passes import NativeLowering
 
 from topokd._kernel_cache import announce, cached_folder, read, write
+from topokd.errors import ParameterError
 from topokd.progress import notify
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,11 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = njit(nogil=True, **options)(function)
+        if dispatcher is function:
+            raise ParameterError(
+                "NUMBA_DISABLE_JIT is set, but kernels are too slow to be interpreted: unset it (a kernel's slow twin "
+                "and `NUMBA_BOUNDSCHECK=1` help to find faults)"
+            )
         dispatcher._cache = KernelCache(dispatcher.py_func)
         return dispatcher
 

@@ -36,7 +36,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{short(path.stem)}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -51,6 +51,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def short(name: str, most: int = 100) -> str:
+    """The beginning of a file's name, at most so many bytes: file systems count bytes, most allow 255.
+
+    Examples:
+        >>> short("scan"), len(short("点" * 80))
+        ('scan', 33)
+    """
+    return os.fsencode(name)[:most].decode(errors="ignore")
 
 
 def _about(error: OSError, path: Path, temporary: Path | None) -> OSError:
@@ -81,9 +91,12 @@ def require_writable(*folders: str | Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` to ``path`` atomically, as UTF-8 and without translating line ends."""
+    """Write ``text`` to ``path`` atomically, as UTF-8 and without translating line ends.
+
+    Bytes of a file's name that are not UTF-8, lone surrogates in Python, become escapes that JSON knows: ``\\udcdf``.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -123,7 +136,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: run the stage that writes it (`dvc repro`)") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not JSON, not text, endlessly nested
         raise DataError(f"{path} is not valid JSON ({error}): delete it and run `dvc repro`") from error
 
 

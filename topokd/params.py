@@ -45,6 +45,8 @@ from topokd.sections import (
     Row,
     Synthetic,
     Train,
+    complete_row,
+    named,
 )
 
 __all__ = [
@@ -107,8 +109,16 @@ class Params(Section):
         """Give every row its complete terms: the shared parameters with its own over them."""
         if not isinstance(tree, Mapping) or not isinstance(tree.get("rows"), Mapping):
             return tree
-        shared = tree.get("terms") or {}
-        return {**tree, "rows": {name: _complete(name, row, shared) for name, row in tree["rows"].items()}}
+        shared = named(tree.get("terms"), "terms")
+        return {**tree, "rows": {name: complete_row(name, row, shared) for name, row in tree["rows"].items()}}
+
+    @model_validator(mode="after")
+    def _once_each(self) -> Params:
+        for name in ("seeds", "teacher_seeds", "train_rows"):
+            values = getattr(self, name)
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"{name} holds {twice[0]!r} twice: each is one run")
+        return self
 
     @model_validator(mode="after")
     def _rows_exist(self) -> Params:
@@ -186,20 +196,6 @@ class Params(Section):
         return project_path(os.path.expanduser(expanded)) if expanded else None
 
 
-def _complete(name: str, row: Any, shared: Mapping[str, Any]) -> Any:
-    """A row's fields with ``terms`` as a mapping from names to complete parameters."""
-    if isinstance(row, Row) or not isinstance(row, Mapping):
-        return row
-    given = row.get("terms") or {}
-    given = given if isinstance(given, Mapping) else {term: {} for term in given}
-    for term in given:
-        if term not in shared:
-            raise ValueError(
-                f"rows.{name}.terms names {term!r}, which is not in `terms`; {schema.nearest(term, shared)}"
-            )
-    return {**row, "terms": {term: {**(shared[term] or {}), **(own or {})} for term, own in given.items()}}
-
-
 def load(path: str | Path, *, save: bool = True) -> Params:
     """Read a resolved parameter file, or differences over the defaults in Python.
 
@@ -268,11 +264,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = schema.parse_yaml(path.read_bytes(), str(path)) or {}
     except FileNotFoundError:
         raise ParameterError(f"{path} does not exist; profiles: {', '.join(profile_names())}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path} is not valid YAML: {error}") from error
     except IsADirectoryError:
         raise ParameterError(f"{path} is a folder, not a parameter file") from None
     if not isinstance(tree, dict):

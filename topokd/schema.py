@@ -33,6 +33,8 @@ Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
 Natural = Annotated[int, Field(strict=True, ge=0, le=MOST)]
 Processes = Annotated[int, Field(strict=True, ge=0, le=1024)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=4096)]
+MOST_VIEWS = 3600
+Views = Annotated[int, Field(strict=True, ge=1, le=MOST_VIEWS)]
 Switch = Annotated[bool, Field(strict=True)]
 
 
@@ -80,6 +82,30 @@ def validate(kind: type[Kind], tree: Any, *, file: str = "", where: str = "") ->
     except ValidationError as error:
         problems = [_explain(dict(problem), kind, where) for problem in error.errors(include_url=False)]
         raise ParameterError(prefix + "; ".join(problems)) from None
+
+
+def parse_yaml(text: str | bytes, where: str) -> Any:
+    """The content of a YAML text: plain mappings, lists, text, numbers and dates.
+
+    Args:
+        text: as it is in the file.
+        where: begins the message.
+
+    Raises:
+        ParameterError: it is not YAML, or not text; also for a date or number that does not exist.
+
+    Examples:
+        >>> parse_yaml("a: [1, 2]", "a.yaml")
+        {'a': [1, 2]}
+        >>> parse_yaml("day: 2024-13-45", "a.yaml")
+        Traceback (most recent call last):
+        topokd.errors.ParameterError: a.yaml is not valid YAML: month must be in 1..12
+    """
+    try:
+        return yaml.safe_load(text.decode() if isinstance(text, bytes) else text)
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        # PyYAML lets through what int, float and datetime say about a value, and Python's limit of nesting
+        raise ParameterError(f"{where} is not valid YAML: {error}") from error
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -19,7 +20,6 @@ from topokd.choices import (
 )
 from topokd.schema import (
     Count,
-    Integer,
     Natural,
     NonNegative,
     Number,
@@ -29,6 +29,8 @@ from topokd.schema import (
     Section,
     Switch,
     Threads,
+    Views,
+    nearest,
 )
 
 
@@ -43,13 +45,15 @@ class Synthetic(Section):
     val_sequences: tuple[Natural, ...] = Field((8, *range(17, 36)), description="one street each")
     scans_per_sequence: Count = Field(3, description="training scans per street")
     val_scans_per_sequence: Count = Field(2, description="validation scans per street")
-    seed: Integer = Field(0, description="of the world")
+    seed: Natural = Field(0, description="of the world")
 
 
 class Augment(Section):
     """Drawn again for each training sample (C.3)."""
 
-    rotation_deg: Number = Field(180.0, description="about z, uniform in +-; the paper writes 1 degree (NOTES row 10)")
+    rotation_deg: Annotated[Number, Field(ge=-360, le=360)] = Field(
+        180.0, description="about z, uniform in +-; the paper writes 1 degree (NOTES row 10)"
+    )
     scale: tuple[Positive, Positive] = Field((0.9, 1.1), description="smallest and largest factor")
     flip: Probability = Field(0.5, description="probability of mirroring x, and of mirroring y")
     jitter: NonNegative = Field(0.005, description="standard deviation in metres")
@@ -94,6 +98,8 @@ class Data(Section):
     def _six_numbers(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if len(value) not in (0, 6):
             raise ValueError("it must be empty or six numbers")
+        if not all(low < high for low, high in zip(value[:3], value[3:], strict=True)):
+            raise ValueError("it must be x, y, z from, then x, y, z to: each above the one it belongs to")
         return value
 
 
@@ -224,11 +230,36 @@ class Row(Section):
     compare: dict[str, Comparison] = Field({}, description="rows that it is compared with")
 
 
+def complete_row(name: str, row: Any, shared: Mapping[str, Any]) -> Any:
+    """A row's fields with ``terms`` as a mapping from names to complete parameters."""
+    if isinstance(row, Row) or not isinstance(row, Mapping):
+        return row
+    given = row.get("terms")
+    if isinstance(given, list | tuple) and all(isinstance(term, str) for term in given):
+        given = dict.fromkeys(given)
+    given = named(given, f"rows.{name}.terms")
+    for term in given:
+        if term not in shared:
+            raise ValueError(f"rows.{name}.terms names {term!r}, which is not in `terms`; {nearest(term, shared)}")
+    complete = {
+        term: {**named(shared[term], f"terms.{term}"), **named(own, f"rows.{name}.terms.{term}")}
+        for term, own in given.items()
+    }
+    return {**row, "terms": complete}
+
+
+def named(value: Any, where: str) -> Mapping[str, Any]:
+    """A mapping from a file, {} for nothing. Raises ValueError for anything else, which pydantic explains."""
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError(f"{where} must be a mapping of names to values, not {value!r}")
+    return value or {}
+
+
 class Evaluation(Section):
     """How the final numbers are computed, per original point."""
 
     absent: Absent = Field("skip", description="classes absent from truth and prediction: skip (left out), zero or one")
-    tta: Count = Field(
+    tta: Views = Field(
         1, description="views averaged per scan: rotations about z by 360/tta degrees; 1 switches it off"
     )
     figure_scan: Natural = Field(0, description="validation scan that Figure 3 shows")

@@ -94,6 +94,7 @@ def test_a_finished_call_is_not_repeated(
         adapt(teacher, yard, load_label_map(yard / "yard.yaml"), adapted.student, settings=SETTINGS.replace(seed=1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["teacher", "student"])
 def test_an_interrupted_call_ends_with_the_same_bits(
     adapted: Adaptation, yard: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
@@ -179,6 +180,21 @@ def test_scans_without_labels_and_teachers_without_voxels_are_rejected(
     save_checkpoint(tmp_path / "old.safetensors", load_checkpoint(teacher), {"class_names": "a"})
     with pytest.raises(CheckpointError, match="does not record the voxel size"):
         adapt(tmp_path / "old.safetensors", yard, load_label_map(label_map), tmp_path / "s.safetensors")
+
+
+def test_a_scan_cannot_be_learnt_from_and_scored_on(yard: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**YARD, "splits": {"train": ["mon", "thu"], "val": ["thu"]}}))
+    with pytest.raises(DataError, match="the scan thu/000 is in the splits train and val of Yard"):
+        collect_scans(yard, load_label_map(tmp_path / "own.yaml"))
+
+
+@pytest.mark.parametrize("size", ["wide", "nan", "-1", "0", ""])
+def test_a_teacher_whose_voxel_size_was_edited_is_rejected_in_words(
+    yard: Path, teacher: Path, tmp_path: Path, size: str
+) -> None:
+    save_checkpoint(tmp_path / "t.safetensors", load_checkpoint(teacher), {"class_names": "a", "voxel_size": size})
+    with pytest.raises(CheckpointError, match=r"t\.safetensors: its metadata voxel_size"):
+        adapt(tmp_path / "t.safetensors", yard, load_label_map(yard / "yard.yaml"), tmp_path / "s.safetensors")
 
 
 def test_the_command_prints_the_held_out_score(adapted: Adaptation, yard: Path, teacher: Path) -> None:

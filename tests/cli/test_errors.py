@@ -28,6 +28,12 @@ OUTSIDE = {  # commands in a folder that is not a checkout
     "predict_format": ["predict", "absent.safetensors", "scan.bin", "-o", "out", "--format", "png"],
     "export_suffix": ["export", "absent.safetensors", "net.tflite"],
     "data_fingerprint": ["data", "fingerprint"],
+    "predict_columns": ["predict", "absent.safetensors", "scan.bin", "-o", "out", "--columns", "\N{SUPERSCRIPT TWO}"],
+    "predict_columns_minus": ["predict", "absent.safetensors", "scan.bin", "-o", "out", "--columns=--4"],
+    "evaluate_output": ["evaluate", "semantickitti", "absent.safetensors", "data", "-o", "scan.bin"],
+    "fingerprint_output": ["data", "fingerprint", "data", "-o", "absent.safetensors"],
+    "notebook_date": ["notebook", "n.py", "-p", "day=2024-13-45"],
+    "notebook_name": ["notebook", "n.py", "-p", "=3"],
 }
 
 
@@ -75,6 +81,11 @@ WRONG = {  # commands in the checkout
     "train_row": ["train", "ful"],
     "train_profile": ["train", "full", "--profile", "somke"],
     "fingerprint_profile": ["data", "fingerprint", "--profile", "somke"],
+    "notebook_itself": ["notebook", "notebooks/10_data.py", "-o", "notebooks/10_data.ipynb"],
+    "notebook_script": ["notebook", "notebooks/10_data.py", "-o", "notebooks/10_data.py"],
+    "notebook_folder": ["notebook", "notebooks/10_data.py", "-o", "notebooks"],
+    "notebook_params_file": ["notebook", "notebooks/10_data.py", "-p", "params_file=3"],
+    "slurm_task": ["slurm", "task", "default", "teacher@default-0", "7"],
 }
 
 
@@ -114,6 +125,18 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and str(tmp_path / "file") in done.stderr
+
+
+def test_a_working_folder_that_was_deleted_is_named(tmp_path: Path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); sys.argv = ['topokd', 'repro']; from topokd.cli import main; main()"
+    environment = {name: value for name, value in os.environ.items() if name != "TOPOKD_ROOT"}
+    environment["PYTHONPATH"] = str(PROJECT)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path / "gone")
+    assert done.returncode == 1 and done.stderr == (
+        "error: the working folder does not exist any more: change to one that does\n"
+    )
 
 
 def test_a_missing_optional_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from topokd.cli import app
 from topokd.conversion import convert_kitti360
 from topokd.conversion.kitti360 import without_motion
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
 from topokd.label_maps import MappedDataset, load_label_map
 
 DRIVE = "2013_05_28_drive_0003_sync"
@@ -163,7 +163,7 @@ def test_a_missing_part_of_the_data_set_is_named(root: Path, tmp_path: Path, dam
     ("options", "words"), [({"distance": float("nan")}, "distance is nan"), ({"every": 0}, "every is 0")]
 )
 def test_options_out_of_range_are_rejected(root: Path, tmp_path: Path, options: dict, words: str) -> None:
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(ParameterError, match=words):
         convert_kitti360(root, tmp_path / "out", **options)
 
 

@@ -203,6 +203,7 @@ def _read_all(root: Path, folder: Path) -> list[bytes]:
     return [dataset.voxels(i, SIZE).feat.tobytes() for i in range(len(dataset))]
 
 
+@pytest.mark.long
 def test_processes_fill_one_cache_together(root: Path) -> None:
     folder = root.parent / "cache"
     expected = [voxelize(scan, SIZE).feat.tobytes() for scan in SemanticKITTI(root, "val")]

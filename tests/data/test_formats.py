@@ -1,6 +1,8 @@
 """User files: equal points from every format, and an error message for every unreadable file."""
 
 import builtins
+import bz2
+import gzip
 import pickle
 
 import numpy as np
@@ -192,11 +194,11 @@ def test_a_real_nuscenes_scan_is_known_by_its_columns(shared):
 
 
 def test_the_message_for_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
-    path = write(tmp_path / "a.pcd")
+    path = write(tmp_path / "a.ply")
     import sys
 
-    monkeypatch.setitem(sys.modules, "pypcd4", None)
-    with pytest.raises(DataError, match=r"pypcd4: pip install 'topokd\[data\]'"):
+    monkeypatch.setitem(sys.modules, "plyfile", None)
+    with pytest.raises(DataError, match=r"plyfile: pip install 'topokd\[data\]'"):
         read_cloud(path)
 
 
@@ -398,3 +400,186 @@ def test_a_las_header_that_counts_more_than_there_is(tmp_path, offset, value):
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"a\.las has .* fewer than its header counts"):
         read_cloud(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [("a.ply", "b.bin"), ("a.npy", "b.ply"), ("a.pcd", "b.npy"), ("a.laz", "b.las")]
+)
+def test_a_file_with_the_suffix_of_another_format_is_read_as_what_it_is(tmp_path, content, name):
+    path = write(tmp_path / content)
+    expected = read_cloud(path)
+    path.rename(tmp_path / name)
+    cloud = read_cloud(tmp_path / name)
+    np.testing.assert_array_equal(cloud.xyz, expected.xyz)
+    named = [f"read as {path.suffix}"] if path.suffix != ".laz" else []  # .las may be packed
+    assert kinds(cloud)[: len(named)] == named
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1920000\n", "git lfs pull"),
+        (b"<!DOCTYPE html>\n<title>Sign in</title>" + b" " * 90, "a web page"),
+        (b"\n<HTML><body>404</body></HTML>" + b" " * 97, "a web page"),
+        (gzip.compress(bytes(range(256)) * 40), "packed by gzip"),
+        (bz2.compress(bytes(range(256)) * 40), "packed by bzip2"),
+        (b"PK\x03\x04" + b"\0" * 92, "is a .zip archive"),
+        (b"x y z intensity\n" + b"1.25 -3.5 0.75 0.5\n" * 60, "is a table of text"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 88, "an HDF5 file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_scan_is_called_by_its_name(tmp_path, content, words):
+    path = tmp_path / "a.bin"
+    path.write_bytes(content + b"\0" * (-len(content) % 16 if words not in ("is a table of text",) else 0))
+    with pytest.raises(DataError, match=rf"a\.bin.*{words}"):
+        read_cloud(path)
+
+
+def test_numbers_that_begin_like_a_packed_file_are_numbers(tmp_path):
+    """Two bytes of one scan in 65,536 are those of gzip by chance."""
+    rows = street()
+    rows[0, 0] = np.frombuffer(b"\x1f\x8b\x08\x41", "<f4")[0]
+    np.testing.assert_array_equal(read_cloud(saved(tmp_path / "a.bin", rows)).scan.xyz, rows[:, :3])
+
+
+def test_coordinates_of_a_map_in_float32_are_named_and_those_in_float64_are_not(tmp_path):
+    rows = street().astype(np.float64)
+    rows[:, :3] += (500_000, 5_000_000, 100)
+    for dtype, noted in (("f4", True), ("f8", False)):
+        np.save(tmp_path / f"{dtype}.npy", rows.astype(dtype))
+        cloud = read_cloud(tmp_path / f"{dtype}.npy")
+        assert ("coordinates rounded to float32" in kinds(cloud)) == noted
+    assert "separates them by 0.5 m" in str(read_cloud(tmp_path / "f4.npy").notes)
+
+
+def test_a_ring_of_fillers_in_the_sensor_gets_no_class_and_a_corner_of_a_tile_does(tmp_path):
+    """At range 0 a laser that is 3 cm off the axis gives points 3 cm from the origin."""
+    rows = street()
+    rng = np.random.default_rng(1)
+    angle, ring = rng.uniform(-np.pi, np.pi, 600), rng.choice(3000, 600, replace=False)
+    rows[ring, :3] = 0.03 * np.column_stack([np.cos(angle), np.sin(angle), np.full(600, 0.2)])
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows))
+    assert not cloud.finite[ring].any() and cloud.finite.sum() == 2400 and "points without a return" in kinds(cloud)
+    tile = street()
+    tile[:, :3] -= tile[:, :3].min(0) - 0.01
+    tile[:5, :3] = np.random.default_rng(2).uniform(0.01, 0.02, (5, 3))
+    assert read_cloud(saved(tmp_path / "b.bin", tile)).finite.all()
+
+
+def test_one_intensity_everywhere_is_named(tmp_path):
+    rows = street()
+    rows[:, 3] = 1
+    assert "all intensities are equal" in kinds(read_cloud(saved(tmp_path / "a.bin", rows)))
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale": "2"}, {"scale": True}, {"scale": None}, {"intensity_scale": "255"}, {"intensity_scale": True},
+        {"origin": 5.0}, {"origin": "1,2"}, {"origin": (1.0, 2.0, "z")}, {"columns": True}, {"columns": "xyz"},
+        {"columns": 4.0}, {"dtype": 4}, {"frame": None}, {"intensity": 3}, {"scale": np.float64("nan")},
+    ],
+)  # fmt: skip
+def test_options_of_another_type_are_rejected_in_words(tmp_path, options):
+    with pytest.raises(DataError, match=r"\(--"):
+        read_cloud(_array(tmp_path, street()), **options)
+
+
+def test_records_whose_coordinates_are_one_field(tmp_path):
+    rows = street()
+    records = np.zeros(3000, [("XYZ", "f4", 3), ("Intensity", "f4"), ("ring", "u1")])
+    records["XYZ"], records["Intensity"] = rows[:, :3], rows[:, 3]
+    np.save(tmp_path / "a.npy", records.reshape(30, 100))
+    cloud = read_cloud(tmp_path / "a.npy")
+    np.testing.assert_array_equal(cloud.scan.xyz, rows[:, :3])
+    np.testing.assert_array_equal(cloud.scan.intensity, rows[:, 3])
+    np.save(tmp_path / "b.npy", records[["Intensity", "ring"]])
+    with pytest.raises(DataError, match=r"b\.npy lacks the field x, y, z; it has intensity, ring"):
+        read_cloud(tmp_path / "b.npy")
+
+
+PCD = """# .PCD v0.7 - Point Cloud Data
+VERSION 0.7
+FIELDS x y z intensity
+SIZE 4 4 4 4
+TYPE F F F F
+COUNT 1 1 1 1
+WIDTH 3000
+HEIGHT 1
+VIEWPOINT 0 0 0 1 0 0 0
+POINTS 3000
+DATA binary""".splitlines()
+
+
+def header(end="\n", **lines):
+    """The header of a .pcd with some lines changed; None leaves one out."""
+    kept = [f"{line.split()[0]} {lines[line.split()[0]]}" if lines.get(line.split()[0]) else line for line in PCD]
+    return end.join(line for line in kept if lines.get(line.split()[0], "") is not None).encode() + end.encode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        *({name: None} for name in ("COUNT", "VIEWPOINT", "VERSION", "POINTS")),
+        {"COUNT": None, "VIEWPOINT": None, "VERSION": None, "WIDTH": None, "HEIGHT": None},
+        *({"end": "\r\n"}, {"DATA": "BINARY"}, {"VERSION": ".7"}, {"VERSION": "0.6"}, {"VIEWPOINT": "0 0 ?"}),
+        {"WIDTH": "60", "HEIGHT": "50"},
+    ],
+    ids=str,
+)
+def test_optional_parts_of_a_pcd_header_may_be_absent(tmp_path, change):
+    rows = street()
+    (tmp_path / "a.pcd").write_bytes(header(**change) + rows.tobytes())
+    np.testing.assert_array_equal(read_cloud(tmp_path / "a.pcd").scan.xyz, rows[:, :3])
+
+
+def test_a_pcd_with_the_padding_of_pcl(tmp_path):
+    """PCL writes the bytes between its fields as fields that are all called `_`."""
+    rows = street()
+    layout = [("xyz", "<f4", 3), ("pad", "u1", 4), ("intensity", "<f4"), ("ring", "<u2"), ("rest", "u1", 10)]
+    points = np.zeros(3000, layout)
+    points["xyz"], points["intensity"] = rows[:, :3], rows[:, 3]
+    lines = {
+        "FIELDS": "x y z _ intensity ring _",
+        "SIZE": "4 4 4 1 4 2 1",
+        "TYPE": "F F F U F U U",
+        "COUNT": "1 1 1 4 1 1 10",
+    }
+    (tmp_path / "a.pcd").write_bytes(header(**lines) + points.tobytes())
+    cloud = read_cloud(tmp_path / "a.pcd")
+    np.testing.assert_array_equal(cloud.scan.xyz, rows[:, :3])
+    np.testing.assert_array_equal(cloud.scan.intensity, rows[:, 3])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"FIELDS": "x y z"}, "3 FIELDS, but 4 of TYPE"),
+        ({"SIZE": "4 4 4 3"}, "the field intensity has the TYPE F and the SIZE 3"),
+        ({"TYPE": "F F F X"}, "the field intensity has the TYPE X"),
+        ({"POINTS": "-1"}, "POINTS -1, not whole numbers"),
+        ({"POINTS": "4000"}, "too few for the 4,000 points"),
+        ({"COUNT": "1 1 1 x"}, "COUNT 1 1 1 x, not whole"),
+        ({"FIELDS": None}, "no FIELDS"),
+        ({"POINTS": None, "HEIGHT": None}, "no POINTS"),
+        ({"POINTS": "0"}, "has no points"),
+        ({"FIELDS": "x y _ intensity"}, "lacks the field z"),
+    ],
+)
+def test_a_damaged_pcd_header_is_named(tmp_path, change, words):
+    (tmp_path / "a.pcd").write_bytes(header(**change) + street().tobytes())
+    with pytest.raises(DataError, match=rf"a\.pcd.*{words}"):
+        read_cloud(tmp_path / "a.pcd")
+
+
+def test_an_ascii_pcd_may_use_any_white_space(tmp_path):
+    rows = street()
+    body = "\r\n".join("  ".join(f"{value:.9g}" for value in row) + " \t" for row in rows.tolist())
+    (tmp_path / "a.pcd").write_bytes(b"# Stra\xdfe\n" + header(DATA="ascii") + body.encode())
+    np.testing.assert_array_equal(read_cloud(tmp_path / "a.pcd").scan.xyz, rows[:, :3])
+    (tmp_path / "a.pcd").write_bytes(header(DATA="ascii") + b"1 2 3 4\n" * 2999 + b"1 2 3\n")
+    with pytest.raises(DataError, match=r"a\.pcd"):
+        read_cloud(tmp_path / "a.pcd")

@@ -192,3 +192,33 @@ def test_a_training_batch_depends_only_on_seed_and_step() -> None:
                 (training_batch(scans, settings, 4, 4, 2).feat == again.feat).all())  # fmt: skip
     visits = [name for batch in run for name in batch.names]
     assert sorted(visits[:5]) == sorted(visits[5:10]) == [f"random/{seed}" for seed in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("xyz", "size"), [((1.0, 2.0, 3.0), 1e-310), ((-1.0, -2.0, -3.0), 5e-324), ((1.0, 0.0, -1.0), 1e-310)]
+)
+def test_voxels_too_small_to_be_counted_are_refused_in_words(xyz: tuple[float, ...], size: float) -> None:
+    """Positions in voxels are infinite, and differences of two infinities no number."""
+    with pytest.raises(DataError, match="spans .* voxels of"):
+        voxelize(Scan(np.array([xyz, xyz]), np.zeros(2)), size)
+
+
+@given(st.integers(0, 10**6), st.integers(-40, 40), st.sampled_from([np.float32, np.float64]))
+@settings(max_examples=30, deadline=None)
+def test_voxels_and_crops_do_not_depend_on_the_unit(seed: int, power: int, dtype: type) -> None:
+    rng, unit = np.random.default_rng(seed), 2.0**power
+    xyz, label = rng.uniform(-9, 9, (200, 3)).astype(np.float32), rng.integers(-1, 5, 200)
+    plain = voxelize(Scan(xyz.astype(dtype), np.zeros(200), label), 0.5)
+    other = voxelize(Scan((xyz * np.float32(unit)).astype(dtype), np.zeros(200), label), 0.5 * unit)
+    for one, two in ((plain, other), *((crop(v, 40, np.random.default_rng(seed)) for v in (plain, other)),)):
+        np.testing.assert_array_equal(one.grid_coord, two.grid_coord)
+        np.testing.assert_array_equal(one.label, two.label)
+        np.testing.assert_array_equal(one.coord * np.float32(unit), two.coord)
+
+
+@pytest.mark.parametrize("shift", [-4096.0, 64.0, 2.0**18])
+def test_voxels_do_not_depend_on_a_shift_by_whole_voxels(shift: float) -> None:
+    xyz = np.random.default_rng(3).integers(-500, 500, (300, 3)).astype(np.float32) / 32
+    plain, moved = (voxelize(Scan(xyz + np.float32(s), np.zeros(300)), 0.5) for s in (0.0, shift))
+    np.testing.assert_array_equal(plain.grid_coord, moved.grid_coord)
+    np.testing.assert_array_equal(plain.inverse, moved.inverse)

@@ -46,6 +46,19 @@ def test_another_scan_has_another_fingerprint(root: Path, change: str):
     assert fingerprint(root)["sha256"] != before["sha256"]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_scans_that_links_lead_to_count(root: Path, tmp_path_factory: pytest.TempPathFactory, whole: bool):
+    """Data sets are often put together by links: a changed scan behind one must not go unnoticed."""
+    before = fingerprint(root, whole=whole)
+    moved = tmp_path_factory.mktemp("disk") / "00"
+    (root / "sequences/00").rename(moved)
+    (root / "sequences/00").symlink_to(moved)
+    (moved / "back").symlink_to(root)
+    assert fingerprint(root, whole=whole) == before
+    (moved / "velodyne/000001.bin").write_bytes(b"other")
+    assert fingerprint(root, whole=whole) != before
+
+
 def test_a_wrong_root_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"does not contain a known data set; .*sequences \(SemanticKITTI\)"):
         fingerprint(tmp_path)

@@ -89,6 +89,7 @@ class Clouds:
         return cloud(index)[0]
 
 
+@pytest.mark.long
 def test_networks_and_processes_share_scans_and_change_no_count():
     models = {"left": Leaning(-1.0), "right": Leaning(1.0)}
     alone = {name: Breakdown(3, Clouds.class_names) for name in models}

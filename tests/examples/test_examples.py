@@ -28,6 +28,7 @@ def test_examples_are_numbered_from_one_and_each_is_tested():
     assert [int(example.stem[:2]) for example in EXAMPLES] == list(range(1, len(EXAMPLES) + 1))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)  # the first one in a fresh checkout waits for Numba
 @pytest.mark.parametrize("name", sorted(PRINTED))
 def test_the_example_runs(name: str):

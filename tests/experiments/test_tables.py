@@ -93,6 +93,7 @@ def test_the_scores_of_a_panel_are_in_percent_and_its_gain_is_stated() -> None:
     assert " below " in panels.gain_sentence(records, panel)
 
 
+@pytest.mark.long
 def test_the_cost_of_the_loss_is_measured_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topology_cost, "peak_memory", lambda engine, points, *_: dict.fromkeys(points, 1000))
     bench = Benchmark(repeats=2, topology_points=(12, 24), naive_max_points=12, h2_points=(10,), sampling_points=(200,))
@@ -117,5 +118,5 @@ def test_the_cost_is_stated_at_the_largest_sizes() -> None:
     ]
     assert topology_cost.cost_sentence({"table8": rows}) == (
         "At N = 64 the naive baseline takes 30 times as long. "
-        "At N = 256 the layer takes 0.500 s, and 1.000 s on giotto-ph (2.0 times as long)."
+        "At N = 256 the layer takes 0.500 s, and 1.000 s with giotto-ph (2.0 times as long)."
     )

@@ -106,6 +106,7 @@ def test_half_precision_on_a_gpu_stays_near_float32(dtype: torch.dtype) -> None:
     torch.testing.assert_close(half.float(), exact, atol=0.05 * float(exact.abs().max()), rtol=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("per", ["voxel", "cloud"])
 def test_checkpointing_saves_memory_and_keeps_every_gradient(per: str) -> None:
     from topokd.experiments.measurement import measure_peak_memory
@@ -141,6 +142,7 @@ def test_logits_that_overflow_float16_raise(training: bool) -> None:
             assert model(batch).isfinite().all()
 
 
+@pytest.mark.long
 def test_the_number_of_threads_changes_rounding_only() -> None:
     # Torch does not split work of less than some ten thousand values: all layers of a tiny network run on one thread.
     # At this size most logits differ in their last bits on the machine this was written on; others may round alike.

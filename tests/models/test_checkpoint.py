@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.optim.swa_utils import AveragedModel
 
 import topokd
 from topokd.errors import CheckpointError, ParameterError
@@ -310,5 +311,23 @@ def test_a_config_of_another_size_is_rejected(tmp_path, config):
 def test_a_compiled_network_is_stored_as_the_network_inside(tmp_path):
     model = build_model("ptv3-tiny", num_classes=3)
     save_checkpoint(tmp_path / "plain.safetensors", model)
-    save_checkpoint(tmp_path / "compiled.safetensors", torch.compile(torch.nn.DataParallel(model)))
-    assert (tmp_path / "compiled.safetensors").read_bytes() == (tmp_path / "plain.safetensors").read_bytes()
+    for wrapped in (torch.compile(torch.nn.DataParallel(model)), AveragedModel(model), torch.compile(model)):
+        save_checkpoint(tmp_path / "compiled.safetensors", wrapped)
+        assert (tmp_path / "compiled.safetensors").read_bytes() == (tmp_path / "plain.safetensors").read_bytes()
+
+
+def test_tied_weights_are_saved_under_each_name(tmp_path):
+    tied = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    save_checkpoint(tmp_path / "tied.safetensors", tied)
+    other = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    load_checkpoint(tmp_path / "tied.safetensors", other)
+    assert torch.equal(other[0].weight, tied[0].weight) and torch.equal(other[1].weight, tied[0].weight)
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("metadata", [{"voxel_size": 0.5}, {"class_names": ["a"]}, {3: "a"}, {"run": None}])
+def test_metadata_that_are_no_text_are_refused_before_anything_is_written(model, tmp_path, metadata):
+    with pytest.raises(CheckpointError, match="a checkpoint stores text"):
+        save_checkpoint(tmp_path / "m.safetensors", model, metadata)
+    assert not (tmp_path / "m.safetensors").exists()

@@ -76,6 +76,7 @@ def test_torch_export_gives_the_same_logits_for_any_size(
     compare(shallow, torch.export.load(tmp_path / "net.pt2").module())
 
 
+@pytest.mark.long
 def test_onnx_gives_the_same_logits_for_any_size(
     shallow: PointTransformerV3, program: torch.export.ExportedProgram, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_onnx_gives_the_same_logits_for_any_size(
     compare(shallow, run)
 
 
+@pytest.mark.long
 def test_the_export_command_writes_a_program_and_rejects_unknown_endings(
     shallow: PointTransformerV3, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_progress_is_shown_outside_the_notebook(capsys: pytest.CaptureFixture[st
     assert "left · loss 1.0" in shown
 
 
+@pytest.mark.long
 def test_notebooks_that_run_at_the_same_time_keep_their_own_parameters(project: Path):
     """Their kernels must not share sockets."""
     (project / "dvc.yaml").write_text("stages: {}\n")

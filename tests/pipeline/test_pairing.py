@@ -16,8 +16,14 @@ from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_c
 
 from tests.conftest import PROJECT
 from topokd.errors import DataError
-from topokd.pipeline.notebook import PAIRED_METADATA
-from topokd.pipeline.pairing import notebook_scripts, notebook_text, pair_notebooks, unpaired_notebooks
+from topokd.pipeline.notebook_file import PAIRED_METADATA
+from topokd.pipeline.pairing import (
+    cleaned_text,
+    notebook_scripts,
+    notebook_text,
+    pair_notebooks,
+    unpaired_notebooks,
+)
 
 
 @pytest.fixture
@@ -121,6 +127,7 @@ def test_saving_in_jupyterlab_leaves_every_script_as_it_was(tmp_path: Path):
         assert script.read_bytes() == before, f"{script.name} is not in jupytext's own form: open and save it once"
 
 
+@pytest.mark.long
 def test_saved_outputs_are_not_a_change_for_git(tmp_path: Path) -> None:
     """The filter of .gitattributes, set as `make lab` does, hides outputs and counters, and shows an edited cell."""
 
@@ -147,3 +154,29 @@ def test_saved_outputs_are_not_a_change_for_git(tmp_path: Path) -> None:
     cell.source += "\n# edited"
     nbformat.write(notebook, path)
     assert git("status", "--porcelain").split() == ["M", "notebooks/explore/one.ipynb"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b"{}",
+        b'{"cells": 3}',
+        b'{"cells": [3], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
+        b"\xff\xfe",
+        b"",
+    ],
+)
+def test_files_that_are_no_notebooks_are_named(project: Path, content: bytes):
+    (project / "notebooks/n.ipynb").write_bytes(content)
+    with pytest.raises(DataError, match=r"n\.ipynb is not a notebook that can be read"):
+        pair_notebooks()
+    with pytest.raises(DataError, match="standard input is not a notebook"):
+        cleaned_text(content)
+
+
+@pytest.mark.parametrize("record", ["[]", "[1, 2]", "3", "{", '"text"', "null"])
+def test_a_damaged_record_of_pairings_is_as_none(project: Path, record: str):
+    (project / "workspace/pairing.json").write_text(record)
+    edit_notebook(project, "c = 3")
+    assert pair_notebooks() == [project / "notebooks/n.py"]

@@ -176,6 +176,7 @@ def test_an_unknown_profile_lists_the_known_ones(project: Path):
         reproduce("oen")
 
 
+@pytest.mark.long
 def test_only_one_profile_is_reproduced_and_the_second_run_does_nothing(
     project: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -291,7 +291,7 @@ def test_a_task_with_fewer_cores_than_threads_is_rejected(project: Path, monkeyp
     P.dump(P.Params(train=P.Train(threads=4)), project / "results" / "default" / "params.yaml")
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
     monkeypatch.setattr(task, "die_with_parent", lambda: None)
-    with pytest.raises(ParameterError, match="2 cores and train.threads of profile default is 4: set `cpus`"):
+    with pytest.raises(ParameterError, match="2 cores, but train.threads of profile default is 4: set `cpus`"):
         task.run_task("default", "teacher@default-0")
 
 
@@ -301,3 +301,24 @@ def test_a_node_without_a_home_gets_a_temporary_one(project: Path, monkeypatch: 
     task.use_node_folders()
     home = Path(os.environ["HOME"])
     assert home.parent == project and home.is_dir() and home.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", "{", '{"job": "7_0"}', '"text"'])
+def test_damaged_records_of_jobs_stop_nothing(project: Path, content: str):
+    folder = jobs.folder("default")
+    (folder / "outcomes").mkdir(parents=True)
+    for file in (folder / "jobs.json", folder / "outcomes" / "teacher@default-0.json"):
+        file.write_text(content)
+    assert isinstance(jobs.read_jobs("default"), dict)
+    assert jobs.read_outcome("default", "teacher@default-0", "7_0") is None
+
+
+def test_a_percent_sign_in_the_path_of_the_project_is_no_pattern(project: Path, monkeypatch: pytest.MonkeyPatch):
+    """SLURM replaces %d and the like in --output; %% is a percent sign."""
+    monkeypatch.setenv("TOPOKD_ROOT", str(project / "50%data"))
+    sent: list[str] = []
+    monkeypatch.setattr(queue, "submit", lambda options: sent.extend(options) or "7")
+    plan = submit.Plan("default", Cluster(), stages(), set(), {}, [], arrays(), cpus=1, ranks=1)
+    submit._send(plan, plan.arrays[0], None)
+    (log,) = [option for option in sent if option.startswith("--output=")]
+    assert log == f"--output={project}/50%%data/workspace/default/slurm/logs/data-%A_%a.log"

@@ -82,6 +82,13 @@ def test_failures_have_the_status_of_the_command_or_name_the_file(project: Path)
         run_stage("c")
 
 
+@pytest.mark.parametrize("content", ["[]", '{"write": {"a": 3}}'])
+def test_a_damaged_rwlock_is_replaced(project: Path, content: str):
+    file = project / ".dvc/tmp/rwlock"
+    file.write_text(content)
+    assert with_lock(lambda repo: 3, patience=5) == 3
+
+
 def test_entries_of_a_killed_stage_are_removed_from_the_rwlock_and_those_of_a_running_dvc_are_kept(project: Path):
     alive = os.getpid()  # a process of that number lives, so DVC alone would refuse for ever
     file = project / ".dvc/tmp/rwlock"
@@ -99,6 +106,7 @@ def test_entries_of_a_killed_stage_are_removed_from_the_rwlock_and_those_of_a_ru
     assert run_stage("a", patience=20) == 0
 
 
+@pytest.mark.long
 def test_a_shared_folder_gets_a_lock_that_outlives_no_killed_owner_for_long(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -59,6 +59,7 @@ def test_the_world_is_written_in_the_layout_and_splits_of_semantickitti(world: P
     assert len(poses) == 2 and 10 < poses[1, 2, 3] < 13  # the camera's z axis points along the street
 
 
+@pytest.mark.long
 def test_two_processes_write_the_same_bytes(world: Path, tmp_path: Path) -> None:
     write_semantickitti(tmp_path, SMALL, jobs=2)
     assert fingerprint(tmp_path) == fingerprint(world)
@@ -86,6 +87,7 @@ def test_an_interrupted_call_continues_with_the_missing_scans(
     assert len(again) == 2 and fingerprint(tmp_path) == fingerprint(world)
 
 
+@pytest.mark.long
 def test_other_parameters_replace_the_scans(world: Path, tmp_path: Path) -> None:
     other = params.Synthetic(azimuths=32, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
     write_semantickitti(tmp_path, SMALL)

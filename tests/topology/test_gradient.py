@@ -25,6 +25,7 @@ def total(x: torch.Tensor, engine: str = "reduced") -> torch.Tensor:
     return weighted(vietoris_rips(x, engine=engine).diagrams)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("c", [2, 5, 20])
 def test_gradcheck_passes_through_every_engine(engine: str, c: int) -> None:

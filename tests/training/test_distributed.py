@@ -100,6 +100,7 @@ def test_a_batch_that_ranks_cannot_share_equally_is_rejected(shared: P.Params) -
         train_teacher(shared.replace(train=shared.train.replace(ranks=3)), 0)
 
 
+@pytest.mark.long
 def test_an_error_of_a_rank_is_raised_where_the_ranks_were_started(shared: P.Params) -> None:
     diverging = shared.train.replace(ranks=2, optimizer=P.Optimizer(lr=1e30, lr_attention=1e30))
     with pytest.raises(TrainingError, match=r"teacher-seed0: step 2: .*NaN or infinity.*train.optimizer.lr"):

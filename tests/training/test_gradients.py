@@ -83,6 +83,7 @@ def test_a_term_without_force_or_with_too_much_is_named(
         assert history["warnings"][0]["step"] == 100 and history["warnings"][0]["side"] == side
 
 
+@pytest.mark.long
 def test_every_run_records_the_norms_and_watching_changes_no_weight(taught: P.Params) -> None:
     taught = taught.replace(train=taught.train.replace(gradients_every=2))
     watched = train_student(taught, "full", 0)["history"]["gradients"]
@@ -95,6 +96,7 @@ def test_every_run_records_the_norms_and_watching_changes_no_weight(taught: P.Pa
     assert Run("full", 0, taught).checkpoint.read_bytes() == weights
 
 
+@pytest.mark.long
 def test_gradnorm_holds_the_stated_share_and_is_deterministic(taught: P.Params) -> None:
     train = taught.train.replace(gradients_every=2, balance="gradnorm", shares={"topo": 0.05, "rkd": 1.0})
     params = taught.replace(train=train)

@@ -92,6 +92,7 @@ raise Stopped("stopped; state saved")
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_notebook_that_trains_saves_and_ends_with_status_143(tmp_path: Path, number: int):
     (tmp_path / "topokd").mkdir()

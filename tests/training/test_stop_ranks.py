@@ -30,6 +30,7 @@ def reference(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
         return launchers.uninterrupted(launchers.two_ranks(tiny_params(scans)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("launcher", "number", "statuses"),
     [
@@ -48,6 +49,7 @@ def test_a_signal_costs_nothing(
     assert sha256(Run("teacher", 0, shared).checkpoint) == reference
 
 
+@pytest.mark.long
 def test_one_killed_rank_ends_all_and_names_itself(params: P.Params, reference: str, tmp_path: Path):
     shared = launchers.two_ranks(params)
     process = launchers.start(launchers.torchrun(shared, tmp_path), tmp_path)
@@ -63,6 +65,7 @@ def test_one_killed_rank_ends_all_and_names_itself(params: P.Params, reference: 
     assert sha256(Run("teacher", 0, shared).checkpoint) == reference
 
 
+@pytest.mark.long
 def test_the_process_that_started_the_ranks_passes_a_request_on(params: P.Params, reference: str, tmp_path: Path):
     shared = launchers.two_ranks(params)
     states = Run("teacher", 0, shared).resume

@@ -54,6 +54,7 @@ def test_one_pass_of_the_teacher_serves_all_rows_with_the_same_bits(taught: P.Pa
     assert len(passes) == 6
 
 
+@pytest.mark.long
 def test_missing_and_damaged_files_are_made_again(taught: P.Params, passes: list[bool]) -> None:
     expected = weights(taught, "full")
     files = sorted((taught.workspace / "teacher_outputs").rglob("*.safetensors"))
@@ -66,6 +67,7 @@ def test_missing_and_damaged_files_are_made_again(taught: P.Params, passes: list
     assert len(passes) == 2
 
 
+@pytest.mark.long
 def test_another_teacher_makes_the_outputs_stale(taught: P.Params, passes: list[bool]) -> None:
     weights(taught, "kd")
     train_teacher(taught.replace(train=taught.train.replace(teacher_steps=2)), 0)

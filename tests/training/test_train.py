@@ -46,6 +46,7 @@ def test_a_teacher_leaves_its_files(taught: P.Params) -> None:
     assert steps == ["1", "2", "3", "4", "5", "6"]
 
 
+@pytest.mark.long
 def test_the_record_holds_the_complete_terms_of_its_row(taught: P.Params) -> None:
     plain, full = train_student(taught, "plain", 0), train_student(taught, "full", 0)
     assert plain["terms"] == {} and list(plain["history"]["terms"]) == ["seg"]
@@ -114,6 +115,7 @@ def test_an_unknown_row_is_an_error(params: P.Params) -> None:
         train_student(params, "kd_topology", 0)
 
 
+@pytest.mark.long
 def test_a_finished_run_whose_outputs_vanished_is_not_trained_again(
     taught: P.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +154,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.long
 def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(taught: P.Params, tmp_path: Path) -> None:
     params = taught.replace(train=taught.train.replace(student_steps=12, checkpoint_every=3))
     P.dump(params, tmp_path / "params.yaml")
@@ -185,6 +188,7 @@ def test_a_killed_run_ends_with_the_bits_of_an_undisturbed_one(taught: P.Params,
     assert sum(report.get("earlier_seconds", 0.0) for report in reports) > 0.1  # at least three steps were saved
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("second_order", [False, True])
 def test_checkpointing_changes_no_weight(taught: P.Params, second_order: bool) -> None:
     params = taught.with_term("grad", second_order=second_order)
@@ -196,6 +200,7 @@ def test_checkpointing_changes_no_weight(taught: P.Params, second_order: bool) -
     assert weights[0] == weights[1]
 
 
+@pytest.mark.long
 def test_a_cache_and_workers_change_no_weight_and_no_number(taught: P.Params, tmp_path: Path) -> None:
     path = Run("teacher", 0, taught).checkpoint
     weights, record = path.read_bytes(), Run("teacher", 0, taught).record.read_bytes()

@@ -9,15 +9,15 @@ from torch import nn
 
 from topokd.choices import Role
 from topokd.errors import CheckpointError
-from topokd.models import PointTransformerV3, load_checkpoint, read_metadata
+from topokd.models import PointTransformerV3, load_checkpoint, read_description
 from topokd.training.determinism import seeded_model, stream_seed
 
 
-def starting_network(source: str, class_names: tuple[str, ...], seed: int, role: Role) -> PointTransformerV3:
+def starting_network(source: str | Path, class_names: tuple[str, ...], seed: int, role: Role) -> PointTransformerV3:
     """A network for ``class_names``: new from a preset, or a trained one with its last layer adapted to the classes.
 
     Args:
-        source: name of a preset, or path of a checkpoint (.safetensors).
+        source: name of a preset, or a checkpoint: a `Path`, or text that ends in .safetensors.
         class_names: classes of the network's outputs.
         seed: seed of new weights.
         role: teacher or student, which get different weights from one seed.
@@ -26,7 +26,7 @@ def starting_network(source: str, class_names: tuple[str, ...], seed: int, role:
         ParameterError: an unknown preset.
         CheckpointError: the checkpoint does not record its architecture, or expects other inputs per voxel.
     """
-    if not source.endswith(".safetensors"):
+    if isinstance(source, str) and not source.endswith(".safetensors"):
         return seeded_model(source, len(class_names), seed, role)
     network: PointTransformerV3 = load_checkpoint(source)
     if network.in_channels != 4:
@@ -38,8 +38,7 @@ def starting_network(source: str, class_names: tuple[str, ...], seed: int, role:
 
 def classes_of(checkpoint: str | Path) -> tuple[str, ...]:
     """Names of a checkpoint's classes; empty if it does not record them."""
-    names = read_metadata(checkpoint).get("class_names", "")
-    return tuple(names.split(",")) if names else ()
+    return read_description(checkpoint).class_names
 
 
 def with_classes(

@@ -23,7 +23,7 @@ from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.io import read_json, sha256, write_json
 from topokd.label_maps import LabelMap, written_labels
 from topokd.machine import usable_device
-from topokd.models import PointTransformerV3, load_checkpoint, read_metadata, save_checkpoint
+from topokd.models import PointTransformerV3, load_checkpoint, read_description, read_metadata, save_checkpoint
 from topokd.params import to_dict
 from topokd.training import Fit, Resume
 from topokd.training.description import checkpoint_metadata
@@ -70,21 +70,22 @@ def adapt(
         ParameterError: ``settings`` do not fit the teacher.
     """
     settings, output = settings or Settings(), Path(output)
-    metadata = read_metadata(teacher)
-    voxel_size = settings.voxel_size or float(metadata.get("voxel_size", 0))
-    if not voxel_size:
+    description = read_description(teacher)
+    voxel_size = settings.voxel_size or description.voxel_size
+    if voxel_size is None:
         raise CheckpointError(f"{teacher} does not record the voxel size of its training: give it (--voxel-size)")
     if output.suffix != ".safetensors":
         raise DataError(f"{output}: the student is written as .safetensors; give it such a name")
-    intensity = metadata.get("intensity", "yes") != "none"
-    scans = collect_scans(root, label_map, unlabelled, hold_out=hold_out, intensity=intensity)
+    scans = collect_scans(root, label_map, unlabelled, hold_out=hold_out, intensity=description.intensity)
     names = scans.labelled.class_names
     if not settings.teacher_steps and classes_of(teacher) != names:
         raise ParameterError(
             f"the teacher's classes are not those of {label_map.name}: it must be trained on the labelled scans "
             "(--teacher-steps above 0)"
         )
-    job = _Job(Path(teacher), scans, label_map, output, settings, voxel_size, intensity, usable_device(device))
+    job = _Job(
+        Path(teacher), scans, label_map, output, settings, voxel_size, description.intensity, usable_device(device)
+    )
     if (found := job.finished()) is not None:
         return found
     job.check_output(overwrite)
@@ -196,7 +197,7 @@ class _Job:
             network: PointTransformerV3 = load_checkpoint(file, map_location=self.device)
             return network
         steps, batch_size = self.settings.teacher_steps, self.settings.batch_size
-        network = starting_network(str(self.teacher), self.names, self.settings.seed, "teacher").to(self.device)
+        network = starting_network(self.teacher, self.names, self.settings.seed, "teacher").to(self.device)
         if steps:
             self._fit(
                 "teacher",

@@ -155,6 +155,14 @@ def collect_scans(
             f"{label_map.labels or 'the files that lidarseg.json names'}"
         )
     found = Collected(Subset(train, labelled), held_out, tuple(unlabelled), rule)
+    scored = set(held_out.names)
+    if both := [
+        name for name in (*labelled, *(name for group in unlabelled[:1] for name in group.names)) if name in scored
+    ]:
+        raise DataError(
+            f"the scan {both[0]} is in the splits train and val of {label_map.name}, so a score on val would mean "
+            "nothing: put each scan into one of them"
+        )
     _check(found)
     return found
 

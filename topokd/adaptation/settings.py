@@ -6,7 +6,7 @@ from pydantic import Field
 
 from topokd.choices import Amp
 from topokd.params import Data, Optimizer, Train
-from topokd.schema import Count, Natural, NonNegative, Positive, Probability, Processes, Section, Threads
+from topokd.schema import Count, Natural, NonNegative, Positive, Probability, Processes, Section, Threads, Views
 
 
 class Settings(Section):
@@ -26,7 +26,7 @@ class Settings(Section):
     temperature: Positive = Field(2.0, description="temperature that softens them")
     lovasz: NonNegative = Field(0.0, description="weight of the Lovasz-Softmax term")
     confidence: Probability = Field(0.9, description="class probability from which a prediction becomes a pseudo-label")
-    tta: Count = Field(1, description="rotations averaged for pseudo-labels and scores")
+    tta: Views = Field(1, description="rotations averaged for pseudo-labels and scores")
     seed: Natural = Field(0, description="seed of new weights and of the batches")
     threads: Threads = Field(1, description="CPU threads; results are bit-identical for the same number")
     workers: Processes = Field(0, description="processes that read and augment scans")

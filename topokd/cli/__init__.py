@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import logging
+import os
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from topokd import __version__
 from topokd.cli import adapt, data, explore, pipeline, plumbing, predict, slurm, warm_up
-from topokd.errors import TopokdError
+from topokd.errors import DataError, TopokdError
+from topokd.io import LEAST_FREE
+from topokd.project import project_root
 from topokd.stopping import Stopped
 
 USE, RUN, PLUMBING = "Use a network", "Run the experiments", "Plumbing of the pipeline"
@@ -60,7 +67,13 @@ def main() -> None:
     Those are topokd's own errors, errors of the system about a path, and missing optional packages.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a terminal without our letters, a file's name in another code
     try:
+        if not _has_working_folder():  # torch would end the process without a word of ours
+            raise DataError("the working folder does not exist any more: change to one that does")
         app()
     except Stopped as error:
         typer.echo(str(error), err=True)
@@ -88,9 +101,29 @@ def main() -> None:
 
 def _describe(error: OSError) -> str:
     path = error.filename2 or error.filename  # the second one is where a finished file was to be moved
+    if path is None and error.errno == errno.ENOSPC:
+        path = ", ".join(_full_folders()) or None
     if path is None:
         return str(error)
     advice = "free some space or choose another path" if error.errno == errno.ENOSPC else "check that the path exists"
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         advice = "check that the path is writable"
     return f"{path}: {error.strerror}; {advice}"
+
+
+def _full_folders() -> list[str]:
+    """Folders that the project writes to, on disks without space: not every error says which disk is full."""
+    folders = [Path(os.environ.get(name, default)) for name, default in (("TMPDIR", "/tmp"), ("HOME", "/root"))]
+    found = []
+    for folder in (*folders, project_root()):
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(folder).free < LEAST_FREE:
+                found.append(str(folder))
+    return found
+
+
+def _has_working_folder() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except FileNotFoundError:
+        return False

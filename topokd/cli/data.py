@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +59,7 @@ def fingerprint(
     from topokd.project import project_path
     from topokd.scans import label_map_of
 
+    require_json(output)
     if (root is None) == (profile is None):
         raise ParameterError("name either a folder or a profile: `topokd data fingerprint ROOT` or `--profile NAME`")
     if root is not None:
@@ -104,6 +107,21 @@ def convert(
         f"{output}: {counts['scans']:,} scans, {counts['points']:,} points, {100 * counts['labelled']:.1f} % with a "
         f"label; check them with: topokd data check {output} --labels {dataset}"
     )
+
+
+def require_json(output: Path | None) -> None:
+    """Raise an error, before the work, for an output that is not a .json file: it may be somebody's data by mistake.
+
+    Raises:
+        ParameterError: its name does not end in .json.
+        OSError: it is a folder.
+    """
+    if output is None:
+        return
+    if output.suffix.lower() != ".json":
+        raise ParameterError(f"--output {output}: the numbers are written as .json; give it such a name")
+    if output.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
 
 
 def print_problems(problems: list[str], most: int = 50) -> None:

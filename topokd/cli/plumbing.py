@@ -65,13 +65,14 @@ def notebook(
 
 def _parse_parameter(item: str) -> tuple[str, Any]:
     from topokd.errors import ParameterError
+    from topokd.schema import parse_yaml
 
     name, separator, value = item.partition("=")
-    if not separator:
+    if not separator or not name:
         raise ParameterError(f"-p {item}: write NAME=VALUE")
     try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError:
+        return name, parse_yaml(value, value)
+    except ParameterError:
         raise ParameterError(f"-p {item}: {value!r} is not a valid YAML value") from None
 
 
@@ -112,7 +113,7 @@ def pair(
     from topokd.project import project_root
 
     if clean:
-        sys.stdout.buffer.write(cleaned_text(sys.stdin.buffer.read().decode()).encode())
+        sys.stdout.buffer.write(cleaned_text(sys.stdin.buffer.read()).encode())
         return
     require_checkout()
     if not check:

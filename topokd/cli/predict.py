@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from topokd.cli.data import ROOT_HELP, print_problems
+from topokd.cli.data import ROOT_HELP, print_problems, require_json
 from topokd.errors import ParameterError
 
 CHECKPOINT = Annotated[Path, typer.Argument(help="Weights that topokd trained (.safetensors).")]
@@ -17,7 +17,7 @@ ROOT = Annotated[Path, typer.Argument(help=ROOT_HELP)]
 FRAMES = Annotated[Path | None, typer.Option(help="Waymo: file of test frames, `context name,timestamp` per line.")]
 VOXEL_SIZE = Annotated[float | None, typer.Option(help="Metres; if absent, the size used in training.")]
 LABELS = Annotated[str | None, typer.Option(help="Label map of the data set: a name in conf/labels, or a .yaml file.")]
-TTA = Annotated[int, typer.Option(min=1, help="Rotations about z to average.")]
+TTA = Annotated[int, typer.Option(min=1, max=3600, help="Rotations about z to average.")]
 
 
 def _use_passive_openmp_wait() -> None:
@@ -67,6 +67,7 @@ def predict(
 ) -> None:
     """Label scans (.bin, .pcd, .ply, .las, .laz, .npy, .npz) with a trained network; see docs/predict.md."""
     _use_passive_openmp_wait()
+    from topokd.data.formats.cloud import check_reading
     from topokd.label_maps import load_label_map
     from topokd.labelling import FORMATS, Labeller, predict_files
     from topokd.predict_cost import measure_file
@@ -80,6 +81,7 @@ def predict(
     }
     known = {name: value for name, value in given.items() if value is not None}
     reading = {"scale": 1.0, "frame": "x,y,z", **(label_map.reading() if label_map else {}), **known}
+    check_reading(**reading)  # type: ignore[arg-type]
     labeller = Labeller(checkpoint, voxel_size, tta, device, amp)
     if label_map is not None:
         labeller.classes = labeller.classes.mapped(label_map, source)
@@ -104,7 +106,10 @@ def _parse_columns(text: str | None) -> int | tuple[str, ...] | None:
     """A number, or names separated by commas."""
     if text is None:
         return None
-    return int(text) if text.strip().lstrip("-").isdigit() else tuple(part.strip() for part in text.split(","))
+    try:
+        return int(text)
+    except ValueError:
+        return tuple(part.strip() for part in text.split(","))
 
 
 def _parse_origin(text: str | None) -> tuple[float, ...] | None:
@@ -144,6 +149,7 @@ def evaluate(
             "name a benchmark (topokd evaluate BENCHMARK CHECKPOINT ROOT), or a label map (topokd evaluate CHECKPOINT "
             "ROOT --labels FILE)"
         )
+    require_json(output)
     labeller = Labeller(checkpoint, voxel_size, tta)
     if labels is not None:
         if version is not None:

@@ -188,10 +188,13 @@ def cancel(
 def task(
     profile: Annotated[str, typer.Argument(help="Profile.")],
     addresses: Annotated[str, typer.Argument(help="Stages of the array, with commas between them.")],
-    index: Annotated[int, typer.Argument(help="Number of the task in the array.")],
+    index: Annotated[int, typer.Argument(min=0, help="Number of the task in the array.")],
 ) -> None:
     """Run stage INDEX of ADDRESSES inside a job; the batch script calls it."""
     from topokd.pipeline.slurm.task import run_task
 
     require_checkout()
-    raise typer.Exit(run_task(profile, addresses.split(",")[index]))
+    stages = addresses.split(",")
+    if not index < len(stages):
+        raise ParameterError(f"there is no stage {index} among {len(stages)}: {addresses}")
+    raise typer.Exit(run_task(profile, stages[index]))

@@ -35,6 +35,7 @@ from topokd.conversion.kitti360_files import (
 from topokd.conversion.output import Conversion
 from topokd.data.dataset import count_points
 from topokd.errors import DataError
+from topokd.options import number, whole
 from topokd.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -65,10 +66,8 @@ def convert_kitti360(
         DataError: a file is missing or damaged, an option is out of range, or there is no scan to convert.
     """
     root = Path(root)
-    if not (np.isfinite(distance) and distance > 0):
-        raise DataError(f"distance is {distance}: pass a positive number of metres (--distance)")
-    if every < 1:
-        raise DataError(f"every is {every}: pass a whole number from 1 on (--every)")
+    distance = number(distance, "distance", above=True, unit=" (metres)")
+    every = whole(every, "every")
     windows = find_windows(root)
     recipe = {"data set": "KITTI-360", "root": str(root.resolve()), "distance": distance, "every": every}
     result = Conversion(Path(output), recipe, overwrite)

@@ -33,7 +33,8 @@ class Conversion:
         self._fresh = overwrite
         record = folder / RECORD
         if record.is_file():
-            if read_json(record).get("recipe") != self._recipe and not overwrite:
+            earlier = read_json(record)
+            if (earlier.get("recipe") if isinstance(earlier, dict) else None) != self._recipe and not overwrite:
                 raise DataError(
                     f"{folder} holds a conversion of another source or with other options ({record}): choose another "
                     "folder, or pass --overwrite"

@@ -22,6 +22,7 @@ from scipy.spatial.transform import Rotation
 from topokd.conversion.output import Conversion
 from topokd.conversion.pickles import read_data_frame
 from topokd.errors import DataError
+from topokd.options import whole
 from topokd.progress import Progress
 
 SENSORS = {"pandar64": (0,), "pandargt": (1,), "both": (0, 1)}
@@ -59,11 +60,9 @@ def convert_pandaset(
     root = Path(root)
     if sensor not in SENSORS:
         raise DataError(f"sensor is {sensor!r}: choose one of {', '.join(SENSORS)} (--sensor)")
-    if every < 1 or validation < 0 or validation == 1:
-        raise DataError(
-            f"every is {every} and validation is {validation}: pass 1 or more frames (--every), and 0, 2 or more "
-            "sequences (--validation)"
-        )
+    every, validation = whole(every, "every"), whole(validation, "validation", least=0)
+    if validation == 1:
+        raise DataError("validation is 1, which leaves no sequence for training: pass 0 (none) or from 2")
     sequences = [folder for folder in _sequences(root) if any((folder / "annotations" / "semseg").glob("*.pkl.gz"))]
     if not sequences:
         raise DataError(f"{root} has no folder NNN/annotations/semseg with .pkl.gz files: name the folder of PandaSet")

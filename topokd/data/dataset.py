@@ -18,7 +18,8 @@ from topokd.data.cache import ScanCache
 from topokd.data.label_space import LabelSpace
 from topokd.data.scan import IGNORE, Scan
 from topokd.data.voxels import Voxels, voxelize
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
+from topokd.options import whole
 
 if TYPE_CHECKING:
     from typing import Self
@@ -161,6 +162,14 @@ class ScanDataset(ABC):
 
     def __iter__(self) -> Iterator[Scan]:
         return (self[index] for index in range(len(self)))
+
+
+def check_sweeps(sweeps: int) -> int:
+    """``sweeps`` itself. Raises DataError unless it is 1 to 1,000."""
+    try:
+        return whole(sweeps, "sweeps", most=1000)
+    except ParameterError as error:
+        raise DataError(f"{error}; 1 reads a scan alone, k adds the k - 1 before it") from None
 
 
 def count_points(file: Path, columns: int) -> int:

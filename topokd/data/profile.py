@@ -155,7 +155,7 @@ class ScanProfile:
             if low.keys() != high.keys() or not all(math.isfinite(value) for value in values):
                 raise ValueError("the ranges are incomplete")
             return cls(low, high, int(tree["scans"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DataError(f"the description of training scans cannot be read: {error}") from error
 
     def differences(self, found: dict[str, float]) -> list[Note]:

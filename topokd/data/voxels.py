@@ -69,9 +69,10 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
     except ParameterError:
         raise DataError(f"voxel_size is {voxel_size!r}: it must be a finite, positive number of metres") from None
     low, high = kernels.cell_range(scan.xyz, size)
-    extent = high - low + 1
+    with np.errstate(invalid="ignore"):  # both ends may be infinite
+        extent = high - low + 1
     bits = max(n - 1, 1).bit_length()
-    if extent.prod() * 2.0**bits >= 2.0**63:  # cell and point number share one int64 below
+    if not extent.prod() * 2.0**bits < 2.0**63:  # cell and point number share one int64 below; also for NaN
         raise DataError(
             f"scan {scan.name or '(unnamed)'} spans {extent[0]:.3g} x {extent[1]:.3g} x {extent[2]:.3g} voxels of "
             f"{voxel_size} m: remove its stray points or raise the voxel size (data.voxel_size, --voxel-size)"
@@ -118,7 +119,7 @@ def crop(voxels: Voxels, max_voxels: int, rng: np.random.Generator) -> Voxels:
         its grid shifted to start at 0, and without ``inverse``, which training does not need.
 
     Examples:
-        >>> line = voxelize(Scan(np.outer(np.arange(9), [1, 0, 0]), np.zeros(9)), 0.5)
+        >>> line = voxelize(Scan(np.outer(np.arange(9.0), [1, 0, 0]), np.zeros(9)), 0.5)
         >>> len(crop(line, 4, np.random.default_rng(0)))
         4
     """

@@ -43,7 +43,7 @@ def find_benchmark(name: str) -> Benchmark:
 
     Examples:
         >>> find_benchmark("waymo").title
-        'Waymo'
+        'Waymo Open'
     """
     if name not in BENCHMARKS:
         raise DataError(f"benchmark {name!r} is unknown; choose one of {', '.join(BENCHMARKS)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 
 from topokd.choices import Absent
@@ -52,6 +52,17 @@ class ReaderOptions:
 
 CHOICES = ("sweeps", "version", "point_range", "frames")
 """The reader options that only some benchmarks accept."""
+
+
+def range_of(given: Sequence[float]) -> Float64[ndarray, "2 3"]:
+    """Lowest and highest x, y, z. Raises DataError for anything but six numbers, the lower ones first."""
+    try:
+        low, high = np.asarray(given, np.float64).reshape(2, 3)
+    except (TypeError, ValueError):
+        low = high = np.zeros(3)
+    if not (low < high).all():
+        raise DataError(f"point_range is {given!r}: give six numbers, x, y, z from, then x, y, z to")
+    return np.stack([low, high])
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
     # With a single folder, names are relative to it, so that fingerprints of SemanticKITTI stay stable.
     base = folders[0] if len(folders) == 1 else root
     digest, count, size = hashlib.sha256(), 0, 0
-    for path in sorted(p for each in folders for p in each.rglob("*") if p.is_file()):
+    for path in sorted(path for folder in folders for path in _files(folder)):
         length = path.stat().st_size
         with path.open("rb") as stream:
             ends = stream.read(SAMPLE)
@@ -42,3 +43,16 @@ def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
         digest.update(f"{path.relative_to(base).as_posix()}:{length}:".encode() + ends)
         count, size = count + 1, size + length
     return {"files": count, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def _files(folder: Path, seen: set[Path] | None = None) -> Iterator[Path]:
+    """Every file below a folder, also where links lead; a folder that is reached twice, through a link, counts once."""
+    seen = set(folder.resolve().parents) if seen is None else seen
+    if folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_symlink(), path.name)):
+        if path.is_dir():
+            yield from _files(path, seen)
+        elif path.is_file():
+            yield path

@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from topokd.clouds import Features, Offsets, thin
-from topokd.distillation.features import StageOptions, StageTerm, matched_features
+from topokd.distillation.features import StageOptions, StageTerm, matched_features, unit_rows
 from topokd.distillation.matching import VoxelRows, cloud_of_row
 from topokd.distillation.term import TERMS, Step
 from topokd.options import whole
@@ -55,7 +54,7 @@ class AffinityLoss(nn.Module):
         real = torch.arange(index.shape[1], device=own.device) < sizes[:, None]  # (k, p)
         cosines = []
         for rows in (own, other):
-            unit = normalize(rows, dim=1)[index] * real[..., None]  # (k, p, c)
+            unit = unit_rows(rows)[index] * real[..., None]  # (k, p, c)
             cosines.append(unit @ unit.mT)  # (k, p, p)
         return ((cosines[1] - cosines[0]).square().sum(dim=(1, 2)) / sizes**2).mean()
 

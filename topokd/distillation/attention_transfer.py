@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from topokd.checks import require_finite
 from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32
-from topokd.distillation.features import matched_features
+from topokd.distillation.features import matched_features, of_usual_size
 from topokd.distillation.matching import Rows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
@@ -54,12 +54,15 @@ class AttentionTransferLoss(nn.Module):
             own = at_least_float32(own)
         elif teacher is not None:
             own, other, ends = matched_features(student, teacher, offsets)
-            teacher_map = other.square().sum(dim=1)
+            teacher_map = of_usual_size(other).square().sum(dim=1)
         else:
             raise ValueError("AttentionTransferLoss needs the teacher's features or its map (teacher_map)")
+        own = of_usual_size(own)
         maps = Clouds(own.square().sum(dim=1), ends).split(), Clouds(teacher_map, ends).split()
         losses = [
-            (normalize(theirs, dim=0) - normalize(mine, dim=0)).square().sum()
+            (normalize(of_usual_size(theirs, 1e-8, 1e15), dim=0) - normalize(of_usual_size(mine, 1e-8, 1e15), dim=0))
+            .square()
+            .sum()
             for mine, theirs in zip(*maps, strict=True)
         ]
         return torch.stack(losses).mean() if losses else own.sum()
@@ -101,7 +104,7 @@ class AttentionTransferTerm(Term):
         for stage in self.options.stages:
             tap = teacher.taps[stage]
             require_finite(tap.feat, "the teacher's features", "check its checkpoint")
-            energy = at_least_float32(tap.feat.detach()).square().sum(dim=1)
+            energy = of_usual_size(at_least_float32(tap.feat.detach())).square().sum(dim=1)
             parts |= {f"map{stage}": energy, f"grid{stage}": tap.grid_coord, f"offsets{stage}": tap.offsets}
         return parts
 

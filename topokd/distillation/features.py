@@ -8,6 +8,7 @@ from typing import Any
 from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from topokd.checks import require_finite
 from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
@@ -15,6 +16,7 @@ from topokd.distillation.matching import Rows, VoxelRows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural
+from topokd.topology.normalize import normalize_features
 
 
 def matched_features(
@@ -34,6 +36,42 @@ def matched_features(
     require_finite(student, "the student's features", "lower the learning rate")
     require_finite(teacher, "the teacher's features", "check its checkpoint")
     return at_least_float32(student), at_least_float32(teacher.detach()), ends
+
+
+def of_usual_size(x: Float[Tensor, "*s"], low: float = 1e-4, high: float = 1e8) -> Float[Tensor, "*s"]:
+    """``x``, divided by its largest entry if powers of that would leave the range of float32: for losses without unit.
+
+    Args:
+        x: features or maps of one cloud.
+        low: largest entry that is too small, without being 0.
+        high: the same, too large.
+
+    Examples:
+        >>> import torch
+        >>> of_usual_size(torch.tensor([2.0, 1.0])), of_usual_size(torch.tensor([2e30, 1e30]))
+        (tensor([2., 1.]), tensor([1.0000, 0.5000]))
+    """
+    if not x.numel():
+        return x
+    largest = float(x.detach().abs().amax())
+    return x if low <= largest <= high or largest == 0 else x / largest
+
+
+def unit_rows(x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    """Rows divided by their lengths, whatever these are; zeros stay.
+
+    ``torch.nn.functional.normalize`` divides by at least 1e-12, and by infinity where squares overflow.
+
+    Examples:
+        >>> import torch
+        >>> unit_rows(torch.tensor([[3.0, 4.0], [3e-20, 4e-20], [3e30, 4e30]]))
+        tensor([[0.6000, 0.8000],
+                [0.6000, 0.8000],
+                [0.6000, 0.8000]])
+    """
+    size = x.detach().abs().amax(dim=1) if x.numel() else x.new_zeros(0)
+    usual = bool(((size == 0) | ((size > 1e-9) & (size < 1e15))).all())
+    return normalize(x, dim=1) if usual else normalize_features(x, "l2")
 
 
 class StageOptions(TermOptions):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, smooth_l1_loss
 
 from topokd.clouds import Features, Offsets, thin
-from topokd.distillation.features import StageOptions, StageTerm, matched_features
+from topokd.distillation.features import StageOptions, StageTerm, matched_features, of_usual_size
 from topokd.distillation.term import TERMS
 from topokd.options import number, whole
 from topokd.schema import Count, NonNegative
@@ -55,7 +55,7 @@ class RelationLoss(nn.Module):
             clouds += 1
             if len(index) < 2:  # one point has no relations
                 continue
-            mine, theirs = own[index.to(own.device)], other[index.to(own.device)]
+            mine, theirs = (of_usual_size(x[index.to(own.device)]) for x in (own, other))
             total = total + self.distance * smooth_l1_loss(_distances(mine), _distances(theirs))
             total = total + self.angle * smooth_l1_loss(_angles(mine), _angles(theirs))
         return total / max(clouds, 1)

@@ -54,6 +54,9 @@ def saliency_map(
         omega = gradient.abs().mean(0)  # (c,), Eq. 4
         response = (omega * rows).abs().sum(1)  # (n_cloud,), Eq. 5
         low, high = response.min(), response.max()
+        if eps == 0 and bool(low == high):  # the quotient of Eq. 6 is 0 / 0
+            maps.append(response - low)
+            continue
         maps.append((response - low) / (high - low + eps))  # Eq. 6
     return torch.cat(maps) if maps else feat.sum(1)
 

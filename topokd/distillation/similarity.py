@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from topokd.clouds import Features, Offsets, thin
-from topokd.distillation.features import StageOptions, StageTerm, matched_features
+from topokd.distillation.features import StageOptions, StageTerm, matched_features, of_usual_size
 from topokd.distillation.term import TERMS
 from topokd.options import whole
 from topokd.schema import Count
@@ -47,7 +47,7 @@ class SimilarityLoss(nn.Module):
         own, other, ends = matched_features(student, teacher, offsets)
         losses = []
         for index in thin(ends, self.num_points):
-            mine, theirs = own[index.to(own.device)], other[index.to(own.device)]
+            mine, theirs = (of_usual_size(x[index.to(own.device)]) for x in (own, other))
             losses.append((normalize(theirs @ theirs.T, dim=1) - normalize(mine @ mine.T, dim=1)).square().mean())
         return torch.stack(losses).mean() if losses else own.sum()
 

@@ -20,6 +20,7 @@ from topokd.evaluation.confusion import ConfusionMatrix
 from topokd.models.modes import evaluation_mode
 from topokd.options import whole
 from topokd.progress import Progress
+from topokd.schema import MOST_VIEWS
 
 
 @runtime_checkable
@@ -68,9 +69,9 @@ def class_probabilities(
 def _views(scan: Scan, voxel_size: float, tta: int, first: Voxels | None = None) -> list[Batch]:
     """The scan under each rotation; ``first``: precomputed voxels of the unrotated scan, if available."""
     try:
-        tta = whole(tta, "tta", most=3600)
+        tta = whole(tta, "tta", most=MOST_VIEWS)
     except ParameterError:
-        raise DataError(f"tta is {tta!r}: pass the number of rotations to average, 1 to 3600") from None
+        raise DataError(f"tta is {tta!r}: pass the number of rotations to average, 1 to {MOST_VIEWS}") from None
     unrotated = voxelize(scan, voxel_size) if first is None else first
     others = (voxelize(rotated(scan, 2 * math.pi * view / tta), voxel_size) for view in range(1, tta))
     return [collate([voxels]) for voxels in (unrotated, *others)]
@@ -160,7 +161,7 @@ def evaluate(
         0.62...
     """
     if scans is None or isinstance(scans, int):
-        scans = spread(len(dataset), scans)
+        scans = spread(len(dataset), None if scans is None else whole(scans, "scans"))
     cm = ConfusionMatrix(dataset.num_classes, dataset.class_names)
 
     def labels_and_views(index: int) -> tuple[Int64[ndarray, " n"], list[Batch]]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
+from topokd.checks import real_tensor
 from topokd.data.formats.cloud import SUFFIXES, read_cloud
 from topokd.errors import DataError
 
@@ -40,13 +41,7 @@ def read_points(source: Any, name: str = "array") -> Float64[ndarray, "n c"]:
             raise DataError(f"{path} does not exist") from None
         except (ValueError, EOFError, OSError) as error:
             raise DataError(f"{path} is not an array of numbers: write it with numpy.save ({error})") from None
-    if hasattr(source, "detach"):
-        source = source.detach().cpu().double().numpy()
-    try:
-        points = np.asarray(source, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{name} does not hold numbers: give an array (n, c)") from None
-    return check_points(points, name)
+    return check_points(real_tensor(source, name).detach().cpu().double().numpy(), name)
 
 
 def check_points(points: ndarray, name: str) -> Float64[ndarray, "n c"]:

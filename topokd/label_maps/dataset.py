@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -54,9 +55,16 @@ class MappedDataset(ScanDataset):
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        parts = re.split(r"\{(\w+)\}", self.label_map.scans)
-        text = "".join(re.escape(part) if k % 2 == 0 else f"(?P<{part}>[^/]+)" for k, part in enumerate(parts))
+        text, known = "", set[str]()
+        for k, part in enumerate(re.split(r"\{(\w+)\}", self.label_map.scans)):
+            text += re.escape(part) if k % 2 == 0 else f"(?P={part})" if part in known else f"(?P<{part}>[^/]+)"
+            known |= {part} if k % 2 else set()
         return re.compile(text)
+
+    @property
+    def _glob(self) -> str:
+        parts = re.split(r"\{\w+\}", self.label_map.scans)
+        return "*".join(glob.escape(part) for part in parts)
 
     def _find(self) -> dict[str, dict[str, str]]:
         """The scans of the split: name to the fields of their paths."""
@@ -67,12 +75,12 @@ class MappedDataset(ScanDataset):
             )
         listed = _read_list(self.root / wanted) if isinstance(wanted, str) else None
         found = {}
-        for path in sorted(self.root.glob(re.sub(r"\{\w+\}", "*", self.label_map.scans))):
+        for path in sorted(self.root.glob(self._glob)):
             relative = path.relative_to(self.root).as_posix()
             match = self._pattern.fullmatch(relative)
-            if match is None or path.name.startswith("."):
+            fields = match.groupdict() if match is not None else {}
+            if match is None or any(value.startswith(".") for value in (path.name, *fields.values())):  # hidden
                 continue
-            fields = match.groupdict()
             if fields.get("split", self.split) != self.split:
                 continue
             if isinstance(wanted, tuple) and fields.get("sequence") not in wanted:
@@ -132,7 +140,9 @@ def _read_list(file: Path) -> set[str]:
     """The scans that a list names, one a line: a path or a name, perhaps followed by other columns."""
     if not file.is_file():
         raise AbsentSplitError(f"{file} does not exist: it lists the scans of this split; copy it")
-    return {line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
+    return {
+        line.split()[0] for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()
+    }
 
 
 def open_mapped(

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from topokd import schema
 from topokd.choices import LabelType
+from topokd.data.formats.cloud import check_reading
 from topokd.data.label_space import LabelSpace
 from topokd.datasets.nuscenes.classes import category_indices
 from topokd.datasets.nuscenes.tables import Record, read_table
@@ -79,6 +79,9 @@ class LabelMap(Section):
         return self
 
     def _check_folders(self) -> None:
+        for name, path in (("scans", self.scans), ("labels", self.labels)):
+            if re.search(r"[{}]", re.sub(r"\{\w+\}", "", path)) or Path(path).is_absolute() or "\0" in path:
+                raise ValueError(f"{name} is {path!r}; it must be a path below the root, with fields such as {{scan}}")
         used = [set(re.findall(r"\{(\w*)\}", path)) for path in (self.scans, self.labels)]
         if used[0] != used[1] or "scan" not in used[0] or not used[0] <= set(FIELDS):
             raise ValueError(
@@ -91,6 +94,13 @@ class LabelMap(Section):
         for entry in self.classes:
             if not entry.ids or entry.categories:
                 raise ValueError(f"the class {entry.name} needs ids; categories are for layout: nuscenes")
+        largest = max((*self.ignored, *(number for entry in self.classes for number in entry.ids)), default=0)
+        if self.label_dtype == "uint8" and largest > 255:
+            raise ValueError(f"the id {largest} does not fit into label_dtype uint8, which ends at 255")
+        try:
+            check_reading(**self.reading())
+        except DataError as error:
+            raise ValueError(str(error)) from None
 
     def _check_tables(self) -> None:
         own = ("scans", "labels", "columns", "dtype", "intensity_scale", "scale", "frame", "label_dtype", "class_table")
@@ -199,11 +209,9 @@ def load_label_map(name: str | Path) -> LabelMap:
                 f"no label map {str(name)!r}; {schema.nearest(name, label_map_names())}, or name a .yaml"
             )
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = schema.parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise ParameterError(f"{path}: {error.strerror}; name a label map: {', '.join(label_map_names())}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path} is not valid YAML: {error}") from error
     return schema.validate(LabelMap, tree, file=str(path))
 
 
@@ -219,7 +227,11 @@ def _read_table(label_map: LabelMap, file: Path) -> tuple[tuple[ClassEntry, ...]
         ]
     except FileNotFoundError:
         raise DataError(f"{file} does not exist: it is part of {label_map.name}; copy it into that folder") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(f"{file} is not a table with class_name, label_key and hex ({error}): copy it again") from error
+    for what, values in (("name", [entry.name for entry in entries]), ("id", [entry.ids[0] for entry in entries])):
+        twice = [value for value, times in Counter(map(str, values)).items() if times > 1]
+        if twice:
+            raise DataError(f"{file}: the {what} {twice[0]} occurs twice: copy it again")
     ignored = tuple(entry.ids[0] for entry in entries if entry.name in label_map.ignored_names)
     return tuple(entry for entry in entries if entry.name not in label_map.ignored_names), ignored

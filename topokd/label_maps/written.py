@@ -80,7 +80,8 @@ class WrittenLabels:
         if "label_ids" not in strings:
             return None
         ids = _numbers(path, strings, "label_ids", 1 << 16)
-        (none,) = _numbers(path, strings, "label_none", 1 << 16) or (-1,)
+        free = _numbers(path, strings, "label_none", 1 << 16)
+        none = free[0] if len(free) == 1 else -1
         colors = _numbers(path, strings, "label_colors", 256)
         dtype: Any = strings.get("label_dtype", "uint32")
         largest = {"uint8": 255, "uint16": 65535, "uint32": 65535}.get(dtype, -1)

@@ -37,8 +37,8 @@ class Written:
             for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
-                    self._entries[entry["file"]] = entry
-                except (ValueError, KeyError, TypeError):  # the last line of a call that was killed
+                    self._entries[entry["file"]] = {name: str(entry[name]) for name in ("sha256", "recipe")}
+                except (ValueError, KeyError, TypeError, RecursionError):  # the last line of a call that was killed
                     continue
 
     def owns(self, path: Path) -> bool:
@@ -52,10 +52,15 @@ class Written:
 
     def add(self, path: Path, recipe: str = "") -> None:
         """Record that ``path`` was just written from the inputs ``recipe``."""
-        entry = {"file": self._key(path), "sha256": sha256(path), "recipe": recipe}
-        self._entries[entry["file"]] = entry
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+        entry = {"sha256": sha256(path), "recipe": recipe}
+        self._entries[self._key(path)] = entry
+        try:
+            with self._file.open("a+b") as stream:
+                stream.seek(max(0, stream.seek(0, os.SEEK_END) - 1))
+                begin = b"" if stream.read(1) in (b"", b"\n") else b"\n"  # after half a line of a call that was killed
+                stream.write(begin + json.dumps({"file": self._key(path), **entry}).encode() + b"\n")
+        except OSError as error:  # of a full disk: without the path
+            raise type(error)(error.errno, error.strerror or str(error), str(self._file)) from error
 
     def _key(self, path: Path) -> str:
         return Path(os.path.relpath(path, self.folder)).as_posix()

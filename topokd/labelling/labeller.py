@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,14 @@ from numpy import ndarray
 from topokd.data import IGNORE
 from topokd.data.formats import Cloud, Note, read_cloud
 from topokd.data.profile import ScanProfile, describe
-from topokd.errors import CheckpointError, DataError
+from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.evaluation import predict
 from topokd.label_maps import WrittenLabels
 from topokd.labelling.classes import Classes
 from topokd.machine import usable_device
 from topokd.models import load_checkpoint, read_description, read_metadata
+from topokd.options import number, whole
+from topokd.schema import MOST_VIEWS
 from topokd.training.precision import AMP_DTYPES
 
 
@@ -59,10 +60,14 @@ class Labeller:
     ) -> None:
         if amp not in AMP_DTYPES:
             raise DataError(f"amp {amp!r} is unknown; choose one of {', '.join(AMP_DTYPES)}")
-        if tta < 1:
-            raise DataError(f"tta is {tta}: pass the number of rotations to average, 1 or more (--tta)")
-        if voxel_size is not None and not 0 < voxel_size < math.inf:
-            raise DataError(f"voxel size is {voxel_size} m: pass a positive, finite number (--voxel-size)")
+        try:
+            tta = whole(tta, "tta", most=MOST_VIEWS)
+        except ParameterError as error:
+            raise DataError(f"{error} (--tta)") from None
+        try:
+            voxel_size = None if voxel_size is None else number(voxel_size, "voxel_size", above=True)
+        except ParameterError:
+            raise DataError(f"voxel size is {voxel_size!r} m; it must be positive and finite (--voxel-size)") from None
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
         self.checkpoint, description = checkpoint, read_description(checkpoint)
         if not description.class_names:
@@ -79,7 +84,7 @@ class Labeller:
             )
         self.voxel_size = float(voxel_size)
         self.sweeps, self.uses_intensity = description.sweeps, description.intensity
-        self.trained_on = None if description.scans is None else ScanProfile.from_json(description.scans)
+        self.trained_on = None if description.scans is None else _profile(checkpoint, description.scans)
         self.tta, self.amp = tta, AMP_DTYPES[amp]
         self.device = usable_device(device)
         self.model = self.model.to(self.device).eval()
@@ -129,3 +134,11 @@ class Labeller:
                 raise
             raise DataError(f"{cloud.scan.name}: {error}") from error
         return label
+
+
+def _profile(checkpoint: str | Path, text: str) -> ScanProfile:
+    """What the training scans looked like, as a checkpoint records it."""
+    try:
+        return ScanProfile.from_json(text)
+    except DataError as error:
+        raise CheckpointError(f"{checkpoint}: its metadata scans: {error}; use the file that training wrote") from error

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from topokd.errors import CheckpointError, ParameterError
 from topokd.io import write_bytes
@@ -21,6 +22,7 @@ from topokd.models.presets import PRESETS, build_model
 from topokd.models.ptv3 import PointTransformerV3
 
 M = TypeVar("M", bound=nn.Module)
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 _PREFIXES = ("module.", "_orig_mod.")  # added to names by DistributedDataParallel and torch.compile
 
 
@@ -33,7 +35,12 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
             `load_checkpoint` and `topokd.load` can build it again.
         metadata: further strings to store, such as class_names.
 
-    A network wrapped by torch.compile, DataParallel or DistributedDataParallel is stored as the network inside.
+    A network wrapped by torch.compile, DataParallel, DistributedDataParallel or AveragedModel is stored as the network
+    inside. Tied weights are stored once under each name.
+
+    Raises:
+        CheckpointError: ``metadata`` holds anything but text.
+        OSError: the file cannot be written.
 
     Examples:
         >>> import tempfile
@@ -55,15 +62,29 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
             "num_classes": str(model.num_classes),
         }
     strings |= metadata or {}
+    for name, text in strings.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise CheckpointError(f"{path}: metadata holds {name!r}: {text!r}; a checkpoint stores text: pass str(...)")
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    write_bytes(path, _sort_header(save(state, strings)))
+    write_bytes(path, _sort_header(save(_apart(state), strings)))
+
+
+def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights, each in memory of its own: safetensors refuses tied ones."""
+    seen: set[int] = set()
+    found = {}
+    for name, value in state.items():
+        place = value.untyped_storage().data_ptr()
+        found[name] = value.clone() if place in seen else value
+        seen.add(place)
+    return found
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
     """The network inside torch's wrappers."""
     while True:
         inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        if inner is None and isinstance(model, _WRAPPERS):
             inner = model.module
         if not isinstance(inner, nn.Module):
             return model

@@ -10,6 +10,7 @@ from pathlib import Path
 from topokd.errors import DataError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = 300  # seconds for one page
 
 
 def write_pdf(page: str | Path) -> Path:
@@ -29,11 +30,14 @@ def write_pdf(page: str | Path) -> Path:
         raise DataError("printing needs Chromium or Chrome on the PATH (Debian: apt-get install chromium)")
     with tempfile.TemporaryDirectory(prefix="topokd-pdf-") as folder:
         printed = Path(folder) / "report.pdf"
-        done = subprocess.run(
-            [browser, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
-             "--no-pdf-header-footer", f"--print-to-pdf={printed}", page.as_uri()],
-            capture_output=True, text=True, errors="replace", timeout=300,
-        )  # fmt: skip
+        command = [
+            *(browser, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile"),
+            *("--no-pdf-header-footer", f"--print-to-pdf={printed}", page.as_uri()),
+        ]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise DataError(f"{browser} did not print {page.name} within {PATIENCE} s: try again") from None
         if not printed.is_file():
             raise DataError(f"{browser} did not print {page.name}: {done.stderr.strip()[-500:]}")
         target = page.with_suffix(".pdf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from topokd.errors import DataError
 from topokd.io import read_json, write_json
 from topokd.params import Params
 from topokd.project import TEACHER, run_name
@@ -24,10 +25,19 @@ def write_metrics(params: Params) -> Path:
     metrics = {}
     for row in (TEACHER, *params.train_rows):
         seeds = params.teacher_seeds if row == TEACHER else params.seeds
-        records = {seed: read_json(params.results / "runs" / f"{run_name(row, seed)}.json") for seed in seeds}
-        values = {f"seed{seed}": 100 * record["evaluation"]["miou_skip"] for seed, record in records.items()}
+        values = {f"seed{seed}": 100 * _miou(params.results / "runs" / f"{run_name(row, seed)}.json") for seed in seeds}
         values["mean"] = sum(values.values()) / len(values)
         metrics[row] = {name: round(value, 3) for name, value in values.items()}
     path = params.results / "metrics.json"
     write_json(path, {"miou": metrics})
     return path
+
+
+def _miou(file: Path) -> float:
+    """mIoU in the record of a run."""
+    try:
+        return float(read_json(file)["evaluation"]["miou_skip"])
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{file} has no evaluation.miou_skip: delete it and train the run again") from error

@@ -9,7 +9,6 @@ versions to a separate record next to the results.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import resource
 import signal
@@ -20,8 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jupytext
 import nbformat
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
@@ -30,6 +29,7 @@ from topokd.checks import available_memory
 from topokd.energy import EnergyMeter
 from topokd.errors import DataError, TopokdError
 from topokd.io import write_json, write_text
+from topokd.pipeline.notebook_file import PAIRED_METADATA, clean, read_notebook, with_stable_ids
 from topokd.pipeline.progress import earlier_seconds, show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
@@ -38,10 +38,6 @@ from topokd.stopping import INTERRUPTED, TERMINATED, VARIABLE, Stopped, ask_to_s
 PARAMS_FILE = "params_file"
 START_VARIABLE = "TOPOKD_KERNEL_START"
 """Environment variable with the number of seconds that a kernel may take to start."""
-PAIRED_METADATA = {
-    "jupytext": {"formats": "ipynb,py:percent"},
-    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-}
 
 GRACE = 25  # seconds between SIGTERM and the end of the kernel; SLURM sends SIGKILL after 30
 
@@ -76,6 +72,10 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     script, output = project_path(script), project_path(output)
     if not script.is_file():
         raise DataError(f"notebook {script} does not exist; the notebooks are in {project_path('notebooks')}")
+    _check_output(script, output)
+    notebook = read_notebook(script)
+    if not isinstance(parameters[PARAMS_FILE], str):
+        raise DataError(f"{PARAMS_FILE} is {parameters[PARAMS_FILE]!r}: give the path of a parameter file")
     params = P.load(parameters[PARAMS_FILE])
     started, energy = time.perf_counter(), EnergyMeter()
     with (
@@ -84,7 +84,6 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         show_progress(output.stem),
     ):
         source, executed = Path(folder, "source.ipynb"), Path(folder, "executed.ipynb")
-        notebook = jupytext.read(script)
         notebook.metadata.update(PAIRED_METADATA)
         nbformat.write(with_stable_ids(notebook), source)
         known = set(papermill.inspect_notebook(source))
@@ -106,6 +105,11 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
             )
         except KeyboardInterrupt as error:  # raised by `_Signals`
             raise Stopped(f"{script.name}: stopped by a signal", signals.status) from error
+        except NoSuchKernel as error:
+            raise NotebookError(
+                f"{script.name}: Jupyter has no kernel named python3 for this Python: pip install ipykernel, or "
+                "python -m ipykernel install --sys-prefix"
+            ) from error
         except DeadKernelError as error:
             kept = params.workspace / "failed" / output.name
             if executed.is_file():
@@ -140,10 +144,24 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     return seconds
 
 
+def _check_output(script: Path, output: Path) -> None:
+    """Raise an error, before the notebook runs, for an output that is a folder, another kind of file, or its source.
+
+    Raises:
+        DataError: names the output.
+    """
+    if output.suffix != ".ipynb":
+        raise DataError(f"{output}: the executed copy is an .ipynb file; give it such a name (--output)")
+    if output.resolve() in (script.resolve(), script.with_suffix(".ipynb").resolve()):
+        raise DataError(f"{output} is the notebook itself, which its executed copy would replace: choose another name")
+    if output.is_dir():
+        raise DataError(f"{output} is a folder: choose another name for the executed copy (--output)")
+
+
 def _seconds_to_start() -> int:
     """How long to wait for the kernel: Python starts slowly on a busy node and from a cold network file system."""
     text = os.environ.get(START_VARIABLE, "600")
-    if not text.isdigit() or not 0 < int(text) < 10**6:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 10**6:
         raise DataError(f"{START_VARIABLE} is {text!r}: set it to a number of seconds, or unset it")
     return int(text)
 
@@ -244,29 +262,3 @@ class _Signals:
 
 def _end(*_: Any) -> None:
     raise KeyboardInterrupt  # papermill then shuts its kernel down, so that training stops with it
-
-
-def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove timings and identifiers, which differ from run to run, and join the pieces of each output stream."""
-    notebook.metadata.pop("papermill", None)
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": list(tags)} if tags else {})
-        if cell.cell_type != "code":
-            continue
-        joined: list[nbformat.NotebookNode] = []
-        for item in cell.outputs:
-            if item.output_type == "stream" and joined and joined[-1].get("name") == item.name:
-                joined[-1].text += item.text
-            else:
-                joined.append(item)
-        cell.outputs = joined
-    return with_stable_ids(notebook)
-
-
-def with_stable_ids(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Give each cell an identifier derived from its position and source."""
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    for index, cell in enumerate(notebook.cells):
-        cell["id"] = hashlib.sha256(f"{index}:{cell.cell_type}:{cell.source}".encode()).hexdigest()[:12]
-    return notebook

@@ -20,7 +20,7 @@ import nbformat
 
 from topokd.errors import DataError
 from topokd.io import read_json, write_json, write_text
-from topokd.pipeline.notebook import PAIRED_METADATA, with_stable_ids
+from topokd.pipeline.notebook_file import PAIRED_METADATA, parse_notebook, read_notebook, with_stable_ids
 from topokd.project import project_path, project_root
 
 REPLACED = "workspace/replaced"  # copies of forms that were replaced when it was not known which one was edited
@@ -72,18 +72,18 @@ def pair_notebooks() -> list[Path]:
 
 def notebook_text(script: Path) -> str:
     """The ``.ipynb`` that belongs to a percent script: without outputs, with stable identifiers."""
-    return _without_outputs(jupytext.read(script))
+    return _without_outputs(read_notebook(script))
 
 
-def cleaned_text(text: str) -> str:
+def cleaned_text(text: str | bytes) -> str:
     """The ``.ipynb`` as it is committed: the same cells without outputs, counters and metadata; git's clean filter.
 
     Raises:
         DataError: the text is not a notebook.
     """
     try:
-        return _without_outputs(jupytext.reads(text, fmt="ipynb"))
-    except (ValueError, nbformat.reader.NotJSONError) as error:
+        return _without_outputs(parse_notebook(text, "ipynb"))
+    except DataError as error:
         raise DataError(f"standard input is not a notebook that can be read: {error}") from error
 
 
@@ -97,7 +97,7 @@ def _without_outputs(notebook: nbformat.NotebookNode) -> str:
 
 def script_text(notebook: Path) -> str:
     """The percent script that belongs to an ``.ipynb``."""
-    content = jupytext.read(notebook)
+    content = read_notebook(notebook)
     content.metadata = nbformat.from_dict(
         {"jupytext": {"notebook_metadata_filter": "-all", "cell_metadata_filter": "tags,-all"}}
     )
@@ -113,7 +113,7 @@ def _committed(key: str) -> str | None:
     """A file as in git's last commit, or None."""
     command = ["git", "show", f"HEAD:./{key}"]
     try:
-        shown = subprocess.run(command, cwd=project_root(), capture_output=True, text=True)
+        shown = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, errors="replace")
     except FileNotFoundError:  # git is not installed
         return None
     return shown.stdout if shown.returncode == 0 else None
@@ -125,7 +125,12 @@ def _is_edited(path: Path, paired: str | None, in_git: bool) -> bool:
     if digest in (None, paired):
         return False
     committed = _committed(_key(path)) if in_git else None
-    return committed is None or digest != _digest_of(committed, path)
+    if committed is None:
+        return True
+    try:
+        return digest != _digest_of(parse_notebook(committed, _form(path)))
+    except DataError:  # conflict markers were committed
+        return True
 
 
 def _later(script: Path, notebook: Path) -> Path:
@@ -138,15 +143,15 @@ def _later(script: Path, notebook: Path) -> Path:
 
 
 def _digest(path: Path) -> str | None:
-    return _digest_of(path.read_text(encoding="utf-8"), path) if path.is_file() else None
+    return _digest_of(read_notebook(path, _form(path))) if path.is_file() else None
 
 
-def _digest_of(text: str, path: Path) -> str:
+def _form(path: Path) -> str:
+    return "ipynb" if path.suffix == ".ipynb" else "py:percent"
+
+
+def _digest_of(notebook: nbformat.NotebookNode) -> str:
     """Digest of kind, source and tags of every cell; equal for both forms of a notebook."""
-    try:
-        notebook = jupytext.reads(text, fmt="ipynb" if path.suffix == ".ipynb" else "py:percent")
-    except (ValueError, nbformat.reader.NotJSONError) as error:
-        raise DataError(f"{path} is not a notebook that can be read: {error}") from error
     cells = [(cell.cell_type, cell.source, list(cell.metadata.get("tags", ()))) for cell in notebook.cells]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
 
@@ -154,7 +159,7 @@ def _digest_of(text: str, path: Path) -> str:
 def _last_pairing() -> dict[str, str]:
     try:
         return dict(read_json(project_path(RECORD)))
-    except DataError:  # a fresh clone, or a damaged file: git's last commit decides
+    except (DataError, TypeError, ValueError):  # a fresh clone, or a damaged file: git's last commit decides
         return {}
 
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 
-import yaml
-
 from topokd import params as P
 from topokd.errors import ParameterError
 from topokd.io import write_text
 from topokd.project import project_path
+from topokd.schema import parse_yaml
 
 
 def listed_profiles() -> list[str]:
     """Profiles that ``dvc repro`` runs."""
-    return list(_root_parameters().get("profiles") or [])
+    return _names("profiles")
 
 
 def profile_of(address: str) -> str:
@@ -50,7 +49,7 @@ def list_profile(name: str) -> bool:
     file = project_path("params.yaml")
     before = text = file.read_text(encoding="utf-8")
     for key in names:
-        values = list(_root_parameters().get(key) or [])
+        values = _names(key)
         if name not in values:
             text = _with_list(text, key, [*values, name])
     if text != before:
@@ -58,14 +57,23 @@ def list_profile(name: str) -> bool:
     return text != before
 
 
+def _names(key: str) -> list[str]:
+    """One of the lists of params.yaml."""
+    values = _root_parameters().get(key) or []
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ParameterError(f"{project_path('params.yaml')}: {key} must be a list of names, not {values!r}")
+    return values
+
+
 def _root_parameters() -> dict:
     file = project_path("params.yaml")
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        tree = parse_yaml(file.read_bytes(), str(file)) or {}
     except FileNotFoundError:
         raise ParameterError(f"{file} does not exist: run this in a checkout of the project") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ParameterError(f"{file} must be a mapping of names to values: restore it from git")
+    return tree
 
 
 def _with_list(text: str, key: str, values: list[str]) -> str:

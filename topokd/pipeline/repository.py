@@ -232,17 +232,17 @@ def _forget_killed_stages(folder: Path) -> None:
     file = folder / "rwlock"
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
+        write = {path: info for path, info in entries.get("write", {}).items() if not OURS.search(info.get("cmd", ""))}
+        read = {
+            path: [info for info in infos if not OURS.search(info.get("cmd", ""))]
+            for path, infos in entries.get("read", {}).items()
+        }
     except FileNotFoundError:
         return
-    except ValueError:  # killed while it was written
+    except (ValueError, AttributeError, TypeError, RecursionError):  # killed while it was written, or another content
         log.warning("%s was left incomplete by a killed process; starting over", file)
         file.unlink(missing_ok=True)
         return
-    write = {path: info for path, info in entries.get("write", {}).items() if not OURS.search(info.get("cmd", ""))}
-    read = {
-        path: [info for info in infos if not OURS.search(info.get("cmd", ""))]
-        for path, infos in entries.get("read", {}).items()
-    }
     kept = {"write": write, "read": {path: infos for path, infos in read.items() if infos}}
     if kept != {"write": entries.get("write", {}), "read": entries.get("read", {})}:
         write_text(file, json.dumps(kept))

@@ -47,7 +47,7 @@ class TeacherDiagrams(NamedTuple):
     Examples:
         >>> prepared = TopologicalLoss(num_points=4).prepare(torch.eye(6, 3), torch.tensor([6]))
         >>> prepared.ends, [len(cloud.indices) for cloud in prepared.results()]
-        ([6], [3])
+        ([6], [4])
     """
 
     ends: list[int]

@@ -38,6 +38,7 @@ def params(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Para
     return params.replace(profile="small", seeds=(0,), train_rows=("kd", "kd_topo"), train=train)
 
 
+@pytest.mark.long
 def test_an_experiment_runs_resumes_and_answers(params: Params) -> None:
     lender = params.replace(profile="other")
     train_teacher(lender, 0)

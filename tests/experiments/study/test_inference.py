@@ -74,6 +74,7 @@ def test_power_is_the_tail_of_the_noncentral_t_and_a_number_for_every_effect(n: 
         assert np.isfinite(found) and (np.isnan(tail) or found == pytest.approx(tail, abs=2e-3))
 
 
+@pytest.mark.long
 def test_seeds_needed_is_the_first_number_with_the_power() -> None:
     n = seeds_needed(effect=0.5, sd=0.8)
     assert n is not None
@@ -104,6 +105,7 @@ def simulated(effect: float, street_sd: float, seed_sd: float, rng: np.random.Ge
     return rows
 
 
+@pytest.mark.long
 def test_bootstrap_intervals_cover_the_variation_that_they_resample() -> None:
     rng = np.random.default_rng(5)
     truth = np.mean([bootstrap_difference(*simulated(0.05, 0.03, 0.02, rng), draws=1)[0] for _ in range(300)])

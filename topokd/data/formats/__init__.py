@@ -5,7 +5,7 @@ suffix          content                                                 intensit
 =============== ======================================================= ==================== =====================
 .bin            rows of numbers: float32, 4 (KITTI) or 5 (nuScenes)     4th column           -
                 columns; other types and counts are recognised
-.pcd            ascii, binary, binary_compressed                        by name              pypcd4
+.pcd            ascii, binary, binary_compressed                        by name              lzf, where packed
 .ply            ascii, binary; element `vertex`                         by name              plyfile
 .las .laz       any point format, extra dimensions                      by name              laspy[lazrs]
 .npy .npz       numbers (n, c), (c, n) or (h, w, c), or records;        4th column, by name  -

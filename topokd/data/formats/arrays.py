@@ -8,10 +8,10 @@ import numpy as np
 from numpy import ndarray
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Note, Table, table_of, table_of_rows
+from topokd.data.formats.table import Note, Table, plain_name, table_of, table_of_rows
 from topokd.errors import DataError
 
-_CLOUD_NAMES = ("points", "xyz", "pcd", "pc", "cloud", "point_cloud", "lidar", "scan", "data", "arr_0")
+_CLOUD_NAMES = ("points", "xyz", "position", "pcd", "pc", "cloud", "point_cloud", "lidar", "scan", "data", "arr_0")
 
 
 def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> Table:
@@ -63,7 +63,7 @@ def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, .
 
 def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -> Table:
     if values.dtype.names:
-        return table_of(path, values.dtype.names, lambda name: values[name].reshape(len(values.reshape(-1)), -1))
+        return _records(path, values.reshape(-1))
     shape, notes = values.shape, []
     if values.dtype.kind not in "fiu":
         raise DataError(f"{path}: {values.dtype} of shape {shape}; expected numbers of shape (n, 3 or more)")
@@ -95,3 +95,15 @@ def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -
             )
         )
     return table
+
+
+def _records(path: Path, values: ndarray) -> Table:
+    """The table of an array of records; x, y and z may be one field of three numbers."""
+    fields = {name: values[name] for name in values.dtype.names or ()}
+    if not {"x", "y", "z"} <= {plain_name(name) for name in fields}:
+        joined = next(
+            (name for name in fields if plain_name(name) in _CLOUD_NAMES and fields[name].shape[1:] == (3,)), ""
+        )
+        points = fields.pop(joined, np.empty((0, 0)))
+        fields |= dict(zip("xyz", points.T, strict=False))
+    return table_of(path, fields, lambda name: fields[name].reshape(len(values), -1))

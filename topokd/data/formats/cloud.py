@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -14,12 +15,22 @@ from numpy import ndarray
 
 from topokd.data.formats.arrays import read_array_file
 from topokd.data.formats.binary import DTYPES, read_bin
+from topokd.data.formats.content import format_of_content
 from topokd.data.formats.intensity import intensities
-from topokd.data.formats.libraries import read_las, read_pcd, read_ply
-from topokd.data.formats.placement import check_extent, has_return, near_origin, parse_frame, without_strays
+from topokd.data.formats.libraries import read_las, read_ply
+from topokd.data.formats.pcd import read_pcd
+from topokd.data.formats.placement import (
+    check_extent,
+    check_precision,
+    has_return,
+    near_origin,
+    parse_frame,
+    without_strays,
+)
 from topokd.data.formats.table import Note, Table
 from topokd.data.scan import Scan
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
+from topokd.options import number
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +101,7 @@ def read_cloud(
         ([[1.0, 2.0, 3.0]], [0.800000011920929], [True, False], 255.0)
     """
     path = Path(path)
-    names = _check_options(columns, intensity_scale, dtype, scale, origin)
+    names = check_reading(columns, intensity_scale, dtype, scale, frame, origin, intensity)
     axes = parse_frame(frame)
     table = _read(path, names, dtype)
     xyz = np.ascontiguousarray(table.xyz, np.float64)
@@ -104,6 +115,7 @@ def read_cloud(
     if without:
         log.info("%s: %d of %d points are not finite and get no class", path, without, len(xyz))
     used = without_strays(scale * xyz, used, notes)
+    check_precision(xyz[used], scale, notes)
     if not used.any():
         raise DataError(f"{path}: its {len(xyz)} points are too far from one another to be a scan: it is damaged")
     placed = scale * (xyz[used] - (np.zeros(3) if origin is None else np.asarray(origin, np.float64)))
@@ -123,31 +135,44 @@ def read_cloud(
     return Cloud(xyz, used, scan, found.scale, found.guessed, found.field, tuple(notes))
 
 
-def _check_options(
-    columns: int | Sequence[str] | None,
-    intensity_scale: float | None,
-    dtype: str | None,
-    scale: float,
-    origin: Sequence[float] | None,
+def check_reading(
+    columns: int | Sequence[str] | None = None,
+    intensity_scale: float | None = None,
+    dtype: str | None = None,
+    scale: float = 1.0,
+    frame: str = "x,y,z",
+    origin: Sequence[float] | None = None,
+    intensity: str | None = None,
 ) -> int | tuple[str, ...] | None:
-    """``columns`` as a number or a tuple of names; raises `DataError` for invalid values."""
-    if intensity_scale is not None and not 0 < intensity_scale < math.inf:
+    """``columns`` as a number or a tuple of names, if these options of `read_cloud` are valid.
+
+    Raises:
+        DataError: one is not.
+    """
+    if intensity_scale is not None and not _is_number(intensity_scale, above=0.0):
         raise DataError(
-            f"the intensity scale is {intensity_scale:g}; it must be positive and finite, such as 1, 255 or "
+            f"the intensity scale is {intensity_scale!r}; it must be positive and finite, such as 1, 255 or "
             "65535 (--intensity-scale)"
         )
-    if not 0 < scale < math.inf:
-        raise DataError(f"scale is {scale:g}; it is metres per unit, positive and finite (--scale)")
+    if not _is_number(scale, above=0.0):
+        raise DataError(f"scale is {scale!r}; it is metres per unit, positive and finite (--scale)")
     if dtype is not None and dtype not in DTYPES:
         raise DataError(f"dtype {dtype!r} is unknown; choose one of {', '.join(DTYPES)} (--dtype)")
-    if origin is not None and (len(origin) != 3 or not all(math.isfinite(value) for value in origin)):
-        raise DataError(f"origin is {list(origin)}; it must be three finite numbers, x, y, z of the sensor (--origin)")
+    if origin is not None and not (
+        isinstance(origin, Sequence | np.ndarray) and len(origin) == 3 and all(_is_number(value) for value in origin)
+    ):
+        raise DataError(f"origin is {origin!r}; it must be three finite numbers, x, y, z of the sensor (--origin)")
+    if intensity is not None and not isinstance(intensity, str):
+        raise DataError(f"intensity is {intensity!r}; name the field, or none (--intensity)")
+    parse_frame(frame)
     if columns is None:
         return None
     if isinstance(columns, int):
-        if not 3 <= columns <= 64:
+        if isinstance(columns, bool) or not 3 <= columns <= 64:
             raise DataError(f"columns is {columns}; a point has x, y, z and at most 61 others (--columns)")
         return columns
+    if isinstance(columns, str) or not isinstance(columns, Sequence):
+        raise DataError(f"columns is {columns!r}; give their number or a list of their names (--columns)")
     names = tuple(str(name).strip().lower() for name in columns)
     real = [name for name in names if name != "_"]
     if not {"x", "y", "z"} <= set(names) or len(set(real)) != len(real):
@@ -158,8 +183,16 @@ def _check_options(
     return names
 
 
+def _is_number(value: Any, above: float = -math.inf) -> bool:
+    """Whether ``value`` is a finite number above a bound."""
+    try:
+        return above < number(value, "value", least=-math.inf)
+    except ParameterError:
+        return False
+
+
 def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) -> Table:
-    """Read a file by the reader of its suffix."""
+    """Read a file by the reader of its content's format, where that is known, or else of its suffix."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(
@@ -170,6 +203,16 @@ def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) 
         raise DataError(f"{path} does not exist" if not path.is_dir() else f"{path} is a folder, not a scan")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty: copy it again")
+    found = format_of_content(path)
+    if found is not None and suffix not in found:
+        table = _read_as(path, found[0], columns, dtype)
+        table.notes.insert(0, Note(f"read as {found[0]}", f"its content is that of a {found[0]} file: read as such"))
+        return table
+    return _read_as(path, suffix, columns, dtype)
+
+
+def _read_as(path: Path, suffix: str, columns: int | tuple[str, ...] | None, dtype: str | None) -> Table:
+    """Read a file by the reader of a suffix."""
     try:
         if suffix == ".bin":
             return read_bin(path, columns, dtype)
@@ -186,5 +229,5 @@ def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) 
     except Exception as error:  # the libraries of the formats raise many kinds for damaged files
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(
-            f"{path} cannot be read as {path.suffix}: {reason}; the file is damaged or of another format"
+            f"{path} cannot be read as {suffix}: {reason}; the file is damaged or of another format"
         ) from error

@@ -78,6 +78,13 @@ def intensities(
             Note("all intensities are 0", f"all values of {name} are 0, as if there were no intensities")
         )
         return Intensities(values, name, given_scale or 1.0, False)
+    if len(values) > 1000 and values.min() == values.max():
+        table.notes.append(
+            Note(
+                "all intensities are equal",
+                f"all values of {name} are {values[0]:g}, as if there were no intensities (--intensity none takes 0)",
+            )
+        )
     known = given_scale or (255.0 if column.dtype == np.uint8 else None) or _five_columns(table, values) or sensor_scale
     scale = known if known is not None else _guess(path, name, values, table)
     above = values > scale

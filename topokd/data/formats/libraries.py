@@ -1,4 +1,4 @@
-"""Formats that describe themselves, through their own libraries: .pcd, .ply, .las and .laz."""
+"""Formats that describe themselves, through their own libraries: .ply, .las and .laz."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Note, Table, table_of
+from topokd.data.formats.table import Table, table_of
 from topokd.errors import DataError
 
 LEAST_CHUNK = 20
 """Bytes: a chunk of .laz begins with a whole point."""
 LARGEST_CHUNK = 1 << 29
 """Bytes of points; writers put 50,000 points (2 MB) into a chunk."""
-LZF_RATIO = 132
-"""No 3 bytes of LZF unpack to more than 264, no 2 to more than 8."""
 
 
 def _library(name: str) -> Any:
@@ -28,80 +26,6 @@ def _library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise DataError(f"reading this format needs the package {name}: pip install 'topokd[data]'") from None
-
-
-def _check_pcd_header(path: Path) -> None:
-    """Compare the counts of a .pcd header with the size of the file; pypcd4 trusts them and allocates.
-
-    Raises:
-        DataError: there is no header, or it counts more than there is.
-    """
-    size, fields, offset = path.stat().st_size, {}, 0
-    with path.open("rb") as stream:
-        for _ in range(200):
-            line = stream.readline(1 << 16)
-            words = line.split()
-            if not line:
-                break
-            if words and not words[0].startswith(b"#"):
-                fields[words[0].upper()] = words[1:]
-            if words and words[0].upper() == b"DATA":
-                break
-        offset = stream.tell()
-        lengths = stream.read(8)
-    kind = (fields.get(b"DATA") or [b""])[0].lower()
-    if not kind or b"POINTS" not in fields:
-        raise DataError(f"{path} cannot be read as .pcd: it has no header with POINTS and DATA; it is damaged")
-    widths = [int(width) for width in fields.get(b"SIZE", ())]
-    counts = [int(count) for count in fields.get(b"COUNT", ())] or [1] * len(widths)
-    row = sum(width * count for width, count in zip(widths, counts, strict=True))
-    points, room = int(fields[b"POINTS"][0]), size - offset
-    least = points * row  # bytes of the body
-    if kind == b"ascii":
-        least = points * 2 * len(widths) - 1
-    elif kind == b"binary_compressed":
-        if len(lengths) < 8 or min(widths, default=0) < 1 or min(counts, default=0) < 1:
-            raise DataError(f"{path} cannot be read as .pcd: it is truncated or damaged; copy it again")
-        packed, unpacked = struct.unpack("<II", lengths)
-        if packed > room - 8 or unpacked != points * row or unpacked > LZF_RATIO * packed:
-            least = max(packed, room + 1)
-        else:
-            least = packed
-    if points < 0 or row < 1 or least > room:
-        raise DataError(
-            f"{path} has {room:,} bytes after its header, too few for the {points:,} points that it counts: it is "
-            "truncated or damaged; copy it again"
-        )
-    require_memory(4 * points * row, f"{path}: {points:,} points", "read a part of it, or it is damaged")
-
-
-def read_pcd(path: Path) -> Table:
-    """Read .pcd: ascii, binary or binary_compressed, organised or not.
-
-    Raises:
-        DataError: it holds fewer points than its header says, or lacks x, y or z.
-    """
-    pypcd4 = _library("pypcd4")
-    _check_pcd_header(path)
-    cloud = pypcd4.PointCloud.from_path(path)
-    data = np.atleast_1d(cloud.pc_data)
-    if len(data) != cloud.metadata.points:
-        raise DataError(
-            f"{path} holds {len(data)} points, but its header says POINTS {cloud.metadata.points}: "
-            "it is truncated; copy it again"
-        )
-    table = table_of(path, data.dtype.names or (), lambda name: data[name])
-    viewpoint = [float(value) for value in tuple(cloud.metadata.viewpoint)[:3]]
-    if any(abs(value) > 1 for value in viewpoint):
-        place = ",".join(f"{value:g}" for value in viewpoint)
-        table.notes.append(
-            Note(
-                "VIEWPOINT away from the origin",
-                f"its header places the sensor at ({place}): if coordinates are those of the map, give --origin "
-                f"{place}",
-            )
-        )
-    return table
 
 
 def read_ply(path: Path) -> Table:
@@ -128,9 +52,8 @@ def _check_las_header(path: Path) -> None:
     with path.open("rb") as stream:
         head = stream.read(375)
     if len(head) < 227 or head[:4] != b"LASF":
-        raise DataError(
-            f"{path} cannot be read as {path.suffix}: it has no LAS header; it is damaged or another format"
-        )
+        kind = path.suffix if path.suffix.lower() == ".laz" else ".las"
+        raise DataError(f"{path} cannot be read as {kind}: it has no LAS header; it is damaged or another format")
     minor = head[25]
     header, points, records = struct.unpack_from("<HII", head, 94)
     layout, length, count = struct.unpack_from("<BHI", head, 104)
@@ -212,8 +135,7 @@ def read_las(path: Path) -> Table:
     laspy = _library("laspy")
     _check_las_header(path)
     with _panics(path):
-        if path.suffix.lower() == ".laz":
-            _check_chunk_sizes(path, laspy)
+        _check_chunk_sizes(path, laspy)
         las = laspy.read(str(path))
     if len(las.points) != las.header.point_count:
         raise DataError(

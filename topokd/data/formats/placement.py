@@ -11,6 +11,8 @@ from topokd.errors import DataError
 
 FAR = 10_000.0
 """Metres from the origin beyond which coordinates are those of a map, not of a sensor."""
+_SHARE_OF_FILLERS = 0.01
+_IN_THE_SENSOR = 0.005
 _AXES = ("x", "y", "z")
 
 
@@ -28,6 +30,7 @@ def parse_frame(text: str) -> Float64[ndarray, "3 3"]:
         [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]
     """
     matrix = np.zeros((3, 3))
+    text = text if isinstance(text, str) else repr(text)
     parts = [part.strip().lower() for part in text.split(",")]
     for row, part in enumerate(parts[:3]):
         axis = part.lstrip("+-")
@@ -45,7 +48,8 @@ def parse_frame(text: str) -> Float64[ndarray, "3 3"]:
 def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray, " n"]:
     """Which points are measurements: finite, and not fillers that exports write for beams without a return.
 
-    Fillers are (0, 0, 0), and any other point that makes up a hundredth of the file or more.
+    Fillers are (0, 0, 0), and any other point that makes up a hundredth of the file or more; also points in the sensor
+    itself, nearer than half a percent of the median distance, if they are as many (the offset of a laser at range 0).
 
     Args:
         xyz: (n, 3) coordinates as stored.
@@ -56,11 +60,17 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
     """
     finite = np.isfinite(xyz).all(axis=1)
     filler = finite & ~xyz.any(axis=1)
+    size = np.abs(xyz).max(axis=1, where=finite[:, None], initial=0.0)
+    measured = size[finite & ~filler]
+    if len(measured):
+        inside = finite & ~filler & (size < _IN_THE_SENSOR * np.median(measured))
+        if inside.sum() >= max(10, _SHARE_OF_FILLERS * len(xyz)):
+            filler |= inside
     rows = xyz[finite & ~filler]
     if len(rows) >= 1000:
         sample = rows[np.linspace(0, len(rows) - 1, 5000).astype(int)] if len(rows) > 5000 else rows
         points, counts = np.unique(sample, axis=0, return_counts=True)
-        for point in points[counts >= 0.01 * len(sample)]:
+        for point in points[counts >= _SHARE_OF_FILLERS * len(sample)]:
             filler |= (xyz == point).all(axis=1)
     if filler.any():
         place = xyz[filler][0].tolist()
@@ -98,6 +108,28 @@ def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], note
     kept = used.copy()
     kept[np.flatnonzero(used)[stray]] = False
     return kept
+
+
+def check_precision(xyz: Float64[ndarray, "n 3"], scale: float, notes: list[Note]) -> None:
+    """Note coordinates that were stored as float32 so far from their origin that points move by centimetres.
+
+    Args:
+        xyz: (n, 3) as in the file.
+        scale: metres per unit.
+        notes: a note is added if there are any.
+    """
+    reach = float(np.abs(xyz).max(initial=0.0))
+    with np.errstate(all="ignore"):  # beyond float32
+        step = scale * float(np.spacing(np.float32(reach)))
+        single = (xyz == xyz.astype(np.float32)).all()
+    if step > 0.02 and single and (xyz != np.round(xyz)).any():
+        notes.append(
+            Note(
+                "coordinates rounded to float32",
+                f"coordinates of up to {reach:.3g} are stored as float32, which separates them by {step:.2g} m: "
+                "points were moved; export them as float64, or with a smaller offset",
+            )
+        )
 
 
 def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndarray, "n 3"]:

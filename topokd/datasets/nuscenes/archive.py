@@ -13,7 +13,7 @@ from pathlib import Path
 from topokd.checks import require_inside, require_small_archive
 from topokd.datasets.submission_ids import zip_entry
 from topokd.errors import DataError
-from topokd.io import atomic_path
+from topokd.io import atomic_path, short
 
 MOST_BYTES = 8 << 30
 """Of an unpacked submission; the largest, panoptic labels of the test split, takes half of it."""
@@ -37,7 +37,7 @@ def folder_to_write(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise DataError(f"{path} is a folder: move it, or choose another name for the .zip")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem[:100]}-") as name:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{short(path.stem)}-") as name:
         folder = Path(name)
         yield folder
         with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from topokd.data.dataset import OnBadScan, ScanDataset, accumulate_sweeps, count_points
+from topokd.data.dataset import OnBadScan, ScanDataset, accumulate_sweeps, check_sweeps, count_points
 from topokd.data.label_space import LabelSpace
 from topokd.data.scan import Scan
 from topokd.datasets.nuscenes.classes import NUSCENES, label_space_of
@@ -80,9 +80,7 @@ class NuScenesLidarSeg(ScanDataset):
     ) -> None:
         if version not in self.versions:
             raise DataError(f"unknown version {version!r} of nuScenes: choose one of {', '.join(self.versions)}")
-        if sweeps < 1:
-            raise DataError(f"sweeps is {sweeps}: 1 reads a keyframe alone, k adds the k - 1 sweeps before it")
-        self.root, self.split, self.version, self.sweeps = Path(root), split, version, sweeps
+        self.root, self.split, self.version, self.sweeps = Path(root), split, version, check_sweeps(sweeps)
         self.tables = self.root / version
         self.labelled = version != "v1.0-test"
         if not self.tables.is_dir():

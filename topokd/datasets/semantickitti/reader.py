@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from topokd.data.dataset import OnBadScan, ScanDataset, accumulate_sweeps, count_points
+from topokd.data.dataset import OnBadScan, ScanDataset, accumulate_sweeps, check_sweeps, count_points
 from topokd.data.scan import Scan
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.datasets.semantickitti.files import COLUMNS, check_labels, read_poses, read_scan
@@ -69,9 +69,7 @@ class SemanticKITTI(ScanDataset):
         cache: int = 128,
         sweeps: int = 1,
     ) -> None:
-        if sweeps < 1:
-            raise DataError(f"sweeps is {sweeps}: 1 reads a scan alone, k adds the k - 1 before it")
-        self.root, self.split, self.sweeps = Path(root), split, sweeps
+        self.root, self.split, self.sweeps = Path(root), split, check_sweeps(sweeps)
         self.labelled = split != "test"
         numbers = _find_sequences(self.root, split)
         self.sequences = [f"{number:02d}" for number in numbers]

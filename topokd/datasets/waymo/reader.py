@@ -18,6 +18,7 @@ from jaxtyping import Int64
 
 from topokd.data.dataset import OnBadScan, ScanDataset
 from topokd.data.scan import IGNORE, Scan
+from topokd.datasets.benchmark import range_of
 from topokd.datasets.waymo.classes import WAYMO
 from topokd.datasets.waymo.parquet import Component
 from topokd.datasets.waymo.range_image import Calibration, points_of, uniform_inclinations
@@ -56,8 +57,7 @@ class WaymoSegmentation(ScanDataset):
         labelled: whether to read labels; None: for every split but "test".
 
     Raises:
-        DataError: a component without its partners, a truncated range image, a frame without returns, labels that do
-            not match.
+        DataError: a component without its partners, a truncated range image, an empty frame, labels that do not match.
 
     Examples:
         >>> import tempfile
@@ -88,8 +88,10 @@ class WaymoSegmentation(ScanDataset):
         cache: int = 128,
         labelled: bool | None = None,
     ) -> None:
+        if returns not in (1, 2):
+            raise DataError(f"returns is {returns!r}: choose 1 (the first return) or 2 (both)")
         self.root, self.split, self.returns = Path(root), split, returns
-        self.point_range = None if point_range is None else np.asarray(point_range, np.float64).reshape(2, 3)
+        self.point_range = None if point_range is None else range_of(point_range)
         self.labelled = split != "test" if labelled is None else labelled
         self._folder_of = self._segments()
         self._open: dict[tuple[str, str], Component] = {}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, model_validator
 
 from topokd import params as P
@@ -95,7 +94,7 @@ def read_dose_plan(path: str | Path = "study/dose.yaml") -> tuple[DosePlan, P.Pa
     file = project_path(path)
     if not file.is_file():
         raise ParameterError(f"{file} does not exist: it holds the arms of the experiment (docs/study.md)")
-    plan = schema.validate(DosePlan, yaml.safe_load(file.read_text(encoding="utf-8")) or {}, file=str(file))
+    plan = schema.validate(DosePlan, schema.parse_yaml(file.read_bytes(), str(file)) or {}, file=str(file))
     params = P.load_profile(plan.profile)
     for field, row in (("row", plan.row), ("control", plan.control)):
         if row not in params.rows:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, model_validator
 
 from topokd import params as P
@@ -114,7 +113,7 @@ def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
     file = project_path(path)
     if not file.is_file():
         raise ParameterError(f"{file} does not exist: it holds the protocol of the study (docs/study.md)")
-    plan = schema.validate(Plan, yaml.safe_load(file.read_text(encoding="utf-8")) or {}, file=str(file))
+    plan = schema.validate(Plan, schema.parse_yaml(file.read_bytes(), str(file)) or {}, file=str(file))
     params = P.load_profile(plan.profile)
     if not plan.held_out and plan.tuning.seed in params.seeds:
         raise ParameterError(f"{file}: tuning.seed {plan.tuning.seed} is a seed of the profile {plan.profile}")

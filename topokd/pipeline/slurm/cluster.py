@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, field_validator
 
 from topokd.errors import ParameterError
 from topokd.project import project_path
-from topokd.schema import Count, Natural, Section, Switch, nearest, validate
+from topokd.schema import Count, Natural, Section, Switch, nearest, parse_yaml, validate
 
 TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}|UNLIMITED")
 
@@ -104,11 +103,9 @@ def load_cluster(name: str, kinds: set[str]) -> Cluster:
     """
     file = cluster_file(name)
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        tree = parse_yaml(file.read_bytes(), str(file)) or {}
     except FileNotFoundError:
         raise ParameterError(f"{file} does not exist: copy conf/cluster.yaml to it and adapt it") from None
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{file} is not valid YAML: {error}") from error
     cluster = validate(Cluster, tree, file=str(file))
     for kind, differences in cluster.stages.items():
         if kind not in kinds:

@@ -72,7 +72,7 @@ def write_outcome(profile: str, address: str, state: str, status: int | None = N
 def read_outcome(profile: str, address: str, job: str) -> Outcome | None:
     """The state of task ``job`` of a stage; None if it never started."""
     values = _read(folder(profile) / "outcomes" / f"{address}.json")
-    if values.get("job") != job:
+    if values.get("job") != job or not set(Outcome.__dataclass_fields__) <= set(values):
         return None
     return Outcome(**{name: values[name] for name in Outcome.__dataclass_fields__})
 
@@ -120,6 +120,7 @@ def _last_line(profile: str, kind: str, job: str) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return read_json(file) if file.exists() else {}
+        found = read_json(file) if file.exists() else {}
+        return found if isinstance(found, dict) else {}
     except DataError:  # the file only serves the display: a damaged one must not stop anything
         return {}

@@ -117,7 +117,7 @@ def _send(plan: Plan, array: Array, earlier: str | None) -> str:
             f"--job-name=topokd-{plan.profile}-{array.kind}",
             f"--comment=topokd {plan.profile} {array.stages[0]}",
             f"--array=0-{len(array.stages) - 1}{limit}",
-            f"--output={where / 'logs'}/{array.kind}-%A_%a.log",
+            f"--output={str(where / 'logs').replace('%', '%%')}/{array.kind}-%A_%a.log",  # % begins a pattern
             "--open-mode=append",
             "--requeue",
             "--export=NONE",

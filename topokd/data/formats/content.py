@@ -1,0 +1,76 @@
+"""The format of a file by its first bytes, whatever its name says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from topokd.errors import DataError
+
+_STARTS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
+    (b"ply\n", (".ply",)),
+    (b"ply\r", (".ply",)),
+    (b"# .PCD", (".pcd",)),
+    (b"VERSION .7\n", (".pcd",)),
+    (b"VERSION 0.7\n", (".pcd",)),
+    (b"LASF", (".laz", ".las")),
+    (b"\x93NUMPY", (".npy",)),
+)
+"""First bytes of formats that can be read, with their suffixes."""
+_OTHERS = (
+    (b"version https://git-lfs", "a pointer of Git LFS, not the scan: run `git lfs pull`"),
+    (b"/annex/objects/", "a pointer of git-annex, not the scan: run `git annex get`"),
+    (b"<!doctype html", "a web page, not the scan: the download failed; get it again"),
+    (b"<html", "a web page, not the scan: the download failed; get it again"),
+    (b"<?xml", "an XML document, not a scan: the download failed, or convert it"),
+    (b"\xfd7zXZ\0", "packed by xz: unpack it first (unxz)"),
+    (b"7z\xbc\xaf\x27\x1c", "a .7z archive: unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "packed by zstd: unpack it first (unzstd)"),
+    (b"\x89HDF\r\n", "an HDF5 file: convert it to .npy"),
+    (b"#ROSBAG", "a bag of ROS: export its clouds as .pcd"),
+    (b"ASTM-E57", "an .e57 file: convert it to .las or .ply"),
+    (b"%PDF", "a PDF, not a scan"),
+)
+"""First bytes of files that are mistaken for scans, and what to say about them."""
+_TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
+_LOOKED_AT = 4096
+
+
+def format_of_content(path: Path) -> tuple[str, ...] | None:
+    """The suffixes that the content of a file may have; None if its first bytes do not say it.
+
+    Args:
+        path: a file.
+
+    Raises:
+        DataError: the content is certainly no scan: a web page, a pointer of Git LFS, an archive, a table of text.
+
+    Examples:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "scan.bin"
+        >>> _ = path.write_bytes(b"ply\\nformat ascii 1.0\\n")
+        >>> format_of_content(path)
+        ('.ply',)
+    """
+    with path.open("rb") as stream:
+        start = stream.read(_LOOKED_AT)
+    for beginning, suffixes in _STARTS:
+        if start.startswith(beginning):
+            return suffixes
+    if start.startswith(b"PK\x03\x04"):
+        if path.suffix.lower() == ".npz" or b".npy" in start[:300]:
+            return (".npz",)
+        raise DataError(f"{path} is a .zip archive: unpack it first")
+    lower = start.lstrip().lower()
+    for beginning, words in _OTHERS:
+        if start.startswith(beginning) or lower.startswith(beginning):
+            raise DataError(f"{path} is {words}")
+    if start.startswith(b"\x1f\x8b\x08") and start[3:4] < b"\x20":  # flags; as a number it would be 1e-20 at most
+        raise DataError(f"{path} is packed by gzip: unpack it first (gunzip)")
+    if start.startswith(b"BZh") and start[4:10] == b"1AY&SY":
+        raise DataError(f"{path} is packed by bzip2: unpack it first (bunzip2)")
+    if path.suffix.lower() == ".bin" and len(start) > 32 and set(start) <= _TEXT and b"\n" in start:
+        raise DataError(
+            f"{path} is a table of text: save its numbers in binary, "
+            "numpy.loadtxt(path, delimiter=...).astype('f4').tofile(new), or as .npy"
+        )
+    return None

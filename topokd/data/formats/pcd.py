@@ -1,0 +1,210 @@
+"""Files of the Point Cloud Library: .pcd, ascii, binary and binary_compressed, whatever parts its header has."""
+
+from __future__ import annotations
+
+import importlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy import ndarray
+
+from topokd.checks import require_memory
+from topokd.data.formats.table import Note, Table, table_of
+from topokd.errors import DataError
+
+LZF_RATIO = 132
+"""No 3 bytes of LZF unpack to more than 264, no 2 to more than 8."""
+_MOST_LINES = 200
+_KINDS = {"F": (4, 8), "U": (1, 2, 4, 8), "I": (1, 2, 4, 8)}
+_PADDING = "_"
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the header of a .pcd file says.
+
+    Attributes:
+        fields: Names; `_` is padding.
+        dtypes: Number type of each.
+        counts: Values per point of each.
+        points: Their number.
+        encoding: Of the body.
+        viewpoint: Position of the sensor.
+        size: Bytes of the header.
+    """
+
+    fields: tuple[str, ...]
+    dtypes: tuple[np.dtype, ...]
+    counts: tuple[int, ...]
+    points: int
+    encoding: str
+    viewpoint: tuple[float, ...]
+    size: int
+
+    @property
+    def row(self) -> int:
+        """Bytes of a point."""
+        return sum(dtype.itemsize * count for dtype, count in zip(self.dtypes, self.counts, strict=True))
+
+
+def read_pcd(path: Path) -> Table:
+    """Read a .pcd file, organised or not.
+
+    Args:
+        path: The file. VERSION, COUNT, VIEWPOINT, and one of POINTS and WIDTH with HEIGHT, may be absent.
+
+    Raises:
+        DataError: The header is damaged, the file holds fewer points than it says, or x, y or z is missing.
+    """
+    header = _read_header(path)
+    columns = _READERS[header.encoding](path, header) if header.points else [np.empty(0)] * len(header.fields)
+    place = {name: k for k, name in reversed(list(enumerate(header.fields))) if name != _PADDING}
+    names = [name for name in dict.fromkeys(header.fields) if name in place]
+    table = table_of(path, names, lambda name: columns[place[name]])
+    if any(abs(value) > 1 for value in header.viewpoint):
+        origin = ",".join(f"{value:g}" for value in header.viewpoint)
+        table.notes.append(
+            Note(
+                "VIEWPOINT away from the origin",
+                f"its header places the sensor at ({origin}): if coordinates are those of the map, give --origin "
+                f"{origin}",
+            )
+        )
+    return table
+
+
+def _read_header(path: Path) -> _Header:
+    """The header, checked against the size of the file: what it counts is allocated.
+
+    Raises:
+        DataError: There is no header, a line of it cannot be read, or it counts more than there is.
+    """
+    lines: dict[str, list[str]] = {}
+    with path.open("rb") as stream:
+        for _ in range(_MOST_LINES):
+            line = stream.readline(1 << 16)
+            words = line.decode("latin-1").split()
+            if not line:
+                break
+            if words and not words[0].startswith("#"):
+                lines[words[0].upper()] = words[1:]
+            if words and words[0].upper() == "DATA":
+                break
+        size, lengths = stream.tell(), stream.read(8)
+    missing = [name for name in ("FIELDS", "SIZE", "TYPE", "DATA") if not lines.get(name)]
+    if missing or not (lines.get("POINTS") or (lines.get("WIDTH") and lines.get("HEIGHT"))):
+        raise DataError(
+            f"{path} cannot be read as .pcd: its header has no {(*missing, 'POINTS')[0]}; it is damaged, or of another "
+            "format"
+        )
+    fields, kinds, sizes = lines["FIELDS"], lines["TYPE"], _whole(path, "SIZE", lines["SIZE"])
+    counts = _whole(path, "COUNT", lines.get("COUNT") or ["1"] * len(fields))
+    if not len(fields) == len(kinds) == len(sizes) == len(counts):
+        raise DataError(
+            f"{path} cannot be read as .pcd: its header has {len(fields)} FIELDS, but {len(kinds)} of TYPE, "
+            f"{len(sizes)} of SIZE and {len(counts)} of COUNT; it is damaged"
+        )
+    for name, kind, width in zip(fields, kinds, sizes, strict=True):
+        if width not in _KINDS.get(kind.upper(), ()):
+            raise DataError(f"{path} cannot be read as .pcd: the field {name} has the TYPE {kind} and the SIZE {width}")
+    encoding = lines["DATA"][0].lower()
+    if encoding not in _READERS:
+        raise DataError(f"{path} cannot be read as .pcd: DATA is {encoding!r}; known are {', '.join(_READERS)}")
+    if lines.get("POINTS"):
+        (points, *_) = _whole(path, "POINTS", lines["POINTS"])
+    else:
+        points = _whole(path, "WIDTH", lines["WIDTH"])[0] * _whole(path, "HEIGHT", lines["HEIGHT"])[0]
+    dtypes = tuple(np.dtype(f"<{kind.lower()}{width}") for kind, width in zip(kinds, sizes, strict=True))
+    header = _Header(tuple(fields), dtypes, tuple(counts), points, encoding, _viewpoint(lines), size)
+    _check_size(path, header, lengths)
+    return header
+
+
+def _whole(path: Path, name: str, words: list[str]) -> list[int]:
+    """Whole numbers of a line, from 0."""
+    if not all(word.isascii() and word.isdigit() and len(word) <= 18 for word in words):
+        raise DataError(
+            f"{path} cannot be read as .pcd: its header has {name} {' '.join(words)[:60]}, not whole numbers; it is "
+            "damaged"
+        )
+    return [int(word) for word in words]
+
+
+def _viewpoint(lines: dict[str, list[str]]) -> tuple[float, ...]:
+    """Position of the sensor; nothing if the line is absent or damaged, as it is only a hint."""
+    try:
+        found = tuple(float(word) for word in lines.get("VIEWPOINT", ())[:3])
+    except ValueError:
+        return ()
+    return found if np.isfinite(found).all() else ()
+
+
+def _check_size(path: Path, header: _Header, lengths: bytes) -> None:
+    room, body = path.stat().st_size - header.size, header.points * header.row
+    least = body
+    if header.encoding == "ascii":
+        least = header.points * 2 * sum(header.counts) - 1
+    elif header.encoding == "binary_compressed":
+        packed, unpacked = struct.unpack("<II", lengths.ljust(8, b"\0"))
+        fits = len(lengths) == 8 and unpacked == body and unpacked <= LZF_RATIO * packed
+        least = 8 + packed if fits else room + 1
+    if header.row < 1 or least > room:
+        raise DataError(
+            f"{path} has {room:,} bytes after its header, too few for the {header.points:,} points that it counts: it "
+            "is truncated or damaged; copy it again"
+        )
+    require_memory(4 * body, f"{path}: {header.points:,} points", "read a part of it, or it is damaged")
+
+
+def _body(path: Path, header: _Header) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(header.size)
+        return stream.read()
+
+
+def _ascii(path: Path, header: _Header) -> list[ndarray]:
+    width = sum(header.counts)
+    with path.open("rb") as stream:
+        stream.seek(header.size)
+        values = np.loadtxt(stream, np.float64, max_rows=header.points, ndmin=2)
+    if values.shape != (header.points, width):
+        raise DataError(
+            f"{path} holds {len(values)} points of {values.shape[1]} values, but its header says POINTS "
+            f"{header.points} of {width}: it is truncated or damaged; copy it again"
+        )
+    ends = np.cumsum(header.counts)
+    return [values[:, end - count : end] for end, count in zip(ends, header.counts, strict=True)]
+
+
+def _binary(path: Path, header: _Header) -> list[ndarray]:
+    layout = [
+        (str(k), dtype, (count,)) for k, (dtype, count) in enumerate(zip(header.dtypes, header.counts, strict=True))
+    ]
+    points = np.frombuffer(_body(path, header), np.dtype(layout), header.points)
+    return [points[str(k)] for k in range(len(layout))]
+
+
+def _compressed(path: Path, header: _Header) -> list[ndarray]:
+    """Field after field, packed by LZF."""
+    try:
+        lzf = importlib.import_module("lzf")
+    except ImportError:
+        raise DataError(
+            "reading packed .pcd files needs the package python-neo-lzf: pip install 'topokd[data]'"
+        ) from None
+    data = _body(path, header)
+    packed, unpacked = struct.unpack("<II", data[:8])
+    plain = lzf.decompress(data[8 : 8 + packed], unpacked) if unpacked else b""
+    if plain is None or len(plain) != unpacked:
+        raise DataError(f"{path} cannot be unpacked: it is damaged; copy it again")
+    columns, start = [], 0
+    for dtype, count in zip(header.dtypes, header.counts, strict=True):
+        values = np.frombuffer(plain, dtype, header.points * count, start)
+        columns.append(values.reshape(header.points, count))
+        start += values.nbytes
+    return columns
+
+
+_READERS = {"ascii": _ascii, "binary": _binary, "binary_compressed": _compressed}

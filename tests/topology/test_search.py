@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.topology.clouds import random_cloud
 from topokd.errors import DataError, ParameterError
-from topokd.topology import search, squared_distances, vietoris_rips
+from topokd.topology import squared_distances, vietoris_rips
 from topokd.topology.engines import reduced
-from topokd.topology.search import MAX_CHANNELS, searched_edges, use_search
+from topokd.topology.search import MAX_CHANNELS, use_search
 
 
 def cloud_of(seed: int, most: int = 120) -> np.ndarray:
@@ -59,9 +59,9 @@ def test_diagrams_and_gradients_are_the_same_bits() -> None:
         values = torch.from_numpy(cloud_of(seed))
         values = values.float() if seed % 2 else values
         seen = []
-        for searched in (False, True):
+        for search in (False, True):
             x = values.clone().requires_grad_()
-            found = vietoris_rips(x, search=searched)
+            found = vietoris_rips(x, search=search)
             sum(diagram.square().sum() for diagram in found.diagrams).backward()
             seen.append([*found.diagrams, *found.death_simplices, *found.essential, x.grad])
         for a, b in zip(*seen, strict=True):
@@ -108,26 +108,6 @@ def test_the_choice_follows_points_and_coordinates() -> None:
     chosen = {(n, c): use_search(None, torch.zeros(n, c), None) for n in (4096, 4097, 16385) for c in (3, 4, 12)}
     assert [key for key, searched in chosen.items() if searched] == [(4097, 3), (16385, 3), (16385, 4)]
     assert not use_search(None, torch.zeros(5000, 2), "weights")
-
-
-def test_a_search_that_was_not_requested_ends_where_a_matrix_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most edges of points around a circle are needed, unlike those of points all over a square."""
-    rng = np.random.default_rng(0)
-    angle = rng.random(2000) * 2 * np.pi
-    circle, square = np.stack([np.cos(angle), np.sin(angle)], axis=1), rng.random((2000, 2))
-    monkeypatch.setattr(search, "SEARCHED_FROM", ((3, 1000),))
-    allowed = {
-        None: searched_edges(None, torch.zeros(2000, 2), None),
-        True: searched_edges(True, torch.zeros(9, 2), None),
-    }
-    assert allowed == {None: 2000 * 1999 / 2 / search.COST, True: np.inf}
-    assert search.search_pairs(circle, 1, np.inf, allowed[None]) is None
-    assert search.search_pairs(square, 1, np.inf, allowed[None]) is not None
-    for x in (circle, square):
-        own, expected = vietoris_rips(x), vietoris_rips(x, search=False)
-        assert all(torch.equal(a, b) for a, b in zip(own.diagrams, expected.diagrams, strict=True))
-    monkeypatch.setattr(search, "available_memory", lambda: 1_000)
-    assert searched_edges(None, torch.zeros(2000, 2), None) == np.inf
 
 
 @pytest.mark.invalid_arguments

@@ -155,16 +155,22 @@ def _giotto(points: np.ndarray) -> None:
 
 def first(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Seconds of a new process up to its first result: nothing compiled, compiled, and importing torch alone."""
-    call = "import torch; from topokd.topology import vietoris_rips; vietoris_rips(torch.eye(30))"
-    with tempfile.TemporaryDirectory() as cache:
-        for what, script, repeats in (
-            ("first call, nothing compiled", call, 1),
-            ("first call, compiled", call, options.repeats),
-            ("import torch", "import torch", options.repeats),
+    call = "import torch; from topokd.topology import vietoris_rips; vietoris_rips(torch.rand(%d, 3))"
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (what, script, repeats) in enumerate(
+            (
+                ("30 points, nothing compiled", call % 30, 1),
+                ("30 points, compiled", call % 30, options.repeats),
+                ("1,024 points, nothing compiled", call % 1024, 1),
+                ("1,024 points, compiled", call % 1024, options.repeats),
+                ("import torch", "import torch", options.repeats),
+            )
         ):
-            found = [_child(script, {"TOPOKD_CACHE": cache}) for _ in range(repeats)]
+            cache = Path(folder) / str(number // 2)  # one for each number of points
+            found = [_child(script, {"TOPOKD_CACHE": str(cache)}) for _ in range(repeats)]
             row = {name: statistics.median(run[name] for run in found) for name in found[0]}
-            yield {"process": what, **row, "runs": repeats, "files": len(list(Path(cache).glob("*/*.nbc")))}
+            files = sum(len(list(cache.glob(f"*/*.{kind}"))) for kind in ("nbc", "o"))
+            yield {"process": what, **row, "runs": repeats, "files": files}
 
 
 def _child(script: str, environment: dict[str, str]) -> dict[str, float]:

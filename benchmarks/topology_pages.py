@@ -104,7 +104,7 @@ def first_page(rows: Rows) -> list[str]:
     return [
         "## First call of a process",
         "",
-        "`vietoris_rips` of 30 points, from the start of Python to its result; seconds, medians.",
+        "`vietoris_rips`, from the start of Python to its result; seconds, medians.",
         "",
         *table(["process", "CPU (s)", "wall (s)", "runs", "kernels in the cache"], body),
     ]

@@ -42,7 +42,11 @@ def squared_distances(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
 
 def squares_of(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
     """`squared_distances` of finite points, n > 0, that are known to fit into memory."""
-    x = np.ascontiguousarray(x - x[0])
+    return squares_of_centred(np.ascontiguousarray(x - x[0]))
+
+
+def squares_of_centred(x: Float64[ndarray, "n c"]) -> Float64[ndarray, "n n"]:
+    """`squares_of` rows relative to the first one."""
     if len(x) <= MAX_POINTS:
         out = np.empty((len(x), len(x)))
         squares_kernel(x.ctypes.data, *x.shape, out.ctypes.data)

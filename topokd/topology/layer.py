@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from topokd.topology.comparison import Matches, add_values
-from topokd.topology.distances import squares_of
+from topokd.topology.distances import squares_of_centred
 from topokd.topology.engines import reduced
-from topokd.topology.gradient import SAFE, extent
-from topokd.topology.native import MAX_POINTS, address, layer_kernel, match_kernel, table_of
+from topokd.topology.gradient import SAFE
+from topokd.topology.native import MAX_POINTS, address, layer_kernel, load_kernel, match_kernel, table_of
 from topokd.topology.small import Options, calls, spread_over_threads
 from topokd.topology.threads import parallel_map
 from topokd.topology.values import found_from, safe_extent
@@ -94,13 +94,17 @@ def _small_runs(
 
 def _run(layer: Layer, x: Float[Tensor, "n c"], number: int) -> Run | None:
     """Cloud ``number`` by the general engine."""
-    size = extent(x)
-    if not (size == 0 or 1 / SAFE <= size <= safe_extent(x)):  # NaN too
+    own, single = x.detach().contiguous(), x.dtype == torch.float32
+    rows, centred, found_extent = np.empty(x.shape), np.empty(x.shape), np.empty(1)
+    load_kernel(
+        own.data_ptr(), own.data_ptr(), single, *x.shape, address(rows), address(centred), address(found_extent)
+    )
+    size = float(found_extent[0])  # -1 if a number is not finite
+    if not (size == 0 or 1 / SAFE <= size <= safe_extent(x)):
         return None
-    rows = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
-    pairs = reduced.compute(squares_of(rows), max(layer.dims), layer.limit)
+    pairs = reduced.compute(squares_of_centred(centred), max(layer.dims), layer.limit)
     unit = size if layer.unit is None else layer.unit
-    found = found_from(pairs, rows, x.dtype == torch.float32, layer.tolerance, unit)
+    found = found_from(pairs, rows, single, layer.tolerance, unit)
     kept, counts = table_of(found.counts)
     lists = counts, address(found.whole), address(found.values), address(found.factors)
     run = _match(layer, number, [len(x)], found.counts, lists, x.dtype)

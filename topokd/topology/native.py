@@ -22,6 +22,7 @@ diagrams_kernel = Native(
     "float64* float32* int64 int64 int64 float64 float64 float64 int64 float64 float64 int64 int64* int64* int64* "
     "float64* float32* float64* float64** int64** uint64** int64**",
 )
+load_kernel = Native(f"{_KERNELS}.small.load_rows", "float64* float32* int64 int64 int64 float64* float64* float64*")
 squares_kernel = Native(f"{_KERNELS}.small.squared_distances", "float64* int64 int64 float64*")
 finish_kernel = Native(
     f"{_KERNELS}.values.finish",
@@ -56,6 +57,7 @@ layer_kernel = Native(
 )
 NATIVES = (
     diagrams_kernel,
+    load_kernel,
     squares_kernel,
     finish_kernel,
     spread_kernel,

@@ -7,6 +7,7 @@ edges and the choice of the pairs that persist are made together, and the result
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from topokd.topology.engines import Pairs
 from topokd.topology.gradient import EPS_DIST, SAFE, differentiable, extent
-from topokd.topology.native import address, addresses, finish_kernel, spread_kernel
+from topokd.topology.native import address, finish_kernel, spread_kernel, table_of
 
 
 class Found(NamedTuple):
@@ -56,24 +57,27 @@ def found_from(pairs: Pairs, points: Float64[ndarray, "n c"], single: bool, tole
     births, deaths, essential = (
         [*part, empty][:2] for part in (pairs.birth, pairs.death, pairs.essential)
     )  # degree 1 is empty where it was not asked for
-    simplices = [
-        np.array(part[degree], np.int64, order="C") for degree in range(2) for part in (births, deaths, essential)
-    ]
-    counts = np.array([len(births[0]), len(births[1]), len(essential[0]), len(essential[1]), 0])
-    critical = int(counts[0] + 4 * counts[1] + counts[3])
-    simplices += [np.empty((critical, 2), np.int64), np.empty(critical, np.int64)]
-    lengths, factors = np.empty(4 * counts[1]), np.empty(critical)
-    floats = np.empty(2 * counts[0] + 2 * counts[1] + counts[2] + counts[3])
-    table = addresses(simplices)
+    a, b, e, f = len(births[0]), len(births[1]), len(essential[0]), len(essential[1])
+    critical = a + 4 * b + f
+    starts = list(accumulate((a, 2 * a, e, 2 * b, 3 * b, 2 * f, 2 * critical, critical), initial=0))
+    simplices = np.empty(starts[-1], np.int64)
+    listed = [part[degree].reshape(-1) for degree in range(2) for part in (births, deaths, essential)]
+    np.concatenate(listed, out=simplices[: starts[6]])
+    size = 2 * (a + b) + e + f
+    floats = np.empty(size + 4 * b + critical)
+    at, values_at = address(simplices), address(floats)
+    table, lists = table_of([at + 8 * start for start in starts[:-1]])
+    counts, counted = table_of((a, b, e, f, 0))
     finish_kernel(
-        address(points), points.shape[1], single, tolerance * unit, EPS_DIST * unit or EPS_DIST, address(counts),
-        address(table), address(lengths), address(floats), address(factors),
+        address(points), points.shape[1], single, tolerance * unit, EPS_DIST * unit or EPS_DIST, counted, lists,
+        values_at + 8 * size, values_at, values_at + 8 * (size + 4 * b),
     )  # fmt: skip
+    del table  # not before
     a, b, e, f, m = kept = counts.tolist()
-    sizes = (a, a, e, b, b, f, m, m)
-    whole = np.concatenate([part[:size].reshape(-1) for part, size in zip(simplices, sizes, strict=True)])
-    values = floats[: 2 * (a + b) + e + f]
-    return Found(kept, whole, values.astype(np.float32) if single else values, factors)
+    sizes = (a, 2 * a, e, 2 * b, 3 * b, 2 * f, 2 * m, m)
+    whole = np.concatenate([simplices[start : start + k] for start, k in zip(starts[:-1], sizes, strict=True)])
+    values, factors = floats[: 2 * (a + b) + e + f], floats[len(floats) - critical :][:m]
+    return Found(kept, whole, values.astype(np.float32 if single else np.float64), factors)
 
 
 class Parts(NamedTuple):

@@ -13,7 +13,8 @@ from topokd.topology.kernels.settings import compiled, jit, jit_inline
 ROUND_ENDS = (0.05, 0.12, 0.3, 0.6)  # share of the edges that have entered at the end of each round, about; then all
 ROUNDS = len(ROUND_ENDS) + 1
 EARLY_ROUNDS = 3  # rounds collected in the first pass over the matrix; most sweeps end within them
-SAMPLED_EDGES = 4096  # edges that the bounds of the rounds are estimated from
+SAMPLED_EDGES = 4096  # edges that the bounds of the rounds are estimated from, at most
+EDGES_PER_SAMPLE = 16  # of a small cloud one edge in so many is sampled: sorting more takes longer than it saves
 RADIX_BITS = 11  # of one of the two passes of the radix sort
 MAX_INSERTION = 64  # edges that are sorted by insertion
 STEPS = float((1 << 32) - 1)
@@ -130,7 +131,7 @@ def _bounds(filtration: np.ndarray, limit: float) -> np.ndarray:
     """The highest value of each round, estimated from a sample of edges; its quality affects speed only."""
     n = filtration.shape[0]
     edges = n * (n - 1) // 2
-    sample = np.empty(min(SAMPLED_EDGES, edges))
+    sample = np.empty(min(SAMPLED_EDGES, edges // EDGES_PER_SAMPLE + 1))
     count = 0
     step = max(1, edges // max(1, sample.shape[0]))
     i, j = 0, 1

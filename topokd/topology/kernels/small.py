@@ -127,6 +127,12 @@ def diagrams(
     return clouds
 
 
+def load_rows(x64, x32, single, n, c, points, centred, out):
+    """`load_points` of one cloud; its result goes to ``out``."""
+    out[0] = load_points(x64, x32, 0, single, n, c, points, centred)
+    return 0
+
+
 def squared_distances(x, n, c, out):
     """Squared distances (n, n) of rows (n, c), as `diagrams` computes them."""
     fill_squares(x, n, c, out)

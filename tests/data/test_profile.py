@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from topokd.data import Scan
+from topokd.data.formats import read_cloud
 from topokd.data.profile import ScanProfile, describe
 from topokd.errors import DataError
 
@@ -38,7 +39,8 @@ def test_a_scan_like_those_of_training_is_not_mentioned(profile):
 
 def test_height_beams_field_of_view_and_brightness_are_compared(profile):
     assert kinds(profile, scan(9, height=2.6)) == ["height of the ground"]
-    assert kinds(profile, scan(9, beams=16)) == ["rows of points over the height"]
+    assert "number of points" in kinds(profile, scan(9, beams=32))
+    assert kinds(profile, scan(9, beams=16)) == ["number of points", "rows of points over the height"]
     assert "share of the full turn that has points" in kinds(profile, scan(9, turn=np.pi / 3))
     dark = dataclasses.replace(scan(9), intensity=scan(9).intensity / 255)
     assert set(kinds(profile, dark)) == {"intensities"}
@@ -58,3 +60,25 @@ def test_axes_of_a_sensor_with_a_narrow_view(profile):
 def test_a_damaged_description_is_rejected(text):
     with pytest.raises(DataError, match="description of training scans"):
         ScanProfile.from_json(text)
+
+
+def test_real_scans_from_elsewhere_are_named(real_scans, shared):
+    """Beams of a real sensor blur in a histogram of elevations: half of them leaves as many rows, but not points."""
+    scans = {}
+    for file in sorted(real_scans.glob("sequences/0[0-8]/velodyne/000000.bin")):
+        rows = np.fromfile(file, "<f4").reshape(-1, 4)
+        scans[file.parts[-3]] = Scan(rows[:, :3], rows[:, 3])
+    other = scans.pop("08")
+    profile = ScanProfile.of(scans.values())
+    assert not kinds(profile, other)
+    half = np.arange(len(other)) % 2 == 0
+    assert kinds(profile, Scan(other.xyz[half], other.intensity[half])) == ["number of points"]
+    for shift, kind in (
+        ((0, 0, 1.73), "height of the ground"),
+        ((40, 0, 0), "distance of the nearest points from the"),
+    ):
+        moved = dataclasses.replace(other, xyz=other.xyz + np.float32(shift))
+        assert any(found.startswith(kind) for found in kinds(profile, moved)), shift
+    (file,) = (shared / "data" / "nuscenes-one-scan").glob("*.pcd.bin")
+    found = kinds(profile, read_cloud(file, log_notes=False).scan)
+    assert {"number of points", "intensities"} <= set(found)

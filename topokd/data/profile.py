@@ -38,7 +38,7 @@ MEASURES = {
         "height of the ground", " m", margin=0.5, advice="is the origin at the sensor? (--origin 0,0,HEIGHT moves it)"
     ),
     "near": Measure(
-        "distance of the nearest points from the origin", " m", factor=4.0, margin=2.0,
+        "distance of the nearest points from the origin", " m", factor=1.6, margin=0.5,
         advice="is the origin at the sensor? (--origin X,Y,Z)",
     ),
     "reach": Measure(
@@ -49,6 +49,7 @@ MEASURES = {
         "direction of the centre of the field of view", " degrees", margin=45.0,
         advice="are the axes those of training? (--frame y,-x,z makes a file with y forward one with x forward)",
     ),
+    "points": Measure("number of points", "", factor=1.7, advice="a sensor with another number of beams or columns"),
     "beams": Measure("rows of points over the height", "", factor=1.8, advice="a sensor with another number of beams"),
     "intensity_median": Measure(
         "median of the intensities", "", factor=4.0, margin=0.02, advice="another scale (--intensity-scale), or sensor"
@@ -83,6 +84,7 @@ def describe(scan: Scan) -> dict[str, float]:
         "ground": _ground(xyz[:, 2]),
         "near": float(np.quantile(distance, 0.01)),
         "reach": float(np.quantile(distance, 0.95)),
+        "points": float(len(xyz)),
         "intensity_median": float(np.median(scan.intensity)),
         "intensity_high": float(np.quantile(scan.intensity, 0.99)),
     }

@@ -54,15 +54,18 @@ def row_squares(x, n, c, out):
 
 @compiled(_nrt=False, fastmath={"contract", "nsz"})
 def ordered_squares(x, n, c, out):
-    """`row_squares` with sums in the order of the coordinates, as in `distances.direct`."""
+    """`row_squares` with sums in the order of the coordinates, as in `distances.direct`.
+
+    The loop over coordinates is the outer one: as the inner one it would be a sum, whose products LLVM may round
+    before it adds them, depending on what else it compiles.
+    """
     for i in range(n):
-        out[i * n + i] = 0.0
-        for j in range(i + 1, n):
-            total = 0.0
-            for k in range(c):
-                difference = x[i * c + k] - x[j * c + k]
-                total += difference * difference
-            out[i * n + j] = total
+        for j in range(i, n):
+            out[i * n + j] = 0.0
+        for k in range(c):
+            own = x[i * c + k]
+            for j in range(i + 1, n):
+                out[i * n + j] += (own - x[j * c + k]) * (own - x[j * c + k])
 
 
 @jit_no_refcount

@@ -11,19 +11,20 @@ from typer.testing import CliRunner
 
 import topokd
 from topokd._kernel_cache import cached_folder
+from topokd._numba import KernelCache
 from topokd.cli import app
 from topokd.topology.native import NATIVES
 
 
 def kernels() -> Iterator[Dispatcher]:
-    """Every compiled function of the package; inlined ones are compiled as parts of others."""
+    """Every compiled function with a cache; helpers and inlined ones are compiled as parts of these."""
     root = Path(topokd.__file__).parent
     for source in sorted(root.rglob("*.py")):
         if "@jit" in (text := source.read_text()) or "@compiled(" in text:
             module = importlib.import_module(".".join(("topokd", *source.relative_to(root).with_suffix("").parts)))
             for value in vars(module).values():
                 own = isinstance(value, Dispatcher) and value.py_func.__module__ == module.__name__
-                if own and value.targetoptions.get("inline") != "always":
+                if own and isinstance(value._cache, KernelCache) and value.targetoptions.get("inline") != "always":
                     yield value
 
 

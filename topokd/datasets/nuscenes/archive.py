@@ -74,7 +74,7 @@ def folder_to_read(path: Path) -> Iterator[Path]:
             # RuntimeError: encrypted, or NotImplementedError: an unknown compression
             raise DataError(f"{path} is damaged ({error}): write it again with `topokd submit`") from error
         except OSError as error:
-            if error.errno != errno.EINVAL:  # a full disk, say
+            if error.errno not in (None, errno.EINVAL):  # a full disk, say; bz2's own errors have no number
                 raise
             raise DataError(f"{path} is damaged ({error}): write it again with `topokd submit`") from error
         yield Path(folder)

@@ -177,7 +177,7 @@ class _Job:
                 teacher, self.voxel_size, self.settings.confidence, self.settings.tta, self.device
             )
             if not len(pseudo):
-                log.warning("there are no unlabelled scans: the student learns from the labelled ones alone")
+                log.warning("no unlabelled scans were found: the student learns from the labelled ones alone")
             self._train_student(student, teacher, pseudo)
             scores = {role: self._score(network) for role, network in (("student", student), ("teacher", teacher))}
         self._save(self.output, student, "student", {"adaptation": self.key})

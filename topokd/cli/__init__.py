@@ -6,9 +6,9 @@ import contextlib
 import errno
 import io
 import logging
-import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -115,12 +115,11 @@ def _describe(error: OSError) -> str:
 
 def _full_folders() -> list[str]:
     """Folders that the project writes to, on disks without space: not every error says which disk is full."""
-    folders = [Path(os.environ.get(name, default)) for name, default in (("TMPDIR", "/tmp"), ("HOME", "/root"))]
     found = []
-    for folder in (*folders, project_root()):
-        with contextlib.suppress(OSError):
-            if shutil.disk_usage(folder).free < LEAST_FREE:
-                found.append(str(folder))
+    for folder in (tempfile.gettempdir, Path.home, project_root):
+        with contextlib.suppress(OSError, RuntimeError):  # no temporary folder, no home
+            if shutil.disk_usage(folder()).free < LEAST_FREE:
+                found.append(str(folder()))
     return found
 
 

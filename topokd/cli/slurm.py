@@ -196,5 +196,5 @@ def task(
     require_checkout()
     stages = addresses.split(",")
     if not index < len(stages):
-        raise ParameterError(f"there is no stage {index} among {len(stages)}: {addresses}")
+        raise ParameterError(f"stage {index} does not exist; the array has {len(stages)}, numbered from 0: {addresses}")
     raise typer.Exit(run_task(profile, stages[index]))

@@ -63,7 +63,7 @@ def convert_kitti360(
         The numbers of scans and points, and the share of points that got a label.
 
     Raises:
-        DataError: a file is missing or damaged, an option is out of range, or there is no scan to convert.
+        DataError: a file is missing or damaged, an option is out of range, or the folder holds no scans.
 
     Examples:
         >>> convert_kitti360("KITTI-360", "kitti360", every=5)["labelled"]  # doctest: +SKIP

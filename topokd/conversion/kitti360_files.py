@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from scipy.spatial import cKDTree
 
-from topokd.data.dataset import check_rigid
+from topokd.data.dataset import read_rigid
 from topokd.data.formats.libraries import read_ply
 from topokd.errors import DataError
 
@@ -159,7 +159,7 @@ def read_poses(file: Path) -> dict[int, Float64[ndarray, "4 4"]]:
         words = line.split(maxsplit=1)
         if len(words) != 2 or not words[0].isdigit():
             raise DataError(f"{file}, line {number}, is not a frame and 12 numbers: copy the file again")
-        found[int(words[0])] = _matrix(words[1], f"{file}, line {number}")
+        found[int(words[0])] = read_rigid(words[1], f"{file}, line {number}")
     return found
 
 
@@ -184,15 +184,5 @@ def read_calibration(file: Path, label: str) -> Float64[ndarray, "4 4"]:
         raise DataError(f"{file} does not exist: unpack calibration.zip")
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith(label) and line.strip():
-            return _matrix(line.partition(":")[2] if label else line, f"{file}, {label or 'line 1'}")
+            return read_rigid(line.partition(":")[2] if label else line, f"{file}, {label or 'line 1'}")
     raise DataError(f"{file} has no line {label}: copy it again")
-
-
-def _matrix(text: str, where: str) -> Float64[ndarray, "4 4"]:
-    try:
-        values = np.array(text.split(), np.float64)
-    except ValueError as error:
-        raise DataError(f"{where}: {error}; copy the file again") from None
-    if values.size != 12:
-        raise DataError(f"{where} has {values.size} numbers, 12 are expected (3 x 4): copy the file again")
-    return check_rigid(np.vstack((values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0])), where)

@@ -197,6 +197,25 @@ def count_points(file: Path, columns: int) -> int:
     return size // (4 * columns)
 
 
+def read_rigid(text: str, where: str) -> Float[np.ndarray, "4 4"]:
+    """A rigid transformation from the 12 numbers of its first three rows, as KITTI's files have it.
+
+    Args:
+        text: the numbers.
+        where: file and line, for the error message.
+
+    Raises:
+        DataError: it is not 12 numbers, or not rigid.
+    """
+    try:
+        values = np.array(text.split(), np.float64)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}; copy the file again") from None
+    if values.size != 12:
+        raise DataError(f"{where} has {values.size} numbers, 12 are expected (3 x 4): copy the file again")
+    return check_rigid(np.vstack((values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0])), where)
+
+
 def check_rigid(matrix: Float[np.ndarray, "4 4"], where: str) -> Float[np.ndarray, "4 4"]:
     """Return ``matrix`` if it is a rotation and a translation.
 

@@ -33,7 +33,7 @@ def detect_dataset(root: str | Path) -> Benchmark:
     """Detect the benchmark from the folders in ``root``.
 
     Raises:
-        DataError: there are no such folders.
+        DataError: the folders do not exist.
     """
     if not Path(root).is_dir():
         raise DataError(f"{root} {'is a file' if Path(root).exists() else 'does not exist'}; {known_folders()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
@@ -16,7 +17,6 @@ from topokd.distillation.matching import Rows, VoxelRows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural
-from topokd.topology.normalize import normalize_features
 
 
 def matched_features(
@@ -53,8 +53,9 @@ def of_usual_size(x: Float[Tensor, "*s"], low: float = 1e-4, high: float = 1e8) 
     """
     if not x.numel():
         return x
-    largest = float(x.detach().abs().amax())
-    return x if low <= largest <= high or largest == 0 else x / largest
+    largest = x.detach().abs().amax()
+    unusual = (largest > 0) & ((largest < low) | (largest > high))
+    return x / torch.where(unusual, largest, 1)  # dividing by 1 changes no bit; a branch would wait for a GPU
 
 
 def unit_rows(x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
@@ -69,9 +70,11 @@ def unit_rows(x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
                 [0.6000, 0.8000],
                 [0.6000, 0.8000]])
     """
-    size = x.detach().abs().amax(dim=1) if x.numel() else x.new_zeros(0)
-    usual = bool(((size == 0) | ((size > 1e-9) & (size < 1e15))).all())
-    return normalize(x, dim=1) if usual else normalize_features(x, "l2")
+    if not x.numel():
+        return x
+    size = x.detach().abs().amax(dim=1, keepdim=True)
+    unusual = (size > 0) & ((size <= 1e-9) | (size >= 1e15))
+    return normalize(x / torch.where(unusual, size, 1), dim=1)
 
 
 class StageOptions(TermOptions):

@@ -57,8 +57,7 @@ class StandardizedLogitLoss(nn.Module):
         """Z of each row; rows without spread become 0, with a gradient of 0."""
         centred = at_least_float32(logits)
         size = centred.detach().abs().amax(dim=1, keepdim=True)
-        if bool((size > 1e15).any()):  # squares would overflow
-            centred = centred / torch.where(size > 1e15, size, 1.0)
+        centred = centred / torch.where(size > 1e15, size, 1)  # squares would overflow
         centred = centred - centred.mean(dim=1, keepdim=True)
         variance = centred.square().mean(dim=1, keepdim=True)
         spread = variance.where(variance > 0, 1.0).sqrt() * (variance > 0)

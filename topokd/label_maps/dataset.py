@@ -32,7 +32,7 @@ class MappedDataset(ScanDataset):
         cache: how many scans are kept in memory.
 
     Raises:
-        AbsentSplitError: there are no scans of this split.
+        AbsentSplitError: the folder has no scans of this split.
         DataError: a damaged file, or an id that the map does not have.
     """
 
@@ -158,7 +158,7 @@ def open_mapped(
         cache: how many scans are kept in memory.
 
     Raises:
-        AbsentSplitError: there are no scans of this split.
+        AbsentSplitError: the folder has no scans of this split.
         DataError: a damaged file, or an id that the map does not have.
     """
     reader = MappedNuScenes if label_map.layout == "nuscenes" else MappedDataset

@@ -35,9 +35,8 @@ def write_metrics(params: Params) -> Path:
 
 def _miou(file: Path) -> float:
     """mIoU in the record of a run."""
+    record = read_json(file)
     try:
-        return float(read_json(file)["evaluation"]["miou_skip"])
+        return float(record["evaluation"]["miou_skip"])
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{file} has no evaluation.miou_skip: delete it and train the run again") from error

@@ -39,8 +39,11 @@ def earlier_seconds() -> float:
     file = Path(os.environ.get("TOPOKD_PROGRESS", ""))
     if not file.is_file():
         return 0.0
-    reports = map(json.loads, filter(None, file.read_text(encoding="utf-8").splitlines()))
-    return sum(report.get("earlier_seconds", 0.0) for report in reports)
+    seconds = 0.0
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):  # a line of a process that was killed while it wrote
+            seconds += json.loads(line).get("earlier_seconds", 0.0)
+    return seconds
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor
 from topokd.topology.native import compare_kernel, pull_kernel, values_kernel
 from topokd.topology.sums import MAX_SUMMANDS, lanes_of
 
-MAX_SMALL = MAX_SUMMANDS  # points of a diagram for which all pairs are looked at
+MAX_SMALL = MAX_SUMMANDS  # points of a diagram; each is compared with all points of the other
 
 
 class Matches(NamedTuple):
@@ -44,7 +44,6 @@ def is_small_diagram(diagram: Any, dtype: torch.dtype) -> bool:
         and diagram.shape[0] <= MAX_SMALL
         and diagram.shape[1] == 2
         and not diagram.requires_grad
-        and not diagram.is_cuda
         and diagram.device.type == "cpu"
         and diagram.is_contiguous()
     )

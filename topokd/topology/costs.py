@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64
+from numpy import ndarray
 from torch import Tensor
 
 from topokd.topology import kernels
@@ -90,7 +90,7 @@ def _differentiable(
     return of_points.to(points.dtype), of_others.to(others.dtype)
 
 
-def _as_float64(x: Tensor) -> Float64[np.ndarray, " ..."]:
+def _as_float64(x: Tensor) -> Float64[ndarray, " ..."]:
     return x.detach().double().contiguous().numpy()
 
 

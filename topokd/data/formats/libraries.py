@@ -32,7 +32,7 @@ def read_ply(path: Path) -> Table:
     """Read the element `vertex` of a .ply file, ascii or binary.
 
     Raises:
-        DataError: there is no such element, or it lacks x, y or z.
+        DataError: the element does not exist, or lacks x, y or z.
     """
     data = _library("plyfile").PlyData.read(str(path))
     if "vertex" not in data:

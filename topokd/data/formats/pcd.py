@@ -79,7 +79,7 @@ def _read_header(path: Path) -> _Header:
     """The header, checked against the size of the file: what it counts is allocated.
 
     Raises:
-        DataError: There is no header, a line of it cannot be read, or it counts more than there is.
+        DataError: the header is missing or unreadable, or states more points than the file holds.
     """
     lines: dict[str, list[str]] = {}
     with path.open("rb") as stream:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
-from topokd.data.dataset import check_rigid, count_points
+from topokd.data.dataset import count_points, read_rigid
 from topokd.data.scan import Scan
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import DataError
@@ -139,12 +139,12 @@ def read_poses(folder: Path) -> Float[np.ndarray, "f 4 4"]:
     transform = None
     for line in _lines(calib):
         if line.startswith("Tr:"):
-            transform = _matrix(line[3:], calib, "Tr")
+            transform = read_rigid(line[3:], f"{calib}, Tr")
     if transform is None:
         raise DataError(f"{calib} has no line `Tr:` (LiDAR to camera): copy the calib.txt of SemanticKITTI")
     inverse = np.linalg.inv(transform)
     poses = folder / "poses.txt"
-    rows = [_matrix(line, poses, f"line {number}") for number, line in enumerate(_lines(poses), 1)]
+    rows = [read_rigid(line, f"{poses}, line {number}") for number, line in enumerate(_lines(poses), 1)]
     if not rows:
         raise DataError(f"{poses} is empty: a sequence has a pose per scan; copy it again")
     return np.stack([inverse @ row @ transform for row in rows])
@@ -157,13 +157,3 @@ def _lines(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8").strip().splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not a text file ({error}): copy it again") from None
-
-
-def _matrix(text: str, file: Path, where: str) -> Float[np.ndarray, "4 4"]:
-    try:
-        values = np.array(text.split(), np.float64)
-    except ValueError as error:
-        raise DataError(f"{file}, {where}: {error}; copy the file again") from None
-    if values.size != 12:
-        raise DataError(f"{file}, {where} has {values.size} numbers, a pose has 12 (3 x 4): copy the file again")
-    return check_rigid(np.vstack((values.reshape(3, 4), [0.0, 0.0, 0.0, 1.0])), f"{file}, {where}")

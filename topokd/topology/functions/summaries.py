@@ -16,7 +16,7 @@ from topokd.topology.options import number
 def total_persistence(diagram: Diagrams, p: float = 1.0) -> Float[Tensor, "*b"]:
     """Total persistence of degree p: ``sum_i (d_i - b_i)^p`` (Cohen-Steiner, Edelsbrunner, Harer and Mileyko 2010).
 
-    There is no p-th root. Points on the diagonal count 0; they get no gradient unless p = 1, where the gradient of
+    No p-th root is taken. Points on the diagonal count 0; they get no gradient unless p = 1, where the gradient of
     every point is (-1, 1).
 
     Args:

@@ -69,7 +69,8 @@ def persistence_image(
     x = _axis("birth_range", birth_range, columns, births, batch)
     y = _axis("persistence_range", persistence_range, rows, persistence, batch)
     exponent = number(weight_power, "weight_power")
-    if len(persistence) and persistence.numel() and not math.isfinite(_power(float(persistence.detach().max()), exponent)):
+    longest = float(persistence.detach().max()) if persistence.numel() else 0.0
+    if not math.isfinite(_power(longest, exponent)):
         raise ParameterError(f"weight_power is {exponent:g}: the weights (death - birth)^{exponent:g} overflow")
     weight = raised(persistence, exponent) * batch.real if exponent else batch.real.to(births.dtype)
     horizontal = _gaussian(births[..., None] - x, bandwidth) * weight[..., None]  # (b, k, s)

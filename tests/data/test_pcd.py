@@ -1,0 +1,92 @@
+"""Headers of .pcd files: optional parts, padding, damage."""
+
+import numpy as np
+import pytest
+
+from tests.data.scans import street
+from topokd.data.formats import read_cloud
+from topokd.errors import DataError
+
+PCD = """# .PCD v0.7 - Point Cloud Data
+VERSION 0.7
+FIELDS x y z intensity
+SIZE 4 4 4 4
+TYPE F F F F
+COUNT 1 1 1 1
+WIDTH 3000
+HEIGHT 1
+VIEWPOINT 0 0 0 1 0 0 0
+POINTS 3000
+DATA binary""".splitlines()
+
+
+def header(end="\n", **lines):
+    """The header of a .pcd with some lines changed; None leaves one out."""
+    kept = [f"{line.split()[0]} {lines[line.split()[0]]}" if lines.get(line.split()[0]) else line for line in PCD]
+    return end.join(line for line in kept if lines.get(line.split()[0], "") is not None).encode() + end.encode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        *({name: None} for name in ("COUNT", "VIEWPOINT", "VERSION", "POINTS")),
+        {"COUNT": None, "VIEWPOINT": None, "VERSION": None, "WIDTH": None, "HEIGHT": None},
+        *({"end": "\r\n"}, {"DATA": "BINARY"}, {"VERSION": ".7"}, {"VERSION": "0.6"}, {"VIEWPOINT": "0 0 ?"}),
+        {"WIDTH": "60", "HEIGHT": "50"},
+    ],
+    ids=str,
+)
+def test_optional_parts_of_a_pcd_header_may_be_absent(tmp_path, change):
+    rows = street()
+    (tmp_path / "a.pcd").write_bytes(header(**change) + rows.tobytes())
+    np.testing.assert_array_equal(read_cloud(tmp_path / "a.pcd").scan.xyz, rows[:, :3])
+
+
+def test_a_pcd_with_the_padding_of_pcl(tmp_path):
+    """PCL writes the bytes between its fields as fields that are all called `_`."""
+    rows = street()
+    layout = [("xyz", "<f4", 3), ("pad", "u1", 4), ("intensity", "<f4"), ("ring", "<u2"), ("rest", "u1", 10)]
+    points = np.zeros(3000, layout)
+    points["xyz"], points["intensity"] = rows[:, :3], rows[:, 3]
+    lines = {
+        "FIELDS": "x y z _ intensity ring _",
+        "SIZE": "4 4 4 1 4 2 1",
+        "TYPE": "F F F U F U U",
+        "COUNT": "1 1 1 4 1 1 10",
+    }
+    (tmp_path / "a.pcd").write_bytes(header(**lines) + points.tobytes())
+    cloud = read_cloud(tmp_path / "a.pcd")
+    np.testing.assert_array_equal(cloud.scan.xyz, rows[:, :3])
+    np.testing.assert_array_equal(cloud.scan.intensity, rows[:, 3])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"FIELDS": "x y z"}, "3 FIELDS, but 4 of TYPE"),
+        ({"SIZE": "4 4 4 3"}, "the field intensity has the TYPE F and the SIZE 3"),
+        ({"TYPE": "F F F X"}, "the field intensity has the TYPE X"),
+        ({"POINTS": "-1"}, "POINTS -1, not whole numbers"),
+        ({"POINTS": "4000"}, "too few for the 4,000 points"),
+        ({"COUNT": "1 1 1 x"}, "COUNT 1 1 1 x, not whole"),
+        ({"FIELDS": None}, "no FIELDS"),
+        ({"POINTS": None, "HEIGHT": None}, "no POINTS"),
+        ({"POINTS": "0"}, "has no points"),
+        ({"FIELDS": "x y _ intensity"}, "lacks the field z"),
+    ],
+)
+def test_a_damaged_pcd_header_is_named(tmp_path, change, words):
+    (tmp_path / "a.pcd").write_bytes(header(**change) + street().tobytes())
+    with pytest.raises(DataError, match=rf"a\.pcd.*{words}"):
+        read_cloud(tmp_path / "a.pcd")
+
+
+def test_an_ascii_pcd_may_use_any_white_space(tmp_path):
+    rows = street()
+    body = "\r\n".join("  ".join(f"{value:.9g}" for value in row) + " \t" for row in rows.tolist())
+    (tmp_path / "a.pcd").write_bytes(b"# Stra\xdfe\n" + header(DATA="ascii") + body.encode())
+    np.testing.assert_array_equal(read_cloud(tmp_path / "a.pcd").scan.xyz, rows[:, :3])
+    (tmp_path / "a.pcd").write_bytes(header(DATA="ascii") + b"1 2 3 4\n" * 2999 + b"1 2 3\n")
+    with pytest.raises(DataError, match=r"a\.pcd"):
+        read_cloud(tmp_path / "a.pcd")

@@ -6,6 +6,7 @@ import numpy as np
 
 from topokd.topology.kernels.norms import DIAGONAL, slope
 from topokd.topology.kernels.settings import jit, jit_no_refcount
+from topokd.topology.kernels.sorting import argsort
 
 
 @jit
@@ -17,7 +18,7 @@ def distance(a, b):  # type: ignore[no-untyped-def]
     are left, then over these.
     """
     k, m = a.shape[0], b.shape[0]
-    order_a, order_b = np.argsort(a[:, 1], kind="mergesort"), np.argsort(b[:, 1], kind="mergesort")
+    order_a, order_b = argsort(a[:, 1]), argsort(b[:, 1])
     a_sorted, b_sorted = a[order_a], b[order_b]
     alone_a, alone_b = (a_sorted[:, 1] - a_sorted[:, 0]) / 2, (b_sorted[:, 1] - b_sorted[:, 0]) / 2
     low = max(_lower_bound(a_sorted, b_sorted, alone_a), _lower_bound(b_sorted, a_sorted, alone_b))

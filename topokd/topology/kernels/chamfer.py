@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from topokd.topology.kernels.settings import jit, jit_inline, jit_numpy_errors
+from topokd.topology.kernels.sorting import argsort
 
 UNDERFLOW = 1e-150  # squares of distances below it may be zero
 
@@ -26,10 +27,10 @@ def costs(points: np.ndarray, others: np.ndarray, scale: float) -> tuple[np.ndar
     births, deaths = np.empty(m), np.empty(m)
     for q in range(m):
         births[q] = others[q, 0]
-    by_birth = np.argsort(births, kind="mergesort")
+    by_birth = argsort(births)
     for q in range(m):
         deaths[q] = others[by_birth[q], 1]
-    order = by_birth[np.argsort(deaths, kind="mergesort")]
+    order = by_birth[argsort(deaths)]
     place_of = np.empty(m, np.int64)
     g = 0
     for q in order:

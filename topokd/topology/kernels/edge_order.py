@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from topokd.topology.kernels.settings import compiled, jit, jit_inline
+from topokd.topology.kernels.sorting import argsort
 
 ROUND_ENDS = (0.05, 0.12, 0.3, 0.6)  # share of the edges that have entered at the end of each round, about; then all
 ROUNDS = len(ROUND_ENDS) + 1
@@ -143,7 +144,7 @@ def _bounds(filtration: np.ndarray, limit: float) -> np.ndarray:
         while i < n - 1 and j >= n:  # continue in the next row
             i += 1
             j += i + 1 - n
-    order, bounds = np.argsort(sample[:count], kind="mergesort"), np.empty(ROUNDS)
+    order, bounds = argsort(sample[:count]), np.empty(ROUNDS)
     for k in range(ROUNDS):
         bounds[k] = limit
         if k < ROUNDS - 1 and count > 0:
@@ -204,7 +205,7 @@ def _sort_by_value(edges: np.ndarray, filtration: np.ndarray) -> None:
         i, j = ends(edges[k])
         values[k] = filtration[i, j]
     if count > MAX_INSERTION:
-        order, unsorted = np.argsort(values, kind="mergesort"), np.empty(count, np.uint64)
+        order, unsorted = argsort(values), np.empty(count, np.uint64)
         for k in range(count):
             unsorted[k] = edges[k]
         for k in range(count):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from topokd.topology.kernels.settings import jit
+from topokd.topology.kernels.sorting import argsort
 
 
 @jit
@@ -30,9 +31,9 @@ def minimum_spanning_tree(filtration: np.ndarray) -> np.ndarray:
         values[step], codes[step] = best[chosen], code[chosen]
         new = chosen
     codes, values = codes[: n - 1], values[: n - 1]
-    by_code = np.argsort(codes, kind="mergesort")
+    by_code = argsort(codes)
     codes, values = codes[by_code], values[by_code]
-    codes = codes[np.argsort(values, kind="mergesort")]
+    codes = codes[argsort(values)]
     edges = np.empty((n - 1, 2), np.int64)
     for k in range(n - 1):
         edges[k, 0], edges[k, 1] = codes[k] // n, codes[k] % n

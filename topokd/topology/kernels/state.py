@@ -12,6 +12,7 @@ import numpy as np
 
 from topokd.topology.kernels.bitset import ONE
 from topokd.topology.kernels.settings import jit, jit_inline
+from topokd.topology.kernels.sorting import argsort
 
 OUT_OF_SPACE = -1  # a buffer is full and nothing has changed: call grow, then call again
 CANDIDATE = -(1 << 31)  # entry of edge_annotation: a future edge whose lune may be empty when it enters
@@ -93,7 +94,7 @@ def initial_graph(filtration: np.ndarray, centrality: np.ndarray) -> Graph:
     adjacent = np.zeros((n, words), np.uint64)
     for p in range(n):
         adjacent[p, p >> 6] = ONE << np.uint64(p & 63)
-    vertex = np.argsort(centrality, kind="mergesort")
+    vertex = argsort(centrality)
     position, row_start, parent = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     for p in range(n):
         position[vertex[p]], row_start[p], parent[p] = p, p * (2 * n - p - 3) // 2 - 1, p
@@ -214,7 +215,7 @@ def compact(annotations: Annotations) -> None:
     used, starts = 0, np.empty(counters.annotations)  # in float64, which is sorted elsewhere too
     for annotation in range(counters.annotations):
         starts[annotation] = start[annotation]
-    for annotation in np.argsort(starts, kind="mergesort"):
+    for annotation in argsort(starts):
         first = start[annotation]
         for k in range(length[annotation]):
             pool[used + k] = pool[first + k]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from topokd.errors import DataError
-from topokd.io import atomic_path, read_json, sha256, write_json
+from topokd.io import atomic_path, read_json, remove_partial_files, sha256, write_json
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path):
@@ -22,6 +24,22 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path):
         raise RuntimeError
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_temporary_file_of_a_killed_process_is_removed_and_that_of_a_running_one_stays(tmp_path: Path):
+    killed = (
+        "import os, signal, sys; from topokd.io import atomic_path\n"
+        "with atomic_path(sys.argv[1]): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    below = tmp_path / "figures"
+    subprocess.run([sys.executable, "-c", killed, below / "figure7.svg"], cwd=Path(__file__).parents[1], check=False)
+    (left,) = below.iterdir()
+    assert left.name.startswith(".part-figure7-") and left.suffix == ".svg"
+    with atomic_path(tmp_path / "table7.csv") as running:
+        running.write_text("half")
+        assert remove_partial_files(tmp_path) == [left]
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["figures", "table7.csv"]
+    assert remove_partial_files(tmp_path / "missing") == []
 
 
 def test_a_folder_as_target_raises_before_the_work(tmp_path: Path):

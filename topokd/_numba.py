@@ -49,8 +49,8 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 jit: Any = compiled()
 
 
-def jit_no_refcount(function: Callable[..., Any], **options: Any) -> Any:
-    """For helpers that neither allocate nor return arrays: their arguments are not reference-counted.
+def jit_part(function: Callable[..., Any], **options: Any) -> Any:
+    """For helpers that kernels call.
 
     Only kernels can call them: they are compiled as parts of these, which takes a fraction of the time, and have no
     wrapper for Python.
@@ -63,12 +63,17 @@ def jit_no_refcount(function: Callable[..., Any], **options: Any) -> Any:
     def refuse(*_: Any, **__: Any) -> Any:
         raise TypeError(f"{function.__qualname__} is compiled for other kernels only: call it in one, or its py_func")
 
-    settings: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-    helper: Any = njit(pipeline_class=_PartCompiler, **settings, **options)(function)
+    settings: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
+    helper: Any = njit(pipeline_class=_PartCompiler, **settings)(function)
     # what Numba does with a compiled function, and what it calls when Python's arguments match none
     helper.add_overload = lambda result: helper.overloads.update({tuple(result.signature.args): result})
     helper._compile_for_args = refuse
     return helper
+
+
+def jit_no_refcount(function: Callable[..., Any], **options: Any) -> Any:
+    """`jit_part` for helpers that neither allocate nor return arrays: their arguments are not reference-counted."""
+    return jit_part(function, _nrt=False, **options)
 
 
 class _Part(JITCodeLibrary):

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from topokd.errors import DataError
+from topokd.locks import lock_open_file
 
+PARTIAL = ".part-"
+"""Beginning of the names of files that are being written; .gitignore and .dvcignore have it too."""
 LEAST_FREE = 1 << 16
 """Bytes: a file system with less is full."""
 
@@ -24,7 +27,8 @@ LEAST_FREE = 1 << 16
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to ``path`` that replaces it when the block ends without an error.
 
-    A reader sees either the old file or the complete new one, even after a kill or on a full disk.
+    A reader sees either the old file or the complete new one, even after a kill or on a full disk. A killed process
+    leaves the temporary file behind, see `remove_partial_files`.
 
     Raises:
         IsADirectoryError: ``path`` is a folder.
@@ -34,11 +38,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if path.is_dir():  # fail now rather than after hours of work, when the file is replaced
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary: Path | None = None
+    handle = -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{short(path.stem)}-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        handle, temporary = _locked_partial_file(path)
         yield temporary
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -51,6 +54,46 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _locked_partial_file(path: Path) -> tuple[int, Path]:
+    """A new temporary file next to a path, locked for as long as it is open."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{short(path.stem)}-", suffix=path.suffix)
+        if not lock_open_file(handle, wait=False) or os.path.exists(name):
+            return handle, Path(name)
+        os.close(handle)  # `remove_partial_files` of another process was faster
+
+
+def remove_partial_files(folder: str | Path) -> list[Path]:
+    """Remove the temporary files that killed processes left in a folder and below it.
+
+    Files that another process is writing now are locked by it, and stay.
+
+    Args:
+        folder: links to other folders are not followed; it may be missing.
+
+    Returns:
+        The removed files.
+
+    Examples:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / ".part-table7-x1y2.csv").touch()
+        >>> with atomic_path(folder / "table8.csv"):
+        ...     [file.name for file in remove_partial_files(folder)]
+        ['.part-table7-x1y2.csv']
+    """
+    removed = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(PARTIAL):
+                file = Path(parent, name)
+                with contextlib.suppress(OSError), file.open("rb") as stream:
+                    if lock_open_file(stream.fileno(), wait=False):
+                        file.unlink()
+                        removed.append(file)
+    return removed
 
 
 def short(name: str, most: int = 100) -> str:

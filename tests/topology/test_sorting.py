@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topokd.topology.kernels.sorting import RUN, argsort
+from topokd.topology.kernels import sorting
+from topokd.topology.kernels.settings import jit
 
 pytestmark = pytest.mark.unit
 
 
+@jit
+def argsort(values):
+    """The part of kernels, for Python."""
+    return sorting.argsort(values)
+
+
+@settings(deadline=None)  # the first call compiles
 @given(
-    count=st.one_of(st.integers(0, 4 * RUN + 1), st.integers(0, 5000)),
+    count=st.one_of(st.integers(0, 4 * sorting.RUN + 1), st.integers(0, 5000)),
     different=st.integers(1, 10_000),
     dtype=st.sampled_from([np.float64, np.int64]),
     seed=st.integers(0, 2**32 - 1),

@@ -98,7 +98,7 @@ def test_a_half_written_state_is_ignored(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", Signal(3, interrupt), every=2)
     state = next((tmp_path / "cut").rglob("state.pt"))
-    (state.parent / ".state-x1y2.pt").write_bytes(state.read_bytes()[:100])
+    (state.parent / ".part-state-x1y2.pt").write_bytes(state.read_bytes()[:100])
     resumed = train(tmp_path / "cut", every=2).model.state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from topokd.topology.kernels.bitset import ONE, ZERO, lowest_bit
-from topokd.topology.kernels.settings import compiled, jit, jit_no_refcount
+from topokd.topology.kernels.settings import compiled, jit_no_refcount, jit_part
 from topokd.topology.kernels.state import CANDIDATE, Annotations, Graph, edge_index
 
 HUBS = 8  # neighbours of a vertex that are tried on all its future edges at once
 
 
-@jit
+@jit_part
 def mark(graph: Graph, annotations: Annotations, limit: float) -> None:
     """Mark the future edges (i, j) up to `limit` with no vertex v such that d(i, v), d(j, v) < d(i, j)."""
     n = graph.vertex.shape[0]

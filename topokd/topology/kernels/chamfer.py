@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd.topology.kernels.settings import jit, jit_inline, jit_numpy_errors
+from topokd.topology.kernels.settings import jit, jit_inline, jit_numpy_errors, jit_part
 from topokd.topology.kernels.sorting import argsort
 
 UNDERFLOW = 1e-150  # squares of distances below it may be zero
@@ -74,7 +74,7 @@ def _squared(b: float, d: float, birth: float, death: float) -> float:
     return (b - birth) * (b - birth) + (d - death) * (d - death)
 
 
-@jit
+@jit_part
 def _nearest(births: np.ndarray, deaths: np.ndarray, birth: float, death: float, reach: float) -> tuple[float, int]:
     """Squared distance to the nearest place, and how many places tie; (inf, 0) if all are beyond `reach`.
 

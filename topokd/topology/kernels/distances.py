@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd.topology.kernels.settings import compiled, jit
+from topokd.topology.kernels.settings import compiled, jit_part
 
 # A squared distance below this share of the squared norms has lost 5 of its 16 digits and is summed directly.
 CANCELLATION = 1e-5
@@ -62,7 +62,7 @@ def from_gram(x: np.ndarray, gram: np.ndarray) -> None:
             _write_tile(tile, gram, top, left)
 
 
-@jit
+@jit_part
 def _write_tile(tile: np.ndarray, out: np.ndarray, top: int, left: int) -> None:
     """Copy a tile on or right of the diagonal to its place and, mirrored, below the diagonal."""
     n = out.shape[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd.topology.kernels.settings import compiled, jit, jit_inline
+from topokd.topology.kernels.settings import compiled, jit_inline, jit_part
 from topokd.topology.kernels.sorting import argsort
 
 ROUND_ENDS = (0.05, 0.12, 0.3, 0.6)  # share of the edges that have entered at the end of each round, about; then all
@@ -65,14 +65,14 @@ def _take_in(row: np.ndarray, farthest: np.ndarray, sums: np.ndarray) -> tuple[f
     return own_farthest, own_sum
 
 
-@jit
+@jit_part
 def rounds(filtration: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
     """The highest value of each round, and the number of edges before each round and in all (ROUNDS + 1,)."""
     bounds = _bounds(filtration, limit)
     return bounds, _count(filtration, bounds)
 
 
-@jit
+@jit_part
 def collect(
     filtration: np.ndarray, bounds: np.ndarray, first: np.ndarray, earlier: np.ndarray, upto: int
 ) -> np.ndarray:
@@ -127,7 +127,7 @@ def _count(filtration: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     return first
 
 
-@jit
+@jit_part
 def _bounds(filtration: np.ndarray, limit: float) -> np.ndarray:
     """The highest value of each round, estimated from a sample of edges; its quality affects speed only."""
     n = filtration.shape[0]
@@ -152,7 +152,7 @@ def _bounds(filtration: np.ndarray, limit: float) -> np.ndarray:
     return bounds
 
 
-@jit
+@jit_part
 def sort(edges: np.ndarray, filtration: np.ndarray) -> None:
     """Sort the edges of one round in place by (value, code); they are ordered by code before.
 
@@ -196,7 +196,7 @@ def sort(edges: np.ndarray, filtration: np.ndarray) -> None:
             begin = k
 
 
-@jit
+@jit_part
 def _sort_by_value(edges: np.ndarray, filtration: np.ndarray) -> None:
     """Stable sort by exact value."""
     count = edges.shape[0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from topokd._numba import compiled, jit, jit_no_refcount, jit_numpy_errors
+from topokd._numba import compiled, jit, jit_no_refcount, jit_numpy_errors, jit_part
 
-__all__ = ["compiled", "jit", "jit_inline", "jit_no_refcount", "jit_numpy_errors"]
+__all__ = ["compiled", "jit", "jit_inline", "jit_no_refcount", "jit_numpy_errors", "jit_part"]
 
 jit_inline: Any = compiled(inline="always")

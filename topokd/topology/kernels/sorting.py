@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd.topology.kernels.settings import jit, jit_no_refcount
+from topokd.topology.kernels.settings import jit_no_refcount, jit_part
 
 RUN = 16  # positions are sorted by insertion in runs of this length, then runs are merged
 
 
-@jit
+@jit_part
 def argsort(values: np.ndarray) -> np.ndarray:
     """Positions (n,) of `values` (n,) in rising order, equal values in their present order; NaN is not allowed.
 

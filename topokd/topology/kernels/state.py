@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from topokd.topology.kernels.bitset import ONE
-from topokd.topology.kernels.settings import jit, jit_inline
+from topokd.topology.kernels.settings import jit_inline, jit_part
 from topokd.topology.kernels.sorting import argsort
 
 OUT_OF_SPACE = -1  # a buffer is full and nothing has changed: call grow, then call again
@@ -86,7 +86,7 @@ class Annotations(NamedTuple):
     counters: np.ndarray  # (1,) of dtype COUNTERS
 
 
-@jit
+@jit_part
 def initial_graph(filtration: np.ndarray, centrality: np.ndarray) -> Graph:
     """The graph without edges; vertices get positions by rising `centrality`, their sum of distances."""
     n = filtration.shape[0]
@@ -116,7 +116,7 @@ def initial_graph(filtration: np.ndarray, centrality: np.ndarray) -> Graph:
     )
 
 
-@jit
+@jit_part
 def initial_annotations() -> Annotations:
     """No class, and the zero annotation."""
     counters = np.zeros(1, COUNTERS)
@@ -141,7 +141,7 @@ def initial_annotations() -> Annotations:
     )
 
 
-@jit
+@jit_part
 def grow(annotations: Annotations) -> Annotations:
     """Enlarge every buffer that is more than half full (the pool: nearly full).
 
@@ -188,7 +188,7 @@ def grow(annotations: Annotations) -> Annotations:
     )
 
 
-@jit
+@jit_part
 def _enlarged(array, value):  # type: ignore[no-untyped-def]
     """The array with room for twice as many numbers; new ones are ``value``."""
     larger = np.empty(2 * array.shape[0], array.dtype)
@@ -197,7 +197,7 @@ def _enlarged(array, value):  # type: ignore[no-untyped-def]
     return larger
 
 
-@jit
+@jit_part
 def _more_rows(array):  # type: ignore[no-untyped-def]
     """The array with room for twice as many rows."""
     larger = np.empty((2 * array.shape[0], array.shape[1]), array.dtype)
@@ -207,7 +207,7 @@ def _more_rows(array):  # type: ignore[no-untyped-def]
     return larger
 
 
-@jit
+@jit_part
 def compact(annotations: Annotations) -> None:
     """Close the gaps in the pool that rewritten annotations left, and set when to do so again."""
     pool, start, length = annotations.pool, annotations.start, annotations.length

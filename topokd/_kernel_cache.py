@@ -35,7 +35,7 @@ from topokd.progress import notify
 
 log = logging.getLogger(__name__)
 
-SECONDS = {"kernels": 40, "data": 10, "synthetic": 15}
+SECONDS = {"kernels": 30, "data": 10, "synthetic": 15}
 """About how long it takes to compile all kernels of a package on one core; a call compiles some of them."""
 PARTS = ("_kernel_cache.py", "_native.py", "_numba.py")  # how kernels are compiled and stored
 SETTINGS = ("BOUNDSCHECK", "OPT", "DEBUGINFO_DEFAULT", "CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "LOOP_VECTORIZE")

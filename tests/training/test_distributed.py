@@ -19,7 +19,7 @@ from topokd import params as P
 from topokd.errors import ParameterError, TrainingError
 from topokd.io import read_json, sha256, write_json
 from topokd.training import train_student, train_teacher
-from topokd.training.distributed import Place, Ranks, SyncBatchNorm, joined, place
+from topokd.training.distributed import Place, Ranks, SyncBatchNorm, joined, meet_in_slurm, place
 from topokd.training.run import Run
 
 
@@ -111,6 +111,45 @@ def test_srun_names_the_place_of_a_process() -> None:
     step = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1"}
     assert place(step) == Place(3, 4, 1)
     assert place({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}) is None  # a batch script, no srun
+
+
+@pytest.fixture
+def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program in place of SLURM's, which knows a node that has another name than its machine."""
+    program = tmp_path / "scontrol"
+    program.write_text(
+        "#!/bin/sh\n"
+        'case "$2 $3" in\n'
+        '  "hostnames node[7-8]") echo node7; echo node8;;\n'
+        '  "node node7") echo "NodeName=node7 CoresPerSocket=1"; echo "   NodeAddr=127.0.0.1 NodeHostName=vm";;\n'
+        '  "hostnames lost") echo lost.invalid;;\n'
+        '  "node lost.invalid") echo "NodeAddr=lost.invalid";;\n'
+        "  *) exit 1;;\n"
+        "esac\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    return program
+
+
+def test_ranks_of_srun_meet_at_the_address_by_which_slurm_reaches_the_first_node(
+    scontrol: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "node[7-8]")
+    meet_in_slurm()
+    assert os.environ["MASTER_ADDR"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("nodes", ["lost", "unknown", ""])
+def test_a_node_that_cannot_be_found_is_named_at_once(
+    nodes: str, scontrol: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_STEP_NODELIST", nodes)
+    with pytest.raises(TrainingError, match=f"{nodes or 'is not set'}.*MASTER_ADDR"):
+        meet_in_slurm()
 
 
 def test_synchronised_batchnorm_is_batchnorm_of_all_rows(tmp_path: Path) -> None:

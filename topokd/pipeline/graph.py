@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterable
@@ -12,8 +13,9 @@ from typing import Any
 from topokd.errors import DataError, ParameterError
 from topokd.io import read_json
 from topokd.params import profile_names
+from topokd.pipeline import lock_file
 from topokd.pipeline.profiles import listed_profiles
-from topokd.pipeline.repository import PIPELINE, open_repository
+from topokd.pipeline.repository import PIPELINE, StageError, open_repository, with_lock
 from topokd.project import project_path, project_root, results_path
 from topokd.schema import nearest
 
@@ -63,6 +65,9 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
             f"params.yaml does not list the profile {profile!r} under `profiles`: "
             f"`topokd repro --profile {profile}` adds it"
         )
+    if lock_file.is_incomplete():
+        with contextlib.suppress(StageError):  # a running dvc holds the lock: it is writing the file just now
+            with_lock(lambda _: None, patience=10)  # restores the file
     with open_repository() as repo:
         graph = repo.index.graph
         order = [stage for stage in networkx.topological_sort(graph.reverse(copy=True)) if _profile(stage) == profile]

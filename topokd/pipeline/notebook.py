@@ -29,6 +29,7 @@ from topokd.checks import available_memory
 from topokd.energy import EnergyMeter
 from topokd.errors import DataError, TopokdError
 from topokd.io import remove_partial_files, write_json, write_text
+from topokd.pipeline import lock_file
 from topokd.pipeline.notebook_file import PAIRED_METADATA, clean, read_notebook, with_stable_ids
 from topokd.pipeline.progress import earlier_seconds, show_progress
 from topokd.pipeline.provenance import environment_record
@@ -79,6 +80,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     params = P.load(parameters[PARAMS_FILE])
     for written in (params.results, params.figures, params.workspace):
         remove_partial_files(written)
+    lock_file.keep()
     started, energy = time.perf_counter(), EnergyMeter()
     with (
         tempfile.TemporaryDirectory(prefix="topokd-", dir=_temporary_folder()) as folder,

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from topokd.errors import ParameterError, TopokdError
 from topokd.io import write_text
+from topokd.pipeline import lock_file
 from topokd.project import project_path, project_root
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def open_repository() -> Iterator[Any]:
     logging.getLogger("dvc").propagate = False  # DVC prints its messages itself
     logging.getLogger("dvc").setLevel(logging.WARNING)  # without "Generating lock file" and the like
     logging.getLogger("flufl.lock").setLevel(logging.CRITICAL)  # it calls every wait an error
+    lock_file.write_atomically()
     try:
         with Repo(str(project_root())) as repo:
             yield repo
@@ -112,6 +114,7 @@ def _locked(action: Callable[[Any], Result], patience: float) -> Result:
         try:
             with _renewed(lock):
                 _forget_killed_stages(Path(repo.tmp_dir))
+                lock_file.restore()
                 repo._reset()  # what was read before the lock may have changed
                 return action(repo)
         finally:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -193,7 +195,7 @@ def joined(place: Place | None, device: torch.device) -> Iterator[Ranks]:
         yield Ranks()
         return
     if RENDEZVOUS not in os.environ and "MASTER_ADDR" not in os.environ:
-        _meet_in_slurm()
+        meet_in_slurm()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
@@ -205,19 +207,30 @@ def joined(place: Place | None, device: torch.device) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
-def _meet_in_slurm() -> None:
-    """Set the address that srun does not set: the first node of the step, and a port derived from the job's number."""
+def meet_in_slurm() -> None:
+    """Set the address that srun does not set: the first node of the step, and a port derived from the job's number.
+
+    Raises:
+        TrainingError: the node of rank 0 cannot be found.
+    """
     nodes = os.environ.get("SLURM_STEP_NODELIST", "")
     try:
-        names = subprocess.run(["scontrol", "show", "hostnames", nodes], check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
+        first = _scontrol("hostnames", nodes).split()[0]
+        # as SLURM itself reaches the node: the name of a node need not be that of a machine
+        address = re.search(r"\bNodeAddr=(\S+)", _scontrol("node", first))
+        os.environ["MASTER_ADDR"] = address[1] if address else first
+        socket.getaddrinfo(os.environ["MASTER_ADDR"], None)  # otherwise torch would try for half an hour
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
         raise TrainingError(
-            f"the nodes {nodes or '(SLURM_STEP_NODELIST is not set)'} cannot be listed with scontrol ({error}): set "
-            "MASTER_ADDR to the name of the first node, and MASTER_PORT to a free port"
+            f"the first of the nodes {nodes or '(SLURM_STEP_NODELIST is not set)'} cannot be found ({error}): set "
+            "MASTER_ADDR to its name or address, and MASTER_PORT to a free port"
         ) from error
-    os.environ["MASTER_ADDR"] = names.stdout.split()[0]
     job = int(os.environ.get("SLURM_JOB_ID", "0")) + int(os.environ.get("SLURM_STEP_ID", "0"))
     os.environ.setdefault("MASTER_PORT", str(20000 + job % 20000))
+
+
+def _scontrol(kind: str, name: str) -> str:
+    return subprocess.run(["scontrol", "show", kind, name], check=True, capture_output=True, text=True).stdout
 
 
 def _mean_in_order(ranks: Ranks, bucket: dist.GradBucket) -> Any:

@@ -31,6 +31,11 @@ class TeacherCloud(NamedTuple):
     Attributes:
         indices: (m,) rows that farthest point sampling chose.
         diagrams: diagram (k, 2) of these rows, by homology degree.
+
+    Examples:
+        >>> cloud = TopologicalLoss(num_points=4).prepare(torch.eye(6, 3), torch.tensor([6])).results()[0]
+        >>> len(cloud.indices), sorted(cloud.diagrams)
+        (4, [0, 1])
     """
 
     indices: Int64[Tensor, " m"]

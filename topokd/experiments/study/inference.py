@@ -23,6 +23,11 @@ class Difference:
         sd: standard deviation of the differences, with n - 1.
         n: number of pairs.
         p: two-sided p-value of the paired t-test.
+
+    Examples:
+        >>> found = paired_difference([1.0, 2.0, 3.0])
+        >>> found.n, found.sd, found.low < found.mean < found.high
+        (3, 1.0, True)
     """
 
     mean: float
@@ -41,6 +46,11 @@ class Equivalence:
         p: the larger of the two one-sided p-values.
         margin: largest difference that counts as none.
         equivalent: whether p < alpha.
+
+    Examples:
+        >>> found = tost([0.1, -0.1, 0.05, -0.05], margin=0.5)
+        >>> found.margin, found.p < 0.05, found.equivalent
+        (0.5, True, True)
     """
 
     p: float

@@ -77,7 +77,7 @@ def interval(values: Iterable[float], level: float = LEVEL) -> Interval:
     return Interval(float(np.mean(x)) if x else math.nan, half_width(x, level), len(x))
 
 
-def seeds_needed(found: Interval, effect: float, most: int = 200) -> int | None:
+def seeds_to_detect(found: Interval, effect: float, most: int = 200) -> int | None:
     """Number of seeds that detect a true difference ``effect`` (95 % interval excludes 0) with a probability of 80 %.
 
     As `topokd.experiments.study.inference.seeds_needed`, with the standard deviation of the paired differences that
@@ -86,7 +86,7 @@ def seeds_needed(found: Interval, effect: float, most: int = 200) -> int | None:
     Returns:
         None with fewer than two seeds, or if more than ``most`` would be needed.
 
-    >>> seeds_needed(interval([0.0, 1.0, 2.0, 1.0]), effect=1.0)
+    >>> seeds_to_detect(interval([0.0, 1.0, 2.0, 1.0]), effect=1.0)
     8
     """
     if found.n < 2 or math.isnan(found.half_width):

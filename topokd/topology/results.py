@@ -13,8 +13,8 @@ from torch import Tensor
 
 from topokd.topology.certificate import Certificate
 from topokd.topology.cohomology import Cohomology
+from topokd.topology.critical_edges import SAFE, extent, simplex_values
 from topokd.topology.engines import Pairs
-from topokd.topology.gradient import SAFE, extent, simplex_values
 from topokd.topology.values import found_from, parts_of, safe_extent
 from topokd.topology.weighted import weighted_values
 

@@ -1,11 +1,14 @@
-"""Links of the documents have targets, and the site builds and can be read without a network."""
+"""Links of the documents have targets, public names have examples, and the site can be read without a network."""
 
 from __future__ import annotations
 
+import doctest
+import inspect
 import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,10 @@ import pytest
 from tests.conftest import PROJECT
 
 DOCUMENTS = [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")]
-LIBRARY = ("topology", "distillation", "models", "data", "datasets", "synthetic", "evaluation", "training")
+LIBRARY = (
+    *("topology", "distillation", "models", "data", "datasets", "synthetic", "evaluation", "training"),
+    *("label_maps", "labelling", "adaptation", "explore"),
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
@@ -27,6 +33,24 @@ def test_every_link_to_a_file_leads_to_one(document: Path):
 def test_prose_is_wrapped_so_that_the_source_can_be_read(document: Path):
     lines = document.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if len(line) > 106 and not line.startswith(("|", "Profile `"))] == []
+
+
+def packages_with_public_names() -> list[str]:
+    files = sorted((PROJECT / "topokd").rglob("__init__.py"))
+    named = [file.parent for file in files if re.search(r"^__all__ =", file.read_text(encoding="utf-8"), re.MULTILINE)]
+    return [".".join(folder.relative_to(PROJECT).parts) for folder in named]
+
+
+@pytest.mark.parametrize("package", packages_with_public_names())
+def test_every_public_function_and_class_has_an_example_that_runs(package: str):
+    module, missing = import_module(package), []
+    for name in module.__all__:
+        value = inspect.unwrap(getattr(module, name))
+        if inspect.isfunction(value) or inspect.isclass(value):
+            examples = doctest.DocTestParser().get_examples(value.__doc__ or "")
+            if all(doctest.SKIP in example.options for example in examples):
+                missing.append(name)
+    assert missing == []
 
 
 @pytest.fixture(scope="module")

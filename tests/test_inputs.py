@@ -32,7 +32,7 @@ from topokd.evaluation import ConfusionMatrix
 from topokd.models import build_model
 from topokd.schema import validate
 from topokd.topology.chamfer import precision_term, recall_term
-from topokd.topology.costs import nearest_costs
+from topokd.topology.match_costs import nearest_costs
 
 pytestmark = pytest.mark.invalid_arguments
 NAN, INF = math.nan, math.inf

@@ -36,7 +36,10 @@ GUIDES = {
 }
 RECIPES = {"extending": "Extend topokd"}
 FRONT = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-API = ("topology", "distillation", "models", "data", "datasets", "synthetic", "evaluation", "training")
+API = (
+    *("topology", "distillation", "models", "data", "datasets", "synthetic", "evaluation", "training"),
+    *("label_maps", "labelling", "adaptation", "explore"),
+)
 LINK = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\])\(([^)\s]+)\)")
 
 

@@ -11,8 +11,7 @@ from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 from topokd.cli import app
-from topokd.conversion import convert_kitti360
-from topokd.conversion.kitti360 import without_motion
+from topokd.conversion.kitti360 import convert_kitti360, without_motion
 from topokd.errors import DataError, ParameterError
 from topokd.label_maps import MappedDataset, load_label_map
 

@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 from topokd.cli import app
-from topokd.conversion import convert_pandaset, read_data_frame
+from topokd.conversion.pandaset import convert_pandaset
+from topokd.conversion.pickles import read_data_frame
 from topokd.errors import DataError
 from topokd.label_maps import MappedDataset, load_label_map
 

@@ -27,7 +27,7 @@ from topokd.distillation import (
 )
 from topokd.errors import ParameterError
 from topokd.models import Tap, build_model
-from topokd.params import Params, load_profile
+from topokd.params import Params, Row, load_profile
 
 TOPOLOGY = {"num_points": 16, "dims": (0,), "normalize": "l2"}
 CLASSES = 5
@@ -256,6 +256,12 @@ def test_terms_are_added_in_the_order_of_the_parameters() -> None:
     params = load_profile("default")
     ordered = [name for name in params.terms if name in params.rows["full"].terms]
     assert list(build_objective(params, "full").terms) == ordered == ["topo", "grad", "kd"]
+
+
+def test_a_term_that_only_one_row_has_comes_last() -> None:
+    row = Row(label="Mine", short="mine", color="red", terms={"affinity": {}, "kd": {}})
+    params = Params(terms={"kd": {}}, rows={"mine": row})
+    assert list(build_objective(params, "mine").terms) == ["kd", "affinity"]
 
 
 def test_rows_of_a_point_transformer_meet_under_shuffled_orders() -> None:

@@ -13,11 +13,12 @@ import pytest
 from topokd import params as P
 from topokd.data import Scan
 from topokd.errors import DataError, ParameterError
-from topokd.explore import Session, page, write_page, write_pages
+from topokd.explore import Session, page, write_page
 from topokd.explore.files import read_points, read_upload
 from topokd.explore.frontend import MODULES, module, read_web
 from topokd.explore.networks import Network, View, colourings, look_at, networks
 from topokd.explore.packing import pack, quantize, to_text
+from topokd.explore.page import write_pages
 from topokd.explore.session import CYCLES_AT_ONCE
 from topokd.explore.sources import SourceOptions
 from topokd.models import build_model

@@ -29,7 +29,7 @@ from topokd.topology import (
     squared_distances,
     vietoris_rips,
 )
-from topokd.topology.entry import check_memory
+from topokd.topology.filtration_input import check_memory
 
 NAN, INF = float("nan"), float("inf")
 P = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 3)))

@@ -6,10 +6,9 @@
 4. Both are scored on labelled scans that neither was trained on.
 """
 
-from topokd.adaptation.pseudo import PseudoLabelled
 from topokd.adaptation.result import Adaptation
 from topokd.adaptation.run import adapt
-from topokd.adaptation.scans import Collected, FolderScans, Subset, collect_scans
+from topokd.adaptation.scans import collect_scans
 from topokd.adaptation.settings import Settings
 
-__all__ = ["Adaptation", "Collected", "FolderScans", "PseudoLabelled", "Settings", "Subset", "adapt", "collect_scans"]
+__all__ = ["Adaptation", "Settings", "adapt", "collect_scans"]

@@ -21,6 +21,13 @@ class Adaptation:
         labelled, held_out, unlabelled: numbers of scans.
         rule: how the held-out scans were chosen.
         pseudo_share: share of the unlabelled points that got a pseudo-label.
+
+    Examples:
+        >>> score, path = ConfusionMatrix(2, ("road", "car")), Path("student.safetensors")
+        >>> score.update([0, 0, 1, 1], [0, 0, 1, 0])
+        >>> result = Adaptation(path, path.with_suffix(".json"), score, score, 8, 2, 90, "the split val", 0.7)
+        >>> round(result.student_score.miou("skip"), 3)
+        0.583
     """
 
     student: Path

@@ -73,7 +73,32 @@ def adapt(
         ParameterError: ``settings`` do not fit the teacher.
 
     Examples:
-        >>> adapt("teacher.safetensors", "yard", load_label_map("yard.yaml"), "student.safetensors")  # doctest: +SKIP
+        >>> import tempfile
+        >>> from topokd.label_maps import load_label_map
+        >>> from topokd.models import build_model
+        >>> root, rng = Path(tempfile.mkdtemp()), np.random.default_rng(0)
+        >>> (root / "yard.yaml").write_text('''
+        ... name: Yard
+        ... scans: points/{sequence}/{scan}.bin
+        ... labels: labels/{sequence}/{scan}.label
+        ... splits: {train: [mon], val: [tue]}
+        ... classes:
+        ... - {name: road, ids: [1], color: [128, 64, 128]}
+        ... - {name: car, ids: [2], color: [100, 150, 245]}
+        ... ''') > 0
+        True
+        >>> for name in ("mon/000", "mon/001", "tue/000"):
+        ...     for folder in ("points", "labels"):
+        ...         (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
+        ...     rng.uniform(0, 9, (300, 4)).astype("<f4").tofile(root / "points" / f"{name}.bin")
+        ...     rng.integers(1, 3, 300).astype("<u4").tofile(root / "labels" / f"{name}.label")
+        >>> recorded = {"class_names": "road,car", "voxel_size": "0.5"}
+        >>> save_checkpoint(root / "teacher.safetensors", build_model("ptv3-tiny", num_classes=2), recorded)
+        >>> settings = Settings(student="ptv3-tiny", teacher_steps=0, steps=1, batch_size=2)
+        >>> label_map, student = load_label_map(root / "yard.yaml"), root / "student.safetensors"
+        >>> result = adapt(root / "teacher.safetensors", root, label_map, student, settings=settings)
+        >>> result.labelled, result.held_out, result.student_score.class_names
+        (2, 1, ('road', 'car'))
     """
     settings, output = settings or Settings(), Path(output)
     description = read_description(teacher)

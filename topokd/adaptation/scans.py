@@ -122,8 +122,27 @@ def collect_scans(
         DataError: there are fewer than two labelled scans, a folder has no scans, or a file is damaged.
 
     Examples:
-        >>> collect_scans("yard", load_label_map("yard.yaml"), ["more scans"]).rule  # doctest: +SKIP
-        'the split val'
+        >>> import tempfile
+        >>> from topokd.label_maps import load_label_map
+        >>> root, rng = Path(tempfile.mkdtemp()), np.random.default_rng(0)
+        >>> (root / "yard.yaml").write_text('''
+        ... name: Yard
+        ... scans: points/{sequence}/{scan}.bin
+        ... labels: labels/{sequence}/{scan}.label
+        ... splits: {train: [mon], val: [tue]}
+        ... classes:
+        ... - {name: road, ids: [1], color: [128, 64, 128]}
+        ... ''') > 0
+        True
+        >>> for name, labelled in {"mon/000": True, "mon/001": True, "mon/002": False, "tue/000": True}.items():
+        ...     for folder in ("points", "labels"):
+        ...         (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
+        ...     rng.uniform(0, 1, (50, 4)).astype("<f4").tofile(root / "points" / f"{name}.bin")
+        ...     if labelled:
+        ...         np.ones(50, "<u4").tofile(root / "labels" / f"{name}.label")
+        >>> scans = collect_scans(root, load_label_map(root / "yard.yaml"))
+        >>> len(scans.labelled), len(scans.held_out), len(scans.unlabelled[0]), scans.rule
+        (2, 1, 1, 'the split val')
     """
     root = Path(root)
     if not 0 < hold_out < 1:

@@ -88,7 +88,8 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier, different conversion.")] = False,
 ) -> None:
     """Convert KITTI-360's clouds or PandaSet's pickles to labelled scans, once; resumable."""
-    from topokd.conversion import convert_kitti360, convert_pandaset
+    from topokd.conversion.kitti360 import convert_kitti360
+    from topokd.conversion.pandaset import convert_pandaset
 
     converters: dict[str, tuple[Callable[..., dict[str, int | float]], dict[str, object]]] = {
         "kitti360": (convert_kitti360, {"distance": distance}),

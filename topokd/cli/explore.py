@@ -27,7 +27,7 @@ def explore(
 ) -> None:
     """Write interactive pages of persistence that open offline: filtration, loss and scene."""
     from topokd.errors import ParameterError
-    from topokd.explore import write_page, write_pages
+    from topokd.explore.page import write_page, write_pages
 
     if not points:
         for file in write_pages(out, profile, num_points=num_points, real_scans=real_scans, say=typer.echo):

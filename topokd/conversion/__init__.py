@@ -10,10 +10,3 @@ pandaset    every scan is a pickle, which can run code when it is loaded   ``pan
 The result has SemanticKITTI's layout, ``sequences/SS/velodyne/NNNNNN.bin`` and ``labels/NNNNNN.label``, with the lists
 ``train.txt`` and ``val.txt``. Training and evaluation read only that: `topokd.label_maps`.
 """
-
-from topokd.conversion.kitti360 import convert_kitti360
-from topokd.conversion.output import Conversion
-from topokd.conversion.pandaset import convert_pandaset
-from topokd.conversion.pickles import read_data_frame
-
-__all__ = ["Conversion", "convert_kitti360", "convert_pandaset", "read_data_frame"]

@@ -132,6 +132,12 @@ class Benchmark:
         releases: published sizes and class shares, by release.
         check: the benchmark's own check of a copy; None: read every split and compare its size.
         submission: None if there is no server.
+
+    Examples:
+        >>> from topokd.datasets import BENCHMARKS
+        >>> benchmark = BENCHMARKS["waymo"]
+        >>> benchmark.title, benchmark.splits, benchmark.classes.num_classes
+        ('Waymo Open', ('train', 'val', 'test'), 22)
     """
 
     name: str

@@ -35,6 +35,12 @@ class Losses:
     Attributes:
         total: L_total, for ``backward``.
         terms: L_k before their weights, by name, and L_seg as ``seg``.
+
+    Examples:
+        >>> import torch
+        >>> losses = DistillationObjective()(NetworkOutput(torch.zeros(4, 2), ()), torch.tensor([0, 1, 1, -1]))
+        >>> losses.total.item() == losses.terms["seg"].item()
+        True
     """
 
     total: Float[Tensor, ""]
@@ -212,7 +218,7 @@ def build_objective(params: Params, row: str | None) -> DistillationObjective:
         row: name of the row; None for a network trained on the labels alone.
 
     Returns:
-        The objective with the row's terms, in the order of ``params.terms``.
+        The objective with the row's terms, in the order of ``params.terms``, then those that only the row has.
 
     Raises:
         ParameterError: the row, a term or one of its parameters is unknown, or a value is not allowed.
@@ -226,7 +232,8 @@ def build_objective(params: Params, row: str | None) -> DistillationObjective:
     if row not in params.rows:
         raise ParameterError(f"row {row!r} is not in `rows` of the parameters; {schema.nearest(row, params.rows)}")
     terms = params.rows[row].terms
-    ordered = {name: terms[name] for name in params.terms if name in terms}  # the order of the sum: one for all rows
+    names = [*params.terms, *terms]  # the order of the sum, one for all rows; terms of this row alone come last
+    ordered = {name: terms[name] for name in names if name in terms}
     return DistillationObjective(ordered, lovasz=params.train.lovasz)
 
 
@@ -241,6 +248,13 @@ def resolve_terms(params: Params) -> Params:
 
     Raises:
         ParameterError: Naming ``terms.<term>.<parameter>`` or ``rows.<row>.terms.<term>.<parameter>``.
+
+    Examples:
+        >>> from topokd.params import Row
+        >>> row = Row(label="My row", short="mine", color="accent", terms={"kd": {"weight": 0.3}})
+        >>> params = resolve_terms(Params(rows={"mine": row}))
+        >>> params.rows["mine"].terms["kd"]
+        {'weight': 0.3, 'temperature': 2.0}
     """
 
     def complete(terms: Mapping[str, Mapping[str, Any]], where: str) -> dict[str, dict[str, Any]]:

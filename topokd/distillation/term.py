@@ -64,6 +64,14 @@ class Step:
         digest: The result of `Term.digest` of this term, or None if it was not called. Replaces ``teacher``.
         weigh: Called as ``weigh(mean, rows)`` on a mean over rows other than clouds: where several processes share a
             batch, it weighs the mean by this one's share of the rows (`topokd.training.distributed`).
+
+    Examples:
+        >>> import torch
+        >>> output, label = NetworkOutput(torch.zeros(2, 3), ()), torch.tensor([0, 2])
+        >>> segmentation = SegmentationLoss()
+        >>> step = Step(output, None, label, segmentation(output.logits, label), segmentation)
+        >>> round(step.seg.item(), 4)
+        1.0986
     """
 
     student: NetworkOutput
@@ -84,7 +92,14 @@ class Step:
 
 
 class TermOptions(Section):
-    """Parameters that every term has."""
+    """Parameters that every term has.
+
+    Examples:
+        >>> class Options(TermOptions):
+        ...     power: Positive = Field(2.0, description="exponent of the distance")
+        >>> Options(weight=0.3).power
+        2.0
+    """
 
     weight: Positive = Field(1.0, description="lambda in Eq. 8; to switch a term off, leave it out")
 

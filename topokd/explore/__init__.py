@@ -10,7 +10,7 @@ needs no kernel:
 """
 
 from topokd.explore.explorers import filtration_explorer, loss_explorer, scene_explorer
-from topokd.explore.page import PAGES, write_page, write_pages
+from topokd.explore.page import PAGES, write_page
 from topokd.explore.session import Session
 
 __all__ = [
@@ -20,5 +20,4 @@ __all__ = [
     "loss_explorer",
     "scene_explorer",
     "write_page",
-    "write_pages",
 ]

@@ -22,6 +22,12 @@ def filtration_explorer(points: Any = None, *, num_points: int = 256, max_dim: i
 
     Raises:
         DataError: for points that cannot be read.
+
+    Examples:
+        >>> import numpy as np
+        >>> explorer = filtration_explorer(np.random.default_rng(0).normal(size=(30, 3)), num_points=20)
+        >>> explorer.session.choice.source, explorer.session.choice.points
+        ('own points', 20)
     """
     return _widget(Session("filtration", _own(points), points=num_points, max_dim=max_dim))
 
@@ -39,6 +45,13 @@ def loss_explorer(
 
     Raises:
         DataError: for features that cannot be read, or do not have a row each.
+
+    Examples:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> explorer = loss_explorer(rng.normal(size=(30, 8)), rng.normal(size=(30, 16)), num_points=20)
+        >>> explorer.session.choice.source
+        'own features'
     """
     return _widget(Session("loss", _pair(student, teacher), profile=profile, points=num_points))
 
@@ -50,6 +63,12 @@ def scene_explorer(profile: str | None = None, points: Any = None, *, num_points
         profile: whose scans and networks are offered; None takes the first with trained networks.
         points: the scan to show first, (n, 3) or a file.
         num_points: initial M.
+
+    Examples:
+        >>> import numpy as np
+        >>> explorer = scene_explorer(points=np.random.default_rng(0).normal(size=(30, 3)), num_points=20)
+        >>> explorer.session.choice.source
+        'own points'
     """
     return _widget(Session("scene", _own(points), profile=profile, points=num_points))
 

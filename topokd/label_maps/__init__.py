@@ -25,13 +25,11 @@ In nuScenes' layout the tables say where the files are, and classes may name the
 
 from topokd.label_maps.dataset import MappedDataset, check_mapped, open_mapped
 from topokd.label_maps.description import LabelMap, label_map_names, load_label_map
-from topokd.label_maps.nuscenes import MappedNuScenes
 from topokd.label_maps.written import WrittenLabels, written_labels
 
 __all__ = [
     "LabelMap",
     "MappedDataset",
-    "MappedNuScenes",
     "WrittenLabels",
     "check_mapped",
     "label_map_names",

@@ -34,6 +34,29 @@ class MappedDataset(ScanDataset):
     Raises:
         AbsentSplitError: the folder has no scans of this split.
         DataError: a damaged file, or an id that the map does not have.
+
+    Examples:
+        >>> import tempfile
+        >>> from topokd.label_maps import load_label_map
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / "yard.yaml").write_text('''
+        ... name: Yard
+        ... scans: points/{scan}.bin
+        ... labels: points/{scan}.label
+        ... splits: {train: train.txt}
+        ... classes:
+        ... - {name: road, ids: [1], color: [128, 64, 128]}
+        ... - {name: car, ids: [5], color: [100, 150, 245]}
+        ... ''') > 0
+        True
+        >>> (root / "points").mkdir()
+        >>> np.ones((4, 4), "<f4").tofile(root / "points" / "000.bin")
+        >>> np.array([1, 5, 5, 0], "<u4").tofile(root / "points" / "000.label")
+        >>> (root / "train.txt").write_text("000")
+        3
+        >>> dataset = MappedDataset(root, load_label_map(root / "yard.yaml"), "train")
+        >>> dataset.class_names, dataset[0].label.tolist()
+        (('road', 'car'), [0, 1, 1, -1])
     """
 
     recipe_fields = ("labelled", "description")
@@ -160,6 +183,28 @@ def open_mapped(
     Raises:
         AbsentSplitError: the folder has no scans of this split.
         DataError: a damaged file, or an id that the map does not have.
+
+    Examples:
+        >>> import tempfile
+        >>> from topokd.label_maps import load_label_map
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / "yard.yaml").write_text('''
+        ... name: Yard
+        ... scans: points/{scan}.bin
+        ... labels: points/{scan}.label
+        ... splits: {train: train.txt}
+        ... classes:
+        ... - {name: road, ids: [1], color: [128, 64, 128]}
+        ... - {name: car, ids: [5], color: [100, 150, 245]}
+        ... ''') > 0
+        True
+        >>> (root / "points").mkdir()
+        >>> np.ones((4, 4), "<f4").tofile(root / "points" / "000.bin")
+        >>> np.array([1, 5, 5, 0], "<u4").tofile(root / "points" / "000.label")
+        >>> (root / "train.txt").write_text("000")
+        3
+        >>> open_mapped(root, load_label_map(root / "yard.yaml"), "train").names
+        ['000']
     """
     reader = MappedNuScenes if label_map.layout == "nuscenes" else MappedDataset
     return reader(root, label_map, split, on_bad_scan, cache)
@@ -170,6 +215,29 @@ def check_mapped(root: str | Path, label_map: LabelMap) -> CheckReport:
 
     Raises:
         DataError: ``root`` has no split of the data set.
+
+    Examples:
+        >>> import tempfile
+        >>> from topokd.label_maps import load_label_map
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / "yard.yaml").write_text('''
+        ... name: Yard
+        ... scans: points/{scan}.bin
+        ... labels: points/{scan}.label
+        ... splits: {train: train.txt}
+        ... classes:
+        ... - {name: road, ids: [1], color: [128, 64, 128]}
+        ... - {name: car, ids: [5], color: [100, 150, 245]}
+        ... ''') > 0
+        True
+        >>> (root / "points").mkdir()
+        >>> np.ones((4, 4), "<f4").tofile(root / "points" / "000.bin")
+        >>> np.array([1, 5, 5, 0], "<u4").tofile(root / "points" / "000.label")
+        >>> (root / "train.txt").write_text("000")
+        3
+        >>> report = check_mapped(root, load_label_map(root / "yard.yaml"))
+        >>> report.splits[0].size, report.splits[0].problems
+        (1, [])
     """
     root = Path(root)
     splits = list(_reports(root, label_map))

@@ -37,7 +37,13 @@ class ClassEntry(Section):
 
 
 class LabelMap(Section):
-    """Layout, columns, splits and classes of a data set."""
+    """Layout, columns, splits and classes of a data set.
+
+    Examples:
+        >>> label_map = load_label_map("semanticstf")
+        >>> label_map.name, label_map.split_names, label_map.classes[0].name
+        ('SemanticSTF', ('train', 'val', 'test'), 'car')
+    """
 
     name: str = Field(description="of the data set")
     layout: Literal["folders", "nuscenes"] = Field(
@@ -184,7 +190,12 @@ class LabelMap(Section):
 
 
 def label_map_names() -> list[str]:
-    """The label maps of the project."""
+    """The label maps of the project.
+
+    Examples:
+        >>> "rellis3d" in label_map_names()
+        True
+    """
     return sorted(file.stem for file in project_path(FOLDER).glob("*.yaml"))
 
 

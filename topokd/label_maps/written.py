@@ -102,7 +102,12 @@ class WrittenLabels:
 
 
 def written_labels(dataset: object) -> WrittenLabels | None:
-    """How the labels of a data set are written; None for one that no label map describes."""
+    """How the labels of a data set are written; None for one that no label map describes.
+
+    Examples:
+        >>> written_labels([]) is None
+        True
+    """
     label_map, space = getattr(dataset, "label_map", None), getattr(dataset, "labels", None)
     if not isinstance(label_map, LabelMap) or not isinstance(space, LabelSpace):
         return None

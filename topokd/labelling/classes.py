@@ -24,6 +24,11 @@ class Classes:
         ids: id of each class in .label files.
         no_class: id of points without a class.
         dtype: integer type of the ids in the files, little-endian.
+
+    Examples:
+        >>> classes = Classes.of(("road", "car"))
+        >>> classes.ids, classes.no_class, classes.palette[0]
+        ((1, 2), 0, (178, 62, 62))
     """
 
     names: tuple[str, ...]

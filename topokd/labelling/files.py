@@ -38,7 +38,14 @@ def write_prediction(path: Path, cloud: Cloud, label: Int64[ndarray, " n"], clas
         classes: Ids and colours.
 
     Examples:
-        >>> write_prediction(Path("a.label"), read_cloud("a.bin"), label, labeller.classes)  # doctest: +SKIP
+        >>> import tempfile
+        >>> from topokd.data.formats import read_cloud
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> np.save(folder / "scan.npy", np.ones((3, 4)))
+        >>> cloud, classes = read_cloud(folder / "scan.npy"), Classes.of(("road", "car"))
+        >>> write_prediction(folder / "scan.label", cloud, np.array([1, 0, -1]), classes)
+        >>> np.fromfile(folder / "scan.label", "<u4").tolist()
+        [2, 1, 0]
     """
     if path.suffix == ".label":
         dtype = np.dtype(classes.dtype).newbyteorder("<")
@@ -83,8 +90,18 @@ def predict_files(
         DataError: ``source`` is a file that cannot be read or a folder without a readable scan, or an output exists.
 
     Examples:
-        >>> labeller = Labeller("student.safetensors")  # doctest: +SKIP
-        >>> written, failed = predict_files(labeller, "recordings", "labels", views=2)  # doctest: +SKIP
+        >>> import tempfile
+        >>> from topokd.models import build_model, save_checkpoint
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> recorded = {"class_names": "road,car", "voxel_size": "0.5"}
+        >>> save_checkpoint(folder / "tiny.safetensors", build_model("ptv3-tiny", num_classes=2), recorded)
+        >>> xyz = np.random.default_rng(0).uniform(0, 9, (300, 4))
+        >>> (folder / "recordings").mkdir()
+        >>> np.save(folder / "recordings" / "scan.npy", xyz)
+        >>> labeller = Labeller(folder / "tiny.safetensors")
+        >>> written, failed = predict_files(labeller, folder / "recordings", folder / "labels", views=0)
+        >>> [path.name for path in written], failed
+        (['scan.label'], {})
     """
     source, output = Path(source), Path(output)
     if views < 0:

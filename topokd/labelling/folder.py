@@ -83,7 +83,13 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
         DataError: ``source`` does not exist or has no readable file.
 
     Examples:
-        >>> files, remarks = find_scans("recordings", "labels")  # doctest: +SKIP
+        >>> import tempfile
+        >>> source = Path(tempfile.mkdtemp())
+        >>> for name in ("b.bin", "a.npy", "notes.txt"):
+        ...     (source / name).touch()
+        >>> files, remarks = find_scans(source)
+        >>> [file.name for file in files], remarks
+        (['a.npy', 'b.bin'], ['skipped 1 .txt; readable are .bin, .pcd, .ply, .las, .laz, .npy, .npz'])
     """
     source = Path(source)
     if not source.exists():

@@ -46,8 +46,16 @@ class Labeller:
         DataError: an option is out of range, or the device does not exist.
 
     Examples:
-        >>> Labeller("model.safetensors", voxel_size=0.1)(read_cloud("scan.bin"))  # doctest: +SKIP
-        array([8, 8, 0, ...])
+        >>> import tempfile
+        >>> from topokd.models import build_model, save_checkpoint
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> recorded = {"class_names": "road,car", "voxel_size": "0.5"}
+        >>> save_checkpoint(folder / "tiny.safetensors", build_model("ptv3-tiny", num_classes=2), recorded)
+        >>> xyz = np.random.default_rng(0).uniform(0, 9, (300, 4))
+        >>> np.save(folder / "scan.npy", xyz)
+        >>> labeller = Labeller(folder / "tiny.safetensors", voxel_size=0.4)
+        >>> labeller(read_cloud(folder / "scan.npy")).shape, labeller.classes.names
+        ((300,), ('road', 'car'))
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from topokd.paper import reported
 from topokd.paper.results import Results
-from topokd.paper.statistics import MARGIN, Interval, seeds_needed, signed
+from topokd.paper.statistics import MARGIN, Interval, seeds_to_detect, signed
 from topokd.paper.studies import VERDICTS, verdict_of
 from topokd.paper.studies import sentence as sentence_of
 from topokd.project import TEACHER
@@ -141,7 +141,7 @@ def _open(gain: Interval) -> str:
         return "; one seed gives no interval."
     if gain.excludes(0.0):
         return f"; the mean is less than {MARGIN:g} points from zero."
-    needed = seeds_needed(gain, effect=1.0)
+    needed = seeds_to_detect(gain, effect=1.0)
     more = f"about {needed}" if needed else "more than 200"
     return f"; the 95 % interval contains zero. Detecting a difference of one point would take {more} seeds."
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from topokd.experiments.study import inference
+from topokd.experiments.study.inference import half_width
+
 LEVEL = 0.95
 MARGIN = 0.5  # points of mIoU: a difference inside it does not matter
 POWER = 0.8
@@ -64,43 +67,32 @@ def signed(value: float, digits: int = 1) -> str:
 
 
 def interval(values: Iterable[float], level: float = LEVEL) -> Interval:
-    """mean(x) +- t_{(1 + level) / 2, n - 1} s / sqrt(n), s with n - 1 in the denominator: Student's interval.
-
-    It assumes that the values scatter normally about their mean. With three seeds it is wide.
+    """Student's interval: mean(x) +- `topokd.experiments.study.inference.half_width`.
 
     >>> found = interval([1.0, 2.0, 3.0])
     >>> found.mean, round(found.half_width, 4), found.n
     (2.0, 2.4841, 3)
     """
-    x = np.asarray(list(values), np.float64)
-    n = len(x)
-    if n < 2:
-        return Interval(float(x.mean()) if n else math.nan, math.nan, n)
-    half_width = stats.t.ppf((1 + level) / 2, n - 1) * x.std(ddof=1) / math.sqrt(n)
-    return Interval(float(x.mean()), float(half_width), n)
+    x = [float(value) for value in values]
+    return Interval(float(np.mean(x)) if x else math.nan, half_width(x, level), len(x))
 
 
-def seeds_needed(found: Interval, effect: float, most: int = 200) -> int | None:
+def seeds_to_detect(found: Interval, effect: float, most: int = 200) -> int | None:
     """Number of seeds that detect a true difference ``effect`` (95 % interval excludes 0) with a probability of 80 %.
 
-    Least n with P(|t'| > t_{0.975, n-1}) >= 0.8, t' noncentral with n - 1 degrees of freedom and shift
-    effect sqrt(n) / s, where s is the scatter of the paired differences that gave ``found``. Three seeds give s itself
-    only within a factor of two.
+    As `topokd.experiments.study.inference.seeds_needed`, with the standard deviation of the paired differences that
+    gave ``found``. Three seeds give it only within a factor of two.
 
     Returns:
         None with fewer than two seeds, or if more than ``most`` would be needed.
 
-    >>> seeds_needed(interval([0.0, 1.0, 2.0, 1.0]), effect=1.0)
+    >>> seeds_to_detect(interval([0.0, 1.0, 2.0, 1.0]), effect=1.0)
     8
     """
     if found.n < 2 or math.isnan(found.half_width):
         return None
     scatter = found.half_width * math.sqrt(found.n) / float(stats.t.ppf((1 + LEVEL) / 2, found.n - 1))
-    for n in range(2, most + 1):
-        limit = stats.t.ppf((1 + LEVEL) / 2, n - 1)
-        if scatter == 0 or stats.nct.sf(limit, n - 1, effect * math.sqrt(n) / scatter) >= POWER:
-            return n
-    return None
+    return inference.seeds_needed(effect, scatter, POWER, largest=most) if scatter else 2
 
 
 def paired(treatment: Mapping[int, float], control: Mapping[int, float], level: float = LEVEL) -> Interval:

@@ -47,6 +47,14 @@ def write_nuscenes(root: str | Path, synthetic: params.Synthetic, jobs: int = 1,
 
     Raises:
         DataError: there are more sequences than official scenes, or ``root`` holds other files (`write_folder`).
+
+    Examples:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> small = params.Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
+        >>> write_nuscenes(root, small)
+        >>> len(list(root.glob("samples/LIDAR_TOP/*.bin"))), (root / VERSION / "sample.json").is_file()
+        (1, True)
     """
     synthetic = synthetic.replace(sensor=SENSOR)
     scene_names = official_splits()

@@ -60,6 +60,14 @@ def write_waymo(root: str | Path, synthetic: params.Synthetic, jobs: int = 1) ->
         root: the folder.
         synthetic: the parameters of the world.
         jobs: number of processes.
+
+    Examples:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> small = params.Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)
+        >>> write_waymo(root, small)
+        >>> sorted(path.name for path in (root / "training").iterdir())
+        ['lidar', 'lidar_calibration', 'lidar_pose', 'lidar_segmentation', 'vehicle_pose']
     """
     synthetic = synthetic.replace(sensor=SENSOR)
     tasks = [

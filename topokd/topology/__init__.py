@@ -1,7 +1,7 @@
 """Topology of feature clouds: sampling, Vietoris-Rips diagrams, functions of them, gradients through critical edges."""
 
 from topokd.topology.chamfer import persistence_weighted_chamfer, precision_term, recall_term
-from topokd.topology.costs import nearest_costs
+from topokd.topology.critical_edges import simplex_values
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import ENGINES
 from topokd.topology.functions import (
@@ -19,9 +19,9 @@ from topokd.topology.functions import (
     total_persistence,
     wasserstein_distance,
 )
-from topokd.topology.gradient import simplex_values
-from topokd.topology.gradients import GRADIENTS, Gradient, diffeomorphic
+from topokd.topology.gradient_kinds import GRADIENTS, Gradient, diffeomorphic
 from topokd.topology.loss import TeacherCloud, TeacherDiagrams, TopologicalLoss
+from topokd.topology.match_costs import nearest_costs
 from topokd.topology.normalize import Normalization, normalize_features
 from topokd.topology.one_step import rips_chamfer
 from topokd.topology.persistence import Persistence, vietoris_rips

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from topokd.topology.certificate import Certificate
 from topokd.topology.engines import edge_ranks
-from topokd.topology.second import refuse_second
+from topokd.topology.second_derivatives import refuse_second
 
 Edges = Int64[ndarray, "e 2"]
 

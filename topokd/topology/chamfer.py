@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.topology.comparison import Matches, add_values, compare, gradient_of, is_small_diagram
-from topokd.topology.costs import nearest_costs
+from topokd.options import number
 from topokd.topology.functions.inputs import as_pairs, require_finite_pairs
-from topokd.topology.options import number
+from topokd.topology.match_costs import nearest_costs
+from topokd.topology.small_chamfer import Matches, add_values, compare, gradient_of, is_small_diagram
 
 
 def persistence_weighted_chamfer(

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.topology.comparison import Matches, add_values
+from topokd.topology.critical_edges import SAFE
 from topokd.topology.distances import squares_of_centred
 from topokd.topology.engines import reduced
-from topokd.topology.gradient import SAFE
 from topokd.topology.native import MAX_POINTS, address, layer_kernel, load_kernel, match_kernel, table_of
-from topokd.topology.small import Options, calls, spread_over_threads
+from topokd.topology.small_chamfer import Matches, add_values
+from topokd.topology.small_clouds import Options, calls, spread_over_threads
 from topokd.topology.threads import parallel_map
 from topokd.topology.values import found_from, safe_extent
 
@@ -66,7 +66,7 @@ def runs_of(layer: Layer, clouds: Sequence[Tensor]) -> list[Run] | None:
 
     Args:
         layer: the references and options.
-        clouds: tensors that `topokd.topology.small.is_small` accepts, of one type and width.
+        clouds: tensors that `topokd.topology.small_clouds.is_small` accepts, of one type and width.
     """
     if max(map(len, clouds)) <= MAX_POINTS:
         options = layer.limit, layer.tolerance, layer.unit, max(layer.dims)

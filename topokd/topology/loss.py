@@ -12,17 +12,17 @@ from torch import Tensor
 
 from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32, matched_rows
 from topokd.errors import DataError, ParameterError
+from topokd.options import number, threads, whole
 from topokd.topology.chamfer import persistence_weighted_chamfer
-from topokd.topology.eager import eagerly
 from topokd.topology.engines import choose_engine
-from topokd.topology.gradients import check_gradient
+from topokd.topology.gradient_kinds import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
 from topokd.topology.one_step import rips_chamfer
-from topokd.topology.options import number, threads, whole
 from topokd.topology.persistence import vietoris_rips
 from topokd.topology.sampled import finite_rows
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.topology.threads import map_in_background, parallel_map
+from topokd.topology.torch_compile import eagerly
 
 
 class TeacherCloud(NamedTuple):
@@ -31,6 +31,11 @@ class TeacherCloud(NamedTuple):
     Attributes:
         indices: (m,) rows that farthest point sampling chose.
         diagrams: diagram (k, 2) of these rows, by homology degree.
+
+    Examples:
+        >>> cloud = TopologicalLoss(num_points=4).prepare(torch.eye(6, 3), torch.tensor([6])).results()[0]
+        >>> len(cloud.indices), sorted(cloud.diagrams)
+        (4, [0, 1])
     """
 
     indices: Int64[Tensor, " m"]

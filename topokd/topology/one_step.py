@@ -13,16 +13,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
+from topokd.options import number, threads
 from topokd.topology.chamfer import persistence_weighted_chamfer
-from topokd.topology.comparison import MAX_SMALL, is_small_diagram
-from topokd.topology.eager import eagerly
 from topokd.topology.engines import choose_engine, reduced
-from topokd.topology.entry import check_options, squared_limit
+from topokd.topology.filtration_input import check_options, squared_limit
 from topokd.topology.layer import Layer, LayerValue, runs_of
-from topokd.topology.options import number, threads
 from topokd.topology.persistence import vietoris_rips
 from topokd.topology.sampling import Points
-from topokd.topology.small import is_small
+from topokd.topology.small_chamfer import MAX_SMALL, is_small_diagram
+from topokd.topology.small_clouds import is_small
+from topokd.topology.torch_compile import eagerly
 
 MAX_CLOUD = MAX_SMALL + 1  # points, so that its diagram of degree 0 has up to `MAX_SMALL` pairs
 DEFAULTS: dict[str, Any] = {"gradient": "critical", "bandwidth": None, "time_limit": None, "weights": None}

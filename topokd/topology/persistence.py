@@ -12,11 +12,11 @@ import numpy as np
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
+from topokd.options import number, threads
 from topokd.topology.cohomology import Cohomology, cohomology
 from topokd.topology.distances import squared_distances
-from topokd.topology.eager import eagerly
 from topokd.topology.engines import ENGINES, Pairs, choose_engine
-from topokd.topology.entry import (
+from topokd.topology.filtration_input import (
     SparseMatrix,
     as_cloud,
     check_memory,
@@ -25,13 +25,13 @@ from topokd.topology.entry import (
     filtration_of,
     squared_limit,
 )
-from topokd.topology.gradients import check_gradient, moved
-from topokd.topology.options import number, threads
+from topokd.topology.gradient_kinds import check_gradient, moved
 from topokd.topology.results import Persistence, persistence_of, with_big_step_gradient, with_cohomology
 from topokd.topology.sampling import Points
 from topokd.topology.search import search_pairs, searched_edges, unsearchable
-from topokd.topology.small import is_small, small_parts
+from topokd.topology.small_clouds import is_small, small_parts
 from topokd.topology.threads import parallel_map
+from topokd.topology.torch_compile import eagerly
 from topokd.topology.weighted import Weights, weighted_components, weighted_filtration, weights_of
 
 log = logging.getLogger(__name__)

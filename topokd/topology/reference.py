@@ -14,10 +14,10 @@ from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from topokd.topology.critical_edges import EPS_DIST
 from topokd.topology.engines.base import edge_ranks
 from topokd.topology.engines.reference import compute as persistence_pairs
-from topokd.topology.gradient import EPS_DIST
-from topokd.topology.gradients import RIDGE
+from topokd.topology.gradient_kinds import RIDGE
 
 __all__ = [
     "covering_radius",

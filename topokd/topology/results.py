@@ -13,8 +13,8 @@ from torch import Tensor
 
 from topokd.topology.certificate import Certificate
 from topokd.topology.cohomology import Cohomology
+from topokd.topology.critical_edges import SAFE, extent, simplex_values
 from topokd.topology.engines import Pairs
-from topokd.topology.gradient import SAFE, extent, simplex_values
 from topokd.topology.values import found_from, parts_of, safe_extent
 from topokd.topology.weighted import weighted_values
 
@@ -33,6 +33,13 @@ class Persistence:
         certificate: with ``certificate=True`` a proof of degrees 0 and 1 for `topokd.topology.certificate.check`.
         cycles: with ``cycles=True`` one cycle per row of degree 1, as edges (l, 2), the creating edge first.
         essential_cycles: likewise, of the classes of degree 1 that never die.
+
+    Examples:
+        >>> from topokd.topology import vietoris_rips
+        >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
+        >>> found = vietoris_rips(square)
+        >>> found.diagrams[1].tolist(), found.birth_simplices[1].tolist(), found.essential[0].tolist()
+        ([[1.0, 1.4142135623730951]], [[2, 3]], [0.0])
     """
 
     diagrams: list[Float[Tensor, "_ 2"]]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from topokd.checks import first_nonfinite_row
 from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32, matched_rows
 from topokd.errors import DataError
+from topokd.options import whole
 from topokd.topology.normalize import check_normalization, normalize_features
-from topokd.topology.options import whole
 from topokd.topology.sampling import farthest_point_sampling
 
 

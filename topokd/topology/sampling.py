@@ -12,9 +12,9 @@ from torch import Tensor
 
 from topokd.checks import first_nonfinite_row, real_tensor
 from topokd.errors import DataError, ParameterError
+from topokd.options import threads, whole
 from topokd.topology import kernels
-from topokd.topology.gradient import extent, unit_of
-from topokd.topology.options import threads, whole
+from topokd.topology.critical_edges import extent, unit_of
 from topokd.topology.threads import parallel_map
 
 Points = Tensor | np.ndarray

@@ -19,7 +19,7 @@ from topokd.checks import available_memory
 from topokd.errors import DataError, ParameterError
 from topokd.topology.distances import MIN_CHANNELS_FOR_GRAM
 from topokd.topology.engines import Pairs, reduced
-from topokd.topology.entry import BYTES_PER_PAIR
+from topokd.topology.filtration_input import BYTES_PER_PAIR
 
 MAX_CHANNELS = MIN_CHANNELS_FOR_GRAM - 1  # with more, squared distances come from a matrix product, with other bits
 # (coordinates, points): clouds with up to this many coordinates are searched from this many points on

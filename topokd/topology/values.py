@@ -1,7 +1,7 @@
 """Diagrams as tensors: the values of all pairs of a cloud and their gradients, from one compiled call each way.
 
-`topokd.topology.gradient` is the general form, for any simplices, for distances and for GPUs. Here values, critical
-edges and the choice of the pairs that persist are made together, and the results are the same, bit for bit.
+`topokd.topology.critical_edges` is the general form, for any simplices, for distances and for GPUs. Here values,
+critical edges and the choice of the pairs that persist are made together, and the results are the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
 
+from topokd.topology.critical_edges import EPS_DIST, SAFE, differentiable, extent
 from topokd.topology.engines import Pairs
-from topokd.topology.gradient import EPS_DIST, SAFE, differentiable, extent
 from topokd.topology.native import address, finish_kernel, spread_kernel, table_of
 
 

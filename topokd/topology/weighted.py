@@ -14,10 +14,10 @@ from torch import Tensor
 
 from topokd.checks import first_nonfinite_row, real_rows, real_tensor
 from topokd.errors import DataError, ParameterError
+from topokd.options import number, whole
+from topokd.topology.critical_edges import extent, simplex_values
 from topokd.topology.engines import Pairs
-from topokd.topology.entry import as_cloud, check_options
-from topokd.topology.gradient import extent, simplex_values
-from topokd.topology.options import number, whole
+from topokd.topology.filtration_input import as_cloud, check_options
 
 Weights = Tensor | ndarray | Callable[[Tensor], Tensor]
 

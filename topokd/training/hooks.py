@@ -100,6 +100,12 @@ class Resume(Hook):
     Args:
         folder: Folder of the state.
         every: Number of steps between states.
+
+    Examples:
+        >>> import tempfile
+        >>> resume = Resume(ResumeFolder(Path(tempfile.mkdtemp()), "mine", "ab12"), every=100)
+        >>> resume.folder.load() is None
+        True
     """
 
     def __init__(self, folder: ResumeFolder, every: int) -> None:

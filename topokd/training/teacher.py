@@ -26,7 +26,10 @@ def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> Poi
             classes; the message names the file and the command that trains it.
 
     Examples:
-        >>> load_teacher(load_profile("default"), 0, dataset.class_names)  # doctest: +SKIP
+        >>> load_teacher(Params(profile="untrained"), 0, ("road", "car"))
+        Traceback (most recent call last):
+        ...
+        topokd.errors.CheckpointError: the teacher's checkpoint ... does not exist; train it first: ...
     """
     path = Run(TEACHER, seed, params).checkpoint
     advice = f"train it first: `dvc repro teacher@{params.profile}-{seed}`"

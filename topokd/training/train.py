@@ -53,8 +53,23 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
         The run record.
 
     Examples:
-        >>> train_teacher(load_profile("default"), seed=0)["evaluation"]["miou_skip"]  # doctest: +SKIP
-        0.41...
+        >>> import os
+        >>> import tempfile
+        >>> from unittest import mock
+        >>> from topokd.params import Data, Model, Synthetic
+        >>> from topokd.synthetic import write_semantickitti
+        >>> folder = tempfile.mkdtemp()
+        >>> world = Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=2)
+        >>> write_semantickitti(folder, world)
+        >>> params = Params(
+        ...     data=Data(dataset="semantickitti", root=folder, voxel_size=0.8, crop_voxels=200),
+        ...     model=Model(teacher="ptv3-tiny", student="ptv3-tiny"),
+        ...     train=Train(teacher_steps=1, student_steps=1),
+        ... )
+        >>> with mock.patch.dict(os.environ, TOPOKD_ROOT=folder):  # instead of the project's folders
+        ...     record = train_teacher(params, seed=0)
+        >>> record["run"], record["seed"]
+        ('teacher-seed0', 0)
     """
     return _started(Run(TEACHER, seed, params))
 
@@ -78,8 +93,25 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
         CheckpointError: The teacher is missing, or has another preset or other classes.
 
     Examples:
-        >>> train_student(load_profile("default"), "full", seed=0)["evaluation"]["miou_skip"]  # doctest: +SKIP
-        0.22...
+        >>> import os
+        >>> import tempfile
+        >>> from unittest import mock
+        >>> from topokd.params import Data, Model, Row, Synthetic
+        >>> from topokd.synthetic import write_semantickitti
+        >>> folder = tempfile.mkdtemp()
+        >>> world = Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=2)
+        >>> write_semantickitti(folder, world)
+        >>> params = Params(
+        ...     data=Data(dataset="semantickitti", root=folder, voxel_size=0.8, crop_voxels=200),
+        ...     model=Model(teacher="ptv3-tiny", student="ptv3-tiny"),
+        ...     train=Train(teacher_steps=1, student_steps=1),
+        ...     rows={"kd": Row(label="Student, KD", short="KD", color="accent", terms={"kd": {}})},
+        ... )
+        >>> with mock.patch.dict(os.environ, TOPOKD_ROOT=folder):  # instead of the project's folders
+        ...     teacher = train_teacher(params, seed=0)
+        ...     record = train_student(params, "kd", seed=0)
+        >>> record["run"], sorted(record["history"]["terms"])
+        ('kd-seed0', ['kd', 'seg'])
     """
     if row not in params.rows:
         raise ParameterError(f"row {row!r} is not in `rows` of the parameters; {schema.nearest(row, params.rows)}")

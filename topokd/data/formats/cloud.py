@@ -49,6 +49,14 @@ class Cloud:
         guessed: whether that scale was guessed from the values only.
         field: the field that the intensities come from; None: there is none.
         notes: what was assumed about the file, and what looks odd.
+
+    Examples:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "scan.npy")
+        >>> np.save(path, np.array([[4.0, 0, -1, 10], [np.nan, 0, 0, 0], [5.0, 2, -1, 255]]))
+        >>> cloud = read_cloud(path, intensity_scale=255)
+        >>> len(cloud.xyz), cloud.finite.tolist(), len(cloud.scan)
+        (3, [True, False, True], 2)
     """
 
     xyz: Float64[ndarray, "n 3"]

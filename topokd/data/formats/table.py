@@ -21,6 +21,10 @@ class Note:
     Attributes:
         kind: a few words that are equal for equal notes on other files.
         text: with the numbers of this file, and the option that overrules the assumption.
+
+    Examples:
+        >>> str(Note("intensities are divided by 255", "intensities are divided by 255: the largest is 254"))
+        'intensities are divided by 255: the largest is 254'
     """
 
     kind: str

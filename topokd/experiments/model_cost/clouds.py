@@ -12,7 +12,14 @@ PAPER_VOXEL_SIZE = 0.05  # metres (C.3)
 
 
 def nearest(voxels: Voxels, count: int) -> Voxels:
-    """The ``count`` voxels nearest to the sensor as a cloud, or all voxels if there are fewer."""
+    """The ``count`` voxels nearest to the sensor as a cloud, or all voxels if there are fewer.
+
+    Examples:
+        >>> from topokd.data import Scan, voxelize
+        >>> scan = Scan(np.array([[9.0, 0, 0], [1, 0, 0], [5, 0, 0]], np.float32), np.ones(3, np.float32))
+        >>> sorted(nearest(voxelize(scan, 0.5), 2).coord[:, 0].tolist())
+        [1.0, 5.0]
+    """
     distance = np.linalg.norm(voxels.coord, axis=1)
     keep = np.sort(np.argsort(distance, kind="stable")[:count])
     grid = voxels.grid_coord[keep]
@@ -30,6 +37,12 @@ def tile_along_x(clouds: Iterable[Voxels], count: int) -> Voxels:
     """One large cloud of at least ``count`` voxels (or of all of them): clouds in a row along x that do not touch.
 
     Figure 1 needs more voxels than one scan has; a row of scans keeps their density.
+
+    Examples:
+        >>> from topokd.data import Scan, voxelize
+        >>> voxels = voxelize(Scan(np.array([[0.0, 0, 0], [1, 0, 0]], np.float32), np.ones(2, np.float32)), 0.5)
+        >>> sorted(tile_along_x([voxels, voxels], 4).grid_coord[:, 0].tolist())
+        [0, 2, 4, 6]
     """
     parts: list[Voxels] = []
     grids, shift = [], 0

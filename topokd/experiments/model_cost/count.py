@@ -58,6 +58,17 @@ def count_cost(
         voxel_size: size of ``voxels`` in metres.
         large: used for ``scaling`` where the scan has fewer voxels (`clouds.tile_along_x`).
         device: where the forward passes run.
+
+    Examples:
+        >>> import numpy as np
+        >>> from topokd.data import Scan, voxelize
+        >>> from topokd.models import build_model
+        >>> xyz = np.random.default_rng(0).uniform(0, 9, (50, 3)).astype(np.float32)
+        >>> scan = Scan(xyz, np.ones(50, np.float32))
+        >>> models = {role: build_model("ptv3-tiny") for role in ("teacher", "student")}
+        >>> cost = count_cost(models, voxelize(scan, 0.5), scaling=[20], voxel_size=0.5)
+        >>> cost["ratios"]["parameters"], cost["scaling"][0]["voxels"]
+        (1.0, 20)
     """
     models = {role: model.to(device) for role, model in models.items()}
     cloud = collate([voxels]).to(device)

@@ -74,6 +74,14 @@ def count_flops(model: PointTransformerV3, batch: Batch | dict[str, Tensor]) -> 
 
     Returns:
         Counts by part (``encoder``, ``decoder``, ``head``, ``total``) and kind (as above, and ``total``).
+
+    Examples:
+        >>> from topokd.models import build_model
+        >>> batch = {"coord": torch.eye(3), "grid_coord": 2 * torch.eye(3).int(), "feat": torch.ones(3, 4)}
+        >>> model = build_model("ptv3-tiny", num_classes=5)
+        >>> flops = count_flops(model, batch | {"offset": torch.tensor([3])})
+        >>> flops["head"]["linear"] == 2 * 3 * model.seg_head.in_features * 5
+        True
     """
     flops = {part: dict.fromkeys(("projections", *KINDS), 0) for part in PARTS}
 

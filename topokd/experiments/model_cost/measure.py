@@ -80,6 +80,17 @@ def measure_cost(
         repeats: number of timed forward passes.
         device: where the networks run.
         large: used where ``voxels`` has too few (`clouds.tile_along_x`).
+
+    Examples:
+        >>> import numpy as np
+        >>> from topokd.data import Scan, voxelize
+        >>> from topokd.models import build_model
+        >>> xyz = np.random.default_rng(0).uniform(0, 9, (50, 3)).astype(np.float32)
+        >>> scan = Scan(xyz, np.ones(50, np.float32))
+        >>> models = {role: build_model("ptv3-tiny") for role in ("teacher", "student")}
+        >>> cost = measure_cost(models, voxelize(scan, 0.5), 20, [], scan, frame_voxel_size=0.5, repeats=1)
+        >>> cost["models"]["student"]["voxels"], cost["frame"]["points"]
+        (20, 50)
     """
     device, scaling = torch.device(device), list(scaling)
     models = {role: model.to(device) for role, model in models.items()}

@@ -11,7 +11,13 @@ KIND_WITHOUT_ATTENTION = "without_attention"
 
 
 def parameters_table(cost: Mapping[str, Any]) -> pd.DataFrame:
-    """Parameters of each module of teacher and student, and their ratio."""
+    """Parameters of each module of teacher and student, and their ratio.
+
+    Examples:
+        >>> cost = {"models": {"teacher": {"modules": {"embedding": 300}}, "student": {"modules": {"embedding": 200}}}}
+        >>> parameters_table(cost).loc["embedding"].tolist()
+        [1.5, 300.0, 200.0]
+    """
     modules = pd.DataFrame({role: pd.Series(model["modules"]) for role, model in cost["models"].items()})
     modules.insert(0, "ratio", (modules["teacher"] / modules["student"]).round(2))
     return modules
@@ -23,6 +29,13 @@ def flops_table(cost: Mapping[str, Any], reported: Mapping[tuple[str, str], floa
     Args:
         cost: the document of `count.count_cost`.
         reported: ratios of the paper by (part, kind).
+
+    Examples:
+        >>> counts = {"linear": 4_000_000_000, "attention": 0, "total": 4_000_000_000}
+        >>> models = {role: {"flops": {"encoder": counts, "decoder": counts}} for role in ("teacher", "student")}
+        >>> cost = {"models": models, "ratios": {"flops": {"encoder": {"linear": 1.0}, "decoder": {"linear": 1.0}}}}
+        >>> flops_table(cost, {("encoder", "linear"): 3.0}).loc["encoder, linear"].tolist()
+        [1.0, 3.0, 4.0, 4.0]
     """
     rows = {}
     for part in ("encoder", "decoder"):
@@ -43,7 +56,15 @@ def _gflops(counts: Mapping[str, int], kind: str) -> float:
 
 
 def cost_sentence(cost: Mapping[str, Any]) -> str:
-    """Sentences on the sizes and FLOPs of teacher and student."""
+    """Sentences on the sizes and FLOPs of teacher and student.
+
+    Examples:
+        >>> part = {"total": 4.0, "without_attention": 5.0}
+        >>> models = {role: {"parameters": {"total": n}} for role, n in {"teacher": 6000, "student": 2000}.items()}
+        >>> ratios = {"parameters": 3.0, "flops": {"encoder": part, "decoder": part}}
+        >>> cost_sentence({"models": models, "ratios": ratios, "tokens": {"voxels": 90}})
+        'The teacher has 6,000 parameters, the student 2,000: 3.0 times fewer. On 90 voxels ...'
+    """
     parameters = {role: model["parameters"]["total"] for role, model in cost["models"].items()}
     ratios, flops = cost["ratios"], cost["ratios"]["flops"]
     return (
@@ -57,7 +78,15 @@ def cost_sentence(cost: Mapping[str, Any]) -> str:
 
 
 def timing_sentence(timings: Mapping[str, Any]) -> str:
-    """Sentences on the latency and memory of teacher and student."""
+    """Sentences on the latency and memory of teacher and student.
+
+    Examples:
+        >>> timings = {"device": "cpu", "threads": 1, "models": {"student": {"voxels": 90}}}
+        >>> ratios = {"latency": 2.5, "peak_memory": 1.5, "peak_memory_with_weights": 1.8}
+        >>> frame = {"points": 100, "voxel_size": 0.1, "seconds": {"teacher": 0.5, "student": 0.2}}
+        >>> timing_sentence(timings | {"ratios": ratios, "frame": frame})
+        "On cpu with 1 thread(s) the student's forward pass is 2.5 times faster than the teacher's (90 voxels) ..."
+    """
     ratios, frame = timings["ratios"], timings["frame"]
     return (
         f"On {timings['device']} with {timings['threads']} thread(s) the student's forward pass is "

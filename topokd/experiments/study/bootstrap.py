@@ -22,6 +22,12 @@ class StreetScores:
         counts: (seeds, streets, 3, classes) numbers of true positives, points in the truth, and points predicted.
         seeds: seeds of the runs, along the first axis.
         streets: names of the streets, along the second axis.
+
+    Examples:
+        >>> counts = np.array([[[[2, 1], [4, 2], [2, 2]]]])  # one seed, one street
+        >>> row = StreetScores(counts, seeds=(0,), streets=("a",))
+        >>> round(miou(row.counts[0].sum(axis=0)).item(), 2)
+        41.67
     """
 
     counts: Float[ndarray, "k s 3 c"] | Int64[ndarray, "k s 3 c"]

@@ -23,6 +23,11 @@ class Difference:
         sd: standard deviation of the differences, with n - 1.
         n: number of pairs.
         p: two-sided p-value of the paired t-test.
+
+    Examples:
+        >>> found = paired_difference([1.0, 2.0, 3.0])
+        >>> found.n, found.sd, found.low < found.mean < found.high
+        (3, 1.0, True)
     """
 
     mean: float
@@ -41,6 +46,11 @@ class Equivalence:
         p: the larger of the two one-sided p-values.
         margin: largest difference that counts as none.
         equivalent: whether p < alpha.
+
+    Examples:
+        >>> found = tost([0.1, -0.1, 0.05, -0.05], margin=0.5)
+        >>> found.margin, found.p < 0.05, found.equivalent
+        (0.5, True, True)
     """
 
     p: float
@@ -60,6 +70,28 @@ def pairs(treatment: Mapping[int, float], control: Mapping[int, float]) -> list[
     return [treatment[seed] - control[seed] for seed in common]
 
 
+def half_width(values: Sequence[float], level: float = 0.95) -> float:
+    """t_{(1 + level) / 2, n - 1} s / sqrt(n), s with n - 1 in the denominator: half of Student's interval.
+
+    It assumes that the values scatter normally about their mean. With three values it is wide.
+
+    Args:
+        values: n of them, differences of paired runs or results of single ones.
+        level: of the interval.
+
+    Returns:
+        NaN for fewer than two values.
+
+    Examples:
+        >>> round(half_width([1.0, 2.0, 3.0]), 4)
+        2.4841
+    """
+    x = np.asarray(values, np.float64)
+    if len(x) < 2:
+        return math.nan
+    return float(stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
+
+
 def paired_difference(differences: Sequence[float], level: float = 0.95) -> Difference:
     """mean(d) +- t_{(1 + level) / 2, n - 1} s / sqrt(n), and p = 2 P(T_{n-1} > |mean| sqrt(n) / s).
 
@@ -73,7 +105,7 @@ def paired_difference(differences: Sequence[float], level: float = 0.95) -> Diff
         (2.0, -0.4841, 4.4841, 0.0742)
     """
     mean, sd, error, freedom = _moments(differences)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    half = half_width(differences, level)
     p = 2 * float(stats.t.sf(abs(mean) / error, freedom)) if error > 0 else float(mean == 0)
     return Difference(mean, mean - half, mean + half, sd, freedom + 1, p)
 

@@ -32,17 +32,32 @@ if len(EXHIBITS) < len(DECLARED):
 
 
 def sections() -> list[tuple[Section, list[Exhibit]]]:
-    """The sections of the report in order, each with its exhibits."""
+    """The sections of the report in order, each with its exhibits.
+
+    Examples:
+        >>> [section.id for section, _ in sections()][:2]
+        ['summary', 'comparable']
+    """
     return [(section, list(group)) for section, group in groupby(EXHIBITS.values(), lambda e: e.section)]
 
 
 def tables() -> list[Table]:
-    """The tables among the exhibits."""
+    """The tables among the exhibits.
+
+    Examples:
+        >>> "table5" in [table.id for table in tables()]
+        True
+    """
     return [exhibit for exhibit in EXHIBITS.values() if isinstance(exhibit, Table)]
 
 
 def figures() -> list[Figure]:
-    """The figures among the exhibits."""
+    """The figures among the exhibits.
+
+    Examples:
+        >>> "scaling" in [figure.id for figure in figures()]
+        True
+    """
     return [exhibit for exhibit in EXHIBITS.values() if isinstance(exhibit, Figure)]
 
 

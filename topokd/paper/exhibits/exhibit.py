@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the report: its exhibits name it. ``introduction`` may hold `code` between backticks."""
+    """A section of the report: its exhibits name it. ``introduction`` may hold `code` between backticks.
+
+    Examples:
+        >>> Section("networks", "Cost of the networks").title
+        'Cost of the networks'
+    """
 
     id: str
     title: str
@@ -35,6 +40,12 @@ class Exhibit:
         caption: text below it. May hold `code` between backticks.
         stage: stage of the pipeline that creates it.
         short: entry in the table of contents; empty for none.
+
+    Examples:
+        >>> section = Section("networks", "Cost of the networks")
+        >>> exhibit = Exhibit(id="sizes", section=section, title="Sizes", caption="Parameters.", stage="model_cost")
+        >>> exhibit.command("default")
+        "dvc repro --glob 'model_cost@default*'"
     """
 
     id: str
@@ -58,6 +69,11 @@ class Table(Exhibit):
         side: whether measured values are additional rows, or columns beside the reported ones.
         corner: heading of the first column.
         labels: whether rows are networks of the profile, shown by their labels in ``params.rows``.
+
+    Examples:
+        >>> from topokd.paper.exhibits import EXHIBITS
+        >>> EXHIBITS["table5"].corner, EXHIBITS["table5"].side
+        ('Quantity', 'columns')
     """
 
     lines: Callable[[Results], pd.DataFrame]
@@ -76,6 +92,11 @@ class Figure(Exhibit):
             it the notebook of ``stage`` saves the files.
         fact: returns a sentence with the profile's numbers, added to the caption; empty if they are missing.
         optional: whether a profile may lack it, in which case it is left out instead of listed as missing.
+
+    Examples:
+        >>> from topokd.paper.exhibits import EXHIBITS
+        >>> EXHIBITS["scaling"].files
+        ('model_cost/figure1_scaling',)
     """
 
     names: tuple[str, ...] = ()
@@ -96,6 +117,13 @@ class Listing(Exhibit):
     Args:
         frame: computes the lines; its columns are the headings.
         words: the columns that hold text; None if all do.
+
+    Examples:
+        >>> section = Section("data", "Data")
+        >>> frame = pd.DataFrame({"split": ["train"], "scans": [3]})
+        >>> scans = Listing(id="scans", section=section, title="", caption="", frame=lambda _: frame, words=("split",))
+        >>> scans.short, scans.words
+        ('', ('split',))
     """
 
     frame: Callable[[Results], pd.DataFrame]

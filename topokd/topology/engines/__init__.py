@@ -12,8 +12,8 @@ import importlib
 import pkgutil
 
 from topokd.errors import ParameterError
+from topokd.options import number
 from topokd.topology.engines.base import Engine, Pairs, edge_ranks, elder_rule
-from topokd.topology.options import number
 
 __all__ = ["ENGINES", "Engine", "Pairs", "choose_engine", "edge_ranks", "elder_rule"]
 

@@ -18,6 +18,12 @@ class Pairs(NamedTuple):
         death: (K, d + 2) killing simplices.
         essential: (E, d + 1) creating simplices of the classes that never die.
         truncated_at: None, or the filtration value of the last edge that entered before a time limit.
+
+    Examples:
+        >>> from topokd.topology.engines import ENGINES
+        >>> pairs = ENGINES["reduced"].compute(np.array([[0, 1.0, 3.0], [1.0, 0, 2.0], [3.0, 2.0, 0]]), 0, np.inf)
+        >>> pairs.birth[0].tolist(), pairs.death[0].tolist(), pairs.essential[0].tolist()
+        ([[1], [2]], [[0, 1], [1, 2]], [[0]])
     """
 
     birth: list[Int64[ndarray, "_ _"]]
@@ -35,6 +41,11 @@ class Engine(NamedTuple):
         max_dim: highest degree that it can compute.
         preference: `auto` takes the engine with the lowest number that can compute the degree.
         has_time_limit: whether `compute` takes a keyword `time_limit`, in seconds or None.
+
+    Examples:
+        >>> from topokd.topology.engines import ENGINES
+        >>> ENGINES["reduced"].max_dim, ENGINES["reduced"].has_time_limit
+        (1, True)
     """
 
     compute: Callable[..., Pairs]
@@ -80,6 +91,11 @@ def elder_rule(edges: Int64[ndarray, "k 2"], n: int) -> tuple[Int64[ndarray, " k
 
     Returns:
         The lowest vertex of the component that each edge kills (k,), and of each component left (c,).
+
+    Examples:
+        >>> dead, left = elder_rule(np.array([[1, 2], [0, 2]]), n=4)
+        >>> dead.tolist(), left.tolist()
+        ([2, 1], [0, 3])
     """
     root = list(range(n))
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from topokd.errors import DataError
+from topokd.options import flag
 from topokd.topology.functions.inputs import Diagrams, diagrams
-from topokd.topology.options import flag
 
 BLOCK = 1 << 20  # distances held at a time
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from topokd.errors import DataError
 from topokd.topology.functions.inputs import Diagrams, diagrams
-from topokd.topology.second import refuse_second
+from topokd.topology.second_derivatives import refuse_second
 from topokd.topology.threads import parallel_map
 
 Distance = Callable[[np.ndarray, np.ndarray, bool], tuple[float, np.ndarray, np.ndarray]]

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from topokd.checks import real_tensor
 from topokd.errors import DataError, ParameterError
+from topokd.options import number
+from topokd.topology.critical_edges import extent, unit_of
 from topokd.topology.distances import squared_distances
-from topokd.topology.gradient import extent, unit_of
-from topokd.topology.options import number
 
 Cloud = Tensor | np.ndarray
 """Points (n, c), n at least 1."""

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from topokd.checks import require_memory
 from topokd.errors import ParameterError
+from topokd.options import number, whole
 from topokd.topology.functions.inputs import Diagrams, Padded, padded, raised
-from topokd.topology.options import number, whole
 
 Range = tuple[float, float]
 

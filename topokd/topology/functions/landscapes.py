@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from topokd.checks import require_memory
+from topokd.options import number, whole
 from topokd.topology.functions.inputs import Diagrams, grid_values, padded
-from topokd.topology.options import number, whole
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
 

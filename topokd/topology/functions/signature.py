@@ -8,8 +8,8 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
 
+from topokd.options import flag
 from topokd.topology.functions.clouds import Clouds, distance_matrix, lengths, over_pairs, spanning_tree
-from topokd.topology.options import flag
 
 
 def signature_loss(x: Clouds, y: Clouds, *, normalize: bool = False) -> Float[Tensor, "*b"]:

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from topokd.options import whole
 from topokd.topology.functions.closed_form import distance_of_pairs
 from topokd.topology.functions.inputs import Diagrams
-from topokd.topology.options import whole
 
 
 def sliced_wasserstein_distance(a: Diagrams, b: Diagrams, *, num_directions: int = 50) -> Float[Tensor, "*b"]:

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from topokd.options import number
 from topokd.topology.functions.inputs import Diagrams, grid_values, padded, raised
-from topokd.topology.options import number
 
 
 def total_persistence(diagram: Diagrams, p: float = 1.0) -> Float[Tensor, "*b"]:

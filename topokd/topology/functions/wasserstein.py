@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from topokd.options import number
 from topokd.topology.functions.closed_form import distance_of_pairs
 from topokd.topology.functions.inputs import Diagrams
-from topokd.topology.options import number
 
 
 def wasserstein_distance(

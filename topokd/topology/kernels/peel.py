@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from topokd.topology.kernels.kd_tree import STACK, Tree, box_reach, is_before_edge, remove, shell, squared
 from topokd.topology.kernels.relative_neighbours import is_nearer
 from topokd.topology.kernels.settings import jit, jit_no_refcount
 from topokd.topology.kernels.sparse_state import Neighbours
-from topokd.topology.kernels.tree import STACK, Tree, box_reach, is_before_edge, remove, shell, squared
 
 MIN_NEAR, MAX_NEAR = 48, 192  # neighbours that may dominate a vertex, about
 OBSTACLES = 16  # vertices that rule all of them out, at most; a vertex that needs more stays

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd.topology.kernels.settings import jit, jit_no_refcount
-from topokd.topology.kernels.tree import (
+from topokd.topology.kernels.kd_tree import (
     MARGIN,
     STACK,
     Tree,
@@ -22,6 +21,7 @@ from topokd.topology.kernels.tree import (
     next_leaf,
     squared,
 )
+from topokd.topology.kernels.settings import jit, jit_no_refcount
 
 HUBS = 32  # neighbours of a vertex that boxes are compared with
 

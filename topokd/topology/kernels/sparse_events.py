@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from topokd.topology.kernels.annotations import create_class
+from topokd.topology.kernels.kd_tree import Tree, code
 from topokd.topology.kernels.settings import jit_no_refcount
 from topokd.topology.kernels.sparse_lunes import annotate, attach_cells, central_member, components_of_lune, members
 from topokd.topology.kernels.sparse_state import Heap, Neighbours, append, pop, set_annotation
 from topokd.topology.kernels.state import OUT_OF_SPACE, Annotations
-from topokd.topology.kernels.tree import Tree, code
 
 SHELL_DONE, WAKE = 0, 1  # why a run of events ended; or OUT_OF_SPACE
 LONG_LIST = 48  # neighbours from which a search for a central member of the lune is faster than the whole lune

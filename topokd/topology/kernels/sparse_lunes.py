@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from topokd.topology.kernels.annotations import add, add_four, kill_class, update
+from topokd.topology.kernels.kd_tree import Tree, code, is_before, next_leaf, squared
 from topokd.topology.kernels.settings import jit_no_refcount
 from topokd.topology.kernels.sparse_state import Neighbours, root
 from topokd.topology.kernels.state import OUT_OF_SPACE, Annotations
-from topokd.topology.kernels.tree import Tree, code, is_before, next_leaf, squared
 
 CENTRAL = 0.1339  # below 1 - sqrt(3) / 2 = 0.13397
 

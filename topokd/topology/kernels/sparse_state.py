@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from topokd.topology.kernels.kd_tree import STACK, Tree, code
 from topokd.topology.kernels.settings import jit, jit_no_refcount
-from topokd.topology.kernels.tree import STACK, Tree, code
 
 COUNTERS = np.dtype(
     [

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from topokd.topology.kernels.annotations import refresh_substitutes, update
+from topokd.topology.kernels.kd_tree import STACK, Tree, build, code, remove, shell
 from topokd.topology.kernels.peel import peel
 from topokd.topology.kernels.relative_neighbours import in_order, merges, relative_neighbours
 from topokd.topology.kernels.settings import jit, jit_no_refcount
@@ -31,7 +32,6 @@ from topokd.topology.kernels.sparse_state import (
 )
 from topokd.topology.kernels.state import OUT_OF_SPACE, Annotations, compact, grow, initial_annotations
 from topokd.topology.kernels.sweep import SweepResult
-from topokd.topology.kernels.tree import STACK, Tree, build, code, remove, shell
 
 PEEL_AT = 8.0  # edges ahead in a shell, per vertex, at which vertices that are dominated are left out
 SMALLEST = 5e-324  # positive number

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from topokd.checks import first_nonfinite_row, real_rows, real_tensor
 from topokd.errors import DataError
+from topokd.options import flag, number
 from topokd.topology import kernels
-from topokd.topology.options import flag, number
 
 EPS_DIST = 1e-12  # epsilon_dist of Theorem 1, in the unit that ties count: the extent of the cloud, or a length
 NOT_DIFFERENTIABLE = (None,) * 6  # gradients of the arguments of `CriticalValues` but the first

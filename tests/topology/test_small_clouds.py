@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
-from topokd.topology import Persistence, persistence, results, small, squared_distances, vietoris_rips
+from topokd.topology import Persistence, persistence, results, small_clouds, squared_distances, vietoris_rips
 from topokd.topology.engines import ENGINES
 
 pytestmark = pytest.mark.unit
@@ -188,7 +188,7 @@ def test_threads_do_not_share_scratch_memory() -> None:
 def test_a_cloud_of_more_living_classes_than_one_word_has_bits() -> None:
     """64 points of a sphere in R^64: over a hundred classes live at once."""
     rng = np.random.default_rng(0)
-    points = rng.normal(size=(small.MAX_POINTS, 64))
+    points = rng.normal(size=(small_clouds.MAX_POINTS, 64))
     x = torch.from_numpy(points / np.linalg.norm(points, axis=1, keepdims=True))
     found = vietoris_rips(x)
     with pytest.MonkeyPatch.context() as patch:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.topology.gradient import SAFE
+from topokd.topology.critical_edges import SAFE
 from topokd.topology.native import MAX_POINTS, Workspace, diagrams_kernel, workspace
 from topokd.topology.threads import parallel_map
 from topokd.topology.values import Found, Parts, parts_of, safe_extent

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from topokd.checks import real_rows
 from topokd.errors import ParameterError
-from topokd.topology.options import number
-from topokd.topology.second import refuse_second
+from topokd.options import number
+from topokd.topology.second_derivatives import refuse_second
 
 Gradient = Literal["critical", "diffeomorphic", "big_step"]
 GRADIENTS: tuple[str, ...] = get_args(Gradient)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from topokd.checks import first_nonfinite_row, real_tensor, require_memory
 from topokd.errors import DataError, ParameterError
-from topokd.topology.gradient import extent, unit_of
-from topokd.topology.options import number
+from topokd.options import number
+from topokd.topology.critical_edges import extent, unit_of
 from topokd.topology.sampling import Points
 
 METRICS = ("euclidean", "precomputed")

@@ -9,9 +9,9 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
 
+from topokd.options import number
 from topokd.topology import kernels
 from topokd.topology.functions.inputs import as_pairs
-from topokd.topology.options import number
 
 MAX_BLOCK = 1 << 20  # distances held at a time on a GPU
 

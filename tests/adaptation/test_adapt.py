@@ -189,7 +189,7 @@ def test_a_scan_cannot_be_learnt_from_and_scored_on(yard: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("size", ["wide", "nan", "-1", "0", ""])
-def test_a_teacher_whose_voxel_size_was_edited_is_rejected_in_words(
+def test_a_teacher_whose_voxel_size_was_edited_raises_a_clear_error(
     yard: Path, teacher: Path, tmp_path: Path, size: str
 ) -> None:
     save_checkpoint(tmp_path / "t.safetensors", load_checkpoint(teacher), {"class_names": "a", "voxel_size": size})

@@ -154,7 +154,7 @@ class Watched:
 
 
 def fuzz(folder: Path, seed: int, inputs: int, seconds: float) -> dict[str, Any]:
-    """Go on with the run of a seed until there are so many inputs in all, or for so long.
+    """Continue the run of a seed, up to a total number of inputs or for a number of seconds.
 
     Args:
         folder: Of the counts, the corpus and the failing inputs.

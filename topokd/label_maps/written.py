@@ -42,7 +42,7 @@ class WrittenLabels:
 
     @classmethod
     def of(cls, label_map: LabelMap, space: LabelSpace, names: tuple[str, ...] | None = None) -> WrittenLabels:
-        """Those of a map.
+        """The ids and colours of a label map.
 
         Args:
             label_map: the map.

@@ -99,9 +99,9 @@ def test_a_finished_call_is_not_repeated(
 def test_an_interrupted_call_ends_with_the_same_bits(
     adapted: Adaptation, yard: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    import topokd.adaptation.run as module
+    from topokd.adaptation import pseudo, run
 
-    draw = {"teacher": "training_batch", "student": "training_sample"}[stage]
+    module, draw = {"teacher": (run, "training_batch"), "student": (pseudo, "training_sample")}[stage]
     original, label_map = getattr(module, draw), load_label_map(yard / "yard.yaml")
 
     def interrupted(scans: Any, data: Any, seed: int, step: int, *rest: int) -> Any:

@@ -321,7 +321,7 @@ def _recipe_page(rows: Rows) -> list[str]:
         "",
         f"{rows[0]['voxels']:,} voxels ({rows[0]['scan']}), medians of {rows[0]['repeats']}, interleaved. The recipe "
         "convolves by gather, GEMM and scatter-add in torch and writes attention out; with spconv and flash-attn, "
-        "which were not at hand, it is faster than here.",
+        "which were not installed, it is faster than here.",
         "",
         *table([*head, "recipe (MB)", "ours (MB)"], body),
     ]

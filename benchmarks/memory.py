@@ -4,7 +4,7 @@
     python benchmarks/memory.py training --steps 1000
 
 ``training``: the student of row `plain` with the tiny network, on whole synthetic scans (no crop, so that every step
-allocates other sizes), in a process of its own; its memory is that of `train.workers: 0`, scans included. ``loader``:
+allocates other sizes), in a separate process; its memory is that of `train.workers: 0`, scans included. ``loader``:
 one worker process of `topokd.data.prefetch`. Flat: the line fitted through the last four fifths rises by less than 5 %
 of their median from its first point to its last.
 """
@@ -80,7 +80,7 @@ def _train(folder: Path, params: P.Params) -> None:
 
 
 def training(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The training process; the samples are those of its own live curve."""
+    """The training process; the samples are those of its live curve."""
     with tempfile.TemporaryDirectory(prefix="topokd-memory-") as name:
         folder = Path(name)
         process = multiprocessing.get_context("spawn").Process(

@@ -230,7 +230,7 @@ def where(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def _sort_edges(filtration: np.ndarray, entered: int) -> None:
-    """Only the sorting that the sweep over so many edges does."""
+    """Sort the first edges as the sweep does, and do nothing else."""
     order = kernels.edge_order
     radius, sums = order.enclosing_radius(filtration)
     np.argsort(sums, kind="mergesort")

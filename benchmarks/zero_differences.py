@@ -72,7 +72,7 @@ OTHERS: dict[str, Callable[[np.ndarray, float], list[Diagram]]] = {"giotto-ph": 
 
 
 def compare(clouds: int, first: int = 0) -> dict:
-    """Pairs compared, differences by engine (seeds), refused certificates (seeds)."""
+    """Pairs compared, differences by engine (seeds), rejected certificates (seeds)."""
     differences: dict[str, list[int]] = {name: [] for name in OTHERS}
     refused, pairs, points = [], 0, 0
     for seed in tqdm(range(first, first + clouds), disable=None):
@@ -99,7 +99,7 @@ def report(found: dict) -> str:
             "",
             f"{found['clouds']:,} clouds with {found['points']:,} points and {found['pairs']:,} classes of degrees 0 "
             "and 1 (random, degenerate and adversarial; half with a threshold), compared exactly in float32 distances.",
-            f"{len(found['refused'])} certificates were refused. {found['seconds']:.0f} s on {found['machine']}.",
+            f"{len(found['refused'])} certificates were rejected. {found['seconds']:.0f} s on {found['machine']}.",
             "",
             "| engine | clouds that differ |",
             "|---|---|",

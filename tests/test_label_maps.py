@@ -259,7 +259,7 @@ def test_another_map_is_another_data_set_for_resumed_runs_and_for_the_pipeline(f
     [{"label_none": "0 1"}, {"label_none": ""}, {"label_none": "-1"}, {"label_ids": ""}, {"label_ids": "1,1"},
      {"label_colors": "1 2"}, {"label_dtype": "int7"}, {"label_none": "1"}, {"label_ids": "1,99999999"}],
 )  # fmt: skip
-def test_a_checkpoint_whose_ids_were_edited_is_rejected_in_words(tmp_path: Path, change: dict[str, str]) -> None:
+def test_a_checkpoint_whose_ids_were_edited_is_rejected_and_named(tmp_path: Path, change: dict[str, str]) -> None:
     known = {"class_names": "a,b", "voxel_size": "0.5", "label_ids": "1,2", "label_none": "0"}
     known |= {"label_dtype": "uint8", "label_colors": "0 0 0,9 9 9"}
     save_checkpoint(tmp_path / "m.safetensors", build_model("ptv3-tiny", num_classes=2), known | change)

@@ -157,7 +157,7 @@ def test_a_chosen_folder_is_used_although_there_is_none_for_temporary_files(
     assert _kernel_cache.cache_root.__wrapped__() == tmp_path / "cache"
 
 
-def test_kernels_that_are_not_to_be_compiled_are_refused_in_words() -> None:
+def test_kernels_that_are_not_to_be_compiled_raise_a_clear_error() -> None:
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(_numba.__file__).parents[1])}
     script = "from topokd.cli import main; import sys; sys.argv = ['topokd', 'warm-up']; main()"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)

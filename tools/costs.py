@@ -151,7 +151,7 @@ def page() -> str:
         "`python benchmarks/memory.py` measures memory over long runs.",
         "",
         "## The three full data sets",
-        "Estimates, in hours. `topokd slurm plan` prints those of your profile once it has durations of its own.",
+        "Estimates, in hours. `topokd slurm plan` prints those of your profile once it has recorded durations.",
         "",
         "| data set | steps of a training | voxels per scan | teacher | student, plain | student, full | all, 1 GPU | "
         + " | ".join(f"{gpus} GPUs" for gpus in GPUS[1:])

@@ -100,7 +100,7 @@ def digest(folder: Path) -> str:
     """SHA-256 of everything that the machine code of a folder's kernels depends on: sources, versions, processor.
 
     Args:
-        folder: the sources; a kernel calls only functions of its own folder.
+        folder: the sources; a kernel calls only functions in the same folder.
     """
     features = binding.get_host_cpu_features().flatten()
     versions = (

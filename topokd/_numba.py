@@ -79,8 +79,8 @@ def jit_no_refcount(function: Callable[..., Any], **options: Any) -> Any:
 class _Part(JITCodeLibrary):
     """LLVM's code of a helper and its callees, to be linked into kernels.
 
-    Numba would optimise it, and translate it into machine code that nobody calls; and all of that again for each level
-    of callers.
+    Numba would optimise it, and translate it into machine code that is never called, and repeat this for each level of
+    callers.
     """
 
     def _optimize_final_module(self) -> None:

@@ -52,7 +52,7 @@ def as_rows(x: Features, offsets: Offsets = None, name: str = "features") -> Clo
         name: The name of ``x`` in error messages.
 
     Raises:
-        DataError: When the layout is none of these, or the offsets do not fit it.
+        DataError: When the layout is not one of these, or the offsets do not fit it.
 
     Examples:
         >>> as_rows(torch.zeros(2, 3, 4, 4)).rows.shape, as_rows(torch.zeros(2, 3, 4, 4)).ends

@@ -97,7 +97,7 @@ def remove_partial_files(folder: str | Path) -> list[Path]:
 
 
 def short(name: str, most: int = 100) -> str:
-    """The beginning of a file's name, at most so many bytes: file systems count bytes, most allow 255.
+    """The beginning of a file name, cut to a number of bytes: most file systems allow 255.
 
     Examples:
         >>> short("scan"), len(short("点" * 80))

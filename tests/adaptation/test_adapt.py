@@ -99,9 +99,9 @@ def test_a_finished_call_is_not_repeated(
 def test_an_interrupted_call_ends_with_the_same_bits(
     adapted: Adaptation, yard: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    import topokd.adaptation.run as module
+    from topokd.adaptation import pseudo, run
 
-    draw = {"teacher": "training_batch", "student": "training_sample"}[stage]
+    module, draw = {"teacher": (run, "training_batch"), "student": (pseudo, "training_sample")}[stage]
     original, label_map = getattr(module, draw), load_label_map(yard / "yard.yaml")
 
     def interrupted(scans: Any, data: Any, seed: int, step: int, *rest: int) -> Any:
@@ -189,7 +189,7 @@ def test_a_scan_cannot_be_learnt_from_and_scored_on(yard: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("size", ["wide", "nan", "-1", "0", ""])
-def test_a_teacher_whose_voxel_size_was_edited_is_rejected_in_words(
+def test_a_teacher_whose_voxel_size_was_edited_raises_a_clear_error(
     yard: Path, teacher: Path, tmp_path: Path, size: str
 ) -> None:
     save_checkpoint(tmp_path / "t.safetensors", load_checkpoint(teacher), {"class_names": "a", "voxel_size": size})

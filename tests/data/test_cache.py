@@ -185,7 +185,7 @@ def test_a_damaged_entry_is_reported_and_made_again(root: Path, damage: str, cap
     assert {file: file.read_bytes() for file in files} == whole
 
 
-def test_a_damaged_memory_of_contents_costs_a_second_look(root: Path) -> None:
+def test_damaged_digests_are_computed_again(root: Path) -> None:
     folder = root.parent / "cache"
     scans = list(SemanticKITTI(root, "val").stored_in(ScanCache(folder)))
     contents = folder / "contents"
@@ -214,7 +214,7 @@ def test_processes_fill_one_cache_together(root: Path) -> None:
     assert not [file for file in folder.rglob("*") if file.name.startswith(".")]  # no half-written files
 
 
-def test_another_process_is_believed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_of_another_process_are_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = ScanCache(root.parent / "cache"), ScanCache(root.parent / "cache")
     scans = list(SemanticKITTI(root, "val").stored_in(first))
     monkeypatch.setattr(module, "sha256", lambda file: pytest.fail(f"{file} was hashed again"))

@@ -99,7 +99,7 @@ def test_colours_and_labels_are_not_intensities(tmp_path):
 
 
 @pytest.mark.parametrize(("offset", "value"), [(100, 2**31), (96, 2**31), (94, 60_000), (107, 2**31)])
-def test_a_las_header_that_counts_more_than_there_is(tmp_path, offset, value):
+def test_a_las_header_with_too_many_records(tmp_path, offset, value):
     """laspy trusts the number of records and would read for hours."""
     path = write(tmp_path / "a.las")
     data = bytearray(path.read_bytes())
@@ -137,7 +137,7 @@ def test_a_file_with_the_suffix_of_another_format_is_read_as_what_it_is(tmp_path
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_scan_is_called_by_its_name(tmp_path, content, words):
+def test_a_file_that_is_not_a_scan_is_identified(tmp_path, content, words):
     path = tmp_path / "a.bin"
     path.write_bytes(content + b"\0" * (-len(content) % 16 if words not in ("is a table of text",) else 0))
     with pytest.raises(DataError, match=rf"a\.bin.*{words}"):
@@ -160,7 +160,7 @@ def test_numbers_that_begin_like_a_packed_file_are_numbers(tmp_path):
         {"columns": 4.0}, {"dtype": 4}, {"frame": None}, {"intensity": 3}, {"scale": np.float64("nan")},
     ],
 )  # fmt: skip
-def test_options_of_another_type_are_rejected_in_words(tmp_path, options):
+def test_options_of_another_type_raise_a_clear_error(tmp_path, options):
     with pytest.raises(DataError, match=r"\(--"):
         read_cloud(_array(tmp_path, street()), **options)
 

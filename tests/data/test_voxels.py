@@ -197,7 +197,7 @@ def test_a_training_batch_depends_only_on_seed_and_step() -> None:
 @pytest.mark.parametrize(
     ("xyz", "size"), [((1.0, 2.0, 3.0), 1e-310), ((-1.0, -2.0, -3.0), 5e-324), ((1.0, 0.0, -1.0), 1e-310)]
 )
-def test_voxels_too_small_to_be_counted_are_refused_in_words(xyz: tuple[float, ...], size: float) -> None:
+def test_voxels_too_small_to_be_counted_raise_a_clear_error(xyz: tuple[float, ...], size: float) -> None:
     """Positions in voxels are infinite, and differences of two infinities no number."""
     with pytest.raises(DataError, match="spans .* voxels of"):
         voxelize(Scan(np.array([xyz, xyz]), np.zeros(2)), size)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topokd.explore.cloud import Cloud, describe, persistence_of
+from topokd.explore.cloud import DrawnCloud, describe, persistence_of
 from topokd.explore.filtration import rips_edges
 from topokd.topology import vietoris_rips
 
@@ -32,7 +32,7 @@ def test_edges_enter_in_the_total_order(n: int, c: int, seed: int, grid: bool):
 @pytest.mark.parametrize("max_dim", [1, 2])
 def test_every_pair_lies_at_edges_of_the_described_filtration(max_dim: int):
     points = np.random.default_rng(1).normal(size=(35, 4))
-    cloud = describe(Cloud(points), persistence_of(points, max_dim))
+    cloud = describe(DrawnCloud(points), persistence_of(points, max_dim))
     rank = {tuple(sorted(edge)): k for k, edge in enumerate(cloud["edges"].tolist())}
     for dim, pairs in enumerate(cloud["pairs"]):
         for value, birth, death in zip(pairs["values"], pairs["birth"], pairs["death"], strict=True):
@@ -44,8 +44,8 @@ def test_every_pair_lies_at_edges_of_the_described_filtration(max_dim: int):
 
 def test_the_cycles_sent_are_those_of_the_library():
     points = np.random.default_rng(2).normal(size=(40, 3))
-    assert describe(Cloud(points), persistence_of(points))["cycles"] is None
-    cycles = describe(Cloud(points), persistence_of(points, cycles=True))["cycles"]
+    assert describe(DrawnCloud(points), persistence_of(points))["cycles"] is None
+    cycles = describe(DrawnCloud(points), persistence_of(points, cycles=True))["cycles"]
     expected = vietoris_rips(torch.from_numpy(points), cycles=True).cycles
     assert expected is not None and len(cycles["starts"]) == len(expected) + 1
     for k, cycle in enumerate(expected):

@@ -145,7 +145,7 @@ def test_pages_with_a_real_scan_go_to_a_folder_of_their_own(
 
 
 @pytest.mark.parametrize(("dataset", "real"), [("synthetic", False), ("semantickitti", True), ("rellis", True)])
-def test_only_the_synthetic_world_is_no_real_scan(
+def test_only_scans_of_the_synthetic_world_are_not_real(
     dataset: str, real: bool, no_project: Path, monkeypatch: pytest.MonkeyPatch
 ):
     session = Session("scene")

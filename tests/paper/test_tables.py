@@ -16,12 +16,11 @@ from topokd.paper import cost_tables, evaluation_summary, figures, readme, segme
 from topokd.paper import lines as result_lines
 from topokd.paper.comparability import comparability
 from topokd.paper.exhibits import tables
-from topokd.paper.findings import findings, verdict
+from topokd.paper.findings import findings
 from topokd.paper.grid import grid
 from topokd.paper.render import table_grid
 from topokd.paper.report import write_tables
 from topokd.paper.results import Results
-from topokd.paper.statistics import Interval
 
 
 def cell(frame, row, column, source="measured"):
@@ -196,39 +195,6 @@ def test_grid_marks_units_only_where_a_column_mixes_them():
     mixed, same = grid(pd.DataFrame(lines), "columns"), grid(pd.DataFrame(lines[:1]), "columns")
     assert mixed.columns == [("measured", "c", "")] and mixed.rows[0][3][0].text == "1.5 s"
     assert same.columns == [("measured", "c", "s")] and same.rows[0][3][0].text == "1.5"
-
-
-def test_findings_follow_the_numbers(results_folder):
-    found = findings(Results.read(results_folder))
-    assert [f.answer for f in found][:2] == ["yes", "yes"]
-    assert "so there is something to distil" in found[0].sentence
-    assert "+1.6 on SemanticKITTI, +2.3 on Waymo, +2.1 on nuScenes" in found[1].sentence
-
-
-def test_findings_turn_with_the_sign(results_folder):
-    for seed in range(3):
-        for a, b in (("teacher", "plain"),):
-            first, second = (results_folder / "runs" / f"{v}-seed{seed}.json" for v in (a, b))
-            one, two = json.loads(first.read_text()), json.loads(second.read_text())
-            one["evaluation"], two["evaluation"] = two["evaluation"], one["evaluation"]
-            first.write_text(json.dumps(one))
-            second.write_text(json.dumps(two))
-    found = findings(Results.read(results_folder))
-    assert found[0].answer == "no" and "nothing to distil" in found[0].sentence
-
-
-@pytest.mark.parametrize(
-    ("gain", "word"),
-    [
-        (Interval(1.0, 0.5, 3), "yes"),
-        (Interval(-1.0, 0.5, 3), "no"),
-        (Interval(1.0, 1.5, 3), "open"),
-        (Interval(1.0, np.nan, 1), "open"),
-        (Interval(np.nan, np.nan, 0), "missing"),
-    ],
-)
-def test_a_verdict_needs_an_interval_on_one_side_of_zero(gain, word):
-    assert verdict(gain) == word
 
 
 def test_classes_of_the_fixture_are_those_of_the_dataset_and_of_table2():

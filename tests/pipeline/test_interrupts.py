@@ -28,7 +28,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def start(project: Project) -> subprocess.Popen[str]:
-    """``topokd repro`` in a session of its own, as in a terminal."""
+    """``topokd repro`` in its own session, as in a terminal."""
     return subprocess.Popen(
         [sys.executable, "-m", "topokd.cli", "repro", "--jobs", "2"], cwd=project.root, env=project.environment(),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,

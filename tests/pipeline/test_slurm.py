@@ -313,7 +313,7 @@ def test_damaged_records_of_jobs_stop_nothing(project: Path, content: str):
     assert jobs.read_outcome("default", "teacher@default-0", "7_0") is None
 
 
-def test_a_percent_sign_in_the_path_of_the_project_is_no_pattern(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_percent_sign_in_the_path_of_the_project_is_literal(project: Path, monkeypatch: pytest.MonkeyPatch):
     """SLURM replaces %d and the like in --output; %% is a percent sign."""
     monkeypatch.setenv("TOPOKD_ROOT", str(project / "50%data"))
     sent: list[str] = []

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from tests.topology.clouds import random_cloud, random_distances
 from topokd.topology import (
     chamfer,
-    costs,
     covering_radius,
+    critical_edges,
     distances,
     farthest_point_sampling,
-    gradient,
-    gradients,
+    gradient_kinds,
     kernels,
+    match_costs,
     reference,
     sampling,
 )
@@ -89,21 +89,23 @@ def sample_together(x: torch.Tensor, m: int, *, start: int) -> torch.Tensor:
 
 
 def simplex_values_by_torch(x: torch.Tensor, simplices: torch.Tensor) -> torch.Tensor:
-    size = gradient.extent(x)
-    return gradient.CriticalValues.apply(x, simplices, False, 1e-6 * size, gradient.EPS_DIST * size, size, False)
+    size = critical_edges.extent(x)
+    return critical_edges.CriticalValues.apply(
+        x, simplices, False, 1e-6 * size, critical_edges.EPS_DIST * size, size, False
+    )
 
 
 PAIRS: dict[str, tuple[Callable, Callable, Callable[[int], Case]]] = {
-    "nearest_costs": (costs.nearest_costs, reference.nearest_costs, two_diagrams_and_a_scale),
-    "nearest_costs, GPU": (costs.nearest_costs_in_blocks, reference.nearest_costs, two_diagrams_and_a_scale),
+    "nearest_costs": (match_costs.nearest_costs, reference.nearest_costs, two_diagrams_and_a_scale),
+    "nearest_costs, GPU": (match_costs.nearest_costs_in_blocks, reference.nearest_costs, two_diagrams_and_a_scale),
     "pwcd": (chamfer.persistence_weighted_chamfer, reference.persistence_weighted_chamfer, two_diagrams),
-    "simplex_values": (gradient.simplex_values, reference.simplex_values, points_and_simplices),
+    "simplex_values": (critical_edges.simplex_values, reference.simplex_values, points_and_simplices),
     "simplex_values, GPU": (simplex_values_by_torch, reference.simplex_values, points_and_simplices),
-    "simplex_values, precomputed": (gradient.simplex_values, reference.simplex_values, distances_and_simplices),
+    "simplex_values, precomputed": (critical_edges.simplex_values, reference.simplex_values, distances_and_simplices),
     "sampling": (farthest_point_sampling, reference.farthest_point_sampling, points_and_a_start),
     "sampling, GPU": (sample_together, reference.farthest_point_sampling, points_and_a_start),
     "covering_radius": (covering_radius, reference.covering_radius, points_and_a_subset),
-    "diffeomorphic": (gradients.smooth_field, reference.diffeomorphic_gradient, points_and_a_gradient),
+    "diffeomorphic": (gradient_kinds.smooth_field, reference.diffeomorphic_gradient, points_and_a_gradient),
     "squared_distances": (
         lambda x: torch.from_numpy(distances.squared_distances(x)),
         lambda x: torch.from_numpy(reference.squared_distances(x)),
@@ -143,10 +145,10 @@ def test_matches_reference(name: str, seed: int) -> None:
 
 
 def test_blocks_of_the_gpu_path_do_not_change_the_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costs, "MAX_BLOCK", 100)
+    monkeypatch.setattr(match_costs, "MAX_BLOCK", 100)
     rng = np.random.default_rng(0)
     arguments = [torch.from_numpy(np.cumsum(rng.random((size, 2)), axis=1)) for size in (60, 90)]
-    ours = costs.nearest_costs_in_blocks(*arguments, 0.7)
+    ours = match_costs.nearest_costs_in_blocks(*arguments, 0.7)
     torch.testing.assert_close(ours, reference.nearest_costs(*arguments, 0.7))
 
 

@@ -16,14 +16,14 @@ from torch import Tensor
 from topokd.errors import DataError, ParameterError
 from topokd.topology import (
     TopologicalLoss,
-    comparison,
     layer,
     native,
     persistence_weighted_chamfer,
     precision_term,
     recall_term,
     rips_chamfer,
-    small,
+    small_chamfer,
+    small_clouds,
     sums,
     vietoris_rips,
 )
@@ -131,7 +131,7 @@ def test_on_a_processor_whose_sums_are_unknown_torch_adds_up(monkeypatch: pytest
     clouds, others = (clouds_of(seed, [40, 100, 3], 3, torch.float32, "random") for seed in (0, 1))
     teachers = [[d.detach() for d in vietoris_rips(x).diagrams] for x in others]
     expected = rips_chamfer(clouds, teachers)
-    monkeypatch.setattr(comparison, "lanes_of", lambda dtype: 0)
+    monkeypatch.setattr(small_chamfer, "lanes_of", lambda dtype: 0)
     own = rips_chamfer(clouds, teachers)
     assert torch.equal(own, expected)
     for a, b in zip(torch.autograd.grad(own, clouds), torch.autograd.grad(expected, clouds), strict=True):
@@ -198,7 +198,7 @@ def test_clouds_of_several_calls_are_compared_call_by_call(monkeypatch: pytest.M
     expected = step_by_step(clouds, teachers, (0, 1))
     few = native.Workspace(64)
     few.clouds = 3  # in one call
-    monkeypatch.setattr(small, "workspace", lambda channels: few)
+    monkeypatch.setattr(small_clouds, "workspace", lambda channels: few)
     runs = layer.runs_of(layer.Layer(teachers, (0, 1), 1e-6, 1.0, float("inf"), 1e-6, None, 1), clouds)
     assert runs is not None and [len(run.points) - 1 for run in runs] == [3, 3, 1]
     own = rips_chamfer(clouds, teachers, workers=1)

@@ -114,7 +114,7 @@ def test_a_batch_gives_the_same_results_as_its_clouds_one_by_one(count: int) -> 
     for workers in (1, 2):
         found = vietoris_rips(batch, workers=workers)
         assert all(same(own, vietoris_rips(x)) for own, x in zip(found, batch, strict=True))
-    for k in (0, 1):  # each cloud is a graph of its own
+    for k in (0, 1):  # each cloud has its own graph
         (own,) = torch.autograd.grad(found[k].diagrams[0].sum(), batch[k])
         (alone,) = torch.autograd.grad(vietoris_rips(batch[k]).diagrams[0].sum(), batch[k])
         assert torch.equal(own, alone)

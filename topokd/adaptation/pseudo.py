@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,16 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from topokd.adaptation.scans import FolderScans, Subset
-from topokd.data import IGNORE, Scan
+from topokd.data import IGNORE, Batch, Scan, Scans, collate, training_sample
 from topokd.errors import DataError
 from topokd.evaluation.predict import class_probabilities
 from topokd.io import atomic_path
+from topokd.params import Data
 from topokd.progress import Progress
 
 log = logging.getLogger(__name__)
+
+_UNLABELLED = 1 << 32  # added to the seed of a batch: labelled and unlabelled clouds are drawn independently
 
 
 def confident_classes(probabilities: Float[Tensor, "n c"], confidence: float) -> Int64[ndarray, " n"]:
@@ -114,3 +117,29 @@ class PseudoLabelled:
         except (OSError, ValueError, EOFError):
             return None
         return label.astype(np.int64) if label.shape == (points,) else None
+
+
+def mixed_batches(
+    labelled: Scans, pseudo: PseudoLabelled, data: Data, batch_size: int, seed: int
+) -> Callable[[int], Batch]:
+    """Batches whose first half is labelled, and whose other half, rounded up, has pseudo-labels.
+
+    Args:
+        labelled: scans with labels.
+        pseudo: scans with pseudo-labels; if it is empty, whole batches are labelled.
+        data: how a scan becomes a training sample.
+        batch_size: clouds per batch.
+        seed: seed of the samples.
+
+    Returns:
+        A function from the number of a step to its batch.
+    """
+    first = batch_size // 2 if len(pseudo) else batch_size
+    second = batch_size - first
+
+    def batch(step: int) -> Batch:
+        known = [training_sample(labelled, data, seed, step, k, first) for k in range(first)]
+        guessed = [training_sample(pseudo, data, seed + _UNLABELLED, step, k, second) for k in range(second)]
+        return collate(known + guessed)
+
+    return batch

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from topokd.adaptation.networks import classes_of, starting_network
-from topokd.adaptation.pseudo import PseudoLabelled
+from topokd.adaptation.pseudo import PseudoLabelled, mixed_batches
 from topokd.adaptation.result import Adaptation
 from topokd.adaptation.scans import Collected, collect_scans
 from topokd.adaptation.settings import Settings
-from topokd.data import Batch, collate, training_batch, training_sample
+from topokd.data import Batch, training_batch
 from topokd.distillation import DistillationObjective
 from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
@@ -31,8 +31,6 @@ from topokd.training.determinism import deterministic
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
 
 log = logging.getLogger(__name__)
-
-_UNLABELLED = 1 << 32  # added to the seed of a batch: labelled and unlabelled clouds are drawn independently
 
 
 def adapt(
@@ -247,25 +245,8 @@ class _Job:
         objective = DistillationObjective(
             {"kd": {"weight": settings.weight, "temperature": settings.temperature}}, lovasz=settings.lovasz
         )
-        self._fit(
-            "student", student, objective, self._batches(pseudo), settings.steps, settings.student_lr, self.key, teacher
-        )
-
-    def _batches(self, pseudo: PseudoLabelled) -> Callable[[int], Batch]:
-        """Half of each batch is labelled; the other half, rounded up, is unlabelled."""
-        size, seed = self.settings.batch_size, self.settings.seed
-        labelled = size // 2 if len(pseudo) else size
-
-        def batch(step: int) -> Batch:
-            return collate(
-                [training_sample(self.scans.labelled, self.data, seed, step, k, labelled) for k in range(labelled)]
-                + [
-                    training_sample(pseudo, self.data, seed + _UNLABELLED, step, k, size - labelled)
-                    for k in range(size - labelled)
-                ]
-            )
-
-        return batch
+        batches = mixed_batches(self.scans.labelled, pseudo, self.data, settings.batch_size, settings.seed)
+        self._fit("student", student, objective, batches, settings.steps, settings.student_lr, self.key, teacher)
 
     def _fit(
         self,

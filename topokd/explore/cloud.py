@@ -20,7 +20,7 @@ MAX_POINTS = 2048
 
 
 @dataclass(frozen=True)
-class Cloud:
+class DrawnCloud:
     """Points whose topology is shown.
 
     Args:
@@ -33,7 +33,7 @@ class Cloud:
         DataError: if the points are not a finite array (n, c) of 3 to `MAX_POINTS` rows.
 
     Examples:
-        >>> cloud = Cloud(np.eye(5), "five corners of a simplex")
+        >>> cloud = DrawnCloud(np.eye(5), "five corners of a simplex")
         >>> cloud.positions.shape
         (5, 3)
     """
@@ -82,7 +82,7 @@ def persistence_of(
     return vietoris_rips(cloud, max_dim=max_dim, engine=engine, cycles=cycles)
 
 
-def describe(cloud: Cloud, persistence: Persistence) -> dict[str, Any]:
+def describe(cloud: DrawnCloud, persistence: Persistence) -> dict[str, Any]:
     """The arrays of a cloud that the browser needs, by name.
 
     Args:

@@ -82,7 +82,7 @@ def networks(params: Params) -> list[Network]:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageFeatures:
     """The voxels of one encoder stage of a scan, in an order that all networks share.
 
     Attributes:
@@ -112,7 +112,7 @@ class View:
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
     batch: Batch = field(init=False)
-    _stages: dict[int, Stage] = field(init=False, default_factory=dict)
+    _stages: dict[int, StageFeatures] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.batch = collate([voxelize(self.scan, self.voxel_size)])
@@ -123,7 +123,7 @@ class View:
         assert self.batch.inverse is not None
         return self.batch.inverse.numpy()
 
-    def stage(self, index: int) -> Stage:
+    def stage(self, index: int) -> StageFeatures:
         """The voxels of one stage: each stage halves the grid."""
         if index not in self._stages:
             grid = self.batch.grid_coord.numpy() >> index
@@ -132,7 +132,7 @@ class View:
             counts = np.bincount(of_voxel, minlength=len(keys))
             coord = self.batch.coord.double().numpy()
             sums = np.stack([np.bincount(of_voxel, coord[:, axis], len(keys)) for axis in range(3)], axis=1)
-            self._stages[index] = Stage(sums / counts[:, None], of_voxel, keys.astype(np.int64))
+            self._stages[index] = StageFeatures(sums / counts[:, None], of_voxel, keys.astype(np.int64))
         return self._stages[index]
 
 

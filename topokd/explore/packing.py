@@ -1,4 +1,4 @@
-"""Arrays on their way to the browser: as binary buffers in a notebook, compressed in a page."""
+"""Encode arrays for the browser: as binary buffers in a notebook, compressed in a page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pack(value: Any) -> Any:
     """Replace every array in nested dictionaries and lists by ``{"type", "shape", "data"}``, data as bytes.
 
     Raises:
-        TypeError: for an array of a type that typed arrays of JavaScript do not have.
+        TypeError: for an array whose type JavaScript's typed arrays do not have.
 
     Examples:
         >>> pack({"a": [np.arange(2, dtype=np.uint8)]})
@@ -62,9 +62,10 @@ def quantize(value: Any) -> Any:
 
 
 def to_text(packed: Any) -> str:
-    """Packed values as text that may stand in a page: gzip in base64, of JSON's length, JSON, and the arrays' bytes.
+    """Encode packed values as text for a page: base64 of gzip of a header's length, the header, and the arrays' bytes.
 
-    In the JSON an array has its place among the bytes, ``at``, instead of data. Equal values give equal text.
+    The header is JSON, in which each array has ``at``, the offset of its bytes, instead of ``data``; its length takes
+    four bytes. Equal values give equal text.
 
     Examples:
         >>> import gzip

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from topokd.errors import ParameterError
 from topokd.experiments.shapes import PRIMITIVES
-from topokd.explore.cloud import Cloud, describe, describe_cycles, persistence_of
+from topokd.explore.cloud import DrawnCloud, describe, describe_cycles, persistence_of
 from topokd.explore.networks import Say, silent
 from topokd.explore.sources import UNTRAINED, Networks, Rows, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
@@ -170,7 +170,7 @@ class Session:
             points = points[kept]
             self.say(f"Computing the diagram of {len(kept):,} points")
             persistence = persistence_of(points, self.choice.max_dim, self.choice.engine, cycles)
-            scene["clouds"] = [describe(Cloud(points, rows.names[0], rows.colors[0]), persistence)]
+            scene["clouds"] = [describe(DrawnCloud(points, rows.names[0], rows.colors[0]), persistence)]
             self._points = [points]
         if rows.positions is not None:
             scene["scan"] = {**rows.scan, "anchors": rows.positions[kept].astype(np.float32)}

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from topokd.errors import ParameterError
-from topokd.explore.cloud import Cloud, describe, persistence_of, principal_axes
+from topokd.explore.cloud import DrawnCloud, describe, persistence_of, principal_axes
 from topokd.explore.matching import cloud_size, describe_match
 from topokd.topology import GRADIENTS, Persistence, TopologicalLoss, farthest_point_sampling, normalize_features
 
@@ -108,8 +108,8 @@ class GradientSteps:
         rows: ndarray = normalize_features(features, self.options["normalize"])[self.kept].numpy()
         return rows
 
-    def _cloud(self) -> Cloud:
-        return Cloud(self.points, self.names[0], self.colors[0], (self.points - self.mean) @ self.axes)
+    def _cloud(self) -> DrawnCloud:
+        return DrawnCloud(self.points, self.names[0], self.colors[0], (self.points - self.mean) @ self.axes)
 
     def _loss(self) -> dict[str, Any]:
         arrows = -(self.gradient[self.kept].numpy() @ self.axes)
@@ -127,7 +127,7 @@ class GradientSteps:
 
     def scene(self) -> dict[str, Any]:
         """Both clouds and the loss, for the browser."""
-        teacher = Cloud(self.reference, self.names[1], self.colors[1])
+        teacher = DrawnCloud(self.reference, self.names[1], self.colors[1])
         return {
             "clouds": [describe(self._cloud(), self.persistence), describe(teacher, self.reference_persistence)],
             "loss": self._loss(),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from topokd.choices import LabelType
 from topokd.data.label_space import LabelSpace
 from topokd.errors import CheckpointError
 from topokd.label_maps.description import LabelMap
 
-LabelType = Literal["uint8", "uint16", "uint32"]
 _RGB = tuple[int, int, int]
 
 
@@ -42,7 +42,7 @@ class WrittenLabels:
 
     @classmethod
     def of(cls, label_map: LabelMap, space: LabelSpace, names: tuple[str, ...] | None = None) -> WrittenLabels:
-        """Those of a map.
+        """The ids and colours of a label map.
 
         Args:
             label_map: the map.

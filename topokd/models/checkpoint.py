@@ -70,7 +70,7 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
 
 
 def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights, each in memory of its own: safetensors refuses tied ones."""
+    """The same weights, each in separate memory: safetensors rejects tied ones."""
     seen: set[int] = set()
     found = {}
     for name, value in state.items():

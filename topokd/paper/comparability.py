@@ -7,7 +7,7 @@ import pandas as pd
 from topokd.datasets import BENCHMARKS
 from topokd.paper import reported
 from topokd.paper.results import Results
-from topokd.paper.segmentation_tables import measured_on
+from topokd.paper.segmentation_tables import results_for_dataset
 
 SERVERS = {  # table: benchmark of the measurement, values reported by the paper
     "Table 1": ("nuscenes", "the nuScenes test server"),
@@ -38,7 +38,7 @@ def comparability(results: Results) -> pd.DataFrame:
 
 def _segmentation_table(results: Results, layout: str, reports: str) -> str:
     """The text on what may be compared in a table of segmentation results."""
-    panel, name = measured_on(results, layout), BENCHMARKS[layout].title
+    panel, name = results_for_dataset(results, layout), BENCHMARKS[layout].title
     if not panel.runs:
         return f"Not measured: this profile runs on {results.dataset} scans, not on {name}."
     scenes = (

@@ -15,7 +15,7 @@ def smallest_lettering(drawing: str | Path) -> float | None:
     """Font size of the smallest letter of a matplotlib SVG, as a share of the drawing's width.
 
     ``size = 100 s_1 s_2 ... / w``: letters are glyphs for a font of 100 units, inside groups ``text_*`` whose scales
-    s_1, s_2, ... multiply (an index or exponent has one of its own); w is the width of the view box.
+    s_1, s_2, ... multiply (an index or exponent has its own); w is the width of the view box.
 
     Args:
         drawing: the .svg file.

@@ -37,7 +37,7 @@ def table4(results: Results) -> pd.DataFrame:
 def table2(results: Results) -> pd.DataFrame:
     """SemanticKITTI: reported cells, and those measured on the profile's validation scans, class by class."""
     lines = reported_lines("table2")
-    if measured_on(results, "semantickitti") is not results:
+    if results_for_dataset(results, "semantickitti") is not results:
         return frame([*lines, unmeasured_line("table2", results, "SemanticKITTI")])
     other = "miou_zero" if results.metric == "miou_skip" else "miou_skip"
     metrics = {results.metric: "mIoU", other: OTHER_CONVENTION[other], "accuracy": "accuracy"}
@@ -97,7 +97,7 @@ def gain_over(results: Results, over: str) -> str:
     return f"gain over {results.rows[over].short}"
 
 
-def measured_on(results: Results, layout: str) -> Results:
+def results_for_dataset(results: Results, layout: str) -> Results:
     """The results of the profile if it trains on ``layout``, otherwise those of its panel in that layout, if any."""
     data = results.params.data
     own = data.layout if data.dataset == "synthetic" else data.dataset
@@ -129,8 +129,8 @@ def _printed_rows(table: str, results: Results) -> dict[str, str]:
 
 
 def _measured(table: str, results: Results, layout: str, dataset: str) -> list[Line]:
-    """Measured lines of `measured_on`."""
-    panel = measured_on(results, layout)
+    """Measured lines of `results_for_dataset`."""
+    panel = results_for_dataset(results, layout)
     if not panel.runs:
         return [unmeasured_line(table, results, dataset)]
     lines = []

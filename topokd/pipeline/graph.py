@@ -35,7 +35,7 @@ class Stage:
     is_ahead: bool = False  # not the stage, but a run that trains ahead of it
 
     def ahead(self) -> Stage:
-        """A run that trains ahead of this stage, with files of its own."""
+        """A run that trains ahead of this stage, with separate files."""
         log, progress = (file.with_name(f"ahead-{file.name}") for file in (self.log, self.progress))
         return replace(self, log=log, progress=progress, process=None, is_ahead=True)
 

@@ -47,7 +47,7 @@ def parse_notebook(text: str | bytes, form: str) -> nbformat.NotebookNode:
         if not all(isinstance(cell.cell_type, str) and isinstance(cell.source, str) for cell in notebook.cells):
             raise ValueError("a cell has no kind or no text")
         return notebook
-    except Exception as error:  # nbformat and jupytext fail in many ways on JSON that is no notebook
+    except Exception as error:  # nbformat and jupytext fail in many ways on JSON that is not a notebook
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError(reason) from error
 

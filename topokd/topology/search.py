@@ -79,9 +79,9 @@ def use_search(search: bool | None, cloud: Float[Tensor, "n c"], special: str | 
 def searched_edges(search: bool | None, cloud: Float[Tensor, "n c"], special: str | None) -> float | None:
     """How many edges a search may look at; None where edges come from a matrix.
 
-    A search takes about `COST` times as long for an edge as a matrix for a pair of points. One that nobody asked for is
-    given up before it has taken as long as the matrix would: both together take at most about twice as long as that.
-    Where a matrix does not fit into memory, or ``search`` is true, there is no limit.
+    A search takes about `COST` times as long for an edge as a matrix for a pair of points. A search that was chosen
+    automatically is given up before it has taken as long as the matrix would, so both together take at most about twice
+    as long. If a matrix does not fit into memory, or ``search`` is true, the number is not limited.
 
     Args:
         search: as in `use_search`, like the others.

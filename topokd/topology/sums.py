@@ -15,7 +15,7 @@ TRIED = (1, 3, 7, 8, 15, 16, 17, 29, 31, 32, 61, 63, 64, 65, 100, 127, 129, 200,
 
 
 def sum_in_lanes(numbers: Float[ndarray, " n"], lanes: int) -> np.floating:
-    """The sum as a processor with vectors of so many numbers computes it, four vectors at a time.
+    """The sum as a processor with vectors of ``lanes`` numbers computes it, four vectors at a time.
 
     Numbers are taken in groups of ``lanes``; groups 0, 4, 8, ... are added up number by number, and so are groups 1, 5,
     ... of each complete four, and so on. What is left over comes first in the total; then come the lanes in order, each

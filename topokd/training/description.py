@@ -10,7 +10,7 @@ from topokd.label_maps import WrittenLabels
 from topokd.models.metadata import Description
 
 DESCRIBED_SCANS = 32
-"""Training scans, spread evenly, that a checkpoint's description of its scans is measured on."""
+"""Number of training scans, evenly spaced, on which the statistics in a checkpoint are measured."""
 
 
 def checkpoint_metadata(
@@ -25,7 +25,7 @@ def checkpoint_metadata(
     run: str,
     written: WrittenLabels | None = None,
 ) -> dict[str, str]:
-    """The metadata of a checkpoint, from which `topokd predict` and others take what they need.
+    """The metadata of a checkpoint, for `topokd predict`, `export` and `adapt`.
 
     Args:
         scans: Training scans; up to `DESCRIBED_SCANS` of them are measured (`ScanProfile`).

@@ -117,7 +117,7 @@ class Run:
 
     @property
     def kept(self) -> Path:
-        """Folder of what the rows of a seed need of the teacher, step by step."""
+        """Folder of the teacher's outputs that the rows of a seed share, one file per step."""
         return self.params.workspace / "teacher_outputs"
 
     @property

@@ -21,7 +21,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def line_style(place: int) -> dict[str, str]:
-    """Marker and line style of the network number ``place`` of a figure, besides its colour; 28 pairs are different.
+    """Marker and line style of network number ``place`` in a figure; 28 combinations.
 
     Examples:
         >>> line_style(0), line_style(8)

@@ -95,7 +95,7 @@ def _chunks_fit(path: Path, points: int, size: int) -> bool:
 
 
 def _check_chunk_sizes(path: Path, laspy: Any) -> None:
-    """Compare the sizes of the chunks of a .laz file with its own; lazrs allocates what they say, or aborts.
+    """Check the chunk sizes of a .laz file against its size: lazrs allocates them unchecked, or aborts.
 
     Raises:
         DataError: the chunks are larger than the file, or hold far more points than it.

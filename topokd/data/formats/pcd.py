@@ -76,7 +76,7 @@ def read_pcd(path: Path) -> Table:
 
 
 def _read_header(path: Path) -> _Header:
-    """The header, checked against the size of the file: what it counts is allocated.
+    """The header, checked against the size of the file before its counts are allocated.
 
     Raises:
         DataError: the header is missing or unreadable, or states more points than the file holds.

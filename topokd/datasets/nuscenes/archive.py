@@ -21,7 +21,7 @@ MOST_BYTES = 8 << 30
 
 @contextlib.contextmanager
 def folder_to_write(path: Path) -> Iterator[Path]:
-    """Yield the folder to write a submission to: ``path`` itself, or one that is packed into ``path`` at the end.
+    """Yield the folder to write a submission to: ``path`` itself, or one that is packed at the end.
 
     Args:
         path: a folder, or a file name that ends with .zip. The .zip appears only when the block ends without an error.

@@ -53,7 +53,7 @@ export class Diagram {
       group, "death");
   }
 
-  /** Where a point of a cloud is drawn. In a comparison, degree 0 (birth 0) has two columns of its own. */
+  /** Where a point of a cloud is drawn. In a comparison, degree 0 (birth 0) has two columns to itself. */
   at(cloud, dim, [birth, death]) {
     if (dim === 0 && this.gutter) return [this.gutter[cloud === 1 ? 0 : 1], this.y(death)];
     return [this.x(birth), this.y(death)];

@@ -1,4 +1,4 @@
-"""A k-d tree of points: neighbours in a shell, in time that follows their number.
+"""A k-d tree of points: finds the neighbours in a shell in time roughly proportional to their number.
 
 Points are stored in the order of the tree, so near points are near in memory; `label` has their original numbers. The
 squared distance of two points has the bits that `squared_distances` gives it for fewer than 12 coordinates.
@@ -12,7 +12,7 @@ import numpy as np
 
 from topokd.topology.kernels.settings import compiled, jit, jit_no_refcount
 
-LEAF = 8  # points of a leaf, about
+LEAF = 8  # approximate number of points in a leaf
 STACK = 128  # nodes that a search may have to return to: two per level
 MARGIN = 1e-12  # relative rounding of a squared distance, with room
 

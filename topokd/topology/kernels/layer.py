@@ -11,7 +11,7 @@ import numpy as np
 
 from topokd.topology.kernels.nearest import compare_pair, pull
 from topokd.topology.kernels.settings import jit_no_refcount
-from topokd.topology.kernels.values import slopes
+from topokd.topology.kernels.values import EDGES, ESSENTIAL_0, ESSENTIAL_1, FINITE_0, FINITE_1, slopes
 
 
 @jit_no_refcount
@@ -61,10 +61,10 @@ def match(
     mates, _, sizes, counted, edge = offsets(rows, compared * clouds, clouds)
     row = at = value_at = whole_at = factor_at = comparison = 0
     for cloud in range(clouds):
-        a, b, e, f, m = (
-            counts[5 * cloud], counts[5 * cloud + 1], counts[5 * cloud + 2], counts[5 * cloud + 3],
-            counts[5 * cloud + 4],
-        )  # fmt: skip
+        own_counts = 5 * cloud
+        a, b = counts[own_counts + FINITE_0], counts[own_counts + FINITE_1]
+        e, f = counts[own_counts + ESSENTIAL_0], counts[own_counts + ESSENTIAL_1]
+        m = counts[own_counts + EDGES]
         for d in range(compared):
             k, own = known[comparison], counts[5 * cloud + degrees[d]]
             status = compare_pair(
@@ -118,7 +118,8 @@ def gradients(
     comparison = row = at = out_at = 0
     for cloud in range(clouds):
         first = counted + 5 * cloud
-        a, b, f, m = words[first], words[first + 1], words[first + 3], words[first + 4]
+        a, b = words[first + FINITE_0], words[first + FINITE_1]
+        f, m = words[first + ESSENTIAL_1], words[first + EDGES]
         for entry in range(2 * (a + b)):
             of_pairs[entry] = 0.0
         for d in range(compared):

@@ -1,10 +1,10 @@
 """Vertices that the sparse sweep can leave out from some length on, so that a large hole does not need all edges.
 
-Vertex u is dominated by w from the squared length r on if (u, w) has entered by r, and each other vertex x has (w, x)
-in before (u, x), or by r. Then N(u) is in N(w) at every later edge, and the complex collapses onto the one without u
+Vertex u is dominated by w from the squared length r on if (u, w) enters by r and, for every other vertex x, (w, x)
+enters before (u, x) or by r. Then N(u) is in N(w) at every later edge, and the complex collapses onto the one without u
 (strong collapse: Barmak and Minian, 2012; Boissonnat and Pritam, 2020). These collapses commute with the inclusions, so
-later deaths are those of the cloud without u. Points are peeled off like this one after the other: of a disk one is
-left, of an annulus those at the rim of its hole.
+later deaths are those of the cloud without u. Removed one after another, the points of a disk shrink to one, and
+those of an annulus to the rim of its hole.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _dominating(
     """One of the neighbours `found[:near]` of u that dominates it, or -1 and the obstacles."""
     coords, label = tree.coords, tree.label
     kept = 0
-    for k in range(count[0]):  # obstacles of the last time that are left
+    for k in range(count[0]):  # obstacles of the previous examination that are still there
         if tree.alive[obstacles[k]] != 0:
             obstacles[kept] = obstacles[k]
             kept += 1
@@ -95,7 +95,7 @@ def _dominating(
 def _not_ruled_out(
     coords: np.ndarray, label: np.ndarray, u: int, x: int, reached: float, found: np.ndarray, near: int
 ) -> int:
-    """Keep the neighbours of u that x does not keep from dominating it. Returns their number."""
+    """Keep the neighbours of u that x does not prevent from dominating it. Returns their number."""
     kept = 0
     for k in range(near):
         w = found[k]

@@ -16,7 +16,7 @@ import numpy as np
 from topokd.topology.kernels.settings import jit_no_refcount
 from topokd.topology.kernels.small_edges import fill_squares, load_points, order_edges
 from topokd.topology.kernels.small_sweep import sweep
-from topokd.topology.kernels.values import critical
+from topokd.topology.kernels.values import EDGES, ESSENTIAL_0, ESSENTIAL_1, FINITE_0, FINITE_1, critical
 
 MAX_POINTS = 64
 WORDS = 16  # of living classes: 31 * 31 = 961 at most, in the complete bipartite graph on 32 + 32 points
@@ -62,19 +62,21 @@ def append_results(
     counts, simplices, floats, whole, whole_at, values64, values32, single, value_at, factors, factor_at
 ):
     """Append the results of one cloud to the lists: simplices and critical edges, values, factors."""
+    finite_0, finite_1, edges = counts[FINITE_0], counts[FINITE_1], counts[EDGES]
+    essential_0, essential_1 = counts[ESSENTIAL_0], counts[ESSENTIAL_1]
     sizes = (
-        counts[0], 2 * counts[0], counts[2], 2 * counts[1], 3 * counts[1], 2 * counts[3], 2 * counts[4], counts[4],
+        finite_0, 2 * finite_0, essential_0, 2 * finite_1, 3 * finite_1, 2 * essential_1, 2 * edges, edges,
     )  # fmt: skip
     for part in range(8):
         for k in range(sizes[part]):
             whole[whole_at] = simplices[part][k]
             whole_at += 1
-    for k in range(2 * counts[0] + 2 * counts[1] + counts[2] + counts[3]):
+    for k in range(2 * finite_0 + 2 * finite_1 + essential_0 + essential_1):
         if single:
             values32[value_at + k] = np.float32(floats[4][k])
         else:
             values64[value_at + k] = floats[4][k]
-    for k in range(counts[4]):
+    for k in range(edges):
         factors[factor_at + k] = floats[5][k]
 
 
@@ -121,9 +123,10 @@ def diagrams(
             append_results(
                 found, simplices, floats, whole, whole_at, values64, values32, single, value_at, factors, factor_at
             )
-            whole_at += 3 * found[0] + found[2] + 5 * found[1] + 2 * found[3] + 3 * found[4]
-            value_at += 2 * found[0] + 2 * found[1] + found[2] + found[3]
-            factor_at += found[4]
+            pairs, essential = found[FINITE_0] + found[FINITE_1], found[ESSENTIAL_0] + found[ESSENTIAL_1]
+            whole_at += 3 * pairs + 2 * found[FINITE_1] + essential + found[ESSENTIAL_1] + 3 * found[EDGES]
+            value_at += 2 * pairs + essential
+            factor_at += found[EDGES]
     return clouds
 
 

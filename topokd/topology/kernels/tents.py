@@ -85,7 +85,7 @@ def silhouette(points, grid, power):  # type: ignore[no-untyped-def]
 
 @jit
 def silhouette_gradient(points, grid, power, values, gradient):  # type: ignore[no-untyped-def]
-    """Gradient (b, n, 2) of the points, from that of the silhouette; ``values`` are its own."""
+    """Gradient (b, n, 2) of the points, from that of the silhouette; ``values`` is the silhouette."""
     out = np.zeros(points.shape)
     for batch in range(points.shape[0]):
         total = 0.0

@@ -1,59 +1,20 @@
-"""Labels for files and folders by a checkpoint."""
+"""Which files `topokd predict` reads and writes: folders, formats, records of earlier calls."""
 
 import json
 import os
-import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from tests.conftest import PROJECT
+from tests.labelling.conftest import Recorder
 from topokd.cli import app, main
-from topokd.data.formats import read_cloud
-from topokd.data.profile import ScanProfile
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
-from topokd.errors import CheckpointError, DataError, ParameterError
-from topokd.labelling import Classes, Labeller, predict_files
-from topokd.models import build_model, save_checkpoint
-from topokd.predict_cost import measure_file
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    names = ",".join(SEMANTICKITTI.class_names)
-    save_checkpoint(path, build_model("ptv3-tiny", num_classes=19), {"class_names": names, "voxel_size": "0.5"})
-    return path
-
-
-class Recorder(Labeller):
-    """A labeller that records the names of the scans that it labels, and their intensity scales."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.names, self.scales = [], {}
-
-    def __call__(self, cloud):
-        self.names.append(cloud.scan.name)
-        self.scales[cloud.scan.name] = cloud.scale
-        return super().__call__(cloud)
-
-
-@pytest.fixture
-def scans(tmp_path):
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "scans" / "sub"
-    folder.mkdir(parents=True)
-    for k in range(2):
-        rows = np.column_stack([rng.uniform(-5, 5, (50, 3)), rng.random(50)]).astype("<f4")
-        rows[0, 0] = np.nan
-        rows.tofile(folder / f"{k:06d}.bin")
-    return tmp_path / "scans"
+from topokd.errors import DataError, ParameterError
+from topokd.labelling import Labeller, predict_files
 
 
 def test_the_labels_of_a_folder_keep_its_paths_and_come_with_a_legend(checkpoint, scans, tmp_path):
@@ -177,68 +138,6 @@ def test_unusable_outputs_devices_and_scales_raise(checkpoint, scans, tmp_path):
         predict_files(labeller, tmp_path / "nowhere", tmp_path / "out")
 
 
-def test_the_cost_of_a_scan_is_that_of_reading_to_classes(checkpoint, scans):
-    labeller = Recorder(checkpoint, device="cpu")
-    cost = measure_file(labeller, scans / "sub/000000.bin", 3)
-    assert labeller.names == ["000000.bin"] * 5  # warm-up, three that count, one whose memory is recorded
-    assert cost["latency_s"] > 0
-    assert cost["weight_bytes"] == sum(v.nbytes for v in labeller.model.state_dict().values())
-    assert 49 * 4 * 4 < cost["peak_tensor_bytes"] < cost["process_bytes"]
-    with pytest.raises(DataError, match="is not a file: the cost is measured on one scan"):
-        measure_file(labeller, scans, 3)
-    with pytest.raises(DataError, match="give at least 1 run"):
-        measure_file(labeller, scans / "sub/000000.bin", 0)
-
-
-def test_the_command_prints_the_cost_of_a_scan(checkpoint, scans, tmp_path):
-    arguments = [
-        "predict",
-        checkpoint,
-        scans / "sub/000000.bin",
-        "-o",
-        tmp_path / "a.npy",
-        "--views",
-        0,
-        "--measure",
-        2,
-    ]
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert result.exit_code == 0, result.output
-    assert re.search(r"\d\.\d{3} s from file to classes", result.output) and "MB of weights" in result.output
-    assert len(np.load(tmp_path / "a.npy")) == 50
-
-
-def test_bfloat16_mostly_agrees_and_float16_overflow_is_an_error(checkpoint, scans):
-    cloud = read_cloud(scans / "sub/000000.bin")
-    exact, half = (Labeller(checkpoint, device="cpu", amp=amp)(cloud) for amp in ("off", "bf16"))
-    assert (exact == half).mean() > 0.8
-    with pytest.raises(DataError, match="amp 'fp8' is unknown; choose one of off, bf16, fp16"):
-        Labeller(checkpoint, device="cpu", amp="fp8")
-    labeller = Labeller(checkpoint, device="cpu", amp="fp16")
-    labeller.model.seg_head.weight.data.mul_(1e6)
-    with pytest.raises(DataError, match="overflow float16"):
-        labeller(cloud)
-
-
-def test_checkpoints_with_missing_metadata_are_rejected(tmp_path, checkpoint):
-    path = tmp_path / "m.safetensors"
-    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2))
-    with pytest.raises(CheckpointError, match="does not name its classes"):
-        Labeller(path)
-    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), {"class_names": "a,b"})
-    with pytest.raises(CheckpointError, match="--voxel-size"):
-        Labeller(path)
-    assert Labeller(path, 0.2, device="cpu").classes.ids == (1, 2)
-    for size in (0.0, float("inf"), float("nan")):
-        with pytest.raises(DataError, match="positive and finite"):
-            Labeller(checkpoint, size)
-
-
-def test_colours_of_unknown_classes_differ():
-    palette = Classes.of(tuple("abcdefgh")).palette
-    assert len(set(palette)) == 8
-
-
 def test_files_that_predict_did_not_write_are_never_replaced(checkpoint, scans, tmp_path):
     labeller, truth = Labeller(checkpoint, device="cpu"), scans / "sub/000001.label"
     truth.write_bytes(b"by hand")
@@ -302,50 +201,6 @@ def test_assumptions_about_a_folder_are_printed_in_one_table(checkpoint, scans, 
     predict_files(Labeller(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
     (table,) = [record.message for record in caplog.records if "assumptions about the scans" in record.message]
     assert "3 of 5 scans: its bytes are implausible as float32 but plausible as float64" in table
-
-
-def test_a_scan_unlike_those_of_training_is_named_with_numbers(tmp_path, scans, caplog):
-    profile = ScanProfile({"ground": -1.8, "reach": 30.0}, {"ground": -1.6, "reach": 50.0}, 12)
-    path = tmp_path / "m.safetensors"
-    metadata = {"class_names": "a,b", "voxel_size": "0.5", "scans": profile.to_json()}
-    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), metadata)
-    predict_files(Labeller(path, device="cpu"), scans / "sub/000000.bin", tmp_path / "out", views=0)
-    assert "in training 30 to 50 m" in caplog.text and "000000.bin" in caplog.text
-
-
-def test_a_network_trained_without_intensities_gets_zeros(tmp_path):
-    path = tmp_path / "m.safetensors"
-    metadata = {"class_names": "a,b", "voxel_size": "0.5", "intensity": "none"}
-    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), metadata)
-    np.save(tmp_path / "a.npy", np.column_stack([np.random.default_rng(0).uniform(-5, 5, (50, 3)), np.full(50, -40.0)]))
-    labeller = Labeller(path, device="cpu")
-    written, _ = predict_files(labeller, tmp_path / "a.npy", tmp_path / "out", views=0)
-    assert len(written) == 1 and measure_file(labeller, tmp_path / "a.npy", 1)["latency_s"] > 0
-    with pytest.raises(DataError, match="goes down to -40"):
-        labeller.read(tmp_path / "a.npy", intensity="intensity")
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "null", "{", '{"low": {}, "high": {}, "scans": 1e999}', '{"low": 1, "high": 1, "scans": 1}', "[" * 9000,
-     '{"low": {"reach": "far"}, "high": {"reach": 1}, "scans": 1}', '{"low": {"a": 1}, "high": {"b": 2}, "scans": 1}'],
-    ids=lambda text: text[:20],
-)  # fmt: skip
-def test_a_damaged_description_of_the_training_scans_names_the_checkpoint(tmp_path, text):
-    path = tmp_path / "m.safetensors"
-    metadata = {"class_names": "a,b", "voxel_size": "0.5", "scans": text}
-    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), metadata)
-    with pytest.raises(CheckpointError, match=r"m\.safetensors: its metadata scans"):
-        Labeller(path, device="cpu")
-
-
-@pytest.mark.invalid_arguments
-@pytest.mark.parametrize(
-    "options", [{"tta": "2"}, {"tta": 1.5}, {"tta": 10**9}, {"tta": True}, {"voxel_size": "0.1"}, {"voxel_size": True}]
-)
-def test_options_of_a_labeller_that_cannot_be_meant(checkpoint, options):
-    with pytest.raises(DataError, match=r"(tta|voxel size) is .*--(tta|voxel-size)"):
-        Labeller(checkpoint, device="cpu", **options)
 
 
 def test_half_a_line_of_the_record_costs_one_scan_and_damaged_lines_none(checkpoint, scans, tmp_path):

@@ -1,0 +1,43 @@
+"""Findings: sentences and verdicts from measured values."""
+
+import json
+
+import numpy as np
+import pytest
+
+from topokd.paper.findings import findings, verdict
+from topokd.paper.results import Results
+from topokd.paper.statistics import Interval
+
+
+def test_findings_follow_the_numbers(results_folder):
+    found = findings(Results.read(results_folder))
+    assert [f.answer for f in found][:2] == ["yes", "yes"]
+    assert "so there is something to distil" in found[0].sentence
+    assert "+1.6 on SemanticKITTI, +2.3 on Waymo, +2.1 on nuScenes" in found[1].sentence
+
+
+def test_findings_turn_with_the_sign(results_folder):
+    for seed in range(3):
+        for a, b in (("teacher", "plain"),):
+            first, second = (results_folder / "runs" / f"{v}-seed{seed}.json" for v in (a, b))
+            one, two = json.loads(first.read_text()), json.loads(second.read_text())
+            one["evaluation"], two["evaluation"] = two["evaluation"], one["evaluation"]
+            first.write_text(json.dumps(one))
+            second.write_text(json.dumps(two))
+    found = findings(Results.read(results_folder))
+    assert found[0].answer == "no" and "nothing to distil" in found[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("gain", "word"),
+    [
+        (Interval(1.0, 0.5, 3), "yes"),
+        (Interval(-1.0, 0.5, 3), "no"),
+        (Interval(1.0, 1.5, 3), "open"),
+        (Interval(1.0, np.nan, 1), "open"),
+        (Interval(np.nan, np.nan, 0), "missing"),
+    ],
+)
+def test_a_verdict_needs_an_interval_on_one_side_of_zero(gain, word):
+    assert verdict(gain) == word

@@ -115,9 +115,12 @@ class SaliencyLoss(nn.Module):
         ):
             if map_t is None:
                 feat, rows_t, ends = matched_rows(own, other, given)
-                map_t = self._map("teacher", rows_t, other_grad, ends).detach()
+                map_t = self._map("teacher", rows_t, other_grad, ends).detach() if len(feat) else rows_t
             else:
                 feat, ends = as_rows(own, given, "student's features")
+            if not len(feat):
+                total = total + feat.sum()
+                continue
             distance = (map_t - self._map("student", feat, own_grad, ends)).abs().mean()
             total = total + weigh(distance, len(feat))
         return total

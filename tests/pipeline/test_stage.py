@@ -76,13 +76,13 @@ def test_dvc_lock_is_written_to_the_end_if_a_signal_arrives_meanwhile(
 ):
     from dvc import dvcfile
 
-    write = dvcfile.Lockfile.dump
+    write = dvcfile.Lockfile.dump_stages
 
     def interrupted(*arguments: object, **named: object) -> None:
         signal.raise_signal(number)
         write(*arguments, **named)
 
-    monkeypatch.setattr(dvcfile.Lockfile, "dump", interrupted)
+    monkeypatch.setattr(dvcfile.Lockfile, "dump_stages", interrupted)
     assert run_stage("a") == 0
     assert "a.txt" in (project / "dvc.lock").read_text() and "a:" not in dvc_status(project)
 

@@ -193,12 +193,16 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
     use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.5))
     persistence, weighted = np.array(gradients["persistence"]), np.array(gradients["weighted"])
-    signal = persistence > 0.5 * persistence.max()
+    signal, zero = persistence > 0.5 * persistence.max(), weighted == 0
+    height = np.where(zero, 0.6 * weighted.min(where=~zero, initial=1.0), weighted)  # a logarithmic axis has no zero
     left.axhline(1, color=PLAIN, linewidth=1.2, label="equal weights", zorder=1)
-    left.vlines(persistence, 1, weighted, color=PLAIN, linewidth=0.6, alpha=0.6, zorder=1)
-    for chosen, colour, marker, name in ((~signal, STUDENT, "o", "noise"), (signal, TEACHER, "D", "signal")):
-        style = {"color": colour, "marker": marker, "label": f"log weight, {name}"}
-        left.scatter(persistence[chosen], weighted[chosen], s=30, zorder=2, **style)
+    left.vlines(persistence, 1, height, color=PLAIN, linewidth=0.6, alpha=0.6, zorder=1)
+    noise, signal = ~(signal | zero), signal & ~zero
+    kinds = (noise, STUDENT, "o", "noise"), (signal, TEACHER, "D", "signal"), (zero, "none", "v", "exactly 0")
+    for chosen, colour, marker, name in kinds:
+        style = {"facecolor": colour, "edgecolor": STUDENT if colour == "none" else colour, "marker": marker}
+        if chosen.any():
+            left.scatter(persistence[chosen], height[chosen], s=30, zorder=2, label=f"log weight, {name}", **style)
     left.set(xscale="log", yscale="log", xlabel="persistence of teacher's point")
     left.set_ylabel("gradient (mean over points = 1)")
     left.legend(fontsize=9)

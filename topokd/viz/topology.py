@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
@@ -198,15 +199,12 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
     left.axhline(1, color=PLAIN, linewidth=1.2, label="equal weights", zorder=1)
     left.vlines(persistence, 1, height, color=PLAIN, linewidth=0.6, alpha=0.6, zorder=1)
     noise, signal = ~(signal | zero), signal & ~zero
-    kinds = (noise, STUDENT, "o", "noise"), (signal, TEACHER, "D", "signal"), (zero, "none", "v", "exactly 0")
-    for chosen, colour, marker, name in kinds:
-        style = {"facecolor": colour, "edgecolor": STUDENT if colour == "none" else colour, "marker": marker}
-        if chosen.any():
-            left.scatter(persistence[chosen], height[chosen], s=30, zorder=2, label=f"log weight, {name}", **style)
+    hollow = MarkerStyle("v", fillstyle="none")
+    kinds = (noise, STUDENT, "o", "noise"), (signal, TEACHER, "D", "signal"), (zero, STUDENT, hollow, "exactly 0")
+    for chosen, colour, marker, name in (kind for kind in kinds if kind[0].any()):
+        left.scatter(persistence[chosen], height[chosen], 30, colour, marker, zorder=2, label=f"log weight, {name}")
     left.set(xscale="log", yscale="log", xlabel="persistence of teacher's point")
     left.set_ylabel("gradient (mean over points = 1)")
-    left.legend(fontsize=9)
-    left.set_title("(a) share of the gradient", loc="left")
     delta = [row["delta"] for row in lemma]
     right.plot(delta, [row["bound"] for row in lemma], color=PLAIN, linewidth=5, alpha=0.6, label="bound of Lemma 1")
     for field, marker, colour, name in (
@@ -216,8 +214,10 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
         right.plot(delta, [row[field] for row in lemma], marker, color=colour, label=name)
     right.set(xscale="log", yscale="log", xlabel=r"persistence $\delta$ of a noise point")
     right.set_ylabel("contribution to the loss")
-    right.legend(fontsize=9)
+    left.set_title("(a) share of the gradient", loc="left")
     right.set_title(r"(b) a noise point fades as $\delta \to 0$", loc="left")
+    for panel in (left, right):
+        panel.legend(fontsize=9)
     plt.close(figure)
     return figure
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from topokd.distillation import DistillationObjective, TappedNetwork, freeze
+from topokd.distillation import DistillationObjective, TappedNetwork, freeze, run_teacher
 
 
 def classifier(width: int) -> nn.Sequential:
@@ -35,7 +35,7 @@ objective = DistillationObjective({"kd": {}, "topo": topology, "grad": {"stages"
 optimizer = torch.optim.Adam([*student.parameters(), *objective.parameters()], lr=1e-2)
 for _ in range(10):
     points, label = batch()
-    output = frozen(points, offsets=[60, 120])  # with a graph: the term grad needs gradients of its activations
+    output = run_teacher(frozen, points, offsets=[60, 120], gradients=objective.needs_teacher_gradients)
     losses = objective(tapped(points, offsets=[60, 120]), label, output)
     optimizer.zero_grad()
     losses.total.backward()

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from topokd.checks import real_tensor
 from topokd.errors import DataError
 
 Features = Tensor | Sequence[Tensor]  # (n, c), (b, n, c), (b, c, h, w), or one (n_k, c) per cloud
-Offsets = Tensor | Sequence[int] | None  # (b,) cumulative, or (n,) the cloud of each row; None: by the layout
+Offsets = Tensor | Sequence[int] | ndarray | None  # (b,) cumulative, or (n,) the cloud of each row; None: by the layout
 _SHOWN = 6  # numbers that a message shows
 
 
@@ -173,7 +174,7 @@ def cloud_ends(offsets: Offsets, rows: int, name: str = "features") -> list[int]
         if not rising:
             raise DataError(f"the batch vector {_few(values)} must be sorted: put the rows of a cloud together")
         return torch.bincount(torch.tensor(values)).cumsum(0).tolist()
-    if not values or not rising or values[-1] != rows:
+    if not rising or (values[-1:] != [rows] and (values or rows)):
         raise DataError(f"offsets {_few(values)} must rise to the number of rows of the {name}, {rows}")
     return values
 

@@ -180,6 +180,15 @@ def test_the_cycle_of_a_chosen_class_is_the_library_s(page: Page, problems: list
     assert f"representative cycle of {len(expected)} edges" in page.locator(".tk-info").inner_text()
 
 
+def test_a_cloud_of_many_dimensions_opens_at_a_scale_with_edges(page: Page, problems: list[str], tmp_path: Path):
+    """Its distances are nearly equal, so the first third of the scale is empty."""
+    open_page(page, tmp_path / "page.html", "filtration", np.random.default_rng(0).normal(size=(100, 16)), 100)
+    words = re.search(r": ([\d,]+) of 4,950 edges", page.locator(".tk-words").inner_text())
+    assert words is not None and 50 <= int(words[1].replace(",", "")) <= 1000
+    value, curve = page.locator(".tk-value").bounding_box(), page.locator(".tk-curve").first.bounding_box()
+    assert value is not None and curve is not None and value["y"] + value["height"] <= curve["y"] + 1  # not crossed out
+
+
 def test_keys_move_through_classes_and_a_link_keeps_the_view(page: Page, problems: list[str], tmp_path: Path):
     open_page(page, tmp_path / "page.html", "filtration", circle(60), 60)
     page.locator(".tk-explorer").focus()

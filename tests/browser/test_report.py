@@ -47,6 +47,10 @@ CUT = """(screen) => {  // texts that are not fully visible, with the frame that
 HINTS = """() => [...document.querySelectorAll('.scroll, .view')]  // frames that move sideways without saying so
   .filter((frame) => frame.scrollWidth > frame.clientWidth + 1)
   .filter((frame) => !/sideways/.test(getComputedStyle(frame, '::before').content)).map((frame) => frame.textContent)"""
+IDLE_HINTS = """() => [...document.querySelectorAll('.view')]  // figures that say it and do not move
+  .filter((frame) => frame.scrollWidth <= frame.clientWidth + 1)
+  .filter((frame) => /sideways/.test(getComputedStyle(frame, '::before').content))
+  .map((frame) => frame.firstChild.alt)"""
 SMALLEST = """() => {
   const sizes = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
@@ -123,6 +127,9 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
     assert page.evaluate(CUT, width == PHONE) == []
     assert page.evaluate(HINTS) == []
     if width == PHONE:
+        assert page.evaluate(IDLE_HINTS) == []
+        sentence = page.locator(".verdict").bounding_box()
+        assert sentence is not None and sentence["y"] + sentence["height"] < 800  # on the first screen of a phone
         size, text = page.evaluate(SMALLEST)
         assert size >= 9, text
         shown = [(file_of(link), shown) for link, shown in page.evaluate(FIGURES)]

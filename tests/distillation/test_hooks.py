@@ -122,6 +122,25 @@ def test_the_error_for_a_module_that_cannot_be_tapped_explains_why(path: str, wo
         TappedNetwork(Odd(), [path])(torch.randn(2, 4, 3))
 
 
+@pytest.mark.parametrize("name", [name for name in TERMS if parameters(name)])
+def test_a_stage_that_is_not_tapped_is_named_with_the_option_to_set(name: str) -> None:
+    x, label = images()
+    student, teacher = TappedNetwork(cnn(5), ["1"])(x), TappedNetwork(cnn(9), ["1"])(x)
+    objective = DistillationObjective({name: parameters(name)})
+    with pytest.raises(ParameterError, match=f"term {name}: the student has no stage 1; its stages are 0: set `stage"):
+        objective(student, label, teacher)
+    with pytest.raises(ParameterError, match=f"term {name}: the teacher has no stage 1"):
+        objective(TappedNetwork(cnn(5), ["1", "3"])(x), label, teacher)
+    with pytest.raises(ParameterError, match=f"term {name}: the teacher has no stage 1"):
+        objective.prepare(teacher)
+
+
+def test_the_teacher_takes_all_arguments_of_its_network() -> None:
+    teacher = freeze(TappedNetwork(nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2)), ["0"]))
+    output = run_teacher(teacher, torch.randn(9, 3), gradients=True, offsets=[4, 9])
+    assert output.taps[0].offsets.tolist() == [4, 9] and output.logits.requires_grad
+
+
 def test_networks_with_other_resolutions_are_rejected() -> None:
     student, teacher = cnn(5), nn.Sequential(nn.Conv2d(3, 4, 1, stride=2), nn.Upsample(size=(6, 5)))
     x, label = images()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -164,6 +165,17 @@ def test_other_layouts_are_rejected(build: Callable[[], torch.nn.Module]) -> Non
         build()([torch.zeros(2, 3), torch.zeros(2, 4)], [torch.zeros(2, 3), torch.zeros(2, 3)])
 
 
+@every_pair
+@pytest.mark.parametrize("shape", [(0, 5), (0, 8, 5), (0, 5, 4, 4)], ids=str)
+def test_a_batch_without_rows_has_the_loss_zero_and_a_graph(
+    build: Callable[[], torch.nn.Module], shape: tuple[int, ...]
+) -> None:
+    student = torch.zeros(shape, requires_grad=True)
+    loss = build()(student, torch.zeros(shape))
+    loss.backward()
+    assert loss.item() == 0 and student.grad is not None
+
+
 def test_the_loss_of_every_term_is_tried_in_every_layout() -> None:
     losses = {*PAIRS, *LABELLED, "SaliencyLoss"}
     of_terms = {
@@ -190,6 +202,7 @@ def test_saliency_is_the_same_in_all_layouts() -> None:
     inputs = saliency_inputs()
     expected = saliency(*inputs, torch.tensor(ENDS))
     assert saliency(*inputs, ENDS) == expected and saliency(*inputs, BATCH) == expected
+    assert saliency(*inputs, np.array(ENDS)) == expected
     for name in ("(b, n, c)", "(b, c, h, w)", "(b, c, d, h, w)"):
         assert saliency(*(layouts(x)[name] for x in inputs)) == pytest.approx(expected, rel=1e-12)
     assert saliency(*([layouts(x)["list"]] for x in inputs)) == pytest.approx(expected, rel=1e-12)
@@ -204,10 +217,22 @@ def test_a_list_of_rows_without_offsets_is_rejected_by_saliency() -> None:
         saliency(*([x, x] for x in saliency_inputs()), torch.tensor(ENDS))
 
 
-@pytest.mark.parametrize("offsets", [[16, 40], torch.tensor([16, 8, 48]), torch.arange(48).flip(0)], ids=str)
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("offsets", [[16, 40], 48, "x", torch.tensor([16, 8, 48]), torch.arange(48).flip(0)], ids=str)
 def test_saliency_rejects_wrong_offsets(offsets: Any) -> None:
     with pytest.raises(DataError, match="offsets|batch vector"):
         saliency(*saliency_inputs(), offsets)
+
+
+@pytest.mark.invalid_arguments
+def test_saliency_names_features_that_are_no_list_of_stages() -> None:
+    with pytest.raises(DataError, match="a tensor, or a list with one entry per stage, not 'features.npy'"):
+        saliency("features.npy", "features.npy", "features.npy", "features.npy")
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (0, 8, 5), (0, 5, 4, 4)], ids=str)
+def test_saliency_without_rows_is_zero(shape: tuple[int, ...]) -> None:
+    assert saliency(*[torch.zeros(shape)] * 4) == 0
 
 
 def cnn(seed: int) -> tuple[Tensor, Tensor]:

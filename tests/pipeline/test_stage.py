@@ -70,6 +70,23 @@ def test_a_dependency_that_changes_meanwhile_is_an_error_and_nothing_is_recorded
     assert not (project / "dvc.lock").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["terminated", "interrupted"])
+def test_dvc_lock_is_written_to_the_end_if_a_signal_arrives_meanwhile(
+    project: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+):
+    from dvc import dvcfile
+
+    write = dvcfile.Lockfile.dump_stages
+
+    def interrupted(*arguments: object, **named: object) -> None:
+        signal.raise_signal(number)
+        write(*arguments, **named)
+
+    monkeypatch.setattr(dvcfile.Lockfile, "dump_stages", interrupted)
+    assert run_stage("a") == 0
+    assert "a.txt" in (project / "dvc.lock").read_text() and "a:" not in dvc_status(project)
+
+
 def test_failures_have_the_status_of_the_command_or_name_the_file(project: Path):
     with pytest.raises(StageError, match=r"b: a\.txt does not exist"):
         run_stage("b")

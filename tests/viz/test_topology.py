@@ -87,6 +87,18 @@ def test_the_log_weight_separates_signal_from_noise() -> None:
     ]
 
 
+def test_points_without_a_gradient_are_drawn_below_the_others_with_a_mark_of_their_own() -> None:
+    gradients = {"persistence": [0.1, 0.2, 0.3, 2.0], "weighted": [0.2, 0.0, 0.3, 2.5]}
+    left, _ = dampening_figure(
+        gradients, [{"delta": 1.0, "bound": 1.0, "contribution": 1.0, "with_diagonal": 1.0}]
+    ).axes
+    marks = {marks.get_label(): np.asarray(marks.get_offsets()) for marks in left.collections}
+    ((x, y),) = marks["log weight, exactly 0"]
+    assert x == 0.2 and 0 < y < 0.2 and left.get_ylim()[0] < y
+    stems = next(lines for lines in left.collections if hasattr(lines, "get_segments"))
+    assert min(segment[:, 1].min() for segment in stems.get_segments()) == y
+
+
 def test_proposition_one_is_shown_as_a_share_of_its_bound() -> None:
     rows = [
         {"shape": shape, "kept": kept, "bottleneck": [0.5, 0.25], "bound": 1.0}

@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from topokd.cli.completion import label_maps
 from topokd.cli.data import ROOT_HELP
 
 
 def adapt(
     teacher: Annotated[Path, typer.Argument(help="Checkpoint of the larger network (.safetensors), with any classes.")],
     root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
-    labels: Annotated[str, typer.Option(help="Its label map: a name in conf/labels, or a .yaml file.")],
+    labels: Annotated[
+        str,
+        typer.Option(help="Its label map: a name in conf/labels, or a .yaml file.", autocompletion=label_maps),
+    ],
     output: Annotated[
         Path,
         typer.Option(

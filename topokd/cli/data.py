@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from topokd.cli.completion import benchmarks, label_maps, profiles
 from topokd.errors import ParameterError
 
 app = typer.Typer(no_args_is_help=True, help="Check, convert and fingerprint data sets.")
@@ -20,9 +21,14 @@ ROOT_HELP = "Folder of the data set, in the layout of its release."
 @app.command()
 def check(
     root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
-    dataset: Annotated[str | None, typer.Option(help="Its name; if absent, detected.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Its name; if absent, detected.", autocompletion=benchmarks)
+    ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Label map of another data set: a name in conf/labels, or a .yaml file.")
+        str | None,
+        typer.Option(
+            help="Label map of another data set: a name in conf/labels, or a .yaml file.", autocompletion=label_maps
+        ),
     ] = None,
 ) -> None:
     """Read a whole data set: counts, classes, missing and damaged files; exit status 1 if anything is wrong."""
@@ -47,7 +53,9 @@ def check(
 @app.command()
 def fingerprint(
     root: Annotated[Path | None, typer.Argument(help=f"{ROOT_HELP} Or name a profile.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Take the folder from this profile's data.root.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Take the folder from this profile's data.root.", autocompletion=profiles)
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write a JSON file instead of printing.")
     ] = None,

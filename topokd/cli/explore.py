@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from topokd.cli.completion import profiles
+
 Points = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -19,7 +21,9 @@ Points = Annotated[
 def explore(
     points: Points = None,
     out: Annotated[Path, typer.Option(help="Page, or folder for the three pages of the project.")] = Path("explore"),
-    profile: Annotated[str | None, typer.Option(help="Profile whose scans and networks are shown.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Profile whose scans and networks are shown.", autocompletion=profiles)
+    ] = None,
     real_scans: Annotated[
         Path | None, typer.Option(help="Folder for the pages that contain a real scan; without it, that of --out.")
     ] = None,

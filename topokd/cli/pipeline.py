@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from topokd.cli.completion import profiles, rows
 from topokd.errors import ParameterError
 from topokd.project import project_path, project_root
 
-PROFILE = Annotated[str, typer.Option(help="`default`, or the name of a file in conf/.")]
+PROFILE = Annotated[str, typer.Option(help="`default`, or the name of a file in conf/.", autocompletion=profiles)]
 
 
 def require_checkout() -> None:
@@ -66,7 +67,9 @@ def pdf(profile: PROFILE = "default") -> None:
 
 
 def train(
-    row: Annotated[str, typer.Argument(help="teacher, or a row of the ablation (`rows` in params.yaml).")],
+    row: Annotated[
+        str, typer.Argument(help="teacher, or a row of the ablation (`rows` in params.yaml).", autocompletion=rows)
+    ],
     seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights and batches.")] = 0,
     profile: PROFILE = "default",
 ) -> None:

@@ -9,10 +9,13 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from topokd.cli.completion import profiles
 from topokd.cli.pipeline import require_checkout
 
 PUBLISHED = ("default", "semantickitti-mini")  # profiles with committed results
-PROFILE_NAME = Annotated[str, typer.Argument(help="`default`, or the name of a file in conf/.")]
+PROFILE_NAME = Annotated[
+    str, typer.Argument(help="`default`, or the name of a file in conf/.", autocompletion=profiles)
+]
 
 
 def params(profile: PROFILE_NAME) -> None:
@@ -43,7 +46,9 @@ def params(profile: PROFILE_NAME) -> None:
 
 def notebook(
     script: Annotated[Path, typer.Argument(help="Percent script of the notebook, such as notebooks/30_student.py.")],
-    profile: Annotated[str, typer.Option(help="Profile; its results/PROFILE/params.yaml is read.")] = "default",
+    profile: Annotated[
+        str, typer.Option(help="Profile; its results/PROFILE/params.yaml is read.", autocompletion=profiles)
+    ] = "default",
     parameter: Annotated[list[str], typer.Option("--parameter", "-p", help="NAME=VALUE; may be repeated.")] = [],  # noqa: B006
     output: Annotated[
         Path | None,

@@ -8,15 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from topokd.cli.completion import benchmarks, label_maps
 from topokd.cli.data import ROOT_HELP, print_problems, require_json
 from topokd.errors import ParameterError
 
 CHECKPOINT = Annotated[Path, typer.Argument(help="Weights that topokd trained (.safetensors).")]
-BENCHMARK = Annotated[str, typer.Argument(help="semantickitti, nuscenes or waymo.")]
+BENCHMARK = Annotated[str, typer.Argument(help="semantickitti, nuscenes or waymo.", autocompletion=benchmarks)]
 ROOT = Annotated[Path, typer.Argument(help=ROOT_HELP)]
 FRAMES = Annotated[Path | None, typer.Option(help="Waymo: file of test frames, `context name,timestamp` per line.")]
 VOXEL_SIZE = Annotated[float | None, typer.Option(help="Metres; if absent, the size used in training.")]
-LABELS = Annotated[str | None, typer.Option(help="Label map of the data set: a name in conf/labels, or a .yaml file.")]
+LABELS = Annotated[
+    str | None,
+    typer.Option(help="Label map of the data set: a name in conf/labels, or a .yaml file.", autocompletion=label_maps),
+]
 TTA = Annotated[int, typer.Option(min=1, max=3600, help="Rotations about z to average.")]
 
 
@@ -35,7 +39,10 @@ def predict(
     format: Annotated[str | None, typer.Option(help="label (uint32 ids), ply (coloured points) or npy.")] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="Label map (a name in conf/labels, or .yaml): ids, colours, and how its scans are read."),
+        typer.Option(
+            help="Label map (a name in conf/labels, or .yaml): ids, colours, and how its scans are read.",
+            autocompletion=label_maps,
+        ),
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Of .bin and .npy: how many, or names: x,y,z,intensity,_; detected if absent.")
@@ -122,7 +129,12 @@ def _parse_origin(text: str | None) -> tuple[float, ...] | None:
 
 def evaluate(
     benchmark: Annotated[
-        str, typer.Argument(metavar="[BENCHMARK]", help="semantickitti, nuscenes or waymo; none with --labels.")
+        str,
+        typer.Argument(
+            metavar="[BENCHMARK]",
+            help="semantickitti, nuscenes or waymo; none with --labels.",
+            autocompletion=benchmarks,
+        ),
     ],
     checkpoint: CHECKPOINT,
     root: Annotated[Path | None, typer.Argument(metavar="ROOT", help=ROOT_HELP)] = None,

@@ -52,6 +52,8 @@ class CorrelationLoss(nn.Module):
             DataError: When the shapes differ, or logits are not finite.
         """
         student, teacher, ends = matched_logits(student, teacher, offsets)
+        if not len(student):
+            return student.sum()
         p_s, p_t = ((at_least_float32(z) / self.temperature).softmax(dim=1) for z in (student, teacher))
         between_classes = (1 - correlation(p_s, p_t, dim=1)).mean()
         clouds = zip(Clouds(p_s, ends).split(), Clouds(p_t, ends).split(), strict=True)

@@ -51,6 +51,8 @@ class LogitLoss(nn.Module):
             DataError: When the shapes differ, or logits are not finite.
         """
         student, teacher, _ = matched_logits(student, teacher, offsets)
+        if not len(student):
+            return student.sum()
         soft_student = functional.log_softmax(at_least_float32(student) / self.temperature, dim=1)
         soft_teacher = functional.log_softmax(at_least_float32(teacher.detach()) / self.temperature, dim=1)
         divergence = functional.kl_div(soft_student, soft_teacher, reduction="batchmean", log_target=True)

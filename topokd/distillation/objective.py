@@ -108,6 +108,7 @@ class DistillationObjective(nn.Module):
         Raises:
             DataError: When the teacher's features are not finite.
         """
+        self._require_stages(teacher, "teacher")
         return {name: term.prepare(teacher) for name, term in self.named_terms().items()}
 
     def digest_keys(self) -> dict[str, str] | None:
@@ -153,7 +154,11 @@ class DistillationObjective(nn.Module):
 
         Raises:
             ValueError: Without a teacher when a term needs one.
+            ParameterError: When a term compares a stage that a network does not have.
         """
+        self._require_stages(student, "student")
+        if teacher is not None:
+            self._require_stages(teacher, "teacher")
         digests = digests or {}
         label = as_labels(label, [len(student.logits)])
         seg = self.segmentation(student.logits, label)
@@ -166,6 +171,13 @@ class DistillationObjective(nn.Module):
             ready = (prepared or {}).get(name)
             losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest, weigh))
         return Losses(self.total(losses, self.weights()), losses)
+
+    def _require_stages(self, output: NetworkOutput, who: str) -> None:
+        for name, term in self.named_terms().items():
+            try:
+                term.require_stages(output, who)
+            except ParameterError as error:
+                raise ParameterError(f"term {name}: {error}") from None
 
     def weights(self) -> dict[str, float]:
         """lambda of each term, as given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, cast
 
 from jaxtyping import Float, Int64
@@ -114,9 +115,12 @@ class SaliencyLoss(nn.Module):
         ):
             if map_t is None:
                 feat, rows_t, ends = matched_rows(own, other, given)
-                map_t = self._map("teacher", rows_t, other_grad, ends).detach()
+                map_t = self._map("teacher", rows_t, other_grad, ends).detach() if len(feat) else rows_t
             else:
                 feat, ends = as_rows(own, given, "student's features")
+            if not len(feat):
+                total = total + feat.sum()
+                continue
             distance = (map_t - self._map("student", feat, own_grad, ends)).abs().mean()
             total = total + weigh(distance, len(feat))
         return total
@@ -132,13 +136,15 @@ class SaliencyLoss(nn.Module):
     def _pick(self, values: Stages) -> list[Any]:
         if isinstance(values, Tensor):
             return [values]
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise DataError(f"features must be a tensor, or a list with one entry per stage, not {values!r:.60}")
         if not values:
             raise DataError("the list of stages is empty")
         return list(values) if self.stages is None else [values[stage] for stage in self.stages]
 
     def _pick_offsets(self, student: Stages, offsets: StageOffsets, stages: int) -> list[Any]:
         """One entry per stage."""
-        one = isinstance(offsets, Tensor) or offsets is None or all(isinstance(end, int) for end in offsets)
+        one = not isinstance(offsets, Sequence) or all(isinstance(end, Integral) for end in offsets)
         if isinstance(student, Tensor):
             return [offsets] if one else list(cast(Sequence[Any], offsets))[:1]
         if one and offsets is None:

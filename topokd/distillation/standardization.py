@@ -50,6 +50,8 @@ class StandardizedLogitLoss(nn.Module):
             DataError: When the shapes differ, or logits are not finite.
         """
         student, teacher, _ = matched_logits(student, teacher, offsets)
+        if not len(student):
+            return student.sum()
         log_s, log_t = ((self.standardize(z) / self.temperature).log_softmax(dim=1) for z in (student, teacher))
         return self.temperature**2 * (log_t.exp() * (log_t - log_s)).sum(dim=1).mean()
 

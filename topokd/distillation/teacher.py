@@ -27,14 +27,15 @@ def freeze(teacher: nn.Module) -> nn.Module:
     return teacher.eval().requires_grad_(False)
 
 
-def run_teacher(teacher: nn.Module, batch: Any, *, gradients: bool) -> NetworkOutput:
+def run_teacher(teacher: nn.Module, *inputs: Any, gradients: bool, **named: Any) -> NetworkOutput:
     """Logits and taps of the frozen teacher.
 
     Args:
         teacher: A network called as ``teacher(batch, taps=True)``, or a `TappedNetwork`.
-        batch: A `topokd.data.Batch`, or the input of the `TappedNetwork`.
+        inputs: One `topokd.data.Batch`, or the inputs of the `TappedNetwork`.
         gradients: Let the input features require gradients, so that activations have gradients while no parameter
             does. Without, no graph is recorded.
+        named: Further arguments of the `TappedNetwork`, such as ``offsets``.
 
     Returns:
         Logits, and one tap per stage.
@@ -46,11 +47,12 @@ def run_teacher(teacher: nn.Module, batch: Any, *, gradients: bool) -> NetworkOu
     """
     if isinstance(teacher, TappedNetwork):
         with torch.set_grad_enabled(gradients):
-            return teacher(batch)
+            return teacher(*inputs, **named)
+    (batch,) = inputs
     if not gradients:
         with torch.no_grad():
             return NetworkOutput(*teacher(batch, taps=True))
-    inputs = {name: getattr(batch, name) for name in ("coord", "grid_coord", "feat")}
-    inputs |= {"feat": batch.feat.detach().requires_grad_(True), "offset": batch.offsets}
+    fields = {name: getattr(batch, name) for name in ("coord", "grid_coord", "feat")}
+    fields |= {"feat": batch.feat.detach().requires_grad_(True), "offset": batch.offsets}
     with torch.enable_grad():
-        return NetworkOutput(*teacher(inputs, taps=True))
+        return NetworkOutput(*teacher(fields, taps=True))

@@ -138,6 +138,24 @@ class Term(nn.Module, ABC):
         """lambda in Eq. 8."""
         return self.options.weight
 
+    def require_stages(self, output: NetworkOutput, who: str) -> None:
+        """Raise `ParameterError` if the options ``stage`` or ``stages`` name a tap that the network does not have.
+
+        Args:
+            output: Output of a network.
+            who: ``student`` or ``teacher``, for the message.
+        """
+        options = [name for name in ("stage", "stages") if hasattr(self.options, name)]
+        for option in options:
+            value = getattr(self.options, option)
+            last = max(value) if isinstance(value, tuple) else value
+            if last >= len(output.taps):
+                known = ", ".join(map(str, range(len(output.taps)))) or "none"
+                raise ParameterError(
+                    f"the {who} has no stage {last}; its stages are {known}: set `{option}` of the term, or tap more "
+                    "modules"
+                )
+
     def prepare(self, teacher: NetworkOutput) -> Any:
         """Start what depends on the teacher alone, on other threads if useful; called before the student runs.
 

@@ -60,7 +60,7 @@ def run_stage(address: str, force: bool = False, patience: float = PATIENCE) -> 
         print(f"Running stage '{address}':\n> {prepared.command}", flush=True)
         status = _run_command(prepared.command, prepared.variables, signals)
         if status == 0:
-            with_lock(lambda repo: _record(repo, address, prepared.dependencies), patience)
+            with_lock(lambda repo: _record(repo, address, prepared.dependencies, signals), patience)
         return status
 
 
@@ -84,8 +84,11 @@ def _prepare(repo: Any, address: str, force: bool) -> _Prepared | None:
     return _Prepared(command, {"DVC_ROOT": str(repo.root_dir), "DVC_STAGE": stage.addressing}, _hashes(stage))
 
 
-def _record(repo: Any, address: str, before: dict[str, Any]) -> None:
-    """Put the outputs of a stage into the cache and write dvc.lock."""
+def _record(repo: Any, address: str, before: dict[str, Any], signals: _SignalsFor) -> None:
+    """Put the outputs of a stage into the cache and write dvc.lock, to the end even if a signal arrives.
+
+    DVC writes dvc.lock in place: a process that ended within it would leave half a file.
+    """
     stage = _find(repo, address)
     absent = [str(out) for out in stage.outs if not out.exists]
     if absent:
@@ -96,7 +99,8 @@ def _record(repo: Any, address: str, before: dict[str, Any]) -> None:
         if changed:
             raise StageError(f"{address}: {', '.join(changed)} changed while it ran; run it again")
         stage.commit()
-        stage.dump(update_pipeline=False)
+        with signals.held():
+            stage.dump(update_pipeline=False)
 
 
 def _find(repo: Any, address: str) -> Any:
@@ -126,11 +130,18 @@ class _SignalsFor:
     """Forwards SIGTERM and SIGUSR1 to the ``process`` of a stage while it runs, and ignores Ctrl-C.
 
     It works in the main thread only.
+
+    Examples:
+        >>> with _SignalsFor() as signals, signals.held():
+        ...     signal.raise_signal(signal.SIGTERM)
+        ...     print("written to the end")
+        written to the end
     """
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self.waiting = False  # SIGUSR1 arrived before the process started
+        self._held = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _SignalsFor:
@@ -143,7 +154,18 @@ class _SignalsFor:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Ignore signals in a short block that must not be left half done; the stage then ends by itself."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
     def _handle(self, number: int, _: FrameType | None) -> None:
+        if self._held:
+            return
         if self.process is not None:
             if number != signal.SIGINT:  # the terminal has sent it to the command too
                 self.process.send_signal(number)

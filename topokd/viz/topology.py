@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
@@ -193,16 +194,17 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
     use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.5))
     persistence, weighted = np.array(gradients["persistence"]), np.array(gradients["weighted"])
-    signal = persistence > 0.5 * persistence.max()
+    signal, zero = persistence > 0.5 * persistence.max(), weighted == 0
+    height = np.where(zero, 0.6 * weighted.min(where=~zero, initial=1.0), weighted)  # a logarithmic axis has no zero
     left.axhline(1, color=PLAIN, linewidth=1.2, label="equal weights", zorder=1)
-    left.vlines(persistence, 1, weighted, color=PLAIN, linewidth=0.6, alpha=0.6, zorder=1)
-    for chosen, colour, marker, name in ((~signal, STUDENT, "o", "noise"), (signal, TEACHER, "D", "signal")):
-        style = {"color": colour, "marker": marker, "label": f"log weight, {name}"}
-        left.scatter(persistence[chosen], weighted[chosen], s=30, zorder=2, **style)
+    left.vlines(persistence, 1, height, color=PLAIN, linewidth=0.6, alpha=0.6, zorder=1)
+    noise, signal = ~(signal | zero), signal & ~zero
+    hollow = MarkerStyle("v", fillstyle="none")
+    kinds = (noise, STUDENT, "o", "noise"), (signal, TEACHER, "D", "signal"), (zero, STUDENT, hollow, "exactly 0")
+    for chosen, colour, marker, name in (kind for kind in kinds if kind[0].any()):
+        left.scatter(persistence[chosen], height[chosen], 30, colour, marker, zorder=2, label=f"log weight, {name}")
     left.set(xscale="log", yscale="log", xlabel="persistence of teacher's point")
     left.set_ylabel("gradient (mean over points = 1)")
-    left.legend(fontsize=9)
-    left.set_title("(a) share of the gradient", loc="left")
     delta = [row["delta"] for row in lemma]
     right.plot(delta, [row["bound"] for row in lemma], color=PLAIN, linewidth=5, alpha=0.6, label="bound of Lemma 1")
     for field, marker, colour, name in (
@@ -212,8 +214,10 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
         right.plot(delta, [row[field] for row in lemma], marker, color=colour, label=name)
     right.set(xscale="log", yscale="log", xlabel=r"persistence $\delta$ of a noise point")
     right.set_ylabel("contribution to the loss")
-    right.legend(fontsize=9)
+    left.set_title("(a) share of the gradient", loc="left")
     right.set_title(r"(b) a noise point fades as $\delta \to 0$", loc="left")
+    for panel in (left, right):
+        panel.legend(fontsize=9)
     plt.close(figure)
     return figure
 

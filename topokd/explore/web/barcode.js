@@ -36,7 +36,7 @@ export class Barcode {
     this.drawBetti(root, cloud, right, low - betti, low);
     this.overlay = svg("g", {}, root);
     this.cursor = svg("line", { y1: top, y2: low, class: "tk-cursor" }, this.plot.over);
-    this.words = svg("text", { class: "tk-value", y: low - betti + 12 }, this.plot.over);
+    this.words = svg("text", { class: "tk-value", y: low - betti - 5 }, this.plot.over);
     this.move();
     this.mark();
   }

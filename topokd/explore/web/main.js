@@ -73,7 +73,7 @@ class App {
     for (const part of [this.tools, this.below]) part.replaceChildren();
     const { limit, longest } = bounds(scene), loss = scene.kind === "loss";
     this.store = new Store({
-      scene, limit, longest, epsilon: limit * (loss ? 0 : 0.35), selected: null, info: "", edges: true, triangles: true,
+      scene, limit, longest, epsilon: loss ? 0 : opening(scene.clouds[0], limit), selected: null, info: "", edges: true, triangles: true,
       components: scene.kind === "filtration", gradient: loss, arrows: loss,
     });
     const { store } = this;
@@ -142,6 +142,12 @@ function bounds({ clouds }) {
     longest = Math.max(longest, lengths[lengths.length - 1]);
   }
   return { limit: 1.08 * last || longest || 1, longest: longest || 1 };
+}
+
+/** Where the slider begins: a third of the way, or, if no edge has entered by then, where half of the components have merged. */
+function opening({ pairs }, limit) {
+  const deaths = Float64Array.from({ length: pairs[0].values.length / 2 }, (_, k) => pairs[0].values[2 * k + 1]).sort();
+  return Math.max(0.35 * limit, deaths[deaths.length >> 1] ?? 0);
 }
 
 /** For anywidget. */

@@ -326,6 +326,7 @@ def test_a_percent_sign_in_the_path_of_the_project_is_no_pattern(project: Path, 
 
 
 def test_a_first_submission_does_not_ask_for_the_queue(project: Path) -> None:
+    (project / "conf/cluster.yaml").write_text("{}")
     (project / "bin/squeue").write_text("#!/bin/sh\necho 'cannot be reached' >&2; exit 1\n")
     assert call("submit")[0] == 0 and (project / "sent").is_file()
     status, printed = call("submit")
@@ -333,6 +334,7 @@ def test_a_first_submission_does_not_ask_for_the_queue(project: Path) -> None:
 
 
 def test_a_queue_that_cannot_be_read_stops_a_second_submission(project: Path) -> None:
+    (project / "conf/cluster.yaml").write_text("{}")
     assert call("submit")[0] == 0
     sent = (project / "sent").read_text()
     (project / "queue").write_text("11 topokd-default-teacher PENDING\n")

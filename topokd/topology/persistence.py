@@ -26,7 +26,7 @@ from topokd.topology.entry import (
     squared_limit,
 )
 from topokd.topology.gradients import check_gradient, moved
-from topokd.topology.options import number, threads
+from topokd.topology.options import flag, number, threads
 from topokd.topology.results import Persistence, persistence_of, with_big_step_gradient, with_cohomology
 from topokd.topology.sampling import Points
 from topokd.topology.search import search_pairs, searched_edges, unsearchable
@@ -158,6 +158,7 @@ def vietoris_rips(
     check_options(metric, threshold)
     check_gradient(gradient, bandwidth, metric, step)
     compute, workers = _find_compute(engine, max_dim, time_limit), threads(workers)
+    certificate, cycles = flag(certificate, "certificate"), flag(cycles, "cycles")
     check_requests(certificate, cycles, gradient, max_dim, time_limit, weights is not None)
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     tie_unit = None if tie_unit is None else number(tie_unit, "tie_unit")

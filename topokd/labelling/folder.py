@@ -18,6 +18,7 @@ from typing import Any
 from topokd.data.formats import SUFFIXES
 from topokd.errors import DataError
 from topokd.io import sha256
+from topokd.options import number
 
 RECORD = ".topokd-labels.jsonl"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
@@ -37,7 +38,10 @@ class Written:
             for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
-                    self._entries[entry["file"]] = {name: str(entry[name]) for name in ("sha256", "recipe")}
+                    self._entries[entry["file"]] = {
+                        **{name: str(entry[name]) for name in ("sha256", "recipe")},
+                        "scale": number(entry["scale"], "scale", above=True) if entry.get("scale") else None,
+                    }
                 except (ValueError, KeyError, TypeError, RecursionError):  # the last line of a call that was killed
                     continue
 
@@ -50,9 +54,13 @@ class Written:
         """Whether ``path`` was written from the same inputs (`recipe`) and is unchanged."""
         return self._entries.get(self._key(path), {}).get("recipe") == recipe and self.owns(path)
 
-    def add(self, path: Path, recipe: str = "") -> None:
-        """Record that ``path`` was just written from the inputs ``recipe``."""
-        entry = {"sha256": sha256(path), "recipe": recipe}
+    def scale(self, path: Path) -> float | None:
+        """Full scale of intensities that was guessed from the scan of ``path``, for the other scans of the call."""
+        return self._entries.get(self._key(path), {}).get("scale")
+
+    def add(self, path: Path, recipe: str = "", scale: float | None = None) -> None:
+        """Record that ``path`` was just written from the inputs ``recipe``; ``scale`` is as in `scale`."""
+        entry = {"sha256": sha256(path), "recipe": recipe, **({} if scale is None else {"scale": scale})}
         self._entries[self._key(path)] = entry
         try:
             with self._file.open("a+b") as stream:
@@ -190,7 +198,7 @@ def check_targets(paths: list[Path], written: Written, overwrite: bool) -> None:
         raise DataError(
             f"{folders[0]} is a folder, and labels would be written there: move it, or choose another output"
         )
-    foreign = [path for path in paths if path.exists() and not written.owns(path)]
+    foreign = [path for path in paths if os.path.lexists(path) and not written.owns(path)]
     if foreign and not overwrite:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise DataError(

@@ -283,6 +283,15 @@ def test_a_resumed_folder_keeps_the_scale_that_its_first_scan_had(checkpoint, tm
     assert labeller.names == ["a.npy", "b.npy", "b.npy"] and labeller.scales["b.npy"] == 255.0
 
 
+@pytest.mark.parametrize("first", ["scans", "scans/labels"])
+def test_clouds_that_predict_wrote_are_no_scans(checkpoint, scans, tmp_path, first):
+    """Coloured clouds (.ply) among the scans, from a call with another output folder."""
+    labeller = Recorder(checkpoint, device="cpu")
+    predict_files(labeller, scans, tmp_path / first, "ply", views=0)
+    written, failed = predict_files(labeller, scans, tmp_path / "out", views=0)
+    assert [path.name for path in written] == ["000000.label", "000001.label"] and not failed
+
+
 def test_a_broken_link_is_not_replaced_by_labels(checkpoint, scans, tmp_path):
     (scans / "sub/000000.label").symlink_to(tmp_path / "truth-on-another-disk.label")
     with pytest.raises(DataError, match="would be replaced"):

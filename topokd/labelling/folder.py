@@ -81,8 +81,8 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
 
     Args:
         source: a scan or a folder.
-        output: folder of the labels; if it is inside ``source``, files in it are skipped, and if it is ``source``
-            itself, files that an earlier call wrote.
+        output: folder of the labels; if it is inside ``source``, files in it are skipped. Files that an earlier call
+            wrote into any folder are never scans.
 
     Returns:
         The files, and remarks on what was left out.
@@ -100,13 +100,13 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
         return [source], []
     inside = output is not None and Path(output).resolve() != source.resolve()
     skipped = Path(output).resolve() if inside and output is not None else None
-    written = Written(Path(output)) if output is not None and not inside else None
+    written: dict[Path, Written] = {}  # by folder that has a record
     remarks: list[str] = []
     files, others = [], Counter[str]()
     for path in sorted(_walk(source, skipped, set(), remarks)):
         if path.suffix.lower() not in SUFFIXES:
             others[path.suffix.lower() or "no suffix"] += 1
-        elif written is None or not written.owns(path):
+        elif not _is_written(path, source, written):
             files.append(path)
     counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
     if not files:
@@ -116,6 +116,18 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
     if others:
         remarks.append(f"skipped {counts}; readable are {', '.join(SUFFIXES)}")
     return files, remarks
+
+
+def _is_written(path: Path, source: Path, known: dict[Path, Written]) -> bool:
+    """Whether an earlier call wrote ``path``, by the records of the folders from its own up to ``source``."""
+    for folder in path.parents:
+        if folder not in known:
+            known[folder] = Written(folder)
+        if known[folder].owns(path):
+            return True
+        if folder == source:
+            break
+    return False
 
 
 def _walk(folder: Path, skipped: Path | None, seen: set[Path], remarks: list[str]) -> Iterator[Path]:

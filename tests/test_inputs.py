@@ -16,8 +16,10 @@ from topokd.data import Scan, crop, prefetch, training_batch, voxelize
 from topokd.datasets import SemanticKITTI, WaymoSegmentation
 from topokd.distillation import (
     AffinityLoss,
+    ChannelLoss,
     CorrelationLoss,
     DecoupledLoss,
+    DistillationObjective,
     LogitLoss,
     RelationLoss,
     SaliencyLoss,
@@ -83,6 +85,7 @@ COUNTS: dict[str, Callable[[Any], Any]] = {  # options that count
     "sliced num_directions": lambda v: T.sliced_wasserstein_distance(D, E, num_directions=v),
     "distance_to_measure k": lambda v: T.distance_to_measure(X, v),
     "farthest_point_sampling workers": lambda v: T.farthest_point_sampling([X, X], 3, workers=v),
+    "farthest_point_sampling workers, one cloud": lambda v: T.farthest_point_sampling(X, 3, workers=v),
     "AffinityLoss num_points": AffinityLoss,
     "SimilarityLoss num_points": SimilarityLoss,
     "crop max_voxels": lambda v: crop(voxelize(SCAN, 0.5), v, np.random.default_rng(0)),
@@ -95,7 +98,10 @@ COUNTS: dict[str, Callable[[Any], Any]] = {  # options that count
 }
 
 
-@pytest.mark.parametrize("value", [NAN, -INF, INF, -1.0, "much", None, [], True, torch.tensor(NAN)], ids=repr)
+ABSURD = [NAN, -INF, INF, -1.0, "much", b"1", None, [], True, np.True_, torch.tensor(True), torch.tensor(NAN), X[0, :1]]
+
+
+@pytest.mark.parametrize("value", ABSURD, ids=repr)
 @pytest.mark.parametrize("option", NUMBERS)
 def test_an_absurd_number_is_rejected(option: str, value: Any) -> None:
     free = {"vietoris_rips time_limit": (None,), "rtd quantile": (None,)}.get(option, ())
@@ -106,14 +112,68 @@ def test_an_absurd_number_is_rejected(option: str, value: Any) -> None:
             NUMBERS[option](value)
 
 
-@pytest.mark.parametrize("value", [NAN, INF, -1, 1.5, 2**70, "many", None, [2], True], ids=repr)
+@pytest.mark.parametrize(
+    "value", [NAN, INF, -1, 1.5, 2**70, "many", None, [2], True, np.True_, np.array([2])], ids=repr
+)
 @pytest.mark.parametrize("option", COUNTS)
 def test_an_absurd_count_is_rejected(option: str, value: Any) -> None:
-    if option.endswith("workers") and value is None and "sampling" in option:
+    if "workers" in option and value is None and "sampling" in option:
         COUNTS[option](value)
     else:
         with pytest.raises(TopokdError):
             COUNTS[option](value)
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -1, 0, 1, "yes", None, [True], torch.tensor(True)], ids=repr)
+@pytest.mark.parametrize("option", ["certificate", "cycles"])
+def test_a_switch_is_true_or_false(option: str, value: Any) -> None:
+    with pytest.raises(ParameterError, match=f"^{option} is "):
+        T.vietoris_rips(X, **{option: value})
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-8, 1e9, 10**30], ids=repr)
+@pytest.mark.parametrize(
+    "loss",
+    [LogitLoss, ChannelLoss, CorrelationLoss, DecoupledLoss, StandardizedLogitLoss],
+    ids=lambda loss: loss.__name__,
+)
+def test_a_temperature_whose_square_leaves_float32_is_rejected(loss: type, temperature: float) -> None:
+    with pytest.raises(ParameterError, match="temperature is .*1e-06 to 1e"):
+        loss(temperature=temperature)
+
+
+@pytest.mark.parametrize("weight", [1e13, 1e308], ids=repr)
+def test_a_weight_that_overflows_is_rejected(weight: float) -> None:
+    for make in (
+        lambda: DecoupledLoss(alpha=weight),
+        lambda: SegmentationLoss(weight),
+        lambda: RelationLoss(angle=weight),
+        lambda: DistillationObjective({"kd": {"weight": weight}}),
+        lambda: DistillationObjective(lovasz=weight),
+        lambda: DistillationObjective(lambda_kd=weight),
+        lambda: validate(P.Train, {"lovasz": weight}),
+    ):
+        with pytest.raises(ParameterError, match="1e"):
+            make()
+
+
+def test_a_scale_of_nothing_is_rejected() -> None:
+    for make in (
+        lambda: T.persistence_weighted_chamfer(D, E, match_scale=0),
+        lambda: recall_term(D, E, match_scale=0),
+        lambda: nearest_costs(D, E, 0),
+        lambda: T.rips_chamfer(X, Y, match_scale=0),
+        lambda: T.persistence_image(D, bandwidth=1e-320),
+        lambda: T.persistence_image(D.float(), bandwidth=1e-30),
+    ):
+        with pytest.raises(ParameterError):
+            make()
+
+
+@pytest.mark.parametrize("terms", [0, "kd", ["kd"], ("kd",), b""], ids=repr)
+def test_terms_are_a_mapping(terms: Any) -> None:
+    with pytest.raises(ParameterError, match="^terms is "):
+        DistillationObjective(terms)
 
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {

@@ -3,7 +3,7 @@
     python tools/soak.py                      50 kills
     python tools/soak.py --kills 12 --seed 7  other moments
 
-Everything happens in a scratch clone with the profile of tests/pipeline/smoke.yaml. Each kind of work runs once as a
+Everything happens in a scratch clone with the profile of conf/smoke.yaml. Each kind of work runs once as a
 reference. Then it starts over, is killed (SIGKILL) several times in a row, and is started by the same command each
 time until it ends. The moment is uniform over the duration of the reference; killed are in turn the process that was
 started, all processes below it at once, or a random one of them. After each kill everything must end by itself, and

@@ -8,22 +8,33 @@ from typing import Any
 
 from topokd.errors import ParameterError
 
+LARGEST_WEIGHT = 1e12
+"""Largest weight of a loss: no product with it overflows float32."""
+
 
 def number(
-    value: Any, name: str, *, least: float = 0.0, above: bool = False, infinite: bool = False, unit: str = ""
+    value: Any,
+    name: str,
+    *,
+    least: float = 0.0,
+    above: bool = False,
+    most: float = math.inf,
+    infinite: bool = False,
+    unit: str = "",
 ) -> float:
-    """``value`` as a float.
+    """``value`` as a float; NumPy's numbers and 0-dimensional arrays and tensors are accepted.
 
     Args:
         value: the argument.
         name: the argument's name, for the message.
         least: the lowest value allowed.
         above: whether it must be above ``least``.
+        most: the largest value allowed.
         infinite: whether infinity is valid.
         unit: appended to the value in the message.
 
     Raises:
-        ParameterError: it is not a number, NaN, too small, or infinite where that is not valid.
+        ParameterError: it is not a number, NaN, too small, too large, or infinite where that is not valid.
 
     Examples:
         >>> number(2, "eps")
@@ -33,15 +44,16 @@ def number(
         topokd.errors.ParameterError: eps is nan: pass a finite number, 0 or more
     """
     found = math.nan
-    if not isinstance(value, bool | str):
+    if not (isinstance(value, str | bytes) or _is_switch(value) or _is_list(value)):
         try:
             found = float(value)
         except (TypeError, ValueError, OverflowError):
             found = math.nan
-    if (found > least if above else found >= least) and (found < math.inf or infinite):
+    if (found > least if above else found >= least) and found <= most and (found < math.inf or infinite):
         return found
     kind = "a number" if infinite else "a finite number"
     bound = f"above {least:g}" if above else f"{least:g} or more"
+    bound = f"{least:g} to {most:g}" if most < math.inf and not above else bound
     bound = "" if least == -math.inf else f", {bound}"
     raise ParameterError(f"{name} is {value!r}{unit}: pass {kind}{bound}")
 
@@ -58,13 +70,28 @@ def whole(value: Any, name: str, *, least: int = 1, most: int = 2**31 - 1) -> in
         topokd.errors.ParameterError: m is 2.5: pass a whole number, at least 1
     """
     try:
-        found = least - 1 if isinstance(value, bool) else operator.index(value)
+        found = least - 1 if _is_switch(value) or _is_list(value) else operator.index(value)
     except TypeError:
         found = least - 1
     if not least <= found <= most:
         bound = f"at least {least}" if found < least else f"at most {most}"
         raise ParameterError(f"{name} is {value!r}: pass a whole number, {bound}")
     return found
+
+
+def weight(value: Any, name: str) -> float:
+    """``value`` as the weight of a loss, 0 to `LARGEST_WEIGHT`. Raises ParameterError."""
+    return number(value, name, most=LARGEST_WEIGHT)
+
+
+def _is_switch(value: Any) -> bool:
+    """Whether it is a truth value of Python, NumPy or torch, which all convert to 0 or 1."""
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+
+
+def _is_list(value: Any) -> bool:
+    """Whether it is an array or a tensor with axes: one with a single number would convert."""
+    return getattr(value, "ndim", 0) != 0
 
 
 def flag(value: Any, name: str) -> bool:

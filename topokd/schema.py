@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from topokd.errors import ParameterError
+from topokd.options import LARGEST_WEIGHT
 
 WIDTH = 120  # characters of a line of a commented file
 
@@ -26,6 +27,10 @@ def _not_bool(value: Any) -> Any:
 Number = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
+Weight = Annotated[Number, Field(ge=0, le=LARGEST_WEIGHT)]
+TermWeight = Annotated[Number, Field(gt=0, le=LARGEST_WEIGHT)]
+TEMPERATURES = (1e-6, 1e6)  # beyond them exp(z / T) or T^2 overflows float32, or nothing of the logits is left
+Temperature = Annotated[Number, Field(ge=TEMPERATURES[0], le=TEMPERATURES[1])]
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Integer = Annotated[int, Field(strict=True)]
 MOST = 2**31 - 1

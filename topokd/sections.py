@@ -31,6 +31,7 @@ from topokd.schema import (
     Threads,
     Views,
     VoxelSize,
+    Weight,
     nearest,
 )
 
@@ -146,7 +147,7 @@ class Train(Section):
     norm_momentum: Annotated[Number, Field(gt=0, le=1)] = Field(
         0.1, description="of BatchNorm's running statistics; PTv3 recipes have 0.01, too slow for a few hundred steps"
     )
-    lovasz: NonNegative = Field(
+    lovasz: Weight = Field(
         0.0, description="weight of the Lovasz-Softmax term of PTv3 recipes; off in the paper (NOTES row 14)"
     )
     threads: Threads = Field(1, description="per run; results are bit-identical for one number of threads")

@@ -1,4 +1,4 @@
-"""The reduced pipeline (tests/pipeline/smoke.yaml) on a real SLURM, by arrays: to the report, with a preemption."""
+"""The reduced pipeline (conf/smoke.yaml) on a real SLURM, by arrays: to the report, with a preemption."""
 
 from __future__ import annotations
 

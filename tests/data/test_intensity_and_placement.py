@@ -131,3 +131,11 @@ def test_one_intensity_everywhere_is_named(tmp_path):
     rows = street()
     rows[:, 3] = 1
     assert "all intensities are equal" in kinds(read_cloud(saved(tmp_path / "a.bin", rows)))
+
+
+@pytest.mark.parametrize(("factor", "scale"), [(1e-4, None), (1.0, 65535.0)])
+def test_intensities_far_below_their_scale_are_mentioned(tmp_path, factor, scale):
+    rows = street()
+    rows[:, 3] *= factor
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows), intensity_scale=scale)
+    assert "intensities far below the scale" in kinds(cloud)

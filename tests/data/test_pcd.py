@@ -90,3 +90,13 @@ def test_an_ascii_pcd_may_use_any_white_space(tmp_path):
     (tmp_path / "a.pcd").write_bytes(header(DATA="ascii") + b"1 2 3 4\n" * 2999 + b"1 2 3\n")
     with pytest.raises(DataError, match=r"a\.pcd"):
         read_cloud(tmp_path / "a.pcd")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "binary"])
+def test_more_points_than_the_header_counts_are_mentioned(tmp_path, encoding):
+    head = b"FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS 2\nDATA " + encoding.encode() + b"\n"
+    rows = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], "<f4")
+    body = rows.tobytes() if encoding == "binary" else b"1 2 3\n4 5 6\n7 8 9\n"
+    (tmp_path / "a.pcd").write_bytes(head + body)
+    cloud = read_cloud(tmp_path / "a.pcd")
+    assert len(cloud.xyz) == 2 and any("room for 1 more" in str(note) for note in cloud.notes)

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -176,3 +177,58 @@ def test_records_whose_coordinates_are_one_field(tmp_path):
     np.save(tmp_path / "b.npy", records[["Intensity", "ring"]])
     with pytest.raises(DataError, match=r"b\.npy lacks the field x, y, z; it has intensity, ring"):
         read_cloud(tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("columns", [4, 5])
+def test_columns_one_after_another_are_refused_with_the_remedy(tmp_path, columns):
+    rows = np.column_stack([street(4000), np.arange(4000) % 32])[:, :columns]
+    with pytest.raises(DataError, match=rf"look like {columns} columns one after another.*reshape\({columns}, -1\)"):
+        read_cloud(saved(tmp_path / "a.bin", rows.T))
+
+
+def test_points_at_infinity_do_not_hide_the_number_type(tmp_path):
+    rows = street()
+    rows[::7] = np.inf
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows))
+    assert not cloud.notes and cloud.finite.sum() == np.isfinite(rows).all(1).sum()
+
+
+@pytest.mark.parametrize("change", ["letters in a comment", "byte order mark", "line ends of an editor"])
+@pytest.mark.parametrize("encoding", ["ascii", "binary"])
+def test_a_ply_header_that_an_editor_touched_is_read(tmp_path, change, encoding):
+    path = write(tmp_path / "a.ply", encoding)
+    expected, content = read_cloud(path).xyz, path.read_bytes()
+    end = content.index(b"end_header")
+    head = content[:end]
+    if change == "letters in a comment":
+        head = head.replace(b"element vertex", "comment Überführung\nelement vertex".encode("latin-1"))
+    elif change == "byte order mark":
+        head = b"\xef\xbb\xbf" + head
+    else:
+        head = head.replace(b"\n", b"\r\n")
+    path.write_bytes(head + content[end:])
+    np.testing.assert_array_equal(read_cloud(path).xyz, expected)
+
+
+def test_arrays_of_different_lengths_in_an_archive_are_refused(tmp_path):
+    rows = street()
+    np.savez(tmp_path / "a.npz", xyz=rows[:, :3], intensity=rows[:10, 3])
+    with pytest.raises(DataError, match="intensity has 10 values for the 3000 points of xyz"):
+        read_cloud(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", x=rows[:, 0], y=rows[:, 1], z=rows[:5, 2])
+    with pytest.raises(DataError, match=r"numbers of values differ \(x 3000, y 3000, z 5\)"):
+        read_cloud(tmp_path / "b.npz")
+
+
+def test_records_without_points_have_no_points(tmp_path):
+    np.save(tmp_path / "a.npy", np.empty(0, [("x", "f4"), ("y", "f4"), ("z", "f4")]))
+    with pytest.raises(DataError, match=r"a\.npy has no points"):
+        read_cloud(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(("make", "words"), [("pipe", "is a pipe or a device"), ("link", "is a broken link")])
+def test_what_is_no_file_is_named(tmp_path, make, words):
+    path = tmp_path / "a.bin"
+    os.mkfifo(path) if make == "pipe" else path.symlink_to("nowhere.bin")
+    with pytest.raises(DataError, match=words):
+        read_cloud(path)

@@ -235,7 +235,7 @@ def test_a_new_term_needs_only_its_class_and_its_name(monkeypatch: pytest.Monkey
     [
         ({"topp": {}}, r"loss term 'topp' does not exist; did you mean 'topo'"),
         ({"kd": {"temprature": 2}}, r"unknown parameter 'terms.kd.temprature'; did you mean 'temperature'"),
-        ({"kd": {"temperature": 0}}, r"terms.kd.temperature is 0; it must be above 0"),
+        ({"kd": {"temperature": 0}}, r"terms.kd.temperature is 0; it must be 1e-06 or more"),
         ({"kd": {"weight": -1}}, r"terms.kd.weight is -1; it must be above 0"),
         ({"topo": {"dims": [3]}}, r"terms.topo.dims\[0\] is 3; it must be at most 2"),
         ({"topo": {"num_points": 1}}, r"terms.topo.num_points is 1; it must be 2 or more"),

@@ -169,6 +169,34 @@ def test_a_folder_resumes_where_it_stopped(checkpoint, scans, tmp_path):
     assert len(labeller.names) == 5
 
 
+def test_a_resumed_folder_keeps_the_scale_that_its_first_scan_had(checkpoint, tmp_path):
+    """The second scan alone looks as if its full scale were 1."""
+    points = np.random.default_rng(0).uniform(-5, 5, (2000, 3))
+    for name, highest in (("a", 256), ("b", 2)):
+        intensity = np.random.default_rng(1).integers(0, highest, 2000)
+        np.save(tmp_path / f"{name}.npy", np.column_stack([points, intensity]).astype("f4"))
+    labeller = Recorder(checkpoint, device="cpu")
+    for _ in range(2):
+        predict_files(labeller, tmp_path, tmp_path / "out", views=0)
+        (tmp_path / "out/b.label").unlink()
+    assert labeller.names == ["a.npy", "b.npy", "b.npy"] and labeller.scales["b.npy"] == 255.0
+
+
+@pytest.mark.parametrize("first", ["scans", "scans/labels"])
+def test_clouds_that_predict_wrote_are_no_scans(checkpoint, scans, tmp_path, first):
+    """Coloured clouds (.ply) among the scans, from a call with another output folder."""
+    labeller = Recorder(checkpoint, device="cpu")
+    predict_files(labeller, scans, tmp_path / first, "ply", views=0)
+    written, failed = predict_files(labeller, scans, tmp_path / "out", views=0)
+    assert [path.name for path in written] == ["000000.label", "000001.label"] and not failed
+
+
+def test_a_broken_link_is_not_replaced_by_labels(checkpoint, scans, tmp_path):
+    (scans / "sub/000000.label").symlink_to(tmp_path / "truth-on-another-disk.label")
+    with pytest.raises(DataError, match="would be replaced"):
+        predict_files(Labeller(checkpoint, device="cpu"), scans, scans, views=0)
+
+
 def test_links_are_followed_and_hidden_folders_are_not(checkpoint, scans, tmp_path, caplog):
     (tmp_path / "elsewhere").mkdir()
     (scans / "sub/000001.bin").rename(tmp_path / "elsewhere/000001.bin")

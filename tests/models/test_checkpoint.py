@@ -332,3 +332,33 @@ def test_metadata_that_are_no_text_are_refused_before_anything_is_written(model,
     with pytest.raises(CheckpointError, match="a checkpoint stores text"):
         save_checkpoint(tmp_path / "m.safetensors", model, metadata)
     assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("form", ["safetensors", "pth"])
+def test_weights_that_are_not_finite_are_named(
+    model: PointTransformerV3, tmp_path: Path, form: str, value: float
+) -> None:
+    state = model.state_dict() | {"seg_head.bias": torch.full((5,), value)}
+    path = tmp_path / f"a.{form}"
+    save_file(state, path) if form == "safetensors" else torch.save(state, path)
+    with pytest.raises(CheckpointError, match=rf"a\.{form}: seg_head.bias holds NaN or infinity"):
+        load_checkpoint(path, build_model("ptv3-tiny", num_classes=5, patch_size=64))
+
+
+def test_weights_stored_as_whole_numbers_are_named(model: PointTransformerV3, tmp_path: Path) -> None:
+    state = {name: value.int() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="is stored as int32, but it holds fractions"):
+        load_checkpoint(tmp_path / "a.safetensors", build_model("ptv3-tiny", num_classes=5, patch_size=64))
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"intensity": "maybe"}, "intensity is 'maybe'"), ({"config": '{"shuffle_orders": 2}'}, "shuffle_orders is 2")],
+)
+def test_metadata_that_mean_nothing_are_refused(tmp_path: Path, change: dict[str, str], words: str) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", build_model("ptv3-tiny", num_classes=2), change)
+    with pytest.raises(CheckpointError, match=words):
+        load_checkpoint(tmp_path / "a.safetensors")

@@ -1,4 +1,4 @@
-"""A scratch clone of the working tree with the pipeline reduced to profile ``smoke`` (tests/pipeline/smoke.yaml)."""
+"""A scratch clone of the working tree with the pipeline reduced to profile ``smoke`` (conf/smoke.yaml)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ def make_clone(
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    shutil.copy2(Path(__file__).with_name("smoke.yaml"), folder / "conf" / f"{PROFILE}.yaml")
     file = folder / "params.yaml"
     text = file.read_text()
     lists = {"profiles": (PROFILE,), "seeds": seeds, "teacher_seeds": seeds, "train_rows": rows, "  layouts": layouts}

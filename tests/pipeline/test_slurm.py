@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import PROJECT
 from topokd import params as P
 from topokd.cli import app
 from topokd.errors import ParameterError, TopokdError
@@ -322,3 +323,35 @@ def test_a_percent_sign_in_the_path_of_the_project_is_literal(project: Path, mon
     submit._send(plan, plan.arrays[0], None)
     (log,) = [option for option in sent if option.startswith("--output=")]
     assert log == f"--output={project}/50%%data/workspace/default/slurm/logs/data-%A_%a.log"
+
+
+def test_a_first_submission_does_not_ask_for_the_queue(project: Path) -> None:
+    (project / "conf/cluster.yaml").write_text("{}")
+    (project / "bin/squeue").write_text("#!/bin/sh\necho 'cannot be reached' >&2; exit 1\n")
+    assert call("submit")[0] == 0 and (project / "sent").is_file()
+    status, printed = call("submit")
+    assert status == 1 and "cannot be reached" in printed
+
+
+def test_a_queue_that_cannot_be_read_stops_a_second_submission(project: Path) -> None:
+    (project / "conf/cluster.yaml").write_text("{}")
+    assert call("submit")[0] == 0
+    sent = (project / "sent").read_text()
+    (project / "queue").write_text("11 topokd-default-teacher PENDING\n")
+    status, printed = call("submit")
+    assert status == 1 and "already queued" in printed and "'11 topokd-default-teacher PENDING'" in printed
+    assert (project / "sent").read_text() == sent
+
+
+def test_the_script_for_slurm_calls_the_command(project: Path) -> None:
+    (project / "bin/topokd").write_text('#!/bin/sh\necho "$@"\n')
+    (project / "bin/topokd").chmod(0o755)
+    script = PROJECT / "tools/slurm/submit.sh"
+    called = [subprocess.run(["bash", script, *words], capture_output=True, text=True, check=True).stdout.strip()
+              for words in ([], ["smoke"], ["smoke", "--cluster", "x"], ["--cluster", "x"])]  # fmt: skip
+    assert called == [
+        "slurm submit --profile default",
+        "slurm submit --profile smoke",
+        "slurm submit --profile smoke --cluster x",
+        "slurm submit --profile default --cluster x",
+    ]

@@ -9,14 +9,15 @@ from topokd.params import Data, Optimizer, Train
 from topokd.schema import (
     Count,
     Natural,
-    NonNegative,
     Positive,
     Probability,
     Processes,
     Section,
+    Temperature,
     Threads,
     Views,
     VoxelSize,
+    Weight,
 )
 
 
@@ -39,8 +40,8 @@ class Settings(Section):
     teacher_lr: Positive = Field(0.001, description="peak learning rate of the teacher")
     student_lr: Positive = Field(0.004, description="peak learning rate of the student")
     weight: Positive = Field(1.0, description="weight of the teacher's class probabilities in the student's loss")
-    temperature: Positive = Field(2.0, description="temperature that softens them")
-    lovasz: NonNegative = Field(0.0, description="weight of the Lovasz-Softmax term")
+    temperature: Temperature = Field(2.0, description="temperature that softens them")
+    lovasz: Weight = Field(0.0, description="weight of the Lovasz-Softmax term")
     confidence: Probability = Field(0.9, description="class probability from which a prediction becomes a pseudo-label")
     tta: Views = Field(1, description="rotations averaged for pseudo-labels and scores")
     seed: Natural = Field(0, description="seed of new weights and of the batches")

@@ -110,6 +110,10 @@ def _describe(error: OSError) -> str:
         advice = "check that the path is writable"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         advice = "a file is in the way of a folder: choose another path"
+    if error.errno == errno.ENAMETOOLONG:
+        advice = "use a shorter name"
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.EDQUOT):
+        advice = "raise the limit (ulimit -a, quota), or choose another disk"
     return f"{path}: {error.strerror}; {advice}"
 
 

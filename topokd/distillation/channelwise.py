@@ -12,7 +12,7 @@ from topokd.distillation.features import StageOptions, StageTerm, matched_featur
 from topokd.distillation.logits import require_temperature
 from topokd.distillation.projector import Projector
 from topokd.distillation.term import TERMS
-from topokd.schema import Positive
+from topokd.schema import Temperature
 
 
 class ChannelLoss(nn.Module):
@@ -61,7 +61,7 @@ class ChannelLoss(nn.Module):
 class ChannelOptions(StageOptions):
     """Distributions of each channel over a cloud (CWD: Shu et al., 2021)."""
 
-    temperature: Positive = Field(4.0, description="T; the loss is scaled by T^2")
+    temperature: Temperature = Field(4.0, description="T; the loss is scaled by T^2")
 
 
 class ChannelTerm(StageTerm):

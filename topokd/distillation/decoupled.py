@@ -12,8 +12,8 @@ from topokd.clouds import Features, Offsets, as_labels, at_least_float32
 from topokd.data import IGNORE
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
-from topokd.options import number
-from topokd.schema import NonNegative, Positive
+from topokd.options import weight
+from topokd.schema import Temperature, Weight
 
 
 class DecoupledLoss(nn.Module):
@@ -40,7 +40,7 @@ class DecoupledLoss(nn.Module):
     def __init__(self, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0) -> None:
         super().__init__()
         self.temperature = require_temperature(temperature)
-        self.alpha, self.beta = number(alpha, "alpha"), number(beta, "beta")
+        self.alpha, self.beta = weight(alpha, "alpha"), weight(beta, "beta")
 
     def forward(
         self, student: Features, teacher: Features, label: Features, offsets: Offsets = None
@@ -77,9 +77,9 @@ class DecoupledLoss(nn.Module):
 class DecoupledOptions(TermOptions):
     """True class and other classes decoupled (DKD: Zhao et al., 2022)."""
 
-    temperature: Positive = Field(4.0, description="T; the loss is scaled by T^2")
-    alpha: NonNegative = Field(1.0, description="weight of the true class against all others")
-    beta: NonNegative = Field(8.0, description="weight of the distribution over the other classes")
+    temperature: Temperature = Field(4.0, description="T; the loss is scaled by T^2")
+    alpha: Weight = Field(1.0, description="weight of the true class against all others")
+    beta: Weight = Field(8.0, description="weight of the distribution over the other classes")
 
 
 class DecoupledTerm(LogitsTerm):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from topokd.clouds import Clouds, Features, Offsets, at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
-from topokd.options import number
-from topokd.schema import NonNegative, Positive
+from topokd.options import weight
+from topokd.schema import Temperature, Weight
 
 
 class CorrelationLoss(nn.Module):
@@ -38,7 +38,7 @@ class CorrelationLoss(nn.Module):
     def __init__(self, temperature: float = 1.0, beta: float = 1.0, gamma: float = 1.0) -> None:
         super().__init__()
         self.temperature = require_temperature(temperature)
-        self.beta, self.gamma = number(beta, "beta"), number(gamma, "gamma")
+        self.beta, self.gamma = weight(beta, "beta"), weight(gamma, "gamma")
 
     def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
         """The loss of one batch.
@@ -82,9 +82,9 @@ def correlation(a: Float[Tensor, "n c"], b: Float[Tensor, "n c"], dim: int, eps:
 class CorrelationOptions(TermOptions):
     """Correlations of class probabilities (DIST: Huang et al., 2022)."""
 
-    temperature: Positive = Field(1.0, description="T; the loss is scaled by T^2")
-    beta: NonNegative = Field(1.0, description="weight of the correlation between the classes of a voxel")
-    gamma: NonNegative = Field(1.0, description="weight of the correlation between the voxels of a cloud, by class")
+    temperature: Temperature = Field(1.0, description="T; the loss is scaled by T^2")
+    beta: Weight = Field(1.0, description="weight of the correlation between the classes of a voxel")
+    gamma: Weight = Field(1.0, description="weight of the correlation between the voxels of a cloud, by class")
 
 
 class CorrelationTerm(LogitsTerm):

@@ -15,7 +15,7 @@ from topokd.clouds import at_least_float32
 from topokd.distillation.matching import Rows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions
-from topokd.schema import Natural, NonNegative, Positive
+from topokd.schema import Natural, NonNegative, Positive, TermWeight
 from topokd.topology import (
     Gradient,
     Normalization,
@@ -31,7 +31,7 @@ from topokd.topology.engines import choose_engine
 class CloudOptions(TermOptions):
     """Which rows a term on feature clouds compares."""
 
-    weight: Positive = Field(0.3, description="lambda in Eq. 8")
+    weight: TermWeight = Field(0.3, description="lambda in Eq. 8")
     stage: Natural = Field(4, description="encoder stage whose features are compared; 4: last of five (NOTES row 6)")
     num_points: Annotated[int, Field(strict=True, ge=2)] = Field(
         256, description="M, points kept by farthest point sampling; the paper has 1024"

@@ -12,7 +12,7 @@ from topokd.checks import require_finite
 from topokd.clouds import Features, as_labels, as_rows, at_least_float32
 from topokd.data import IGNORE
 from topokd.distillation.term import TERMS, Step, Term, TermOptions
-from topokd.schema import Positive
+from topokd.schema import TermWeight
 
 
 class LabelSmoothingLoss(nn.Module):
@@ -47,7 +47,7 @@ class LabelSmoothingLoss(nn.Module):
 class LabelSmoothingOptions(TermOptions):
     """Labels smoothed towards the uniform distribution, without a teacher (Szegedy et al., 2016)."""
 
-    weight: Positive = Field(0.111, description="epsilon / (1 - epsilon), epsilon the share taken from the label")
+    weight: TermWeight = Field(0.111, description="epsilon / (1 - epsilon), epsilon the share taken from the label")
 
 
 class LabelSmoothingTerm(Term):

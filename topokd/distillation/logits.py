@@ -12,7 +12,7 @@ from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.options import number
-from topokd.schema import Positive
+from topokd.schema import TEMPERATURES, Temperature, TermWeight
 
 
 class LogitLoss(nn.Module):
@@ -60,8 +60,9 @@ class LogitLoss(nn.Module):
 
 
 def require_temperature(temperature: float) -> float:
-    """``temperature`` itself. Raises `ParameterError` if it is not above 0 and finite."""
-    return number(temperature, "temperature", above=True)
+    """``temperature`` itself. Raises `ParameterError` if it is not a number within `TEMPERATURES`."""
+    least, most = TEMPERATURES
+    return number(temperature, "temperature", least=least, most=most)
 
 
 def matched_logits(
@@ -86,8 +87,8 @@ def matched_logits(
 class LogitOptions(TermOptions):
     """Distillation of class probabilities (Sec. 3.4)."""
 
-    weight: Positive = Field(0.3, description="lambda_kd in Eq. 8")
-    temperature: Positive = Field(2.0, description="T; the loss is scaled by T^2")
+    weight: TermWeight = Field(0.3, description="lambda_kd in Eq. 8")
+    temperature: Temperature = Field(2.0, description="T; the loss is scaled by T^2")
 
 
 class LogitsTerm(Term):

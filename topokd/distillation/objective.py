@@ -76,8 +76,10 @@ class DistillationObjective(nn.Module):
         self, terms: Mapping[str, Mapping[str, Any] | Term] | None = None, lovasz: float = 0.0, **weights: float
     ) -> None:
         super().__init__()
-        if not 0 <= lovasz < math.inf:
-            raise ParameterError(f"lovasz is {lovasz}: it is a weight, 0 or more and finite")
+        if terms is not None and not isinstance(terms, Mapping):
+            raise ParameterError(
+                f'terms is {terms!r}: pass names of terms with their parameters, such as {{"kd": {{}}}}'
+            )
         terms = {**(terms or {}), **_weighted(weights, terms or {})}
         self.segmentation = SegmentationLoss(lovasz)
         self.terms = nn.ModuleDict(

@@ -11,8 +11,8 @@ from torch.nn.functional import normalize, smooth_l1_loss
 from topokd.clouds import Features, Offsets, thin
 from topokd.distillation.features import StageOptions, StageTerm, matched_features, of_usual_size
 from topokd.distillation.term import TERMS
-from topokd.options import number, whole
-from topokd.schema import Count, NonNegative
+from topokd.options import weight, whole
+from topokd.schema import Count, Weight
 
 
 class RelationLoss(nn.Module):
@@ -35,7 +35,7 @@ class RelationLoss(nn.Module):
 
     def __init__(self, distance: float = 1.0, angle: float = 2.0, num_points: int = 64) -> None:
         super().__init__()
-        self.distance, self.angle = number(distance, "distance"), number(angle, "angle")
+        self.distance, self.angle = weight(distance, "distance"), weight(angle, "angle")
         self.num_points = whole(num_points, "num_points")
 
     def forward(self, student: Features, teacher: Features, offsets: Offsets = None) -> Float[Tensor, ""]:
@@ -77,8 +77,8 @@ def _angles(rows: Float[Tensor, "m c"]) -> Float[Tensor, "m m m"]:
 class RelationOptions(StageOptions):
     """Distances and angles between the points of a cloud (RKD: Park et al., 2019)."""
 
-    distance: NonNegative = Field(1.0, description="lambda_D, of distances")
-    angle: NonNegative = Field(2.0, description="lambda_A, of angles")
+    distance: Weight = Field(1.0, description="lambda_D, of distances")
+    angle: Weight = Field(2.0, description="lambda_A, of angles")
     num_points: Count = Field(64, description="points compared per cloud, evenly spaced along the voxels' curve")
 
 

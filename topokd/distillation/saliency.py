@@ -19,7 +19,7 @@ from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions, Weigh, unweighed
 from topokd.errors import DataError, ParameterError
 from topokd.options import flag, number, whole
-from topokd.schema import Natural, Positive, Switch
+from topokd.schema import Natural, Positive, Switch, TermWeight
 
 Stages = Tensor | Sequence[Tensor] | Sequence[Sequence[Tensor]]  # one stage, or a list of them
 StageOffsets = Offsets | Sequence[Offsets]
@@ -189,7 +189,7 @@ def _first_tensor(stages: list[Any]) -> Tensor:
 class SaliencyOptions(TermOptions):
     """Saliency term: gradient-weighted activation maps of encoder stages (Sec. 3.3, Eq. 4-7)."""
 
-    weight: Positive = Field(10.0, description="lambda_grad in Eq. 8")
+    weight: TermWeight = Field(10.0, description="lambda_grad in Eq. 8")
     stages: tuple[Natural, ...] = Field(
         (0, 1, 2, 3, 4), min_length=1, description="encoder stages compared (NOTES row 6)"
     )

@@ -10,7 +10,7 @@ from torch.nn import functional
 from topokd.checks import require_finite
 from topokd.clouds import Features, as_labels, as_rows, at_least_float32
 from topokd.data import IGNORE
-from topokd.options import number
+from topokd.options import weight
 
 
 class SegmentationLoss(nn.Module):
@@ -29,7 +29,7 @@ class SegmentationLoss(nn.Module):
 
     def __init__(self, lovasz: float = 0.0) -> None:
         super().__init__()
-        self.lovasz = number(lovasz, "lovasz")
+        self.lovasz = weight(lovasz, "lovasz")
 
     def forward(self, logits: Features, label: Features) -> Float[Tensor, ""]:
         """The loss of one batch.

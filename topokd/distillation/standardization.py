@@ -11,7 +11,7 @@ from topokd.clouds import Features, Offsets, at_least_float32
 from topokd.distillation.logits import LogitsTerm, matched_logits, require_temperature
 from topokd.distillation.term import TERMS, Step, TermOptions
 from topokd.options import number
-from topokd.schema import Positive
+from topokd.schema import Temperature
 
 
 class StandardizedLogitLoss(nn.Module):
@@ -69,7 +69,7 @@ class StandardizedLogitLoss(nn.Module):
 class StandardizedLogitOptions(TermOptions):
     """Distillation of standardised logits (Sun et al., 2024)."""
 
-    temperature: Positive = Field(2.0, description="T; the loss is scaled by T^2")
+    temperature: Temperature = Field(2.0, description="T; the loss is scaled by T^2")
 
 
 class StandardizedLogitTerm(LogitsTerm):

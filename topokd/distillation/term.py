@@ -20,7 +20,7 @@ from topokd import schema
 from topokd.distillation.matching import VoxelRows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.errors import ParameterError
-from topokd.schema import Positive, Section
+from topokd.schema import Section, TermWeight
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class TermOptions(Section):
         2.0
     """
 
-    weight: Positive = Field(1.0, description="lambda in Eq. 8; to switch a term off, leave it out")
+    weight: TermWeight = Field(1.0, description="lambda in Eq. 8; to switch a term off, leave it out")
 
 
 class Term(nn.Module, ABC):

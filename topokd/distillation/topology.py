@@ -8,13 +8,13 @@ from pydantic import Field
 
 from topokd.distillation.feature_clouds import DiagramOptions, DiagramTerm
 from topokd.distillation.term import TERMS
-from topokd.schema import Positive
+from topokd.schema import Positive, TermWeight
 
 
 class TopologyOptions(DiagramOptions):
     """Topological term: persistence diagrams of one stage's features (Sec. 3.2, Alg. 1-5)."""
 
-    weight: Positive = Field(0.3, description="lambda_topo in Eq. 8")
+    weight: TermWeight = Field(0.3, description="lambda_topo in Eq. 8")
     match_scale: Positive = Field(1.0, description="1: Eq. 2-3 and Alg. 4; 0.5: Alg. 2 (NOTES row 1)")
     eps: Positive = Field(1e-6, description="stabiliser of the sum of weights")
 

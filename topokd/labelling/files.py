@@ -156,9 +156,11 @@ class _Job:
         """Write a scan's labels and page, unless they are there already."""
         recipe = self._recipe(file)
         paths = [target, *([page] if page else [])]
-        if all(self.written.is_current(path, recipe) for path in paths):
-            return paths
         suffix = file.suffix.lower()
+        if all(self.written.is_current(path, recipe) for path in paths):
+            if (scale := self.written.scale(target)) is not None:
+                self.scales[suffix] = scale
+            return paths
         cloud = self.labeller.read(file, usual_scale=self.scales.get(suffix), log_notes=False, **self.reading)
         if cloud.guessed:
             self.scales[suffix] = cloud.scale
@@ -167,7 +169,7 @@ class _Job:
             self.counts[kind] += 1
             self.notes.setdefault(kind, (file, note))
         write_prediction(target, cloud, label, self.labeller.classes)
-        self.written.add(target, recipe)
+        self.written.add(target, recipe, cloud.scale if cloud.guessed else None)
         if page:
             classes = self.labeller.classes
             write_view(page, cloud.scan.xyz, label[cloud.finite], classes.names, classes.palette, cloud.scan.name)

@@ -18,6 +18,7 @@ from typing import Any
 from topokd.data.formats import SUFFIXES
 from topokd.errors import DataError
 from topokd.io import sha256
+from topokd.options import number
 
 RECORD = ".topokd-labels.jsonl"
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
@@ -37,7 +38,10 @@ class Written:
             for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
-                    self._entries[entry["file"]] = {name: str(entry[name]) for name in ("sha256", "recipe")}
+                    self._entries[entry["file"]] = {
+                        **{name: str(entry[name]) for name in ("sha256", "recipe")},
+                        "scale": number(entry["scale"], "scale", above=True) if entry.get("scale") else None,
+                    }
                 except (ValueError, KeyError, TypeError, RecursionError):  # the last line of a call that was killed
                     continue
 
@@ -50,9 +54,13 @@ class Written:
         """Whether ``path`` was written from the same inputs (`recipe`) and is unchanged."""
         return self._entries.get(self._key(path), {}).get("recipe") == recipe and self.owns(path)
 
-    def add(self, path: Path, recipe: str = "") -> None:
-        """Record that ``path`` was just written from the inputs ``recipe``."""
-        entry = {"sha256": sha256(path), "recipe": recipe}
+    def scale(self, path: Path) -> float | None:
+        """Full scale of intensities that was guessed from the scan of ``path``, for the other scans of the call."""
+        return self._entries.get(self._key(path), {}).get("scale")
+
+    def add(self, path: Path, recipe: str = "", scale: float | None = None) -> None:
+        """Record that ``path`` was just written from the inputs ``recipe``; ``scale`` is as in `scale`."""
+        entry = {"sha256": sha256(path), "recipe": recipe, **({} if scale is None else {"scale": scale})}
         self._entries[self._key(path)] = entry
         try:
             with self._file.open("a+b") as stream:
@@ -73,8 +81,8 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
 
     Args:
         source: a scan or a folder.
-        output: folder of the labels; if it is inside ``source``, files in it are skipped, and if it is ``source``
-            itself, files that an earlier call wrote.
+        output: folder of the labels; if it is inside ``source``, files in it are skipped. Files that an earlier call
+            wrote into any folder are never scans.
 
     Returns:
         The files, and remarks on what was left out.
@@ -98,13 +106,13 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
         return [source], []
     inside = output is not None and Path(output).resolve() != source.resolve()
     skipped = Path(output).resolve() if inside and output is not None else None
-    written = Written(Path(output)) if output is not None and not inside else None
+    written: dict[Path, Written] = {}  # by folder that has a record
     remarks: list[str] = []
     files, others = [], Counter[str]()
     for path in sorted(_walk(source, skipped, set(), remarks)):
         if path.suffix.lower() not in SUFFIXES:
             others[path.suffix.lower() or "no suffix"] += 1
-        elif written is None or not written.owns(path):
+        elif not _is_written(path, source, written):
             files.append(path)
     counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
     if not files:
@@ -114,6 +122,18 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
     if others:
         remarks.append(f"skipped {counts}; readable are {', '.join(SUFFIXES)}")
     return files, remarks
+
+
+def _is_written(path: Path, source: Path, known: dict[Path, Written]) -> bool:
+    """Whether an earlier call wrote ``path``, by the records of the folders from its own up to ``source``."""
+    for folder in path.parents:
+        if folder not in known:
+            known[folder] = Written(folder)
+        if known[folder].owns(path):
+            return True
+        if folder == source:
+            break
+    return False
 
 
 def _walk(folder: Path, skipped: Path | None, seen: set[Path], remarks: list[str]) -> Iterator[Path]:
@@ -196,7 +216,7 @@ def check_targets(paths: list[Path], written: Written, overwrite: bool) -> None:
         raise DataError(
             f"{folders[0]} is a folder, and labels would be written there: move it, or choose another output"
         )
-    foreign = [path for path in paths if path.exists() and not written.owns(path)]
+    foreign = [path for path in paths if os.path.lexists(path) and not written.owns(path)]
     if foreign and not overwrite:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise DataError(

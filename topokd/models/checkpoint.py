@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from topokd.errors import CheckpointError, ParameterError
 from topokd.io import write_bytes
-from topokd.models.metadata import Description, check_metadata, network_config
+from topokd.models.metadata import Description, check_metadata, check_values, network_config
 from topokd.models.pickled import damaged, read_pickled
 from topokd.models.presets import PRESETS, build_model
 from topokd.models.ptv3 import PointTransformerV3
@@ -287,5 +287,6 @@ def _load(path: Path, model: M, state: dict[str, Tensor], strings: dict[str, str
             f"{path} belongs to another network (preset found: {found}, expected: {expected}): {summary}. "
             "Choose that preset and its number of classes, or another checkpoint"
         )
+    check_values(path, state, own)
     model.load_state_dict(state)
     return model

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from topokd.errors import ParameterError
 from topokd.models.serialization import CURVES
-from topokd.options import number, whole
+from topokd.options import flag, number, whole
 
 PER_STAGE = ("depths", "channels", "num_head")
 KINDS = ("both", "convolution", "attention")  # layers of a block
@@ -83,6 +83,7 @@ class Config:
             for value in values:
                 whole(value, name, least=0, most=1 << 20)
         whole(self.patch_size, "patch_size"), whole(self.mlp_ratio, "mlp_ratio", most=1024)
+        flag(self.shuffle_orders, "shuffle_orders")
         number(self.drop_path, "drop_path"), number(self.rope_base, "rope_base")
         if not 0 <= self.drop_path < 1:
             raise ParameterError(f"drop_path is {self.drop_path}: it must be at least 0 and below 1")

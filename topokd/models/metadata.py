@@ -60,9 +60,11 @@ class Description:
             strings: Its metadata; fields that are not listed above are ignored.
 
         Raises:
-            CheckpointError: ``sweeps`` or ``voxel_size`` is not a number in its range.
+            CheckpointError: ``sweeps`` or ``voxel_size`` is not a number in its range, or ``intensity`` no switch.
         """
         path = Path(path)
+        if strings.get("intensity", "yes") not in ("yes", "none"):
+            raise _contradiction(path, "intensity", f"is {strings['intensity'][:40]!r}; it is yes or none")
         names = strings.get("class_names", "")
         return cls(
             preset=strings.get("preset"),
@@ -155,6 +157,30 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
         raise _contradiction(path, "config", "has depths or channels that are not positive whole numbers")
     if sum(depths) > len(state) or any(value > widest for value in channels_of):
         raise _contradiction(path, "config", "describes a larger network than the weights")
+
+
+def check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Check that weights are finite fractions.
+
+    Args:
+        path: the file, for messages.
+        state: its weights.
+        own: those of the network that they are for, by the same names.
+
+    Raises:
+        CheckpointError: names the first weights that were stored as whole numbers, or are not finite.
+    """
+    for name, value in state.items():
+        if own[name].is_floating_point() and not value.is_floating_point():
+            raise CheckpointError(
+                f"{path}: {name} is stored as {str(value.dtype)[6:]}, but it holds fractions: the file was converted "
+                "or edited incorrectly; use the one that training wrote"
+            )
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise CheckpointError(
+                f"{path}: {name} holds NaN or infinity: training diverged, or the weights overflowed when they were "
+                "converted; use an earlier checkpoint"
+            )
 
 
 def _sweeps(path: Path, strings: Mapping[str, str]) -> int:

@@ -52,7 +52,7 @@ def persistence_weighted_chamfer(
         (0.0843, [-0.1734, -0.7133])
     """
     teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
-    eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale")
+    eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale", above=True)
     own = student.detach()
     if is_small_diagram(own, teacher.dtype) and is_small_diagram(teacher, own.dtype):
         found = compare(teacher, own, match_scale)

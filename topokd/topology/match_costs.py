@@ -36,7 +36,7 @@ def nearest_costs(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], sc
         tensor([0.5000, 1.0000])
     """
     points, others = as_pairs(points, "points"), as_pairs(others, "others")
-    scale = number(scale, "scale")
+    scale = number(scale, "scale", above=True)
     if points.is_cuda:
         return nearest_costs_in_blocks(points, others, scale)
     return _NearestCosts.apply(points, others, scale)  # type: ignore[no-any-return]

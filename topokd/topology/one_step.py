@@ -86,7 +86,7 @@ def rips_chamfer(
     references: list[Any] = [teacher] if alone else list(teacher)
     dims = tuple(dims)
     own = _checked(references, len(clouds), dims)
-    eps, match_scale, workers = number(eps, "eps"), number(match_scale, "match_scale"), threads(workers)
+    eps, match_scale, workers = number(eps, "eps"), number(match_scale, "match_scale", above=True), threads(workers)
     rips = {"engine": engine, "threshold": threshold, "tie_tolerance": tie_tolerance, "tie_unit": tie_unit, **options}
     plainly = partial(_plainly, own, dims, eps, match_scale, {**rips, "workers": workers})
     if dims in ((0, 1), (0,), (1,)) and not _special(engine, options) and _are_small(clouds, own):

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from topokd.errors import DataError, ParameterError
-from topokd.options import number, threads
+from topokd.options import flag, number, threads
 from topokd.topology.cohomology import Cohomology, cohomology
 from topokd.topology.distances import squared_distances
 from topokd.topology.engines import ENGINES, Pairs, choose_engine
@@ -158,6 +158,7 @@ def vietoris_rips(
     check_options(metric, threshold)
     check_gradient(gradient, bandwidth, metric, step)
     compute, workers = _find_compute(engine, max_dim, time_limit), threads(workers)
+    certificate, cycles = flag(certificate, "certificate"), flag(cycles, "cycles")
     check_requests(certificate, cycles, gradient, max_dim, time_limit, weights is not None)
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     tie_unit = None if tie_unit is None else number(tie_unit, "tie_unit")

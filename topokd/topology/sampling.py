@@ -59,7 +59,7 @@ def farthest_point_sampling(
         tensor([0, 2, 3])
     """
     if isinstance(x, Tensor | np.ndarray):
-        return farthest_point_sampling([x], m, start=start)[0]
+        return farthest_point_sampling([x], m, start=start, workers=workers)[0]
     if not isinstance(x, Sequence) or isinstance(x, str):
         raise DataError(f"x is {x!r}: pass points (n, c), or a list of clouds")
     m, workers = whole(m, "m"), threads(workers)

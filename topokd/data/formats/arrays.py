@@ -8,6 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from topokd.checks import require_memory
+from topokd.data.formats.intensity import FIELDS
 from topokd.data.formats.table import Note, Table, plain_name, table_of, table_of_rows
 from topokd.errors import DataError
 
@@ -56,6 +57,12 @@ def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, .
         )
     table = _table(path, arrays[chosen], columns)
     for name, array in arrays.items():
+        plain = plain_name(name)
+        if plain in FIELDS and array.ndim == 1 and len(array) != len(table.xyz):
+            raise DataError(
+                f"{path}: {name} has {len(array)} values for the {len(table.xyz)} points of {chosen}: it belongs to "
+                "another cloud, or is damaged"
+            )
         if name != chosen and array.shape in ((len(table.xyz),), (len(table.xyz), 1)) and array.dtype.kind in "fiu":
             table.fields[name.lower()] = array.reshape(-1)
     return table
@@ -106,4 +113,4 @@ def _records(path: Path, values: ndarray) -> Table:
         )
         points = fields.pop(joined, np.empty((0, 0)))
         fields |= dict(zip("xyz", points.T, strict=False))
-    return table_of(path, fields, lambda name: fields[name].reshape(len(values), -1))
+    return table_of(path, fields, lambda name: fields[name].reshape(len(values), -1 if len(values) else 1))

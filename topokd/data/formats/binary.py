@@ -73,7 +73,7 @@ def read_bin(path: Path, columns: int | tuple[str, ...] | None, dtype: str | Non
 
 
 def plausible_share(values: ndarray) -> float:
-    """Share of values that a coordinate or an intensity may have: NaN, 0, or a size between 1e-8 and 1e7.
+    """Share of values that a coordinate or an intensity may have: NaN, infinity, 0, or a size between 1e-8 and 1e7.
 
     Examples:
         >>> plausible_share(np.array([0.0, 12.5, -3.0, 1e-30, 1e30]))
@@ -81,7 +81,7 @@ def plausible_share(values: ndarray) -> float:
     """
     with np.errstate(invalid="ignore"):
         size = np.abs(values.astype(np.float64))
-        return float(np.mean(np.isnan(size) | (size == 0) | ((size >= 1e-8) & (size <= 1e7))))
+        return float(np.mean(~np.isfinite(size) | (size == 0) | ((size >= 1e-8) & (size <= 1e7))))
 
 
 def _recognise_type(path: Path, data: bytes, notes: list[Note]) -> str:
@@ -124,6 +124,11 @@ def _recognise_columns(path: Path, values: ndarray, notes: list[Note]) -> int:
     if len(fitting) == 2 and (named or _is_ring(values.reshape(-1, 5)[:, 4])):
         usual = 5
     measured = None if named else recognise_period(values)
+    if measured is None and (columns := _one_after_another(values)):
+        raise DataError(
+            f"{path}: its values look like {columns} columns one after another, all x first: save it point by point, "
+            f"numpy.fromfile(path, 'f4').reshape({columns}, -1).T.tofile(new)"
+        )
     if measured is None or measured == usual:
         if usual is None and measured is None:
             return 4  # the caller says what the size should be
@@ -131,7 +136,7 @@ def _recognise_columns(path: Path, values: ndarray, notes: list[Note]) -> int:
     if len(values) % measured:
         raise DataError(
             f"{path} holds {len(values)} values that look like rows of {measured} columns, but {len(values)} is not a "
-            f"multiple of {measured}: it is truncated; copy it again, or give --columns"
+            f"multiple of {measured}: it is truncated or has a header; copy it again, convert it, or give --columns"
         )
     meaning = {3: "x, y, z without intensities", 4: "x, y, z, intensity", 5: "x, y, z, intensity and one more"}
     notes.append(
@@ -183,6 +188,23 @@ def recognise_period(values: ndarray) -> int | None:
     if best < _SEPARATE:
         return None
     return next(count for count, score in scores.items() if score > 0.8 * best)
+
+
+def _one_after_another(values: ndarray) -> int | None:
+    """The number of columns of values stored column by column (x of all points, y of all points, ...), if they are.
+
+    Then the blocks of n values differ most, by eta^2 as above, if n is the right one.
+    """
+    scores = {}
+    for count in (4, 5, 3, 6):
+        if len(values) % count == 0:
+            blocks = np.log(np.abs(values.reshape(count, -1)[:, :_SAMPLE].astype(np.float64)) + 1e-3)
+            scores[count] = float(np.var(blocks.mean(1)) / (np.var(blocks) or 1.0))
+    if not scores or not max(scores.values()) > 0:
+        return None
+    best = max(scores, key=lambda count: scores[count])
+    rows = np.ascontiguousarray(values.reshape(best, -1).T).reshape(-1)
+    return best if recognise_period(rows) == best else None
 
 
 def _is_ring(column: ndarray) -> bool:

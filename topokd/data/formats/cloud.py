@@ -35,6 +35,8 @@ from topokd.options import number
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".bin", ".pcd", ".ply", ".las", ".laz", ".npy", ".npz")
+TEXT_SUFFIXES = (".txt", ".csv", ".xyz", ".asc", ".pts", ".dat", ".tsv")
+"""Of tables of text, which have no form in common: the message says how to convert them."""
 
 
 @dataclass(frozen=True)
@@ -205,12 +207,15 @@ def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) 
     """Read a file by the reader of its content's format, where that is known, or else of its suffix."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
+        text = "; numpy.save(new, numpy.loadtxt(path, delimiter=..., skiprows=...)) does it for a table of numbers"
         raise DataError(
             f"{path}: {path.suffix or 'a file without a suffix'} is not readable; convert it to one of "
-            f"{', '.join(SUFFIXES)}"
+            f"{', '.join(SUFFIXES)}{text if suffix in TEXT_SUFFIXES else ''}"
         )
     if not path.is_file():
-        raise DataError(f"{path} does not exist" if not path.is_dir() else f"{path} is a folder, not a scan")
+        what = "is a folder, not a scan" if path.is_dir() else "is a pipe or a device, not a file"
+        what = what if path.exists() else "is a broken link" if path.is_symlink() else "does not exist"
+        raise DataError(f"{path} {what}")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty: copy it again")
     found = format_of_content(path)

@@ -29,6 +29,9 @@ _OTHERS = (
     (b"#ROSBAG", "a bag of ROS: export its clouds as .pcd"),
     (b"ASTM-E57", "an .e57 file: convert it to .las or .ply"),
     (b"%PDF", "a PDF, not a scan"),
+    (b"\x89PNG\r\n", "a picture (PNG), not a scan"),
+    (b"\xff\xd8\xff\xe0", "a picture (JPEG), not a scan"),
+    (b"\xff\xd8\xff\xe1", "a picture (JPEG), not a scan"),
 )
 """First bytes of files that are mistaken for scans, and what to say about them."""
 _TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
@@ -64,13 +67,30 @@ def format_of_content(path: Path) -> tuple[str, ...] | None:
     for beginning, words in _OTHERS:
         if start.startswith(beginning) or lower.startswith(beginning):
             raise DataError(f"{path} is {words}")
+    if _is_pickle(start):
+        raise DataError(
+            f"{path} is a pickle, which can run arbitrary code when loaded: it was not opened; save a plain array of "
+            "numbers (n, 4): numpy.save(path, xyz_and_intensity.astype('f4'))"
+        )
     if start.startswith(b"\x1f\x8b\x08") and start[3:4] < b"\x20":  # flags; as a number it would be 1e-20 at most
         raise DataError(f"{path} is packed by gzip: unpack it first (gunzip)")
     if start.startswith(b"BZh") and start[4:10] == b"1AY&SY":
         raise DataError(f"{path} is packed by bzip2: unpack it first (bunzip2)")
-    if path.suffix.lower() == ".bin" and len(start) > 32 and set(start) <= _TEXT and b"\n" in start:
+    text = start.removeprefix(b"\xef\xbb\xbf")  # the byte order mark of UTF-8
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):  # and of UTF-16, whose Latin letters have a byte 0 each
+        text = text[2:].replace(b"\0", b"")
+    if path.suffix.lower() == ".bin" and len(text) > 32 and set(text) <= _TEXT:
         raise DataError(
             f"{path} is a table of text: save its numbers in binary, "
             "numpy.loadtxt(path, delimiter=...).astype('f4').tofile(new), or as .npy"
         )
     return None
+
+
+def _is_pickle(start: bytes) -> bool:
+    """Whether a file begins as Python's pickles of protocols 2 to 5 do, so far that numbers hardly ever would."""
+    if len(start) < 12 or start[0] != 0x80:
+        return False
+    if start[1] in (4, 5):
+        return start[2] == 0x95 and start[7:11] == bytes(4)  # the size of the first frame, 8 bytes
+    return start[1] in (2, 3) and start[2:5] in (b"}q\0", b"]q\0", b"cnu", b"c__", b"cco", b"cto")

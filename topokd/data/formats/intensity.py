@@ -28,6 +28,8 @@ SCALES = (1.0, 255.0, 1023.0, 4095.0, 65535.0)
 NONE = "none"
 _RARE = 0.001
 """Share of points whose intensities may lie outside the scale."""
+_DARK = 0.01
+"""Share of the full scale that some point of a scan reaches."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,14 @@ def intensities(
                 "intensities above the scale",
                 f"{int(above.sum())} of {len(values)} values of {name} exceed the scale {scale:g} (up to "
                 f"{values.max():g}) and are clipped (--intensity-scale sets it)",
+            )
+        )
+    if len(values) > 1000 and values.max() < _DARK * scale:
+        table.notes.append(
+            Note(
+                "intensities far below the scale",
+                f"{name} only goes up to {values.max():g}, of a full scale of {scale:g}: the network sees next to 0 "
+                "(--intensity-scale sets the full scale)",
             )
         )
     return Intensities(np.minimum(values, scale) / scale, name, scale, guessed=known is None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from topokd.errors import DataError
 
 LEAST_CHUNK = 20
 """Bytes: a chunk of .laz begins with a whole point."""
+_LONGEST_HEADER = 1 << 20
 LARGEST_CHUNK = 1 << 29
 """Bytes of points; writers put 50,000 points (2 MB) into a chunk."""
 
@@ -34,12 +37,31 @@ def read_ply(path: Path) -> Table:
     Raises:
         DataError: the element does not exist, or lacks x, y or z.
     """
-    data = _library("plyfile").PlyData.read(str(path))
+    source = _plain_header(path)
+    data = _library("plyfile").PlyData.read(str(path) if source is None else source)
     if "vertex" not in data:
         raise DataError(f"{path} has no element `vertex`, only {', '.join(e.name for e in data.elements) or 'none'}")
     vertex = data["vertex"].data
     scalars = [name for name in vertex.dtype.names or () if vertex.dtype[name].kind != "O"]  # O: lists
     return table_of(path, scalars, lambda name: vertex[name])
+
+
+def _plain_header(path: Path) -> io.BytesIO | None:
+    """The file with a header that plyfile can read, if its own is not ASCII with one kind of line ends.
+
+    Comments may hold any letters, and editors put a byte order mark before them or change line ends.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(_LONGEST_HEADER)
+    end = re.search(rb"end_header[ \t]*\r?\n", start)
+    if end is None:
+        return None
+    header = start[: end.end()]
+    lines = header.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    if header.isascii() and lines.count(b"\n") in (header.count(b"\n") - header.count(b"\r\n"), header.count(b"\r\n")):
+        return None
+    plain = lines.decode("ascii", "replace").replace("\ufffd", "?").encode()
+    return io.BytesIO(plain + path.read_bytes()[end.end() :])
 
 
 def _check_las_header(path: Path) -> None:

@@ -63,6 +63,7 @@ def read_pcd(path: Path) -> Table:
     place = {name: k for k, name in reversed(list(enumerate(header.fields))) if name != _PADDING}
     names = [name for name in dict.fromkeys(header.fields) if name in place]
     table = table_of(path, names, lambda name: columns[place[name]])
+    _note_surplus(path, header, table)
     if any(abs(value) > 1 for value in header.viewpoint):
         origin = ",".join(f"{value:g}" for value in header.viewpoint)
         table.notes.append(
@@ -120,6 +121,23 @@ def _read_header(path: Path) -> _Header:
     header = _Header(tuple(fields), dtypes, tuple(counts), points, encoding, _viewpoint(lines), size)
     _check_size(path, header, lengths)
     return header
+
+
+def _note_surplus(path: Path, header: _Header, table: Table) -> None:
+    """Note a body that holds at least one point more than the header counts."""
+    room = path.stat().st_size - header.size
+    surplus = (room - header.points * header.row) // header.row if header.encoding == "binary" else 0
+    if header.encoding == "ascii":
+        lines = [line for line in _body(path, header).splitlines() if line.strip()]
+        surplus = len(lines) - header.points
+    if surplus > 0:
+        table.notes.append(
+            Note(
+                "more points than the header counts",
+                f"its header counts {header.points:,} points, and there is room for {surplus:,} more after them, which "
+                "are ignored: is POINTS right?",
+            )
+        )
 
 
 def _whole(path: Path, name: str, words: list[str]) -> list[int]:

@@ -78,7 +78,11 @@ def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray])
     missing = [axis for axis in _AXES if axis not in known]
     if missing:
         raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(known) or 'none'}")
-    xyz = np.stack([np.asarray(column(known[axis]), np.float64).reshape(-1) for axis in _AXES], axis=1)
+    places = [np.asarray(column(known[axis]), np.float64).reshape(-1) for axis in _AXES]
+    if len({len(values) for values in places}) > 1:
+        lengths = ", ".join(f"{axis} {len(values)}" for axis, values in zip(_AXES, places, strict=True))
+        raise DataError(f"{path}: the numbers of values differ ({lengths}): it is damaged, or of several clouds")
+    xyz = np.stack(places, axis=1)
     others = {plain: np.asarray(column(name)) for plain, name in known.items() if plain not in _AXES}
     numbers = {plain: v.reshape(-1) for plain, v in others.items() if v.size == len(xyz) and v.dtype.kind in "fiub"}
     return Table(xyz, numbers)

@@ -54,9 +54,21 @@ def submit(arguments: Sequence[str]) -> str:
 
 
 def my_tasks() -> dict[str, Queued]:
-    """The user's tasks in the queue, by number: ``12_3`` for task 3 of array 12."""
-    lines = run("squeue", "--me", "--array", "--noheader", "--format=%i|%T|%r|%N|%M").splitlines()
-    parts = [line.strip().split("|") for line in lines if line.count("|") >= 4]
+    """The user's tasks in the queue, by number: ``12_3`` for task 3 of array 12.
+
+    Raises:
+        SlurmError: squeue failed, or printed something else than it was asked for (a wrapper of the cluster, say):
+            tasks that are already queued would be submitted again.
+    """
+    printed = run("squeue", "--me", "--array", "--noheader", "--format=%i|%T|%r|%N|%M").splitlines()
+    lines = [line.strip() for line in printed if line.strip()]
+    other = next((line for line in lines if line.count("|") < 4), None)
+    if other is not None:
+        raise SlurmError(
+            f"squeue printed {other[:80]!r}, which is not NUMBER|STATE|REASON|NODE|TIME as asked by --format: which "
+            "stages are already queued is not known; is squeue replaced by another program or an alias here?"
+        )
+    parts = [line.split("|") for line in lines]
     return {number: Queued(state, reason, node, elapsed) for number, state, reason, node, elapsed, *_ in parts}
 
 

@@ -84,7 +84,7 @@ def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) 
     """
     P.load_profile(profile)  # a misspelt name must not create a folder
     with jobs.only_submission(profile):
-        tasks = queue.my_tasks()
+        tasks = queue.my_tasks() if jobs.read_jobs(profile) else {}  # nothing was submitted: nothing to ask
         share_lock()
         list_profile(profile)
         for stage in read_stages(profile):

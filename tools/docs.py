@@ -27,10 +27,12 @@ GUIDES = {
     "datasets": "Data sets",
     "predict": "Predict and submit",
     "topology": "The topology layer",
+    "functions": "Functions of diagrams",
     "explore": "Explore with the mouse",
     "models": "Networks",
     "hpc": "GPUs and clusters",
     "costs": "Costs",
+    "study": "The study",
     "failures": "When something goes wrong",
     "paper_notes": "Decisions on the paper",
 }
@@ -60,16 +62,21 @@ def main() -> None:
     write("iframe-worker.js", FILE_WORKER)
     nav: list[dict[str, Any]] = [
         {"Home": "index.md"},
-        {"Guides": [{GUIDES.get(f.stem, f.stem): f.name} for f in [*guides, *others] if f.stem not in RECIPES]},
+        {"Guides": [{GUIDES.get(f.stem) or heading(f): f.name} for f in [*guides, *others] if f.stem not in RECIPES]},
         {"Recipes": [{title: f"{name}.md"} for name, title in RECIPES.items()] + [{"Contribute": "contributing.md"}]},
         {"Examples": examples()},
         {"API": [api_page(""), *(api_page(name) for name in API), parameters_page()]},
         {"Results": [results_page(), explorers_page(), *notebooks()]},
-        {"Benchmarks": [{file.stem: f"benchmarks/{file.name}"} for file in benchmarks]},
+        {"Benchmarks": [{heading(file): f"benchmarks/{file.name}"} for file in benchmarks]},
         {"Changes": "changelog.md"},
     ]
     settings = {"INHERIT": "../mkdocs.yml", "docs_dir": "docs", "nav": nav}
     (BUILD / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
+def heading(file: Path) -> str:
+    """The title in the first line of a document, for one without a shorter title in `GUIDES`."""
+    return file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
 def write(page: str, text: str) -> None:

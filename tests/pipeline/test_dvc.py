@@ -22,6 +22,7 @@ FLOOR = {
     *("topokd", "topokd.params", "topokd.sections", "topokd.schema", "topokd.choices", "topokd.project"),
     *("topokd.errors", "topokd.checks", "topokd.io", "topokd.locks", "topokd.progress", "topokd.stopping"),
     "topokd.memory",
+    *("topokd.cli", "topokd.cli.completion"),  # which command runs, and what the shell completes
 }
 # Imported through the objective and never called: a teacher is trained by cross-entropy alone.
 UNUSED = {"teacher": "topokd.topology"}
@@ -45,7 +46,8 @@ def imported_by(script: Path) -> set[str]:
     while todo:
         name = todo.pop()
         found.add(name)
-        if name == "topokd":  # its `load` imports the networks when it is called, and no notebook calls it
+        # `topokd.load` imports the networks when it is called, and no notebook calls it; `topokd.cli` lists all commands
+        if name in ("topokd", "topokd.cli"):
             continue
         todo |= {p for m in graph.find_modules_directly_imported_by(name) for p in with_packages(m)} - found
     return found - FLOOR

@@ -95,6 +95,7 @@ class TermOptions(Section):
     """Parameters that every term has.
 
     Examples:
+        >>> from topokd.schema import Positive
         >>> class Options(TermOptions):
         ...     power: Positive = Field(2.0, description="exponent of the distance")
         >>> Options(weight=0.3).power

@@ -46,7 +46,7 @@ def imported_by(script: Path) -> set[str]:
     while todo:
         name = todo.pop()
         found.add(name)
-        # `topokd.load` imports the networks when it is called, and no notebook calls it; `topokd.cli` lists the commands
+        # `topokd.load` imports networks when it is called, and no notebook calls it; `topokd.cli` lists the commands
         if name in ("topokd", "topokd.cli"):
             continue
         todo |= {p for m in graph.find_modules_directly_imported_by(name) for p in with_packages(m)} - found

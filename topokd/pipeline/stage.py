@@ -85,10 +85,7 @@ def _prepare(repo: Any, address: str, force: bool) -> _Prepared | None:
 
 
 def _record(repo: Any, address: str, before: dict[str, Any], signals: _SignalsFor) -> None:
-    """Put the outputs of a stage into the cache and write dvc.lock, to the end even if a signal arrives.
-
-    DVC writes dvc.lock in place: a process that ended within it would leave half a file.
-    """
+    """Put the outputs of a stage into the cache and write dvc.lock, whatever signals arrive meanwhile."""
     stage = _find(repo, address)
     absent = [str(out) for out in stage.outs if not out.exists]
     if absent:

@@ -26,7 +26,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_the_temporary_file_of_a_killed_process_is_removed_and_that_of_a_running_one_stays(tmp_path: Path):
+def test_the_temporary_file_of_a_killed_process_is_removed_later_and_a_recent_one_stays(tmp_path: Path):
     killed = (
         "import os, signal, sys; from topokd.io import atomic_path\n"
         "with atomic_path(sys.argv[1]): os.kill(os.getpid(), signal.SIGKILL)"
@@ -35,6 +35,9 @@ def test_the_temporary_file_of_a_killed_process_is_removed_and_that_of_a_running
     subprocess.run([sys.executable, "-c", killed, below / "figure7.svg"], cwd=Path(__file__).parents[1], check=False)
     (left,) = below.iterdir()
     assert left.name.startswith(".part-figure7-") and left.suffix == ".svg"
+    assert remove_partial_files(tmp_path) == [] and left.exists()
+    two_hours_ago = left.stat().st_mtime - 7200
+    os.utime(left, (two_hours_ago, two_hours_ago))
     with atomic_path(tmp_path / "table7.csv") as running:
         running.write_text("half")
         assert remove_partial_files(tmp_path) == [left]

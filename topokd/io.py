@@ -10,12 +10,12 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from topokd.errors import DataError
-from topokd.locks import lock_open_file
 
 PARTIAL = ".part-"
 """Beginning of the names of files that are being written; .gitignore and .dvcignore have it too."""
@@ -38,10 +38,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if path.is_dir():  # fail now rather than after hours of work, when the file is replaced
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary: Path | None = None
-    handle = -1
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = _locked_partial_file(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{short(path.stem)}-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -54,25 +55,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-            os.close(handle)
 
 
-def _locked_partial_file(path: Path) -> tuple[int, Path]:
-    """A new temporary file next to a path, locked for as long as it is open."""
-    while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{short(path.stem)}-", suffix=path.suffix)
-        if not lock_open_file(handle, wait=False) or os.path.exists(name):
-            return handle, Path(name)
-        os.close(handle)  # `remove_partial_files` of another process was faster
-
-
-def remove_partial_files(folder: str | Path) -> list[Path]:
+def remove_partial_files(folder: str | Path, age: float = 3600.0) -> list[Path]:
     """Remove the temporary files that killed processes left in a folder and below it.
 
-    Files that another process is writing now are locked by it, and stay.
+    A file that was written to recently may belong to a process on this or another machine, and stays.
 
     Args:
         folder: links to other folders are not followed; it may be missing.
+        age: seconds since the last write to a file, after which nobody is writing it.
 
     Returns:
         The removed files.
@@ -80,19 +72,16 @@ def remove_partial_files(folder: str | Path) -> list[Path]:
     Examples:
         >>> folder = Path(tempfile.mkdtemp())
         >>> (folder / ".part-table7-x1y2.csv").touch()
-        >>> with atomic_path(folder / "table8.csv"):
-        ...     [file.name for file in remove_partial_files(folder)]
-        ['.part-table7-x1y2.csv']
+        >>> remove_partial_files(folder), [file.name for file in remove_partial_files(folder, age=0)]
+        ([], ['.part-table7-x1y2.csv'])
     """
     removed = []
     for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.startswith(PARTIAL):
-                file = Path(parent, name)
-                with contextlib.suppress(OSError), file.open("rb") as stream:
-                    if lock_open_file(stream.fileno(), wait=False):
-                        file.unlink()
-                        removed.append(file)
+        for file in (Path(parent, name) for name in names if name.startswith(PARTIAL)):
+            with contextlib.suppress(OSError):  # another process removed it, or it belongs to another user
+                if time.time() - file.stat().st_mtime >= age:
+                    file.unlink()
+                    removed.append(file)
     return removed
 
 

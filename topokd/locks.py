@@ -35,29 +35,17 @@ def locked(file: Path, wait: Callable[[], None] | None = None) -> Iterator[bool]
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+b") as stream:
-        mine = lock_open_file(stream.fileno(), wait=False)
-        if not mine and wait is not None:
+        if fcntl is None:
+            yield True
+            return
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if wait is None:
+                yield False
+                return
             wait()
-            mine = lock_open_file(stream.fileno(), wait=True)
-        yield mine
-
-
-def lock_open_file(handle: int, wait: bool) -> bool:
-    """Lock an open file until it is closed.
-
-    Args:
-        handle: its descriptor.
-        wait: whether to wait while another process holds the lock.
-
-    Returns:
-        Whether this process holds it; on systems without locks (some file systems, Windows) always True.
-    """
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        log.debug("no lock: %s", error)
-    return True
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:
+            log.debug("%s: %s", file, error)
+        yield True

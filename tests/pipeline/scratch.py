@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.conftest import PROJECT
+from topokd.io import PARTIAL
 
 PROFILE = "smoke"
 ROWS = ("plain", "full")
@@ -81,7 +82,7 @@ def changed_stages(clone: Path) -> set[str]:
 
 
 def digests(clone: Path, profile: str = PROFILE) -> dict[str, str]:
-    """Content of every result of a profile, except the records that hold durations."""
+    """Content of every result of a profile, except records of durations and files that a killed process left."""
     files = [
         *clone.glob(f"results/{profile}/**/*"),
         *clone.glob(f"figures/{profile}/**/*"),
@@ -91,5 +92,5 @@ def digests(clone: Path, profile: str = PROFILE) -> dict[str, str]:
     return {
         str(file.relative_to(clone)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in files
-        if file.is_file() and "provenance" not in file.parts
+        if file.is_file() and "provenance" not in file.parts and not file.name.startswith(PARTIAL)
     }

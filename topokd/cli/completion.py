@@ -5,11 +5,12 @@ Nothing here imports torch, so that a press of Tab takes a fraction of a second;
 
 from __future__ import annotations
 
+import pkgutil
+from pathlib import Path
+
 from topokd import params as P
 from topokd.errors import TopokdError
 from topokd.project import project_path
-
-BENCHMARKS = ("semantickitti", "nuscenes", "waymo")  # keys of topokd.datasets.BENCHMARKS, which needs seconds to import
 
 
 def profiles(incomplete: str) -> list[str]:
@@ -19,8 +20,9 @@ def profiles(incomplete: str) -> list[str]:
 
 
 def benchmarks(incomplete: str) -> list[str]:
-    """Benchmarks that begin with ``incomplete``."""
-    return _beginning(BENCHMARKS, incomplete)
+    """Benchmarks that begin with ``incomplete``: the subpackages of topokd.datasets, which needs seconds to import."""
+    folder = Path(__file__).parents[1] / "datasets"
+    return _beginning([module.name for module in pkgutil.iter_modules([str(folder)]) if module.ispkg], incomplete)
 
 
 def label_maps(incomplete: str) -> list[str]:
@@ -37,5 +39,5 @@ def rows(incomplete: str) -> list[str]:
     return _beginning(names, incomplete)
 
 
-def _beginning(names: list[str] | tuple[str, ...], incomplete: str) -> list[str]:
+def _beginning(names: list[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]

@@ -86,10 +86,13 @@ def restore() -> None:
 
 
 def keep() -> None:
-    """Copy dvc.lock, if it is complete and differs from its copy."""
+    """Copy dvc.lock, if it is complete and differs from its copy; a copy that cannot be written stops nothing."""
     file = project_path("dvc.lock")
-    if file.is_file() and not _same_file(file, _copy()) and not is_incomplete():
-        _keep(file)
+    try:
+        if file.is_file() and not _same_file(file, _copy()) and not is_incomplete():
+            _keep(file)
+    except OSError as error:
+        log.warning("no copy of dvc.lock is kept: %s", error)
 
 
 def _copy() -> Path:

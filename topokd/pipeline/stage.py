@@ -153,7 +153,7 @@ class _SignalsFor:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Ignore signals in a short block that must not be left half done; the stage then ends by itself."""
+        """Ignore signals in a short block: the result of the stage, which may have taken days, is recorded first."""
         self._held = True
         try:
             yield

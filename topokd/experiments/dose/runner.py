@@ -48,8 +48,13 @@ class Dose(Experiment[Unit]):
     def compute(self, unit: Unit) -> dict[str, Any]:
         """Train one unit, and measure it."""
         self.write_scans(self.params)
-        found = self._teacher(unit.number) if unit.kind == "teacher" else self._student(unit)
-        return {"seed": unit.number} | found
+        if unit.kind == "teacher":
+            return {"seed": unit.number} | self._teacher(unit.number)
+        number = self.params.teacher_seed(unit.number)
+        if not Run("teacher", number, self.params).checkpoint.is_file():  # its record came from git, weights do not
+            with self.lock(f"missing-teacher{number}", wait=True):
+                self._provide_teacher(number)
+        return {"seed": unit.number} | self._student(unit)
 
     def records(self) -> dict[str, dict[int, dict[str, Any]]]:
         """Records of the units that are done, by arm (or ``teacher``) and seed."""
@@ -59,18 +64,21 @@ class Dose(Experiment[Unit]):
         return found
 
     def _teacher(self, seed: int) -> dict[str, Any]:
+        found = {"arm": "teacher"} | self._provide_teacher(seed)
         run = Run("teacher", seed, self.params)
-        lender = workspace_path(self.plan.teacher_of) / "checkpoints" / run.checkpoint.name
-        found: dict[str, Any] = {"arm": "teacher"}
-        if self.plan.teacher_of and lender.is_file():
-            with atomic_path(run.checkpoint) as temporary:
-                shutil.copyfile(lender, temporary)
-            found["taken_from"] = self.plan.teacher_of
-        else:
-            found |= _of_training(train_teacher(self.params, seed))
         with deterministic(self.params.train.threads):
             measures = self._measured_by(seed).of(load_checkpoint(run.checkpoint))
         return found | {"sha256": sha256(run.checkpoint), "measures": measures}
+
+    def _provide_teacher(self, seed: int) -> dict[str, Any]:
+        """Take a teacher over from the plan's ``teacher_of``, or train it; returns what its record says of that."""
+        run = Run("teacher", seed, self.params)
+        lender = workspace_path(self.plan.teacher_of) / "checkpoints" / run.checkpoint.name
+        if not (self.plan.teacher_of and lender.is_file()):
+            return _of_training(train_teacher(self.params, seed))
+        with atomic_path(run.checkpoint) as temporary:
+            shutil.copyfile(lender, temporary)
+        return {"taken_from": self.plan.teacher_of}
 
     def _student(self, unit: Unit) -> dict[str, Any]:
         arm = self.arms[unit.row]

@@ -48,6 +48,7 @@ class Study(Experiment[Unit]):
             run = Run("teacher", unit.number, params)
         else:
             seed = self._seed(unit)
+            self._train_missing_teacher(Run(row, seed, params if unit.fold is not None else self.params).teacher)
             if unit.fold is None:
                 self._lend_teacher(params, seed)
             record = train_student(params, row, seed)
@@ -132,6 +133,12 @@ class Study(Experiment[Unit]):
             train=params.train.replace(student_steps=tuning.student_steps),
             rows=params.rows | {name: params.rows[unit.row]},
         ), name
+
+    def _train_missing_teacher(self, teacher: Run) -> None:
+        """Train a teacher again whose record came from git, where weights are not."""
+        if not teacher.checkpoint.is_file():
+            with self.lock(f"missing-{teacher.params.profile.replace('/', '-')}-{teacher.name}", wait=True):
+                train_teacher(teacher.params, teacher.seed)
 
     def _lend_teacher(self, params: Params, seed: int) -> None:
         """Copy the study's teacher to where the tuning profile looks for it."""

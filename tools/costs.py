@@ -148,7 +148,7 @@ def page() -> str:
         f"A forward pass takes {1000 * measured.forward[0]:.0f} ms (teacher) and {1000 * measured.forward[1]:.0f} ms "
         "(student) per scan. "
         "On a CPU see [models.md](../benchmarks/models.md) and [rows.md](../benchmarks/rows.md); "
-        "`python benchmarks/memory.py` measures memory over long runs.",
+        "[memory.md](../benchmarks/memory.md) shows that memory stays flat over long runs.",
         "",
         "## The three full data sets",
         "Estimates, in hours. `topokd slurm plan` prints those of your profile once it has recorded durations.",

@@ -106,9 +106,9 @@ def invented(distance: list[float], miou: list[float], noise: float = 0.1, seeds
 @pytest.mark.parametrize(
     ("distance", "miou", "noise", "words"),
     [
-        ([0.5, 0.4, 0.2], [20, 22, 24], 0.1, ["falls (6", "accuracy follows: it rises"]),
-        ([0.5, 0.4, 0.2], [20, 18, 16], 0.1, ["falls (6", "accuracy does not follow: it falls"]),
-        ([0.5, 0.4, 0.2], [20, 20, 20], 0.1, ["falls (6", "accuracy stays the same within ±0.5 points"]),
+        ([0.5, 0.4, 0.2], [20, 22, 24], 0.1, ["falls (−60 %, 95 %", "accuracy follows: it rises"]),
+        ([0.5, 0.4, 0.2], [20, 18, 16], 0.1, ["falls (−60 %, 95 %", "accuracy does not follow: it falls"]),
+        ([0.5, 0.4, 0.2], [20, 20, 20], 0.1, ["falls (−60 %, 95 %", "accuracy stays the same within ±0.5 points"]),
         ([0.5, 0.5, 0.5], [20, 20, 20], 5.0, ["open whether the topological", "open whether accuracy changes"]),
         ([0.2, 0.3, 0.5], [20, 22, 24], 0.1, ["rises, although it is trained for", "accuracy changes: it rises"]),
     ],

@@ -78,8 +78,8 @@ def sentence(plan: DosePlan, records: Records) -> str:
         done = sum(len(records.get(arm.name, {})) for arm in doses)
         return f"Not measured yet: {done} runs of the {len(doses)} doses are done, and no two seeds have all of them."
     start = float(np.mean([_measured(record)["distance"] for record in records[doses[0].name].values()]))
-    relative = f"{100 * abs(distance.mean) / start:.0f} %, " if start > 0 else ""
-    given = f"{relative}{_interval(distance, 3)}; {distance.n} seeds"
+    relative = start > 0  # in percent of the distance without L_topo
+    given = f"{_interval(distance, 0, 100 / start, ' %') if relative else _interval(distance, 3)}; {distance.n} seeds"
     falls = {
         -1: f"the topological distance to the teacher falls ({given})",
         1: f"the topological distance to the teacher rises, although it is trained for ({given})",
@@ -96,7 +96,8 @@ def sentence(plan: DosePlan, records: Records) -> str:
         follows = f"accuracy stays the same within ±{plan.margin:g} points ({number})"
     else:
         follows = f"it stays open whether accuracy changes ({number})"
-    return f"From no L_topo to {100 * doses[-1].share:g} % of the segmentation loss's gradient, {falls}, and {follows}."
+    strongest = f"{100 * doses[-1].share:g} % of the segmentation loss's gradient"
+    return f"Along a line fitted from no L_topo to {strongest}, {falls}, and {follows}."
 
 
 def _changes(doses: list[Arm], records: Records, measure: str) -> list[float]:
@@ -110,10 +111,11 @@ def _side(found: Difference) -> int:
     return -1 if found.high < 0 else 1 if found.low > 0 else 0
 
 
-def _interval(found: Difference, digits: int) -> str:
-    """``+1.2, 95 % interval +0.1 to +2.3``, with minus signs."""
-    mean, low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in (found.mean, found.low, found.high))
-    return f"{mean}, 95 % interval {low} to {high}"
+def _interval(found: Difference, digits: int, unit: float = 1.0, name: str = "") -> str:
+    """``+1.2, 95 % interval +0.1 to +2.3``, with minus signs, as multiples of ``1 / unit``."""
+    values = (unit * value for value in (found.mean, found.low, found.high))
+    mean, low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in values)
+    return f"{mean}{name}, 95 % interval {low} to {high}{name}"
 
 
 def _arm(arm: Arm, own: Mapping[int, Mapping[str, Any]], control: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

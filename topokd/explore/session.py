@@ -143,8 +143,8 @@ class Session:
             if self.choice.engine not in self._engines():
                 self.choice = replace(self.choice, engine="auto")
 
-    def add(self, name: str, points: Float64[ndarray, "n c"]) -> None:
-        """Add a cloud and select it."""
+    def add(self, name: str, points: Float64[ndarray, "n c"] | tuple[ndarray, ndarray]) -> None:
+        """Add a cloud, or features (student, teacher), and select them."""
         self.own[name] = points
         self.choose(source=name)
 
@@ -221,16 +221,19 @@ class Session:
             student, teacher = given if isinstance(given, tuple) else (given, given)
             if self.kind == "loss" and not isinstance(given, tuple):
                 student = given + rng.normal(0, 0.1 * given.std(), given.shape)
-            names = ("student", "teacher") if self.kind == "loss" else (source, source)
+            names = ("student", "teacher") if isinstance(given, tuple) else (source, source)
         else:
             teacher = PRIMITIVES[source](count, rng)
             student = teacher + rng.normal(0, 0.15, teacher.shape) if self.kind == "loss" else teacher
-            names = (f"{source}, disturbed", source) if self.kind == "loss" else (source, source)
+            names = (source, source)
+        if self.kind == "loss" and names[0] == names[1]:
+            names = (f"{source}, disturbed", source)
         colors = (STUDENT, TEACHER) if self.kind == "loss" else (TEACHER, TEACHER)
         scan: dict[str, Any] = {}
         positions = None
         if self.kind == "scene" and student.shape[1] == 3:  # own points are a scene by themselves
-            scan, positions = bare_scan(student), student
+            positions = student - np.median(student, axis=0)  # float32 has no centimetres in the coordinates of a map
+            scan = bare_scan(positions)
         note = "" if self.networks.trained() else f"This project has no trained networks. {UNTRAINED}"
         return Rows(student, teacher, names, colors, note, positions, scan)
 

@@ -15,7 +15,7 @@ from topokd.errors import ParameterError
 from topokd.experiments.shapes import PRIMITIVES
 from topokd.explore.cloud import DrawnCloud, describe, describe_cycles, persistence_of
 from topokd.explore.networks import Say, silent
-from topokd.explore.sources import UNTRAINED, Networks, Rows, SourceOptions, bare_scan
+from topokd.explore.sources import RAW, UNTRAINED, Networks, Rows, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
 from topokd.scans import SYNTHETIC
 from topokd.topology import ENGINES, Normalization, farthest_point_sampling, normalize_features
@@ -86,8 +86,8 @@ class Session:
         first = next(iter(self.own), None) or (
             NETWORKS if kind == "scene" or (kind == "loss" and self.networks.trained()) else "circle"
         )
-        normalize = "l2" if first == NETWORKS else "none"
-        self.choice = Choice(first, points, normalize, max_dim=max_dim, options=self.networks.defaults())
+        self.choice = Choice(first, points, max_dim=max_dim, options=self.networks.defaults())
+        self.choice = replace(self.choice, normalize=self._usual_normalization())
         self.steps: GradientSteps | None = None
         self._points: list[Float64[ndarray, "n c"]] = []
 
@@ -138,10 +138,15 @@ class Session:
                 self.choice = replace(self.choice, options=self.networks.choose(self.choice.options, name, value))
             else:
                 self.choice = replace(self.choice, **{name: value})
-            if name == "source":
-                self.choice = replace(self.choice, normalize="l2" if value == NETWORKS else "none")
+            if name in ("source", "profile", "network"):
+                self.choice = replace(self.choice, normalize=self._usual_normalization())
             if self.choice.engine not in self._engines():
                 self.choice = replace(self.choice, engine="auto")
+
+    def _usual_normalization(self) -> str:
+        """That of the loss for features; none for points in space, which "l2" would move onto a sphere."""
+        features = self.choice.source == NETWORKS and self.choice.options.network != RAW
+        return "l2" if features else "none"
 
     def add(self, name: str, points: Float64[ndarray, "n c"] | tuple[ndarray, ndarray]) -> None:
         """Add a cloud, or features (student, teacher), and select them."""

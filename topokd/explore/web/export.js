@@ -41,9 +41,9 @@ export function toSVG(root, views) {
 /** The words of captions, legends and tables, which are HTML, at their places: one text per line. */
 function drawWords(root, frame, page) {
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), range = document.createRange();
-  const write = (text, box, { font, color }) => {
+  const write = (text, box, { color, fontWeight, fontSize }) => {
     const [x, y] = [box.left - frame.left, box.top - frame.top + 0.77 * box.height];
-    svg("text", { x, y, fill: color, style: `font: ${font}` }, page, text);
+    svg("text", { x, y, fill: color, style: `font: ${fontWeight} ${fontSize} system-ui, sans-serif` }, page, text);
   };
   while (walker.nextNode()) {
     const { data, parentElement: parent } = walker.currentNode;

@@ -109,7 +109,9 @@ class App {
     this.panels = new Panels(this.root, store, () => this.askForCycles());
     drawExports(this.tools, this.root, this.panels.views, store);
     this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.model.send(task)) : null;
-    this.note.textContent = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
+    const notes = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
+    this.note.replaceChildren(); // `code` between backticks
+    notes.split("`").forEach((text, k) => (k % 2 ? html("code", {}, this.note, text) : this.note.append(text)));
     this.state.follow();
     this.element.dataset.scene = String(Number(this.element.dataset.scene ?? 0) + 1);
   }

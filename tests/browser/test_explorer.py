@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
 import re
@@ -247,16 +248,42 @@ def test_the_loss_shows_matches_and_steps(page: Page, problems: list[str], tmp_p
     picture(page, "page-loss.png")
 
 
+def words_of(svg: bytes) -> list[str]:
+    return [html.unescape(text) for text in re.findall(r"<text[^>]*>([^<]+)</text>", svg.decode())]
+
+
+def test_a_saved_picture_has_captions_legends_and_numbers(page: Page, problems: list[str], tmp_path: Path):
+    rng = np.random.default_rng(0)
+    teacher = rng.normal(size=(24, 6))
+    open_page(page, tmp_path / "loss.html", "loss", (teacher + rng.normal(0, 0.3, teacher.shape), teacher), 24)
+    words = words_of(saved(page, "SVG"))
+    for text in (
+        "L_topo",
+        "teacher → student (Eq. 2)",
+        "the loss in numbers",
+        page.locator(".tk-total td").last.inner_text(),
+    ):
+        assert text in words
+    assert "student: 24 points, first 3 principal axes of 6" in words
+    open_page(page, tmp_path / "scene.html", "scene", rng.normal(size=(90, 3)), 24)
+    page.wait_for_function(READY)
+    words = words_of(saved(page, "SVG"))
+    assert {"scan own points, coloured by", "height", "low", "high"} <= set(words)
+
+
+def saved(page: Page, name: str) -> bytes:
+    """What a button saves."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name, exact=True).click()
+    return Path(download.value.path()).read_bytes()
+
+
 def test_pictures_and_data_are_saved(page: Page, problems: list[str], tmp_path: Path):
     open_page(page, tmp_path / "page.html", "filtration", circle(40), 40)
-    saved = {}
-    for name in ("SVG", "PNG", "CSV"):
-        with page.expect_download() as download:
-            page.get_by_role("button", name=name, exact=True).click()
-        saved[name] = Path(download.value.path()).read_bytes()
-    assert saved["PNG"].startswith(b"\x89PNG") and len(saved["PNG"]) > 20_000
-    assert b"data:image/png;base64" in saved["SVG"] and saved["SVG"].count(b"<circle") > 39
-    rows = list(csv.DictReader(saved["CSV"].decode().splitlines()))
+    found = {name: saved(page, name) for name in ("SVG", "PNG", "CSV")}
+    assert found["PNG"].startswith(b"\x89PNG") and len(found["PNG"]) > 20_000
+    assert b"data:image/png;base64" in found["SVG"] and found["SVG"].count(b"<circle") > 39
+    rows = list(csv.DictReader(found["CSV"].decode().splitlines()))
     assert len(rows) == 40 + sum(row["degree"] == "1" for row in rows)
     assert sum(row["death"] == "inf" for row in rows) == 1
     assert json.loads(json.dumps(rows[0]))["death_simplex"].count("-") == 1

@@ -13,14 +13,14 @@ import pytest
 from topokd import params as P
 from topokd.data import Scan
 from topokd.errors import DataError, ParameterError
-from topokd.explore import Session, page, write_page
+from topokd.explore import Session, filtration_explorer, page, write_page
 from topokd.explore.files import read_points, read_upload
 from topokd.explore.frontend import MODULES, module, read_web
 from topokd.explore.networks import Network, View, colourings, look_at, networks
 from topokd.explore.packing import pack, quantize, to_text
 from topokd.explore.page import write_pages
-from topokd.explore.session import CYCLES_AT_ONCE
-from topokd.explore.sources import SourceOptions
+from topokd.explore.session import CYCLES_AT_ONCE, NETWORKS
+from topokd.explore.sources import RAW, SourceOptions
 from topokd.models import build_model
 from topokd.models.checkpoint import save_checkpoint
 
@@ -67,6 +67,25 @@ def test_degree_two_comes_with_an_engine_that_computes_it(no_project: Path):
     session.choose(max_dim=2)
     assert session.choice.engine == "auto"
     assert len(session.scene()["clouds"][0]["pairs"]) == 3
+
+
+def test_coordinates_are_not_moved_onto_a_sphere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Rows of unit length are what the loss compares; of points in space they would show the loops of a sphere."""
+    monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
+    session = Session("filtration")
+    monkeypatch.setattr(session.networks, "available", lambda: True)
+    entries = [("network", "network", "", ["full-seed0", RAW])]
+    monkeypatch.setattr(session.networks, "choosers", lambda options, kind: entries)
+    monkeypatch.setattr(session.networks, "choose", lambda options, name, value: replace(options, **{name: value}))
+    session.choose(source=NETWORKS)
+    assert (session.choice.options.network, session.choice.normalize) == (RAW, "none")
+    session.choose(network="full-seed0")
+    assert session.choice.normalize == "l2"
+    session.choose(normalize="standardize")
+    session.choose(points=64)
+    assert session.choice.normalize == "standardize"
+    session.choose(network=RAW)
+    assert session.choice.normalize == "none"
 
 
 def test_networks_are_found_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -121,6 +140,29 @@ def test_own_points_come_from_arrays_and_files(tmp_path: Path):
             read_points(source)
     with pytest.raises(DataError, match=r"notes\.txt cannot be read; choose one of"):
         read_upload("notes.txt", b"")
+
+
+def test_own_files_are_read_as_told(tmp_path: Path):
+    points = np.random.default_rng(0).normal(0, 20, (30, 5))
+    points.astype(">f8").tofile(tmp_path / "odd.bin")
+    told = {"columns": 5, "dtype": ">float64", "scale": 0.001}
+    np.testing.assert_allclose(read_points(tmp_path / "odd.bin", **told), 0.001 * points[:, :3], rtol=1e-6)
+    np.save(tmp_path / "scan.npy", points)
+    assert read_points(tmp_path / "scan.npy").shape == (30, 5)
+    assert read_points(tmp_path / "scan.npy", columns=5).shape == (30, 3)  # a scan, not features
+    with pytest.raises(DataError, match="columns are for files: array is list, leave them out"):
+        read_points([[0, 1], [2, 3], [4, 5]], columns=2)
+
+
+def test_a_message_names_options_as_its_reader_can_give_them(tmp_path: Path, no_project: Path):
+    rows = np.random.default_rng(0).normal(0, 20, (30, 4)).astype(np.float32).tobytes() + b"end"
+    (tmp_path / "odd.bin").write_bytes(rows)
+    with pytest.raises(DataError, match="give columns= and dtype=$"):
+        filtration_explorer(str(tmp_path / "odd.bin"))
+    with pytest.raises(
+        DataError, match=r"^odd.bin has .* give columns= and dtype=; .*read_points\('odd.bin', \.\.\.\) returns$"
+    ):
+        read_upload("odd.bin", rows)
 
 
 def test_a_page_holds_everything_and_no_address(tmp_path: Path, no_project: Path):

@@ -48,8 +48,18 @@ def test_the_glance_shows_reported_and_measured_networks(results: Results) -> No
     teacher = results.labels["teacher"]
     assert measured.panels["mIoU (%)"][teacher] == pytest.approx(results.score("teacher").mean)
     assert measured.panels["parameters (M)"][teacher] == 1.2 and teacher not in measured.bold
-    titles = [axes.get_title() for axes in figures.glance_figure(results).axes]
-    assert len(titles) == len(reported.panels) + len(measured.panels)
+    figure = figures.glance_figure(results)
+    assert len(figure.axes) == len(reported.panels) + len(measured.panels)
+    texts = {text.get_text() for axes in figure.axes[: len(reported.panels)] for text in axes.texts}
+    assert {"146.18", "27.64", "25"} <= texts  # as printed
+    score = results.score("teacher")
+    assert f"{score.mean:#.3g}" in {text.get_text() for text in figure.axes[len(reported.panels)].texts}
+    (bars,) = [
+        line for line in figure.axes[len(reported.panels)].containers if line.has_xerr and line[0].get_ydata()[0] == 1
+    ]
+    left, right = bars[2][0].get_segments()[0][:, 0]
+    second = results.score(results.headline[1])
+    assert (right - left) / 2 == pytest.approx(second.half_width)
 
 
 def test_the_ablation_shows_each_row_with_its_seeds_and_gains(results: Results) -> None:

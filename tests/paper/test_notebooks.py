@@ -1,5 +1,8 @@
 """Executed notebooks become pages that share one style sheet."""
 
+import html
+import re
+
 import nbformat
 import pytest
 from nbformat import v4
@@ -42,3 +45,28 @@ def test_pages_are_kept_if_no_notebook_was_executed(params):
     kept.parent.mkdir(parents=True)
     kept.write_text("kept")
     assert publish(params) == [] and kept.read_text() == "kept"
+
+
+def picture() -> nbformat.NotebookNode:
+    return v4.new_output("display_data", data={"image/png": "iVBORw0KGgo="})
+
+
+def test_every_picture_has_the_words_around_it_as_alternative_text(params, recwarn):
+    printed = v4.new_output("display_data", data={"text/markdown": "### default: trials"})
+    executed(
+        params,
+        "50_topology",
+        v4.new_markdown_cell("# Topology\n\nDiagrams of a `torus` & more."),
+        v4.new_code_cell("figure", outputs=[picture()]),
+        v4.new_markdown_cell("*Left: loss, $H_1$. Right: mIoU.*"),
+        v4.new_markdown_cell("## Studies:\n- [Lemma 1](x.md)"),
+        v4.new_code_cell("draw()", outputs=[picture(), printed, picture()]),
+    )
+    (page,) = publish(params)
+    found = [html.unescape(text) for text in re.findall(r'alt="([^"]*)"', page.read_text(encoding="utf-8"))]
+    assert found == [
+        "Topology. Diagrams of a torus & more. Left: loss, H1. Right: mIoU.",
+        "Studies. Lemma 1",
+        "default: trials.",
+    ]
+    assert not [warning for warning in recwarn if "lternative text" in str(warning.message)]

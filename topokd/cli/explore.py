@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from topokd.cli.completion import profiles
+from topokd.cli.reading import COLUMNS, DTYPE, FRAME, ORIGIN, SCALE, given_options
 
 Points = Annotated[
     list[Path] | None,
@@ -28,12 +29,20 @@ def explore(
         Path | None, typer.Option(help="Folder for the pages that contain a real scan; without it, that of --out.")
     ] = None,
     num_points: Annotated[int, typer.Option(min=3, max=2048, help="Points kept by farthest point sampling.")] = 192,
+    columns: COLUMNS = None,
+    dtype: DTYPE = None,
+    scale: SCALE = None,
+    frame: FRAME = None,
+    origin: ORIGIN = None,
 ) -> None:
     """Write interactive pages of persistence that open offline: filtration, loss and scene."""
     from topokd.errors import ParameterError
     from topokd.explore.page import write_page, write_pages
 
+    reading = given_options(columns=columns, dtype=dtype, scale=scale, frame=frame, origin=origin)
     if not points:
+        if reading:
+            raise ParameterError(f"--{next(iter(reading))} is about your own file: name the file")
         for file in write_pages(out, profile, num_points=num_points, real_scans=real_scans, say=typer.echo):
             typer.echo(file)
         return
@@ -41,5 +50,5 @@ def explore(
         raise ParameterError(f"{len(points)} files are given: give one, or the student's and the teacher's features")
     page = out if out.suffix == ".html" else out / f"{points[0].stem}.html"
     given = points[0] if len(points) == 1 else tuple(points)
-    write_page(page, "filtration" if len(points) == 1 else "loss", given, num_points=num_points)
+    write_page(page, "filtration" if len(points) == 1 else "loss", given, num_points=num_points, **reading)
     typer.echo(page)

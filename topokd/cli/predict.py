@@ -10,6 +10,7 @@ import typer
 
 from topokd.cli.completion import benchmarks, label_maps
 from topokd.cli.data import ROOT_HELP, print_problems, require_json
+from topokd.cli.reading import COLUMNS, DTYPE, FRAME, INTENSITY, INTENSITY_SCALE, ORIGIN, SCALE, given_options
 from topokd.errors import ParameterError
 
 CHECKPOINT = Annotated[Path, typer.Argument(help="Weights that topokd trained (.safetensors).")]
@@ -44,26 +45,13 @@ def predict(
             autocompletion=label_maps,
         ),
     ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Of .bin and .npy: how many, or names: x,y,z,intensity,_; detected if absent.")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="Number type of .bin: float32, float64, >float32, ...")] = None,
-    intensity: Annotated[
-        str | None, typer.Option(help="Field that holds the reflectivity or intensity, or `none`; by rule if absent.")
-    ] = None,
-    intensity_scale: Annotated[
-        float | None, typer.Option(help="Full scale of intensities; detected if absent.")
-    ] = None,
-    scale: Annotated[
-        float | None, typer.Option(help="Metres per unit of the coordinates: 0.001 for millimetres; 1 if absent.")
-    ] = None,
-    frame: Annotated[
-        str | None,
-        typer.Option(help="Axes of the file that are the network's x, y, z: y,-x,z where y points forward."),
-    ] = None,
-    origin: Annotated[
-        str | None, typer.Option(help="X,Y,Z of the sensor in the file's coordinates, if not at their origin.")
-    ] = None,
+    columns: COLUMNS = None,
+    dtype: DTYPE = None,
+    intensity: INTENSITY = None,
+    intensity_scale: INTENSITY_SCALE = None,
+    scale: SCALE = None,
+    frame: FRAME = None,
+    origin: ORIGIN = None,
     voxel_size: VOXEL_SIZE = None,
     tta: TTA = 1,
     views: Annotated[int, typer.Option(min=0, help="Number of scans that get a 3D page next to their labels.")] = 1,
@@ -82,11 +70,10 @@ def predict(
     if format is not None and format not in FORMATS:
         raise ParameterError(f"--format {format}: choose one of {', '.join(FORMATS)}")
     label_map = load_label_map(labels) if labels is not None else None
-    given = {
-        **{"columns": _parse_columns(columns), "dtype": dtype, "intensity": intensity, "scale": scale},
-        **{"intensity_scale": intensity_scale, "frame": frame, "origin": _parse_origin(origin)},
-    }
-    known = {name: value for name, value in given.items() if value is not None}
+    known = given_options(
+        columns=columns, dtype=dtype, intensity=intensity, intensity_scale=intensity_scale, scale=scale, frame=frame,
+        origin=origin,
+    )  # fmt: skip
     reading = {"scale": 1.0, "frame": "x,y,z", **(label_map.reading() if label_map else {}), **known}
     check_reading(**reading)  # type: ignore[arg-type]
     labeller = Labeller(checkpoint, voxel_size, tta, device, amp)
@@ -107,24 +94,6 @@ def predict(
     if rejected:  # each with its reason in the log
         typer.echo(f"{len(rejected)} files were rejected, see above", err=True)
     raise typer.Exit(1 if rejected else 0)
-
-
-def _parse_columns(text: str | None) -> int | tuple[str, ...] | None:
-    """A number, or names separated by commas."""
-    if text is None:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        return tuple(part.strip() for part in text.split(","))
-
-
-def _parse_origin(text: str | None) -> tuple[float, ...] | None:
-    """Three numbers separated by commas."""
-    try:
-        return None if text is None else tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ParameterError(f"--origin {text}: give three numbers, X,Y,Z") from None
 
 
 def evaluate(

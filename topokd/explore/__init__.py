@@ -10,6 +10,7 @@ needs no kernel:
 """
 
 from topokd.explore.explorers import filtration_explorer, loss_explorer, scene_explorer
+from topokd.explore.files import read_points
 from topokd.explore.page import PAGES, write_page
 from topokd.explore.session import Session
 
@@ -18,6 +19,7 @@ __all__ = [
     "Session",
     "filtration_explorer",
     "loss_explorer",
+    "read_points",
     "scene_explorer",
     "write_page",
 ]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from topokd.errors import DataError
-from topokd.explore.files import read_points
+from topokd.explore.files import as_arguments, check_pair, read_points
 from topokd.explore.session import Session
 
 if TYPE_CHECKING:
     from topokd.explore.widget import Explorer
 
 
-def filtration_explorer(points: Any = None, *, num_points: int = 256, max_dim: int = 1) -> Explorer:
+def filtration_explorer(points: Any = None, *, num_points: int = 256, max_dim: int = 1, **reading: Any) -> Explorer:
     """The filtration of a cloud: edges and triangles enter, classes are born and die.
 
     Args:
         points: (n, c) array or tensor, or a file (.npy, .ply, .bin, ...); None offers shapes and networks.
         num_points: initial M.
         max_dim: highest degree: 1 or 2.
+        reading: how a file is read, see `topokd.explore.read_points`: columns, dtype, scale, frame, origin.
 
     Raises:
         DataError: for points that cannot be read.
@@ -29,11 +31,11 @@ def filtration_explorer(points: Any = None, *, num_points: int = 256, max_dim: i
         >>> explorer.session.choice.source, explorer.session.choice.points
         ('own points', 20)
     """
-    return _widget(Session("filtration", _own(points), points=num_points, max_dim=max_dim))
+    return _widget(Session("filtration", _own(points, reading), points=num_points, max_dim=max_dim))
 
 
 def loss_explorer(
-    student: Any = None, teacher: Any = None, *, profile: str | None = None, num_points: int = 256
+    student: Any = None, teacher: Any = None, *, profile: str | None = None, num_points: int = 256, **reading: Any
 ) -> Explorer:
     """L_topo between two clouds: diagrams, matches, parts, gradient, steps.
 
@@ -42,6 +44,7 @@ def loss_explorer(
         teacher: (n, c_t) features of the same rows, or a file.
         profile: the networks of this profile are offered.
         num_points: initial M.
+        reading: how files are read, see `filtration_explorer`.
 
     Raises:
         DataError: for features that cannot be read, or do not have a row each.
@@ -53,16 +56,22 @@ def loss_explorer(
         >>> explorer.session.choice.source
         'own features'
     """
-    return _widget(Session("loss", _pair(student, teacher), profile=profile, points=num_points))
+    return _widget(Session("loss", _pair(student, teacher, reading), profile=profile, points=num_points))
 
 
-def scene_explorer(profile: str | None = None, points: Any = None, *, num_points: int = 256) -> Explorer:
+def scene_explorer(
+    profile: str | None = None, points: Any = None, *, num_points: int = 256, **reading: Any
+) -> Explorer:
     """A scan with the features of a network on it.
 
     Args:
         profile: whose scans and networks are offered; None takes the first with trained networks.
         points: the scan to show first, (n, 3) or a file.
         num_points: initial M.
+        reading: how a file is read, see `filtration_explorer`.
+
+    Raises:
+        DataError: for points that cannot be read.
 
     Examples:
         >>> import numpy as np
@@ -70,26 +79,30 @@ def scene_explorer(profile: str | None = None, points: Any = None, *, num_points
         >>> explorer.session.choice.source
         'own points'
     """
-    return _widget(Session("scene", _own(points), profile=profile, points=num_points))
+    return _widget(Session("scene", _own(points, reading), profile=profile, points=num_points))
 
 
-def _own(points: Any) -> dict[str, Any]:
-    return {} if points is None else {_name(points, "own points"): read_points(points)}
+def _own(points: Any, reading: dict[str, Any]) -> dict[str, Any]:
+    return {} if points is None else {_name(points, "own points"): _read(points, "array", reading)}
 
 
-def _pair(student: Any, teacher: Any) -> dict[str, Any]:
+def _pair(student: Any, teacher: Any, reading: dict[str, Any]) -> dict[str, Any]:
     if (student is None) != (teacher is None):
         raise DataError("the loss compares two clouds: give student and teacher, or neither")
     if student is None:
         return {}
-    pair = read_points(student, "student"), read_points(teacher, "teacher")
-    if len(pair[0]) != len(pair[1]):
-        raise DataError(f"student has {len(pair[0])} rows and teacher {len(pair[1])}: give features of the same rows")
-    return {"own features": pair}
+    return {"own features": check_pair(_read(student, "student", reading), _read(teacher, "teacher", reading))}
+
+
+def _read(points: Any, name: str, reading: dict[str, Any]) -> Any:
+    try:
+        return read_points(points, name, **reading)
+    except DataError as error:
+        raise DataError(as_arguments(str(error))) from None
 
 
 def _name(points: Any, otherwise: str) -> str:
-    return str(points).replace("\\", "/").rsplit("/", 1)[-1] if isinstance(points, str) else otherwise
+    return str(points).replace("\\", "/").rsplit("/", 1)[-1] if isinstance(points, str | Path) else otherwise
 
 
 def _widget(session: Session) -> Explorer:

@@ -16,13 +16,15 @@ from topokd.data.formats.cloud import SUFFIXES, read_cloud
 from topokd.errors import DataError
 
 
-def read_points(source: Any, name: str = "array") -> Float64[ndarray, "n c"]:
+def read_points(source: Any, name: str = "array", **reading: Any) -> Float64[ndarray, "n c"]:
     """Points or features as float64.
 
     Args:
         source: an array or tensor (n, c), or the path of a file: all columns of a .npy, or x, y, z of a scan (.ply,
             .bin, .pcd, .las, .laz).
         name: for messages.
+        reading: options of `topokd.data.formats.read_cloud`: columns, dtype, scale, frame, origin. With one of them a
+            .npy is read as a scan too.
 
     Raises:
         DataError: naming the file, the problem and what to do.
@@ -33,14 +35,18 @@ def read_points(source: Any, name: str = "array") -> Float64[ndarray, "n c"]:
     """
     if isinstance(source, str | Path):
         path = Path(source)
-        if path.suffix.lower() != ".npy":
-            return read_cloud(path, intensity="none").scan.xyz.astype(np.float64)
+        if reading or path.suffix.lower() != ".npy":
+            return check_points(
+                read_cloud(path, **{"intensity": "none", **reading}).scan.xyz.astype(np.float64), str(path)
+            )
         try:
             source, name = np.load(path, allow_pickle=False), str(path)
         except FileNotFoundError:
             raise DataError(f"{path} does not exist") from None
         except (ValueError, EOFError, OSError) as error:
             raise DataError(f"{path} is not an array of numbers: write it with numpy.save ({error})") from None
+    elif reading:
+        raise DataError(f"{', '.join(reading)} are for files: {name} is {type(source).__name__}, leave them out")
     return check_points(real_tensor(source, name).detach().cpu().double().numpy(), name)
 
 
@@ -76,4 +82,31 @@ def read_upload(name: str, data: bytes) -> Float64[ndarray, "n c"]:
         try:
             return read_points(path)
         except DataError as error:
-            raise DataError(str(error).replace(str(path), name)) from None
+            text = str(error).replace(str(path), name)
+            if (advice := as_arguments(text)) == text:
+                raise DataError(text) from None
+            call = f"topokd.explore.read_points({name!r}, ...)"
+            raise DataError(f"{advice}; a button has no options: give the explorer what {call} returns") from None
+
+
+def check_pair(
+    student: Float64[ndarray, "n a"], teacher: Float64[ndarray, "m b"]
+) -> tuple[Float64[ndarray, "n a"], Float64[ndarray, "m b"]]:
+    """Features of a student and a teacher, if they are of the same rows.
+
+    Raises:
+        DataError: with both numbers of rows.
+    """
+    if len(student) != len(teacher):
+        raise DataError(f"student has {len(student)} rows and teacher {len(teacher)}: give features of the same rows")
+    return student, teacher
+
+
+def as_arguments(text: str) -> str:
+    """A message that names options of the command line, in the words of Python.
+
+    Examples:
+        >>> as_arguments("a.bin is truncated, or give --columns and --dtype")
+        'a.bin is truncated, or give columns= and dtype='
+    """
+    return re.sub(r"--([a-z][a-z-]*)", lambda found: found[1].replace("-", "_") + "=", text)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from topokd.explore.files import read_points
+from topokd.explore.files import check_pair, read_points
 from topokd.explore.frontend import module, style
 from topokd.explore.networks import Say, silent
 from topokd.explore.packing import pack, quantize, to_text
@@ -32,7 +32,13 @@ STEP = 0.03  # of the cloud's size, see `Session.step`
 
 
 def write_page(
-    path: str | Path, kind: Kind = "filtration", points: Any = None, *, num_points: int = 192, max_dim: int = 1
+    path: str | Path,
+    kind: Kind = "filtration",
+    points: Any = None,
+    *,
+    num_points: int = 192,
+    max_dim: int = 1,
+    **reading: Any,
 ) -> None:
     """Write one explorer as a self-contained page.
 
@@ -45,6 +51,10 @@ def write_page(
             has.
         num_points: M.
         max_dim: highest degree.
+        reading: how files are read, see `read_points`.
+
+    Raises:
+        DataError: for points that cannot be read.
 
     Examples:
         >>> import tempfile
@@ -56,13 +66,14 @@ def write_page(
     """
     own: dict[str, Any] = {}
     if isinstance(points, tuple):
+        student, teacher = points
         own = {
-            "own features": tuple(
-                read_points(one, name) for one, name in zip(points, ("student", "teacher"), strict=True)
+            "own features": check_pair(
+                read_points(student, "student", **reading), read_points(teacher, "teacher", **reading)
             )
         }
     elif points is not None:
-        own = {Path(points).name if isinstance(points, str | Path) else "own points": read_points(points)}
+        own = {Path(points).name if isinstance(points, str | Path) else "own points": read_points(points, **reading)}
     _write(path, Session(kind, own, points=num_points, max_dim=max_dim, all_cycles=True), TITLES[kind])
 
 

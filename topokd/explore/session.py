@@ -15,7 +15,7 @@ from topokd.errors import ParameterError
 from topokd.experiments.shapes import PRIMITIVES
 from topokd.explore.cloud import DrawnCloud, describe, describe_cycles, persistence_of
 from topokd.explore.networks import Say, silent
-from topokd.explore.sources import UNTRAINED, Networks, Rows, SourceOptions, bare_scan
+from topokd.explore.sources import RAW, UNTRAINED, Networks, Rows, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
 from topokd.scans import SYNTHETIC
 from topokd.topology import ENGINES, Normalization, farthest_point_sampling, normalize_features
@@ -86,8 +86,8 @@ class Session:
         first = next(iter(self.own), None) or (
             NETWORKS if kind == "scene" or (kind == "loss" and self.networks.trained()) else "circle"
         )
-        normalize = "l2" if first == NETWORKS else "none"
-        self.choice = Choice(first, points, normalize, max_dim=max_dim, options=self.networks.defaults())
+        self.choice = Choice(first, points, max_dim=max_dim, options=self.networks.defaults())
+        self.choice = replace(self.choice, normalize=self._usual_normalization())
         self.steps: GradientSteps | None = None
         self._points: list[Float64[ndarray, "n c"]] = []
 
@@ -138,13 +138,18 @@ class Session:
                 self.choice = replace(self.choice, options=self.networks.choose(self.choice.options, name, value))
             else:
                 self.choice = replace(self.choice, **{name: value})
-            if name == "source":
-                self.choice = replace(self.choice, normalize="l2" if value == NETWORKS else "none")
+            if name in ("source", "profile", "network"):
+                self.choice = replace(self.choice, normalize=self._usual_normalization())
             if self.choice.engine not in self._engines():
                 self.choice = replace(self.choice, engine="auto")
 
-    def add(self, name: str, points: Float64[ndarray, "n c"]) -> None:
-        """Add a cloud and select it."""
+    def _usual_normalization(self) -> str:
+        """That of the loss for features; none for points in space, which "l2" would move onto a sphere."""
+        features = self.choice.source == NETWORKS and self.choice.options.network != RAW
+        return "l2" if features else "none"
+
+    def add(self, name: str, points: Float64[ndarray, "n c"] | tuple[ndarray, ndarray]) -> None:
+        """Add a cloud, or features (student, teacher), and select them."""
         self.own[name] = points
         self.choose(source=name)
 
@@ -221,16 +226,19 @@ class Session:
             student, teacher = given if isinstance(given, tuple) else (given, given)
             if self.kind == "loss" and not isinstance(given, tuple):
                 student = given + rng.normal(0, 0.1 * given.std(), given.shape)
-            names = ("student", "teacher") if self.kind == "loss" else (source, source)
+            names = ("student", "teacher") if isinstance(given, tuple) else (source, source)
         else:
             teacher = PRIMITIVES[source](count, rng)
             student = teacher + rng.normal(0, 0.15, teacher.shape) if self.kind == "loss" else teacher
-            names = (f"{source}, disturbed", source) if self.kind == "loss" else (source, source)
+            names = (source, source)
+        if self.kind == "loss" and names[0] == names[1]:
+            names = (f"{source}, disturbed", source)
         colors = (STUDENT, TEACHER) if self.kind == "loss" else (TEACHER, TEACHER)
         scan: dict[str, Any] = {}
         positions = None
         if self.kind == "scene" and student.shape[1] == 3:  # own points are a scene by themselves
-            scan, positions = bare_scan(student), student
+            positions = student - np.median(student, axis=0)  # float32 has no centimetres in the coordinates of a map
+            scan = bare_scan(positions)
         note = "" if self.networks.trained() else f"This project has no trained networks. {UNTRAINED}"
         return Rows(student, teacher, names, colors, note, positions, scan)
 

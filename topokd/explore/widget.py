@@ -9,8 +9,8 @@ from typing import Any
 import anywidget
 import traitlets
 
-from topokd.errors import TopokdError
-from topokd.explore.files import read_upload
+from topokd.errors import DataError, TopokdError
+from topokd.explore.files import check_pair, read_upload
 from topokd.explore.frontend import module, style
 from topokd.explore.packing import pack
 from topokd.explore.session import Session
@@ -44,6 +44,7 @@ class Explorer(anywidget.AnyWidget):
 
     _esm = module()
     _css = style()
+    kind = traitlets.Unicode().tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
     choosers: traitlets.List[Any] = traitlets.List().tag(sync=True)
     changes = traitlets.Dict().tag(sync=True)
@@ -54,14 +55,16 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self, session: Session) -> None:
         super().__init__()
-        self.session = session
+        self.session, self.kind = session, session.kind
         session.say = self._say
         self.choosers = session.choosers()
         self.on_msg(self._receive)
 
     def load(self) -> None:
         """Compute what is chosen, and show it."""
-        self.scene = pack(self.session.scene())
+        scene = pack(self.session.scene())
+        self.changes, self.cycles = {}, []  # those of the points shown before
+        self.scene = scene
         self.choosers = self.session.choosers()
         self.status = ""
 
@@ -116,7 +119,7 @@ class Explorer(anywidget.AnyWidget):
             "step": lambda: self.step(float(content["size"]), content.get("way")),
             "reset": self._reset,
             "cycles": self._cycles,
-            "upload": lambda: self._upload(str(content["name"]), bytes(buffers[0])),
+            "upload": lambda: self._upload([str(name) for name in content["names"]], [bytes(one) for one in buffers]),
         }
         task = tasks.get(content.get("task", ""))
         if task is None:
@@ -137,12 +140,20 @@ class Explorer(anywidget.AnyWidget):
 
     def _reset(self) -> None:
         self.changes = pack(self.session.reset())
+        self.status = ""
 
     def _cycles(self) -> None:
         self.cycles = pack(self.session.cycles())
         self.status = ""
 
-    def _upload(self, name: str, data: bytes) -> None:
-        self._say(f"Reading {name}")
-        self.session.add(name, read_upload(name, data))
+    def _upload(self, names: list[str], contents: list[bytes]) -> None:
+        """One file, or for a loss two: the student's, and the teacher's, which comes second or says so in its name."""
+        most = 2 if self.session.kind == "loss" else 1
+        if len(names) > most:
+            raise DataError(f"{len(names)} files are given: choose {'one or two' if most == 2 else 'one'}")
+        files = sorted(zip(names, contents, strict=True), key=lambda file: "teacher" in file[0].lower())
+        self._say(f"Reading {' and '.join(name for name, _ in files)}")
+        points = [read_upload(name, data) for name, data in files]
+        name = ", ".join(name for name, _ in files)
+        self.session.add(name, points[0] if len(points) == 1 else check_pair(points[0], points[1]))
         self.load()

@@ -85,7 +85,7 @@ def table5(results: Results) -> pd.DataFrame:
     if cost:
         lines += list(_architecture(results, cost))
     if timing:
-        for row, field, unit in (("Inference Time (excl. overhead)", "latency_s", "s"), ("FPS", "fps", "1/s")):
+        for row, field, unit in (("Inference Time (excl. overhead)", "latency_s", "s"), ("FPS", "fps", "")):
             for role, column in ROLES.items():
                 value = timing["models"][role][field]
                 lines.append(_line("table5", row, column, unit, results, value, varies=TIMING))

@@ -63,14 +63,16 @@ def measured_glance(results: Results) -> view.Dots | None:
     shown = results.headline
     if TEACHER not in shown or len(shown) < 2:
         return None
-    panels: dict[str, dict[str, float | None]] = {
-        head: {results.labels[v]: results.score(v, metric).mean for v in shown}
+    scores = {
+        head: {results.labels[v]: results.score(v, metric) for v in shown}
         for head, metric in (("mIoU (%)", results.metric), ("accuracy (%)", "accuracy"))
     }
+    panels = {head: {label: score.mean for label, score in by_label.items()} for head, by_label in scores.items()}
+    widths = {head: {label: score.half_width for label, score in by_label.items()} for head, by_label in scores.items()}
     sizes = {results.labels[v]: next(iter(results.runs[v].values()))["parameters"] / 1e6 for v in shown}
     colors = {results.labels[v]: results.looks[v].color for v in shown}
     bold = [results.labels[v] for v in shown if v != TEACHER]
-    return view.Dots({**panels, "parameters (M)": {**sizes}}, colors, bold, FROM_ZERO)
+    return view.Dots({**panels, "parameters (M)": sizes}, colors, bold, FROM_ZERO, widths, "#.3g")
 
 
 def glance_figure(results: Results) -> Figure:

@@ -53,6 +53,7 @@ def page(notebook: nbformat.NotebookNode, name: str) -> str:
     """A notebook with its outputs as one page without scripts; interactive views are left out and named."""
     from nbconvert import HTMLExporter
 
+    describe_images(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = plain_formulas(cell.source)
@@ -69,6 +70,33 @@ def page(notebook: nbformat.NotebookNode, name: str) -> str:
         f'<body><p class="back"><a href="../report.html">← report</a> · executed notebook {html.escape(name)}</p>\n'
         f"{body}\n</body>\n</html>\n"
     )
+
+
+def describe_images(notebook: nbformat.NotebookNode) -> None:
+    """Give every picture the words around it as its alternative text: what introduces it, and its caption.
+
+    Those words are the markdown above the cell, or printed by it before the picture, and the line in italics below.
+    """
+    words = ""
+    for cell, following in zip(notebook.cells, [*notebook.cells[1:], None], strict=True):
+        if cell.cell_type == "markdown":
+            words = cell.source
+        caption = following.source if following and re.match(r"\*[^*]", following.source) else ""
+        for output in cell.get("outputs", []):
+            words = output.get("data", {}).get("text/markdown", words)
+            if any(kind.startswith("image/") for kind in output.get("data", {})):
+                output.setdefault("metadata", {})["alt"] = plain_words(f"{words}\n\n{caption}")
+
+
+def plain_words(text: str) -> str:
+    """Markdown as one line without its marks; a heading becomes a sentence.
+
+    >>> plain_words("## Figure 4: a *barcode*\\n120 points, `torus`, degree $H_1$.")
+    'Figure 4: a barcode. 120 points, torus, degree H1.'
+    """
+    text = re.sub(r"^#+ +(.*?)[.:]?$", r"\1.", text, flags=re.MULTILINE)
+    text = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", re.sub(r"</?(?:i|sub|sup)>", "", plain_formulas(text)))
+    return " ".join(re.sub(r"[*`]|^- ", "", text, flags=re.MULTILINE).split())
 
 
 def plain_formulas(text: str) -> str:

@@ -80,7 +80,7 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
             highest = max(highest, np.nanmax([*values, 0.0]))
         groups = [np.nan if g["miou"] is None else g["miou"] for g in record["frequency"].values()]
         beside = 0.14 * (k - (len(records) - 1) / 2)  # equal values are drawn side by side
-        axes[2].plot(np.arange(len(groups)) + beside, groups, **{**style, "linestyle": ""})
+        axes[2].plot(np.arange(len(groups)) + beside, groups, clip_on=False, **{**style, "linestyle": ""})
         highest = max(highest, np.nanmax([*groups, 0.0]))
     for ax, part, unit, title in (
         (axes[0], first["range"], "m", "By distance to the sensor"),

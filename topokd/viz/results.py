@@ -27,12 +27,16 @@ class Dots(NamedTuple):
         colors: by network, in the order of the lines.
         bold: networks with their names in bold.
         from_zero: quantities with an axis that starts at zero.
+        half_widths: by label of the quantity, the half-width of each network's interval (none if NaN or absent).
+        form: how values are written: "g" as they are, "#.3g" with three digits.
     """
 
     panels: Mapping[str, Mapping[str, float | None]]
     colors: Mapping[str, str]
     bold: Collection[str] = ()
     from_zero: Collection[str] = ()
+    half_widths: Mapping[str, Mapping[str, float]] = {}
+    form: str = "g"
 
 
 class Seeds(NamedTuple):
@@ -72,7 +76,7 @@ def dots_figure(reported: Dots, measured: Dots | None, title: str) -> Figure:
         grid = part.subplots(1, len(dots.panels), sharey=True, squeeze=False)[0]
         part.suptitle(heading, fontsize=11, fontweight="bold", x=0.01, ha="left")
         for axes, (label, values) in zip(grid, dots.panels.items(), strict=True):
-            _plot_dots(axes, values, dots)
+            _plot_dots(axes, values, dots.half_widths.get(label, {}), dots)
             axes.set_xlabel(label, fontsize=9)
             if label in dots.from_zero:
                 axes.set_xlim(left=-0.14 * axes.get_xlim()[1])
@@ -82,16 +86,16 @@ def dots_figure(reported: Dots, measured: Dots | None, title: str) -> Figure:
     return figure
 
 
-def _plot_dots(axes: Axes, values: Mapping[str, float | None], dots: Dots) -> None:
+def _plot_dots(axes: Axes, values: Mapping[str, float | None], half_widths: Mapping[str, float], dots: Dots) -> None:
     known = {name: value for name, value in values.items() if value is not None}
     for y, (name, color) in enumerate(dots.colors.items()):
         if name in known:
-            axes.plot(
-                known[name], y, MARKERS[y % len(MARKERS)], color=color, markersize=7 if name in dots.bold else 5.5
-            )
-            axes.annotate(
-                f"{known[name]:.4g}", (known[name], y), (0, 5), textcoords="offset points", ha="center", fontsize=8
-            )
+            value, size = known[name], 7 if name in dots.bold else 5.5
+            width = half_widths.get(name, math.nan)
+            bar = None if math.isnan(width) else width
+            axes.errorbar(value, y, xerr=bar, fmt=MARKERS[y % len(MARKERS)], color=color, markersize=size, capsize=3)
+            text = f"{value:{dots.form}}".rstrip(".")
+            axes.annotate(text, (value, y), (0, 5.5), textcoords="offset points", ha="center", fontsize=8)
         else:
             axes.text(0.5, y, "–", color=MUTED, ha="center", va="center", transform=axes.get_yaxis_transform())
     axes.set_ylim(len(dots.colors) - 0.5, -0.85)

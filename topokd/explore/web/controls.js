@@ -29,13 +29,19 @@ export function drawChoosers(parent, choosers, choose) {
   }
 }
 
-/** A button that opens a file and hands over its name and bytes. */
-export function drawUpload(parent, send) {
-  const label = html("label", { className: "tk-button", title: ".npy (n, c), or a scan: .ply .bin .pcd .las" }, parent, "own file");
-  const input = html("input", { type: "file", accept: ".npy,.ply,.bin,.pcd,.las,.laz", hidden: true }, label);
+const MOST_BYTES = 10e6; // Jupyter's server closes a connection that sends a message above 10 MiB
+
+/** A button that opens a file, or two, and hands over their names and bytes. */
+export function drawUpload(parent, two, send, complain) {
+  const title = ".npy (n, c), or a scan: .ply .bin .pcd .las" + (two ? "; two files: features of student and teacher" : "");
+  const button = html("button", { type: "button", title }, parent, two ? "own files" : "own file");
+  const input = html("input", { type: "file", accept: ".npy,.ply,.bin,.pcd,.las,.laz", multiple: two, hidden: true }, parent);
+  button.addEventListener("click", () => input.click());
   input.addEventListener("change", async () => {
-    const [file] = input.files;
-    if (file) send(file.name, await file.arrayBuffer());
+    const files = [...input.files], size = files.reduce((sum, file) => sum + file.size, 0), names = files.map(({ name }) => name);
+    if (size > MOST_BYTES) {
+      complain(`${names.join(" and ")}: ${(size / 1e6).toFixed(1)} MB; the button takes 10 MB. Give the path in the notebook's cell instead.`);
+    } else if (files.length) send(names, await Promise.all(files.map((file) => file.arrayBuffer())));
     input.value = "";
   });
 }

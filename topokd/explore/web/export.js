@@ -4,7 +4,7 @@ import { row } from "./data.js";
 import { SVG_NAMESPACE, svg } from "./plot.js";
 import { html } from "./controls.js";
 
-/** All pictures below `root` in one SVG: plots as vectors, clouds as images. */
+/** All pictures below `root` in one SVG: plots, captions, legends and tables as vectors, clouds as images. */
 export function toSVG(root, views) {
   const frame = root.getBoundingClientRect();
   const page = svg("svg", {
@@ -16,6 +16,10 @@ export function toSVG(root, views) {
     const box = element.getBoundingClientRect();
     return { x: box.left - frame.left, y: box.top - frame.top, width: box.width, height: box.height };
   };
+  for (const panel of root.querySelectorAll(".tk-panel")) {
+    svg("rect", { ...place(panel), rx: 5, fill: panel.matches(".tk-scan") ? "#11151c" : "none", stroke: "#dfe2e7" }, page);
+    if (panel.matches(".tk-scan")) svg("rect", { ...place(panel.querySelector("h3")), fill: "#fff" }, page);
+  }
   for (const view of views) {
     const href = view.png();
     if (href) svg("image", { ...place(view.element), href }, page);
@@ -25,7 +29,42 @@ export function toSVG(root, views) {
     for (const [key, value] of Object.entries(place(plot))) copy.setAttribute(key, value);
     page.append(copy);
   }
+  for (const legend of root.querySelectorAll(".tk-legend")) svg("rect", { ...place(legend), fill: "#11151c", "fill-opacity": 0.78 }, page);
+  for (const spot of root.querySelectorAll(".tk-legend i")) {
+    const { x, y, width, height } = place(spot), fill = getComputedStyle(spot).backgroundColor;
+    svg("circle", { cx: x + width / 2, cy: y + height / 2, r: width / 2, fill }, page);
+  }
+  drawWords(root, frame, page);
   return new XMLSerializer().serializeToString(page);
+}
+
+/** The words of captions, legends and tables, which are HTML, at their places: one text per line. */
+function drawWords(root, frame, page) {
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), range = document.createRange();
+  const write = (text, box, { color, fontWeight, fontSize }) => {
+    const [x, y] = [box.left - frame.left, box.top - frame.top + 0.77 * box.height];
+    svg("text", { x, y, fill: color, style: `font: ${fontWeight} ${fontSize} system-ui, sans-serif` }, page, text);
+  };
+  while (walker.nextNode()) {
+    const { data, parentElement: parent } = walker.currentNode;
+    if (!data.trim() || parent.closest("svg, select, button, label")) continue;
+    let line = null;
+    for (const { 0: word, index } of data.matchAll(/\S+/g)) {
+      range.setStart(walker.currentNode, index);
+      range.setEnd(walker.currentNode, index + word.length);
+      const box = range.getBoundingClientRect();
+      if (line && Math.abs(line.box.top - box.top) < 2) line.text += ` ${word}`;
+      else {
+        if (line) write(line.text, line.box, getComputedStyle(parent));
+        line = { text: word, box };
+      }
+    }
+    write(line.text, line.box, getComputedStyle(parent));
+  }
+  for (const select of root.querySelectorAll("h3 select")) {
+    const box = select.getBoundingClientRect();
+    write(select.selectedOptions[0].text, { left: box.left + 4, top: box.top + 2, height: box.height - 4 }, getComputedStyle(select));
+  }
 }
 
 /** The same as a PNG of twice the size. */

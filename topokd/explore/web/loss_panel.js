@@ -19,7 +19,10 @@ export class LossPanel {
     ];
     const send = () => step({ task: "step", size: Number(this.size.value) / 100, way: this.way.value || null });
     this.pending = 0;
-    this.buttons[0].addEventListener("click", send);
+    this.buttons[0].addEventListener("click", () => {
+      this.pending = 0;
+      send();
+    });
     this.buttons[1].addEventListener("click", () => {
       this.pending = 9;
       send();

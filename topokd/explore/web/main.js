@@ -37,8 +37,11 @@ class App {
     for (const [name, listener] of Object.entries(this.listeners)) model.on(name, listener);
     this.drawChoosers();
     this.drawStatus();
-    if (Object.keys(model.get("scene") ?? {}).length) this.rebuild();
-    else {
+    if (Object.keys(model.get("scene") ?? {}).length) {
+      this.rebuild();
+      this.update(); // a second view of a notebook's explorer may open after some steps
+      this.addCycles();
+    } else {
       this.status.textContent = "Waiting for the kernel ...";
       model.send({ task: "ready" });
     }
@@ -47,16 +50,35 @@ class App {
   drawChoosers() {
     drawChoosers(this.choosers, this.model.get("choosers"), (name, value) => this.choose(name, value));
     if (!this.model.isPage) {
-      drawUpload(this.choosers, (name, bytes) => this.model.send({ task: "upload", name }, undefined, [bytes]));
+      const two = this.model.get("kind") === "loss";
+      drawUpload(this.choosers, two, (names, contents) => this.upload(names, contents), (text) => this.complain(text));
     }
   }
 
   choose(name, value) {
+    this.stopSteps();
     this.status.textContent = "Computing ...";
     this.model.send({ task: "choose", changes: { [name]: value } });
   }
 
+  upload(names, contents) {
+    this.stopSteps();
+    this.status.textContent = "Computing ...";
+    this.model.send({ task: "upload", names }, undefined, contents);
+  }
+
+  complain(text) {
+    this.status.textContent = text;
+    this.status.classList.add("tk-failed");
+  }
+
+  /** No more of a series of steps: it was for other points, or one has failed. */
+  stopSteps() {
+    if (this.loss) this.loss.pending = 0;
+  }
+
   drawStatus() {
+    if (this.model.get("failed")) this.stopSteps();
     this.status.textContent = this.model.get("status");
     this.status.classList.toggle("tk-failed", Boolean(this.model.get("failed")));
   }
@@ -87,14 +109,16 @@ class App {
     this.panels = new Panels(this.root, store, () => this.askForCycles());
     drawExports(this.tools, this.root, this.panels.views, store);
     this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.model.send(task)) : null;
-    this.note.textContent = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
+    const notes = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
+    this.note.replaceChildren(); // `code` between backticks
+    notes.split("`").forEach((text, k) => (k % 2 ? html("code", {}, this.note, text) : this.note.append(text)));
     this.state.follow();
     this.element.dataset.scene = String(Number(this.element.dataset.scene ?? 0) + 1);
   }
 
   /** After a gradient step: the student's cloud and the loss have changed. */
   update() {
-    const changes = decode(this.model.get("changes"));
+    const changes = decode(this.model.get("changes") ?? {});
     if (!changes.student || !this.store) return;
     changes.student.entered ?? listTriangles(changes.student);
     this.asked = false;
@@ -116,7 +140,7 @@ class App {
   }
 
   addCycles() {
-    const cycles = decode(this.model.get("cycles")), clouds = this.store?.get("scene").clouds ?? [];
+    const cycles = decode(this.model.get("cycles") ?? []), clouds = this.store?.get("scene").clouds ?? [];
     if (cycles.length !== clouds.length) return;
     clouds.forEach((cloud, which) => (cloud.cycles = cycles[which]));
     this.panels.highlight();

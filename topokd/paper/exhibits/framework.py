@@ -25,7 +25,8 @@ DECLARED = (
         short="Figure 1 a",
         title="Figure 1 a. Accuracy, speed and size at a glance",
         caption="Above: the paper's Tables 1 to 4; a dash is a missing value; axes of mIoU do not start at zero. "
-        "Below: mean over seeds of this profile; speed is in Tables 3 and 5 because timings vary from run to run.",
+        "Below: mean over seeds of this profile with its 95 % interval; speed is in Tables 3 and 5 because timings "
+        "vary from run to run.",
         draw=figures.glance_figure,
     ),
 )

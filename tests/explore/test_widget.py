@@ -1,0 +1,85 @@
+"""The explorer's messages from the browser, without a browser."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from topokd.explore import Session
+from topokd.explore.widget import Explorer
+
+
+@pytest.fixture(autouse=True)
+def no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
+
+
+def saved(points: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, points)
+    return stream.getvalue()
+
+
+def send(explorer: Explorer, task: str, buffers: list[bytes] = [], **content: Any) -> None:  # noqa: B006
+    explorer._receive(explorer, {"task": task, **content}, list(buffers))
+
+
+def features(columns: int, rows: int = 30) -> np.ndarray:
+    return np.random.default_rng(columns).normal(size=(rows, columns))
+
+
+def test_two_files_are_a_student_and_a_teacher_by_their_names():
+    explorer = Explorer(Session("loss", points=20))
+    send(explorer, "upload", [saved(features(8)), saved(features(4))], names=["My Teacher.npy", "a.npy"])
+    assert not explorer.failed and explorer.status == ""
+    assert explorer.session.choice.source == "a.npy, My Teacher.npy"
+    student, teacher = explorer.scene["clouds"]
+    assert (student["columns"], teacher["columns"]) == (4, 8)
+    assert (student["label"], teacher["label"]) == ("student", "teacher")
+
+
+def test_one_file_is_compared_with_itself_disturbed_and_says_so():
+    explorer = Explorer(Session("loss", points=20))
+    send(explorer, "upload", [saved(features(4))], names=["mine.npy"])
+    assert [cloud["label"] for cloud in explorer.scene["clouds"]] == ["mine.npy, disturbed", "mine.npy"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "words"),
+    [
+        ("loss", {"a.npy": 30, "b.npy": 20}, "student has 30 rows and teacher 20"),
+        ("loss", {"a.npy": 30, "b.npy": 30, "c.npy": 30}, "3 files are given: choose one or two"),
+        ("filtration", {"a.npy": 30, "b.npy": 30}, "2 files are given: choose one"),
+        ("filtration", {"a.npy": 2}, "a.npy has the shape"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused_and_the_picture_stays(kind: Any, files: dict[str, int], words: str):
+    explorer = Explorer(Session(kind, points=20))
+    explorer.load()
+    before = explorer.scene
+    send(explorer, "upload", [saved(features(4, rows)) for rows in files.values()], names=list(files))
+    assert explorer.failed and words in explorer.status
+    assert explorer.scene is before and explorer.session.choice.source == "circle"
+
+
+def test_new_points_have_no_steps_and_no_cycles_of_the_old_ones():
+    explorer = Explorer(Session("loss", points=20))
+    explorer.load()
+    send(explorer, "step", size=0.02)
+    send(explorer, "cycles")
+    assert explorer.changes and explorer.cycles
+    send(explorer, "choose", changes={"source": "torus"})
+    assert explorer.changes == {} and explorer.cycles == []
+
+
+def test_starting_again_clears_the_message_of_a_failed_step():
+    explorer = Explorer(Session("loss", points=20))
+    explorer.load()
+    send(explorer, "step", size=7.0)
+    assert explorer.failed and "size is 7.0" in explorer.status
+    send(explorer, "reset")
+    assert not explorer.failed and explorer.status == ""

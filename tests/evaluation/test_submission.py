@@ -185,6 +185,15 @@ def test_evaluate_prints_the_official_scores(worlds: Path, tmp_path: Path, bench
     assert run("evaluate", benchmark, model, worlds / benchmark, "--split", "test").exit_code != 0
 
 
+def test_a_split_without_a_class_is_nothing_to_score(tmp_path: Path) -> None:
+    """Labels of 0 throughout, as unlabelled copies have them: a table of zeros would look like a bad network."""
+    xyz = np.random.default_rng(0).uniform(-5, 5, (50, 3))
+    write_scan(tmp_path, 8, 0, Scan(xyz, np.zeros(50), np.full(50, -1)))
+    done = run("evaluate", "semantickitti", checkpoint(tmp_path, "semantickitti"), tmp_path)
+    assert done.exit_code == 1 and "mIoU" not in done.output
+    assert "no point of the split val has a class of semantickitti" in str(done.exception)
+
+
 def test_a_network_with_other_classes_is_rejected(worlds: Path, tmp_path: Path) -> None:
     model = checkpoint(tmp_path, "nuscenes")
     done = run("submit", "semantickitti", model, worlds / "semantickitti", "-o", tmp_path / "s.zip")

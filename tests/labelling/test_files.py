@@ -221,6 +221,29 @@ def test_impossible_outputs_are_rejected_before_any_scan_is_labelled(checkpoint,
     assert not (tmp_path / "out/sub/000000.label").exists()
 
 
+@pytest.mark.parametrize("output", ["own.npy", "link.npy"])
+def test_labels_never_replace_the_scan_itself(checkpoint, tmp_path, output):
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).uniform(-5, 5, (50, 3)))
+    (tmp_path / "link.npy").symlink_to("own.npy")
+    with pytest.raises(DataError, match=r"own\.npy would be overwritten by its own labels"):
+        predict_files(Labeller(checkpoint, device="cpu"), tmp_path / "own.npy", tmp_path / output, overwrite=True)
+    assert np.load(tmp_path / "own.npy").shape == (50, 3)
+
+
+def test_a_name_without_room_for_its_suffix_is_found_before_any_scan_is_labelled(checkpoint, scans, tmp_path):
+    (scans / "sub/000001.bin").rename(scans / f"sub/{'x' * 251}.bin")  # x...x.label has 257 letters
+    with pytest.raises(DataError, match=r"x\.label would have a name of 257 bytes.*rename the scan"):
+        predict_files(Labeller(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_record_that_is_a_folder_is_found_before_any_scan_is_labelled(checkpoint, scans, tmp_path):
+    (tmp_path / "out/.topokd-labels.jsonl").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"topokd-labels\.jsonl is a folder"):
+        predict_files(Labeller(checkpoint, device="cpu"), scans, tmp_path / "out", views=0)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".topokd-labels.jsonl"]
+
+
 def test_assumptions_about_a_folder_are_printed_in_one_table(checkpoint, scans, tmp_path, caplog):
     rng = np.random.default_rng(0)
     for k in range(3):

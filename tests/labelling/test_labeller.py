@@ -115,8 +115,51 @@ def test_a_damaged_description_of_the_training_scans_names_the_checkpoint(tmp_pa
 
 @pytest.mark.invalid_arguments
 @pytest.mark.parametrize(
-    "options", [{"tta": "2"}, {"tta": 1.5}, {"tta": 10**9}, {"tta": True}, {"voxel_size": "0.1"}, {"voxel_size": True}]
+    "options",
+    [
+        {"tta": "2"},
+        {"tta": 1.5},
+        {"tta": 10**9},
+        {"tta": True},
+        {"voxel_size": "0.1"},
+        {"voxel_size": True},
+        {"voxel_size": 1e-300},
+    ],
 )
 def test_options_of_a_labeller_that_cannot_be_meant(checkpoint, options):
     with pytest.raises(DataError, match=r"(tta|voxel size) is .*--(tta|voxel-size)"):
         Labeller(checkpoint, device="cpu", **options)
+
+
+def test_a_scan_that_the_network_cannot_process_is_named_with_what_looks_odd(checkpoint, tmp_path):
+    """Millimetres span too many voxels: the unit is the cause, and stray points are not."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "lorry.npy", np.column_stack([rng.uniform(-4e5, 4e5, (400, 3)), rng.random(400)]))
+    labeller = Labeller(checkpoint, voxel_size=0.001)
+    with pytest.raises(DataError, match=r"lorry\.npy spans .*; .*are coordinates in millimetres \(--scale 0\.001\)"):
+        labeller(labeller.read(tmp_path / "lorry.npy"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"class_names": "road,car\nx"}, r"class_names holds 'car\\nx'"),
+        ({"class_names": "road," + "c" * 1000}, "class_names holds 'ccc"),
+        ({"voxel_size": "1e-300"}, "voxel_size is 1e-300 m, finer than any scan"),
+        ({"scans": '{"low": {"ground": 5}, "high": {"ground": -5}, "scans": 3}'}, "ground runs from 5 down to -5"),
+    ],
+    ids=["newline", "long", "voxel", "scans"],
+)
+def test_metadata_that_cannot_be_meant_name_the_checkpoint(tmp_path, change, words):
+    path = tmp_path / "lies.safetensors"
+    recorded = {"class_names": "road,car", "voxel_size": "0.5", **change}
+    save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), recorded)
+    with pytest.raises(CheckpointError, match=rf"lies\.safetensors: its metadata .*{words}"):
+        Labeller(path, device="cpu")
+
+
+def test_an_empty_name_of_a_column_is_refused(checkpoint, scans, tmp_path):
+    """It would count as a fifth column, and the message would speak of decibels."""
+    arguments = ["predict", checkpoint, scans / "sub/000000.bin", "-o", tmp_path, "--columns", "x,y,z,intensity,"]
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 1 and "one of the names is empty; write `_`" in str(done.exception)

@@ -70,6 +70,18 @@ def test_the_gradient_is_algorithm_four(seed: int) -> None:
     torch.testing.assert_close(student.grad, torch.tensor(expected, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_diagrams_in_half_precision_are_no_float64(dtype: torch.dtype) -> None:
+    """Compiled calls that took them for float64 would read and write four times their memory."""
+    teacher, student = diagram(9, 0).to(dtype), diagram(7, 1).to(dtype).requires_grad_()
+    loss = pwcd(teacher, student)
+    loss.backward()
+    exact = student.detach().double().requires_grad_()
+    pwcd(teacher.double(), exact).backward()
+    assert loss.dtype == student.grad.dtype == dtype
+    torch.testing.assert_close(student.grad.double(), exact.grad, rtol=0.05, atol=0.01)
+
+
 def test_gradcheck_passes_in_both_diagrams() -> None:
     teacher, student = diagram(6, 3).requires_grad_(True), diagram(5, 4).requires_grad_(True)
     assert torch.autograd.gradcheck(pwcd, (teacher, student))

@@ -33,7 +33,7 @@ class Settings(Section):
     teacher_steps: Natural = Field(500, description="training steps of the teacher on the labelled scans; 0: none")
     steps: Count = Field(1500, description="training steps of the student")
     batch_size: int = Field(
-        4, strict=True, ge=2, description="clouds per step; half of them unlabelled, if there are any"
+        4, strict=True, ge=2, le=4096, description="clouds per step; half of them unlabelled, if there are any"
     )
     crop_voxels: Natural = Field(8000, description="size of a training sample: voxels nearest to a random one; 0: all")
     voxel_size: VoxelSize | None = Field(None, description="metres; None: as the teacher's")

@@ -11,7 +11,7 @@ import typer
 from topokd.cli.completion import benchmarks, label_maps
 from topokd.cli.data import ROOT_HELP, print_problems, require_json
 from topokd.cli.reading import COLUMNS, DTYPE, FRAME, INTENSITY, INTENSITY_SCALE, ORIGIN, SCALE, given_options
-from topokd.errors import ParameterError
+from topokd.errors import DataError, ParameterError
 
 CHECKPOINT = Annotated[Path, typer.Argument(help="Weights that topokd trained (.safetensors).")]
 BENCHMARK = Annotated[str, typer.Argument(help="semantickitti, nuscenes or waymo.", autocompletion=benchmarks)]
@@ -57,7 +57,9 @@ def predict(
     views: Annotated[int, typer.Option(min=0, help="Number of scans that get a 3D page next to their labels.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; if absent, a GPU if there is one.")] = None,
     amp: Annotated[str, typer.Option(help="off (float32), or bf16 or fp16 where the processor supports it.")] = "off",
-    measure: Annotated[int, typer.Option(min=0, help="Also time this many runs of one scan, and its memory.")] = 0,
+    measure: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Also time this many runs of one scan, and its memory.")
+    ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that predict did not write.")] = False,
 ) -> None:
     """Label scans (.bin, .pcd, .ply, .las, .laz, .npy, .npz) with a trained network; see docs/predict.md."""
@@ -143,7 +145,13 @@ def evaluate(
         scores = chosen.official_scores
     dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
-    rows = scores(count(labeller.model, dataset, labeller.voxel_size, tta)).rows()
+    counted = count(labeller.model, dataset, labeller.voxel_size, tta)
+    if not counted.matrix.any():
+        raise DataError(
+            f"{root}: no point of the split {split} has a class of {benchmark}, so there is nothing to score: are all "
+            "labels 0, or of another data set?"
+        )
+    rows = scores(counted).rows()
     typer.echo(
         f"{benchmark} {split}: {len(dataset):,} scans of {len(dataset.sequences):,} sequences; {tta} views per scan"
     )

@@ -36,7 +36,7 @@ def given_options(**options: Any) -> dict[str, Any]:
     """Those of the options above that were given, as the arguments of `topokd.data.formats.read_cloud`.
 
     Raises:
-        ParameterError: the origin is not three numbers.
+        ParameterError: a column has an empty name, or the origin is not three numbers.
 
     Examples:
         >>> given_options(columns="x,y,z,_", dtype=None, origin="0,0,1.7")
@@ -52,7 +52,12 @@ def _parse_columns(text: str) -> int | tuple[str, ...]:
     try:
         return int(text)
     except ValueError:
-        return tuple(part.strip() for part in text.split(","))
+        names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise ParameterError(
+            f"--columns {text}: one of the names is empty; write `_` for a column that does not matter"
+        )
+    return names
 
 
 def _parse_origin(text: str) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ from topokd.io import sha256
 from topokd.options import number
 
 RECORD = ".topokd-labels.jsonl"
+_LONGEST_NAME = 255
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
@@ -177,6 +178,7 @@ def targets_of(
     if suffix and len(files) == 1 and not output.is_dir():
         if format and format != suffix:
             raise DataError(f"the output is called {output.name} but the format is {format}: drop one of the two")
+        _keep_scan(files[0], output)
         return {files[0]: output}
     if suffix and not output.is_dir():
         raise DataError(f"{output} is the name of one file, but there are {len(files)} scans: name a folder")
@@ -194,10 +196,15 @@ def targets_of(
             raise DataError(
                 f"{scan_of[target]} and {file} would both be written to {target}: rename one, or move it away"
             )
-        if target.resolve() == file.resolve():
-            raise DataError(f"{file} would be overwritten by its own labels: choose another output folder")
+        _keep_scan(file, target)
         scan_of[target] = file
     return {file: target for target, file in scan_of.items()}
+
+
+def _keep_scan(file: Path, target: Path) -> None:
+    """Raise `DataError` if the labels of a scan would replace the scan itself, whatever the user allows."""
+    if target.resolve() == file.resolve():
+        raise DataError(f"{file} would be overwritten by its own labels: choose another output")
 
 
 def check_targets(paths: list[Path], written: Written, overwrite: bool) -> None:
@@ -209,9 +216,15 @@ def check_targets(paths: list[Path], written: Written, overwrite: bool) -> None:
         overwrite: whether other files may be replaced.
 
     Raises:
-        DataError: an output is a folder, or a file that no earlier call wrote.
+        DataError: an output is a folder, or a file that no earlier call wrote, or its name is too long.
     """
-    folders = [path for path in paths if path.is_dir()]
+    for path in paths:
+        if len(os.fsencode(path.name)) > _LONGEST_NAME:
+            raise DataError(
+                f"{path} would have a name of {len(os.fsencode(path.name))} bytes, and file systems allow "
+                f"{_LONGEST_NAME}: rename the scan"
+            )
+    folders = [path for path in (*paths, written.folder / RECORD) if path.is_dir()]
     if folders:
         raise DataError(
             f"{folders[0]} is a folder, and labels would be written there: move it, or choose another output"

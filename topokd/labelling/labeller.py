@@ -23,6 +23,10 @@ from topokd.options import number, whole
 from topokd.schema import LARGEST_VOXEL, MOST_VIEWS
 from topokd.training.precision import AMP_DTYPES
 
+SMALLEST_VOXEL = 1e-4
+"""Metres; finer than any scanner measures."""
+_LONGEST_NAME = 200
+
 
 class Labeller:
     """A trained network, ready to predict the class of every point of a scan.
@@ -76,8 +80,10 @@ class Labeller:
             voxel_size = None if voxel_size is None else number(voxel_size, "voxel_size", above=True)
         except ParameterError:
             raise DataError(f"voxel size is {voxel_size!r} m; it must be positive and finite (--voxel-size)") from None
-        if voxel_size is not None and voxel_size > LARGEST_VOXEL:
-            raise DataError(f"voxel size is {voxel_size:g} m; it must be at most {LARGEST_VOXEL:g} (--voxel-size)")
+        if voxel_size is not None and not SMALLEST_VOXEL <= voxel_size <= LARGEST_VOXEL:
+            raise DataError(
+                f"voxel size is {voxel_size:g} m; it must be {SMALLEST_VOXEL:g} to {LARGEST_VOXEL:g} (--voxel-size)"
+            )
         self.model: torch.nn.Module = load_checkpoint(checkpoint)
         self.checkpoint, description = checkpoint, read_description(checkpoint)
         if not description.class_names:
@@ -85,12 +91,23 @@ class Labeller:
                 f"{checkpoint} does not name its classes; save it with metadata class_names='road,car,...'"
             )
         names = description.class_names
+        for name in names:
+            if not name.isprintable() or len(name) > _LONGEST_NAME:
+                raise CheckpointError(
+                    f"{checkpoint}: its metadata class_names holds {name[:40]!r}: a name is one line of at most "
+                    f"{_LONGEST_NAME} letters; use the file that training wrote"
+                )
         written = WrittenLabels.read(checkpoint, read_metadata(checkpoint), len(names))
         self.classes = Classes.of(names) if written is None else Classes.written(names, written)
         voxel_size = description.voxel_size if voxel_size is None else voxel_size
         if voxel_size is None:
             raise CheckpointError(
                 f"{checkpoint} does not record the voxel size of its training: give it in metres (--voxel-size)"
+            )
+        if voxel_size < SMALLEST_VOXEL:
+            raise CheckpointError(
+                f"{checkpoint}: its metadata voxel_size is {voxel_size:g} m, finer than any scan; use the file that "
+                "training wrote, or give the voxel size (--voxel-size)"
             )
         self.voxel_size = float(voxel_size)
         self.sweeps, self.uses_intensity = description.sweeps, description.intensity
@@ -133,22 +150,29 @@ class Labeller:
         """The class of every point of a file; IGNORE for those that are not in its scan.
 
         Raises:
-            DataError: the network cannot process the scan; the message names it.
+            DataError: the network cannot process the scan; the message names it, and what looks odd about it.
         """
         label = np.full(len(cloud.xyz), IGNORE, np.int64)
         try:
             with torch.autocast(self.device.type, self.amp, enabled=self.amp is not None):
                 label[cloud.finite] = predict(self.model, cloud.scan, self.voxel_size, self.tta, self.device)
         except DataError as error:
-            if cloud.scan.name in str(error):
-                raise
-            raise DataError(f"{cloud.scan.name}: {error}") from error
+            text = str(error) if cloud.scan.name in str(error) else f"{cloud.scan.name}: {error}"
+            # what looks odd about the file is often the cause, such as coordinates in millimetres
+            raise DataError("; ".join([text, *map(str, cloud.notes)])) from error
         return label
 
 
 def _profile(checkpoint: str | Path, text: str) -> ScanProfile:
     """What the training scans looked like, as a checkpoint records it."""
     try:
-        return ScanProfile.from_json(text)
+        profile = ScanProfile.from_json(text)
     except DataError as error:
         raise CheckpointError(f"{checkpoint}: its metadata scans: {error}; use the file that training wrote") from error
+    for name, low in profile.low.items():
+        if low > profile.high[name]:
+            raise CheckpointError(
+                f"{checkpoint}: its metadata scans: {name} runs from {low:g} down to {profile.high[name]:g}; use the "
+                "file that training wrote"
+            )
+    return profile

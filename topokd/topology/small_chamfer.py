@@ -36,10 +36,14 @@ class Matches(NamedTuple):
 
 
 def is_small_diagram(diagram: Any, dtype: torch.dtype) -> bool:
-    """Whether compiled calls take a teacher's diagram as it is; one with a gradient takes the general path."""
+    """Whether compiled calls take a teacher's diagram as it is: they read and write float32 or float64.
+
+    One with a gradient, or in half precision, takes the general path.
+    """
     return (
         type(diagram) is Tensor
         and diagram.dtype == dtype
+        and dtype in (torch.float32, torch.float64)
         and diagram.dim() == 2
         and diagram.shape[0] <= MAX_SMALL
         and diagram.shape[1] == 2

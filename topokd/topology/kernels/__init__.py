@@ -1,7 +1,7 @@
 """Compiled loops (Numba). A kernel is imported when it is first used: `kernels.sweep.pairs(...)`.
 
 The rest of this page explains the sweep, which computes persistent homology of degrees 0 and 1. Read the files in this
-order: `sweep` (control), `state` (arrays), `annotations` (data structure), `lunes`,
+order: `sweep` (control), `state` (arrays), `annotations` (data structure), `class_sums` (its arithmetic), `lunes`,
 `active_edges`, `candidates` (shortcuts), `edge_order` (sorting), `bitset`. The sweep without a matrix of distances
 uses the same annotations: `sparse_sweep` (control), `sparse_events`, `sparse_lunes`, `sparse_state`, `peel` (vertices
 that are not needed any more), `relative_neighbours` (all births and merges beforehand), `kd_tree` (search).
@@ -28,7 +28,10 @@ Annotations
     when a class dies is that of persistent cohomology (de Silva, Morozov, Vejdemo-Johansson, 2011) in the form of Dey,
     Fan and Wang (2014): the class that dies becomes the sum of the others in the cycle. A merging edge has annotation
     zero, a creating edge that of its class alone, any other edge the sum over the two other edges of its first cofacet.
-    Evaluation and the update on death are both lazy.
+    Evaluation and the update on death are both lazy: a relation is reduced only until its youngest class is known to
+    live, and the sums that dead classes equal, the long ones as bitsets, are rewritten in living classes only once
+    relations that kill nothing have cost more than that. On a sphere of high dimension the classes die all at once, and
+    sums that were kept up to date grew to thousands of classes on the way, only to be rewritten again.
 
 Stopping rule
     At the enclosing radius min_a max_b d(a, b) the complex is a cone. The sweep stops there, or earlier: as soon as one
@@ -55,6 +58,7 @@ State, here with the edge {1, 2} of a cloud of n = 5 points that has just entere
     Annotations              number 3
       start, length          [ ... 17, 2 ... ]                         (annotations,)
       deaths_seen            [ ... 40 ... ]      deaths that it knows of; fewer than counters.deaths: update first
+      words                  the pool as 64-bit words; a long sum is a bitset there, length = -words
       pool                   [ ... | 6 12 | ... ] classes, rising      (pool_used,)
                                      |
                                      v

@@ -10,7 +10,7 @@ import numpy as np
 
 from topokd.topology.kernels import edge_order
 from topokd.topology.kernels.annotations import evaluate_edge, update
-from topokd.topology.kernels.settings import jit_no_refcount
+from topokd.topology.kernels.settings import jit_inline, jit_no_refcount
 from topokd.topology.kernels.state import EDGES_PER_BATCH, OUT_OF_SPACE, Annotations, Graph, edge_index
 
 MIN_EDGES_PER_VERTEX = 4  # edges that must have entered, per vertex, before the list is tried
@@ -27,6 +27,25 @@ def few_vertices_active(is_active: np.ndarray) -> bool:
     return active * MIN_VERTICES_PER_ACTIVE <= is_active.shape[0]
 
 
+@jit_inline
+def is_living(annotations: Annotations, annotation: int) -> bool:
+    """Whether an annotation is known to hold a living class; if not, `update` finds out.
+
+    This is so for most edges, and spares a call for each: it would copy the tuple of all arrays.
+    """
+    known = annotations.deaths_seen[annotation] == annotations.counters[0].deaths
+    return known and annotations.length[annotation] > 0
+
+
+@jit_inline
+def put_on_list(is_active: np.ndarray, annotations: Annotations, p: int, q: int) -> None:
+    """Add an edge to the list, which has room for it."""
+    active_edges, counters = annotations.active_edges, annotations.counters[0]
+    active_edges[counters.active_edges, 0], active_edges[counters.active_edges, 1] = p, q
+    counters.active_edges += 1
+    is_active[p], is_active[q] = 1, 1
+
+
 @jit_no_refcount
 def activate(graph: Graph, annotations: Annotations, p: int, q: int) -> int:
     """Evaluate an edge and list it if a living class is in it. Returns its annotation, or OUT_OF_SPACE."""
@@ -34,17 +53,23 @@ def activate(graph: Graph, annotations: Annotations, p: int, q: int) -> int:
     counters = annotations.counters[0]
     annotation: int = np.int64(edge_annotation[edge_index(row_start, p, q)])  # type: ignore[assignment]
     if annotation < 0:
-        annotation = evaluate_edge(graph, annotations, p, q)
+        v = -1 - annotation
+        of_p, of_q = edge_annotation[edge_index(row_start, p, v)], edge_annotation[edge_index(row_start, q, v)]
+        if of_p + of_q == max(of_p, of_q):  # neither is unknown, and one is zero
+            annotation = of_p + of_q
+            edge_annotation[edge_index(row_start, p, q)] = annotation
+        else:
+            annotation = evaluate_edge(graph, annotations, p, q)
     if annotation <= 0:
         return annotation
-    if counters.active_edges == active_edges.shape[0] or update(annotations, annotation) == OUT_OF_SPACE:
+    if counters.active_edges == active_edges.shape[0]:
+        return OUT_OF_SPACE
+    if not is_living(annotations, annotation) and update(annotations, annotation) == OUT_OF_SPACE:
         return OUT_OF_SPACE
     if annotations.length[annotation] == 0:
         edge_annotation[edge_index(row_start, p, q)] = 0
         return 0
-    active_edges[counters.active_edges, 0], active_edges[counters.active_edges, 1] = p, q
-    counters.active_edges += 1
-    graph.is_active[p], graph.is_active[q] = 1, 1
+    put_on_list(graph.is_active, annotations, p, q)
     return annotation
 
 
@@ -74,8 +99,8 @@ def prune(graph: Graph, annotations: Annotations) -> int:
     edge_annotation, row_start, is_active = graph.edge_annotation, graph.row_start, graph.is_active
     active_edges, counters = annotations.active_edges, annotations.counters[0]
     for k in range(counters.active_edges):
-        edge = edge_index(row_start, active_edges[k, 0], active_edges[k, 1])
-        if update(annotations, np.int64(edge_annotation[edge])) == OUT_OF_SPACE:
+        annotation = np.int64(edge_annotation[edge_index(row_start, active_edges[k, 0], active_edges[k, 1])])
+        if not is_living(annotations, annotation) and update(annotations, annotation) == OUT_OF_SPACE:
             return OUT_OF_SPACE
     for p in range(is_active.shape[0]):
         is_active[p] = 0

@@ -7,7 +7,9 @@ choices keep it small:
 - Lazy evaluation. An edge whose lune is not empty enters together with a cofacet (p, q, v), so its annotation is the
   sum of those of (p, v) and (q, v). Only v is stored; `evaluate_edge` computes the sum when it is needed.
 - Lazy deletion. A class that dies equals a sum of older classes. This sum is stored once, as the `substitute` of the
-  class; `update` rewrites an annotation in living classes when it is next read.
+  class; `update` rewrites an annotation in living classes when it is next read. Substitutes themselves are rewritten
+  only when boundaries cost much: while most classes are killed by the first relation that could, as in noise of high
+  dimension, they would have to be written again after each death, in more and more classes.
 
 Functions return OUT_OF_SPACE when a buffer is full and leave the state valid: call `state.grow` and retry.
 """
@@ -16,13 +18,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd.topology.kernels.bitset import ONE, ZERO, lowest_bit
-from topokd.topology.kernels.settings import jit_no_refcount
+from topokd.topology.kernels.class_sums import (
+    add_to_scratch,
+    clear_scratch,
+    count_classes,
+    store,
+    substitute_dead,
+    take_youngest,
+    top_word,
+    work_to_add,
+    youngest_living,
+)
+from topokd.topology.kernels.settings import jit_inline, jit_no_refcount
 from topokd.topology.kernels.state import OUT_OF_SPACE, Annotations, Graph, edge_index
 
-# Substitutes are brought up to date after this many deaths, and another sixteenth of all deaths so far.
-MIN_DEATHS_TO_REFRESH = 64
-REFRESH_FRACTION = 16
+# Substitutes are rewritten once sums that killed nothing have taken this many times as long as adding each once.
+REFRESH_FACTOR = 4
+MIN_WORK_TO_REFRESH = 4096
+MOST_WORK_OF_SUMMAND = 256  # beyond it a summand stays as it is, dead classes included
+UNLIMITED = 1 << 62
 
 # -- classes -------------------------------------------------------------------------------------------------------
 
@@ -55,34 +69,44 @@ def create_class(annotations: Annotations, i: int, j: int) -> int:
 def kill_class(annotations: Annotations, boundary: int, i: int, j: int, v: int) -> None:
     """Kill the youngest class in the annotation `boundary` of the boundary of triangle (i, j, v).
 
-    From now on it equals the rest of that annotation, which must be written in living classes (see `add_four`).
+    From now on it equals the rest of that annotation, which becomes its substitute. The class must be alive
+    (see `add_four`).
     """
     counters = annotations.counters[0]
-    annotations.length[boundary] -= 1
-    youngest = annotations.pool[annotations.start[boundary] + annotations.length[boundary]]
+    youngest = take_youngest(annotations, boundary)
     annotations.death_triangle[youngest, 0] = i
     annotations.death_triangle[youngest, 1] = j
     annotations.death_triangle[youngest, 2] = v
     annotations.death_order[youngest] = counters.deaths
     counters.deaths += 1
-    annotations.deaths_seen[boundary] = counters.deaths
     annotations.substitute[youngest] = boundary
+    counters.work_of_substitutes += work_to_add(annotations, boundary)
+
+
+@jit_inline
+def refresh_is_due(counters: np.record) -> bool:
+    """Whether `refresh_substitutes` would rewrite them."""
+    all_once = counters.work_of_substitutes + counters.births
+    return counters.work_in_vain > MIN_WORK_TO_REFRESH + REFRESH_FACTOR * all_once
 
 
 @jit_no_refcount
 def refresh_substitutes(annotations: Annotations) -> int:
-    """Rewrite the substitutes in living classes when enough classes have died, so that chains of dead ones stay short.
+    """Rewrite the substitutes in living classes when that pays, so that chains of dead ones stay short.
 
     Returns 0 or OUT_OF_SPACE.
     """
     counters = annotations.counters[0]
-    if counters.deaths - counters.deaths_at_refresh < MIN_DEATHS_TO_REFRESH + counters.deaths // REFRESH_FRACTION:
+    if not refresh_is_due(counters):
         return 0
     for number in range(counters.births):  # by age: a substitute holds older classes only
         substitute = np.int64(annotations.substitute[number])
-        if substitute >= 0 and update(annotations, substitute) == OUT_OF_SPACE:
+        if substitute >= 0 and _rewrite(annotations, substitute, UNLIMITED, True) == OUT_OF_SPACE:
             return OUT_OF_SPACE
-    counters.deaths_at_refresh = counters.deaths
+    counters.work_in_vain, counters.work_of_substitutes = 0, 0
+    for number in range(counters.births):
+        if annotations.substitute[number] >= 0:
+            counters.work_of_substitutes += work_to_add(annotations, np.int64(annotations.substitute[number]))
     return 0
 
 
@@ -144,12 +168,18 @@ def evaluate_edge(graph: Graph, annotations: Annotations, first: int, second: in
 @jit_no_refcount
 def update(annotations: Annotations, annotation: int) -> int:
     """Write an annotation in living classes: dead ones become their substitutes. Returns it, or OUT_OF_SPACE."""
+    return _rewrite(annotations, annotation, UNLIMITED, False)
+
+
+@jit_no_refcount
+def _rewrite(annotations: Annotations, annotation: int, most: int, may_be_dense: bool) -> int:
+    """`update`, unless it takes more than `most` work: then the annotation stays as it is."""
     pool, start, length = annotations.pool, annotations.start, annotations.length
     deaths_seen, substitute, counters = annotations.deaths_seen, annotations.substitute, annotations.counters[0]
     if deaths_seen[annotation] == counters.deaths:
         return annotation
-    first, size = start[annotation], length[annotation]
-    any_dead = False
+    first, size = start[annotation], np.int64(length[annotation])
+    any_dead = size < 0  # a bitset is not searched
     for k in range(first, first + size):
         if substitute[pool[k]] >= 0:
             any_dead = True
@@ -157,40 +187,41 @@ def update(annotations: Annotations, annotation: int) -> int:
     if not any_dead:
         deaths_seen[annotation] = counters.deaths
         return annotation
-    top = np.int64(pool[first + size - 1] >> 6)
-    _add_to_scratch(annotations, annotation)
-    count = _substitute_dead(annotations, top)
-    if count > size:
-        if counters.pool_used + count > pool.shape[0]:
-            _clear_scratch(annotations, top)
-            return OUT_OF_SPACE
-        first = counters.pool_used
-        counters.pool_used += count
-        start[annotation] = first
-    length[annotation] = count
+    top = top_word(annotations, annotation)
+    add_to_scratch(annotations, annotation)
+    count, work = substitute_dead(annotations, top, most)
+    counters.work_in_vain += work
+    if count < 0:
+        clear_scratch(annotations, top)
+        return annotation
+    if store(annotations, annotation, top, count, may_be_dense) == OUT_OF_SPACE:
+        return OUT_OF_SPACE
     deaths_seen[annotation] = counters.deaths
-    _move_scratch_to_pool(annotations, top, first)
     return annotation
 
 
 @jit_no_refcount
 def add_four(annotations: Annotations, a: int, b: int, c: int, d: int) -> int:
-    """The sum of four annotations in living classes: a new one, 0 if it is zero, or OUT_OF_SPACE."""
-    pool, start, length, counters = annotations.pool, annotations.start, annotations.length, annotations.counters[0]
+    """The sum of four annotations of edges: a new one, 0 if it is zero, or OUT_OF_SPACE.
+
+    Its youngest class lives; older ones may be dead.
+    """
+    start, counters = annotations.start, annotations.counters[0]
     top = np.int64(-1)
     for summand in (a, b, c, d):
-        if length[summand] > 0:
-            top = max(top, pool[start[summand] + length[summand] - 1] >> 6)
-            _add_to_scratch(annotations, summand)
-    count, made, first = _substitute_dead(annotations, top), counters.annotations, counters.pool_used
-    if count == 0:
+        if annotations.length[summand] > 0:
+            top = max(top, top_word(annotations, summand))
+            counters.work_in_vain += add_to_scratch(annotations, summand)
+    youngest, work = youngest_living(annotations, top)
+    if youngest < 0:
+        counters.work_in_vain += work
         return 0
-    if first + count > pool.shape[0] or made == start.shape[0]:
-        _clear_scratch(annotations, top)
+    made, top = counters.annotations, youngest >> 6
+    if made == start.shape[0]:
+        clear_scratch(annotations, top)
         return OUT_OF_SPACE
-    _move_scratch_to_pool(annotations, top, first)
-    start[made], length[made], annotations.deaths_seen[made] = first, count, counters.deaths
-    counters.pool_used += count
+    if store(annotations, made, top, count_classes(annotations, top), True) == OUT_OF_SPACE:
+        return OUT_OF_SPACE
     counters.annotations += 1
     return made
 
@@ -200,8 +231,9 @@ def add(annotations: Annotations, a: int, b: int) -> int:
     """The sum of two annotations: one of them if the other is zero, else a new one; or OUT_OF_SPACE."""
     if a == b:
         return 0
-    if update(annotations, a) == OUT_OF_SPACE or update(annotations, b) == OUT_OF_SPACE:
-        return OUT_OF_SPACE
+    for summand in (a, b):
+        if _rewrite(annotations, summand, MOST_WORK_OF_SUMMAND, False) == OUT_OF_SPACE:
+            return OUT_OF_SPACE
     pool, counters = annotations.pool, annotations.counters[0]
     if annotations.length[a] == 0:
         return b if annotations.length[b] > 0 else 0
@@ -230,56 +262,7 @@ def add(annotations: Annotations, a: int, b: int) -> int:
     if out == counters.pool_used:
         return 0
     annotations.start[made], annotations.length[made] = counters.pool_used, out - counters.pool_used
-    annotations.deaths_seen[made] = counters.deaths
+    annotations.deaths_seen[made] = min(annotations.deaths_seen[a], annotations.deaths_seen[b])
     counters.pool_used = out
     counters.annotations += 1
     return made
-
-
-@jit_no_refcount
-def _add_to_scratch(annotations: Annotations, annotation: int) -> None:
-    pool, scratch_sum = annotations.pool, annotations.scratch_sum
-    first = annotations.start[annotation]
-    for k in range(first, first + annotations.length[annotation]):
-        scratch_sum[pool[k] >> 6] ^= ONE << np.uint64(pool[k] & 63)
-
-
-@jit_no_refcount
-def _substitute_dead(annotations: Annotations, top: int) -> int:
-    """Rewrite the sum in words 0 to `top` of scratch in living classes, youngest first. Returns their number."""
-    scratch_sum, substitute = annotations.scratch_sum, annotations.substitute
-    count = 0
-    for word in range(top, -1, -1):
-        living = ZERO  # classes of this word known to live
-        while scratch_sum[word] & ~living != ZERO:
-            left = scratch_sum[word] & ~living
-            bit = 63
-            while left >> np.uint64(bit) == ZERO:
-                bit -= 1
-            equal = np.int64(substitute[word * 64 + bit])
-            if equal < 0:
-                living |= ONE << np.uint64(bit)
-                count += 1
-            else:
-                scratch_sum[word] ^= ONE << np.uint64(bit)
-                _add_to_scratch(annotations, equal)
-    return count
-
-
-@jit_no_refcount
-def _move_scratch_to_pool(annotations: Annotations, top: int, first: int) -> None:
-    """Write the sum in scratch as a rising list from entry `first` of the pool on, and clear scratch."""
-    pool, scratch_sum = annotations.pool, annotations.scratch_sum
-    for word in range(top + 1):
-        left = scratch_sum[word]
-        scratch_sum[word] = ZERO
-        while left != ZERO:
-            pool[first] = word * 64 + lowest_bit(left)
-            first += 1
-            left &= left - ONE
-
-
-@jit_no_refcount
-def _clear_scratch(annotations: Annotations, top: int) -> None:
-    for word in range(top + 1):
-        annotations.scratch_sum[word] = ZERO

@@ -20,6 +20,27 @@ def lowest_bit(word: np.uint64) -> int:
     return _BIT_OF_HASH[((word & (~word + ONE)) * _DEBRUIJN) >> np.uint64(58)]
 
 
+@jit_inline
+def highest_bit(word: np.uint64) -> int:
+    """Index of the highest set bit of a word that is not zero."""
+    word |= word >> ONE
+    word |= word >> np.uint64(2)
+    word |= word >> np.uint64(4)
+    word |= word >> np.uint64(8)
+    word |= word >> np.uint64(16)
+    word |= word >> np.uint64(32)
+    return _BIT_OF_HASH[((word ^ word >> ONE) * _DEBRUIJN) >> np.uint64(58)]
+
+
+@jit_inline
+def number_of_members(word: np.uint64) -> int:
+    """Number of set bits, by sums of 2, 4 and 8 bits."""
+    word = word - (word >> ONE & np.uint64(0x5555555555555555))
+    word = (word & np.uint64(0x3333333333333333)) + (word >> np.uint64(2) & np.uint64(0x3333333333333333))
+    word = word + (word >> np.uint64(4)) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64(word * np.uint64(0x0101010101010101) >> np.uint64(56))  # type: ignore[return-value]
+
+
 @jit_no_refcount
 def lowest_member(bits: np.ndarray) -> int:
     """The lowest member of a bitset, -1 if it is empty."""

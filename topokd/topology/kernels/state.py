@@ -32,7 +32,8 @@ COUNTERS = np.dtype(
         ("annotations", np.int64),  # annotations made, the zero annotation included
         ("pool_used", np.int64),  # entries of the pool in use
         ("compact_at", np.int64),  # pool_used at which the pool is compacted
-        ("deaths_at_refresh", np.int64),  # deaths when the substitutes were last brought up to date
+        ("work_of_substitutes", np.int64),  # to add each substitute once
+        ("work_in_vain", np.int64),  # on sums that killed nothing, since the substitutes were last rewritten
         ("active_edges", np.int64),  # length of the list of active edges
         ("births_listed", np.int64),  # births whose edges have been through the list of active edges
         ("stack_needed", np.int64),  # size of the stack that was too small, else 0
@@ -68,14 +69,18 @@ class Graph(NamedTuple):
 class Annotations(NamedTuple):
     """Annotation of every edge in the classes of degree 1, over Z/2, and the data of each class.
 
-    An annotation is a rising list of classes, numbered by birth: entries `start : start + length` of `pool`.
+    An annotation is a rising list of classes, numbered by birth: entries `start : start + length` of `pool`. A
+    substitute of many classes is a bitset of -`length` words instead, from the even entry `start` on.
     Annotation 0 is zero.
     """
 
     pool: np.ndarray  # (capacity,) classes, list after list
+    words: np.ndarray  # (capacity / 2,) the same memory, for bitsets
     start: np.ndarray  # (annotations,)
     length: np.ndarray  # (annotations,)
-    deaths_seen: np.ndarray  # (annotations,) deaths up to which the annotation is written in living classes
+    deaths_seen: (
+        np.ndarray
+    )  # (annotations,) deaths at which the annotation was last written in living classes, or fewer
     substitute: np.ndarray  # (births,) -1 while the class lives, then the annotation that the class equals
     birth_edge: np.ndarray  # (births, 2)
     death_triangle: np.ndarray  # (births, 3), -1 while the class lives
@@ -125,8 +130,10 @@ def initial_annotations() -> Annotations:
     substitute = np.empty(256, np.int32)
     for number in range(256):
         substitute[number] = -1
+    words = np.empty(2048, np.uint64)
     return Annotations(
-        np.empty(4096, np.int32),
+        words.view(np.int32),
+        words,
         np.zeros(1024, np.int64),
         np.zeros(1024, np.int32),
         np.zeros(1024, np.int32),
@@ -148,7 +155,8 @@ def grow(annotations: Annotations) -> Annotations:
     Only this function returns the tuple of arrays: to return it from every function that may run out of space would
     cost more than the calls.
     """
-    pool, start, length, deaths_seen = annotations.pool, annotations.start, annotations.length, annotations.deaths_seen
+    pool, words, start, length = annotations.pool, annotations.words, annotations.start, annotations.length
+    deaths_seen = annotations.deaths_seen
     substitute, scratch_sum = annotations.substitute, annotations.scratch_sum
     birth_edge, death_triangle = annotations.birth_edge, annotations.death_triangle
     death_order, active_edges, stack = annotations.death_order, annotations.active_edges, annotations.stack
@@ -163,10 +171,10 @@ def grow(annotations: Annotations) -> Annotations:
         death_order = _enlarged(death_order, 0)
     # two annotations never need more than 2 * substitute.shape[0] entries
     if pool.shape[0] - counters.pool_used < max(pool.shape[0] // 8, 2 * substitute.shape[0]):
-        larger = np.empty(8 * pool.shape[0], np.int32)  # pages that are never written take no memory
-        for k in range(counters.pool_used):
-            larger[k] = pool[k]
-        pool = larger
+        larger = np.empty(8 * words.shape[0], np.uint64)  # pages that are never written take no memory
+        for k in range((counters.pool_used + 1) // 2):
+            larger[k] = words[k]
+        pool, words = larger.view(np.int32), larger
     if 2 * counters.active_edges >= active_edges.shape[0]:
         active_edges = _more_rows(active_edges)
     if 2 * counters.stack_needed >= stack.shape[0]:
@@ -174,6 +182,7 @@ def grow(annotations: Annotations) -> Annotations:
         counters.stack_needed = 0
     return Annotations(
         pool,
+        words,
         start,
         length,
         deaths_seen,
@@ -216,11 +225,14 @@ def compact(annotations: Annotations) -> None:
     for annotation in range(counters.annotations):
         starts[annotation] = start[annotation]
     for annotation in argsort(starts):
-        first = start[annotation]
-        for k in range(length[annotation]):
+        first, size = start[annotation], np.int64(length[annotation])
+        if size < 0:  # a bitset begins at an even entry; it moves down, or stays
+            used += used & 1
+            size *= -2
+        for k in range(size):
             pool[used + k] = pool[first + k]
         start[annotation] = used
-        used += length[annotation]
+        used += size
     counters.pool_used = used
     counters.compact_at = max(counters.compact_at, used + used // MAX_GAP_FRACTION)
 

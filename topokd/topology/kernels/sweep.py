@@ -7,7 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from topokd.topology.kernels import active_edges, candidates, edge_order, lunes
-from topokd.topology.kernels.annotations import annotate_square, create_class, kill_class, refresh_substitutes
+from topokd.topology.kernels.annotations import (
+    annotate_square,
+    create_class,
+    kill_class,
+    refresh_is_due,
+    refresh_substitutes,
+)
 from topokd.topology.kernels.bitset import ONE, ZERO, lowest_member
 from topokd.topology.kernels.settings import jit, jit_inline, jit_no_refcount
 from topokd.topology.kernels.state import (
@@ -154,6 +160,9 @@ def _enter_edges(
                     of_q = edge_annotation[edge_index(row_start, q, hub)]
                     if of_p == 0 and of_q == 0:
                         edge_annotation[edge_index(row_start, p, q)] = 0
+                    elif of_p + of_q == max(of_p, of_q) and active_edges.is_living(annotations, of_p + of_q):
+                        edge_annotation[edge_index(row_start, p, q)] = of_p + of_q
+                        active_edges.put_on_list(is_active, annotations, p, q)
                     else:
                         full = active_edges.activate(graph, annotations, p, q) == OUT_OF_SPACE
         if common == ZERO:
@@ -171,7 +180,7 @@ def _enter_edges(
         e += 1
         if event and all_dead_and_connected(counters, n):
             return e, ALL_CLASSES_DEAD
-        if event and counters.pool_used > counters.compact_at:
+        if event and (counters.pool_used > counters.compact_at or refresh_is_due(counters)):
             return e, BATCH_DONE
     return e, BATCH_DONE
 

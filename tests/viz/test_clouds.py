@@ -1,5 +1,7 @@
 """Interactive clouds and the statistics of data sets."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from topokd.viz.clouds import interactive_cloud, plot_statistics
@@ -28,3 +30,15 @@ def test_statistics_show_classes_that_one_side_lacks() -> None:
     assert [text.get_text() for text in left.texts] == ["none"]
     assert [tick.get_text() for tick in left.get_yticklabels()] == ["road", "boat"]
     assert [patch.get_data().values.tolist() for patch in right.patches] == [[75.0, 25.0]] * 2
+
+
+def test_names_of_many_classes_do_not_overlap() -> None:
+    """As in GOOSE, which has 62: those that occur are shown, and each has room for its name."""
+    shares = {f"class {k}": 1 / 40 if k % 3 else 0.0 for k in range(60)}
+    found = {"class_frequency": shares, "range_edges": [0.0, 2.0], "range_histogram": [1.0]}
+    figure = plot_statistics(found, {**found, "class_frequency": {"class 0": 1.0}}, ("train", "val"))
+    figure.canvas.draw()
+    labels = figure.axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == [n for n in shares if shares[n] or n == "class 0"]
+    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.y0)
+    assert all(a.y1 <= b.y0 + 1 for a, b in pairwise(boxes))

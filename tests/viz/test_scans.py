@@ -1,5 +1,8 @@
 """Figures of scans and of the framework."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -23,6 +26,18 @@ def test_a_scan_is_shown_by_class_and_intensity_from_two_sides(scan: Scan) -> No
     assert "08/000001: classes" in titles and "intensity" in titles and len(figure.axes) == 4
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend[:2] == ["road", "car"] and len(legend) == 3  # and the points without a label
+
+
+def test_a_long_name_stays_inside_the_figure(scan: Scan) -> None:
+    name = "2022-08-30_siegertsbrunn_feldwege/2022-08-30_siegertsbrunn_feldwege__0592_1661862111"
+    for figure in (
+        scan_figure(replace(scan, name=name), ("road", "car"), PALETTE),
+        scans_figure([replace(scan, name=name)] * 6, PALETTE),
+    ):
+        figure.canvas.draw()
+        boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+        assert all(a.x1 < b.x0 for a, b in pairwise(boxes) if abs(a.y0 - b.y0) < 1)
 
 
 def test_several_scans_leave_the_other_panels_empty(scan: Scan) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DARK = "#11151c"
 IGNORED_RGB = (120, 120, 120)
+_MANY_CLASSES = 24
+_ROW = 0.19  # inches that the name of a class needs
 
 RGB = Sequence[tuple[int, int, int]]
 
@@ -223,6 +225,8 @@ def interactive_cloud(
 def plot_statistics(found: dict[str, Any], other: dict[str, Any] | None, names: tuple[str, str]) -> Figure:
     """Class frequencies (logarithmic) and the range histogram of one or two results of ``datasets.statistics``.
 
+    Of many classes only those that occur are shown.
+
     Args:
         found: A result of `topokd.datasets.statistics.statistics`.
         other: Another, or None.
@@ -231,10 +235,13 @@ def plot_statistics(found: dict[str, Any], other: dict[str, Any] | None, names: 
     import matplotlib.pyplot as plt
 
     use_style()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6), width_ratios=(1.35, 1))
-    classes = list(found["class_frequency"])
-    shares: list[np.ndarray] = []
     shown = [(found, names[0], TEACHER)] + ([(other, names[1], ACCENT)] if other else [])
+    classes = list(found["class_frequency"])
+    if len(classes) > _MANY_CLASSES:
+        classes = [name for name in classes if any(one["class_frequency"].get(name, 0.0) > 0 for one, *_ in shown)]
+    height = max(4.6, _ROW * len(classes) + 0.4)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, height), width_ratios=(1.35, 1))
+    shares: list[np.ndarray] = []
     for index, (one, name, color) in enumerate(shown):
         offset = (index - (len(shown) - 1) / 2) * 0.3
         share = np.array([100 * one["class_frequency"].get(c, 0.0) for c in classes])

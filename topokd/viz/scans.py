@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 FULL_INTENSITY = 0.7  # intensities from here on have the brightest colour
 
 
+def end_of(name: str, most: int = 30) -> str:
+    """The end of a long name, for a title above narrow axes: the beginning, folders, says less.
+
+    Examples:
+        >>> end_of("08/000000"), end_of("2022-08-09_yard/2022-08-09_yard__0001_16601")
+        ('08/000000', '…d/2022-08-09_yard__0001_16601')
+    """
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
 def scan_figure(scan: Scan, class_names: Sequence[str], palette: RGB) -> Figure:
     """Classes (top) and intensity (bottom) of a labelled scan, from above and from behind the sensor.
 
@@ -30,7 +40,9 @@ def scan_figure(scan: Scan, class_names: Sequence[str], palette: RGB) -> Figure:
     assert scan.label is not None
     heat = plt.get_cmap("inferno")(np.clip(scan.intensity / FULL_INTENSITY, 0, 1))[:, :3]
     figure, axes = plt.subplots(2, 2, figsize=(11, 7.4), width_ratios=(1, 1.9))
-    for row, (shade, title) in zip(axes, ((scan.label, f"{scan.name}: classes"), (heat, "intensity")), strict=True):
+    for row, (shade, title) in zip(
+        axes, ((scan.label, f"{end_of(scan.name)}: classes"), (heat, "intensity")), strict=True
+    ):
         plot_cloud(row[0], scan.xyz, shade, palette, title=title)
         plot_cloud(row[1], scan.xyz, shade, palette, view="perspective")
     present = np.unique(scan.label[scan.label != IGNORE]).tolist()
@@ -45,7 +57,7 @@ def scans_figure(scans: Sequence[Scan], palette: RGB) -> Figure:
     figure, axes = plt.subplots(2, 3, figsize=(10, 6.8))
     for axis, scan in zip(axes.flat, scans, strict=False):
         assert scan.label is not None
-        plot_cloud(axis, scan.xyz, scan.label, palette, title=scan.name)
+        plot_cloud(axis, scan.xyz, scan.label, palette, title=end_of(scan.name))
     for axis in axes.flat[len(scans) :]:
         axis.set_visible(False)
     plt.close(figure)

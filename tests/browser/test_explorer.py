@@ -248,6 +248,18 @@ def test_the_loss_shows_matches_and_steps(page: Page, problems: list[str], tmp_p
     picture(page, "page-loss.png")
 
 
+def test_the_title_of_the_history_does_not_cover_its_numbers(page: Page, problems: list[str], tmp_path: Path):
+    teacher = np.random.default_rng(0).normal(size=(24, 6))
+    for scale in (0.02, 0.2, 2.0):
+        open_page(page, tmp_path / "loss.html", "loss", (scale * teacher[::-1] + scale, scale * 0.9 * teacher), 24)
+        texts = page.locator(".tk-history text").all()
+        boxes = {text.text_content(): text.bounding_box() for text in texts}
+        title = boxes.pop("L_topo")
+        assert title is not None and title["x"] >= page.locator(".tk-history").bounding_box()["x"]  # type: ignore[index]
+        numbers = [box for box in boxes.values() if box and box["x"] < title["x"] + 60]
+        assert numbers and all(box["x"] >= title["x"] + title["width"] - 1 for box in numbers), (scale, list(boxes))
+
+
 def words_of(svg: bytes) -> list[str]:
     return [html.unescape(text) for text in re.findall(r"<text[^>]*>([^<]+)</text>", svg.decode())]
 

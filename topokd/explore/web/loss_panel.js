@@ -72,7 +72,7 @@ export class LossPanel {
     const last = Math.max(1, history.length - 1);
     const x = (value) => left + ((right - left) * value) / last, y = (value) => bottom - ((bottom - top) * value) / most;
     drawAxes(root, {
-      left, right, top, bottom, x, y, xTitle: "step", yTitle: "L_topo", format: digits,
+      left, right, top, bottom, x, y, xTitle: "step", yTitle: "L_topo", format: digits, gap: 57,
       xTicks: ticks(0, last, Math.min(last, 8)).filter(Number.isInteger), yTicks: ticks(0, most, 3),
     });
     const color = this.store.get("scene").clouds[0].color;

@@ -52,7 +52,7 @@ export class Plot {
 }
 
 /** Axis lines with ticks and titles: x at the bottom, y at the left. */
-export function drawAxes(root, { left, right, top, bottom, x, y, xTitle, yTitle, xTicks, yTicks, format = String }) {
+export function drawAxes(root, { left, right, top, bottom, x, y, xTitle, yTitle, xTicks, yTicks, format = String, gap = 38 }) {
   const group = svg("g", { class: "tk-axes" }, root);
   for (const value of xTicks) {
     svg("line", { x1: x(value), x2: x(value), y1: top, y2: bottom, class: "tk-grid" }, group);
@@ -65,7 +65,7 @@ export function drawAxes(root, { left, right, top, bottom, x, y, xTitle, yTitle,
   svg("path", { d: `M${left},${top}V${bottom}H${right}`, class: "tk-axis" }, group);
   if (xTitle) svg("text", { x: (left + right) / 2, y: bottom + 30, "text-anchor": "middle", class: "tk-title" }, group, xTitle);
   if (yTitle) {
-    const at = `translate(${left - 38},${(top + bottom) / 2}) rotate(-90)`;
+    const at = `translate(${left - gap},${(top + bottom) / 2}) rotate(-90)`;
     svg("text", { transform: at, "text-anchor": "middle", class: "tk-title" }, group, yTitle);
   }
   return group;

@@ -5,8 +5,9 @@
 
 Parts: ``cost`` (Tables 3, 5 and 6 and Figure 1 b-d; whole scans in each arithmetic), ``recipe`` (compared with the
 published recipe: explicit attention, bit-unpacking Hilbert codes, gather-GEMM-scatter convolution), ``levers`` (one
-choice changed at a time), ``sampling`` (farthest points on the GPU and on the CPU's cores), ``step`` (training steps
-of the paper's networks on batches of 12 whole scans, by terms of the loss, and whether the loader keeps up).
+choice changed at a time), ``sampling`` (farthest points on the GPU, step by step and as one Triton kernel, and on the
+CPU's cores), ``step`` (training steps of the paper's networks on batches of 12 whole scans, by terms of the loss, and
+whether the loader keeps up).
 
 Real scans are read where the profile semantickitti-mini finds them (see docs/datasets.md); ``--nuscenes FILE`` names
 the .pcd.bin of a nuScenes scan. Times are medians between CUDA events after a warm-up; memory is the peak of the
@@ -44,6 +45,7 @@ from topokd.paper.exhibits import tables
 from topokd.paper.render import table_grid
 from topokd.paper.results import Results
 from topokd.scans import open_dataset
+from topokd.topology import triton_sampling
 from topokd.topology.sampling import farthest_point_sampling
 from topokd.training import Fit
 from topokd.training.determinism import deterministic
@@ -187,7 +189,12 @@ def sampling(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         on_gpu = partial(farthest_point_sampling, clouds, 1024)
         same = all(torch.equal(a, b) for a, b in zip(on_cpu(), on_gpu(), strict=True))
         row = {"clouds": SCANS, "points": n, "channels": channels, "threads": torch.get_num_threads(), "same": same}
-        yield row | {"cpu_s": median(on_cpu, 3, "wall"), "gpu_s": median(on_gpu, 3, "wall")}
+        row |= {"cpu_s": median(on_cpu, 3, "wall"), "gpu_s": median(on_gpu, 3, "wall")}
+        if triton_sampling.fits([n] * SCANS):
+            in_one_kernel = partial(triton_sampling.sample_in_one_kernel, clouds, 1024, 0)
+            row["same"] &= all(torch.equal(a, b) for a, b in zip(on_gpu(), in_one_kernel(), strict=True))
+            row["kernel_s"] = median(in_one_kernel, 3, "wall")
+        yield row
 
 
 def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -339,15 +346,17 @@ def _levers_page(rows: Rows) -> list[str]:
 
 
 def _sampling_page(rows: Rows) -> list[str]:
-    body = [
-        [f"{r['points']:,} x {r['channels']}", f"{1e3 * r['gpu_s']:.0f}", f"{1e3 * r['cpu_s']:.0f}", str(r["same"])]
-        for r in rows
-    ]
+    body = []
+    for r in rows:
+        kernel = f"{1e3 * r['kernel_s']:.0f}" if "kernel_s" in r else ""
+        times = [f"{1e3 * r['gpu_s']:.0f}", kernel, f"{1e3 * r['cpu_s']:.0f}"]
+        body.append([f"{r['points']:,} x {r['channels']}", *times, str(r["same"])])
     text = (
-        f"1,024 points of each of {rows[0]['clouds']} clouds on the GPU; the CPU's way copies them to "
-        f"{rows[0]['threads']} threads and the indices back."
+        f"1,024 points of each of {rows[0]['clouds']} clouds on the GPU, step by step, and as one Triton kernel where "
+        f"that was measured and the matrices of distances fit; the CPU's way copies them to {rows[0]['threads']} "
+        "threads and the indices back."
     )
-    head = ["points x channels", "GPU (ms)", "CPU (ms)", "same points"]
+    head = ["points x channels", "GPU (ms)", "one kernel (ms)", "CPU (ms)", "same points"]
     return ["## Farthest point sampling", "", text, "", *table(head, body)]
 
 

@@ -95,7 +95,7 @@ def sample_together(clouds: list[Float[Tensor, "_ c"]], m: int, start: int) -> l
         last = nearest.argmax(dim=1)
         chosen.append(last)
     together = torch.stack(chosen, dim=1)  # (b, m)
-    return [_distinct(rows[: min(m, n)], n) for rows, n in zip(together, sizes, strict=True)]
+    return [distinct_rows(rows[: min(m, n)], n) for rows, n in zip(together, sizes, strict=True)]
 
 
 def covering_radius(
@@ -176,10 +176,10 @@ def _sample(points: Float[Tensor, "n c"], m: int, start: int) -> Int64[Tensor, "
     chosen = np.empty(min(m, len(points)), dtype=np.int64)
     chosen[0] = start
     kernels.sampling.farthest_points(points.contiguous().numpy(), chosen, True)
-    return _distinct(torch.from_numpy(chosen), len(points))
+    return distinct_rows(torch.from_numpy(chosen), len(points))
 
 
-def _distinct(chosen: Int64[Tensor, " m"], n: int) -> Int64[Tensor, " m"]:
+def distinct_rows(chosen: Int64[Tensor, " m"], n: int) -> Int64[Tensor, " m"]:
     """Replace repeated indices (all rows covered at distance 0) by the rows not chosen yet, in rising order."""
     distinct = len(torch.unique(chosen))  # repeats only ever come at the end
     if distinct == len(chosen):

@@ -182,7 +182,7 @@ def _rewrite(annotations: Annotations, annotation: int, most: int, may_be_dense:
     any_dead = size < 0  # a bitset is not searched
     for k in range(first, first + size):
         if substitute[pool[k]] >= 0:
-            any_dead = True
+            any_dead = True  # type: ignore[assignment]
             break
     if not any_dead:
         deaths_seen[annotation] = counters.deaths

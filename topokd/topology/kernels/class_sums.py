@@ -22,7 +22,7 @@ def top_word(annotations: Annotations, number: int) -> int:
     size = np.int64(annotations.length[number])
     if size > 0:
         return np.int64(annotations.pool[annotations.start[number] + size - 1] >> 6)  # type: ignore[return-value]
-    return -1 - size
+    return -1 - size  # type: ignore[return-value]
 
 
 @jit_inline

@@ -232,7 +232,7 @@ def compact(annotations: Annotations) -> None:
         for k in range(size):
             pool[used + k] = pool[first + k]
         start[annotation] = used
-        used += size
+        used += size  # type: ignore[assignment]
     counters.pool_used = used
     counters.compact_at = max(counters.compact_at, used + used // MAX_GAP_FRACTION)
 

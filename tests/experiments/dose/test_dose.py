@@ -131,6 +131,10 @@ def test_the_committed_arms_are_those_of_the_issue() -> None:
     plan, params = read_dose_plan()
     assert plan.shares == (0.0, 0.01, 0.03, 0.1, 0.3, 1.0) and len(params.seeds) >= 3
     assert {arm.axis for arm in arms(plan)} == {"share", "num_points", "stage", "normalize", "dims", "gradient"}
+    count = len(arms(plan))
+    assert f"# {count} arms x {len(params.seeds)} seeds" in (PROJECT / "study/dose.yaml").read_text()
+    text = (PROJECT / "docs/study.md").read_text()
+    assert f"{count} arms of three seeds" in text and f"takes {count * len(params.seeds)} runs" in text
 
 
 def test_impossible_arms_are_rejected(tmp_path: Path) -> None:

@@ -78,9 +78,7 @@ class Annotations(NamedTuple):
     words: np.ndarray  # (capacity / 2,) the same memory, for bitsets
     start: np.ndarray  # (annotations,)
     length: np.ndarray  # (annotations,)
-    deaths_seen: (
-        np.ndarray
-    )  # (annotations,) deaths at which the annotation was last written in living classes, or fewer
+    deaths_seen: np.ndarray  # (annotations,) deaths when it was last written in living classes, or fewer
     substitute: np.ndarray  # (births,) -1 while the class lives, then the annotation that the class equals
     birth_edge: np.ndarray  # (births, 2)
     death_triangle: np.ndarray  # (births, 3), -1 while the class lives

@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -62,6 +62,10 @@ class Experiment(ABC, Generic[U]):
     def needs(self, unit: U) -> Sequence[U]:
         """The units that must be done before ``unit``."""
 
+    def shared(self, unit: U) -> Hashable:
+        """What ``unit`` computes and stores for other units, such as a teacher's outputs for a seed; None: nothing."""
+        return None
+
     def run(self, unit: U) -> dict[str, Any]:
         """Run one unit; its record is written last, atomically."""
         log.info("%s: %d of %d done", unit.name, sum(map(self.is_done, self.units)), len(self.units))
@@ -99,15 +103,33 @@ class Experiment(ABC, Generic[U]):
         ran = 0
         while missing := [unit for unit in self.units if not self.is_done(unit)]:
             ready = [unit for unit in missing if all(self.is_done(other) for other in self.needs(unit))]
-            for unit in ready:
+            while ready:
+                unit = self._next(ready)
                 with self.lock(unit.name) as mine:
                     if mine and not self.is_done(unit):
                         self.run(unit)
                         ran += 1
                         break
+                ready.remove(unit)
             else:
                 time.sleep(poll)
         return ran
+
+    def _next(self, ready: Sequence[U]) -> U:
+        """The first of the ``ready`` units, or rather the first that need not compute what another worker is storing.
+
+        What units share is stored step by step by the first of them; a second one beside it would compute it again.
+        """
+        stored = {self.shared(unit) for unit in self.units if self.is_done(unit)}
+        running = {self.shared(unit) for unit in self.units if not self.is_done(unit) and self._is_running(unit)}
+        twice = running - stored - {None}
+        return next((unit for unit in ready if self.shared(unit) not in twice), ready[0])
+
+    def _is_running(self, unit: U) -> bool:
+        if not (self.locks / f"{unit.name}.lock").is_file():
+            return False
+        with self.lock(unit.name) as free:
+            return not free
 
     @contextlib.contextmanager
     def lock(self, name: str, wait: bool = False) -> Iterator[bool]:

@@ -118,6 +118,22 @@ def test_a_unit_that_another_worker_holds_is_left_alone(params: Params, monkeypa
     assert "teacher-teacher-0" not in ran and len(ran) == len(study.units) - 1
 
 
+def test_two_workers_do_not_compute_the_same_outputs_of_the_teacher(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(PLAN.replace(tuning={"student_steps": 2}), params)
+    done = {unit.name for unit in study.units if unit.kind != "run"} | {"run-plain-0", "run-plain-1"}
+    monkeypatch.setattr(Study, "is_done", lambda self, unit: unit.name in done)
+    ready = [unit for unit in study.units if unit.name not in done]
+    assert study._next(ready).name == "run-kd-0"
+    with study.lock("run-kd-0"):  # another worker, which stores the outputs for seed 0
+        assert study._next(ready).name == "run-kd-1"
+        assert study._next([unit for unit in ready if unit.number == 0][1:]).name == "run-kd_topo-0"  # no other choice
+    done.add("run-kd-0")  # all outputs are stored
+    with study.lock("run-kd_topo-0"):
+        assert study._next(ready[2:]).name == ready[2].name
+
+
 def test_the_committed_protocol_is_sound() -> None:
     plan, params = read_plan()
     assert len(params.seeds) >= 10 and len(params.teacher_seeds) >= 2

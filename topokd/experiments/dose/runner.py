@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from torch import nn
@@ -44,6 +44,10 @@ class Dose(Experiment[Unit]):
         if unit.kind == "teacher":
             return []
         return [Unit("teacher", "teacher", self.params.teacher_seed(unit.number))]
+
+    def shared(self, unit: Unit) -> Hashable:
+        """The teacher's outputs, by seed: every arm has KD."""
+        return None if unit.kind == "teacher" else unit.number
 
     def compute(self, unit: Unit) -> dict[str, Any]:
         """Train one unit, and measure it."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from topokd.data.dataset import ScanDataset
+from topokd.distillation import build_objective
 from topokd.errors import DataError
 from topokd.evaluation import evaluate
 from topokd.experiments.study.bootstrap import StreetScores
@@ -33,11 +34,16 @@ class Study(Experiment[Unit]):
 
     def __init__(self, plan: Plan, params: Params) -> None:
         self.plan, self.params = plan, params
+        self.taught = {row for row in plan.rows if build_objective(params, row).needs_teacher}
         super().__init__(units(plan, params), params.results / "study", params.workspace / "locks")
 
     def needs(self, unit: Unit) -> Sequence[Unit]:
         """See `topokd.experiments.study.plan.needs`."""
         return needs(unit, self.plan, self.params)
+
+    def shared(self, unit: Unit) -> Hashable:
+        """The teacher's outputs, by seed; trials, which have one seed, share theirs."""
+        return (unit.kind, unit.fold, self._seed(unit)) if unit.row in self.taught else None
 
     def compute(self, unit: Unit) -> dict[str, Any]:
         """Train one unit, and evaluate it by street."""

@@ -32,7 +32,7 @@ PROTOCOLS = {  # by profile, in the order in which their verdicts count
     "study": Protocol("How much does each term gain, on streets not used to choose anything?", "study/plan.yaml"),
     "comparison": Protocol("Does any published loss do better with as many trials?", "study/comparison.yaml"),
     "cross-validation": Protocol("The same on real scans, each place held out once.", "study/cross_validation.yaml"),
-    "default": Protocol("Which weights should the default profile use?", "study/weights.yaml"),
+    "weights": Protocol("Which weights should the default profile use?", "study/weights.yaml"),
     DOSE: Protocol("Does a stronger L_topo bring the teacher's topology, and accuracy?", "study/dose.yaml", "dose"),
 }
 

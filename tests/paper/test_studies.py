@@ -37,7 +37,7 @@ def study(done=6, planned=6, dataset="synthetic"):
         "profile": "study", "dataset": dataset, "done": done, "planned": planned, "seeds": list(range(10)),
         "plan": {"margin": 0.5, "alpha": 0.05, "expected_sd": 0.8, "comparisons": [["kd", "plain"], ["kd_topo", "kd"]]},
         "labels": {row: row for row in rows}, "colors": dict.fromkeys(rows, "#8d99ae"), "steps": {"kd": 1200},
-        "trials": [trial | {"unit": "trial-kd-0"}, trial | {"unit": "trial-kd-1", "miou": 21.0}],
+        "trials": [trial | {"unit": f"trial-kd-{k}", "miou": 20.0 + k, "factor": 10.0**k} for k in (0, 1)],
         "chosen": {"kd": trial | {"unit": "trial-kd-1", "miou": 21.0}}, "places": dict.fromkeys(rows, 24),
         "curves": {"kd": {"step": [300, 600], "miou": [10.0, 20.0]}},
         "comparisons": [comparison("kd", "plain", 5.2, "better"), comparison("kd_topo", "kd", 0.1, "equivalent")],
@@ -93,9 +93,22 @@ def test_without_answers_every_listing_has_words(tmp_path):
     assert all("Not run yet" in text for text in studies.protocols(results)["Answer"])
 
 
+def test_a_legend_with_many_long_names_stays_inside_its_figure():
+    rows = {f"row{k}": f"Student, KD + a loss with a long name {k}" for k in range(25)}
+    trial = {"seed": 1000, "miou": 20.0, "factor": 1.0}
+    found = study() | {"labels": rows, "colors": dict.fromkeys(rows, "#8d99ae"), "chosen": {}}
+    figure = trials_figure(found | {"trials": [trial | {"row": row, "unit": f"trial-{row}-0"} for row in rows]})
+    figure.canvas.draw()
+    legend, axes = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
+    assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= legend.y0 and legend.y1 <= axes.y0 and axes.height > 150
+
+
 def test_figures_are_drawn_from_the_existing_results(project):
     found = study()
     assert trials_figure(found) and curves_figure(found) and differences_figure(found)
+    (line, chosen) = trials_figure(found).axes[0].lines
+    assert list(line.get_xdata()) == [1, 10] and list(chosen.get_xdata()) == [10]
     empty = found | {"trials": [], "curves": {}, "comparisons": []}
     assert trials_figure(empty) is curves_figure(empty) is differences_figure(empty) is None
     designs = studies.power(project(study=found))

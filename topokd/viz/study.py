@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -36,12 +36,12 @@ def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
     left.set_title("to detect a difference", fontsize=10)
     right.set_xticks([])
     right.set_title("to show equivalence", fontsize=10)
-    _legend(figure, 2)
+    _legend(figure, [f"{name}, spread {design['sd']:g}" for name, design in designs.items()])
     return figure
 
 
 def trials_figure(study: Mapping[str, Any]) -> Figure | None:
-    """mIoU of every trial over its index in the row's grid, a line per row; the marker of the chosen one is filled.
+    """mIoU of every trial over the factor of its weights, a line per row; the marker of the chosen one is filled.
 
     Args:
         study: see `topokd.experiments.study.answer.answer`.
@@ -53,22 +53,23 @@ def trials_figure(study: Mapping[str, Any]) -> Figure | None:
         return None
     use_style()
     figure, axes = plt.subplots(figsize=(6.4, 3.4))
-    for k, row in enumerate(dict.fromkeys(trial["row"] for trial in study["trials"])):
-        own = [trial for trial in study["trials"] if trial["row"] == row]
-        places = [int(trial["unit"].rsplit("-", 1)[1]) for trial in own]
-        color = study["colors"][row]
+    rows = list(dict.fromkeys(trial["row"] for trial in study["trials"]))
+    for k, row in enumerate(rows):
+        own = sorted((trial for trial in study["trials"] if trial["row"] == row), key=lambda trial: trial["factor"])
+        best = study["chosen"].get(row)
+        look = {"color": study["colors"][row], "marker": MARKERS[k % len(MARKERS)]}
         axes.plot(
-            places, [trial["miou"] for trial in own], color=color, marker=MARKERS[k % len(MARKERS)],
+            [trial["factor"] for trial in own], [trial["miou"] for trial in own], **look,
             markerfacecolor="white", label=study["labels"][row],
         )  # fmt: skip
-        best = study["chosen"].get(row)
-        if best:
-            axes.plot(
-                [int(best["unit"].rsplit("-", 1)[1])], [best["miou"]], MARKERS[k % len(MARKERS)], color=color, zorder=5
-            )
-    axes.set(xlabel="trial (index in the row's grid)", ylabel="mIoU on the tuning streets (%)")
-    axes.set_xticks(range(max(int(trial["unit"].rsplit("-", 1)[1]) for trial in study["trials"]) + 1))
-    _legend(figure, len(study["labels"]))
+        chosen = [trial for trial in own if best and trial["unit"] == best["unit"]]
+        axes.plot([t["factor"] for t in chosen], [t["miou"] for t in chosen], **look, linestyle="", zorder=5)
+    axes.set(xlabel="factor of the weights, or of the learning rate", ylabel="mIoU on the tuning streets (%)")
+    axes.set_xscale("log")
+    factors = sorted({trial["factor"] for trial in study["trials"]})
+    ends = [10.0**power for power in range(-6, 7) if factors[0] / 2 < 10.0**power < 2 * factors[-1]]
+    axes.set_xticks(ends, [f"{end:g}" for end in ends])
+    _legend(figure, [study["labels"][row] for row in rows])
     return figure
 
 
@@ -92,7 +93,7 @@ def curves_figure(study: Mapping[str, Any]) -> Figure | None:
             markersize=4, label=study["labels"].get(row, "Teacher"),
         )  # fmt: skip
     axes.set(xlabel="training step", ylabel="mIoU on a few validation scans (%)", xlim=(0, None), ylim=(0, None))
-    _legend(figure, len(curves))
+    _legend(figure, [study["labels"].get(row, "Teacher") for row in curves])
     return figure
 
 
@@ -126,9 +127,14 @@ def differences_figure(study: Mapping[str, Any]) -> Figure | None:
     axes.set_yticks(range(len(found)), names, fontsize=9)
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.set(xlabel="difference in mIoU (points), with 95 % intervals over")
-    _legend(figure, 4)
+    _legend(figure, ["seeds and streets"] * 4)
     return figure
 
 
-def _legend(figure: Figure, entries: int) -> None:
-    figure.legend(loc="outside lower center", ncols=min(entries, 3), fontsize=9)
+def _legend(figure: Figure, labels: Sequence[str]) -> None:
+    """Below the axes, in as many columns as fit; a figure with many entries grows."""
+    width, height = figure.get_size_inches()
+    inches = 0.5 + 0.068 * max(map(len, labels), default=0)  # of an entry in letters of 9 points
+    columns = max(1, min(len(labels), 3, int(width // inches)))
+    figure.set_size_inches(width, height + 0.18 * max(0, -(-len(labels) // columns) - 2))
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=9)

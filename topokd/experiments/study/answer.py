@@ -70,7 +70,11 @@ def answer(study: Study) -> dict[str, Any]:
         "steps": {unit.row: record["steps"] for unit, record in done.items() if unit.kind != "trial"},
         "teachers": [record["miou"] for unit, record in done.items() if unit.kind == "teacher"],
         "power": power_table(plan, len(params.seeds)),
-        "trials": [_trial(record) for unit, record in done.items() if unit.kind == "trial"],
+        "trials": [
+            _trial(record) | {"factor": plan.grid(unit.row)[unit.number]}
+            for unit, record in done.items()
+            if unit.kind == "trial"
+        ],
         "chosen": {row: _trial(best) for row in plan.rows if (best := study.best_trial(row)) is not None},
         "scores": {row: seed_scores(found) for row, found in rows.items()},
         "places": {row: len(found.streets) for row, found in rows.items()},

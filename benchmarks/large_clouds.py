@@ -17,6 +17,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,6 +29,7 @@ from report import Rows, keep, table
 
 from topokd.experiments.measurement import process_peak, reset_process_peak
 from topokd.experiments.shapes import uniform
+from topokd.io import read_json
 from topokd.topology import vietoris_rips
 
 TITLE = "Large clouds of few coordinates"
@@ -48,7 +50,10 @@ FAMILIES: dict[str, tuple[int, Callable[[int, np.random.Generator], np.ndarray]]
 
 
 def clouds(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Every program on every family."""
+    """Every program on every family; with --keep, first the rows that are not measured now."""
+    if options.keep:
+        recorded = read_json(Path(__file__).with_suffix(".json"))["clouds"]["rows"]
+        yield from (row for row in recorded if row["family"] not in options.families)
     torch.set_num_threads(1)
     vietoris_rips(np.random.default_rng(0).random((100, 2)), search=True)
     for family in options.families:
@@ -150,6 +155,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the points of each family")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds above which a program is not repeated")
     parser.add_argument("--all-pairs", type=int, default=20_000, help="most points for programs that go over all pairs")
+    parser.add_argument("--keep", action="store_true", help="keep the rows of families that are not measured now")
     parser.add_argument("--note", default="", help="a sentence for the page on how this was measured")
     parser.add_argument("--dry", action="store_true", help="print only, write nothing")
     options = parser.parse_args()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import PROJECT
 from topokd.errors import DataError
 from topokd.io import atomic_path, read_json, remove_partial_files, sha256, write_json
 
@@ -66,6 +67,15 @@ def test_names_that_are_not_utf8_survive_json(tmp_path: Path):
 def test_any_name_that_the_system_takes_can_be_written(tmp_path: Path, name: str):
     write_json(tmp_path / f"{name}.json", 3)
     assert read_json(tmp_path / f"{name}.json") == 3
+
+
+def test_names_of_other_scripts_can_be_written_where_the_system_knows_ascii_only(tmp_path: Path):
+    """As in a container without a locale, if Python's UTF-8 mode is off."""
+    script = "import sys; from topokd.io import write_text; write_text(sys.argv[1], 'three')"
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    path = tmp_path / "Stra\N{LATIN SMALL LETTER SHARP S}e" / "\N{CJK UNIFIED IDEOGRAPH-70B9}.txt"
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True, env={**os.environ, **ascii_only}, cwd=PROJECT)
+    assert path.read_text() == "three"
 
 
 def test_missing_and_damaged_json_are_named(tmp_path: Path):

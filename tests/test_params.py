@@ -139,6 +139,10 @@ def test_a_row_may_override_parameters_of_its_terms(tmp_path: Path) -> None:
         (f"rows: {{a: {{{ROW}, compare: {{b: {{}}}}}}}}", r"rows.a.compare names 'b', which is not in `rows`"),
         ("[1, 2]", r"must be a mapping of names to values"),
         ("a: [", r"not valid YAML"),
+        (
+            "a: 1\n<<<<<<< HEAD\nb: 2\n=======\nb: 3\n>>>>>>> other\n",
+            r"params.yaml: line 2 begins a conflict .* \(git\)",
+        ),
         ("day: 2024-13-45", r"not valid YAML: month must be in 1..12"),
         ("a: !!int many", r"not valid YAML: invalid literal"),
         ("a: 0x", r"unknown parameter 'a'"),

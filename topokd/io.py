@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -92,7 +93,18 @@ def short(name: str, most: int = 100) -> str:
         >>> short("scan"), len(short("点" * 80))
         ('scan', 33)
     """
-    return os.fsencode(name)[:most].decode(errors="ignore")
+    return os.fsencode(name)[:most].decode(sys.getfilesystemencoding(), errors="ignore")
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be stored: bytes that are not in the system's encoding become escapes.
+
+    Examples:
+        >>> name = "Stra" + chr(0xDCDF) + "e"  # Python's name of a file with the byte 0xDF
+        >>> print(printable(name))
+        Stra\\udcdfe
+    """
+    return name.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def _about(error: OSError, path: Path, temporary: Path | None) -> OSError:

@@ -269,7 +269,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         tree = schema.parse_yaml(path.read_bytes(), str(path)) or {}
     except FileNotFoundError:
-        raise ParameterError(f"{path} does not exist; profiles: {', '.join(profile_names())}") from None
+        resolved = f" (`topokd params {path.parent.name}` writes it)" if path.parent.name in profile_names() else ""
+        raise ParameterError(f"{path} does not exist{resolved}; profiles: {', '.join(profile_names())}") from None
     except IsADirectoryError:
         raise ParameterError(f"{path} is a folder, not a parameter file") from None
     if not isinstance(tree, dict):

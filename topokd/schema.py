@@ -112,7 +112,27 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
         return yaml.safe_load(text.decode() if isinstance(text, bytes) else text)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         # PyYAML lets through what int, float and datetime say about a value, and Python's limit of nesting
+        if (conflict := merge_conflict(text)) is not None:
+            raise ParameterError(f"{where}: {conflict}") from error
         raise ParameterError(f"{where} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
+
+
+def merge_conflict(text: str | bytes) -> str | None:
+    """What to do about the marks that git leaves in a file whose two versions it could not merge; None without them.
+
+    Examples:
+        >>> merge_conflict("a: 1\\n<<<<<<< HEAD\\nb: 2\\n=======\\nb: 3\\n>>>>>>> other\\n").partition(":")[0]
+        'line 2 begins a conflict of two versions (git)'
+        >>> merge_conflict("a: 1")
+    """
+    lines = text.encode().splitlines() if isinstance(text, str) else text.splitlines()
+    for number, line in enumerate(lines, 1):
+        if line.startswith((b"<<<<<<< ", b">>>>>>> ")):
+            return (
+                f"line {number} begins a conflict of two versions (git): keep one of them and delete the marks "
+                "<<<<<<<, =======, >>>>>>>"
+            )
+    return None
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:

@@ -122,6 +122,16 @@ def test_an_interrupted_call_ends_with_the_same_bits(
     assert output.read_bytes() == adapted.student.read_bytes()
 
 
+def test_an_output_that_cannot_be_written_is_found_before_the_training(
+    yard: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("topokd.adaptation.run.starting_network", lambda *_: pytest.fail("it began to train"))
+    label_map, output = load_label_map(yard / "yard.yaml"), tmp_path / "file/student.safetensors"
+    with pytest.raises((NotADirectoryError, FileExistsError), match="file"):
+        adapt(teacher, yard, label_map, output, settings=SETTINGS)
+
+
 def test_unlabelled_folders_and_damaged_scans(yard: Path, teacher: Path, tmp_path: Path, caplog: Any) -> None:
     extra = tmp_path / "extra"
     shutil.copytree(yard / "drives" / "wed", extra)

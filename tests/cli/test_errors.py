@@ -12,6 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.conftest import PROJECT
 from topokd.cli import main
+from topokd.cli.data import require_json
 from topokd.params import load_profile, profile_names
 
 OUTSIDE = {  # commands in a folder that is not a checkout
@@ -125,6 +126,14 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and str(tmp_path / "file") in done.stderr
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path: Path):
+    """Scores of a whole split were counted first."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        require_json(tmp_path / "file" / "scores.json")
+    require_json(tmp_path / "new folder" / "scores.json")
 
 
 def test_a_working_folder_that_was_deleted_is_named(tmp_path: Path):

@@ -55,6 +55,20 @@ def test_a_bad_scan_in_a_folder_is_reported_and_the_others_are_labelled(checkpoi
         predict_files(labeller, scans / "a.ply", tmp_path / "out")
 
 
+def test_a_scan_that_vanishes_during_the_work_is_reported_and_the_others_are_labelled(checkpoint, scans, tmp_path):
+    """As one on a network drive, or one that the user may not read."""
+
+    class Remover(Recorder):
+        def __call__(self, cloud):
+            (scans / "sub/000001.bin").unlink(missing_ok=True)
+            return super().__call__(cloud)
+
+    remover = Remover(checkpoint, device="cpu")
+    written, failed = predict_files(remover, scans, tmp_path / "out", views=0)
+    assert [path.name for path in written] == ["000000.label"] and (tmp_path / "out/classes.json").is_file()
+    assert failed == {scans / "sub/000001.bin": f"{scans / 'sub/000001.bin'}: No such file or directory"}
+
+
 def test_an_output_folder_inside_the_input_is_skipped(checkpoint, scans, caplog):
     labeller = Labeller(checkpoint, device="cpu")
     (scans / "notes.txt").write_text("")
@@ -282,8 +296,10 @@ def test_a_disk_that_is_full_when_the_record_is_written_is_named(checkpoint, sca
 def test_names_of_files_may_be_anything_the_system_takes(checkpoint, scans, tmp_path, name):
     path = scans / "sub/000000.bin"
     path = path.rename(path.with_name(f"{name}.bin"))
+    (scans / "sub/000001.bin").unlink()  # or the page would be of that scan
     arguments = ["predict", str(checkpoint), str(path.parent), "-o", str(tmp_path / "out"), "--views", "1"]
     strict = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONPATH": str(PROJECT)}
     done = subprocess.run([sys.executable, "-m", "topokd.cli", *arguments], capture_output=True, env=strict)
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr[-2000:]
     assert (tmp_path / "out" / f"{name}.label").stat().st_size == 200
+    assert (tmp_path / "out" / f"{name}.html").stat().st_size > 1000

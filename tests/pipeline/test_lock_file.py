@@ -12,6 +12,7 @@ import yaml
 from tests.conftest import PROJECT
 from topokd.pipeline import lock_file
 from topokd.pipeline.graph import read_stages
+from topokd.pipeline.repository import StageError
 from topokd.pipeline.stage import run_stage
 
 DVC = [sys.executable, "-m", "dvc"]
@@ -76,6 +77,16 @@ def test_conflict_markers_are_left_to_the_user(project: Path) -> None:
     lock_file.restore()
     lock_file.keep()
     assert (project / "dvc.lock").read_text() == text
+    with pytest.raises(StageError, match=r"dvc\.lock: line 1 begins a conflict .* git checkout --ours dvc\.lock$"):
+        read_stages("default")
+
+
+def test_conflict_markers_in_the_pipeline_are_named(project: Path) -> None:
+    lines = PIPELINE.splitlines()
+    marked = [*lines[:4], "<<<<<<< HEAD", "    deps: [input.txt]", "=======", lines[4], ">>>>>>> other", *lines[5:]]
+    (project / "dvc.yaml").write_text("\n".join(marked))
+    with pytest.raises(StageError, match=r"dvc\.yaml: line 5 begins a conflict .* delete the marks <<<<<<<, =======,"):
+        read_stages("default")
 
 
 def test_a_damaged_file_without_a_copy_stays(project: Path) -> None:

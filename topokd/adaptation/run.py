@@ -20,7 +20,7 @@ from topokd.data import Batch, training_batch
 from topokd.distillation import DistillationObjective
 from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
-from topokd.io import read_json, sha256, write_json
+from topokd.io import read_json, require_writable, sha256, write_json
 from topokd.label_maps import LabelMap, written_labels
 from topokd.machine import usable_device
 from topokd.models import PointTransformerV3, load_checkpoint, read_description, read_metadata, save_checkpoint
@@ -178,7 +178,8 @@ class _Job:
             return None
 
     def check_output(self, overwrite: bool) -> None:
-        """Raise `DataError` if a file that was made from other inputs would be replaced."""
+        """Raise an error, before hours of work, if the output cannot be written or was made from other inputs."""
+        require_writable(self.output.parent, self.work)
         if overwrite:
             return
         if self.output.is_file() and read_metadata(self.output).get("adaptation") == self.key:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -17,6 +17,7 @@ import typer
 
 from topokd import __version__
 from topokd.cli import adapt, data, explore, pipeline, plumbing, predict, slurm, warm_up
+from topokd.cli.streams import prepare_streams
 from topokd.errors import DataError, TopokdError
 from topokd.io import LEAST_FREE
 from topokd.project import project_root
@@ -66,11 +67,8 @@ def main() -> None:
 
     Those are topokd's own errors, errors of the system about a path, and missing optional packages.
     """
+    prepare_streams()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # a terminal that lacks our characters, a file name in another encoding
     try:
         if not _has_working_folder():  # torch would end the process before any message of ours
             raise DataError("the working folder does not exist any more: change to one that does")
@@ -107,7 +105,8 @@ def _describe(error: OSError) -> str:
         return str(error)
     advice = "free some space or choose another path" if error.errno == errno.ENOSPC else "check that the path exists"
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        advice = "check that the path is writable"
+        readable = os.access(path, os.R_OK) or not os.path.lexists(path)
+        advice = "check that the path is writable" if readable else "you lack the permission to read it"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         advice = "a file is in the way of a folder: choose another path"
     if error.errno == errno.ENAMETOOLONG:

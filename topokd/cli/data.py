@@ -67,6 +67,7 @@ def fingerprint(
     from topokd.project import project_path
     from topokd.scans import label_map_of
 
+    output = project_path(output) if output is not None else None
     require_json(output)
     if (root is None) == (profile is None):
         raise ParameterError("name either a folder or a profile: `topokd data fingerprint ROOT` or `--profile NAME`")
@@ -78,7 +79,7 @@ def fingerprint(
     if output is None:
         typer.echo(json.dumps(found, indent=2))
     else:
-        write_json(project_path(output), found)
+        write_json(output, found)
 
 
 @app.command()
@@ -123,14 +124,17 @@ def require_json(output: Path | None) -> None:
 
     Raises:
         ParameterError: its name does not end in .json.
-        OSError: it is a folder.
+        OSError: it is a folder, or cannot be written.
     """
+    from topokd.io import require_writable
+
     if output is None:
         return
     if output.suffix.lower() != ".json":
         raise ParameterError(f"--output {output}: the numbers are written as .json; give it such a name")
     if output.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
+    require_writable(output.parent)
 
 
 def print_problems(problems: list[str], most: int = 50) -> None:

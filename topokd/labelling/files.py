@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from topokd.data.formats import Cloud, Note
 from topokd.errors import DataError
-from topokd.io import atomic_path, sha256, write_bytes, write_json
+from topokd.io import atomic_path, printable, sha256, write_bytes, write_json
 from topokd.labelling.classes import Classes
 from topokd.labelling.folder import Written, check_targets, find_scans, targets_of
 from topokd.labelling.labeller import Labeller
@@ -128,8 +128,13 @@ def predict_files(
         except DataError as error:
             if len(files) == 1:
                 raise
-            log.warning("not labelled: %s", error)
             failed[file] = str(error)
+        except OSError as error:  # no permission, a network drive that is gone, a file that was deleted meanwhile
+            if len(files) == 1 or error.filename is None or Path(error.filename) != file:
+                raise
+            failed[file] = f"{file}: {error.strerror}"
+        if file in failed:
+            log.warning("not labelled: %s", failed[file])
     job.report(len(files))
     if not done:
         raise DataError(
@@ -172,7 +177,9 @@ class _Job:
         self.written.add(target, recipe, cloud.scale if cloud.guessed else None)
         if page:
             classes = self.labeller.classes
-            write_view(page, cloud.scan.xyz, label[cloud.finite], classes.names, classes.palette, cloud.scan.name)
+            write_view(
+                page, cloud.scan.xyz, label[cloud.finite], classes.names, classes.palette, printable(cloud.scan.name)
+            )
             self.written.add(page, recipe)
         return paths
 

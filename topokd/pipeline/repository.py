@@ -27,11 +27,12 @@ from topokd.errors import ParameterError, TopokdError
 from topokd.io import write_text
 from topokd.pipeline import lock_file
 from topokd.project import project_path, project_root
+from topokd.schema import merge_conflict
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-PIPELINE = "dvc.yaml"
+PIPELINE, LOCK = "dvc.yaml", "dvc.lock"
 PATIENCE = 24 * 3600.0  # seconds
 LIFETIME, RENEWAL = 600.0, 60.0  # seconds: a hard-link lock is free this long after its owner last renewed it
 SLACK = 10.0  # seconds by which the clocks of two machines may differ
@@ -73,8 +74,18 @@ def open_repository() -> Iterator[Any]:
             f"{error}\nThis copy is not under git: run `dvc config --local core.no_scm true` once"
         ) from error
     except DvcException as error:
+        _require_merged()
         cause = f": {error.__cause__}" if error.__cause__ else ""
         raise StageError(f"DVC cannot read the pipeline: {error}{cause}") from error
+
+
+def _require_merged() -> None:
+    """Raise `StageError` if a merge left a conflict in a file that DVC reads; DVC names a line, but not the cause."""
+    for name, advice in ((PIPELINE, ""), (LOCK, f"; for {LOCK}, either will do: git checkout --ours {LOCK}")):
+        with contextlib.suppress(OSError):
+            conflict = merge_conflict(project_path(name).read_bytes())
+            if conflict is not None:
+                raise StageError(f"{project_path(name)}: {conflict}{advice}")
 
 
 def with_lock(action: Callable[[Any], Result], patience: float = PATIENCE) -> Result:

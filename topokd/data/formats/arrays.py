@@ -57,13 +57,13 @@ def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, .
         )
     table = _table(path, arrays[chosen], columns)
     for name, array in arrays.items():
-        plain = plain_name(name)
-        if plain in FIELDS and array.ndim == 1 and len(array) != len(table.xyz):
+        plain, row = plain_name(name), array.size == max(array.shape, default=0)  # (m,), (m, 1) or (1, m)
+        if plain in FIELDS and row and array.size != len(table.xyz):
             raise DataError(
-                f"{path}: {name} has {len(array)} values for the {len(table.xyz)} points of {chosen}: it belongs to "
+                f"{path}: {name} has {array.size} values for the {len(table.xyz)} points of {chosen}: it belongs to "
                 "another cloud, or is damaged"
             )
-        if name != chosen and array.shape in ((len(table.xyz),), (len(table.xyz), 1)) and array.dtype.kind in "fiu":
+        if name != chosen and row and array.size == len(table.xyz) and array.dtype.kind in "fiu":
             table.fields[name.lower()] = array.reshape(-1)
     return table
 

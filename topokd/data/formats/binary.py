@@ -35,6 +35,8 @@ _MOST_COLUMNS = 12
 _SAMPLE = 60_000
 _FEWEST = 600
 """With fewer values, the type and the number of columns are not inferred."""
+_LONGEST_HEADER = 32
+"""Rows at the beginning of a file that may be a header."""
 _SEPARATE = 0.02
 """Smallest eta^2 at which a number of columns is accepted."""
 
@@ -65,6 +67,7 @@ def read_bin(path: Path, columns: int | tuple[str, ...] | None, dtype: str | Non
             "and --dtype"
         )
     rows = values.reshape(-1, count)
+    _check_beginning(path, rows)
     table = table_of_rows(path, rows, names)
     table.notes[:0] = notes
     if given is None and count == 5:
@@ -84,6 +87,28 @@ def plausible_share(values: ndarray) -> float:
         return float(np.mean(~np.isfinite(size) | (size == 0) | ((size >= 1e-8) & (size <= 1e7))))
 
 
+def _check_beginning(path: Path, rows: ndarray) -> None:
+    """Refuse a file whose first rows are bytes of something else: a header that is as long as a few points.
+
+    Whole numbers of 32 or 64 bits, and most letters, are numbers below 1e-30 or above 1e9 if they are read as floats.
+
+    Raises:
+        DataError: says how long the header seems to be, and how to drop it.
+    """
+    if rows.dtype.kind != "f" or len(rows) < _FEWEST // rows.shape[1]:
+        return
+    with np.errstate(invalid="ignore"):
+        size = np.abs(rows.astype(np.float64))
+        strange = ((size > 0) & (size < 1e-30) | (size > 1e9) & np.isfinite(size)).any(axis=1)
+    header = int(strange[:_LONGEST_HEADER].nonzero()[0].max(initial=-1)) + 1
+    if header and not strange[header:].any():
+        length = header * rows.shape[1] * rows.dtype.itemsize
+        raise DataError(
+            f"{path}: its first {length} bytes or more are no numbers like the others: a header? Save the file without "
+            f"it, numpy.fromfile(path, '{rows.dtype.str}', offset={length}).tofile(new), or convert it"
+        )
+
+
 def _recognise_type(path: Path, data: bytes, notes: list[Note]) -> str:
     """float32, unless its values are implausible and those of another type are not."""
 
@@ -98,6 +123,13 @@ def _recognise_type(path: Path, data: bytes, notes: list[Note]) -> str:
     }
     best = max(shares, key=lambda name: shares[name], default="float32")
     if shares.get(best, 0) < 0.99:
+        timed = next((name for name in _RECOGNISED if _has_times(sampled(name))), None)
+        if timed:
+            raise DataError(
+                f"{path}: read as {timed}, some of its values are as large as times in seconds or nanoseconds: if it "
+                f"has a column of times, name the columns and give the type, such as --columns x,y,z,intensity,_ "
+                f"--dtype {timed}"
+            )
         raise DataError(
             f"{path}: its bytes are not plausible as float32, float64, or either in the other byte order (endianness): "
             "if they are rows of numbers, give --dtype and --columns; if the file has a header or another format, "
@@ -110,6 +142,14 @@ def _recognise_type(path: Path, data: bytes, notes: list[Note]) -> str:
         )
     )
     return best
+
+
+def _has_times(values: ndarray) -> bool:
+    """Whether all values are plausible, except one of three to twelve that is as large as a time since 1970."""
+    with np.errstate(invalid="ignore"):
+        size = np.abs(values.astype(np.float64))
+        large = (size > 1e7) & (size < 1e19)
+    return plausible_share(values[~large]) > 0.99 and 0.9 / _MOST_COLUMNS < large.mean() < 1.1 / 3
 
 
 def _words(name: str) -> str:

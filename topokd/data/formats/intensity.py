@@ -143,6 +143,7 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
     usable = [name for name in present if negative[name] >= 0]
     if not usable:
         name = present[0]
+        _check_first_column(path, table, used, negative[name])
         raise DataError(
             f"{path}: {name} goes down to {negative[name]:g}; values must run from 0 to a full scale. "
             "Negative ones are decibels, or have another zero: leave them out (--intensity none), or name another "
@@ -158,6 +159,26 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
             )
         )
     return usable[0]
+
+
+def _check_first_column(path: Path, table: Table, used: Bool[ndarray, " n"], lowest: float) -> None:
+    """Raise `DataError` if columns without names seem to begin with another value than x, so that the fourth is z."""
+    first = table.xyz[used, 0]
+    if table.columns < 4 or len(first) < 100:
+        return
+    if first.min() >= 0 and first.max() < 256 and (first == np.floor(first)).all():
+        likely = "a ring, a return number or an intensity"
+    elif first.min() >= 0 and first.max() <= 1:
+        likely = "an intensity or a time"
+    elif first[0] < first[-1] and (np.diff(first) >= 0).all():
+        likely = "a time"
+    else:
+        return
+    names = ["_", "x", "y", "z", "intensity", *["_"] * table.columns][: table.columns]
+    raise DataError(
+        f"{path}: the fourth of {table.columns} columns goes down to {lowest:g}, so it holds no intensities, and the "
+        f"first looks like {likely}: name the columns, such as --columns {','.join(names)}"
+    )
 
 
 def _lowest(values: ndarray) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Table, table_of
+from topokd.data.formats.table import Note, Table, table_of
 from topokd.errors import DataError
 
 LEAST_CHUNK = 20
@@ -37,13 +37,29 @@ def read_ply(path: Path) -> Table:
     Raises:
         DataError: the element does not exist, or lacks x, y or z.
     """
-    source = _plain_header(path)
-    data = _library("plyfile").PlyData.read(str(path) if source is None else source)
+    read = _library("plyfile").PlyData.read
+    with _plain_header(path) or path.open("rb") as stream:
+        data = read(stream)
+        rest = 0 if data.text else len(stream.read())
     if "vertex" not in data:
         raise DataError(f"{path} has no element `vertex`, only {', '.join(e.name for e in data.elements) or 'none'}")
     vertex = data["vertex"].data
     scalars = [name for name in vertex.dtype.names or () if vertex.dtype[name].kind != "O"]  # O: lists
-    return table_of(path, scalars, lambda name: vertex[name])
+    table = table_of(path, scalars, lambda name: vertex[name])
+    if data.text:
+        lines = path.read_bytes().partition(b"end_header")[2].splitlines()
+        surplus = sum(bool(line.strip()) for line in lines) - sum(element.count for element in data.elements)
+    else:
+        surplus = rest // vertex.dtype.itemsize
+    if surplus > 0:
+        table.notes.append(
+            Note(
+                "more points than the header counts",
+                f"its header counts {len(table.xyz):,} points, and there is room for {surplus:,} more at the end, "
+                "which are ignored: is `element vertex` right?",
+            )
+        )
+    return table
 
 
 def _plain_header(path: Path) -> io.BytesIO | None:

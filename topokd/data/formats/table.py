@@ -43,12 +43,14 @@ class Table:
         fields: (n,) values by plain name (`plain_name`), in the order of the file.
         notes: what was assumed.
         usual_scale: full scale of intensities that the form of the file suggests; None if it suggests none.
+        columns: number of columns whose meaning was assumed; 0 if the file or the user named them.
     """
 
     xyz: ndarray
     fields: dict[str, ndarray] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     usual_scale: float | None = None
+    columns: int = 0
 
 
 def plain_name(name: str) -> str:
@@ -105,7 +107,7 @@ def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> T
             raise DataError(f"{path} has {count} columns, but --columns names {len(names)}: {', '.join(names)}")
         where = {name: k for k, name in enumerate(names)}
         return table_of(path, [name for name in names if name != "_"], lambda name: rows[:, where[name]])
-    table = Table(rows[:, :3].astype(np.float64))
+    table = Table(rows[:, :3].astype(np.float64), columns=count)
     if count >= 6 and _are_colours(rows[:, 3:6]):
         table.notes.append(
             Note(

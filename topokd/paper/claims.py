@@ -57,8 +57,8 @@ IDEA = (
     "one, the **teacher**. Besides the labels, the student follows the teacher by three loss terms: **KD** (its class "
     "scores), the **topological term** (persistence diagrams of its features: at which distances their clusters merge "
     "and loops close) and the **saliency term** (which points matter most to it). **mIoU**: overlap of the predicted "
-    "and the true points of a class (intersection over union), averaged over classes. A **seed** is a training run with "
-    "random numbers of its own; **±** is half of a 95 % interval over seeds."
+    "and the true points of a class (intersection over union), averaged over classes. A **seed** is a training run "
+    "with random numbers of its own; **±** is half of a 95 % interval over seeds."
 )
 
 

@@ -85,3 +85,18 @@ def test_every_way_of_the_gradient_makes_a_step(steps: GradientSteps):
         steps.step(0.01, way)
         moved[way] = int((steps.gradient.norm(dim=1) > 0).sum())
     assert set(moved) >= {"critical", "diffeomorphic"} and moved["critical"] <= moved["diffeomorphic"]
+
+
+def test_a_step_that_fails_moves_nothing(steps: GradientSteps, monkeypatch: pytest.MonkeyPatch):
+    steps.step(0.02)
+    features, history = steps.features, steps.history
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("topokd.explore.steps.persistence_of", fail)
+        for act in (lambda: steps.step(0.02, "diffeomorphic"), steps.reset):
+            with pytest.raises(MemoryError):
+                act()
+    assert steps.features is features and steps.history == history and steps.way is None

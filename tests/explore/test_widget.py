@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from topokd.errors import DataError
 from topokd.explore import Session
 from topokd.explore.widget import Explorer
 
@@ -83,3 +84,44 @@ def test_starting_again_clears_the_message_of_a_failed_step():
     assert explorer.failed and "size is 7.0" in explorer.status
     send(explorer, "reset")
     assert not explorer.failed and explorer.status == ""
+
+
+def failing(error: BaseException) -> Any:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("kind", ["filtration", "loss"])
+@pytest.mark.parametrize("error", [DataError("this engine failed"), MemoryError("no memory"), KeyboardInterrupt()])
+def test_what_cannot_be_shown_is_not_chosen(kind: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch):
+    explorer = Explorer(Session(kind, points=20))
+    explorer.load()
+    if kind == "loss":
+        send(explorer, "step", size=0.02)
+    before, menus, steps = explorer.scene, explorer.choosers, explorer.session.steps
+    with monkeypatch.context() as patch:
+        for module in ("session", "steps"):
+            patch.setattr(f"topokd.explore.{module}.persistence_of", failing(error))
+        send(explorer, "choose", changes={"source": "torus"})
+        assert explorer.failed and explorer.status.endswith("The picture has not changed.")
+        send(explorer, "upload", [saved(features(4))], names=["mine.npy"])
+        assert explorer.failed
+        with pytest.raises(type(error)):
+            explorer.choose(points=64)
+    assert explorer.scene is before and explorer.choosers == menus == explorer.session.choosers()
+    assert explorer.session.own == {} and explorer.session.steps is steps
+    if kind == "loss":  # and the picture can be worked with
+        send(explorer, "step", size=0.02)
+        assert not explorer.failed and len(explorer.changes["loss"]["history"]) == 3
+
+
+def test_an_equal_picture_is_sent_again_because_the_browser_may_show_steps():
+    explorer = Explorer(Session("loss", points=20))
+    explorer.load()
+    send(explorer, "step", size=0.02)
+    sent: list[str] = []
+    explorer.observe(lambda change: sent.append(change.name), names=["scene"])
+    send(explorer, "choose", changes={"engine": "reduced"})
+    assert sent == ["scene"] and explorer.session.steps is not None and len(explorer.session.steps.history) == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -142,6 +143,27 @@ class Session:
                 self.choice = replace(self.choice, normalize=self._usual_normalization())
             if self.choice.engine not in self._engines():
                 self.choice = replace(self.choice, engine="auto")
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Go back to the choice, the points and the steps of before if what is done inside fails.
+
+        Examples:
+            >>> session = Session("filtration", points=64)
+            >>> try:
+            ...     with session.all_or_nothing():
+            ...         session.choose(source="torus")
+            ...         raise MemoryError
+            ... except MemoryError:
+            ...     session.choice.source
+            'circle'
+        """
+        before = (self.choice, dict(self.own), self.steps, self._points)
+        try:
+            yield
+        except BaseException:  # an interrupted kernel too
+            self.choice, self.own, self.steps, self._points = before
+            raise
 
     def _usual_normalization(self) -> str:
         """That of the loss for features; none for points in space, which "l2" would move onto a sphere."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -69,9 +71,10 @@ class GradientSteps:
 
     def reset(self) -> None:
         """Back to the features that were given."""
-        self.features = self.start.clone()
-        self.history: list[float] = []
-        self._update(None)
+        with self._all_or_nothing():
+            self.features = self.start.clone()
+            self.history: list[float] = []
+            self._update(None)
 
     def step(self, size: float, way: str | None = None) -> None:
         """F <- F - eta dL/dF, eta so that the row that moves most moves by `size` times the cloud's size.
@@ -83,18 +86,29 @@ class GradientSteps:
             raise ParameterError(f"size is {size!r}; choose a share of the cloud's size in (0, 1]")
         if way is not None and way not in GRADIENTS:
             raise ParameterError(f"the gradient is {way!r}; choose one of {', '.join(map(repr, GRADIENTS))}")
-        if way != self.way:
-            self._differentiate(way)
-        largest = float(self.gradient.norm(dim=1).max())
-        if largest > 0:
-            self.features = self.features - size * self.size / largest * self.gradient
-        self._update(way)
+        with self._all_or_nothing():
+            if way != self.way:
+                self._differentiate(way)
+            largest = float(self.gradient.norm(dim=1).max())
+            if largest > 0:
+                self.features = self.features - size * self.size / largest * self.gradient
+            self._update(way)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Points, diagram and loss that belong together, also if an engine fails on the moved points."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:  # an interrupted kernel too
+            vars(self).update(before)
+            raise
 
     def _update(self, way: str | None) -> None:
         self.points = self._normalized(self.features)
         self.persistence: Persistence = persistence_of(self.points, self.max_dim, self.engine, self.cycles)
         self._differentiate(way)
-        self.history.append(self.value)
+        self.history = [*self.history, self.value]
 
     def _differentiate(self, way: str | None) -> None:
         self.way = way

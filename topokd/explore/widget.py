@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import anywidget
@@ -64,19 +65,35 @@ class Explorer(anywidget.AnyWidget):
         """Compute what is chosen, and show it."""
         scene = pack(self.session.scene())
         self.changes, self.cycles = {}, []  # those of the points shown before
-        self.scene = scene
+        # Equal values are not sent again, and the browser would go on showing the steps taken from an equal scene.
+        self.scene = {**scene, "number": self.scene.get("number", 0) + 1}
         self.choosers = self.session.choosers()
         self.status = ""
 
     def choose(self, **changes: Any) -> None:
         """Choose as the user does, for example ``choose(source="torus", points=512)``.
 
+        If what is chosen cannot be shown, the choice of before and its picture stay.
+
         Raises:
             ParameterError: for a value that cannot be chosen, listing those that can.
         """
-        self.session.choose(**changes)
-        self.choosers = self.session.choosers()
-        self.load()
+        with self._all_or_nothing():
+            self.session.choose(**changes)
+            self.choosers = self.session.choosers()
+            self.load()
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """If what is done inside fails, the menus go back to what the picture shows; without a picture all stays."""
+        if not self.scene:
+            yield
+            return
+        try:
+            with self.session.all_or_nothing():
+                yield
+        finally:
+            self.choosers = self.session.choosers()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -98,10 +115,11 @@ class Explorer(anywidget.AnyWidget):
             >>> again.session.choice.source
             'torus'
         """
-        self.session.choose(**state["choices"])
-        self.choosers = self.session.choosers()
-        self.view = dict(state.get("view", {}))
-        self.load()
+        with self._all_or_nothing():
+            self.session.choose(**state["choices"])
+            self.choosers = self.session.choosers()
+            self.view = dict(state.get("view", {}))
+            self.load()
 
     def step(self, size: float = 0.02, way: str | None = None) -> None:
         """One gradient step, see `Session.step`."""
@@ -130,13 +148,18 @@ class Explorer(anywidget.AnyWidget):
             self.failed = False
             task()
         except TopokdError as error:
-            self.failed, self.status = True, str(error)
-            self.choosers = self.session.choosers()
+            self._fail(str(error))
+        except KeyboardInterrupt:  # by Jupyter's button
+            self._fail("interrupted")
         except Exception as error:
             log.exception("the explorer could not do %s", content.get("task"))
-            self.failed, self.status = True, f"{type(error).__name__}: {error}"
+            self._fail(f"{type(error).__name__}: {error}")
         finally:
             logging.getLogger("topokd").removeHandler(shown)
+
+    def _fail(self, words: str) -> None:
+        """Say what went wrong, and that the picture is that of before, as the menus are then too."""
+        self.failed, self.status = True, words + (". The picture has not changed." if self.scene else "")
 
     def _reset(self) -> None:
         self.changes = pack(self.session.reset())
@@ -155,5 +178,6 @@ class Explorer(anywidget.AnyWidget):
         self._say(f"Reading {' and '.join(name for name, _ in files)}")
         points = [read_upload(name, data) for name, data in files]
         name = ", ".join(name for name, _ in files)
-        self.session.add(name, points[0] if len(points) == 1 else check_pair(points[0], points[1]))
-        self.load()
+        with self._all_or_nothing():
+            self.session.add(name, points[0] if len(points) == 1 else check_pair(points[0], points[1]))
+            self.load()

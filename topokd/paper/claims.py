@@ -17,7 +17,7 @@ def claims(results: Results) -> list[Finding]:
 
 
 def lead(results: Results) -> str:
-    """One sentence with the main findings, the number of scans and the sizes of the networks."""
+    """The main findings in two sentences, with the number of scans and the sizes of the networks."""
     runs = list(results.all_runs())
     if not runs:
         return "Nothing has been measured in this profile yet."
@@ -43,20 +43,28 @@ def lead(results: Results) -> str:
         "same": "{} do not change the student’s mIoU: {} points",
         "open": "it remains open whether {} help: {} points of mIoU",
     }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=True)}**")
-    parts = [f"{words} {listed}" for answer, words in PARTS.items() if (listed := _listed(others, answer))]
-    return f"{setting}, {found}{'; ' if parts else ''}{'; '.join(parts)}."
+    against = f" against “{main.over}”" if main.over else ""
+    parts = [
+        _listed(others, over) if over == main.over else f"against “{over}”, {_listed(others, over)}"
+        for over in sorted(dict.fromkeys(f.over for f in others), key=lambda over: over != main.over)
+    ]
+    return f"{setting}, {found}{against}.{' One by one: ' if parts else ''}{'; '.join(parts)}{'.' if parts else ''}"
 
 
-PARTS = {
-    "yes": "these help on their own:",
-    "no": "these do harm:",
-    "same": "these have no effect:",
-    "open": "undecided with these seeds:",
-}
+WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "open": "undecided"}
+IDEA = (
+    "The paper trains a small network, the **student**, to label every point of a LiDAR scan nearly as well as a large "
+    "one, the **teacher**. Besides the labels, the student follows the teacher by three loss terms: **KD** (its class "
+    "scores), the **topological term** (persistence diagrams of its features: at which distances their clusters merge "
+    "and loops close) and the **saliency term** (which points matter most to it). **mIoU**: overlap of the predicted "
+    "and the true points of a class (intersection over union), averaged over classes. A **seed** is a training run "
+    "with random numbers of its own; **±** is half of a 95 % interval over seeds."
+)
 
 
-def _listed(found: list[Finding], answer: str) -> str:
-    return ", ".join(f"{f.subject} ({f.gain.text(sign=True)})" for f in found if f.answer == answer and f.gain)
+def _listed(found: list[Finding], over: str) -> str:
+    shown = [f for f in found if f.over == over and f.gain and f.answer in WORDS]
+    return ", ".join(f"{f.subject} {f.gain.text(sign=True)} ({WORDS[f.answer]})" for f in shown if f.gain)
 
 
 def _cost(results: Results) -> Iterator[Finding]:
@@ -130,4 +138,4 @@ def exact(distance: float) -> str:
     return f"{distance:.1e}" if distance else "0, equal diagrams"
 
 
-__all__ = ["claims", "exact", "lead"]
+__all__ = ["IDEA", "claims", "exact", "lead"]

@@ -28,6 +28,7 @@ class Finding:
         evidence: id of the exhibit with the numbers.
         subject: what is compared, as the subject of a sentence; empty unless the question is about a difference.
         gain: that difference, in points of mIoU.
+        over: label of the row that it is compared with.
     """
 
     question: str
@@ -37,6 +38,7 @@ class Finding:
     evidence: str = "table7"
     subject: str = ""
     gain: Interval | None = None
+    over: str = ""
 
 
 def verdict(gain: Interval, margin: float = MARGIN) -> str:
@@ -103,7 +105,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _compare(results: Results, row: str, over: str) -> Finding:
-    about = results.rows[row].compare[over]
+    about, label = results.rows[row].compare[over], results.labels[over]
     gain = results.gain(row, over)
     in_paper = row in reported.rows("table7") or row in reported.rows("table2")
     evidence = "table7" if in_paper else "beyond"
@@ -116,7 +118,7 @@ def _compare(results: Results, row: str, over: str) -> Finding:
         low, high = found["intervals"]["seeds"]
         decided_gain = Interval(found["difference"], (high - low) / 2, found["seeds"])
         sentence += _reported(row, over)
-        return Finding(about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain)
+        return Finding(about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain, label)
     if not gain.n:
         sentence = f"Not measured yet: run the stage `student` for {row} and {over}."
         return Finding(about.question, "missing", sentence, "", evidence)
@@ -124,7 +126,7 @@ def _compare(results: Results, row: str, over: str) -> Finding:
     seeds = f"{gain.n} seeds" if gain.n > 1 else "1 seed"
     sentence = (
         f"With {about.subject} the student changes by {gain.text(sign=True)} points of mIoU against "
-        f"“{results.labels[over]}” ({results.score(over).text()} → {results.score(row).text()}, {seeds}, paired)"
+        f"“{label}” ({results.score(over).text()} → {results.score(row).text()}, {seeds}, paired)"
     )
     sentence += {
         "yes": "; the 95 % interval lies above zero.",
@@ -132,7 +134,7 @@ def _compare(results: Results, row: str, over: str) -> Finding:
         "same": f"; it lies within ±{MARGIN:g} points (two one-sided tests at 5 %).",
         "open": _open(gain),
     }[answer]
-    return Finding(about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, gain)
+    return Finding(about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, gain, label)
 
 
 def _open(gain: Interval) -> str:

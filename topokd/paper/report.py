@@ -10,7 +10,7 @@ import yaml
 from topokd import params as P
 from topokd.io import write_text
 from topokd.paper import exhibits, links, reported
-from topokd.paper.claims import claims, lead
+from topokd.paper.claims import IDEA, claims, lead
 from topokd.paper.provenance import processors, shared
 from topokd.paper.render import environment, render_exhibit, stylesheet, table_grid
 from topokd.paper.results import Results
@@ -62,6 +62,7 @@ def render(results: Results, figures: Path) -> str:
         explorers=links.explorers(results),
         pdf=links.pdf(results),
         lead=lead(results),
+        idea=IDEA,
         rule=RULE,
         missing=missing,
         wanted=len(missing) + len(runs),

@@ -41,3 +41,22 @@ def test_findings_turn_with_the_sign(results_folder):
 )
 def test_a_verdict_needs_an_interval_on_one_side_of_zero(gain, word):
     assert verdict(gain) == word
+
+
+@pytest.mark.parametrize("gain", [Interval(-0.6, 0.2, 3), Interval(0.3, 0.1, 3)])
+def test_a_few_seeds_that_happen_to_agree_do_not_decide(gain):
+    assert verdict(gain) != "open" and verdict(gain, sd=0.6) == "open"
+    assert verdict(Interval(3.0, 0.2, 3), sd=0.6) == "yes"  # larger than that spread explains
+
+
+def test_comparisons_are_judged_with_the_spread_of_all_of_them(results_folder):
+    scores = {"plain": (20.0, 21.0, 22.0), "kd": (23.0, 23.0, 26.0), "kd_topo": (22.4, 22.4, 25.4)}
+    for row, values in scores.items():
+        for seed, value in enumerate(values):
+            file = results_folder / "runs" / f"{row}-seed{seed}.json"
+            record = json.loads(file.read_text())
+            record["evaluation"]["miou_skip"] = value / 100
+            file.write_text(json.dumps(record))
+    found = {f.question: f for f in findings(Results.read(results_folder))}
+    topology = found["Does the topological term help?"]
+    assert topology.answer == "open" and "in all comparisons together" in topology.sentence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from topokd.paper import reported
 from topokd.paper.results import Results
-from topokd.paper.statistics import MARGIN, Interval, seeds_to_detect, signed
+from topokd.paper.statistics import MARGIN, Interval, pooled_sd, seeds_to_detect, signed
 from topokd.paper.studies import VERDICTS, verdict_of
 from topokd.paper.studies import sentence as sentence_of
 from topokd.project import TEACHER
@@ -41,18 +41,27 @@ class Finding:
     over: str = ""
 
 
-def verdict(gain: Interval, margin: float = MARGIN) -> str:
+def verdict(gain: Interval, margin: float = MARGIN, sd: float = 0.0) -> str:
     """The answer that an interval of a gain in points supports.
 
     ``yes`` / ``no``: the 95 % interval lies above / below 0 and the mean is at least ``margin`` from it;
     ``same``: the gain lies within +-``margin`` (two one-sided tests at 5 %); ``open``: neither; ``missing``: no value.
-    Because of the margin, an interval that barely touches zero does not reverse an answer on another processor.
+    Because of the margin, an interval that barely touches zero does not reverse an answer on another processor; because
+    of ``sd``, neither do a few seeds that happen to agree.
+
+    Args:
+        gain: mean and interval over seeds.
+        margin: points that count as no difference.
+        sd: of the profile's comparisons together; the interval is that of at least this spread.
 
     >>> verdict(Interval(2.0, 1.0, 3)), verdict(Interval(-2.0, 1.0, 3)), verdict(Interval(0.5, 1.0, 3))
     ('yes', 'no', 'open')
     >>> verdict(Interval(0.1, 0.2, 10)), verdict(Interval(0.2, 0.1, 10))
     ('same', 'same')
+    >>> verdict(Interval(-0.6, 0.2, 3)), verdict(Interval(-0.6, 0.2, 3), sd=0.6)
+    ('no', 'open')
     """
+    gain = gain.with_sd(sd)
     if not gain.n:
         return "missing"
     if gain.excludes(0.0) and abs(gain.mean) >= margin:
@@ -63,7 +72,8 @@ def verdict(gain: Interval, margin: float = MARGIN) -> str:
 def findings(results: Results) -> list[Finding]:
     """Answers whether the teacher is better, and every question of the ablation's rows about each other (``compare``).
 
-    A complete study on the profile's data set (`topokd.paper.studies`) overrides the profile's few seeds.
+    A complete study on the profile's data set (`topokd.paper.studies`) overrides the profile's few seeds. Without one,
+    each comparison is judged with at least the spread that all comparisons of the profile have together.
 
     The comparison of the rows in ``params.panels.rows`` comes first, the others follow in the order of the rows.
     """
@@ -71,7 +81,8 @@ def findings(results: Results) -> list[Finding]:
     headline = results.params.panels.rows
     compared.sort(key=lambda pair: not set(pair) <= set(headline))  # stable: the others keep their order
     teacher = [_teacher(results, headline[0])] if headline and headline[0] in results.rows else []
-    return [*teacher, *(_compare(results, row, over) for row, over in compared)]
+    sd = pooled_sd(results.gain(row, over) for row, over in compared)
+    return [*teacher, *(_compare(results, row, over, sd) for row, over in compared)]
 
 
 def _questions(results: Results, row: str) -> Iterator[str]:
@@ -104,7 +115,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _compare(results: Results, row: str, over: str) -> Finding:
+def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
     about, label = results.rows[row].compare[over], results.labels[over]
     gain = results.gain(row, over)
     in_paper = row in reported.rows("table7") or row in reported.rows("table2")
@@ -122,7 +133,7 @@ def _compare(results: Results, row: str, over: str) -> Finding:
     if not gain.n:
         sentence = f"Not measured yet: run the stage `student` for {row} and {over}."
         return Finding(about.question, "missing", sentence, "", evidence)
-    answer = verdict(gain)
+    answer = verdict(gain, sd=sd)
     seeds = f"{gain.n} seeds" if gain.n > 1 else "1 seed"
     sentence = (
         f"With {about.subject} the student changes by {gain.text(sign=True)} points of mIoU against "
@@ -132,20 +143,25 @@ def _compare(results: Results, row: str, over: str) -> Finding:
         "yes": "; the 95 % interval lies above zero.",
         "no": "; the 95 % interval lies below zero: here it does harm.",
         "same": f"; it lies within ±{MARGIN:g} points (two one-sided tests at 5 %).",
-        "open": _open(gain),
+        "open": _open(gain, sd),
     }[answer]
     return Finding(about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, gain, label)
 
 
-def _open(gain: Interval) -> str:
+def _open(gain: Interval, sd: float) -> str:
     """Why a gain is inconclusive, and how many seeds would be needed."""
     if gain.n < 2 or math.isnan(gain.half_width):
         return "; one seed gives no interval."
-    if gain.excludes(0.0):
+    judged = gain.with_sd(sd)
+    if judged.excludes(0.0):
         return f"; the mean is less than {MARGIN:g} points from zero."
-    needed = seeds_to_detect(gain, effect=1.0)
+    needed = seeds_to_detect(judged, effect=1.0)
     more = f"about {needed}" if needed else "more than 200"
-    return f"; the 95 % interval contains zero. Detecting a difference of one point would take {more} seeds."
+    few = gain.excludes(0.0) or gain.within(MARGIN)  # decided by its own seeds alone
+    spread = f" if {gain.n} seeds spread as they do in all comparisons together (standard deviation {sd:.2f})"
+    return (
+        f"; the 95 % interval contains zero{spread * few}. Detecting a difference of one point would take {more} seeds."
+    )
 
 
 def _reported(row: str, over: str) -> str:

@@ -44,6 +44,25 @@ class Interval:
         shrink = stats.t.ppf(LEVEL, self.n - 1) / stats.t.ppf((1 + LEVEL) / 2, self.n - 1)
         return abs(self.mean) + self.half_width * float(shrink) < margin
 
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the values; NaN for fewer than two.
+
+        >>> round(interval([1.0, 2.0, 3.0]).sd, 6)
+        1.0
+        """
+        return self.half_width * math.sqrt(self.n) / _quantile(self.n) if self.n > 1 else math.nan
+
+    def with_sd(self, least: float) -> Interval:
+        """The interval of ``n`` values with this mean and a standard deviation of at least ``least``.
+
+        >>> round(interval([1.0, 2.0, 3.0]).with_sd(2.0).half_width, 4)
+        4.9683
+        """
+        if self.n < 2 or not self.sd < least:
+            return self
+        return Interval(self.mean, least * _quantile(self.n) / math.sqrt(self.n), self.n)
+
     def scaled(self, factor: float) -> Interval:
         """The interval of the same values in another unit."""
         return Interval(self.mean * factor, self.half_width * abs(factor), self.n)
@@ -54,6 +73,23 @@ class Interval:
             return "–"
         mean = signed(self.mean, digits) if sign else signed(self.mean, digits).lstrip("+")
         return mean if math.isnan(self.half_width) else f"{mean} ± {self.half_width:.{digits}f}"
+
+
+def _quantile(n: int) -> float:
+    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
+
+
+def pooled_sd(found: Iterable[Interval]) -> float:
+    """Standard deviation of the values of all intervals around their own means; 0 without any.
+
+    Three seeds give a standard deviation only within a factor of two, and the smallest of several is too small.
+
+    >>> round(pooled_sd([interval([1.0, 2.0, 3.0]), interval([5.0, 5.0, 5.0])]) ** 2, 6)
+    0.5
+    """
+    several = [one for one in found if one.n > 1]
+    freedom = sum(one.n - 1 for one in several)
+    return math.sqrt(sum((one.n - 1) * one.sd**2 for one in several) / freedom) if freedom else 0.0
 
 
 def signed(value: float, digits: int = 1) -> str:
@@ -91,8 +127,7 @@ def seeds_to_detect(found: Interval, effect: float, most: int = 200) -> int | No
     """
     if found.n < 2 or math.isnan(found.half_width):
         return None
-    scatter = found.half_width * math.sqrt(found.n) / float(stats.t.ppf((1 + LEVEL) / 2, found.n - 1))
-    return inference.seeds_needed(effect, scatter, POWER, largest=most) if scatter else 2
+    return inference.seeds_needed(effect, found.sd, POWER, largest=most) if found.sd else 2
 
 
 def paired(treatment: Mapping[int, float], control: Mapping[int, float], level: float = LEVEL) -> Interval:

@@ -21,11 +21,11 @@ PAPER = "Topology- and Gradient-Guided Knowledge Distillation for Point Cloud Se
 RULE = (
     "**yes** and **no**: the 95 % interval of the gain (paired by seed) lies on one side of zero, and its mean at "
     f"least {MARGIN:g} points of mIoU away; **no effect**: the gain lies within ±{MARGIN:g} points "
-    "(two one-sided tests at 5 %); **cannot tell**: neither. Few seeds can agree by chance, so each comparison is judged "
-    "with at least the standard deviation of all comparisons of the profile together. For cost and theory the badge says whether the claim "
-    "holds here. The intervals are not corrected for the number of questions. Another processor changes every run as "
-    "another seed would, so with few seeds an answer can become **cannot tell** there; once a study (below) is "
-    "complete, its planned number of seeds decides."
+    "(two one-sided tests at 5 %); **cannot tell**: neither. Few seeds can agree by chance, so each comparison is "
+    "judged with at least the standard deviation of all comparisons of the profile together. For cost and theory the "
+    "badge says whether the claim holds here. The intervals are not corrected for the number of questions. Another "
+    "processor changes every run as another seed would, so with few seeds an answer can become **cannot tell** there; "
+    "once a study (below) is complete, its planned number of seeds decides."
 )
 
 

@@ -161,7 +161,16 @@ def main() -> None:
     options = parser.parse_args()
     options.families = options.families.split(",")
     packages = ["torch", "numba", "numpy", "gudhi", "ripser"]
-    keep(__file__, TITLE, {"clouds": clouds(options)}, {"clouds": _page}, packages, options.dry, options.note)
+    keep(
+        __file__,
+        TITLE,
+        {"clouds": clouds(options)},
+        {"clouds": _page},
+        packages,
+        options.dry,
+        options.note,
+        options.keep,
+    )
 
 
 if __name__ == "__main__":

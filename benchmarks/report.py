@@ -25,6 +25,7 @@ def keep(
     packages: Iterable[str],
     dry: bool,
     note: str = "",
+    kept: bool = False,
 ) -> None:
     """Print the rows that ``parts`` yield, and store them in a .json and a .md next to ``script``.
 
@@ -38,17 +39,19 @@ def keep(
         packages: their versions are recorded.
         dry: print only.
         note: a sentence on how it was measured.
+        kept: whether some rows are those of an earlier record, whose versions are then kept too.
     """
     record_file = Path(script).with_suffix(".json")
     record = read_json(record_file) if record_file.is_file() else {}
     machine = about(packages)
     for part, rows in parts.items():
         found: Rows = []
+        versions = {**(record.get(part, {}).get("versions", {}) if kept else {}), **machine["versions"]}
         for row in rows:
             shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items() if not isinstance(v, dict)}
             print(", ".join(f"{k} {v}" for k, v in shown.items()), flush=True)
             found.append(row)
-            record[part] = {**machine, "note": note, "rows": found}
+            record[part] = {**machine, "versions": versions, "note": note, "rows": found}
             if not dry:  # after each row, so that an interruption loses nothing
                 write_json(record_file, record)
                 write_text(record_file.with_suffix(".md"), page(script, title, pages, record))

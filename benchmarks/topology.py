@@ -40,6 +40,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from engines import OURS, PROGRAMS, installed, measured, nothing, warm
+from numba import njit
 from point_clouds import FAMILIES
 from report import keep
 from timing import medians
@@ -59,6 +60,8 @@ from topokd.topology import (
     squared_distances,
     vietoris_rips,
 )
+from topokd.topology.kernels import edge_order
+from topokd.topology.kernels.sorting import argsort
 
 TITLE = "The topological layer compared with other engines"
 CLOUDS = 12  # of a batch
@@ -82,7 +85,10 @@ def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             able = {
                 name: partial(program.layer, student.astype(np.float32), reference)
                 for name, program in PROGRAMS.items()
-                if installed(program.package) and n <= program.max_points and (family, name) not in tired
+                if name in options.engines
+                and installed(program.package)
+                and n <= program.max_points
+                and (family, name) not in tired
             }
             for name, cost in measured(able, options.repeats if n <= 1024 else 1, options.patience).items():
                 yield {"family": family, "points": n, "engine": name, **cost}
@@ -229,18 +235,18 @@ def where(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield {"family": family, "edges": entered, "relations": relations, "annotations": annotations, **found}
 
 
+@njit
 def _sort_edges(filtration: np.ndarray, entered: int) -> None:
-    """Sort the first edges as the sweep does, and do nothing else."""
-    order = kernels.edge_order
-    radius, sums = order.enclosing_radius(filtration)
-    np.argsort(sums, kind="mergesort")
-    bounds, first = order.rounds(filtration, radius)
-    edges = order.collect(filtration, bounds, first, np.empty(0, np.uint64), order.EARLY_ROUNDS)
-    for turn in range(order.ROUNDS):
+    """Sort the first edges as the sweep does, and do nothing else. In Numba: the sweep's steps are not for Python."""
+    radius, sums = edge_order.enclosing_radius(filtration)
+    argsort(sums)
+    bounds, first = edge_order.rounds(filtration, radius)
+    edges = edge_order.collect(filtration, bounds, first, np.empty(0, np.uint64), edge_order.EARLY_ROUNDS)
+    for turn in range(edge_order.ROUNDS):
         if entered > first[turn]:
-            if turn == order.EARLY_ROUNDS:
-                edges = order.collect(filtration, bounds, first, edges, order.ROUNDS)
-            order.sort(edges[first[turn] : first[turn + 1]], filtration)
+            if turn == edge_order.EARLY_ROUNDS:
+                edges = edge_order.collect(filtration, bounds, first, edges, edge_order.ROUNDS)
+            edge_order.sort(edges[first[turn] : first[turn + 1]], filtration)
 
 
 def agreement(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -374,6 +380,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--points", default="30,128,512,1024,2048,4096", help="sizes, separated by commas")
     parser.add_argument("--families", default=",".join(FAMILIES), help="separated by commas")
+    parser.add_argument("--engines", default=",".join(PROGRAMS), help="of `layer`, separated by commas")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--patience", type=float, default=10.0, help="seconds an engine may take in its first run")
     parser.add_argument("--clouds", type=int, default=60, help="clouds per family in `agreement`")
@@ -383,11 +390,12 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print only, write nothing")
     options = parser.parse_args()
     options.points, options.families = [int(n) for n in options.points.split(",")], options.families.split(",")
+    options.engines = options.engines.split(",")
     torch.set_num_threads(1)
     parts = {part: PARTS[part](options) for part in options.parts or PARTS}
     compared = [program.package for program in PROGRAMS.values() if program.package]
     packages = ["torch", "numba", "numpy", *compared, "fpsample"]
-    keep(__file__, TITLE, parts, PAGES, packages, options.dry, options.note)
+    keep(__file__, TITLE, parts, PAGES, packages, options.dry, options.note, options.keep)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""The cache of compiled kernels: its keys, its folder, and how it recovers from damaged files."""
+"""Compiling kernels, and the cache: its keys, its folder, and how it recovers from damaged files."""
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from numba.core.compiler import Flags
 
 from topokd import _kernel_cache, _numba
 from topokd._kernel_cache import announce
@@ -163,3 +165,27 @@ def test_kernels_that_are_not_to_be_compiled_raise_a_clear_error() -> None:
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: NUMBA_DISABLE_JIT is set")
+
+
+def test_options_of_kernels_are_equal_to_those_of_numba_in_both_directions() -> None:
+    own, numbas = _numba._Flags(), Flags()
+    assert own == numbas and numbas == own and hash(own) == hash(numbas)
+    numbas.fastmath, numbas.nrt = {"nnan"}, True
+    assert own != numbas and numbas != own
+    own.nrt, own.fastmath = True, {"nnan"}
+    own.boundscheck = False  # the default, which the other one has not set
+    assert own == numbas and numbas == own and hash(own) == hash(numbas)
+    assert own.copy() == own and own != "flags"
+
+
+@pytest.mark.parametrize("own", [700, 1_000_000, 0])
+def test_garbage_is_collected_less_often_while_compiling_and_as_before_afterwards(own: int) -> None:
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(own, *before[1:])
+        with pytest.raises(ZeroDivisionError), _numba._few_collections(5000):
+            assert gc.get_threshold()[0] == (max(own, 5000) if own else 0)
+            1 / 0  # noqa: B018 - compiling fails
+        assert gc.get_threshold()[0] == own
+    finally:
+        gc.set_threshold(*before)

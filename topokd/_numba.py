@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import logging
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from llvmlite import binding
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase, DefaultPassBuilder, Flags
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.dispatcher import _FunctionCompiler  # type: ignore[attr-defined]
 from numba.core.serialize import dumps
 from numba.core.typed_passes import NativeLowering
 
@@ -34,12 +37,13 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = njit(nogil=True, **options)(function)
+        dispatcher: Any = njit(nogil=True, **options)(function)
         if dispatcher is function:
             raise ParameterError(
                 "NUMBA_DISABLE_JIT is set, but kernels are too slow to be interpreted: unset it (a kernel's slow twin "
                 "and `NUMBA_BOUNDSCHECK=1` help to find faults)"
             )
+        _Compiler.take_over(dispatcher)
         dispatcher._cache = KernelCache(dispatcher.py_func)
         return dispatcher
 
@@ -65,6 +69,7 @@ def jit_part(function: Callable[..., Any], **options: Any) -> Any:
 
     settings: dict[str, Any] = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
     helper: Any = njit(pipeline_class=_PartCompiler, **settings)(function)
+    _Compiler.take_over(helper)
     # what Numba does with a compiled function, and what it calls when Python's arguments match none
     helper.add_overload = lambda result: helper.overloads.update({tuple(result.signature.args): result})
     helper._compile_for_args = refuse
@@ -74,6 +79,57 @@ def jit_part(function: Callable[..., Any], **options: Any) -> Any:
 def jit_no_refcount(function: Callable[..., Any], **options: Any) -> Any:
     """`jit_part` for helpers that neither allocate nor return arrays: their arguments are not reference-counted."""
     return jit_part(function, _nrt=False, **options)
+
+
+class _Flags(Flags):
+    """Numba's options for compiling a function, equal to and hashed like Numba's own, but faster."""
+
+    __slots__ = ()
+    _defaults: ClassVar[dict[str, Any]] = {name: option.default for name, option in Flags.options.items()}
+    _hash = hash(Flags())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Flags) and {**self._defaults, **self._values} == {**self._defaults, **other._values}
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+class _Compiler(_FunctionCompiler):
+    """Numba's compiler of a function, without two of its costs.
+
+    Numba looks for the implementation of each operator among those that are known for the same types and options. All
+    options have the same hash, so they are compared tens of thousands of times.
+
+    Python's garbage collector goes through all objects again and again while Numba makes many that stay; here it waits
+    for more.
+    """
+
+    OBJECTS_PER_COLLECTION = 100_000
+
+    def _customize_flags(self, flags: Flags) -> Flags:
+        return _Flags(flags)
+
+    def compile(self, args: Any, return_type: Any) -> Any:
+        with _few_collections(self.OBJECTS_PER_COLLECTION):
+            return super().compile(args, return_type)
+
+    @classmethod
+    def take_over(cls, dispatcher: Any) -> None:
+        """Compile Numba's function this way."""
+        dispatcher._compiler.__class__ = cls
+
+
+@contextlib.contextmanager
+def _few_collections(objects: int) -> Iterator[None]:
+    """Collect garbage only after so many new objects, if at all."""
+    before = gc.get_threshold()
+    if before[0] > 0:  # 0: never
+        gc.set_threshold(max(before[0], objects), *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Part(JITCodeLibrary):

@@ -39,8 +39,10 @@ Stopping rule
 
 Where the time is saved
     Lunes: neighbourhoods are bitsets, 64 vertices to a word; central vertices come first, so that four of them show
-    most lunes to be connected. Active edges: once few classes live, only edges near those with a non-zero annotation
-    are examined. Candidates: once no class lives, only edges whose lune may be empty are.
+    most lunes to be connected. Sums of classes: a relation is reduced only until its youngest class is known to live,
+    which is the one that dies, because a dead class equals a sum of older ones; long sums are bitsets, too. Active
+    edges: once few classes live, only edges near those with a non-zero annotation are examined. Candidates: once no
+    class lives, only edges whose lune may be empty are.
 
 State, here with the edge {1, 2} of a cloud of n = 5 points that has just entered with the cofacet {1, 2, 4}::
 

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import yaml
 
+from topokd.adaptation import collect_scans
 from topokd.errors import DataError
 from topokd.label_maps import LabelMap, MappedDataset, load_label_map
 
 
 def yard(root: Path, brightest: dict[str, int]) -> LabelMap:
     """Write scans with the given largest intensities, and the label map."""
+    root.mkdir(exist_ok=True)
     text = {"name": "Yard", "scans": "{split}/{scan}.bin", "labels": "{split}/{scan}.label"}
     classes = [{"name": name, "ids": [k + 1], "color": [k, 0, 0]} for k, name in enumerate(("road", "car"))]
     (root / "yard.yaml").write_text(yaml.safe_dump({**text, "classes": classes}))
@@ -51,3 +53,11 @@ def test_a_damaged_scan_does_not_hide_the_scale(tmp_path: Path) -> None:
     label_map = yard(tmp_path, {"train/a": 900, "train/b": 900})
     (tmp_path / "train/a.bin").write_bytes(b"")
     assert MappedDataset(tmp_path, label_map, "train", on_bad_scan="keep").intensity_scale == 1023
+
+
+def test_unlabelled_scans_of_an_adaptation_have_the_scale_of_the_labelled_ones(tmp_path: Path) -> None:
+    label_map = yard(tmp_path, {"train/a": 900, "train/b": 800, "val/c": 900})
+    yard(tmp_path / "more", {"train/dark": 100})
+    scans = collect_scans(tmp_path, label_map, [tmp_path / "more"])
+    (dark,) = scans.unlabelled[0]
+    assert dark.intensity.max() * 1023 == pytest.approx(100, rel=1e-5)

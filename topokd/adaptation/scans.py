@@ -159,6 +159,7 @@ def collect_scans(
     if names := [name for name in bare.names if name not in with_labels]:
         unlabelled.append(Subset(bare, names))
     reading = label_map.reading() | ({} if intensity else {"intensity": "none"})
+    reading["usual_scale"] = getattr(train, "intensity_scale", None)  # as in the labelled scans
     for folder in folders:
         files, remarks = find_scans(folder)
         for remark in remarks:

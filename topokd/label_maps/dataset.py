@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import re
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from topokd.datasets.report import SplitReport, new_report, read_all
 from topokd.errors import AbsentSplitError, DataError
 from topokd.label_maps.description import FIELDS, LabelMap
 from topokd.label_maps.nuscenes import MappedNuScenes
+
+_MEASURED = 16
+"""Number of scans from which the scale of intensities is guessed."""
 
 
 class MappedDataset(ScanDataset):
@@ -59,7 +63,7 @@ class MappedDataset(ScanDataset):
         (('road', 'car'), [0, 1, 1, -1])
     """
 
-    recipe_fields = ("labelled", "description")
+    recipe_fields = ("labelled", "description", "intensity_scale")
 
     def __init__(
         self, root: str | Path, label_map: LabelMap, split: str, on_bad_scan: OnBadScan = "raise", cache: int = 128
@@ -98,12 +102,14 @@ class MappedDataset(ScanDataset):
             )
         listed = _read_list(self.root / wanted) if isinstance(wanted, str) else None
         found = {}
+        self._all: list[Path] = []  # scans of any split
         for path in sorted(self.root.glob(self._glob)):
             relative = path.relative_to(self.root).as_posix()
             match = self._pattern.fullmatch(relative)
             fields = match.groupdict() if match is not None else {}
             if match is None or any(value.startswith(".") for value in (path.name, *fields.values())):  # hidden
                 continue
+            self._all.append(path)
             if fields.get("split", self.split) != self.split:
                 continue
             if isinstance(wanted, tuple) and fields.get("sequence") not in wanted:
@@ -137,9 +143,30 @@ class MappedDataset(ScanDataset):
             if not file.is_file() or file.stat().st_size == 0:
                 raise DataError(f"{file} does not exist or is empty: copy it again, or set data.on_bad_scan to skip")
 
+    @cached_property
+    def intensity_scale(self) -> float | None:
+        """Full scale of intensities, the same in all splits, if neither the label map nor the files' form gives it.
+
+        The scale that is guessed for one scan depends on its brightest point: this is the largest that is guessed for a
+        few scans, evenly chosen. A scan that exceeds it is an error.
+        """
+        reading, scales = self.label_map.reading(), [0.0]
+        some = self._all[:: max(1, len(self._all) // _MEASURED)] if "intensity_scale" not in reading else []
+        for path in some:
+            with contextlib.suppress(DataError, OSError):  # of a damaged scan, which `on_bad_scan` is about
+                cloud = read_cloud(path, log_notes=False, **reading)
+                scales.append(cloud.scale if cloud.guessed else 0.0)
+        return max(scales) or None
+
     def _read(self, name: str) -> Scan:
         points, labels = self.files(name)
-        cloud = read_cloud(points, origin=(0.0, 0.0, 0.0), log_notes=False, **self.label_map.reading())
+        cloud = read_cloud(
+            points,
+            usual_scale=self.intensity_scale,
+            origin=(0.0, 0.0, 0.0),
+            log_notes=False,
+            **self.label_map.reading(),
+        )
         label = instance = None
         if labels is not None:
             raw = self._read_labels(labels, len(cloud.xyz))[cloud.finite]

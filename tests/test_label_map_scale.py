@@ -1,0 +1,63 @@
+"""The full scale of intensities of a data set whose label map does not give it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from topokd.adaptation import collect_scans
+from topokd.errors import DataError
+from topokd.label_maps import LabelMap, MappedDataset, load_label_map
+
+
+def yard(root: Path, brightest: dict[str, int]) -> LabelMap:
+    """Write scans with the given largest intensities, and the label map."""
+    root.mkdir(exist_ok=True)
+    text = {"name": "Yard", "scans": "{split}/{scan}.bin", "labels": "{split}/{scan}.label"}
+    classes = [{"name": name, "ids": [k + 1], "color": [k, 0, 0]} for k, name in enumerate(("road", "car"))]
+    (root / "yard.yaml").write_text(yaml.safe_dump({**text, "classes": classes}))
+    rng = np.random.default_rng(0)
+    for name, high in brightest.items():
+        rows = np.column_stack([rng.uniform(-20, 20, (700, 3)), rng.integers(0, high + 1, 700)])
+        rows[0, 3] = high
+        for suffix, values in ((".bin", rows.astype("<f4")), (".label", np.ones(700, "<u4"))):
+            (root / name).parent.mkdir(exist_ok=True)
+            values.tofile(root / f"{name}{suffix}")
+    return load_label_map(root / "yard.yaml")
+
+
+def test_without_a_scale_in_the_map_all_scans_are_divided_by_the_same(tmp_path: Path) -> None:
+    """It was guessed for each scan from its brightest point: a dark scan looked as bright as the others."""
+    brightest = {"train/a": 200, "train/b": 900, "val/c": 250}
+    label_map = yard(tmp_path, brightest)
+    for split in ("train", "val"):
+        dataset = MappedDataset(tmp_path, label_map, split)
+        for name, scan in zip(dataset.names, dataset, strict=True):
+            assert scan.intensity.max() * 1023 == pytest.approx(brightest[name], rel=1e-5)
+    given = label_map.model_copy(update={"intensity_scale": 4095.0})
+    assert MappedDataset(tmp_path, given, "val")[0].intensity.max() * 4095 == pytest.approx(250, rel=1e-5)
+
+
+def test_a_scan_beyond_that_scale_is_refused_with_its_name(tmp_path: Path) -> None:
+    label_map = yard(tmp_path, {f"train/{k:02d}": 200 for k in range(40)} | {"train/17": 3000})
+    dataset = MappedDataset(tmp_path, label_map, "train")
+    assert dataset.intensity_scale == 255
+    with pytest.raises(DataError, match=r"17\.bin: intensity goes up to 3000, above the scale 255; give the sensor's"):
+        dataset[17]
+
+
+def test_a_damaged_scan_does_not_hide_the_scale(tmp_path: Path) -> None:
+    label_map = yard(tmp_path, {"train/a": 900, "train/b": 900})
+    (tmp_path / "train/a.bin").write_bytes(b"")
+    assert MappedDataset(tmp_path, label_map, "train", on_bad_scan="keep").intensity_scale == 1023
+
+
+def test_unlabelled_scans_of_an_adaptation_have_the_scale_of_the_labelled_ones(tmp_path: Path) -> None:
+    label_map = yard(tmp_path, {"train/a": 900, "train/b": 800, "val/c": 900})
+    yard(tmp_path / "more", {"train/dark": 100})
+    scans = collect_scans(tmp_path, label_map, [tmp_path / "more"])
+    (dark,) = scans.unlabelled[0]
+    assert dark.intensity.max() * 1023 == pytest.approx(100, rel=1e-5)

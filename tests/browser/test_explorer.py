@@ -320,3 +320,21 @@ def test_a_scene_turns_both_scans_together(page: Page, problems: list[str], tmp_
     page.wait_for_timeout(500)
     assert scan.screenshot() != turned  # the class lights up in the scan too
     picture(page, "page-scene.png")
+
+
+def test_a_kernel_that_is_gone_or_refuses_is_reported_and_the_menus_go_back(
+    page: Page, problems: list[str], tmp_path: Path
+):
+    teacher = np.random.default_rng(0).normal(size=(24, 6))
+    open_page(page, tmp_path / "loss.html", "loss", (teacher[::-1].copy(), teacher), 24)
+    menu = [{"name": "engine", "label": "engine", "value": "auto", "options": ["auto", "other"]}]
+    page.evaluate(f"(menu) => {{ {APP}.model.set('choosers', menu) }}", menu)
+    page.evaluate(f"(() => {{ {APP}.model.send = () => {{ throw Error('Cannot send') }} }})()")  # as JupyterLab's does
+    page.select_option("select[name='engine']", '"other"')
+    assert page.locator(".tk-failed").inner_text().startswith("The kernel that computed this has stopped")
+    assert page.locator("select[name='engine']").input_value() == '"auto"'
+    refuse = "{ model.set('failed', true); model.set('status', 'no') }"
+    page.evaluate(f"(() => {{ const {{ model }} = {APP}; model.send = () => {refuse} }})()")
+    page.select_option("select[name='engine']", '"other"')
+    assert page.locator(".tk-failed").inner_text() == "no"
+    assert page.locator("select[name='engine']").input_value() == '"auto"'

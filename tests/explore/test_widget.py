@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,30 @@ def test_an_equal_picture_is_sent_again_because_the_browser_may_show_steps():
     explorer.observe(lambda change: sent.append(change.name), names=["scene"])
     send(explorer, "choose", changes={"engine": "reduced"})
     assert sent == ["scene"] and explorer.session.steps is not None and len(explorer.session.steps.history) == 1
+
+
+def test_a_cell_and_the_browser_do_not_compute_at_the_same_time(monkeypatch: pytest.MonkeyPatch):
+    """JupyterLab handles messages of the browser in a thread, next to cells."""
+    explorer = Explorer(Session("loss", points=20))
+    explorer.load()
+    entered, leave, scene = threading.Event(), threading.Event(), explorer.session.scene
+
+    def slow() -> dict[str, Any]:
+        entered.set()
+        assert leave.wait(60)
+        return scene()
+
+    monkeypatch.setattr(explorer.session, "scene", slow)
+    threads = [
+        threading.Thread(target=lambda: send(explorer, "choose", changes={"source": "torus"})),
+        threading.Thread(target=explorer.step),
+    ]
+    threads[0].start()
+    assert entered.wait(60)
+    threads[1].start()
+    threads[1].join(0.5)
+    assert explorer.changes == {} and threads[1].is_alive()  # the step waits for the torus
+    leave.set()
+    for thread in threads:
+        thread.join(60)
+    assert not explorer.failed and len(explorer.changes["loss"]["history"]) == 2

@@ -65,9 +65,16 @@ def _hours(seconds: float, unknown: int) -> str:
 def _show_totals(made: Plan) -> None:
     total = sum(array.seconds for array in made.arrays)
     unknown = sum(array.unknown for array in made.arrays)
-    gpu = sum(array.seconds for array in made.arrays if array.resources.gres)
+    on_gpus = [array for array in made.arrays if array.resources.gpus(made.ranks)]
+    gpu = _hours(sum(array.seconds for array in on_gpus), sum(array.unknown for array in on_gpus))
     measured = ", on the machine that made results/" if total else ""
-    typer.echo(f"in all {_hours(total, unknown)} hours of tasks, {gpu / 3600:.2f} of them with a GPU{measured}")
+    typer.echo(f"in all {_hours(total, unknown)} hours of tasks, {gpu} of them with a GPU{measured}")
+    limits = [(array, len(array.stages) * array.resources.limit_seconds / 3600) for array in made.arrays]
+    gpu_hours = sum(hours * array.resources.gpus(made.ranks) for array, hours in limits if array in on_gpus)
+    typer.echo(
+        f"to the time limits: {sum(hours for _, hours in limits):,.0f} hours of tasks, {gpu_hours:,.0f} GPU-hours; "
+        "training that reaches its limit is queued again, and takes as many more"
+    )
 
 
 @app.command()

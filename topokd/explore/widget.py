@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -57,18 +58,21 @@ class Explorer(anywidget.AnyWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session, self.kind = session, session.kind
+        # JupyterLab 4.4 hands messages of the browser to a thread of their own, beside the cell that is running.
+        self._one_at_a_time = threading.RLock()
         session.say = self._say
         self.choosers = session.choosers()
         self.on_msg(self._receive)
 
     def load(self) -> None:
         """Compute what is chosen, and show it."""
-        scene = pack(self.session.scene())
-        self.changes, self.cycles = {}, []  # those of the points shown before
-        # Equal values are not sent again, and the browser would go on showing the steps taken from an equal scene.
-        self.scene = {**scene, "number": self.scene.get("number", 0) + 1}
-        self.choosers = self.session.choosers()
-        self.status = ""
+        with self._one_at_a_time:
+            scene = pack(self.session.scene())
+            self.changes, self.cycles = {}, []  # those of the points shown before
+            # Equal values are not sent again, and the browser would go on showing the steps taken from an equal scene.
+            self.scene = {**scene, "number": self.scene.get("number", 0) + 1}
+            self.choosers = self.session.choosers()
+            self.status = ""
 
     def choose(self, **changes: Any) -> None:
         """Choose as the user does, for example ``choose(source="torus", points=512)``.
@@ -78,7 +82,7 @@ class Explorer(anywidget.AnyWidget):
         Raises:
             ParameterError: for a value that cannot be chosen, listing those that can.
         """
-        with self._all_or_nothing():
+        with self._one_at_a_time, self._all_or_nothing():
             self.session.choose(**changes)
             self.choosers = self.session.choosers()
             self.load()
@@ -115,7 +119,7 @@ class Explorer(anywidget.AnyWidget):
             >>> again.session.choice.source
             'torus'
         """
-        with self._all_or_nothing():
+        with self._one_at_a_time, self._all_or_nothing():
             self.session.choose(**state["choices"])
             self.choosers = self.session.choosers()
             self.view = dict(state.get("view", {}))
@@ -123,8 +127,9 @@ class Explorer(anywidget.AnyWidget):
 
     def step(self, size: float = 0.02, way: str | None = None) -> None:
         """One gradient step, see `Session.step`."""
-        self.changes = pack(self.session.step(size, way))
-        self.status = ""
+        with self._one_at_a_time:
+            self.changes = pack(self.session.step(size, way))
+            self.status = ""
 
     def _say(self, text: str) -> None:
         self.failed, self.status = False, text + " ..."
@@ -140,8 +145,11 @@ class Explorer(anywidget.AnyWidget):
             "upload": lambda: self._upload([str(name) for name in content["names"]], [bytes(one) for one in buffers]),
         }
         task = tasks.get(content.get("task", ""))
-        if task is None:
-            return
+        if task is not None:
+            with self._one_at_a_time:
+                self._do(task, content)
+
+    def _do(self, task: Callable[[], None], content: dict[str, Any]) -> None:
         shown = _Shown(self._say)
         logging.getLogger("topokd").addHandler(shown)
         try:
@@ -149,7 +157,7 @@ class Explorer(anywidget.AnyWidget):
             task()
         except TopokdError as error:
             self._fail(str(error))
-        except KeyboardInterrupt:  # by Jupyter's button
+        except KeyboardInterrupt:  # by the button of a Jupyter that has no such threads
             self._fail("interrupted")
         except Exception as error:
             log.exception("the explorer could not do %s", content.get("task"))

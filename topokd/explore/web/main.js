@@ -43,7 +43,7 @@ class App {
       this.addCycles();
     } else {
       this.status.textContent = "Waiting for the kernel ...";
-      model.send({ task: "ready" });
+      this.send({ task: "ready" });
     }
   }
 
@@ -58,13 +58,23 @@ class App {
   choose(name, value) {
     this.stopSteps();
     this.status.textContent = "Computing ...";
-    this.model.send({ task: "choose", changes: { [name]: value } });
+    this.send({ task: "choose", changes: { [name]: value } });
   }
 
   upload(names, contents) {
     this.stopSteps();
     this.status.textContent = "Computing ...";
-    this.model.send({ task: "upload", names }, undefined, contents);
+    this.send({ task: "upload", names }, contents);
+  }
+
+  /** A message for the kernel, which may be gone: a restarted one knows nothing of the explorers in the page. */
+  send(message, buffers) {
+    try {
+      this.model.send(message, undefined, buffers);
+    } catch {
+      this.drawChoosers();
+      this.complain("The kernel that computed this has stopped or was started again: run the notebook's cell once more.");
+    }
   }
 
   complain(text) {
@@ -112,11 +122,12 @@ class App {
     store.on(["info"], () => (this.info.textContent = store.get("info")));
     this.panels = new Panels(this.root, store, () => this.askForCycles());
     drawExports(this.tools, this.root, this.panels.views, store);
-    this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.model.send(task)) : null;
+    this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.send(task)) : null;
     const notes = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
     this.note.replaceChildren(); // `code` between backticks
     notes.split("`").forEach((text, k) => (k % 2 ? html("code", {}, this.note, text) : this.note.append(text)));
     this.state.follow();
+    delete this.element.dataset.step;
     this.element.dataset.scene = String(Number(this.element.dataset.scene ?? 0) + 1);
   }
 
@@ -140,7 +151,7 @@ class App {
   askForCycles() {
     if (this.asked) return;
     this.asked = true;
-    this.model.send({ task: "cycles" });
+    this.send({ task: "cycles" });
   }
 
   addCycles() {

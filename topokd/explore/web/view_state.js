@@ -41,7 +41,11 @@ export class ViewState {
     if (!this.app.panels) return;
     this.saved = JSON.stringify(this.read());
     this.app.model.set("view", JSON.parse(this.saved));
-    this.app.model.save_changes();
+    try {
+      this.app.model.save_changes();
+    } catch {
+      // the kernel is gone: nobody is left to remember the view
+    }
   }
 
   show() {

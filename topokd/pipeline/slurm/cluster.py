@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,38 @@ class Resources(Section):
         if wrong := [option for option in value if not re.fullmatch(r"--[a-z-]+(=\S+)?", option)]:
             raise ValueError(f"{wrong[0]!r} is not of the form --name=value")
         return value
+
+    @property
+    def limit_seconds(self) -> float:
+        """The time limit in seconds.
+
+        Examples:
+            >>> times = ("90", "90:30", "2:00:00", "1-6", "1-6:30", "UNLIMITED")
+            >>> [Resources(time=time).limit_seconds / 60 for time in times]
+            [90.0, 90.5, 120.0, 1800.0, 1830.0, inf]
+        """
+        if self.time == "UNLIMITED":
+            return math.inf
+        days, dash, clock = self.time.rpartition("-")
+        parts = [int(part) for part in clock.split(":")]
+        if dash or len(parts) == 3:
+            hours, minutes, seconds = [*parts, 0, 0][:3]
+        else:  # without days, one number is minutes and two are minutes and seconds
+            hours, minutes, seconds = 0, *[*parts, 0][:2]
+        return 86400.0 * int(days or 0) + 3600 * hours + 60 * minutes + seconds
+
+    def gpus(self, ranks: int = 1) -> int:
+        """Number of GPUs of one task.
+
+        Args:
+            ranks: number of processes of one training.
+
+        Examples:
+            >>> [Resources(gres=gres).gpus(ranks=2) for gres in ("", "gpu", "gpu:{ranks}", "gpu:a100:4,lscratch:100")]
+            [0, 1, 2, 4]
+        """
+        kinds = [kind.split("(")[0].split(":") for kind in self.gres.replace("{ranks}", str(ranks)).split(",")]
+        return sum(int(kind[-1]) if kind[-1].isdigit() else 1 for kind in kinds if kind[0] == "gpu")
 
     def sbatch_options(self, cpus: int, ranks: int = 1) -> list[str]:
         """Options of sbatch.

@@ -14,7 +14,7 @@ from topokd.errors import ParameterError
 from topokd.pipeline import scheduler
 from topokd.pipeline.ahead import commands_ahead, next_ahead
 from topokd.pipeline.graph import Stage, final_stages, read_stages
-from topokd.pipeline.profiles import list_profile, listed_profiles
+from topokd.pipeline.profiles import list_profile, listed, listed_profiles
 from topokd.pipeline.scheduler import StageError, reproduce
 
 
@@ -163,6 +163,22 @@ def test_an_unlisted_profile_is_added_and_the_rest_of_the_file_stays(project: Pa
     assert listed_profiles() == ["default", "one"]
     changed = [(a, b) for a, b in zip(before.splitlines(), after.splitlines(), strict=True) if a != b]
     assert len(changed) == 1 and changed[0][1].startswith("profiles: [default, one]")
+
+
+def test_a_profile_that_is_only_looked_at_does_not_stay_in_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TOPOKD_ROOT", str(tmp_path))
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "one.yaml").write_text("{}\n")
+    file = tmp_path / "params.yaml"
+    file.write_bytes((PROJECT / "params.yaml").read_bytes())
+    with pytest.raises(StageError), listed("one"):
+        assert listed_profiles() == ["default", "one"]
+        raise StageError("no pipeline")
+    assert file.read_bytes() == (PROJECT / "params.yaml").read_bytes()
+    with listed("one"):
+        list_profile("one")  # is listed already: changes nothing
+        file.write_text(file.read_text() + "# somebody edits\n")
+    assert "# somebody edits" in file.read_text()
 
 
 def test_a_profile_of_real_scans_is_also_listed_for_fingerprints(project: Path):

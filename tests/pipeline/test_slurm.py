@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -62,6 +63,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(P, "load_profile", lambda name: P.Params(train=P.Train(threads=2)))
     for module, name, value in (
         (submit, "list_profile", lambda name: None),
+        (submit, "listed", lambda name: contextlib.nullcontext()),
         (submit, "share_lock", lambda: None),
         (submit, "read_stages", lambda name: stages()),
         (graph, "read_stages", lambda name: stages()),

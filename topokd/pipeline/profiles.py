@@ -6,11 +6,13 @@ has to be listed before its stages exist. Plain ``dvc repro`` runs the listed pr
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 from topokd import params as P
 from topokd.errors import ParameterError
-from topokd.io import write_text
+from topokd.io import write_bytes, write_text
 from topokd.project import project_path
 from topokd.schema import parse_yaml
 
@@ -55,6 +57,29 @@ def list_profile(name: str) -> bool:
     if text != before:
         write_text(file, text)
     return text != before
+
+
+@contextlib.contextmanager
+def listed(name: str) -> Iterator[None]:
+    """A profile is listed inside the block; afterwards params.yaml is as before, unless something else changed it.
+
+    Args:
+        name: ``default`` or the name of a file in conf/.
+
+    Raises:
+        ParameterError: as `list_profile`.
+    """
+    file = project_path("params.yaml")
+    before = file.read_bytes() if file.is_file() else b""
+    if not list_profile(name):
+        yield
+        return
+    ours = file.read_bytes()
+    try:
+        yield
+    finally:
+        if file.read_bytes() == ours:
+            write_bytes(file, before)
 
 
 def _names(key: str) -> list[str]:

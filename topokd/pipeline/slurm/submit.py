@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from topokd import params as P
 from topokd.io import write_text
 from topokd.pipeline.graph import Stage, read_stages, unfinished
-from topokd.pipeline.profiles import list_profile
+from topokd.pipeline.profiles import list_profile, listed
 from topokd.pipeline.repository import share_lock
 from topokd.pipeline.slurm import jobs, queue
 from topokd.pipeline.slurm.cluster import Cluster, load_cluster
@@ -38,18 +38,18 @@ def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | 
     """Determine which stages are finished, in the queue, and left.
 
     Args:
-        profile: name of the profile; it is added to params.yaml if it is not listed there.
+        profile: name of the profile; params.yaml, where it need not be listed, stays as it is.
         cluster: see `topokd.pipeline.slurm.cluster.cluster_file`.
         tasks: the tasks in the queue; None for a plan without SLURM.
 
     Raises:
         ParameterError: The profile or the cluster does not exist, or a field is wrong.
     """
-    list_profile(profile)
-    stages = read_stages(profile)
+    with listed(profile):
+        stages = read_stages(profile)
+        left = unfinished(stages)
     known = load_cluster(cluster, {stage.group for stage in stages} | set(LOCAL))
     queued = {address: job for address, job in jobs.read_jobs(profile).items() if job in (tasks or {})}
-    left = unfinished(stages)
     train = P.load_profile(profile).train
     remote = [address for address in left if address.split("@")[0] not in LOCAL]
     return Plan(

@@ -149,7 +149,8 @@ def _has_times(values: ndarray) -> bool:
     with np.errstate(invalid="ignore"):
         size = np.abs(values.astype(np.float64))
         large = (size > 1e7) & (size < 1e19)
-    return plausible_share(values[~large]) > 0.99 and 0.9 / _MOST_COLUMNS < large.mean() < 1.1 / 3
+    share = float(large.mean())
+    return plausible_share(values[~large]) > 0.99 and 0.9 / _MOST_COLUMNS < share < 1.1 / 3
 
 
 def _words(name: str) -> str:

@@ -17,7 +17,7 @@ from topokd.experiments.study.answer import compare, power_table
 from topokd.experiments.study.plan import Plan, TunedRow, Unit, needs, read_plan, units, weighted
 from topokd.experiments.study.runner import Study
 from topokd.io import read_json
-from topokd.params import Params
+from topokd.params import Params, load_profile
 
 
 @pytest.fixture
@@ -132,6 +132,13 @@ def test_two_workers_do_not_compute_the_same_outputs_of_the_teacher(
     done.add("run-kd-0")  # all outputs are stored
     with study.lock("run-kd_topo-0"):
         assert study._next(ready[2:]).name == ready[2].name
+
+
+def test_the_default_has_the_weights_that_the_search_chose() -> None:
+    chosen = read_json(PROJECT / "study/answers/weights.json")["chosen"]
+    weights = {name: term["weight"] for name, term in load_profile("default").terms.items()}
+    assert weights["kd"] == chosen["kd"]["weights"]["kd"]
+    assert {name: weights[name] for name in ("topo", "grad", "kd")} == chosen["full"]["weights"]
 
 
 def test_the_committed_protocol_is_sound() -> None:

@@ -10,9 +10,9 @@ from numba.core.dispatcher import Dispatcher
 from typer.testing import CliRunner
 
 import topokd
-from topokd._kernel_cache import cached_folder
-from topokd._numba import KernelCache
 from topokd.cli import app
+from topokd.compiled.cache import cached_folder
+from topokd.compiled.jit import KernelCache
 from topokd.topology.native import NATIVES
 
 

@@ -17,7 +17,7 @@ def warm_up() -> None:
     The cache is the first of $TOPOKD_CACHE, $NUMBA_CACHE_DIR/topokd, $XDG_CACHE_HOME/topokd and ~/.cache/topokd that
     can be written.
     """
-    from topokd._kernel_cache import cache_root
+    from topokd.compiled.cache import cache_root
 
     start = time.perf_counter()
     for compile_some in (_small_clouds, _diagrams_and_losses, _functions_of_diagrams, _voxels, _synthetic_scans):

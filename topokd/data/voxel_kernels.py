@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from topokd._numba import jit_numpy_errors
+from topokd.compiled.jit import jit_numpy_errors
 
 DIGIT = 11
 """Largest number of bits per pass of the radix sort: 2,048 counters fit into the first-level cache."""

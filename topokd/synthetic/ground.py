@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
-from topokd._numba import jit, jit_no_refcount
+from topokd.compiled.jit import jit, jit_no_refcount
 
 CELL = 0.1
 """Metres."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int64
 
-from topokd._numba import jit, jit_no_refcount
+from topokd.compiled.jit import jit, jit_no_refcount
 from topokd.synthetic.shapes import BOX, CYLINDER
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy import ndarray
 
-from topokd._native import Native
+from topokd.compiled.native import Native
 
 MAX_POINTS = 64  # as in kernels.small
 WORDS = 16

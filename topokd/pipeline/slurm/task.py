@@ -49,7 +49,7 @@ def run_task(profile: str, address: str) -> int:
 def use_node_folders() -> None:
     """Set $HOME to a writable folder if a compute node has none, because Jupyter and Matplotlib need one.
 
-    Compiled kernels are kept by processor and sources (`topokd._kernel_cache`), so tasks on any node can share a home.
+    Compiled kernels are kept by processor and sources (`topokd.compiled.cache`), so tasks on any node can share a home.
     """
     home = os.environ.get("HOME", "")
     if not home or not os.access(home, os.W_OK | os.X_OK):

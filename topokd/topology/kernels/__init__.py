@@ -7,7 +7,7 @@ uses the same annotations: `sparse_sweep` (control), `sparse_events`, `sparse_lu
 that are not needed any more), `relative_neighbours` (all births and merges beforehand), `kd_tree` (search).
 
 Clouds of up to 64 points take `small`, the same algorithm with plainer data; `values` and `nearest` turn pairs into
-values, losses and gradients. These three are plain C functions: `topokd._native` calls them without Numba.
+values, losses and gradients. These three are plain C functions: `topokd.compiled.native` calls them without Numba.
 
 Reduced filtration
     The Vietoris-Rips complex of n points has O(n^3) triangles; none is listed here. Edges enter one by one, in a total

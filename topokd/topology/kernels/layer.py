@@ -1,7 +1,7 @@
 """From the diagrams of clouds to matches with a teacher's, and from PWCD back to the points, each in one call.
 
-In plain C form (`topokd._native`). `match` writes all that `gradients` needs to one list of words, ``state``, in the
-order in which the arrays are named there.
+In plain C form (`topokd.compiled.native`). `match` writes all that `gradients` needs to one list of words, ``state``,
+in the order in which the arrays are named there.
 """
 
 # mypy: disable-error-code="no-untyped-def"

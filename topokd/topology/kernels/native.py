@@ -1,4 +1,4 @@
-"""Parts of kernels that are called through their C addresses (`topokd._native`)."""
+"""Parts of kernels that are called through their C addresses (`topokd.compiled.native`)."""
 
 from __future__ import annotations
 

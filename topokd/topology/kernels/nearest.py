@@ -1,8 +1,9 @@
-"""PWCD of small diagrams, all pairs of points at once, in plain C form (`topokd._native`): values and gradients.
+"""PWCD of small diagrams, all pairs of points at once, values and gradients.
 
-`chamfer` is the form for any diagrams. Here costs and gradients are those of `chamfer`, bit for bit, if no two points
-are equally near. A comparison is that of a teacher's diagram of k pairs with a student's of m pairs; of several
-comparisons, one after the other, the k + m pairs of both are rows of one list. `layer` compares diagrams of clouds.
+In plain C form (`topokd.compiled.native`). `chamfer` is the form for any diagrams. Here costs and gradients are those
+of `chamfer`, bit for bit, if no two points are equally near. A comparison is that of a teacher's diagram of k pairs
+with a student's of m pairs; of several comparisons, one after the other, the k + m pairs of both are rows of one list.
+`layer` compares diagrams of clouds.
 """
 
 # mypy: disable-error-code="no-untyped-def"

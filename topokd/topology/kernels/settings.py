@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from topokd._numba import compiled, jit, jit_no_refcount, jit_numpy_errors, jit_part
+from topokd.compiled.jit import compiled, jit, jit_no_refcount, jit_numpy_errors, jit_part
 
 __all__ = ["compiled", "jit", "jit_inline", "jit_no_refcount", "jit_numpy_errors", "jit_part"]
 

@@ -1,7 +1,7 @@
 """Values of critical simplices, their critical edges, and the gradient from there to the points.
 
-`topokd.topology.kernels.critical` for whole diagrams, in plain C form: `topokd._native` calls these functions. Pairs of
-zero persistence in the precision of the points are left out here.
+`topokd.topology.kernels.critical` for whole diagrams, in plain C form: `topokd.compiled.native` calls these functions.
+Pairs of zero persistence in the precision of the points are left out here.
 """
 
 # mypy: disable-error-code="no-untyped-def"

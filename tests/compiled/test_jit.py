@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from numba.core.compiler import Flags
 
-from topokd import _kernel_cache, _numba
-from topokd._kernel_cache import announce
+from tests.conftest import PROJECT
+from topokd.compiled import cache as cache_module
+from topokd.compiled import jit as jit_module
+from topokd.compiled.cache import announce
 
 KERNELS = {
-    "inner.py": "from topokd._numba import jit\n@jit\ndef inner(x):\n    return x + 1\n",
+    "inner.py": "from topokd.compiled.jit import jit\n@jit\ndef inner(x):\n    return x + 1\n",
     "outer.py": (
-        "from topokd._numba import jit\nfrom {package}.inner import inner\n"
+        "from topokd.compiled.jit import jit\nfrom {package}.inner import inner\n"
         "@jit\ndef outer(x):\n    return 2 * inner(x)\n"
     ),
 }
@@ -27,7 +29,7 @@ def call(project: Path, cache: Path | None, **environment: str) -> tuple[str, st
         environment["TOPOKD_CACHE"] = str(cache)
     clean = {name: value for name, value in os.environ.items() if name not in ("TOPOKD_CACHE", "NUMBA_CACHE_DIR")}
     script = f"from {project.name}.outer import outer; print(outer(1))"
-    path = os.pathsep.join([str(project.parent), str(Path(_numba.__file__).parents[1])])
+    path = os.pathsep.join([str(project.parent), str(PROJECT)])
     done = subprocess.run(
         [sys.executable, "-c", script], env={**clean, "PYTHONPATH": path, **environment}, capture_output=True, text=True
     )
@@ -100,7 +102,7 @@ def test_a_file_of_another_key_is_not_used(project: Path, tmp_path: Path) -> Non
 def test_processes_that_compile_at_the_same_time_agree(project: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     environment = {**os.environ, "TOPOKD_CACHE": str(cache), "PYTHONPATH": str(project.parent)}
-    environment["PYTHONPATH"] += os.pathsep + str(Path(_numba.__file__).parents[1])
+    environment["PYTHONPATH"] += os.pathsep + str(PROJECT)
     script = f"from {project.name}.outer import outer; print(outer(1), outer(1.5))"
     running = [
         subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
@@ -113,7 +115,7 @@ def test_processes_that_compile_at_the_same_time_agree(project: Path, tmp_path: 
 def test_code_with_bounds_checks_and_code_without_have_caches_of_their_own(project: Path, tmp_path: Path) -> None:
     """Otherwise the debug build would run the cached fast code, and a later fast run the slow one."""
     (project / "inner.py").write_text(
-        "from topokd._numba import jit\nimport numpy as np\n"
+        "from topokd.compiled.jit import jit\nimport numpy as np\n"
         "@jit\ndef at(a, i):\n    return a[i]\ndef inner(x):\n    return x\n"
     )
     (project / "outer.py").write_text(
@@ -148,7 +150,7 @@ def test_a_machine_without_any_folder_of_temporary_files_compiles_in_memory(monk
     monkeypatch.setattr("tempfile.gettempdir", none)
     for variable in ("TOPOKD_CACHE", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.setenv(variable, "/proc/none")
-    assert _kernel_cache.cache_root.__wrapped__() is None
+    assert cache_module.cache_root.__wrapped__() is None
 
 
 def test_a_chosen_folder_is_used_although_there_is_none_for_temporary_files(
@@ -156,11 +158,11 @@ def test_a_chosen_folder_is_used_although_there_is_none_for_temporary_files(
 ) -> None:
     monkeypatch.setattr("tempfile.gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError("none")))
     monkeypatch.setenv("TOPOKD_CACHE", str(tmp_path / "cache"))
-    assert _kernel_cache.cache_root.__wrapped__() == tmp_path / "cache"
+    assert cache_module.cache_root.__wrapped__() == tmp_path / "cache"
 
 
 def test_kernels_that_are_not_to_be_compiled_raise_a_clear_error() -> None:
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(_numba.__file__).parents[1])}
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(PROJECT)}
     script = "from topokd.cli import main; import sys; sys.argv = ['topokd', 'warm-up']; main()"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -168,7 +170,7 @@ def test_kernels_that_are_not_to_be_compiled_raise_a_clear_error() -> None:
 
 
 def test_options_of_kernels_are_equal_to_those_of_numba_in_both_directions() -> None:
-    own, numbas = _numba._Flags(), Flags()
+    own, numbas = jit_module._Flags(), Flags()
     assert own == numbas and numbas == own and hash(own) == hash(numbas)
     numbas.fastmath, numbas.nrt = {"nnan"}, True
     assert own != numbas and numbas != own
@@ -183,7 +185,7 @@ def test_garbage_is_collected_less_often_while_compiling_and_as_before_afterward
     before = gc.get_threshold()
     try:
         gc.set_threshold(own, *before[1:])
-        with pytest.raises(ZeroDivisionError), _numba._few_collections(5000):
+        with pytest.raises(ZeroDivisionError), jit_module._few_collections(5000):
             assert gc.get_threshold()[0] == (max(own, 5000) if own else 0)
             1 / 0  # noqa: B018 - compiling fails
         assert gc.get_threshold()[0] == own

@@ -8,8 +8,8 @@ by a digest of everything but the signature that the machine code depends on: so
 processor. So a file is never out of date or overwritten by different code. Files are never deleted, because other
 tasks may be using them.
 
-A file holds the SHA-256 of the rest, and the rest: for `topokd._numba` a pickled function of Numba's, for
-`topokd._native` object code alone.
+A file holds the SHA-256 of the rest, and the rest: for `topokd.compiled.jit` a pickled function of Numba's, for
+`topokd.compiled.native` object code alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 SECONDS = {"kernels": 30, "data": 10, "synthetic": 15}
 """About how long it takes to compile all kernels of a package on one core; a call compiles some of them."""
-PARTS = ("_kernel_cache.py", "_native.py", "_numba.py")  # how kernels are compiled and stored
 SETTINGS = ("BOUNDSCHECK", "OPT", "DEBUGINFO_DEFAULT", "CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "LOOP_VECTORIZE")
 """Numba's settings (environment variables ``NUMBA_...``) that change the machine code."""
 
@@ -111,7 +110,7 @@ def digest(folder: Path) -> str:
     )
     settings = tuple(os.environ.get(f"NUMBA_{name}") for name in SETTINGS)
     content = hashlib.sha256(repr((*versions, features, *settings)).encode())
-    for source in [*(Path(__file__).with_name(part) for part in PARTS), *sorted(folder.glob("*.py"))]:
+    for source in [*sorted(Path(__file__).parent.glob("*.py")), *sorted(folder.glob("*.py"))]:
         content.update(hashlib.sha256(source.read_bytes()).digest())
     return content.hexdigest()
 

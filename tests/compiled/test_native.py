@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import topokd
-from topokd._native import Native
+from topokd.compiled.native import Native
 
 SOURCE = """
-from topokd._numba import jit_no_refcount
+from topokd.compiled.jit import jit_no_refcount
 @jit_no_refcount
 def square(x):
     return x * x
@@ -24,7 +24,7 @@ def squares(numbers, count, out):
 """
 SCRIPT = """
 import sys, numpy as np
-from topokd._native import Native
+from topokd.compiled.native import Native
 squares = Native("nativekernels.one.squares", "float64* int64 float64*")
 x, y = np.arange(4.0), np.zeros(4)
 print(squares(x.ctypes.data, 4, y.ctypes.data), y.tolist(), "numba" in sys.modules)

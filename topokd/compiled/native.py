@@ -20,7 +20,7 @@ from typing import Any
 
 from llvmlite import binding
 
-from topokd._kernel_cache import announcing, cached_folder, read, write
+from topokd.compiled.cache import announcing, cached_folder, read, write
 
 SECONDS = 15  # about how long such kernels take to compile
 LINKED = {"memset", "memcpy", "memmove", "sqrt"}  # functions of the C library that object code may call
@@ -87,7 +87,7 @@ class Native:
     def _compile(self) -> bytes:
         from numba import types
 
-        from topokd._numba import compiled_part
+        from topokd.compiled.jit import compiled_part
 
         def type_of(argument: str) -> Any:
             found = getattr(types, argument.rstrip("*"))

@@ -1,4 +1,4 @@
-"""Compile settings of all Numba kernels; compiled code is kept as `topokd._kernel_cache` says."""
+"""Compile settings of all Numba kernels; compiled code is kept as `topokd.compiled.cache` says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from numba.core.dispatcher import _FunctionCompiler  # type: ignore[attr-defined
 from numba.core.serialize import dumps
 from numba.core.typed_passes import NativeLowering
 
-from topokd._kernel_cache import announce, cached_folder, read, write
+from topokd.compiled.cache import announce, cached_folder, read, write
 from topokd.errors import ParameterError
 from topokd.progress import notify
 

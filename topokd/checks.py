@@ -135,10 +135,10 @@ def available_memory() -> int | None:
 
     The least of the machine's free memory and the remainders of the limits on its control group and address space.
     """
-    found = []
+    free = []
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
-        found.append(1024 * int(lines["MemAvailable"].split()[0]))
+        free.append(1024 * int(lines["MemAvailable"].split()[0]))
     except (OSError, ValueError, KeyError):  # not Linux
         pass
     for limit_file, used_file in CGROUP_FILES:
@@ -147,15 +147,15 @@ def available_memory() -> int | None:
             stat = Path(used_file).with_name("memory.stat").read_text(encoding="utf-8")
             counts = dict(line.split() for line in stat.splitlines())
             reclaimable = int(counts.get("total_inactive_file") or counts["inactive_file"])  # cached files
-            found.append(max(0, group_limit - group_used + reclaimable))
+            free.append(max(0, group_limit - group_used + reclaimable))
     with contextlib.suppress(ImportError, OSError, ValueError, IndexError):  # not Unix
         import resource
 
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
         if limit != resource.RLIM_INFINITY:
             used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
-            found.append(max(0, limit - used))
-    return min(found, default=None)
+            free.append(max(0, limit - used))
+    return min(free, default=None)
 
 
 def require_memory(needed: int, what: str, advice: str) -> None:

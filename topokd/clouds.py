@@ -188,12 +188,12 @@ def thin(ends: Sequence[int], most: int) -> list[Tensor]:
         >>> [index.tolist() for index in thin([6, 8], 3)]
         [[0, 2, 5], [6, 7]]
     """
-    found = []
+    rows = []
     for start, end in zip([0, *ends], ends, strict=False):
         if end > start:
             count = min(most, end - start)
-            found.append(start + (torch.arange(count) * (end - start - 1)) // max(count - 1, 1))
-    return found
+            rows.append(start + (torch.arange(count) * (end - start - 1)) // max(count - 1, 1))
+    return rows
 
 
 def at_least_float32(x: Tensor) -> Tensor:

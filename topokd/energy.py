@@ -31,25 +31,25 @@ class EnergyMeter:
 
     def joules(self) -> dict[str, float]:
         """By ``processors`` and ``gpus``; what cannot be read is left out."""
-        found = {}
+        joules = {}
         now = self._read_zones()
         if self._zones and now.keys() == self._zones.keys():
-            found["processors"] = sum(self._rise(zone, self._zones[zone], now[zone]) for zone in now) / 1e6
+            joules["processors"] = sum(self._rise(zone, self._zones[zone], now[zone]) for zone in now) / 1e6
         gpus = self._gpus()
         if gpus and len(gpus) == len(self._before):
-            found["gpus"] = sum(after - before for before, after in zip(self._before, gpus, strict=True))
-        return found
+            joules["gpus"] = sum(after - before for before, after in zip(self._before, gpus, strict=True))
+        return joules
 
     def _read_zones(self) -> dict[Path, int]:
         """Microjoules of each package; parts of packages and the second interface to the same counters are left out."""
-        found = {}
+        zones = {}
         for zone in sorted(self._powercap.glob("intel-rapl:[0-9]*")):
             if zone.name.count(":") == 1:
                 try:
-                    found[zone] = int((zone / "energy_uj").read_text(encoding="ascii"))
+                    zones[zone] = int((zone / "energy_uj").read_text(encoding="ascii"))
                 except (OSError, ValueError):
                     return {}
-        return found
+        return zones
 
     @staticmethod
     def _rise(zone: Path, before: int, after: int) -> int:
@@ -68,7 +68,7 @@ def gpu_joules() -> list[float]:
     if nvml.nvmlInit_v2() != 0:
         return []
     try:
-        count, found = ctypes.c_uint(), []
+        count, joules = ctypes.c_uint(), []
         if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
             return []
         for index in range(count.value):
@@ -78,7 +78,7 @@ def gpu_joules() -> list[float]:
                 or nvml.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules)) != 0
             ):
                 return []
-            found.append(millijoules.value / 1000)
-        return found
+            joules.append(millijoules.value / 1000)
+        return joules
     finally:
         nvml.nvmlShutdown()

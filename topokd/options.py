@@ -43,14 +43,14 @@ def number(
         Traceback (most recent call last):
         topokd.errors.ParameterError: eps is nan: pass a finite number, 0 or more
     """
-    found = math.nan
+    parsed = math.nan
     if not (isinstance(value, str | bytes) or _is_switch(value) or _is_list(value)):
         try:
-            found = float(value)
+            parsed = float(value)
         except (TypeError, ValueError, OverflowError):
-            found = math.nan
-    if (found > least if above else found >= least) and found <= most and (found < math.inf or infinite):
-        return found
+            parsed = math.nan
+    if (parsed > least if above else parsed >= least) and parsed <= most and (parsed < math.inf or infinite):
+        return parsed
     kind = "a number" if infinite else "a finite number"
     bound = f"above {least:g}" if above else f"{least:g} or more"
     bound = f"{least:g} to {most:g}" if most < math.inf and not above else bound
@@ -70,13 +70,13 @@ def whole(value: Any, name: str, *, least: int = 1, most: int = 2**31 - 1) -> in
         topokd.errors.ParameterError: m is 2.5: pass a whole number, at least 1
     """
     try:
-        found = least - 1 if _is_switch(value) or _is_list(value) else operator.index(value)
+        parsed = least - 1 if _is_switch(value) or _is_list(value) else operator.index(value)
     except TypeError:
-        found = least - 1
-    if not least <= found <= most:
-        bound = f"at least {least}" if found < least else f"at most {most}"
+        parsed = least - 1
+    if not least <= parsed <= most:
+        bound = f"at least {least}" if parsed < least else f"at most {most}"
         raise ParameterError(f"{name} is {value!r}: pass a whole number, {bound}")
-    return found
+    return parsed
 
 
 def weight(value: Any, name: str) -> float:

@@ -209,17 +209,17 @@ def _section_at(kind: Any, location: tuple[Any, ...]) -> type[Section] | None:
 
 def descriptions(kind: type[Section], where: str = "") -> dict[str, str]:
     """Dotted name -> description of every field, sections included."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for name, field in kind.model_fields.items():
         path = f"{where}.{name}" if where else name
         section = _section_at(kind, (name,))
         summary = (section.__doc__ or "").strip().splitlines()[0] if section else ""
-        found[path] = field.description or summary
+        texts[path] = field.description or summary
         if section:
-            found |= descriptions(section, path)
+            texts |= descriptions(section, path)
         elif inner := _section_at(kind, (name, "*")):
-            found |= descriptions(inner, f"{path}.*")
-    return found
+            texts |= descriptions(inner, f"{path}.*")
+    return texts
 
 
 def commented_yaml(tree: Mapping[str, Any], notes: Mapping[str, str]) -> str:

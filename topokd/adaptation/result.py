@@ -49,7 +49,7 @@ class Adaptation:
             file: of the record.
             record: the content of that file.
         """
-        scores = {role: ConfusionMatrix.of_record(found) for role, found in record["evaluation"].items()}
+        scores = {role: ConfusionMatrix.of_record(score) for role, score in record["evaluation"].items()}
         return cls(
             student=student,
             record=file,

@@ -115,8 +115,8 @@ def adapt(
     job = _Job(
         Path(teacher), scans, label_map, output, settings, voxel_size, description.intensity, usable_device(device)
     )
-    if (found := job.finished()) is not None:
-        return found
+    if (finished := job.finished()) is not None:
+        return finished
     job.check_output(overwrite)
     return job.run()
 

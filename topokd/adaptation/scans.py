@@ -181,7 +181,7 @@ def collect_scans(
             f"{root} has no labelled scan of {label_map.name} in the split train: labels are expected at "
             f"{label_map.labels or 'the files that lidarseg.json names'}"
         )
-    found = Collected(Subset(train, labelled), held_out, tuple(unlabelled), rule)
+    collected = Collected(Subset(train, labelled), held_out, tuple(unlabelled), rule)
     scored = set(held_out.names)
     if both := [
         name for name in (*labelled, *(name for group in unlabelled[:1] for name in group.names)) if name in scored
@@ -190,8 +190,8 @@ def collect_scans(
             f"the scan {both[0]} is in the splits train and val of {label_map.name}, so a score on val would mean "
             "nothing: put each scan into one of them"
         )
-    _check(found)
-    return found
+    _check(collected)
+    return collected
 
 
 def _has_labels(dataset: ScanDataset, name: str) -> bool:
@@ -215,9 +215,9 @@ def _validation(root: Path, label_map: LabelMap, intensity: bool) -> Subset | No
     return Subset(val, names) if names else None
 
 
-def _check(found: Collected) -> None:
+def _check(collected: Collected) -> None:
     """Read every labelled scan once: they are few, and a damaged one should not stop a training halfway."""
-    for what, scans in (("training", found.labelled), ("held-out", found.held_out)):
+    for what, scans in (("training", collected.labelled), ("held-out", collected.held_out)):
         if not any(np.any(scan.label >= 0) for index in range(len(scans)) if (scan := scans[index]).label is not None):
             raise DataError(
                 f"none of the {len(scans)} labelled {what} scans has a point with a class: the label map ignores "

@@ -118,12 +118,12 @@ def _describe(error: OSError) -> str:
 
 def _full_folders() -> list[str]:
     """Folders that the project writes to, on disks without space: not every error says which disk is full."""
-    found = []
+    full = []
     for folder in (tempfile.gettempdir, Path.home, project_root):
         with contextlib.suppress(OSError, RuntimeError):  # no temporary folder, no home
             if shutil.disk_usage(folder()).free < LEAST_FREE:
-                found.append(str(folder()))
-    return found
+                full.append(str(folder()))
+    return full
 
 
 def _has_working_folder() -> bool:

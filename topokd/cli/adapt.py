@@ -66,18 +66,19 @@ def adapt(
             **{"tta": tta, "seed": seed, "threads": threads, "workers": workers, "amp": amp},
         },
     )
-    found = run(
+    adaptation = run(
         *(teacher, root, load_label_map(labels), output, unlabelled, settings),
         hold_out=hold_out,
         device=device,
         overwrite=overwrite,
     )
     typer.echo(
-        f"{found.labelled} labelled scans, {found.unlabelled} unlabelled ({100 * found.pseudo_share:.0f} % of their "
-        f"points with a pseudo-label); scored on {found.held_out} held-out scans ({found.rule})"
+        f"{adaptation.labelled} labelled scans, {adaptation.unlabelled} unlabelled "
+        f"({100 * adaptation.pseudo_share:.0f} % of their points with a pseudo-label); "
+        f"scored on {adaptation.held_out} held-out scans ({adaptation.rule})"
     )
     typer.echo(f"{'IoU in percent':24s}{'student':>8s}{'teacher':>8s}")
-    scores = [class_scores(score).rows() for score in (found.student_score, found.teacher_score)]
+    scores = [class_scores(score).rows() for score in (adaptation.student_score, adaptation.teacher_score)]
     for name, value in scores[0].items():
         typer.echo(f"{name:24s}{value:8.2f}{scores[1][name]:8.2f}")
-    typer.echo(f"{found.student}\n{found.record}")
+    typer.echo(f"{adaptation.student}\n{adaptation.record}")

@@ -72,14 +72,14 @@ def fingerprint(
     if (root is None) == (profile is None):
         raise ParameterError("name either a folder or a profile: `topokd data fingerprint ROOT` or `--profile NAME`")
     if root is not None:
-        found = compute(root)
+        fingerprints = compute(root)
     else:
         params = P.load_profile(str(profile))
-        found = compute(params.data_root, whole=label_map_of(params.data) is not None)
+        fingerprints = compute(params.data_root, whole=label_map_of(params.data) is not None)
     if output is None:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(fingerprints, indent=2))
     else:
-        write_json(output, found)
+        write_json(output, fingerprints)
 
 
 @app.command()

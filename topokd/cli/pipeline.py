@@ -49,11 +49,11 @@ def status(
     from topokd.pipeline.status import profile_status, summary
 
     require_checkout()
-    found = profile_status(profile)
-    for stage in found:
+    statuses = profile_status(profile)
+    for stage in statuses:
         if every or stage.state != "done":
             typer.echo(stage.line())
-    typer.echo(f"{profile}: {summary(found)}")
+    typer.echo(f"{profile}: {summary(statuses)}")
 
 
 def pdf(profile: PROFILE = "default") -> None:

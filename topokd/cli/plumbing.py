@@ -143,9 +143,9 @@ def readme() -> None:
 
 def current_readme(text: str) -> str:
     """README.md with its findings and tables made from the results of the published profiles."""
-    from topokd.paper.readme import expected_numbers, found, refresh
+    from topokd.paper.readme import expected_numbers, findings_text, refresh
     from topokd.project import results_path
 
     folders = [results_path(profile) for profile in PUBLISHED]
     measured = [folder for folder in folders if (folder / "runs").is_dir()]
-    return refresh(refresh(text, "findings", found(measured)), "expected numbers", expected_numbers(measured))
+    return refresh(refresh(text, "findings", findings_text(measured)), "expected numbers", expected_numbers(measured))

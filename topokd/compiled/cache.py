@@ -88,9 +88,9 @@ def cache_root() -> Path | None:
 
 def _is_ours(folder: Path) -> bool:
     """Whether only this user can have put files there; cached files are unpickled."""
-    found = folder.lstat()
-    return stat.S_ISDIR(found.st_mode) and (
-        not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and (
+        not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
     )
 
 

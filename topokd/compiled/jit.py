@@ -258,8 +258,8 @@ class KernelCache(FunctionCache):
         content = None if file is None else read(file)
         try:
             if content is not None:
-                found, reduced = pickle.loads(content)
-                if found == key:
+                stored_key, reduced = pickle.loads(content)
+                if stored_key == key:
                     return self._impl.rebuild(target_context, reduced)
                 notify(log, f"{file} is damaged: compiling again")
         except Exception as error:  # unpickling unknown content can raise anything

@@ -90,10 +90,10 @@ class Native:
         from topokd.compiled.jit import compiled_part
 
         def type_of(argument: str) -> Any:
-            found = getattr(types, argument.rstrip("*"))
+            kind = getattr(types, argument.rstrip("*"))
             for _ in range(argument.count("*")):
-                found = types.CPointer(found)
-            return found
+                kind = types.CPointer(kind)
+            return kind
 
         function = inspect.unwrap(getattr(importlib.import_module(self.module), self.name))  # of checks of annotations
         symbol, module = compiled_part(function, types.int64(*map(type_of, self.arguments)))

@@ -80,10 +80,10 @@ def convert_kitti360(
     for split, drive, frame in Progress(list(list_frames(root, windows, every)), "scans"):
         sequence = int(DRIVE.fullmatch(drive)[1])  # type: ignore[index]
         if not result.has(sequence, frame):
-            found = job.label(drive, frame)
-            if found is None:
+            labelled = job.label(drive, frame)
+            if labelled is None:
                 continue
-            xyz, intensity, ids, instances = found
+            xyz, intensity, ids, instances = labelled
             result.write(sequence, frame, xyz, intensity, ids, instances)
         labels = np.fromfile(result.points(sequence, frame).parents[1] / "labels" / f"{frame:06d}.label", "<u4")
         counts["scans"] += 1
@@ -102,7 +102,7 @@ class _Drives:
 
     def __init__(self, root: Path, windows: dict[str, list[Window]], distance: float) -> None:
         self.root, self.distance = root, distance
-        self.windows = [window for found in windows.values() for window in found]
+        self.windows = [window for of_split in windows.values() for window in of_split]
         camera = read_calibration(root / "calibration" / "calib_cam_to_pose.txt", _CAMERA)
         scanner = read_calibration(root / "calibration" / "calib_cam_to_velo.txt", "")
         self.to_vehicle = camera @ np.linalg.inv(scanner)
@@ -143,14 +143,14 @@ class _Drives:
         ordered = sorted((window for window in self.windows if window.drive == drive), key=lambda window: window.first)
         own = [k for k, window in enumerate(ordered) if frame in window]
         for k in own:
-            if ordered[k].moving.is_file() and (found := self._cloud(ordered[k].moving)) is not None:
-                here = found.at(frame)
+            if ordered[k].moving.is_file() and (cloud := self._cloud(ordered[k].moving)) is not None:
+                here = cloud.at(frame)
                 if here is not None:
                     yield here
         for near in sorted({place for k in own for place in (k - 1, k, k + 1) if 0 <= place < len(ordered)}):
-            found = self._cloud(ordered[near].still)
-            if found is not None:
-                yield found
+            cloud = self._cloud(ordered[near].still)
+            if cloud is not None:
+                yield cloud
 
     def _cloud(self, path: Path) -> AccumulatedCloud | None:
         if path not in self._clouds:

@@ -109,14 +109,14 @@ def list_frames(root: Path, windows: dict[str, list[Window]], every: int) -> Ite
         windows: of each split.
         every: take every ``every``-th scan of a drive.
     """
-    for drive in sorted({window.drive for found in windows.values() for window in found}):
+    for drive in sorted({window.drive for of_split in windows.values() for window in of_split}):
         folder = root / "data_3d_raw" / drive / "velodyne_points" / "data"
         frames = sorted(int(path.stem) for path in folder.glob("*.bin") if path.stem.isdigit())
         for frame in frames[::every]:
             owners = {
                 split
-                for split, found in windows.items()
-                for window in found
+                for split, of_split in windows.items()
+                for window in of_split
                 if window.drive == drive and frame in window
             }
             if len(owners) == 1:
@@ -154,13 +154,13 @@ def read_poses(file: Path) -> dict[int, Float64[ndarray, "4 4"]]:
     """
     if not file.is_file():
         raise DataError(f"{file} does not exist: unpack data_poses.zip")
-    found = {}
+    poses = {}
     for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.split(maxsplit=1)
         if len(words) != 2 or not words[0].isdigit():
             raise DataError(f"{file}, line {number}, is not a frame and 12 numbers: copy the file again")
-        found[int(words[0])] = read_rigid(words[1], f"{file}, line {number}")
-    return found
+        poses[int(words[0])] = read_rigid(words[1], f"{file}, line {number}")
+    return poses
 
 
 def _field(path: Path, fields: dict[str, ndarray], names: tuple[str, ...]) -> Int64[ndarray, " n"]:

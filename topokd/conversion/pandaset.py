@@ -108,10 +108,12 @@ def read_frame(
     points, labels = (part / f"{frame:02d}.pkl.gz" for part in (folder / "lidar", folder / "annotations" / "semseg"))
     columns, index = read_data_frame(points)
     classes, class_index = read_data_frame(labels)
-    for file, found, needed in ((points, columns, ("x", "y", "z", "i", "d")), (labels, classes, ("class",))):
-        lacking = [name for name in needed if name not in found]
+    for file, columns_present, needed in ((points, columns, ("x", "y", "z", "i", "d")), (labels, classes, ("class",))):
+        lacking = [name for name in needed if name not in columns_present]
         if lacking:
-            raise DataError(f"{file} has no column {lacking[0]}, it has {', '.join(found) or 'none'}: copy it again")
+            raise DataError(
+                f"{file} has no column {lacking[0]}, it has {', '.join(columns_present) or 'none'}: copy it again"
+            )
     ids = _in_order_of(index, class_index, classes["class"], len(columns["x"]), labels, points)
     if len(ids) and not 0 <= ids.min() <= ids.max() < 1 << 16:
         raise DataError(f"{labels}: class ids run from {ids.min()} to {ids.max()}, outside 0 to 65535: copy it again")
@@ -131,7 +133,7 @@ def _in_order_of(
     """Class ids in the order of the points: both frames have the same row labels, perhaps in another order."""
     if len(ids) != count:
         raise DataError(f"{labels} has {len(ids)} classes, {points} has {count} points: they do not belong together")
-    own, other = (np.arange(count) if found is None else found for found in (index, class_index))
+    own, other = (np.arange(count) if positions is None else positions for positions in (index, class_index))
     if np.array_equal(own, other):
         return ids.astype(np.int64)
     order = np.argsort(other, kind="stable")

@@ -98,10 +98,10 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
 
     def find_class(self, module: str, name: str) -> Any:
         plain = module.replace("numpy._core", "numpy.core").replace("__builtin__", "builtins")
-        found = _STAND_INS.get((plain, name))
-        if found is None:
+        stand_in = _STAND_INS.get((plain, name))
+        if stand_in is None:
             raise DataError(f"it refers to {module}.{name}, which is not an array type of NumPy or pandas")
-        return found
+        return stand_in
 
 
 def read_data_frame(path: Path) -> tuple[dict[str, ndarray], ndarray | None]:
@@ -191,24 +191,24 @@ def _block(block: Any) -> tuple[Any, Any]:
     return block.args[0], block.args[1]
 
 
-def _dtype(found: Any) -> np.dtype[Any]:
-    if not isinstance(found, _Call) or found.name != "dtype" or not isinstance(found.args[0], str):
+def _dtype(value: Any) -> np.dtype[Any]:
+    if not isinstance(value, _Call) or value.name != "dtype" or not isinstance(value.args[0], str):
         raise DataError("an array has an unknown number type")
-    order = found.state[1] if isinstance(found.state, tuple) and len(found.state) > 1 else "|"
-    if found.args[0] not in ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1") or order not in "<>|=":
-        raise DataError(f"an array of {found.args[0]!r} where numbers are expected")
-    return np.dtype(("" if order == "|" else order) + found.args[0])
+    order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "|"
+    if value.args[0] not in ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1") or order not in "<>|=":
+        raise DataError(f"an array of {value.args[0]!r} where numbers are expected")
+    return np.dtype(("" if order == "|" else order) + value.args[0])
 
 
-def _array(found: Any) -> ndarray:
+def _array(value: Any) -> ndarray:
     """The array of a record: (shape, dtype, Fortran order, bytes), or NumPy's protocol 5 form of the same."""
-    if not isinstance(found, _Call):
+    if not isinstance(value, _Call):
         raise DataError("an array is of an unknown form")
-    if found.name == "_frombuffer":
-        raw, dtype, shape, order = found.args
+    if value.name == "_frombuffer":
+        raw, dtype, shape, order = value.args
         fortran = order == "F"
-    elif found.name == "_reconstruct" and isinstance(found.state, tuple) and len(found.state) == 5:
-        _, shape, dtype, fortran, raw = found.state
+    elif value.name == "_reconstruct" and isinstance(value.state, tuple) and len(value.state) == 5:
+        _, shape, dtype, fortran, raw = value.state
     else:
         raise DataError("an array is of an unknown form")
     if isinstance(raw, _Call) and raw.name == "encode":  # protocol 2 writes bytes as text
@@ -222,23 +222,23 @@ def _array(found: Any) -> ndarray:
     return np.frombuffer(raw, kind).reshape(shape, order="F" if fortran else "C").astype(kind.newbyteorder("="))
 
 
-def _places(found: Any) -> list[int]:
+def _places(given: Any) -> list[int]:
     """The columns of a block: a slice or an array."""
-    if isinstance(found, _Call) and found.name == "slice":
-        start, stop, step = (*found.args, None)[:3] if len(found.args) < 3 else found.args
+    if isinstance(given, _Call) and given.name == "slice":
+        start, stop, step = (*given.args, None)[:3] if len(given.args) < 3 else given.args
         return list(range(start or 0, min(stop, 1 << 16), step or 1))
-    return [int(value) for value in _array(found)]
+    return [int(value) for value in _array(given)]
 
 
-def _axis(found: Any) -> tuple[str, dict[str, Any]]:
-    if not isinstance(found, _Call) or found.name != "_new_Index" or not isinstance(found.args[1], dict):
+def _axis(value: Any) -> tuple[str, dict[str, Any]]:
+    if not isinstance(value, _Call) or value.name != "_new_Index" or not isinstance(value.args[1], dict):
         raise DataError("an index is of an unknown form")
-    return getattr(found.args[0], "name", ""), found.args[1]
+    return getattr(value.args[0], "name", ""), value.args[1]
 
 
-def _strings(found: Any) -> list[str]:
+def _strings(series: Any) -> list[str]:
     """The names of the columns: an array of Python strings."""
-    _, given = _axis(found)
+    _, given = _axis(series)
     array = given.get("data")
     values = array.state[4] if isinstance(array, _Call) and isinstance(array.state, tuple) else None
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
@@ -246,9 +246,9 @@ def _strings(found: Any) -> list[str]:
     return values
 
 
-def _index(found: Any) -> ndarray | None:
+def _index(series: Any) -> ndarray | None:
     """The labels of the rows; None for 0..n-1."""
-    kind, given = _axis(found)
+    kind, given = _axis(series)
     if kind != "RangeIndex":
         return _array(given.get("data"))
     start, stop, step = (given.get(name) for name in ("start", "stop", "step"))

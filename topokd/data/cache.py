@@ -100,9 +100,9 @@ class ScanCache:
             given = {"feat": voxels.feat, "grid": voxels.grid_coord, "label": voxels.label, "inverse": voxels.inverse}
             return {field: array for field, array in given.items() if array is not None}
 
-        found = _int64(self._entry(self._key(name, recipe | {"voxel_size": voxel_size}, sources), arrays))
-        feat = found["feat"]
-        return Voxels(feat[:, :3].copy(), found["grid"], feat, found.get("label"), found["inverse"], name)
+        entry = _int64(self._entry(self._key(name, recipe | {"voxel_size": voxel_size}, sources), arrays))
+        feat = entry["feat"]
+        return Voxels(feat[:, :3].copy(), entry["grid"], feat, entry.get("label"), entry["inverse"], name)
 
     def size(self) -> tuple[int, int]:
         """Number of entries and of bytes, over all versions of the code."""

@@ -74,13 +74,13 @@ def describe(scan: Scan) -> dict[str, float]:
     Examples:
         >>> circle = np.linspace(0, 2 * np.pi, 720, endpoint=False)
         >>> xyz = np.column_stack([10 * np.cos(circle), 10 * np.sin(circle), np.full(720, -1.7)])
-        >>> found = describe(Scan(xyz, np.full(720, 0.5)))
-        >>> round(found["ground"], 1), round(found["near"]), round(found["coverage"], 1), "heading" in found
+        >>> measured = describe(Scan(xyz, np.full(720, 0.5)))
+        >>> round(measured["ground"], 1), round(measured["near"]), round(measured["coverage"], 1), "heading" in measured
         (-1.7, 10, 1.0, False)
     """
     xyz = scan.xyz.astype(np.float64)
     distance = np.hypot(xyz[:, 0], xyz[:, 1])
-    found = {
+    measured = {
         "ground": _ground(xyz[:, 2]),
         "near": float(np.quantile(distance, 0.01)),
         "reach": float(np.quantile(distance, 0.95)),
@@ -91,16 +91,16 @@ def describe(scan: Scan) -> dict[str, float]:
     azimuth = np.arctan2(xyz[:, 1], xyz[:, 0])
     counts = np.histogram(azimuth, 72, (-math.pi, math.pi))[0]
     seen = counts > 0.1 * np.median(counts[counts > 0])
-    found["coverage"] = float(seen.mean())
-    if found["coverage"] < 0.75:
+    measured["coverage"] = float(seen.mean())
+    if measured["coverage"] < 0.75:
         centres = (np.arange(72) + 0.5) / 72 * 2 * math.pi - math.pi
-        found["heading"] = math.degrees(math.atan2(np.sin(centres[seen]).sum(), np.cos(centres[seen]).sum()))
+        measured["heading"] = math.degrees(math.atan2(np.sin(centres[seen]).sum(), np.cos(centres[seen]).sum()))
     far = distance > 3
     if far.sum() >= 1000:
         elevation = np.degrees(np.arctan2(xyz[far, 2], distance[far]))
         rows = np.histogram(elevation, 720, (-45, 45))[0]  # bins of an eighth of a degree
-        found["beams"] = float((rows > 0.25 * np.median(rows[rows > 0])).sum())
-    return found
+        measured["beams"] = float((rows > 0.25 * np.median(rows[rows > 0])).sum())
+    return measured
 
 
 def _ground(z: np.ndarray) -> float:
@@ -132,11 +132,11 @@ class ScanProfile:
     @classmethod
     def of(cls, scans: Iterable[Scan]) -> ScanProfile:
         """The ranges over some scans; a measure that one of them lacks is left out."""
-        found = [describe(scan) for scan in scans]
-        names = [name for name in MEASURES if all(name in values for values in found)]
-        low = {name: round(min(values[name] for values in found), 4) for name in names}
-        high = {name: round(max(values[name] for values in found), 4) for name in names}
-        return cls(low, high, len(found))
+        measured = [describe(scan) for scan in scans]
+        names = [name for name in MEASURES if all(name in values for values in measured)]
+        low = {name: round(min(values[name] for values in measured), 4) for name in names}
+        high = {name: round(max(values[name] for values in measured), 4) for name in names}
+        return cls(low, high, len(measured))
 
     def to_json(self) -> str:
         """As one line, for the metadata of a checkpoint."""
@@ -160,13 +160,13 @@ class ScanProfile:
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DataError(f"the description of training scans cannot be read: {error}") from error
 
-    def differences(self, found: dict[str, float]) -> list[Note]:
+    def differences(self, measured: dict[str, float]) -> list[Note]:
         """A note for each measure of a scan that is well outside its range in training."""
         notes = []
         for name, measure in MEASURES.items():
-            if name not in found or name not in self.low:
+            if name not in measured or name not in self.low:
                 continue
-            value, low, high = found[name], self.low[name], self.high[name]
+            value, low, high = measured[name], self.low[name], self.high[name]
             lowest, highest = low - measure.margin, high + measure.margin
             if measure.factor:
                 lowest, highest = min(lowest, low / measure.factor), max(highest, high * measure.factor)

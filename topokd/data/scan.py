@@ -92,15 +92,17 @@ def _float32(values: Any, name: str, most: float = np.inf) -> Float[np.ndarray, 
     given = real_tensor(values, name).detach().cpu()
     array: np.ndarray = (given.float() if given.is_floating_point() and given.element_size() < 4 else given).numpy()
     with np.errstate(over="ignore", invalid="ignore"):
-        found = array.astype(np.float32)
-        lost = np.abs(found.astype(np.float64) - array) if most < np.inf and array.dtype != np.float32 else np.zeros(0)
+        rounded = array.astype(np.float32)
+        lost = (
+            np.abs(rounded.astype(np.float64) - array) if most < np.inf and array.dtype != np.float32 else np.zeros(0)
+        )
     typical = float(np.quantile(lost, 0.5, method="lower")) if lost.size else 0.0  # of most points, not of a stray one
     if typical > most:
         raise DataError(
             f"{name} reaches {float(np.abs(array).max()):.3g}, where float32 loses {typical:.2g} m: "
             "subtract the position of the sensor"
         )
-    return found
+    return rounded
 
 
 def _whole_numbers(values: Any, name: str) -> Int64[np.ndarray, " n"]:

@@ -84,12 +84,12 @@ class TappedNetwork(nn.Module):
         return NetworkOutput(logits.rows, [rows[path] for path in self.paths])
 
     def _tap(
-        self, found: dict[str, SimpleNamespace], path: str, offsets: Offsets, module: nn.Module, args: Any, output: Any
+        self, taps: dict[str, SimpleNamespace], path: str, offsets: Offsets, module: nn.Module, args: Any, output: Any
     ) -> Tensor:
         """Store the rows of ``output``, and return the same numbers computed from them."""
         if not isinstance(output, Tensor):
             raise ParameterError(f"the module {path!r} returned a {type(output).__name__}: name one with a tensor")
-        if path in found:
+        if path in taps:
             raise ParameterError(f"the module {path!r} ran twice in one call: name one that runs once")
         last = self._channels_last(output)
         rows = as_rows(last, offsets if last.dim() == 2 else None, f"outputs of {path!r}")
@@ -99,7 +99,7 @@ class TappedNetwork(nn.Module):
         index = torch.arange(len(rows.rows), device=output.device)
         grid = torch.stack([index, torch.zeros_like(index), torch.zeros_like(index)], dim=1)
         ends = torch.tensor(rows.ends, device=output.device)
-        found[path] = SimpleNamespace(feat=feat, grid_coord=grid, offsets=ends)
+        taps[path] = SimpleNamespace(feat=feat, grid_coord=grid, offsets=ends)
         shaped = feat.reshape(last.shape if output.dim() <= 3 else last.movedim(1, -1).shape)
         shaped = shaped.movedim(-1, 1) if output.dim() > 3 else self._channels_last(shaped)
         return shaped.clone(memory_format=torch.contiguous_format)  # the network may modify it in place

@@ -128,12 +128,12 @@ class DistillationObjective(nn.Module):
             label: (n,) class of each voxel, -1 for none.
             known: Keys that are not needed.
         """
-        found: dict[str, dict[str, Tensor]] = {}
+        digests: dict[str, dict[str, Tensor]] = {}
         for term in self.named_terms().values():
             key = term.digest_key
-            if key is not None and key not in known and key not in found:
-                found[key] = term.digest(teacher, label, self.segmentation)
-        return found
+            if key is not None and key not in known and key not in digests:
+                digests[key] = term.digest(teacher, label, self.segmentation)
+        return digests
 
     def forward(
         self,
@@ -204,7 +204,7 @@ class DistillationObjective(nn.Module):
 
 def _weighted(weights: Mapping[str, float], terms: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Terms that are given by their symbol in Eq. 8."""
-    found = {}
+    weighted = {}
     for symbol, weight in weights.items():
         name = symbol.removeprefix("lambda_")
         if name == symbol or name not in TERMS:
@@ -215,8 +215,8 @@ def _weighted(weights: Mapping[str, float], terms: Mapping[str, Any]) -> dict[st
         if not 0 <= weight < math.inf:
             raise ParameterError(f"{symbol} is {weight}: it is a weight, 0 or more and finite")
         if weight:
-            found[name] = {"weight": weight}
-    return found
+            weighted[name] = {"weight": weight}
+    return weighted
 
 
 def _build(name: str, given: Mapping[str, Any]) -> Term:

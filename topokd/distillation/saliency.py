@@ -167,8 +167,8 @@ class SaliencyLoss(nn.Module):
             given = self._pick(grads)
             return given if create_graph else [_detached(gradient) for gradient in given]
         flat = [part for feat in feats for part in ([feat] if isinstance(feat, Tensor) else feat)]
-        found = iter(feature_gradients(loss, flat, create_graph=create_graph))
-        given = [next(found) if isinstance(feat, Tensor) else [next(found) for _ in feat] for feat in feats]
+        gradients = iter(feature_gradients(loss, flat, create_graph=create_graph))
+        given = [next(gradients) if isinstance(feat, Tensor) else [next(gradients) for _ in feat] for feat in feats]
         return given if create_graph else [_detached(gradient) for gradient in given]
 
 

@@ -52,16 +52,16 @@ def border_distance(
         >>> border_distance(xyz, np.array([0, 1, 1, IGNORE])).round(2).tolist()
         [0.1, 0.1, 0.4, inf]
     """
-    found = np.full(len(truth), np.inf)
+    distance = np.full(len(truth), np.inf)
     labelled = np.flatnonzero(truth != IGNORE)
     classes = np.unique(truth[labelled])
     if len(classes) < 2:
-        return found
+        return distance
     for c in classes:
         own = labelled[truth[labelled] == c]
         others = cKDTree(xyz[labelled[truth[labelled] != c]], balanced_tree=False)
-        found[own] = others.query(xyz[own], distance_upper_bound=np.nextafter(limit, np.inf))[0]
-    return found
+        distance[own] = others.query(xyz[own], distance_upper_bound=np.nextafter(limit, np.inf))[0]
+    return distance
 
 
 class Breakdown:
@@ -227,13 +227,13 @@ def _counted(
     """Breakdowns over some scans; distances to borders, which depend on the truth alone, are computed once per scan."""
     if threads is not None:
         set_num_threads(threads)
-    found = {name: Breakdown(dataset.num_classes, dataset.class_names) for name in models}
+    breakdowns = {name: Breakdown(dataset.num_classes, dataset.class_names) for name in models}
     for index in scans:
         scan = dataset[index]
         border = None if scan.label is None else border_distance(scan.xyz, scan.label, BORDER_EDGES[-2])
         for name, model in models.items():
-            found[name].update(scan, predict(model, scan, voxel_size, tta, where), border)
-    return found
+            breakdowns[name].update(scan, predict(model, scan, voxel_size, tta, where), border)
+    return breakdowns
 
 
 def present_miou(cm: ConfusionMatrix) -> float:

@@ -23,9 +23,9 @@ class Calibration:
         confidence: sum of the confidences of each bin (b,).
 
     Examples:
-        >>> found = Calibration()
-        >>> found.update(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1]))  # 80 % sure, right half of the time
-        >>> round(found.error(), 4)
+        >>> calibration = Calibration()
+        >>> calibration.update(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1]))  # 80 % sure, right half of the time
+        >>> round(calibration.error(), 4)
         0.3
     """
 

@@ -110,8 +110,8 @@ class Fragments:
             among: classes; None: all.
         """
         part = self._places(among)
-        found = int(self.found[part].sum())
-        return float(self.pieces[part].sum() / found) if found else float("nan")
+        objects = int(self.found[part].sum())
+        return float(self.pieces[part].sum() / objects) if objects else float("nan")
 
     def missed(self, among: Sequence[int] | None = None) -> float:
         """Share of the objects without a point predicted right; NaN if there are no objects."""

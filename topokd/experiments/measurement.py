@@ -94,8 +94,8 @@ def profile_operations(
         Totals (``cpu_time_s``; on CUDA also ``device_time_s``), and the operations by name, most expensive first.
     """
     cuda = torch.device(device).type == "cuda"
-    found, _, kernels = _profile(call, cuda)
-    rows = {name: row for name, row in found.items() if name.startswith("aten::")}
+    operations, _, kernels = _profile(call, cuda)
+    rows = {name: row for name, row in operations.items() if name.startswith("aten::")}
     key = "device_self_s" if cuda else "self_s"
     total = {"cpu_time_s": sum(row["self_s"] for row in rows.values())}
     if cuda:

@@ -48,7 +48,7 @@ def _measure(engine: str, channels: int, seed: int, points: Sequence[int]) -> di
     from topokd.topology.persistence import vietoris_rips
 
     torch.set_num_threads(1)
-    found: dict[int, int | None] = {}
+    peaks: dict[int, int | None] = {}
     for n in (WARM_UP, *points):
         rng = np.random.default_rng([seed, n])
         teacher, student = (torch.from_numpy(features(n, rng, channels)).float() for _ in range(2))
@@ -61,9 +61,9 @@ def _measure(engine: str, channels: int, seed: int, points: Sequence[int]) -> di
         torch.stack(
             [persistence_weighted_chamfer(a, b) for a, b in zip(reference, diagrams, strict=True)]
         ).sum().backward()
-        found[n] = None if before is None else process_peak() - before
-    del found[WARM_UP]
-    return found
+        peaks[n] = None if before is None else process_peak() - before
+    del peaks[WARM_UP]
+    return peaks
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ SAMPLED = 6  # approximate number of scans with counted voxels
 Statistics = Mapping[str, Any]  # as topokd.datasets.statistics.statistics returns it
 
 
-def sizes_table(splits: Mapping[str, ScanDataset], found: Mapping[str, Statistics]) -> pd.DataFrame:
+def sizes_table(splits: Mapping[str, ScanDataset], statistics: Mapping[str, Statistics]) -> pd.DataFrame:
     """Sequences, scans and points of each split."""
     return pd.DataFrame(
         {
@@ -26,26 +26,26 @@ def sizes_table(splits: Mapping[str, ScanDataset], found: Mapping[str, Statistic
                 "sequences": ", ".join(dataset.sequences)
                 if len(dataset.sequences) < 30
                 else f"{len(dataset.sequences)} of them",
-                "scans": found[split]["scans"],
+                "scans": statistics[split]["scans"],
                 "skipped scans": len(dataset.skipped),
-                "points per scan": round(found[split]["points_per_scan"]["mean"]),
-                "points without a class (%)": round(100 * found[split]["ignored_fraction"], 2),
-                "farthest point (m)": round(found[split]["range_max"], 1),
+                "points per scan": round(statistics[split]["points_per_scan"]["mean"]),
+                "points without a class (%)": round(100 * statistics[split]["ignored_fraction"], 2),
+                "farthest point (m)": round(statistics[split]["range_max"], 1),
             }
             for split, dataset in splits.items()
         }
     )
 
 
-def class_table(found: Mapping[str, Statistics], other: Statistics, titles: tuple[str, str]) -> pd.DataFrame:
+def class_table(statistics: Mapping[str, Statistics], other: Statistics, titles: tuple[str, str]) -> pd.DataFrame:
     """Share of each class in the training split and in ``other``, and the number of scans with it per split.
 
     Args:
-        found: Statistics of the splits ``train`` and ``val``.
+        statistics: Statistics of the splits ``train`` and ``val``.
         other: Those of another data set.
         titles: Names of the two data sets.
     """
-    train, val = found["train"], found["val"]
+    train, val = statistics["train"], statistics["val"]
     rows = {
         name: {
             f"{titles[0]} (%)": 100 * frequency,
@@ -58,24 +58,24 @@ def class_table(found: Mapping[str, Statistics], other: Statistics, titles: tupl
     return pd.DataFrame(rows).T.round(3)
 
 
-def median_range(found: Statistics) -> float:
+def median_range(statistics: Statistics) -> float:
     """Median distance of the points to the sensor in metres, interpolated in the histogram.
 
     >>> median_range({"range_histogram": [0.25, 0.5, 0.25], "range_edges": [0.0, 2.0, 4.0, 6.0]})
     3.0
     """
-    return float(np.interp(0.5, np.cumsum([0, *found["range_histogram"]]), found["range_edges"]))
+    return float(np.interp(0.5, np.cumsum([0, *statistics["range_histogram"]]), statistics["range_edges"]))
 
 
-def comparison_sentence(found: Mapping[str, Statistics], other: Statistics, titles: tuple[str, str]) -> str:
+def comparison_sentence(statistics: Mapping[str, Statistics], other: Statistics, titles: tuple[str, str]) -> str:
     """Sentences on how similar the training split and ``other`` are in class frequencies and ranges.
 
     Args:
-        found: Statistics of the splits ``train`` and ``val``.
+        statistics: Statistics of the splits ``train`` and ``val``.
         other: Those of another data set.
         titles: Names of the two data sets.
     """
-    train, val = found["train"], found["val"]
+    train, val = statistics["train"], statistics["val"]
     names = list(train["class_frequency"])
     ours = np.array([train["class_frequency"][name] for name in names])
     theirs = np.array([other["class_frequency"][name] for name in names])
@@ -114,11 +114,11 @@ def voxel_statistics(dataset: ScanDataset, voxel_size: float) -> dict[str, Any]:
     }
 
 
-def voxel_sentence(found: Mapping[str, Any]) -> str:
+def voxel_sentence(statistics: Mapping[str, Any]) -> str:
     """Sentences on `voxel_statistics`."""
-    count = found["voxels_per_scan"]
+    count = statistics["voxels_per_scan"]
     return (
-        f"At {found['voxel_size']:g} m a validation scan has {count['mean']:,.0f} voxels on average ({count['min']:,} "
-        f"to {count['max']:,}). If every voxel were classified correctly, "
-        f"{100 * found['voxel_ceiling_accuracy']:.2f} % of the points would be: the grid sets this upper limit."
+        f"At {statistics['voxel_size']:g} m a validation scan has {count['mean']:,.0f} voxels on average "
+        f"({count['min']:,} to {count['max']:,}). If every voxel were classified correctly, "
+        f"{100 * statistics['voxel_ceiling_accuracy']:.2f} % of the points would be: the grid sets this upper limit."
     )

@@ -30,17 +30,17 @@ def measure_agreement(n: int = 36, seed: int = 0) -> tuple[list[dict[str, Any]],
         giotto-ph read in float64); and all persistences by shape and engine.
     """
     rows: list[dict[str, Any]] = []
-    found: dict[str, dict[str, Persistence]] = {}
+    diagrams: dict[str, dict[str, Persistence]] = {}
     for shape, make in PRIMITIVES.items():
         points = make(n, np.random.default_rng(seed))
         if shape == "torus":
             dense = make(3000, np.random.default_rng(seed))
             points = dense[farthest_point_sampling(dense, SURFACE_POINTS).numpy()]
         compared = [name for name in COMPARED if name != "reference" or len(points) <= MAX_REFERENCE_POINTS]
-        found[shape] = {engine: vietoris_rips(points, engine=engine) for engine in (INDEPENDENT, *compared)}
+        diagrams[shape] = {engine: vietoris_rips(points, engine=engine) for engine in (INDEPENDENT, *compared)}
         for engine in compared:
             for dim in (0, 1):
-                ours, other = (found[shape][e].diagrams[dim].double() for e in (engine, INDEPENDENT))
+                ours, other = (diagrams[shape][e].diagrams[dim].double() for e in (engine, INDEPENDENT))
                 distance = float(bottleneck_distance(ours, other))
                 rows.append({"shape": shape, "engine": engine, "dim": dim, "pairs": len(ours), "bottleneck": distance})
-    return rows, found
+    return rows, diagrams

@@ -134,7 +134,7 @@ def describe_cycles(persistence: Persistence) -> dict[str, ndarray]:
     """
     if persistence.cycles is None:
         raise ValueError("this persistence has no cycles: compute it with cycles=True")
-    found = [cycle.numpy() for cycle in persistence.cycles]
-    starts = np.cumsum([0, *map(len, found)])
-    edges = np.concatenate([np.empty((0, 2), np.int64), *found])
+    cycles = [cycle.numpy() for cycle in persistence.cycles]
+    starts = np.cumsum([0, *map(len, cycles)])
+    edges = np.concatenate([np.empty((0, 2), np.int64), *cycles])
     return {"edges": edges.astype(np.uint16), "starts": starts.astype(np.uint32)}

@@ -109,4 +109,4 @@ def as_arguments(text: str) -> str:
         >>> as_arguments("a.bin is truncated, or give --columns and --dtype")
         'a.bin is truncated, or give columns= and dtype='
     """
-    return re.sub(r"--([a-z][a-z-]*)", lambda found: found[1].replace("-", "_") + "=", text)
+    return re.sub(r"--([a-z][a-z-]*)", lambda option: option[1].replace("-", "_") + "=", text)

@@ -69,7 +69,7 @@ def networks(params: Params) -> list[Network]:
     """The networks whose final weights exist, the teachers first, then in the order of `params.rows`."""
     look = looks(params)
     order = list(look)
-    found = []
+    entries = []
     for file in (params.workspace / "checkpoints").glob("*.safetensors"):
         row, _, seed = file.stem.partition("-seed")
         about = look.get(row)
@@ -77,8 +77,8 @@ def networks(params: Params) -> list[Network]:
         place = order.index(row) if row in order else len(order)
         color = about.color if about else "#6c757d"
         network = Network(file.stem, label, color, row == TEACHER, file)
-        found.append((place, int(seed) if seed.isdigit() else 0, network.name, network))
-    return [entry[-1] for entry in sorted(found, key=lambda entry: entry[:3])]
+        entries.append((place, int(seed) if seed.isdigit() else 0, network.name, network))
+    return [entry[-1] for entry in sorted(entries, key=lambda entry: entry[:3])]
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ def look_at(view: View, network: Network) -> Look:
         order = _order(tap.grid_coord.numpy(), view.stage(index).keys)
         features.append(tap.feat.detach().float().numpy()[order])
         if gradients:
-            found = saliency_map(tap.feat.detach().float(), gradients[index], tap.offsets)
-            saliency.append(found.numpy()[order])
+            salient = saliency_map(tap.feat.detach().float(), gradients[index], tap.offsets)
+            saliency.append(salient.numpy()[order])
     return Look(features, saliency, logits.detach().argmax(dim=1).numpy()[view.of_point].astype(np.int64))
 
 
@@ -200,10 +200,10 @@ def colourings(view: View, looks: dict[str, Look]) -> list[dict[str, object]]:
         error 0 unlabelled, 1 right, 2 wrong; for a value 0 to 255.
     """
     scan = view.scan
-    found: list[dict[str, object]] = []
+    colourings: list[dict[str, object]] = []
 
     def add(name: str, kind: str, values: ndarray) -> None:
-        found.append({"name": name, "kind": kind, "values": values.astype(np.uint8)})
+        colourings.append({"name": name, "kind": kind, "values": values.astype(np.uint8)})
 
     if scan.label is not None:
         add("ground truth", "class", scan.label + 1)
@@ -218,7 +218,7 @@ def colourings(view: View, looks: dict[str, Look]) -> list[dict[str, object]]:
             add(f"saliency of {label}, stage {index}", "value", np.round(255 * of_point))
     add("height", "value", height_bytes(scan.xyz))
     add("intensity", "value", np.round(255 * scan.intensity))
-    return found
+    return colourings
 
 
 def height_bytes(xyz: Float[ndarray, "p 3"]) -> UInt8[ndarray, " p"]:

@@ -44,8 +44,8 @@ def quantize(value: Any) -> Any:
     float64, such as the values of pairs, stay as they are.
 
     Examples:
-        >>> found = quantize(np.array([[0.0, 1.0], [2.0, 1.0]], dtype=np.float32))
-        >>> found["codes"].tolist(), found["low"], [round(65535 * step, 6) for step in found["step"]]
+        >>> packed = quantize(np.array([[0.0, 1.0], [2.0, 1.0]], dtype=np.float32))
+        >>> packed["codes"].tolist(), packed["low"], [round(65535 * step, 6) for step in packed["step"]]
         ([[0, 0], [65535, 0]], [0.0, 1.0], [2.0, 0.0])
     """
     if isinstance(value, dict):

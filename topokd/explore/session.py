@@ -107,17 +107,17 @@ class Session:
     def choosers(self) -> list[dict[str, Any]]:
         """The current menus: name, label, value and options of each."""
         choice = self.choice
-        found: list[tuple[str, str, Any, list[Any]]] = [("source", "points", choice.source, self.sources())]
+        choosers: list[tuple[str, str, Any, list[Any]]] = [("source", "points", choice.source, self.sources())]
         if choice.source == NETWORKS:
-            found += self.networks.choosers(choice.options, self.kind)
-        found += [
+            choosers += self.networks.choosers(choice.options, self.kind)
+        choosers += [
             ("points", "M", choice.points, sorted({*POINTS, choice.points})),
             ("normalize", "normalisation", choice.normalize, list(get_args(Normalization))),
             ("max_dim", "degrees up to", choice.max_dim, [1, 2]),
             ("engine", "engine", choice.engine, self._engines()),
         ]
         names = ("name", "label", "value", "options")
-        return [dict(zip(names, one, strict=True)) for one in found]
+        return [dict(zip(names, one, strict=True)) for one in choosers]
 
     def _engines(self) -> list[str]:
         return ["auto", *(name for name, engine in ENGINES.items() if engine.max_dim >= self.choice.max_dim)]

@@ -124,12 +124,12 @@ class Networks:
 
     def _fitted(self, options: SourceOptions) -> SourceOptions:
         """Replace values that the profile does not have by its defaults."""
-        found = {network.name: network for network in self.networks(options.profile)}
+        by_name = {network.name: network for network in self.networks(options.profile)}
         params, scans = self.params(options.profile), self.scans(options.profile)
-        students = [name for name, network in found.items() if not network.teacher]
-        teachers = [name for name, network in found.items() if network.teacher]
+        students = [name for name, network in by_name.items() if not network.teacher]
+        teachers = [name for name, network in by_name.items() if network.teacher]
         default = next((name for name in students if name.startswith("full")), (students + teachers + [RAW])[0])
-        network = options.network if options.network in found else default
+        network = options.network if options.network in by_name else default
         same_seed = [name for name in teachers if name.partition("-")[2] == network.partition("-")[2]]
         teacher = options.teacher if options.teacher in teachers else (same_seed + teachers + [""])[0]
         first = scans[min(params.evaluation.figure_scan, len(scans) - 1)] if scans else ""
@@ -139,16 +139,16 @@ class Networks:
 
     def choosers(self, options: SourceOptions, kind: str) -> list[tuple[str, str, Any, list[Any]]]:
         """Name, label, value and options of the choosers of networks."""
-        found = self.networks(options.profile)
-        shown = [{"value": n.name, "label": n.label} for n in found]
-        raw = [{"value": RAW, "label": "coordinates of the scan"}] if kind != "loss" or not found else []
+        trained = self.networks(options.profile)
+        shown = [{"value": n.name, "label": n.label} for n in trained]
+        raw = [{"value": RAW, "label": "coordinates of the scan"}] if kind != "loss" or not trained else []
         entries: list[tuple[str, str, Any, list[Any]]] = [
             ("profile", "profile", options.profile, self.profiles),
             ("scan", "scan", options.scan, self.scans(options.profile)),
             ("network", "student" if kind == "loss" else "network", options.network, shown + raw),
         ]
-        if found and kind != "filtration":
-            teachers = [{"value": n.name, "label": n.label} for n in found if n.teacher]
+        if trained and kind != "filtration":
+            teachers = [{"value": n.name, "label": n.label} for n in trained if n.teacher]
             entries.append(("teacher", "teacher", options.teacher, teachers))
         if options.network != RAW:
             entries.append(("stage", "stage", options.stage, list(range(5))))
@@ -160,9 +160,9 @@ class Networks:
         Raises:
             DataError: the profile has no scans here, or no teacher for a loss.
         """
-        found = {network.name: network for network in self.networks(options.profile)}
+        by_name = {network.name: network for network in self.networks(options.profile)}
         view = self._view(options.profile, options.scan, say)
-        note = "" if found else f"Profile {options.profile} has no trained networks. {UNTRAINED}"
+        note = "" if by_name else f"Profile {options.profile} has no trained networks. {UNTRAINED}"
         if options.network == RAW:
             if kind == "loss":
                 raise DataError(f"profile {options.profile} has no trained networks to compare: run `make repro`")
@@ -170,14 +170,14 @@ class Networks:
             name = "coordinates of the scan"
             scan = describe_scan(view, {})
             return Rows(stage.positions, stage.positions, (name, name), (TEACHER, TEACHER), note, stage.positions, scan)
-        student, teacher = found[options.network], found.get(options.teacher)
+        student, teacher = by_name[options.network], by_name.get(options.teacher)
         if kind == "loss" and teacher is None:
             raise DataError(f"profile {options.profile} has no trained teacher: run `make repro`")
         wanted = [student] + ([teacher] if teacher and kind != "filtration" and teacher != student else [])
         looks = {one.name: self._look(options.profile, options.scan, one, view, say) for one in wanted}
         own = looks[student.name].features[options.stage].astype(np.float64)
         other = looks[teacher.name].features[options.stage].astype(np.float64) if teacher and kind == "loss" else own
-        shown = {found[name].label: look for name, look in looks.items()}
+        shown = {by_name[name].label: look for name, look in looks.items()}
         labels = (student.label, teacher.label if teacher and kind == "loss" else student.label)
         colors = (student.color, teacher.color if teacher and kind == "loss" else student.color)
         positions = view.stage(options.stage).positions

@@ -101,7 +101,7 @@ class MappedDataset(ScanDataset):
                 f"{self.label_map.name} has no split {self.split!r}; it has {', '.join(self.label_map.splits)}"
             )
         listed = _read_list(self.root / wanted) if isinstance(wanted, str) else None
-        found = {}
+        scans = {}
         self._all: list[Path] = []  # scans of any split
         for path in sorted(self.root.glob(self._glob)):
             relative = path.relative_to(self.root).as_posix()
@@ -121,8 +121,8 @@ class MappedDataset(ScanDataset):
                 fields["scan"].lstrip("0") or "0",
             }:
                 continue
-            found["/".join(fields[name] for name in FIELDS if name in fields)] = fields
-        return found
+            scans["/".join(fields[name] for name in FIELDS if name in fields)] = fields
+        return scans
 
     def _path(self, template: str, name: str) -> Path:
         return self.root / template.format(**self._fields[name])

@@ -72,12 +72,12 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
 def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same weights, each in separate memory: safetensors rejects tied ones."""
     seen: set[int] = set()
-    found = {}
+    separate = {}
     for name, value in state.items():
         place = value.untyped_storage().data_ptr()
-        found[name] = value.clone() if place in seen else value
+        separate[name] = value.clone() if place in seen else value
         seen.add(place)
-    return found
+    return separate
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
@@ -282,9 +282,9 @@ def _load(path: Path, model: M, state: dict[str, Tensor], strings: dict[str, str
             for kind, names in differences.items()
             if names
         )
-        found, expected = strings.get("preset") or "unknown", getattr(model, "preset", "") or type(model).__name__
+        preset, expected = strings.get("preset") or "unknown", getattr(model, "preset", "") or type(model).__name__
         raise CheckpointError(
-            f"{path} belongs to another network (preset found: {found}, expected: {expected}): {summary}. "
+            f"{path} belongs to another network (preset found: {preset}, expected: {expected}): {summary}. "
             "Choose that preset and its number of classes, or another checkpoint"
         )
     check_values(path, state, own)

@@ -35,10 +35,10 @@ class Description:
         run: Name of the training run.
 
     Examples:
-        >>> found = Description.of("a.safetensors", {"class_names": "road,car", "voxel_size": "0.05"})
-        >>> found.class_names, found.voxel_size, found.sweeps
+        >>> description = Description.of("a.safetensors", {"class_names": "road,car", "voxel_size": "0.05"})
+        >>> description.class_names, description.voxel_size, description.sweeps
         (('road', 'car'), 0.05, 1)
-        >>> Description.of("a.safetensors", found.strings()) == found
+        >>> Description.of("a.safetensors", description.strings()) == description
         True
     """
 

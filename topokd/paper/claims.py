@@ -37,7 +37,7 @@ def lead(results: Results) -> str:
         return f"{setting}, no two rows can be compared yet."
     main, *others = questions
     assert main.gain is not None
-    found = {
+    summary = {
         "yes": "{} raise the student’s mIoU by {} points",
         "no": "{} lower the student’s mIoU: {} points",
         "same": "{} do not change the student’s mIoU: {} points",
@@ -48,7 +48,7 @@ def lead(results: Results) -> str:
         _listed(others, over) if over == main.over else f"against “{over}”, {_listed(others, over)}"
         for over in sorted(dict.fromkeys(f.over for f in others), key=lambda over: over != main.over)
     ]
-    return f"{setting}, {found}{against}.{' One by one: ' if parts else ''}{'; '.join(parts)}{'.' if parts else ''}"
+    return f"{setting}, {summary}{against}.{' One by one: ' if parts else ''}{'; '.join(parts)}{'.' if parts else ''}"
 
 
 WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "open": "undecided"}
@@ -62,8 +62,8 @@ IDEA = (
 )
 
 
-def _listed(found: list[Finding], over: str) -> str:
-    shown = [f for f in found if f.over == over and f.gain and f.answer in WORDS]
+def _listed(findings: list[Finding], over: str) -> str:
+    shown = [f for f in findings if f.over == over and f.gain and f.answer in WORDS]
     return ", ".join(f"{f.subject} {f.gain.text(sign=True)} ({WORDS[f.answer]})" for f in shown if f.gain)
 
 

@@ -136,9 +136,9 @@ def table6(results: Results) -> pd.DataFrame:
             pairs.append(("Total CUDA Time", "ms", [1e3 * models[role]["device_time_s"] for role in ROLES]))
         for row, names, field, unit, factor in OPERATIONS:
             profiled = (models[role]["operations"] for role in ROLES)
-            found = [[o[n] for n in names if n in o and field in o[n]] for o in profiled]
-            if all(found):
-                pairs.append((row, unit, [factor * sum(f[field] for f in operations) for operations in found]))
+            counted = [[o[n] for n in names if n in o and field in o[n]] for o in profiled]
+            if all(counted):
+                pairs.append((row, unit, [factor * sum(f[field] for f in operations) for operations in counted]))
         pairs.append(
             ("Peak memory of live tensors", "MB", [1e-6 * models[role]["peak_memory_bytes"] for role in ROLES])
         )

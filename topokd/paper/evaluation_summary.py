@@ -44,14 +44,14 @@ def official_rows(results: Results) -> dict[str, dict[str, float]]:
     benchmark = results.params.data.dataset
     if benchmark not in BENCHMARKS:
         return {}
-    found = {}
+    by_network = {}
     for network, runs in results.runs.items():
         rows = [
             BENCHMARKS[benchmark].official_scores(ConfusionMatrix.of_record(run["evaluation"])).rows()
             for run in runs.values()
         ]
-        found[network] = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return found
+        by_network[network] = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return by_network
 
 
 def official_frame(results: Results) -> pd.DataFrame:
@@ -93,11 +93,11 @@ def boundary_sentence(breakdown: Mapping[str, Mapping[str, Any]], labels: Mappin
     if not breakdown:
         return NO_NETWORK
     within = next(iter(breakdown.values()))["boundary"]["within_m"]
-    found = [
+    scores = [
         f"{labels[network].lower()}: {record['boundary']['miou']:.1f} against {record['interior']['miou']:.1f}"
         for network, record in breakdown.items()
     ]
-    return f"mIoU (%) within {within:g} m of another class, against the other points: " + "; ".join(found) + "."
+    return f"mIoU (%) within {within:g} m of another class, against the other points: " + "; ".join(scores) + "."
 
 
 def tta_sentence(tta: Mapping[str, Mapping[int, float]], scans: int, labels: Mapping[str, str]) -> str:

@@ -173,12 +173,12 @@ def gradient_shares(results: Results) -> dict[str, dict[str, tuple[list[int], np
     """By row and term: the steps (s,), and lambda_k |g_k| / |g_seg| in percent (seeds, s)."""
     shares: dict[str, dict[str, tuple[list[int], np.ndarray]]] = {}
     for row in results.rows:
-        found = [run["history"].get("gradients") or {} for run in results.runs.get(row, {}).values()]
-        if not found or any(g.get("step") != found[0].get("step") or not g.get("step") for g in found):
+        histories = [run["history"].get("gradients") or {} for run in results.runs.get(row, {}).values()]
+        if not histories or any(g.get("step") != histories[0].get("step") or not g.get("step") for g in histories):
             continue
         terms = {
-            name: (found[0]["step"], 100 * np.array([gradient_share(g["terms"], name) for g in found]))
-            for name in found[0]["terms"]
+            name: (histories[0]["step"], 100 * np.array([gradient_share(g["terms"], name) for g in histories]))
+            for name in histories[0]["terms"]
             if name != "seg"
         }
         if terms:

@@ -121,13 +121,13 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
     in_paper = row in reported.rows("table7") or row in reported.rows("table2")
     evidence = "table7" if in_paper else "beyond"
     if (decided := verdict_of(results, row, over)) is not None:
-        found, study = decided
-        sentence = f"With {about.subject}, by the study ({study['profile']}): {sentence_of(found, study)}"
+        comparison, study = decided
+        sentence = f"With {about.subject}, by the study ({study['profile']}): {sentence_of(comparison, study)}"
         if gain.n:
             sentence += f" In this profile: {gain.text(sign=True)} ({_count(gain.n, 'seed')})."
-        answer = VERDICTS[found["verdict"]]
-        low, high = found["intervals"]["seeds"]
-        decided_gain = Interval(found["difference"], (high - low) / 2, found["seeds"])
+        answer = VERDICTS[comparison["verdict"]]
+        low, high = comparison["intervals"]["seeds"]
+        decided_gain = Interval(comparison["difference"], (high - low) / 2, comparison["seeds"])
         sentence += _reported(row, over)
         return Finding(about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain, label)
     if not gain.n:

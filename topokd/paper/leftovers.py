@@ -26,10 +26,10 @@ def is_leftover(file: Path, params: Params) -> bool:
         >>> [is_leftover(Path(name), params) for name in names]
         [False, True, False]
     """
-    found = _RUN.fullmatch(file.stem)
-    if found is None:
+    named = _RUN.fullmatch(file.stem)
+    if named is None:
         return False
-    network, seed = found["network"], int(found["seed"])
+    network, seed = named["network"], int(named["seed"])
     return network not in networks(params) or seed not in seeds_of(network, params)
 
 

@@ -47,8 +47,8 @@ def smallest_lettering(drawing: str | Path) -> float | None:
 
 def _glyphs(element: ElementTree.Element, size: float) -> list[float]:
     """Font sizes of the glyphs below an element that is shown at ``size``."""
-    if found := SCALE.search(element.attrib.get("transform", "")):
-        size *= float(found[1])
+    if scale := SCALE.search(element.attrib.get("transform", "")):
+        size *= float(scale[1])
     if element.tag == GLYPH:
         return [size]
     return [inner for child in element if not child.tag.endswith("defs") for inner in _glyphs(child, size)]

@@ -22,21 +22,21 @@ DATA = {  # the data behind the exhibits of a stage, unless it is the validation
 
 def sources(exhibit: Exhibit, results: Results) -> list[tuple[str, str]]:
     """Links ``(text, address)`` to the notebook and the files of an exhibit, relative to the report."""
-    found = []
+    links = []
     notebook = NOTEBOOKS[exhibit.stage]
     executed = sorted((results.folder / "notebooks").glob(f"{notebook}*.html"))
     if executed:
-        found.append((f"executed notebook {notebook}", f"notebooks/{executed[0].name}"))
-    found.append(("notebook’s source", f"../../notebooks/{notebook}.py"))
+        links.append((f"executed notebook {notebook}", f"notebooks/{executed[0].name}"))
+    links.append(("notebook’s source", f"../../notebooks/{notebook}.py"))
     if isinstance(exhibit, Figure):
         for file in exhibit.files:
             name = f" {file.split('/')[1]}" if len(exhibit.files) > 1 else ""
-            found += [
+            links += [
                 (f"{kind.upper()}{name}", f"../../figures/{results.profile}/{file}.{kind}") for kind in ("svg", "png")
             ]
     if isinstance(exhibit, Table):
-        found.append(("CSV", f"tables/{exhibit.id}.csv"))
-    return [(text, address) for text, address in found if (results.folder / address).is_file()]
+        links.append(("CSV", f"tables/{exhibit.id}.csv"))
+    return [(text, address) for text, address in links if (results.folder / address).is_file()]
 
 
 def profiles(results: Results) -> list[tuple[str, str]]:

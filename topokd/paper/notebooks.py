@@ -107,9 +107,9 @@ def plain_formulas(text: str) -> str:
     """
 
     def formula(match: re.Match[str]) -> str:
-        found = re.sub(r"\\([A-Za-z]+)", lambda word: GREEK.get(word[1], word[1]), match[1])
-        found = re.sub(r"_(?:\{([^}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", found)
-        found = re.sub(r"\^(?:\{([^}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", found)
-        return f"<i>{found}</i>"
+        formula_html = re.sub(r"\\([A-Za-z]+)", lambda word: GREEK.get(word[1], word[1]), match[1])
+        formula_html = re.sub(r"_(?:\{([^}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", formula_html)
+        formula_html = re.sub(r"\^(?:\{([^}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", formula_html)
+        return f"<i>{formula_html}</i>"
 
     return re.sub(r"\$([^$\n]+)\$", formula, text)

@@ -25,7 +25,7 @@ def write_pdf(page: str | Path) -> Path:
     page = Path(page).resolve()
     if not page.is_file():
         raise DataError(f"{page} does not exist: `make repro` writes it")
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    browser = next((program for name in BROWSERS if (program := shutil.which(name))), None)
     if browser is None:
         raise DataError("printing needs Chromium or Chrome on the PATH (Debian: apt-get install chromium)")
     with tempfile.TemporaryDirectory(prefix="topokd-pdf-") as folder:

@@ -34,14 +34,14 @@ def runs(results: Results) -> pd.DataFrame:
 
 def conditions(results: Results) -> pd.DataFrame:
     """Device, versions, seeds, validation split and voxels of the runs."""
-    found = list(results.all_runs())
+    runs = list(results.all_runs())
     rows = {"Runs": "none yet"}
-    if found:
-        evaluation, data = found[0]["evaluation"], results.params.data
-        device = ", ".join(processors(results)) or shared(found, "device")
+    if runs:
+        evaluation, data = runs[0]["evaluation"], results.params.data
+        device = ", ".join(processors(results)) or shared(runs, "device")
         rows = {
-            "Device": f"{device}, threads per run: {shared(found, 'threads')}",
-            "Versions": ", ".join(f"{name} {version}" for name, version in found[0].get("versions", {}).items()),
+            "Device": f"{device}, threads per run: {shared(runs, 'threads')}",
+            "Versions": ", ".join(f"{name} {version}" for name, version in runs[0].get("versions", {}).items()),
             "Seeds": ", ".join(map(str, results.params.seeds)),
             "Validation": f"{evaluation['scans']} scans, {evaluation['points']:,} labelled points, {results.dataset}",
             "Voxels": f"{data.voxel_size:g} m; training crops of {data.crop_voxels:,} voxels",
@@ -58,9 +58,9 @@ def processors(results: Results) -> list[str]:
     )
 
 
-def shared(found: list[dict[str, Any]], name: str, default: str = "not recorded") -> str:
+def shared(runs: list[dict[str, Any]], name: str, default: str = "not recorded") -> str:
     """The value of a field that all runs share, or all of its values."""
-    return ", ".join(sorted({str(run[name]) for run in found if name in run})) or default
+    return ", ".join(sorted({str(run[name]) for run in runs if name in run})) or default
 
 
 def _terms(run: dict[str, Any]) -> list[str]:

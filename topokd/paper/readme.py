@@ -21,7 +21,7 @@ ANSWERS = {
 }
 
 
-def found(folders: list[Path]) -> str:
+def findings_text(folders: list[Path]) -> str:
     """The findings: size of each experiment in a sentence, then the answer to every question, by profile."""
     profiles = [Results.read(folder) for folder in folders]
     answers = [{f.question: f.answer for f in findings(results)} for results in profiles]

@@ -178,14 +178,14 @@ def compare(results: str | Path, reference: Reference | str | Path | None = None
     here = {path for path in FolderReference(results).files() if compared(path)}
     if not committed:
         return Comparison(other.name, 0, ())
-    found = [FileDifference(path, "missing") for path in sorted(committed - here)]
-    found += [FileDifference(path, "new") for path in sorted(here - committed)]
+    differences = [FileDifference(path, "missing") for path in sorted(committed - here)]
+    differences += [FileDifference(path, "new") for path in sorted(here - committed)]
     for path in sorted(here & committed):
         difference = _compare_file(path, other.read(path), (results / path).read_text(encoding="utf-8"))
         if difference.numbers or difference.words:
-            found.append(difference)
-    miou, answers = _compare_findings(results, other) if found else (None, ())
-    return Comparison(other.name, len(here & committed), tuple(found), miou=miou, answers=answers)
+            differences.append(difference)
+    miou, answers = _compare_findings(results, other) if differences else (None, ())
+    return Comparison(other.name, len(here & committed), tuple(differences), miou=miou, answers=answers)
 
 
 def compare_with_git(results: str | Path) -> Comparison:
@@ -243,8 +243,8 @@ def _compare_file(path: str, old: str, new: str) -> FileDifference:
         before, after = read(old), read(new)
     except ValueError:
         return FileDifference(path, "changed", words=1)
-    found = list(_differences(before, after))
-    return FileDifference(path, "changed", found.count("number"), found.count("word"))
+    differences = list(_differences(before, after))
+    return FileDifference(path, "changed", differences.count("number"), differences.count("word"))
 
 
 def _table(text: str) -> dict[str, Any]:

@@ -57,13 +57,13 @@ def _about(exhibit: Exhibit, results: Results) -> Markup:
 @functools.cache
 def environment() -> jinja2.Environment:
     """The templates, with the filters ``prose``, ``sentence`` and ``unbroken``: a number and its unit on one line."""
-    found = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    found.filters["prose"] = prose
-    found.filters["unbroken"] = lambda text: re.sub(r"(?<=\d) (?=[A-Za-z/]{1,3}$)", "\N{NO-BREAK SPACE}", text)
-    found.filters["sentence"] = lambda text: prose(f"{text[:1].upper()}{text[1:].rstrip('.')}.")
-    return found
+    templates.filters["prose"] = prose
+    templates.filters["unbroken"] = lambda text: re.sub(r"(?<=\d) (?=[A-Za-z/]{1,3}$)", "\N{NO-BREAK SPACE}", text)
+    templates.filters["sentence"] = lambda text: prose(f"{text[:1].upper()}{text[1:].rstrip('.')}.")
+    return templates
 
 
 def stylesheet(*names: str) -> Markup:
@@ -91,14 +91,14 @@ def table_grid(table: Table, results: Results) -> Grid:
 
 
 def _table_context(table: Table, results: Results) -> dict[str, Any]:
-    found = table_grid(table, results)
+    grid = table_grid(table, results)
     groups: list[tuple[str, int]] = []  # source and number of columns, above the columns
     if table.side == "columns":
-        runs = itertools.groupby(source for source, _, _ in found.columns)
+        runs = itertools.groupby(source for source, _, _ in grid.columns)
         groups = [(source, len(list(columns))) for source, columns in runs]
-    columns = len(found.columns)
+    columns = len(grid.columns)
     return {
-        "grid": found,
+        "grid": grid,
         "groups": groups,
         "turn": table.side == "rows" and columns > 12,  # column names written upwards
         "dense": columns > 10,  # small type

@@ -121,14 +121,14 @@ class Results:
 
     def class_scores(self, network: str, name: str) -> dict[int, float]:
         """``{seed: IoU in percent}`` of one class; empty if it is absent from the validation scans."""
-        found = {}
+        by_seed = {}
         for seed, run in self.runs.get(network, {}).items():
             record = run["evaluation"]
             if name in record["class_names"]:
                 index = record["class_names"].index(name)
                 if record["present"][index] and record["iou"][index] is not None:
-                    found[seed] = 100 * record["iou"][index]
-        return found
+                    by_seed[seed] = 100 * record["iou"][index]
+        return by_seed
 
     def score(self, network: str, metric: str | None = None) -> Interval:
         """Mean over seeds in percent, with its interval."""

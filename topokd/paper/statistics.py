@@ -79,7 +79,7 @@ def _quantile(n: int) -> float:
     return float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
 
 
-def pooled_sd(found: Iterable[Interval]) -> float:
+def pooled_sd(intervals: Iterable[Interval]) -> float:
     """Standard deviation of the values of all intervals around their own means; 0 without any.
 
     Three seeds give a standard deviation only within a factor of two, and the smallest of several is too small.
@@ -87,7 +87,7 @@ def pooled_sd(found: Iterable[Interval]) -> float:
     >>> round(pooled_sd([interval([1.0, 2.0, 3.0]), interval([5.0, 5.0, 5.0])]) ** 2, 6)
     0.5
     """
-    several = [one for one in found if one.n > 1]
+    several = [one for one in intervals if one.n > 1]
     freedom = sum(one.n - 1 for one in several)
     return math.sqrt(sum((one.n - 1) * one.sd**2 for one in several) / freedom) if freedom else 0.0
 
@@ -105,19 +105,19 @@ def signed(value: float, digits: int = 1) -> str:
 def interval(values: Iterable[float], level: float = LEVEL) -> Interval:
     """Student's interval: mean(x) +- `topokd.experiments.study.inference.half_width`.
 
-    >>> found = interval([1.0, 2.0, 3.0])
-    >>> found.mean, round(found.half_width, 4), found.n
+    >>> three = interval([1.0, 2.0, 3.0])
+    >>> three.mean, round(three.half_width, 4), three.n
     (2.0, 2.4841, 3)
     """
     x = [float(value) for value in values]
     return Interval(float(np.mean(x)) if x else math.nan, half_width(x, level), len(x))
 
 
-def seeds_to_detect(found: Interval, effect: float, most: int = 200) -> int | None:
+def seeds_to_detect(interval: Interval, effect: float, most: int = 200) -> int | None:
     """Number of seeds that detect a true difference ``effect`` (95 % interval excludes 0) with a probability of 80 %.
 
     As `topokd.experiments.study.inference.seeds_needed`, with the standard deviation of the paired differences that
-    gave ``found``. Three seeds give it only within a factor of two.
+    gave ``interval``. Three seeds give it only within a factor of two.
 
     Returns:
         None with fewer than two seeds, or if more than ``most`` would be needed.
@@ -125,9 +125,9 @@ def seeds_to_detect(found: Interval, effect: float, most: int = 200) -> int | No
     >>> seeds_to_detect(interval([0.0, 1.0, 2.0, 1.0]), effect=1.0)
     8
     """
-    if found.n < 2 or math.isnan(found.half_width):
+    if interval.n < 2 or math.isnan(interval.half_width):
         return None
-    return inference.seeds_needed(effect, found.sd, POWER, largest=most) if found.sd else 2
+    return inference.seeds_needed(effect, interval.sd, POWER, largest=most) if interval.sd else 2
 
 
 def paired(treatment: Mapping[int, float], control: Mapping[int, float], level: float = LEVEL) -> Interval:

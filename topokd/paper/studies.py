@@ -47,34 +47,35 @@ def verdict_of(results: Results, treatment: str, control: str) -> tuple[Mapping[
         study = results.studies.get(profile, {})
         if study.get("dataset") != results.params.data.dataset or study["done"] < study["planned"]:
             continue
-        for found in study["comparisons"]:
-            if (found["treatment"], found["control"]) == (treatment, control):
-                return found, study
+        for comparison in study["comparisons"]:
+            if (comparison["treatment"], comparison["control"]) == (treatment, control):
+                return comparison, study
     return None
 
 
-def sentence(found: Mapping[str, Any], study: Mapping[str, Any]) -> str:
+def sentence(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     """The text of one comparison, with its intervals and the p-value behind the verdict.
 
     >>> interval = {"seeds": [0.4, 2.0], "streets": [0.2, 2.2], "both": [0.1, 2.3]}
-    >>> found = {"difference": 1.2, "seeds": 10, "intervals": interval, "p_holm": 0.01, "verdict": "better",
+    >>> comparison = {"difference": 1.2, "seeds": 10, "intervals": interval, "p_holm": 0.01, "verdict": "better",
     ...     "p_equivalence_holm": 1.0, "treatment": "kd", "control": "plain"}
-    >>> print(sentence(found, {"plan": {"margin": 0.5}, "places": {"kd": 24}}))
+    >>> print(sentence(comparison, {"plan": {"margin": 0.5}, "places": {"kd": 24}}))
     +1.2 points (10 seeds, 24 places; 95 % interval over seeds +0.4 to +2.0, over seeds and places +0.1 to +2.3):
     better, p = 0.01 after Holm's correction.
     """
-    over = {name: " to ".join(signed(end) for end in ends) for name, ends in found["intervals"].items()}
+    over = {name: " to ".join(signed(end) for end in ends) for name, ends in comparison["intervals"].items()}
     margin = study["plan"]["margin"]
     reason = {
-        "better": f"better, p = {found['p_holm']:.2g} after Holm's correction.",
-        "worse": f"worse, p = {found['p_holm']:.2g} after Holm's correction.",
-        "equivalent": f"no difference beyond ±{margin:g}, p = {found['p_equivalence_holm']:.2g} after Holm's "
+        "better": f"better, p = {comparison['p_holm']:.2g} after Holm's correction.",
+        "worse": f"worse, p = {comparison['p_holm']:.2g} after Holm's correction.",
+        "equivalent": f"no difference beyond ±{margin:g}, p = {comparison['p_equivalence_holm']:.2g} after Holm's "
         "correction (two one-sided tests).",
-        "open": f"neither a difference (p = {found['p_holm']:.2g}) nor equivalence within ±{margin:g} "
-        f"(p = {found['p_equivalence_holm']:.2g}) is shown.",
-    }[found["verdict"]]
+        "open": f"neither a difference (p = {comparison['p_holm']:.2g}) nor equivalence within ±{margin:g} "
+        f"(p = {comparison['p_equivalence_holm']:.2g}) is shown.",
+    }[comparison["verdict"]]
     return (
-        f"{signed(found['difference'])} points ({found['seeds']} seeds, {study['places'][found['treatment']]} places; "
+        f"{signed(comparison['difference'])} points ({comparison['seeds']} seeds, "
+        f"{study['places'][comparison['treatment']]} places; "
         f"95 % interval over seeds {over['seeds']}, over seeds and places {over['both']}): {reason}"
     )
 
@@ -96,31 +97,31 @@ def comparisons(results: Results) -> pd.DataFrame:
     lines = []
     for profile in PROTOCOLS:
         study = results.studies.get(profile, {})
-        for found in study.get("comparisons", []):
+        for comparison in study.get("comparisons", []):
             labels = study["labels"]
             lines.append({
-                "Study": profile, "Row": labels[found["treatment"]], "Against": labels[found["control"]],
-                "Difference": signed(found["difference"], 2),
+                "Study": profile, "Row": labels[comparison["treatment"]], "Against": labels[comparison["control"]],
+                "Difference": signed(comparison["difference"], 2),
                 **{f"95 %, {over}": " to ".join(signed(end, 2) for end in ends)
-                   for over, ends in found["intervals"].items()},
-                "p, Holm": f"{found['p_holm']:.2g}", "p of equivalence": f"{found['p_equivalence_holm']:.2g}",
-                "Verdict": found["verdict"] if study["done"] >= study["planned"] else f"{found['verdict']} (so far)",
+                   for over, ends in comparison["intervals"].items()},
+                "p, Holm": f"{comparison['p_holm']:.2g}", "p of equivalence": f"{comparison['p_equivalence_holm']:.2g}",
+                "Verdict": comparison["verdict"] + ("" if study["done"] >= study["planned"] else " (so far)"),
             })  # fmt: skip
     return pd.DataFrame(lines or [{"Study": "–", "Verdict": "No study has two seeds of two rows yet: see above."}])
 
 
 def power(results: Results) -> dict[str, dict[str, Any]]:
     """Seeds, expected spread, number of comparisons and margin of the profile and of each study, for its power."""
-    found = {}
+    plans = {}
     if "study" in results.studies:
         questions = sum(bool(about.question) for row in results.rows.values() for about in row.compare.values())
         seeds = results.params.seeds
-        found[f"this profile ({len(seeds)} seeds)"] = _power(results.studies["study"]["plan"], seeds, questions)
+        plans[f"this profile ({len(seeds)} seeds)"] = _power(results.studies["study"]["plan"], seeds, questions)
     for profile in PROTOCOLS:
         study = results.studies.get(profile, {})
         if pairs := study.get("plan", {}).get("comparisons"):
-            found[f"{profile} ({len(study['seeds'])} seeds)"] = _power(study["plan"], study["seeds"], len(pairs))
-    return found
+            plans[f"{profile} ({len(study['seeds'])} seeds)"] = _power(study["plan"], study["seeds"], len(pairs))
+    return plans
 
 
 def _power(plan: Mapping[str, Any], seeds: Sequence[int], comparisons: int) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _answer(profile: str, study: Mapping[str, Any] | None, protocol: Protocol) -
     best = ", ".join(f"{row} {_weights(trial)}" for row, trial in study["chosen"].items())
     if not study["comparisons"]:
         return (f"Chosen: {best}." if best else "No comparison has two seeds yet.") + missing
-    counts = pd.Series([found["verdict"] for found in study["comparisons"]]).value_counts()
+    counts = pd.Series([comparison["verdict"] for comparison in study["comparisons"]]).value_counts()
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f" (below).{missing}"
 
 

@@ -69,10 +69,10 @@ def _git(*arguments: str) -> str | None:
 
 def versions() -> dict[str, str]:
     """Installed versions of the packages that results depend on."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions

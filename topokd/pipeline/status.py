@@ -50,22 +50,22 @@ def profile_status(profile: str) -> list[StageStatus]:
     stages = read_stages(profile)
     running = running_stages()
     left = {*unfinished(stages), *running}
-    found = []
+    statuses = []
     for stage in stages:
         address = stage.address
         if address in running:
-            found.append(StageStatus(address, "running", running[address]))
+            statuses.append(StageStatus(address, "running", running[address]))
         elif address not in left:
-            found.append(StageStatus(address, "done", stage.expected))
+            statuses.append(StageStatus(address, "done", stage.expected))
         else:
-            found.append(StageStatus(address, "waiting" if stage.needs & left else "ready", stage.expected))
-    return found
+            statuses.append(StageStatus(address, "waiting" if stage.needs & left else "ready", stage.expected))
+    return statuses
 
 
-def summary(found: list[StageStatus]) -> str:
+def summary(statuses: list[StageStatus]) -> str:
     """One line: the number of stages in each state, and the work left."""
-    counts = [f"{sum(s.state == state for s in found)} {state}" for state in ("done", "running", "ready", "waiting")]
-    left = sum(s.seconds for s in found if s.state in ("ready", "waiting"))
+    counts = [f"{sum(s.state == state for s in statuses)} {state}" for state in ("done", "running", "ready", "waiting")]
+    left = sum(s.seconds for s in statuses if s.state in ("ready", "waiting"))
     return ", ".join(counts) + (f"; about {clock(left)} of work on one core left" if left else "")
 
 
@@ -74,7 +74,7 @@ def running_stages() -> dict[str, float]:
 
     Stages that SLURM runs are listed by ``topokd slurm status``.
     """
-    found: dict[str, float] = {}
+    running: dict[str, float] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
@@ -84,8 +84,8 @@ def running_stages() -> dict[str, float]:
         address = next((b for a, b in pairwise(words) if a == "stage" and "@" in b), "")
         seconds = _running_for(int(folder.name))
         if here and address and seconds is not None and "topokd" in " ".join(words[:4]):
-            found[address] = max(seconds, found.get(address, 0.0))
-    return found
+            running[address] = max(seconds, running.get(address, 0.0))
+    return running
 
 
 def _running_for(pid: int) -> float | None:

@@ -64,20 +64,22 @@ def lot_patches(rng: np.random.Generator, plan: G.Plan, section: G.Section, kind
         side: 1 for the left side, -1 for the right.
     """
     edge = lot_edge(plan, section)
-    found = []
+    patches = []
     if kind == "house":  # a driveway
         x = section.start + 2.2
-        found.append(G.Patch(x - 1.6, x + 1.6, edge, edge + 9, side, G.PARKING))
+        patches.append(G.Patch(x - 1.6, x + 1.6, edge, edge + 9, side, G.PARKING))
     if kind == "park" and rng.random() < 0.6:  # a path
         x = float(rng.uniform(section.start + 2, section.end - 2))
-        found.append(G.Patch(x - 1.0, x + 1.0, edge, edge + 25, side, G.SIDEWALK if rng.random() < 0.6 else G.OTHER))
+        patches.append(G.Patch(x - 1.0, x + 1.0, edge, edge + 25, side, G.SIDEWALK if rng.random() < 0.6 else G.OTHER))
     if kind == "row" and rng.random() < 0.3:  # a strip of grass or gravel before the facade
-        found.append(G.Patch(section.start, section.end, edge, edge + 1.5, side, int(rng.choice((G.TERRAIN, G.OTHER)))))
+        patches.append(
+            G.Patch(section.start, section.end, edge, edge + 1.5, side, int(rng.choice((G.TERRAIN, G.OTHER))))
+        )
     if kind == "parking":  # beyond the lot
-        found.append(G.Patch(section.start, section.end, edge + 17, 200, side, G.TERRAIN))
+        patches.append(G.Patch(section.start, section.end, edge + 17, 200, side, G.TERRAIN))
     if kind == "plaza":
-        found.append(G.Patch(section.start, section.end, edge + 14, 200, side, G.TERRAIN))
-    return found
+        patches.append(G.Patch(section.start, section.end, edge + 14, 200, side, G.TERRAIN))
+    return patches
 
 
 def lot_edge(plan: G.Plan, section: G.Section) -> float:

@@ -83,8 +83,8 @@ def scan(
     street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """xyz (n, 3) in the frame of the sensor, intensity (n,), raw class id (n,), instance (n,); see `measure`."""
-    found = measure(street, frame, sensor, azimuths, rng)
-    return found.xyz, found.intensity, found.raw, found.instance
+    measured = measure(street, frame, sensor, azimuths, rng)
+    return measured.xyz, measured.intensity, measured.raw, measured.instance
 
 
 def measure(

@@ -60,30 +60,30 @@ class Certificate:
 
 def check(
     x: Any,
-    found: Any,
+    persistence: Any,
     *,
     metric: str = "euclidean",
     threshold: float | None = None,
     certificate: Certificate | None = None,
 ) -> None:
-    """Verify that ``found`` is the persistence of ``x``: every pair is right, and none is missing.
+    """Verify that ``persistence`` is the persistence of ``x``: every pair is right, and none is missing.
 
     Args:
         x: (n, c) points or (n, n) dense distances, as `vietoris_rips` took them.
-        found: its `Persistence`, computed with ``certificate=True``.
+        persistence: its `Persistence`, computed with ``certificate=True``.
         metric: as `vietoris_rips` took it.
         threshold: likewise.
-        certificate: another one than that of ``found``.
+        certificate: another one than that of ``persistence``.
 
     Raises:
-        CertificateError: the certificate does not prove ``found``; the message says what is wrong.
+        CertificateError: the certificate does not prove ``persistence``; the message says what is wrong.
 
     Examples:
         >>> from topokd.topology import vietoris_rips
         >>> square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
         >>> check(square, vietoris_rips(square, certificate=True))
     """
-    proof = found.certificate if certificate is None else certificate
+    proof = persistence.certificate if certificate is None else certificate
     _require(proof is not None, "there is no certificate: call vietoris_rips(..., certificate=True)")
     x = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x, dtype=np.float64)
     values, points = proof.filtration, metric == "euclidean"
@@ -114,11 +114,13 @@ def check(
     _require(len(set(killers)) == len(killers), "two classes are killed by one triangle")
     lives = dies == len(edges)
     edge_of = [np.full(len(merging), -1), creating[~lives]]
-    _check_diagrams(found, lengths, edges, ranks, edge_of, [merging, dies[~lives]], creating[lives])
-    if len(found.diagrams):
+    _check_diagrams(persistence, lengths, edges, ranks, edge_of, [merging, dies[~lives]], creating[lives])
+    if len(persistence.diagrams):
         dead = dict(zip(merging.tolist(), lost, strict=True))
         listed = zip(
-            _position(ranks, found.death_simplices[0]), np.asarray(found.birth_simplices[0].cpu()), strict=True
+            _position(ranks, persistence.death_simplices[0]),
+            np.asarray(persistence.birth_simplices[0].cpu()),
+            strict=True,
         )
         _require(all(dead[int(p)] == int(v[0]) for p, v in listed), "degree 0: another component is younger")
 
@@ -203,7 +205,7 @@ def _check_cocycle(ranks: ndarray, edges: ndarray, proof: Certificate, member: n
 
 
 def _check_diagrams(
-    found: Any,
+    persistence: Any,
     lengths: ndarray,
     edges: ndarray,
     ranks: ndarray,
@@ -214,12 +216,12 @@ def _check_diagrams(
     """The diagrams hold exactly the pairs proved, by their edges and values; vertices are at position -1."""
     length = np.append(lengths[edges[:, 0], edges[:, 1]], 0.0)  # the last one: of vertices
     for dim, (birth, death) in enumerate(zip(births, deaths, strict=True)):
-        if dim == len(found.diagrams):
+        if dim == len(persistence.diagrams):
             return
-        diagram = np.asarray(found.diagrams[dim].detach().cpu())
+        diagram = np.asarray(persistence.diagrams[dim].detach().cpu())
         near = max(1e-9, 4 * float(np.finfo(diagram.dtype).eps))
         claimed = {(int(b), int(d)) for b, d in zip(birth, death, strict=True)}
-        created, killed = (_position(ranks, s[dim]) for s in (found.birth_simplices, found.death_simplices))
+        created, killed = (_position(ranks, s[dim]) for s in (persistence.birth_simplices, persistence.death_simplices))
         pairs = list(zip(created.tolist(), killed.tolist(), strict=True))
         _require(len(set(pairs)) == len(pairs) == len(diagram), f"degree {dim}: a pair is listed twice")
         _require(set(pairs) <= claimed, f"degree {dim}: a pair is not proved")
@@ -229,9 +231,9 @@ def _check_diagrams(
         flat = length[left[:, 1]] - length[left[:, 0]] <= near * length[left[:, 1]]
         _require(bool(flat.all()), f"degree {dim}: a pair is missing")
         expected = np.full(len(lengths) - len(deaths[0]), -1) if dim == 0 else lives
-        stay = _position(ranks, found.essential_simplices[dim])
+        stay = _position(ranks, persistence.essential_simplices[dim])
         _require(sorted(stay.tolist()) == expected.tolist(), f"degree {dim}: other classes live on than those listed")
-        essential = np.asarray(found.essential[dim].detach().cpu())
+        essential = np.asarray(persistence.essential[dim].detach().cpu())
         _require(
             np.allclose(essential, length[stay], rtol=near, atol=0), f"degree {dim}: a value that lives on is wrong"
         )

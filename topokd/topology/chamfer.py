@@ -55,9 +55,9 @@ def persistence_weighted_chamfer(
     eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale", above=True)
     own = student.detach()
     if is_small_diagram(own, teacher.dtype) and is_small_diagram(teacher, own.dtype):
-        found = compare(teacher, own, match_scale)
-        if found is not None:
-            return _SmallChamfer.apply(student, teacher, found, eps)  # type: ignore[no-any-return]
+        matches = compare(teacher, own, match_scale)
+        if matches is not None:
+            return _SmallChamfer.apply(student, teacher, matches, eps)  # type: ignore[no-any-return]
     return recall_term(teacher, student, eps=eps, match_scale=match_scale) + precision_term(
         teacher, student, match_scale=match_scale
     )
@@ -68,22 +68,22 @@ class _SmallChamfer(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, student: Float[Tensor, "m 2"], teacher: Float[Tensor, "k 2"], found: Matches, eps: float
+        ctx: Any, student: Float[Tensor, "m 2"], teacher: Float[Tensor, "k 2"], matches: Matches, eps: float
     ) -> Float[Tensor, ""]:
         value = torch.zeros((), dtype=student.dtype)
-        add_values(found, eps, value)
+        add_values(matches, eps, value)
         ctx.save_for_backward(student, teacher)
-        ctx.found, ctx.eps = found, eps
+        ctx.matches, ctx.eps = matches, eps
         return value
 
     @staticmethod
     def backward(ctx: Any, gradient: Float[Tensor, ""]) -> tuple[Tensor | None, None, None, None]:
         student, teacher = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
-            value = recall_term(teacher, student, eps=ctx.eps, match_scale=ctx.found.scale)
-            value = value + precision_term(teacher, student, match_scale=ctx.found.scale)
+            value = recall_term(teacher, student, eps=ctx.eps, match_scale=ctx.matches.scale)
+            value = value + precision_term(teacher, student, match_scale=ctx.matches.scale)
             return torch.autograd.grad(value, student, gradient, create_graph=True)[0], None, None, None
-        return gradient_of(ctx.found, float(gradient)), None, None, None
+        return gradient_of(ctx.matches, float(gradient)), None, None, None
 
 
 def recall_term(

@@ -63,8 +63,8 @@ def cohomology(
     ranks = np.where((ranks == 0) | (ranks > count), count + 1, ranks).astype(np.int32)
     np.fill_diagonal(ranks, 0)
     lengths = np.sqrt(values[:count]) if squared else values[:count]
-    found = kernels.cocycles.replay(ranks, edges[:count], lengths, certificate, cycles)
-    witness, birth, death, cocycle_at, cocycle, cycle_at, cycle = found
+    replayed = kernels.cocycles.replay(ranks, edges[:count], lengths, certificate, cycles)
+    witness, birth, death, cocycle_at, cocycle, cycle_at, cycle = replayed
     proof = None
     if certificate:
         parts = [cocycle[first:last] for first, last in cocycle_at]

@@ -55,10 +55,10 @@ def simplex_values(
         ([5.0], [0.6000000238418579, 0.800000011920929])
     """
     if isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16):
-        found = simplex_values(
+        of_simplices = simplex_values(
             x.float(), simplices, precomputed=precomputed, tie_tolerance=tie_tolerance, tie_unit=tie_unit
         )
-        return found.to(x.dtype)
+        return of_simplices.to(x.dtype)
     flag(precomputed, "precomputed")
     tie_tolerance = number(tie_tolerance, "tie_tolerance")
     tie_unit = None if tie_unit is None else number(tie_unit, "tie_unit")
@@ -85,12 +85,12 @@ def simplex_values(
 
 
 def _vertices(given: Any) -> Int64[Tensor, "k v"]:
-    found = real_tensor(given, "simplices")
-    if found.dim() != 2 or found.is_floating_point() or found.dtype == torch.bool:
+    vertices = real_tensor(given, "simplices")
+    if vertices.dim() != 2 or vertices.is_floating_point() or vertices.dtype == torch.bool:
         raise DataError(
-            f"simplices are {str(found.dtype)[6:]} of the shape {tuple(found.shape)}: pass whole numbers (k, v)"
+            f"simplices are {str(vertices.dtype)[6:]} of the shape {tuple(vertices.shape)}: pass whole numbers (k, v)"
         )
-    return found.long()
+    return vertices.long()
 
 
 def extent(x: Float[Tensor, "n c"], *, precomputed: bool = False) -> float:

@@ -18,7 +18,7 @@ from topokd.topology.native import MAX_POINTS, address, layer_kernel, load_kerne
 from topokd.topology.small_chamfer import Matches, add_values
 from topokd.topology.small_clouds import Options, calls, spread_over_threads
 from topokd.topology.threads import parallel_map
-from topokd.topology.values import found_from, safe_extent
+from topokd.topology.values import packed_from, safe_extent
 
 
 class Layer(NamedTuple):
@@ -104,10 +104,10 @@ def _run(layer: Layer, x: Float[Tensor, "n c"], number: int) -> Run | None:
         return None
     pairs = reduced.compute(squares_of_centred(centred), max(layer.dims), layer.limit)
     unit = size if layer.unit is None else layer.unit
-    found = found_from(pairs, rows, single, layer.tolerance, unit)
-    kept, counts = table_of(found.counts)
-    lists = counts, address(found.whole), address(found.values), address(found.factors)
-    run = _match(layer, number, [len(x)], found.counts, lists, x.dtype)
+    packed = packed_from(pairs, rows, single, layer.tolerance, unit)
+    kept, counts = table_of(packed.counts)
+    lists = counts, address(packed.whole), address(packed.values), address(packed.factors)
+    run = _match(layer, number, [len(x)], packed.counts, lists, x.dtype)
     del kept  # not before
     return run
 
@@ -121,7 +121,7 @@ def _match(
         layer: the references.
         first: see above.
         points: of each cloud.
-        counts: see `Found`, of each cloud.
+        counts: see `PackedDiagrams`, of each cloud.
         lists: addresses of counts, simplices, values and factors.
         dtype: of the points.
     """
@@ -190,8 +190,8 @@ class LayerValue(torch.autograd.Function):
             value, moving = ctx.plainly(clouds), [x for x in clouds if x.requires_grad]
             of_moving = iter(torch.autograd.grad(value, moving, gradient, create_graph=True))
             return None, None, None, *(next(of_moving) if x.requires_grad else None for x in clouds)
-        found: list[Tensor] = []
+        gradients: list[Tensor] = []
         for run in ctx.runs:
-            own = clouds[len(found) : len(found) + len(run.points) - 1]
-            found += _gradients(run, ctx.layer.dims, float(gradient), own)
-        return None, None, None, *found
+            own = clouds[len(gradients) : len(gradients) + len(run.points) - 1]
+            gradients += _gradients(run, ctx.layer.dims, float(gradient), own)
+        return None, None, None, *gradients

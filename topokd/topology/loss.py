@@ -177,8 +177,8 @@ class TopologicalLoss(torch.nn.Module):
         return self._diagrams(kept, rows[kept])
 
     def _diagrams(self, kept: Int64[Tensor, " m"], points: Float[Tensor, "m c"]) -> TeacherCloud:
-        found = vietoris_rips(points, max_dim=max(self.dims), **self.rips)
-        return TeacherCloud(kept, {dim: found.diagrams[dim] for dim in self.dims})
+        persistence = vietoris_rips(points, max_dim=max(self.dims), **self.rips)
+        return TeacherCloud(kept, {dim: persistence.diagrams[dim] for dim in self.dims})
 
     @eagerly
     def forward(
@@ -230,9 +230,9 @@ class TopologicalLoss(torch.nn.Module):
             return rips_chamfer(points, teacher, dims=self.dims, **self.distance.keywords, **options)
         diagrams = vietoris_rips(points, max_dim=max(self.dims), **options)
         total: Any = 0.0
-        for own, found in zip(teacher, diagrams, strict=True):
+        for own, persistence in zip(teacher, diagrams, strict=True):
             for dim in self.dims:
-                total = total + self.distance(own[dim], found.diagrams[dim])
+                total = total + self.distance(own[dim], persistence.diagrams[dim])
         return torch.as_tensor(total)
 
     def extra_repr(self) -> str:

@@ -86,9 +86,9 @@ class Workspace:
         scratch[2][0] = scratch[0][0].view(np.uint64)  # the filtration as bits
         tables = [addresses(arrays) for arrays in scratch]
         self.ends, self.counts = (array("q", bytes(8 * size)) for size in (self.clouds + 1, 5 * self.clouds))
-        self.found, self.factors = np.empty(ROOM, np.int64), np.empty(ROOM // 2)
+        self.whole, self.factors = np.empty(ROOM, np.int64), np.empty(ROOM // 2)
         self.values = np.empty(ROOM // 2), np.empty(ROOM // 2, np.float32)
-        results: tuple[ndarray, ...] = (self.found, *self.values, self.factors, *tables)
+        results: tuple[ndarray, ...] = (self.whole, *self.values, self.factors, *tables)
         self.lists = [at for at, _ in map(array.buffer_info, (self.ends, self.counts))] + [*map(address, results)]
         self.addresses = ROOM, *self.lists
         self.kept = scratch, tables  # as long as their addresses are
@@ -115,7 +115,7 @@ _local = threading.local()
 
 def workspace(channels: int) -> Workspace:
     """This thread's."""
-    found: Workspace | None = getattr(_local, "workspace", None)
-    if found is None or found.channels < channels:
-        found = _local.workspace = Workspace(max(channels, 64))
-    return found
+    space: Workspace | None = getattr(_local, "workspace", None)
+    if space is None or space.channels < channels:
+        space = _local.workspace = Workspace(max(channels, 64))
+    return space

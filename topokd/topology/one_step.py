@@ -142,10 +142,10 @@ def _plainly(
 ) -> Float[Tensor, ""]:
     """`rips_chamfer` from its two parts."""
     total: Any = torch.zeros(())
-    found = vietoris_rips(list(clouds), max_dim=max(dims), **rips)
+    computed = vietoris_rips(list(clouds), max_dim=max(dims), **rips)
     values = [
         persistence_weighted_chamfer(reference, result.diagrams[d], eps=eps, match_scale=match_scale)
-        for own, result in zip(references, found, strict=True)
+        for own, result in zip(references, computed, strict=True)
         for d, reference in zip(dims, own, strict=True)
     ]
     for value in values:

@@ -175,7 +175,7 @@ def vietoris_rips(
         if None not in done:
             return done[0] if single else done  # type: ignore[return-value]
 
-    rest = [k for k, found in enumerate(done) if found is None]
+    rest = [k for k, result in enumerate(done) if result is None]
     names = ["" if single else f"cloud {k}: " for k in rest]
     points = [as_cloud(clouds[k], metric, name) for k, name in zip(rest, names, strict=True)]
     moving = [moved(cloud, gradient, bandwidth) for cloud in points]
@@ -185,8 +185,8 @@ def vietoris_rips(
 
     precomputed, proof = metric == "precomputed", certificate or big
     find = partial(_critical_simplices, compute, max_dim, threshold, precomputed, proof, cycles)
-    found = parallel_map(lambda inputs: find(*inputs), list(zip(points, weighing, searched, strict=True)), workers)
-    for k, name, cloud, weight, (pairs, more) in zip(rest, names, moving, weighing, found, strict=True):
+    computed = parallel_map(lambda inputs: find(*inputs), list(zip(points, weighing, searched, strict=True)), workers)
+    for k, name, cloud, weight, (pairs, more) in zip(rest, names, moving, weighing, computed, strict=True):
         result = with_cohomology(persistence_of(cloud, pairs, weight, precomputed, tie_tolerance, tie_unit), more)
         if big:
             result = with_big_step_gradient(cloud, result, step, certificate)
@@ -243,14 +243,14 @@ def _critical_simplices(
             filtration = weighted_filtration(filtration if precomputed else np.sqrt(filtration), own)
         if proof or cycles:
             more = cohomology(filtration, limit, unit, squared=squared, certificate=proof, cycles=cycles)
-        found = compute(filtration, max_dim, limit)
-        found = found if weight is None else weighted_components(found, own)
+        pairs = compute(filtration, max_dim, limit)
+        pairs = pairs if weight is None else weighted_components(pairs, own)
     except MemoryError as error:
         raise DataError(f"not enough memory for the distances of {len(cloud):,} points: sample first") from error
-    if found.truncated_at is None:
-        return found, more
-    reached = found.truncated_at**0.5 if squared else found.truncated_at
-    return found._replace(truncated_at=reached / unit), more
+    if pairs.truncated_at is None:
+        return pairs, more
+    reached = pairs.truncated_at**0.5 if squared else pairs.truncated_at
+    return pairs._replace(truncated_at=reached / unit), more
 
 
 def _warn_of_truncation(name: str, result: Persistence, time_limit: float | None) -> None:

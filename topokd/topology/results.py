@@ -15,7 +15,7 @@ from topokd.topology.certificate import Certificate
 from topokd.topology.cohomology import Cohomology
 from topokd.topology.critical_edges import SAFE, extent, simplex_values
 from topokd.topology.engines import Pairs
-from topokd.topology.values import found_from, parts_of, safe_extent
+from topokd.topology.values import packed_from, parts_of, safe_extent
 from topokd.topology.weighted import weighted_values
 
 
@@ -37,8 +37,8 @@ class Persistence:
     Examples:
         >>> from topokd.topology import vietoris_rips
         >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
-        >>> found = vietoris_rips(square)
-        >>> found.diagrams[1].tolist(), found.birth_simplices[1].tolist(), found.essential[0].tolist()
+        >>> persistence = vietoris_rips(square)
+        >>> persistence.diagrams[1].tolist(), persistence.birth_simplices[1].tolist(), persistence.essential[0].tolist()
         ([[1.0, 1.4142135623730951]], [[2, 3]], [0.0])
     """
 
@@ -76,8 +76,8 @@ def persistence_of(
         if size == 0 or 1 / SAFE <= size <= safe_extent(x):
             rows = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
             unit = size if tie_unit is None else tie_unit
-            found = found_from(pairs, rows, x.dtype == torch.float32, tie_tolerance, unit)
-            return Persistence(*parts_of(x, found, tie_unit, len(pairs.birth) - 1), pairs.truncated_at)
+            packed = packed_from(pairs, rows, x.dtype == torch.float32, tie_tolerance, unit)
+            return Persistence(*parts_of(x, packed, tie_unit, len(pairs.birth) - 1), pairs.truncated_at)
     result = Persistence([], [], [], [], [], pairs.truncated_at)
     simplices = [s for group in zip(pairs.birth, pairs.death, pairs.essential, strict=True) for s in group]
     # all in one call: rows are as long as the longest simplex
@@ -105,32 +105,32 @@ def persistence_of(
     return result
 
 
-def with_cohomology(found: Persistence, more: Cohomology | None) -> Persistence:
+def with_cohomology(persistence: Persistence, more: Cohomology | None) -> Persistence:
     """``found`` with the certificate and the cycles that ``more`` holds, if any."""
     if more is None:
-        return found
+        return persistence
     if more.cycles is None:
-        return replace(found, certificate=more.certificate)
+        return replace(persistence, certificate=more.certificate)
     cycles = [
         [torch.from_numpy(more.cycles[i, j]).to(simplices.device) for i, j in simplices.tolist()]
-        for simplices in (found.birth_simplices[1], found.essential_simplices[1])
+        for simplices in (persistence.birth_simplices[1], persistence.essential_simplices[1])
     ]
-    return replace(found, certificate=more.certificate, cycles=cycles[0], essential_cycles=cycles[1])
+    return replace(persistence, certificate=more.certificate, cycles=cycles[0], essential_cycles=cycles[1])
 
 
-def with_big_step_gradient(x: Tensor, found: Persistence, step: float, certificate: bool) -> Persistence:
+def with_big_step_gradient(x: Tensor, persistence: Persistence, step: float, certificate: bool) -> Persistence:
     """``found`` with the gradient "big_step", computed from its certificate.
 
     Args:
         x: points (n, c) or distances (n, n).
-        found: the result, which has a certificate.
+        persistence: the result, which has a certificate.
         step: see `topokd.topology.vietoris_rips`.
         certificate: whether the certificate stays in the result.
     """
     from topokd.topology.big_step import CriticalSets, with_big_steps
 
-    assert found.certificate is not None
-    sets = CriticalSets(found.certificate)
-    simplices = zip(found.diagrams, found.birth_simplices, found.death_simplices, strict=True)
+    assert persistence.certificate is not None
+    sets = CriticalSets(persistence.certificate)
+    simplices = zip(persistence.diagrams, persistence.birth_simplices, persistence.death_simplices, strict=True)
     diagrams = [with_big_steps(x, diagram, birth, death, sets, step) for diagram, birth, death in simplices]
-    return replace(found, diagrams=diagrams, certificate=found.certificate if certificate else None)
+    return replace(persistence, diagrams=diagrams, certificate=persistence.certificate if certificate else None)

@@ -121,18 +121,18 @@ def search_pairs(
     """
     first = first_of_equals(values)
     try:
-        found = reduced.compute_from_points(values[first], max_dim, limit, allowed)
+        pairs = reduced.compute_from_points(values[first], max_dim, limit, allowed)
     except MemoryError as error:
         raise DataError(
             f"not enough memory for the edges around the largest hole of {len(values):,} points: "
             "pass a threshold, or sample first (farthest_point_sampling)"
         ) from error
-    if found is None or len(first) == len(values):
-        return found
-    return found._replace(
-        birth=[first[simplices] for simplices in found.birth],
-        death=[first[simplices] for simplices in found.death],
-        essential=[first[simplices] for simplices in found.essential],
+    if pairs is None or len(first) == len(values):
+        return pairs
+    return pairs._replace(
+        birth=[first[simplices] for simplices in pairs.birth],
+        death=[first[simplices] for simplices in pairs.death],
+        essential=[first[simplices] for simplices in pairs.essential],
     )
 
 

@@ -78,45 +78,45 @@ def compare(teacher: Float[Tensor, "k 2"], student: Float[Tensor, "m 2"], scale:
     return Matches([k, m], scale, state, weights, rows, k)
 
 
-def add_values(found: Matches, eps: float, total: Float[Tensor, ""]) -> None:
+def add_values(matches: Matches, eps: float, total: Float[Tensor, ""]) -> None:
     """Add Eq. 2-3 of all comparisons, one after the other, to ``total``.
 
     Args:
-        found: its costs are overwritten.
+        matches: its costs are overwritten.
         eps: epsilon of Eq. 2.
         total: changed in place; in the type of the diagrams.
     """
-    lanes, count = lanes_of(total.dtype), len(found.sizes) // 2
+    lanes, count = lanes_of(total.dtype), len(matches.sizes) // 2
     if lanes == 0:
-        return _add_values_of_torch(found, eps, total)
-    weight, at, divisors = found.weights.data_ptr(), total.data_ptr(), found.state.data_ptr() + 24 * found.rows
-    cost, single = weight + found.known * total.itemsize, total.dtype == torch.float32
+        return _add_values_of_torch(matches, eps, total)
+    weight, at, divisors = matches.weights.data_ptr(), total.data_ptr(), matches.state.data_ptr() + 24 * matches.rows
+    cost, single = weight + matches.known * total.itemsize, total.dtype == torch.float32
     values_kernel(
         divisors + 8 * count, count, single, lanes, eps, cost, cost, weight, weight, divisors, at, at
     )  # fmt: skip
 
 
-def _add_values_of_torch(found: Matches, eps: float, total: Float[Tensor, ""]) -> None:
+def _add_values_of_torch(matches: Matches, eps: float, total: Float[Tensor, ""]) -> None:
     """`add_values` with torch's own sums, on processors whose order of summation is not known."""
-    row, first = found.known, 0
-    for c, (k, m) in enumerate(zip(found.sizes[::2], found.sizes[1::2], strict=True)):
-        weight, cost = found.weights[first : first + k], found.weights[row : row + k + m]
+    row, first = matches.known, 0
+    for c, (k, m) in enumerate(zip(matches.sizes[::2], matches.sizes[1::2], strict=True)):
+        weight, cost = matches.weights[first : first + k], matches.weights[row : row + k + m]
         divisor = weight.sum() + eps
-        found.state[3 * found.rows + c] = divisor
+        matches.state[3 * matches.rows + c] = divisor
         value = (weight * cost[:k]).sum() / divisor if k else torch.zeros_like(total)
         total += value + cost[k:].mean() if m else value
         row, first = row + k + m, first + k
 
 
-def gradient_of(found: Matches, gradient: float) -> Float[Tensor, "m 2"]:
+def gradient_of(matches: Matches, gradient: float) -> Float[Tensor, "m 2"]:
     """Gradient of the student's diagram of one comparison, from that of its value."""
-    k, m = found.sizes
-    single, rows = found.weights.dtype == torch.float32, found.rows
+    k, m = matches.sizes
+    single, rows = matches.weights.dtype == torch.float32, matches.rows
     work = torch.empty(6 * m, dtype=torch.float64)
-    result = torch.empty((m, 2), dtype=found.weights.dtype)
-    points, weight, parts, at = found.state.data_ptr(), found.weights.data_ptr(), work.data_ptr(), result.data_ptr()
+    result = torch.empty((m, 2), dtype=matches.weights.dtype)
+    points, weight, parts, at = matches.state.data_ptr(), matches.weights.data_ptr(), work.data_ptr(), result.data_ptr()
     pull_kernel(
-        gradient, k, m, single, found.scale, weight, weight, points + 24 * rows, points, points + 16 * rows, parts,
+        gradient, k, m, single, matches.scale, weight, weight, points + 24 * rows, points, points + 16 * rows, parts,
         parts + 32 * m if single else at, at,
     )  # fmt: skip
     return result

@@ -18,7 +18,7 @@ from torch import Tensor
 from topokd.topology.critical_edges import SAFE
 from topokd.topology.native import MAX_POINTS, Workspace, diagrams_kernel, workspace
 from topokd.topology.threads import parallel_map
-from topokd.topology.values import Found, Parts, parts_of, safe_extent
+from topokd.topology.values import PackedDiagrams, Parts, parts_of, safe_extent
 
 T = TypeVar("T")
 Options = tuple[Any, ...]  # of `diagrams_kernel`, after the number of coordinates
@@ -41,7 +41,7 @@ def is_small(x: Any, most: int = MAX_POINTS) -> bool:
 
 def small_clouds(
     clouds: Sequence[Tensor], limit: float, tolerance: float, unit: float | None, max_dim: int, workers: int | None
-) -> list[Found | None]:
+) -> list[PackedDiagrams | None]:
     """Pairs, values and critical edges of each cloud; None where it needs the general path, with its errors.
 
     Args:
@@ -53,7 +53,7 @@ def small_clouds(
         workers: threads.
     """
     return spread_over_threads(
-        clouds, (limit, tolerance, unit, max_dim), workers, lambda first, x, ends, options: _found(x, ends, options)
+        clouds, (limit, tolerance, unit, max_dim), workers, lambda first, x, ends, options: _packed(x, ends, options)
     )
 
 
@@ -88,8 +88,8 @@ def calls(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> Iterato
     """Compute the clouds of the rows between ``ends``, on this thread, as many at a time as the lists of results hold.
 
     Returns:
-        Iterator over the lists, and the five numbers of each cloud, see `Found`, one cloud after the other; negative
-        where a cloud needs the general path. The next call overwrites the lists.
+        Iterator over the lists, and the five numbers of each cloud, see `PackedDiagrams`, one cloud after the other;
+        negative where a cloud needs the general path. The next call overwrites the lists.
     """
     rows, channels, single = x.data_ptr(), x.shape[1], x.dtype == torch.float32
     work = workspace(channels)
@@ -101,15 +101,15 @@ def calls(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> Iterato
         ends = ends[done:]
 
 
-def _found(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> list[Found | None]:
+def _packed(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> list[PackedDiagrams | None]:
     single = x.dtype == torch.float32
-    found: list[Found | None] = []
+    packed: list[PackedDiagrams | None] = []
     for work, counts in calls(x, ends, options):
         whole_at = value_at = factor_at = 0
         for k in range(0, len(counts), 5):
             sizes = counts[k : k + 5]
             if sizes[0] < 0:
-                found.append(None)
+                packed.append(None)
                 continue
             a, b, e, f, m = sizes
             whole, value, factor = (
@@ -118,9 +118,11 @@ def _found(x: Float[Tensor, "n c"], ends: list[int], options: Options) -> list[F
                 factor_at + m,
             )
             values = work.values[single][value_at:value].copy()
-            found.append(Found(sizes, work.found[whole_at:whole].copy(), values, work.factors[factor_at:factor].copy()))
+            packed.append(
+                PackedDiagrams(sizes, work.whole[whole_at:whole].copy(), values, work.factors[factor_at:factor].copy())
+            )
             whole_at, value_at, factor_at = whole, value, factor
-    return found
+    return packed
 
 
 def small_parts(
@@ -148,9 +150,9 @@ def small_parts(
             groups.setdefault((x.dtype, x.shape[1]), []).append(k)
     for chosen in groups.values():
         points: list[Any] = [clouds[k] for k in chosen]
-        for k, x, found in zip(
+        for k, x, packed in zip(
             chosen, points, small_clouds(points, limit, tie_tolerance, tie_unit, max_dim, workers), strict=True
         ):
-            if found is not None:
-                results[k] = parts_of(x, found, tie_unit, max_dim)
+            if packed is not None:
+                results[k] = parts_of(x, packed, tie_unit, max_dim)
     return results

@@ -73,7 +73,7 @@ def sample_in_one_kernel(clouds: list[Float[Tensor, "_ c"]], m: int, start: int)
     rows = torch.tensor(sizes, device=matrix.device)
     block = triton.next_power_of_2(most)
     _take_steps[(len(clouds),)](matrix, rows, chosen, steps, most, BLOCK=block, num_warps=WARPS)
-    return [distinct_rows(found[: min(m, n)], n) for found, n in zip(chosen, sizes, strict=True)]
+    return [distinct_rows(indices[: min(m, n)], n) for indices, n in zip(chosen, sizes, strict=True)]
 
 
 def fits(sizes: list[int]) -> bool:

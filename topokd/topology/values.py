@@ -21,7 +21,7 @@ from topokd.topology.engines import Pairs
 from topokd.topology.native import address, finish_kernel, spread_kernel, table_of
 
 
-class Found(NamedTuple):
+class PackedDiagrams(NamedTuple):
     """The pairs of one cloud with positive persistence; arrays own their memory.
 
     Attributes:
@@ -43,7 +43,9 @@ def safe_extent(x: Tensor) -> float:
     return min(SAFE, float(torch.finfo(x.dtype).max) / (4 * math.sqrt(max(1, x.shape[1]))))
 
 
-def found_from(pairs: Pairs, points: Float64[ndarray, "n c"], single: bool, tolerance: float, unit: float) -> Found:
+def packed_from(
+    pairs: Pairs, points: Float64[ndarray, "n c"], single: bool, tolerance: float, unit: float
+) -> PackedDiagrams:
     """Values and critical edges of an engine's pairs.
 
     Args:
@@ -77,7 +79,7 @@ def found_from(pairs: Pairs, points: Float64[ndarray, "n c"], single: bool, tole
     sizes = (a, 2 * a, e, 2 * b, 3 * b, 2 * f, 2 * m, m)
     whole = np.concatenate([simplices[start : start + k] for start, k in zip(starts[:-1], sizes, strict=True)])
     values, factors = floats[: 2 * (a + b) + e + f], floats[len(floats) - critical :][:m]
-    return Found(kept, whole, values.astype(np.float32 if single else np.float64), factors)
+    return PackedDiagrams(kept, whole, values.astype(np.float32 if single else np.float64), factors)
 
 
 class Parts(NamedTuple):
@@ -90,22 +92,22 @@ class Parts(NamedTuple):
     essential_simplices: list[Tensor]
 
 
-def parts_of(x: Float[Tensor, "n c"], found: Found, unit: float | None, max_dim: int) -> Parts:
+def parts_of(x: Float[Tensor, "n c"], packed: PackedDiagrams, unit: float | None, max_dim: int) -> Parts:
     """The results of a cloud as tensors, in the autograd graph of ``x``.
 
     Args:
         x: (n, c) points.
-        found: the pairs of the cloud.
+        packed: the pairs of the cloud.
         unit: `tie_unit` of `vietoris_rips`.
         max_dim: 0 or 1.
     """
-    a, b, e, f, _ = found.counts
-    whole, from_numpy = found.whole, torch.from_numpy
+    a, b, e, f, _ = packed.counts
+    whole, from_numpy = packed.whole, torch.from_numpy
     k = 3 * a + e
     if torch.is_grad_enabled() and x.requires_grad:
-        values: Any = DiagramValues.apply(x, found, unit)
+        values: Any = DiagramValues.apply(x, packed, unit)
     else:
-        values = _split(found)
+        values = _split(packed)
     births, deaths = [from_numpy(whole[:a].reshape(a, 1))], [from_numpy(whole[a : 3 * a].reshape(a, 2))]
     essential = [from_numpy(whole[3 * a : k].reshape(e, 1))]
     if max_dim == 0:
@@ -116,10 +118,10 @@ def parts_of(x: Float[Tensor, "n c"], found: Found, unit: float | None, max_dim:
     return Parts([values[0], values[1]], births, deaths, [values[2], values[3]], essential)
 
 
-def _split(found: Found) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _split(packed: PackedDiagrams) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Both diagrams and both lists of essential births."""
-    a, b, e, _, _ = found.counts
-    values, from_numpy, k = found.values, torch.from_numpy, 2 * (a + b)
+    a, b, e, _, _ = packed.counts
+    values, from_numpy, k = packed.values, torch.from_numpy, 2 * (a + b)
     return (
         from_numpy(values[: 2 * a].reshape(a, 2)),
         from_numpy(values[2 * a : k].reshape(b, 2)),
@@ -132,19 +134,19 @@ class DiagramValues(torch.autograd.Function):
     """`CriticalValues` for all diagrams of a cloud at once: the critical edges were found with the values."""
 
     @staticmethod
-    def forward(ctx: Any, x: Float[Tensor, "n c"], found: Found, unit: float | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, x: Float[Tensor, "n c"], packed: PackedDiagrams, unit: float | None) -> tuple[Tensor, ...]:
         """The values, from which `_split` makes the diagrams and essential births."""
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x)
-        ctx.found, ctx.tie_unit = found, unit
-        return _split(found)
+        ctx.packed, ctx.tie_unit = packed, unit
+        return _split(packed)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
         """Algorithm 3, lines 28-36."""
         (x,) = ctx.saved_tensors
-        found: Found = ctx.found
-        a, b, e, f, m = found.counts
+        packed: PackedDiagrams = ctx.packed
+        a, b, e, f, m = packed.counts
         first, second, *others = gradients
         if any(g is not None for g in others) or torch.is_grad_enabled():
             sizes = (2 * a, 2 * b, e, f)
@@ -154,8 +156,8 @@ class DiagramValues(torch.autograd.Function):
         else:  # essential classes, and their critical edges, come last
             split, m = 2 * a, m - f
             first, second = (None if g is None else g.contiguous() for g in (first, second))
-        whole, begin = found.whole, len(found.whole) - 3 * found.counts[4]  # of the ends, which the owners follow
-        middle = begin + 2 * found.counts[4]
+        whole, begin = packed.whole, len(packed.whole) - 3 * packed.counts[4]  # of the ends, which the owners follow
+        middle = begin + 2 * packed.counts[4]
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
             ends, owners = torch.from_numpy(whole[begin:middle].reshape(m, 2)), torch.from_numpy(whole[middle:])
             eps = EPS_DIST * (extent(x) if ctx.tie_unit is None else ctx.tie_unit) or EPS_DIST
@@ -166,6 +168,6 @@ class DiagramValues(torch.autograd.Function):
         (one, two), of_x = (0 if g is None else g.data_ptr() for g in (first, second)), rows.data_ptr()
         spread_kernel(
             one, one, two, two, split, (first is None) + 2 * (second is None), single, of_x, of_x, *x.shape, m,
-            at + 8 * begin, at + 8 * middle, address(found.factors), out.data_ptr(), result.data_ptr(),
+            at + 8 * begin, at + 8 * middle, address(packed.factors), out.data_ptr(), result.data_ptr(),
         )  # fmt: skip
         return result, None, None

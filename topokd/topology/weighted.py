@@ -88,7 +88,7 @@ def weights_of(weights: Weights | Sequence[Any], clouds: Sequence[Tensor], singl
         raise ParameterError(
             f"weights are for {len(given)} clouds, but there are {len(clouds)}: pass one (n,) per cloud"
         )
-    found = []
+    checked = []
     for k, (own, cloud) in enumerate(zip(given, clouds, strict=True)):
         name = "" if single else f"cloud {k}: "
         own = real_tensor(own, f"{name}weights").to(cloud)
@@ -100,8 +100,8 @@ def weights_of(weights: Weights | Sequence[Any], clouds: Sequence[Tensor], singl
             raise DataError(
                 f"{name}the weight of point {row} is {float(own.detach()[row])}: pass finite numbers, 0 or more"
             )
-        found.append(own)
-    return found
+        checked.append(own)
+    return checked
 
 
 def weighted_filtration(lengths: Float64[ndarray, "n n"], weights: Float64[ndarray, " n"]) -> Float64[ndarray, "n n"]:

@@ -108,9 +108,9 @@ class Ranks:
 
     def gather(self, value: Tensor) -> Tensor:
         """(R, ...): the values of all ranks, which have one shape."""
-        found = value.new_empty(self.size, *value.shape)
-        dist.all_gather(list(found.unbind()), value.detach().contiguous())
-        return found
+        gathered = value.new_empty(self.size, *value.shape)
+        dist.all_gather(list(gathered.unbind()), value.detach().contiguous())
+        return gathered
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over ranks, without a graph."""
@@ -239,11 +239,11 @@ def _mean_in_order(ranks: Ranks, bucket: dist.GradBucket) -> Any:
     DDP rebuilds its buckets after the first step of a process, which would change the bits of a resumed run.
     """
     own = bucket.buffer()
-    found = own.new_empty(ranks.size, *own.shape)
-    work = dist.all_gather(list(found.unbind()), own, async_op=True)
+    gathered = own.new_empty(ranks.size, *own.shape)
+    work = dist.all_gather(list(gathered.unbind()), own, async_op=True)
 
     def mean(_: Any) -> Tensor:
-        return found.sum(0) / ranks.size
+        return gathered.sum(0) / ranks.size
 
     return work.get_future().then(mean)
 

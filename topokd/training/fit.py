@@ -163,10 +163,10 @@ class Fit:
         state = self.state
         if self.watch.is_due(state.step):
             weights = {**self.objective.weights(), **state.weights}
-            found = self.watch.measure(
+            balanced = self.watch.measure(
                 state.step, losses, self.model, student, weights, state.history["gradients"], self.ranks
             )
-            state.weights = {name: found[name] for name in self.watch.shares}
+            state.weights = {name: balanced[name] for name in self.watch.shares}
         if not state.weights:
             return losses
         return Losses(self.objective.total(losses.terms, {**self.objective.weights(), **state.weights}), losses.terms)

@@ -46,7 +46,7 @@ def gradient_norms(
         7.07107
     """
     inputs = [*parameters, output.logits, *(tap.feat for tap in output.taps)]
-    found: dict[str, dict[str, Any]] = {}
+    by_term: dict[str, dict[str, Any]] = {}
     for name, loss in losses.items():
         grads = torch.autograd.grad(loss, inputs, retain_graph=True, allow_unused=True) if loss.requires_grad else ()
         norms = [loss.new_zeros(()) if grad is None else grad.norm().to(loss.dtype) for grad in grads]
@@ -56,8 +56,8 @@ def gradient_norms(
         of_parameters = torch.stack(norms[: len(parameters)]).norm()
         values = torch.stack([of_parameters, *norms[len(parameters) :]]).detach().double().tolist()
         whole, logits, *taps = map(rounded, values)
-        found[name] = {"parameters": whole, "logits": logits, "taps": taps}
-    return found
+        by_term[name] = {"parameters": whole, "logits": logits, "taps": taps}
+    return by_term
 
 
 def _over_ranks(
@@ -149,9 +149,9 @@ class GradientWatch:
         norms = gradient_norms(losses.terms, [p for p in model.parameters() if p.requires_grad], output, ranks)
         weights = {**weights, **balanced_weights(norms, {k: s for k, s in self.shares.items() if k in norms})}
         history.setdefault("step", []).append(step)
-        for name, found in norms.items():
-            curves = history.setdefault("terms", {}).setdefault(name, {key: [] for key in (*found, "weight")})
-            for key, value in (found | {"weight": weights.get(name, 1.0)}).items():
+        for name, measured in norms.items():
+            curves = history.setdefault("terms", {}).setdefault(name, {key: [] for key in (*measured, "weight")})
+            for key, value in (measured | {"weight": weights.get(name, 1.0)}).items():
                 curves[key].append(value)
         self._warn(history)
         return weights

@@ -67,18 +67,18 @@ class TeacherOutputs:
         """
         device = batch.feat.device
         wanted = set((objective.digest_keys() or {}).values())
-        found = self.load(step, wanted, device)
-        if found.keys() >= wanted:
-            return found
+        stored = self.load(step, wanted, device)
+        if stored.keys() >= wanted:
+            return stored
         every = [objective, *self.rows]
         with autocast(amp, device):
             output = run_teacher(teacher, batch, gradients=any(row.needs_teacher_gradients for row in every))
         assert batch.label is not None
         computed: Digests = {}
         for row in every:
-            computed |= row.digests(output, batch.label, known=found.keys() | computed.keys())
+            computed |= row.digests(output, batch.label, known=stored.keys() | computed.keys())
         self.save(step, computed)
-        return found | computed
+        return stored | computed
 
     def save(self, step: int, digests: Digests) -> None:
         """Write the ``digests`` of a step, one file each."""
@@ -94,7 +94,7 @@ class TeacherOutputs:
             keys: `digest_key` of the terms.
             device: Where they are needed.
         """
-        found: Digests = {}
+        digests: Digests = {}
         for key in sorted(keys):
             file = self._file(step, key)
             if not file.is_file():
@@ -104,8 +104,8 @@ class TeacherOutputs:
             except (OSError, safetensors.SafetensorError) as error:
                 log.warning("%s cannot be read (%s): the teacher runs again", file, error)
                 continue
-            found[key] = {name: _wide(value).to(device) for name, value in parts.items()}
-        return found
+            digests[key] = {name: _wide(value).to(device) for name, value in parts.items()}
+        return digests
 
     def _file(self, step: int, key: str) -> Path:
         return self.path / f"{step:06d}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]}.safetensors"

@@ -222,21 +222,21 @@ def interactive_cloud(
     return figure
 
 
-def plot_statistics(found: dict[str, Any], other: dict[str, Any] | None, names: tuple[str, str]) -> Figure:
+def plot_statistics(statistics: dict[str, Any], other: dict[str, Any] | None, names: tuple[str, str]) -> Figure:
     """Class frequencies (logarithmic) and the range histogram of one or two results of ``datasets.statistics``.
 
     Of many classes only those that occur are shown.
 
     Args:
-        found: A result of `topokd.datasets.statistics.statistics`.
+        statistics: A result of `topokd.datasets.statistics.statistics`.
         other: Another, or None.
         names: Labels of the two.
     """
     import matplotlib.pyplot as plt
 
     use_style()
-    shown = [(found, names[0], TEACHER)] + ([(other, names[1], ACCENT)] if other else [])
-    classes = list(found["class_frequency"])
+    shown = [(statistics, names[0], TEACHER)] + ([(other, names[1], ACCENT)] if other else [])
+    classes = list(statistics["class_frequency"])
     if len(classes) > _MANY_CLASSES:
         classes = [name for name in classes if any(one["class_frequency"].get(name, 0.0) > 0 for one, *_ in shown)]
     height = max(4.6, _ROW * len(classes) + 0.4)

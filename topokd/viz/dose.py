@@ -25,17 +25,17 @@ AXES = {
 }  # fmt: skip
 
 
-def dose_figure(found: Mapping[str, Any]) -> Figure | None:
+def dose_figure(answer: Mapping[str, Any]) -> Figure | None:
     """Measures as functions of the gradient share of L_topo, and its variants compared with training without it.
 
     Args:
-        found: see `topokd.experiments.dose.answer.answer`.
+        answer: see `topokd.experiments.dose.answer.answer`.
 
     Returns:
         None before two doses have runs.
     """
-    doses = [arm for arm in found["arms"] if arm["axis"] == "share"]
-    variants = [arm for arm in found["arms"] if arm["axis"] != "share" and arm["differences"]]
+    doses = [arm for arm in answer["arms"] if arm["axis"] == "share"]
+    variants = [arm for arm in answer["arms"] if arm["axis"] != "share" and arm["differences"]]
     if len(doses) < 2:
         return None
     use_style()
@@ -45,7 +45,7 @@ def dose_figure(found: Mapping[str, Any]) -> Figure | None:
         height_ratios=[2.7, 2.7, *([0.3 * len(variants) + 1.2] if variants else [])],
     )  # fmt: skip
     for axes, (measure, title) in zip(grid[:2].flat, PANELS.items(), strict=True):
-        _over_doses(axes, doses, measure, title, found["teacher"].get(measure))
+        _over_doses(axes, doses, measure, title, answer["teacher"].get(measure))
     if variants:
         same = [arm for arm in doses if arm["share"] == variants[0]["share"]]
         shown = [*same, *variants]
@@ -76,11 +76,11 @@ def _over_doses(
 def _variants(axes: Axes, shown: Sequence[Mapping[str, Any]], measure: str, named: bool) -> None:
     """Paired differences from dose 0 with their 95 % intervals, a line per variant."""
     for k, arm in enumerate(shown):
-        found = arm["differences"].get(measure)
-        if found:
+        difference = arm["differences"].get(measure)
+        if difference:
             color = ACCENT if arm["axis"] == "share" else STUDENT
-            axes.plot([found["low"], found["high"]], [k, k], color=color, linewidth=1.5)
-            axes.plot([found["mean"]], [k], "o", color=color)
+            axes.plot([difference["low"], difference["high"]], [k, k], color=color, linewidth=1.5)
+            axes.plot([difference["mean"]], [k], "o", color=color)
     axes.axvline(0, color=MUTED, linewidth=1)
     names = [
         f"{AXES[arm['axis']]} {_text(arm['value'])}" if arm["axis"] in AXES else "as in the doses" for arm in shown

@@ -90,7 +90,7 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
         ticks = [f"{_span(p['from_m'], p['to_m'])}\n{100 * p['points'] / points:.0f} %" for p in part]
         ax.set_xticks(range(len(part)), ticks, fontsize=8)
         ax.set(title=title, xlabel=f"{unit}; below: share of the labelled points")
-    groups = [f"{group}\n{len(found['classes'])} classes" for group, found in first["frequency"].items()]
+    groups = [f"{group}\n{len(scores['classes'])} classes" for group, scores in first["frequency"].items()]
     axes[2].set_xticks(range(len(groups)), groups, fontsize=8)
     axes[2].set(title="By frequency of the class", xlim=(-0.5, len(groups) - 0.5))
     axes[0].set(ylabel="mIoU over the classes there (%)", ylim=(0, min(1.1 * highest, 102) or 1))

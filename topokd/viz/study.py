@@ -106,15 +106,15 @@ def differences_figure(study: Mapping[str, Any]) -> Figure | None:
     Returns:
         None without comparisons.
     """
-    found = study.get("comparisons")
-    if not found:
+    comparisons = study.get("comparisons")
+    if not comparisons:
         return None
     use_style()
-    figure, axes = plt.subplots(figsize=(7.2, 1.3 + 0.62 * len(found)))
+    figure, axes = plt.subplots(figsize=(7.2, 1.3 + 0.62 * len(comparisons)))
     margin = study["plan"]["margin"]
     axes.axvspan(-margin, margin, color=MUTED, alpha=0.13, linewidth=0, label=f"within ±{margin:g}: no effect")
     axes.axvline(0, color=MUTED, linewidth=1)
-    for y, record in enumerate(found):
+    for y, record in enumerate(comparisons):
         color = study["colors"][record["treatment"]]
         for k, (over, style) in enumerate((("seeds", "-"), ("streets", "--"), ("both", ":"))):
             low, high = record["intervals"][over]
@@ -123,9 +123,9 @@ def differences_figure(study: Mapping[str, Any]) -> Figure | None:
                 axes.plot([], [], style, color=MUTED, linewidth=2, label={"both": "seeds and streets"}.get(over, over))
         axes.plot([record["difference"]], [y], "o", color=color)
     labels = study["labels"]
-    names = [f"{labels[r['treatment']]}\nagainst {labels[r['control']]}" for r in found]
-    axes.set_yticks(range(len(found)), names, fontsize=9)
-    axes.set_ylim(len(found) - 0.4, -0.6)
+    names = [f"{labels[r['treatment']]}\nagainst {labels[r['control']]}" for r in comparisons]
+    axes.set_yticks(range(len(comparisons)), names, fontsize=9)
+    axes.set_ylim(len(comparisons) - 0.4, -0.6)
     axes.set(xlabel="difference in mIoU (points), with 95 % intervals over")
     _legend(figure, ["seeds and streets"] * 4)
     return figure

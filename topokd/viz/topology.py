@@ -45,10 +45,10 @@ def plot_diagram(axes: Axes, diagrams: Diagrams, *, marker: str = "o", size: flo
         'birth'
         >>> plt.close(figure)
     """
-    found = _arrays(diagrams)
-    top = 1.06 * max((d.max() for d in found if len(d)), default=1.0)
+    arrays = _arrays(diagrams)
+    top = 1.06 * max((d.max() for d in arrays if len(d)), default=1.0)
     axes.plot([0, top], [0, top], color=MUTED, linewidth=0.8, zorder=1)
-    for dim, points in enumerate(found):
+    for dim, points in enumerate(arrays):
         colour = HOMOLOGY[dim]
         face = colour if filled else "none"
         axes.scatter(
@@ -77,10 +77,10 @@ def plot_barcode(axes: Axes, diagrams: Diagrams, *, essential: int = 1, most: in
         essential: number of components that never die; their bars end in an arrow.
         most: only this many of the most persistent bars of each degree are drawn.
     """
-    found = _arrays(diagrams)
-    top = 1.08 * max((d[:, 1].max() for d in found if len(d)), default=1.0)
+    arrays = _arrays(diagrams)
+    top = 1.08 * max((d[:, 1].max() for d in arrays if len(d)), default=1.0)
     height = 0.0
-    for dim, bars in enumerate(found):
+    for dim, bars in enumerate(arrays):
         kept = np.argsort(bars[:, 0] - bars[:, 1], kind="stable")[:most]
         bars = bars[kept][np.lexsort((bars[kept, 1], bars[kept, 0]))]
         first = height
@@ -156,20 +156,20 @@ def filtration_figure(points: np.ndarray, persistence: Persistence, scales: Sequ
 
 
 def agreement_figure(
-    found: dict[str, dict[str, Persistence]], rows: Sequence[dict[str, Any]], engine: str = "reduced"
+    diagrams: dict[str, dict[str, Persistence]], rows: Sequence[dict[str, Any]], engine: str = "reduced"
 ) -> Figure:
     """Figure 8: diagrams of ``engine``, which the loss uses (rings), on those of giotto-ph (dots), one panel per shape.
 
     Each panel states the largest bottleneck distance to giotto-ph among the compared engines and degrees.
 
     Args:
-        found: By shape and engine.
+        diagrams: By shape and engine.
         rows: Bottleneck distances, with ``shape`` and ``bottleneck``.
         engine: The one that is drawn as rings.
     """
     use_style()
-    figure, panels = plt.subplots(1, len(found), figsize=(2.9 * len(found), 3.3), squeeze=False)
-    for panel, (shape, engines) in zip(panels[0], found.items(), strict=True):
+    figure, panels = plt.subplots(1, len(diagrams), figsize=(2.9 * len(diagrams), 3.3), squeeze=False)
+    for panel, (shape, engines) in zip(panels[0], diagrams.items(), strict=True):
         plot_diagram(panel, engines["giotto-ph"].diagrams, size=11)
         plot_diagram(panel, engines[engine].diagrams, size=52, filled=False)
         worst = max(row["bottleneck"] for row in rows if row["shape"] == shape)
@@ -283,10 +283,10 @@ def interactive_diagram(diagrams: Diagrams) -> go.Figure:
         >>> len(interactive_diagram([np.array([[0.0, 1.0]])]).data)
         2
     """
-    found = _arrays(diagrams)
-    top = 1.05 * max((d.max() for d in found if len(d)), default=1.0)
+    arrays = _arrays(diagrams)
+    top = 1.05 * max((d.max() for d in arrays if len(d)), default=1.0)
     figure = go.Figure(go.Scatter(x=[0, top], y=[0, top], mode="lines", line_color=MUTED, showlegend=False))
-    for dim, points in enumerate(found):
+    for dim, points in enumerate(arrays):
         figure.add_scatter(
             x=points[:, 0],
             y=points[:, 1],

@@ -138,11 +138,11 @@ def read_cloud(
             "(--dtype, --scale)"
         )
     check_extent(placed, notes)
-    found = intensities(path, table, used, intensity, intensity_scale, usual_scale)
-    scan = Scan(placed.astype(np.float32), found.values.astype(np.float32), name=path.name)
+    brightness = intensities(path, table, used, intensity, intensity_scale, usual_scale)
+    scan = Scan(placed.astype(np.float32), brightness.values.astype(np.float32), name=path.name)
     if log_notes and notes:
         log.warning("%s: %s", path, "; ".join(map(str, notes)))
-    return Cloud(xyz, used, scan, found.scale, found.guessed, found.field, tuple(notes))
+    return Cloud(xyz, used, scan, brightness.scale, brightness.guessed, brightness.field, tuple(notes))
 
 
 def check_reading(
@@ -218,10 +218,12 @@ def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) 
         raise DataError(f"{path} {what}")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty: copy it again")
-    found = format_of_content(path)
-    if found is not None and suffix not in found:
-        table = _read_as(path, found[0], columns, dtype)
-        table.notes.insert(0, Note(f"read as {found[0]}", f"its content is that of a {found[0]} file: read as such"))
+    suffixes = format_of_content(path)
+    if suffixes is not None and suffix not in suffixes:
+        table = _read_as(path, suffixes[0], columns, dtype)
+        table.notes.insert(
+            0, Note(f"read as {suffixes[0]}", f"its content is that of a {suffixes[0]} file: read as such")
+        )
         return table
     return _read_as(path, suffix, columns, dtype)
 

@@ -153,10 +153,10 @@ def _whole(path: Path, name: str, words: list[str]) -> list[int]:
 def _viewpoint(lines: dict[str, list[str]]) -> tuple[float, ...]:
     """Position of the sensor; nothing if the line is absent or damaged, as it is only a hint."""
     try:
-        found = tuple(float(word) for word in lines.get("VIEWPOINT", ())[:3])
+        position = tuple(float(word) for word in lines.get("VIEWPOINT", ())[:3])
     except ValueError:
         return ()
-    return found if np.isfinite(found).all() else ()
+    return position if np.isfinite(position).all() else ()
 
 
 def _check_size(path: Path, header: _Header, lengths: bytes) -> None:

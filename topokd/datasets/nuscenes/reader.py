@@ -134,15 +134,15 @@ class NuScenesLidarSeg(ScanDataset):
 
     def _lidar_records(self) -> dict[str, Record]:
         """``sample_data`` of LIDAR_TOP by token; the table's other 90 % (cameras, radar) are dropped."""
-        found = {}
+        records = {}
         for record in read_table(self.tables, "sample_data"):
             calibration = self._calibration_of(record)
             sensor = resolve(
                 self.tables, self._channel, calibration["sensor_token"], "sensor", "calibrated_sensor", calibration
             )
             if sensor["channel"] == "LIDAR_TOP":
-                found[record["token"]] = record
-        return found
+                records[record["token"]] = record
+        return records
 
     @cached_property
     def _ego_pose(self) -> dict[str, Record]:

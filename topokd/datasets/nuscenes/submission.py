@@ -127,14 +127,14 @@ def _folder_problems(folder: Path, points: Mapping[str, int], eval_set: str) -> 
     labels = folder / "lidarseg" / eval_set
     if not labels.is_dir():
         return [*problems, f"the folder lidarseg/{eval_set} is missing"]
-    found = {file.name for file in labels.iterdir()}
+    present = {file.name for file in labels.iterdir()}
     wanted = {f"{token}{SUFFIX}": count for token, count in points.items()}
-    missing, superfluous = sorted(set(wanted) - found), sorted(found - set(wanted))
+    missing, superfluous = sorted(set(wanted) - present), sorted(present - set(wanted))
     if missing:
         problems.append(f"missing predictions, {format_names(missing)}")
     if superfluous:
         problems.append(f"files in lidarseg/{eval_set} that belong to no keyframe of it, {format_names(superfluous)}")
-    for name in sorted(set(wanted) & found):
+    for name in sorted(set(wanted) & present):
         if not (labels / name).is_file():
             problems.append(f"{name} is a folder, not a file of labels")
             continue

@@ -71,13 +71,13 @@ def split_scenes(folder: Path, split: str | Sequence[str], scenes: Collection[st
         raise DataError(f"{version} has no split {split!r}: choose {' or '.join(allowed)}, or scene names")
     name = f"mini_{split}" if version == "v1.0-mini" and split in ("train", "val") else split
     wanted = official_splits()[name]
-    found = [scene for scene in wanted if scene in scenes]
-    if not found:
+    present = [scene for scene in wanted if scene in scenes]
+    if not present:
         raise AbsentSplitError(
             f"{folder / 'scene.json'} holds none of the {len(wanted)} scenes of split {name}: "
             f"it has {', '.join(sorted(scenes)[:3]) or 'no scene'}, ...; choose another version or split"
         )
-    return found
+    return present
 
 
 def read_table(folder: Path, name: str) -> list[Record]:

@@ -156,15 +156,15 @@ def _find_sequences(root: Path, split: str | Sequence[int]) -> tuple[int, ...]:
         raise DataError(f"unknown split {split!r}: choose {', '.join(SPLITS)}, or a tuple of sequence numbers")
     wanted = SPLITS[split] if isinstance(split, str) else tuple(split)
     missing = tuple(number for number in wanted if number not in present)
-    found = tuple(number for number in wanted if number in present)
-    if not found or (missing and not isinstance(split, str)):
+    usable = tuple(number for number in wanted if number in present)
+    if not usable or (missing and not isinstance(split, str)):
         raise DataError(
             f"{folder}: looked for sequence{'s' if len(missing) > 1 else ''} {_format_ids(missing)} of split "
             f"{split!r} with velodyne/*.bin in them; there are {_format_ids(sorted(present)) or 'none'}"
         )
     if missing:
-        log.warning("%s: split %s lacks sequences %s; using %s", root, split, _format_ids(missing), _format_ids(found))
-    return found
+        log.warning("%s: split %s lacks sequences %s; using %s", root, split, _format_ids(missing), _format_ids(usable))
+    return usable
 
 
 def _format_ids(sequences: Sequence[int]) -> str:

@@ -130,10 +130,10 @@ def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
         if superfluous:
             problems.append(f"files that belong to no test scan, {format_names(superfluous)}")
         for name in sorted(set(points) & files):
-            found = entries[name].file_size
-            if found != 4 * points[name]:
+            size = entries[name].file_size
+            if size != 4 * points[name]:
                 problems.append(
-                    f"{name} has {found} bytes, {found / 4:g} labels of uint32; its scan has {points[name]} points"
+                    f"{name} has {size} bytes, {size / 4:g} labels of uint32; its scan has {points[name]} points"
                 )
                 continue
             try:

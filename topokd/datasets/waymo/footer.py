@@ -51,7 +51,7 @@ class _Reader:
         self.data, self.at, self.depth = data, 0, 0
 
     def struct(self) -> dict[int, Any]:
-        found: dict[int, Any] = {}
+        fields: dict[int, Any] = {}
         number = 0
         self.depth += 1
         if self.depth > DEEPEST:
@@ -59,9 +59,9 @@ class _Reader:
         while (head := self._byte()) != 0:
             number = number + (head >> 4) if head >> 4 else self._signed()
             kind = head & 15
-            found[number] = kind == 1 if kind in (1, 2) else self._value(kind)
+            fields[number] = kind == 1 if kind in (1, 2) else self._value(kind)
         self.depth -= 1
-        return found
+        return fields
 
     def _value(self, kind: int) -> Any:
         if kind in (1, 2, 3):  # a boolean in a list, or an i8

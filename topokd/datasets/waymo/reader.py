@@ -128,26 +128,26 @@ class WaymoSegmentation(ScanDataset):
         else:
             folders = [self.root / name for name in SPLITS.values()]
         component = "lidar_segmentation" if self.labelled else "lidar"
-        found = {
+        segments = {
             file.stem: folder
             for folder in folders
             for file in (folder / component).glob("*.parquet")
             if file.name[0] != "."
         }
         if isinstance(self.split, str):
-            if not found:
+            if not segments:
                 components = dict.fromkeys(("lidar", component, "lidar_calibration", "lidar_pose"))
                 raise DataError(
                     f"{folders[0] / component} has no *.parquet files: data.root must be the folder above training/, "
                     f"validation/ and testing/ of Waymo v2, with components {', '.join(components)} and vehicle_pose"
                 )
             scanned = {file.stem for file in (folders[0] / "lidar").glob("*.parquet") if file.name[0] != "."}
-            self._warn_left_out(sorted(scanned - set(found)), f"have no file in {component}")
-            return found
-        missing = [name for name in self.split if name not in found]
+            self._warn_left_out(sorted(scanned - set(segments)), f"have no file in {component}")
+            return segments
+        missing = [name for name in self.split if name not in segments]
         if missing:
             raise DataError(f"{self.root}: no {component} of segment {missing[0]} under {', '.join(SPLITS.values())}")
-        return {name: found[name] for name in self.split}
+        return {name: segments[name] for name in self.split}
 
     def _warn_left_out(self, segments: Sequence[str], why: str) -> None:
         if segments:

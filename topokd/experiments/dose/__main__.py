@@ -18,9 +18,9 @@ def main() -> int:
 
 
 def _answer(dose: Dose) -> str:
-    found = answer(dose.plan, dose.params, dose.records())
-    write_json(answer_path(dose.params.profile), found)
-    return str(found["sentence"])
+    result = answer(dose.plan, dose.params, dose.records())
+    write_json(answer_path(dose.params.profile), result)
+    return str(result["sentence"])
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def answer(plan: DosePlan, params: Params, records: Records) -> dict[str, Any]:
         "done": sum(map(len, records.values())),
         "planned": len(params.teacher_seeds) + len(every) * len(params.seeds),
         "arms": [_arm(arm, records[arm.name], control) for arm in every if records.get(arm.name)],
-        "trend": {name: _as_dict(found) for name in MEASURES if (found := trend(doses, records, name))},
+        "trend": {name: _as_dict(slope) for name in MEASURES if (slope := trend(doses, records, name))},
         "teacher": _means([_measured(record) for record in records.get("teacher", {}).values()]),
         "sentence": sentence(plan, records),
     }
@@ -106,14 +106,14 @@ def _changes(doses: list[Arm], records: Records, measure: str) -> list[float]:
     return [_measured(last[seed])[measure] - _measured(first[seed])[measure] for seed in sorted(set(first) & set(last))]
 
 
-def _side(found: Difference) -> int:
+def _side(difference: Difference) -> int:
     """-1 or 1 if the interval lies below or above 0."""
-    return -1 if found.high < 0 else 1 if found.low > 0 else 0
+    return -1 if difference.high < 0 else 1 if difference.low > 0 else 0
 
 
-def _interval(found: Difference, digits: int, unit: float = 1.0, name: str = "") -> str:
+def _interval(difference: Difference, digits: int, unit: float = 1.0, name: str = "") -> str:
     """``+1.2, 95 % interval +0.1 to +2.3``, with minus signs, as multiples of ``1 / unit``."""
-    values = (unit * value for value in (found.mean, found.low, found.high))
+    values = (unit * value for value in (difference.mean, difference.low, difference.high))
     mean, low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in values)
     return f"{mean}{name}, 95 % interval {low} to {high}{name}"
 
@@ -150,9 +150,15 @@ def _measured(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _means(measured: list[dict[str, Any]]) -> dict[str, float]:
-    names = dict.fromkeys(name for found in measured for name in found)
-    return {name: float(np.mean([found[name] for found in measured if name in found])) for name in names}
+    names = dict.fromkeys(name for values in measured for name in values)
+    return {name: float(np.mean([values[name] for values in measured if name in values])) for name in names}
 
 
-def _as_dict(found: Difference) -> dict[str, Any]:
-    return {"mean": found.mean, "low": found.low, "high": found.high, "seeds": found.n, "p": found.p}
+def _as_dict(difference: Difference) -> dict[str, Any]:
+    return {
+        "mean": difference.mean,
+        "low": difference.low,
+        "high": difference.high,
+        "seeds": difference.n,
+        "p": difference.p,
+    }

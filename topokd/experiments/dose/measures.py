@@ -78,7 +78,7 @@ class Measures:
             calibration.update(probability, scan.label)
             for name, term in terms.items():
                 distances[name].append(self._distance(term, index, scan, batch, output))
-        found = {
+        scores = {
             "boundary_miou": 100 * present_miou(breakdown.boundary()),
             "fragments": fragments.per_object(),
             "thin_fragments": fragments.per_object(thin),
@@ -86,7 +86,7 @@ class Measures:
             "thin_missed": 100 * fragments.missed(thin),
             "ece": 100 * calibration.error(),
         }
-        return found | {name: float(np.mean(values)) for name, values in distances.items()}
+        return scores | {name: float(np.mean(values)) for name, values in distances.items()}
 
     def _term(self, options: Mapping[str, Any]) -> Term:
         return find_term(TERM)(**(self.own | dict(options)))

@@ -62,17 +62,17 @@ class Dose(Experiment[Unit]):
 
     def records(self) -> dict[str, dict[int, dict[str, Any]]]:
         """Records of the units that are done, by arm (or ``teacher``) and seed."""
-        found: dict[str, dict[int, dict[str, Any]]] = {}
+        records: dict[str, dict[int, dict[str, Any]]] = {}
         for unit in filter(self.is_done, self.units):
-            found.setdefault(unit.row, {})[unit.number] = read_json(self.file(unit))
-        return found
+            records.setdefault(unit.row, {})[unit.number] = read_json(self.file(unit))
+        return records
 
     def _teacher(self, seed: int) -> dict[str, Any]:
-        found = {"arm": "teacher"} | self._provide_teacher(seed)
+        record = {"arm": "teacher"} | self._provide_teacher(seed)
         run = Run("teacher", seed, self.params)
         with deterministic(self.params.train.threads):
             measures = self._measured_by(seed).of(load_checkpoint(run.checkpoint))
-        return found | {"sha256": sha256(run.checkpoint), "measures": measures}
+        return record | {"sha256": sha256(run.checkpoint), "measures": measures}
 
     def _provide_teacher(self, seed: int) -> dict[str, Any]:
         """Take a teacher over from the plan's ``teacher_of``, or train it; returns what its record says of that."""

@@ -76,8 +76,8 @@ def answer(study: Study) -> dict[str, Any]:
             if unit.kind == "trial"
         ],
         "chosen": {row: _trial(best) for row in plan.rows if (best := study.best_trial(row)) is not None},
-        "scores": {row: seed_scores(found) for row, found in rows.items()},
-        "places": {row: len(found.streets) for row, found in rows.items()},
+        "scores": {row: seed_scores(scores) for row, scores in rows.items()},
+        "places": {row: len(scores.streets) for row, scores in rows.items()},
         "curves": _curves(done),
         "minutes": round(sum(record["cpu_seconds"] for record in done.values()) / 60, 1),
         "comparisons": compare(plan, rows),
@@ -98,12 +98,12 @@ def _curves(done: dict[Any, dict[str, Any]]) -> dict[str, dict[str, list[float]]
     for unit, record in done.items():
         if unit.kind != "trial":
             by_row.setdefault(unit.row, []).append(record["history"])
-    found = {}
+    curves = {}
     for row, histories in by_row.items():
         steps = histories[0]["val_step"]
         values = [[100 * (v or 0.0) for v in h["val_miou"]] for h in histories if h["val_step"] == steps]
-        found[row] = {"step": steps, "miou": np.mean(values, 0).round(3).tolist()}
-    return found
+        curves[row] = {"step": steps, "miou": np.mean(values, 0).round(3).tolist()}
+    return curves
 
 
 def power_table(plan: Plan, seeds: int) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ def compare(plan: Plan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
         plan: the protocol.
         rows: counts of the runs by row.
     """
-    found: list[dict[str, Any]] = []
+    comparisons: list[dict[str, Any]] = []
     superiority: dict[str, float] = {}
     equivalence: dict[str, float] = {}
     for treatment, control in plan.comparisons:
@@ -154,27 +154,27 @@ def compare(plan: Plan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
         for over in ("streets", "both"):
             _, low, high = bootstrap_difference(pair[treatment], pair[control], over, draws=plan.draws)
             intervals[over] = [low, high]
-        found.append({
+        comparisons.append({
             "comparison": name, "treatment": treatment, "control": control,
             "difference": over_seeds.mean, "sd": over_seeds.sd, "seeds": over_seeds.n,
             "intervals": intervals, "p": over_seeds.p, "p_equivalence": same.p,
         })  # fmt: skip
     corrected, same_corrected = holm(superiority), holm(equivalence)
-    for record in found:
+    for record in comparisons:
         name = record["comparison"]
         record |= {"p_holm": corrected[name], "p_equivalence_holm": same_corrected[name]}
         differs = corrected[name] < plan.alpha
         side = "better" if record["difference"] > 0 else "worse"
         record["verdict"] = side if differs else "equivalent" if same_corrected[name] < plan.alpha else "open"
-    return found
+    return comparisons
 
 
 def _common(rows: dict[str, StreetScores], *names: str) -> dict[str, StreetScores]:
     """These rows, restricted to the seeds that all of them have."""
     seeds = [seed for seed in rows[names[0]].seeds if all(seed in rows[name].seeds for name in names)]
-    found = {}
+    common = {}
     for name in names:
         own = rows[name]
         places = [own.seeds.index(seed) for seed in seeds]
-        found[name] = dataclasses.replace(own, counts=own.counts[places], seeds=tuple(seeds))
-    return found
+        common[name] = dataclasses.replace(own, counts=own.counts[places], seeds=tuple(seeds))
+    return common

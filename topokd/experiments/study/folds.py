@@ -48,8 +48,8 @@ def link_fold(source: Path, target: Path, held_out: int) -> None:
     """
     sequences = {int(path.name): path for path in (source / "sequences").glob("[0-9][0-9]") if path.is_dir()}
     if held_out not in sequences:
-        found = ", ".join(f"{number:02d}" for number in sorted(sequences)) or "none"
-        raise DataError(f"{source}/sequences has no {held_out:02d} to hold out; there are {found}")
+        present = ", ".join(f"{number:02d}" for number in sorted(sequences)) or "none"
+        raise DataError(f"{source}/sequences has no {held_out:02d} to hold out; there are {present}")
     swapped = {HELD_OUT: held_out, held_out: HELD_OUT}
     for number, path in sequences.items():
         link = target / "sequences" / f"{swapped.get(number, number):02d}"

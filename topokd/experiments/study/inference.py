@@ -25,8 +25,8 @@ class Difference:
         p: two-sided p-value of the paired t-test.
 
     Examples:
-        >>> found = paired_difference([1.0, 2.0, 3.0])
-        >>> found.n, found.sd, found.low < found.mean < found.high
+        >>> result = paired_difference([1.0, 2.0, 3.0])
+        >>> result.n, result.sd, result.low < result.mean < result.high
         (3, 1.0, True)
     """
 
@@ -48,8 +48,8 @@ class Equivalence:
         equivalent: whether p < alpha.
 
     Examples:
-        >>> found = tost([0.1, -0.1, 0.05, -0.05], margin=0.5)
-        >>> found.margin, found.p < 0.05, found.equivalent
+        >>> result = tost([0.1, -0.1, 0.05, -0.05], margin=0.5)
+        >>> result.margin, result.p < 0.05, result.equivalent
         (0.5, True, True)
     """
 
@@ -100,8 +100,8 @@ def paired_difference(differences: Sequence[float], level: float = 0.95) -> Diff
         level: of the interval.
 
     Examples:
-        >>> found = paired_difference([1.0, 2.0, 3.0])
-        >>> found.mean, round(found.low, 4), round(found.high, 4), round(found.p, 4)
+        >>> result = paired_difference([1.0, 2.0, 3.0])
+        >>> result.mean, round(result.low, 4), round(result.high, 4), round(result.p, 4)
         (2.0, -0.4841, 4.4841, 0.0742)
     """
     mean, sd, error, freedom = _moments(differences)

@@ -99,16 +99,16 @@ class Study(Experiment[Unit]):
         whole = [seed for seed in seeds if all(self.is_done(unit) for unit in own if unit.number == seed)]
         if not whole:
             raise DataError(f"no seed of {row} has all its runs: `{self.folder}` lacks their records")
-        found: dict[int, dict[str, Any]] = {}
+        by_seed: dict[int, dict[str, Any]] = {}
         for unit in own:
             if unit.number in whole:
-                found.setdefault(unit.number, {}).update(read_json(self.file(unit))["streets"])
-        streets = {tuple(sorted(by_street)) for by_street in found.values()}
+                by_seed.setdefault(unit.number, {}).update(read_json(self.file(unit))["streets"])
+        streets = {tuple(sorted(by_street)) for by_street in by_seed.values()}
         if len(streets) != 1:
             raise DataError(f"runs of {row} were evaluated on different streets: delete their records and run again")
         (names,) = streets
-        counts = np.array([[by_street[name] for name in names] for by_street in found.values()])
-        return StreetScores(counts, tuple(found), names)
+        counts = np.array([[by_street[name] for name in names] for by_street in by_seed.values()])
+        return StreetScores(counts, tuple(by_seed), names)
 
     def _seed(self, unit: Unit) -> int:
         return self.plan.tuning.seed if unit.kind == "trial" else unit.number
@@ -178,9 +178,9 @@ def street_counts(run: Run, dataset: ScanDataset) -> dict[str, np.ndarray]:
     by_street: dict[str, list[int]] = {}
     for index, name in enumerate(dataset.names):
         by_street.setdefault(str(name).split("/")[0], []).append(index)
-    found = {}
+    counts = {}
     for street, scans in by_street.items():
         cm = evaluate(model, dataset, run.params.data.voxel_size, run.params.evaluation.tta, scans=scans)
         truth = cm.matrix.sum(1) + cm.missed
-        found[street] = np.stack([np.diag(cm.matrix), truth, cm.matrix.sum(0)])
-    return found
+        counts[street] = np.stack([np.diag(cm.matrix), truth, cm.matrix.sum(0)])
+    return counts

@@ -111,5 +111,5 @@ def count_pairs(grid_coord: Int64[Tensor, "n 3"], cloud: Int64[Tensor, " n"], ke
     """
     reach = kernel_size // 2
     steps = range(-reach, reach + 1)
-    found = search_columns(sort_positions(grid_coord, cloud, reach), [(x, y) for x in steps for y in steps], reach)
-    return sum(int(hit.sum()) for _, _, hit in found)
+    columns = search_columns(sort_positions(grid_coord, cloud, reach), [(x, y) for x in steps for y in steps], reach)
+    return sum(int(hit.sum()) for _, _, hit in columns)

@@ -20,8 +20,8 @@ ORDER = (
 
 
 def _modules() -> list[str]:
-    found = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "exhibit")
-    return [name for name in ORDER if name in found] + [name for name in found if name not in ORDER]
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "exhibit")
+    return [name for name in ORDER if name in names] + [name for name in names if name not in ORDER]
 
 
 PARTS = tuple(importlib.import_module(f"{__name__}.{name}") for name in _modules())

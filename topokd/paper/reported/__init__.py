@@ -72,15 +72,15 @@ def gains(tables: Sequence[str], network: str, over: str) -> dict[str, float]:
     >>> {name: round(gain, 1) for name, gain in gains(("table2", "table1"), "full", "plain").items()}
     {'SemanticKITTI': 1.6, 'nuScenes': 2.1}
     """
-    found = {}
+    gains = {}
     for table in tables:
         names = rows(table)
         if network in names and over in names:
             for dataset, column in datasets(table).items():
                 if {names[network], names[over]} <= set(load(table).index):
                     a, b = (value(f"{table}|{names[name]}|{column}") for name in (network, over))
-                    found[dataset] = a - b
-    return found
+                    gains[dataset] = a - b
+    return gains
 
 
 def flop_ratios() -> dict[tuple[str, str], float]:

@@ -120,7 +120,7 @@ def _last_line(profile: str, kind: str, job: str) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        found = read_json(file) if file.exists() else {}
-        return found if isinstance(found, dict) else {}
+        jobs = read_json(file) if file.exists() else {}
+        return jobs if isinstance(jobs, dict) else {}
     except DataError:  # the file only serves the display: a damaged one must not stop anything
         return {}

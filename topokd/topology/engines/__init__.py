@@ -19,7 +19,7 @@ __all__ = ["ENGINES", "Engine", "Pairs", "choose_engine", "edge_ranks", "elder_r
 
 
 def _find_engines() -> dict[str, Engine]:
-    names = (found.name for found in pkgutil.iter_modules(__path__) if found.name != "base")
+    names = (module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
     modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
     return {m.NAME: m.ENGINE for m in sorted(modules, key=lambda m: m.ENGINE.preference)}
 

@@ -90,13 +90,13 @@ def _ripser_parallel() -> Callable[..., Any]:
 
 def _simplices(ranks: Ranks, edges: Edges, numbers: Numbers, size: int) -> Int64[ndarray, "k size"]:
     """For each edge number, the first simplex of `size` vertices with this longest edge."""
-    found = np.empty((len(numbers), size), dtype=np.int64)
+    simplices = np.empty((len(numbers), size), dtype=np.int64)
     for k, number in enumerate(numbers.tolist()):
         edge = edges[number - 1].tolist()
         added = _first_clique(ranks, _lune(ranks, edge, number), number, size - 2)
         assert added is not None  # giotto-ph found a simplex with this longest edge
-        found[k] = sorted([*edge, *added])
-    return found
+        simplices[k] = sorted([*edge, *added])
+    return simplices
 
 
 def _first_clique(ranks: Ranks, vertices: Int64[ndarray, " l"], number: int, size: int) -> list[int] | None:
@@ -120,14 +120,14 @@ def _killing_simplices(ranks: Ranks, edges: Edges, numbers: Numbers, size: int) 
     """
     if size != 3:
         return _simplices(ranks, edges, numbers, size)
-    found = np.empty((len(numbers), 3), dtype=np.int64)
+    triangles = np.empty((len(numbers), 3), dtype=np.int64)
     previous, turn = -1, 0
     for k, number in enumerate(numbers.tolist()):
         turn = turn + 1 if number == previous else 1
         previous = number
         edge = edges[number - 1].tolist()
-        found[k] = sorted([*edge, _first_members(ranks, edge, _lune(ranks, edge, number), number)[turn]])
-    return found
+        triangles[k] = sorted([*edge, _first_members(ranks, edge, _lune(ranks, edge, number), number)[turn]])
+    return triangles
 
 
 def _lune(ranks: Ranks, vertices: list[int], number: int) -> Int64[ndarray, " l"]:

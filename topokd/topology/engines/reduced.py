@@ -89,19 +89,19 @@ def compute_from_points(
         return Pairs([dead[:, None]], [merging], [components[:, None]])
     available = available_memory()
     most = 1 << 48 if available is None else available // BYTES_PER_NEIGHBOUR
-    found = kernels.sparse_sweep.pairs(x, limit, most, allowed)
-    return _pairs(found) if found.truncated_at == np.inf else None
+    sweep = kernels.sparse_sweep.pairs(x, limit, most, allowed)
+    return _pairs(sweep) if sweep.truncated_at == np.inf else None
 
 
-def _pairs(found: SweepResult) -> Pairs:
-    order = np.argsort(found.death_order, kind="stable")
-    dies = found.death_order[order] >= 0
+def _pairs(sweep: SweepResult) -> Pairs:
+    order = np.argsort(sweep.death_order, kind="stable")
+    dies = sweep.death_order[order] >= 0
     finite, essential = order[dies], order[~dies]
     return Pairs(
-        [found.dead_vertex[:, None], found.birth_edge[finite]],
-        [found.merging_edge, np.sort(found.death_triangle[finite], axis=1)],
-        [found.component[:, None], found.birth_edge[essential]],
-        None if found.truncated_at == np.inf else found.truncated_at,
+        [sweep.dead_vertex[:, None], sweep.birth_edge[finite]],
+        [sweep.merging_edge, np.sort(sweep.death_triangle[finite], axis=1)],
+        [sweep.component[:, None], sweep.birth_edge[essential]],
+        None if sweep.truncated_at == np.inf else sweep.truncated_at,
     )
 
 

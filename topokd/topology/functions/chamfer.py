@@ -44,8 +44,8 @@ def chamfer_distance(a: Diagrams, b: Diagrams, *, diagonal: bool = False) -> Flo
     (first, single), (second, other_single) = diagrams(a, "a"), diagrams(b, "b")
     if single != other_single or len(first) != len(second):
         raise DataError("a and b must be two diagrams, or two lists of diagrams of one length")
-    found = [_one_way(x, y, diagonal) + _one_way(y, x, diagonal) for x, y in zip(first, second, strict=True)]
-    return found[0] if single else torch.stack(found)
+    distances = [_one_way(x, y, diagonal) + _one_way(y, x, diagonal) for x, y in zip(first, second, strict=True)]
+    return distances[0] if single else torch.stack(distances)
 
 
 def _one_way(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], diagonal: bool) -> Float[Tensor, ""]:

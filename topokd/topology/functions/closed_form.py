@@ -46,13 +46,13 @@ def distance_of_pairs(distance: Distance, a: Diagrams, b: Diagrams) -> Float[Ten
     needed = torch.is_grad_enabled() and any(x.requires_grad for x in (*first, *second))
     arrays = [(_array(x), _array(y)) for x, y in zip(first, second, strict=True)]
     if len(arrays) > 1 and sum(len(x) + len(y) for x, y in arrays) >= WORTH_THREADS:
-        found = parallel_map(lambda pair: distance(*pair, needed), arrays)
+        closed = parallel_map(lambda pair: distance(*pair, needed), arrays)
     else:
-        found = [distance(*pair, needed) for pair in arrays]
+        closed = [distance(*pair, needed) for pair in arrays]
     if single:
-        values = _ClosedForm.apply(first[0], second[0], found)
+        values = _ClosedForm.apply(first[0], second[0], closed)
         return values[0]  # type: ignore[no-any-return]
-    return _ClosedForm.apply(torch.cat(first), torch.cat(second), found)  # type: ignore[no-any-return]
+    return _ClosedForm.apply(torch.cat(first), torch.cat(second), closed)  # type: ignore[no-any-return]
 
 
 def _described(tensors: list[Tensor], single: bool) -> str:
@@ -67,11 +67,11 @@ class _ClosedForm(torch.autograd.Function):
     """Values that are known, with gradients that are known: diagrams in one tensor each, one after the other."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, found: list[tuple[float, np.ndarray, np.ndarray]]) -> Tensor:
-        ctx.found = found
+    def forward(ctx: Any, a: Tensor, b: Tensor, closed: list[tuple[float, np.ndarray, np.ndarray]]) -> Tensor:
+        ctx.closed = closed
         ctx.save_for_backward(a, b)
         ctx.like = (a.dtype, a.device), (b.dtype, b.device)
-        return torch.tensor([f[0] for f in found], dtype=torch.promote_types(a.dtype, b.dtype), device=a.device)
+        return torch.tensor([f[0] for f in closed], dtype=torch.promote_types(a.dtype, b.dtype), device=a.device)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -81,7 +81,7 @@ class _ClosedForm(torch.autograd.Function):
             if not ctx.needs_input_grad[side - 1]:
                 results.append(None)
                 continue
-            parts = [g * f[side] for g, f in zip(scale, ctx.found, strict=True)]
+            parts = [g * f[side] for g, f in zip(scale, ctx.closed, strict=True)]
             dtype, device = ctx.like[side - 1]
             results.append(torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts)).to(device, dtype))
         a, b = (refuse_second("a distance of two diagrams", r, *ctx.saved_tensors, gradient) for r in results)

@@ -84,8 +84,8 @@ def lengths(x: Float[Tensor, "n c"], edges: Edges) -> Float[Tensor, " e"]:
     """Lengths of the ``edges`` (e, 2) between rows of ``x``, in float64, in its graph; length 0 has no gradient."""
     ends, unit = torch.from_numpy(edges).to(x.device), _unit(x)
     points = x.double() if unit == 1 else x.double() * unit
-    found = torch.linalg.vector_norm(points[ends[:, 0]] - points[ends[:, 1]], dim=1)
-    return found if unit == 1 else found / unit
+    edge_lengths = torch.linalg.vector_norm(points[ends[:, 0]] - points[ends[:, 1]], dim=1)
+    return edge_lengths if unit == 1 else edge_lengths / unit
 
 
 def _unit(x: Float[Tensor, "n c"]) -> float:

@@ -82,8 +82,8 @@ def _cross_barcode(
     """Total length of the bars of degree 1 of [[0, A], [A, min(A, B)]], in the graph of x and y."""
     n = len(a)
     joint = np.block([[np.zeros_like(a), a], [a, np.minimum(a, b)]])
-    found = vietoris_rips(joint, metric="precomputed", max_dim=1)
-    births, triangles = found.birth_simplices[1].numpy(), found.death_simplices[1].numpy()
+    persistence = vietoris_rips(joint, metric="precomputed", max_dim=1)
+    births, triangles = persistence.birth_simplices[1].numpy(), persistence.death_simplices[1].numpy()
     sides = triangles[:, [[0, 1], [0, 2], [1, 2]]]  # (k, 3, 2)
     longest = joint[sides[..., 0], sides[..., 1]].argmax(axis=1) if len(sides) else np.empty(0, np.int64)
     edges = np.concatenate([births, sides[np.arange(len(sides)), longest]])

@@ -72,15 +72,15 @@ def diagrams(given: Diagrams, name: str) -> tuple[list[Float[Tensor, "_ 2"]], bo
     tensors = [given] if isinstance(given, Tensor | np.ndarray) else list(given)
     if not tensors:
         raise DataError(f"{name} is an empty list: pass at least one diagram (an empty diagram has the shape (0, 2))")
-    found = []
+    checked = []
     for k, diagram in enumerate(tensors):
-        found.append(as_pairs(diagram, name if single else f"{name}[{k}]"))
-    first = found[0]
-    for k, x in enumerate(found):
+        checked.append(as_pairs(diagram, name if single else f"{name}[{k}]"))
+    first = checked[0]
+    for k, x in enumerate(checked):
         if x.device != first.device:
             raise DataError(f"{name}[{k}] is on {x.device} and {name}[0] on {first.device}: move them to one device")
         check_values(x, name if single else f"{name}[{k}]")
-    return found, single
+    return checked, single
 
 
 def as_pairs(diagram: Diagram, name: str) -> Float[Tensor, "k 2"]:

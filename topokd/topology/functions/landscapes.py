@@ -156,8 +156,8 @@ class _Silhouette(torch.autograd.Function):
             return _again(_silhouette_torch(points, grid, ctx.arrays[2]), points, gradient), None, None
         from topokd.topology.kernels import tents
 
-        found = tents.silhouette_gradient(*ctx.arrays, ctx.values, _array(gradient))
-        return torch.from_numpy(found).to(ctx.like), None, None
+        moved = tents.silhouette_gradient(*ctx.arrays, ctx.values, _array(gradient))
+        return torch.from_numpy(moved).to(ctx.like), None, None
 
 
 def _silhouette_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"], power: float) -> Float[Tensor, "b g"]:
@@ -172,5 +172,5 @@ def _silhouette_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"],
 
 def _again(value: Tensor, points: Tensor, gradient: Tensor) -> Tensor:
     """The gradient of ``points``, in the graph."""
-    (found,) = torch.autograd.grad(value, points, gradient, create_graph=True)
-    return found
+    (pulled,) = torch.autograd.grad(value, points, gradient, create_graph=True)
+    return pulled

@@ -19,8 +19,8 @@ HUBS = 8  # neighbours of a vertex that are tried on all its future edges at onc
 def mark(graph: Graph, annotations: Annotations, limit: float) -> None:
     """Mark the future edges (i, j) up to `limit` with no vertex v such that d(i, v), d(j, v) < d(i, j)."""
     n = graph.vertex.shape[0]
-    found = _mark(graph, limit, np.empty(n, np.uint64), np.empty(n), np.empty(n + 1, np.int64))
-    annotations.counters[0].candidates += found
+    marked = _mark(graph, limit, np.empty(n, np.uint64), np.empty(n), np.empty(n + 1, np.int64))
+    annotations.counters[0].candidates += marked
 
 
 @jit_no_refcount
@@ -47,7 +47,7 @@ def _mark(graph: Graph, limit: float, hubs: np.ndarray, shortest: np.ndarray, fu
     n = filtration.shape[0]
     for v in range(n):
         hubs[v] = adjacent[position[v], 0]
-    found = 0
+    marked = 0
     for i in range(n):
         of_i, neighbours = filtration[i], adjacent[position[i]]
         count = _edges_without_hub(hubs, of_i, i, limit, future)
@@ -75,8 +75,8 @@ def _mark(graph: Graph, limit: float, hubs: np.ndarray, shortest: np.ndarray, fu
                 common |= neighbours[w] & of_q[w]
             if common == ZERO and not _has_cofacet(of_i, filtration[j], of_i[j]):
                 graph.edge_annotation[edge_index(graph.row_start, position[i], position[j])] = CANDIDATE
-                found += 1
-    return found
+                marked += 1
+    return marked
 
 
 @jit_no_refcount

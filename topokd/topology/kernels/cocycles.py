@@ -104,14 +104,14 @@ def replay(
         witness[e] = hub
         _add_sides(bits, ranks, e, a, b, hub)
         while True:
-            found = _oldest(ranks, lune, bits, e, a, b, True)
-            if found < 0:
+            oldest = _oldest(ranks, lune, bits, e, a, b, True)
+            if oldest < 0:
                 break
-            total = bits[:, e] ^ bits[:, ranks[a, found] - 1] ^ bits[:, ranks[b, found] - 1]
+            total = bits[:, e] ^ bits[:, ranks[a, oldest] - 1] ^ bits[:, ranks[b, oldest] - 1]
             dead = _youngest(total, class_at)
             bit = bit_of[dead]
             word, mask = bit >> 6, ONE << np.uint64(bit & 63)
-            death[dead, 0], death[dead, 1], death[dead, 2] = a, b, found
+            death[dead, 0], death[dead, 1], death[dead, 2] = a, b, oldest
             class_at[bit] = -1
             living -= 1
             start = cocycle_end
@@ -198,17 +198,17 @@ def _any_odd(
 @jit
 def _oldest(ranks: np.ndarray, lune: np.ndarray, bits: np.ndarray, e: int, a: int, b: int, odd: bool) -> int:
     """Third vertex of the oldest cofacet of edge e, or of the oldest odd one; -1 for none."""
-    found, found_high, found_low = -1, e + 1, e + 1
+    oldest, oldest_high, oldest_low = -1, e + 1, e + 1
     for w in range(lune.shape[0]):
         left = lune[w]
         while left != ZERO:
             v = 64 * w + lowest_bit(left)
             left &= left - ONE
             high, low = max(ranks[a, v], ranks[b, v]), min(ranks[a, v], ranks[b, v])
-            older = high < found_high or (high == found_high and low < found_low)
+            older = high < oldest_high or (high == oldest_high and low < oldest_low)
             if older and (not odd or _is_odd(bits, ranks, e, a, b, v)):
-                found, found_high, found_low = v, high, low
-    return found
+                oldest, oldest_high, oldest_low = v, high, low
+    return oldest
 
 
 @jit

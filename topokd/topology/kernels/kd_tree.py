@@ -153,7 +153,7 @@ def box_reach(coords: np.ndarray, low: np.ndarray, high: np.ndarray, node: int, 
 
 @jit_no_refcount
 def shell(
-    tree: Tree, p: int, inner: float, outer: float, stack: np.ndarray, found: np.ndarray, distance: np.ndarray
+    tree: Tree, p: int, inner: float, outer: float, stack: np.ndarray, members: np.ndarray, distance: np.ndarray
 ) -> int:
     """Find the points at a squared distance of `inner` to `outer` from p, both included, other than p.
 
@@ -163,7 +163,7 @@ def shell(
         inner: lowest squared distance.
         outer: highest squared distance.
         stack: (STACK,) buffer.
-        found: (n,) buffer: the points.
+        members: (n,) buffer: the points.
         distance: (n,) buffer: their squared distances.
 
     Returns:
@@ -185,7 +185,7 @@ def shell(
         for q in range(first[node], last[node]):
             value = squared(coords, p, q)
             if inner <= value <= outer and q != p and tree.alive[q] != 0:
-                found[count], distance[count] = q, value
+                members[count], distance[count] = q, value
                 count += 1
     return count
 

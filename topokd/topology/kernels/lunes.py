@@ -41,18 +41,18 @@ def is_connected(adjacent: np.ndarray, lune: np.ndarray, component: np.ndarray, 
 @jit_no_refcount
 def _next_hubs(lune: np.ndarray, neighbours: np.ndarray) -> tuple[int, int, int]:
     """The second to fourth lowest common member; if there are fewer, some are repeated."""
-    second, third, fourth, found = 0, 0, 0, 0
+    second, third, fourth, hubs = 0, 0, 0, 0
     for w in range(lune.shape[0]):
         members = lune[w] & neighbours[w]
         while members != ZERO:
             second, third, fourth = third, fourth, w * 64 + lowest_bit(members)
             members &= members - ONE
-            found += 1
-            if found == 4:
+            hubs += 1
+            if hubs == 4:
                 return second, third, fourth
-    if found < 2:
+    if hubs < 2:
         third = fourth
-    if found < 3:
+    if hubs < 3:
         second = third
     return second, third, fourth
 

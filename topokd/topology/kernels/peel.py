@@ -28,7 +28,7 @@ def peel(tree: Tree, lists: Neighbours, reached: float) -> int:
     vertex is examined again.
     """
     n = tree.label.shape[0]
-    found, distance, stack = np.empty(n, np.int64), np.empty(n), np.empty(STACK, np.int64)
+    members, distance, stack = np.empty(n, np.int64), np.empty(n), np.empty(STACK, np.int64)
     obstacles, count = np.empty((n, OBSTACLES), np.int32), np.zeros(n, np.int64)
     before, removed, radius = tree.left[1], 1, reached
     while removed > 0:
@@ -36,11 +36,11 @@ def peel(tree: Tree, lists: Neighbours, reached: float) -> int:
         for u in range(n):
             if tree.alive[u] == 0 or not (count[u] == 0 or _any_gone(tree.alive, obstacles[u], count[u])):
                 continue
-            near = shell(tree, u, -1.0, radius, stack, found, distance)
+            near = shell(tree, u, -1.0, radius, stack, members, distance)
             while near > MAX_NEAR or (near < MIN_NEAR and radius < reached):
                 radius = min(reached, radius * (0.7 if near > MAX_NEAR else 1.5))
-                near = shell(tree, u, -1.0, radius, stack, found, distance)
-            w = _dominating(tree, u, near, reached, found, obstacles[u], count[u : u + 1], stack)
+                near = shell(tree, u, -1.0, radius, stack, members, distance)
+            w = _dominating(tree, u, near, reached, members, obstacles[u], count[u : u + 1], stack)
             if w >= 0:
                 remove(tree, u)
                 lists.dominator[u] = w
@@ -64,7 +64,7 @@ def _dominating(
     u: int,
     near: int,
     reached: float,
-    found: np.ndarray,
+    members: np.ndarray,
     obstacles: np.ndarray,
     count: np.ndarray,
     stack: np.ndarray,
@@ -78,29 +78,29 @@ def _dominating(
             kept += 1
     count[0] = kept
     for k in range(kept):
-        near = _not_ruled_out(coords, label, u, obstacles[k], reached, found, near)
+        near = _not_ruled_out(coords, label, u, obstacles[k], reached, members, near)
     while near > 0:
-        x = _obstacle(tree, u, found[near // 2], reached, stack)
+        x = _obstacle(tree, u, members[near // 2], reached, stack)
         if x < 0:
-            return found[near // 2]
+            return members[near // 2]
         if count[0] == OBSTACLES:
             return -1
         obstacles[count[0]] = x
         count[0] += 1
-        near = _not_ruled_out(coords, label, u, x, reached, found, near)
+        near = _not_ruled_out(coords, label, u, x, reached, members, near)
     return -1
 
 
 @jit_no_refcount
 def _not_ruled_out(
-    coords: np.ndarray, label: np.ndarray, u: int, x: int, reached: float, found: np.ndarray, near: int
+    coords: np.ndarray, label: np.ndarray, u: int, x: int, reached: float, members: np.ndarray, near: int
 ) -> int:
     """Keep the neighbours of u that x does not prevent from dominating it. Returns their number."""
     kept = 0
     for k in range(near):
-        w = found[k]
+        w = members[k]
         if w == x or squared(coords, w, x) <= reached or not is_before_edge(coords, label, u, x, w, x):
-            found[kept] = w
+            members[kept] = w
             kept += 1
     return kept
 

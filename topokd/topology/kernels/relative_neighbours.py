@@ -40,11 +40,11 @@ def relative_neighbours(tree: Tree, limit: float) -> tuple[np.ndarray, np.ndarra
     n = tree.coords.shape[0]
     edges, values, count = np.empty((2 * n + 16, 2), np.int64), np.empty(2 * n + 16), 0
     stack, hubs, lengths = np.empty(STACK, np.int64), np.empty(HUBS, np.int64), np.empty(HUBS)
-    found = np.empty(n, np.int64)
+    near = np.empty(n, np.int64)
     for i in range(n):
-        count_near = candidates(tree, i, limit, stack, hubs, lengths, found)
+        count_near = candidates(tree, i, limit, stack, hubs, lengths, near)
         for k in range(count_near):
-            j = found[k]
+            j = near[k]
             if i < j and not _has_cofacet(tree, i, j, stack):
                 if count == values.shape[0]:
                     edges, values = np.concatenate((edges, edges)), np.concatenate((values, values))
@@ -73,7 +73,7 @@ def in_order(tree: Tree, edges: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 @jit_no_refcount
 def candidates(
-    tree: Tree, i: int, limit: float, stack: np.ndarray, hubs: np.ndarray, lengths: np.ndarray, found: np.ndarray
+    tree: Tree, i: int, limit: float, stack: np.ndarray, hubs: np.ndarray, lengths: np.ndarray, members: np.ndarray
 ) -> int:
     """Fill `found` with the vertices that share no hub with i: all its relative neighbours, and few others."""
     coords, label, first, last, low, high = tree.coords, tree.label, tree.first, tree.last, tree.low, tree.high
@@ -113,7 +113,7 @@ def candidates(
                     shared = True
                     break
             if not shared:
-                found[count] = j
+                members[count] = j
                 count += 1
                 if known < HUBS:
                     hubs[known], lengths[known] = j, value * (1 + MARGIN)

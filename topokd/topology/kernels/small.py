@@ -112,21 +112,21 @@ def diagrams(
         n = ends[cloud + 1] - ends[cloud]
         if room - whole_at < 16 * n * n:
             return cloud
-        found = simplices[8]
+        totals = simplices[8]
         status = diagram_of(
             x64, x32, ends[cloud], single, n, c, limit, tolerance, unit, with_cycles, least, most, floats, table,
-            words_of, found, simplices,
+            words_of, totals, simplices,
         )  # fmt: skip
         for k in range(5):
-            counts[5 * cloud + k] = status if status < 0 else found[k]
+            counts[5 * cloud + k] = status if status < 0 else totals[k]
         if status == 0:
             append_results(
-                found, simplices, floats, whole, whole_at, values64, values32, single, value_at, factors, factor_at
+                totals, simplices, floats, whole, whole_at, values64, values32, single, value_at, factors, factor_at
             )
-            pairs, essential = found[FINITE_0] + found[FINITE_1], found[ESSENTIAL_0] + found[ESSENTIAL_1]
-            whole_at += 3 * pairs + 2 * found[FINITE_1] + essential + found[ESSENTIAL_1] + 3 * found[EDGES]
+            pairs, essential = totals[FINITE_0] + totals[FINITE_1], totals[ESSENTIAL_0] + totals[ESSENTIAL_1]
+            whole_at += 3 * pairs + 2 * totals[FINITE_1] + essential + totals[ESSENTIAL_1] + 3 * totals[EDGES]
             value_at += 2 * pairs + essential
-            factor_at += found[EDGES]
+            factor_at += totals[EDGES]
     return clouds
 
 

@@ -66,14 +66,14 @@ def first_members(i, j, lune, adjacent, rank, n, members, entered):
 @jit_no_refcount
 def youngest(total, words, class_at):
     """The slot of the youngest class in the sum ``total``; -1 if the sum is zero."""
-    found, slot = np.int64(-1), np.int64(-1)
+    youngest_class, slot = np.int64(-1), np.int64(-1)
     for w in range(words):
         left = total[w]
         while left != ZERO:
             bit = lowest_bit(left)
             left &= left - ONE
-            if class_at[64 * w + bit] > found:
-                found, slot = class_at[64 * w + bit], 64 * w + bit
+            if class_at[64 * w + bit] > youngest_class:
+                youngest_class, slot = class_at[64 * w + bit], 64 * w + bit
     return slot
 
 

@@ -79,8 +79,8 @@ def _let_in(tree: Tree, lists: Neighbours, annotations: Annotations, p: int, q: 
         annotation = annotate(lists, annotations, p, q, hub)
     elif count > 0:
         hub = lists.component[0]
-        found = components_of_lune(tree, lists, count, value, own)
-        if found > 1 and attach_cells(tree, lists, annotations, p, q, found) == OUT_OF_SPACE:
+        components = components_of_lune(tree, lists, count, value, own)
+        if components > 1 and attach_cells(tree, lists, annotations, p, q, components) == OUT_OF_SPACE:
             return OUT_OF_SPACE
         annotation = annotate(lists, annotations, p, q, hub)
     if annotation == OUT_OF_SPACE:

@@ -75,7 +75,7 @@ def central_member(tree: Tree, lists: Neighbours, p: int, q: int, value: float) 
 def components_of_lune(tree: Tree, lists: Neighbours, count: int, value: float, own: int) -> int:
     """Reorder the `count` members of the lune by component, the hub's first; `bound` has their ends. How many."""
     coords, label, lune, bound = tree.coords, tree.label, lists.component, lists.bound
-    found, reached = 0, 0  # members before `reached` are in components found so far
+    components, reached = 0, 0  # members before `reached` are in components found so far
     bound[0] = 0
     while reached < count:
         reader = reached
@@ -88,9 +88,9 @@ def components_of_lune(tree: Tree, lists: Neighbours, count: int, value: float, 
                 if is_before(coords, label, u, v, value, own):
                     lune[k], lune[reached] = lune[reached], v
                     reached += 1
-        found += 1
-        bound[found] = reached
-    return found
+        components += 1
+        bound[components] = reached
+    return components
 
 
 @jit_no_refcount
@@ -124,20 +124,20 @@ def annotate(lists: Neighbours, annotations: Annotations, p: int, q: int, hub: i
 
 
 @jit_no_refcount
-def attach_cells(tree: Tree, lists: Neighbours, annotations: Annotations, p: int, q: int, found: int) -> int:
+def attach_cells(tree: Tree, lists: Neighbours, annotations: Annotations, p: int, q: int, components: int) -> int:
     """Kill a class, or none, with each of the `found` components but the first. Returns 0 or OUT_OF_SPACE."""
     label, lune, bound, counters = tree.label, lists.component, lists.bound, annotations.counters[0]
     all_boundaries = True
-    for k in range(1, found):
+    for k in range(1, components):
         boundary = _annotate_square(lists, annotations, p, q, lune[0], lune[bound[k]])
         if boundary == OUT_OF_SPACE:
             return OUT_OF_SPACE
         all_boundaries = all_boundaries and boundary == 0
-    counters.relations += found - 1
+    counters.relations += components - 1
     if all_boundaries:
         return 0
-    _order_components(tree, lists, p, q, found)
-    for k in range(1, found):
+    _order_components(tree, lists, p, q, components)
+    for k in range(1, components):
         boundary = _annotate_square(lists, annotations, p, q, lune[bound[0]], lune[bound[k]])
         if boundary == OUT_OF_SPACE:
             return OUT_OF_SPACE
@@ -147,14 +147,14 @@ def attach_cells(tree: Tree, lists: Neighbours, annotations: Annotations, p: int
 
 
 @jit_no_refcount
-def _order_components(tree: Tree, lists: Neighbours, p: int, q: int, found: int) -> None:
+def _order_components(tree: Tree, lists: Neighbours, p: int, q: int, components: int) -> None:
     """Sort components by the member that entered the lune of (p, q) first, and put those members into `earliest`.
 
     These may be vertices that are left out by now: each is in the component of the vertex that dominates it.
     """
     coords, label, lune, bound = tree.coords, tree.label, lists.component, lists.bound
     number, earliest, stack = lists.number, lists.earliest, lists.stack
-    for k in range(found):
+    for k in range(components):
         earliest[k] = -1
         for m in range(bound[k], bound[k + 1]):
             number[lune[m]] = k
@@ -170,9 +170,9 @@ def _order_components(tree: Tree, lists: Neighbours, p: int, q: int, found: int)
                 if earliest[k] < 0 or _entry(tree, p, q, v) < _entry(tree, p, q, earliest[k]):
                     earliest[k] = v
         leaf, depth = next_leaf(tree, p, q, value, stack, depth)
-    for m in range(bound[found]):
+    for m in range(bound[components]):
         number[lune[m]] = -1
-    for k in range(1, found):
+    for k in range(1, components):
         vertex, begin, at = earliest[k], bound[k], k
         while at > 0 and _entry(tree, p, q, earliest[at - 1]) > _entry(tree, p, q, vertex):
             earliest[at], bound[at] = earliest[at - 1], bound[at - 1]

@@ -60,14 +60,14 @@ def pairs(x: np.ndarray, limit: float, most: int, allowed: float) -> SweepResult
         _leave_out_duplicates(tree, lists, edges, values)
     annotations = initial_annotations()
     annotations, entered = _sweep(tree, lists, births, birth_values, values, limit, allowed, annotations)
-    found = annotations.counters[0].births
+    count = annotations.counters[0].births
     return SweepResult(
         dead_vertex,
         merging,
         left,
-        annotations.birth_edge[:found],
-        annotations.death_triangle[:found],
-        annotations.death_order[:found],
+        annotations.birth_edge[:count],
+        annotations.death_triangle[:count],
+        annotations.death_order[:count],
         0.0 if entered > allowed else np.inf,
         np.array([entered, annotations.counters[0].relations, annotations.counters[0].annotations]),
     )
@@ -128,7 +128,7 @@ def _sweep(
     n, c = tree.coords.shape
     heap = empty_heap()
     counters = lists.counters[0]
-    stack, found, distance = np.empty(STACK, np.int64), np.empty(n, np.int64), np.empty(n)
+    stack, members, distance = np.empty(STACK, np.int64), np.empty(n, np.int64), np.empty(n)
     factor = GROWTH ** (2.0 / c)
     inner, outer = -1.0, -1.0
     b, living = np.int64(0), np.int64(0)
@@ -153,7 +153,7 @@ def _sweep(
         if outer <= inner:  # 0, or so small that it does not grow
             outer = max(values[-1], 2 * inner + SMALLEST)
         outer = min(limit, outer)
-        lists, edges, edge_values = _next_shell(tree, lists, active, inner, outer, stack, found, distance)
+        lists, edges, edge_values = _next_shell(tree, lists, active, inner, outer, stack, members, distance)
         e, why = np.int64(0), WAKE
         while why != SHELL_DONE:
             b, e, why = enter(tree, lists, heap, annotations, births, birth_values, b, edges, edge_values, e, outer)
@@ -162,7 +162,7 @@ def _sweep(
             if why == OUT_OF_SPACE:
                 annotations = grow(annotations)
             for k in range(counters.wakes):
-                lists, heap = _wake(tree, lists, heap, k, outer, stack, found, distance)
+                lists, heap = _wake(tree, lists, heap, k, outer, stack, members, distance)
             counters.wakes = 0
             while refresh_substitutes(annotations) == OUT_OF_SPACE:
                 annotations = grow(annotations)
@@ -187,7 +187,7 @@ def _next_shell(
     inner: float,
     outer: float,
     stack: np.ndarray,
-    found: np.ndarray,
+    members: np.ndarray,
     distance: np.ndarray,
 ) -> tuple[Neighbours, np.ndarray, np.ndarray]:
     """The edges at active vertices in a shell, in order, and lists with room for them."""
@@ -197,13 +197,13 @@ def _next_shell(
     count = 0
     for k in range(active.shape[0]):
         p = active[k]
-        near = shell(tree, p, inner, outer, stack, found, distance)
+        near = shell(tree, p, inner, outer, stack, members, distance)
         if 4 * (count + near) > lists.counters[0].most:
             raise MemoryError
         while count + near > values.shape[0]:
             edges, values = np.concatenate((edges, edges)), np.concatenate((values, values))
         for m in range(near):
-            q = found[m]
+            q = members[m]
             more[k] += 1
             if distance[m] > inner and (lists.is_active[q] == 0 or p < q):
                 edges[count, 0], edges[count, 1], values[count] = p, q, distance[m]
@@ -220,13 +220,13 @@ def _wake(
     k: int,
     outer: float,
     stack: np.ndarray,
-    found: np.ndarray,
+    members: np.ndarray,
     distance: np.ndarray,
 ) -> tuple[Neighbours, Heap]:
     """Make a vertex active at the current edge: list its neighbours, and put its edges up to `outer` into the heap."""
     p, q, annotation = lists.wake[k]
     now, own = lists.now[0], lists.now_code[0]
-    near = shell(tree, p, -1.0, outer, stack, found, distance)
+    near = shell(tree, p, -1.0, outer, stack, members, distance)
     lists = with_room(lists, near)
     heap = with_space(heap, lists.counters[0].waiting + near, lists.counters[0].most)
     counters = lists.counters[0]
@@ -234,7 +234,7 @@ def _wake(
     lists.size[p], lists.busy[p] = 0, 0
     waiting = counters.waiting
     for m in range(near):
-        v, value = found[m], distance[m]
+        v, value = members[m], distance[m]
         if value < now or (value == now and code(tree.label, p, v) <= own):
             append(lists, p, v, annotation if v == q else 0)
         elif lists.is_active[v] == 0:

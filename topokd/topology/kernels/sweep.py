@@ -107,11 +107,11 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
             complete = marked and counters[0].candidates == 0 and all_dead_and_connected(counters[0], n)
     births, merges = counters[0].births, counters[0].merges
     component = np.empty(n - merges, np.int64)
-    found = 0
+    components = 0
     for v in range(n):
         if graph.parent[v] == v:
-            component[found] = v
-            found += 1
+            component[components] = v
+            components += 1
     statistics = np.empty(3, np.int64)
     statistics[0], statistics[1], statistics[2] = e, counters[0].relations, counters[0].annotations
     return SweepResult(

@@ -25,14 +25,14 @@ def highest(points, grid, k):  # type: ignore[no-untyped-def]
     for batch in range(points.shape[0]):
         for g in range(grid.shape[0]):
             for row in range(points.shape[1]):
-                found = height(points[batch, row, 0], points[batch, row, 1], grid[g])
-                if row >= k and found <= top[k - 1]:
+                value = height(points[batch, row, 0], points[batch, row, 1], grid[g])
+                if row >= k and value <= top[k - 1]:
                     continue
                 place = min(row, k - 1)
-                while place > 0 and top[place - 1] < found:
+                while place > 0 and top[place - 1] < value:
                     top[place], rows[place] = top[place - 1], rows[place - 1]
                     place -= 1
-                top[place], rows[place] = found, row
+                top[place], rows[place] = value, row
             for place in range(k):
                 index[batch, place, g], heights[batch, place, g] = rows[place], top[place]
     return index, heights

@@ -24,7 +24,7 @@ class Calibration:
 
     Examples:
         >>> calibration = Calibration()
-        >>> calibration.update(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1]))  # 80 % sure, right half of the time
+        >>> calibration.update(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1]))  # 80 % sure, half are right
         >>> round(calibration.error(), 4)
         0.3
     """

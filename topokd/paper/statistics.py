@@ -41,8 +41,8 @@ class Interval:
         """
         if self.n < 2 or math.isnan(self.half_width):
             return False
-        shrink = stats.t.ppf(LEVEL, self.n - 1) / stats.t.ppf((1 + LEVEL) / 2, self.n - 1)
-        return abs(self.mean) + self.half_width * float(shrink) < margin
+        shrink = float(stats.t.ppf(LEVEL, self.n - 1)) / _quantile(self.n)
+        return abs(self.mean) + self.half_width * shrink < margin
 
     @property
     def sd(self) -> float:

@@ -93,6 +93,16 @@ def test_without_answers_every_listing_has_words(tmp_path):
     assert all("Not run yet" in text for text in studies.protocols(results)["Answer"])
 
 
+def test_a_best_trial_at_an_end_of_its_grid_is_reported(project):
+    at_end = study() | {"comparisons": []}  # the better of two trials is always at an end
+    chosen = {"kd": at_end["chosen"]["kd"] | {"unit": "trial-kd-1"}}
+    third = at_end["trials"][0] | {"unit": "trial-kd-2", "miou": 5.0, "factor": 100.0}
+    within = at_end | {"trials": [*at_end["trials"], third], "chosen": chosen}
+    answer = studies.protocols(project(study=at_end)).set_index("Study").loc["study", "Answer"]
+    assert answer == "Chosen: kd (kd 3). At an end of its grid, so that a value beyond it may be better: kd."
+    assert "end of its grid" not in studies.protocols(project(study=within)).set_index("Study").loc["study", "Answer"]
+
+
 def test_a_legend_with_many_long_names_stays_inside_its_figure():
     rows = {f"row{k}": f"Student, KD + a loss with a long name {k}" for k in range(25)}
     trial = {"seed": 1000, "miou": 20.0, "factor": 1.0}

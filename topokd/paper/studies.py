@@ -146,11 +146,23 @@ def _answer(profile: str, study: Mapping[str, Any] | None, protocol: Protocol) -
     missing = "" if study["done"] >= study["planned"] else f" Preliminary: `{protocol.command}` runs the rest."
     if profile == DOSE:
         return f"{study['sentence']}{missing}"
-    best = ", ".join(f"{row} {_weights(trial)}" for row, trial in study["chosen"].items())
+    best = ", ".join(f"{row} ({_weights(trial)})" for row, trial in study["chosen"].items())
     if not study["comparisons"]:
-        return (f"Chosen: {best}." if best else "No comparison has two seeds yet.") + missing
+        return (f"Chosen: {best}.{_ends(study)}" if best else "No comparison has two seeds yet.") + missing
     counts = pd.Series([comparison["verdict"] for comparison in study["comparisons"]]).value_counts()
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f" (below).{missing}"
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f" (below).{_ends(study)}{missing}"
+
+
+def _ends(study: Mapping[str, Any]) -> str:
+    """A sentence on rows whose best trial is the first or last of their grid; empty without such rows."""
+    rows = []
+    for row, best in study["chosen"].items():
+        grid = {trial["unit"]: trial["factor"] for trial in study["trials"] if trial["row"] == row}
+        if len(grid) > 1 and grid[best["unit"]] in (min(grid.values()), max(grid.values())):
+            rows.append(row)
+    if not rows:
+        return ""
+    return f" At an end of its grid, so that a value beyond it may be better: {', '.join(rows)}."
 
 
 def _weights(trial: Mapping[str, Any]) -> str:

@@ -56,6 +56,7 @@ def test_a_task_depends_on_exactly_the_tasks_that_it_needs() -> None:
         ("stages: {studnet: {gres: gpu:1}}", "no kind of stage 'studnet'.*student"),
         ("stages: {student: {gpus: 1}}", "stages.student"),
         ("default: [", "not valid YAML"),
+        ("stages: {student: {time: '3'}}", "time of student is 3, no longer than stop_before"),
     ],
 )
 def test_mistakes_in_the_file_of_a_cluster_are_named(project: Path, text: str | None, message: str) -> None:

@@ -13,6 +13,8 @@ from topokd.errors import ParameterError
 from topokd.project import project_path
 from topokd.schema import Count, Natural, Section, Switch, nearest, parse_yaml, validate
 
+# kinds of stages that start train.ranks processes, and that can stop before the time limit and continue
+TRAINING = ("teacher", "student", "panels")
 TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}|UNLIMITED")
 
 
@@ -129,4 +131,10 @@ def load_cluster(name: str, kinds: set[str]) -> Cluster:
             raise ParameterError(f"{file}: stages: there is no kind of stage {kind!r}; {nearest(kind, kinds)}")
         merged = {name: getattr(cluster.default, name) for name in Resources.model_fields} | differences
         validate(Resources, merged, file=str(file), where=f"stages.{kind}")
+    for kind in TRAINING:
+        if kind in kinds and (resources := cluster.resources(kind)).limit_seconds <= cluster.stop_before:
+            raise ParameterError(
+                f"{file}: the time of {kind} is {resources.time}, no longer than stop_before "
+                f"({cluster.stop_before} s): each training would stop as soon as it has begun"
+            )
     return cluster

@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from topokd.errors import ParameterError
-from topokd.pipeline.slurm.cluster import Resources
-
-TRAINING = ("teacher", "student", "panels")  # kinds of stages that start train.ranks processes
+from topokd.pipeline.slurm.cluster import TRAINING, Resources
 
 
 @dataclass(frozen=True)

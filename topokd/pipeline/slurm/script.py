@@ -18,10 +18,10 @@ from topokd.stopping import VARIABLE
 OF_A_PROCESS = (VARIABLE, LAUNCHER, "TOPOKD_PROGRESS", "TOPOKD_RENDEZVOUS")
 
 # The stage gets USR1 when the time limit is near, and TERM at a preemption or cancellation. SLURM sends USR1 once, and
-# it would kill a process that is just starting: the stage begins with USR1 ignored, and the signal is repeated until the
-# stage ends. `wait` returns early when a signal arrives, and then has to be called again. Status 143: training has saved
-# its state; after USR1 it resumes in a new allocation under the same job number, so dependent jobs keep waiting. (SLURM
-# requeues preempted jobs itself.) Status 138: USR1 came before the shell ignored it, and nothing has begun yet.
+# it would kill a process that is just starting: the stage begins with USR1 ignored, and the signal is repeated until
+# the stage ends. `wait` returns early when a signal arrives, and then has to be called again. Status 143: training has
+# saved its state; after USR1 it resumes in a new allocation under the same job number, so dependent jobs keep waiting.
+# (SLURM requeues preempted jobs itself.) Status 138: USR1 came before the shell ignored it, and nothing has begun yet.
 SIGNALS = """\
 child= near_limit= status=1 caught=1
 remind() {{ while kill -USR1 "$child"; do sleep {seconds}; done; }}

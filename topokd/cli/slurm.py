@@ -41,7 +41,7 @@ def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
     rows += [
         (
             array.kind,
-            f"{len(array.stages)}{f' ({array.limit} at a time)' if array.limit else ''}",
+            f"{len(array.stages)}" + (f" ({array.limit} at a time)" if 0 < array.limit < len(array.stages) else ""),
             " ".join(array.needs) or "-",
             _hours(array.seconds, array.unknown),
             str(made.placements[array.kind]),
@@ -62,17 +62,21 @@ def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
 
 def _show_placements(made: Plan) -> None:
     """Say where the ranks of a training run, as that decides which nodes can hold it."""
+    kinds: dict[str, list[str]] = {}
     for array in {array.kind: array for array in made.arrays}.values():
         placed = made.placements[array.kind]
         if placed.nodes > 1:
-            each = f"{placed.per_node} on each, started by srun"
-            typer.echo(f"{array.kind}: {placed.ranks} ranks on {placed.nodes} nodes, {each}")
+            words = f"{placed.ranks} ranks on {placed.nodes} nodes, {placed.per_node} on each, started by srun"
         elif placed.ranks > 1:
             asked, field = ("GPUs", "gpus_per_node") if placed.gpus else ("cores", "cpus_per_node")
-            number = placed.gpus or placed.ranks * placed.cpus
             known = getattr(array.resources, field)
-            advice = "" if known else f"; if your nodes have fewer, set {field} in the cluster's file"
-            typer.echo(f"{array.kind}: {placed.ranks} ranks on one node with {number} {asked}{advice}")
+            words = f"{placed.ranks} ranks on one node with {placed.gpus or placed.ranks * placed.cpus} {asked}"
+            words += "" if known else f"; if your nodes have fewer, set {field} in the cluster's file"
+        else:
+            continue
+        kinds.setdefault(words, []).append(array.kind)
+    for words, names in kinds.items():
+        typer.echo(f"{', '.join(names)}: {words}")
 
 
 def _hours(seconds: float, unknown: int) -> str:
@@ -87,7 +91,8 @@ def _show_totals(made: Plan) -> None:
     on_gpus = [array for array in made.arrays if gpus[array.kind]]
     gpu = _hours(sum(array.seconds for array in on_gpus), sum(array.unknown for array in on_gpus))
     measured = ", on the machine that made results/" if total else ""
-    typer.echo(f"in all {_hours(total, unknown)} hours of tasks, {gpu} of them with a GPU{measured}")
+    estimated = "; docs/costs.md estimates trainings on the full data sets" if unknown else ""
+    typer.echo(f"in all {_hours(total, unknown)} hours of tasks, {gpu} of them with a GPU{measured}{estimated}")
     limits = [(array, len(array.stages) * array.resources.limit_seconds / 3600) for array in made.arrays]
     gpu_hours = sum(hours * gpus[array.kind] for array, hours in limits)
     typer.echo(

@@ -83,7 +83,7 @@ def test_the_plan_says_on_how_many_nodes_a_training_runs(two_ranks: Path) -> Non
     said = call("plan")[1]
     assert "nodes x GPUs" in said and "2 x 1, 2 ranks" in said
     assert "--nodes=2 --ntasks-per-node=1 --cpus-per-task=2 --gres=gpu:1" in said
-    assert "teacher: 2 ranks on 2 nodes, 1 on each, started by srun" in said
+    assert "teacher: 2 ranks on 2 nodes, 1 on each, started by srun\n" in said
     assert "student: 2 ranks on one node with 4 cores\n" in said
     assert ", 40 GPU-hours" in said  # two teachers, two GPUs each, ten hours
 

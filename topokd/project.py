@@ -11,6 +11,10 @@ TEACHER = "teacher"
 """Name of the teacher among the networks of a profile, where a student has the name of its row."""
 
 
+LAUNCHER = "TOPOKD_LAUNCHER"
+"""Environment variable: the command that starts the ranks of a training on several nodes, up to the interpreter."""
+
+
 def run_name(network: str, seed: int) -> str:
     """The name of a training run's files.
 

@@ -1,4 +1,7 @@
-"""A real SLURM with two nodes on this machine: munged, slurmctld and two slurmd, with everything in one folder."""
+"""A real SLURM with two nodes on this machine: munged, slurmctld and two slurmd, with everything in one folder.
+
+Each node has two cores, and one GPU that SLURM only counts.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,9 @@ PreemptMode=REQUEUE
 KillWait=30
 SlurmdTimeout=20
 SchedulerParameters=sched_interval=2,sched_min_interval=0,batch_sched_delay=0,bf_interval=3
-NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={one} CPUs={cpus} RealMemory=16000
-NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port={two} CPUs={cpus} RealMemory=16000
+GresTypes=gpu
+NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={one} CPUs={cpus} RealMemory=16000 Gres=gpu:1
+NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port={two} CPUs={cpus} RealMemory=16000 Gres=gpu:1
 PartitionName=low Nodes=one,two Default=YES PriorityTier=1 State=UP
 PartitionName=high Nodes=one,two PriorityTier=10 State=UP
 """
@@ -78,6 +82,7 @@ def running(folder: Path, cpus: int = 2) -> Iterator[Path]:
     configuration = folder / "slurm.conf"
     ports = {name: free_port() for name in ("controller", "one", "two")}
     configuration.write_text(CONFIGURATION.format(host=socket.gethostname(), folder=folder, cpus=cpus, **ports))
+    (folder / "gres.conf").write_text("Name=gpu Count=1 File=/dev/null\n")  # SLURM counts it; there is no GPU
     key = folder / "munge.key"
     key.write_bytes(os.urandom(256))
     key.chmod(0o600)

@@ -53,9 +53,12 @@ def test_a_failed_stage_blocks_only_what_needs_it_and_names_its_log(project: Pro
 
 
 def test_a_training_longer_than_the_time_limit_continues_until_it_is_done(project: Project):
-    """A limit of one minute, USR1 after a few seconds of it, 20 steps of 2.5 s: several requeues of the same job."""
+    """A limit of one minute, USR1 after a few seconds of it, 20 steps of 2.5 s: several requeues of the same job.
+
+    The other stages cannot go on where they were, and on a busy machine they take a minute to start.
+    """
     (project.root / "slow").write_text("2.5")
-    project.describe_cluster(time="1", stop_before=50)
+    project.describe_cluster(stop_before=50, more="stages: {teacher: {time: '1'}}\n")
     project.slurm("submit")
     job = project.jobs()["teacher@default-0"]
     project.wait(800)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from torch import nn
 from topokd import params as P
 from topokd.errors import ParameterError, TrainingError
 from topokd.io import read_json, sha256, write_json
+from topokd.project import LAUNCHER
+from topokd.stopping import VARIABLE, Stopped, ask_to_stop
 from topokd.training import train_student, train_teacher
 from topokd.training.distributed import Place, Ranks, SyncBatchNorm, joined, meet_in_slurm, place
 from topokd.training.run import Run
@@ -98,6 +101,74 @@ def test_torchrun_starts_ranks(shared: P.Params, tmp_path: Path) -> None:
 def test_a_batch_that_ranks_cannot_share_equally_is_rejected(shared: P.Params) -> None:
     with pytest.raises(ParameterError, match=r"train.batch_size is 4, which 3 ranks .*multiple"):
         train_teacher(shared.replace(train=shared.train.replace(ranks=3)), 0)
+
+
+SRUN = """\
+import os, signal, subprocess, sys
+assert "TOPOKD_STOP" not in os.environ
+command = sys.argv[sys.argv.index("--") + 1 :]
+place = {"SLURM_STEP_NUM_TASKS": "2", "MASTER_ADDR": "127.0.0.1"}
+ranks = [
+    subprocess.Popen(command, env={**os.environ, **place, "SLURM_PROCID": str(rank), "SLURM_LOCALID": "0"})
+    for rank in range(2)
+]
+signal.signal(signal.SIGUSR1, lambda number, _: [rank.send_signal(number) for rank in ranks])
+sys.exit(max(rank.wait() for rank in ranks))
+"""
+
+
+@pytest.fixture
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A command that starts two processes as srun does on two nodes, without what only this process has."""
+    program = tmp_path / "srun.py"
+    program.write_text(SRUN)
+    monkeypatch.setenv(LAUNCHER, f"{sys.executable} {program} -- {sys.executable}")
+    monkeypatch.setenv(VARIABLE, str(tmp_path))  # the folder by which a notebook's runner asks for a stop
+    return str(program)
+
+
+@pytest.mark.long
+def test_ranks_started_by_a_launcher_train_as_those_started_here(
+    shared: P.Params, launcher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = shared.replace(train=shared.train.replace(ranks=2))
+    run = Run("teacher", 0, shared)
+    assert train_teacher(shared, 0)["ranks"] == 2
+    started_elsewhere = sha256(run.checkpoint)
+    run.checkpoint.unlink()
+    monkeypatch.delenv(LAUNCHER)
+    train_teacher(shared, 0)
+    assert sha256(run.checkpoint) == started_elsewhere
+    assert not list((shared.workspace / "ranks").iterdir())
+
+
+@pytest.mark.long
+def test_a_stop_request_reaches_ranks_started_by_a_launcher(shared: P.Params, launcher: str, tmp_path: Path) -> None:
+    shared = shared.replace(train=shared.train.replace(ranks=2, teacher_steps=1000, checkpoint_every=1))
+    states = Run("teacher", 0, shared).resume
+
+    def ask() -> None:
+        while not list(states.rglob("state.pt")):
+            threading.Event().wait(0.02)
+        ask_to_stop(tmp_path)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    with pytest.raises(Stopped, match=r"teacher-seed0: stopped by a signal after step \d+ of 1000; state saved"):
+        train_teacher(shared, 0)
+    asking.join()
+
+
+@pytest.mark.long
+def test_another_number_of_ranks_than_the_profile_has_is_refused(shared: P.Params, launcher: str) -> None:
+    with pytest.raises(ParameterError, match="2 ranks were started, but train.ranks is 4: .*submit it again"):
+        train_teacher(shared.replace(train=shared.train.replace(ranks=4)), 0)
+
+
+def test_a_launcher_that_is_not_installed_is_named(shared: P.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LAUNCHER, "/nowhere/srun python")
+    with pytest.raises(TrainingError, match="/nowhere/srun, which starts the ranks .* container"):
+        train_teacher(shared.replace(train=shared.train.replace(ranks=2)), 0)
 
 
 @pytest.mark.long

@@ -24,6 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="Run the pipeline on a SLURM cluste
 def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
     """Show what `submit` would submit: stages, resources, and hours measured by the committed runs."""
     from topokd.pipeline.slurm import queue
+    from topokd.pipeline.slurm.placement import sbatch_options
     from topokd.pipeline.slurm.submit import make_plan
 
     require_checkout()
@@ -36,25 +37,46 @@ def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
     typer.echo(f"{len(made.stages)} stages: {len(made.finished)} finished, {len(made.queued)} in the queue")
     for address in made.local:
         typer.echo(f"here, before submitting: {address}")
-    rows = [("array", "tasks", "waits for", "hours", "each task")]
+    rows = [("array", "tasks", "waits for", "hours", "nodes x GPUs", "options of each task")]
     rows += [
         (
             array.kind,
-            f"{len(array.stages)}{f' ({array.limit} at a time)' if array.limit else ''}",
+            f"{len(array.stages)}" + (f" ({array.limit} at a time)" if 0 < array.limit < len(array.stages) else ""),
             " ".join(array.needs) or "-",
             _hours(array.seconds, array.unknown),
-            " ".join(array.resources.sbatch_options(made.cpus, made.ranks)),
+            str(made.placements[array.kind]),
+            " ".join(sbatch_options(array.resources, made.placements[array.kind])),
         )
         for array in made.arrays
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
     widths[2] = min(widths[2], 40)
     for row in rows:
         cells = [
             cell if len(cell) <= width else cell[: width - 1] + "…" for cell, width in zip(row, widths, strict=False)
         ]
-        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), row[4]]))
+        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), row[5]]))
+    _show_placements(made)
     _show_totals(made)
+
+
+def _show_placements(made: Plan) -> None:
+    """Say where the ranks of a training run, as that decides which nodes can hold it."""
+    kinds: dict[str, list[str]] = {}
+    for array in {array.kind: array for array in made.arrays}.values():
+        placed = made.placements[array.kind]
+        if placed.nodes > 1:
+            words = f"{placed.ranks} ranks on {placed.nodes} nodes, {placed.per_node} on each, started by srun"
+        elif placed.ranks > 1:
+            asked, field = ("GPUs", "gpus_per_node") if placed.gpus else ("cores", "cpus_per_node")
+            known = getattr(array.resources, field)
+            words = f"{placed.ranks} ranks on one node with {placed.gpus or placed.ranks * placed.cpus} {asked}"
+            words += "" if known else f"; if your nodes have fewer, set {field} in the cluster's file"
+        else:
+            continue
+        kinds.setdefault(words, []).append(array.kind)
+    for words, names in kinds.items():
+        typer.echo(f"{', '.join(names)}: {words}")
 
 
 def _hours(seconds: float, unknown: int) -> str:
@@ -65,12 +87,14 @@ def _hours(seconds: float, unknown: int) -> str:
 def _show_totals(made: Plan) -> None:
     total = sum(array.seconds for array in made.arrays)
     unknown = sum(array.unknown for array in made.arrays)
-    on_gpus = [array for array in made.arrays if array.resources.gpus(made.ranks)]
+    gpus = {kind: placed.nodes * placed.gpus for kind, placed in made.placements.items()}
+    on_gpus = [array for array in made.arrays if gpus[array.kind]]
     gpu = _hours(sum(array.seconds for array in on_gpus), sum(array.unknown for array in on_gpus))
     measured = ", on the machine that made results/" if total else ""
-    typer.echo(f"in all {_hours(total, unknown)} hours of tasks, {gpu} of them with a GPU{measured}")
+    estimated = "; docs/costs.md estimates trainings on the full data sets" if unknown else ""
+    typer.echo(f"in all {_hours(total, unknown)} hours of tasks, {gpu} of them with a GPU{measured}{estimated}")
     limits = [(array, len(array.stages) * array.resources.limit_seconds / 3600) for array in made.arrays]
-    gpu_hours = sum(hours * array.resources.gpus(made.ranks) for array, hours in limits if array in on_gpus)
+    gpu_hours = sum(hours * gpus[array.kind] for array, hours in limits)
     typer.echo(
         f"to the time limits: {sum(hours for _, hours in limits):,.0f} hours of tasks, {gpu_hours:,.0f} GPU-hours; "
         "training that reaches its limit is queued again, and takes as many more"

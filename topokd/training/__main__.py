@@ -1,4 +1,7 @@
-"""One rank of a run, started by `topokd.training.launch`: ``python -m topokd.training FOLDER ROW SEED BY_HAND``."""
+"""One rank of a run: ``python -m topokd.training FOLDER ROW SEED BY_HAND``.
+
+`topokd.training.launch` starts it here, or by srun on several nodes.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ import sys
 from pathlib import Path
 
 from topokd import params as P
-from topokd.errors import TopokdError
+from topokd.errors import ParameterError, TopokdError
 from topokd.io import write_json
-from topokd.project import TEACHER
-from topokd.stopping import die_with_parent
+from topokd.project import LAUNCHER, TEACHER
+from topokd.stopping import Stopped, die_with_parent
 from topokd.training import train_student, train_teacher
+from topokd.training.distributed import Place, place
 
 
 def main(folder: Path, row: str, seed: int, by_hand: bool) -> int:
@@ -25,16 +29,25 @@ def main(folder: Path, row: str, seed: int, by_hand: bool) -> int:
         by_hand: Whether results are written below ``workspace/by-hand``.
     """
     die_with_parent()
-    rank = os.environ["RANK"]
-    logging.basicConfig(level=logging.INFO if rank == "0" else logging.ERROR, format="%(levelname)s %(message)s")
+    here = place() or Place(rank=0, size=1, local=0)
+    if here.rank > 0:  # one rank reports progress, in a file that other nodes do not have
+        os.environ["TOPOKD_PROGRESS"] = str(folder / f"progress-{here.rank}")
+    logging.basicConfig(level=logging.ERROR if here.rank else logging.INFO, format="%(levelname)s %(message)s")
     try:
         params = P.load(folder / "params.yaml", save=not by_hand)
+        if here.size != params.train.ranks:
+            raise ParameterError(
+                f"{here.size} ranks were started, but train.ranks is {params.train.ranks}: if it was changed after "
+                "`topokd slurm submit`, cancel the job and submit it again"
+            )
         if row == TEACHER:
             train_teacher(params, seed)
         else:
             train_student(params, row, seed)
     except Exception as error:
-        write_json(folder / f"error-{rank}.json", {"kind": type(error).__name__, "message": str(error)})
+        write_json(folder / f"error-{here.rank}.json", {"kind": type(error).__name__, "message": str(error)})
+        if isinstance(error, Stopped) and LAUNCHER in os.environ:
+            return 0  # any other status makes srun kill the ranks that are still saving
         if not isinstance(error, TopokdError):
             raise
         return 1

@@ -6,6 +6,7 @@ arrays; and operators want to read the script that runs. submitit pickles a func
 a failure, and has no dependencies between tasks. Without it, all that is needed is one shell script (`script`) and
 three commands (`queue`).
 
-`cluster`: resources of each kind of stage, from conf/cluster.yaml. `plan`: unfinished stages, and the arrays that run
-them. `submit`: submits the arrays. `jobs`: state of the job of each stage. `task`: one stage inside a job.
+`cluster`: resources of each kind of stage, from conf/cluster.yaml. `placement`: nodes, processes and GPUs of a task.
+`plan`: unfinished stages, and the arrays that run them. `submit`: submits the arrays. `jobs`: state of the job of each
+stage. `task`: one stage inside a job.
 """

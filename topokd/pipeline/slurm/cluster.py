@@ -13,6 +13,8 @@ from topokd.errors import ParameterError
 from topokd.project import project_path
 from topokd.schema import Count, Natural, Section, Switch, nearest, parse_yaml, validate
 
+# kinds of stages that start train.ranks processes, and that can stop before the time limit and continue
+TRAINING = ("teacher", "student", "panels")
 TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}|UNLIMITED")
 
 
@@ -23,11 +25,12 @@ class Resources(Section):
     account: str = Field("", description="'': your default")
     qos: str = Field("", description="'': your default")
     time: str = Field("02:00:00", description="time limit, in quotes; training resumes after it as often as needed")
-    memory: str = Field("8G", description="memory of one task")
-    cpus: Natural = Field(0, description="cores of one task; 0: the profile's train.threads + train.workers")
-    gres: str = Field(
-        "", description="gpu:1 if the stage uses a GPU; {ranks}: the profile's train.ranks, each with its own cores"
-    )
+    memory: str = Field("8G", description="memory of one task, on each of its nodes")
+    cpus: Natural = Field(0, description="cores of one process; 0: the profile's train.threads + train.workers")
+    gres: str = Field("", description="on each node: gpu:1 if the stage uses a GPU; {ranks}: ranks on the node")
+    gpus_per_node: Natural = Field(0, description="GPUs of a node; ranks beyond them take further nodes; 0: all on one")
+    cpus_per_node: Natural = Field(0, description="cores of a node; likewise")
+    nodes: Natural = Field(0, description="nodes that one training may take; 0: as many as its ranks need")
     exclusive: Switch = Field(False, description="reserve the node for this task, because it measures time")
     at_once: Natural = Field(0, description="tasks of this kind that may run at the same time; 0: all")
     options: tuple[str, ...] = Field((), description="further options of sbatch, such as --constraint=a100")
@@ -68,38 +71,21 @@ class Resources(Section):
         return 86400.0 * int(days or 0) + 3600 * hours + 60 * minutes + seconds
 
     def gpus(self, ranks: int = 1) -> int:
-        """Number of GPUs of one task.
+        """Number of GPUs of one task on each of its nodes.
 
         Args:
-            ranks: number of processes of one training.
+            ranks: number of processes of one training on the node.
 
         Examples:
             >>> [Resources(gres=gres).gpus(ranks=2) for gres in ("", "gpu", "gpu:{ranks}", "gpu:a100:4,lscratch:100")]
             [0, 1, 2, 4]
         """
-        kinds = [kind.split("(")[0].split(":") for kind in self.gres.replace("{ranks}", str(ranks)).split(",")]
+        kinds = [kind.split("(")[0].split(":") for kind in self.gres_of(ranks).split(",")]
         return sum(int(kind[-1]) if kind[-1].isdigit() else 1 for kind in kinds if kind[0] == "gpu")
 
-    def sbatch_options(self, cpus: int, ranks: int = 1) -> list[str]:
-        """Options of sbatch.
-
-        Args:
-            cpus: cores of one process, used if ``self.cpus`` is 0.
-            ranks: number of processes of one training.
-
-        Examples:
-            >>> Resources(gres="gpu:1").sbatch_options(cpus=9)
-            ['--time=02:00:00', '--mem=8G', '--cpus-per-task=9', '--gres=gpu:1']
-            >>> Resources(gres="gpu:{ranks}").sbatch_options(cpus=9, ranks=2)[2:]
-            ['--cpus-per-task=18', '--gres=gpu:2']
-        """
-        if "{ranks}" in self.gres:
-            cpus *= ranks
-        named = {"partition": self.partition, "account": self.account, "qos": self.qos, "time": self.time}
-        named |= {"mem": self.memory, "cpus-per-task": str(self.cpus or cpus)}
-        named["gres"] = self.gres.replace("{ranks}", str(ranks))
-        given = [f"--{name}={value}" for name, value in named.items() if value]
-        return [*given, *(["--exclusive"] if self.exclusive else []), *self.options]
+    def gres_of(self, ranks: int) -> str:
+        """``gres`` of a node on which ``ranks`` processes run."""
+        return self.gres.replace("{ranks}", str(ranks))
 
 
 class Cluster(Section):
@@ -145,4 +131,10 @@ def load_cluster(name: str, kinds: set[str]) -> Cluster:
             raise ParameterError(f"{file}: stages: there is no kind of stage {kind!r}; {nearest(kind, kinds)}")
         merged = {name: getattr(cluster.default, name) for name in Resources.model_fields} | differences
         validate(Resources, merged, file=str(file), where=f"stages.{kind}")
+    for kind in TRAINING:
+        if kind in kinds and (resources := cluster.resources(kind)).limit_seconds <= cluster.stop_before:
+            raise ParameterError(
+                f"{file}: the time of {kind} is {resources.time}, no longer than stop_before "
+                f"({cluster.stop_before} s): each training would stop as soon as it has begun"
+            )
     return cluster

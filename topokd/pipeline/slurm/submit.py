@@ -13,6 +13,7 @@ from topokd.pipeline.profiles import list_profile, listed
 from topokd.pipeline.repository import share_lock
 from topokd.pipeline.slurm import jobs, queue
 from topokd.pipeline.slurm.cluster import Cluster, load_cluster
+from topokd.pipeline.slurm.placement import Placement, place_task, sbatch_options
 from topokd.pipeline.slurm.plan import LOCAL, Array, dependency, make_arrays
 from topokd.pipeline.slurm.script import batch_script
 from topokd.pipeline.stage import run_stage
@@ -30,8 +31,7 @@ class Plan:
     queued: dict[str, str]  # number of the task of each stage that is in the queue
     local: list[str]  # stages that are first run on the submitting machine
     arrays: list[Array]
-    cpus: int  # cores of one process
-    ranks: int  # processes of one training
+    placements: dict[str, Placement]  # of each kind of stage in `arrays`
 
 
 def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | None = None) -> Plan:
@@ -43,7 +43,7 @@ def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | 
         tasks: the tasks in the queue; None for a plan without SLURM.
 
     Raises:
-        ParameterError: The profile or the cluster does not exist, or a field is wrong.
+        ParameterError: The profile or the cluster does not exist, a field is wrong, or no node can hold a task.
     """
     with listed(profile):
         stages = read_stages(profile)
@@ -52,6 +52,7 @@ def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | 
     queued = {address: job for address, job in jobs.read_jobs(profile).items() if job in (tasks or {})}
     train = P.load_profile(profile).train
     remote = [address for address in left if address.split("@")[0] not in LOCAL]
+    arrays = make_arrays(stages, remote, list(queued), known)
     return Plan(
         profile=profile,
         cluster=known,
@@ -59,9 +60,11 @@ def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | 
         finished={stage.address for stage in stages} - set(left),
         queued=queued,
         local=[address for address in left if address not in remote],
-        arrays=make_arrays(stages, remote, list(queued), known),
-        cpus=train.threads + train.workers,
-        ranks=train.ranks,
+        arrays=arrays,
+        placements={
+            array.kind: place_task(array.kind, array.resources, train.threads + train.workers, train.ranks)
+            for array in arrays
+        },
     )
 
 
@@ -106,10 +109,9 @@ def _send(plan: Plan, array: Array, earlier: str | None) -> str:
     recorded = jobs.read_jobs(plan.profile)
     where = jobs.folder(plan.profile)
     (where / "logs").mkdir(parents=True, exist_ok=True)
+    placement = plan.placements[array.kind]
     script = where / "scripts" / f"{array.stages[0]}.sh"
-    write_text(
-        script, batch_script(plan.profile, array.stages, project_root(), plan.cluster, bool(array.resources.gres))
-    )
+    write_text(script, batch_script(plan.profile, array.stages, project_root(), plan.cluster, placement))
     limit = f"%{array.limit}" if 0 < array.limit < len(array.stages) else ""
     waits = dependency(array, recorded, earlier)
     number = queue.submit(
@@ -124,7 +126,7 @@ def _send(plan: Plan, array: Array, earlier: str | None) -> str:
             "--kill-on-invalid-dep=yes",
             f"--signal=B:USR1@{plan.cluster.stop_before}",
             *([f"--dependency={waits}"] if waits else []),
-            *array.resources.sbatch_options(plan.cpus, plan.ranks),
+            *sbatch_options(array.resources, placement),
             str(script),
         ]
     )

@@ -1,0 +1,1 @@
+"""Tests of `topokd slurm` on a machine without SLURM."""

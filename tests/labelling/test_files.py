@@ -79,15 +79,32 @@ def test_an_output_folder_inside_the_input_is_skipped(checkpoint, scans, caplog)
     assert "skipped 1 .txt" in caplog.text
 
 
-def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path):
-    """A scan of five columns has the scale 255; the scale of the others is guessed once, from the first of them."""
+def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path, caplog):
+    """A scan of five columns has the scale 255, fractions have 1; a scan that cannot be of that scale has its own."""
     rows = np.column_stack([np.random.default_rng(1).uniform(-5, 5, (20, 3)), np.full(20, 200), np.arange(20) % 32])
     rows.astype("<f4").tofile(scans / "a.pcd.bin")
     rows[:, [0, 1, 2, 3]].astype("<f4").tofile(scans / "z.bin")
     labeller = Recorder(checkpoint, device="cpu")
     _, failed = predict_files(labeller, scans, tmp_path / "out", views=0)
-    assert labeller.scales == {"a.pcd.bin": 255, "000000.bin": 1, "000001.bin": 1}
-    assert list(failed) == [scans / "z.bin"] and "above the scale 1; give" in failed[scans / "z.bin"]
+    assert not failed and labeller.scales == {"a.pcd.bin": 255, "000000.bin": 1, "000001.bin": 1, "z.bin": 255}
+    assert "of 0 to 1, but 100.0 % of the values of intensity exceed it (up to 200)" in caplog.text
+
+
+def test_the_scale_of_a_folder_is_guessed_from_a_sample_and_said_once(checkpoint, tmp_path, caplog):
+    """The first scan is dark: with the scale of its own brightest point, later ones were rejected."""
+    rng, folder = np.random.default_rng(4), tmp_path / "yard"
+    folder.mkdir()
+    for k, high in enumerate((90, 1000, 600, 980)):
+        np.save(folder / f"{k}.npy", np.column_stack([rng.uniform(-5, 5, (40, 3)), rng.integers(0, high, 40)]))
+    labeller = Recorder(checkpoint, device="cpu")
+    _, failed = predict_files(labeller, folder, tmp_path / "out", views=0)
+    assert not failed and set(labeller.scales.values()) == {1023}
+    assert caplog.text.count("divided by 1023, a guess from a sample") == 1
+    predict_files(labeller, folder, tmp_path / "out", views=0)
+    assert len(labeller.names) == 4
+    np.save(folder / "4.npy", np.column_stack([rng.uniform(-5, 5, (40, 3)), rng.integers(0, 4000, 40)]))
+    predict_files(labeller, folder, tmp_path / "out", views=0)  # another scale: other labels
+    assert len(labeller.names) == 9 and set(labeller.scales.values()) == {4095}
 
 
 @pytest.mark.parametrize("names", [("a.las", "b.bin"), ("b.las", "a.bin")])

@@ -13,12 +13,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from topokd.data.formats import SUFFIXES
 from topokd.errors import DataError
 from topokd.io import sha256
-from topokd.options import number
 
 RECORD = ".topokd-labels.jsonl"
 _LONGEST_NAME = 255
@@ -34,15 +32,12 @@ class Written:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._file = folder, folder / RECORD
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, dict[str, str]] = {}
         if self._file.is_file():
             for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
-                    self._entries[entry["file"]] = {
-                        **{name: str(entry[name]) for name in ("sha256", "recipe")},
-                        "scale": number(entry["scale"], "scale", above=True) if entry.get("scale") else None,
-                    }
+                    self._entries[entry["file"]] = {name: str(entry[name]) for name in ("sha256", "recipe")}
                 except (ValueError, KeyError, TypeError, RecursionError):  # the last line of a call that was killed
                     continue
 
@@ -55,13 +50,9 @@ class Written:
         """Whether ``path`` was written from the same inputs (`recipe`) and is unchanged."""
         return self._entries.get(self._key(path), {}).get("recipe") == recipe and self.owns(path)
 
-    def scale(self, path: Path) -> float | None:
-        """Full scale of intensities that was guessed from the scan of ``path``, for the other scans of the call."""
-        return self._entries.get(self._key(path), {}).get("scale")
-
-    def add(self, path: Path, recipe: str = "", scale: float | None = None) -> None:
-        """Record that ``path`` was just written from the inputs ``recipe``; ``scale`` is as in `scale`."""
-        entry = {"sha256": sha256(path), "recipe": recipe, **({} if scale is None else {"scale": scale})}
+    def add(self, path: Path, recipe: str = "") -> None:
+        """Record that ``path`` was just written from the inputs ``recipe``."""
+        entry = {"sha256": sha256(path), "recipe": recipe}
         self._entries[self._key(path)] = entry
         try:
             with self._file.open("a+b") as stream:

@@ -90,7 +90,7 @@ def read_cloud(
         columns: of .bin and .npy: values per point, or their names, such as ("x", "y", "z", "intensity", "_"); None:
             recognised (`topokd.data.formats.binary`).
         intensity_scale: full scale of the intensities; None: by rule (`topokd.data.formats.intensity`).
-        usual_scale: full scale of other scans of the same sensor, if known.
+        usual_scale: full scale of other scans of the same sensor, if known: a guess, which a scan may contradict.
         dtype: number type of .bin, a key of `topokd.data.formats.binary.DTYPES`; None: recognised.
         intensity: name of the field of intensities, or "none" for zeros; None: by rule.
         scale: metres per unit of the coordinates: 0.001 for millimetres.
@@ -112,6 +112,7 @@ def read_cloud(
     """
     path = Path(path)
     names = check_reading(columns, intensity_scale, dtype, scale, frame, origin, intensity)
+    check_reading(intensity_scale=usual_scale)
     axes = parse_frame(frame)
     table = _read(path, names, dtype)
     xyz = np.ascontiguousarray(table.xyz, np.float64)

@@ -22,10 +22,11 @@ def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
         whole: every file below ``root`` counts, for a data set that a label map describes.
 
     Raises:
-        DataError: ``root`` has none of them.
+        DataError: ``root`` has none of them, or is not a folder.
     """
-    if whole and not root.is_dir():
-        raise DataError(f"data.root: {root} does not exist: it must be the folder of the data set")
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"data.root: {root} {what}; {'name the folder of the data set' if whole else known_folders()}")
     names = [folder for benchmark in BENCHMARKS.values() for folder in benchmark.folders]
     folders = [root] if whole else [root / name for name in names if (root / name).is_dir()]
     if not folders:

@@ -15,7 +15,7 @@ from topokd.cli import app
 from topokd.data.cache import ScanCache
 from topokd.datasets.fingerprint import fingerprint
 from topokd.errors import CheckpointError, DataError, ParameterError
-from topokd.label_maps import MappedDataset, WrittenLabels, check_mapped, label_map_names, load_label_map
+from topokd.label_maps import MappedDataset, WrittenLabels, check_mapped, label_map_names, load_label_map, open_mapped
 from topokd.labelling import Labeller
 from topokd.models import build_model, save_checkpoint
 from topokd.paper.results import dataset_title
@@ -233,6 +233,14 @@ def test_a_profile_trains_on_a_data_set_by_its_map(
     weights = next((tmp_path / "workspace").rglob("checkpoints/teacher-seed0.safetensors"))
     classes = Labeller(weights).classes
     assert classes.ids == label_map.space(folder).raw_ids and classes.names == tuple(names)
+
+
+@pytest.mark.parametrize("name", ["goose", "rellis3d", "semanticposs"])
+def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, name: str) -> None:
+    label_map = load_label_map(name)
+    for use in (lambda root: check_mapped(root, label_map), lambda root: open_mapped(root, label_map, "val")):
+        with pytest.raises(DataError, match=rf"gone does not exist; name the folder of {label_map.name}"):
+            use(tmp_path / "gone")
 
 
 def test_the_report_names_a_data_set_as_its_map_does(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from topokd.datasets import BENCHMARKS
-from topokd.datasets.check import known_folders
+from topokd.datasets.check import known_folders, require_root
 from topokd.errors import DataError
 
 SAMPLE = 4096  # bytes read at either end of a file: 19,000 scans in seconds, and no two scans share them
@@ -24,9 +24,7 @@ def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
     Raises:
         DataError: ``root`` has none of them, or is not a folder.
     """
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"data.root: {root} {what}; {'name the folder of the data set' if whole else known_folders()}")
+    require_root(root, "name the folder of the data set" if whole else known_folders())
     names = [folder for benchmark in BENCHMARKS.values() for folder in benchmark.folders]
     folders = [root] if whole else [root / name for name in names if (root / name).is_dir()]
     if not folders:

@@ -16,7 +16,7 @@ from topokd.data.formats import Cloud, common_scale, read_cloud
 from topokd.data.formats.intensity import UNLIKE
 from topokd.data.scan import Scan
 from topokd.datasets.benchmark import Release
-from topokd.datasets.check import CheckReport
+from topokd.datasets.check import CheckReport, require_root
 from topokd.datasets.report import SplitReport, new_report, read_all
 from topokd.errors import AbsentSplitError, DataError
 from topokd.label_maps.description import FIELDS, LabelMap
@@ -69,6 +69,7 @@ class MappedDataset(ScanDataset):
         self, root: str | Path, label_map: LabelMap, split: str, on_bad_scan: OnBadScan = "raise", cache: int = 128
     ) -> None:
         self.root, self.label_map, self.split = Path(root), label_map, split
+        require_root(self.root, f"name the folder of {label_map.name}")
         self.description = label_map.model_dump_json()
         self.labels = label_map.space(self.root)  # type: ignore[misc]
         self.class_names, self.palette = self.labels.class_names, self.labels.palette  # type: ignore[misc]

@@ -157,6 +157,19 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
         raise _contradiction(path, "config", "has depths or channels that are not positive whole numbers")
     if sum(depths) > len(state) or any(value > widest for value in channels_of):
         raise _contradiction(path, "config", "describes a larger network than the weights")
+    _check_mlps(path, config, state)
+
+
+def _check_mlps(path: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Compare the width of the MLPs, which is allocated before names and shapes are compared."""
+    ratio = config.get("mlp_ratio")
+    for name, value in state.items():
+        if ratio is not None and name.endswith(".mlp.0.fc1.weight") and value.dim() == 2:
+            hidden, channels = value.shape
+            if not isinstance(ratio, int) or hidden != ratio * channels:
+                raise _contradiction(
+                    path, "config", f"gives mlp_ratio the value {str(ratio)[:40]}, but {name} has {hidden} x {channels}"
+                )
 
 
 def check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

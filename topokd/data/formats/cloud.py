@@ -121,7 +121,10 @@ def read_cloud(
     notes = table.notes
     used = has_return(xyz, notes)
     if not used.any():
-        raise DataError(f"{path}: none of its {len(xyz)} points has finite x, y and z other than (0, 0, 0)")
+        raise DataError(
+            f"{path}: none of its {len(xyz)} points is a measurement: x, y and z are not finite, (0, 0, 0), or the "
+            "same everywhere"
+        )
     without = int((~np.isfinite(xyz).all(axis=1)).sum())
     if without:
         log.info("%s: %d of %d points are not finite and get no class", path, without, len(xyz))

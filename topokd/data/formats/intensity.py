@@ -25,7 +25,7 @@ from numpy import ndarray
 from topokd.data.formats.table import Note, Table, plain_name
 from topokd.errors import DataError
 
-FIELDS = ("reflectivity", "reflectance", "remission", "intensity", "intensities", "i", "amplitude")
+FIELDS = ("reflectivity", "reflectance", "remission", "intensity", "intensities", "i", "amplitude", "strength")
 """Names of intensities, the preferred first."""
 SCALES = (1.0, 255.0, 1023.0, 4095.0, 65535.0)
 """Full scales found in practice."""
@@ -176,7 +176,10 @@ def _check_first_column(path: Path, table: Table, used: Bool[ndarray, " n"], low
     first = table.xyz[used, 0]
     if table.columns < 4 or len(first) < 100:
         return
-    if first.min() >= 0 and first.max() < 256 and (first == np.floor(first)).all():
+    beyond = np.column_stack([table.xyz[used, 1], table.xyz[used, 2], table.fields["intensity"][used]])
+    if (np.abs(np.linalg.norm(beyond, axis=1) - first) <= 0.01 + 0.01 * first).mean() > 0.9:
+        likely = "the distance of the point"
+    elif first.min() >= 0 and first.max() < 256 and (first == np.floor(first)).all():
         likely = "a ring, a return number or an intensity"
     elif first.min() >= 0 and first.max() <= 1:
         likely = "an intensity or a time"

@@ -14,7 +14,7 @@ from tests.labelling.conftest import Recorder
 from topokd.cli import app, main
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import DataError, ParameterError
-from topokd.labelling import Labeller, predict_files
+from topokd.labelling import Labeller, find_scans, predict_files
 
 
 def test_the_labels_of_a_folder_keep_its_paths_and_come_with_a_legend(checkpoint, scans, tmp_path):
@@ -226,6 +226,20 @@ def test_a_broken_link_is_not_replaced_by_labels(checkpoint, scans, tmp_path):
     (scans / "sub/000000.label").symlink_to(tmp_path / "truth-on-another-disk.label")
     with pytest.raises(DataError, match="would be replaced"):
         predict_files(Labeller(checkpoint, device="cpu"), scans, scans, views=0)
+
+
+@pytest.mark.parametrize("target", ["absent", "out"])
+def test_an_output_that_is_a_broken_or_endless_link_is_found_before_any_scan_is_labelled(
+    checkpoint, scans, tmp_path, target
+):
+    (tmp_path / "out").symlink_to(tmp_path / target)
+    labeller = Recorder(checkpoint, device="cpu")
+    with pytest.raises(OSError, match="out"):
+        predict_files(labeller, scans, tmp_path / "out")
+    assert not labeller.names
+    (scans / "loop").symlink_to(scans / "loop")
+    files, _ = find_scans(scans)
+    assert len(files) == 2
 
 
 def test_links_are_followed_and_hidden_folders_are_not(checkpoint, scans, tmp_path, caplog):

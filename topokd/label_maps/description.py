@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -142,7 +143,7 @@ class LabelMap(Section):
     def root_above(self, path: Path) -> Path:
         """The folder of the data set that contains a scan or folder, for a map with a table there; else ``path``."""
         table = f"{self.version}/category.json" if self.layout == "nuscenes" else self.class_table
-        above = (path, *path.resolve().parents)
+        above = (path, *Path(os.path.realpath(path)).parents)
         return next((folder for folder in above if table and (folder / table).is_file()), path)
 
     def space(self, root: Path) -> LabelSpace:

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from topokd.data.formats import Cloud, Note, common_scale
 from topokd.errors import DataError
-from topokd.io import atomic_path, printable, sha256, write_bytes, write_json
+from topokd.io import atomic_path, printable, require_writable, sha256, write_bytes, write_json
 from topokd.labelling.classes import Classes
 from topokd.labelling.folder import Written, check_targets, find_scans, targets_of
 from topokd.labelling.labeller import Labeller
@@ -112,6 +112,7 @@ def predict_files(
     written = Written(output if legend else output.parent)
     pages = {file: targets[file].with_suffix(".html") for file in files[:views]}
     check_targets([*targets.values(), *pages.values(), *([legend] if legend else [])], written, overwrite)
+    require_writable(written.folder)
     for remark in remarks:
         log.info("%s: %s", source, remark)
     if labeller.sweeps > 1:

@@ -96,8 +96,8 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
         raise DataError(f"{source} does not exist")
     if source.is_file():
         return [source], []
-    inside = output is not None and Path(output).resolve() != source.resolve()
-    skipped = Path(output).resolve() if inside and output is not None else None
+    inside = output is not None and _real(Path(output)) != _real(source)
+    skipped = _real(Path(output)) if inside and output is not None else None
     written: dict[Path, Written] = {}  # by folder that has a record
     remarks: list[str] = []
     files, others = [], Counter[str]()
@@ -128,9 +128,14 @@ def _is_written(path: Path, source: Path, known: dict[Path, Written]) -> bool:
     return False
 
 
+def _real(path: Path) -> Path:
+    """The path without links; `Path.resolve` raises an error for a link that leads to itself."""
+    return Path(os.path.realpath(path))
+
+
 def _walk(folder: Path, skipped: Path | None, seen: set[Path], remarks: list[str]) -> Iterator[Path]:
     """Every file below a folder that is not hidden; a folder that is reached twice, through a link, counts once."""
-    real = folder.resolve()
+    real = _real(folder)
     if real in seen or (skipped is not None and (real == skipped or skipped in real.parents)):
         return
     seen.add(real)
@@ -194,7 +199,7 @@ def targets_of(
 
 def _keep_scan(file: Path, target: Path) -> None:
     """Raise `DataError` if the labels of a scan would replace the scan itself, whatever the user allows."""
-    if target.resolve() == file.resolve():
+    if _real(target) == _real(file):
         raise DataError(f"{file} would be overwritten by its own labels: choose another output")
 
 

@@ -80,7 +80,8 @@ def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray])
     missing = [axis for axis in _AXES if axis not in known]
     if missing:
         raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(known) or 'none'}")
-    places = [np.asarray(column(known[axis]), np.float64).reshape(-1) for axis in _AXES]
+    with np.errstate(invalid="ignore"):  # signalling NaN in a damaged file
+        places = [np.asarray(column(known[axis]), np.float64).reshape(-1) for axis in _AXES]
     if len({len(values) for values in places}) > 1:
         lengths = ", ".join(f"{axis} {len(values)}" for axis, values in zip(_AXES, places, strict=True))
         raise DataError(f"{path}: the numbers of values differ ({lengths}): it is damaged, or of several clouds")

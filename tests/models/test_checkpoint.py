@@ -374,6 +374,20 @@ def test_weights_that_are_not_finite_are_named(
         load_checkpoint(path, build_model("ptv3-tiny", num_classes=5, patch_size=64))
 
 
+def test_a_negative_variance_is_named(model: PointTransformerV3, tmp_path: Path) -> None:
+    state = {name: -1 - value if "running_var" in name else value for name, value in model.state_dict().items()}
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="running_var is negative, but it holds variances"):
+        load_checkpoint(tmp_path / "a.safetensors", build_model("ptv3-tiny", num_classes=5, patch_size=64))
+
+
+@pytest.mark.parametrize("text", ["1_0", "\N{ARABIC-INDIC DIGIT ONE}", "0x1p-4", "nan", "-0.1", "1e-400"])
+def test_a_voxel_size_is_a_plain_number(model: PointTransformerV3, tmp_path: Path, text: str) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", model, {"voxel_size": text})
+    with pytest.raises(CheckpointError, match="its metadata voxel_size is"):
+        load_checkpoint(tmp_path / "a.safetensors")
+
+
 def test_weights_stored_as_whole_numbers_are_named(model: PointTransformerV3, tmp_path: Path) -> None:
     state = {name: value.int() if value.is_floating_point() else value for name, value in model.state_dict().items()}
     save_file(state, tmp_path / "a.safetensors")

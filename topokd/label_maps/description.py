@@ -218,7 +218,8 @@ def load_label_map(name: str | Path) -> LabelMap:
         path = project_path(FOLDER) / f"{name}.yaml"
         if not path.is_file():
             raise ParameterError(
-                f"no label map {str(name)!r}; {schema.nearest(name, label_map_names())}, or name a .yaml"
+                f"no label map {str(name)!r}: name a .yaml file, or a map of {FOLDER} "
+                f"({schema.nearest(name, label_map_names())})"
             )
     try:
         tree = schema.parse_yaml(path.read_bytes(), str(path))

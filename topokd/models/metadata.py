@@ -181,13 +181,19 @@ def check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tens
         own: those of the network that they are for, by the same names.
 
     Raises:
-        CheckpointError: names the first weights that were stored as whole numbers, or are not finite.
+        CheckpointError: names the first weights that were stored as whole numbers, are not finite, or are negative
+            variances.
     """
     for name, value in state.items():
         if own[name].is_floating_point() and not value.is_floating_point():
             raise CheckpointError(
                 f"{path}: {name} is stored as {str(value.dtype)[6:]}, but it holds fractions: the file was converted "
                 "or edited incorrectly; use the one that training wrote"
+            )
+        if name.endswith(".running_var") and bool((value < 0).any()):
+            raise CheckpointError(
+                f"{path}: {name} is negative, but it holds variances: the file was edited or assembled incorrectly; "
+                "use the one that training wrote"
             )
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise CheckpointError(
@@ -205,7 +211,8 @@ def _sweeps(path: Path, strings: Mapping[str, str]) -> int:
 
 def _voxel_size(path: Path, strings: Mapping[str, str]) -> float:
     try:
-        size = float(strings["voxel_size"])
+        text = strings["voxel_size"]
+        size = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         size = math.nan
     if not 0 < size <= LARGEST_VOXEL:

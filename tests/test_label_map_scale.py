@@ -10,7 +10,7 @@ import yaml
 
 from topokd.adaptation import collect_scans
 from topokd.errors import DataError
-from topokd.label_maps import LabelMap, MappedDataset, load_label_map
+from topokd.label_maps import LabelMap, MappedDataset, check_mapped, load_label_map
 
 
 def yard(root: Path, brightest: dict[str, int]) -> LabelMap:
@@ -41,12 +41,41 @@ def test_without_a_scale_in_the_map_all_scans_are_divided_by_the_same(tmp_path: 
     assert MappedDataset(tmp_path, given, "val")[0].intensity.max() * 4095 == pytest.approx(250, rel=1e-5)
 
 
-def test_a_scan_beyond_that_scale_is_refused_with_its_name(tmp_path: Path) -> None:
-    label_map = yard(tmp_path, {f"train/{k:02d}": 200 for k in range(40)} | {"train/17": 3000})
+def test_a_scan_beyond_a_guessed_scale_is_read_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    label_map = yard(tmp_path, {f"train/{k:02d}": 200 for k in range(40)} | {"train/17": 3000, "train/33": 2000})
     dataset = MappedDataset(tmp_path, label_map, "train")
     assert dataset.intensity_scale == 255
+    assert dataset[17].intensity.max() * 4095 == pytest.approx(3000, rel=1e-5)
+    assert dataset[33].intensity.max() * 4095 == pytest.approx(2000, rel=1e-5)
+    assert dataset[16].intensity.max() * 255 == pytest.approx(200, rel=1e-5)
+    (said,) = [record.getMessage() for record in caplog.records]  # once for the data set
+    assert (
+        "17: other scans seem to have intensities of 0 to 255, but 9" in said
+        and "Yard gives no intensity_scale" in said
+    )
+    given = label_map.model_copy(update={"intensity_scale": 255.0})
     with pytest.raises(DataError, match=r"17\.bin: intensity goes up to 3000, above the scale 255; give the sensor's"):
-        dataset[17]
+        MappedDataset(tmp_path, given, "train")[17]
+
+
+def test_bright_points_beyond_a_guessed_scale_are_clipped(tmp_path: Path) -> None:
+    label_map = yard(tmp_path, {f"train/{k:02d}": 200 for k in range(40)})
+    rows = np.fromfile(tmp_path / "train/01.bin", "<f4").reshape(-1, 4)
+    rows[::50, 3] = 700  # 14 of 700
+    rows.tofile(tmp_path / "train/01.bin")
+    values = MappedDataset(tmp_path, label_map, "train")[1].intensity
+    assert (values[::50] == 1).all() and values[1:50].max() * 255 == pytest.approx(rows[1:50, 3].max(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("bright", "scale"), [(1, 255), (2, 4095)])
+def test_one_damaged_scan_does_not_darken_the_others(tmp_path: Path, bright: int, scale: float) -> None:
+    label_map = yard(tmp_path, {f"train/{k:02d}": 3000 if k < bright else 200 for k in range(12)})
+    assert MappedDataset(tmp_path, label_map, "train").intensity_scale == scale
+
+
+def test_a_check_says_which_scale_was_guessed(tmp_path: Path) -> None:
+    (report,) = check_mapped(tmp_path, yard(tmp_path, {"train/a": 900})).splits
+    assert "no intensity_scale: all intensities are divided by 1023, guessed from a sample" in report.notes[0]
 
 
 def test_a_damaged_scan_does_not_hide_the_scale(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from topokd.cli import app
 from topokd.data.cache import ScanCache
 from topokd.datasets.fingerprint import fingerprint
 from topokd.errors import CheckpointError, DataError, ParameterError
-from topokd.label_maps import MappedDataset, WrittenLabels, check_mapped, label_map_names, load_label_map
+from topokd.label_maps import MappedDataset, WrittenLabels, check_mapped, label_map_names, load_label_map, open_mapped
 from topokd.labelling import Labeller
 from topokd.models import build_model, save_checkpoint
 from topokd.paper.results import dataset_title
@@ -229,10 +229,27 @@ def test_a_profile_trains_on_a_data_set_by_its_map(
     label_map = load_label_map(folder.name)
     names = list(label_map.space(folder).class_names)
     assert record["evaluation"]["class_names"] == names and record["evaluation"]["scans"] == 1
-    assert record["dataset"] == folder.name and dataset_title(params.data) == folder.name
+    assert record["dataset"] == folder.name and dataset_title(params.data) == label_map.name
     weights = next((tmp_path / "workspace").rglob("checkpoints/teacher-seed0.safetensors"))
     classes = Labeller(weights).classes
     assert classes.ids == label_map.space(folder).raw_ids and classes.names == tuple(names)
+
+
+@pytest.mark.parametrize("name", ["goose", "rellis3d", "semanticposs"])
+def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, name: str) -> None:
+    label_map = load_label_map(name)
+    for use in (lambda root: check_mapped(root, label_map), lambda root: open_mapped(root, label_map, "val")):
+        with pytest.raises(DataError, match=rf"gone does not exist; name the folder of {label_map.name}"):
+            use(tmp_path / "gone")
+
+
+def test_the_report_names_a_data_set_as_its_map_does(tmp_path: Path) -> None:
+    assert dataset_title(P.Data(dataset="semanticposs")) == "SemanticPOSS"
+    (tmp_path / "harbour.yaml").write_text(
+        (PROJECT / "conf/labels/rellis3d.yaml").read_text().replace("RELLIS-3D", "Port")
+    )
+    assert dataset_title(P.Data(dataset=str(tmp_path / "harbour.yaml"))) == "Port"
+    assert dataset_title(P.Data(dataset=str(tmp_path / "moved-away.yaml"))) == "moved-away"
 
 
 def test_a_profile_cannot_give_a_label_map_options_that_it_lacks(tmp_path: Path) -> None:

@@ -94,6 +94,27 @@ def test_a_finished_call_is_not_repeated(
         adapt(teacher, yard, load_label_map(yard / "yard.yaml"), adapted.student, settings=SETTINGS.replace(seed=1))
 
 
+def test_a_finished_adaptation_can_be_compared_with_the_labelled_scans_alone(
+    adapted: Adaptation, yard: Path, teacher: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "student.safetensors"
+    for file in (adapted.student, adapted.record):
+        shutil.copy(file, output.with_suffix(file.suffix))
+    shutil.copytree(adapted.student.with_suffix(".work"), output.with_suffix(".work"))
+    command = ["adapt", str(teacher), str(yard), "--labels", str(yard / "yard.yaml"), "-o", str(output), "--compare"]
+    settings = SETTINGS.replace(compare=True)
+    found = adapt(teacher, yard, load_label_map(yard / "yard.yaml"), output, settings=settings)
+    assert adapted.alone_score is None and found.alone_score is not None
+    assert output.read_bytes() == adapted.student.read_bytes()
+    np.testing.assert_array_equal(found.student_score.matrix, adapted.student_score.matrix)
+    assert found.alone_score.miou("skip") > 1.3 * constant_miou(found.alone_score)
+    with pytest.MonkeyPatch.context() as patch:  # the command prints what there is
+        patch.setattr("topokd.adaptation.adapt", lambda *_, **__: found)
+        said = CliRunner().invoke(app, command).output
+    better = found.alone_score.miou("skip") >= found.student_score.miou("skip")
+    assert " alone" in said.splitlines()[1] and ("the teacher does not help here" in said) == better
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("stage", ["teacher", "student"])
 def test_an_interrupted_call_ends_with_the_same_bits(

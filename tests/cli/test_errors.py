@@ -148,6 +148,15 @@ def test_a_working_folder_that_was_deleted_is_named(tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize("command", [["predict", "a.safetensors", "", "-o", "out"], ["data", "check", ""]])
+def test_an_empty_argument_is_no_working_folder(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """`-o "$OUT"` with OUT unset wrote labels into the working folder."""
+    place = command.index("")
+    assert f"the argument after {command[place - 1]!r} is empty" in failed(monkeypatch, capsys, command)
+
+
 def test_a_missing_optional_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setitem(sys.modules, "papermill", None)
     message = failed(monkeypatch, capsys, ["notebook", "notebooks/10_data.py"])

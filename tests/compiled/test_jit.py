@@ -91,6 +91,46 @@ def test_without_a_writable_folder_kernels_compile_and_the_warning_names_the_var
     assert not list(project.glob("**/*.nbc"))
 
 
+def test_a_folder_that_others_can_write_to_gets_a_private_subfolder(project: Path, tmp_path: Path) -> None:
+    """What is in the cache is executed."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    call(project, shared)
+    own = shared / f"topokd-{os.getuid()}"
+    assert len(files(own)) == 2 and not files(shared) and own.stat().st_mode & 0o777 == 0o700
+    own.chmod(0o770)  # a group may write there: nothing in it can be trusted
+    home = tmp_path / "home"
+    value, said = call(project, shared, XDG_CACHE_HOME="", HOME=str(home))
+    assert value == "4" and f"{shared} is not used for compiled kernels" in said
+    assert len(files(home / ".cache/topokd")) == 2
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_files_and_folders_of_another_user_are_not_trusted(project: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    call(project, cache)
+    outer = files(cache)[1]
+    os.chown(outer, 65534, 65534)
+    value, said = call(project, cache)
+    assert value == "4" and f"{outer} belongs to another user" in said
+    assert outer.stat().st_uid == 0 and call(project, cache) == ("4", "")
+    os.chown(cache, 65534, 65534)
+    call(project, cache)
+    assert len(files(cache / "topokd-0")) == 2
+
+
+def test_a_link_to_a_folder_of_ones_own_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ~/.cache on a disk of the node; but in the folder of temporary files anyone can put a link."""
+    disk, link = tmp_path / "disk", tmp_path / "below/link"
+    for folder in (disk, link.parent):
+        folder.mkdir(mode=0o700)
+    link.symlink_to(disk)
+    assert cache_module.private_folder(link) == link
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(link.parent))
+    assert cache_module.private_folder(link) is None
+
+
 def test_a_file_of_another_key_is_not_used(project: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     call(project, cache)

@@ -139,3 +139,21 @@ def test_intensities_far_below_their_scale_are_mentioned(tmp_path, factor, scale
     rows[:, 3] *= factor
     cloud = read_cloud(saved(tmp_path / "a.bin", rows), intensity_scale=scale)
     assert "intensities far below the scale" in kinds(cloud)
+
+
+def test_fillers_in_one_far_place_get_no_class_however_few(tmp_path):
+    """-999 for "no return", in fewer than a hundredth of the points."""
+    rows = street(5000)
+    rows[::300, :3] = -999
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows))
+    assert "stray points" in kinds(cloud) and not cloud.finite[::300].any() and cloud.finite.sum() == 5000 - 17
+    rows[::300, :3] = np.random.default_rng(0).uniform(150, 200, (17, 3))  # far, but not one place
+    assert read_cloud(saved(tmp_path / "b.bin", rows)).finite.all()
+
+
+def test_most_points_in_the_sensor_do_not_hide_one_another(tmp_path):
+    rows = street(5000)
+    noise = np.random.default_rng(1).random(5000) < 0.6
+    rows[noise, :3] = np.random.default_rng(2).normal(0, 1e-3, (int(noise.sum()), 3))
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows))
+    assert (cloud.finite == ~noise).all() and "points without a return" in kinds(cloud)

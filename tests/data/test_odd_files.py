@@ -104,3 +104,56 @@ def test_intensities_in_an_archive_may_be_a_row_or_a_column(tmp_path, shape):
     np.savez(tmp_path / "b.npz", xyz=rows[:10, :3], intensity=rows[:, 3].reshape(shape))
     with pytest.raises(DataError, match="intensity has 3000 values for the 10 points"):
         read_cloud(tmp_path / "b.npz")
+
+
+def test_normals_are_no_intensities(tmp_path):
+    rng, rows = np.random.default_rng(6), street(2000)
+    normals = rng.normal(size=(2000, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    np.save(tmp_path / "a.npy", np.column_stack([rows[:, :3], normals]))
+    cloud = read_cloud(tmp_path / "a.npy")
+    assert cloud.field is None and not cloud.scan.intensity.any()
+    assert [note.kind for note in cloud.notes] == ["normals instead of intensities"]
+    names = ("x", "y", "z", "_", "_", "_", "intensity")
+    np.save(tmp_path / "b.npy", np.column_stack([rows[:, :3], normals, rows[:, 3]]))
+    np.testing.assert_allclose(read_cloud(tmp_path / "b.npy", names).scan.intensity, rows[:, 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("last", [0.1, 1999.0])
+def test_a_column_that_grows_with_the_points_is_named_and_sparse_intensities_are_not(tmp_path, last):
+    rows = street(2000)
+    np.save(tmp_path / "a.npy", np.column_stack([rows[:, :3], np.linspace(0, last, 2000), rows[:, 3]]))
+    assert "fourth column may be a time" in [note.kind for note in read_cloud(tmp_path / "a.npy").notes]
+    rows[:, 3] = np.where(np.arange(2000) % 500 == 0, rows[:, 3], 0)
+    np.save(tmp_path / "b.npy", rows)
+    assert not any("time" in note.kind for note in read_cloud(tmp_path / "b.npy").notes)
+
+
+def test_a_range_before_x_is_named(tmp_path):
+    rows = street(2000)
+    np.save(tmp_path / "a.npy", np.column_stack([np.linalg.norm(rows[:, :3], axis=1), rows]))
+    with pytest.raises(
+        DataError, match="the first looks like the distance of the point: name .*--columns _,x,y,z,inte"
+    ):
+        read_cloud(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("shape", [(40, 60, 3), (40, 60, 4), (500, 5)])
+def test_a_picture_is_no_scan(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, shape).astype("u1"))
+    with pytest.raises(DataError, match="holds single bytes .uint8., a picture or labels probably"):
+        read_cloud(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("turn", [360.0, 2 * np.pi])
+def test_angles_and_distances_are_named(tmp_path, turn):
+    rng = np.random.default_rng(2)
+    angles = turn * np.column_stack([rng.uniform(-0.5, 0.5, 3000), rng.uniform(-0.07, 0.01, 3000)])
+    np.save(tmp_path / "a.npy", np.column_stack([angles, rng.uniform(2, 60, 3000), rng.random(3000)]))
+    assert [note.kind for note in read_cloud(tmp_path / "a.npy").notes][-1] == "angles instead of coordinates"
+
+
+def test_an_archive_of_arrays_as_point_cloud_libraries_name_them(tmp_path):
+    rows = street(500)
+    np.savez(tmp_path / "a.npz", coord=rows[:, :3], strength=rows[:, 3:], segment=np.zeros((500, 1), int))
+    np.testing.assert_allclose(read_cloud(tmp_path / "a.npz").scan.intensity, rows[:, 3], rtol=1e-6)

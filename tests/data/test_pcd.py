@@ -100,3 +100,36 @@ def test_more_points_than_the_header_counts_are_mentioned(tmp_path, encoding):
     (tmp_path / "a.pcd").write_bytes(head + body)
     cloud = read_cloud(tmp_path / "a.pcd")
     assert len(cloud.xyz) == 2 and any("room for 1 more" in str(note) for note in cloud.notes)
+
+
+def ascii_pcd(path, lines, points=None, width=None, viewpoint="0 0 0 1 0 0 0"):
+    """A .pcd file of text with x, y, z and intensity."""
+    count = len(lines) if points is None else points
+    head = f"VERSION .7\nFIELDS x y z intensity\nSIZE 4 4 4 4\nTYPE F F F F\nWIDTH {width or count}\nHEIGHT 1\n"
+    path.write_text(f"{head}VIEWPOINT {viewpoint}\nPOINTS {count}\nDATA ascii\n" + "\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("word", ["-nan(ind)", "nan", "1.#QNAN", "-1.#IND", "NaN"])
+def test_every_spelling_of_a_missing_return_is_read(tmp_path, word):
+    cloud = read_cloud(ascii_pcd(tmp_path / "a.pcd", ["1 2 3 0.5", f"{word} {word} {word} 0", "2 2 1 0.25"]))
+    assert cloud.finite.tolist() == [True, False, True] and cloud.scan.xyz.tolist() == [[1, 2, 3], [2, 2, 1]]
+
+
+@pytest.mark.parametrize("line", ["1,2,3,0.5", "1,5 2,5 3,5 0,5"])
+def test_commas_between_and_in_numbers_are_named(tmp_path, line):
+    with pytest.raises(DataError, match="its points are written with commas"):
+        read_cloud(ascii_pcd(tmp_path / "a.pcd", [line] * 3))
+
+
+def test_comments_among_the_points_are_no_points(tmp_path, recwarn):
+    cloud = read_cloud(ascii_pcd(tmp_path / "a.pcd", ["# made by hand", "1 2 3 0.5", "", "2 2 1 0.25 # last"], 2))
+    assert len(cloud.xyz) == 2 and not cloud.notes and not recwarn.list
+
+
+def test_a_header_that_contradicts_itself_or_turns_the_sensor_is_noted(tmp_path):
+    lines = ["1 2 3 0.5", "2 2 1 0.25"]
+    first = read_cloud(ascii_pcd(tmp_path / "a.pcd", lines, width=7))
+    second = read_cloud(ascii_pcd(tmp_path / "b.pcd", lines, viewpoint="0 0 0 0.7071 0 0 0.7071"))
+    kinds = [[note.kind for note in cloud.notes] for cloud in (first, second)]
+    assert kinds == [["POINTS is not WIDTH x HEIGHT"], ["VIEWPOINT turned"]] and len(first.xyz) == 2

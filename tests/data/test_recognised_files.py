@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -230,5 +231,23 @@ def test_records_without_points_have_no_points(tmp_path):
 def test_what_is_no_file_is_named(tmp_path, make, words):
     path = tmp_path / "a.bin"
     os.mkfifo(path) if make == "pipe" else path.symlink_to("nowhere.bin")
+    with pytest.raises(DataError, match=words):
+        read_cloud(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "words"),
+    [
+        (131, struct.pack("<d", 0.0), "scales .0.0, "),
+        (147, struct.pack("<d", float("nan")), "scales .*nan"),
+        (155, struct.pack("<d", float("inf")), "offsets .inf"),
+        (104, b"\x4d", "point format 13; known are 0 to 10"),
+    ],
+)
+def test_a_las_header_that_cannot_be_meant(tmp_path, offset, value, words):
+    path = write(tmp_path / "a.las")
+    data = bytearray(path.read_bytes())
+    data[offset : offset + len(value)] = value
+    path.write_bytes(data)
     with pytest.raises(DataError, match=words):
         read_cloud(path)

@@ -62,3 +62,12 @@ def test_scans_that_links_lead_to_count(root: Path, tmp_path_factory: pytest.Tem
 def test_a_wrong_root_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"does not contain a known data set; .*sequences \(SemanticKITTI\)"):
         fingerprint(tmp_path)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_root_that_is_no_folder_is_named_as_such(tmp_path: Path, whole: bool):
+    with pytest.raises(DataError, match=r"nowhere does not exist; name the folder"):
+        fingerprint(tmp_path / "nowhere", whole=whole)
+    (tmp_path / "sequences.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"sequences\.zip is a file; name the folder"):
+        fingerprint(tmp_path / "sequences.zip", whole=whole)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from topokd.data import IGNORE
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
 from topokd.evaluation.calibration import Calibration
 from topokd.evaluation.fragments import Fragments, components
 
@@ -88,3 +88,35 @@ def test_the_calibration_error_equals_its_definition(seed: int) -> None:
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     assert whole.error() == pytest.approx(expected)
     assert np.isnan(Calibration().error())
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("cell", [0, -0.4, float("nan"), float("inf"), "0.4", None])
+def test_a_cell_has_a_size(cell):
+    with pytest.raises(ParameterError, match="cell is"):
+        components(np.zeros((2, 3)), cell)
+    with pytest.raises(ParameterError, match="cell is"):
+        Fragments([0], cell)
+
+
+@pytest.mark.invalid_arguments
+def test_counts_that_cannot_be_meant_are_refused():
+    for wrong in (
+        lambda: Calibration(0),
+        lambda: Calibration(2.5),
+        lambda: Fragments([0], least=0),
+        lambda: Fragments([-1]),
+    ):
+        with pytest.raises(ParameterError):
+            wrong()
+    with pytest.raises(DataError, match="3 points, 2 true and 3 predicted classes"):
+        Fragments([0]).update(np.zeros((3, 3)), np.zeros(2, np.int64), np.zeros(3, np.int64))
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("value", [float("nan"), 3.0, -0.5])
+def test_scores_are_no_probabilities(value):
+    with pytest.raises(DataError, match="outside 0..1: give the softmax"):
+        Calibration().update(np.array([[0.4, value]]), np.zeros(1, np.int64))
+    with pytest.raises(DataError, match="give .n, c. and .n,."):
+        Calibration().update(np.full((2, 2), 0.5), np.zeros(3, np.int64))

@@ -10,9 +10,10 @@ from torch import nn
 from topokd.data import IGNORE, Scan, ScanCache, collate, voxelize
 from topokd.datasets import SemanticKITTI
 from topokd.datasets.semantickitti.files import write_scan
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
 from topokd.evaluation import class_probabilities, evaluate, predict
 from topokd.evaluation.predict import rotated
+from topokd.models import build_model
 
 
 class Network(nn.Module):
@@ -145,3 +146,10 @@ def test_workers_and_a_cache_change_nothing(tmp_path, workers, kept, tta):
     for _ in range(2):  # cold, warm
         assert (evaluate(network, data, 0.5, tta, workers=workers).matrix == expected.matrix).all()
     assert (tmp_path / "cache").is_dir() == kept
+
+
+@pytest.mark.parametrize("device", ["gpu:7", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_named(device):
+    scan = Scan(np.random.default_rng(0).uniform(-3, 3, (30, 3)), np.zeros(30))
+    with pytest.raises(ParameterError, match=f"device '{device}' cannot be used"):
+        predict(build_model("ptv3-tiny", num_classes=2), scan, 0.5, device=device)

@@ -14,7 +14,7 @@ from tests.labelling.conftest import Recorder
 from topokd.cli import app, main
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import DataError, ParameterError
-from topokd.labelling import Labeller, predict_files
+from topokd.labelling import Labeller, find_scans, predict_files
 
 
 def test_the_labels_of_a_folder_keep_its_paths_and_come_with_a_legend(checkpoint, scans, tmp_path):
@@ -79,15 +79,32 @@ def test_an_output_folder_inside_the_input_is_skipped(checkpoint, scans, caplog)
     assert "skipped 1 .txt" in caplog.text
 
 
-def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path):
-    """A scan of five columns has the scale 255; the scale of the others is guessed once, from the first of them."""
+def test_each_sensor_of_a_folder_keeps_its_scale(checkpoint, scans, tmp_path, caplog):
+    """A scan of five columns has the scale 255, fractions have 1; a scan that cannot be of that scale has its own."""
     rows = np.column_stack([np.random.default_rng(1).uniform(-5, 5, (20, 3)), np.full(20, 200), np.arange(20) % 32])
     rows.astype("<f4").tofile(scans / "a.pcd.bin")
     rows[:, [0, 1, 2, 3]].astype("<f4").tofile(scans / "z.bin")
     labeller = Recorder(checkpoint, device="cpu")
     _, failed = predict_files(labeller, scans, tmp_path / "out", views=0)
-    assert labeller.scales == {"a.pcd.bin": 255, "000000.bin": 1, "000001.bin": 1}
-    assert list(failed) == [scans / "z.bin"] and "above the scale 1; give" in failed[scans / "z.bin"]
+    assert not failed and labeller.scales == {"a.pcd.bin": 255, "000000.bin": 1, "000001.bin": 1, "z.bin": 255}
+    assert "of 0 to 1, but 100.0 % of the values of intensity exceed it (up to 200)" in caplog.text
+
+
+def test_the_scale_of_a_folder_is_guessed_from_a_sample_and_said_once(checkpoint, tmp_path, caplog):
+    """The first scan is dark: with the scale of its own brightest point, later ones were rejected."""
+    rng, folder = np.random.default_rng(4), tmp_path / "yard"
+    folder.mkdir()
+    for k, high in enumerate((90, 1000, 600, 980)):
+        np.save(folder / f"{k}.npy", np.column_stack([rng.uniform(-5, 5, (40, 3)), rng.integers(0, high, 40)]))
+    labeller = Recorder(checkpoint, device="cpu")
+    _, failed = predict_files(labeller, folder, tmp_path / "out", views=0)
+    assert not failed and set(labeller.scales.values()) == {1023}
+    assert caplog.text.count("divided by 1023, a guess from a sample") == 1
+    predict_files(labeller, folder, tmp_path / "out", views=0)
+    assert len(labeller.names) == 4
+    np.save(folder / "4.npy", np.column_stack([rng.uniform(-5, 5, (40, 3)), rng.integers(0, 4000, 40)]))
+    predict_files(labeller, folder, tmp_path / "out", views=0)  # another scale: other labels
+    assert len(labeller.names) == 9 and set(labeller.scales.values()) == {4095}
 
 
 @pytest.mark.parametrize("names", [("a.las", "b.bin"), ("b.las", "a.bin")])
@@ -209,6 +226,20 @@ def test_a_broken_link_is_not_replaced_by_labels(checkpoint, scans, tmp_path):
     (scans / "sub/000000.label").symlink_to(tmp_path / "truth-on-another-disk.label")
     with pytest.raises(DataError, match="would be replaced"):
         predict_files(Labeller(checkpoint, device="cpu"), scans, scans, views=0)
+
+
+@pytest.mark.parametrize("target", ["absent", "out"])
+def test_an_output_that_is_a_broken_or_endless_link_is_found_before_any_scan_is_labelled(
+    checkpoint, scans, tmp_path, target
+):
+    (tmp_path / "out").symlink_to(tmp_path / target)
+    labeller = Recorder(checkpoint, device="cpu")
+    with pytest.raises(OSError, match="out"):
+        predict_files(labeller, scans, tmp_path / "out")
+    assert not labeller.names
+    (scans / "loop").symlink_to(scans / "loop")
+    files, _ = find_scans(scans)
+    assert len(files) == 2
 
 
 def test_links_are_followed_and_hidden_folders_are_not(checkpoint, scans, tmp_path, caplog):

@@ -1,4 +1,6 @@
 import copy
+import dataclasses
+import json
 import os
 import pickle
 import subprocess
@@ -317,6 +319,32 @@ def test_a_compiled_network_is_stored_as_the_network_inside(tmp_path):
         assert (tmp_path / "compiled.safetensors").read_bytes() == (tmp_path / "plain.safetensors").read_bytes()
 
 
+def test_parts_that_are_compiled_or_wrapped_change_no_name(tmp_path):
+    """As after ``model.backbone = torch.compile(model.backbone)``: the file could not be loaded any more."""
+    model, before = build_model("ptv3-tiny", num_classes=3), build_model("ptv3-tiny", num_classes=3)
+    save_checkpoint(tmp_path / "plain.safetensors", model)
+    torch.save({f"backbone._orig_mod.{k.removeprefix('backbone.')}" if k.startswith("backbone.") else k: v
+                for k, v in model.state_dict().items()}, tmp_path / "compiled.pth")  # fmt: skip
+    backbone = model.backbone
+    for wrap in (torch.compile, lambda part: torch.compile(torch.nn.DataParallel(part)), torch.nn.DataParallel):
+        model.backbone = wrap(backbone)
+        save_checkpoint(tmp_path / "part.safetensors", model)
+        assert (tmp_path / "part.safetensors").read_bytes() == (tmp_path / "plain.safetensors").read_bytes()
+    for target in (model, torch.compile(before), before):  # wrapped networks are loaded into, too
+        for value in target.parameters():
+            torch.nn.init.zeros_(value)
+        assert load_checkpoint(tmp_path / "compiled.pth", target) is target
+        assert torch.equal(target.seg_head.weight, load_checkpoint(tmp_path / "plain.safetensors").seg_head.weight)
+
+
+def test_a_width_of_the_mlps_that_the_weights_do_not_have_is_refused_before_it_is_allocated(tmp_path):
+    path, model = tmp_path / "m.safetensors", build_model("ptv3-tiny", num_classes=3)
+    config = dataclasses.asdict(model.config) | {"mlp_ratio": 1024}
+    save_checkpoint(path, model, {"config": json.dumps(config)})
+    with pytest.raises(CheckpointError, match="config gives mlp_ratio the value 1024, but .*fc1.weight has"):
+        load_checkpoint(path)
+
+
 def test_tied_weights_are_saved_under_each_name(tmp_path):
     tied = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
     tied[1].weight = tied[0].weight
@@ -344,6 +372,20 @@ def test_weights_that_are_not_finite_are_named(
     save_file(state, path) if form == "safetensors" else torch.save(state, path)
     with pytest.raises(CheckpointError, match=rf"a\.{form}: seg_head.bias holds NaN or infinity"):
         load_checkpoint(path, build_model("ptv3-tiny", num_classes=5, patch_size=64))
+
+
+def test_a_negative_variance_is_named(model: PointTransformerV3, tmp_path: Path) -> None:
+    state = {name: -1 - value if "running_var" in name else value for name, value in model.state_dict().items()}
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="running_var is negative, but it holds variances"):
+        load_checkpoint(tmp_path / "a.safetensors", build_model("ptv3-tiny", num_classes=5, patch_size=64))
+
+
+@pytest.mark.parametrize("text", ["1_0", "\N{ARABIC-INDIC DIGIT ONE}", "0x1p-4", "nan", "-0.1", "1e-400"])
+def test_a_voxel_size_is_a_plain_number(model: PointTransformerV3, tmp_path: Path, text: str) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", model, {"voxel_size": text})
+    with pytest.raises(CheckpointError, match="its metadata voxel_size is"):
+        load_checkpoint(tmp_path / "a.safetensors")
 
 
 def test_weights_stored_as_whole_numbers_are_named(model: PointTransformerV3, tmp_path: Path) -> None:

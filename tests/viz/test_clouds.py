@@ -3,8 +3,11 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
+from topokd.errors import DataError
 from topokd.viz.clouds import interactive_cloud, plot_statistics
+from topokd.viz.export import write_ply, write_view
 
 PALETTE = [(250, 0, 0), (0, 250, 0)]
 
@@ -42,3 +45,15 @@ def test_names_of_many_classes_do_not_overlap() -> None:
     assert [label.get_text() for label in labels] == [n for n in shares if shares[n] or n == "class 0"]
     boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.y0)
     assert all(a.y1 <= b.y0 + 1 for a, b in pairwise(boxes))
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("label", [[0, -2], [0, 2], [0, 2**40], [0], [0.5, 0.0]])
+def test_a_label_without_a_colour_is_not_written(tmp_path, label):
+    """It was written in grey, or with the number of another class."""
+    xyz, palette = np.zeros((2, 3)), [(255, 0, 0), (0, 255, 0)]
+    with pytest.raises(DataError, match="label "):
+        write_ply(tmp_path / "a.ply", xyz, np.array(label), palette)
+    with pytest.raises(DataError, match="label "):
+        write_view(tmp_path / "a.html", xyz, np.array(label), ("a", "b"), palette, "title")
+    assert not list(tmp_path.iterdir())

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from topokd.errors import DataError
 from topokd.evaluation import ConfusionMatrix
+from topokd.io import require_writable
+from topokd.models import read_metadata
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Adaptation:
         record: JSON file with the fields below and the settings.
         student_score: confusion matrix on the held-out scans.
         teacher_score: the same for the teacher after its training on the labelled scans.
+        alone_score: the same for a student of the labelled scans alone; None without `Settings.compare`.
         labelled, held_out, unlabelled: numbers of scans.
         rule: how the held-out scans were chosen.
         pseudo_share: share of the unlabelled points that got a pseudo-label.
@@ -39,6 +43,7 @@ class Adaptation:
     unlabelled: int
     rule: str
     pseudo_share: float
+    alone_score: ConfusionMatrix | None = None
 
     @classmethod
     def of_record(cls, student: Path, file: Path, record: dict[str, Any]) -> Adaptation:
@@ -60,4 +65,29 @@ class Adaptation:
             unlabelled=record["unlabelled"],
             rule=record["rule"],
             pseudo_share=record["pseudo_share"],
+            alone_score=scores.get("alone"),
         )
+
+
+def check_output(output: Path, record: Path, work: Path, key: str, overwrite: bool) -> None:
+    """Raise an error, before hours of work, if the output cannot be written or was made from other inputs.
+
+    Args:
+        output: the student's checkpoint.
+        record: the JSON file next to it.
+        work: folder of the states.
+        key: of the inputs.
+        overwrite: whether other outputs may be replaced.
+
+    Raises:
+        DataError: it was made from other inputs.
+        OSError: it cannot be written.
+    """
+    require_writable(output.parent, work)
+    if overwrite:
+        return
+    if output.is_file() and read_metadata(output).get("adaptation") == key:
+        return  # this very run was interrupted after it had saved the student, or is to be compared
+    for path in (output, record):
+        if path.exists():
+            raise DataError(f"{path} exists and was made from other inputs: choose another name, or pass --overwrite")

@@ -13,17 +13,17 @@ from torch import nn
 
 from topokd.adaptation.networks import classes_of, starting_network
 from topokd.adaptation.pseudo import PseudoLabelled, mixed_batches
-from topokd.adaptation.result import Adaptation
+from topokd.adaptation.result import Adaptation, check_output
 from topokd.adaptation.scans import Collected, collect_scans
 from topokd.adaptation.settings import Settings
 from topokd.data import Batch, training_batch
 from topokd.distillation import DistillationObjective
 from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
-from topokd.io import read_json, require_writable, sha256, write_json
+from topokd.io import read_json, sha256, write_json
 from topokd.label_maps import LabelMap, written_labels
 from topokd.machine import usable_device
-from topokd.models import PointTransformerV3, load_checkpoint, read_description, read_metadata, save_checkpoint
+from topokd.models import PointTransformerV3, load_checkpoint, read_description, save_checkpoint
 from topokd.params import to_dict
 from topokd.training import Fit, Resume
 from topokd.training.description import checkpoint_metadata
@@ -117,7 +117,7 @@ def adapt(
     )
     if (finished := job.finished()) is not None:
         return finished
-    job.check_output(overwrite)
+    check_output(output, job.record, job.work, job.key, overwrite)
     return job.run()
 
 
@@ -155,7 +155,7 @@ class _Job:
         )
         rest = {"unlabelled": [dataset_fingerprint(group) for group in scans.unlabelled]}
         self.pseudo_key = run_key(teacher=self.teacher_key, confidence=settings.confidence, tta=settings.tta, **rest)
-        ignored = ("workers", "checkpoint_every", "voxel_size")
+        ignored = ("workers", "checkpoint_every", "voxel_size", "compare")
         self.key = run_key(
             pseudo=self.pseudo_key,
             held_out=dataset_fingerprint(scans.held_out),
@@ -173,22 +173,10 @@ class _Job:
             record = read_json(self.record)
             if record["key"] != self.key or record["sha256"] != sha256(self.output):
                 return None
-            return Adaptation.of_record(self.output, self.record, record)
+            adapted = Adaptation.of_record(self.output, self.record, record)
+            return adapted if adapted.alone_score is not None or not self.settings.compare else None
         except (DataError, KeyError, TypeError):
             return None
-
-    def check_output(self, overwrite: bool) -> None:
-        """Raise an error, before hours of work, if the output cannot be written or was made from other inputs."""
-        require_writable(self.output.parent, self.work)
-        if overwrite:
-            return
-        if self.output.is_file() and read_metadata(self.output).get("adaptation") == self.key:
-            return  # this very run was interrupted after it had saved the student
-        for path in (self.output, self.record):
-            if path.exists():
-                raise DataError(
-                    f"{path} exists and was made from other inputs: choose another name, or pass --overwrite"
-                )
 
     # -- the steps -----------------------------------------------------------------------------------------------
 
@@ -203,7 +191,10 @@ class _Job:
             if not len(pseudo):
                 log.warning("no unlabelled scans were found: the student learns from the labelled ones alone")
             self._train_student(student, teacher, pseudo)
-            scores = {role: self._score(network) for role, network in (("student", student), ("teacher", teacher))}
+            networks: dict[str, nn.Module] = {"student": student, "teacher": teacher}
+            if self.settings.compare:
+                networks["alone"] = self._trained_alone()
+            scores = {role: self._score(network) for role, network in networks.items()}
         self._save(self.output, student, "student", {"adaptation": self.key})
         record = {
             "key": self.key,
@@ -248,6 +239,18 @@ class _Job:
         )
         batches = mixed_batches(self.scans.labelled, pseudo, self.data, settings.batch_size, settings.seed)
         self._fit("student", student, objective, batches, settings.steps, settings.student_lr, self.key, teacher)
+
+    def _trained_alone(self) -> PointTransformerV3:
+        """A student that learns from the labelled scans alone, as long as the other one."""
+        settings = self.settings
+        network = starting_network(settings.student, self.names, settings.seed, "student")
+        objective = DistillationObjective({}, lovasz=settings.lovasz)
+
+        def batch(step: int) -> Batch:
+            return training_batch(self.scans.labelled, self.data, settings.seed, step, settings.batch_size)
+
+        self._fit("alone", network, objective, batch, settings.steps, settings.student_lr, self.key)
+        return network
 
     def _fit(
         self,

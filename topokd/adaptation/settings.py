@@ -43,6 +43,9 @@ class Settings(Section):
     temperature: Temperature = Field(2.0, description="temperature that softens them")
     lovasz: Weight = Field(0.0, description="weight of the Lovasz-Softmax term")
     confidence: Probability = Field(0.9, description="class probability from which a prediction becomes a pseudo-label")
+    compare: bool = Field(
+        False, strict=True, description="also train a student on the labelled scans alone, and score it"
+    )
     tta: Views = Field(1, description="rotations averaged for pseudo-labels and scores")
     seed: Natural = Field(0, description="seed of new weights and of the batches")
     threads: Threads = Field(1, description="CPU threads; results are bit-identical for the same number")

@@ -72,6 +72,9 @@ def main() -> None:
     try:
         if not _has_working_folder():  # torch would end the process before any message of ours
             raise DataError("the working folder does not exist any more: change to one that does")
+        if "" in sys.argv[1:]:  # as a path it would be the working folder
+            place = sys.argv.index("", 1)
+            raise DataError(f"the argument after {sys.argv[place - 1]!r} is empty: an unset variable of the shell?")
         app()
     except Stopped as error:
         typer.echo(str(error), err=True)

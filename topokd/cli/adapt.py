@@ -49,6 +49,9 @@ def adapt(
     workers: Annotated[int, typer.Option(min=0, help="Processes that read and augment scans.")] = 0,
     amp: Annotated[str, typer.Option(help="On a GPU: off (float32), bf16 or fp16.")] = "off",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; if absent, a GPU if there is one.")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also train a student on the labelled scans alone, and score it.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output made from other inputs.")] = False,
 ) -> None:
     """Train a student for your own sensor from a few labelled scans, unlabelled ones and a larger network."""
@@ -64,6 +67,7 @@ def adapt(
             **{"student": student, "teacher_steps": teacher_steps, "steps": steps, "batch_size": batch_size},
             **{"crop_voxels": crop_voxels, "confidence": confidence, "weight": weight, "voxel_size": voxel_size},
             **{"tta": tta, "seed": seed, "threads": threads, "workers": workers, "amp": amp},
+            "compare": compare,
         },
     )
     adaptation = run(
@@ -77,8 +81,13 @@ def adapt(
         f"({100 * adaptation.pseudo_share:.0f} % of their points with a pseudo-label); "
         f"scored on {adaptation.held_out} held-out scans ({adaptation.rule})"
     )
-    typer.echo(f"{'IoU in percent':24s}{'student':>8s}{'teacher':>8s}")
-    scores = [class_scores(score).rows() for score in (adaptation.student_score, adaptation.teacher_score)]
-    for name, value in scores[0].items():
-        typer.echo(f"{name:24s}{value:8.2f}{scores[1][name]:8.2f}")
+    roles = {"student": adaptation.student_score, "teacher": adaptation.teacher_score, "alone": adaptation.alone_score}
+    scores = {role: class_scores(score).rows() for role, score in roles.items() if score is not None}
+    typer.echo(f"{'IoU in percent':24s}" + "".join(f"{role:>8s}" for role in scores))
+    for name in scores["student"]:
+        typer.echo(f"{name:24s}" + "".join(f"{rows[name]:8.2f}" for rows in scores.values()))
+    if adaptation.alone_score is not None and adaptation.alone_score.miou("skip") >= adaptation.student_score.miou(
+        "skip"
+    ):
+        typer.echo("a student of the labelled scans alone is at least as good: the teacher does not help here")
     typer.echo(f"{adaptation.student}\n{adaptation.record}")

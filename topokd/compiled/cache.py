@@ -8,6 +8,9 @@ by a digest of everything but the signature that the machine code depends on: so
 processor. So a file is never out of date or overwritten by different code. Files are never deleted, because other
 tasks may be using them.
 
+What is loaded from the cache is executed. So a folder that another user owns or may write to, such as one for a whole
+group, gets a private subfolder, and a file that another user owns is compiled again.
+
 A file holds the SHA-256 of the rest, and the rest: for `topokd.compiled.jit` a pickled function of Numba's, for
 `topokd.compiled.native` object code alone.
 """
@@ -69,15 +72,14 @@ def _temporary_folder() -> Path | None:
 
 @functools.cache
 def cache_root() -> Path | None:
-    """The first of `cache_roots` that this user can write to and no other user can; None if there is none."""
+    """The first of `cache_roots` that this user can write to, or a subfolder, and no other user can; None without."""
     for root in cache_roots():
         try:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            private = root.parent != _temporary_folder() or _is_ours(root)
+            folder = private_folder(root)
         except OSError:
             continue
-        if private and os.access(root, os.R_OK | os.W_OK | os.X_OK):
-            return root
+        if folder is not None and os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            return folder
     notify(
         log,
         f"no folder for compiled kernels is writable (tried {', '.join(map(str, cache_roots()))}), so each process "
@@ -86,9 +88,34 @@ def cache_root() -> Path | None:
     return None
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether only this user can have put files there; cached files are unpickled."""
-    status = folder.lstat()
+def private_folder(root: Path) -> Path | None:
+    """``root``, made if missing, or a subfolder of it, such that only this user can put files there.
+
+    Args:
+        root: a folder; a link is followed, but not one in the folder of temporary files, where anyone can make links.
+
+    Returns:
+        None if there is none, which is reported.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = root.parent == _temporary_folder()
+    if _is_ours(root.lstat() if temporary else root.stat()):
+        return root
+    if not (temporary and root.is_symlink()):
+        own = root / f"topokd-{os.getuid()}"
+        own.mkdir(mode=0o700, exist_ok=True)
+        if _is_ours(own.lstat()):
+            log.info("compiled kernels are kept in %s, as other users may write to %s", own, root)
+            return own
+    notify(log, f"{root} is not used for compiled kernels: other users may write to it, and what is there is executed")
+    return None
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether this is a folder of this user, to which no other may write."""
     return stat.S_ISDIR(status.st_mode) and (
         not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
     )
@@ -150,13 +177,17 @@ def announcing(package: str, seconds: int) -> Iterator[None]:
 
 
 def read(file: Path) -> bytes | None:
-    """The content of a file of the cache; None if there is none, or it is damaged."""
+    """The content of a file of the cache; None if there is none, or it is damaged or another user's."""
     try:
-        content = file.read_bytes()
+        with file.open("rb") as stream:
+            owner, content = os.fstat(stream.fileno()).st_uid, stream.read()
     except FileNotFoundError:
         return None
     except OSError as error:
         notify(log, f"{file} cannot be read ({error}): compiling again")
+        return None
+    if hasattr(os, "getuid") and owner != os.getuid():
+        notify(log, f"{file} belongs to another user: compiling again")
         return None
     if hashlib.sha256(content[32:]).digest() == content[:32]:
         return content[32:]

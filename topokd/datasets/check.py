@@ -35,12 +35,17 @@ def detect_dataset(root: str | Path) -> Benchmark:
     Raises:
         DataError: the folders do not exist.
     """
-    if not Path(root).is_dir():
-        raise DataError(f"{root} {'is a file' if Path(root).exists() else 'does not exist'}; {known_folders()}")
+    require_root(Path(root), known_folders())
     for benchmark in BENCHMARKS.values():
         if benchmark.is_at(Path(root)):
             return benchmark
     raise DataError(f"{root} is not a data set that topokd knows; {known_folders()}")
+
+
+def require_root(root: Path, hint: str) -> None:
+    """Raise `DataError`, with ``hint``, unless ``root`` is a folder."""
+    if not root.is_dir():
+        raise DataError(f"{root} {'is a file' if root.exists() else 'does not exist'}; {hint}")
 
 
 def known_folders() -> str:
@@ -76,6 +81,7 @@ def check_dataset(root: str | Path, dataset: str | None = None) -> CheckReport:
         ('semantickitti', [('val', 1, True)], [])
     """
     root = Path(root)
+    require_root(root, known_folders())
     benchmark = detect_dataset(root) if dataset is None else find_benchmark(dataset)
     splits = list(benchmark.check(root) if benchmark.check else _check_splits(benchmark, root))
     if not splits:

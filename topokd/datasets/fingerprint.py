@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from topokd.datasets import BENCHMARKS
-from topokd.datasets.check import known_folders
+from topokd.datasets.check import known_folders, require_root
 from topokd.errors import DataError
 
 SAMPLE = 4096  # bytes read at either end of a file: 19,000 scans in seconds, and no two scans share them
@@ -22,10 +22,9 @@ def fingerprint(root: Path, *, whole: bool = False) -> dict[str, Any]:
         whole: every file below ``root`` counts, for a data set that a label map describes.
 
     Raises:
-        DataError: ``root`` has none of them.
+        DataError: ``root`` has none of them, or is not a folder.
     """
-    if whole and not root.is_dir():
-        raise DataError(f"data.root: {root} does not exist: it must be the folder of the data set")
+    require_root(root, "name the folder of the data set" if whole else known_folders())
     names = [folder for benchmark in BENCHMARKS.values() for folder in benchmark.folders]
     folders = [root] if whole else [root / name for name in names if (root / name).is_dir()]
     if not folders:

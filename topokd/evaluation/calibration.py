@@ -7,6 +7,8 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 
 from topokd.data import IGNORE
+from topokd.errors import DataError
+from topokd.options import whole
 
 
 class Calibration:
@@ -30,6 +32,7 @@ class Calibration:
     """
 
     def __init__(self, bins: int = 15) -> None:
+        bins = whole(bins, "bins", most=1 << 20)
         self.count, self.right, self.confidence = (np.zeros(bins) for _ in range(3))
 
     def update(self, probability: Float[ndarray, "n c"], truth: Int64[ndarray, " n"]) -> None:
@@ -38,7 +41,14 @@ class Calibration:
         Args:
             probability: (n, c) of each class.
             truth: (n,) classes, or `IGNORE`.
+
+        Raises:
+            DataError: the shapes differ, or a probability is not in 0..1.
         """
+        if probability.ndim != 2 or probability.shape[:1] != truth.shape:
+            raise DataError(f"probability has shape {probability.shape} and truth {truth.shape}: give (n, c) and (n,)")
+        if not ((probability >= 0) & (probability <= 1.001)).all():  # also for NaN
+            raise DataError("probability holds values outside 0..1: give the softmax of the network's output")
         known = truth != IGNORE
         given = np.asarray(probability[known], np.float64)
         confidence, bins = given.max(1, initial=0.0), len(self.count)

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from topokd.errors import DataError
+from topokd.options import number, whole
 
 FORWARD = np.array([step for step in product((-1, 0, 1), repeat=3) if step > (0, 0, 0)])  # one of each pair, 13
 NEAR = 1 << 20  # cells from the origin that a key of 63 bits can hold
@@ -29,11 +30,13 @@ def components(xyz: Float[ndarray, "n 3"], cell: float) -> Int64[ndarray, " n"]:
 
     Raises:
         DataError: a point is more than a million cells from the origin, or not finite.
+        ParameterError: ``cell`` is not a positive number.
 
     Examples:
         >>> components(np.array([[0.0, 0, 0], [9, 9, 9], [0.5, 0, 0], [1.2, 0, 0]]), cell=0.5).tolist()
         [0, 1, 0, 0]
     """
+    cell = number(cell, "cell", above=True, unit=" (metres)")
     if not len(xyz):
         return np.zeros(0, np.int64)
     grid = np.floor(np.asarray(xyz, np.float64) / cell)
@@ -81,7 +84,8 @@ class Fragments:
     """
 
     def __init__(self, classes: Sequence[int], cell: float = 0.4, least: int = 5) -> None:
-        self.classes, self.cell, self.least = tuple(classes), cell, least
+        self.classes, self.least = tuple(whole(k, "class", least=0) for k in classes), whole(least, "least")
+        self.cell = number(cell, "cell", above=True, unit=" (metres)")
         self.objects, self.found, self.pieces = (np.zeros(len(self.classes), np.int64) for _ in range(3))
 
     def update(self, xyz: Float[ndarray, "n 3"], truth: Int64[ndarray, " n"], prediction: Int64[ndarray, " n"]) -> None:
@@ -91,12 +95,19 @@ class Fragments:
             xyz: (n, 3) metres.
             truth: (n,) classes.
             prediction: (n,) classes.
+
+        Raises:
+            DataError: they are not of the same points.
         """
-        for k, number in enumerate(self.classes):
-            own = np.flatnonzero(truth == number)
+        if not len(xyz) == len(truth) == len(prediction):
+            raise DataError(
+                f"{len(xyz)} points, {len(truth)} true and {len(prediction)} predicted classes: give one per point"
+            )
+        for k, kind in enumerate(self.classes):
+            own = np.flatnonzero(truth == kind)
             label = components(xyz[own], self.cell)
             large = np.flatnonzero(np.bincount(label) >= self.least) if len(own) else label
-            right = own[(prediction[own] == number) & np.isin(label, large)]
+            right = own[(prediction[own] == kind) & np.isin(label, large)]
             of_object = label[np.searchsorted(own, right)]
             pieces = components(xyz[right], self.cell)  # none belongs to two objects: those do not touch
             self.objects[k] += len(large)
@@ -120,4 +131,4 @@ class Fragments:
         return float(1 - self.found[part].sum() / objects) if objects else float("nan")
 
     def _places(self, among: Sequence[int] | None) -> list[int]:
-        return [k for k, number in enumerate(self.classes) if among is None or number in among]
+        return [k for k, kind in enumerate(self.classes) if among is None or kind in among]

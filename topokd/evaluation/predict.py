@@ -17,6 +17,7 @@ from topokd.data import Batch, Scan, Voxels, collate, prefetch, voxelize
 from topokd.data.dataset import ScanDataset
 from topokd.errors import DataError, ParameterError
 from topokd.evaluation.confusion import ConfusionMatrix
+from topokd.machine import usable_device
 from topokd.models.modes import evaluation_mode
 from topokd.options import whole
 from topokd.progress import Progress
@@ -81,6 +82,8 @@ def _averaged(model: nn.Module, views: list[Batch], device: torch.device | str |
     """mean_k softmax(model(view k)) per point."""
     if device is None:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    elif isinstance(device, str):
+        device = usable_device(device)
     total: Tensor | None = None
     with evaluation_mode(model), torch.inference_mode():
         for view in views:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
+import logging
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from topokd.data.dataset import OnBadScan, ScanDataset
-from topokd.data.formats import read_cloud
+from topokd.data.formats import Cloud, common_scale, read_cloud
+from topokd.data.formats.intensity import UNLIKE
 from topokd.data.scan import Scan
 from topokd.datasets.benchmark import Release
-from topokd.datasets.check import CheckReport
+from topokd.datasets.check import CheckReport, require_root
 from topokd.datasets.report import SplitReport, new_report, read_all
 from topokd.errors import AbsentSplitError, DataError
 from topokd.label_maps.description import FIELDS, LabelMap
 from topokd.label_maps.nuscenes import MappedNuScenes
 
-_MEASURED = 16
-"""Number of scans from which the scale of intensities is guessed."""
+log = logging.getLogger(__name__)
 
 
 class MappedDataset(ScanDataset):
@@ -69,10 +69,12 @@ class MappedDataset(ScanDataset):
         self, root: str | Path, label_map: LabelMap, split: str, on_bad_scan: OnBadScan = "raise", cache: int = 128
     ) -> None:
         self.root, self.label_map, self.split = Path(root), label_map, split
+        require_root(self.root, f"name the folder of {label_map.name}")
         self.description = label_map.model_dump_json()
         self.labels = label_map.space(self.root)  # type: ignore[misc]
         self.class_names, self.palette = self.labels.class_names, self.labels.palette  # type: ignore[misc]
         self.num_classes = self.labels.num_classes  # type: ignore[misc]
+        self._warned = False  # of a scan with another scale
         self._fields = self._find()
         if not self._fields:
             raise AbsentSplitError(f"{self.root} has no scans of split {split!r} at {label_map.scans}")
@@ -147,16 +149,10 @@ class MappedDataset(ScanDataset):
     def intensity_scale(self) -> float | None:
         """Full scale of intensities, the same in all splits, if neither the label map nor the files' form gives it.
 
-        The scale that is guessed for one scan depends on its brightest point: this is the largest that is guessed for a
-        few scans, evenly chosen. A scan that exceeds it is an error.
+        It is guessed from a sample of the scans (`common_scale`); what happens to a scan that does not fit it is in
+        `topokd.data.formats.intensity`.
         """
-        reading, scales = self.label_map.reading(), [0.0]
-        some = self._all[:: max(1, len(self._all) // _MEASURED)] if "intensity_scale" not in reading else []
-        for path in some:
-            with contextlib.suppress(DataError, OSError):  # of a damaged scan, which `on_bad_scan` is about
-                cloud = read_cloud(path, log_notes=False, **reading)
-                scales.append(cloud.scale if cloud.guessed else 0.0)
-        return max(scales) or None
+        return common_scale(self._all, **self.label_map.reading())
 
     def _read(self, name: str) -> Scan:
         points, labels = self.files(name)
@@ -167,11 +163,22 @@ class MappedDataset(ScanDataset):
             log_notes=False,
             **self.label_map.reading(),
         )
+        self._report_scale(name, cloud)
         label = instance = None
         if labels is not None:
             raw = self._read_labels(labels, len(cloud.xyz))[cloud.finite]
             label, instance = self.labels.class_of_raw(raw & 0xFFFF, labels), (raw >> 16).astype(np.int64)
         return Scan(cloud.scan.xyz, cloud.scan.intensity, label, instance, name)
+
+    def _report_scale(self, name: str, cloud: Cloud) -> None:
+        """Warn, once, of a scan whose intensities do not fit the scale that was guessed."""
+        odd = [str(note) for note in cloud.notes if note.kind == UNLIKE]
+        if odd and self.intensity_scale is not None and not self._warned:
+            self._warned = True
+            log.warning(
+                "%s: %s; the label map %s gives no intensity_scale: add it (other such scans are not reported)",
+                *(name, "; ".join(odd), self.label_map.name),
+            )
 
     def _read_labels(self, file: Path, points: int) -> np.ndarray:
         if not file.is_file():
@@ -282,5 +289,10 @@ def _reports(root: Path, label_map: LabelMap) -> Iterator[SplitReport]:
             continue
         report = new_report(split, label_map.name, Release({}))
         report.sequences, report.size = len(dataset.sequences), len(dataset)
+        if isinstance(dataset, MappedDataset) and dataset.intensity_scale is not None:
+            report.notes.append(
+                f"the label map gives no intensity_scale: all intensities are divided by {dataset.intensity_scale:g}, "
+                "guessed from a sample of the scans"
+            )
         read_all(dataset, report)
         yield report

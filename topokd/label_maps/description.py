@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -142,7 +143,7 @@ class LabelMap(Section):
     def root_above(self, path: Path) -> Path:
         """The folder of the data set that contains a scan or folder, for a map with a table there; else ``path``."""
         table = f"{self.version}/category.json" if self.layout == "nuscenes" else self.class_table
-        above = (path, *path.resolve().parents)
+        above = (path, *Path(os.path.realpath(path)).parents)
         return next((folder for folder in above if table and (folder / table).is_file()), path)
 
     def space(self, root: Path) -> LabelSpace:
@@ -217,7 +218,8 @@ def load_label_map(name: str | Path) -> LabelMap:
         path = project_path(FOLDER) / f"{name}.yaml"
         if not path.is_file():
             raise ParameterError(
-                f"no label map {str(name)!r}; {schema.nearest(name, label_map_names())}, or name a .yaml"
+                f"no label map {str(name)!r}: name a .yaml file, or a map of {FOLDER} "
+                f"({schema.nearest(name, label_map_names())})"
             )
     try:
         tree = schema.parse_yaml(path.read_bytes(), str(path))

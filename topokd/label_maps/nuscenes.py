@@ -6,6 +6,7 @@ from pathlib import Path
 
 from topokd.data.dataset import OnBadScan
 from topokd.data.label_space import LabelSpace
+from topokd.datasets.check import require_root
 from topokd.datasets.nuscenes.reader import NuScenesLidarSeg
 from topokd.datasets.nuscenes.tables import Record
 from topokd.errors import DataError
@@ -31,6 +32,7 @@ class MappedNuScenes(NuScenesLidarSeg):
     def __init__(
         self, root: str | Path, label_map: LabelMap, split: str, on_bad_scan: OnBadScan = "raise", cache: int = 128
     ) -> None:
+        require_root(Path(root), f"name the folder of {label_map.name}")
         self.label_map, self.description = label_map, label_map.model_dump_json()
         self.versions = (label_map.version,)  # type: ignore[misc]
         self.labels = label_map.space(Path(root))  # type: ignore[misc]

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.data.formats import Cloud, Note
+from topokd.data.formats import Cloud, Note, common_scale
 from topokd.errors import DataError
-from topokd.io import atomic_path, printable, sha256, write_bytes, write_json
+from topokd.io import atomic_path, printable, require_writable, sha256, write_bytes, write_json
 from topokd.labelling.classes import Classes
 from topokd.labelling.folder import Written, check_targets, find_scans, targets_of
 from topokd.labelling.labeller import Labeller
@@ -69,7 +69,7 @@ def predict_files(
 ) -> tuple[list[Path], dict[Path, str]]:
     """Label a file, or every scan of a folder, one at a time; an interrupted call resumes where it stopped.
 
-    In a folder the intensity scale is guessed from the first file of each format and reused for the rest. What was
+    In a folder the intensity scale of each format is guessed from a sample of its files (`common_scale`). What was
     assumed about the files is logged: one line for one file, a table for a folder.
 
     Args:
@@ -112,6 +112,7 @@ def predict_files(
     written = Written(output if legend else output.parent)
     pages = {file: targets[file].with_suffix(".html") for file in files[:views]}
     check_targets([*targets.values(), *pages.values(), *([legend] if legend else [])], written, overwrite)
+    require_writable(written.folder)
     for remark in remarks:
         log.info("%s: %s", source, remark)
     if labeller.sweeps > 1:
@@ -119,7 +120,7 @@ def predict_files(
             "the network was trained on %d accumulated scans and gets one: labels may be worse than its mIoU suggests",
             labeller.sweeps,
         )
-    job = _Job(labeller, reading, written)
+    job = _Job(labeller, reading, written, files)
     done: list[Path] = []
     failed: dict[Path, str] = {}
     for file in Progress(files, "predicting"):
@@ -149,9 +150,9 @@ def predict_files(
 class _Job:
     """The scans of one call: how they are read, what they have in common, and what was noted about them."""
 
-    def __init__(self, labeller: Labeller, reading: dict[str, Any], written: Written) -> None:
+    def __init__(self, labeller: Labeller, reading: dict[str, Any], written: Written, files: list[Path]) -> None:
         self.labeller, self.reading, self.written = labeller, reading, written
-        self.scales: dict[str, float] = {}  # guessed, by suffix: formats differ in how they store intensities
+        self.scales = _common_scales(labeller, files, reading)
         self.notes: dict[str, tuple[Path, Note]] = {}
         self.counts = Counter[str]()
         self.network = [sha256(labeller.checkpoint), labeller.voxel_size, labeller.tta, str(labeller.amp)]
@@ -161,20 +162,16 @@ class _Job:
         """Write a scan's labels and page, unless they are there already."""
         recipe = self._recipe(file)
         paths = [target, *([page] if page else [])]
-        suffix = file.suffix.lower()
         if all(self.written.is_current(path, recipe) for path in paths):
-            if (scale := self.written.scale(target)) is not None:
-                self.scales[suffix] = scale
             return paths
-        cloud = self.labeller.read(file, usual_scale=self.scales.get(suffix), log_notes=False, **self.reading)
-        if cloud.guessed:
-            self.scales[suffix] = cloud.scale
+        scale = self.scales.get(file.suffix.lower())
+        cloud = self.labeller.read(file, usual_scale=scale, log_notes=False, **self.reading)
         label = self.labeller(cloud)
         for kind, note in {note.kind: note for note in (*cloud.notes, *self.labeller.differences(cloud))}.items():
             self.counts[kind] += 1
             self.notes.setdefault(kind, (file, note))
         write_prediction(target, cloud, label, self.labeller.classes)
-        self.written.add(target, recipe, cloud.scale if cloud.guessed else None)
+        self.written.add(target, recipe)
         if page:
             classes = self.labeller.classes
             write_view(
@@ -187,6 +184,7 @@ class _Job:
         """A digest of everything that a scan's labels depend on."""
         state = file.stat()
         parts = [*self.network, self.reading, str(file.resolve()), state.st_size, state.st_mtime_ns]
+        parts += [self.scales.get(file.suffix.lower())]
         return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
     def report(self, number: int) -> None:
@@ -204,3 +202,22 @@ class _Job:
         log.warning(
             "assumptions about the scans, each with the numbers of the first scan concerned:\n%s", "\n".join(rows)
         )
+
+
+def _common_scales(labeller: Labeller, files: list[Path], reading: dict[str, Any]) -> dict[str, float]:
+    """Full scales of intensities by suffix, as far as they must be guessed: formats differ in how they store them."""
+    if not labeller.uses_intensity and reading.get("intensity") is None:
+        return {}
+    scales: dict[str, float] = {}
+    for suffix in sorted({file.suffix.lower() for file in files}):
+        same = [file for file in files if file.suffix.lower() == suffix]
+        scale = common_scale(same, **reading) if len(same) > 1 else None
+        if scale is not None:
+            scales[suffix] = scale
+            log.log(
+                logging.INFO if scale == 1 else logging.WARNING,
+                "intensities of %d %s scans are divided by %g, a guess from a sample of them (--intensity-scale sets "
+                "the full scale)",
+                *(len(same), suffix, scale),
+            )
+    return scales

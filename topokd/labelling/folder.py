@@ -13,12 +13,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from topokd.data.formats import SUFFIXES
 from topokd.errors import DataError
 from topokd.io import sha256
-from topokd.options import number
 
 RECORD = ".topokd-labels.jsonl"
 _LONGEST_NAME = 255
@@ -34,15 +32,12 @@ class Written:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._file = folder, folder / RECORD
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, dict[str, str]] = {}
         if self._file.is_file():
             for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     entry = json.loads(line)
-                    self._entries[entry["file"]] = {
-                        **{name: str(entry[name]) for name in ("sha256", "recipe")},
-                        "scale": number(entry["scale"], "scale", above=True) if entry.get("scale") else None,
-                    }
+                    self._entries[entry["file"]] = {name: str(entry[name]) for name in ("sha256", "recipe")}
                 except (ValueError, KeyError, TypeError, RecursionError):  # the last line of a call that was killed
                     continue
 
@@ -55,13 +50,9 @@ class Written:
         """Whether ``path`` was written from the same inputs (`recipe`) and is unchanged."""
         return self._entries.get(self._key(path), {}).get("recipe") == recipe and self.owns(path)
 
-    def scale(self, path: Path) -> float | None:
-        """Full scale of intensities that was guessed from the scan of ``path``, for the other scans of the call."""
-        return self._entries.get(self._key(path), {}).get("scale")
-
-    def add(self, path: Path, recipe: str = "", scale: float | None = None) -> None:
-        """Record that ``path`` was just written from the inputs ``recipe``; ``scale`` is as in `scale`."""
-        entry = {"sha256": sha256(path), "recipe": recipe, **({} if scale is None else {"scale": scale})}
+    def add(self, path: Path, recipe: str = "") -> None:
+        """Record that ``path`` was just written from the inputs ``recipe``."""
+        entry = {"sha256": sha256(path), "recipe": recipe}
         self._entries[self._key(path)] = entry
         try:
             with self._file.open("a+b") as stream:
@@ -105,8 +96,8 @@ def find_scans(source: str | Path, output: str | Path | None = None) -> tuple[li
         raise DataError(f"{source} does not exist")
     if source.is_file():
         return [source], []
-    inside = output is not None and Path(output).resolve() != source.resolve()
-    skipped = Path(output).resolve() if inside and output is not None else None
+    inside = output is not None and _real(Path(output)) != _real(source)
+    skipped = _real(Path(output)) if inside and output is not None else None
     written: dict[Path, Written] = {}  # by folder that has a record
     remarks: list[str] = []
     files, others = [], Counter[str]()
@@ -137,9 +128,14 @@ def _is_written(path: Path, source: Path, known: dict[Path, Written]) -> bool:
     return False
 
 
+def _real(path: Path) -> Path:
+    """The path without links; `Path.resolve` raises an error for a link that leads to itself."""
+    return Path(os.path.realpath(path))
+
+
 def _walk(folder: Path, skipped: Path | None, seen: set[Path], remarks: list[str]) -> Iterator[Path]:
     """Every file below a folder that is not hidden; a folder that is reached twice, through a link, counts once."""
-    real = folder.resolve()
+    real = _real(folder)
     if real in seen or (skipped is not None and (real == skipped or skipped in real.parents)):
         return
     seen.add(real)
@@ -203,7 +199,7 @@ def targets_of(
 
 def _keep_scan(file: Path, target: Path) -> None:
     """Raise `DataError` if the labels of a scan would replace the scan itself, whatever the user allows."""
-    if target.resolve() == file.resolve():
+    if _real(target) == _real(file):
         raise DataError(f"{file} would be overwritten by its own labels: choose another output")
 
 

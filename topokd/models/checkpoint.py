@@ -12,7 +12,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from topokd.errors import CheckpointError, ParameterError
 from topokd.io import write_bytes
@@ -20,9 +19,9 @@ from topokd.models.metadata import Description, check_metadata, check_values, ne
 from topokd.models.pickled import damaged, read_pickled
 from topokd.models.presets import PRESETS, build_model
 from topokd.models.ptv3 import PointTransformerV3
+from topokd.models.wrappers import plain_names, unwrapped
 
 M = TypeVar("M", bound=nn.Module)
-_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 _PREFIXES = ("module.", "_orig_mod.")  # added to names by DistributedDataParallel and torch.compile
 
 
@@ -35,8 +34,8 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
             `load_checkpoint` and `topokd.load` can build it again.
         metadata: further strings to store, such as class_names.
 
-    A network wrapped by torch.compile, DataParallel, DistributedDataParallel or AveragedModel is stored as the network
-    inside. Tied weights are stored once under each name.
+    A network wrapped by torch.compile, DataParallel, DistributedDataParallel or AveragedModel, or with parts that are,
+    is stored as the network inside. Tied weights are stored once under each name.
 
     Raises:
         CheckpointError: ``metadata`` holds anything but text.
@@ -53,7 +52,7 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
         3
     """
     strings = {"format": "pt"}
-    model = _unwrapped(model)
+    model = unwrapped(model)
     if isinstance(model, PointTransformerV3):
         strings |= {
             "preset": model.preset,
@@ -65,7 +64,8 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
     for name, text in strings.items():
         if not isinstance(name, str) or not isinstance(text, str):
             raise CheckpointError(f"{path}: metadata holds {name!r}: {text!r}; a checkpoint stores text: pass str(...)")
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    plain = plain_names(model)
+    state = {plain[name]: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     write_bytes(path, _sort_header(save(_apart(state), strings)))
 
 
@@ -78,17 +78,6 @@ def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
         separate[name] = value.clone() if place in seen else value
         seen.add(place)
     return separate
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """The network inside torch's wrappers."""
-    while True:
-        inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, _WRAPPERS):
-            inner = model.module
-        if not isinstance(inner, nn.Module):
-            return model
-        model = inner
 
 
 def _sort_header(data: bytes) -> bytes:
@@ -108,7 +97,8 @@ def load_checkpoint(path: str | Path, model: M | None = None, map_location: str 
         path: one of our safetensors files, or a torch file (.pth, .pt) as published: weights nested under "state_dict"
             or not, with optimizer states and numpy scalars or not, names with or without the prefixes "module." and
             "_orig_mod.".
-        model: the network to load into, strictly; None builds the network from the metadata of the file.
+        model: the network to load into, strictly, wrapped or not; None builds the network from the metadata of the
+            file.
         map_location: device of the result; None leaves ``model`` on its device.
 
     Returns:
@@ -130,7 +120,8 @@ def load_checkpoint(path: str | Path, model: M | None = None, map_location: str 
     if model is None:
         built: Any = _build(path, state, strings)
         model = built
-    model = _load(path, cast(M, model), state, strings)
+    model = cast(M, model)
+    _load(path, unwrapped(model), state, strings)
     return model if map_location is None else model.to(map_location)
 
 
@@ -161,7 +152,8 @@ def load_network(path: str | Path, preset: str | None = None) -> PointTransforme
                 f"{path} does not hold the weights of a Point Transformer V3 ({error} is missing): choose another file"
             ) from None
         model = build_model(preset, in_channels, num_classes)
-    return _load(path, model, state, metadata).eval()
+    _load(path, model, state, metadata)
+    return model.eval()
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -255,7 +247,9 @@ def _build(path: Path, state: dict[str, Tensor], strings: dict[str, str]) -> Poi
 
 
 def _strip_prefixes(state: dict[str, Tensor], own: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Remove the prefixes that all names share, until the names are those of ``own``."""
+    """Remove the prefixes that all names share, until the names are those of ``own``, and those of compiled parts."""
+    if own is None or not any("._orig_mod." in name for name in own):
+        state = {name.replace("._orig_mod.", "."): value for name, value in state.items()}
     while state and (own is None or state.keys() != own.keys()):
         prefix = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), None)
         if prefix is None:
@@ -264,8 +258,9 @@ def _strip_prefixes(state: dict[str, Tensor], own: Mapping[str, Tensor] | None =
     return state
 
 
-def _load(path: Path, model: M, state: dict[str, Tensor], strings: dict[str, str]) -> M:
-    own = model.state_dict()
+def _load(path: Path, model: nn.Module, state: dict[str, Tensor], strings: dict[str, str]) -> None:
+    plain = plain_names(model)
+    own = {plain[name]: value for name, value in model.state_dict().items()}
     state = _strip_prefixes(state, own)
     differences = {
         "missing": [name for name in own if name not in state],
@@ -288,5 +283,4 @@ def _load(path: Path, model: M, state: dict[str, Tensor], strings: dict[str, str
             "Choose that preset and its number of classes, or another checkpoint"
         )
     check_values(path, state, own)
-    model.load_state_dict(state)
-    return model
+    model.load_state_dict({name: state[plain[name]] for name in plain})

@@ -157,6 +157,19 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
         raise _contradiction(path, "config", "has depths or channels that are not positive whole numbers")
     if sum(depths) > len(state) or any(value > widest for value in channels_of):
         raise _contradiction(path, "config", "describes a larger network than the weights")
+    _check_mlps(path, config, state)
+
+
+def _check_mlps(path: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Compare the width of the MLPs, which is allocated before names and shapes are compared."""
+    ratio = config.get("mlp_ratio")
+    for name, value in state.items():
+        if ratio is not None and name.endswith(".mlp.0.fc1.weight") and value.dim() == 2:
+            hidden, channels = value.shape
+            if not isinstance(ratio, int) or hidden != ratio * channels:
+                raise _contradiction(
+                    path, "config", f"gives mlp_ratio the value {str(ratio)[:40]}, but {name} has {hidden} x {channels}"
+                )
 
 
 def check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
@@ -168,13 +181,19 @@ def check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tens
         own: those of the network that they are for, by the same names.
 
     Raises:
-        CheckpointError: names the first weights that were stored as whole numbers, or are not finite.
+        CheckpointError: names the first weights that were stored as whole numbers, are not finite, or are negative
+            variances.
     """
     for name, value in state.items():
         if own[name].is_floating_point() and not value.is_floating_point():
             raise CheckpointError(
                 f"{path}: {name} is stored as {str(value.dtype)[6:]}, but it holds fractions: the file was converted "
                 "or edited incorrectly; use the one that training wrote"
+            )
+        if name.endswith(".running_var") and bool((value < 0).any()):
+            raise CheckpointError(
+                f"{path}: {name} is negative, but it holds variances: the file was edited or assembled incorrectly; "
+                "use the one that training wrote"
             )
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise CheckpointError(
@@ -192,7 +211,8 @@ def _sweeps(path: Path, strings: Mapping[str, str]) -> int:
 
 def _voxel_size(path: Path, strings: Mapping[str, str]) -> float:
     try:
-        size = float(strings["voxel_size"])
+        text = strings["voxel_size"]
+        size = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         size = math.nan
     if not 0 < size <= LARGEST_VOXEL:

@@ -9,10 +9,11 @@ from typing import Any
 
 from topokd import params as P
 from topokd.datasets import BENCHMARKS
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
 from topokd.io import read_json
 from topokd.paper.statistics import Interval, interval, paired
 from topokd.project import TEACHER, run_name
+from topokd.scans import SYNTHETIC, label_map_of
 from topokd.viz.rows import Looks, labels, looks
 
 DEFAULT_LAYOUT = "semantickitti"  # files of the synthetic world unless the profile says otherwise
@@ -167,8 +168,12 @@ def dataset_title(data: P.Data) -> str:
     """Name of a data set for readers."""
     if data.dataset in BENCHMARKS:
         return BENCHMARKS[data.dataset].title
-    if data.dataset != "synthetic":  # a label map
-        return Path(data.dataset).stem
+    if data.dataset != SYNTHETIC:
+        try:
+            label_map = label_map_of(data)
+        except ParameterError:  # moved away since the results were made
+            label_map = None
+        return Path(data.dataset).stem if label_map is None else label_map.name
     layout = "" if data.layout == DEFAULT_LAYOUT else f" in the {BENCHMARKS[data.layout].title} layout"
     return f"synthetic street world{layout}"
 

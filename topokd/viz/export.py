@@ -30,8 +30,9 @@ def write_ply(path: str | Path, xyz: Float[ndarray, "n 3"], label: Int64[ndarray
         palette: RGB 0..255 of each class.
 
     Raises:
-        DataError: plyfile is not installed.
+        DataError: plyfile is not installed, or a label is not a class.
     """
+    _check_labels(xyz, label, palette)
     try:
         from plyfile import PlyData, PlyElement
     except ImportError:
@@ -70,7 +71,11 @@ def write_view(
         palette: RGB 0..255 of each class.
         title: of the page; the number of points shown, and of all points, is added.
         max_points: larger clouds are thinned evenly.
+
+    Raises:
+        DataError: a label is not a class.
     """
+    _check_labels(xyz, label, palette)
     shown = f"{len(xyz):,} points" if len(xyz) <= max_points else f"{max_points:,} of {len(xyz):,} points"
     heading = f"{html.escape(title)}, {shown}"
     figure = interactive_cloud(xyz, {heading: label}, names, palette, max_points=max_points)
@@ -158,3 +163,15 @@ def _page(title: str, body: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>body {{ margin: 0; background: {DARK} }}</style></head>\n<body>{body}</body>\n</html>\n"
     )
+
+
+def _check_labels(xyz: Float[ndarray, "n 3"], label: Int64[ndarray, " n"], palette: RGB) -> None:
+    """Raise `DataError` unless there is a class of the palette, or -1, for every point."""
+    if label.shape != (len(xyz),) or label.dtype.kind not in "iu":
+        raise DataError(f"label has shape {label.shape} of {label.dtype}, for {len(xyz)} points: give one class each")
+    low, high = int(label.min(initial=-1)), int(label.max(initial=-1))
+    if low < -1 or high >= len(palette):
+        raise DataError(
+            f"label runs from {low} to {high}, but there are {len(palette)} classes: give 0 to {len(palette) - 1}, or "
+            "-1 for none"
+        )

@@ -18,6 +18,7 @@ a file are logged in one line and kept in `Cloud.notes`.
 """
 
 from topokd.data.formats.cloud import SUFFIXES, Cloud, read_cloud
+from topokd.data.formats.common_scale import common_scale
 from topokd.data.formats.table import Note
 
-__all__ = ["SUFFIXES", "Cloud", "Note", "read_cloud"]
+__all__ = ["SUFFIXES", "Cloud", "Note", "common_scale", "read_cloud"]

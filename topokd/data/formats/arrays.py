@@ -12,7 +12,10 @@ from topokd.data.formats.intensity import FIELDS
 from topokd.data.formats.table import Note, Table, plain_name, table_of, table_of_rows
 from topokd.errors import DataError
 
-_CLOUD_NAMES = ("points", "xyz", "position", "pcd", "pc", "cloud", "point_cloud", "lidar", "scan", "data", "arr_0")
+_CLOUD_NAMES = (
+    "points", "xyz", "position", "pcd", "pc", "cloud", "point_cloud", "coord", "coords", "pos",
+    "lidar", "scan", "data", "arr_0",
+)  # fmt: skip
 
 
 def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> Table:
@@ -74,6 +77,11 @@ def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -
     shape, notes = values.shape, []
     if values.dtype.kind not in "fiu":
         raise DataError(f"{path}: {values.dtype} of shape {shape}; expected numbers of shape (n, 3 or more)")
+    if values.dtype.itemsize == 1:
+        raise DataError(
+            f"{path}: its array of shape {shape} holds single bytes ({values.dtype}), a picture or labels probably: "
+            "coordinates are numbers of 16 bits or more"
+        )
     if values.ndim == 3 and (3 <= shape[2] <= 12 or not 3 <= shape[0] <= 12):
         values = values.reshape(-1, shape[2])
     elif values.ndim == 3:

@@ -90,7 +90,7 @@ def read_cloud(
         columns: of .bin and .npy: values per point, or their names, such as ("x", "y", "z", "intensity", "_"); None:
             recognised (`topokd.data.formats.binary`).
         intensity_scale: full scale of the intensities; None: by rule (`topokd.data.formats.intensity`).
-        usual_scale: full scale of other scans of the same sensor, if known.
+        usual_scale: full scale of other scans of the same sensor, if known: a guess, which a scan may contradict.
         dtype: number type of .bin, a key of `topokd.data.formats.binary.DTYPES`; None: recognised.
         intensity: name of the field of intensities, or "none" for zeros; None: by rule.
         scale: metres per unit of the coordinates: 0.001 for millimetres.
@@ -112,6 +112,7 @@ def read_cloud(
     """
     path = Path(path)
     names = check_reading(columns, intensity_scale, dtype, scale, frame, origin, intensity)
+    check_reading(intensity_scale=usual_scale)
     axes = parse_frame(frame)
     table = _read(path, names, dtype)
     xyz = np.ascontiguousarray(table.xyz, np.float64)
@@ -120,7 +121,10 @@ def read_cloud(
     notes = table.notes
     used = has_return(xyz, notes)
     if not used.any():
-        raise DataError(f"{path}: none of its {len(xyz)} points has finite x, y and z other than (0, 0, 0)")
+        raise DataError(
+            f"{path}: none of its {len(xyz)} points is a measurement: x, y and z are not finite, (0, 0, 0), or the "
+            "same everywhere"
+        )
     without = int((~np.isfinite(xyz).all(axis=1)).sum())
     if without:
         log.info("%s: %d of %d points are not finite and get no class", path, without, len(xyz))

@@ -3,10 +3,14 @@
 1. The field: the one that the user names, or the first present of `FIELDS`. A calibrated reflectivity comes before a
    raw signal strength, which has no full scale. One with negative values (decibels, or another zero) is passed over if
    there is another, and rejected otherwise. Without any, intensities are 0.
-2. The full scale: what the user says; 255 for a field of bytes and for five columns without names (nuScenes), unless
-   the values are fractions; the scale of other scans of the sensor; 1 for fractions; otherwise the smallest of `SCALES`
-   that is not exceeded. At most one point in a thousand may exceed it, a retroreflector say: those are clipped. A scale
-   that the values hardly support is reported as an assumption.
+2. The full scale: what the user says, or 255 for a field of bytes. Otherwise that of other scans of the sensor, if it
+   is known (`topokd.data.formats.common_scale` guesses it from a sample); 255 for five columns without names, as in
+   nuScenes, unless they exceed it or are fractions; 1 for fractions; the smallest of `SCALES` that is not exceeded. A
+   scale that the values hardly support is reported as an assumption.
+3. Values above it: at most one point in a thousand (`RARE`), a retroreflector say, is clipped. More than that is an
+   error if the user gave the scale. A guess never is: up to a tenth of the points (`SOME`) is clipped; if more exceed
+   the scale of the other scans, or the values are fractions and the others are not, the scan has a scale of its own.
+   Both are reported with numbers.
 """
 
 from __future__ import annotations
@@ -21,13 +25,17 @@ from numpy import ndarray
 from topokd.data.formats.table import Note, Table, plain_name
 from topokd.errors import DataError
 
-FIELDS = ("reflectivity", "reflectance", "remission", "intensity", "intensities", "i", "amplitude")
+FIELDS = ("reflectivity", "reflectance", "remission", "intensity", "intensities", "i", "amplitude", "strength")
 """Names of intensities, the preferred first."""
 SCALES = (1.0, 255.0, 1023.0, 4095.0, 65535.0)
 """Full scales found in practice."""
 NONE = "none"
-_RARE = 0.001
-"""Share of points whose intensities may lie outside the scale."""
+RARE = 0.001
+"""Share of points whose intensities may lie outside a scale that fits."""
+SOME = 0.1
+"""Share of points that are clipped at the scale of other scans, if it was guessed."""
+UNLIKE = "intensities unlike those of other scans"
+"""Kind of the note on a scan whose values do not fit the scale of the others."""
 _DARK = 0.01
 """Share of the full scale that some point of a scan reaches."""
 
@@ -87,16 +95,18 @@ def intensities(
                 f"all values of {name} are {values[0]:g}, as if there were no intensities (--intensity none takes 0)",
             )
         )
-    known = given_scale or (255.0 if column.dtype == np.uint8 else None) or _five_columns(table, values) or sensor_scale
-    scale = known if known is not None else _guess(path, name, values, table)
+    fixed = given_scale or (255.0 if column.dtype == np.uint8 else None)
+    scale = fixed or _suggested(name, values, sensor_scale, table)
+    guessed = scale is None
+    if scale is None:
+        scale = _guess(path, name, values, table)
     above = values > scale
-    if above.mean() > _RARE:
-        highest = float(values.max())
+    if fixed is not None and above.mean() > RARE:
         raise DataError(
-            f"{path}: {name} goes up to {highest:g}, above the scale {scale:g}; give the sensor's full scale "
-            "(--intensity-scale 1, 255 or 65535), or leave intensities out (--intensity none)"
+            f"{path}: {name} goes up to {float(values.max()):g}, above the scale {scale:g}; give the sensor's full "
+            "scale (--intensity-scale 1, 255 or 65535), or leave intensities out (--intensity none)"
         )
-    if above.any():
+    if 0 < above.mean() <= RARE:
         table.notes.append(
             Note(
                 "intensities above the scale",
@@ -112,7 +122,7 @@ def intensities(
                 "(--intensity-scale sets the full scale)",
             )
         )
-    return Intensities(np.minimum(values, scale) / scale, name, scale, guessed=known is None)
+    return Intensities(np.minimum(values, scale) / scale, name, scale, guessed)
 
 
 def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str | None:
@@ -166,7 +176,10 @@ def _check_first_column(path: Path, table: Table, used: Bool[ndarray, " n"], low
     first = table.xyz[used, 0]
     if table.columns < 4 or len(first) < 100:
         return
-    if first.min() >= 0 and first.max() < 256 and (first == np.floor(first)).all():
+    beyond = np.column_stack([table.xyz[used, 1], table.xyz[used, 2], table.fields["intensity"][used]])
+    if (np.abs(np.linalg.norm(beyond, axis=1) - first) <= 0.01 + 0.01 * first).mean() > 0.9:
+        likely = "the distance of the point"
+    elif first.min() >= 0 and first.max() < 256 and (first == np.floor(first)).all():
         likely = "a ring, a return number or an intensity"
     elif first.min() >= 0 and first.max() <= 1:
         likely = "an intensity or a time"
@@ -186,20 +199,20 @@ def _lowest(values: ndarray) -> float:
     with np.errstate(all="ignore"):  # signalling NaN in a damaged file
         finite = np.asarray(values, np.float64)
     finite = finite[np.isfinite(finite)]
-    return float(finite.min()) if len(finite) and (finite < 0).mean() > _RARE else 0.0
+    return float(finite.min()) if len(finite) and (finite < 0).mean() > RARE else 0.0
 
 
 def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
     """Values with the few that are negative or not finite set to 0."""
     bad = ~np.isfinite(values)
-    if bad.mean() > _RARE:
+    if bad.mean() > RARE:
         raise DataError(
             f"{path}: {name} holds NaN or infinity at {int(bad.sum())} of {len(values)} points, first at point "
             f"{int(bad.argmax())} of those with a return: remove such points, or leave intensities out "
             "(--intensity none)"
         )
     bad |= np.where(bad, 0.0, values) < 0
-    if bad.mean() > _RARE:
+    if bad.mean() > RARE:
         raise DataError(
             f"{path}: {name} goes down to {float(values.min()):g}; values must run from 0 to a full scale. "
             "Negative ones are decibels, or have another zero: leave them out (--intensity none), or name another field"
@@ -214,22 +227,39 @@ def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
     return np.where(bad, 0.0, values)
 
 
-def _five_columns(table: Table, values: ndarray) -> float | None:
-    """The scale that the form of the file suggests, unless the values are fractions."""
-    return None if table.usual_scale is None or _are_fractions(values) else table.usual_scale
+def _suggested(name: str, values: ndarray, sensor_scale: float | None, table: Table) -> float | None:
+    """The scale of other scans, or the one that the form of the file suggests, if the values can be of it."""
+    fractions = _are_fractions(values)
+    if sensor_scale is not None:
+        share = float((values > sensor_scale).mean())
+        own = share > SOME or (fractions and sensor_scale > 1)
+        if own or share > RARE:
+            how = f"{100 * share:.1f} % of the values of {name} exceed it" if share else f"{name} holds fractions"
+            what = "this scan gets a scale of its own" if own else "they are clipped"
+            table.notes.append(
+                Note(
+                    UNLIKE,
+                    f"other scans seem to have intensities of 0 to {sensor_scale:g}, but {how} (up to "
+                    f"{values.max():g}): {what} (--intensity-scale sets the full scale of all)",
+                )
+            )
+        if not own:
+            return sensor_scale
+    form = table.usual_scale
+    return None if form is None or fractions or (values > form).mean() > RARE else form
 
 
 def _are_fractions(values: ndarray) -> bool:
     """Whether all but a few values lie in 0..1, some of them between."""
     inside = values <= 1
-    return bool((~inside).mean() <= _RARE and (values[inside] != np.floor(values[inside])).any())
+    return bool((~inside).mean() <= RARE and (values[inside] != np.floor(values[inside])).any())
 
 
 def _guess(path: Path, name: str, values: ndarray, table: Table) -> float:
     """The full scale by the values alone."""
     if _are_fractions(values):
         return 1.0
-    fitting = [scale for scale in SCALES if (values > scale).mean() <= _RARE]
+    fitting = [scale for scale in SCALES if (values > scale).mean() <= RARE]
     if not fitting:
         raise DataError(
             f"{path}: {name} goes up to {values.max():g}; give the sensor's full scale (--intensity-scale), or leave "

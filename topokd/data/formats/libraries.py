@@ -20,6 +20,8 @@ from topokd.errors import DataError
 LEAST_CHUNK = 20
 """Bytes: a chunk of .laz begins with a whole point."""
 _LONGEST_HEADER = 1 << 20
+_LAST_LAYOUT = 10
+"""Of the point formats of LAS 1.4."""
 LARGEST_CHUNK = 1 << 29
 """Bytes of points; writers put 50,000 points (2 MB) into a chunk."""
 
@@ -96,6 +98,14 @@ def _check_las_header(path: Path) -> None:
     header, points, records = struct.unpack_from("<HII", head, 94)
     layout, length, count = struct.unpack_from("<BHI", head, 104)
     extended = first_extended = 0
+    scales = struct.unpack_from("<6d", head, 131)
+    if layout & 0x3F > _LAST_LAYOUT:
+        raise DataError(f"{path} has the point format {layout & 0x3F}; known are 0 to {_LAST_LAYOUT}: it is damaged")
+    if not (np.isfinite(scales).all() and all(scales[:3])):
+        raise DataError(
+            f"{path}: its header has the scales {scales[:3]} and offsets {scales[3:]} of x, y, z: it is "
+            "damaged; copy it again"
+        )
     if minor >= 4 and len(head) >= 375:
         first_extended, extended, count = struct.unpack_from("<QIQ", head, 235)
     compressed = bool(layout & 0x80)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,9 @@ class _Header:
         counts: Values per point of each.
         points: Their number.
         encoding: Of the body.
-        viewpoint: Position of the sensor.
+        viewpoint: Position and orientation (w, x, y, z) of the sensor.
         size: Bytes of the header.
+        grid: WIDTH and HEIGHT; empty if the header has not both.
     """
 
     fields: tuple[str, ...]
@@ -42,6 +44,7 @@ class _Header:
     encoding: str
     viewpoint: tuple[float, ...]
     size: int
+    grid: tuple[int, ...] = ()
 
     @property
     def row(self) -> int:
@@ -64,13 +67,29 @@ def read_pcd(path: Path) -> Table:
     names = [name for name in dict.fromkeys(header.fields) if name in place]
     table = table_of(path, names, lambda name: columns[place[name]])
     _note_surplus(path, header, table)
-    if any(abs(value) > 1 for value in header.viewpoint):
-        origin = ",".join(f"{value:g}" for value in header.viewpoint)
+    if header.grid and header.grid[0] * header.grid[1] != header.points:
+        table.notes.append(
+            Note(
+                "POINTS is not WIDTH x HEIGHT",
+                f"its header has WIDTH {header.grid[0]} and HEIGHT {header.grid[1]}, but POINTS {header.points}: the "
+                "latter is used",
+            )
+        )
+    if any(abs(value) > 1 for value in header.viewpoint[:3]):
+        origin = ",".join(f"{value:g}" for value in header.viewpoint[:3])
         table.notes.append(
             Note(
                 "VIEWPOINT away from the origin",
                 f"its header places the sensor at ({origin}): if coordinates are those of the map, give --origin "
                 f"{origin}",
+            )
+        )
+    if len(header.viewpoint) == 7 and abs(header.viewpoint[3]) < 0.99:
+        turn = " ".join(f"{value:g}" for value in header.viewpoint[3:])
+        table.notes.append(
+            Note(
+                "VIEWPOINT turned",
+                f"its header turns the sensor by the quaternion {turn}: if x does not point forward, give --frame",
             )
         )
     return table
@@ -113,12 +132,14 @@ def _read_header(path: Path) -> _Header:
     encoding = lines["DATA"][0].lower()
     if encoding not in _READERS:
         raise DataError(f"{path} cannot be read as .pcd: DATA is {encoding!r}; known are {', '.join(_READERS)}")
+    known = lines.get("WIDTH") and lines.get("HEIGHT")
+    grid = tuple(_whole(path, name, lines[name])[0] for name in ("WIDTH", "HEIGHT")) if known else ()
     if lines.get("POINTS"):
         (points, *_) = _whole(path, "POINTS", lines["POINTS"])
     else:
-        points = _whole(path, "WIDTH", lines["WIDTH"])[0] * _whole(path, "HEIGHT", lines["HEIGHT"])[0]
+        points = grid[0] * grid[1]
     dtypes = tuple(np.dtype(f"<{kind.lower()}{width}") for kind, width in zip(kinds, sizes, strict=True))
-    header = _Header(tuple(fields), dtypes, tuple(counts), points, encoding, _viewpoint(lines), size)
+    header = _Header(tuple(fields), dtypes, tuple(counts), points, encoding, _viewpoint(lines), size, grid)
     _check_size(path, header, lengths)
     return header
 
@@ -128,7 +149,7 @@ def _note_surplus(path: Path, header: _Header, table: Table) -> None:
     room = path.stat().st_size - header.size
     surplus = (room - header.points * header.row) // header.row if header.encoding == "binary" else 0
     if header.encoding == "ascii":
-        lines = [line for line in _body(path, header).splitlines() if line.strip()]
+        lines = [line for line in _body(path, header).splitlines() if line.partition(b"#")[0].strip()]
         surplus = len(lines) - header.points
     if surplus > 0:
         table.notes.append(
@@ -151,9 +172,9 @@ def _whole(path: Path, name: str, words: list[str]) -> list[int]:
 
 
 def _viewpoint(lines: dict[str, list[str]]) -> tuple[float, ...]:
-    """Position of the sensor; nothing if the line is absent or damaged, as it is only a hint."""
+    """Position and orientation of the sensor; nothing if the line is absent or damaged, as it is only a hint."""
     try:
-        position = tuple(float(word) for word in lines.get("VIEWPOINT", ())[:3])
+        position = tuple(float(word) for word in lines.get("VIEWPOINT", ())[:7])
     except ValueError:
         return ()
     return position if np.isfinite(position).all() else ()
@@ -184,9 +205,17 @@ def _body(path: Path, header: _Header) -> bytes:
 
 def _ascii(path: Path, header: _Header) -> list[ndarray]:
     width = sum(header.counts)
-    with path.open("rb") as stream:
-        stream.seek(header.size)
-        values = np.loadtxt(stream, np.float64, max_rows=header.points, ndmin=2)
+    body = re.sub(rb"[+-]?(?:nan\([^)\s]*\)|1\.#\w+)", b"nan", _body(path, header))  # as Windows writes them
+    lines = [line for line in body.splitlines() if line.partition(b"#")[0].strip()]
+    try:
+        values = np.loadtxt(lines[: header.points], np.float64, ndmin=2)
+    except ValueError as error:
+        if b"," not in lines[0]:
+            raise
+        raise DataError(
+            f"{path}: its points are written with commas, between the values or in place of the decimal point: .pcd "
+            "has spaces and points; export it again, in binary if there is the choice"
+        ) from error
     if values.shape != (header.points, width):
         raise DataError(
             f"{path} holds {len(values)} points of {values.shape[1]} values, but its header says POINTS "

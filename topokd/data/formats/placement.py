@@ -13,6 +13,8 @@ FAR = 10_000.0
 """Metres from the origin beyond which coordinates are those of a map, not of a sensor."""
 _SHARE_OF_FILLERS = 0.01
 _IN_THE_SENSOR = 0.005
+_COPIES = 10
+"""So many points in one place, far from all others, are no measurements."""
 _AXES = ("x", "y", "z")
 
 
@@ -49,7 +51,8 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
     """Which points are measurements: finite, and not fillers that exports write for beams without a return.
 
     Fillers are (0, 0, 0), and any other point that makes up a hundredth of the file or more; also points in the sensor
-    itself, nearer than half a percent of the median distance, if they are as many (the offset of a laser at range 0).
+    itself, if they are as many (the offset of a laser at range 0): nearer than half a percent of the median distance,
+    or than a thousandth of the distance that 90 % stay within.
 
     Args:
         xyz: (n, 3) coordinates as stored.
@@ -63,7 +66,8 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
     size = np.abs(xyz).max(axis=1, where=finite[:, None], initial=0.0)
     measured = size[finite & ~filler]
     if len(measured):
-        inside = finite & ~filler & (size < _IN_THE_SENSOR * np.median(measured))
+        middle, far = np.quantile(measured, [0.5, 0.9])
+        inside = finite & ~filler & (size < _IN_THE_SENSOR * max(middle, far / 5))
         if inside.sum() >= max(10, _SHARE_OF_FILLERS * len(xyz)):
             filler |= inside
     rows = xyz[finite & ~filler]
@@ -86,7 +90,8 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
 
 
 def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], notes: list[Note]) -> Bool[ndarray, " n"]:
-    """``used`` without stray points: farther from the median than 1 km and than ten times the distance of 90 % of them.
+    """``used`` without stray points: farther from the median than 1 km and than ten times the distance of 90 % of them,
+    or than three times that distance and ten or more in the same place.
 
     Args:
         xyz: (n, 3) metres.
@@ -94,8 +99,12 @@ def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], note
         notes: a note is added if there are any.
     """
     distance = np.abs(xyz[used] - np.median(xyz[used], axis=0)).max(axis=1)
-    limit = max(1000.0, 10 * float(np.quantile(distance, 0.9)))
-    stray = distance > limit
+    usual = float(np.quantile(distance, 0.9))
+    stray = distance > max(1000.0, 10 * usual)
+    far = np.flatnonzero(distance > 3 * usual)
+    if len(far) >= _COPIES:
+        _, place, copies = np.unique(xyz[used][far], axis=0, return_inverse=True, return_counts=True)
+        stray[far[copies[place.reshape(-1)] >= _COPIES]] = True
     if not stray.any():
         return used
     notes.append(
@@ -146,7 +155,8 @@ def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndar
         (n, 3) the coordinates, shifted if they were map coordinates.
     """
     centre = np.median(xyz, axis=0)
-    spread = float(np.median(np.linalg.norm((xyz - centre)[:, :2], axis=1)))
+    with np.errstate(over="ignore"):  # damaged coordinates, which the caller refuses
+        spread = float(np.median(np.linalg.norm((xyz - centre)[:, :2], axis=1)))
     place = ",".join(f"{value:.1f}" for value in centre)
     if np.abs(centre).max() > FAR:
         notes.append(
@@ -175,6 +185,14 @@ def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
     ``notes``."""
     if len(xyz) < 100:
         return
+    if _are_angles(xyz):
+        notes.append(
+            Note(
+                "angles instead of coordinates",
+                "x and y look like angles and z like a distance: convert them to x, y, z in metres",
+            )
+        )
+        return
     low, high = np.quantile(xyz, [0.1, 0.9], axis=0)
     extent = high - low
     widest = float(extent.max())
@@ -191,3 +209,14 @@ def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
                 "does not seem to point up (--frame names the axes)",
             )
         )
+
+
+def _are_angles(xyz: Float64[ndarray, "n 3"]) -> bool:
+    """Whether x spans a turn and y at most half a turn, in degrees or radians, and z is never negative."""
+    low, high = xyz.min(0), xyz.max(0)
+    for turn in (360.0, 2 * np.pi):
+        around = 0.95 * turn < high[0] - low[0] <= 1.001 * turn and -0.501 * turn <= low[0] < high[0] <= 1.001 * turn
+        upright = -0.251 * turn <= low[1] and high[1] <= 0.501 * turn
+        if around and upright and low[2] >= 0 and high[2] > 5:
+            return True
+    return False

@@ -80,7 +80,8 @@ def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray])
     missing = [axis for axis in _AXES if axis not in known]
     if missing:
         raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(known) or 'none'}")
-    places = [np.asarray(column(known[axis]), np.float64).reshape(-1) for axis in _AXES]
+    with np.errstate(invalid="ignore"):  # signalling NaN in a damaged file
+        places = [np.asarray(column(known[axis]), np.float64).reshape(-1) for axis in _AXES]
     if len({len(values) for values in places}) > 1:
         lengths = ", ".join(f"{axis} {len(values)}" for axis, values in zip(_AXES, places, strict=True))
         raise DataError(f"{path}: the numbers of values differ ({lengths}): it is damaged, or of several clouds")
@@ -117,10 +118,28 @@ def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> T
             )
         )
         return table
+    if count >= 6 and _are_normals(rows[:, 3:6]):
+        table.notes.append(
+            Note(
+                "normals instead of intensities",
+                "columns 4 to 6 hold vectors of length 1, normals probably: intensities are taken as 0 "
+                "(--columns x,y,z,_,_,_,intensity names another column)",
+            )
+        )
+        return table
     if count > 3:
         table.fields["intensity"] = rows[:, 3]
         table.fields |= {f"column{k + 1}": rows[:, k] for k in range(4, count)}
-        if _are_labels(rows[:, 3]):
+        if _are_times(rows[:, 3]):
+            table.notes.append(
+                Note(
+                    "fourth column may be a time",
+                    f"the fourth column grows from {rows[0, 3]:g} to {rows[-1, 3]:g} in the order of the points, as a "
+                    "time or a number of the point does: name the columns (--columns x,y,z,_) or leave intensities "
+                    "out (--intensity none)",
+                )
+            )
+        elif _are_labels(rows[:, 3]):
             table.notes.append(
                 Note(
                     "fourth column may be a label",
@@ -130,6 +149,24 @@ def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> T
                 )
             )
     return table
+
+
+def _are_normals(values: ndarray) -> bool:
+    """Whether three columns are vectors of length 1, apart from a few, with negative parts."""
+    with np.errstate(all="ignore"):
+        length = np.sqrt((values.astype(np.float64) ** 2).sum(1))
+    return bool((np.abs(length - 1) < 0.01).mean() > 0.9 and (values < 0).any())
+
+
+def _are_times(values: ndarray) -> bool:
+    """Whether a column grows from point to point as the time of a measurement does; most intensities go up and down."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if len(finite) < 1000 or not finite[0] < finite[-1]:
+        return False
+    middle = float(np.median(finite))
+    return bool(
+        finite.min() < middle < finite.max() and (np.diff(finite) < 0).mean() < 0.001 and len(np.unique(finite)) > 64
+    )
 
 
 def _whole(values: ndarray) -> bool:

@@ -1,0 +1,35 @@
+"""Networks, or parts of them, inside torch's wrappers: torch.compile, DataParallel and the like."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside torch's wrappers."""
+    while name := _inside(model):
+        model = getattr(model, name)
+    return model
+
+
+def _inside(model: nn.Module) -> str:
+    """The attribute of one of torch's wrappers that holds the network; empty for any other module."""
+    if isinstance(getattr(model, "_orig_mod", None), nn.Module):
+        return "_orig_mod"
+    return "module" if isinstance(model, _WRAPPERS) else ""
+
+
+def plain_names(model: nn.Module) -> dict[str, str]:
+    """The names of a network's weights as if no part of it were wrapped."""
+    wrapped = [(prefix, name) for prefix, part in model.named_modules() if (name := _inside(part))]
+    plain = {}
+    for own in model.state_dict():
+        name_of_plain = own
+        for prefix, name in sorted(wrapped, key=lambda each: -len(each[0])):  # the innermost first
+            if name_of_plain.startswith(f"{prefix}.{name}."):
+                name_of_plain = f"{prefix}.{found.removeprefix(f'{prefix}.{name}.')}"
+        plain[own] = name_of_plain
+    return plain

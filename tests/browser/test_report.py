@@ -25,7 +25,7 @@ from topokd.paper.results import Results
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
 
 PROFILES = sorted(path.parent.name for path in (PROJECT / "results").glob("*/report.html"))
-DESK, PHONE, PAPER = 1440, 390, 695  # CSS pixels; A4 less its margins, at 96 pixels an inch
+DESK, PHONE, PAPER = 1440, 390, 1032  # CSS pixels; a landscape A4 less its margins, at 96 pixels an inch
 LEGENDS = ("figure3", "data_scan")  # figures whose legends name classes
 CUT = """(screen) => {  // texts that are not fully visible, with the frame that cuts them off
   const cut = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -51,6 +51,11 @@ IDLE_HINTS = """() => [...document.querySelectorAll('.view')]  // figures that s
   .filter((frame) => frame.scrollWidth <= frame.clientWidth + 1)
   .filter((frame) => /sideways/.test(getComputedStyle(frame, '::before').content))
   .map((frame) => frame.firstChild.alt)"""
+TORN = """() => [...document.querySelectorAll('tr, figure img, h2, h3')].filter((part) => {  // what a page's end may cut
+  const style = getComputedStyle(part), whole = part.matches('h2, h3') ? style.breakAfter === 'avoid' : true;
+  const held = part.matches('img') ? part.parentElement : part;
+  return !whole || (!part.matches('h2, h3') && getComputedStyle(held).breakInside !== 'avoid');
+}).map((part) => part.textContent || part.alt)"""
 SMALLEST = """() => {
   const sizes = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
@@ -136,6 +141,10 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
         assert len(shown) > 15
         small = {path.name: width * share for path, width in shown if (share := smallest_lettering(path))}
         assert {name: size for name, size in small.items() if size < 8.99} == {}
+    if width == PAPER:
+        size, text = page.evaluate(SMALLEST)
+        assert size >= 7 * 96 / 72 - 0.01, text  # 7 points
+        assert page.evaluate(TORN) == []
     if width == PAPER and profile == "default":
         assert len(page.pdf(prefer_css_page_size=True, print_background=True)) < 15e6
     assert wrong == []

@@ -20,7 +20,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
 from tests.browser.timing import CHOICES, SLIDER_STEPS
-from topokd.explore import write_page
+from topokd.explore import Session, write_page
+from topokd.explore.sources import bare_scan
 from topokd.topology import farthest_point_sampling, vietoris_rips
 
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
@@ -246,6 +247,60 @@ def test_the_loss_shows_matches_and_steps(page: Page, problems: list[str], tmp_p
     page.evaluate(f"{APP}.store.set({{ selected: {{ cloud: 1, dim: 1, index: {index} }} }})")
     assert re.search(r"matched with .*: cost \S+ × weight \S+ = \S+\.$", page.locator(".tk-info").inner_text())
     picture(page, "page-loss.png")
+
+
+def test_a_class_of_the_teacher_is_marked_in_the_scan_with_its_own_simplices(
+    page: Page, problems: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rng = np.random.default_rng(0)
+    teacher, xyz, scene = rng.normal(size=(40, 4)), rng.normal(size=(40, 3)), Session.scene
+
+    def with_a_scan(session: Session) -> dict[str, Any]:
+        return {**scene(session), "scan": {**bare_scan(xyz), "anchors": xyz.astype(np.float32)}}
+
+    monkeypatch.setattr(Session, "scene", with_a_scan)
+    open_page(page, tmp_path / "page.html", "loss", (rng.normal(size=(40, 4)), teacher), 40)
+    index = longest(page, cloud=1)
+    lines = page.evaluate(
+        f"""(() => {{
+          const found = [], panels = {APP}.panels;
+          panels.scans[0].setStrokes = (lines) => found.push(...lines.filter(Array.isArray));
+          {APP}.store.set({{ selected: {{ cloud: 1, dim: 1, index: {index} }} }});
+          return found.map(([from, to]) => [from, to]);
+        }})()"""
+    )
+    edge = re.search(
+        r"born at \S+ with edge (\d+)–(\d+), .* cycle of (\d+) edges", page.locator(".tk-info").inner_text()
+    )
+    assert edge is not None
+    anchors = np.array(page.evaluate(f"Array.from({APP}.store.get('scene').scan.anchors)")).reshape(-1, 3)
+    assert np.array(lines[-1]) == pytest.approx(
+        anchors[[int(edge[1]), int(edge[2])]]
+    )  # the creating edge is drawn last
+    assert len(lines) == int(edge[3]) + 3 + 1  # cycle, triangle, creating edge
+
+
+def test_a_page_offers_no_step_that_it_does_not_hold(page: Page, problems: list[str], tmp_path: Path):
+    teacher = np.random.default_rng(0).normal(size=(24, 6))
+    open_page(page, tmp_path / "page.html", "loss", (teacher[::-1].copy(), teacher), 24)
+    assert page.locator(".tk-loss-panel input:visible, .tk-loss-panel select:visible").count() == 0
+    assert "3 % of the cloud's size, critical gradient" in page.locator(".tk-loss-panel").inner_text()
+
+
+def test_nothing_of_a_caption_is_cut_and_saving_is_one_group(page: Page, problems: list[str], tmp_path: Path):
+    points = tmp_path / f"{'a long name of a network ' * 4}.npy"
+    np.save(points, np.random.default_rng(0).normal(size=(24, 6)))
+    open_page(page, tmp_path / "page.html", "filtration", points, 24)
+    for width in (1440, 1090, 390):
+        page.set_viewport_size({"width": width, "height": 1000})
+        caption = page.locator(".tk-cloud h3")
+        assert "first 3 principal axes of 6" in caption.inner_text()
+        assert caption.evaluate(
+            "(h3) => h3.scrollWidth <= h3.clientWidth && getComputedStyle(h3).whiteSpace === 'normal'"
+        )
+        boxes = [page.get_by_role("button", name=name, exact=True).bounding_box() for name in ("SVG", "PNG", "CSV")]
+        assert len({box["y"] for box in boxes if box}) == 1, width
+    page.set_viewport_size({"width": 1440, "height": 1000})
 
 
 def test_the_title_of_the_history_does_not_cover_its_numbers(page: Page, problems: list[str], tmp_path: Path):

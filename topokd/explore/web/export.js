@@ -102,8 +102,9 @@ export function drawExports(parent, root, views, store) {
     PNG: () => toPNG(root, views),
     CSV: async () => new Blob([toCSV(store.get("scene"))], { type: "text/csv" }),
   };
+  const group = html("span", { className: "tk-group" }, parent); // on one line
   for (const [name, make] of Object.entries(kinds)) {
-    const button = html("button", { type: "button", title: name === "CSV" ? "save the pairs" : "save the picture" }, parent, name);
+    const button = html("button", { type: "button", title: name === "CSV" ? "save the pairs" : "save the picture" }, group, name);
     button.addEventListener("click", async () => {
       const link = document.createElement("a");
       link.href = URL.createObjectURL(await make());

@@ -51,11 +51,10 @@ IDLE_HINTS = """() => [...document.querySelectorAll('.view')]  // figures that s
   .filter((frame) => frame.scrollWidth <= frame.clientWidth + 1)
   .filter((frame) => /sideways/.test(getComputedStyle(frame, '::before').content))
   .map((frame) => frame.firstChild.alt)"""
-TORN = """() => [...document.querySelectorAll('tr, figure img, h2, h3')].filter((part) => {  // what a page's end may cut
-  const style = getComputedStyle(part), whole = part.matches('h2, h3') ? style.breakAfter === 'avoid' : true;
-  const held = part.matches('img') ? part.parentElement : part;
-  return !whole || (!part.matches('h2, h3') && getComputedStyle(held).breakInside !== 'avoid');
-}).map((part) => part.textContent || part.alt)"""
+TORN = """() => [  // what a page's end may cut in two, or part from what it heads
+  ...[...document.querySelectorAll('tr, .view')].filter((part) => getComputedStyle(part).breakInside !== 'avoid'),
+  ...[...document.querySelectorAll('h2, h3')].filter((title) => getComputedStyle(title).breakAfter !== 'avoid'),
+].map((part) => part.textContent)"""
 SMALLEST = """() => {
   const sizes = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
@@ -278,6 +280,19 @@ def test_a_class_of_the_teacher_is_marked_in_the_scan_with_its_own_simplices(
         anchors[[int(edge[1]), int(edge[2])]]
     )  # the creating edge is drawn last
     assert len(lines) == int(edge[3]) + 3 + 1  # cycle, triangle, creating edge
+
+
+def test_the_point_that_creates_a_component_is_marked(page: Page, problems: list[str], tmp_path: Path):
+    open_page(page, tmp_path / "page.html", "filtration", circle(30), 30)
+    page.wait_for_function(READY)
+    page.evaluate(f"{APP}.store.set({{ epsilon: 0, components: false }})")
+    orange = []
+    for selected in ("null", "{ cloud: 0, dim: 0, index: 3 }"):
+        page.evaluate(f"{APP}.store.set({{ selected: {selected} }})")
+        page.wait_for_timeout(500)
+        pixels = np.asarray(Image.open(io.BytesIO(page.locator(".tk-cloud canvas").screenshot())).convert("RGB"))
+        orange.append(int((np.abs(pixels.astype(int) - [0xE0, 0x8A, 0x00]).max(axis=2) < 12).sum()))
+    assert orange[0] == 0 and 40 < orange[1] < 200
 
 
 def test_a_page_offers_no_step_that_it_does_not_hold(page: Page, problems: list[str], tmp_path: Path):

@@ -182,7 +182,7 @@ export class Panels {
       this.cycleLength = members.length;
       for (const edge of inside) join(edge, WEB_COLORS.cycle, 1.6);
       const p = at(maker[0]);
-      lines.push([p, p.map((value, k) => value + (k === 0 ? 1e-7 : 0)), rgba(WEB_COLORS.birth), 6 * width]);
+      lines.push([p, p, rgba(WEB_COLORS.birth), 9 * width]);
     }
     join(killer, WEB_COLORS.death, 2.2);
     if (dim > 0) join(maker, WEB_COLORS.birth, 3.4);

@@ -104,6 +104,7 @@ def _table_context(table: Table, results: Results) -> dict[str, Any]:
         "turn": table.side == "rows" and columns > 12,  # column names written upwards
         "dense": columns > 10,  # small type
         "wide": columns > 3,  # scrolls sideways on a phone
+        "wider": columns > 8,  # in a narrow window too
         "half": columns <= 4,  # on paper two stand side by side
     }
 

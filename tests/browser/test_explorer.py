@@ -350,7 +350,8 @@ def test_a_saved_picture_has_captions_legends_and_numbers(page: Page, problems: 
     open_page(page, tmp_path / "scene.html", "scene", rng.normal(size=(90, 3)), 24)
     page.wait_for_function(READY)
     words = words_of(saved(page, "SVG"))
-    assert {"scan own points, coloured by", "height", "low", "high"} <= set(words)
+    assert {"scan own points, coloured by", "height", "low", "high", "persistence diagram"} <= set(words)
+    assert not any("click" in text for text in words)  # nobody can click in a picture
 
 
 def saved(page: Page, name: str) -> bytes:

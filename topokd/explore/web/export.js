@@ -47,7 +47,7 @@ function drawWords(root, frame, page) {
   };
   while (walker.nextNode()) {
     const { data, parentElement: parent } = walker.currentNode;
-    if (!data.trim() || parent.closest("svg, select, button, label")) continue;
+    if (!data.trim() || parent.closest("svg, select, button, label, .tk-hint")) continue;
     let line = null;
     for (const { 0: word, index } of data.matchAll(/\S+/g)) {
       range.setStart(walker.currentNode, index);

@@ -26,8 +26,8 @@ export class Panels {
     root.className = `tk-panels tk-${kind}`;
     if (scan) this.addScan(scan);
     clouds.forEach((_, which) => this.addCloud(which));
-    this.addPlot(Diagram, "tk-diagram", "persistence diagram: click a point");
-    if (kind !== "loss") this.addPlot(Barcode, "tk-barcode", "barcode and Betti numbers: click a bar, drag the cursor");
+    this.addPlot(Diagram, "tk-diagram", "persistence diagram", "click a point");
+    if (kind !== "loss") this.addPlot(Barcode, "tk-barcode", "barcode and Betti numbers", "click a bar, drag the cursor");
     store.on(["epsilon"], () => this.scale());
     store.on(["selected"], () => this.highlight());
     store.on(["edges", "triangles", "components", "gradient"], () => this.refresh());
@@ -40,8 +40,9 @@ export class Panels {
     return { body: html("div", { className: "tk-body" }, panel), caption };
   }
 
-  addPlot(Kind, name, title) {
-    const plot = new Kind(this.panel(name, title).body, this.store);
+  addPlot(Kind, name, title, hint) {
+    const { body, caption } = this.panel(name, title), plot = new Kind(body, this.store);
+    html("span", { className: "tk-hint" }, caption, `: ${hint}`); // saved pictures do without
     this.plots.push(plot.plot);
     return plot;
   }

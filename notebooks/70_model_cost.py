@@ -32,6 +32,7 @@ from topokd.paper import reported
 from topokd.scans import open_dataset
 from topokd.viz.cost import plot_scaling
 from topokd.viz.style import save_figure
+from topokd.viz.tables import whole
 
 params = P.load(params_file, save=save)
 bench = params.benchmark
@@ -62,19 +63,20 @@ write_json(params.results / "model_cost.json", cost)
 # ## Parameters by module
 
 # %%
-parameters_table(cost)
+whole(parameters_table(cost), "parameters")
 
 # %% [markdown]
 # ## Parameters and operations
-# On the whole scan. Table 5 does not state its number of tokens, so only ratios can be compared (NOTES row 16). The
-# paper's encoder and decoder leave out the two products inside attention, which grow with the number of channels and
-# not with its square; its "attention compute" has the ratio of the linear layers around attention (q, k, v and output).
+# On the whole scan. Table 5 does not state its number of tokens, so only ratios can be compared (row 16 of
+# docs/paper_notes.md). The paper's encoder and decoder leave out the two products inside attention, which grow with the
+# number of channels and not with its square; its "attention compute" has the ratio of the linear layers around
+# attention (q, k, v and output).
 # The decoder's ratio depends on the scan: the teacher's coarsest decoder stage costs eight times the student's, the
 # finer ones twice, so it grows with the share of voxels on the coarse grids. `benchmarks/models.md` lists it for scans
 # of several sensors.
 
 # %%
-flops_table(cost, reported.flop_ratios())
+whole(flops_table(cost, reported.flop_ratios()), "flops")
 
 # %%
 display(Markdown(cost_sentence(cost)))

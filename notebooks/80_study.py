@@ -17,6 +17,7 @@ from topokd.paper.results import Results
 from topokd.viz import study as view
 from topokd.viz.dose import dose_figure
 from topokd.viz.style import save_figure
+from topokd.viz.tables import whole
 
 params = P.load(params_file, save=save)
 results = Results.of_studies(params)
@@ -26,7 +27,7 @@ figures = params.figures / "study"
 # ## What has run, and what has not
 
 # %%
-studies.protocols(results)
+whole(studies.protocols(results), "protocols")
 
 # %% [markdown]
 # ## Power, computed before the runs
@@ -43,7 +44,7 @@ save_figure(figure, figures / "power")
 # comparisons of a study; equivalence by two one-sided tests.
 
 # %%
-studies.comparisons(results)
+whole(studies.comparisons(results), "comparisons")
 
 # %%
 for profile, study in results.studies.items():
@@ -65,7 +66,7 @@ for profile, study in results.studies.items():
         if profile != studies.DOSE and (figure := draw(study)) is not None:
             display(Markdown(f"### {profile}: {kind}"))
             save_figure(figure, figures / f"{kind}-{profile}")
-            plt.show(figure)
+            plt.show()
 
 # %% [markdown]
 # ## Dose and response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import io
 import json
 import os
 import re
@@ -16,11 +17,13 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
 from tests.browser.timing import CHOICES, SLIDER_STEPS
-from topokd.explore import write_page
+from topokd.explore import Session, write_page
+from topokd.explore.sources import bare_scan
 from topokd.topology import farthest_point_sampling, vietoris_rips
 
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
@@ -248,6 +251,73 @@ def test_the_loss_shows_matches_and_steps(page: Page, problems: list[str], tmp_p
     picture(page, "page-loss.png")
 
 
+def test_a_class_of_the_teacher_is_marked_in_the_scan_with_its_own_simplices(
+    page: Page, problems: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rng = np.random.default_rng(0)
+    teacher, xyz, scene = rng.normal(size=(40, 4)), rng.normal(size=(40, 3)), Session.scene
+
+    def with_a_scan(session: Session) -> dict[str, Any]:
+        return {**scene(session), "scan": {**bare_scan(xyz), "anchors": xyz.astype(np.float32)}}
+
+    monkeypatch.setattr(Session, "scene", with_a_scan)
+    open_page(page, tmp_path / "page.html", "loss", (rng.normal(size=(40, 4)), teacher), 40)
+    index = longest(page, cloud=1)
+    lines = page.evaluate(
+        f"""(() => {{
+          const found = [], panels = {APP}.panels;
+          panels.scans[0].setStrokes = (lines) => found.push(...lines.filter(Array.isArray));
+          {APP}.store.set({{ selected: {{ cloud: 1, dim: 1, index: {index} }} }});
+          return found.map(([from, to]) => [from, to]);
+        }})()"""
+    )
+    edge = re.search(
+        r"born at \S+ with edge (\d+)–(\d+), .* cycle of (\d+) edges", page.locator(".tk-info").inner_text()
+    )
+    assert edge is not None
+    anchors = np.array(page.evaluate(f"Array.from({APP}.store.get('scene').scan.anchors)")).reshape(-1, 3)
+    assert np.array(lines[-1]) == pytest.approx(
+        anchors[[int(edge[1]), int(edge[2])]]
+    )  # the creating edge is drawn last
+    assert len(lines) == int(edge[3]) + 3 + 1  # cycle, triangle, creating edge
+
+
+def test_the_point_that_creates_a_component_is_marked(page: Page, problems: list[str], tmp_path: Path):
+    open_page(page, tmp_path / "page.html", "filtration", circle(30), 30)
+    page.wait_for_function(READY)
+    page.evaluate(f"{APP}.store.set({{ epsilon: 0, components: false }})")
+    orange = []
+    for selected in ("null", "{ cloud: 0, dim: 0, index: 3 }"):
+        page.evaluate(f"{APP}.store.set({{ selected: {selected} }})")
+        page.wait_for_timeout(500)
+        pixels = np.asarray(Image.open(io.BytesIO(page.locator(".tk-cloud canvas").screenshot())).convert("RGB"))
+        orange.append(int((np.abs(pixels.astype(int) - [0xE0, 0x8A, 0x00]).max(axis=2) < 12).sum()))
+    assert orange[0] == 0 and 40 < orange[1] < 200
+
+
+def test_a_page_offers_no_step_that_it_does_not_hold(page: Page, problems: list[str], tmp_path: Path):
+    teacher = np.random.default_rng(0).normal(size=(24, 6))
+    open_page(page, tmp_path / "page.html", "loss", (teacher[::-1].copy(), teacher), 24)
+    assert page.locator(".tk-loss-panel input:visible, .tk-loss-panel select:visible").count() == 0
+    assert "3 % of the cloud's size, critical gradient" in page.locator(".tk-loss-panel").inner_text()
+
+
+def test_nothing_of_a_caption_is_cut_and_saving_is_one_group(page: Page, problems: list[str], tmp_path: Path):
+    points = tmp_path / f"{'a long name of a network ' * 4}.npy"
+    np.save(points, np.random.default_rng(0).normal(size=(24, 6)))
+    open_page(page, tmp_path / "page.html", "filtration", points, 24)
+    for width in (1440, 1090, 390):
+        page.set_viewport_size({"width": width, "height": 1000})
+        caption = page.locator(".tk-cloud h3")
+        assert "first 3 principal axes of 6" in caption.inner_text()
+        assert caption.evaluate(
+            "(h3) => h3.scrollWidth <= h3.clientWidth && getComputedStyle(h3).whiteSpace === 'normal'"
+        )
+        boxes = [page.get_by_role("button", name=name, exact=True).bounding_box() for name in ("SVG", "PNG", "CSV")]
+        assert len({box["y"] for box in boxes if box}) == 1, width
+    page.set_viewport_size({"width": 1440, "height": 1000})
+
+
 def test_the_title_of_the_history_does_not_cover_its_numbers(page: Page, problems: list[str], tmp_path: Path):
     teacher = np.random.default_rng(0).normal(size=(24, 6))
     for scale in (0.02, 0.2, 2.0):
@@ -280,7 +350,8 @@ def test_a_saved_picture_has_captions_legends_and_numbers(page: Page, problems: 
     open_page(page, tmp_path / "scene.html", "scene", rng.normal(size=(90, 3)), 24)
     page.wait_for_function(READY)
     words = words_of(saved(page, "SVG"))
-    assert {"scan own points, coloured by", "height", "low", "high"} <= set(words)
+    assert {"scan own points, coloured by", "height", "low", "high", "persistence diagram"} <= set(words)
+    assert not any("click" in text for text in words)  # nobody can click in a picture
 
 
 def saved(page: Page, name: str) -> bytes:

@@ -25,7 +25,9 @@ from topokd.paper.results import Results
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
 
 PROFILES = sorted(path.parent.name for path in (PROJECT / "results").glob("*/report.html"))
-DESK, PHONE, PAPER = 1440, 390, 695  # CSS pixels; A4 less its margins, at 96 pixels an inch
+DESK, NARROW, TABLET, PHONE = 1440, 1000, 768, 390  # CSS pixels
+PAPER = 1032  # a landscape A4 less its margins, at 96 pixels an inch
+WIDTHS = {"desk": DESK, "narrow": NARROW, "tablet": TABLET, "phone": PHONE, "paper": PAPER}
 LEGENDS = ("figure3", "data_scan")  # figures whose legends name classes
 CUT = """(screen) => {  // texts that are not fully visible, with the frame that cuts them off
   const cut = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -51,6 +53,10 @@ IDLE_HINTS = """() => [...document.querySelectorAll('.view')]  // figures that s
   .filter((frame) => frame.scrollWidth <= frame.clientWidth + 1)
   .filter((frame) => /sideways/.test(getComputedStyle(frame, '::before').content))
   .map((frame) => frame.firstChild.alt)"""
+TORN = """() => [  // what a page's end may cut in two, or part from what it heads
+  ...[...document.querySelectorAll('tr, .view')].filter((part) => getComputedStyle(part).breakInside !== 'avoid'),
+  ...[...document.querySelectorAll('h2, h3')].filter((title) => getComputedStyle(title).breakAfter !== 'avoid'),
+].map((part) => part.textContent)"""
 SMALLEST = """() => {
   const sizes = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
@@ -116,7 +122,7 @@ def picture(page: Page, name: str) -> None:
         whole.crop(box).save(Path(os.environ["TOPOKD_SCREENSHOTS"]) / f"{name}-{part}.png")
 
 
-@pytest.mark.parametrize("width", [DESK, PHONE, PAPER], ids=["desk", "phone", "paper"])
+@pytest.mark.parametrize("width", list(WIDTHS.values()), ids=list(WIDTHS))
 @pytest.mark.parametrize("profile", PROFILES)
 def test_nothing_is_cut_off_and_all_text_is_legible(
     browser: Browser, reports: dict[str, Path], profile: str, width: int
@@ -124,7 +130,7 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
     page, wrong = opened(browser, reports[profile], width)
     picture(page, f"report-{profile}-{width}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(CUT, width == PHONE) == []
+    assert page.evaluate(CUT, width not in (DESK, PAPER)) == []
     assert page.evaluate(HINTS) == []
     if width == PHONE:
         assert page.evaluate(IDLE_HINTS) == []
@@ -136,6 +142,10 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
         assert len(shown) > 15
         small = {path.name: width * share for path, width in shown if (share := smallest_lettering(path))}
         assert {name: size for name, size in small.items() if size < 8.99} == {}
+    if width == PAPER:
+        size, text = page.evaluate(SMALLEST)
+        assert size >= 7 * 96 / 72 - 0.01, text  # 7 points
+        assert page.evaluate(TORN) == []
     if width == PAPER and profile == "default":
         assert len(page.pdf(prefer_css_page_size=True, print_background=True)) < 15e6
     assert wrong == []

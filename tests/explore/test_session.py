@@ -43,7 +43,7 @@ def small_scan() -> Scan:
 def test_it_works_without_a_project_and_says_which_views_a_project_adds(no_project: Path):
     session = Session("filtration", points=32)
     scene = session.scene()
-    assert session.sources() == ["circle", "figure eight", "torus", "clusters"]
+    assert session.sources() == ["circle", "figure eight", "torus", "clusters", "sphere"]
     assert len(scene["clouds"][0]["positions"]) == 32 and "make repro" in scene["note"]
     session.choose(source="torus", points=64)
     assert len(session.scene()["clouds"][0]["positions"]) == 64
@@ -67,6 +67,26 @@ def test_degree_two_comes_with_an_engine_that_computes_it(no_project: Path):
     session.choose(max_dim=2)
     assert session.choice.engine == "auto"
     assert len(session.scene()["clouds"][0]["pairs"]) == 3
+
+
+def test_the_textbook_s_engine_refuses_what_would_take_minutes(no_project: Path):
+    session = Session("filtration", points=256)
+    session.choose(engine="reference")
+    with pytest.raises(ParameterError, match="256 points have 2,763,520 of 3 vertices: choose at most 67 points"):
+        session.scene()
+    session.choose(points=64)
+    assert len(session.scene()["clouds"][0]["pairs"]) == 2
+    session.choose(max_dim=2)
+    with pytest.raises(ParameterError, match="of 4 vertices: choose at most 34 points"):
+        session.scene()
+
+
+def test_a_sphere_has_one_void(no_project: Path):
+    session = Session("filtration", points=256, max_dim=2)
+    session.choose(source="sphere")
+    voids = session.scene()["clouds"][0]["pairs"][2]["values"]
+    lives = np.sort(voids[:, 1] - voids[:, 0])
+    assert lives[-1] > 0.5 and (len(lives) == 1 or lives[-2] < 0.2)
 
 
 def test_coordinates_are_not_moved_onto_a_sphere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

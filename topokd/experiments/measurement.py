@@ -106,6 +106,7 @@ def profile_operations(
 
 def _profile(call: Callable[[], object], cuda: bool = False) -> tuple[Operations, int, float]:
     """Operations; on a CPU the peak of bytes held; on CUDA the seconds of all kernels."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or every start and stop is a line of the notebook
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities, profile_memory=True) as record:
         kept = call()

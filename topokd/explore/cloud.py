@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,16 @@ import torch
 from jaxtyping import Float, Float64
 from numpy import ndarray
 
-from topokd.errors import DataError
+from topokd.errors import DataError, ParameterError
 from topokd.explore.files import check_points
 from topokd.explore.filtration import rips_edges
 from topokd.topology import Persistence, vietoris_rips
+from topokd.topology.engines.reference import NAME as REFERENCE
 
 MAX_POINTS = 2048
 """A filtration of all edges has n (n - 1) / 2 of them: 2.1 million here."""
+REFERENCE_SIMPLICES = 50_000
+"""Most simplices of the highest dimension for the engine `reference`: 3 s; at 256 points it would need 90 GB."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,14 @@ class DrawnCloud:
     label: str = "cloud"
     color: str = "#1b4965"
     positions: Float[ndarray, "n d"] | None = None
-    basis: Float64[ndarray, "c d"] = field(init=False)
 
     def __post_init__(self) -> None:
         points = check_points(np.asarray(self.points, dtype=np.float64), self.label)
         if len(points) > MAX_POINTS:
             raise DataError(f"{self.label} has {len(points):,} points; an explorer takes {MAX_POINTS:,}: sample first")
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "basis", principal_axes(points))
         if self.positions is None:
-            object.__setattr__(self, "positions", (points - points.mean(axis=0)) @ self.basis)
+            object.__setattr__(self, "positions", (points - points.mean(axis=0)) @ principal_axes(points))
 
     def drawn(self) -> Float[ndarray, "n 3"]:
         """Positions in space, float32; flat clouds lie at z = 0."""
@@ -77,7 +79,18 @@ def principal_axes(points: Float64[ndarray, "n c"]) -> Float64[ndarray, "c d"]:
 def persistence_of(
     points: Float64[ndarray, "n c"], max_dim: int = 1, engine: str = "auto", cycles: bool = False
 ) -> Persistence:
-    """`vietoris_rips` of a cloud in double precision, with a cycle for each class of degree 1 if `cycles`."""
+    """`vietoris_rips` of a cloud in double precision, with a cycle for each class of degree 1 if `cycles`.
+
+    Raises:
+        ParameterError: if the engine `reference` would compute for minutes, which cannot be stopped from the browser.
+    """
+    listed = math.comb(len(points), max_dim + 2)
+    if engine == REFERENCE and listed > REFERENCE_SIMPLICES:
+        most = max(n for n in range(3, 2 * MAX_POINTS) if math.comb(n, max_dim + 2) <= REFERENCE_SIMPLICES)
+        raise ParameterError(
+            f"engine {REFERENCE!r} is the textbook's reduction of all simplices, of which {len(points):,} points have "
+            f"{listed:,} of {max_dim + 2} vertices: choose at most {most} points, or another engine"
+        )
     cloud = torch.from_numpy(np.ascontiguousarray(points))
     return vietoris_rips(cloud, max_dim=max_dim, engine=engine, cycles=cycles)
 

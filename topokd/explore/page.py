@@ -102,7 +102,7 @@ def write_pages(
         degree = 2 if kind == "filtration" and degree_two() else 1
         options: dict[str, Any] = {"points": num_points, "max_dim": degree, "all_cycles": True}
         session = Session(kind, profile=profile, say=say, **options)
-        shown = ["torus", "circle", "figure eight", "clusters"] if kind == "filtration" else []
+        shown = ["torus", "circle", "figure eight", "clusters", "sphere"] if kind == "filtration" else []
         path = Path(real_scans if real_scans is not None and session.shows_real_scan() else folder) / name
         _write(path, session, TITLES[kind], shown)
         written.append(path)

@@ -13,9 +13,9 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from topokd.errors import ParameterError
-from topokd.experiments.shapes import PRIMITIVES
 from topokd.explore.cloud import DrawnCloud, describe, describe_cycles, persistence_of
 from topokd.explore.networks import Say, silent
+from topokd.explore.shapes import SHAPES
 from topokd.explore.sources import RAW, UNTRAINED, Networks, Rows, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
 from topokd.scans import SYNTHETIC
@@ -100,7 +100,7 @@ class Session:
 
     def sources(self) -> list[str]:
         """Names that `Choice.source` can have."""
-        shapes = [] if self.kind == "scene" else list(PRIMITIVES)
+        shapes = [] if self.kind == "scene" else list(SHAPES)
         networks = [NETWORKS] if self.networks.available() else []
         return [*self.own, *networks, *shapes]
 
@@ -250,7 +250,7 @@ class Session:
                 student = given + rng.normal(0, 0.1 * given.std(), given.shape)
             names = ("student", "teacher") if isinstance(given, tuple) else (source, source)
         else:
-            teacher = PRIMITIVES[source](count, rng)
+            teacher = SHAPES[source](count, rng)
             student = teacher + rng.normal(0, 0.15, teacher.shape) if self.kind == "loss" else teacher
             names = (source, source)
         if self.kind == "loss" and names[0] == names[1]:

@@ -25,6 +25,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 MAX_SVG_BYTES = 250_000  # of a drawing that the page holds; larger ones contain rasters of points
 PIXELS = 0.6  # CSS pixels per pixel of an image: 160 dpi shown at 96
 READABLE = 9  # CSS pixels of the smallest letter of a figure on a phone
+HALF_A_PAGE = 500  # CSS pixels: on paper, figures that are legible at this width stand side by side
 
 
 def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
@@ -103,6 +104,8 @@ def _table_context(table: Table, results: Results) -> dict[str, Any]:
         "turn": table.side == "rows" and columns > 12,  # column names written upwards
         "dense": columns > 10,  # small type
         "wide": columns > 3,  # scrolls sideways on a phone
+        "wider": columns > 8,  # in a narrow window too
+        "half": columns <= 4,  # on paper two stand side by side
     }
 
 
@@ -116,7 +119,8 @@ def _figure_context(figure: Figure, results: Results, folder: Path) -> dict[str,
             part = f" ({path.stem})" if len(figure.files) > 1 else ""
             alternative = f"{figure.title}{part}. {caption}".replace("`", "")
             images.append((address, width, readable_width(path.with_suffix(".svg"), width), alternative))
-    return {"images": images, "caption": caption}
+    half = len(images) == 1 and images[0][2] <= HALF_A_PAGE
+    return {"images": images, "caption": caption, "half": half}
 
 
 def _listing_context(listing: Listing, results: Results) -> dict[str, Any]:

@@ -47,7 +47,7 @@ function drawWords(root, frame, page) {
   };
   while (walker.nextNode()) {
     const { data, parentElement: parent } = walker.currentNode;
-    if (!data.trim() || parent.closest("svg, select, button, label")) continue;
+    if (!data.trim() || parent.closest("svg, select, button, label, .tk-hint")) continue;
     let line = null;
     for (const { 0: word, index } of data.matchAll(/\S+/g)) {
       range.setStart(walker.currentNode, index);
@@ -102,8 +102,9 @@ export function drawExports(parent, root, views, store) {
     PNG: () => toPNG(root, views),
     CSV: async () => new Blob([toCSV(store.get("scene"))], { type: "text/csv" }),
   };
+  const group = html("span", { className: "tk-group" }, parent); // on one line
   for (const [name, make] of Object.entries(kinds)) {
-    const button = html("button", { type: "button", title: name === "CSV" ? "save the pairs" : "save the picture" }, parent, name);
+    const button = html("button", { type: "button", title: name === "CSV" ? "save the pairs" : "save the picture" }, group, name);
     button.addEventListener("click", async () => {
       const link = document.createElement("a");
       link.href = URL.createObjectURL(await make());

@@ -4,14 +4,24 @@ import { digits } from "./data.js";
 import { Plot, drawAxes, svg, ticks } from "./plot.js";
 import { html } from "./controls.js";
 
+const WAYS = `What a step moves.
+critical: the vertices of the critical simplices (sparse)
+diffeomorphic: the points around them too, along a smooth field
+big_step: all edges that must move for a pair to reach its target`;
+
 export class LossPanel {
-  constructor(parent, store, step) {
+  /** `held`: the size of the steps that a page holds; without it a kernel computes them as chosen. */
+  constructor(parent, store, step, held) {
     this.store = store;
     this.table = html("table", { className: "tk-table" }, parent);
     const buttons = html("div", { className: "tk-row" }, parent);
     const field = html("label", { className: "tk-field" }, buttons, "largest move, % of the cloud's size");
     this.size = html("input", { type: "number", min: 0.1, max: 50, step: 0.1, value: 2 }, field);
-    this.way = html("select", { title: "how gradients reach the points" }, buttons);
+    this.way = html("select", { title: WAYS }, buttons);
+    if (held) {
+      for (const control of [field, this.way]) control.hidden = true;
+      html("span", {}, buttons, `${digits(100 * held)} % of the cloud's size, critical gradient:`);
+    }
     this.buttons = [
       html("button", { type: "button", className: "tk-step" }, buttons, "step"),
       html("button", { type: "button" }, buttons, "10 steps"),

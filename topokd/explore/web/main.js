@@ -14,7 +14,7 @@ import { PageModel } from "./page.js";
 class App {
   constructor(model, element) {
     this.model = model;
-    this.element = html("div", { className: "tk-explorer" }, element);
+    this.element = html("div", { className: `tk-explorer${model.isPage ? " tk-page" : ""}` }, element);
     this.choosers = html("div", { className: "tk-row tk-choosers" }, this.element);
     this.status = html("p", { className: "tk-status", role: "status" }, this.element);
     this.tools = html("div", { className: "tk-row" }, this.element);
@@ -67,6 +67,12 @@ class App {
     this.send({ task: "upload", names }, contents);
   }
 
+  /** A gradient step, or back to the start: `update` takes the words away. */
+  follow(task) {
+    if (!this.model.isPage) this.status.textContent = "Computing ...";
+    this.send(task);
+  }
+
   /** A message for the kernel, which may be gone: a restarted one knows nothing of the explorers in the page. */
   send(message, buffers) {
     try {
@@ -97,6 +103,11 @@ class App {
     this.status.classList.toggle("tk-failed", Boolean(this.model.get("failed")));
   }
 
+  drawInfo() {
+    this.info.replaceChildren();
+    for (const [text, color] of this.store.get("info")) html("span", color ? { className: "tk-name", style: `border-color: ${color}` } : {}, this.info, text);
+  }
+
   /** Replace all pictures: the data are new. */
   rebuild() {
     const scene = decode(this.model.get("scene"));
@@ -109,7 +120,7 @@ class App {
     for (const part of [this.tools, this.below]) part.replaceChildren();
     const { limit, longest } = bounds(scene), loss = scene.kind === "loss";
     this.store = new Store({
-      scene, limit, longest, epsilon: loss ? 0 : opening(scene.clouds[0], limit), selected: null, info: "", edges: true, triangles: true,
+      scene, limit, longest, epsilon: loss ? 0 : opening(scene.clouds[0], limit), selected: null, info: [], edges: true, triangles: true,
       components: scene.kind === "filtration", gradient: loss, arrows: loss,
     });
     const { store } = this;
@@ -119,10 +130,10 @@ class App {
     if (!loss) drawSwitch(this.tools, store, "components", "colour components");
     if (loss) drawSwitch(this.tools, store, "gradient", "−dL/dF");
     if (loss) drawSwitch(this.tools, store, "arrows", "matches");
-    store.on(["info"], () => (this.info.textContent = store.get("info")));
+    store.on(["info"], () => this.drawInfo());
     this.panels = new Panels(this.root, store, () => this.askForCycles());
     drawExports(this.tools, this.root, this.panels.views, store);
-    this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.send(task)) : null;
+    this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.follow(task), this.model.size) : null;
     const notes = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
     this.note.replaceChildren(); // `code` between backticks
     notes.split("`").forEach((text, k) => (k % 2 ? html("code", {}, this.note, text) : this.note.append(text)));
@@ -135,6 +146,7 @@ class App {
   update() {
     const changes = decode(this.model.get("changes") ?? {});
     if (!changes.student || !this.store) return;
+    this.drawStatus();
     changes.student.entered ?? listTriangles(changes.student);
     this.asked = false;
     const old = this.store.get("scene"), scene = { ...old, clouds: [changes.student, ...old.clouds.slice(1)], loss: changes.loss };

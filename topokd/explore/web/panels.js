@@ -26,8 +26,8 @@ export class Panels {
     root.className = `tk-panels tk-${kind}`;
     if (scan) this.addScan(scan);
     clouds.forEach((_, which) => this.addCloud(which));
-    this.addPlot(Diagram, "tk-diagram", "persistence diagram: click a point");
-    if (kind !== "loss") this.addPlot(Barcode, "tk-barcode", "barcode and Betti numbers: click a bar, drag the cursor");
+    this.addPlot(Diagram, "tk-diagram", "persistence diagram", "click a point");
+    if (kind !== "loss") this.addPlot(Barcode, "tk-barcode", "barcode and Betti numbers", "click a bar, drag the cursor");
     store.on(["epsilon"], () => this.scale());
     store.on(["selected"], () => this.highlight());
     store.on(["edges", "triangles", "components", "gradient"], () => this.refresh());
@@ -40,8 +40,9 @@ export class Panels {
     return { body: html("div", { className: "tk-body" }, panel), caption };
   }
 
-  addPlot(Kind, name, title) {
-    const plot = new Kind(this.panel(name, title).body, this.store);
+  addPlot(Kind, name, title, hint) {
+    const { body, caption } = this.panel(name, title), plot = new Kind(body, this.store);
+    html("span", { className: "tk-hint" }, caption, `: ${hint}`); // saved pictures do without
     this.plots.push(plot.plot);
     return plot;
   }
@@ -156,7 +157,7 @@ export class Panels {
       if (selected?.cloud === which) lines.push(...this.selectionLines(which, cloud.positions, 1));
       this.clouds[which].setStrokes(lines);
     });
-    for (const view of this.scans ?? []) view.setStrokes(selected ? this.selectionLines(0, scan.anchors, 1.2) : []);
+    for (const view of this.scans ?? []) view.setStrokes(selected ? this.selectionLines(selected.cloud, scan.anchors, 1.2) : []);
     this.store.set({ info: this.describe(selected) });
   }
 
@@ -182,7 +183,7 @@ export class Panels {
       this.cycleLength = members.length;
       for (const edge of inside) join(edge, WEB_COLORS.cycle, 1.6);
       const p = at(maker[0]);
-      lines.push([p, p.map((value, k) => value + (k === 0 ? 1e-7 : 0)), rgba(WEB_COLORS.birth), 6 * width]);
+      lines.push([p, p, rgba(WEB_COLORS.birth), 9 * width]);
     }
     join(killer, WEB_COLORS.death, 2.2);
     if (dim > 0) join(maker, WEB_COLORS.birth, 3.4);
@@ -207,23 +208,29 @@ export class Panels {
     return lines;
   }
 
+  /** What is chosen, in pieces of text, each with the colour of what it names in the pictures. */
   describe(selected) {
-    if (!selected) return `Click a point of the diagram, a bar, or a point of the cloud. ${KEY_HELP}`;
-    const { cloud: which, dim, index } = selected, { clouds, loss } = this.store.get("scene"), cloud = clouds[which];
+    const { clouds, loss } = this.store.get("scene");
+    if (!selected) return [[`Click a point of the diagram${loss ? "" : ", a bar"} or a point of the cloud. ${KEY_HELP}`]];
+    const { cloud: which, dim, index } = selected, cloud = clouds[which];
     const pairs = cloud.pairs[dim], [birth, death] = row(pairs.values, index);
     const maker = row(pairs.birth, index).join("–"), killer = row(pairs.death, index).join("–");
     const kinds = [["point", "edge"], ["edge", "triangle"], ["triangle", "tetrahedron"]][dim];
-    let text = `${clouds.length > 1 ? `${cloud.label}: ` : ""}H${dim} #${index}, born at ${digits(birth)} with ${kinds[0]} ${maker}, dies at `;
-    text += `${digits(death)} with ${kinds[1]} ${killer}; persistence ${digits(death - birth)}`;
-    if (dim === 0) text += `; the component that dies has ${this.cycleLength} point${this.cycleLength === 1 ? "" : "s"}`;
-    if (dim === 1) text += this.cycleLength ? `; representative cycle of ${this.cycleLength} edges` : "; its cycle is being computed";
+    const words = [
+      [`${clouds.length > 1 ? `${cloud.label}: ` : ""}H${dim} #${index}, born at ${digits(birth)} with `],
+      [`${kinds[0]} ${maker}`, WEB_COLORS.birth], [`, dies at ${digits(death)} with `], [`${kinds[1]} ${killer}`, WEB_COLORS.death],
+      [`; persistence ${digits(death - birth)}`],
+    ];
+    const member = `the component that dies has ${this.cycleLength} point${this.cycleLength === 1 ? "" : "s"}`;
+    if (dim === 0) words.push(["; "], [member, WEB_COLORS.cycle]);
+    if (dim === 1) words.push(...(this.cycleLength ? [["; "], [`representative cycle of ${this.cycleLength} edges`, WEB_COLORS.cycle]] : [["; its cycle is being computed"]]));
     if (loss) {
       const match = loss.parts[dim][which === 1 ? "teacher" : "student"], other = which === 1 ? "student" : "teacher";
       const target = match.index[index] < 0 ? "the diagonal" : `${other}'s #${match.index[index]}`;
-      text += `; matched with ${target}: cost ${digits(match.cost[index])} × weight ${digits(match.weight[index])} = `;
-      text += digits(match.cost[index] * match.weight[index]);
+      const [cost, weight] = [match.cost[index], match.weight[index]];
+      words.push([`; matched with ${target}: cost ${digits(cost)} × weight ${digits(weight)} = ${digits(cost * weight)}`]);
     }
-    return `${text}.`;
+    return [...words, ["."]];
   }
 
   dispose() {

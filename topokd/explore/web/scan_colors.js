@@ -37,9 +37,11 @@ export function drawLegend(parent, scan, colouring) {
     value: () => [[0, "low"], [128, ""], [255, "high"]],
   }[colouring.kind]();
   parent.replaceChildren();
-  for (const [value, name] of entries) {
+  const add = (paint, name) => {
     const entry = html("span", {}, parent);
-    html("i", { style: `background: rgb(${paintOf(scan, colouring, value).join(",")})` }, entry);
+    html("i", { style: `background: rgb(${paint.join(",")})` }, entry);
     entry.append(name);
-  }
+  };
+  for (const [value, name] of entries) add(paintOf(scan, colouring, value), name);
+  add([255, 255, 255], `the ${scan.anchors.length / 3} sampled rows`);
 }

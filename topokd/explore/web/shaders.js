@@ -85,9 +85,11 @@ void main() {
   bool end = corner == 1 || corner == 2 || corner == 4;
   float side = (corner == 2 || corner == 4 || corner == 5) ? 1.0 : -1.0;
   vec2 along = (b.xy / b.w - a.xy / a.w) * u_view;
+  bool dot = a_from == a_to;
   vec2 across = length(along) > 1e-4 ? normalize(vec2(-along.y, along.x)) : vec2(0.0, 1.0);
+  vec2 out_by = across * side + (dot ? vec2(end ? 1.0 : -1.0, 0.0) : vec2(0.0));
   vec4 at = end ? b : a;
-  gl_Position = at + vec4(across * side * (end ? a_width.y : a_width.x) / u_view * at.w, 0.0, 0.0);
+  gl_Position = at + vec4(out_by * (end ? a_width.y : a_width.x) / u_view * at.w, 0.0, 0.0);
   v_color = a_color;
 }`,
     `${HEAD}in vec4 v_color; out vec4 color; void main() { color = vec4(v_color.rgb * v_color.a, v_color.a); }`,

@@ -17,7 +17,7 @@ export class Strokes {
 
   /**
    * Lines as [from, to, rgba, width] or [from, to, rgba, width at from, width at to], widths in pixels; triangles as
-   * {corners, color}.
+   * {corners, color}. A line of no length is a dot as wide as the line.
    */
   set(strokes) {
     const gl = this.gl, lines = strokes.filter(Array.isArray), n = CORNERS * lines.length;

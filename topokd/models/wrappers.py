@@ -27,9 +27,9 @@ def plain_names(model: nn.Module) -> dict[str, str]:
     wrapped = [(prefix, name) for prefix, part in model.named_modules() if (name := _inside(part))]
     plain = {}
     for own in model.state_dict():
-        name_of_plain = own
+        plain_name = own
         for prefix, name in sorted(wrapped, key=lambda each: -len(each[0])):  # the innermost first
-            if name_of_plain.startswith(f"{prefix}.{name}."):
-                name_of_plain = f"{prefix}.{found.removeprefix(f'{prefix}.{name}.')}"
-        plain[own] = name_of_plain
+            if plain_name.startswith(f"{prefix}.{name}."):
+                plain_name = f"{prefix}.{plain_name.removeprefix(f'{prefix}.{name}.')}"
+        plain[own] = plain_name
     return plain

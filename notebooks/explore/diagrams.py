@@ -5,7 +5,7 @@
 # kills it, and a cycle that represents it are highlighted everywhere.
 
 # %% tags=["parameters"]
-own_points = "/work/shared/data/semantickitti-mini/sequences/08/velodyne/000000.bin"  # a file: .npy (n, c), or a scan (.ply, .bin, .pcd, .las); empty: shapes and trained networks
+own_points = ""  # a file: .npy (n, c), or a scan (.ply, .bin, .pcd, .las); empty: shapes and trained networks
 num_points = 256
 
 # %%

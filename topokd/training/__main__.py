@@ -35,7 +35,7 @@ def main(folder: Path, row: str, seed: int, by_hand: bool) -> int:
     logging.basicConfig(level=logging.ERROR if here.rank else logging.INFO, format="%(levelname)s %(message)s")
     try:
         params = P.load(folder / "params.yaml", save=not by_hand)
-        if here.size != params.train.ranks:
+        if LAUNCHER in os.environ and here.size != params.train.ranks:
             raise ParameterError(
                 f"{here.size} ranks were started, but train.ranks is {params.train.ranks}: if it was changed after "
                 "`topokd slurm submit`, cancel the job and submit it again"

@@ -389,7 +389,11 @@ def test_a_scene_turns_both_scans_together(page: Page, problems: list[str], tmp_
     assert turned != before
     page.evaluate(f"{APP}.store.set({{ selected: {{ cloud: 0, dim: 1, index: {longest(page)} }} }})")
     page.wait_for_timeout(500)
-    assert scan.screenshot() != turned  # the class lights up in the scan too
+    lit = scan.screenshot()
+    assert lit != turned  # the class lights up in the scan too
+    page.evaluate(f"{APP}.store.set({{ selected: null }})")
+    page.wait_for_timeout(500)
+    assert scan.screenshot() == turned  # and its points are as before
     picture(page, "page-scene.png")
 
 

@@ -53,6 +53,7 @@ export class CloudView {
     const gl = this.gl;
     this.sets.forEach((set) => set.buffers.forEach((one) => gl.deleteBuffer(one)));
     this.sets = sets.map((set) => ({ ...set, buffers: [buffer(gl, set.positions), buffer(gl, set.colors)] }));
+    this.keptKey = null;
     this.request();
   }
 
@@ -62,6 +63,7 @@ export class CloudView {
     const gl = this.gl;
     gl.bindBuffer(gl.ARRAY_BUFFER, this.sets[index].buffers[1]);
     gl.bufferData(gl.ARRAY_BUFFER, colors, gl.DYNAMIC_DRAW);
+    this.keptKey = null;
     this.request();
   }
 
@@ -111,10 +113,34 @@ export class CloudView {
         fresh: [0.88, 0.54, 0.0],
       });
     }
-    for (const set of this.sets) this.drawSet(set, matrix, height, ratio);
+    if (this.software && !this.complex) this.drawKept(key, matrix, width, height, ratio);
+    else for (const set of this.sets) this.drawSet(set, matrix, height, ratio);
     this.strokes.draw(matrix, width, height, ratio);
     if (complex && !this.cover.done) this.request();
     this.element.dataset.ready = String(!complex || this.cover.done);
+  }
+
+  /** Points without a complex, where the processor draws: kept until they or the camera change; strokes alone are quick. */
+  drawKept(key, matrix, width, height, ratio) {
+    const gl = this.gl;
+    if (this.keptKey !== key) {
+      this.keptKey = key;
+      this.kept ??= { frame: gl.createFramebuffer(), color: gl.createRenderbuffer(), depth: gl.createRenderbuffer() };
+      gl.bindFramebuffer(gl.FRAMEBUFFER, this.kept.frame);
+      for (const [place, format, buffer] of [
+        [gl.COLOR_ATTACHMENT0, gl.RGBA8, this.kept.color], [gl.DEPTH_ATTACHMENT, gl.DEPTH_COMPONENT16, this.kept.depth],
+      ]) {
+        gl.bindRenderbuffer(gl.RENDERBUFFER, buffer);
+        gl.renderbufferStorage(gl.RENDERBUFFER, format, width, height);
+        gl.framebufferRenderbuffer(gl.FRAMEBUFFER, place, gl.RENDERBUFFER, buffer);
+      }
+      gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+      for (const set of this.sets) this.drawSet(set, matrix, height, ratio);
+    }
+    gl.bindFramebuffer(gl.READ_FRAMEBUFFER, this.kept.frame);
+    gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, null);
+    gl.blitFramebuffer(0, 0, width, height, 0, 0, width, height, gl.COLOR_BUFFER_BIT, gl.NEAREST);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   }
 
   drawSet(set, matrix, height, ratio) {

@@ -73,6 +73,13 @@ def test_an_unfinished_study_or_one_on_other_data_decides_nothing(project, found
     assert findings(project(study=found)) == before
 
 
+def test_a_complete_study_of_dose_and_response_decides_no_comparison_of_rows(project):
+    before = findings(project())
+    assert (
+        findings(project(dose={"dataset": "synthetic", "done": 54, "planned": 54, "sentence": "It falls."})) == before
+    )
+
+
 def test_the_report_names_the_studies_that_have_not_run(project, tmp_path):
     results = project(study=study(done=5))
     html = {name: render_exhibit(EXHIBITS[name], results, tmp_path) for name in EXHIBITS if "studies" in name}

@@ -47,7 +47,7 @@ def verdict_of(results: Results, treatment: str, control: str) -> tuple[Mapping[
         study = results.studies.get(profile, {})
         if study.get("dataset") != results.params.data.dataset or study["done"] < study["planned"]:
             continue
-        for comparison in study["comparisons"]:
+        for comparison in study.get("comparisons", []):  # the study of dose and response compares no rows
             if (comparison["treatment"], comparison["control"]) == (treatment, control):
                 return comparison, study
     return None

@@ -81,13 +81,12 @@ def adapt(
         f"({100 * adaptation.pseudo_share:.0f} % of their points with a pseudo-label); "
         f"scored on {adaptation.held_out} held-out scans ({adaptation.rule})"
     )
-    roles = {"student": adaptation.student_score, "teacher": adaptation.teacher_score, "alone": adaptation.alone_score}
+    student_score, alone = adaptation.student_score, adaptation.alone_score
+    roles = {"student": student_score, "teacher": adaptation.teacher_score, "alone": alone}
     scores = {role: class_scores(score).rows() for role, score in roles.items() if score is not None}
     typer.echo(f"{'IoU in percent':24s}" + "".join(f"{role:>8s}" for role in scores))
     for name in scores["student"]:
         typer.echo(f"{name:24s}" + "".join(f"{rows[name]:8.2f}" for rows in scores.values()))
-    if adaptation.alone_score is not None and adaptation.alone_score.miou("skip") >= adaptation.student_score.miou(
-        "skip"
-    ):
+    if alone is not None and alone.miou("skip") >= student_score.miou("skip"):
         typer.echo("a student of the labelled scans alone is at least as good: the teacher does not help here")
     typer.echo(f"{adaptation.student}\n{adaptation.record}")

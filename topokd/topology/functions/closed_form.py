@@ -11,7 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from topokd.errors import DataError
-from topokd.topology.functions.inputs import Diagrams, array_of, as_pairs, check_values, diagrams, padded
+from topokd.topology.functions.inputs import (
+    Diagrams,
+    array_of,
+    as_pairs,
+    check_values,
+    diagrams,
+    in_forward_mode,
+    padded,
+)
 from topokd.topology.second_derivatives import refuse_second
 from topokd.topology.threads import parallel_map
 
@@ -54,7 +62,7 @@ def distance_of_pairs(distance: Distance, a: Diagrams, b: Diagrams) -> Float[Ten
         closed = parallel_map(lambda pair: distance(*pair, needed), arrays)
     else:
         closed = [distance(*pair, needed) for pair in arrays]
-    if single and not needed:
+    if single and not needed and not in_forward_mode():
         return torch.tensor(
             closed[0][0], dtype=torch.promote_types(first[0].dtype, second[0].dtype), device=first[0].device
         )
@@ -120,7 +128,8 @@ def _described(tensors: list[Tensor], single: bool) -> str:
 
 
 def _array(x: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(x.detach().to(device="cpu", dtype=torch.float64).numpy())
+    array = array_of(x)
+    return np.ascontiguousarray(x.detach().to("cpu", torch.float64).numpy() if array is None else array, np.float64)
 
 
 class _ClosedForm(torch.autograd.Function):

@@ -16,10 +16,12 @@ from topokd.checks import require_memory
 from topokd.options import number, whole
 from topokd.topology.functions.closed_form import in_the_graph
 from topokd.topology.functions.inputs import Diagrams, grid_values, padded
+from topokd.topology.torch_compile import eagerly
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
 
 
+@eagerly
 def landscape(diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], k: int = 5) -> Float[Tensor, "*b k g"]:
     """The first k persistence landscapes on a grid (Bubenik 2015, scaled as in GUDHI).
 
@@ -98,6 +100,7 @@ def _array(x: Tensor) -> np.ndarray:
     return x.detach().double().contiguous().numpy()
 
 
+@eagerly
 def silhouette(
     diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], power: float = 1.0
 ) -> Float[Tensor, "*b g"]:
@@ -169,4 +172,3 @@ def _silhouette_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"],
     total = weight.sum(dim=1, keepdim=True)
     weight = weight / torch.where(total > 0, total, 1.0)
     return SCALE * (weight[:, None] @ _tents(points, grid))[:, 0]  # (b, 1, n) @ (b, n, g)
-

@@ -12,8 +12,10 @@ from torch import Tensor
 from topokd.options import whole
 from topokd.topology.functions.closed_form import distance_of_pairs
 from topokd.topology.functions.inputs import Diagrams
+from topokd.topology.torch_compile import eagerly
 
 
+@eagerly
 def sliced_wasserstein_distance(a: Diagrams, b: Diagrams, *, num_directions: int = 50) -> Float[Tensor, "*b"]:
     """Mean over lines of the 1-Wasserstein distance of both diagrams' projections (Carriere, Cuturi and Oudot 2017).
 

@@ -13,8 +13,10 @@ from torch import Tensor
 from topokd.options import number
 from topokd.topology.functions.closed_form import function_of_persistence
 from topokd.topology.functions.inputs import Diagrams, grid_values, padded, raised
+from topokd.topology.torch_compile import eagerly
 
 
+@eagerly
 def total_persistence(diagram: Diagrams, p: float = 1.0) -> Float[Tensor, "*b"]:
     """Total persistence of degree p: ``sum_i (d_i - b_i)^p`` (Cohen-Steiner, Edelsbrunner, Harer and Mileyko 2010).
 
@@ -54,6 +56,7 @@ def _power_sum(persistence: np.ndarray, gradient: bool, p: float) -> tuple[float
         return float((alive * base**p).sum()), alive * (p * base ** (p - 1)) if gradient else base
 
 
+@eagerly
 def persistence_entropy(diagram: Diagrams) -> Float[Tensor, "*b"]:
     """Shannon entropy of the lifetimes: ``-sum_i q_i log q_i``, ``q_i = (d_i - b_i) / sum_j (d_j - b_j)``.
 
@@ -87,12 +90,16 @@ def _entropy(persistence: np.ndarray, gradient: bool) -> tuple[float, np.ndarray
 
 
 def _entropy_of_each(persistence: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+    with torch.no_grad():
+        total = persistence.sum(dim=1, keepdim=True)
+        alive = persistence / torch.where(total > 0, total, 1.0) > 0
+    persistence = torch.where(alive, persistence, 0.0)
     total = persistence.sum(dim=1, keepdim=True)
-    share = persistence / torch.where(total > 0, total, 1.0)
-    share = torch.where(share > 0, share, 1.0)
+    share = torch.where(alive, persistence / torch.where(total > 0, total, 1.0), 1.0)
     return -(share * share.log()).sum(dim=1)
 
 
+@eagerly
 def betti_curve(
     diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], width: float = 0.0
 ) -> Float[Tensor, "*b g"]:

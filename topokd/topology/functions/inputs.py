@@ -96,8 +96,10 @@ def as_pairs(diagram: Diagram, name: str) -> Float[Tensor, "k 2"]:
     Raises:
         DataError: the shape is not (k, 2), or the numbers are not real.
     """
-    x = real_tensor(diagram, name)
-    x = x if x.is_floating_point() else x.double()
+    x: Any = diagram
+    if array_of(x) is None:  # otherwise it is what `real_tensor` would return
+        x = real_tensor(x, name)
+        x = x if x.is_floating_point() else x.double()
     if x.dim() != 2 or x.shape[1] != 2:
         raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair")
     return x

@@ -74,7 +74,7 @@ def _value(a: np.ndarray, b: np.ndarray, lines: np.ndarray) -> float:
     k, m = len(a), len(b)
     points = np.empty((2, k + m, 2))  # both sides: pairs, then the other side's points on the diagonal
     points[0, :k], points[1, :m] = a, b
-    points[0, k:], points[1, m:] = b.sum(axis=1)[:, None] / 2, a.sum(axis=1)[:, None] / 2
+    points[0, k:].T[:], points[1, m:].T[:] = (b[:, 0] + b[:, 1]) / 2, (a[:, 0] + a[:, 1]) / 2
     projected = lines @ points.transpose(0, 2, 1)  # (2, l, k + m)
     projected.sort(axis=2)
     apart = projected[0] - projected[1]

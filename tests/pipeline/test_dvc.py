@@ -17,11 +17,12 @@ from topokd import params as P
 
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = {name: stage for name, stage in STAGES.items() if "topokd notebook" in stage["cmd"]}
-# Imported by everything; parameters are tracked by their values, see each stage's `params`.
+# Imported by everything: checks, messages, files, names of machines. Parameters are tracked by their values, see each
+# stage's `params`.
 FLOOR = {
     *("topokd", "topokd.params", "topokd.sections", "topokd.schema", "topokd.choices", "topokd.project"),
     *("topokd.errors", "topokd.checks", "topokd.io", "topokd.locks", "topokd.progress", "topokd.stopping"),
-    "topokd.memory",
+    *("topokd.options", "topokd.machine", "topokd.memory"),
     *("topokd.cli", "topokd.cli.completion"),  # which command runs, and what the shell completes
 }
 # Imported through the objective and never called: a teacher is trained by cross-entropy alone.

@@ -241,8 +241,8 @@ def test_divergences_do_not_depend_on_the_unit(unit: float) -> None:
 def test_a_silhouette_scales_with_the_unit_whatever_its_power(unit: float, power: float) -> None:
     expected = T.silhouette(D, torch.linspace(0, 3, 20), power=power)
     assert bool(expected.isfinite().all()) and float(expected.max()) > 0
-    found = T.silhouette(D * unit, torch.linspace(0, 3, 20, dtype=torch.float64) * unit, power=power)
-    torch.testing.assert_close(found / unit, expected, rtol=1e-4, atol=1e-6)
+    scaled = T.silhouette(D * unit, torch.linspace(0, 3, 20, dtype=torch.float64) * unit, power=power)
+    torch.testing.assert_close(scaled / unit, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_diagram_of_another_width_never_reaches_a_compiled_loop() -> None:

@@ -92,7 +92,7 @@ def counted(space, prediction, truth):
 
 def pairs(prediction, truth):
     return st.lists(st.tuples(prediction, truth), max_size=80).map(
-        lambda found: tuple(zip(*found, strict=True)) or ((), ())
+        lambda rows: tuple(zip(*rows, strict=True)) or ((), ())
     )
 
 

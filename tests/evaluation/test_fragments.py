@@ -16,18 +16,18 @@ pytestmark = pytest.mark.unit
 def flooded(xyz: np.ndarray, cell: float) -> list[int]:
     """Components by flood fill over pairs of points whose cells touch: the definition."""
     grid = np.floor(xyz / cell).astype(int)
-    found, number = [-1] * len(xyz), 0
+    component, number = [-1] * len(xyz), 0
     for start in range(len(xyz)):
-        if found[start] >= 0:
+        if component[start] >= 0:
             continue
         stack = [start]
         while stack:
             here = stack.pop()
-            if found[here] < 0:
-                found[here] = number
+            if component[here] < 0:
+                component[here] = number
                 stack += np.flatnonzero(np.abs(grid - grid[here]).max(1) <= 1).tolist()
         number += 1
-    return found
+    return component
 
 
 @pytest.mark.parametrize("seed", range(8))

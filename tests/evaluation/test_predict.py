@@ -55,8 +55,8 @@ def test_every_point_gets_the_class_of_its_voxel():
     voxels = voxelize(scan, 2.0)
     with torch.no_grad():
         expected = model(collate([voxels])).argmax(1).numpy()[voxels.inverse]
-    found = predict(model, scan, 2.0)
-    assert found.dtype == np.int64 and (found == expected).all() and len(voxels) < len(scan)
+    predicted = predict(model, scan, 2.0)
+    assert predicted.dtype == np.int64 and (predicted == expected).all() and len(voxels) < len(scan)
 
 
 def test_deterministic_and_mode_restored_per_submodule():

@@ -115,10 +115,10 @@ def test_networks_are_found_from_files(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "checkpoints").mkdir()
     for name in ("full-seed1", "full-seed0", "teacher", "other-seed2"):
         (tmp_path / "checkpoints" / f"{name}.safetensors").touch()
-    found = networks(params)
-    assert [n.name for n in found] == ["teacher", "full-seed0", "full-seed1", "other-seed2"]
-    assert [n.label for n in found] == ["Teacher", "Full, seed 0", "Full, seed 1", "other, seed 2"]
-    assert [n.teacher for n in found] == [True, False, False, False]
+    listed = networks(params)
+    assert [n.name for n in listed] == ["teacher", "full-seed0", "full-seed1", "other-seed2"]
+    assert [n.label for n in listed] == ["Teacher", "Full, seed 0", "Full, seed 1", "other, seed 2"]
+    assert [n.teacher for n in listed] == [True, False, False, False]
 
 
 def test_two_networks_look_at_the_same_rows(tmp_path: Path):
@@ -229,11 +229,11 @@ def test_packing_is_for_typed_arrays_only():
 @pytest.mark.parametrize("shape", [(7,), (50, 3), (0, 3), (1, 2)])
 def test_sixteen_bits_keep_order_and_ends(shape: tuple[int, ...]):
     values = np.sort(np.random.default_rng(0).normal(size=shape), axis=0).astype(np.float32)
-    found = quantize({"a": [values]})["a"][0]
+    packed = quantize({"a": [values]})["a"][0]
     if not values.size:
-        assert found is values
+        assert packed is values
         return
-    back = np.array(found["low"]) + np.array(found["step"]) * found["codes"].reshape(len(values), -1)
+    back = np.array(packed["low"]) + np.array(packed["step"]) * packed["codes"].reshape(len(values), -1)
     spread = np.ptp(values.reshape(len(values), -1), axis=0)
     assert (np.abs(back - values.reshape(len(values), -1)) <= spread / 131_070 * 1.01 + 1e-7).all()
     assert (np.diff(back, axis=0) >= 0).all()
@@ -256,8 +256,8 @@ def test_cycles_of_large_clouds_are_made_when_asked_for(no_project: Path):
 def pack_cycles(session: Session) -> list[list[int]]:
     """Edges of the cycles that come with the student after the last step."""
     assert session.steps is not None
-    found: list[list[int]] = session.steps.changes()["student"]["cycles"]["edges"].tolist()
-    return found
+    edges: list[list[int]] = session.steps.changes()["student"]["cycles"]["edges"].tolist()
+    return edges
 
 
 @pytest.mark.parametrize("name", MODULES)

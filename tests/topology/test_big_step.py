@@ -34,9 +34,11 @@ def is_there(diagram: np.ndarray, birth: float, death: float) -> bool:
 def test_a_critical_set_takes_its_pair_to_the_target(seed: int) -> None:
     x = cloud(seed)
     sets = CriticalSets(cohomology(squared_distances(x), cycles=False).certificate)
-    found = vietoris_rips(sets.lengths, metric="precomputed")
+    persistence = vietoris_rips(sets.lengths, metric="precomputed")
     at = partial(after_the_move, sets.lengths)
-    for (birth, death), edge in zip(found.diagrams[1].numpy(), found.birth_simplices[1].tolist(), strict=True):
+    for (birth, death), edge in zip(
+        persistence.diagrams[1].numpy(), persistence.birth_simplices[1].tolist(), strict=True
+    ):
         creating, gap = tuple(edge), death - birth
         for share in (0.3, 0.8):
             target = birth + share * gap
@@ -51,9 +53,9 @@ def test_a_critical_set_takes_its_pair_to_the_target(seed: int) -> None:
 def test_a_merge_moves_with_all_edges_of_the_cut(seed: int) -> None:
     x = cloud(seed)
     sets = CriticalSets(cohomology(squared_distances(x), cycles=False).certificate)
-    found = vietoris_rips(sets.lengths, metric="precomputed")
-    vertices, edges = found.birth_simplices[0][:, 0].tolist(), found.death_simplices[0].tolist()
-    for (_, death), vertex, edge in zip(found.diagrams[0].numpy(), vertices, edges, strict=True):
+    persistence = vietoris_rips(sets.lengths, metric="precomputed")
+    vertices, edges = persistence.birth_simplices[0][:, 0].tolist(), persistence.death_simplices[0].tolist()
+    for (_, death), vertex, edge in zip(persistence.diagrams[0].numpy(), vertices, edges, strict=True):
         for target in (0.6 * death, 1.3 * death):
             moved = sets.of_merge(vertex, tuple(edge), target)
             assert is_there(after_the_move(sets.lengths, moved, target, 0), 0.0, target)

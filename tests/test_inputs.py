@@ -74,7 +74,7 @@ READERS: dict[str, Callable[[Any], Any]] = {  # options of readers, checked befo
 
 @pytest.mark.parametrize("value", [NAN, 0, -1, 1.5, 2**70, "many", [1, 2], [0, 0, 0, 1, 1, 0]], ids=repr)
 @pytest.mark.parametrize("option", READERS)
-def test_an_option_of_a_reader_that_cannot_be_meant_is_refused(option: str, value: Any) -> None:
+def test_an_impossible_option_of_a_reader_is_rejected(option: str, value: Any) -> None:
     with pytest.raises(DataError, match=f"^{option.split()[1]} is "):
         READERS[option](value)
 
@@ -157,7 +157,7 @@ def test_a_weight_that_overflows_is_rejected(weight: float) -> None:
             make()
 
 
-def test_a_scale_of_nothing_is_rejected() -> None:
+def test_scales_and_bandwidths_that_are_zero_or_underflow_are_rejected() -> None:
     for make in (
         lambda: T.persistence_weighted_chamfer(D, E, match_scale=0),
         lambda: recall_term(D, E, match_scale=0),

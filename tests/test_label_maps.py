@@ -167,7 +167,7 @@ def test_an_inconsistent_label_map_is_rejected(tmp_path: Path, change: dict, wor
         load_label_map(tmp_path / "own.yaml")
 
 
-def test_paths_with_odd_characters_links_and_hidden_folders(tmp_path: Path) -> None:
+def test_brackets_in_paths_are_literal_links_are_followed_and_hidden_folders_skipped(tmp_path: Path) -> None:
     """Brackets are no patterns, a field may occur twice, links are followed, hidden folders are not."""
     own = {**OWN, "scans": "drives [1]/{sequence}/{scan}/{scan}.npy", "labels": "drives [1]/{sequence}/{scan}.label"}
     root, folder = tmp_path / "root", tmp_path / "elsewhere" / "a" / "7"

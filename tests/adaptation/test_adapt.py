@@ -153,7 +153,9 @@ def test_an_output_that_cannot_be_written_is_found_before_the_training(
         adapt(teacher, yard, label_map, output, settings=SETTINGS)
 
 
-def test_unlabelled_folders_and_damaged_scans(yard: Path, teacher: Path, tmp_path: Path, caplog: Any) -> None:
+def test_unlabelled_folders_are_used_and_their_damaged_scans_left_out(
+    yard: Path, teacher: Path, tmp_path: Path, caplog: Any
+) -> None:
     extra = tmp_path / "extra"
     shutil.copytree(yard / "drives" / "wed", extra)
     (extra / "bad.npy").write_bytes(b"nonsense")

@@ -51,7 +51,7 @@ def test_explore_takes_the_options_that_its_message_advises(case: str, tmp_path:
     assert advised <= named <= options_of("explore")
 
 
-def test_explore_reads_an_odd_file_as_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_explore_reads_an_odd_file_by_the_options_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     points, shown = rows(6, 60), []
     monkeypatch.setattr(page, "_write", lambda path, session, title: shown.append(session.own["odd.bin"]))
     (tmp_path / "odd.bin").write_bytes(points.astype(">f8").tobytes())

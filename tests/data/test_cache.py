@@ -77,7 +77,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("sweeps", [1, 2])
-def test_every_reader_through_a_cache(
+def test_every_reader_gives_the_same_scans_through_a_cache(
     world: tuple[Path, P.Data], sweeps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, data = world

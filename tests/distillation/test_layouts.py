@@ -225,7 +225,7 @@ def test_saliency_rejects_wrong_offsets(offsets: Any) -> None:
 
 
 @pytest.mark.invalid_arguments
-def test_saliency_names_features_that_are_no_list_of_stages() -> None:
+def test_saliency_names_features_that_are_not_a_list_of_stages() -> None:
     with pytest.raises(DataError, match="a tensor, or a list with one entry per stage, not 'features.npy'"):
         saliency("features.npy", "features.npy", "features.npy", "features.npy")
 

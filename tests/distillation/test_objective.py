@@ -264,7 +264,7 @@ def test_a_term_that_only_one_row_has_comes_last() -> None:
     assert list(build_objective(params, "mine").terms) == ["kd", "affinity"]
 
 
-def test_rows_of_a_point_transformer_meet_under_shuffled_orders() -> None:
+def test_rows_of_a_point_transformer_are_matched_under_shuffled_orders() -> None:
     """One network run twice with other curve orders: matched rows nearly agree, unmatched ones do not."""
     torch.manual_seed(0)
     network = build_model("ptv3-tiny", in_channels=4, num_classes=CLASSES).train()  # shuffles while it trains

@@ -100,7 +100,7 @@ def test_a_cell_has_a_size(cell):
 
 
 @pytest.mark.invalid_arguments
-def test_counts_that_cannot_be_meant_are_refused():
+def test_impossible_counts_are_rejected():
     for wrong in (
         lambda: Calibration(0),
         lambda: Calibration(2.5),
@@ -115,7 +115,7 @@ def test_counts_that_cannot_be_meant_are_refused():
 
 @pytest.mark.invalid_arguments
 @pytest.mark.parametrize("value", [float("nan"), 3.0, -0.5])
-def test_scores_are_no_probabilities(value):
+def test_scores_are_not_taken_for_probabilities(value):
     with pytest.raises(DataError, match="outside 0..1: give the softmax"):
         Calibration().update(np.array([[0.4, value]]), np.zeros(1, np.int64))
     with pytest.raises(DataError, match="give .n, c. and .n,."):

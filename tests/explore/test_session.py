@@ -40,7 +40,7 @@ def small_scan() -> Scan:
     return Scan(xyz, rng.random(600, dtype=np.float32), rng.integers(-1, 4, 600), np.zeros(600, np.int64), "small")
 
 
-def test_it_works_without_a_project_and_says_which_views_a_project_adds(no_project: Path):
+def test_sessions_work_without_a_project_and_say_which_views_a_project_adds(no_project: Path):
     session = Session("filtration", points=32)
     scene = session.scene()
     assert session.sources() == ["circle", "figure eight", "torus", "clusters", "sphere"]
@@ -69,7 +69,7 @@ def test_degree_two_comes_with_an_engine_that_computes_it(no_project: Path):
     assert len(session.scene()["clouds"][0]["pairs"]) == 3
 
 
-def test_the_textbook_s_engine_refuses_what_would_take_minutes(no_project: Path):
+def test_the_reference_engine_rejects_clouds_that_would_take_minutes(no_project: Path):
     session = Session("filtration", points=256)
     session.choose(engine="reference")
     with pytest.raises(ParameterError, match="256 points have 2,763,520 of 3 vertices: choose at most 67 points"):
@@ -162,7 +162,7 @@ def test_own_points_come_from_arrays_and_files(tmp_path: Path):
         read_upload("notes.txt", b"")
 
 
-def test_own_files_are_read_as_told(tmp_path: Path):
+def test_own_files_are_read_by_the_options_given(tmp_path: Path):
     points = np.random.default_rng(0).normal(0, 20, (30, 5))
     points.astype(">f8").tofile(tmp_path / "odd.bin")
     told = {"columns": 5, "dtype": ">float64", "scale": 0.001}
@@ -195,7 +195,7 @@ def test_a_page_holds_everything_and_no_address(tmp_path: Path, no_project: Path
     assert "showPage(" in text and len(text) < 200_000
 
 
-def test_pages_with_a_real_scan_go_to_a_folder_of_their_own(
+def test_pages_with_a_real_scan_go_to_a_separate_folder(
     tmp_path: Path, no_project: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The licences of most data sets do not allow publishing their scans; results/ is in git."""

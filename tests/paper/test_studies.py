@@ -93,7 +93,7 @@ def test_the_report_names_the_studies_that_have_not_run(project, tmp_path):
     assert "(so far)" in html["studies_comparisons"]
 
 
-def test_without_answers_every_listing_has_words(tmp_path):
+def test_without_answers_every_listing_says_so(tmp_path):
     results = Results.read(write_results(tmp_path / "results" / "default"))
     assert results.studies == {} and studies.power(results) == {} and studies.dose_sentence(results) == ""
     assert "No study has two seeds" in studies.comparisons(results).loc[0, "Verdict"]

@@ -94,7 +94,7 @@ def test_damaged_record_is_named(results_folder):
         Results.read(results_folder.parent).require_runs()
 
 
-def test_tables_of_an_empty_folder(empty_folder):
+def test_tables_of_an_empty_folder_have_reported_values_only(empty_folder):
     results = Results.read(empty_folder)
     for table in tables():
         frame = table.lines(results)

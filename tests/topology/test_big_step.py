@@ -104,7 +104,7 @@ def test_a_second_derivative_is_rejected() -> None:
         slope.sum().backward()
 
 
-def test_it_is_a_gradient_of_the_topological_loss() -> None:
+def test_the_topological_loss_accepts_big_step() -> None:
     student = torch.rand(30, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     teacher = torch.rand(30, 6, generator=torch.Generator().manual_seed(1))
     TopologicalLoss(20, gradient="big_step")(student, teacher).backward()

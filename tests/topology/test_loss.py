@@ -51,7 +51,7 @@ def test_engines_and_workers_give_the_same_loss_and_gradient(pair: tuple[torch.T
     torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-4, atol=1e-7)
 
 
-def test_descending_it_brings_the_diagrams_together(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_gradient_descent_on_the_loss_halves_it(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     loss = TopologicalLoss(40)
     optimizer = torch.optim.Adam([student], lr=0.02)
@@ -120,7 +120,7 @@ def test_bfloat16_features_under_autocast_give_a_float32_loss(pair: tuple[torch.
 
 
 @pytest.mark.invalid_arguments  # torch.compile cannot look into the checker
-def test_it_works_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_the_loss_works_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     criterion = TopologicalLoss(20)
 

@@ -176,7 +176,7 @@ def test_errors_name_the_mistake() -> None:
 
 
 @pytest.mark.parametrize("num_points", [40, 120, 400])
-def test_the_loss_takes_it_and_keeps_its_bits(monkeypatch: pytest.MonkeyPatch, num_points: int) -> None:
+def test_the_loss_uses_the_compiled_path_and_keeps_its_bits(monkeypatch: pytest.MonkeyPatch, num_points: int) -> None:
     generator = torch.Generator().manual_seed(0)
     teacher, student = torch.randn(900, 8, generator=generator), torch.randn(900, 6, generator=generator)
     student.requires_grad_()

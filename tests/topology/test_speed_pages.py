@@ -64,7 +64,7 @@ def test_ratios_to_other_packages_are_the_geometric_means_of_the_record() -> Non
     assert len(ratios(1024, "giotto-ph")) == 9
 
 
-def test_what_is_said_of_small_clouds_is_in_the_record() -> None:
+def test_statements_about_small_clouds_are_in_the_record() -> None:
     (times,) = stated(r"holos-tda are up to ([\d.]+) times as fast as our diagrams")
     assert times == f"{1 / min(ratios(30, 'holos-tda').values()):.1f}"
     stated("at 128 points nothing is faster")
@@ -94,7 +94,7 @@ def test_seconds_of_the_first_call_are_in_the_record() -> None:
 
 
 @pytest.mark.long
-def test_the_profile_of_our_time_runs() -> None:
+def test_the_script_that_profiles_the_sweep_runs() -> None:
     """It calls the steps of the sweep, which can be called only in Numba."""
     script = [str(BENCHMARKS / "topology.py"), "where", "--families", "uniform in R^3", "--repeats", "1", "--dry"]
     done = subprocess.run([sys.executable, *script], capture_output=True, text=True)

@@ -160,7 +160,7 @@ def test_a_stop_request_reaches_ranks_started_by_a_launcher(shared: P.Params, la
 
 
 @pytest.mark.long
-def test_another_number_of_ranks_than_the_profile_has_is_refused(shared: P.Params, launcher: str) -> None:
+def test_another_number_of_ranks_than_the_profile_has_is_rejected(shared: P.Params, launcher: str) -> None:
     with pytest.raises(ParameterError, match="2 ranks were started, but train.ranks is 4: .*submit it again"):
         train_teacher(shared.replace(train=shared.train.replace(ranks=4)), 0)
 

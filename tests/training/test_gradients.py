@@ -62,7 +62,7 @@ def test_balanced_weights_give_the_stated_shares() -> None:
 
 
 @pytest.mark.parametrize(("weight", "side"), [(1e-4, "under"), (50.0, "above"), (0.2, None)])
-def test_a_term_without_force_or_with_too_much_is_named(
+def test_a_term_whose_gradient_is_negligible_or_dominant_is_named(
     weight: float, side: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, output, losses = small_step()

@@ -87,7 +87,7 @@ def test_the_log_weight_separates_signal_from_noise() -> None:
     ]
 
 
-def test_points_without_a_gradient_are_drawn_below_the_others_with_a_mark_of_their_own() -> None:
+def test_points_without_a_gradient_are_drawn_below_the_others_with_another_marker() -> None:
     gradients = {"persistence": [0.1, 0.2, 0.3, 2.0], "weighted": [0.2, 0.0, 0.3, 2.5]}
     left, _ = dampening_figure(
         gradients, [{"delta": 1.0, "bound": 1.0, "contribution": 1.0, "with_diagonal": 1.0}]

@@ -99,7 +99,7 @@ def test_a_complete_world_is_not_written_again(world: Path, tmp_path: Path) -> N
         write_nuscenes(tmp_path / "other", SMALL)
 
 
-def test_categories_go_by_name(copy: Path, world: Path) -> None:
+def test_categories_are_matched_by_name(copy: Path, world: Path) -> None:
     edit(copy, "category", lambda records: [r | {"index": 31 - r["index"]} for r in records])
     for file in (copy / "lidarseg").rglob("*.bin"):
         file.write_bytes((31 - np.fromfile(file, np.uint8)).astype(np.uint8).tobytes())

@@ -162,7 +162,7 @@ def test_beams_are_uniform_if_the_calibration_lists_no_inclinations(copy: Path) 
     np.testing.assert_allclose(inclinations, [0.05, -0.05, -0.15, -0.25])  # the image's top row looks up
 
 
-def test_angles_of_a_pose_give_it_back() -> None:
+def test_angles_of_a_pose_are_recovered() -> None:
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation(0.1, -0.2, 2.5), (1, 2, 3)
     angles = euler(pose)

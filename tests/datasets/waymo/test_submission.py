@@ -22,7 +22,7 @@ def waymo(path):
     return images
 
 
-def test_waymo_round_trip_and_wire_format(tmp_path):
+def test_a_waymo_submission_is_read_back_and_has_the_published_wire_format(tmp_path):
     path = tmp_path / "s.bin"
     images = waymo(path)
     assert validate_waymo(path, FRAMES) == []

@@ -29,10 +29,11 @@ def test_every_link_to_a_file_leads_to_one(document: Path):
     assert not missing
 
 
-@pytest.mark.parametrize("document", PROJECT.glob("*.md"), ids=lambda file: file.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
 def test_prose_is_wrapped_so_that_the_source_can_be_read(document: Path):
-    lines = document.read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if len(line) > 106 and not line.startswith(("|", "Profile `"))] == []
+    prose = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    unwrapped = ("|", "    ", "Profile `")  # tables, code, and what `topokd readme` writes
+    assert [line for line in prose.splitlines() if len(line) > 106 and not line.startswith(unwrapped)] == []
 
 
 def packages_with_public_names() -> list[str]:

@@ -29,6 +29,14 @@ def test_every_link_to_a_file_leads_to_one(document: Path):
     assert not missing
 
 
+def test_the_readme_lists_the_layers_in_the_order_that_import_linter_enforces():
+    readme, project = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "pyproject.toml"))
+    listed = readme.partition("each imports only from those below\n")[2].partition("notebooks/")[0]
+    enforced = re.findall(r"topokd\.(\w+)", project.partition("layers = [")[2].partition("]\n")[0])
+    packages = [name for name in enforced if (PROJECT / "topokd" / name).is_dir() or name == "params"]
+    assert re.findall(r"\w+", listed) == packages
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
 def test_prose_is_wrapped_so_that_the_source_can_be_read(document: Path):
     prose = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)

@@ -62,6 +62,20 @@ def test_every_public_function_and_class_has_an_example_that_runs(package: str):
     assert missing == []
 
 
+@pytest.mark.parametrize("package", packages_with_public_names())
+def test_every_public_function_documents_its_arguments_and_its_result(package: str):
+    module, missing = import_module(package), []
+    for name in module.__all__:
+        function = inspect.unwrap(getattr(module, name)) if callable(getattr(module, name)) else None
+        if inspect.isfunction(function):
+            signature, text = inspect.signature(function), function.__doc__ or ""
+            if signature.parameters and "Args:" not in text:
+                missing.append(f"{name}: Args")
+            if signature.return_annotation not in (None, "None", "Iterator[None]") and "Returns:" not in text:
+                missing.append(f"{name}: Returns")
+    assert missing == []
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as `make docs` builds it, with warnings as errors."""

@@ -152,7 +152,7 @@ def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name, dataset in datasets(options):
         samples = len(dataset) - 2 * max(WORKERS) - 1  # an empty cache sees each scan once
         for training in (True, False):
-            found: dict[tuple[str, int], list[float]] = {}
+            measured: dict[tuple[str, int], list[float]] = {}
             with tempfile.TemporaryDirectory(dir=options.data) as cache:
                 for _ in range(options.repeats):
                     for workers in WORKERS:
@@ -166,10 +166,10 @@ def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                                 for number in range(len(dataset)):
                                     sample(dataset, training, number)
                             speed = rate(partial(sample, dataset, training), samples, workers)
-                            found.setdefault((program, workers), []).append(speed)
+                            measured.setdefault((program, workers), []).append(speed)
                 entries, size = ScanCache(cache).size()
             row = {"data": name, "work": "training" if training else "evaluation", "scans": samples}
-            for (program, workers), speeds in found.items():
+            for (program, workers), speeds in measured.items():
                 row[f"{program} {workers}"] = statistics.median(speeds)
             source = {file for scan in dataset.names for file in dataset.source_files(scan)}
             yield row | {"entry_bytes": size / entries, "source_bytes": sum(f.stat().st_size for f in source)}

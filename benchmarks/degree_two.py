@@ -24,12 +24,12 @@ TITLE = "Critical simplices and values against GUDHI"
 
 def agreement(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """By dimension of the cloud and degree: pairs, pairs with other critical edges, largest difference of a value."""
-    found: dict[tuple[int, int], list[Comparison]] = defaultdict(list)
+    comparisons: dict[tuple[int, int], list[Comparison]] = defaultdict(list)
     for seed in tqdm(range(options.clouds), unit="cloud"):
         points = generic_cloud(seed, options.points)
         for degree, comparison in enumerate(compare_with_gudhi(points)):
-            found[points.shape[1], degree].append(comparison)
-    for (dimension, degree), group in sorted(found.items()):
+            comparisons[points.shape[1], degree].append(comparison)
+    for (dimension, degree), group in sorted(comparisons.items()):
         yield {
             "dimension": dimension,
             "degree": degree,

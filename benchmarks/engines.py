@@ -55,7 +55,7 @@ def _torch_topological(points: np.ndarray, reference: list[Tensor]) -> Tensor:
     from torch_topological.nn import VietorisRipsComplex
 
     x = torch.from_numpy(points).requires_grad_(True)
-    return loss(reference, [found.diagram for found in VietorisRipsComplex(dim=1)(x)])
+    return loss(reference, [entry.diagram for entry in VietorisRipsComplex(dim=1)(x)])
 
 
 def _oineus(points: np.ndarray, reference: list[Tensor]) -> Tensor:
@@ -139,7 +139,7 @@ def warm(layers: dict[str, Callable[[], Tensor | None]], turns: int, calls: int)
                     if value is not None:
                         value.backward()
                     seconds[name] += [time.process_time() - start] if turn else []
-    return {name: statistics.median(found) for name, found in seconds.items()}
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def measured(layers: dict[str, Callable[[], Tensor | None]], repeats: int, patience: float) -> dict[str, dict]:
@@ -173,11 +173,11 @@ def measured(layers: dict[str, Callable[[], Tensor | None]], repeats: int, patie
                 runs[name].append(run)
     return {
         name: {
-            "forward_s": statistics.median(run[0] for run in found),
-            "backward_s": statistics.median(run[1] for run in found),
-            "peak_bytes": max(run[2] for run in found),
-            "runs": len(found),
+            "forward_s": statistics.median(run[0] for run in results),
+            "backward_s": statistics.median(run[1] for run in results),
+            "peak_bytes": max(run[2] for run in results),
+            "runs": len(results),
             "gave_up": name in slow,
         }
-        for name, found in runs.items()
+        for name, results in runs.items()
     }

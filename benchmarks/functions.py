@@ -70,7 +70,7 @@ def gudhis() -> dict[str, Call]:
     from gudhi import representations as r
 
     drawn = {"resolution": len(GRID), "sample_range": [0, 1], "keep_endpoints": True}
-    found: dict[str, Call] = {
+    calls: dict[str, Call] = {
         "persistence_entropy": lambda a: r.Entropy()(a),
         "betti_curve": lambda a: r.BettiCurve(predefined_grid=GRID)(a),
         "landscape": lambda a: r.Landscape(**drawn)(a),
@@ -84,9 +84,9 @@ def gudhis() -> dict[str, Call]:
         from gudhi.wasserstein import wasserstein_distance
 
         plain = partial(wasserstein_distance, keep_essential_parts=False)
-        found["wasserstein_distance"] = plain
-        found["wasserstein_distance, order 2, p 2"] = partial(plain, order=2, internal_p=2)
-    return found
+        calls["wasserstein_distance"] = plain
+        calls["wasserstein_distance, order 2, p 2"] = partial(plain, order=2, internal_p=2)
+    return calls
 
 
 def gudhis_with_gradient() -> dict[str, Call]:
@@ -206,11 +206,11 @@ def agreement(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             a, b = (d / extent for d in diagrams)
             for name, function in theirs.items():
                 given = (a, b) if "distance" in name else (a,)
-                found = mine[name.removesuffix(" (Hera)")](*given).numpy().ravel()
+                value = mine[name.removesuffix(" (Hera)")](*given).numpy().ravel()
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     expected = np.ravel(function(*(d.numpy() for d in given)))
-                apart = float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-9))
+                apart = float(np.abs(value - expected).max() / max(float(np.abs(expected).max()), 1e-9))
                 worst[name] = max(worst[name], apart)
                 compared[name] += 1
                 above[name] += apart > 1e-6
@@ -303,7 +303,7 @@ def interleaved(runs: dict[str, Callable[[], Any]], turns: int, patience: float)
                     times[name].append(taken)
             else:
                 times[name].append(taken)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
 def speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -324,9 +324,9 @@ def speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 both |= {who: gradient_of(calls[name], pair) for who, calls in tensors.items() if name in calls}
                 runs = {f"value {who}": run for who, run in alone.items()}
                 runs |= {f"gradient {who}": run for who, run in both.items()}
-                found = interleaved(runs, options.turns, options.patience)
-                yield {"function": name, "input": kind, "points": n, "seconds": found,
-                       "times": ", ".join(f"{who} {s * 1e3:.3g} ms" for who, s in found.items())}  # fmt: skip
+                seconds = interleaved(runs, options.turns, options.patience)
+                yield {"function": name, "input": kind, "points": n, "seconds": seconds,
+                       "times": ", ".join(f"{who} {s * 1e3:.3g} ms" for who, s in seconds.items())}  # fmt: skip
 
 
 def speed_page(rows: Rows) -> list[str]:

@@ -63,16 +63,16 @@ def autocast(kind: str) -> torch.autocast:
 
 
 def scans(options: argparse.Namespace) -> dict[str, Scan]:
-    found = {}
+    clouds = {}
     if options.nuscenes:
-        found["nuScenes, real"] = read_cloud(options.nuscenes).scan
+        clouds["nuScenes, real"] = read_cloud(options.nuscenes).scan
     if real := real_scans():
-        found["SemanticKITTI, real"] = real[0]
-    if not found:
+        clouds["SemanticKITTI, real"] = real[0]
+    if not clouds:
         raise SystemExit(
             "no real scan found: set $TOPOKD_SEMANTICKITTI_MINI (docs/datasets.md) or give --nuscenes FILE"
         )
-    return found
+    return clouds
 
 
 def networks(num_classes: int = 16) -> dict[str, PointTransformerV3]:
@@ -158,8 +158,8 @@ def levers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         feat = torch.randn(len(batch.feat), channels, device="cuda", requires_grad=True)
         weight = torch.randn(channels, 3, 3, 3, channels, device="cuda", requires_grad=True)
 
-        def convolve(found: Any, feat: torch.Tensor = feat, weight: torch.Tensor = weight) -> None:
-            submanifold_convolution(feat, weight, None, found).float().sum().backward()
+        def convolve(neighbours: Any, feat: torch.Tensor = feat, weight: torch.Tensor = weight) -> None:
+            submanifold_convolution(feat, weight, None, neighbours).float().sum().backward()
 
         what = f"convolution, {channels} channels, forward + backward: one product instead of 27"
         for kind in ("float32", "bfloat16"):
@@ -267,13 +267,13 @@ def _steps(steps: int, full: P.Params, ready: list[Batch], rate: float) -> Itera
 def _cost_page(rows: Rows) -> list[str]:
     body = []
     for row in rows:
-        found = row["timings"]
-        one, two = (found["models"][role] for role in PRESETS)
-        cells = [row["scan"], f"{one['voxels']:,}", row["arithmetic"], f"**{found['ratios']['latency']:.2f}**"]
-        cells += [f"**{found['ratios']['peak_memory']:.2f}**"]
+        cost = row["timings"]
+        one, two = (cost["models"][role] for role in PRESETS)
+        cells = [row["scan"], f"{one['voxels']:,}", row["arithmetic"], f"**{cost['ratios']['latency']:.2f}**"]
+        cells += [f"**{cost['ratios']['peak_memory']:.2f}**"]
         cells += [f"{1e3 * m['latency_s']:.1f}" for m in (one, two)]
         cells += [f"{m['fps']:.1f}" for m in (one, two)] + [f"{m['peak_memory_bytes'] / 1e6:.0f}" for m in (one, two)]
-        body.append(cells + [f"{found['frame']['fps'][role]:.1f}" for role in PRESETS])
+        body.append(cells + [f"{cost['frame']['fps'][role]:.1f}" for role in PRESETS])
     head = ["scan", "voxels", "arithmetic", "times faster", "times less memory", "teacher (ms)", "student (ms)"]
     head += ["teacher (scans/s)", "student (scans/s)", "teacher (MB)", "student (MB)"]
     head += ["teacher, points to points (scans/s)", "student, points to points (scans/s)"]

@@ -36,14 +36,14 @@ def _circle(generator: torch.Generator) -> tuple[Tensor, Callable[[Persistence],
     x = torch.stack([angle.cos(), angle.sin()], dim=1) + 0.2 * torch.randn(40, 2, generator=generator)
     even = 2 * torch.pi * torch.arange(40) / 40
     target = vietoris_rips(torch.stack([even.cos(), even.sin()], dim=1)).diagrams[1]
-    return x, lambda found: _squared(found.diagrams[1], target)
+    return x, lambda persistence: _squared(persistence.diagrams[1], target)
 
 
 def _two_clusters(generator: torch.Generator) -> tuple[Tensor, Callable[[Persistence], Tensor]]:
     """Two clusters to one: the last merge as early as the one before it."""
     x = 0.3 * torch.randn(40, 2, generator=generator) + torch.tensor([3.0, 0.0]) * (torch.arange(40) % 2)[:, None]
     target = float(vietoris_rips(x).diagrams[0][-2, 1])
-    return x, lambda found: (found.diagrams[0][:, 1].clamp_min(target) - target).square().sum() / 2
+    return x, lambda persistence: (persistence.diagrams[0][:, 1].clamp_min(target) - target).square().sum() / 2
 
 
 def _student(generator: torch.Generator) -> tuple[Tensor, Callable[[Persistence], Tensor]]:
@@ -53,9 +53,10 @@ def _student(generator: torch.Generator) -> tuple[Tensor, Callable[[Persistence]
     teacher = centers[torch.arange(40) % 3] + 0.3 * torch.randn(40, 16, generator=generator)
     targets = vietoris_rips(teacher).diagrams
 
-    def loss(found: Persistence) -> Tensor:  # as many merges as in the target: in order, for both are sorted by death
-        merges = (found.diagrams[0][:, 1] - targets[0][:, 1]).square().sum() / 2
-        return merges + _squared(found.diagrams[1], targets[1])
+    def loss(persistence: Persistence) -> Tensor:
+        # There are as many merges as in the target; both lists are sorted by death, so they match in order.
+        merges = (persistence.diagrams[0][:, 1] - targets[0][:, 1]).square().sum() / 2
+        return merges + _squared(persistence.diagrams[1], targets[1])
 
     return student, loss
 
@@ -65,8 +66,8 @@ def _disk(generator: torch.Generator) -> tuple[Tensor, Callable[[Persistence], T
     radius, angle = torch.rand(80, generator=generator).sqrt(), 2 * torch.pi * torch.rand(80, generator=generator)
     x = radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
 
-    def loss(found: Persistence) -> Tensor:
-        loops = found.diagrams[1]
+    def loss(persistence: Persistence) -> Tensor:
+        loops = persistence.diagrams[1]
         return (loops[(loops[:, 1] - loops[:, 0]).argmax(), 1] - 1.0).square() / 2
 
     return x, loss

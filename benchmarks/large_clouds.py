@@ -59,8 +59,8 @@ def clouds(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for family in options.families:
         n, draw = FAMILIES[family]
         x = draw(max(4, int(n * options.share)), np.random.default_rng(0))
-        found = vietoris_rips(x)
-        last = float(found.diagrams[1][:, 1].max())
+        persistence = vietoris_rips(x)
+        last = float(persistence.diagrams[1][:, 1].max())
         programs: dict[str, Callable[[], object]] = {OURS: lambda x=x: vietoris_rips(x)}
         if installed("gudhi"):
             programs["GUDHI, alpha"] = lambda x=x: _alpha(x)
@@ -84,10 +84,10 @@ def clouds(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield {
             "family": family,
             "points": len(x),
-            "pairs": len(found.diagrams[1]),
+            "pairs": len(persistence.diagrams[1]),
             "last death": last,
-            "seconds": {name: statistics.median(s for s, _ in found) for name, found in runs.items()},
-            "peak_bytes": {name: max(b for _, b in found) for name, found in runs.items()},
+            "seconds": {name: statistics.median(s for s, _ in results) for name, results in runs.items()},
+            "peak_bytes": {name: max(b for _, b in results) for name, results in runs.items()},
         }
 
 

@@ -238,8 +238,8 @@ def accuracy(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         "int8 linear layers": partial(score, quantise(model)),
     }
     for name, work in works.items():
-        found = work()
-        yield {"network": model.preset, "arithmetic": name, "scans": len(dataset), "miou": found.miou()}
+        matrix = work()
+        yield {"network": model.preset, "arithmetic": name, "scans": len(dataset), "miou": matrix.miou()}
 
 
 # -- operations ----------------------------------------------------------------------------------------------------
@@ -345,16 +345,16 @@ def frame(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for amp in ("off", "bf16"):
             # Forked from a fresh server: a child of this process would count the memory of this process too.
             with ProcessPoolExecutor(1, get_context("forkserver")) as child:
-                found = child.submit(measure_frame, weights, file, options.repeats, options.device, amp).result()
-            yield common | {"amp": amp} | found
+                measured = child.submit(measure_frame, weights, file, options.repeats, options.device, amp).result()
+            yield common | {"amp": amp} | measured
 
 
 def measure_frame(weights: Path, file: Path, repeats: int, device: str, amp: str) -> dict[str, float]:
     """The numbers of `measure_file`, and the CPU time of one more run (on a GPU machine too)."""
     torch.set_num_threads(1)
     labeller = Labeller(weights, device=device, amp=amp)
-    found = measure_file(labeller, file, repeats)
-    return found | {"cpu_s": cpu_seconds(lambda: labeller(read_cloud(file)))}
+    measured = measure_file(labeller, file, repeats)
+    return measured | {"cpu_s": cpu_seconds(lambda: labeller(read_cloud(file)))}
 
 
 # -- the page ------------------------------------------------------------------------------------------------------

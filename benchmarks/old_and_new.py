@@ -93,14 +93,14 @@ def speed(old: Path, new: Path, sizes: list[int], repeats: int) -> Iterator[dict
         for size in sizes:
             cloud = np.ascontiguousarray(draw(size, np.random.default_rng(0)), dtype=np.float64)
             times = max(1, 1000 // size)  # calls of a turn
-            found = {name: package.run(cloud) for name, package in packages.items()}
+            outputs = {name: package.run(cloud) for name, package in packages.items()}
             works = {name: partial(package.run, cloud, times) for name, package in packages.items()}
             seconds = interleaved(works, repeats, "wall")
             yield {
                 "commits": commits, "family": family, "M": size,
-                **{f"{name} ms": 1e3 * statistics.median(found) / times for name, found in seconds.items()},
+                **{f"{name} ms": 1e3 * statistics.median(turns) / times for name, turns in seconds.items()},
                 "new / old": statistics.median(n / o for n, o in zip(seconds["new"], seconds["old"], strict=True)),
-                "difference": max(map(_difference, found["old"], found["new"])),
+                "difference": max(map(_difference, outputs["old"], outputs["new"])),
             }  # fmt: skip
 
 

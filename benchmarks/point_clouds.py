@@ -29,10 +29,10 @@ def sphere(n: int, rng: np.random.Generator) -> np.ndarray:
 
 def network(role: str, n: int, rng: np.random.Generator) -> np.ndarray:
     """n features of a scan, kept by farthest point sampling at the deepest stage that has as many."""
-    found = [features for features in _taps(role, int(rng.integers(4))) if len(features) >= n]
-    if not found:
+    large = [features for features in _taps(role, int(rng.integers(4))) if len(features) >= n]
+    if not large:
         raise TopokdError(f"no stage has {n} rows")
-    rows = normalize_features(found[-1])
+    rows = normalize_features(large[-1])
     return rows[farthest_point_sampling(rows, n)].double().numpy()
 
 

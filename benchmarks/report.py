@@ -45,13 +45,13 @@ def keep(
     record = read_json(record_file) if record_file.is_file() else {}
     machine = about(packages)
     for part, rows in parts.items():
-        found: Rows = []
+        entries: Rows = []
         versions = {**(record.get(part, {}).get("versions", {}) if kept else {}), **machine["versions"]}
         for row in rows:
             shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items() if not isinstance(v, dict)}
             print(", ".join(f"{k} {v}" for k, v in shown.items()), flush=True)
-            found.append(row)
-            record[part] = {**machine, "versions": versions, "note": note, "rows": found}
+            entries.append(row)
+            record[part] = {**machine, "versions": versions, "note": note, "rows": entries}
             if not dry:  # after each row, so that an interruption loses nothing
                 write_json(record_file, record)
                 write_text(record_file.with_suffix(".md"), page(script, title, pages, record))
@@ -82,10 +82,10 @@ def about(packages: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def signed(found: dict[str, Any]) -> str:
+def signed(record: dict[str, Any]) -> str:
     """The line below a table: machine, date and versions."""
-    line = f"{found['device']}, {found['date']}; {', '.join(f'{k} {v}' for k, v in found['versions'].items())}."
-    return f"{line} {found.get('note', '')}".rstrip()
+    line = f"{record['device']}, {record['date']}; {', '.join(f'{k} {v}' for k, v in record['versions'].items())}."
+    return f"{line} {record.get('note', '')}".rstrip()
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:

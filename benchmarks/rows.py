@@ -48,28 +48,28 @@ def measure(profile: str, world: str, steps: int) -> Rows:
             student = build_model(preset, num_classes=val.num_classes).train()
             if preset == source.model.student and trained.is_file():
                 load_checkpoint(trained, student).train()
-            found: dict[str, Any] = {"digests": {}}
+            state: dict[str, Any] = {"digests": {}}
 
-            def teach(objective: Any = objective, batch: Any = batch, found: dict[str, Any] = found) -> None:
+            def teach(objective: Any = objective, batch: Any = batch, state: dict[str, Any] = state) -> None:
                 if objective.needs_teacher:
                     output = run_teacher(teacher, batch, gradients=objective.needs_teacher_gradients)
-                    found["digests"] = objective.digests(output, batch.label)
+                    state["digests"] = objective.digests(output, batch.label)
 
             def learn(
-                objective: Any = objective, batch: Any = batch, found: dict[str, Any] = found, student: Any = student
+                objective: Any = objective, batch: Any = batch, state: dict[str, Any] = state, student: Any = student
             ) -> None:
-                found["output"] = NetworkOutput(*student(batch, taps=True))
-                found["losses"] = objective(found["output"], batch.label, digests=found["digests"])
-                found["losses"].total.backward(retain_graph=True)
+                state["output"] = NetworkOutput(*student(batch, taps=True))
+                state["losses"] = objective(state["output"], batch.label, digests=state["digests"])
+                state["losses"].total.backward(retain_graph=True)
 
             taught, learned = cpu_seconds(teach), cpu_seconds(learn)
             parameters = [p for p in student.parameters() if p.requires_grad]
 
-            def watch(found: dict[str, Any] = found, parameters: Any = parameters) -> None:
-                found["norms"] = gradient_norms(found["losses"].terms, parameters, found["output"])
+            def watch(state: dict[str, Any] = state, parameters: Any = parameters) -> None:
+                state["norms"] = gradient_norms(state["losses"].terms, parameters, state["output"])
 
             watched = cpu_seconds(watch)
-            norms = found["norms"]
+            norms = state["norms"]
             if step:
                 teaching[name].append(taught)
                 seconds[name].append(learned)

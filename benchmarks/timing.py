@@ -72,7 +72,7 @@ def interleaved(works: Mapping[Name, Work], repeats: int, clock: str = "cpu") ->
 
 def medians(works: Mapping[Name, Work], repeats: int, clock: str = "cpu") -> dict[Name, float]:
     """Median seconds of each program; arguments as in `interleaved`."""
-    return {name: statistics.median(found) for name, found in interleaved(works, repeats, clock).items()}
+    return {name: statistics.median(times) for name, times in interleaved(works, repeats, clock).items()}
 
 
 def median(work: Work, repeats: int, clock: str = "cpu") -> float:

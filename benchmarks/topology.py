@@ -115,7 +115,7 @@ def small(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         if family.startswith("PTv3"):
             continue  # features of four scans only
         clouds = [torch.from_numpy(FAMILIES[family](30, rng).astype(np.float32)).requires_grad_() for _ in range(256)]
-        references = [[d.detach() for d in found.diagrams] for found in vietoris_rips(clouds[::-1])]
+        references = [[d.detach() for d in persistence.diagrams] for persistence in vietoris_rips(clouds[::-1])]
 
         def ours(clouds: list[torch.Tensor] = clouds, references: Any = references) -> None:
             rips_chamfer(clouds, references, workers=2).backward()
@@ -150,7 +150,7 @@ def batch(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 times[OURS].append(_wall(partial(vietoris_rips, clouds, workers=2)))
                 if len(times["giotto-ph"]) == 0 or times["giotto-ph"][0] < options.patience:
                     times["giotto-ph"].append(_wall(lambda: list(pool.map(_giotto, clouds))))  # noqa: B023
-            yield {"family": family} | {name: statistics.median(found) for name, found in times.items()}
+            yield {"family": family} | {name: statistics.median(each) for name, each in times.items()}
 
 
 def _giotto(points: np.ndarray) -> None:
@@ -173,8 +173,8 @@ def first(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             )
         ):
             cache = Path(folder) / str(number // 2)  # one for each number of points
-            found = [_child(script, {"TOPOKD_CACHE": str(cache)}) for _ in range(repeats)]
-            row = {name: statistics.median(run[name] for run in found) for name in found[0]}
+            runs = [_child(script, {"TOPOKD_CACHE": str(cache)}) for _ in range(repeats)]
+            row = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
             files = sum(len(list(cache.glob(f"*/*.{kind}"))) for kind in ("nbc", "o"))
             yield {"process": what, **row, "runs": repeats, "files": files}
 
@@ -230,9 +230,9 @@ def where(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "edges in order": partial(_sort_edges, filtration, entered),
             "sweep": partial(kernels.sweep.pairs, filtration, np.inf, stop),
         }
-        found = {name: _cpu(work, options.repeats) for name, work in parts.items()}
-        found["lunes and relations"] = found.pop("sweep") - found["edges in order"]
-        yield {"family": family, "edges": entered, "relations": relations, "annotations": annotations, **found}
+        seconds = {name: _cpu(work, options.repeats) for name, work in parts.items()}
+        seconds["lunes and relations"] = seconds.pop("sweep") - seconds["edges in order"]
+        yield {"family": family, "edges": entered, "relations": relations, "annotations": annotations, **seconds}
 
 
 @njit

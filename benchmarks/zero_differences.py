@@ -42,11 +42,11 @@ def case(seed: int) -> tuple[np.ndarray, float]:
 
 
 def ours(distances: np.ndarray, threshold: float) -> list[Diagram]:
-    found = vietoris_rips(distances, metric="precomputed", threshold=threshold, certificate=True)
-    check(distances, found, metric="precomputed", threshold=threshold)
+    persistence = vietoris_rips(distances, metric="precomputed", threshold=threshold, certificate=True)
+    check(distances, persistence, metric="precomputed", threshold=threshold)
     return [
         Counter([*map(tuple, pairs.tolist()), *((birth, np.inf) for birth in lives.tolist())])
-        for pairs, lives in zip(found.diagrams, found.essential, strict=True)
+        for pairs, lives in zip(persistence.diagrams, persistence.essential, strict=True)
     ]
 
 
@@ -89,17 +89,18 @@ def compare(clouds: int, first: int = 0) -> dict:
     return {"clouds": clouds, "points": points, "pairs": pairs, "differences": differences, "refused": refused}
 
 
-def report(found: dict) -> str:
-    rows = [f"| {name} {found['versions'][name]} | {len(seeds)} |" for name, seeds in found["differences"].items()]
+def report(record: dict) -> str:
+    rows = [f"| {name} {record['versions'][name]} | {len(seeds)} |" for name, seeds in record["differences"].items()]
     return "\n".join(
         [
             "# Differences from other engines",
             "",
             "`python benchmarks/zero_differences.py` wrote this page.",
             "",
-            f"{found['clouds']:,} clouds with {found['points']:,} points and {found['pairs']:,} classes of degrees 0 "
-            "and 1 (random, degenerate and adversarial; half with a threshold), compared exactly in float32 distances.",
-            f"{len(found['refused'])} certificates were rejected. {found['seconds']:.0f} s on {found['machine']}.",
+            f"{record['clouds']:,} clouds with {record['points']:,} points and {record['pairs']:,} classes of degrees "
+            "0 and 1 (random, degenerate and adversarial; half with a threshold), compared exactly in float32 "
+            "distances.",
+            f"{len(record['refused'])} certificates were rejected. {record['seconds']:.0f} s on {record['machine']}.",
             "",
             "| engine | clouds that differ |",
             "|---|---|",
@@ -115,14 +116,14 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="first seed")
     arguments = parser.parse_args()
     start = time.perf_counter()
-    found = compare(arguments.clouds, arguments.first)
-    found |= {
+    record = compare(arguments.clouds, arguments.first)
+    record |= {
         "seconds": time.perf_counter() - start,
         "machine": processor_name(),
         "versions": {name: importlib.metadata.version(name) for name in OTHERS},
     }
-    write_json(FOLDER / "zero_differences.json", found)
-    write_text(FOLDER / "zero_differences.md", report(found))
+    write_json(FOLDER / "zero_differences.json", record)
+    write_text(FOLDER / "zero_differences.md", report(record))
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ else:  # real scans stay where they are; a changed fingerprint makes the later s
     index = fingerprint(params.data_root, whole=label_map_of(settings) is not None)
     write_json(params.workspace / "data" / "index.json", index)
 train, val = (open_dataset(settings, params.data_root, split) for split in ("train", "val"))
-found = {"train": statistics(train), "val": statistics(val)}
-view.sizes_table({"train": train, "val": val}, found)
+splits = {"train": statistics(train), "val": statistics(val)}
+view.sizes_table({"train": train, "val": val}, splits)
 
 # %% [markdown]
 # ## Class and range statistics
@@ -53,16 +53,16 @@ if settings.dataset == "synthetic" and settings.layout == "semantickitti":
     other = real_statistics()["statistics"]
     titles = ("synthetic, train", "real SemanticKITTI, 34 scans")
 else:
-    other, titles = found["val"], ("train", "val")
-figure = clouds.plot_statistics(found["train"], other, titles)
+    other, titles = splits["val"], ("train", "val")
+figure = clouds.plot_statistics(splits["train"], other, titles)
 save_figure(figure, figures / "data_statistics")
 figure
 
 # %%
-view.class_table(found, other, titles)
+view.class_table(splits, other, titles)
 
 # %%
-display(Markdown(view.comparison_sentence(found, other, titles)))
+display(Markdown(view.comparison_sentence(splits, other, titles)))
 
 # %% [markdown]
 # ## One scan
@@ -111,7 +111,7 @@ display(Markdown(view.voxel_sentence(grid)))
 record = {
     "profile": params.profile,
     "dataset": settings.dataset,
-    "splits": found,
+    "splits": splits,
     "skipped": {"train": [name for name, _ in train.skipped], "val": [name for name, _ in val.skipped]},
     **grid,
 }

@@ -80,8 +80,8 @@ display(
 # the textbook reduction in plain torch. The bottleneck distance $d_B$ is exact; 0 means equal diagrams.
 
 # %%
-rows, found = measure_agreement(seed=seed)
-figure = view.agreement_figure(found, rows, choose_engine("auto", 1))
+rows, diagrams = measure_agreement(seed=seed)
+figure = view.agreement_figure(diagrams, rows, choose_engine("auto", 1))
 save_figure(figure, figures / "figure8")
 figure
 

@@ -32,7 +32,7 @@ from topokd.paper import reported
 from topokd.scans import open_dataset
 from topokd.viz.cost import plot_scaling
 from topokd.viz.style import save_figure
-from topokd.viz.tables import whole
+from topokd.viz.tables import full_table
 
 params = P.load(params_file, save=save)
 bench = params.benchmark
@@ -63,7 +63,7 @@ write_json(params.results / "model_cost.json", cost)
 # ## Parameters by module
 
 # %%
-whole(parameters_table(cost), "parameters")
+full_table(parameters_table(cost), "parameters")
 
 # %% [markdown]
 # ## Parameters and operations
@@ -76,7 +76,7 @@ whole(parameters_table(cost), "parameters")
 # of several sensors.
 
 # %%
-whole(flops_table(cost, reported.flop_ratios()), "flops")
+full_table(flops_table(cost, reported.flop_ratios()), "flops")
 
 # %%
 display(Markdown(cost_sentence(cost)))

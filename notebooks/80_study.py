@@ -17,7 +17,7 @@ from topokd.paper.results import Results
 from topokd.viz import study as view
 from topokd.viz.dose import dose_figure
 from topokd.viz.style import save_figure
-from topokd.viz.tables import whole
+from topokd.viz.tables import full_table
 
 params = P.load(params_file, save=save)
 results = Results.of_studies(params)
@@ -27,7 +27,7 @@ figures = params.figures / "study"
 # ## What has run, and what has not
 
 # %%
-whole(studies.protocols(results), "protocols")
+full_table(studies.protocols(results), "protocols")
 
 # %% [markdown]
 # ## Power, computed before the runs
@@ -44,13 +44,13 @@ save_figure(figure, figures / "power")
 # comparisons of a study; equivalence by two one-sided tests.
 
 # %%
-whole(studies.comparisons(results), "comparisons")
+full_table(studies.comparisons(results), "comparisons")
 
 # %%
 for profile, study in results.studies.items():
-    for found in study.get("comparisons", []):
-        name = f"**{profile}: {study['labels'][found['treatment']]}** against {study['labels'][found['control']]}"
-        display(Markdown(f"- {name}: {studies.sentence(found, study)}"))
+    for pair in study.get("comparisons", []):
+        name = f"**{profile}: {study['labels'][pair['treatment']]}** against {study['labels'][pair['control']]}"
+        display(Markdown(f"- {name}: {studies.sentence(pair, study)}"))
 
 # %% [markdown]
 # ## Figures

@@ -25,8 +25,8 @@ def instructions(file: Path) -> list[tuple[str, str]]:
 
 def arguments(name: str) -> dict[str, str]:
     """Build arguments of a Dockerfile and their defaults."""
-    found = [text.partition("=") for word, text in instructions(FOLDER / f"{name}.Dockerfile") if word == "ARG"]
-    return {argument: default for argument, _, default in found}
+    pairs = [text.partition("=") for word, text in instructions(FOLDER / f"{name}.Dockerfile") if word == "ARG"]
+    return {argument: default for argument, _, default in pairs}
 
 
 def sections(file: Path) -> dict[str, str]:

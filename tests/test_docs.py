@@ -29,10 +29,19 @@ def test_every_link_to_a_file_leads_to_one(document: Path):
     assert not missing
 
 
-@pytest.mark.parametrize("document", PROJECT.glob("*.md"), ids=lambda file: file.name)
+def test_the_readme_lists_the_layers_in_the_order_that_import_linter_enforces():
+    readme, project = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "pyproject.toml"))
+    listed = readme.partition("each imports only from those below\n")[2].partition("notebooks/")[0]
+    enforced = re.findall(r"topokd\.(\w+)", project.partition("layers = [")[2].partition("]\n")[0])
+    packages = [name for name in enforced if (PROJECT / "topokd" / name).is_dir() or name == "params"]
+    assert re.findall(r"\w+", listed) == packages
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
 def test_prose_is_wrapped_so_that_the_source_can_be_read(document: Path):
-    lines = document.read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if len(line) > 106 and not line.startswith(("|", "Profile `"))] == []
+    prose = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    unwrapped = ("|", "    ", "Profile `")  # tables, code, and what `topokd readme` writes
+    assert [line for line in prose.splitlines() if len(line) > 106 and not line.startswith(unwrapped)] == []
 
 
 def packages_with_public_names() -> list[str]:
@@ -50,6 +59,20 @@ def test_every_public_function_and_class_has_an_example_that_runs(package: str):
             examples = doctest.DocTestParser().get_examples(value.__doc__ or "")
             if all(doctest.SKIP in example.options for example in examples):
                 missing.append(name)
+    assert missing == []
+
+
+@pytest.mark.parametrize("package", packages_with_public_names())
+def test_every_public_function_documents_its_arguments_and_its_result(package: str):
+    module, missing = import_module(package), []
+    for name in module.__all__:
+        function = inspect.unwrap(getattr(module, name)) if callable(getattr(module, name)) else None
+        if inspect.isfunction(function):
+            signature, text = inspect.signature(function), function.__doc__ or ""
+            if signature.parameters and "Args:" not in text:
+                missing.append(f"{name}: Args")
+            if signature.return_annotation not in (None, "None", "Iterator[None]") and "Returns:" not in text:
+                missing.append(f"{name}: Returns")
     assert missing == []
 
 

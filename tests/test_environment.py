@@ -18,8 +18,8 @@ PAPER = requirements(["paper"])  # what the compendium needs
 def conda_requirements() -> dict[str, Requirement]:
     entries = yaml.safe_load((PROJECT / "environment.yml").read_text())["dependencies"]
     lines = next(entry["pip"] for entry in entries if isinstance(entry, dict))
-    found = [Requirement(line) for line in lines if not line.startswith("-")]
-    return {canonicalize_name(r.name): r for r in found}
+    parsed = [Requirement(line) for line in lines if not line.startswith("-")]
+    return {canonicalize_name(r.name): r for r in parsed}
 
 
 def test_the_conda_environment_names_what_the_compendium_needs_and_nothing_else():

@@ -74,7 +74,7 @@ READERS: dict[str, Callable[[Any], Any]] = {  # options of readers, checked befo
 
 @pytest.mark.parametrize("value", [NAN, 0, -1, 1.5, 2**70, "many", [1, 2], [0, 0, 0, 1, 1, 0]], ids=repr)
 @pytest.mark.parametrize("option", READERS)
-def test_an_option_of_a_reader_that_cannot_be_meant_is_refused(option: str, value: Any) -> None:
+def test_an_impossible_option_of_a_reader_is_rejected(option: str, value: Any) -> None:
     with pytest.raises(DataError, match=f"^{option.split()[1]} is "):
         READERS[option](value)
 
@@ -157,7 +157,7 @@ def test_a_weight_that_overflows_is_rejected(weight: float) -> None:
             make()
 
 
-def test_a_scale_of_nothing_is_rejected() -> None:
+def test_scales_and_bandwidths_that_are_zero_or_underflow_are_rejected() -> None:
     for make in (
         lambda: T.persistence_weighted_chamfer(D, E, match_scale=0),
         lambda: recall_term(D, E, match_scale=0),
@@ -241,8 +241,8 @@ def test_divergences_do_not_depend_on_the_unit(unit: float) -> None:
 def test_a_silhouette_scales_with_the_unit_whatever_its_power(unit: float, power: float) -> None:
     expected = T.silhouette(D, torch.linspace(0, 3, 20), power=power)
     assert bool(expected.isfinite().all()) and float(expected.max()) > 0
-    found = T.silhouette(D * unit, torch.linspace(0, 3, 20, dtype=torch.float64) * unit, power=power)
-    torch.testing.assert_close(found / unit, expected, rtol=1e-4, atol=1e-6)
+    scaled = T.silhouette(D * unit, torch.linspace(0, 3, 20, dtype=torch.float64) * unit, power=power)
+    torch.testing.assert_close(scaled / unit, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_diagram_of_another_width_never_reaches_a_compiled_loop() -> None:

@@ -167,7 +167,7 @@ def test_an_inconsistent_label_map_is_rejected(tmp_path: Path, change: dict, wor
         load_label_map(tmp_path / "own.yaml")
 
 
-def test_paths_with_odd_characters_links_and_hidden_folders(tmp_path: Path) -> None:
+def test_brackets_in_paths_are_literal_links_are_followed_and_hidden_folders_skipped(tmp_path: Path) -> None:
     """Brackets are no patterns, a field may occur twice, links are followed, hidden folders are not."""
     own = {**OWN, "scans": "drives [1]/{sequence}/{scan}/{scan}.npy", "labels": "drives [1]/{sequence}/{scan}.label"}
     root, folder = tmp_path / "root", tmp_path / "elsewhere" / "a" / "7"
@@ -266,9 +266,9 @@ def test_another_map_is_another_data_set_for_resumed_runs_and_for_the_pipeline(f
     before = MappedDataset(folder, label_map, "val")
     after = MappedDataset(folder, label_map.model_copy(update={"name": "other"}), "val")
     assert dataset_fingerprint(before) != dataset_fingerprint(after) and before.names == after.names
-    found = fingerprint(folder, whole=True)
+    of_map = fingerprint(folder, whole=True)
     next(folder.rglob("*.label")).write_bytes(b"")
-    assert fingerprint(folder, whole=True) != found and found["files"] >= 6
+    assert fingerprint(folder, whole=True) != of_map and of_map["files"] >= 6
 
 
 @pytest.mark.parametrize(
@@ -294,8 +294,8 @@ def test_a_checkpoint_remembers_the_ids_of_its_label_map(tmp_path: Path) -> None
     for name, strings in {"bare": names, "own": names | written.metadata()}.items():
         save_checkpoint(tmp_path / f"{name}.safetensors", model, strings)
     assert Labeller(tmp_path / "bare.safetensors").classes.ids[0] == 10  # SemanticKITTI's car
-    found = Labeller(tmp_path / "own.safetensors").classes
-    assert found.ids == tuple(range(1, 20)) and found.no_class == 0 and found.palette == list(space.palette)
+    classes = Labeller(tmp_path / "own.safetensors").classes
+    assert classes.ids == tuple(range(1, 20)) and classes.no_class == 0 and classes.palette == list(space.palette)
     save_checkpoint(tmp_path / "twice.safetensors", model, names | written.metadata() | {"label_ids": "1,1"})
     for change in ({"label_ids": "1,x"}, {"label_none": "3"}, {"label_none": ""}, {"label_dtype": "float32"},
                    {"label_ids": ",".join(map(str, range(250, 269))), "label_dtype": "uint8"},

@@ -70,8 +70,8 @@ pytestmark = [pytest.mark.package, pytest.mark.timeout(1200)]  # Numba compiles 
 
 
 def test_the_wheel_brings_no_part_of_the_compendium(run: Run):
-    found = run(f"from importlib.util import find_spec; print([n for n in {FORBIDDEN} if find_spec(n)])")
-    assert found.strip() == "[]"
+    printed = run(f"from importlib.util import find_spec; print([n for n in {FORBIDDEN} if find_spec(n)])")
+    assert printed.strip() == "[]"
 
 
 @pytest.mark.parametrize("package", LIBRARY)

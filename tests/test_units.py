@@ -69,9 +69,9 @@ def test_losses_of_features_are_free_of_the_unit_of_either_network(name: str, dt
     for power in (-90, *POWERS, 90):
         for own, other in ((2.0**power, 1.0), (1.0, 2.0**power), (2.0**power, 2.0**-power)):
             own_rows = (own * x).requires_grad_(True)
-            found = loss(own_rows, other * y)
-            torch.testing.assert_close(found, expected, rtol=2e-4, atol=0, msg=f"{own:g}, {other:g}")
-            found.backward()
+            value = loss(own_rows, other * y)
+            torch.testing.assert_close(value, expected, rtol=2e-4, atol=0, msg=f"{own:g}, {other:g}")
+            value.backward()
             assert own_rows.grad is not None and bool(own_rows.grad.isfinite().all()) and bool(own_rows.grad.any())
 
 
@@ -114,8 +114,8 @@ def test_functions_of_diagrams_scale_as_defined(name: str, dtype: torch.dtype) -
     assert bool(expected.any())
     for power in POWERS:
         unit = 2.0**power
-        found = function(unit * A.to(dtype), unit * B.to(dtype), unit) / unit**degree
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=0, msg=f"unit {unit:g}")
+        value = function(unit * A.to(dtype), unit * B.to(dtype), unit) / unit**degree
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=0, msg=f"unit {unit:g}")
 
 
 @pytest.mark.parametrize("name", ["wasserstein", "wasserstein of order 2", "bottleneck", "entropy", "costs of chamfer"])
@@ -128,6 +128,6 @@ def test_distances_of_diagrams_do_not_depend_on_where_the_filtration_begins(name
 
 def test_a_flat_response_without_a_stabiliser_is_a_map_of_zeros() -> None:
     ones = torch.ones(4, 3, requires_grad=True)
-    found = saliency_map(ones, torch.ones(4, 3), torch.tensor([1, 4]), eps=0.0)
-    found.sum().backward()
-    assert np.array_equal(found.detach().numpy(), np.zeros(4)) and bool(ones.grad.isfinite().all())
+    saliency = saliency_map(ones, torch.ones(4, 3), torch.tensor([1, 4]), eps=0.0)
+    saliency.sum().backward()
+    assert np.array_equal(saliency.detach().numpy(), np.zeros(4)) and bool(ones.grad.isfinite().all())

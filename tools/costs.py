@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,13 +131,12 @@ def page() -> str:
     lines = [
         "# Costs",
         "",
-        "Written by `python tools/costs.py` from the measurements in [benchmarks/](../benchmarks/gpu.md) and the "
-        "profiles.",
+        "Written by `python tools/costs.py` from the measurements in [benchmarks/](../benchmarks/gpu.md) "
+        "and the profiles.",
         "",
         "## Measured",
         f"One {measured.device}, bfloat16, torch without spconv and flash-attn: {measured.clouds} whole scans of "
-        "SemanticKITTI per "
-        f"step, {measured.voxels:,.0f} voxels each.",
+        f"SemanticKITTI per step, {measured.voxels:,.0f} voxels each.",
         "",
         "| job | step (s) | per scan (ms) | peak memory (GB) |",
         "|---|---:|---:|---:|",
@@ -146,8 +146,7 @@ def page() -> str:
         ),
         "",
         f"A forward pass takes {1000 * measured.forward[0]:.0f} ms (teacher) and {1000 * measured.forward[1]:.0f} ms "
-        "(student) per scan. "
-        "On a CPU see [models.md](../benchmarks/models.md) and [rows.md](../benchmarks/rows.md); "
+        "(student) per scan. On a CPU see [models.md](../benchmarks/models.md) and [rows.md](../benchmarks/rows.md); "
         "[memory.md](../benchmarks/memory.md) shows that memory stays flat over long runs.",
         "",
         "## The three full data sets",
@@ -180,20 +179,25 @@ def page() -> str:
         f"- All: {teachers} teacher{'s' * (teachers != 1)} and {students} students (rows and seeds of `params.yaml`), "
         "50 epochs, a validation on 200 scans per epoch. Final evaluation, panels and exhibits add hours, not days.",
         "- A step takes time in proportion to its voxels. Those per scan are counted on real scans of SemanticKITTI "
-        "and on "
-        "synthetic ones of the sensors of nuScenes and Waymo, at 0.05 m. Small scans are slower than that.",
+        "and on synthetic ones of the sensors of nuScenes and Waymo, at 0.05 m. Small scans are slower than that.",
         "- Trainings run side by side, one per GPU, students after teachers. Where there are more GPUs than "
-        "trainings, each takes "
-        f"several (at most {max(ranks)} here), at {100 * EFFICIENCY:.0f} % of the ideal speed; that share is "
-        "assumed, not measured.",
+        f"trainings, each takes several (at most {max(ranks)} here), at {100 * EFFICIENCY:.0f} % of the ideal speed; "
+        "that share is assumed, not measured.",
         "- The loader keeps up: it gave "
         f"{read_json(ROOT / 'benchmarks/gpu.json')['step']['rows'][0]['loader_scans_per_s']:.0f} scans per second "
-        "with 8 workers. "
-        "A network file system may not; name a cache on a fast disk (`train.cache`).",
+        "with 8 workers. A network file system may not; name a cache on a fast disk (`train.cache`).",
         "- Energy is in the provenance of every stage (`joules`) where the counters can be read; none has been "
         "measured on a GPU.",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(_wrapped, lines)) + "\n"
+
+
+def _wrapped(line: str) -> str:
+    """A paragraph or an item of a list in lines that a person can read in the source; rows of tables stay whole."""
+    if line.startswith(("|", "#")):
+        return line
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, 104, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def main() -> None:

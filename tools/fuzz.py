@@ -74,9 +74,9 @@ def serve(
     pool, coverage, names = Pool(folder / f"corpus-seed{seed}", files, source), Coverage(), weighted(files)
     for name, reader in files.items():
         with coverage:
-            found = outcome_of(source / name, reader)
-        if found != "read":
-            pipe.send(f"the valid file {name} is not read: {found}")
+            outcome = outcome_of(source / name, reader)
+        if outcome != "read":
+            pipe.send(f"the valid file {name} is not read: {outcome}")
             return
     valid = {name: contents[0] for name, contents in pool.of.items()}
     pipe.send(None)
@@ -92,12 +92,12 @@ def serve(
             limit_memory()
             traced = number % TRACED == 0
             with coverage if traced else contextlib.nullcontext():
-                found = outcome_of(path, files[name])
+                outcome = outcome_of(path, files[name])
             if traced and coverage.grown:
                 pool.add(name, data)
-            counts[name, found if found in ("read", "refused") else "failed"] += 1
-            if found not in ("read", "refused"):
-                failures.append({"input": number, "file": name, "outcome": found})
+            counts[name, outcome if outcome in ("read", "refused") else "failed"] += 1
+            if outcome not in ("read", "refused"):
+                failures.append({"input": number, "file": name, "outcome": outcome})
                 keep(folder, failures[-1], path)
             path.write_bytes(valid[name])
         if (number + 1) % BLOCK == 0:
@@ -167,44 +167,44 @@ def fuzz(folder: Path, seed: int, inputs: int, seconds: float) -> dict[str, Any]
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / f"seed{seed}.json"
-    found: dict[str, Any] = {"seed": seed, "inputs": 0, "seconds": 0.0, "outcomes": {}, "failures": []}
+    record: dict[str, Any] = {"seed": seed, "inputs": 0, "seconds": 0.0, "outcomes": {}, "failures": []}
     if report.is_file():
-        found = json.loads(report.read_text())
-    skip, before, started = {failure["input"] for failure in found["failures"]}, found["seconds"], time.monotonic()
+        record = json.loads(report.read_text())
+    skip, before, started = {failure["input"] for failure in record["failures"]}, record["seconds"], time.monotonic()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="topokd-fuzz-", dir=memory if os.access(memory, os.W_OK) else None) as name:
         source = Path(name)
         files = write_corpus(source)
         valid = {file: (source / file).read_bytes() for file in files}
         for file in files:
-            found["outcomes"].setdefault(file, {"read": 0, "refused": 0, "failed": 0})
+            record["outcomes"].setdefault(file, {"read": 0, "refused": 0, "failed": 0})
         watched: Watched | None = None
         try:
-            while found["inputs"] < inputs and time.monotonic() - started < seconds:
-                watched = watched or Watched(found["inputs"], files, source, folder, seed, skip)
+            while record["inputs"] < inputs and time.monotonic() - started < seconds:
+                watched = watched or Watched(record["inputs"], files, source, folder, seed, skip)
                 message = watched.message()
                 if isinstance(message, tuple):
-                    found["inputs"], counts, failures, found["pairs"], found["corpus"] = message
+                    record["inputs"], counts, failures, record["pairs"], record["corpus"] = message
                     for (file, outcome), count in counts.items():
-                        found["outcomes"][file][outcome] += count
-                    found["failures"] += failures
-                    found["seconds"] = round(before + time.monotonic() - started, 1)
-                    write(report, found)
+                        record["outcomes"][file][outcome] += count
+                    record["failures"] += failures
+                    record["seconds"] = round(before + time.monotonic() - started, 1)
+                    write(report, record)
                     continue
                 if message is not None:  # the block begins again, without the input that did it
                     number = watched.position.value
                     file = _file_of(files, seed, number)
-                    found["failures"].append({"input": number, "file": file, "outcome": message})
-                    found["outcomes"][file]["failed"] += 1
-                    keep(folder, found["failures"][-1], source / file)
+                    record["failures"].append({"input": number, "file": file, "outcome": message})
+                    record["outcomes"][file]["failed"] += 1
+                    keep(folder, record["failures"][-1], source / file)
                     skip.add(number)
                     (source / file).write_bytes(valid[file])
                 watched = None
         finally:
             if watched is not None:
                 watched.process.kill()
-            write(report, found)
-    return found
+            write(report, record)
+    return record
 
 
 def _file_of(files: Corpus, seed: int, number: int) -> str:
@@ -222,27 +222,27 @@ def draw(names: list[str], rng: random.Random) -> str:
     return names[rng.randrange(len(names))]
 
 
-def write(path: Path, found: dict[str, Any]) -> None:
+def write(path: Path, record: dict[str, Any]) -> None:
     """The counts, atomically, with the versions that they are of."""
     from topokd.io import write_json
     from topokd.machine import processor_name
 
     versions = {"python": platform.python_version(), "numpy": np.__version__, "processor": processor_name()}
-    write_json(path, found | versions)
+    write_json(path, record | versions)
 
 
-def markdown(found: dict[str, Any]) -> str:
+def markdown(record: dict[str, Any]) -> str:
     """The record as a page."""
     lines = [
         "# Fuzzing of the readers",
         "",
-        f"Written by `python tools/fuzz.py --inputs {found['inputs']} --seed {found['seed']} --record`: "
-        f"{found['inputs']:,} inputs in {found['seconds'] / 60:.0f} minutes on one core "
-        f"({found['inputs'] / max(found['seconds'], 1):,.0f} per second; {found['processor']}, Python "
-        f"{found['python']}, "
-        f"NumPy {found['numpy']}). Guided by coverage: {found['corpus']:,} inputs reached new code and joined the "
+        f"Written by `python tools/fuzz.py --inputs {record['inputs']} --seed {record['seed']} --record`: "
+        f"{record['inputs']:,} inputs in {record['seconds'] / 60:.0f} minutes on one core "
+        f"({record['inputs'] / max(record['seconds'], 1):,.0f} per second; {record['processor']}, Python "
+        f"{record['python']}, "
+        f"NumPy {record['numpy']}). Guided by coverage: {record['corpus']:,} inputs reached new code and joined the "
         "corpus, "
-        f"{found['pairs']:,} pairs of lines in the last process. Each input gives a valid result (read) or a "
+        f"{record['pairs']:,} pairs of lines in the last process. Each input gives a valid result (read) or a "
         "`TopokdError` that names "
         f"the file (refused), within {SECONDS:g} s of processor time and {BYTES >> 30} GB; anything else is a failure.",
         "",
@@ -250,11 +250,14 @@ def markdown(found: dict[str, Any]) -> str:
         "|---|---:|---:|---:|",
         *(
             f"| {name} | {counts['read']:,} | {counts['refused']:,} | {counts['failed']:,} |"
-            for name, counts in sorted(found["outcomes"].items())
+            for name, counts in sorted(record["outcomes"].items())
         ),
         "",
-        f"Failures: {len(found['failures'])}.",
-        *(f"- input {failure['input']}, {failure['file']}: {failure['outcome']}" for failure in found["failures"][:50]),
+        f"Failures: {len(record['failures'])}.",
+        *(
+            f"- input {failure['input']}, {failure['file']}: {failure['outcome']}"
+            for failure in record["failures"][:50]
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -271,19 +274,18 @@ def main() -> int:
     options = parser.parse_args()
     if options.repeat is not None:
         return repeat(options.repeat)
-    found = fuzz(options.folder, options.seed, options.inputs, options.seconds)
-    print(
-        f"{found['inputs']:,} inputs in {found['seconds']:.0f} s, {len(found['failures'])} failures: {options.folder}"
-    )
-    for failure in found["failures"][:20]:
+    record = fuzz(options.folder, options.seed, options.inputs, options.seconds)
+    failed = len(record["failures"])
+    print(f"{record['inputs']:,} inputs in {record['seconds']:.0f} s, {failed} failures: {options.folder}")
+    for failure in record["failures"][:20]:
         print(f"  {failure}")
     if options.record:
         from topokd.io import write_text
 
         benchmarks = Path(__file__).parents[1] / "benchmarks"
-        write(benchmarks / "fuzzing.json", found)
+        write(benchmarks / "fuzzing.json", record)
         write_text(benchmarks / "fuzzing.md", markdown(json.loads((benchmarks / "fuzzing.json").read_text())))
-    return bool(found["failures"])
+    return bool(record["failures"])
 
 
 def repeat(kept: Path) -> int:

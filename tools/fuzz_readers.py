@@ -276,10 +276,10 @@ def read_cache(path: Path) -> None:
     from topokd.errors import DataError
 
     try:
-        found = _load(path, "key")
+        arrays = _load(path, "key")
     except (SafetensorError, OSError, ValueError) as error:  # what the cache takes for damage
         raise DataError(f"{path}: {error}") from error
-    assert found["xyz"].shape == (4, 3)
+    assert arrays["xyz"].shape == (4, 3)
 
 
 def read_json(path: Path) -> None:

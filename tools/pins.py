@@ -26,15 +26,15 @@ OTHER_PYTHONS = {"tomli": "2.5.0"}  # needed on Python 3.10 only, so not install
 def requirements(extras: Iterable[str] = ()) -> list[str]:
     """Requirements in pyproject.toml of the core and of `extras`; extras of topokd itself are expanded."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted, found = list(extras), list(project["dependencies"])
+    wanted, texts = list(extras), list(project["dependencies"])
     for extra in wanted:  # grows while it is read
         for text in project["optional-dependencies"][extra]:
             requirement = Requirement(text)
             if requirement.name == "topokd":
                 wanted += sorted(requirement.extras - set(wanted))
             else:
-                found.append(text)
-    return found
+                texts.append(text)
+    return texts
 
 
 def closure(texts: Iterable[str]) -> dict[str, str]:

@@ -154,8 +154,8 @@ def make_clone(folder: Path) -> Path:
 
 def digests(clone: Path, work: Work) -> dict[str, str]:
     """Content of the results of a kind of work that exist."""
-    found = scratch.digests(clone) | scratch.digests(clone, "ranks")
-    return {name: digest for name, digest in found.items() if name.startswith(work.results or ("",))}
+    every = scratch.digests(clone) | scratch.digests(clone, "ranks")
+    return {name: digest for name, digest in every.items() if name.startswith(work.results or ("",))}
 
 
 def start_over(clone: Path, work: Work) -> None:

@@ -74,14 +74,14 @@ def test_the_checkpoint_records_everything_that_predict_needs(adapted: Adaptatio
     ]
     done = CliRunner().invoke(app, [*command, "--labels", str(yard / "yard.yaml")])
     assert done.exit_code == 0, done.output
-    found = ConfusionMatrix(5)
+    score = ConfusionMatrix(5)
     for number in range(2):
         prediction, truth = (
             np.fromfile(folder / f"{number:03d}.label", "<u2") for folder in (tmp_path / "out", yard / "truth" / "thu")
         )
         to_class = {11: 0, 12: 1, 20: 2, 30: 3, 5: 4, 0: -1}
-        found.update(*([to_class[int(value)] for value in values] for values in (prediction, truth)))
-    np.testing.assert_array_equal(found.matrix, adapted.student_score.matrix)
+        score.update(*([to_class[int(value)] for value in values] for values in (prediction, truth)))
+    np.testing.assert_array_equal(score.matrix, adapted.student_score.matrix)
 
 
 def test_a_finished_call_is_not_repeated(
@@ -103,15 +103,15 @@ def test_a_finished_adaptation_can_be_compared_with_the_labelled_scans_alone(
     shutil.copytree(adapted.student.with_suffix(".work"), output.with_suffix(".work"))
     command = ["adapt", str(teacher), str(yard), "--labels", str(yard / "yard.yaml"), "-o", str(output), "--compare"]
     settings = SETTINGS.replace(compare=True)
-    found = adapt(teacher, yard, load_label_map(yard / "yard.yaml"), output, settings=settings)
-    assert adapted.alone_score is None and found.alone_score is not None
+    compared = adapt(teacher, yard, load_label_map(yard / "yard.yaml"), output, settings=settings)
+    assert adapted.alone_score is None and compared.alone_score is not None
     assert output.read_bytes() == adapted.student.read_bytes()
-    np.testing.assert_array_equal(found.student_score.matrix, adapted.student_score.matrix)
-    assert found.alone_score.miou("skip") > 1.3 * constant_miou(found.alone_score)
+    np.testing.assert_array_equal(compared.student_score.matrix, adapted.student_score.matrix)
+    assert compared.alone_score.miou("skip") > 1.3 * constant_miou(compared.alone_score)
     with pytest.MonkeyPatch.context() as patch:  # the command prints what there is
-        patch.setattr("topokd.adaptation.adapt", lambda *_, **__: found)
+        patch.setattr("topokd.adaptation.adapt", lambda *_, **__: compared)
         said = CliRunner().invoke(app, command).output
-    better = found.alone_score.miou("skip") >= found.student_score.miou("skip")
+    better = compared.alone_score.miou("skip") >= compared.student_score.miou("skip")
     assert " alone" in said.splitlines()[1] and ("the teacher does not help here" in said) == better
 
 
@@ -153,7 +153,9 @@ def test_an_output_that_cannot_be_written_is_found_before_the_training(
         adapt(teacher, yard, label_map, output, settings=SETTINGS)
 
 
-def test_unlabelled_folders_and_damaged_scans(yard: Path, teacher: Path, tmp_path: Path, caplog: Any) -> None:
+def test_unlabelled_folders_are_used_and_their_damaged_scans_left_out(
+    yard: Path, teacher: Path, tmp_path: Path, caplog: Any
+) -> None:
     extra = tmp_path / "extra"
     shutil.copytree(yard / "drives" / "wed", extra)
     (extra / "bad.npy").write_bytes(b"nonsense")

@@ -57,15 +57,15 @@ def page() -> Iterator[Page]:
 @pytest.fixture
 def problems(page: Page) -> Iterator[list[str]]:
     """Errors and requests of the page; none are expected."""
-    found: list[str] = []
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on(
         "request",
-        lambda request: None if request.url.startswith(("file:", "blob:", "data:")) else found.append(request.url),
+        lambda request: None if request.url.startswith(("file:", "blob:", "data:")) else errors.append(request.url),
     )
-    yield found
-    assert found == []
+    yield errors
+    assert errors == []
 
 
 def open_page(page: Page, path: Path, kind: str, points: Any, num_points: int) -> None:
@@ -144,7 +144,7 @@ def test_triangles_are_listed_in_the_order_of_the_filtration(
 ):
     """Against all triples of points: the triangles, the edge that completes each, and their number at every edge."""
     open_page(page, tmp_path / "page.html", "filtration", np.random.default_rng(n).normal(size=(n, 4)), n)
-    found = page.evaluate(
+    listed = page.evaluate(
         f"""(() => {{
           const cloud = {{ ...{APP}.store.get('scene').clouds[0] }};
           {APP}.listTriangles(cloud, {most});
@@ -152,14 +152,14 @@ def test_triangles_are_listed_in_the_order_of_the_filtration(
           return Object.fromEntries(keys.map((key) => [key, Array.from(cloud[key])]));
         }})()"""
     )
-    edges = [tuple(sorted(edge)) for edge in np.array(found["edges"]).reshape(-1, 2).tolist()]
+    edges = [tuple(sorted(edge)) for edge in np.array(listed["edges"]).reshape(-1, 2).tolist()]
     rank = {edge: k for k, edge in enumerate(edges)}
     expected = sorted((max(rank[e] for e in combinations(t, 2)), t) for t in combinations(range(n), 3))
     counts = np.bincount([k for k, _ in expected], minlength=len(edges)).cumsum()
-    assert found["entered"] == counts.tolist()
+    assert listed["entered"] == counts.tolist()
     fits = int(counts[counts <= most].max())  # no edge is cut in two
-    assert found["completed_by"] == [k for k, _ in expected[:fits]]
-    assert np.array(found["triangles"]).reshape(-1, 3).tolist() == [list(t) for _, t in expected[:fits]]
+    assert listed["completed_by"] == [k for k, _ in expected[:fits]]
+    assert np.array(listed["triangles"]).reshape(-1, 3).tolist() == [list(t) for _, t in expected[:fits]]
 
 
 def test_the_cycle_of_a_chosen_class_is_the_library_s(page: Page, problems: list[str], tmp_path: Path):
@@ -176,10 +176,10 @@ def test_the_cycle_of_a_chosen_class_is_the_library_s(page: Page, problems: list
         }})()"""
     )
     order = farthest_point_sampling(torch.from_numpy(points), 30)
-    found = vietoris_rips(torch.from_numpy(points)[order], cycles=True)
-    assert np.array(pairs).reshape(-1, 2) == pytest.approx(found.diagrams[1].numpy())
-    assert found.cycles is not None
-    expected = np.array(cloud).reshape(-1, 3)[found.cycles[index].numpy()]
+    persistence = vietoris_rips(torch.from_numpy(points)[order], cycles=True)
+    assert np.array(pairs).reshape(-1, 2) == pytest.approx(persistence.diagrams[1].numpy())
+    assert persistence.cycles is not None
+    expected = np.array(cloud).reshape(-1, 3)[persistence.cycles[index].numpy()]
     assert np.array(lit) == pytest.approx(expected)
     assert f"representative cycle of {len(expected)} edges" in page.locator(".tk-info").inner_text()
 
@@ -265,10 +265,10 @@ def test_a_class_of_the_teacher_is_marked_in_the_scan_with_its_own_simplices(
     index = longest(page, cloud=1)
     lines = page.evaluate(
         f"""(() => {{
-          const found = [], panels = {APP}.panels;
-          panels.scans[0].setStrokes = (lines) => found.push(...lines.filter(Array.isArray));
+          const drawn = [], panels = {APP}.panels;
+          panels.scans[0].setStrokes = (lines) => drawn.push(...lines.filter(Array.isArray));
           {APP}.store.set({{ selected: {{ cloud: 1, dim: 1, index: {index} }} }});
-          return found.map(([from, to]) => [from, to]);
+          return drawn.map(([from, to]) => [from, to]);
         }})()"""
     )
     edge = re.search(
@@ -363,10 +363,10 @@ def saved(page: Page, name: str) -> bytes:
 
 def test_pictures_and_data_are_saved(page: Page, problems: list[str], tmp_path: Path):
     open_page(page, tmp_path / "page.html", "filtration", circle(40), 40)
-    found = {name: saved(page, name) for name in ("SVG", "PNG", "CSV")}
-    assert found["PNG"].startswith(b"\x89PNG") and len(found["PNG"]) > 20_000
-    assert b"data:image/png;base64" in found["SVG"] and found["SVG"].count(b"<circle") > 39
-    rows = list(csv.DictReader(found["CSV"].decode().splitlines()))
+    files = {name: saved(page, name) for name in ("SVG", "PNG", "CSV")}
+    assert files["PNG"].startswith(b"\x89PNG") and len(files["PNG"]) > 20_000
+    assert b"data:image/png;base64" in files["SVG"] and files["SVG"].count(b"<circle") > 39
+    rows = list(csv.DictReader(files["CSV"].decode().splitlines()))
     assert len(rows) == 40 + sum(row["degree"] == "1" for row in rows)
     assert sum(row["death"] == "inf" for row in rows) == 1
     assert json.loads(json.dumps(rows[0]))["death_simplex"].count("-") == 1

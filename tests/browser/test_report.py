@@ -189,15 +189,15 @@ def test_legends_show_the_colours_of_the_classes(
     marks = legend(
         PROJECT / "figures" / profile / ("data" if figure == "data_scan" else "evaluation") / f"{figure}.svg"
     )
-    found: dict[str, Any] = {
+    colours: dict[str, Any] = {
         name: tuple(shown[round(y * shown.shape[0]), round(x * shown.shape[1])].tolist())
         for name, (x, y) in marks.items()
         if name != "unlabelled"
     }
-    assert len(found) > 8
+    assert len(colours) > 8
     # A picture that is shown smaller is resampled: a channel may be off by rounding, classes are far apart.
-    assert {name: rgb for name, rgb in found.items() if np.abs(np.subtract(rgb, expected[name])).max() > 3} == {}
-    assert len(set(found.values())) == len(found)
+    assert {name: rgb for name, rgb in colours.items() if np.abs(np.subtract(rgb, expected[name])).max() > 3} == {}
+    assert len(set(colours.values())) == len(colours)
     page.context.close()
 
 

@@ -26,9 +26,9 @@ def offered(line: str, folder: Path = PROJECT, root: Path = PROJECT) -> list[str
         **{"TOPOKD_ROOT": str(root), "PYTHONPATH": str(PROJECT)},
     }
     code = "import sys; sys.argv = ['topokd']; from topokd.cli import app; app(prog_name='topokd')"
-    found = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
-    assert not found.stderr
-    return found.stdout.split()
+    process = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    assert not process.stderr
+    return process.stdout.split()
 
 
 def test_commands_profiles_rows_and_label_maps_are_completed():

@@ -149,7 +149,7 @@ def test_a_working_folder_that_was_deleted_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("command", [["predict", "a.safetensors", "", "-o", "out"], ["data", "check", ""]])
-def test_an_empty_argument_is_no_working_folder(
+def test_an_empty_argument_is_not_taken_for_the_working_folder(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """`-o "$OUT"` with OUT unset wrote labels into the working folder."""

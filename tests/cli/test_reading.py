@@ -51,15 +51,15 @@ def test_explore_takes_the_options_that_its_message_advises(case: str, tmp_path:
     assert advised <= named <= options_of("explore")
 
 
-def test_explore_reads_an_odd_file_as_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    points, found = rows(6, 60), []
-    monkeypatch.setattr(page, "_write", lambda path, session, title: found.append(session.own["odd.bin"]))
+def test_explore_reads_an_odd_file_by_the_options_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    points, shown = rows(6, 60), []
+    monkeypatch.setattr(page, "_write", lambda path, session, title: shown.append(session.own["odd.bin"]))
     (tmp_path / "odd.bin").write_bytes(points.astype(">f8").tobytes())
     told = ["--columns", "x,y,z,_,_,_", "--dtype", ">float64", "--scale", "0.5", "--frame", "y,-x,z"]
     result = RUNNER.invoke(app, ["explore", str(tmp_path / "odd.bin"), "--out", str(tmp_path / "page.html"), *told])
     assert result.exit_code == 0, result.output
     turned = np.stack([points[:, 1], -points[:, 0], points[:, 2]], axis=1)
-    np.testing.assert_allclose(found[0], 0.5 * turned, rtol=1e-6)
+    np.testing.assert_allclose(shown[0], 0.5 * turned, rtol=1e-6)
 
 
 def test_options_of_a_file_need_a_file(tmp_path: Path):

@@ -32,10 +32,10 @@ def test_every_kernel_of_the_package_is_in_the_cache_afterwards() -> None:
     result = CliRunner().invoke(app, ["warm-up"])
     assert result.exit_code == 0, result.output
     assert "all kernels are compiled, in " in result.output
-    found = list(kernels())
-    assert len(found) > 50
+    functions = list(kernels())
+    assert len(functions) > 50
     missing = []
-    for kernel in found:
+    for kernel in functions:
         folder = cached_folder(Path(kernel.py_func.__code__.co_filename))
         name = f"{kernel.py_func.__module__.rpartition('.')[2]}.{kernel.py_func.__qualname__}"
         if folder is None or not list(folder.glob(f"{name}-*.nbc")):

@@ -102,7 +102,7 @@ def test_a_training_on_two_nodes_is_requeued_cancelled_and_resumed(project: Proj
     assert "up to date" in project.status()
 
 
-def test_slurm_refuses_what_the_plan_would_put_on_a_node_that_does_not_exist(project: Project, training: P.Params):
+def test_slurm_rejects_what_the_plan_would_put_on_a_node_that_does_not_exist(project: Project, training: P.Params):
     describe(project, "")
     assert "2 ranks on one node with 2 GPUs; if your nodes have fewer, set gpus_per_node" in project.slurm("plan")
     assert "Requested node configuration is not available" in project.slurm("submit", check=False)

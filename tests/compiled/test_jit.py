@@ -120,7 +120,7 @@ def test_files_and_folders_of_another_user_are_not_trusted(project: Path, tmp_pa
     assert len(files(cache / "topokd-0")) == 2
 
 
-def test_a_link_to_a_folder_of_ones_own_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_to_a_folder_of_the_same_user_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As ~/.cache on a disk of the node; but in the folder of temporary files anyone can put a link."""
     disk, link = tmp_path / "disk", tmp_path / "below/link"
     for folder in (disk, link.parent):
@@ -152,7 +152,7 @@ def test_processes_that_compile_at_the_same_time_agree(project: Path, tmp_path: 
     assert len(files(cache)) == 4 and not list(cache.glob("*/.*"))
 
 
-def test_code_with_bounds_checks_and_code_without_have_caches_of_their_own(project: Path, tmp_path: Path) -> None:
+def test_code_with_and_without_bounds_checks_has_separate_caches(project: Path, tmp_path: Path) -> None:
     """Otherwise the debug build would run the cached fast code, and a later fast run the slow one."""
     (project / "inner.py").write_text(
         "from topokd.compiled.jit import jit\nimport numpy as np\n"

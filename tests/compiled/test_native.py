@@ -48,7 +48,7 @@ def call(project: Path, cache: Path) -> tuple[str, str]:
     return done.stdout.strip(), done.stderr
 
 
-def test_it_is_compiled_once_with_a_notice_and_then_loaded_without_numba(project: Path, tmp_path: Path) -> None:
+def test_a_module_is_compiled_once_with_a_notice_and_then_loaded_without_numba(project: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     value, said = call(project, cache)
     assert value == "4 [0.0, 1.0, 4.0, 9.0] True" and said.count("compiling kernels of nativekernels ") == 1

@@ -108,14 +108,14 @@ def test_every_point_gets_the_class_of_its_place_although_the_car_moves(root: Pa
     assert val.names == [f"03/{f:06d}" for f in range(22, 30)] and counts["scans"] == 17
     for name in (*train.names[1:], *val.names):  # the first frame has no pose before it
         truth = np.load(root / f"truth-{int(name[-6:])}.npy")
-        found = np.fromfile(tmp_path / "out" / "sequences" / "03" / "labels" / f"{name[-6:]}.label", "<u4")
+        written = np.fromfile(tmp_path / "out" / "sequences" / "03" / "labels" / f"{name[-6:]}.label", "<u4")
         scan = np.fromfile(tmp_path / "out" / "sequences" / "03" / "velodyne" / f"{name[-6:]}.bin", "<f4")
         x, y, *_ = scan.reshape(-1, 4).T
         # behind the car a turn ends and another begins; nearer than the car moves in one, directions are not unique
         sure = (np.abs(np.degrees(np.arctan2(y, x))) < 165) & (np.hypot(x, y) > 4)
         assert sure.mean() > 0.5
-        assert (found & 0xFFFF == truth)[sure].all()
-        assert ((found >> 16) == 1000 * truth + 3)[sure & (truth > 0)].all()
+        assert (written & 0xFFFF == truth)[sure].all()
+        assert ((written >> 16) == 1000 * truth + 3)[sure & (truth > 0)].all()
     scan = train[1]
     assert scan.label is not None and set(scan.label.tolist()) <= {-1, 0, 2, 12}
 

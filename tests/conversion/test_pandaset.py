@@ -70,7 +70,7 @@ def test_points_are_around_the_sensor_with_the_classes_of_their_rows(root: Path,
         np.testing.assert_array_equal(scan.label, train.labels.class_of_raw(given.index.to_numpy() // 10))
 
 
-def test_the_command_and_the_check(root: Path, tmp_path: Path) -> None:
+def test_the_command_converts_and_its_result_passes_the_check(root: Path, tmp_path: Path) -> None:
     command = ["data", "convert", "pandaset", str(root), "-o", str(tmp_path / "out"), "--sensor", "both"]
     done = CliRunner().invoke(app, command, catch_exceptions=False)
     assert done.exit_code == 0 and "10 scans, 4,300 points, 97.7 % with a label" in done.output
@@ -87,7 +87,7 @@ FRAME = pd.DataFrame({"x": [0.5, -1.5, 2.0], "i": [3, 4, 5], "d": [1, 0, 1], "f"
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("frame", [FRAME, FRAME.iloc[::-1], FRAME.set_index(np.array([7, 5, 9])), FRAME[["x"]]])
-def test_data_frames_of_every_protocol(tmp_path: Path, frame: pd.DataFrame, protocol: int) -> None:
+def test_data_frames_of_every_pickle_protocol_are_read(tmp_path: Path, frame: pd.DataFrame, protocol: int) -> None:
     columns, index = read_data_frame(packed(tmp_path / "a.pkl.gz", frame, protocol))
     assert list(columns) == list(frame) or set(columns) == set(frame)
     for name, values in columns.items():
@@ -102,7 +102,7 @@ class _State:
         self.target, self.state, self.args = (module, name), state, args
 
 
-def test_data_frames_of_the_pandas_that_wrote_pandaset(tmp_path: Path) -> None:
+def test_data_frames_of_the_pandas_that_wrote_pandaset_are_read(tmp_path: Path) -> None:
     """The layout of pandas 0.25: a manager whose state lists axes, values and places of blocks."""
     values = np.arange(6.0).reshape(2, 3)
     axes = [pd.Index(["x", "y"]), pd.RangeIndex(3)]
@@ -177,7 +177,7 @@ def test_random_damage_gives_a_data_error_or_a_data_frame(tmp_path: Path) -> Non
             assert "a.pkl" in str(error)
 
 
-def test_files_that_do_not_belong_together(root: Path, tmp_path: Path) -> None:
+def test_files_that_do_not_belong_together_are_rejected(root: Path, tmp_path: Path) -> None:
     classes = root / "001/annotations/semseg/00.pkl.gz"
     packed(classes, pd.DataFrame({"class": np.zeros(7, int)}))
     with pytest.raises(DataError, match="7 classes, .* has 430 points"):

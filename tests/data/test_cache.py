@@ -77,7 +77,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("sweeps", [1, 2])
-def test_every_reader_through_a_cache(
+def test_every_reader_gives_the_same_scans_through_a_cache(
     world: tuple[Path, P.Data], sweeps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, data = world
@@ -179,8 +179,8 @@ def test_a_damaged_entry_is_reported_and_made_again(root: Path, damage: str, cap
             content = bytearray(b"not an entry at all")
         file.write_bytes(bytes(content))
     with caplog.at_level(logging.WARNING):
-        for found, scan in zip(SemanticKITTI(root, "val").stored_in(ScanCache(folder)), scans, strict=True):
-            equal(found, scan)
+        for stored, scan in zip(SemanticKITTI(root, "val").stored_in(ScanCache(folder)), scans, strict=True):
+            equal(stored, scan)
     assert caplog.text.count("is damaged") == len(files)
     assert {file: file.read_bytes() for file in files} == whole
 
@@ -193,8 +193,8 @@ def test_damaged_digests_are_computed_again(root: Path) -> None:
     assert len(lines) == 2 * len(scans)
     torn = lines[0][:40] + lines[1][:50] + b"\n\xff\xfe\n" + lines[2].replace(b"a", b"b") + b"".join(lines[3:])[:-5]
     contents.write_bytes(torn)
-    for found, scan in zip(SemanticKITTI(root, "val").stored_in(ScanCache(folder)), scans, strict=True):
-        equal(found, scan)
+    for stored, scan in zip(SemanticKITTI(root, "val").stored_in(ScanCache(folder)), scans, strict=True):
+        equal(stored, scan)
     assert len(entries(folder)) == len(scans)
 
 
@@ -208,8 +208,8 @@ def test_processes_fill_one_cache_together(root: Path) -> None:
     folder = root.parent / "cache"
     expected = [voxelize(scan, SIZE).feat.tobytes() for scan in SemanticKITTI(root, "val")]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        for found in pool.map(_read_all, [root] * 4, [folder] * 4):
-            assert found == expected
+        for read in pool.map(_read_all, [root] * 4, [folder] * 4):
+            assert read == expected
     assert len(entries(folder)) == 2 * len(expected)
     assert not [file for file in folder.rglob("*") if file.name.startswith(".")]  # no half-written files
 
@@ -219,18 +219,18 @@ def test_entries_of_another_process_are_used(root: Path, monkeypatch: pytest.Mon
     scans = list(SemanticKITTI(root, "val").stored_in(first))
     monkeypatch.setattr(module, "sha256", lambda file: pytest.fail(f"{file} was hashed again"))
     module.code_version()
-    for found, scan in zip(SemanticKITTI(root, "val").stored_in(second), scans, strict=True):
-        equal(found, scan)
+    for stored, scan in zip(SemanticKITTI(root, "val").stored_in(second), scans, strict=True):
+        equal(stored, scan)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_used_without_writing(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = root.parent / "cache"
     folder.mkdir(mode=0o555)
-    for found, scan in zip(
+    for stored, scan in zip(
         SemanticKITTI(root, "val").stored_in(ScanCache(folder)), SemanticKITTI(root, "val"), strict=True
     ):
-        equal(found, scan)
+        equal(stored, scan)
     assert caplog.text.count("cannot be written") == 1
 
 
@@ -241,8 +241,8 @@ def test_a_full_disk_does_not_stop_a_run(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "_save", full)
-    found = list(SemanticKITTI(root, "val").stored_in(ScanCache(root.parent / "cache")))
-    assert len(found) == 3 and caplog.text.count("cannot be written") == 1
+    scans = list(SemanticKITTI(root, "val").stored_in(ScanCache(root.parent / "cache")))
+    assert len(scans) == 3 and caplog.text.count("cannot be written") == 1
 
 
 def test_a_file_in_place_of_the_folder_is_named(root: Path) -> None:
@@ -272,8 +272,8 @@ def test_batches_do_not_depend_on_workers_or_cache(root: Path, workers: int, kep
     expected = [training_batch(plain, settings, 3, step, 2) for step in range(5)]
     dataset = SemanticKITTI(root, "val").stored_in(ScanCache(root.parent / "cache") if kept else None)
     for _ in range(2):  # cold, warm
-        found = prefetch(lambda step: training_batch(dataset, settings, 3, step, 2), range(5), workers)
-        for batch, wanted in zip(found, expected, strict=True):
+        batches = prefetch(lambda step: training_batch(dataset, settings, 3, step, 2), range(5), workers)
+        for batch, wanted in zip(batches, expected, strict=True):
             for field in dataclasses.fields(wanted):
                 ours, theirs = getattr(batch, field.name), getattr(wanted, field.name)
                 assert ours.equal(theirs) if hasattr(theirs, "equal") else ours == theirs, field.name

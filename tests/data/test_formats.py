@@ -114,7 +114,7 @@ def test_an_array_of_the_wrong_shape_or_type_raises(tmp_path, array):
         read_cloud(tmp_path / "a.npy")
 
 
-def test_truncated_files_and_a_scale_that_is_too_small(tmp_path):
+def test_truncated_files_and_a_scale_that_is_too_small_are_rejected(tmp_path):
     from pypcd4 import Encoding
 
     for name, encoding in (

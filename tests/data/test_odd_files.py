@@ -61,7 +61,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
-def test_a_header_as_long_as_a_few_points_is_refused_with_the_remedy(tmp_path, header):
+def test_a_header_as_long_as_a_few_points_is_rejected_with_advice(tmp_path, header):
     """It became a point far away, or one in the sensor, and the labels were shifted by it."""
     path = saved(tmp_path / "a.bin", street())
     path.write_bytes(header + path.read_bytes())
@@ -70,7 +70,7 @@ def test_a_header_as_long_as_a_few_points_is_refused_with_the_remedy(tmp_path, h
     assert len(read_cloud(saved(tmp_path / "b.bin", np.fromfile(path, "<f4", offset=len(header)))).scan) == 3000
 
 
-def test_points_at_infinity_or_far_away_at_the_beginning_are_no_header(tmp_path):
+def test_points_at_infinity_or_far_away_at_the_beginning_are_not_taken_for_a_header(tmp_path):
     rows = street()
     rows[:3, :3] = np.inf
     rows[3, :3] = 9e6
@@ -87,7 +87,7 @@ def test_a_ply_file_with_more_points_than_its_header_counts_is_noted(tmp_path, e
 
 
 @pytest.mark.parametrize("text", [True, False])
-def test_faces_after_the_points_of_a_ply_file_are_no_points(tmp_path, text):
+def test_faces_after_the_points_of_a_ply_file_are_skipped(tmp_path, text):
     plyfile = pytest.importorskip("plyfile")
     vertex = np.array([(3, 0, -1), (4, 0, -1), (4, 2, -1)] * 40, [(axis, "f4") for axis in "xyz"])
     face = np.array([([0, 1, 2],)] * 30, [("vertex_indices", "i4", (3,))])
@@ -106,7 +106,7 @@ def test_intensities_in_an_archive_may_be_a_row_or_a_column(tmp_path, shape):
         read_cloud(tmp_path / "b.npz")
 
 
-def test_normals_are_no_intensities(tmp_path):
+def test_normals_are_not_read_as_intensities(tmp_path):
     rng, rows = np.random.default_rng(6), street(2000)
     normals = rng.normal(size=(2000, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
@@ -139,7 +139,7 @@ def test_a_range_before_x_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(40, 60, 3), (40, 60, 4), (500, 5)])
-def test_a_picture_is_no_scan(tmp_path, shape):
+def test_a_picture_is_rejected(tmp_path, shape):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, shape).astype("u1"))
     with pytest.raises(DataError, match="holds single bytes .uint8., a picture or labels probably"):
         read_cloud(tmp_path / "a.npy")
@@ -153,7 +153,7 @@ def test_angles_and_distances_are_named(tmp_path, turn):
     assert [note.kind for note in read_cloud(tmp_path / "a.npy").notes][-1] == "angles instead of coordinates"
 
 
-def test_an_archive_of_arrays_as_point_cloud_libraries_name_them(tmp_path):
+def test_arrays_of_an_archive_are_found_under_the_names_of_point_cloud_libraries(tmp_path):
     rows = street(500)
     np.savez(tmp_path / "a.npz", coord=rows[:, :3], strength=rows[:, 3:], segment=np.zeros((500, 1), int))
     np.testing.assert_allclose(read_cloud(tmp_path / "a.npz").scan.intensity, rows[:, 3], rtol=1e-6)

@@ -43,7 +43,7 @@ def test_optional_parts_of_a_pcd_header_may_be_absent(tmp_path, change):
     np.testing.assert_array_equal(read_cloud(tmp_path / "a.pcd").scan.xyz, rows[:, :3])
 
 
-def test_a_pcd_with_the_padding_of_pcl(tmp_path):
+def test_a_pcd_file_with_the_padding_of_pcl_is_read(tmp_path):
     """PCL writes the bytes between its fields as fields that are all called `_`."""
     rows = street()
     layout = [("xyz", "<f4", 3), ("pad", "u1", 4), ("intensity", "<f4"), ("ring", "<u2"), ("rest", "u1", 10)]
@@ -122,7 +122,7 @@ def test_commas_between_and_in_numbers_are_named(tmp_path, line):
         read_cloud(ascii_pcd(tmp_path / "a.pcd", [line] * 3))
 
 
-def test_comments_among_the_points_are_no_points(tmp_path, recwarn):
+def test_comments_between_the_points_are_skipped(tmp_path, recwarn):
     cloud = read_cloud(ascii_pcd(tmp_path / "a.pcd", ["# made by hand", "1 2 3 0.5", "", "2 2 1 0.25 # last"], 2))
     assert len(cloud.xyz) == 2 and not cloud.notes and not recwarn.list
 

@@ -78,7 +78,7 @@ def test_real_scans_from_elsewhere_are_named(real_scans, shared):
         ((40, 0, 0), "distance of the nearest points from the"),
     ):
         moved = dataclasses.replace(other, xyz=other.xyz + np.float32(shift))
-        assert any(found.startswith(kind) for found in kinds(profile, moved)), shift
+        assert any(named.startswith(kind) for named in kinds(profile, moved)), shift
     (file,) = (shared / "data" / "nuscenes-one-scan").glob("*.pcd.bin")
-    found = kinds(profile, read_cloud(file, log_notes=False).scan)
-    assert {"number of points", "intensities"} <= set(found)
+    named = kinds(profile, read_cloud(file, log_notes=False).scan)
+    assert {"number of points", "intensities"} <= set(named)

@@ -47,7 +47,7 @@ def test_a_file_without_rows_of_numbers_is_rejected(tmp_path):
         read_cloud(path)
 
 
-def test_columns_and_types_that_only_the_user_knows(tmp_path):
+def test_columns_and_types_can_be_given_as_options(tmp_path):
     rows = street()
     path = saved(tmp_path / "a.bin", np.column_stack([rows[:, 3], np.zeros(3000), 1000 * rows[:, :3]]), "<i4")
     names = ("intensity", "_", "x", "y", "z")
@@ -101,7 +101,7 @@ def test_colours_and_labels_are_not_intensities(tmp_path):
 
 
 @pytest.mark.parametrize(("offset", "value"), [(100, 2**31), (96, 2**31), (94, 60_000), (107, 2**31)])
-def test_a_las_header_with_too_many_records(tmp_path, offset, value):
+def test_a_las_header_that_counts_too_many_records_is_rejected(tmp_path, offset, value):
     """laspy trusts the number of records and would read for hours."""
     path = write(tmp_path / "a.las")
     data = bytearray(path.read_bytes())
@@ -167,7 +167,7 @@ def test_options_of_another_type_raise_a_clear_error(tmp_path, options):
         read_cloud(_array(tmp_path, street()), **options)
 
 
-def test_records_whose_coordinates_are_one_field(tmp_path):
+def test_records_whose_coordinates_are_one_field_are_read(tmp_path):
     rows = street()
     records = np.zeros(3000, [("XYZ", "f4", 3), ("Intensity", "f4"), ("ring", "u1")])
     records["XYZ"], records["Intensity"] = rows[:, :3], rows[:, 3]
@@ -181,7 +181,7 @@ def test_records_whose_coordinates_are_one_field(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [4, 5])
-def test_columns_one_after_another_are_refused_with_the_remedy(tmp_path, columns):
+def test_columns_stored_one_after_another_are_rejected_with_advice(tmp_path, columns):
     rows = np.column_stack([street(4000), np.arange(4000) % 32])[:, :columns]
     with pytest.raises(DataError, match=rf"look like {columns} columns one after another.*reshape\({columns}, -1\)"):
         read_cloud(saved(tmp_path / "a.bin", rows.T))
@@ -211,7 +211,7 @@ def test_a_ply_header_that_an_editor_touched_is_read(tmp_path, change, encoding)
     np.testing.assert_array_equal(read_cloud(path).xyz, expected)
 
 
-def test_arrays_of_different_lengths_in_an_archive_are_refused(tmp_path):
+def test_arrays_of_different_lengths_in_an_archive_are_rejected(tmp_path):
     rows = street()
     np.savez(tmp_path / "a.npz", xyz=rows[:, :3], intensity=rows[:10, 3])
     with pytest.raises(DataError, match="intensity has 10 values for the 3000 points of xyz"):
@@ -228,7 +228,7 @@ def test_records_without_points_have_no_points(tmp_path):
 
 
 @pytest.mark.parametrize(("make", "words"), [("pipe", "is a pipe or a device"), ("link", "is a broken link")])
-def test_what_is_no_file_is_named(tmp_path, make, words):
+def test_pipes_and_broken_links_are_named(tmp_path, make, words):
     path = tmp_path / "a.bin"
     os.mkfifo(path) if make == "pipe" else path.symlink_to("nowhere.bin")
     with pytest.raises(DataError, match=words):
@@ -244,7 +244,7 @@ def test_what_is_no_file_is_named(tmp_path, make, words):
         (104, b"\x4d", "point format 13; known are 0 to 10"),
     ],
 )
-def test_a_las_header_that_cannot_be_meant(tmp_path, offset, value, words):
+def test_a_las_header_with_impossible_values_is_rejected(tmp_path, offset, value, words):
     path = write(tmp_path / "a.las")
     data = bytearray(path.read_bytes())
     data[offset : offset + len(value)] = value

@@ -65,8 +65,8 @@ def test_voxels_equal_numpy_bit_for_bit(seed: int, n: int, size: float, strided:
     if strided:  # a view of a file's columns, and other orders in memory
         scan = Scan(np.asfortranarray(scan.xyz), np.repeat(scan.intensity, 2)[::2], scan.label)
     voxels = voxelize(scan, size)
-    found = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
-    for ours, theirs in zip(found, numpy_voxels(scan, size), strict=True):
+    arrays = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
+    for ours, theirs in zip(arrays, numpy_voxels(scan, size), strict=True):
         assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes()
 
 
@@ -75,8 +75,8 @@ def test_voxels_equal_numpy_at_any_extent(reach: float) -> None:
     rng = np.random.default_rng(int(reach))
     scan = Scan(rng.uniform(-reach, reach, (2000, 3)) * (1, 1, 0.1), rng.random(2000), rng.integers(-1, 4, 2000))
     voxels = voxelize(scan, 0.05 if reach < 1e4 else 3.0)
-    found = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
-    for ours, theirs in zip(found, numpy_voxels(scan, 0.05 if reach < 1e4 else 3.0), strict=True):
+    arrays = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
+    for ours, theirs in zip(arrays, numpy_voxels(scan, 0.05 if reach < 1e4 else 3.0), strict=True):
         assert ours.dtype == theirs.dtype and ours.tobytes() == theirs.tobytes()
 
 
@@ -84,8 +84,8 @@ def test_voxels_of_real_scans_equal_numpy(real_scans: Path) -> None:
     dataset = SemanticKITTI(real_scans, "val")
     for scan, size in zip(dataset, (0.05, 0.05, 0.1, 0.4), strict=True):
         voxels = voxelize(scan, size)
-        found = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
-        for ours, theirs in zip(found, numpy_voxels(scan, size), strict=True):
+        arrays = (voxels.feat, voxels.grid_coord, voxels.label, voxels.inverse)
+        for ours, theirs in zip(arrays, numpy_voxels(scan, size), strict=True):
             assert ours.tobytes() == theirs.tobytes()
 
 

@@ -90,23 +90,23 @@ def test_a_nearly_complete_split_is_an_incomplete_copy(kitti: Path, monkeypatch:
 
 
 def test_published_sizes_add_up_to_the_totals_of_the_sources() -> None:
-    releases = {name: found for benchmark in BENCHMARKS.values() for name, found in benchmark.releases.items()}
-    size = {name: {split: size.count for split, size in found.sizes.items()} for name, found in releases.items()}
+    releases = {name: release for benchmark in BENCHMARKS.values() for name, release in benchmark.releases.items()}
+    size = {name: {split: size.count for split, size in release.sizes.items()} for name, release in releases.items()}
     assert size["semantickitti"]["train"] + size["semantickitti"]["val"] == 23_201
     assert size["v1.0-mini"]["train"] + size["v1.0-mini"]["val"] == 404
     assert sum(size["waymo"].values()) == 1_150 and size["v1.0-trainval"]["train"] == 28_130
-    assert all(size.citation for found in releases.values() for size in found.sizes.values())
+    assert all(size.citation for release in releases.values() for size in release.sizes.values())
 
 
 def test_published_shares_sum_to_one() -> None:
     shares = {
-        name: found.shares.shares
+        name: published.shares.shares
         for benchmark in BENCHMARKS.values()
-        for name, found in benchmark.releases.items()
-        if found.shares
+        for name, published in benchmark.releases.items()
+        if published.shares
     }
-    assert {name: len(found) for name, found in shares.items()} == {"semantickitti": 19, "v1.0-trainval": 16}
-    assert all(sum(found.values()) == pytest.approx(1) for found in shares.values())
+    assert {name: len(published) for name, published in shares.items()} == {"semantickitti": 19, "v1.0-trainval": 16}
+    assert all(sum(published.values()) == pytest.approx(1) for published in shares.values())
     # the totals of the published tables: annotated objects, and the rest
     assert sum(nuscenes.POINTS.values()) == 78_942_623 + 1_106_713_569
     # a scan has 34,720 points on average, over all keyframes of train and val

@@ -47,7 +47,7 @@ def test_another_scan_has_another_fingerprint(root: Path, change: str):
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_scans_that_links_lead_to_count(root: Path, tmp_path_factory: pytest.TempPathFactory, whole: bool):
+def test_a_fingerprint_covers_scans_behind_links(root: Path, tmp_path_factory: pytest.TempPathFactory, whole: bool):
     """Data sets are often put together by links: a changed scan behind one must not go unnoticed."""
     before = fingerprint(root, whole=whole)
     moved = tmp_path_factory.mktemp("disk") / "00"
@@ -65,7 +65,7 @@ def test_a_wrong_root_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_root_that_is_no_folder_is_named_as_such(tmp_path: Path, whole: bool):
+def test_a_root_that_is_not_a_folder_is_named(tmp_path: Path, whole: bool):
     with pytest.raises(DataError, match=r"nowhere does not exist; name the folder"):
         fingerprint(tmp_path / "nowhere", whole=whole)
     (tmp_path / "sequences.zip").write_bytes(b"PK")

@@ -159,12 +159,12 @@ def test_the_real_scans_have_the_committed_statistics(real_scans: Path) -> None:
     dataset = SemanticKITTI(real_scans, tuple(range(11)), cache=0)
     assert len(dataset) == 34
     assert len(SemanticKITTI(real_scans, "train")) == 30 and len(SemanticKITTI(real_scans, "val")) == 4
-    found, committed = statistics(dataset), real_statistics()["statistics"]
-    assert found["class_points"] == committed["class_points"]
-    np.testing.assert_allclose(found["range_histogram"], committed["range_histogram"], atol=2e-6)
-    share = found["class_frequency"]
+    measured, committed = statistics(dataset), real_statistics()["statistics"]
+    assert measured["class_points"] == committed["class_points"]
+    np.testing.assert_allclose(measured["range_histogram"], committed["range_histogram"], atol=2e-6)
+    share = measured["class_frequency"]
     assert share["road"] > 0.2 and share["vegetation"] > 0.1 and share["person"] < 0.01
-    assert found["points_per_scan"]["min"] > 120_000 and found["range_max"] < 120
+    assert measured["points_per_scan"]["min"] > 120_000 and measured["range_max"] < 120
 
 
 def test_a_bad_scan_in_a_real_folder_is_skipped_or_named(real_scans: Path, tmp_path: Path) -> None:

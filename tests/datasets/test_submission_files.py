@@ -91,7 +91,7 @@ def test_moving_ids_are_fine_and_broken_zips_are_errors(kitti, caplog):
         pytest.param("s.zip", [("11/000000", np.array([0.5]))], "integer class", marks=pytest.mark.invalid_arguments),
     ],
 )
-def test_semantickitti_writer_rejects(tmp_path, name, predictions, message):
+def test_semantickitti_writer_rejects_wrong_names_scans_and_classes(tmp_path, name, predictions, message):
     with pytest.raises(DataError, match=message):
         write_semantickitti(tmp_path / name, predictions)
     assert not list(tmp_path.iterdir())
@@ -131,7 +131,7 @@ def test_each_problem_of_a_nuscenes_submission_is_named(tmp_path, file, content,
     assert len(problems) == 1 and message in problems[0]
 
 
-def test_nuscenes_folders_and_files_in_each_others_place(tmp_path):
+def test_folders_in_place_of_files_and_files_in_place_of_folders_are_named(tmp_path):
     points = nuscenes(tmp_path)
     label = tmp_path / "lidarseg/val/a1_lidarseg.bin"
     label.unlink()
@@ -145,7 +145,7 @@ def test_nuscenes_folders_and_files_in_each_others_place(tmp_path):
         validate_waymo(tmp_path / "absent", [("segment", 10)])
 
 
-def test_nuscenes_meta_types_and_writer(tmp_path):
+def test_wrong_types_in_the_meta_of_nuscenes_and_tokens_that_are_paths_are_rejected(tmp_path):
     points = nuscenes(tmp_path)
     meta = dict.fromkeys(("use_camera", "use_lidar", "use_radar", "use_map", "use_external"), 1)
     (tmp_path / "val/submission.json").write_text(json.dumps({"meta": meta}))

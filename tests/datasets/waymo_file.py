@@ -21,5 +21,5 @@ def read_waymo(path: Path) -> list[tuple[tuple[str, int], tuple[np.ndarray, np.n
 
 
 def classes(image) -> np.ndarray:
-    found = messages().matrix.FromString(zlib.decompress(image.segmentation_label_compressed))
-    return np.array(found.data).reshape(list(found.shape.dims))[..., 1] - 1
+    message = messages().matrix.FromString(zlib.decompress(image.segmentation_label_compressed))
+    return np.array(message.data).reshape(list(message.shape.dims))[..., 1] - 1

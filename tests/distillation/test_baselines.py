@@ -217,10 +217,10 @@ def test_affinity_follows_its_formula(seed: int) -> None:
 def test_supervoxels_are_cubes_of_one_cloud(seed: int) -> None:
     rng = np.random.default_rng(seed)
     grid, ends = torch.tensor(rng.integers(-9, 9, (40, 3))), torch.tensor([15, 40])
-    order, found = supervoxels(SimpleNamespace(feat=grid, grid_coord=grid, offsets=ends), 4)
+    order, bounds = supervoxels(SimpleNamespace(feat=grid, grid_coord=grid, offsets=ends), 4)
     low = grid.div(4, rounding_mode="floor")
     keys = [(int(row >= 15), *low[row].tolist()) for row in order.tolist()]
-    parts = [set(keys[a:b]) for a, b in zip([0, *found.tolist()], found.tolist(), strict=False)]
+    parts = [set(keys[a:b]) for a, b in zip([0, *bounds.tolist()], bounds.tolist(), strict=False)]
     assert all(len(part) == 1 for part in parts) and len(set().union(*parts)) == len(parts)
     assert sorted(order.tolist()) == list(range(40))
 

@@ -37,7 +37,7 @@ def shuffled(tap_: SimpleNamespace, generator: torch.Generator) -> SimpleNamespa
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.integers(0, 2**31))
-def test_rows_meet_whatever_the_orders(sizes: list[int], seed: int) -> None:
+def test_rows_are_matched_in_any_order(sizes: list[int], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     grid = clouds(generator, sizes)
     offsets = torch.tensor(sizes).cumsum(0).tolist()

@@ -154,13 +154,13 @@ def test_preparing_the_teachers_diagrams_does_not_change_a_bit() -> None:
     batch = random_batch(0)
     student, teacher = Network(6), freeze(Network(10, backwards))
     criterion = objective("topo", "kd")
-    found = []
+    results = []
     for ahead in (False, True):
         out_t = run_teacher(teacher, batch, gradients=False)
         prepared = criterion.prepare(out_t) if ahead else None
         losses = criterion(NetworkOutput(*student(batch, taps=True)), batch.label, out_t, prepared)
-        found.append((losses.total, *torch.autograd.grad(losses.total, list(student.parameters()))))
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+        results.append((losses.total, *torch.autograd.grad(losses.total, list(student.parameters()))))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     assert objective("kd").prepare(out_t) == {"kd": None}
 
 
@@ -264,7 +264,7 @@ def test_a_term_that_only_one_row_has_comes_last() -> None:
     assert list(build_objective(params, "mine").terms) == ["kd", "affinity"]
 
 
-def test_rows_of_a_point_transformer_meet_under_shuffled_orders() -> None:
+def test_rows_of_a_point_transformer_are_matched_under_shuffled_orders() -> None:
     """One network run twice with other curve orders: matched rows nearly agree, unmatched ones do not."""
     torch.manual_seed(0)
     network = build_model("ptv3-tiny", in_channels=4, num_classes=CLASSES).train()  # shuffles while it trains

@@ -27,9 +27,9 @@ def test_map_equals_the_slow_twin_cloud_by_cloud(sizes: list[int], c: int, seed:
     feat, grad = random_stage(torch.Generator().manual_seed(seed), sum(sizes), c)
     offsets = torch.tensor(sizes).cumsum(0)
     expected = [slow_map(f.numpy(), g.numpy(), 1e-6) for f, g in zip(feat.split(sizes), grad.split(sizes), strict=True)]
-    found = saliency_map(feat, grad, offsets, eps=1e-6)
-    np.testing.assert_allclose(found.numpy(), np.concatenate(expected), rtol=1e-10)
-    assert found.min() >= 0 and found.max() <= 1
+    saliency = saliency_map(feat, grad, offsets, eps=1e-6)
+    np.testing.assert_allclose(saliency.numpy(), np.concatenate(expected), rtol=1e-10)
+    assert saliency.min() >= 0 and saliency.max() <= 1
 
 
 def test_a_cloud_does_not_see_its_neighbours() -> None:

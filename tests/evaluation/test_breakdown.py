@@ -22,12 +22,12 @@ def cloud(seed, n=60):
 @settings(deadline=None, max_examples=40)
 def test_border_distance_is_the_brute_force_one(seed):
     scan, _ = cloud(seed)
-    found = border_distance(scan.xyz, scan.label, 0.8)
+    distances = border_distance(scan.xyz, scan.label, 0.8)
     for i in range(len(scan)):
         others = (scan.label != scan.label[i]) & (scan.label != IGNORE)
         distance = np.linalg.norm(scan.xyz[others] - scan.xyz[i], axis=1).min(initial=np.inf)
         expected = distance if scan.label[i] != IGNORE and distance <= 0.8 else np.inf
-        assert found[i] == pytest.approx(expected, abs=1e-6)
+        assert distances[i] == pytest.approx(expected, abs=1e-6)
 
 
 @given(st.integers(0, 10**6))
@@ -98,8 +98,8 @@ def test_networks_and_processes_share_scans_and_change_no_count():
             scan = Clouds()[index]
             alone[name].update(scan, predict(model, scan, 0.2))
     for jobs in (1, 2):
-        found = break_down(models, Clouds(), 0.2, jobs=jobs)
-        for name, part in found.items():
+        breakdowns = break_down(models, Clouds(), 0.2, jobs=jobs)
+        for name, part in breakdowns.items():
             for mine, expected in zip(
                 (part.total, *part.ranges, *part.borders),
                 (alone[name].total, *alone[name].ranges, *alone[name].borders),
@@ -107,4 +107,4 @@ def test_networks_and_processes_share_scans_and_change_no_count():
             ):
                 np.testing.assert_array_equal(mine.matrix, expected.matrix)
                 np.testing.assert_array_equal(mine.missed, expected.missed)
-        assert [part.total.clouds for part in found.values()] == [5, 5]
+        assert [part.total.clouds for part in breakdowns.values()] == [5, 5]

@@ -107,7 +107,7 @@ def test_predicted_only_class_counts_zero_in_both_conventions():
     assert cm.miou("zero") == pytest.approx(0.5 / 3)
 
 
-def test_miss_lowers_accuracy_and_iou():
+def test_a_labelled_point_without_prediction_lowers_accuracy_and_iou():
     cm = ConfusionMatrix(2)
     cm.update([0, IGNORE], [0, 0])
     assert cm.accuracy() == 0.5 and cm.iou()[0] == 0.5 and cm.missed.tolist() == [1, 0]

@@ -16,18 +16,18 @@ pytestmark = pytest.mark.unit
 def flooded(xyz: np.ndarray, cell: float) -> list[int]:
     """Components by flood fill over pairs of points whose cells touch: the definition."""
     grid = np.floor(xyz / cell).astype(int)
-    found, number = [-1] * len(xyz), 0
+    component, number = [-1] * len(xyz), 0
     for start in range(len(xyz)):
-        if found[start] >= 0:
+        if component[start] >= 0:
             continue
         stack = [start]
         while stack:
             here = stack.pop()
-            if found[here] < 0:
-                found[here] = number
+            if component[here] < 0:
+                component[here] = number
                 stack += np.flatnonzero(np.abs(grid - grid[here]).max(1) <= 1).tolist()
         number += 1
-    return found
+    return component
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -100,7 +100,7 @@ def test_a_cell_has_a_size(cell):
 
 
 @pytest.mark.invalid_arguments
-def test_counts_that_cannot_be_meant_are_refused():
+def test_impossible_counts_are_rejected():
     for wrong in (
         lambda: Calibration(0),
         lambda: Calibration(2.5),
@@ -115,7 +115,7 @@ def test_counts_that_cannot_be_meant_are_refused():
 
 @pytest.mark.invalid_arguments
 @pytest.mark.parametrize("value", [float("nan"), 3.0, -0.5])
-def test_scores_are_no_probabilities(value):
+def test_scores_are_not_taken_for_probabilities(value):
     with pytest.raises(DataError, match="outside 0..1: give the softmax"):
         Calibration().update(np.array([[0.4, value]]), np.zeros(1, np.int64))
     with pytest.raises(DataError, match="give .n, c. and .n,."):

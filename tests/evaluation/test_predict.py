@@ -55,11 +55,11 @@ def test_every_point_gets_the_class_of_its_voxel():
     voxels = voxelize(scan, 2.0)
     with torch.no_grad():
         expected = model(collate([voxels])).argmax(1).numpy()[voxels.inverse]
-    found = predict(model, scan, 2.0)
-    assert found.dtype == np.int64 and (found == expected).all() and len(voxels) < len(scan)
+    predicted = predict(model, scan, 2.0)
+    assert predicted.dtype == np.int64 and (predicted == expected).all() and len(voxels) < len(scan)
 
 
-def test_deterministic_and_mode_restored_per_submodule():
+def test_prediction_is_deterministic_and_restores_the_mode_of_each_submodule():
     scan, model = make_scan(), Network()
     model.train()
     model.layers[1].eval()
@@ -69,7 +69,7 @@ def test_deterministic_and_mode_restored_per_submodule():
     assert model.layers[1].num_batches_tracked == 0
 
 
-def test_mode_restored_after_an_error():
+def test_the_mode_is_restored_after_an_error():
     model = Network()
     nn.init.constant_(model.layers[4].bias, math.nan)
     with pytest.raises(DataError, match="08/000000 is not finite"):

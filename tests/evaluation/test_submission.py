@@ -69,7 +69,7 @@ def only_a_subset(done) -> None:
 
 @pytest.mark.invalid_arguments  # a stand-in for the data set
 @pytest.mark.parametrize(
-    ("benchmark", "split", "found", "words"),
+    ("benchmark", "split", "scans", "words"),
     [
         ("semantickitti", "test", 11, "a subset: 11 of 20,351 scans"),
         ("semantickitti", "test", 20_351, None),
@@ -82,13 +82,13 @@ def only_a_subset(done) -> None:
     ],
 )
 def test_a_data_set_of_another_size_than_published_is_a_problem(
-    benchmark: str, split: str, found: int, words: str | None, monkeypatch: pytest.MonkeyPatch
+    benchmark: str, split: str, scans: int, words: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Scans:
-        version, sequences, names, root = "v1.0-trainval", range(found), [], Path()
+        version, sequences, names, root = "v1.0-trainval", range(scans), [], Path()
 
         def __len__(self) -> int:
-            return found
+            return scans
 
     for module in (semantickitti.submission, nuscenes.submission, waymo.submission):
         monkeypatch.setattr(module, f"validate_{module.__name__.split('.')[2]}", lambda *_: [])
@@ -171,16 +171,16 @@ def test_evaluate_prints_the_official_scores(worlds: Path, tmp_path: Path, bench
     model = checkpoint(tmp_path, benchmark)
     done = run("evaluate", benchmark, model, worlds / benchmark, "-o", tmp_path / "scores.json")
     assert done.exit_code == 0, (done.output, done.exception)
-    found = json.loads((tmp_path / "scores.json").read_text())
+    scores = json.loads((tmp_path / "scores.json").read_text())
     dataset = BENCHMARKS[benchmark].open(worlds / benchmark, "val")
     matrix = ConfusionMatrix(dataset.num_classes, dataset.class_names)
     for scan in dataset:
         matrix.update(predict(load_checkpoint(model), scan, 1.0), scan.label)
     expected = BENCHMARKS[benchmark].official_scores(matrix).rows()
-    assert {name: value for name, value in found["percent"].items() if value is not None} == pytest.approx(
+    assert {name: value for name, value in scores["percent"].items() if value is not None} == pytest.approx(
         {name: value for name, value in expected.items() if not np.isnan(value)}
     )
-    assert list(found["percent"]) == list(expected) and found["scans"] == len(dataset) == 1
+    assert list(scores["percent"]) == list(expected) and scores["scans"] == len(dataset) == 1
     assert f"{'mIoU':24s}{expected['mIoU']:8.2f}" in done.output
     assert run("evaluate", benchmark, model, worlds / benchmark, "--split", "test").exit_code != 0
 

@@ -57,18 +57,18 @@ def scans(labelled: bool = True) -> Scans:
 
 @pytest.mark.invalid_arguments  # a list instead of a data set
 def test_the_grid_limits_the_accuracy() -> None:
-    found = scan_statistics.voxel_statistics(scans(), 1.0)
-    assert found["voxels_per_scan"] == {"mean": 2.0, "min": 2, "max": 2}
-    assert found["voxel_ceiling_accuracy"] == pytest.approx(2 / 3)  # one of three labelled points is outvoted
-    assert "66.67 % of the points would be" in scan_statistics.voxel_sentence(found)
+    grid = scan_statistics.voxel_statistics(scans(), 1.0)
+    assert grid["voxels_per_scan"] == {"mean": 2.0, "min": 2, "max": 2}
+    assert grid["voxel_ceiling_accuracy"] == pytest.approx(2 / 3)  # one of three labelled points is outvoted
+    assert "66.67 % of the points would be" in scan_statistics.voxel_sentence(grid)
     with pytest.raises(DataError, match="00/000000 has no labels"):
         scan_statistics.voxel_statistics(scans(labelled=False), 1.0)
 
 
 @pytest.mark.invalid_arguments
 def test_a_split_is_summarised_with_the_scans_that_were_skipped() -> None:
-    found = {"train": {"scans": 2, "points_per_scan": {"mean": 4.0}, "ignored_fraction": 0.25, "range_max": 5.04}}
-    column = scan_statistics.sizes_table({"train": scans()}, found)["train"]
+    splits = {"train": {"scans": 2, "points_per_scan": {"mean": 4.0}, "ignored_fraction": 0.25, "range_max": 5.04}}
+    column = scan_statistics.sizes_table({"train": scans()}, splits)["train"]
     assert (column["sequences"], column["skipped scans"], column["points without a class (%)"]) == ("00, 01", 1, 25.0)
     assert panels.sizes_table({"val": scans()})["val"].to_dict() == {"scans": 2, "points": 8, "classes seen": 2}
 

@@ -16,9 +16,9 @@ from topokd.topology import bottleneck_distance, vietoris_rips
 
 
 def test_engines_agree_on_the_shapes_of_figure_eight() -> None:
-    rows, found = measure_agreement(n=24, seed=3)
+    rows, diagrams = measure_agreement(n=24, seed=3)
     assert max(row["bottleneck"] for row in rows) < 1e-12
-    assert sorted(found) == sorted(PRIMITIVES) and sum(row["pairs"] for row in rows) > 100
+    assert sorted(diagrams) == sorted(PRIMITIVES) and sum(row["pairs"] for row in rows) > 100
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -57,11 +57,11 @@ def test_lemma_one_the_contribution_vanishes_at_least_linearly() -> None:
 
 
 def test_log_weights_dampen_noise() -> None:
-    found = measure_dampening(seed=2)
-    weighted = np.array(found["weighted"])
-    order = np.argsort(found["persistence"])
-    loop, noise = loop_and_noise(found)
+    dampening = measure_dampening(seed=2)
+    weighted = np.array(dampening["weighted"])
+    order = np.argsort(dampening["persistence"])
+    loop, noise = loop_and_noise(dampening)
     assert loop == weighted[order[-1]] > 5 and noise < weighted[order[: len(order) // 2]].max() < 1
     torch.testing.assert_close(
-        torch.tensor(found["plain"]).median(), torch.tensor(found["plain"])[0], rtol=0.1, atol=0.1
+        torch.tensor(dampening["plain"]).median(), torch.tensor(dampening["plain"])[0], rtol=0.1, atol=0.1
     )

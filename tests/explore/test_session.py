@@ -40,7 +40,7 @@ def small_scan() -> Scan:
     return Scan(xyz, rng.random(600, dtype=np.float32), rng.integers(-1, 4, 600), np.zeros(600, np.int64), "small")
 
 
-def test_it_works_without_a_project_and_says_which_views_a_project_adds(no_project: Path):
+def test_sessions_work_without_a_project_and_say_which_views_a_project_adds(no_project: Path):
     session = Session("filtration", points=32)
     scene = session.scene()
     assert session.sources() == ["circle", "figure eight", "torus", "clusters", "sphere"]
@@ -69,7 +69,7 @@ def test_degree_two_comes_with_an_engine_that_computes_it(no_project: Path):
     assert len(session.scene()["clouds"][0]["pairs"]) == 3
 
 
-def test_the_textbook_s_engine_refuses_what_would_take_minutes(no_project: Path):
+def test_the_reference_engine_rejects_clouds_that_would_take_minutes(no_project: Path):
     session = Session("filtration", points=256)
     session.choose(engine="reference")
     with pytest.raises(ParameterError, match="256 points have 2,763,520 of 3 vertices: choose at most 67 points"):
@@ -115,10 +115,10 @@ def test_networks_are_found_from_files(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "checkpoints").mkdir()
     for name in ("full-seed1", "full-seed0", "teacher", "other-seed2"):
         (tmp_path / "checkpoints" / f"{name}.safetensors").touch()
-    found = networks(params)
-    assert [n.name for n in found] == ["teacher", "full-seed0", "full-seed1", "other-seed2"]
-    assert [n.label for n in found] == ["Teacher", "Full, seed 0", "Full, seed 1", "other, seed 2"]
-    assert [n.teacher for n in found] == [True, False, False, False]
+    listed = networks(params)
+    assert [n.name for n in listed] == ["teacher", "full-seed0", "full-seed1", "other-seed2"]
+    assert [n.label for n in listed] == ["Teacher", "Full, seed 0", "Full, seed 1", "other, seed 2"]
+    assert [n.teacher for n in listed] == [True, False, False, False]
 
 
 def test_two_networks_look_at_the_same_rows(tmp_path: Path):
@@ -162,7 +162,7 @@ def test_own_points_come_from_arrays_and_files(tmp_path: Path):
         read_upload("notes.txt", b"")
 
 
-def test_own_files_are_read_as_told(tmp_path: Path):
+def test_own_files_are_read_by_the_options_given(tmp_path: Path):
     points = np.random.default_rng(0).normal(0, 20, (30, 5))
     points.astype(">f8").tofile(tmp_path / "odd.bin")
     told = {"columns": 5, "dtype": ">float64", "scale": 0.001}
@@ -195,7 +195,7 @@ def test_a_page_holds_everything_and_no_address(tmp_path: Path, no_project: Path
     assert "showPage(" in text and len(text) < 200_000
 
 
-def test_pages_with_a_real_scan_go_to_a_folder_of_their_own(
+def test_pages_with_a_real_scan_go_to_a_separate_folder(
     tmp_path: Path, no_project: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The licences of most data sets do not allow publishing their scans; results/ is in git."""
@@ -229,11 +229,11 @@ def test_packing_is_for_typed_arrays_only():
 @pytest.mark.parametrize("shape", [(7,), (50, 3), (0, 3), (1, 2)])
 def test_sixteen_bits_keep_order_and_ends(shape: tuple[int, ...]):
     values = np.sort(np.random.default_rng(0).normal(size=shape), axis=0).astype(np.float32)
-    found = quantize({"a": [values]})["a"][0]
+    packed = quantize({"a": [values]})["a"][0]
     if not values.size:
-        assert found is values
+        assert packed is values
         return
-    back = np.array(found["low"]) + np.array(found["step"]) * found["codes"].reshape(len(values), -1)
+    back = np.array(packed["low"]) + np.array(packed["step"]) * packed["codes"].reshape(len(values), -1)
     spread = np.ptp(values.reshape(len(values), -1), axis=0)
     assert (np.abs(back - values.reshape(len(values), -1)) <= spread / 131_070 * 1.01 + 1e-7).all()
     assert (np.diff(back, axis=0) >= 0).all()
@@ -256,8 +256,8 @@ def test_cycles_of_large_clouds_are_made_when_asked_for(no_project: Path):
 def pack_cycles(session: Session) -> list[list[int]]:
     """Edges of the cycles that come with the student after the last step."""
     assert session.steps is not None
-    found: list[list[int]] = session.steps.changes()["student"]["cycles"]["edges"].tolist()
-    return found
+    edges: list[list[int]] = session.steps.changes()["student"]["cycles"]["edges"].tolist()
+    return edges
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -59,7 +59,7 @@ def test_one_file_is_compared_with_itself_disturbed_and_says_so():
         ("filtration", {"a.npy": 2}, "a.npy has the shape"),
     ],
 )
-def test_files_that_do_not_fit_are_refused_and_the_picture_stays(kind: Any, files: dict[str, int], words: str):
+def test_files_that_do_not_fit_are_rejected_and_the_picture_stays(kind: Any, files: dict[str, int], words: str):
     explorer = Explorer(Session(kind, points=20))
     explorer.load()
     before = explorer.scene

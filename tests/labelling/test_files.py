@@ -214,7 +214,7 @@ def test_a_resumed_folder_keeps_the_scale_that_its_first_scan_had(checkpoint, tm
 
 
 @pytest.mark.parametrize("first", ["scans", "scans/labels"])
-def test_clouds_that_predict_wrote_are_no_scans(checkpoint, scans, tmp_path, first):
+def test_clouds_that_predict_wrote_are_not_read_as_scans(checkpoint, scans, tmp_path, first):
     """Coloured clouds (.ply) among the scans, from a call with another output folder."""
     labeller = Recorder(checkpoint, device="cpu")
     predict_files(labeller, scans, tmp_path / first, "ply", views=0)

@@ -126,7 +126,7 @@ def test_a_damaged_description_of_the_training_scans_names_the_checkpoint(tmp_pa
         {"voxel_size": 1e-300},
     ],
 )
-def test_options_of_a_labeller_that_cannot_be_meant(checkpoint, options):
+def test_impossible_options_of_a_labeller_are_rejected(checkpoint, options):
     with pytest.raises(DataError, match=r"(tta|voxel size) is .*--(tta|voxel-size)"):
         Labeller(checkpoint, device="cpu", **options)
 
@@ -150,7 +150,7 @@ def test_a_scan_that_the_network_cannot_process_is_named_with_what_looks_odd(che
     ],
     ids=["newline", "long", "voxel", "scans"],
 )
-def test_metadata_that_cannot_be_meant_name_the_checkpoint(tmp_path, change, words):
+def test_impossible_metadata_are_rejected_with_the_name_of_the_checkpoint(tmp_path, change, words):
     path = tmp_path / "lies.safetensors"
     recorded = {"class_names": "road,car", "voxel_size": "0.5", **change}
     save_checkpoint(path, build_model("ptv3-tiny", num_classes=2), recorded)
@@ -158,7 +158,7 @@ def test_metadata_that_cannot_be_meant_name_the_checkpoint(tmp_path, change, wor
         Labeller(path, device="cpu")
 
 
-def test_an_empty_name_of_a_column_is_refused(checkpoint, scans, tmp_path):
+def test_an_empty_name_of_a_column_is_rejected(checkpoint, scans, tmp_path):
     """It would count as a fifth column, and the message would speak of decibels."""
     arguments = ["predict", checkpoint, scans / "sub/000000.bin", "-o", tmp_path, "--columns", "x,y,z,intensity,"]
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -93,9 +93,9 @@ def test_inference_in_chunks_equals_inference_at_once(monkeypatch: pytest.Monkey
     for module in (attention, blocks):
         monkeypatch.setattr(module, "rows_per_chunk", lambda x, width: asked.append(width) or rows)
     with torch.no_grad():
-        found = block(x, stage, "per_cloud")
+        chunked = block(x, stage, "per_cloud")
     assert asked == [36, 48]
-    torch.testing.assert_close(found, exact, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(chunked, exact, atol=1e-6, rtol=1e-5)
     assert torch.equal(x, given)  # in-place sums leave the input alone
 
 

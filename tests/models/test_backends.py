@@ -59,8 +59,8 @@ def test_spconv_equals_its_torch_twin(kernel_size: int, dtype: torch.dtype, boun
         leaves = [x.to("cuda", dtype).requires_grad_() for x in (feat, weight, bias)]
         out = submanifold_convolution(*leaves, neighbours)
         results.append([out, *torch.autograd.grad(out.float().square().sum(), leaves)])
-    for expected, found in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, atol=bound * float(expected.abs().max()), rtol=bound)
+    for expected, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, atol=bound * float(expected.abs().max()), rtol=bound)
 
 
 @needs_gpu
@@ -81,9 +81,9 @@ def test_the_network_on_a_gpu_equals_the_one_on_the_cpu() -> None:
     model, batch = build_model("ptv3-tiny"), random_batch(300, 200)
     there, batch_there = copy.deepcopy(model).cuda(), {k: v.cuda() for k, v in batch.items()}
     with torch.no_grad():
-        exact, found = model.eval()(batch), [there.eval()(batch_there) for _ in range(2)]
-    torch.testing.assert_close(found[0].cpu(), exact, atol=1e-4, rtol=1e-4)
-    assert torch.equal(*found)
+        exact, outputs = model.eval()(batch), [there.eval()(batch_there) for _ in range(2)]
+    torch.testing.assert_close(outputs[0].cpu(), exact, atol=1e-4, rtol=1e-4)
+    assert torch.equal(*outputs)
     gradients = []
     for network, inputs in ((model, batch), (there, batch_there)):
         network.train().set_generator(torch.Generator().manual_seed(3))  # orders and dropped rows are drawn on the CPU
@@ -148,12 +148,12 @@ def test_the_number_of_threads_changes_rounding_only() -> None:
     # At this size most logits differ in their last bits on the machine this was written on; others may round alike.
     torch.manual_seed(0)
     model, batch, threads = build_model("ptv3-student").eval(), random_batch(3000), torch.get_num_threads()
-    found = []
+    outputs = []
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
             with torch.no_grad():
-                found.append(model(batch))
+                outputs.append(model(batch))
     finally:
         torch.set_num_threads(threads)
-    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(outputs[1], outputs[0], atol=1e-5, rtol=1e-5)

@@ -337,7 +337,7 @@ def test_parts_that_are_compiled_or_wrapped_change_no_name(tmp_path):
         assert torch.equal(target.seg_head.weight, load_checkpoint(tmp_path / "plain.safetensors").seg_head.weight)
 
 
-def test_a_width_of_the_mlps_that_the_weights_do_not_have_is_refused_before_it_is_allocated(tmp_path):
+def test_a_width_of_the_mlps_that_the_weights_do_not_have_is_rejected_before_it_is_allocated(tmp_path):
     path, model = tmp_path / "m.safetensors", build_model("ptv3-tiny", num_classes=3)
     config = dataclasses.asdict(model.config) | {"mlp_ratio": 1024}
     save_checkpoint(path, model, {"config": json.dumps(config)})
@@ -356,7 +356,7 @@ def test_tied_weights_are_saved_under_each_name(tmp_path):
 
 @pytest.mark.invalid_arguments
 @pytest.mark.parametrize("metadata", [{"voxel_size": 0.5}, {"class_names": ["a"]}, {3: "a"}, {"run": None}])
-def test_metadata_that_are_no_text_are_refused_before_anything_is_written(model, tmp_path, metadata):
+def test_metadata_that_are_not_text_are_rejected_before_anything_is_written(model, tmp_path, metadata):
     with pytest.raises(CheckpointError, match="a checkpoint stores text"):
         save_checkpoint(tmp_path / "m.safetensors", model, metadata)
     assert not (tmp_path / "m.safetensors").exists()
@@ -400,7 +400,7 @@ def test_weights_stored_as_whole_numbers_are_named(model: PointTransformerV3, tm
     ("change", "words"),
     [({"intensity": "maybe"}, "intensity is 'maybe'"), ({"config": '{"shuffle_orders": 2}'}, "shuffle_orders is 2")],
 )
-def test_metadata_that_mean_nothing_are_refused(tmp_path: Path, change: dict[str, str], words: str) -> None:
+def test_meaningless_metadata_are_rejected(tmp_path: Path, change: dict[str, str], words: str) -> None:
     save_checkpoint(tmp_path / "a.safetensors", build_model("ptv3-tiny", num_classes=2), change)
     with pytest.raises(CheckpointError, match=words):
         load_checkpoint(tmp_path / "a.safetensors")

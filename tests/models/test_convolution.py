@@ -68,10 +68,10 @@ def test_second_derivatives_equal_finite_differences(find: Find) -> None:
     batch = random_batch(12, seed=5)
     neighbours = find(batch["grid_coord"] // 4, torch.arange(12), 3)
     dense = find(torch.cartesian_prod(*[torch.arange(2)] * 3), torch.zeros(8, dtype=torch.int64), 3)
-    for found, n in ((neighbours, 12), (dense, 8)):
+    for neighbourhood, n in ((neighbours, 12), (dense, 8)):
         feat = torch.randn(n, 2, dtype=torch.float64, requires_grad=True)
         weight = torch.randn(3, 3, 3, 3, 2, dtype=torch.float64, requires_grad=True)
-        call = lambda f, w, found=found: submanifold_convolution(f, w, None, found)  # noqa: E731
+        call = lambda f, w, neighbourhood=neighbourhood: submanifold_convolution(f, w, None, neighbourhood)  # noqa: E731
         assert torch.autograd.gradcheck(call, (feat, weight))
         assert torch.autograd.gradgradcheck(call, (feat, weight))
 

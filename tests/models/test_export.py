@@ -44,8 +44,8 @@ def compare(model: PointTransformerV3, run: Run, sizes: tuple[int, ...] = SIZES)
         grid, feat = random_cloud(n, seed=n)
         with torch.inference_mode():
             expected = model({"grid_coord": grid, "feat": feat, "offset": torch.tensor([n])})
-            found = run(feat, structure(model, grid))
-        assert (found - expected).abs().max() < 1e-5 * max(1, float(expected.abs().max())), f"{n} voxels"
+            logits = run(feat, structure(model, grid))
+        assert (logits - expected).abs().max() < 1e-5 * max(1, float(expected.abs().max())), f"{n} voxels"
 
 
 @pytest.mark.parametrize("preset", ["ptv3-tiny", "ptv3-student-small"])

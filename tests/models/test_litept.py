@@ -22,7 +22,7 @@ def batch(seed: int, sizes: tuple[int, ...] = (60, 90)) -> dict[str, torch.Tenso
     return {"grid_coord": grid, "feat": feat, "offset": torch.tensor(sizes).cumsum(0)}
 
 
-def test_it_is_as_large_as_the_student_of_the_default_profile() -> None:
+def test_the_preset_is_as_large_as_the_student_of_the_default_profile() -> None:
     sizes = [
         sum(p.numel() for p in build_model(p, num_classes=19).parameters()) for p in (PRESET, "ptv3-student-medium")
     ]

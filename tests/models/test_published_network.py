@@ -106,7 +106,9 @@ def test_a_training_step_equals_the_published_one(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("teacher", 46_159_312), ("student", 2_777_344)])
-def test_names_shapes_and_sizes_of_published_checkpoints(folder: Path, name: str, parameters: int) -> None:
+def test_parameters_have_the_names_shapes_and_number_of_published_checkpoints(
+    folder: Path, name: str, parameters: int
+) -> None:
     with torch.device("meta"):
         model = build_model(f"ptv3-{name}", in_channels=4, num_classes=16)
     assert sum(p.numel() for p in model.parameters()) == parameters

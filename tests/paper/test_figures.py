@@ -144,5 +144,5 @@ def test_files_of_rows_and_seeds_that_the_profile_no_longer_has_are_named_and_no
         write_json(file, {"seconds": 6000.0, "processor": "slow", "cores": 1})
     (folder / "runs" / "plain-seed9.json").write_text("{}")
     assert leftovers(params) == [folder / "runs" / "plain-seed9.json", *stale]
-    found = Results.read(folder)
-    assert processors(found) == ["fast"] and "took 2 core-minutes" in expected_numbers([folder])
+    results = Results.read(folder)
+    assert processors(results) == ["fast"] and "took 2 core-minutes" in expected_numbers([folder])

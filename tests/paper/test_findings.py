@@ -11,10 +11,10 @@ from topokd.paper.statistics import Interval
 
 
 def test_findings_follow_the_numbers(results_folder):
-    found = findings(Results.read(results_folder))
-    assert [f.answer for f in found][:2] == ["yes", "yes"]
-    assert "so there is something to distil" in found[0].sentence
-    assert "+1.6 on SemanticKITTI, +2.3 on Waymo, +2.1 on nuScenes" in found[1].sentence
+    answers = findings(Results.read(results_folder))
+    assert [f.answer for f in answers][:2] == ["yes", "yes"]
+    assert "so there is something to distil" in answers[0].sentence
+    assert "+1.6 on SemanticKITTI, +2.3 on Waymo, +2.1 on nuScenes" in answers[1].sentence
 
 
 def test_findings_turn_with_the_sign(results_folder):
@@ -25,8 +25,8 @@ def test_findings_turn_with_the_sign(results_folder):
             one["evaluation"], two["evaluation"] = two["evaluation"], one["evaluation"]
             first.write_text(json.dumps(one))
             second.write_text(json.dumps(two))
-    found = findings(Results.read(results_folder))
-    assert found[0].answer == "no" and "nothing to distil" in found[0].sentence
+    answers = findings(Results.read(results_folder))
+    assert answers[0].answer == "no" and "nothing to distil" in answers[0].sentence
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,6 @@ def test_comparisons_are_judged_with_the_spread_of_all_of_them(results_folder):
             record = json.loads(file.read_text())
             record["evaluation"]["miou_skip"] = value / 100
             file.write_text(json.dumps(record))
-    found = {f.question: f for f in findings(Results.read(results_folder))}
-    topology = found["Does the topological term help?"]
+    by_question = {f.question: f for f in findings(Results.read(results_folder))}
+    topology = by_question["Does the topological term help?"]
     assert topology.answer == "open" and "in all comparisons together" in topology.sentence

@@ -63,8 +63,8 @@ def test_every_picture_has_the_words_around_it_as_alternative_text(params, recwa
         v4.new_code_cell("draw()", outputs=[picture(), printed, picture()]),
     )
     (page,) = publish(params)
-    found = [html.unescape(text) for text in re.findall(r'alt="([^"]*)"', page.read_text(encoding="utf-8"))]
-    assert found == [
+    texts = [html.unescape(text) for text in re.findall(r'alt="([^"]*)"', page.read_text(encoding="utf-8"))]
+    assert texts == [
         "Topology. Diagrams of a torus & more. Left: loss, H1. Right: mIoU.",
         "Studies. Lemma 1",
         "default: trials.",

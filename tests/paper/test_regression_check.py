@@ -27,10 +27,10 @@ def edit(path, change):
 
 
 def test_an_unchanged_copy_of_the_results_is_equal(results_folder, copy):
-    found = compare(results_folder, copy)
+    comparison = compare(results_folder, copy)
     runs = len(list((results_folder / "runs").glob("*.json")))
-    assert found.equal and found.checked == runs + 1 and not found.differences
-    assert f"All numbers of {runs + 1}" in found.summary()
+    assert comparison.equal and comparison.checked == runs + 1 and not comparison.differences
+    assert f"All numbers of {runs + 1}" in comparison.summary()
 
 
 def test_timings_and_machine_do_not_count(results_folder, copy):
@@ -49,11 +49,11 @@ def test_numbers_that_differ_are_counted_per_file(results_folder, copy):
     edit(results_folder / "runs" / "full-seed1.json", change)
     table = results_folder / "tables" / "table8.csv"
     table.write_text(table.read_text().replace(",12,", ",12.1,"))
-    found = compare(results_folder, copy)
-    one, other = found.differences
-    assert not found.equal and (one.path, one.numbers, one.words) == ("runs/full-seed1.json", 2, 0)
+    comparison = compare(results_folder, copy)
+    one, other = comparison.differences
+    assert not comparison.equal and (one.path, one.numbers, one.words) == ("runs/full-seed1.json", 2, 0)
     assert (other.path, other.numbers, other.words) == ("tables/table8.csv", 1, 0)
-    assert "Differ from the committed ones: runs/full-seed1.json, tables/table8.csv." in found.summary()
+    assert "Differ from the committed ones: runs/full-seed1.json, tables/table8.csv." in comparison.summary()
 
 
 def test_missing_new_and_damaged_files_are_named(results_folder, copy):
@@ -68,8 +68,8 @@ def test_missing_new_and_damaged_files_are_named(results_folder, copy):
 
 def test_texts_and_lengths_are_compared(results_folder, copy):
     edit(results_folder / "runs" / "full-seed0.json", lambda r: (r["terms"].update(x={}), r.update(preset="other")))
-    (found,) = compare(results_folder, copy).differences
-    assert (found.numbers, found.words) == (0, 2)
+    (difference,) = compare(results_folder, copy).differences
+    assert (difference.numbers, difference.words) == (0, 2)
 
 
 def test_the_largest_difference_in_miou_is_named_in_points(results_folder, copy):
@@ -78,26 +78,26 @@ def test_the_largest_difference_in_miou_is_named_in_points(results_folder, copy)
         record["evaluation"]["iou"][3] += 0.5
 
     edit(results_folder / "runs" / "kd-seed1.json", change)
-    found = compare(results_folder, copy)
-    run, points = found.miou
+    comparison = compare(results_folder, copy)
+    run, points = comparison.miou
     assert run == "kd-seed1" and points == pytest.approx(1.25)
-    assert found.summary().splitlines()[0] == "The largest difference in mIoU is 1.2 points (kd-seed1)."
+    assert comparison.summary().splitlines()[0] == "The largest difference in mIoU is 1.2 points (kd-seed1)."
 
 
 def test_answers_that_changed_are_named(results_folder, copy):
     for seed in range(3):  # the plain student now beats the teacher
         path = results_folder / "runs" / f"plain-seed{seed}.json"
         edit(path, lambda r: r["evaluation"].update(miou_skip=r["evaluation"]["miou_skip"] + 0.5))
-    found = compare(results_folder, copy)
-    assert "“Is the teacher better than the student trained alone?” yes → no" in found.answers
-    assert "yes → no" in found.summary().splitlines()[1]
+    comparison = compare(results_folder, copy)
+    assert "“Is the teacher better than the student trained alone?” yes → no" in comparison.answers
+    assert "yes → no" in comparison.summary().splitlines()[1]
 
 
 def test_unchanged_answers_are_not_reported_as_changes(results_folder, copy):
     edit(results_folder / "runs" / "kd-seed1.json", lambda r: r["evaluation"].update(accuracy=0.5))
-    found = compare(results_folder, copy)
-    assert found.answers == () and "The mIoU of every run is the same" in found.summary()
-    assert "Answers that changed: none" in found.summary()
+    comparison = compare(results_folder, copy)
+    assert comparison.answers == () and "The mIoU of every run is the same" in comparison.summary()
+    assert "Answers that changed: none" in comparison.summary()
 
 
 def git(folder, *arguments):
@@ -114,14 +114,14 @@ def test_results_are_compared_with_git_head(results_folder):
     git(root, "commit", "-qm", "results")
     assert compare(results_folder).equal
     edit(results_folder / "runs" / "full-seed0.json", lambda r: r.update(parameters=1))
-    (found,) = compare(results_folder).differences
-    assert found.path == "runs/full-seed0.json" and found.numbers == 1
+    (difference,) = compare(results_folder).differences
+    assert difference.path == "runs/full-seed0.json" and difference.numbers == 1
 
 
 def test_missing_git_is_reported(results_folder, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    found = compare(results_folder)
-    assert not found.equal and "git is not installed" in found.summary()
+    comparison = compare(results_folder)
+    assert not comparison.equal and "git is not installed" in comparison.summary()
 
 
 def test_a_profile_without_committed_results_is_reported(results_folder, tmp_path):

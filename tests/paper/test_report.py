@@ -95,7 +95,7 @@ def test_missing_runs_and_exhibits_are_named_with_their_commands(empty_folder, t
     assert text.count(">no data<") == len(claims(Results.read(empty_folder)))
 
 
-def test_reported_and_measured_side_by_side(results_folder, drawn):
+def test_reported_and_measured_values_are_side_by_side(results_folder, drawn):
     text = write_report(results_folder, drawn).read_text(encoding="utf-8")
     results = Results.read(results_folder)
     assert "73.1" in text and results.score("full").text().split(" ± ")[0] in text
@@ -252,7 +252,7 @@ def test_text_is_escaped():
     assert str(prose("a < b & `c<d>`")) == "a &lt; b &amp; <code>c&lt;d&gt;</code>"
 
 
-def test_figures_are_none_without_their_results(empty_folder, results_folder):
+def test_figures_without_their_results_are_none(empty_folder, results_folder):
     nothing, results = Results.read(empty_folder), Results.read(results_folder)
     for draw in (figures.ablation_figure, figures.validation_figure, figures.class_figure):
         assert draw(nothing) is None and draw(results) is not None

@@ -97,14 +97,14 @@ def test_every_cell_has_a_number_or_a_reason():
 
 def test_known_disagreements_are_found():
     """NOTES rows 11 and 12, and the other contradictions."""
-    found = reported.disagreements()
-    pairs = {(r["dataset"], r["printed"], r["tables"]) for _, r in found.iterrows()}
+    conflicts = reported.disagreements()
+    pairs = {(r["dataset"], r["printed"], r["tables"]) for _, r in conflicts.iterrows()}
     assert ("nuScenes", "78.2", "78.1%") in pairs
     assert ("SemanticKITTI", "71.5", "71.8%") in pairs
     assert {("Waymo", "69.2", "67.9%"), ("Waymo", "70.7", "68.7%"), ("Waymo", "71.5", "69.5%")} <= pairs
     assert ("", "1.9×", "1.664×") in pairs
     assert ("", "10,000×", "6743×") in pairs
-    assert "Student with KD: mIoU" in set(found["quantity"])
+    assert "Student with KD: mIoU" in set(conflicts["quantity"])
 
 
 def test_quoted_values_are_parsed_with_their_units():

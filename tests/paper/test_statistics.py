@@ -14,27 +14,29 @@ VALUES = st.lists(st.floats(-100, 100, allow_subnormal=False), min_size=2, max_s
 @given(VALUES)
 @settings(deadline=None)
 def test_equals_scipy_and_is_order_free(values):
-    found = interval(values)
+    estimate = interval(values)
     error = stats.sem(values)
     if error > 1e-9:
         low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), error)
-        assert found.mean - found.half_width == pytest.approx(low, abs=1e-6)
-        assert found.mean + found.half_width == pytest.approx(high, abs=1e-6)
-    assert interval(values[::-1]).half_width == pytest.approx(found.half_width, abs=1e-9)
+        assert estimate.mean - estimate.half_width == pytest.approx(low, abs=1e-6)
+        assert estimate.mean + estimate.half_width == pytest.approx(high, abs=1e-6)
+    assert interval(values[::-1]).half_width == pytest.approx(estimate.half_width, abs=1e-9)
 
 
 @given(VALUES, st.floats(-10, 10))
 @settings(deadline=None)
 def test_pairing_removes_what_the_seeds_share(values, gain):
     control = dict(enumerate(values))
-    found = paired({seed: value + gain for seed, value in control.items()}, control)
-    assert found.mean == pytest.approx(gain, abs=1e-9) and found.half_width == pytest.approx(0, abs=1e-9)
+    difference = paired({seed: value + gain for seed, value in control.items()}, control)
+    assert difference.mean == pytest.approx(gain, abs=1e-9) and difference.half_width == pytest.approx(0, abs=1e-9)
 
 
 def test_the_interval_of_three_seeds_equals_a_hand_calculation():
-    found = interval([0.30, 0.32, 0.37])
+    estimate = interval([0.30, 0.32, 0.37])
     deviation = math.sqrt(((0.03) ** 2 + 0.01**2 + 0.04**2) / 2)
-    assert found.mean == pytest.approx(0.33) and found.half_width == pytest.approx(4.302653 * deviation / math.sqrt(3))
+    assert estimate.mean == pytest.approx(0.33) and estimate.half_width == pytest.approx(
+        4.302653 * deviation / math.sqrt(3)
+    )
 
 
 def test_fewer_than_two_values_have_no_interval():

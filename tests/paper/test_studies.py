@@ -49,8 +49,8 @@ def project(tmp_path):
     write_results(tmp_path / "results" / "default")
 
     def with_answers(**answers):
-        for profile, found in answers.items():
-            write_json(tmp_path / "study" / "answers" / f"{profile}.json", found)
+        for profile, answer in answers.items():
+            write_json(tmp_path / "study" / "answers" / f"{profile}.json", answer)
         return Results.read(tmp_path / "results" / "default")
 
     return with_answers
@@ -67,10 +67,10 @@ def test_a_complete_study_decides_the_claims(project):
     assert after["Does the saliency term help?"] == before["Does the saliency term help?"]  # not in the study
 
 
-@pytest.mark.parametrize("found", [study(done=5), study(dataset="semantickitti")])
-def test_an_unfinished_study_or_one_on_other_data_decides_nothing(project, found):
+@pytest.mark.parametrize("answer", [study(done=5), study(dataset="semantickitti")])
+def test_an_unfinished_study_or_one_on_other_data_decides_nothing(project, answer):
     before = findings(project())
-    assert findings(project(study=found)) == before
+    assert findings(project(study=answer)) == before
 
 
 def test_a_complete_study_of_dose_and_response_decides_no_comparison_of_rows(project):
@@ -93,7 +93,7 @@ def test_the_report_names_the_studies_that_have_not_run(project, tmp_path):
     assert "(so far)" in html["studies_comparisons"]
 
 
-def test_without_answers_every_listing_has_words(tmp_path):
+def test_without_answers_every_listing_says_so(tmp_path):
     results = Results.read(write_results(tmp_path / "results" / "default"))
     assert results.studies == {} and studies.power(results) == {} and studies.dose_sentence(results) == ""
     assert "No study has two seeds" in studies.comparisons(results).loc[0, "Verdict"]
@@ -113,8 +113,8 @@ def test_a_best_trial_at_an_end_of_its_grid_is_reported(project):
 def test_a_legend_with_many_long_names_stays_inside_its_figure():
     rows = {f"row{k}": f"Student, KD + a loss with a long name {k}" for k in range(25)}
     trial = {"seed": 1000, "miou": 20.0, "factor": 1.0}
-    found = study() | {"labels": rows, "colors": dict.fromkeys(rows, "#8d99ae"), "chosen": {}}
-    figure = trials_figure(found | {"trials": [trial | {"row": row, "unit": f"trial-{row}-0"} for row in rows]})
+    answer = study() | {"labels": rows, "colors": dict.fromkeys(rows, "#8d99ae"), "chosen": {}}
+    figure = trials_figure(answer | {"trials": [trial | {"row": row, "unit": f"trial-{row}-0"} for row in rows]})
     figure.canvas.draw()
     legend, axes = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
     assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1
@@ -122,13 +122,13 @@ def test_a_legend_with_many_long_names_stays_inside_its_figure():
 
 
 def test_figures_are_drawn_from_the_existing_results(project):
-    found = study()
-    assert trials_figure(found) and curves_figure(found) and differences_figure(found)
-    (line, chosen) = trials_figure(found).axes[0].lines
+    answer = study()
+    assert trials_figure(answer) and curves_figure(answer) and differences_figure(answer)
+    (line, chosen) = trials_figure(answer).axes[0].lines
     assert list(line.get_xdata()) == [1, 10] and list(chosen.get_xdata()) == [10]
-    empty = found | {"trials": [], "curves": {}, "comparisons": []}
+    empty = answer | {"trials": [], "curves": {}, "comparisons": []}
     assert trials_figure(empty) is curves_figure(empty) is differences_figure(empty) is None
-    designs = studies.power(project(study=found))
+    designs = studies.power(project(study=answer))
     assert list(designs) == ["this profile (3 seeds)", "study (10 seeds)"]
     assert designs["study (10 seeds)"]["alpha"] == 0.025  # of the strictest of two comparisons
     assert power_figure(designs)

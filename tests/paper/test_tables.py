@@ -24,10 +24,10 @@ from topokd.paper.results import Results
 
 
 def cell(frame, row, column, source="measured"):
-    (found,) = frame[(frame["row"] == row) & (frame["column"] == column) & (frame["source"] == source)].to_dict(
+    (entry,) = frame[(frame["row"] == row) & (frame["column"] == column) & (frame["source"] == source)].to_dict(
         "records"
     )
-    return found
+    return entry
 
 
 def test_table7_measured_equals_the_records_by_hand(results_folder):
@@ -35,9 +35,9 @@ def test_table7_measured_equals_the_records_by_hand(results_folder):
     runs = {v: [json.loads((results_folder / "runs" / f"{v}-seed{s}.json").read_text()) for s in range(3)]
             for v in ("kd", "kd_topo")}  # fmt: skip
     scores = {v: np.array([100 * r["evaluation"]["miou_skip"] for r in rs]) for v, rs in runs.items()}
-    found = cell(frame, "kd_topo", "mIoU")
-    assert found["mean"] == pytest.approx(scores["kd_topo"].mean()) and found["seeds"] == "0 1 2"
-    assert found["half_width"] == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(scores["kd_topo"]))
+    entry = cell(frame, "kd_topo", "mIoU")
+    assert entry["mean"] == pytest.approx(scores["kd_topo"].mean()) and entry["seeds"] == "0 1 2"
+    assert entry["half_width"] == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(scores["kd_topo"]))
     gain = scores["kd_topo"] - scores["kd"]
     paired = cell(frame, "kd_topo", "gain over KD")
     assert paired["mean"] == pytest.approx(gain.mean())
@@ -94,7 +94,7 @@ def test_damaged_record_is_named(results_folder):
         Results.read(results_folder.parent).require_runs()
 
 
-def test_tables_of_an_empty_folder(empty_folder):
+def test_tables_of_an_empty_folder_have_reported_values_only(empty_folder):
     results = Results.read(empty_folder)
     for table in tables():
         frame = table.lines(results)

@@ -43,15 +43,15 @@ def imported_by(script: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             direct |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     direct &= graph.modules
-    found, todo = set(), {parent for name in direct for parent in with_packages(name)}
+    modules, todo = set(), {parent for name in direct for parent in with_packages(name)}
     while todo:
         name = todo.pop()
-        found.add(name)
+        modules.add(name)
         # `topokd.load` imports networks when it is called, and no notebook calls it; `topokd.cli` lists the commands
         if name in ("topokd", "topokd.cli"):
             continue
-        todo |= {p for m in graph.find_modules_directly_imported_by(name) for p in with_packages(m)} - found
-    return found - FLOOR
+        todo |= {p for m in graph.find_modules_directly_imported_by(name) for p in with_packages(m)} - modules
+    return modules - FLOOR
 
 
 def with_packages(name: str) -> set[str]:

@@ -68,7 +68,7 @@ def test_one_ctrl_c_saves_the_state_and_the_next_run_resumes(project: Project, n
     assert (project.root / "workspace/default/teacher-0.txt").read_text() == RESULT
 
 
-def test_twice_ends_everything_at_once(project: Project):
+def test_a_second_ctrl_c_ends_everything_immediately(project: Project):
     (project.root / "slow").write_text("20")
     process = start(project)
     wait_for(project, "workspace/default/data.txt", process)
@@ -87,7 +87,7 @@ def test_twice_ends_everything_at_once(project: Project):
     assert not alive
 
 
-def test_two_at_once_do_each_stage_once_and_both_succeed(project: Project):
+def test_two_repros_at_once_run_each_stage_once_and_both_succeed(project: Project):
     (project.root / "slow").write_text("0.1")
     both = [start(project), start(project)]
     printed = [process.communicate(timeout=600)[0] for process in both]

@@ -167,7 +167,7 @@ def test_saved_outputs_are_not_a_change_for_git(tmp_path: Path) -> None:
         b"",
     ],
 )
-def test_files_that_are_no_notebooks_are_named(project: Path, content: bytes):
+def test_files_that_are_not_notebooks_are_named(project: Path, content: bytes):
     (project / "notebooks/n.ipynb").write_bytes(content)
     with pytest.raises(DataError, match=r"n\.ipynb is not a notebook that can be read"):
         pair_notebooks()
@@ -176,7 +176,7 @@ def test_files_that_are_no_notebooks_are_named(project: Path, content: bytes):
 
 
 @pytest.mark.parametrize("record", ["[]", "[1, 2]", "3", "{", '"text"', "null"])
-def test_a_damaged_record_of_pairings_is_as_none(project: Path, record: str):
+def test_a_damaged_record_of_pairings_counts_as_missing(project: Path, record: str):
     (project / "workspace/pairing.json").write_text(record)
     edit_notebook(project, "c = 3")
     assert pair_notebooks() == [project / "notebooks/n.py"]

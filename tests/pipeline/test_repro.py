@@ -173,7 +173,7 @@ def test_an_experiment_with_another_weight_trains_one_run_and_is_listed(clone: P
     assert set(re.findall(r"Running stage '(\w+)@", printed)) == {"params", "student"}
     assert json.loads(record.read_text())["terms"]["topo"] == before["terms"]["topo"] | {"weight": 0.5}
     shown = json.loads(run(clone, "dvc", "exp", "show", "--json"))
-    (experiment,) = [found for revision in shown for found in revision.get("experiments") or []]
+    (experiment,) = [entry for revision in shown for entry in revision.get("experiments") or []]
     assert experiment["name"] == "heavier"
     data = experiment["revs"][0]["data"]
     assert data["params"]["params.yaml"]["data"]["terms"]["topo"]["weight"] == 0.5

@@ -101,18 +101,18 @@ def test_an_idle_core_trains_students_without_a_teacher_ahead_of_it(stages: list
     done = {"params@default", "data@default"}
     assert next_ahead(waiting, [teacher], done, 2, commands) is None  # the teacher may be up to date
     teacher.progress.write_text(REPORT)
-    found = next_ahead(waiting, [teacher], done, 2, commands)
-    assert found is not None and found.address == "student@default-plain-0"
+    chosen = next_ahead(waiting, [teacher], done, 2, commands)
+    assert chosen is not None and chosen.address == "student@default-plain-0"
     assert next_ahead(waiting, [teacher, stage("panel")], done, 2, commands) is None  # no core
     assert next_ahead(waiting, [stage("timing", alone=True)], done, 2, commands) is None  # it measures
     assert next_ahead(waiting, [teacher], {"params@default"}, 2, commands) is None  # no data yet
     assert next_ahead(waiting, [], done, 2, commands) is None  # the teacher does not run
     assert next_ahead(waiting, [teacher], done, 2, {}) is None  # all are trained
-    early = found.ahead()
-    assert early.is_ahead and early.log != found.log
+    early = chosen.ahead()
+    assert early.is_ahead and early.log != chosen.log
     taught = done | {teacher.address}
-    assert scheduler._next([found], [early], taught, 2) is None  # waits for the run ahead of it
-    assert scheduler._next([found], [], taught, 2) is found
+    assert scheduler._next([chosen], [early], taught, 2) is None  # waits for the run ahead of it
+    assert scheduler._next([chosen], [], taught, 2) is chosen
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -143,11 +143,11 @@ def test_a_sequence_in_both_splits_raises(tmp_path: Path) -> None:
 
 
 def test_class_frequencies_are_near_the_real_ones(sample: SyntheticLidar) -> None:
-    found, real = statistics(sample)["class_frequency"], real_statistics()["statistics"]["class_frequency"]
-    assert all(found[name] > 0 for name in sample.class_names)
-    overlap = sum(min(found[name], real[name]) for name in found)
+    frequencies, real = statistics(sample)["class_frequency"], real_statistics()["statistics"]["class_frequency"]
+    assert all(frequencies[name] > 0 for name in sample.class_names)
+    overlap = sum(min(frequencies[name], real[name]) for name in frequencies)
     assert overlap > 0.7
-    assert max(found, key=found.__getitem__) == max(real, key=real.__getitem__) == "road"
+    assert max(frequencies, key=frequencies.__getitem__) == max(real, key=real.__getitem__) == "road"
 
 
 def test_no_single_number_tells_the_classes_apart(sample: SyntheticLidar) -> None:

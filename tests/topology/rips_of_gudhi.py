@@ -67,7 +67,7 @@ def compare_with_gudhi(points: Float64[ndarray, "n c"], max_dim: int = 2) -> lis
         if death and len(birth) <= max_dim + 1:
             theirs[len(birth) - 1].append((birth, death))
     ours = vietoris_rips(points, max_dim=max_dim)
-    found = []
+    comparisons = []
     for degree, pairs in enumerate(theirs):
         births, deaths = (s[degree].tolist() for s in (ours.birth_simplices, ours.death_simplices))
         mine = Counter(_critical(b, d, distances) for b, d in zip(births, deaths, strict=True))
@@ -76,8 +76,8 @@ def compare_with_gudhi(points: Float64[ndarray, "n c"], max_dim: int = 2) -> lis
         a, b = (np.reshape(v, (-1, 2)) for v in values)
         a, b = (v[np.lexsort((v[:, 0], v[:, 1]))] for v in (a, b))
         off = float("inf") if a.shape != b.shape else float(np.abs(a - b).max(initial=0.0))
-        found.append(Comparison(len(pairs), sum(((mine - other) + (other - mine)).values()), off))
-    return found
+        comparisons.append(Comparison(len(pairs), sum(((mine - other) + (other - mine)).values()), off))
+    return comparisons
 
 
 def _longest(simplex: list[int], distances: Float64[ndarray, "n n"]) -> Edge:

@@ -34,9 +34,11 @@ def is_there(diagram: np.ndarray, birth: float, death: float) -> bool:
 def test_a_critical_set_takes_its_pair_to_the_target(seed: int) -> None:
     x = cloud(seed)
     sets = CriticalSets(cohomology(squared_distances(x), cycles=False).certificate)
-    found = vietoris_rips(sets.lengths, metric="precomputed")
+    persistence = vietoris_rips(sets.lengths, metric="precomputed")
     at = partial(after_the_move, sets.lengths)
-    for (birth, death), edge in zip(found.diagrams[1].numpy(), found.birth_simplices[1].tolist(), strict=True):
+    for (birth, death), edge in zip(
+        persistence.diagrams[1].numpy(), persistence.birth_simplices[1].tolist(), strict=True
+    ):
         creating, gap = tuple(edge), death - birth
         for share in (0.3, 0.8):
             target = birth + share * gap
@@ -51,9 +53,9 @@ def test_a_critical_set_takes_its_pair_to_the_target(seed: int) -> None:
 def test_a_merge_moves_with_all_edges_of_the_cut(seed: int) -> None:
     x = cloud(seed)
     sets = CriticalSets(cohomology(squared_distances(x), cycles=False).certificate)
-    found = vietoris_rips(sets.lengths, metric="precomputed")
-    vertices, edges = found.birth_simplices[0][:, 0].tolist(), found.death_simplices[0].tolist()
-    for (_, death), vertex, edge in zip(found.diagrams[0].numpy(), vertices, edges, strict=True):
+    persistence = vietoris_rips(sets.lengths, metric="precomputed")
+    vertices, edges = persistence.birth_simplices[0][:, 0].tolist(), persistence.death_simplices[0].tolist()
+    for (_, death), vertex, edge in zip(persistence.diagrams[0].numpy(), vertices, edges, strict=True):
         for target in (0.6 * death, 1.3 * death):
             moved = sets.of_merge(vertex, tuple(edge), target)
             assert is_there(after_the_move(sets.lengths, moved, target, 0), 0.0, target)
@@ -102,7 +104,7 @@ def test_a_second_derivative_is_rejected() -> None:
         slope.sum().backward()
 
 
-def test_it_is_a_gradient_of_the_topological_loss() -> None:
+def test_the_topological_loss_accepts_big_step() -> None:
     student = torch.rand(30, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     teacher = torch.rand(30, 6, generator=torch.Generator().manual_seed(1))
     TopologicalLoss(20, gradient="big_step")(student, teacher).backward()

@@ -43,10 +43,10 @@ def test_every_engine_is_proved_on_arbitrary_distances(engine: str, seed: int) -
 @pytest.mark.parametrize("points", [circle, features], ids=["circle", "features"])
 def test_a_larger_cloud_is_proved_and_the_certificate_is_small(points: Callable[..., np.ndarray]) -> None:
     x = points(300, np.random.default_rng(1))
-    found = vietoris_rips(torch.from_numpy(x).requires_grad_(True), certificate=True)
-    check(x, found)
-    assert len(found.diagrams[1]) > 10
-    assert len(found.certificate.cocycle) + len(found.certificate.witness) < 2 * 300**2
+    persistence = vietoris_rips(torch.from_numpy(x).requires_grad_(True), certificate=True)
+    check(x, persistence)
+    assert len(persistence.diagrams[1]) > 10
+    assert len(persistence.certificate.cocycle) + len(persistence.certificate.witness) < 2 * 300**2
 
 
 def test_the_checker_imports_no_engine() -> None:
@@ -210,8 +210,8 @@ def test_a_random_change_of_one_number_is_rejected_or_proves_the_same(seed: int)
     """Some changes are harmless, as another witness of the same edge; none makes a false diagram pass."""
     rng = np.random.default_rng(seed)
     x = random_cloud(seed, 25)
-    found = vietoris_rips(x, certificate=True)
-    proof, refused = found.certificate, 0
+    persistence = vietoris_rips(x, certificate=True)
+    proof, refused = persistence.certificate, 0
     for field in ("witness", "birth", "death", "start", "cocycle"):
         array = getattr(proof, field)
         if not array.size:
@@ -220,7 +220,7 @@ def test_a_random_change_of_one_number_is_rejected_or_proves_the_same(seed: int)
         other = array.copy()
         other.flat[place] += rng.choice([-2, -1, 1, 2])
         try:
-            check(x, replace(found, certificate=replace(proof, **{field: other})))
+            check(x, replace(persistence, certificate=replace(proof, **{field: other})))
         except CertificateError:
             refused += 1
         else:

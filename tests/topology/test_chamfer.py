@@ -71,7 +71,7 @@ def test_the_gradient_is_algorithm_four(seed: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_diagrams_in_half_precision_are_no_float64(dtype: torch.dtype) -> None:
+def test_diagrams_in_half_precision_are_not_read_as_float64(dtype: torch.dtype) -> None:
     """Compiled calls that took them for float64 would read and write four times their memory."""
     teacher, student = diagram(9, 0).to(dtype), diagram(7, 1).to(dtype).requires_grad_()
     loss = pwcd(teacher, student)

@@ -93,7 +93,7 @@ class Sets:
     deaths=st.integers(1, 300),
     compact_every=st.sampled_from([7, 50, 1000]),
 )
-def test_substitutes_are_those_of_sets(seed: int, share: float, deaths: int, compact_every: int) -> None:
+def test_substituted_sums_equal_those_of_plain_sets(seed: int, share: float, deaths: int, compact_every: int) -> None:
     rng = np.random.default_rng(seed)
     made, twin = prepared(CLASSES), Sets()
     for turn in range(deaths):

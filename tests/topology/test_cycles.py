@@ -31,9 +31,11 @@ def bounds(cycle: np.ndarray, ranks: np.ndarray, last: int) -> bool:
     return rest == 0
 
 
-def check_cycles(filtration: np.ndarray, found: object) -> None:
+def check_cycles(filtration: np.ndarray, persistence: object) -> None:
     ranks, _ = edge_ranks(filtration)
-    for cycle, birth, death in zip(found.cycles, found.birth_simplices[1], found.death_simplices[1], strict=True):
+    for cycle, birth, death in zip(
+        persistence.cycles, persistence.birth_simplices[1], persistence.death_simplices[1], strict=True
+    ):
         edges = cycle.numpy()
         assert not (np.bincount(edges.ravel()) % 2).any()  # closed
         assert len({tuple(edge) for edge in edges.tolist()}) == len(edges)
@@ -56,9 +58,9 @@ def test_cycles_of_arbitrary_distances_are_valid(seed: int) -> None:
 
 def test_the_cycle_of_a_circle_runs_around_it_once() -> None:
     points = circle(80, np.random.default_rng(0), 0.02)
-    found = vietoris_rips(points, cycles=True)
-    k = int((found.diagrams[1][:, 1] - found.diagrams[1][:, 0]).argmax())
-    cycle = found.cycles[k].numpy()
+    persistence = vietoris_rips(points, cycles=True)
+    k = int((persistence.diagrams[1][:, 1] - persistence.diagrams[1][:, 0]).argmax())
+    cycle = persistence.cycles[k].numpy()
     assert len(cycle) < 40
     angle = np.arctan2(points[:, 1], points[:, 0])
     assert len(np.unique(cycle)) == len(cycle)  # simple
@@ -67,12 +69,12 @@ def test_the_cycle_of_a_circle_runs_around_it_once() -> None:
 
 def test_a_class_that_never_dies_has_a_cycle_too() -> None:
     hexagon = torch.tensor([[np.cos(a), np.sin(a)] for a in np.arange(6) * np.pi / 3])
-    found = vietoris_rips(hexagon, threshold=1.2, cycles=True)
-    assert found.cycles == [] and [len(cycle) for cycle in found.essential_cycles] == [6]
+    persistence = vietoris_rips(hexagon, threshold=1.2, cycles=True)
+    assert persistence.cycles == [] and [len(cycle) for cycle in persistence.essential_cycles] == [6]
 
 
 def test_a_list_of_clouds_has_a_list_of_cycles_and_none_without_a_request() -> None:
     two = [circle(20, np.random.default_rng(k)) for k in range(2)]
-    for found in vietoris_rips(two, cycles=True):
-        assert len(found.cycles) == len(found.diagrams[1]) > 0
+    for persistence in vietoris_rips(two, cycles=True):
+        assert len(persistence.cycles) == len(persistence.diagrams[1]) > 0
     assert vietoris_rips(two[0]).cycles is None

@@ -16,9 +16,9 @@ def test_values_and_critical_edges_equal_gudhis_in_every_degree(part: int) -> No
     pytest.importorskip("gudhi")
     seen = 0
     for seed in range(15 * part, 15 * part + 15):
-        for degree, found in enumerate(compare_with_gudhi(generic_cloud(seed, most=32))):
-            assert (found.different, found.off < 1e-12) == (0, True), (seed, degree, found)
-            seen += found.pairs if degree == 2 else 0
+        for degree, comparison in enumerate(compare_with_gudhi(generic_cloud(seed, most=32))):
+            assert (comparison.different, comparison.off < 1e-12) == (0, True), (seed, degree, comparison)
+            seen += comparison.pairs if degree == 2 else 0
     assert seen > 10
 
 
@@ -26,12 +26,12 @@ def test_values_and_critical_edges_equal_gudhis_in_every_degree(part: int) -> No
 def test_simplices_of_random_features_exist_and_have_the_values_of_their_pairs(seed: int) -> None:
     """Sixty points of R^8: a third of these seeds once raised an IndexError."""
     points = torch.randn(60, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    found = vietoris_rips(points, max_dim=2)
+    persistence = vietoris_rips(points, max_dim=2)
     distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").numpy()
     for degree in (1, 2):
-        for column, simplices in enumerate((found.birth_simplices, found.death_simplices)):
+        for column, simplices in enumerate((persistence.birth_simplices, persistence.death_simplices)):
             size = degree + 1 + column
-            assert simplices[degree].shape == (len(found.diagrams[degree]), size)
+            assert simplices[degree].shape == (len(persistence.diagrams[degree]), size)
             values = [distances[np.ix_(s, s)].max() for s in simplices[degree].tolist()]
             assert all(len(set(s)) == size for s in simplices[degree].tolist())
-            np.testing.assert_allclose(values, found.diagrams[degree][:, column].numpy(), rtol=1e-12)
+            np.testing.assert_allclose(values, persistence.diagrams[degree][:, column].numpy(), rtol=1e-12)

@@ -23,7 +23,7 @@ def slope(x: torch.Tensor, gradient: str, bandwidth: float | None = None) -> tor
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_agrees_with_the_critical_gradient_at_the_critical_points(seed: int) -> None:
+def test_the_smooth_gradient_agrees_with_the_critical_one_at_the_critical_points(seed: int) -> None:
     critical, smooth = slope(cloud(seed), "critical"), slope(cloud(seed), "diffeomorphic")
     moved = (critical != 0).any(dim=1)
     assert 3 <= moved.sum() <= 5 and (smooth != 0).any(dim=1).all()

@@ -42,16 +42,16 @@ def test_the_loss_is_algorithm_one(pair: tuple[torch.Tensor, torch.Tensor], norm
 
 def test_engines_and_workers_give_the_same_loss_and_gradient(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
-    found = []
+    results = []
     for options in ({"engine": "giotto-ph"}, {"engine": "reduced", "workers": 1}, {"workers": 3}):
         loss = TopologicalLoss(30, **options)(student, teacher, OFFSETS)
-        found.append((loss.item(), torch.autograd.grad(loss, student)[0]))
-    assert found[1][0] == found[2][0] and torch.equal(found[1][1], found[2][1])
-    assert found[0][0] == pytest.approx(found[1][0])
-    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-4, atol=1e-7)
+        results.append((loss.item(), torch.autograd.grad(loss, student)[0]))
+    assert results[1][0] == results[2][0] and torch.equal(results[1][1], results[2][1])
+    assert results[0][0] == pytest.approx(results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-4, atol=1e-7)
 
 
-def test_descending_it_brings_the_diagrams_together(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_gradient_descent_on_the_loss_halves_it(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     loss = TopologicalLoss(40)
     optimizer = torch.optim.Adam([student], lr=0.02)
@@ -120,7 +120,7 @@ def test_bfloat16_features_under_autocast_give_a_float32_loss(pair: tuple[torch.
 
 
 @pytest.mark.invalid_arguments  # torch.compile cannot look into the checker
-def test_it_works_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_the_loss_works_inside_a_compiled_step(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
     criterion = TopologicalLoss(20)
 
@@ -179,11 +179,11 @@ def test_float16_features_whose_sum_overflows_give_a_finite_loss() -> None:
 @needs_gpu
 def test_a_gpu_gives_the_same_loss_and_gradient(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     student, teacher = pair
-    found = []
+    results = []
     for device in ("cpu", "cuda"):
         features = student.detach().to(device).requires_grad_(True)
         value = TopologicalLoss(num_points=25)(features, teacher.to(device), OFFSETS.to(device))
-        found.append((value.cpu(), torch.autograd.grad(value, features)[0].cpu()))
-    assert found[0][1].abs().max() > 0
-    for here, there in zip(*found, strict=True):
+        results.append((value.cpu(), torch.autograd.grad(value, features)[0].cpu()))
+    assert results[0][1].abs().max() > 0
+    for here, there in zip(*results, strict=True):
         torch.testing.assert_close(there, here, atol=1e-6, rtol=1e-4)

@@ -142,19 +142,19 @@ def test_infinite_distances_are_edges_that_never_enter(engine: str, max_dim: int
     together = torch.full((18, 18), torch.inf, dtype=torch.float64)
     for k, d in enumerate(distances):
         together[9 * k : 9 * (k + 1), 9 * k : 9 * (k + 1)] = (d + d.T) / 2
-    found = vietoris_rips(together, metric="precomputed", engine=engine, max_dim=max_dim)
-    assert len(found.essential[0]) == 2
+    persistence = vietoris_rips(together, metric="precomputed", engine=engine, max_dim=max_dim)
+    assert len(persistence.essential[0]) == 2
     single = [vietoris_rips((d + d.T) / 2, metric="precomputed", max_dim=max_dim) for d in distances]
     for dim in range(max_dim + 1):
         expected = torch.cat([s.diagrams[dim] for s in single])
-        torch.testing.assert_close(found.diagrams[dim], expected[expected[:, 1].argsort(stable=True)])
-        assert all(not e.isinf().any() for e in found.essential)
+        torch.testing.assert_close(persistence.diagrams[dim], expected[expected[:, 1].argsort(stable=True)])
+        assert all(not e.isinf().any() for e in persistence.essential)
 
 
 def test_points_without_any_edge_are_components() -> None:
     alone = torch.full((4, 4), torch.inf).fill_diagonal_(0)
-    found = vietoris_rips(alone, metric="precomputed")
-    assert len(found.essential[0]) == 4 and not len(found.diagrams[0]) and not len(found.diagrams[1])
+    persistence = vietoris_rips(alone, metric="precomputed")
+    assert len(persistence.essential[0]) == 4 and not len(persistence.diagrams[0]) and not len(persistence.diagrams[1])
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["each edge once", "both places"])
@@ -172,8 +172,8 @@ def test_sparse_distances_give_the_diagram_of_the_full_matrix(kind: str, both: b
     else:
         sparse = torch.sparse_coo_tensor(places, lengths, (25, 25))
         sparse = sparse.to_sparse_csr() if kind == "csr" else sparse
-    found, expected = (vietoris_rips(x, metric="precomputed") for x in (sparse, matrix))
-    for a, b in zip(found.diagrams + found.essential, expected.diagrams + expected.essential, strict=True):
+    persistence, expected = (vietoris_rips(x, metric="precomputed") for x in (sparse, matrix))
+    for a, b in zip(persistence.diagrams + persistence.essential, expected.diagrams + expected.essential, strict=True):
         assert torch.equal(a, b)
 
 
@@ -181,9 +181,9 @@ def test_the_lengths_of_a_sparse_graph_receive_their_gradient() -> None:
     """A square without diagonals and one chord: the loop is born at the longest side and dies with the chord."""
     edges = torch.tensor([[0, 1, 2, 0, 0], [1, 2, 3, 3, 2]])
     lengths = torch.tensor([1.0, 1.1, 1.2, 1.3, 2.0], requires_grad=True)
-    found = vietoris_rips(torch.sparse_coo_tensor(edges, lengths, (4, 4)), metric="precomputed")
-    found.diagrams[1].sum().backward()
-    assert found.diagrams[1].tolist() == [[pytest.approx(1.3), 2.0]]
+    persistence = vietoris_rips(torch.sparse_coo_tensor(edges, lengths, (4, 4)), metric="precomputed")
+    persistence.diagrams[1].sum().backward()
+    assert persistence.diagrams[1].tolist() == [[pytest.approx(1.3), 2.0]]
     assert lengths.grad.tolist() == [0, 0, 0, 1, 1]
 
 

@@ -41,10 +41,10 @@ def test_pairs_of_zero_persistence_are_dropped_in_the_precision_of_the_input() -
 def test_several_threads_may_call_giotto_at_once() -> None:
     """giotto-ph holds the GIL while it waits for its own threads, so two callers used to deadlock."""
     cloud = np.random.default_rng(0).normal(size=(40, 3))
-    found: list[int] = []
+    counts: list[int] = []
     threads = [
         threading.Thread(
-            target=lambda: found.extend(len(vietoris_rips(cloud, engine="giotto-ph").diagrams[1]) for _ in range(20)),
+            target=lambda: counts.extend(len(vietoris_rips(cloud, engine="giotto-ph").diagrams[1]) for _ in range(20)),
             daemon=True,
         )
         for _ in range(3)
@@ -53,7 +53,7 @@ def test_several_threads_may_call_giotto_at_once() -> None:
         thread.start()
     for thread in threads:
         thread.join(timeout=40)
-    assert len(found) == 60 and len(set(found)) == 1
+    assert len(counts) == 60 and len(set(counts)) == 1
 
 
 def test_runs_repeat_bit_for_bit() -> None:

@@ -36,23 +36,25 @@ NUMBERS = st.integers(0, 2**32 - 1)
 def step_by_step(clouds: list[Tensor], teachers: list[list[Tensor]], dims: tuple[int, ...], **options: Any) -> Tensor:
     """The general path: neither compiled comparisons nor one call for points and losses."""
     total = torch.zeros((), dtype=clouds[0].dtype)
-    for found, teacher in zip(vietoris_rips(clouds, **options), teachers, strict=True):
+    for persistence, teacher in zip(vietoris_rips(clouds, **options), teachers, strict=True):
         for d in dims:
-            total = total + (recall_term(teacher[d], found.diagrams[d]) + precision_term(teacher[d], found.diagrams[d]))
+            total = total + (
+                recall_term(teacher[d], persistence.diagrams[d]) + precision_term(teacher[d], persistence.diagrams[d])
+            )
     return total
 
 
 def clouds_of(seed: int, sizes: list[int], channels: int, dtype: torch.dtype, kind: str) -> list[Tensor]:
     rng = np.random.default_rng(seed)
-    found = []
+    clouds = []
     for n in sizes:
         points = (
             rng.integers(0, 3, (n, channels)).astype(float) if kind == "lattice" else rng.normal(size=(n, channels))
         )
         if kind == "sphere":
             points /= np.linalg.norm(points, axis=1, keepdims=True)
-        found.append(torch.from_numpy(points).to(dtype).requires_grad_())
-    return found
+        clouds.append(torch.from_numpy(points).to(dtype).requires_grad_())
+    return clouds
 
 
 @settings(deadline=None, max_examples=80)
@@ -77,10 +79,10 @@ def test_values_and_gradients_have_the_bits_of_the_two_functions(
     own = rips_chamfer(clouds, teachers, dims=dims, tie_unit=tie_unit)
     expected = step_by_step(clouds, teachers, dims, tie_unit=tie_unit)
     assert own.dtype == dtype and torch.equal(own, expected)
-    for found, wanted in zip(
+    for actual, wanted in zip(
         torch.autograd.grad(factor * own, clouds), torch.autograd.grad(factor * expected, clouds), strict=True
     ):
-        assert torch.equal(found, wanted)
+        assert torch.equal(actual, wanted)
 
 
 def test_second_derivatives_are_those_of_the_two_functions() -> None:
@@ -99,9 +101,9 @@ def test_a_batch_on_several_threads_gives_what_one_thread_gives() -> None:
     generator = torch.Generator().manual_seed(0)
     clouds = list(torch.randn(300, 30, 3, generator=generator).requires_grad_())
     teachers = [[d.detach() for d in r.diagrams] for r in vietoris_rips(list(torch.randn(300, 30, 3)))]
-    found = [rips_chamfer(clouds, teachers, workers=workers) for workers in (1, 2, 3)]
-    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
-    slopes = [torch.autograd.grad(value, clouds) for value in found]
+    values = [rips_chamfer(clouds, teachers, workers=workers) for workers in (1, 2, 3)]
+    assert torch.equal(values[0], values[1]) and torch.equal(values[0], values[2])
+    slopes = [torch.autograd.grad(value, clouds) for value in values]
     assert all(torch.equal(a, b) for a, b in zip(slopes[0], slopes[1], strict=True))
 
 
@@ -145,14 +147,14 @@ def test_the_general_path_takes_what_compiled_calls_do_not(monkeypatch: pytest.M
     expected = rips_chamfer(x, teacher)
     monkeypatch.setattr("topokd.topology.one_step.runs_of", lambda *_: pytest.fail("compiled"))
     array = x.detach().numpy()
-    for found in (
+    for value in (
         rips_chamfer(array, teacher),
         rips_chamfer(x, dict(enumerate(teacher)), engine="reference"),
         rips_chamfer(x, vietoris_rips(y).diagrams),
         rips_chamfer(x, teacher, gradient="diffeomorphic"),
         rips_chamfer(x, teacher, time_limit=100.0),
     ):
-        assert torch.allclose(found, expected, rtol=1e-12)
+        assert torch.allclose(value, expected, rtol=1e-12)
     assert rips_chamfer([], []).item() == 0.0
 
 
@@ -174,7 +176,7 @@ def test_errors_name_the_mistake() -> None:
 
 
 @pytest.mark.parametrize("num_points", [40, 120, 400])
-def test_the_loss_takes_it_and_keeps_its_bits(monkeypatch: pytest.MonkeyPatch, num_points: int) -> None:
+def test_the_loss_uses_the_compiled_path_and_keeps_its_bits(monkeypatch: pytest.MonkeyPatch, num_points: int) -> None:
     generator = torch.Generator().manual_seed(0)
     teacher, student = torch.randn(900, 8, generator=generator), torch.randn(900, 6, generator=generator)
     student.requires_grad_()

@@ -109,5 +109,5 @@ def test_skipping_rows_by_the_triangle_inequality_changes_no_index(integers: boo
 @settings(max_examples=10, deadline=None)
 @given(several=st.lists(clouds(50), min_size=1, max_size=5))
 def test_a_list_of_clouds_equals_its_clouds_one_by_one(several: list[np.ndarray]) -> None:
-    for cloud, found in zip(several, farthest_point_sampling(several, 12, workers=2), strict=True):
-        assert torch.equal(found, farthest_point_sampling(cloud, 12))
+    for cloud, indices in zip(several, farthest_point_sampling(several, 12, workers=2), strict=True):
+        assert torch.equal(indices, farthest_point_sampling(cloud, 12))

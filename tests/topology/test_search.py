@@ -33,10 +33,10 @@ def cloud_of(seed: int, most: int = 120) -> np.ndarray:
 
 def assert_same_pairs(x: np.ndarray, limit: float = np.inf) -> None:
     for max_dim in (0, 1):
-        found = reduced.compute_from_points(x, max_dim, limit)
+        pairs = reduced.compute_from_points(x, max_dim, limit)
         expected = reduced.compute(squared_distances(x), max_dim, limit)
         for name in ("birth", "death", "essential"):
-            for dim, (ours, theirs) in enumerate(zip(getattr(found, name), getattr(expected, name), strict=True)):
+            for dim, (ours, theirs) in enumerate(zip(getattr(pairs, name), getattr(expected, name), strict=True)):
                 np.testing.assert_array_equal(ours, theirs, err_msg=f"{name} of degree {dim}")
 
 
@@ -61,9 +61,9 @@ def test_diagrams_and_gradients_are_the_same_bits() -> None:
         seen = []
         for search in (False, True):
             x = values.clone().requires_grad_()
-            found = vietoris_rips(x, search=search)
-            sum(diagram.square().sum() for diagram in found.diagrams).backward()
-            seen.append([*found.diagrams, *found.death_simplices, *found.essential, x.grad])
+            persistence = vietoris_rips(x, search=search)
+            sum(diagram.square().sum() for diagram in persistence.diagrams).backward()
+            seen.append([*persistence.diagrams, *persistence.death_simplices, *persistence.essential, x.grad])
         for a, b in zip(*seen, strict=True):
             assert torch.equal(a, b)
 

@@ -28,10 +28,12 @@ def same(a: Persistence, b: Persistence) -> bool:
     return all(x.dtype == y.dtype and torch.equal(x, y) for x, y in pairs)
 
 
-def derivatives(found: Persistence, x: Tensor) -> list[Tensor | None]:
+def derivatives(persistence: Persistence, x: Tensor) -> list[Tensor | None]:
     """First and second derivatives of a function of everything that is differentiable."""
-    total = sum((d * torch.arange(1.0, 1 + d.numel(), dtype=d.dtype).reshape(d.shape)).sum() for d in found.diagrams)
-    total = total + sum(e.sum() for e in found.essential)
+    total = sum(
+        (d * torch.arange(1.0, 1 + d.numel(), dtype=d.dtype).reshape(d.shape)).sum() for d in persistence.diagrams
+    )
+    total = total + sum(e.sum() for e in persistence.essential)
     (first,) = torch.autograd.grad(total, x, retain_graph=True)
     (smooth,) = torch.autograd.grad(total, x, create_graph=True)
     (second,) = torch.autograd.grad(smooth.square().sum(), x, allow_unused=True)
@@ -75,13 +77,13 @@ def test_pairs_values_and_derivatives_are_those_of_the_general_path(
     threshold = float(torch.pdist(cloud).median()) if limited and len(cloud) > 1 else None
     options: dict[str, Any] = {"max_dim": max_dim, "tie_unit": tie_unit, "tie_tolerance": tie_tolerance}
     x = cloud.requires_grad_()
-    found = vietoris_rips(x, threshold=threshold, **options)
+    persistence = vietoris_rips(x, threshold=threshold, **options)
     for plain in (False, True):
         with pytest.MonkeyPatch.context() as patch:
             general(patch, plain)
             expected = vietoris_rips(x, threshold=threshold, **options)
-        assert same(found, expected)
-        for own, other in zip(derivatives(found, x), derivatives(expected, x), strict=True):
+        assert same(persistence, expected)
+        for own, other in zip(derivatives(persistence, x), derivatives(expected, x), strict=True):
             assert (own is None) == (other is None) and (own is None or torch.equal(own, other))
 
 
@@ -89,14 +91,14 @@ def test_pairs_values_and_derivatives_are_those_of_the_general_path(
 @given(cloud=clouds())
 def test_pairs_are_those_of_the_textbook_reduction(cloud: Tensor) -> None:
     points = cloud[:14].double()
-    found, expected = vietoris_rips(points), ENGINES["reference"].compute(squared_distances(points.numpy()))
+    persistence, expected = vietoris_rips(points), ENGINES["reference"].compute(squared_distances(points.numpy()))
     for dim in range(2):
         kept = [
             (birth, death)
             for birth, death in zip(expected.birth[dim].tolist(), expected.death[dim].tolist(), strict=True)
             if _length(points, birth) < _length(points, death)
         ]
-        own = zip(found.birth_simplices[dim].tolist(), found.death_simplices[dim].tolist(), strict=True)
+        own = zip(persistence.birth_simplices[dim].tolist(), persistence.death_simplices[dim].tolist(), strict=True)
         assert sorted(own) == sorted(kept)
 
 
@@ -112,22 +114,22 @@ def test_a_batch_gives_the_same_results_as_its_clouds_one_by_one(count: int) -> 
     batch[1] = batch[1].detach().double().requires_grad_()
     batch[2] = torch.randn(90, 5, generator=generator).numpy()  # an array, and too many points
     for workers in (1, 2):
-        found = vietoris_rips(batch, workers=workers)
-        assert all(same(own, vietoris_rips(x)) for own, x in zip(found, batch, strict=True))
+        results = vietoris_rips(batch, workers=workers)
+        assert all(same(own, vietoris_rips(x)) for own, x in zip(results, batch, strict=True))
     for k in (0, 1):  # each cloud has its own graph
-        (own,) = torch.autograd.grad(found[k].diagrams[0].sum(), batch[k])
+        (own,) = torch.autograd.grad(results[k].diagrams[0].sum(), batch[k])
         (alone,) = torch.autograd.grad(vietoris_rips(batch[k]).diagrams[0].sum(), batch[k])
         assert torch.equal(own, alone)
 
 
 def test_results_of_a_call_survive_later_ones() -> None:
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    found = vietoris_rips(x)
-    before = [d.detach().clone() for d in found.diagrams]
+    persistence = vietoris_rips(x)
+    before = [d.detach().clone() for d in persistence.diagrams]
     vietoris_rips([torch.randn(64, 3), torch.randn(64, 80)])
-    assert all(torch.equal(a, b) for a, b in zip(before, found.diagrams, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, persistence.diagrams, strict=True))
     expected = derivatives(vietoris_rips(x), x)
-    assert all(torch.equal(a, b) for a, b in zip(derivatives(found, x), expected, strict=True) if a is not None)
+    assert all(torch.equal(a, b) for a, b in zip(derivatives(persistence, x), expected, strict=True) if a is not None)
 
 
 def test_gradients_are_derivatives() -> None:
@@ -190,9 +192,9 @@ def test_a_cloud_of_more_living_classes_than_one_word_has_bits() -> None:
     rng = np.random.default_rng(0)
     points = rng.normal(size=(small_clouds.MAX_POINTS, 64))
     x = torch.from_numpy(points / np.linalg.norm(points, axis=1, keepdims=True))
-    found = vietoris_rips(x)
+    persistence = vietoris_rips(x)
     with pytest.MonkeyPatch.context() as patch:
         general(patch, True)
-        assert same(found, vietoris_rips(x))
-    birth, death = found.diagrams[1].T
+        assert same(persistence, vietoris_rips(x))
+    birth, death = persistence.diagrams[1].T
     assert max(int(((birth <= t) & (t < death)).sum()) for t in birth) > 64

@@ -30,13 +30,13 @@ def seconds(points: int, engine: str) -> dict[str, float]:
 
 def ratios(points: int, engine: str) -> dict[str, float]:
     own = seconds(points, "topokd")
-    return {family: found / own[family] for family, found in seconds(points, engine).items()}
+    return {family: theirs / own[family] for family, theirs in seconds(points, engine).items()}
 
 
 def stated(pattern: str) -> tuple[str, ...]:
-    found = re.search(pattern, GUIDE)
-    assert found, f"docs/topology.md does not say {pattern!r}"
-    return found.groups()
+    match = re.search(pattern, GUIDE)
+    assert match, f"docs/topology.md does not say {pattern!r}"
+    return match.groups()
 
 
 @pytest.fixture
@@ -57,14 +57,14 @@ def test_every_section_of_the_page_is_that_of_its_record(
 
 def test_ratios_to_other_packages_are_the_geometric_means_of_the_record() -> None:
     row = stated(r"relative to ours \| 1 \| (\d+) \| (\d+) \| (\d+) \| not run \((\d+) at 128 points\)")
-    found = [(1024, "giotto-ph"), (1024, "gudhi"), (1024, "torch_topological"), (128, "oineus")]
-    means = [statistics.geometric_mean(ratios(*which).values()) for which in found]
+    cases = [(1024, "giotto-ph"), (1024, "gudhi"), (1024, "torch_topological"), (128, "oineus")]
+    means = [statistics.geometric_mean(ratios(*which).values()) for which in cases]
     assert list(row) == [f"{mean:.0f}" for mean in means]
     assert set(seconds(1024, "topokd")) - set(ratios(1024, "giotto-ph")) == {"sphere in R^64"}  # as the text says
     assert len(ratios(1024, "giotto-ph")) == 9
 
 
-def test_what_is_said_of_small_clouds_is_in_the_record() -> None:
+def test_statements_about_small_clouds_are_in_the_record() -> None:
     (times,) = stated(r"holos-tda are up to ([\d.]+) times as fast as our diagrams")
     assert times == f"{1 / min(ratios(30, 'holos-tda').values()):.1f}"
     stated("at 128 points nothing is faster")
@@ -73,13 +73,13 @@ def test_what_is_said_of_small_clouds_is_in_the_record() -> None:
 
 
 def test_times_and_exponents_of_the_sphere_are_in_the_record() -> None:
-    found = {row["points"]: row["cpu_s"] for row in RECORD["large"]["rows"] if row["family"] == "sphere in R^64"}
+    cpu_s = {row["points"]: row["cpu_s"] for row in RECORD["large"]["rows"] if row["family"] == "sphere in R^64"}
     first, second = stated(r"2,048 points take ([\d.]+) s and 4,096 take ([\d.]+) s")
-    assert (first, second) == (f"{found[2048]:.1f}", f"{found[4096]:.1f}")
+    assert (first, second) == (f"{cpu_s[2048]:.1f}", f"{cpu_s[4096]:.1f}")
     of_points, of_edges = stated(
         r"exponent of ([\d.]+) in the number of points, and of ([\d.]+) in the number of edges"
     )
-    exponent = math.log2(found[4096] / found[2048])
+    exponent = math.log2(cpu_s[4096] / cpu_s[2048])
     assert (of_points, of_edges) == (f"{exponent:.1f}", f"{exponent / 2:.1f}")
 
 
@@ -87,14 +87,14 @@ def test_seconds_of_the_first_call_are_in_the_record() -> None:
     new, later = stated(
         r"at 1,024 points in a new environment takes (\d+) s of CPU time.* later processes take (\d+) s"
     )
-    found = {row["process"]: row["cpu_s"] for row in RECORD["first"]["rows"]}
-    assert new == f"{found['1,024 points, nothing compiled']:.0f}"
-    assert later == f"{found['1,024 points, compiled']:.0f}"
-    assert found["import torch"] > 0.4 * found["1,024 points, compiled"]  # "half of which"
+    cpu_s = {row["process"]: row["cpu_s"] for row in RECORD["first"]["rows"]}
+    assert new == f"{cpu_s['1,024 points, nothing compiled']:.0f}"
+    assert later == f"{cpu_s['1,024 points, compiled']:.0f}"
+    assert cpu_s["import torch"] > 0.4 * cpu_s["1,024 points, compiled"]  # "half of which"
 
 
 @pytest.mark.long
-def test_the_profile_of_our_time_runs() -> None:
+def test_the_script_that_profiles_the_sweep_runs() -> None:
     """It calls the steps of the sweep, which can be called only in Numba."""
     script = [str(BENCHMARKS / "topology.py"), "where", "--families", "uniform in R^3", "--repeats", "1", "--dry"]
     done = subprocess.run([sys.executable, *script], capture_output=True, text=True)

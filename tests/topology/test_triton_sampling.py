@@ -40,5 +40,5 @@ def test_clouds_too_large_for_a_matrix_go_to_the_twin(limit: str, monkeypatch: p
     monkeypatch.setattr(triton_sampling, "triton", object())
     monkeypatch.setattr(triton_sampling, "squared_distances", None)
     points = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
-    (found,) = triton_sampling.sample_in_one_kernel([points], 12, 0)
-    assert torch.equal(found, sample_together([points], 12, 0)[0])
+    (indices,) = triton_sampling.sample_in_one_kernel([points], 12, 0)
+    assert torch.equal(indices, sample_together([points], 12, 0)[0])

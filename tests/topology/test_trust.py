@@ -24,9 +24,9 @@ CLOUDS = [random_cloud(seed, 60) for seed in range(24)]
 def summary(x: np.ndarray) -> tuple[bytes, ...]:
     """Diagrams, critical simplices and the gradient of a cloud, bit for bit."""
     points = torch.from_numpy(x.copy()).requires_grad_(True)
-    found = vietoris_rips(points, cycles=True)
-    sum(d.square().sum() for d in found.diagrams).backward()
-    parts = [*found.diagrams, *found.death_simplices, *found.cycles, points.grad]
+    persistence = vietoris_rips(points, cycles=True)
+    sum(d.square().sum() for d in persistence.diagrams).backward()
+    parts = [*persistence.diagrams, *persistence.death_simplices, *persistence.cycles, points.grad]
     return tuple(part.detach().numpy().tobytes() for part in parts)
 
 
@@ -39,7 +39,7 @@ def test_threads_of_the_caller_do_not_disturb_each_other() -> None:
 
 def test_lists_in_threads_use_the_pool_of_threads_together() -> None:
     def diagrams(_: int) -> list[torch.Tensor]:
-        return [found.diagrams[1] for found in vietoris_rips(CLOUDS, workers=2)]
+        return [persistence.diagrams[1] for persistence in vietoris_rips(CLOUDS, workers=2)]
 
     with ThreadPoolExecutor(4) as pool:
         first, *others = pool.map(diagrams, range(8))
@@ -83,15 +83,16 @@ def test_two_other_engines_have_the_same_diagrams_and_every_certificate_is_accep
     """The short version of benchmarks/zero_differences.py, on other clouds than its report."""
     pytest.importorskip("gudhi"), pytest.importorskip("gph")
     path = Path(__file__).parents[2] / "benchmarks" / "zero_differences.py"
-    found = runpy.run_path(str(path))["compare"](100, first=10**5)
-    assert found["pairs"] > 1000
-    assert found["refused"] == [] and set(map(tuple, found["differences"].values())) == {()}
+    comparison = runpy.run_path(str(path))["compare"](100, first=10**5)
+    assert comparison["pairs"] > 1000
+    assert comparison["refused"] == [] and set(map(tuple, comparison["differences"].values())) == {()}
 
 
 def test_a_persistence_is_pickled_with_its_certificate_and_cycles() -> None:
-    found = vietoris_rips(CLOUDS[9], certificate=True, cycles=True)
-    twin = pickle.loads(pickle.dumps(found))
+    persistence = vietoris_rips(CLOUDS[9], certificate=True, cycles=True)
+    twin = pickle.loads(pickle.dumps(persistence))
     assert all(
-        torch.equal(a, b) for a, b in zip(found.cycles + found.diagrams, twin.cycles + twin.diagrams, strict=True)
+        torch.equal(a, b)
+        for a, b in zip(persistence.cycles + persistence.diagrams, twin.cycles + twin.diagrams, strict=True)
     )
-    assert np.array_equal(found.certificate.witness, twin.certificate.witness)
+    assert np.array_equal(persistence.certificate.witness, twin.certificate.witness)

@@ -32,13 +32,13 @@ def test_the_dtm_filtration_is_that_of_gudhi(points: np.ndarray, k: int, q: floa
     from gudhi.dtm_rips_complex import DTMRipsComplex
 
     k = min(k, len(points))
-    found = vietoris_rips(points, weights=partial(distance_to_measure, k=k, q=q))
+    persistence = vietoris_rips(points, weights=partial(distance_to_measure, k=k, q=q))
     for dim in (0, 1):
         tree = DTMRipsComplex(points=points, k=k, q=q).create_simplex_tree(max_dimension=2)
         finite, essential = theirs(tree, dim)
         size = 1e-7 * max(1.0, float(np.ptp(points, axis=0).max()))
-        assert bottleneck_distance(found.diagrams[dim].numpy(), finite) < size
-        np.testing.assert_allclose(np.sort(found.essential[dim].numpy()), np.sort(essential), atol=size)
+        assert bottleneck_distance(persistence.diagrams[dim].numpy(), finite) < size
+        np.testing.assert_allclose(np.sort(persistence.essential[dim].numpy()), np.sort(essential), atol=size)
 
 
 @settings(max_examples=60, deadline=None)
@@ -51,27 +51,27 @@ def test_arbitrary_weights_are_those_of_gudhi(points: np.ndarray, seed: int, sha
     size = float(np.ptp(points, axis=0).max()) or 1.0
     weights = np.random.default_rng(seed).random(len(points)) * size
     top = None if share is None else share * size
-    found = vietoris_rips(points, weights=weights, threshold=top)
+    persistence = vietoris_rips(points, weights=weights, threshold=top)
     limit = np.inf if top is None else top
     tree = WeightedRipsComplex(cdist(points, points), weights).create_simplex_tree(2)
     for dim in (0, 1):
         finite, _ = theirs(tree, dim)
         finite = finite[finite[:, 1] <= limit]
-        own = found.diagrams[dim].numpy()
+        own = persistence.diagrams[dim].numpy()
         assert bottleneck_distance(own, finite) < 1e-7 * size
     distances = cdist(points, points)
     same = vietoris_rips((distances + distances.T) / 2, metric="precomputed", weights=weights, threshold=top)
-    for a, b in zip(found.diagrams, same.diagrams, strict=True):
+    for a, b in zip(persistence.diagrams, same.diagrams, strict=True):
         assert bottleneck_distance(a.numpy(), b.numpy()) < 1e-7 * size
 
 
 @pytest.mark.parametrize("engine", ["reduced", "giotto-ph", "reference"])
 def test_every_engine_has_weights(engine: str) -> None:
     points = circle(16, np.random.default_rng(0), 0.1)
-    found, plain = (
+    weighted, plain = (
         vietoris_rips(points, weights=partial(distance_to_measure, k=4), engine=e) for e in (engine, "reduced")
     )
-    for a, b in zip(found.diagrams, plain.diagrams, strict=True):
+    for a, b in zip(weighted.diagrams, plain.diagrams, strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -122,8 +122,8 @@ def test_a_loss_with_weights_trains_and_is_copied() -> None:
 
 def test_points_in_one_place_have_a_gradient_without_nan() -> None:
     x = torch.zeros(6, 2, requires_grad=True)
-    found = vietoris_rips(x, weights=partial(distance_to_measure, k=3))
-    (sum(d.sum() for d in found.diagrams) + found.essential[0].sum()).backward()
+    persistence = vietoris_rips(x, weights=partial(distance_to_measure, k=3))
+    (sum(d.sum() for d in persistence.diagrams) + persistence.essential[0].sum()).backward()
     assert bool(x.grad.isfinite().all())
 
 

@@ -13,9 +13,9 @@ def check_that_clouds_of_different_sizes_are_sampled_as_by_the_twin() -> None:
     clouds = [torch.randn(n, 24, generator=generator) for n in (300, 40, 120)]
     clouds.append(clouds[0][:30].repeat(3, 1))  # duplicates
     expected = sample_together(clouds, 60, 7)
-    found = triton_sampling.sample_in_one_kernel(clouds, 60, 7)
-    assert [len(kept) for kept in found] == [60, 40, 60, 60]
-    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    indices = triton_sampling.sample_in_one_kernel(clouds, 60, 7)
+    assert [len(kept) for kept in indices] == [60, 40, 60, 60]
+    assert all(torch.equal(a, b) for a, b in zip(indices, expected, strict=True))
     assert triton_sampling.sample_in_one_kernel([], 60, 7) == []
 
 
@@ -24,8 +24,8 @@ def check_that_ties_go_to_the_lowest_index() -> None:
     for n, channels, m, start in ((1, 1, 3, 0), (2, 1, 2, 1), (33, 1, 33, 1), (64, 2, 50, 5)):
         points = torch.randint(4, (n, channels), generator=torch.Generator().manual_seed(n)).double()
         (expected,) = sample_together([points], m, start)
-        (found,) = triton_sampling.sample_in_one_kernel([points], m, start)
-        assert found.tolist() == expected.tolist(), (n, channels, m, start)
+        (indices,) = triton_sampling.sample_in_one_kernel([points], m, start)
+        assert indices.tolist() == expected.tolist(), (n, channels, m, start)
 
 
 def check_that_the_matrix_is_that_of_differences() -> None:

@@ -81,7 +81,7 @@ def test_two_and_four_ranks_have_the_curves_of_one_process_and_one_count_of_rank
             for name, norms in expected["gradients"]["terms"].items():
                 measured = curves["gradients"]["terms"][name]["parameters"]
                 assert measured == pytest.approx(norms["parameters"], rel=1e-4), name
-            scans = [sum(sum(row) for row in found["evaluation"]["confusion"]) for found in (record, alone)]
+            scans = [sum(sum(row) for row in run["evaluation"]["confusion"]) for run in (record, alone)]
             assert scans[0] == scans[1]  # each scan is counted once
             assert record["evaluation"] == records[0]["evaluation"] and curves == records[0]["history"]
     four = shared.replace(train=shared.train.replace(ranks=2))
@@ -160,7 +160,7 @@ def test_a_stop_request_reaches_ranks_started_by_a_launcher(shared: P.Params, la
 
 
 @pytest.mark.long
-def test_another_number_of_ranks_than_the_profile_has_is_refused(shared: P.Params, launcher: str) -> None:
+def test_another_number_of_ranks_than_the_profile_has_is_rejected(shared: P.Params, launcher: str) -> None:
     with pytest.raises(ParameterError, match="2 ranks were started, but train.ranks is 4: .*submit it again"):
         train_teacher(shared.replace(train=shared.train.replace(ranks=4)), 0)
 
@@ -241,11 +241,11 @@ def test_synchronised_batchnorm_is_batchnorm_of_all_rows(tmp_path: Path) -> None
             return normalise(SyncBatchNorm.of(nn.BatchNorm1d(3).double(), ranks), parts[ranks.rank])
 
     whole = normalise(nn.BatchNorm1d(3).double(), slice(None))
-    for rank, found in enumerate(on_ranks(2, work, tmp_path / "ranks")):
+    for rank, actual in enumerate(on_ranks(2, work, tmp_path / "ranks")):
         n = len(x[parts[rank]])
         expected = [row for block in range(3) for row in whole[7 * block : 7 * block + 7][parts[rank]]] + whole[21:]
-        assert len(found) == 3 * n + 3
-        for got, wanted in zip(found, expected, strict=True):
+        assert len(actual) == 3 * n + 3
+        for got, wanted in zip(actual, expected, strict=True):
             assert got == pytest.approx(wanted, abs=1e-9)
 
 

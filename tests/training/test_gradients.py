@@ -39,17 +39,17 @@ def small_step() -> tuple[torch.nn.Module, NetworkOutput, Losses]:
 
 def test_norms_are_those_of_backward() -> None:
     model, output, losses = small_step()
-    found = gradient_norms(losses.terms, list(model.parameters()), output)
+    norms = gradient_norms(losses.terms, list(model.parameters()), output)
     for name, loss in losses.terms.items():
         model.zero_grad()
         output.logits.retain_grad(), output.taps[0].feat.retain_grad()
         output.logits.grad = output.taps[0].feat.grad = None
         loss.backward(retain_graph=True)
         grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
-        assert found[name]["parameters"] == pytest.approx(torch.cat(grads).norm().item(), rel=1e-5)
+        assert norms[name]["parameters"] == pytest.approx(torch.cat(grads).norm().item(), rel=1e-5)
         logits = 0.0 if output.logits.grad is None else output.logits.grad.norm().item()
-        assert found[name]["logits"] == pytest.approx(logits, rel=1e-5)
-        assert found[name]["taps"] == [pytest.approx(output.taps[0].feat.grad.norm().item(), rel=1e-5)]
+        assert norms[name]["logits"] == pytest.approx(logits, rel=1e-5)
+        assert norms[name]["taps"] == [pytest.approx(output.taps[0].feat.grad.norm().item(), rel=1e-5)]
 
 
 def test_balanced_weights_give_the_stated_shares() -> None:
@@ -62,7 +62,7 @@ def test_balanced_weights_give_the_stated_shares() -> None:
 
 
 @pytest.mark.parametrize(("weight", "side"), [(1e-4, "under"), (50.0, "above"), (0.2, None)])
-def test_a_term_without_force_or_with_too_much_is_named(
+def test_a_term_whose_gradient_is_negligible_or_dominant_is_named(
     weight: float, side: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, output, losses = small_step()

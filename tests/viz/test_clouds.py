@@ -38,8 +38,8 @@ def test_statistics_show_classes_that_one_side_lacks() -> None:
 def test_names_of_many_classes_do_not_overlap() -> None:
     """As in GOOSE, which has 62: those that occur are shown, and each has room for its name."""
     shares = {f"class {k}": 1 / 40 if k % 3 else 0.0 for k in range(60)}
-    found = {"class_frequency": shares, "range_edges": [0.0, 2.0], "range_histogram": [1.0]}
-    figure = plot_statistics(found, {**found, "class_frequency": {"class 0": 1.0}}, ("train", "val"))
+    split = {"class_frequency": shares, "range_edges": [0.0, 2.0], "range_histogram": [1.0]}
+    figure = plot_statistics(split, {**split, "class_frequency": {"class 0": 1.0}}, ("train", "val"))
     figure.canvas.draw()
     labels = figure.axes[0].get_yticklabels()
     assert [label.get_text() for label in labels] == [n for n in shares if shares[n] or n == "class 0"]

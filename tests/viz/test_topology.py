@@ -50,8 +50,8 @@ def test_a_barcode_keeps_the_most_persistent_bars() -> None:
 @pytest.mark.parametrize(("scale", "edges", "triangles"), [(0.5, 0, 0), (1.0, 4, 0), (1.5, 6, 4)])
 def test_the_complex_of_a_square_at_each_scale(scale: float, edges: int, triangles: int) -> None:
     square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-    found = rips_complex(square, scale)
-    assert [len(simplices) for simplices in found] == [edges, triangles]
+    complexes = rips_complex(square, scale)
+    assert [len(simplices) for simplices in complexes] == [edges, triangles]
 
 
 def test_the_filtration_is_drawn_once_per_scale_above_its_barcode() -> None:
@@ -66,9 +66,9 @@ def test_the_filtration_is_drawn_once_per_scale_above_its_barcode() -> None:
 
 def test_engines_are_drawn_over_one_another_with_the_largest_distance() -> None:
     cloud = np.random.default_rng(1).normal(size=(10, 2))
-    found = {shape: {"giotto-ph": vietoris_rips(cloud), "reduced": vietoris_rips(cloud)} for shape in ("a", "b")}
+    by_shape = {shape: {"giotto-ph": vietoris_rips(cloud), "reduced": vietoris_rips(cloud)} for shape in ("a", "b")}
     rows = [{"shape": "a", "bottleneck": 0.0}, {"shape": "b", "bottleneck": 0.0}, {"shape": "b", "bottleneck": 2e-16}]
-    figure = agreement_figure(found, rows)
+    figure = agreement_figure(by_shape, rows)
     assert [axes.get_title() for axes in figure.axes] == ["a, 10 points", "b, 10 points"]
     stated = [next(text.get_text() for text in axes.texts) for axes in figure.axes]
     assert stated == ["$d_B$ = 0", "$d_B$ = 2.0e-16"]
@@ -87,7 +87,7 @@ def test_the_log_weight_separates_signal_from_noise() -> None:
     ]
 
 
-def test_points_without_a_gradient_are_drawn_below_the_others_with_a_mark_of_their_own() -> None:
+def test_points_without_a_gradient_are_drawn_below_the_others_with_another_marker() -> None:
     gradients = {"persistence": [0.1, 0.2, 0.3, 2.0], "weighted": [0.2, 0.0, 0.3, 2.5]}
     left, _ = dampening_figure(
         gradients, [{"delta": 1.0, "bound": 1.0, "contribution": 1.0, "with_diagonal": 1.0}]

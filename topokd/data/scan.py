@@ -86,7 +86,7 @@ class Scan:
 
 
 def _float32(values: Any, name: str, most: float = np.inf) -> Float[np.ndarray, ...]:
-    """``values`` as float32. Raises DataError if they are no real numbers, or one changes by more than ``most``."""
+    """``values`` as float32. Raises DataError if they are not real numbers, or one changes by more than ``most``."""
     if isinstance(values, np.ndarray) and type(values) is np.ndarray and values.dtype == np.float32:
         return values
     given = real_tensor(values, name).detach().cpu()

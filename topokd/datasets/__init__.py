@@ -3,8 +3,8 @@
 ``BENCHMARKS`` is found by scanning the subpackages of this one: a new benchmark is a new subpackage that exposes
 ``BENCHMARK``, and no other file changes.
 
->>> sorted(BENCHMARKS)
-['nuscenes', 'semantickitti', 'waymo']
+>>> {"nuscenes", "semantickitti", "waymo"} <= set(BENCHMARKS)
+True
 >>> BENCHMARKS["nuscenes"].title, BENCHMARKS["nuscenes"].classes.num_classes, BENCHMARKS["nuscenes"].absent
 ('nuScenes-lidarseg', 16, 'skip')
 """

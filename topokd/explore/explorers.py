@@ -22,6 +22,9 @@ def filtration_explorer(points: Any = None, *, num_points: int = 256, max_dim: i
         max_dim: highest degree: 1 or 2.
         reading: how a file is read, see `topokd.explore.read_points`: columns, dtype, scale, frame, origin.
 
+    Returns:
+        A widget, which a notebook shows.
+
     Raises:
         DataError: for points that cannot be read.
 
@@ -46,6 +49,9 @@ def loss_explorer(
         num_points: initial M.
         reading: how files are read, see `filtration_explorer`.
 
+    Returns:
+        A widget, which a notebook shows.
+
     Raises:
         DataError: for features that cannot be read, or do not have a row each.
 
@@ -69,6 +75,9 @@ def scene_explorer(
         points: the scan to show first, (n, 3) or a file.
         num_points: initial M.
         reading: how a file is read, see `filtration_explorer`.
+
+    Returns:
+        A widget, which a notebook shows.
 
     Raises:
         DataError: for points that cannot be read.

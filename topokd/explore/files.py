@@ -26,6 +26,9 @@ def read_points(source: Any, name: str = "array", **reading: Any) -> Float64[nda
         reading: options of `topokd.data.formats.read_cloud`: columns, dtype, scale, frame, origin. With one of them a
             .npy is read as a scan too.
 
+    Returns:
+        (n, c) coordinates or features.
+
     Raises:
         DataError: naming the file, the problem and what to do.
 

@@ -193,6 +193,9 @@ class LabelMap(Section):
 def label_map_names() -> list[str]:
     """The label maps of the project.
 
+    Returns:
+        Names of the files in ``conf/labels``, sorted.
+
     Examples:
         >>> "rellis3d" in label_map_names()
         True
@@ -205,6 +208,9 @@ def load_label_map(name: str | Path) -> LabelMap:
 
     Args:
         name: of a file in ``conf/labels``, or the path of a file.
+
+    Returns:
+        The validated label map.
 
     Raises:
         ParameterError: it does not exist or is not a label map.

@@ -104,6 +104,12 @@ class WrittenLabels:
 def written_labels(dataset: object) -> WrittenLabels | None:
     """How the labels of a data set are written; None for one that no label map describes.
 
+    Args:
+        dataset: any dataset.
+
+    Returns:
+        Ids of the classes, their colours and the number type, or None.
+
     Examples:
         >>> written_labels([]) is None
         True

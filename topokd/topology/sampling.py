@@ -113,7 +113,7 @@ def covering_radius(
         A scalar in the unit and type of `x`.
 
     Raises:
-        DataError: for points that are not finite, or indices that are no rows.
+        DataError: for points that are not finite, or indices that are not rows.
         ParameterError: for an empty subset.
 
     Examples:

@@ -6,7 +6,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 
-def whole(frame: pd.DataFrame, name: str, *, digits: int = 2) -> Styler:
+def full_table(frame: pd.DataFrame, name: str, *, digits: int = 2) -> Styler:
     """A table with every word of its cells, which pandas would cut off at 50 letters; without the numbers of its rows.
 
     Args:
@@ -16,7 +16,7 @@ def whole(frame: pd.DataFrame, name: str, *, digits: int = 2) -> Styler:
 
     Examples:
         >>> frame = pd.DataFrame({"parameters": [46_159_507, 1], "ratio": [16.62, float("nan")]}, index=["all", "one"])
-        >>> text = whole(frame, "example").to_html()
+        >>> text = full_table(frame, "example").to_html()
         >>> "46,159,507" in text, "16.62" in text, "nan" in text
         (True, True, False)
     """

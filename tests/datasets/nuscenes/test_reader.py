@@ -23,15 +23,15 @@ def test_round_trip_gives_the_world(world: Path) -> None:
     dataset = NuScenesLidarSeg(world, "train")
     assert dataset.sequences == list(official_splits()["train"][:2]) and len(dataset) == 4
     scan = dataset[1]  # the second keyframe of sequence 0 is frame 2: a sweep lies between
-    found = measure(street_of(0, 0, 3), 2, SENSORS["hdl32"], 48, np.random.default_rng([0, 0, 2, 1]))
-    order = np.argsort(found.column, kind="stable")
-    xyz = found.xyz[order]
+    measured = measure(street_of(0, 0, 3), 2, SENSORS["hdl32"], 48, np.random.default_rng([0, 0, 2, 1]))
+    order = np.argsort(measured.column, kind="stable")
+    xyz = measured.xyz[order]
     np.testing.assert_array_equal(scan.xyz, np.column_stack((-xyz[:, 1], xyz[:, 0], xyz[:, 2])))
-    np.testing.assert_allclose(scan.intensity, found.intensity[order], atol=0.5 / 255 + 1e-6)
-    np.testing.assert_array_equal(scan.label, NUSCENES.class_of_raw(NUSCENES_OF_RAW[found.raw[order]]))
-    np.testing.assert_array_equal(scan.instance, found.instance[order] % 1000)
+    np.testing.assert_allclose(scan.intensity, measured.intensity[order], atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(scan.label, NUSCENES.class_of_raw(NUSCENES_OF_RAW[measured.raw[order]]))
+    np.testing.assert_array_equal(scan.instance, measured.instance[order] % 1000)
     ring = dataset.sweep(dataset.sample_data(scan.name))[:, 4]
-    np.testing.assert_array_equal(ring, 31 - found.row[order])
+    np.testing.assert_array_equal(ring, 31 - measured.row[order])
     assert len(NuScenesLidarSeg(world, "val")) == 1
 
 
@@ -99,7 +99,7 @@ def test_a_complete_world_is_not_written_again(world: Path, tmp_path: Path) -> N
         write_nuscenes(tmp_path / "other", SMALL)
 
 
-def test_categories_go_by_name(copy: Path, world: Path) -> None:
+def test_categories_are_matched_by_name(copy: Path, world: Path) -> None:
     edit(copy, "category", lambda records: [r | {"index": 31 - r["index"]} for r in records])
     for file in (copy / "lidarseg").rglob("*.bin"):
         file.write_bytes((31 - np.fromfile(file, np.uint8)).astype(np.uint8).tobytes())

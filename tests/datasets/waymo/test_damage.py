@@ -153,7 +153,7 @@ def test_a_pickle_is_never_loaded(copy: Path, monkeypatch: pytest.MonkeyPatch, t
     assert not (tmp_path / "unpickled").exists()
 
 
-def test_missing_folders_and_unknown_names(world: Path, tmp_path: Path) -> None:
+def test_missing_folders_and_unknown_names_are_errors(world: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no \*.parquet files"):
         WaymoSegmentation(tmp_path, "train")
     with pytest.raises(DataError, match="components lidar, lidar_calibration, lidar_pose and vehicle_pose"):

@@ -31,18 +31,18 @@ def test_round_trip_gives_the_world(world: Path) -> None:
     names = {measured_segment(k): k for k in (0, 3)}
     for index in range(4):
         sequence, frame = names[dataset.names[index].split("/")[0]], index % 2
-        found = measure(
+        measured = measure(
             street_of(0, sequence, 2), frame, SENSORS["waymo64"], 48, np.random.default_rng([0, sequence, frame, 1])
         )
         scan, pixels = dataset[index], dataset.pixels(index)
         first = pixels.return_index == 0
-        order = np.lexsort((found.column, found.row))
-        np.testing.assert_array_equal(pixels.row[first], found.row[order])
-        np.testing.assert_array_equal(pixels.column[first], found.column[order])
-        np.testing.assert_allclose(scan.xyz[first], found.xyz[order] + np.array(TRANSLATION), atol=5e-5)
-        np.testing.assert_allclose(scan.intensity[first], found.intensity[order], atol=1e-6)
-        np.testing.assert_array_equal(scan.label[first], WAYMO.class_of_raw(WAYMO_OF_RAW[found.raw[order]]))
-        np.testing.assert_array_equal(scan.instance[first], found.instance[order])
+        order = np.lexsort((measured.column, measured.row))
+        np.testing.assert_array_equal(pixels.row[first], measured.row[order])
+        np.testing.assert_array_equal(pixels.column[first], measured.column[order])
+        np.testing.assert_allclose(scan.xyz[first], measured.xyz[order] + np.array(TRANSLATION), atol=5e-5)
+        np.testing.assert_allclose(scan.intensity[first], measured.intensity[order], atol=1e-6)
+        np.testing.assert_array_equal(scan.label[first], WAYMO.class_of_raw(WAYMO_OF_RAW[measured.raw[order]]))
+        np.testing.assert_array_equal(scan.instance[first], measured.instance[order])
 
 
 def measured_segment(sequence: int) -> str:
@@ -91,7 +91,7 @@ def test_points_follow_the_official_formula_pixel_by_pixel(seed: int) -> None:
     row, column, distance = rng.integers(0, height, n), rng.integers(0, width, n), rng.uniform(1, 70, n)
     pose = np.column_stack((rng.uniform(-0.2, 0.2, (n, 2)), rng.uniform(-3, 3, n), rng.uniform(-50, 50, (n, 3))))
     calibration = Calibration(extrinsic(), beams[::-1])
-    found = points_of(distance, row, column, width, calibration, pose, frame)
+    points = points_of(distance, row, column, width, calibration, pose, frame)
     for k in range(n):
         ratio = (width - column[k] - 0.5) / width
         azimuth = (ratio * 2 - 1) * np.pi - np.arctan2(extrinsic()[1, 0], extrinsic()[0, 0])
@@ -99,7 +99,7 @@ def test_points_follow_the_official_formula_pixel_by_pixel(seed: int) -> None:
         point = distance[k] * np.array([np.cos(azimuth) * np.cos(beam), np.sin(azimuth) * np.cos(beam), np.sin(beam)])
         vehicle = (extrinsic() @ [*point, 1])[:3]
         world_point = rotation(*pose[k, :3]) @ vehicle + pose[k, 3:]
-        np.testing.assert_allclose(found[k], turn.T @ (world_point - frame[:3, 3]), atol=1e-9)
+        np.testing.assert_allclose(points[k], turn.T @ (world_point - frame[:3, 3]), atol=1e-9)
 
 
 def rotation(roll: float, pitch: float, yaw: float) -> np.ndarray:
@@ -146,10 +146,10 @@ def test_rows_of_other_lasers_are_not_taken_for_the_top_lidars(copy: Path) -> No
             elif field.name.endswith(".shape"):
                 other = other.set_column(index, field, pa.array([[1, 1, 1]] * len(table), field.type))
         pq.write_table(pa.concat_tables([table, other]), file)
-    found = first_of(copy)
-    assert len(found) == 2
-    np.testing.assert_array_equal(found[0].xyz, expected.xyz)
-    np.testing.assert_array_equal(found[0].label, expected.label)
+    scans = first_of(copy)
+    assert len(scans) == 2
+    np.testing.assert_array_equal(scans[0].xyz, expected.xyz)
+    np.testing.assert_array_equal(scans[0].label, expected.label)
 
 
 def test_beams_are_uniform_if_the_calibration_lists_no_inclinations(copy: Path) -> None:
@@ -158,11 +158,11 @@ def test_beams_are_uniform_if_the_calibration_lists_no_inclinations(copy: Path) 
     change(copy, "lidar_calibration", f"{prefix}.min", lambda value: -0.3)
     change(copy, "lidar_calibration", f"{prefix}.max", lambda value: 0.1)
     dataset = first_of(copy)
-    found = dataset.calibration(dataset.sequences[0], 4).inclination
-    np.testing.assert_allclose(found, [0.05, -0.05, -0.15, -0.25])  # the image's top row looks up
+    inclinations = dataset.calibration(dataset.sequences[0], 4).inclination
+    np.testing.assert_allclose(inclinations, [0.05, -0.05, -0.15, -0.25])  # the image's top row looks up
 
 
-def test_angles_of_a_pose_give_it_back() -> None:
+def test_angles_of_a_pose_are_recovered() -> None:
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation(0.1, -0.2, 2.5), (1, 2, 3)
     angles = euler(pose)

@@ -22,13 +22,13 @@ def waymo(path):
     return images
 
 
-def test_waymo_round_trip_and_wire_format(tmp_path):
+def test_a_waymo_submission_is_read_back_and_has_the_published_wire_format(tmp_path):
     path = tmp_path / "s.bin"
     images = waymo(path)
     assert validate_waymo(path, FRAMES) == []
-    found = read_waymo(path)
-    assert [frame for frame, _ in found] == FRAMES
-    for (_, got), want in zip(found, images, strict=True):
+    read = read_waymo(path)
+    assert [frame for frame, _ in read] == FRAMES
+    for (_, got), want in zip(read, images, strict=True):
         np.testing.assert_array_equal(got, want)
     data = path.read_bytes()
     assert data.startswith(b"\x0a\x0eme@example.org\x12\x04ours\x1a\x02Me")  # fields 1, 2, 3
@@ -71,9 +71,9 @@ def label(submission, data):
 
 
 def matrix(values, dims=None):
-    found = messages().matrix(data=values.astype(int).reshape(-1).tolist())
-    found.shape.dims.extend(dims or values.shape)
-    return zlib.compress(found.SerializeToString())
+    message = messages().matrix(data=values.astype(int).reshape(-1).tolist())
+    message.shape.dims.extend(dims or values.shape)
+    return zlib.compress(message.SerializeToString())
 
 
 @pytest.mark.invalid_arguments

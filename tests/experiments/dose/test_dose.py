@@ -64,10 +64,10 @@ def test_an_experiment_runs_resumes_and_answers(params: Params) -> None:
             assert ("own_distance" in record["measures"]) == bool(arm.options)
     assert records["stage-3"][0]["terms"]["topo"]["stage"] == 3
     assert not list((params.workspace / "teacher_outputs").iterdir())  # no use after the last arm of a seed
-    found = answer(PLAN, params, records)
-    assert [arm["arm"] for arm in found["arms"]] == list(dose.arms)
-    assert found["sentence"].startswith("Not measured yet: 2 runs")  # one seed says nothing
-    assert dose_figure(found) is not None
+    answers = answer(PLAN, params, records)
+    assert [arm["arm"] for arm in answers["arms"]] == list(dose.arms)
+    assert answers["sentence"].startswith("Not measured yet: 2 runs")  # one seed says nothing
+    assert dose_figure(answers) is not None
     file = dose.file(dose.units[-1])
     before = read_json(file)
     file.unlink()

@@ -29,24 +29,24 @@ def experiments(effect: float, sd: float, count: int, seed: int = 0) -> np.ndarr
 
 
 def test_the_interval_covers_the_effect_and_the_p_value_is_that_of_scipy() -> None:
-    found = [paired_difference(list(d)) for d in experiments(0.7, 1.3, 2000)]
-    assert np.mean([x.low <= 0.7 <= x.high for x in found]) == pytest.approx(0.95, abs=0.015)
-    for d, x in zip(experiments(0.7, 1.3, 20), found, strict=False):
+    differences = [paired_difference(list(d)) for d in experiments(0.7, 1.3, 2000)]
+    assert np.mean([x.low <= 0.7 <= x.high for x in differences]) == pytest.approx(0.95, abs=0.015)
+    for d, x in zip(experiments(0.7, 1.3, 20), differences, strict=False):
         assert x.p == pytest.approx(stats.ttest_1samp(d, 0.0).pvalue)
 
 
 @pytest.mark.parametrize(("effect", "sd"), [(0.0, 1.0), (0.5, 1.0), (1.0, 0.8)])
 def test_stated_power_is_the_share_of_experiments_that_find_the_effect(effect: float, sd: float) -> None:
-    found = np.mean([paired_difference(list(d)).p < 0.05 for d in experiments(effect, sd, 2000)])
-    assert superiority_power(effect, sd, N) == pytest.approx(found, abs=0.025)
+    share = np.mean([paired_difference(list(d)).p < 0.05 for d in experiments(effect, sd, 2000)])
+    assert superiority_power(effect, sd, N) == pytest.approx(share, abs=0.025)
 
 
 @pytest.mark.parametrize(("effect", "sd"), [(0.0, 0.5), (0.2, 0.4), (0.5, 0.5)])
 def test_stated_power_of_equivalence_is_the_share_of_experiments_that_call_it(effect: float, sd: float) -> None:
-    found = np.mean([tost(list(d), 0.5).equivalent for d in experiments(effect, sd, 2000)])
-    assert equivalence_power(sd, N, 0.5, effect) == pytest.approx(found, abs=0.025)
+    share = np.mean([tost(list(d), 0.5).equivalent for d in experiments(effect, sd, 2000)])
+    assert equivalence_power(sd, N, 0.5, effect) == pytest.approx(share, abs=0.025)
     if effect == 0.5:  # at the margin, a false finding
-        assert found <= 0.05 + 0.012
+        assert share <= 0.05 + 0.012
 
 
 def test_equivalence_is_the_90_percent_interval_within_the_margin() -> None:
@@ -70,8 +70,8 @@ def test_power_is_the_tail_of_the_noncentral_t_and_a_number_for_every_effect(n: 
     for effect in np.linspace(0.0, 20.0, 81):
         t, delta = stats.t.ppf(0.975, n - 1), effect * np.sqrt(n)
         tail = stats.nct.sf(t, n - 1, delta) + stats.nct.cdf(-t, n - 1, delta)
-        found = superiority_power(float(effect), 1.0, n)
-        assert np.isfinite(found) and (np.isnan(tail) or found == pytest.approx(tail, abs=2e-3))
+        power = superiority_power(float(effect), 1.0, n)
+        assert np.isfinite(power) and (np.isnan(tail) or power == pytest.approx(tail, abs=2e-3))
 
 
 @pytest.mark.long
@@ -118,10 +118,10 @@ def test_bootstrap_intervals_cover_the_variation_that_they_resample() -> None:
 
 def test_each_source_of_noise_widens_its_own_interval_only() -> None:
     def width(over: str, street_sd: float, seed_sd: float) -> float:
-        found = bootstrap_difference(
+        interval = bootstrap_difference(
             *simulated(0.05, street_sd, seed_sd, np.random.default_rng(1)), over=over, draws=400
         )
-        return found[2] - found[1]
+        return interval[2] - interval[1]
 
     assert width("streets", 0.05, 0.0) > 5 * width("seeds", 0.05, 0.0)
     assert width("seeds", 0.0, 0.05) > 3 * width("streets", 0.0, 0.05)

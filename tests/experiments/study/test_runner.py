@@ -54,9 +54,9 @@ def test_every_row_gets_the_same_number_of_trials_and_waits_for_its_starting_row
 
 def test_weights_are_the_chosen_ones_times_the_factor(params: Params) -> None:
     chosen = {"terms": {"kd": params.terms["kd"] | {"weight": 7.0}}}
-    found = weighted(params, PLAN, "kd_topo", 0.1, chosen).rows["kd_topo"].terms
-    assert found["kd"]["weight"] == 7.0
-    assert found["topo"]["weight"] == pytest.approx(0.1 * params.rows["kd_topo"].terms["topo"]["weight"])
+    terms = weighted(params, PLAN, "kd_topo", 0.1, chosen).rows["kd_topo"].terms
+    assert terms["kd"]["weight"] == 7.0
+    assert terms["topo"]["weight"] == pytest.approx(0.1 * params.rows["kd_topo"].terms["topo"]["weight"])
     slow = weighted(params, PLAN, "plain", 0.5, None)
     assert slow.train.student_lr_factor == 0.5 * params.train.student_lr_factor
 

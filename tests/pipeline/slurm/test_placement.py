@@ -61,7 +61,7 @@ def test_a_stage_that_trains_nothing_is_one_process() -> None:
         ("paper", {"cpus": 4, "cpus_per_node": 2}, 1, r"takes 4 cores \(cpus\)"),
     ],
 )
-def test_what_no_node_can_hold_is_refused(kind: str, resources: dict[str, object], ranks: int, message: str) -> None:
+def test_what_no_node_can_hold_is_rejected(kind: str, resources: dict[str, object], ranks: int, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         place_task(kind, Resources(**resources), cpus=3, ranks=ranks)
 

@@ -35,8 +35,8 @@ def test_a_stage_that_was_never_measured_counts_as_the_mean_of_its_kind() -> Non
 @pytest.mark.parametrize(("cap", "limits", "after"), [(0, [0, 0], [None, None]), (5, [3, 2], [None, None]),
                                                       (1, [1, 1], [None, 2])])  # fmt: skip
 def test_a_cap_is_shared_by_the_arrays_of_a_kind(cap: int, limits: list[int], after: list[int | None]) -> None:
-    found = [array for array in arrays(stages={"student": {"at_once": cap}}) if array.kind == "student"]
-    assert [array.limit for array in found] == limits and [array.after for array in found] == after
+    students = [array for array in arrays(stages={"student": {"at_once": cap}}) if array.kind == "student"]
+    assert [array.limit for array in students] == limits and [array.after for array in students] == after
 
 
 def test_a_task_depends_on_exactly_the_tasks_that_it_needs() -> None:

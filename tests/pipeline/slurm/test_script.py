@@ -86,6 +86,6 @@ def test_signals_during_the_set_up_lines_are_not_lost(
     assert status == 143 and ("requeue 12_0" in said) == requeued
 
 
-def test_a_stage_that_cannot_stop_goes_on_after_the_signal(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_cannot_stop_continues_after_the_signal(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = "import pathlib, time\npathlib.Path('ready').touch()\ntime.sleep(1)\nprint('done')\n"
     assert run_job(project, monkeypatch, signal.SIGUSR1, stage) == (0, "done\n")

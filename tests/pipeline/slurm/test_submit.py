@@ -49,7 +49,7 @@ def test_without_slurm_the_message_says_what_to_use(project: Path, monkeypatch: 
         queue.my_tasks()
 
 
-def test_a_refusal_of_slurm_is_passed_on_in_its_words(project: Path) -> None:
+def test_the_error_message_of_slurm_is_passed_on(project: Path) -> None:
     (project / "bin" / "sbatch").write_text("#!/bin/sh\necho 'invalid partition' >&2; exit 1\n")
     with pytest.raises(queue.SlurmError, match="sbatch --parsable --x: invalid partition"):
         queue.submit(["--x"])

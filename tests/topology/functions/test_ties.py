@@ -28,20 +28,20 @@ def test_pairs_that_tie_for_the_bottleneck_share_its_gradient() -> None:
 
 
 def test_the_first_of_equal_tents_has_the_gradient_of_the_first_landscape() -> None:
-    found = gradient(lambda a: F.landscape(a, [0.5], k=2)[0, 0] / 2**0.5, [[0.0, 4.0], [0.0, 4.0]])
-    assert np.allclose(found, [[-1, 0], [0, 0]])
+    slopes = gradient(lambda a: F.landscape(a, [0.5], k=2)[0, 0] / 2**0.5, [[0.0, 4.0], [0.0, 4.0]])
+    assert np.allclose(slopes, [[-1, 0], [0, 0]])
 
 
 def test_birth_and_death_share_the_gradient_at_the_top_of_a_tent() -> None:
-    found = gradient(lambda a: F.landscape(a, [2.0], k=1)[0, 0] / 2**0.5, [[0.0, 4.0]])
-    assert np.allclose(found, [[-0.5, 0.5]])
+    slopes = gradient(lambda a: F.landscape(a, [2.0], k=1)[0, 0] / 2**0.5, [[0.0, 4.0]])
+    assert np.allclose(slopes, [[-0.5, 0.5]])
     assert gradient(lambda a: F.landscape(a, [0.0, 4.0, 5.0], k=1).sum(), [[0.0, 4.0]]) == [[0, 0]]
 
 
 def test_points_on_the_diagonal_have_no_gradient_in_entropy_and_powers_of_persistence() -> None:
     for function in (F.persistence_entropy, lambda a: F.total_persistence(a, 0.5)):
-        found = gradient(function, [[0.0, 1.0], [0.0, 2.0], [3.0, 3.0]])
-        assert found[2] == [0, 0] and found[0] != [0, 0]
+        slopes = gradient(function, [[0.0, 1.0], [0.0, 2.0], [3.0, 3.0]])
+        assert slopes[2] == [0, 0] and slopes[0] != [0, 0]
 
 
 def test_a_smoothed_betti_curve_tends_to_the_curve() -> None:

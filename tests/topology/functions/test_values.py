@@ -68,7 +68,7 @@ def test_summaries_of_one_diagram_equal_gudhis(seed: int, representations) -> No
             "silhouette": representations.Silhouette(weight=lambda q: (q[1] - q[0]) ** 2, **drawn)(a.numpy()),
             "image": representations.PersistenceImage(0.2, lambda q: q[1], [9, 7], [0, 1, 0, 0.5])(a.numpy()),
         }
-        found = {
+        summaries = {
             "entropy": F.persistence_entropy(a),
             "betti": F.betti_curve(a, grid),
             "landscape": F.landscape(a, grid, k=4),
@@ -82,7 +82,7 @@ def test_summaries_of_one_diagram_equal_gudhis(seed: int, representations) -> No
                 weight_power=1.0,
             ),
         }
-        for name, value in found.items():
+        for name, value in summaries.items():
             np.testing.assert_allclose(value.numpy().ravel(), np.ravel(expected[name]), rtol=1e-11, atol=1e-12 * top)
 
 
@@ -127,8 +127,8 @@ def test_wasserstein_distance_is_the_augmented_assignment(
     sizes: tuple[int, int], seed: int, form: dict[str, bool], order: float, internal_p: float
 ) -> None:
     a, b = (diagram(k, seed + side, **form) for side, k in enumerate(sizes))
-    found = F.wasserstein_distance(a, b, order=order, internal_p=internal_p).item()
-    assert found == pytest.approx(
+    distance = F.wasserstein_distance(a, b, order=order, internal_p=internal_p).item()
+    assert distance == pytest.approx(
         wasserstein_by_assignment(a.numpy(), b.numpy(), order, internal_p), rel=1e-10, abs=1e-12
     )
 
@@ -155,9 +155,9 @@ def test_bottleneck_distance_is_the_least_cost_that_covers_everything(
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
     a, b = (diagram(k, seed + side, whole=whole) for side, k in enumerate(sizes))
-    costs, found = augmented(a.numpy(), b.numpy(), np.inf), F.bottleneck_distance(a, b).item()
-    below = np.unique(costs[costs < found])
-    for bound, fits in [(found, True), *[(cost, False) for cost in below[-1:]]]:
+    costs, distance = augmented(a.numpy(), b.numpy(), np.inf), F.bottleneck_distance(a, b).item()
+    below = np.unique(costs[costs < distance])
+    for bound, fits in [(distance, True), *[(cost, False) for cost in below[-1:]]]:
         mate = maximum_bipartite_matching(csr_matrix(costs <= bound), perm_type="column")
         assert bool((mate >= 0).all()) is fits
 

@@ -88,7 +88,7 @@ def plausible_share(values: ndarray) -> float:
 
 
 def _check_beginning(path: Path, rows: ndarray) -> None:
-    """Refuse a file whose first rows are bytes of something else: a header that is as long as a few points.
+    """Reject a file whose first rows are bytes of something else: a header that is as long as a few points.
 
     Whole numbers of 32 or 64 bits, and most letters, are numbers below 1e-30 or above 1e9 if they are read as floats.
 

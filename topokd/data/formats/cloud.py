@@ -99,6 +99,9 @@ def read_cloud(
             coordinates (beyond 10 km).
         log_notes: log what was assumed, one line.
 
+    Returns:
+        The points used, the scan for the network, and what was assumed about the file.
+
     Raises:
         DataError: names the file, the problem, and what to do.
 

@@ -1,7 +1,7 @@
 """The rule for the field that holds the intensities, and for their full scale.
 
 1. The field: the one that the user names, or the first present of `FIELDS`. A calibrated reflectivity comes before a
-   raw signal strength, which has no full scale. One with negative values (decibels, or another zero) is passed over if
+   raw signal strength, which has no full scale. One with negative values (decibels, or another zero) is skipped if
    there is another, and rejected otherwise. Without any, intensities are 0.
 2. The full scale: what the user says, or 255 for a field of bytes. Otherwise that of other scans of the sensor, if it
    is known (`topokd.data.formats.common_scale` guesses it from a sample); 255 for five columns without names, as in
@@ -9,7 +9,7 @@
    scale that the values hardly support is reported as an assumption.
 3. Values above it: at most one point in a thousand (`RARE`), a retroreflector say, is clipped. More than that is an
    error if the user gave the scale. A guess never is: up to a tenth of the points (`SOME`) is clipped; if more exceed
-   the scale of the other scans, or the values are fractions and the others are not, the scan has a scale of its own.
+   the scale of the other scans, or the values are fractions and the others are not, the scan has its own scale.
    Both are reported with numbers.
 """
 

@@ -14,7 +14,7 @@ FAR = 10_000.0
 _SHARE_OF_FILLERS = 0.01
 _IN_THE_SENSOR = 0.005
 _COPIES = 10
-"""So many points in one place, far from all others, are no measurements."""
+"""So many points in one place, far from all others, are not measurements."""
 _AXES = ("x", "y", "z")
 
 
@@ -155,7 +155,7 @@ def near_origin(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Float64[ndar
         (n, 3) the coordinates, shifted if they were map coordinates.
     """
     centre = np.median(xyz, axis=0)
-    with np.errstate(over="ignore"):  # damaged coordinates, which the caller refuses
+    with np.errstate(over="ignore"):  # damaged coordinates, which the caller rejects
         spread = float(np.median(np.linalg.norm((xyz - centre)[:, :2], axis=1)))
     place = ",".join(f"{value:.1f}" for value in centre)
     if np.abs(centre).max() > FAR:

@@ -14,6 +14,13 @@ PAPER_VOXEL_SIZE = 0.05  # metres (C.3)
 def nearest(voxels: Voxels, count: int) -> Voxels:
     """The ``count`` voxels nearest to the sensor as a cloud, or all voxels if there are fewer.
 
+    Args:
+        voxels: of a scan, in the sensor's frame.
+        count: number of voxels kept, 1 or more.
+
+    Returns:
+        A cloud of at most ``count`` voxels.
+
     Examples:
         >>> from topokd.data import Scan, voxelize
         >>> scan = Scan(np.array([[9.0, 0, 0], [1, 0, 0], [5, 0, 0]], np.float32), np.ones(3, np.float32))
@@ -37,6 +44,13 @@ def tile_along_x(clouds: Iterable[Voxels], count: int) -> Voxels:
     """One large cloud of at least ``count`` voxels (or of all of them): clouds in a row along x that do not touch.
 
     Figure 1 needs more voxels than one scan has; a row of scans keeps their density.
+
+    Args:
+        clouds: read one by one until there are enough voxels.
+        count: least number of voxels.
+
+    Returns:
+        The voxels of all clouds that were read, as one cloud.
 
     Examples:
         >>> from topokd.data import Scan, voxelize

@@ -59,6 +59,9 @@ def count_cost(
         large: used for ``scaling`` where the scan has fewer voxels (`clouds.tile_along_x`).
         device: where the forward passes run.
 
+    Returns:
+        Parameters, FLOPs, their ratios and their growth with the number of voxels, as JSON types.
+
     Examples:
         >>> import numpy as np
         >>> from topokd.data import Scan, voxelize

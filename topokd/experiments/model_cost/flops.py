@@ -31,9 +31,16 @@ def part_of(name: str) -> str:
 def count_parameters(model: PointTransformerV3) -> dict[str, int]:
     """Trainable parameters of the whole network and of its parts.
 
-    >>> from topokd.models import build_model
-    >>> count_parameters(build_model("ptv3-teacher"))["total"]
-    46159312
+    Args:
+        model: the network.
+
+    Returns:
+        Numbers by part, and their sum as ``total``.
+
+    Examples:
+        >>> from topokd.models import build_model
+        >>> count_parameters(build_model("ptv3-teacher"))["total"]
+        46159312
     """
     counts = dict.fromkeys(("total", *PARTS), 0)
     for name, parameter in model.named_parameters():
@@ -45,9 +52,16 @@ def count_parameters(model: PointTransformerV3) -> dict[str, int]:
 def parameters_by_module(model: PointTransformerV3) -> dict[str, int]:
     """Parameters of the embedding, of each encoder and decoder stage in the order they run in, and of the head.
 
-    >>> from topokd.models import build_model
-    >>> list(parameters_by_module(build_model("ptv3-tiny")))[:2]
-    ['embedding', 'enc0']
+    Args:
+        model: the network.
+
+    Returns:
+        Numbers by the name of the module.
+
+    Examples:
+        >>> from topokd.models import build_model
+        >>> list(parameters_by_module(build_model("ptv3-tiny")))[:2]
+        ['embedding', 'enc0']
     """
     counts: dict[str, int] = {}
     for name, parameter in model.named_parameters():

@@ -13,6 +13,12 @@ KIND_WITHOUT_ATTENTION = "without_attention"
 def parameters_table(cost: Mapping[str, Any]) -> pd.DataFrame:
     """Parameters of each module of teacher and student, and their ratio.
 
+    Args:
+        cost: the document of `count.count_cost`.
+
+    Returns:
+        A row per module: ratio, teacher, student.
+
     Examples:
         >>> cost = {"models": {"teacher": {"modules": {"embedding": 300}}, "student": {"modules": {"embedding": 200}}}}
         >>> parameters_table(cost).loc["embedding"].tolist()
@@ -29,6 +35,9 @@ def flops_table(cost: Mapping[str, Any], reported: Mapping[tuple[str, str], floa
     Args:
         cost: the document of `count.count_cost`.
         reported: ratios of the paper by (part, kind).
+
+    Returns:
+        A row per part and kind: measured and reported ratio, teacher, student.
 
     Examples:
         >>> counts = {"linear": 4_000_000_000, "attention": 0, "total": 4_000_000_000}
@@ -58,6 +67,12 @@ def _gflops(counts: Mapping[str, int], kind: str) -> float:
 def cost_sentence(cost: Mapping[str, Any]) -> str:
     """Sentences on the sizes and FLOPs of teacher and student.
 
+    Args:
+        cost: the document of `count.count_cost`.
+
+    Returns:
+        The sentences, as Markdown.
+
     Examples:
         >>> part = {"total": 4.0, "without_attention": 5.0}
         >>> models = {role: {"parameters": {"total": n}} for role, n in {"teacher": 6000, "student": 2000}.items()}
@@ -79,6 +94,12 @@ def cost_sentence(cost: Mapping[str, Any]) -> str:
 
 def timing_sentence(timings: Mapping[str, Any]) -> str:
     """Sentences on the latency and memory of teacher and student.
+
+    Args:
+        timings: the document of `measure.measure_cost`.
+
+    Returns:
+        The sentences, as Markdown.
 
     Examples:
         >>> timings = {"device": "cpu", "threads": 1, "models": {"student": {"voxels": 90}}}

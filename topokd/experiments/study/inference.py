@@ -99,6 +99,9 @@ def paired_difference(differences: Sequence[float], level: float = 0.95) -> Diff
         differences: n >= 2 differences of paired runs.
         level: of the interval.
 
+    Returns:
+        Mean, ends of the interval, and p.
+
     Examples:
         >>> result = paired_difference([1.0, 2.0, 3.0])
         >>> result.mean, round(result.low, 4), round(result.high, 4), round(result.p, 4)
@@ -120,6 +123,9 @@ def tost(differences: Sequence[float], margin: float, alpha: float = 0.05) -> Eq
         differences: n >= 2 differences of paired runs.
         margin: above 0, in their unit; chosen before the experiment.
         alpha: level of each test.
+
+    Returns:
+        The larger p of the two tests, and whether the rows are equivalent.
 
     Examples:
         >>> tost([0.1, -0.1, 0.05, -0.05], margin=0.5).equivalent, tost([0.4, 1.6, -0.6, 0.2], 0.5).equivalent
@@ -146,6 +152,9 @@ def superiority_power(effect: float, sd: float, n: int, alpha: float = 0.05) -> 
         n: pairs.
         alpha: level of the test.
 
+    Returns:
+        The probability, 0 to 1.
+
     Examples:
         >>> round(superiority_power(effect=1.0, sd=1.0, n=10), 3)
         0.803
@@ -168,6 +177,9 @@ def equivalence_power(sd: float, n: int, margin: float, effect: float = 0.0, alp
         effect: true mean difference.
         alpha: level of each test.
 
+    Returns:
+        The probability, 0 to 1.
+
     Examples:
         >>> round(equivalence_power(sd=0.5, n=10, margin=0.5), 2)
         0.8
@@ -183,6 +195,16 @@ def equivalence_power(sd: float, n: int, margin: float, effect: float = 0.0, alp
 def seeds_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.05, largest: int = 1000) -> int | None:
     """The smallest number of pairs at which `superiority_power` reaches ``power``; None beyond ``largest``.
 
+    Args:
+        effect: true mean difference.
+        sd: standard deviation of the paired differences, above 0.
+        power: probability to reach.
+        alpha: level of the test.
+        largest: largest number of pairs that is tried.
+
+    Returns:
+        Number of pairs, or None.
+
     Examples:
         >>> seeds_needed(effect=1.0, sd=1.0)
         10
@@ -194,6 +216,12 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Adjusted p-values that keep the chance of any false finding below alpha (Holm, 1979).
 
     With p_(1) <= ... <= p_(m):  p~_(k) = max over j <= k of min(1, (m - j + 1) p_(j)).
+
+    Args:
+        p_values: p-value of each comparison, by name.
+
+    Returns:
+        Adjusted p-values by name, in the same order.
 
     Examples:
         >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})

@@ -34,6 +34,9 @@ if len(EXHIBITS) < len(DECLARED):
 def sections() -> list[tuple[Section, list[Exhibit]]]:
     """The sections of the report in order, each with its exhibits.
 
+    Returns:
+        Pairs of a section and its exhibits, in order.
+
     Examples:
         >>> [section.id for section, _ in sections()][:2]
         ['summary', 'comparable']
@@ -44,6 +47,9 @@ def sections() -> list[tuple[Section, list[Exhibit]]]:
 def tables() -> list[Table]:
     """The tables among the exhibits.
 
+    Returns:
+        The tables, in the order of the report.
+
     Examples:
         >>> "table5" in [table.id for table in tables()]
         True
@@ -53,6 +59,9 @@ def tables() -> list[Table]:
 
 def figures() -> list[Figure]:
     """The figures among the exhibits.
+
+    Returns:
+        The figures, in the order of the report.
 
     Examples:
         >>> "scaling" in [figure.id for figure in figures()]

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the report: its exhibits name it. ``introduction`` may hold `code` between backticks.
+    """A section of the report: its exhibits name it.
+
+    Args:
+        id: unique name, also the anchor on the page.
+        title: its heading.
+        introduction: text below the heading. May hold `code` between backticks.
 
     Examples:
         >>> Section("networks", "Cost of the networks").title

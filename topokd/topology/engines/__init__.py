@@ -36,6 +36,9 @@ def choose_engine(name: str, max_dim: int, time_limit: float | None = None) -> s
         max_dim: highest degree.
         time_limit: seconds, None for no limit.
 
+    Returns:
+        A key of `ENGINES`.
+
     Raises:
         ParameterError: for an unknown engine, or one that cannot compute the degree or stop at a time limit.
 

@@ -1,4 +1,6 @@
-"""Control of the sweep: edges enter in filtration order; each creates or kills  See the package's docstring."""
+"""Control of the sweep: edges enter in filtration order; each one merges components, creates a class, kills classes, or
+changes nothing. See the package's docstring.
+"""
 
 from __future__ import annotations
 

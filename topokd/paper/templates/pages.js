@@ -4,8 +4,11 @@
 'use strict';
 const WIDTH = 1031, HEIGHT = 725; // CSS pixels: a landscape A4 less the margins of the style sheet
 const SEVEN = 1.04; // times the width at which the smallest letter of a figure has 9 CSS pixels: 7 points
-const BESIDE = 0.8, ROOM = 0.16, LARGEST = 1.35; // shares of the page; growth of a figure
+const BESIDE = 0.8; // of the width: a figure up to here has its caption beside it
+const ROOM = 0.24; // of the height: nothing else is set below figures that leave less
+const LARGEST = 1.35; // times: growth of a figure
 const ABOVE = 45, TAIL = 3; // CSS pixels of lines of a table above a page's end, fewest lines below it
+const START = 220; // CSS pixels that a section's heading with some lines of its first table needs
 
 function onPaper() { // the rules for print hold, those for narrow windows do not
   for (const sheet of document.styleSheets) {
@@ -34,6 +37,12 @@ class Setter {
     if (this.full() && this.waiting.length) this.open();
   }
 
+  turn() { // a new page with room for text
+    this.open();
+    if (this.full()) this.open();
+  }
+
+  room() { return HEIGHT - this.page.offsetHeight; }
   fits() { return this.page.scrollHeight <= HEIGHT && this.page.offsetHeight <= HEIGHT; }
   full() { return this.page.children.length > 0 && this.page.offsetHeight > (1 - ROOM) * HEIGHT; }
 
@@ -62,8 +71,7 @@ class Setter {
     this.page.append(...elements);
     if (this.fits()) return;
     elements.forEach((element) => element.remove());
-    this.open();
-    if (this.full()) this.open();
+    this.turn();
     this.page.append(...elements);
     if (!this.fits() && this.page.children.length > elements.length) { // a page of its own, below no figure
       elements.forEach((element) => element.remove());
@@ -99,18 +107,22 @@ class Setter {
         part.remove();
         above.forEach((element) => element.remove());
       }
-      this.open();
+      this.turn();
     }
   }
 
   grow() { // figures take what is left of the page
     const rows = [...this.page.querySelectorAll('.row')].filter((row) => row.querySelector('img'));
     for (let grow = 1.02; rows.length && grow <= LARGEST; grow += 0.02) {
-      const wide = rows.filter((row) => grow * row.dataset.width <= (row.matches('.beside') ? BESIDE : 1) * WIDTH);
+      const wide = rows.filter((row) => grow * row.dataset.width <= WIDTH);
       if (!wide.length) return;
-      wide.forEach((row) => row.style.setProperty('--grow', grow));
+      const before = wide.map((row) => [row, row.className, row.style.getPropertyValue('--grow') || 1]);
+      for (const row of wide) {
+        row.style.setProperty('--grow', grow);
+        if (row.matches('.beside') && grow * row.dataset.width > BESIDE * WIDTH) row.className = 'row alone';
+      }
       if (this.fits()) continue;
-      wide.forEach((row) => row.style.setProperty('--grow', grow - 0.02));
+      before.forEach(([row, classes, size]) => { row.className = classes; row.style.setProperty('--grow', size); });
       return;
     }
   }
@@ -157,7 +169,7 @@ function set(main) {
     if (exhibit) {
       if (!setter.waiting.length && setter.figure(unit)) return;
       const next = list.slice(place + 1).find((other) => !other.some((element) => element.matches('.exhibit')));
-      const text = unit.slice(0, -1).length && next && !next[0].matches('h2, p');
+      const text = unit.length > 1 && setter.room() > START && next && !next[0].matches('h2, p');
       if (text) next.unshift(...unit.slice(0, -1)); // the section's heading stands above its first table instead
       setter.waiting.push(text ? [exhibit] : unit);
     } else if (table) {
@@ -167,7 +179,10 @@ function set(main) {
       const row = make('pair');
       row.append(...unit.filter((element) => element.matches('.half')));
       setter.flow([...unit.filter((element) => !element.matches('.half')), row]);
-    } else setter.flow(unit);
+    } else {
+      unit.forEach((element) => element.classList.remove('half')); // alone it has the width of the page
+      setter.flow(unit);
+    }
   });
   setter.end();
   document.querySelector('.frame').remove();

@@ -130,7 +130,7 @@ def _figure_context(figure: Figure, results: Results, folder: Path) -> dict[str,
             "alt": f"{figure.title}{part}. {whole}".replace("`", ""), "caption": caption,
             "about": _about(figure, results, [file]),
         })  # fmt: skip
-    return {"pictures": pictures, "half": HALF_A_PAGE}
+    return {"pictures": pictures, "caption": whole, "half": HALF_A_PAGE}
 
 
 def _listing_context(listing: Listing, results: Results) -> dict[str, Any]:

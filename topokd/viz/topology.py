@@ -95,7 +95,15 @@ def plot_barcode(axes: Axes, diagrams: Diagrams, *, essential: int = 1, most: in
                 arrowprops={"arrowstyle": "-|>", "color": HOMOLOGY[dim], "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0},
             )
             height += 1
-        axes.text(-0.015 * top, (first + height - 1) / 2, _label(dim), ha="right", va="center", color=HOMOLOGY[dim], fontsize=13)
+        axes.text(
+            -0.015 * top,
+            (first + height - 1) / 2,
+            _label(dim),
+            ha="right",
+            va="center",
+            color=HOMOLOGY[dim],
+            fontsize=13,
+        )
         height += 2.5
     axes.set(xlim=(0, top), ylim=(-2, height), yticks=[], xlabel=r"filtration scale $\epsilon$")
     axes.spines["left"].set_visible(False)

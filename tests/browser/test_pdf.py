@@ -38,7 +38,8 @@ LETTERS = """() => {  // of text, and of figures: the width for 9 CSS pixels is 
     sizes.push([parseFloat(getComputedStyle(parent).fontSize), walk.currentNode.textContent.trim()]);
   }
   for (const image of document.images) {
-    sizes.push([9 * image.getBoundingClientRect().width / parseFloat(image.style.getPropertyValue('--width')), image.alt]);
+    const readable = parseFloat(image.style.getPropertyValue('--width'));
+    sizes.push([9 * image.getBoundingClientRect().width / readable, image.alt]);
   }
   return sizes;
 }"""

@@ -1,11 +1,13 @@
 """Findings: sentences and verdicts from measured values."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from topokd.paper.findings import findings, verdict
+from topokd.paper.claims import _added, _seeds
+from topokd.paper.findings import Finding, findings, verdict
 from topokd.paper.results import Results
 from topokd.paper.statistics import Interval
 
@@ -60,3 +62,17 @@ def test_comparisons_are_judged_with_the_spread_of_all_of_them(results_folder):
     by_question = {f.question: f for f in findings(Results.read(results_folder))}
     topology = by_question["Does the topological term help?"]
     assert topology.answer == "open" and "in all comparisons together" in topology.sentence
+
+
+def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_seeds_of_a_study(results_folder):
+    results = Results.read(results_folder)
+    one = Finding("?", "open", "", subject="one term", gain=Interval(0.1, 1.0, 3), over="KD")
+    two = dataclasses.replace(one, subject="two terms", gain=Interval(-0.2, 1.0, 3))
+    assert _added([one, two], "KD") == (
+        "What is added to “KD” stays **undecided**: one term +0.1 ± 1.0, two terms −0.2 ± 1.0 points."
+    )
+    helps = dataclasses.replace(two, answer="yes", gain=Interval(1.2, 0.3, 32), evidence="studies_comparisons")
+    assert _added([one, helps], "KD") == (
+        "What is added to “KD”: one term +0.1 ± 1.0 (undecided), two terms +1.2 ± 0.3 (helps)."
+    )
+    assert _seeds(results, one) == ", 3 seeds" and "32 seeds of a study" in _seeds(results, helps)

@@ -17,24 +17,14 @@ def claims(results: Results) -> list[Finding]:
 
 
 def lead(results: Results) -> str:
-    """The main findings in two sentences, with the number of scans and the sizes of the networks."""
+    """What was found in two or three sentences, with the number of scans and seeds and the sizes of the networks."""
     runs = list(results.all_runs())
     if not runs:
         return "Nothing has been measured in this profile yet."
-    sizes = {run["role"]: run["parameters"] / 1e6 for run in reversed(runs)}
-    networks = " and ".join(
-        f"{'a teacher' if role == 'teacher' else 'students'} of {sizes[role]:.2g} M parameters"
-        for role in ("teacher", "student")
-        if role in sizes
-    )
-    seeds = len({run["seed"] for run in runs if run["role"] == "student"} or {run["seed"] for run in runs})
-    setting = (
-        f"On {runs[0]['evaluation']['scans']} validation scans ({results.dataset}), with {networks} "
-        f"and {seeds} {'seed' if seeds == 1 else 'seeds'}"
-    )
+    setting = f"On {runs[0]['evaluation']['scans']} validation scans ({results.dataset})"
     questions = [finding for finding in findings(results) if finding.subject and finding.subject != "the teacher"]
     if not questions:
-        return f"{setting}, no two rows can be compared yet."
+        return f"{setting}, no two rows can be compared yet ({_networks(results)})."
     main, *others = questions
     assert main.gain is not None
     summary = {
@@ -44,27 +34,51 @@ def lead(results: Results) -> str:
         "open": "it remains open whether {} help: {} points of mIoU",
     }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=True)}**")
     against = f" against “{main.over}”" if main.over else ""
-    parts = [
-        _listed(others, over) if over == main.over else f"against “{over}”, {_listed(others, over)}"
-        for over in sorted(dict.fromkeys(f.over for f in others), key=lambda over: over != main.over)
-    ]
-    return f"{setting}, {summary}{against}.{' One by one: ' if parts else ''}{'; '.join(parts)}{'.' if parts else ''}"
+    order = sorted(dict.fromkeys(f.over for f in others), key=lambda over: over != main.over)
+    rest = [_added([f for f in others if f.over == over], "" if over == main.over else over) for over in order]
+    return " ".join(
+        [f"{setting}, {summary}{against} ({_networks(results)}{_seeds(results, main)}).", *filter(None, rest)]
+    )
+
+
+def _networks(results: Results) -> str:
+    sizes = {run["role"]: run["parameters"] / 1e6 for run in reversed(list(results.all_runs()))}
+    return ", ".join(f"a {role} of {sizes[role]:.2g} M parameters" for role in ("student", "teacher") if role in sizes)
+
+
+def _seeds(results: Results, finding: Finding) -> str:
+    """The seeds behind a finding: those of a study where that decides it."""
+    assert finding.gain is not None
+    if finding.evidence == "studies_comparisons":
+        return f", {finding.gain.n} seeds of a study on other streets"
+    seeds = len({run["seed"] for run in results.all_runs() if run["role"] == "student"})
+    return f", {seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
+def _added(group: list[Finding], over: str) -> str:
+    """A sentence on the comparisons with one row; the word for their answer once if they share it."""
+    group = [f for f in group if f.gain and f.answer in WORDS]
+    answers = {f.answer for f in group}
+    if over and len(answers) == 1:
+        listed = ", ".join(f"{f.subject} {f.gain.text(sign=True)}" for f in group if f.gain)
+        return f"What is added to “{over}” {SHARED[answers.pop()]}: {listed} points."
+    listed = ", ".join(f"{f.subject} {f.gain.text(sign=True)} ({WORDS[f.answer]})" for f in group if f.gain)
+    if not listed:
+        return ""
+    return f"What is added to “{over}”: {listed}." if over else f"{listed[:1].upper()}{listed[1:]}."
 
 
 WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "open": "undecided"}
+SHARED = {"yes": "**helps**", "no": "**harms**", "same": "has **no effect**", "open": "stays **undecided**"}
 IDEA = (
     "The paper trains a small network, the **student**, to label every point of a LiDAR scan nearly as well as a large "
     "one, the **teacher**. Besides the labels, the student follows the teacher by three loss terms: **KD** (its class "
-    "scores), the **topological term** (persistence diagrams of its features: at which distances their clusters merge "
-    "and loops close) and the **saliency term** (which points matter most to it). **mIoU**: overlap of the predicted "
+    "scores, a known method) and, new in the paper, the **topological term** (persistence diagrams of its features: at "
+    "which distances their clusters merge and loops close) and the **saliency term** (which points matter most to it). "
+    "“Student, KD” has learned from labels and KD. **mIoU**: overlap of the predicted "
     "and the true points of a class (intersection over union), averaged over classes. A **seed** is a training run "
     "with random numbers of its own; **±** is half of a 95 % interval over seeds."
 )
-
-
-def _listed(findings: list[Finding], over: str) -> str:
-    shown = [f for f in findings if f.over == over and f.gain and f.answer in WORDS]
-    return ", ".join(f"{f.subject} {f.gain.text(sign=True)} ({WORDS[f.answer]})" for f in shown if f.gain)
 
 
 def _cost(results: Results) -> Iterator[Finding]:

@@ -190,7 +190,12 @@ def share_figure(results: Results) -> Figure | None:
     """The gradients of all rows; None where no run measured them."""
     shares = gradient_shares(results)
     titles = {row: results.rows[row].short for row in shares}
-    return training.share_figure(shares, titles, (100 * WEAK, 100 * STRONG)) if shares else None
+    if not shares:
+        return None
+    figure = training.share_figure(shares, titles, (100 * WEAK, 100 * STRONG))
+    for text in figure.legends[0].get_texts():
+        text.set_fontsize(12)  # its indices are smaller
+    return figure
 
 
 def class_figure(results: Results) -> Figure | None:

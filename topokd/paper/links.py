@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from topokd.paper.exhibits import Exhibit, Figure, Table
 from topokd.paper.results import Results
 
@@ -20,20 +22,16 @@ DATA = {  # the data behind the exhibits of a stage, unless it is the validation
 }
 
 
-def sources(exhibit: Exhibit, results: Results) -> list[tuple[str, str]]:
-    """Links ``(text, address)`` to the notebook and the files of an exhibit, relative to the report."""
+def sources(exhibit: Exhibit, results: Results, files: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Links ``(text, address)`` to the notebook and the ``files`` of an exhibit, relative to the report."""
     links = []
     notebook = NOTEBOOKS[exhibit.stage]
     executed = sorted((results.folder / "notebooks").glob(f"{notebook}*.html"))
     if executed:
         links.append((f"executed notebook {notebook}", f"notebooks/{executed[0].name}"))
     links.append(("notebook’s source", f"../../notebooks/{notebook}.py"))
-    if isinstance(exhibit, Figure):
-        for file in exhibit.files:
-            name = f" {file.split('/')[1]}" if len(exhibit.files) > 1 else ""
-            links += [
-                (f"{kind.upper()}{name}", f"../../figures/{results.profile}/{file}.{kind}") for kind in ("svg", "png")
-            ]
+    for file in files:
+        links += [(kind.upper(), f"../../figures/{results.profile}/{file}.{kind}") for kind in ("svg", "png")]
     if isinstance(exhibit, Table):
         links.append(("CSV", f"tables/{exhibit.id}.csv"))
     return [(text, address) for text, address in links if (results.folder / address).is_file()]

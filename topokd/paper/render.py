@@ -8,6 +8,7 @@ import io
 import itertools
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,9 @@ def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
     return Markup(environment().get_template(template).render(**context))
 
 
-def _about(exhibit: Exhibit, results: Results) -> Markup:
+def _about(exhibit: Exhibit, results: Results, files: Sequence[str] = ()) -> Markup:
     """Below a caption: the data behind the numbers, and links to the sources that exist."""
-    links = [Markup('<a href="{}">{}</a>').format(address, text) for text, address in sources(exhibit, results)]
+    links = [Markup('<a href="{}">{}</a>').format(address, text) for text, address in sources(exhibit, results, files)]
     data = escape(f"Data: {measured_over(exhibit, results)}.")
     return Markup('<span class="sources">{}</span>').format(Markup(" · ").join([data, *links]))
 
@@ -110,17 +111,26 @@ def _table_context(table: Table, results: Results) -> dict[str, Any]:
 
 
 def _figure_context(figure: Figure, results: Results, folder: Path) -> dict[str, Any]:
-    images = []
+    """The pictures that exist; with several files, each caption names its own."""
     fact = figure.fact(results) if figure.fact else ""
-    caption = f"{figure.caption} {fact}".strip()
-    for path in (folder / f"{name}.png" for name in figure.files):
-        if path.is_file():
-            address, width = inlined_image(path)
-            part = f" ({path.stem})" if len(figure.files) > 1 else ""
-            alternative = f"{figure.title}{part}. {caption}".replace("`", "")
-            images.append((address, width, readable_width(path.with_suffix(".svg"), width), alternative))
-    half = len(images) == 1 and images[0][2] <= HALF_A_PAGE
-    return {"images": images, "caption": caption, "half": half}
+    whole = f"{figure.caption} {fact}".strip()
+    pictures: list[dict[str, Any]] = []
+    for file in figure.files:
+        path = folder / f"{file}.png"
+        if not path.is_file():
+            continue
+        address, width = inlined_image(path)
+        caption, part = whole, ""
+        if len(figure.files) > 1:
+            part = f" ({path.stem})"
+            name = path.stem.partition("-")[2] or path.stem
+            caption = f"The same for `{name}`." if pictures else f"{whole} Shown: `{name}`."
+        pictures.append({
+            "address": address, "width": width, "readable": readable_width(path.with_suffix(".svg"), width),
+            "alt": f"{figure.title}{part}. {whole}".replace("`", ""), "caption": caption,
+            "about": _about(figure, results, [file]),
+        })  # fmt: skip
+    return {"pictures": pictures, "caption": whole, "half": HALF_A_PAGE}
 
 
 def _listing_context(listing: Listing, results: Results) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def class_legend(
         Line2D([], [], marker="o", linestyle="", markersize=6, color="#{:02x}{:02x}{:02x}".format(*rgb), label=name)
         for name, rgb in entries
     ]
-    figure.legend(handles=dots, loc="outside lower center", ncols=columns, fontsize=8)
+    figure.legend(handles=dots, loc="outside lower center", ncols=columns, fontsize=10)
 
 
 def interactive_cloud(
@@ -249,7 +249,7 @@ def plot_statistics(statistics: dict[str, Any], other: dict[str, Any] | None, na
         seen, y = share > 0, np.arange(len(classes)) + offset
         left.plot(share[seen], y[seen], "os"[index % 2], color=color, markersize=5.5, label=name)
         for row in np.flatnonzero(~seen):
-            left.text(0.01, y[row], "none", color=color, fontsize=8, va="center", transform=left.get_yaxis_transform())
+            left.text(0.01, y[row], "none", color=color, fontsize=9, va="center", transform=left.get_yaxis_transform())
         edges = np.array(one["range_edges"])
         right.stairs(100 * np.array(one["range_histogram"]), edges, color=color, lw=1.8, label=name)
     smallest = min((share[share > 0].min() for share in shares if (share > 0).any()), default=1.0)
@@ -258,5 +258,6 @@ def plot_statistics(statistics: dict[str, Any], other: dict[str, Any] | None, na
     left.xaxis.set_major_formatter("{x:g}")
     left.invert_yaxis()
     right.set(yscale="log", ylim=(0.02, 60), xlabel="distance to the sensor (m)", ylabel="share of points per bin (%)")
+    right.yaxis.set_major_formatter("{x:g}")
     figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=len(shown))
     return figure

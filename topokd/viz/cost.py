@@ -50,3 +50,5 @@ def _panel(panel: Axes, points: list[dict[str, Any]], key: str, scale: float, la
         tokens = [point["voxels"] for point in points]
         panel.plot(tokens, [point[key][role] * scale for point in points], marker=marker, color=colour, label=role)
     panel.set(xscale="log", yscale="log", xlabel="tokens (voxels)", ylabel=label)
+    for axis in (panel.xaxis, panel.yaxis):  # 1000 and 0.1 are read more easily than powers of ten
+        axis.set_major_formatter("{x:g}")

@@ -41,8 +41,8 @@ def dose_figure(answer: Mapping[str, Any]) -> Figure | None:
     use_style()
     lines = 3 if variants else 2
     figure, grid = plt.subplots(
-        lines, 3, figsize=(9.6, 2.7 * 2 + (0.3 * len(variants) + 1.2 if variants else 0)),
-        height_ratios=[2.7, 2.7, *([0.3 * len(variants) + 1.2] if variants else [])],
+        lines, 3, figsize=(10.4, 1.95 * 2 + (0.2 * len(variants) + 1.1 if variants else 0)),
+        height_ratios=[1.95, 1.95, *([0.2 * len(variants) + 1.1] if variants else [])],
     )  # fmt: skip
     for axes, (measure, title) in zip(grid[:2].flat, PANELS.items(), strict=True):
         _over_doses(axes, doses, measure, title, answer["teacher"].get(measure))
@@ -70,7 +70,7 @@ def _over_doses(
         axes.annotate("teacher", (0, teacher), color=TEACHER, fontsize=9, va="bottom")
     axes.set_title(title, fontsize=10)
     axes.set_xticks(place, [f"{100 * arm['share']:g}" for arm in doses])
-    axes.set_xlabel("gradient of L_topo (% of segmentation's)", fontsize=9)
+    axes.set_xlabel("gradient of L_topo (% of L_seg's)", fontsize=9)
 
 
 def _variants(axes: Axes, shown: Sequence[Mapping[str, Any]], measure: str, named: bool) -> None:

@@ -34,7 +34,7 @@ def confusion_figure(
     use_style()
     counted = sum(m.sum(0) + m.sum(1) + missed[name] for name, m in matrices.items()) > 0
     shown = np.flatnonzero(counted)
-    size = max(0.285 * len(shown), 2.0)
+    size = max(0.22 * len(shown), 2.0)  # inches: at 19 classes, letters of 7 points on a page
     figure, grid = plt.subplots(
         1, len(matrices), figsize=(size * len(matrices) + 2.2, size + 1.5), sharey=True, squeeze=False
     )
@@ -66,7 +66,7 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
         shown: labels and colours.
     """
     use_style()
-    figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.7), sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(11.0, 3.5), sharey=True)
     first = next(iter(records.values()))
     highest = 0.0
     for k, (network, record) in enumerate(records.items()):
@@ -88,13 +88,13 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
     ):
         points = max(sum(p["points"] for p in part), 1)
         ticks = [f"{_span(p['from_m'], p['to_m'])}\n{100 * p['points'] / points:.0f} %" for p in part]
-        ax.set_xticks(range(len(part)), ticks, fontsize=8)
+        ax.set_xticks(range(len(part)), ticks, fontsize=8.5)
         ax.set(title=title, xlabel=f"{unit}; below: share of the labelled points")
     groups = [f"{group}\n{len(scores['classes'])} classes" for group, scores in first["frequency"].items()]
-    axes[2].set_xticks(range(len(groups)), groups, fontsize=8)
+    axes[2].set_xticks(range(len(groups)), groups, fontsize=8.5)
     axes[2].set(title="By frequency of the class", xlim=(-0.5, len(groups) - 0.5))
     axes[0].set(ylabel="mIoU over the classes there (%)", ylim=(0, min(1.1 * highest, 102) or 1))
-    axes[2].legend(fontsize=8)
+    axes[2].legend(fontsize=8.5)
     return figure
 
 

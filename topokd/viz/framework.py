@@ -32,8 +32,8 @@ def figure2(
     """
     use_style()
     kd, topology, saliency = (colors[term] for term in ("kd", "topo", "grad"))
-    figure, axes = plt.subplots(figsize=(12, 7.2))
-    axes.set(xlim=(0, 120), ylim=(-9, 66))
+    figure, axes = plt.subplots(figsize=(10.5, 5.9))
+    axes.set(xlim=(0, 120), ylim=(-8, 64.5))
     axes.axis("off")
     axes.grid(visible=False)
 
@@ -47,19 +47,19 @@ def figure2(
 
     # Compared quantities from left to right: saliency on every stage, topology on the last one, class scores.
     _box(axes, 21, 23.2, 27, 14.2, saliency, r"Saliency alignment  $L_{grad}$", (
-        r"$\omega_k$: gradient of $L_{seg}$ per channel",
-        r"$M$: sum over channels of |ω F|",
-        "maps normalised per cloud and compared",
+        "ω: gradient of the loss per channel",
+        "M: sum over channels of |ω F|",
+        "maps compared, cloud by cloud",
     ))  # fmt: skip
     _box(axes, 51.5, 23.2, 32, 14.2, topology, r"Topological distillation  $L_{topo}$", (
-        "farthest point sampling on the teacher",
-        r"Vietoris–Rips diagrams $H_0$, $H_1$",
+        "points far apart in the teacher",
+        "Vietoris–Rips diagrams, degrees 0 and 1",
         "persistence-weighted Chamfer distance",
     ))  # fmt: skip
     _box(axes, 87, 23.2, 21.5, 14.2, kd, r"Class distribution  $L_{kd}$", (
-        "softmax at temperature $T$",
+        "softmax at temperature T",
         "Kullback–Leibler divergence",
-        r"times $T^2$",
+        "times T²",
     ))  # fmt: skip
     for k, x in enumerate((24.5, 29.5, 34.5, 39.5, 44.5)):
         _arrow(axes, (t_stage[k], top - 5.1 + 0.5 * k), (x, 37.9), saliency, width=1.0)
@@ -127,7 +127,7 @@ def _slab(
         axes.add_patch(
             FancyBboxPatch((x, y - height / 2), width, height, boxstyle=shape, fc=face, ec=edge, alpha=opacity, lw=1.3)
         )
-    axes.text(x + width / 2, y, text, ha="center", va="center", fontsize=8.5, color=INK, linespacing=1.1)
+    axes.text(x + width / 2, y, text, ha="center", va="center", fontsize=10, color=INK, linespacing=1.1)
 
 
 def _label(axes: Axes, x: float, y: float, text: str, color: str) -> None:
@@ -142,10 +142,10 @@ def _box(
         FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.2,rounding_size=1.2", fc="white", ec=color,
                        linewidth=1.8, zorder=3)
     )  # fmt: skip
-    axes.text(x + width / 2, y + height - 2.4, title, ha="center", va="center", fontsize=10.5, fontweight="bold",
+    axes.text(x + width / 2, y + height - 2.4, title, ha="center", va="center", fontsize=11, fontweight="bold",
               color=INK, zorder=4)  # fmt: skip
     for k, line in enumerate(lines):
-        axes.text(x + width / 2, y + height - 6.0 - 3.1 * k, line, ha="center", va="center", fontsize=8.8, color=INK,
+        axes.text(x + width / 2, y + height - 6.0 - 3.1 * k, line, ha="center", va="center", fontsize=9.2, color=INK,
                   zorder=4)  # fmt: skip
 
 

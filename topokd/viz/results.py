@@ -77,7 +77,7 @@ def dots_figure(reported: Dots, measured: Dots | None, title: str) -> Figure:
         part.suptitle(heading, fontsize=11, fontweight="bold", x=0.01, ha="left")
         for axes, (label, values) in zip(grid, dots.panels.items(), strict=True):
             _plot_dots(axes, values, dots.half_widths.get(label, {}), dots)
-            axes.set_xlabel(label, fontsize=9)
+            axes.set_xlabel(label, fontsize=9.5)
             if label in dots.from_zero:
                 axes.set_xlim(left=-0.14 * axes.get_xlim()[1])
         grid[0].set_yticks(range(len(dots.colors)), list(dots.colors), fontsize=9)
@@ -95,7 +95,7 @@ def _plot_dots(axes: Axes, values: Mapping[str, float | None], half_widths: Mapp
             bar = None if math.isnan(width) else width
             axes.errorbar(value, y, xerr=bar, fmt=MARKERS[y % len(MARKERS)], color=color, markersize=size, capsize=3)
             text = f"{value:{dots.form}}".rstrip(".")
-            axes.annotate(text, (value, y), (0, 5.5), textcoords="offset points", ha="center", fontsize=8)
+            axes.annotate(text, (value, y), (0, 5.5), textcoords="offset points", ha="center", fontsize=9)
         else:
             axes.text(0.5, y, "–", color=MUTED, ha="center", va="center", transform=axes.get_yaxis_transform())
     axes.set_ylim(len(dots.colors) - 0.5, -0.85)
@@ -149,7 +149,7 @@ def ablation_figure(
     right.set(xlabel=f"gain over “{over}” (points of mIoU)")
     right.set_title("Gain of the terms, paired by seed", fontsize=10)
     right.set_ylim(len(gains) - 0.4, -0.6)
-    right.legend(fontsize=8.5, loc="upper center", bbox_to_anchor=(0.4, -0.17), ncol=2, handletextpad=0.2)
+    right.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.4, -0.17), ncol=2, handletextpad=0.2)
     return figure
 
 
@@ -182,7 +182,7 @@ def validation_figure(
     """  # fmt: skip
     use_style()
     count = 2 if gains else 1
-    figure, grid = plt.subplots(1, count, figsize=(5.2 * count, 3.7 + 0.18 * len(curves)), squeeze=False)
+    figure, grid = plt.subplots(1, count, figsize=(5.2 * count, 3.1 + 0.22 * -(-len(curves) // 3)), squeeze=False)
     for axes, series in zip(grid[0], (curves, gains), strict=False):
         for k, (network, (steps, values)) in enumerate(series.items()):
             color, style = shown[network].color, line_style(list(curves).index(network))
@@ -195,8 +195,8 @@ def validation_figure(
     grid[0, 0].set_ylabel("validation mIoU (%)")
     if gains:
         grid[0, 1].axhline(0, color=MUTED, linewidth=1)
-        grid[0, 1].set_ylabel(f"gain over “{over}” (points)")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
+        grid[0, 1].set_ylabel(f"gain over “{over}”\n(points of mIoU)")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 
@@ -215,7 +215,7 @@ def class_figure(
     order = sorted(range(len(class_names)), key=lambda i: (-shares[i], i))
     order = [i for i in order if shares[i] > 0]
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(9.5, 0.27 * len(order) + 1.3), width_ratios=(4, 1), sharey=True, squeeze=True
+        1, 2, figsize=(8.2, 0.23 * len(order) + 1.2), width_ratios=(4, 1), sharey=True, squeeze=True
     )
     y = np.arange(len(order))
     for k, (network, values) in enumerate(scores.items()):
@@ -232,7 +232,7 @@ def class_figure(
     highest = np.nan_to_num(stacked).max(initial=1.0)
     left.set(xlabel="IoU (%)", xlim=(-0.02 * highest, min(1.06 * highest, 102)))
     left.invert_yaxis()
-    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, fontsize=8.5)
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, fontsize=9)
     right.barh(y, [100 * shares[i] for i in order], color=MUTED, alpha=0.6)
     right.set(xlabel="share of points (%)", xscale="log")
     right.xaxis.set_major_formatter("{x:g}")

@@ -55,14 +55,14 @@ def segmentation_figure(
         if column:
             wrong = values != truth
             plot_cloud(grid[2, column], xyz, np.where(wrong[:, None], WRONG, RIGHT), reach=reach, size=1.6)
-            grid[2, column].set_title(f"{100 * wrong.mean():.1f} % of the points wrong (red)", fontsize=9.5)
+            grid[2, column].set_title(f"{100 * wrong.mean():.1f} % of the points wrong (red)", fontsize=10)
     for axes in grid.flat:
         axes.set_anchor("N")
     held = [c for c in range(len(class_names)) if any((values == c).any() for values in views.values())]
     colors = [(r / 255, g / 255, b / 255) for r, g, b in palette]
     dots = [Line2D([], [], marker="o", linestyle="", markersize=6, color=colors[c], label=class_names[c]) for c in held]
     grid[2, 0].axis("off")
-    grid[2, 0].legend(handles=dots, loc="center", fontsize=8.5, ncols=1 if len(dots) <= 10 else 2, handletextpad=0.1)
+    grid[2, 0].legend(handles=dots, loc="center", fontsize=10, ncols=1 if len(dots) <= 10 else 2, handletextpad=0.1)
     return figure
 
 
@@ -85,11 +85,11 @@ def overview_figure(
     use_style()
     counted = truth != IGNORE
     views = {"Ground truth": truth, **predictions}
-    figure, grid = plt.subplots(len(views), 1, figsize=(4.6, 2.62 * len(views)), squeeze=False)
+    figure, grid = plt.subplots(len(views), 1, figsize=(3.6, 2.3 * len(views)), squeeze=False)
     for axes, (name, values) in zip(grid[:, 0], views.items(), strict=True):
         plot_cloud(axes, xyz[counted], values[counted], palette, view="perspective", size=1.5)
         wrong = 100 * (values != truth)[counted].mean()
         axes.set_title(
-            name if values is truth else f"{name}: {wrong:.0f} % of the points wrong", fontsize=10, loc="left"
+            name if values is truth else f"{name}:\n{wrong:.0f} % of the points wrong", fontsize=11, loc="left"
         )
     return figure

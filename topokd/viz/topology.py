@@ -95,7 +95,15 @@ def plot_barcode(axes: Axes, diagrams: Diagrams, *, essential: int = 1, most: in
                 arrowprops={"arrowstyle": "-|>", "color": HOMOLOGY[dim], "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0},
             )
             height += 1
-        axes.text(-0.015 * top, (first + height - 1) / 2, _label(dim), ha="right", va="center", color=HOMOLOGY[dim])
+        axes.text(
+            -0.015 * top,
+            (first + height - 1) / 2,
+            _label(dim),
+            ha="right",
+            va="center",
+            color=HOMOLOGY[dim],
+            fontsize=13,
+        )
         height += 2.5
     axes.set(xlim=(0, top), ylim=(-2, height), yticks=[], xlabel=r"filtration scale $\epsilon$")
     axes.spines["left"].set_visible(False)
@@ -150,7 +158,7 @@ def filtration_figure(points: np.ndarray, persistence: Persistence, scales: Sequ
     for scale in scales:
         axes.axvline(scale, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
         where = axes.get_xaxis_transform()
-        axes.text(scale, 1.01, rf"$\epsilon = {scale:g}$", ha="center", va="bottom", fontsize=8.5, transform=where)
+        axes.text(scale, 1.01, rf"$\epsilon = {scale:g}$", ha="center", va="bottom", fontsize=9.5, transform=where)
     plt.close(figure)
     return figure
 
@@ -168,7 +176,7 @@ def agreement_figure(
         engine: The one that is drawn as rings.
     """
     use_style()
-    figure, panels = plt.subplots(1, len(diagrams), figsize=(2.9 * len(diagrams), 3.3), squeeze=False)
+    figure, panels = plt.subplots(1, len(diagrams), figsize=(2.6 * len(diagrams), 3.2), squeeze=False)
     for panel, (shape, engines) in zip(panels[0], diagrams.items(), strict=True):
         plot_diagram(panel, engines["giotto-ph"].diagrams, size=11)
         plot_diagram(panel, engines[engine].diagrams, size=52, filled=False)
@@ -177,14 +185,14 @@ def agreement_figure(
         for axis in (panel.xaxis, panel.yaxis):  # equal limits and an equal number of ticks: equal ticks
             axis.set_major_locator(MaxNLocator(4))
         stated = f"{worst:.1e}" if worst else "0"
-        panel.text(0.97, 0.05, f"$d_B$ = {stated}", transform=panel.transAxes, ha="right", fontsize=9)
+        panel.text(0.97, 0.05, f"$d_B$ = {stated}", transform=panel.transAxes, ha="right", fontsize=11)
     handles = [plt.Line2D([], [], linestyle="", marker="o", color=HOMOLOGY[d], label=_label(d)) for d in (0, 1)]
     for name, style in (
         ("giotto-ph (Ripser)", {"markersize": 3.5}),
         (f"{engine}, the engine of the loss", {"markersize": 8, "fillstyle": "none"}),
     ):
         handles.append(plt.Line2D([], [], linestyle="", marker="o", color=MUTED, label=name, **style))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=11)
     plt.close(figure)
     return figure
 
@@ -192,7 +200,7 @@ def agreement_figure(
 def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str, float]]) -> Figure:
     """Figure 7: gradient per diagram point with and without the log weight, and the decay that Lemma 1 bounds."""
     use_style()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.5))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.3))
     persistence, weighted = np.array(gradients["persistence"]), np.array(gradients["weighted"])
     signal, zero = persistence > 0.5 * persistence.max(), weighted == 0
     height = np.where(zero, 0.6 * weighted.min(where=~zero, initial=1.0), weighted)  # a logarithmic axis has no zero
@@ -217,6 +225,7 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
     left.set_title("(a) share of the gradient", loc="left")
     right.set_title(r"(b) a noise point fades as $\delta \to 0$", loc="left")
     for panel in (left, right):
+        panel.tick_params(labelsize=11)  # their exponents are smaller
         panel.legend(fontsize=9)
     plt.close(figure)
     return figure
@@ -255,6 +264,7 @@ def sampling_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     ):
         axes.plot(points, [row[field] for row in rows], marker, color=colour, label=name)
     axes.set(xscale="log", yscale="log", xlabel="points in the cloud, $N$", ylabel=f"time (s), $M$ = {kept}")
+    axes.tick_params(labelsize=12)  # its exponents are smaller
     axes.legend(fontsize=9)
     plt.close(figure)
     return figure
@@ -265,8 +275,8 @@ def homology_cost_figure(rows: Sequence[dict[str, Any]], engine: str = "giotto-p
     use_style()
     figure, axes = plt.subplots(figsize=(4.8, 3.4))
     points = [row["points"] for row in rows]
-    axes.plot(points, [1e3 * row["h1_s"] for row in rows], "o-", color=HOMOLOGY[1], label="$H_0, H_1$")
-    axes.plot(points, [1e3 * row["h2_s"] for row in rows], "s-", color=HOMOLOGY[2], label="$H_0, H_1, H_2$")
+    axes.plot(points, [1e3 * row["h1_s"] for row in rows], "o-", color=HOMOLOGY[1], label="up to degree 1")
+    axes.plot(points, [1e3 * row["h2_s"] for row in rows], "s-", color=HOMOLOGY[2], label="up to degree 2")
     axes.set(yscale="log", xlabel="points, $N$", ylabel="time (ms)")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -8,12 +8,33 @@ SECTION = Section("scans", "Scans")
 
 DECLARED = (
     Figure(
-        id="data",
+        id="data_statistics",
         section=SECTION,
-        title="Class frequencies, ranges and scans of this profile",
-        caption="Share of the labelled points per class and of all points per distance; one scan by class and "
-        "intensity; several scans from above; the steps that prepare a training sample.",
+        short="Classes and ranges",
+        title="Class frequencies and ranges of this profile",
+        caption="Share of the labelled points per class and of all points per distance (both logarithmic).",
         stage="data",
-        names=("data_statistics", "data_scan", "data_scans", "data_sample"),
+    ),
+    Figure(
+        id="data_scan",
+        section=SECTION,
+        short="A scan",
+        title="One scan of this profile",
+        caption="Classes (top) and intensity (bottom), from above and from behind the sensor.",
+        stage="data",
+    ),
+    Figure(
+        id="data_scans",
+        section=SECTION,
+        title="Several scans from above",
+        caption="Points in the colours of their classes, as in the figure of one scan.",
+        stage="data",
+    ),
+    Figure(
+        id="data_sample",
+        section=SECTION,
+        title="How a training sample is prepared",
+        caption="The scan as read, augmented, in voxels, and cropped, each with its number of points or voxels.",
+        stage="data",
     ),
 )

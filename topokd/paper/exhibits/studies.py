@@ -8,10 +8,9 @@ from topokd.paper.exhibits.exhibit import Figure, Listing, Section
 SECTION = Section(
     "studies",
     "Studies with enough seeds",
-    "`make repro` trains with few seeds, too few to show that a term has no effect. The studies are designed to show "
-    "it: their protocols were fixed before they ran, every row gets the same number of trials on streets that nothing "
-    "else uses, and nothing is tuned on the reported scores. They take hours, so the pipeline reads their committed "
-    "answers.",
+    "`make repro` trains with too few seeds to show that a term has no effect. The studies can: protocols fixed before "
+    "the runs, the same number of trials for every row, on streets that nothing else uses, nothing tuned on the "
+    "reported scores. They take hours, so the pipeline reads their committed answers.",
 )
 
 DECLARED = (

@@ -1,0 +1,130 @@
+"""The printed report: its pages are full, its letters legible, and nothing is lost between page and paper."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
+from tests.conftest import PROJECT
+from topokd.paper.pdf import with_pages, write_pdf
+from topokd.paper.report import render
+from topokd.paper.results import Results
+
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
+
+PROFILES = sorted(path.parent.name for path in (PROJECT / "results").glob("*/report.html"))
+NEEDS_PDFTOPPM = pytest.mark.skipif(
+    shutil.which("pdftoppm") is None, reason="no pdftoppm (Debian: apt-get install poppler-utils)"
+)
+DPI, MARGIN_MM, HEIGHT_MM = 40, 9, 210
+FULL = 0.75  # of a page, but for the last
+POINTS = 7 * 96 / 72  # CSS pixels of the smallest letter
+LETTERS = """() => {  // of text, and of figures: the width for 9 CSS pixels is in --width
+  const sizes = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const parent = walk.currentNode.parentElement;
+    if (!walk.currentNode.textContent.trim() || !parent.checkVisibility()) continue;
+    sizes.push([parseFloat(getComputedStyle(parent).fontSize), walk.currentNode.textContent.trim()]);
+  }
+  for (const image of document.images) {
+    const readable = parseFloat(image.style.getPropertyValue('--width'));
+    sizes.push([9 * image.getBoundingClientRect().width / readable, image.alt]);
+  }
+  return sizes;
+}"""
+PAGES = """() => [...document.querySelectorAll('.page')].map((page) => {
+  const elements = [...page.children], heading = (element) => element.matches('h1, h2, h3');
+  return {
+    last: heading(elements[elements.length - 1]),
+    headless: [...page.querySelectorAll('table, ul')].filter((whole) => !whole.querySelector('tbody tr, li')).length,
+    lines: [...page.querySelectorAll('tbody')].map((body) => body.rows.length),
+    wide: Math.max(...[...page.querySelectorAll('*')].map((part) => part.getBoundingClientRect().right)),
+  };
+})"""
+CONTENT = """() => {  // what is shown: pictures, titles, captions, lines of tables and lists
+  const shown = [...document.querySelectorAll('main *, .page *')].filter((element) => element.checkVisibility());
+  const kept = shown.filter((element) => element.matches('h1, h2, h3, p, figcaption, img, tbody tr, li, .card'));
+  return kept.map((element) => element.alt ?? element.textContent.replace(/\\s+/g, ' ').trim());
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module", params=PROFILES)
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the committed results, written by the code of this checkout."""
+    path = tmp_path_factory.mktemp(request.param) / "report.html"
+    results = Results.read(PROJECT / "results" / request.param)
+    path.write_text(render(results, PROJECT / "figures" / request.param), encoding="utf-8")
+    return path
+
+
+def opened(browser: Browser, path: Path) -> tuple[Page, list[str]]:
+    page = browser.new_context(offline=True, viewport={"width": 1440, "height": 1000}).new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text))
+    page.goto(path.as_uri())
+    return page, wrong
+
+
+@NEEDS_PDFTOPPM
+def test_the_pages_of_the_pdf_are_full(report: Path, tmp_path: Path) -> None:
+    """Measured in the printed file: no page but the last is more than a quarter empty."""
+    printed = write_pdf(report)
+    assert printed.stat().st_size < 15e6
+    subprocess.run(["pdftoppm", "-r", str(DPI), "-gray", printed, tmp_path / "page"], check=True)
+    filled = []
+    for file in sorted(tmp_path.glob("page-*.pgm")):
+        rows = np.flatnonzero((np.asarray(Image.open(file)) < 250).any(axis=1))
+        inside = (rows.max() / DPI * 25.4 - MARGIN_MM) / (HEIGHT_MM - 2 * MARGIN_MM)
+        filled.append(round(float(inside), 2))
+    assert len(filled) > 10
+    assert [share for share in filled[:-1] if share < FULL] == [], filled
+
+
+def test_letters_headings_and_tables_on_paper(browser: Browser, report: Path) -> None:
+    paged = report.with_name("paged.html")
+    paged.write_text(with_pages(report.read_text(encoding="utf-8")), encoding="utf-8")
+    page, wrong = opened(browser, paged)
+    page.emulate_media(media="print")
+    pages: list[dict[str, Any]] = page.evaluate(PAGES)
+    small = {text[:40]: size for size, text in page.evaluate(LETTERS) if size < POINTS - 0.02}
+    assert small == {}
+    assert not any(one["last"] for one in pages)  # a heading at the end of a page
+    assert not any(one["headless"] for one in pages)  # the heading of a table without a line
+    assert max(one["wide"] for one in pages) <= 1033
+    printed = page.pdf(prefer_css_page_size=True, print_background=True)
+    assert len(re.findall(rb"/Type /Page\b(?!s)", printed)) == len(pages)  # no page runs over
+    assert wrong == []
+    page.context.close()
+
+
+def test_nothing_is_lost_on_the_way_to_paper(browser: Browser, report: Path) -> None:
+    paged = report.with_name("paged.html")
+    paged.write_text(with_pages(report.read_text(encoding="utf-8")), encoding="utf-8")
+    content = []
+    for path in (report, paged):
+        page, _ = opened(browser, path)
+        page.emulate_media(media="print")
+        content.append(Counter(page.evaluate(CONTENT)))
+        page.context.close()
+    assert content[0] == content[1]
+    assert content[0].total() > 300

@@ -20,6 +20,7 @@ NOTEBOOKS = {name: stage for name, stage in STAGES.items() if "topokd notebook" 
 # Imported by everything; parameters are tracked by their values, see each stage's `params`.
 FLOOR = {
     *("topokd", "topokd.params", "topokd.sections", "topokd.schema", "topokd.choices", "topokd.project"),
+    "topokd.yaml_text",
     *("topokd.errors", "topokd.checks", "topokd.io", "topokd.locks", "topokd.progress", "topokd.stopping"),
     "topokd.memory",
     *("topokd.cli", "topokd.cli.completion"),  # which command runs, and what the shell completes

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from topokd.topology.functions.closed_form import distance_of_pairs
 from topokd.topology.functions.inputs import Diagrams
+from topokd.topology.torch_compile import eagerly
 
 
+@eagerly
 def bottleneck_distance(a: Diagrams, b: Diagrams) -> Float[Tensor, "*b"]:
     """The bottleneck distance: ``min over matchings of max ||x - y||_inf``; a point may also go to the diagonal.
 

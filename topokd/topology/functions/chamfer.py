@@ -9,10 +9,12 @@ from torch import Tensor
 from topokd.errors import DataError
 from topokd.options import flag
 from topokd.topology.functions.inputs import Diagrams, diagrams
+from topokd.topology.torch_compile import eagerly
 
 BLOCK = 1 << 20  # distances held at a time
 
 
+@eagerly
 def chamfer_distance(a: Diagrams, b: Diagrams, *, diagonal: bool = False) -> Float[Tensor, "*b"]:
     """The Chamfer distance: ``mean over p in a of min_q ||p - q||^2 + mean over q in b of min_p ||q - p||^2``.
 

@@ -131,18 +131,21 @@ def quantile_scale(distances: Float64[ndarray, "n n"], quantile: float | None, n
     n = len(distances)
     if quantile is None or not distances.any():
         return Scale(1.0, np.empty((0, 2), np.int64), 0.0)
-    rows, columns = np.triu_indices(n, 1)
-    values = distances[rows, columns]
+    indices = np.arange(n)
+    values = distances[indices[:, None] < indices]  # above the diagonal, row after row
     place = quantile * (n * n - 1)
     below = int(place)
     ranks = [max(0, (rank - n) // 2) for rank in (below, min(below + 1, n * n - 1))]
     order = np.argpartition(values, sorted(set(ranks)))
-    first, second = order[ranks[0]], order[ranks[1]]
+    chosen = order[ranks]
+    first, second = chosen
     if below < n or values[first] == 0:
         raise ParameterError(
             f"the {quantile:g}-quantile of the distances of {name} is 0, so they cannot be divided by it: remove "
             "duplicate points, or pass quantile=None"
         )
     share = place - below
-    edges = np.stack([rows[[first, second]], columns[[first, second]]], axis=1)
+    starts = indices * (2 * n - indices - 1) // 2  # of each row's values
+    rows = np.searchsorted(starts[:-1], chosen, side="right") - 1
+    edges = np.stack([rows, chosen - starts[rows] + rows + 1], axis=1)
     return Scale(float(values[first] + share * (values[second] - values[first])), edges, share)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
@@ -18,8 +20,10 @@ from topokd.topology.functions.clouds import (
     spanning_tree,
 )
 from topokd.topology.persistence import vietoris_rips
+from topokd.topology.torch_compile import eagerly
 
 
+@eagerly
 def rtd(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Tensor, "*b"]:
     """Representation topology divergence (Barannikov, Trofimov, Balabin and Burnaev 2022), of degree 1.
 
@@ -55,9 +59,11 @@ def rtd(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Tensor, 
 
     def divergence(first: Tensor, second: Tensor) -> Tensor:
         (a, scale_a), (b, scale_b) = _scaled_distances(first, quantile, "x"), _scaled_distances(second, quantile, "y")
-        there = _cross_barcode(a, b, first, second, scale_a, scale_b)
-        back = _cross_barcode(b, a, second, first, scale_b, scale_a)
-        return ((there + back) / 2).to(torch.promote_types(first.dtype, second.dtype))
+        bars = _Bars.between(a, b).together(_Bars.between(b, a).swapped())
+        total = bars.total_length(
+            scale_a.apply(first, lengths(first, bars.edges)), scale_b.apply(second, lengths(second, bars.edges))
+        )
+        return (total / 2).to(torch.promote_types(first.dtype, second.dtype))
 
     return over_pairs(divergence, x, y)
 
@@ -71,30 +77,54 @@ def _scaled_distances(
     return distances / scale.value, scale
 
 
-def _cross_barcode(
-    a: Float64[ndarray, "n n"],
-    b: Float64[ndarray, "n n"],
-    x: Float[Tensor, "n c"],
-    y: Float[Tensor, "n d"],
-    scale_x: Scale,
-    scale_y: Scale,
-) -> Float[Tensor, ""]:
-    """Total length of the bars of degree 1 of [[0, A], [A, min(A, B)]], in the graph of x and y."""
-    n = len(a)
-    joint = np.block([[np.zeros_like(a), a], [a, np.minimum(a, b)]])
-    persistence = vietoris_rips(joint, metric="precomputed", max_dim=1)
-    births, triangles = persistence.birth_simplices[1].numpy(), persistence.death_simplices[1].numpy()
-    sides = triangles[:, [[0, 1], [0, 2], [1, 2]]]  # (k, 3, 2)
-    longest = joint[sides[..., 0], sides[..., 1]].argmax(axis=1) if len(sides) else np.empty(0, np.int64)
-    edges = np.concatenate([births, sides[np.arange(len(sides)), longest]])
-    sign = np.repeat([-1.0, 1.0], len(births))
-    within, across = (edges >= n).all(axis=1), (edges >= n).sum(axis=1) == 1
-    edges = edges % n
-    in_x, in_y = scale_x.apply(x, lengths(x, edges)), scale_y.apply(y, lengths(y, edges))
-    weight_within, weight_across = (torch.from_numpy(sign * kind).to(x.device) for kind in (within, across))
-    return (weight_within * torch.minimum(in_x, in_y)).sum() + (weight_across * in_x).sum()
+@dataclass(frozen=True)
+class _Bars:
+    """Critical edges of bars of degree 1, whose lengths added up with their signs are the total length of the bars.
+
+    Attributes:
+        edges: (e, 2) pairs of rows.
+        sign: (e,) 1 for a death, -1 for a birth.
+        of_x: (e,) whether the length is that in x.
+        of_y: (e,) whether it is that in y; of both, the shorter one.
+    """
+
+    edges: Int64[ndarray, "e 2"]
+    sign: Float64[ndarray, " e"]
+    of_x: Bool[ndarray, " e"]
+    of_y: Bool[ndarray, " e"]
+
+    @classmethod
+    def between(cls, a: Float64[ndarray, "n n"], b: Float64[ndarray, "n n"]) -> _Bars:
+        """The bars of [[0, A], [A, min(A, B)]], A the distances of x and B those of y."""
+        n = len(a)
+        joint = np.block([[np.zeros_like(a), a], [a, np.minimum(a, b)]])
+        persistence = vietoris_rips(joint, metric="precomputed", max_dim=1)
+        births, triangles = persistence.birth_simplices[1].numpy(), persistence.death_simplices[1].numpy()
+        sides = triangles[:, [[0, 1], [0, 2], [1, 2]]]  # (k, 3, 2)
+        longest = joint[sides[..., 0], sides[..., 1]].argmax(axis=1) if len(sides) else np.empty(0, np.int64)
+        edges = np.concatenate([births, sides[np.arange(len(sides)), longest]])
+        inside = (edges >= n).sum(axis=1)  # 0: length 0, 1: of A, 2: of min(A, B)
+        return cls(edges % n, np.repeat([-1.0, 1.0], len(births)), inside > 0, inside == 2)
+
+    def swapped(self) -> _Bars:
+        """The same of y and x."""
+        return _Bars(self.edges, self.sign, self.of_y, self.of_x)
+
+    def together(self, other: _Bars) -> _Bars:
+        """Both, one after the other."""
+        mine, theirs = (self.edges, self.sign, self.of_x, self.of_y), (other.edges, other.sign, other.of_x, other.of_y)
+        return _Bars(*map(np.concatenate, zip(mine, theirs, strict=True)))
+
+    def total_length(self, in_x: Float[Tensor, " e"], in_y: Float[Tensor, " e"]) -> Float[Tensor, ""]:
+        """From the lengths of the edges in x and in y."""
+        x, y, both = (
+            torch.from_numpy(self.sign * kind).to(in_x.device)
+            for kind in (self.of_x & ~self.of_y, self.of_y & ~self.of_x, self.of_x & self.of_y)
+        )
+        return (x * in_x + y * in_y + both * torch.minimum(in_x, in_y)).sum()
 
 
+@eagerly
 def rtd_lite(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Tensor, "*b"]:
     """RTD-Lite (Tulchinskii, Voronkova, Trofimov, Burnaev and Barannikov 2025): the divergence of clusters alone.
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from topokd.checks import require_memory
 from topokd.errors import ParameterError
 from topokd.options import number, whole
-from topokd.topology.functions.inputs import Diagrams, Padded, padded, raised
+from topokd.topology.functions.closed_form import in_the_graph
+from topokd.topology.functions.inputs import Diagrams, Padded, array_of, padded, raised
+from topokd.topology.torch_compile import eagerly
 
 Range = tuple[float, float]
 
+MAX_COMPILED = 250_000  # pixels times points; matrix products of torch are faster from a million on
 
+
+@eagerly
 def persistence_image(
     diagram: Diagrams,
     *,
@@ -77,10 +83,52 @@ def persistence_image(
     longest = float(persistence.detach().max()) if persistence.numel() else 0.0
     if not math.isfinite(_power(longest, exponent)):
         raise ParameterError(f"weight_power is {exponent:g}: the weights (death - birth)^{exponent:g} overflow")
-    weight = raised(persistence, exponent) * batch.real if exponent else batch.real.to(births.dtype)
+    pairs = batch.points.squeeze(0)
+    if batch.single and 0 < len(pairs) * rows * columns <= MAX_COMPILED and array_of(pairs) is not None:
+        return _Image.apply(pairs, x, y, bandwidth, exponent)  # type: ignore[no-any-return]
+    return batch.result(_image(batch.points, batch.real, x, y, bandwidth, exponent))
+
+
+class _Image(torch.autograd.Function):
+    """The image of one small diagram on the CPU, in one compiled loop each way."""
+
+    @staticmethod
+    def forward(ctx: Any, pairs: Tensor, x: Tensor, y: Tensor, bandwidth: float, power: float) -> Tensor:
+        from topokd.topology.kernels import images
+
+        arrays = [np.ascontiguousarray(t.detach().numpy(), np.float64) for t in (pairs, x, y)]
+        pixels, *parts = images.image(*arrays, bandwidth, power)
+        ctx.given = *arrays, bandwidth, power, *parts
+        ctx.save_for_backward(pairs, x, y)
+        return torch.from_numpy(pixels).to(pairs.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        pairs, x, y = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
+            real = torch.ones(1, len(pairs), dtype=torch.bool)
+            again = _image(pairs[None], real, x, y, *ctx.given[3:5]).squeeze(0)
+            return in_the_graph(again, pairs, gradient), None, None, None, None
+        from topokd.topology.kernels import images
+
+        pulled = images.image_gradient(*ctx.given, np.ascontiguousarray(gradient.numpy(), np.float64))
+        return torch.from_numpy(pulled).to(pairs.dtype), None, None, None, None
+
+
+def _image(
+    points: Float[Tensor, "b k 2"],
+    real: Bool[Tensor, "b k"],
+    x: Float[Tensor, " s"],
+    y: Float[Tensor, " r"],
+    bandwidth: float,
+    power: float,
+) -> Float[Tensor, "b r s"]:
+    """The same in torch: for lists, GPUs and large diagrams, and the twin of the compiled loops."""
+    births, persistence = points[..., 0], points[..., 1] - points[..., 0]
+    weight = raised(persistence, power) * real if power else real.to(births.dtype)
     horizontal = _gaussian(births[..., None] - x, bandwidth) * weight[..., None]  # (b, k, s)
     vertical = _gaussian(persistence[..., None] - y, bandwidth)  # (b, k, r)
-    return batch.result(vertical.mT @ horizontal)
+    return vertical.mT @ horizontal
 
 
 def _two(name: str, given: Any) -> tuple[Any, Any]:

@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy import ndarray
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pad_sequence
 
 from topokd.checks import first_nonfinite_row, real_tensor
@@ -53,7 +56,7 @@ class Padded:
 
     def result(self, values: Float[Tensor, "b ..."]) -> Tensor:
         """``values`` of a batch; the first of them for one diagram."""
-        return values[0] if self.single else values
+        return values.squeeze(0) if self.single else values
 
 
 def diagrams(given: Diagrams, name: str) -> tuple[list[Float[Tensor, "_ 2"]], bool]:
@@ -93,8 +96,10 @@ def as_pairs(diagram: Diagram, name: str) -> Float[Tensor, "k 2"]:
     Raises:
         DataError: the shape is not (k, 2), or the numbers are not real.
     """
-    x = real_tensor(diagram, name)
-    x = x if x.is_floating_point() else x.double()
+    x: Any = diagram
+    if array_of(x) is None:  # otherwise it is what `real_tensor` would return
+        x = real_tensor(x, name)
+        x = x if x.is_floating_point() else x.double()
     if x.dim() != 2 or x.shape[1] != 2:
         raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair")
     return x
@@ -114,6 +119,9 @@ def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
     """Raise DataError, with ``name``, unless all pairs of ``diagram`` are finite and no death is before its birth."""
     if len(diagram) == 0:
         return
+    array = array_of(diagram)
+    if array is not None and _are_valid(array):
+        return
     values = diagram.detach()
     persistence = values[:, 1] - values[:, 0]
     low, high = persistence.aminmax()
@@ -125,6 +133,34 @@ def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
         f"row {row} of {name} is {values[row].tolist()}, which dies before its birth or overflows: columns are "
         "(birth, death); for a superlevel filtration pass -diagram"
     )
+
+
+def array_of(x: Any) -> ndarray | None:
+    """The numbers of a float32 or float64 tensor without a copy: on so few of them NumPy is faster than torch.
+
+    Returns:
+        None for what NumPy cannot read (other types, tensors on a GPU, those of `torch.func`), and in forward mode.
+    """
+    if type(x) not in (Tensor, torch.nn.Parameter) or x.dtype not in (torch.float32, torch.float64):
+        return None
+    if in_forward_mode():
+        return None
+    try:
+        return x.detach().numpy()  # type: ignore[no-any-return]
+    except (RuntimeError, TypeError):
+        return None
+
+
+def in_forward_mode() -> bool:
+    """Whether derivatives are carried along (`torch.autograd.forward_ad.dual_level`), which closed forms would lose."""
+    return forward_ad._current_level >= 0
+
+
+def _are_valid(pairs: ndarray) -> bool:
+    """Whether all pairs are finite, and none dies before its birth."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        persistence = pairs[:, 1] - pairs[:, 0]
+    return bool(persistence.min() >= 0 and persistence.max() < math.inf)  # both fail for NaN
 
 
 def padded(given: Diagrams, name: str = "diagram") -> Padded:

@@ -14,11 +14,14 @@ from torch.nn import functional
 
 from topokd.checks import require_memory
 from topokd.options import number, whole
+from topokd.topology.functions.closed_form import in_the_graph
 from topokd.topology.functions.inputs import Diagrams, grid_values, padded
+from topokd.topology.torch_compile import eagerly
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
 
 
+@eagerly
 def landscape(diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], k: int = 5) -> Float[Tensor, "*b k g"]:
     """The first k persistence landscapes on a grid (Bubenik 2015, scaled as in GUDHI).
 
@@ -54,11 +57,11 @@ def landscape(diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], k:
     )
     most = min(k, batch.points.shape[1])
     heights = (_highest_torch if batch.points.is_cuda else _Highest.apply)(batch.points, values, most)
-    return batch.result(functional.pad(SCALE * heights, (0, 0, 0, k - most)))
+    return batch.result(functional.pad(heights, (0, 0, 0, k - most)) if most < k else heights)
 
 
 class _Highest(torch.autograd.Function):
-    """The k highest tents over a grid, in one compiled loop each way."""
+    """The first k landscapes over a grid, in one compiled loop each way."""
 
     @staticmethod
     def forward(ctx: Any, points: Tensor, grid: Tensor, k: int) -> Tensor:
@@ -68,17 +71,17 @@ class _Highest(torch.autograd.Function):
         ctx.save_for_backward(points, grid)
         ctx.like = points.dtype
         ctx.index, heights = tents.highest(*ctx.arrays, k)
-        return torch.from_numpy(heights).to(points.dtype)
+        return torch.from_numpy(SCALE * heights).to(points.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
             points, grid = ctx.saved_tensors
-            return _again(_highest_torch(points, grid, ctx.index.shape[1]), points, gradient), None, None
+            return in_the_graph(_highest_torch(points, grid, ctx.index.shape[1]), points, gradient), None, None
         from topokd.topology.kernels import tents
 
         return (
-            torch.from_numpy(tents.highest_gradient(*ctx.arrays, ctx.index, _array(gradient))).to(ctx.like),
+            torch.from_numpy(tents.highest_gradient(*ctx.arrays, ctx.index, SCALE * _array(gradient))).to(ctx.like),
             None,
             None,
         )
@@ -86,7 +89,7 @@ class _Highest(torch.autograd.Function):
 
 def _highest_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"], k: int) -> Float[Tensor, "b k g"]:
     """The same from all tents at once: for GPUs, and the twin of the compiled loops."""
-    return _tents(points, grid).sort(dim=1, descending=True, stable=True).values[:, :k]
+    return SCALE * _tents(points, grid).sort(dim=1, descending=True, stable=True).values[:, :k]
 
 
 def _tents(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"]) -> Float[Tensor, "b n g"]:
@@ -97,6 +100,7 @@ def _array(x: Tensor) -> np.ndarray:
     return x.detach().double().contiguous().numpy()
 
 
+@eagerly
 def silhouette(
     diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], power: float = 1.0
 ) -> Float[Tensor, "*b g"]:
@@ -133,7 +137,7 @@ def silhouette(
         size = largest
     points = batch.points if size == 1 else batch.points / size
     curve = (_silhouette_torch if points.is_cuda else _Silhouette.apply)(points, values / size, exponent)
-    return batch.result(SCALE * size * curve)
+    return batch.result(curve if size == 1 else size * curve)
 
 
 class _Silhouette(torch.autograd.Function):
@@ -147,16 +151,16 @@ class _Silhouette(torch.autograd.Function):
         ctx.save_for_backward(points, grid)
         ctx.like = points.dtype
         ctx.values = tents.silhouette(*ctx.arrays)
-        return torch.from_numpy(ctx.values).to(points.dtype)
+        return torch.from_numpy(SCALE * ctx.values).to(points.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
             points, grid = ctx.saved_tensors
-            return _again(_silhouette_torch(points, grid, ctx.arrays[2]), points, gradient), None, None
+            return in_the_graph(_silhouette_torch(points, grid, ctx.arrays[2]), points, gradient), None, None
         from topokd.topology.kernels import tents
 
-        moved = tents.silhouette_gradient(*ctx.arrays, ctx.values, _array(gradient))
+        moved = tents.silhouette_gradient(*ctx.arrays, ctx.values, SCALE * _array(gradient))
         return torch.from_numpy(moved).to(ctx.like), None, None
 
 
@@ -167,10 +171,4 @@ def _silhouette_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"],
     weight = torch.where(alive, torch.where(alive, persistence, 1.0).pow(power), 0.0)
     total = weight.sum(dim=1, keepdim=True)
     weight = weight / torch.where(total > 0, total, 1.0)
-    return (weight[:, None] @ _tents(points, grid))[:, 0]  # (b, 1, n) @ (b, n, g)
-
-
-def _again(value: Tensor, points: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient of ``points``, in the graph."""
-    (pulled,) = torch.autograd.grad(value, points, gradient, create_graph=True)
-    return pulled
+    return SCALE * (weight[:, None] @ _tents(points, grid))[:, 0]  # (b, 1, n) @ (b, n, g)

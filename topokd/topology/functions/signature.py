@@ -10,8 +10,10 @@ from torch import Tensor
 
 from topokd.options import flag
 from topokd.topology.functions.clouds import Clouds, distance_matrix, lengths, over_pairs, spanning_tree
+from topokd.topology.torch_compile import eagerly
 
 
+@eagerly
 def signature_loss(x: Clouds, y: Clouds, *, normalize: bool = False) -> Float[Tensor, "*b"]:
     """The loss of topological autoencoders in degree 0, both directions (Moor et al. 2020, Sec. 3.2).
 

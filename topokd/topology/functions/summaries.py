@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,9 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from topokd.options import number
+from topokd.topology.functions.closed_form import function_of_persistence
 from topokd.topology.functions.inputs import Diagrams, grid_values, padded, raised
+from topokd.topology.torch_compile import eagerly
 
 
+@eagerly
 def total_persistence(diagram: Diagrams, p: float = 1.0) -> Float[Tensor, "*b"]:
     """Total persistence of degree p: ``sum_i (d_i - b_i)^p`` (Cohen-Steiner, Edelsbrunner, Harer and Mileyko 2010).
 
@@ -35,10 +39,24 @@ def total_persistence(diagram: Diagrams, p: float = 1.0) -> Float[Tensor, "*b"]:
         >>> total_persistence([torch.tensor([[0.0, 1.0]]), torch.empty(0, 2)])
         tensor([1., 0.])
     """
-    batch = padded(diagram)
-    return batch.result(raised(batch.persistence, number(p, "p")).sum(dim=1))
+    p = number(p, "p")
+
+    def formula(persistence: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+        return raised(persistence, p).sum(dim=1)
+
+    return function_of_persistence(diagram, partial(_power_sum, p=p), formula)
 
 
+def _power_sum(persistence: np.ndarray, gradient: bool, p: float) -> tuple[float, np.ndarray]:
+    if p == 1:
+        return float(persistence.sum()), np.ones_like(persistence)
+    alive = persistence > 0
+    base = np.where(alive, persistence, 1.0)
+    with np.errstate(over="ignore"):
+        return float((alive * base**p).sum()), alive * (p * base ** (p - 1)) if gradient else base
+
+
+@eagerly
 def persistence_entropy(diagram: Diagrams) -> Float[Tensor, "*b"]:
     """Shannon entropy of the lifetimes: ``-sum_i q_i log q_i``, ``q_i = (d_i - b_i) / sum_j (d_j - b_j)``.
 
@@ -58,14 +76,30 @@ def persistence_entropy(diagram: Diagrams) -> Float[Tensor, "*b"]:
         >>> persistence_entropy(torch.tensor([[0.0, 1.0], [1.0, 2.0]]))  # log 2
         tensor(0.6931)
     """
-    batch = padded(diagram)
-    alive = batch.persistence > 0
-    persistence = torch.where(alive, batch.persistence, 0.0)
+    return function_of_persistence(diagram, _entropy, _entropy_of_each)
+
+
+def _entropy(persistence: np.ndarray, gradient: bool) -> tuple[float, np.ndarray]:
+    total = persistence.sum()
+    share = persistence / (total or 1.0)
+    alive = share > 0
+    share = np.where(alive, share, 1.0)
+    logarithm = np.log(share)
+    value = -float(share @ logarithm)
+    return value, alive * (logarithm + value) / -(total or 1.0) if gradient else share
+
+
+def _entropy_of_each(persistence: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+    with torch.no_grad():
+        total = persistence.sum(dim=1, keepdim=True)
+        alive = persistence / torch.where(total > 0, total, 1.0) > 0
+    persistence = torch.where(alive, persistence, 0.0)
     total = persistence.sum(dim=1, keepdim=True)
     share = torch.where(alive, persistence / torch.where(total > 0, total, 1.0), 1.0)
-    return batch.result(-(share * share.log()).sum(dim=1))
+    return -(share * share.log()).sum(dim=1)
 
 
+@eagerly
 def betti_curve(
     diagram: Diagrams, grid: Tensor | np.ndarray | Sequence[float], width: float = 0.0
 ) -> Float[Tensor, "*b g"]:

@@ -11,8 +11,10 @@ from torch import Tensor
 from topokd.options import number
 from topokd.topology.functions.closed_form import distance_of_pairs
 from topokd.topology.functions.inputs import Diagrams
+from topokd.topology.torch_compile import eagerly
 
 
+@eagerly
 def wasserstein_distance(
     a: Diagrams, b: Diagrams, *, order: float = 1.0, internal_p: float = math.inf
 ) -> Float[Tensor, "*b"]:

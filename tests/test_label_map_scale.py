@@ -90,3 +90,33 @@ def test_unlabelled_scans_of_an_adaptation_have_the_scale_of_the_labelled_ones(t
     scans = collect_scans(tmp_path, label_map, [tmp_path / "more"])
     (dark,) = scans.unlabelled[0]
     assert dark.intensity.max() * 1023 == pytest.approx(100, rel=1e-5)
+
+
+def test_a_check_counts_the_scans_with_other_intensities(tmp_path: Path) -> None:
+    label_map = yard(tmp_path, {f"train/{k:02d}": 200 for k in range(40)} | {"train/17": 3000, "train/33": 2000})
+    (report,) = check_mapped(tmp_path, label_map).splits
+    assert not report.problems and report.notes[1].startswith(
+        "2 scans have intensities unlike those of the others, train/17 "
+    )
+
+
+def test_a_rare_kind_of_scans_is_in_the_sample(tmp_path: Path) -> None:
+    """Sixteen were looked at, every fourth one here, which missed a quarter of the scans."""
+    brightest = {f"train/{k:03d}": 3000 if k % 4 == 3 else 200 for k in range(61)}
+    assert MappedDataset(tmp_path, yard(tmp_path, brightest), "train").intensity_scale == 4095
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_training_scans_without_labels_are_noted_and_others_are_problems(tmp_path: Path, split: str) -> None:
+    label_map = yard(tmp_path, {f"{split}/a": 200, f"{split}/b": 200, f"{split}/c": 200})
+    (tmp_path / split / "b.label").unlink()
+    (report,) = check_mapped(tmp_path, label_map).splits
+    noted = [note for note in report.notes if "have no labels" in note]
+    if split == "train":
+        assert (
+            report.scans == 3
+            and not report.problems
+            and noted[0].startswith("1 of 3 scans have no labels, train/b first")
+        )
+    else:
+        assert report.scans == 2 and not noted and "b.label does not exist" in report.problems[0]

@@ -14,7 +14,7 @@ from topokd.errors import ParameterError
 from topokd.parameter_listing import commented_yaml, markdown_table
 from topokd.project import project_path
 
-ROW = "label: A, short: a, color: red"
+ROW = "label: A, short: a, color: '#ff0000'"
 
 
 def write(folder: Path, text: str) -> Path:

@@ -49,6 +49,7 @@ from topokd.sections import (
     complete_row,
     named,
 )
+from topokd.yaml_text import parse_yaml
 
 __all__ = [
     "Augment",
@@ -267,14 +268,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = schema.parse_yaml(path.read_bytes(), str(path)) or {}
+        tree = parse_yaml(path.read_bytes(), str(path)) or {}
     except FileNotFoundError:
         resolved = f" (`topokd params {path.parent.name}` writes it)" if path.parent.name in profile_names() else ""
         raise ParameterError(f"{path} does not exist{resolved}; profiles: {', '.join(profile_names())}") from None
     except IsADirectoryError:
         raise ParameterError(f"{path} is a folder, not a parameter file") from None
     if not isinstance(tree, dict):
-        raise ParameterError(f"{path} must be a mapping of names to values, not {tree!r}")
+        raise ParameterError(f"{path} must be a mapping of names to values, not {schema.shown(tree)}")
     return tree
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeVar
@@ -47,6 +48,19 @@ Switch = Annotated[bool, Field(strict=True)]
 
 Kind = TypeVar("Kind", bound="Section")
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
+
+
+def shown(value: Any) -> str:
+    """A value in a message: long ones are cut, as aliases of YAML can make one of millions of entries.
+
+    Examples:
+        >>> shown([[1, 2, 3, 4, 5, 6, 7, 8]])
+        '[[1, 2, 3, 4, 5, 6, ...]]'
+    """
+    return _SHORT.repr(value)
+
 
 class Section(BaseModel):
     """Immutable parameters; an unknown name is an error.
@@ -83,56 +97,13 @@ def validate(kind: type[Kind], tree: Any, *, file: str = "", where: str = "") ->
     """
     prefix = f"{file}: " if file else ""
     if not isinstance(tree, Mapping):
-        raise ParameterError(f"{prefix}{where or 'the file'} must be a mapping of names to values, not {tree!r}")
+        given = shown(tree)
+        raise ParameterError(f"{prefix}{where or 'the file'} must be a mapping of names to values, not {given}")
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
         problems = [_explain(dict(problem), kind, where) for problem in error.errors(include_url=False)]
         raise ParameterError(prefix + "; ".join(problems)) from None
-
-
-def parse_yaml(text: str | bytes, where: str) -> Any:
-    """The content of a YAML text: plain mappings, lists, text, numbers and dates.
-
-    Args:
-        text: as it is in the file.
-        where: begins the message.
-
-    Raises:
-        ParameterError: it is not YAML, or not text; also for a date or number that does not exist.
-
-    Examples:
-        >>> parse_yaml("a: [1, 2]", "a.yaml")
-        {'a': [1, 2]}
-        >>> parse_yaml("day: 2024-13-45", "a.yaml")
-        Traceback (most recent call last):
-        topokd.errors.ParameterError: a.yaml is not valid YAML: month must be in 1..12
-    """
-    try:
-        return yaml.safe_load(text.decode() if isinstance(text, bytes) else text)
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        # PyYAML lets through what int, float and datetime say about a value, and Python's limit of nesting
-        if (conflict := merge_conflict(text)) is not None:
-            raise ParameterError(f"{where}: {conflict}") from error
-        raise ParameterError(f"{where} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
-
-
-def merge_conflict(text: str | bytes) -> str | None:
-    """What to do about the marks that git leaves in a file whose two versions it could not merge; None without them.
-
-    Examples:
-        >>> merge_conflict("a: 1\\n<<<<<<< HEAD\\nb: 2\\n=======\\nb: 3\\n>>>>>>> other\\n").partition(":")[0]
-        'line 2 begins a conflict of two versions (git)'
-        >>> merge_conflict("a: 1")
-    """
-    lines = text.encode().splitlines() if isinstance(text, str) else text.splitlines()
-    for number, line in enumerate(lines, 1):
-        if line.startswith((b"<<<<<<< ", b">>>>>>> ")):
-            return (
-                f"line {number} begins a conflict of two versions (git): keep one of them and delete the marks "
-                "<<<<<<<, =======, >>>>>>>"
-            )
-    return None
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:
@@ -170,31 +141,36 @@ _TYPES = {  # beginning of the pydantic error type: rule
 def _explain(problem: dict[str, Any], kind: type[Section], where: str) -> str:
     """One pydantic error as a sentence with the parameter's dotted name."""
     location, about, value = problem["loc"], problem.get("ctx", {}), problem["input"]
+    given = shown(value)
     name, form = _dotted(where, location), str(problem["type"])
     if form == "extra_forbidden":
         section = _section_at(kind, location[:-1])
         return f"unknown parameter {name!r}; {nearest(location[-1], section.model_fields if section else [])}"
     if form == "missing" and isinstance(location[-1], int):  # of a list with a fixed number of entries
-        return f"{_dotted(where, location[:-1])} is too short: {value!r}"
+        return f"{_dotted(where, location[:-1])} is too short: {given}"
     if form == "missing":
         return f"{name} is missing"
+    if form == "string_pattern_mismatch":
+        return f"{name} is {given}; it must have the form {about['pattern']}"
+    if form == "string_too_short":
+        return f"{name} is empty"
     if form in ("too_short", "too_long"):
         bound = about.get("min_length", about.get("max_length"))
         return f"{name} must have {bound} entries, not {about['actual_length']}"
     if form == "literal_error":
-        return f"{name} is {value!r}; choose one of {about['expected'].replace(chr(39), '').replace(' or ', ', ')}"
+        return f"{name} is {given}; choose one of {about['expected'].replace(chr(39), '').replace(' or ', ', ')}"
     if form == "value_error":
-        subject = name if isinstance(value, Mapping | Section) else f"{name} is {value!r}"
+        subject = name if isinstance(value, Mapping | Section) else f"{name} is {given}"
         return f"{subject}; {about['error']}".removeprefix("; ")
     bounds = {"greater_than": ("gt", "above {:g}"), "greater_than_equal": ("ge", "{:g} or more")}
     bounds |= {"less_than": ("lt", "below {:g}"), "less_than_equal": ("le", "at most {:g}")}
     if form in bounds:
         key, rule = bounds[form]
-        return f"{name} is {value!r}; it must be {rule.format(about[key])}"
+        return f"{name} is {given}; it must be {rule.format(about[key])}"
     for start, rule in _TYPES.items():
         if form.startswith(start):
-            return f"{name} must be {rule}, not {value!r}"
-    return f"{name} is {value!r}; {problem['msg']}"
+            return f"{name} must be {rule}, not {given}"
+    return f"{name} is {given}; {problem['msg']}"
 
 
 def _section_at(kind: Any, location: tuple[Any, ...]) -> type[Section] | None:

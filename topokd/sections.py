@@ -35,6 +35,9 @@ from topokd.schema import (
     nearest,
 )
 
+ONE_LINE = r"^[^\n\r]+$"
+COLOR = r"^(#[0-9a-fA-F]{6}|[a-z]+)$"
+
 
 class Synthetic(Section):
     """The embedded synthetic street world."""
@@ -204,8 +207,8 @@ class Train(Section):
 class Look(Section):
     """How exhibits show a network."""
 
-    label: str = Field("Teacher", description="name in tables and figures")
-    color: str = Field("#1b4965", description="colour in figures")
+    label: str = Field("Teacher", pattern=ONE_LINE, description="name in tables and figures")
+    color: str = Field("#1b4965", pattern=COLOR, description="colour in figures")
 
 
 class Comparison(Section):
@@ -218,9 +221,9 @@ class Comparison(Section):
 class Row(Section):
     """One row of the ablation."""
 
-    label: str = Field(description="name in tables and figures")
-    short: str = Field(description="name in a comparison")
-    color: str = Field(description="colour in figures")
+    label: str = Field(pattern=ONE_LINE, description="name in tables and figures")
+    short: str = Field(pattern=ONE_LINE, description="name in a comparison")
+    color: str = Field(pattern=COLOR, description="colour in figures")
     terms: dict[str, dict[str, Any]] = Field(
         {}, description="names of its loss terms; or a mapping from names to parameters that differ from `terms`"
     )
@@ -238,6 +241,8 @@ def complete_row(name: str, row: Any, shared: Mapping[str, Any]) -> Any:
         return row
     given = row.get("terms")
     if isinstance(given, list | tuple) and all(isinstance(term, str) for term in given):
+        if twice := [term for term in given if given.count(term) > 1]:
+            raise ValueError(f"rows.{name}.terms names {twice[0]!r} twice; its weight is in `terms`")
         given = dict.fromkeys(given)
     given = named(given, f"rows.{name}.terms")
     for term in given:

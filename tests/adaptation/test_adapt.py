@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from tests.adaptation.conftest import CROP, VOXEL, YARD, write_yard
 from topokd.adaptation import Adaptation, Settings, adapt, collect_scans
 from topokd.adaptation.pseudo import PseudoLabelled
+from topokd.adaptation.saving import ResumeByTime
 from topokd.cli import app
 from topokd.data.profile import ScanProfile
 from topokd.errors import CheckpointError, DataError, ParameterError
@@ -24,6 +25,8 @@ from topokd.evaluation import ConfusionMatrix
 from topokd.label_maps import load_label_map
 from topokd.labelling import Labeller
 from topokd.models import load_checkpoint, read_metadata, save_checkpoint
+from topokd.training.distributed import Ranks
+from topokd.training.state import ResumeFolder
 
 SETTINGS = Settings(
     **{"student": "ptv3-tiny", "teacher_steps": 15, "steps": 30, "batch_size": 2, "crop_voxels": CROP},
@@ -240,3 +243,71 @@ def test_the_command_prints_the_held_out_score(adapted: Adaptation, yard: Path, 
     assert done.exit_code == 0, done.output
     assert "2 labelled scans, 4 unlabelled" in done.output and "2 held-out scans (the split val)" in done.output
     assert re.search(r"^mIoU +\d+\.\d\d +\d+\.\d\d$", done.output, re.MULTILINE)
+
+
+def test_a_killed_training_resumes_from_a_state_that_was_saved_by_time(
+    yard: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large network takes minutes for the steps between two states."""
+    from topokd.adaptation import run
+
+    original, label_map, steps = run.training_batch, load_label_map(yard / "yard.yaml"), []
+
+    def drawn(scans: Any, data: Any, seed: int, step: int, size: int) -> Any:
+        steps.append(step)
+        if step == 3 and len(steps) == 4:
+            raise KeyboardInterrupt
+        return original(scans, data, seed, step, size)
+
+    monkeypatch.setattr(run, "training_batch", drawn)
+    monkeypatch.setattr(run, "ResumeByTime", lambda folder, every: ResumeByTime(folder, every, seconds=0.0))
+    settings = SETTINGS.replace(checkpoint_every=1000, teacher_steps=4, steps=1)
+    output = tmp_path / "student.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        adapt(teacher, yard, label_map, output, settings=settings)
+    adapt(teacher, yard, label_map, output, settings=settings)
+    assert steps[:5] == [0, 1, 2, 3, 3]  # not from the beginning
+
+
+def test_a_state_is_not_saved_by_time_before_it_is_due(tmp_path: Path) -> None:
+    class Steps:
+        name, steps = "mine", 100
+        state = type("State", (), {"step": 1})()
+        ranks = Ranks()
+
+        def is_due(self, every: int) -> bool:
+            return False
+
+        def state_dict(self) -> dict[str, int]:
+            return {"step": self.state.step}
+
+    resume: Any = ResumeByTime(ResumeFolder(tmp_path, "mine", "ab12"), every=50, seconds=1000.0)
+    resume.after_step(Steps())
+    assert resume.folder.load() is None
+    resume.seconds = 0.0
+    resume.after_step(Steps())
+    assert resume.folder.load() == {"step": 1}
+
+
+@pytest.mark.parametrize("which", ["teacher", "student"])
+def test_the_student_never_replaces_a_network_that_it_is_made_from(
+    yard: Path, teacher: Path, tmp_path: Path, which: str
+) -> None:
+    shutil.copy(teacher, tmp_path / "net.safetensors")
+    before = (tmp_path / "net.safetensors").read_bytes()
+    (tmp_path / "link.safetensors").symlink_to("net.safetensors")
+    taught_by = tmp_path / "net.safetensors" if which == "teacher" else teacher
+    student = str(tmp_path / "net.safetensors") if which == "student" else "ptv3-tiny"
+    with pytest.raises(DataError, match=r"link\.safetensors is the (teacher|network that the student starts from)"):
+        adapt(
+            taught_by, yard, load_label_map(yard / "yard.yaml"), tmp_path / "link.safetensors",
+            settings=SETTINGS.replace(student=student), overwrite=True,
+        )  # fmt: skip
+    assert (tmp_path / "net.safetensors").read_bytes() == before
+
+
+def test_held_out_scans_in_an_unlabelled_folder_are_left_out(yard: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scans = collect_scans(yard, load_label_map(yard / "yard.yaml"), [yard / "drives"])
+    used = {Path(name).parent.name for name in scans.unlabelled[1].names}
+    assert used == {"mon", "tue", "wed"}  # not thu, the split val
+    assert "2 of its scans are held out for the score and left out" in caplog.text

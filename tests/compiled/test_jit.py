@@ -231,3 +231,12 @@ def test_garbage_is_collected_less_often_while_compiling_and_as_before_afterward
         assert gc.get_threshold()[0] == own
     finally:
         gc.set_threshold(*before)
+
+
+def test_a_cache_folder_is_the_same_from_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell expands ~ in a job script's quotes, and each working folder got a folder of that name."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for given, folder in (("~/kernels", tmp_path / "home/kernels"), ("kernels", tmp_path / "kernels")):
+        monkeypatch.setenv("TOPOKD_CACHE", given)
+        monkeypatch.chdir(tmp_path)
+        assert next(cache_module.cache_roots()) == folder

@@ -82,3 +82,20 @@ def test_real_scans_from_elsewhere_are_named(real_scans, shared):
     (file,) = (shared / "data" / "nuscenes-one-scan").glob("*.pcd.bin")
     named = kinds(profile, read_cloud(file, log_notes=False).scan)
     assert {"number of points", "intensities"} <= set(named)
+
+
+def test_a_scan_that_is_upside_down_is_told_apart_from_another_height(profile):
+    turned, higher = scan(), scan()
+    turned.xyz[:, 1:] *= -1
+    higher.xyz[:, 2] += 1.7
+    said = [str(note) for note in profile.differences(describe(turned)) if note.kind.startswith("height")]
+    assert len(said) == 1 and "z seems to point down (--frame x,-y,-z" in said[0]
+    said = [str(note) for note in profile.differences(describe(higher)) if note.kind.startswith("height")]
+    assert len(said) == 1 and "is the origin at the sensor" in said[0]
+
+
+@pytest.mark.parametrize("scans", ["1.5", "-3", '"4"'])
+def test_an_impossible_number_of_training_scans_is_rejected(profile, scans):
+    text = profile.to_json().replace(f'"scans": {profile.scans}', f'"scans": {scans}')
+    with pytest.raises(DataError, match="the number of scans is"):
+        ScanProfile.from_json(text)

@@ -259,7 +259,7 @@ def test_terms_are_added_in_the_order_of_the_parameters() -> None:
 
 
 def test_a_term_that_only_one_row_has_comes_last() -> None:
-    row = Row(label="Mine", short="mine", color="red", terms={"affinity": {}, "kd": {}})
+    row = Row(label="Mine", short="mine", color="#ff0000", terms={"affinity": {}, "kd": {}})
     params = Params(terms={"kd": {}}, rows={"mine": row})
     assert list(build_objective(params, "mine").terms) == ["kd", "affinity"]
 

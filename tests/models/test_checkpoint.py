@@ -404,3 +404,26 @@ def test_meaningless_metadata_are_rejected(tmp_path: Path, change: dict[str, str
     save_checkpoint(tmp_path / "a.safetensors", build_model("ptv3-tiny", num_classes=2), change)
     with pytest.raises(CheckpointError, match=words):
         load_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_weights_of_one_byte_are_named(model: PointTransformerV3, tmp_path: Path) -> None:
+    state = {k: v.to(torch.float8_e4m3fn) if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="is stored as float8_e4m3fn, which keeps no two digits"):
+        load_checkpoint(tmp_path / "a.safetensors", build_model("ptv3-tiny", num_classes=5, patch_size=64))
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n", "a pointer of Git LFS, not the weights"),
+        (b"\n<!DOCTYPE html><html>", "a web page, not the weights"),
+        (b"\x1f\x8b\x08\0" + bytes(20), "packed by gzip"),
+        (b"outs:\n- md5: 1", "a pointer of DVC"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_file_that_is_no_checkpoint_is_identified(tmp_path: Path, start: bytes, words: str, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(start)
+    with pytest.raises(CheckpointError, match=f"is {words}"):
+        topokd.load(tmp_path / f"a{suffix}")

@@ -21,6 +21,7 @@ NOTEBOOKS = {name: stage for name, stage in STAGES.items() if "topokd notebook" 
 # stage's `params`.
 FLOOR = {
     *("topokd", "topokd.params", "topokd.sections", "topokd.schema", "topokd.choices", "topokd.project"),
+    "topokd.yaml_text",
     *("topokd.errors", "topokd.checks", "topokd.io", "topokd.locks", "topokd.progress", "topokd.stopping"),
     *("topokd.options", "topokd.machine", "topokd.memory"),
     *("topokd.cli", "topokd.cli.completion"),  # which command runs, and what the shell completes

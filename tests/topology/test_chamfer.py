@@ -132,3 +132,21 @@ def test_memory_grows_linearly_with_the_diagrams() -> None:
         pytest.skip("this system does not report the peak memory of a process")
     pwcd(teacher, student).backward()
     assert process_peak() - before < 200e6  # all pairs would be 1.6 GB
+
+
+@pytest.mark.parametrize("size", [10, 1000])
+@pytest.mark.parametrize("types", [("float32", "float32"), ("float32", "float64"), ("float64", "float32")], ids=str)
+@pytest.mark.parametrize("scale", [1e18, 4e18])
+def test_sums_of_squares_beyond_float32_do_not_make_a_finite_distance_infinite(
+    scale: float, types: tuple[str, str], size: int
+) -> None:
+    """Weights times costs overflowed, and infinity divided by infinity is NaN, though the quotient is finite."""
+    generator = torch.Generator().manual_seed(0)
+    pairs = [torch.rand(size, 2, generator=generator).sort(dim=1).values * scale for _ in types]
+    teacher, student = (pair.to(getattr(torch, name)) for pair, name in zip(pairs, types, strict=True))
+    student.requires_grad_()
+    value = pwcd(teacher, student)
+    exact = pwcd(teacher.double(), student.detach().double())
+    torch.testing.assert_close(value.double(), exact, rtol=1e-5, atol=0)
+    value.backward()
+    assert bool(student.grad.isfinite().all()) and bool(student.grad.any())

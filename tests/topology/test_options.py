@@ -18,6 +18,8 @@ from topokd.topology import (
     diffeomorphic,
     farthest_point_sampling,
     nearest_costs,
+    normalize_features,
+    persistence_image,
     persistence_weighted_chamfer,
     precision_term,
     recall_term,
@@ -242,3 +244,28 @@ def test_second_derivatives_that_do_not_exist_are_rejected() -> None:
         value = penalty(function, x)  # the gradient itself is there
         with pytest.raises(RuntimeError, match="no second derivatives"):
             value.backward()
+
+
+@pytest.mark.parametrize("value", [np.array([]), np.ones((2, 2)), torch.ones(2), object()], ids=repr)
+@pytest.mark.parametrize("option", ["metric", "gradient", "max_dim", "normalize", "how", "dims", "weights"])
+def test_an_array_in_place_of_a_word_or_a_degree_is_named(option: str, value: object) -> None:
+    x = torch.rand(5, 2)
+    calls: dict[str, Callable[[], object]] = {
+        "normalize": lambda: TopologicalLoss(normalize=value),  # type: ignore[arg-type]
+        "dims": lambda: TopologicalLoss(dims=[value]),  # type: ignore[list-item]
+        "weights": lambda: TopologicalLoss(weights=value),  # type: ignore[arg-type]
+        "how": lambda: normalize_features(x, value),  # type: ignore[arg-type]
+    }
+    name = {"how": "normalize"}.get(option, option)
+    with pytest.raises(ParameterError, match=f"^{name} is "):
+        calls.get(option, lambda: vietoris_rips(x, **{option: value}))()  # type: ignore[call-overload]
+
+
+def test_degrees_may_be_numbers_of_numpy() -> None:
+    assert len(vietoris_rips(torch.rand(5, 2), max_dim=np.int64(1)).diagrams) == 2  # type: ignore[call-overload]
+    assert TopologicalLoss(dims=(np.int8(0), 1)).dims == (0, 1)
+
+
+def test_a_bandwidth_whose_square_overflows_is_rejected() -> None:
+    with pytest.raises(ParameterError, match=r"bandwidth is 1e\+308: its square is 0 or infinite"):
+        persistence_image(torch.tensor([[0.0, 1.0]]), bandwidth=1e308)

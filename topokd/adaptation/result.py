@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,21 @@ class Adaptation:
             pseudo_share=record["pseudo_share"],
             alone_score=scores.get("alone"),
         )
+
+
+def check_name(output: Path, teacher: str | Path, student: str) -> None:
+    """Raise `DataError` unless the student's file is a .safetensors that replaces neither of the given networks.
+
+    Args:
+        output: the student's checkpoint.
+        teacher: the teacher's.
+        student: a preset, or the checkpoint that the student starts from.
+    """
+    if output.suffix != ".safetensors":
+        raise DataError(f"{output}: the student is written as .safetensors; give it such a name")
+    for name, given in (("teacher", teacher), ("network that the student starts from", student)):
+        if os.path.realpath(output) == os.path.realpath(given):
+            raise DataError(f"{output} is the {name}, which the student would replace: choose another name (-o)")
 
 
 def check_output(output: Path, record: Path, work: Path, key: str, overwrite: bool) -> None:

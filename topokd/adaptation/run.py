@@ -13,7 +13,8 @@ from torch import nn
 
 from topokd.adaptation.networks import classes_of, starting_network
 from topokd.adaptation.pseudo import PseudoLabelled, mixed_batches
-from topokd.adaptation.result import Adaptation, check_output
+from topokd.adaptation.result import Adaptation, check_name, check_output
+from topokd.adaptation.saving import ResumeByTime
 from topokd.adaptation.scans import Collected, collect_scans
 from topokd.adaptation.settings import Settings
 from topokd.data import Batch, training_batch
@@ -25,7 +26,7 @@ from topokd.label_maps import LabelMap, written_labels
 from topokd.machine import usable_device
 from topokd.models import PointTransformerV3, load_checkpoint, read_description, save_checkpoint
 from topokd.params import to_dict
-from topokd.training import Fit, Resume
+from topokd.training import Fit
 from topokd.training.description import checkpoint_metadata
 from topokd.training.determinism import deterministic
 from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
@@ -103,8 +104,7 @@ def adapt(
     voxel_size = settings.voxel_size or description.voxel_size
     if voxel_size is None:
         raise CheckpointError(f"{teacher} does not record the voxel size of its training: give it (--voxel-size)")
-    if output.suffix != ".safetensors":
-        raise DataError(f"{output}: the student is written as .safetensors; give it such a name")
+    check_name(output, teacher, settings.student)
     scans = collect_scans(root, label_map, unlabelled, hold_out=hold_out, intensity=description.intensity)
     names = scans.labelled.class_names
     if not settings.teacher_steps and classes_of(teacher) != names:
@@ -264,7 +264,7 @@ class _Job:
         teacher: nn.Module | None = None,
     ) -> None:
         train = self.settings.train(lr)
-        resume = Resume(ResumeFolder(self.work / "resume", name, key), train.checkpoint_every)
+        resume = ResumeByTime(ResumeFolder(self.work / "resume", name, key), train.checkpoint_every)
         fit = Fit(
             model=network,
             objective=objective,

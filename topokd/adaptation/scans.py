@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,7 +112,8 @@ def collect_scans(
     Args:
         root: folder of the data set.
         label_map: its description.
-        folders: folders with further unlabelled scans, in any format that `read_cloud` reads with the map's options.
+        folders: folders with further unlabelled scans, in any format that `read_cloud` reads with the map's options;
+            held-out scans in them are left out.
         hold_out: share of the labelled training scans that is held out if there is no split "val".
         intensity: False sets all intensities to 0.
 
@@ -158,13 +160,6 @@ def collect_scans(
     unlabelled: list[Subset | FolderScans] = []
     if names := [name for name in bare.names if name not in with_labels]:
         unlabelled.append(Subset(bare, names))
-    reading = label_map.reading() | ({} if intensity else {"intensity": "none"})
-    reading["usual_scale"] = getattr(train, "intensity_scale", None)  # as in the labelled scans
-    for folder in folders:
-        files, remarks = find_scans(folder)
-        for remark in remarks:
-            log.info("%s: %s", folder, remark)
-        unlabelled.append(FolderScans(files, reading))
     held_out = _validation(root, label_map, intensity)
     rule = "the split val"
     if held_out is None:
@@ -181,6 +176,9 @@ def collect_scans(
             f"{root} has no labelled scan of {label_map.name} in the split train: labels are expected at "
             f"{label_map.labels or 'the files that lidarseg.json names'}"
         )
+    reading = label_map.reading() | ({} if intensity else {"intensity": "none"})
+    reading["usual_scale"] = getattr(train, "intensity_scale", None)  # as in the labelled scans
+    unlabelled += [FolderScans(_unseen(Path(folder), held_out), reading) for folder in folders]
     collected = Collected(Subset(train, labelled), held_out, tuple(unlabelled), rule)
     scored = set(held_out.names)
     if both := [
@@ -192,6 +190,18 @@ def collect_scans(
         )
     _check(collected)
     return collected
+
+
+def _unseen(folder: Path, held_out: Subset) -> list[Path]:
+    """The scans of a folder, without those that are held out: the student would learn from what it is scored on."""
+    files, remarks = find_scans(folder)
+    for remark in remarks:
+        log.info("%s: %s", folder, remark)
+    scored = {os.path.realpath(file) for name in held_out.names if (file := held_out.files(name)[0]) is not None}
+    unseen = [file for file in files if os.path.realpath(file) not in scored]
+    if len(unseen) < len(files):
+        log.warning("%s: %d of its scans are held out for the score and left out", folder, len(files) - len(unseen))
+    return unseen
 
 
 def _has_labels(dataset: ScanDataset, name: str) -> bool:

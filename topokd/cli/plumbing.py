@@ -27,11 +27,13 @@ def params(profile: PROFILE_NAME) -> None:
     from topokd.distillation import resolve_terms
     from topokd.io import write_text
     from topokd.paper.leftovers import leftovers
+    from topokd.pipeline.profiles import check_profile
     from topokd.project import project_root
     from topokd.scans import label_map_of
 
     require_checkout()
     resolved = resolve_terms(P.load_profile(profile))
+    check_profile(resolved)
     P.dump(resolved, resolved.results / "params.yaml")
     label_map = label_map_of(resolved.data)
     description = {**P.to_dict(resolved.data), **({"label_map": P.to_dict(label_map)} if label_map else {})}
@@ -70,7 +72,7 @@ def notebook(
 
 def _parse_parameter(item: str) -> tuple[str, Any]:
     from topokd.errors import ParameterError
-    from topokd.schema import parse_yaml
+    from topokd.yaml_text import parse_yaml
 
     name, separator, value = item.partition("=")
     if not separator or not name:

@@ -58,6 +58,7 @@ def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
         typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), row[5]]))
     _show_placements(made)
     _show_totals(made)
+    _show_most_at_once(made)
 
 
 def _show_placements(made: Plan) -> None:
@@ -67,6 +68,10 @@ def _show_placements(made: Plan) -> None:
         placed = made.placements[array.kind]
         if placed.nodes > 1:
             words = f"{placed.ranks} ranks on {placed.nodes} nodes, {placed.per_node} on each, started by srun"
+            if "{ranks}" not in array.resources.gres and placed.gpus < array.resources.gpus_per_node:
+                words += (
+                    f"; gres {array.resources.gres} names {placed.gpus} of a node: {{ranks}} in it would use them all"
+                )
         elif placed.ranks > 1:
             asked, field = ("GPUs", "gpus_per_node") if placed.gpus else ("cores", "cpus_per_node")
             known = getattr(array.resources, field)
@@ -77,6 +82,27 @@ def _show_placements(made: Plan) -> None:
         kinds.setdefault(words, []).append(array.kind)
     for words, names in kinds.items():
         typer.echo(f"{', '.join(names)}: {words}")
+
+
+def _show_most_at_once(made: Plan) -> None:
+    """Say what is submitted, and how much of the cluster the largest kind of stage may take at the same time."""
+    if not made.arrays:
+        return
+    tasks = sum(len(array.stages) for array in made.arrays)
+    largest = max(len(array.stages) for array in made.arrays)
+    line = f"{len(made.arrays)} job arrays with {tasks} tasks are submitted, {largest} in the largest"
+    kinds = {}
+    for kind, placed in made.placements.items():
+        arrays = [array for array in made.arrays if array.kind == kind]
+        together = sum(len(array.stages) for array in arrays)
+        together = min(together, arrays[0].resources.at_once or together)
+        kinds[kind] = (together * placed.nodes * placed.gpus, together * placed.nodes, together)
+    kind, (gpus, nodes, together) = max(kinds.items(), key=lambda item: item[1])
+    typer.echo(
+        f"{line}; most at once: {together} of {kind}, on {nodes} nodes"
+        + (f" with {gpus} GPUs" if gpus else "")
+        + " unless they share some (at_once in the cluster's file limits it)"
+    )
 
 
 def _hours(seconds: float, unknown: int) -> str:

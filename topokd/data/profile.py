@@ -156,7 +156,9 @@ class ScanProfile:
             values = [*low.values(), *high.values()]
             if low.keys() != high.keys() or not all(math.isfinite(value) for value in values):
                 raise ValueError("the ranges are incomplete")
-            return cls(low, high, int(tree["scans"]))
+            if not (isinstance(tree["scans"], int) and tree["scans"] >= 0):
+                raise ValueError(f"the number of scans is {str(tree['scans'])[:40]}")
+            return cls(low, high, tree["scans"])
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DataError(f"the description of training scans cannot be read: {error}") from error
 
@@ -174,11 +176,14 @@ class ScanProfile:
                 continue  # the other way round is nearer: both look backwards
             if not lowest <= value <= highest:
                 kind = "intensities" if name.startswith("intensity") else measure.title
+                advice = measure.advice
+                if name == "ground" and low - measure.margin <= -value <= high + measure.margin:
+                    advice = "z seems to point down (--frame x,-y,-z turns the scan over)"
                 notes.append(
                     Note(
                         f"{kind} unlike in training",
                         f"{measure.title} {value:.3g}{measure.unit}, in training {low:.3g} to {high:.3g}"
-                        f"{measure.unit}: {measure.advice}",
+                        f"{measure.unit}: {advice}",
                     )
                 )
         return notes

@@ -23,7 +23,8 @@ In nuScenes' layout the tables say where the files are, and classes may name the
       - {name: crane, categories: [static.crane, static.gantry], color: [226, 60, 50]}
 """
 
-from topokd.label_maps.dataset import MappedDataset, check_mapped, open_mapped
+from topokd.label_maps.check import check_mapped
+from topokd.label_maps.dataset import MappedDataset, open_mapped
 from topokd.label_maps.description import LabelMap, label_map_names, load_label_map
 from topokd.label_maps.written import WrittenLabels, written_labels
 

@@ -1,11 +1,10 @@
-"""Reader and check of a data set that a label map describes."""
+"""Reader of a data set that a label map describes."""
 
 from __future__ import annotations
 
 import glob
 import logging
 import re
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -15,14 +14,15 @@ from topokd.data.dataset import OnBadScan, ScanDataset
 from topokd.data.formats import Cloud, common_scale, read_cloud
 from topokd.data.formats.intensity import UNLIKE
 from topokd.data.scan import Scan
-from topokd.datasets.benchmark import Release
-from topokd.datasets.check import CheckReport, require_root
-from topokd.datasets.report import SplitReport, new_report, read_all
+from topokd.datasets.check import require_root
 from topokd.errors import AbsentSplitError, DataError
 from topokd.label_maps.description import FIELDS, LabelMap
 from topokd.label_maps.nuscenes import MappedNuScenes
 
 log = logging.getLogger(__name__)
+
+SAMPLE_OF_MAPS = 64
+"""Scans that the scale of intensities is guessed from; training rests on it, and a tenth of unlike ones is found."""
 
 
 class MappedDataset(ScanDataset):
@@ -74,7 +74,8 @@ class MappedDataset(ScanDataset):
         self.labels = label_map.space(self.root)  # type: ignore[misc]
         self.class_names, self.palette = self.labels.class_names, self.labels.palette  # type: ignore[misc]
         self.num_classes = self.labels.num_classes  # type: ignore[misc]
-        self._warned = False  # of a scan with another scale
+        self.unlike: list[str] = []  # scans, in the order of reading, that do not fit the scale of intensities
+        self.labels_may_lack = False  # whether scans without a file of labels are read, without labels
         self._fields = self._find()
         if not self._fields:
             raise AbsentSplitError(f"{self.root} has no scans of split {split!r} at {label_map.scans}")
@@ -135,6 +136,10 @@ class MappedDataset(ScanDataset):
             self.label_map.labels, name
         ) if self.labelled else None
 
+    def unlabelled(self) -> list[str]:
+        """The scans without a file of labels, if others have one."""
+        return [name for name in self.names if self.labelled and not self._path(self.label_map.labels, name).is_file()]
+
     def source_files(self, name: str) -> list[Path]:
         """Files of a scan, and the table of classes if the map names one."""
         table = self.label_map.class_table
@@ -152,7 +157,7 @@ class MappedDataset(ScanDataset):
         It is guessed from a sample of the scans (`common_scale`); what happens to a scan that does not fit it is in
         `topokd.data.formats.intensity`.
         """
-        return common_scale(self._all, **self.label_map.reading())
+        return common_scale(self._all, SAMPLE_OF_MAPS, **self.label_map.reading())
 
     def _read(self, name: str) -> Scan:
         points, labels = self.files(name)
@@ -165,7 +170,7 @@ class MappedDataset(ScanDataset):
         )
         self._report_scale(name, cloud)
         label = instance = None
-        if labels is not None:
+        if labels is not None and (labels.is_file() or not self.labels_may_lack):
             raw = self._read_labels(labels, len(cloud.xyz))[cloud.finite]
             label, instance = self.labels.class_of_raw(raw & 0xFFFF, labels), (raw >> 16).astype(np.int64)
         return Scan(cloud.scan.xyz, cloud.scan.intensity, label, instance, name)
@@ -173,8 +178,10 @@ class MappedDataset(ScanDataset):
     def _report_scale(self, name: str, cloud: Cloud) -> None:
         """Warn, once, of a scan whose intensities do not fit the scale that was guessed."""
         odd = [str(note) for note in cloud.notes if note.kind == UNLIKE]
-        if odd and self.intensity_scale is not None and not self._warned:
-            self._warned = True
+        if not odd or self.intensity_scale is None:
+            return
+        self.unlike.append(name)
+        if len(self.unlike) == 1:
             log.warning(
                 "%s: %s; the label map %s gives no intensity_scale: add it (other such scans are not reported)",
                 *(name, "; ".join(odd), self.label_map.name),
@@ -245,53 +252,3 @@ def open_mapped(
     """
     reader = MappedNuScenes if label_map.layout == "nuscenes" else MappedDataset
     return reader(root, label_map, split, on_bad_scan, cache)
-
-
-def check_mapped(root: str | Path, label_map: LabelMap) -> CheckReport:
-    """Read every scan of every split present: counts, classes, and everything that cannot be read.
-
-    Args:
-        root: folder of the data set.
-        label_map: its description.
-
-    Returns:
-        Counts, class shares and problems of each split.
-
-    Raises:
-        DataError: ``root`` has no split of the data set.
-
-    Examples:
-        >>> import tempfile
-        >>> from topokd.label_maps import load_label_map
-        >>> drive = Path(tempfile.mkdtemp()) / "sequences" / "03"
-        >>> for folder in ("velodyne", "labels"):
-        ...     (drive / folder).mkdir(parents=True)
-        >>> np.ones((4, 4), "<f4").tofile(drive / "velodyne" / "000001.bin")
-        >>> np.array([4, 4, 5, 0], "<u4").tofile(drive / "labels" / "000001.label")
-        >>> report = check_mapped(drive.parents[1], load_label_map("semanticposs"))
-        >>> report.splits[0].size, report.splits[0].problems
-        (1, [])
-    """
-    root = Path(root)
-    splits = list(_reports(root, label_map))
-    if not splits:
-        expected = label_map.scans or f"the tables of {label_map.version}"
-        raise DataError(f"{root} has no split of {label_map.name}: its scans are expected at {expected}")
-    return CheckReport(root, label_map.name, splits)
-
-
-def _reports(root: Path, label_map: LabelMap) -> Iterator[SplitReport]:
-    for split in label_map.split_names:
-        try:
-            dataset = open_mapped(root, label_map, split, on_bad_scan="keep", cache=0)
-        except AbsentSplitError:
-            continue
-        report = new_report(split, label_map.name, Release({}))
-        report.sequences, report.size = len(dataset.sequences), len(dataset)
-        if isinstance(dataset, MappedDataset) and dataset.intensity_scale is not None:
-            report.notes.append(
-                f"the label map gives no intensity_scale: all intensities are divided by {dataset.intensity_scale:g}, "
-                "guessed from a sample of the scans"
-            )
-        read_all(dataset, report)
-        yield report

@@ -21,6 +21,7 @@ from topokd.datasets.nuscenes.tables import Record, read_table
 from topokd.errors import DataError, ParameterError
 from topokd.project import project_path
 from topokd.schema import Positive, Section
+from topokd.yaml_text import parse_yaml
 
 FOLDER = "conf/labels"
 FIELDS = ("split", "sequence", "scan")
@@ -228,7 +229,7 @@ def load_label_map(name: str | Path) -> LabelMap:
                 f"({schema.nearest(name, label_map_names())})"
             )
     try:
-        tree = schema.parse_yaml(path.read_bytes(), str(path))
+        tree = parse_yaml(path.read_bytes(), str(path))
     except OSError as error:
         raise ParameterError(f"{path}: {error.strerror}; name a label map: {', '.join(label_map_names())}") from None
     return schema.validate(LabelMap, tree, file=str(path))

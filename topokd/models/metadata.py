@@ -185,6 +185,11 @@ def check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tens
             variances.
     """
     for name, value in state.items():
+        if value.is_floating_point() and value.element_size() == 1:
+            raise CheckpointError(
+                f"{path}: {name} is stored as {str(value.dtype)[6:]}, which keeps no two digits of a weight: use the "
+                "file that training wrote, or bfloat16"
+            )
         if own[name].is_floating_point() and not value.is_floating_point():
             raise CheckpointError(
                 f"{path}: {name} is stored as {str(value.dtype)[6:]}, but it holds fractions: the file was converted "

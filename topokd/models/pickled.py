@@ -6,6 +6,7 @@ tensors (numpy scalars, say) are replaced by inert placeholders.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
 from pathlib import Path
@@ -15,6 +16,17 @@ from torch import Tensor
 
 from topokd.errors import CheckpointError
 
+_OTHERS = {
+    b"version https://git-lfs": "a pointer of Git LFS, not the weights: run `git lfs pull`",
+    b"outs:": "a pointer of DVC, not the weights: run `dvc pull`",
+    b"<!doctype html": "a web page, not the weights: the download failed; get the file again",
+    b"<html": "a web page, not the weights: the download failed; get the file again",
+    b"<?xml": "an error message of a server, not the weights: the download failed; get the file again",
+    b"\x1f\x8b": "packed by gzip: unpack it first (gunzip)",
+    b"gguf": "of another format (GGUF), which holds no weights of topokd",
+    b"\x89hdf": "of another format (HDF5, of Keras perhaps): convert the weights to safetensors",
+}
+"""First bytes, in small letters, of files that are mistaken for weights, and what to say about them."""
 _CONTAINERS = ("state_dict", "model_state_dict", "model")  # keys under which training codes store the weights
 
 
@@ -78,7 +90,13 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
 
 
 def damaged(path: Path, error: Exception) -> CheckpointError:
-    """The error for a file that cannot be read, for the reason that ``error`` gives."""
+    """The error for a file that cannot be read: what it is instead, or the reason that ``error`` gives."""
+    with contextlib.suppress(OSError):
+        with path.open("rb") as stream:
+            start = stream.read(200).lstrip().lower()
+        for beginning, words in _OTHERS.items():
+            if start.startswith(beginning):
+                return CheckpointError(f"{path} is {words}")
     return CheckpointError(
         f"{path} is damaged, truncated, or not a checkpoint ({type(error).__name__}: "
         f"{str(error).strip()[:120]}): copy or download it again, or delete it and train again"

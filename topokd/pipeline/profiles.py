@@ -14,12 +14,47 @@ from topokd import params as P
 from topokd.errors import ParameterError
 from topokd.io import write_bytes, write_text
 from topokd.project import project_path
-from topokd.schema import parse_yaml
+from topokd.scans import check_data
+from topokd.schema import nearest
+from topokd.yaml_text import parse_yaml
 
 
 def listed_profiles() -> list[str]:
     """Profiles that ``dvc repro`` runs."""
     return _names("profiles")
+
+
+def check_profile(params: P.Params) -> None:
+    """Check what `topokd.params` cannot, before any stage runs: the data set, presets, ranks and terms.
+
+    Args:
+        params: the parameters of a profile.
+
+    Raises:
+        ParameterError: an unknown data set, preset or term, or a batch that the ranks cannot share.
+    """
+    from topokd.models import PRESETS
+
+    check_data(params.data)
+    presets = {"model.teacher": params.model.teacher, "model.student": params.model.student}
+    presets |= {f"rows.{name}.student": row.student for name, row in params.rows.items() if row.student}
+    for where, preset in presets.items():
+        if preset not in PRESETS:
+            raise ParameterError(f"{where} is {preset!r}; {nearest(preset, PRESETS)}")
+    for name, row in params.rows.items():
+        with contextlib.suppress(ImportError):  # without matplotlib there are no figures
+            from matplotlib.colors import is_color_like
+
+            if not is_color_like(row.color):
+                raise ParameterError(f"rows.{name}.color is {row.color!r}, which is no colour: write it as #rrggbb")
+    for name in params.train.shares:
+        if name not in params.terms:
+            raise ParameterError(f"train.shares names {name!r}, which is not in `terms`; {nearest(name, params.terms)}")
+    if params.train.batch_size % params.train.ranks:
+        raise ParameterError(
+            f"train.batch_size is {params.train.batch_size}, which {params.train.ranks} ranks cannot share equally: "
+            "make it a multiple of train.ranks"
+        )
 
 
 def profile_of(address: str) -> str:

@@ -27,7 +27,7 @@ from topokd.errors import ParameterError, TopokdError
 from topokd.io import write_text
 from topokd.pipeline import lock_file
 from topokd.project import project_path, project_root
-from topokd.schema import merge_conflict
+from topokd.yaml_text import merge_conflict
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -57,10 +58,22 @@ def persistence_weighted_chamfer(
     if is_small_diagram(own, teacher.dtype) and is_small_diagram(teacher, own.dtype):
         matches = compare(teacher, own, match_scale)
         if matches is not None:
-            return _SmallChamfer.apply(student, teacher, matches, eps)  # type: ignore[no-any-return]
-    return recall_term(teacher, student, eps=eps, match_scale=match_scale) + precision_term(
-        teacher, student, match_scale=match_scale
-    )
+            small: Tensor = _SmallChamfer.apply(student, teacher, matches, eps)
+            return _within_range(small, teacher, student, eps, match_scale)
+    recall = recall_term(teacher, student, eps=eps, match_scale=match_scale)
+    value = recall + precision_term(teacher, student, match_scale=match_scale)
+    return _within_range(value, teacher, student, eps, match_scale)
+
+
+def _within_range(
+    value: Float[Tensor, ""], teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], eps: float, scale: float
+) -> Float[Tensor, ""]:
+    """``value``, computed again in float64 if squares or weighted sums overflowed: their quotient may be finite."""
+    double = teacher.dtype == student.dtype == torch.float64
+    if double or value.is_cuda or math.isfinite(value.item()):
+        return value
+    again = persistence_weighted_chamfer(teacher.double(), student.double(), eps=eps, match_scale=scale)
+    return again.to(value.dtype)
 
 
 class _SmallChamfer(torch.autograd.Function):

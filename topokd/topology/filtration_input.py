@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -38,10 +39,18 @@ class Filtration(NamedTuple):
 
 def check_options(metric: str, threshold: float | None) -> None:
     """Raise ParameterError unless ``metric`` is one of `METRICS` and ``threshold`` is None or a number."""
-    if metric not in METRICS:
+    if not isinstance(metric, str) or metric not in METRICS:
         raise ParameterError(f"metric is {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
     if threshold is not None:
         number(threshold, "threshold", least=-math.inf, infinite=True)
+
+
+def is_degree(value: object) -> bool:
+    """Whether ``value`` is 0, 1 or 2: a whole number of Python, NumPy or torch."""
+    try:
+        return not isinstance(value, bool) and operator.index(value) in (0, 1, 2)  # type: ignore[arg-type]
+    except TypeError:
+        return False
 
 
 def check_requests(

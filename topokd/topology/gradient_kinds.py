@@ -33,7 +33,7 @@ def check_gradient(gradient: str, bandwidth: float | None = None, metric: str = 
     Raises:
         ParameterError: an option is invalid, or the gradient does not fit the metric.
     """
-    if gradient not in GRADIENTS:
+    if not isinstance(gradient, str) or gradient not in GRADIENTS:
         raise ParameterError(f"gradient is {gradient!r}; choose one of {', '.join(map(repr, GRADIENTS))}")
     if bandwidth is not None:
         number(bandwidth, "bandwidth", above=True)

@@ -15,6 +15,7 @@ from topokd.errors import DataError, ParameterError
 from topokd.options import number, threads, whole
 from topokd.topology.chamfer import persistence_weighted_chamfer
 from topokd.topology.engines import choose_engine
+from topokd.topology.filtration_input import is_degree
 from topokd.topology.gradient_kinds import check_gradient
 from topokd.topology.normalize import check_normalization, normalize_features
 from topokd.topology.one_step import rips_chamfer
@@ -128,7 +129,11 @@ class TopologicalLoss(torch.nn.Module):
         if distance is not None and not callable(distance):
             raise ParameterError(f"distance is {distance!r}: pass a function of two diagrams, or None for PWCD")
         self.distance = distance or partial(persistence_weighted_chamfer, eps=self.eps, match_scale=self.match_scale)
-        if not self.dims or not set(self.dims) <= {0, 1, 2}:
+        if weights is not None and not callable(weights):
+            raise ParameterError(
+                f"weights is {weights!r}: pass a function of a cloud, or None for the plain filtration"
+            )
+        if not self.dims or not all(map(is_degree, self.dims)):
             raise ParameterError(f"dims is {dims!r}; choose some of 0, 1, 2")
         choose_engine(engine, max(self.dims), time_limit)
         self.rips: dict[str, Any] = {

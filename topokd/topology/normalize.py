@@ -16,7 +16,7 @@ Normalization = Literal["l2", "none", "standardize", "mean_norm"]
 
 def check_normalization(how: str) -> str:
     """``how`` itself. Raises ParameterError if it is not one of `Normalization`."""
-    if how not in get_args(Normalization):
+    if not isinstance(how, str) or how not in get_args(Normalization):
         raise ParameterError(f"normalize is {how!r}; choose one of {', '.join(map(repr, get_args(Normalization)))}")
     return how
 

@@ -23,6 +23,7 @@ from topokd.topology.filtration_input import (
     check_options,
     check_requests,
     filtration_of,
+    is_degree,
     squared_limit,
 )
 from topokd.topology.gradient_kinds import check_gradient, moved
@@ -198,7 +199,7 @@ def vietoris_rips(
 
 def _find_compute(engine: str, max_dim: int, time_limit: float | None) -> Callable[..., Pairs]:
     """The function of the chosen engine, with its time limit."""
-    if isinstance(max_dim, bool) or max_dim not in (0, 1, 2):
+    if not is_degree(max_dim):
         raise ParameterError(f"max_dim is {max_dim!r}; choose 0, 1 or 2")
     time_limit = None if time_limit is None else number(time_limit, "time_limit", above=True, unit=" s")
     chosen = ENGINES[choose_engine(engine, max_dim, time_limit)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -95,11 +96,27 @@ def test_the_plan_says_that_all_ranks_need_one_node_if_nothing_is_known_of_the_n
     assert "teacher: 2 ranks on one node with 2 GPUs; if your nodes have fewer, set gpus_per_node in the" in said
 
 
-def test_nothing_is_submitted_if_a_stage_cannot_be_placed(two_ranks: Path) -> None:
+def test_nothing_is_run_or_submitted_if_a_stage_cannot_be_placed(
+    two_ranks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stages that `submit` runs on the login node ran before the refusal."""
     describe(two_ranks, ", gpus_per_node: 1, nodes: 1")
+    monkeypatch.setattr("topokd.pipeline.slurm.submit.run_stage", lambda address: pytest.fail(f"{address} was run"))
     status, said = call("submit")
     assert status == 1 and "teacher: train.ranks is 2; with 1 on each node that takes 2 nodes" in said
     assert not (two_ranks / "sent").exists()
+
+
+def test_the_plan_says_how_much_of_the_cluster_it_takes_at_once(two_ranks: Path) -> None:
+    describe(two_ranks, ", gpus_per_node: 4")
+    (two_ranks / "conf/cluster.yaml").write_text(
+        "default: {gpus_per_node: 4}\nstages: {teacher: {gres: 'gpu:1'}, student: {gres: 'gpu:{ranks}', at_once: 3}}\n"
+    )
+    said = call("plan")[1]
+    assert "started by srun; gres gpu:1 names 1 of a node: {ranks} in it would use them all" in said
+    assert "most at once: 3 of student, on 3 nodes with 6 GPUs unless they share some" in said
+    submitted = re.search(r"(\d+) job arrays with \d+ tasks are submitted", said)
+    assert submitted is not None and int(submitted[1]) == said.count("--time=")
 
 
 def test_the_script_for_several_nodes_names_the_first_and_how_ranks_are_started(project: Path) -> None:

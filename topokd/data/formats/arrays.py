@@ -12,6 +12,8 @@ from topokd.data.formats.intensity import FIELDS
 from topokd.data.formats.table import Note, Table, plain_name, table_of, table_of_rows
 from topokd.errors import DataError
 
+_MOST_COLUMNS = 16
+"""Of an array without names; more are pixels as a rule."""
 _CLOUD_NAMES = (
     "points", "xyz", "position", "pcd", "pc", "cloud", "point_cloud", "coord", "coords", "pos",
     "lidar", "scan", "data", "arr_0",
@@ -35,7 +37,8 @@ def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> Table:
         with content:
             sizes = [entry.file_size for entry in content.zip.infolist()]
             require_memory(2 * sum(sizes), f"{path}: unpacked", "it is damaged, or made to fill the memory")
-            return _archive(path, {name: content[name] for name in content.files}, columns)
+            arrays = {name: content[name] for name in content.files}
+            return _archive(path, {name: x for name, x in arrays.items() if isinstance(x, ndarray)}, columns)
     except ValueError as error:
         if "pickle" in str(error) and not isinstance(error, DataError):
             raise DataError(
@@ -90,7 +93,13 @@ def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -
         values = values.T
         notes.append(Note("transposed array", f"its array has the shape {shape}: read as one point per column"))
     if values.ndim != 2 or not values.shape[1] >= 3:
-        raise DataError(f"{path}: {values.dtype} of shape {shape}; expected numbers of shape (n, 3 or more)")
+        flat = ": if rows were joined, reshape it, x.reshape(-1, 4)" if len(shape) == 1 else ""
+        raise DataError(f"{path}: {values.dtype} of shape {shape}; expected numbers of shape (n, 3 or more){flat}")
+    if _MOST_COLUMNS < values.shape[1] <= 64 and columns is None:
+        raise DataError(
+            f"{path}: its array has the shape {shape}, {values.shape[1]} values per point: if it is an image of "
+            f"ranges, convert it to points; if the first three are x, y and z, give --columns {values.shape[1]}"
+        )
     if values.shape[1] > 64:
         raise DataError(
             f"{path}: its array has the shape {shape}, {values.shape[1]} values per point; expected (n, 3 or more): "

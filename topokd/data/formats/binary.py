@@ -78,13 +78,22 @@ def read_bin(path: Path, columns: int | tuple[str, ...] | None, dtype: str | Non
 def plausible_share(values: ndarray) -> float:
     """Share of values that a coordinate or an intensity may have: NaN, infinity, 0, or a size between 1e-8 and 1e7.
 
+    If most of the larger ones are one number, several times in a row, it fills beams without a return, and counts too.
+
     Examples:
         >>> plausible_share(np.array([0.0, 12.5, -3.0, 1e-30, 1e30]))
         0.6
     """
     with np.errstate(invalid="ignore"):
         size = np.abs(values.astype(np.float64))
-        return float(np.mean(~np.isfinite(size) | (size == 0) | ((size >= 1e-8) & (size <= 1e7))))
+        usual = ~np.isfinite(size) | (size == 0) | ((size >= 1e-8) & (size <= 1e7))
+    large = size[~usual & (size > 1)]
+    numbers, times = np.unique(large, return_counts=True)
+    if len(large) and times.max() > len(large) / 2:
+        same = size == numbers[times.argmax()]
+        if 2 * (same[1:] & same[:-1]).sum() > same.sum():  # x, y and z; a time is once in each row
+            usual |= same
+    return float(np.mean(usual))
 
 
 def _check_beginning(path: Path, rows: ndarray) -> None:
@@ -132,8 +141,9 @@ def _recognise_type(path: Path, data: bytes, notes: list[Note]) -> str:
             )
         raise DataError(
             f"{path}: its bytes are not plausible as float32, float64, or either in the other byte order (endianness): "
-            "if they are rows of numbers, give --dtype and --columns; if the file has a header or another format, "
-            "convert it"
+            "if they are rows of numbers, give --dtype and --columns; if its columns differ in type (floats and whole "
+            "numbers), read them with a NumPy dtype of records and save that as .npy; if the file has a header or "
+            "another format, convert it"
         )
     notes.append(
         Note(

@@ -128,6 +128,10 @@ def read_cloud(
             f"{path}: none of its {len(xyz)} points is a measurement: x, y and z are not finite, (0, 0, 0), or the "
             "same everywhere"
         )
+    if table.withheld is not None:
+        used &= ~table.withheld
+        if not used.any():
+            raise DataError(f"{path}: all of its points with a return are marked as withheld: label another file")
     without = int((~np.isfinite(xyz).all(axis=1)).sum())
     if without:
         log.info("%s: %d of %d points are not finite and get no class", path, without, len(xyz))

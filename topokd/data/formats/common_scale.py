@@ -19,14 +19,15 @@ SAMPLE = 16
 _FEW = 8
 
 
-def common_scale(files: Sequence[Path], **reading: Any) -> float | None:
+def common_scale(files: Sequence[Path], sample: int = SAMPLE, **reading: Any) -> float | None:
     """The full scale that fits a sample of scans, evenly chosen.
 
     It is 1 if that fits most of those that need a guess (fractions as a rule). Otherwise it is the largest scale that
-    any of them needs; of eight or more, that at least two need: a single one may be damaged.
+    any of them needs; of eight or more, that two and an eighth of them need: a few may be damaged or odd.
 
     Args:
         files: the scans, in order.
+        sample: how many of them are read.
         **reading: options of `read_cloud`.
 
     Returns:
@@ -46,7 +47,7 @@ def common_scale(files: Sequence[Path], **reading: Any) -> float | None:
     if reading.get("intensity_scale") is not None or reading.get("intensity") == "none":
         return None
     scales = []
-    for path in _evenly(files, SAMPLE):
+    for path in _evenly(files, sample):
         with contextlib.suppress(DataError, OSError):  # a damaged scan is reported when its turn comes
             cloud = read_cloud(path, log_notes=False, **reading)
             scales += [cloud.scale] if cloud.guessed else []
@@ -55,7 +56,7 @@ def common_scale(files: Sequence[Path], **reading: Any) -> float | None:
     scales.sort(reverse=True)
     if 2 * scales.count(1.0) > len(scales):
         return 1.0
-    return scales[0 if len(scales) < _FEW else 1]
+    return scales[0 if len(scales) < _FEW else max(2, -(-len(scales) // 8)) - 1]
 
 
 def _evenly(files: Sequence[Path], count: int) -> list[Path]:

@@ -29,6 +29,20 @@ _OTHERS = (
     (b"#ROSBAG", "a bag of ROS: export its clouds as .pcd"),
     (b"ASTM-E57", "an .e57 file: convert it to .las or .ply"),
     (b"%PDF", "a PDF, not a scan"),
+    (b"\x04\x22\x4d\x18", "packed by lz4: unpack it first (unlz4)"),
+    (b"PAR1", "a Parquet table: convert it to .npy (pandas.read_parquet)"),
+    (b"ARROW1", "an Arrow (Feather) table, as of Argoverse 2: convert it to .npy (pandas.read_feather)"),
+    (b"SQLite format 3", "an SQLite database, a bag of ROS 2 perhaps: export its clouds as .pcd"),
+    (b"\x89MCAP0", "a bag of ROS 2 (MCAP): export its clouds as .pcd"),
+    (b"\xd4\xc3\xb2\xa1", "a capture of network packets (pcap): export its clouds as .pcd with the sensor's software"),
+    (b"\x0a\x0d\x0d\x0a", "a capture of network packets (pcapng): export its clouds with the sensor's software"),
+    (b"MATLAB 5.0 MAT-file", "a MATLAB file: convert it to .npy (scipy.io.loadmat)"),
+    (b"DRACO", "packed by Draco: convert it to .ply"),
+    (b"II*\0", "a picture (TIFF), not a scan"),
+    (b"\x7fELF", "a program, not a scan"),
+    (b"outs:\n- md5", "a pointer of DVC, not the scan: run `dvc pull`"),
+    (b"<error>", "an error message of a server, not the scan: the download failed; get it again"),
+    (b'{"', "JSON, not a scan: an error message of a server, or points to be saved as .npy"),
     (b"\x89PNG\r\n", "a picture (PNG), not a scan"),
     (b"\xff\xd8\xff\xe0", "a picture (JPEG), not a scan"),
     (b"\xff\xd8\xff\xe1", "a picture (JPEG), not a scan"),
@@ -63,7 +77,9 @@ def format_of_content(path: Path) -> tuple[str, ...] | None:
         if path.suffix.lower() == ".npz" or b".npy" in start[:300]:
             return (".npz",)
         raise DataError(f"{path} is a .zip archive: unpack it first")
-    lower = start.lstrip().lower()
+    if start[257:262] == b"ustar":
+        raise DataError(f"{path} is a .tar archive: unpack it first")
+    lower = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for beginning, words in _OTHERS:
         if start.startswith(beginning) or lower.startswith(beginning):
             raise DataError(f"{path} is {words}")
@@ -76,6 +92,12 @@ def format_of_content(path: Path) -> tuple[str, ...] | None:
         raise DataError(f"{path} is packed by gzip: unpack it first (gunzip)")
     if start.startswith(b"BZh") and start[4:10] == b"1AY&SY":
         raise DataError(f"{path} is packed by bzip2: unpack it first (bunzip2)")
+    ends = start.count(b"\n")
+    if ends >= 4 and start.count(b"\r\n") == ends and b"\0" in start:
+        raise DataError(
+            f"{path} was changed as if it were text (\\n became \\r\\n, by FTP, git or an editor): copy it again, in "
+            "binary mode"
+        )
     text = start.removeprefix(b"\xef\xbb\xbf")  # the byte order mark of UTF-8
     if text.startswith((b"\xff\xfe", b"\xfe\xff")):  # and of UTF-16, whose Latin letters have a byte 0 each
         text = text[2:].replace(b"\0", b"")

@@ -2,7 +2,8 @@
 
 1. The field: the one that the user names, or the first present of `FIELDS`. A calibrated reflectivity comes before a
    raw signal strength, which has no full scale. One with negative values (decibels, or another zero) is skipped if
-   there is another, and rejected otherwise. Without any, intensities are 0.
+   there is another, and rejected otherwise. Without any, the only field that has one of these words in its name, as
+   ``lidar_intensity`` and ``pcloud_attr.reflectance``, is used with a note; otherwise intensities are 0.
 2. The full scale: what the user says, or 255 for a field of bytes. Otherwise that of other scans of the sensor, if it
    is known (`topokd.data.formats.common_scale` guesses it from a sample); 255 for five columns without names, as in
    nuScenes, unless they exceed it or are fractions; 1 for fractions; the smallest of `SCALES` that is not exceeded. A
@@ -15,6 +16,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +139,7 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
             f"{path} has no field {wanted!r} for intensities; it has "
             f"{', '.join(table.fields) or 'none besides x, y, z'} (--intensity none leaves them out)"
         )
-    present = [name for name in FIELDS if name in table.fields]
+    present = [name for name in FIELDS if name in table.fields] or _by_words(table)
     if not present:
         if not any("instead of intensities" in note.kind for note in table.notes):
             among = f" among {', '.join(table.fields)}" if table.fields else ""
@@ -156,7 +158,7 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
         _check_first_column(path, table, used, negative[name])
         raise DataError(
             f"{path}: {name} goes down to {negative[name]:g}; values must run from 0 to a full scale. "
-            "Negative ones are decibels, or have another zero: leave them out (--intensity none), or name another "
+            f"Negative ones are {_cause(table.fields[name])}: leave them out (--intensity none), or name another "
             f"field (--intensity {' or '.join(n for n in table.fields if n not in present) or 'FIELD'})"
         )
     others = [name for name in present if name != usable[0]]
@@ -169,6 +171,23 @@ def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str |
             )
         )
     return usable[0]
+
+
+def _by_words(table: Table) -> list[str]:
+    """The field, if it is the only one, with a word of its name or the plural in `FIELDS`; noted in the table."""
+    known = {name + end for name in FIELDS if len(name) > 1 for end in ("", "s")}
+    named = [name for name in table.fields if known & set(re.split(r"[^a-z]+", name))]
+    if len(named) == 1:
+        text = f"{named[0]} is taken for the intensities, by its name (--intensity names the field)"
+        table.notes.append(Note(f"{named[0]} is used", text))
+    return named if len(named) == 1 else []
+
+
+def _cause(column: ndarray) -> str:
+    """What negative intensities may be."""
+    if column.dtype.kind == "i" and column.dtype.itemsize <= 2 and column.min() < np.iinfo(column.dtype).min / 2:
+        return f"above the half of their scale and lost it when they were stored as {column.dtype}, or decibels"
+    return "decibels, or have another zero"
 
 
 def _check_first_column(path: Path, table: Table, used: Bool[ndarray, " n"], lowest: float) -> None:
@@ -214,8 +233,8 @@ def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
     bad |= np.where(bad, 0.0, values) < 0
     if bad.mean() > RARE:
         raise DataError(
-            f"{path}: {name} goes down to {float(values.min()):g}; values must run from 0 to a full scale. "
-            "Negative ones are decibels, or have another zero: leave them out (--intensity none), or name another field"
+            f"{path}: {name} goes down to {float(values.min()):g}; values must run from 0 to a full scale. Negative "
+            f"ones are {_cause(table.fields[name])}: leave them out (--intensity none), or name another field"
         )
     if bad.any():
         table.notes.append(

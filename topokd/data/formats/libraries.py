@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Note, Table, table_of
+from topokd.data.formats.table import Note, Table, plain_number_words, table_of
 from topokd.errors import DataError
 
 LEAST_CHUNK = 20
@@ -39,13 +39,22 @@ def read_ply(path: Path) -> Table:
     Raises:
         DataError: the element does not exist, or lacks x, y or z.
     """
-    read = _library("plyfile").PlyData.read
+    library = _library("plyfile")
     with _plain_header(path) or path.open("rb") as stream:
-        data = read(stream)
+        try:
+            data = library.PlyData.read(stream)
+        except library.PlyElementParseError as error:
+            if b"," not in path.read_bytes().partition(b"end_header")[2]:
+                raise
+            raise DataError(
+                f"{path}: its points are written with commas, between the values or in place of the decimal point: "
+                ".ply has spaces and points; export it again, in binary if there is the choice"
+            ) from error
         rest = 0 if data.text else len(stream.read())
-    if "vertex" not in data:
+    found = next((element for element in data.elements if element.name.lower() == "vertex"), None)
+    if found is None:
         raise DataError(f"{path} has no element `vertex`, only {', '.join(e.name for e in data.elements) or 'none'}")
-    vertex = data["vertex"].data
+    vertex = found.data
     scalars = [name for name in vertex.dtype.names or () if vertex.dtype[name].kind != "O"]  # O: lists
     table = table_of(path, scalars, lambda name: vertex[name])
     if data.text:
@@ -76,6 +85,8 @@ def _plain_header(path: Path) -> io.BytesIO | None:
         return None
     header = start[: end.end()]
     lines = header.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    if re.search(rb"format[ \t]+ascii", lines) and b"#" in (body := path.read_bytes()[end.end() :]):
+        return io.BytesIO(lines.decode("ascii", "replace").replace("\ufffd", "?").encode() + plain_number_words(body))
     if header.isascii() and lines.count(b"\n") in (header.count(b"\n") - header.count(b"\r\n"), header.count(b"\r\n")):
         return None
     plain = lines.decode("ascii", "replace").replace("\ufffd", "?").encode()
@@ -190,6 +201,7 @@ def read_las(path: Path) -> Table:
             f"{path} holds {len(las.points)} points, but its header says {las.header.point_count}: it is truncated; "
             "copy it again"
         )
+    withheld = np.asarray(las.withheld).astype(bool)
     extra = {str(name): np.asarray(las[name]) for name in las.point_format.extra_dimension_names}
     fields = {
         "x": np.asarray(las.x),
@@ -197,6 +209,14 @@ def read_las(path: Path) -> Table:
         "z": np.asarray(las.z),
         "intensity": np.asarray(las.intensity),
     }
-    return table_of(
+    table = table_of(
         path, [*fields, *(n for n in extra if n.lower() not in fields)], lambda name: (fields | extra)[name]
     )
+    if withheld.any():
+        table.withheld = withheld
+        table.notes.append(
+            Note(
+                "withheld points", f"{withheld.sum()} of {len(withheld)} points are marked as withheld and get no class"
+            )
+        )
+    return table

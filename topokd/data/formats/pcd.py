@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Note, Table, table_of
+from topokd.data.formats.table import Note, Table, plain_number_words, table_of
 from topokd.errors import DataError
 
 LZF_RATIO = 132
@@ -113,6 +112,7 @@ def _read_header(path: Path) -> _Header:
             if words and words[0].upper() == "DATA":
                 break
         size, lengths = stream.tell(), stream.read(8)
+    lines.setdefault("FIELDS", lines.get("COLUMNS", []))  # its name in the first versions
     missing = [name for name in ("FIELDS", "SIZE", "TYPE", "DATA") if not lines.get(name)]
     if missing or not (lines.get("POINTS") or (lines.get("WIDTH") and lines.get("HEIGHT"))):
         raise DataError(
@@ -205,7 +205,7 @@ def _body(path: Path, header: _Header) -> bytes:
 
 def _ascii(path: Path, header: _Header) -> list[ndarray]:
     width = sum(header.counts)
-    body = re.sub(rb"[+-]?(?:nan\([^)\s]*\)|1\.#\w+)", b"nan", _body(path, header))  # as Windows writes them
+    body = plain_number_words(_body(path, header))
     lines = [line for line in body.splitlines() if line.partition(b"#")[0].strip()]
     try:
         values = np.loadtxt(lines[: header.points], np.float64, ndmin=2)

@@ -15,6 +15,10 @@ _SHARE_OF_FILLERS = 0.01
 _IN_THE_SENSOR = 0.005
 _COPIES = 10
 """So many points in one place, far from all others, are not measurements."""
+_FEWEST = 1000
+"""With fewer points, one that is repeated need not be a filler."""
+_SAME = 1e-4
+"""Relative difference of distances that count as the same."""
 _AXES = ("x", "y", "z")
 
 
@@ -50,9 +54,11 @@ def parse_frame(text: str) -> Float64[ndarray, "3 3"]:
 def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray, " n"]:
     """Which points are measurements: finite, and not fillers that exports write for beams without a return.
 
-    Fillers are (0, 0, 0), and any other point that makes up a hundredth of the file or more; also points in the sensor
-    itself, if they are as many (the offset of a laser at range 0): nearer than half a percent of the median distance,
-    or than a thousandth of the distance that 90 % stay within.
+    Fillers are (0, 0, 0), and any other point that makes up a hundredth of the file or more. If they are as many, so
+    are points on the axis x = y = 0 (the offset of a laser at range 0), points all around at one distance with nothing
+    just before it (a simulator's maximum range), and points in the sensor itself: nearer than half a percent of the
+    median distance, or than a thousandth of the distance that 90 % stay within. Far fillers are found first: they
+    would raise both distances, so that measurements seemed to lie in the sensor.
 
     Args:
         xyz: (n, 3) coordinates as stored.
@@ -63,19 +69,17 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
     """
     finite = np.isfinite(xyz).all(axis=1)
     filler = finite & ~xyz.any(axis=1)
+    many = max(_COPIES, _SHARE_OF_FILLERS * len(xyz))
+    for found in (_repeated, _on_the_axis, _at_the_farthest_distance):
+        at = found(xyz, finite & ~filler)
+        filler |= at if at.sum() >= many else False
     size = np.abs(xyz).max(axis=1, where=finite[:, None], initial=0.0)
     measured = size[finite & ~filler]
     if len(measured):
         middle, far = np.quantile(measured, [0.5, 0.9])
         inside = finite & ~filler & (size < _IN_THE_SENSOR * max(middle, far / 5))
-        if inside.sum() >= max(10, _SHARE_OF_FILLERS * len(xyz)):
+        if inside.sum() >= many:
             filler |= inside
-    rows = xyz[finite & ~filler]
-    if len(rows) >= 1000:
-        sample = rows[np.linspace(0, len(rows) - 1, 5000).astype(int)] if len(rows) > 5000 else rows
-        points, counts = np.unique(sample, axis=0, return_counts=True)
-        for point in points[counts >= _SHARE_OF_FILLERS * len(sample)]:
-            filler |= (xyz == point).all(axis=1)
     if filler.any():
         place = xyz[filler][0].tolist()
         notes.append(
@@ -87,6 +91,42 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
             )
         )
     return finite & ~filler
+
+
+def _repeated(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Bool[ndarray, " n"]:
+    """Points that make up a hundredth of those used, or more, if there are a thousand."""
+    rows = xyz[used]
+    if len(rows) < _FEWEST:
+        return np.zeros(len(xyz), bool)
+    sample = rows[np.linspace(0, len(rows) - 1, 5000).astype(int)] if len(rows) > 5000 else rows
+    points, counts = np.unique(sample, axis=0, return_counts=True)
+    repeated = np.zeros(len(xyz), bool)
+    for point in points[counts >= max(_COPIES, _SHARE_OF_FILLERS * len(sample))]:
+        repeated |= (xyz == point).all(axis=1)
+    return repeated
+
+
+def _on_the_axis(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Bool[ndarray, " n"]:
+    """Points with x = y = 0."""
+    return used & ~xyz[:, :2].any(axis=1)
+
+
+def _at_the_farthest_distance(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Bool[ndarray, " n"]:
+    """Points as far away as the farthest one, in all directions, if most are nearer and hardly any is a little nearer.
+
+    Those of a laser that sweeps flat ground are equally far as well, but all at one height.
+    """
+    rows, fillers = np.flatnonzero(used), np.zeros(len(xyz), bool)
+    if not len(rows):
+        return fillers
+    with np.errstate(over="ignore"):  # damaged coordinates, which the caller refuses
+        distance = np.linalg.norm(xyz[rows], axis=1)
+    farthest = float(distance.max())
+    last = distance >= (1 - _SAME) * farthest
+    before = (distance >= 0.95 * farthest) & ~last
+    if last.mean() < 0.9 and before.sum() < 0.1 * last.sum() and np.ptp(xyz[rows[last], 2]) > 0.1 * farthest:
+        fillers[rows[last]] = True
+    return fillers
 
 
 def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], notes: list[Note]) -> Bool[ndarray, " n"]:
@@ -189,7 +229,7 @@ def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
         notes.append(
             Note(
                 "angles instead of coordinates",
-                "x and y look like angles and z like a distance: convert them to x, y, z in metres",
+                "two of its columns look like angles and one like a distance: convert them to x, y, z in metres",
             )
         )
         return
@@ -212,11 +252,15 @@ def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
 
 
 def _are_angles(xyz: Float64[ndarray, "n 3"]) -> bool:
-    """Whether x spans a turn and y at most half a turn, in degrees or radians, and z is never negative."""
-    low, high = xyz.min(0), xyz.max(0)
+    """Whether the columns are an azimuth, an elevation and a distance, in degrees or radians and the usual orders."""
+    low, high, middle = xyz.min(0), xyz.max(0), np.quantile(xyz, [0.25, 0.75], axis=0)
     for turn in (360.0, 2 * np.pi):
-        around = 0.95 * turn < high[0] - low[0] <= 1.001 * turn and -0.501 * turn <= low[0] < high[0] <= 1.001 * turn
-        upright = -0.251 * turn <= low[1] and high[1] <= 0.501 * turn
-        if around and upright and low[2] >= 0 and high[2] > 5:
-            return True
+        for azimuth, elevation, distance in ((0, 1, 2), (1, 2, 0), (2, 1, 0)):
+            ends = low[azimuth], high[azimuth]
+            around = 0.95 * turn < ends[1] - ends[0] <= 1.001 * turn and -0.501 * turn <= ends[0] < ends[1]
+            half = (middle[1] - middle[0])[azimuth] / turn  # 0.5 where points lie in all directions
+            upright = -0.251 * turn <= low[elevation] and high[elevation] <= 0.501 * turn
+            around &= ends[1] <= 1.001 * turn and (distance == 2 or 0.35 < half < 0.65)
+            if around and upright and low[distance] >= 0 and high[distance] > 5:
+                return True
     return False

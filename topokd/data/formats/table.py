@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ class Table:
         notes: what was assumed.
         usual_scale: full scale of intensities that the form of the file suggests; None if it suggests none.
         columns: number of columns whose meaning was assumed; 0 if the file or the user named them.
+        withheld: (n,) points that the file marks as not to be used; None: it marks none.
     """
 
     xyz: ndarray
@@ -51,6 +53,7 @@ class Table:
     notes: list[Note] = field(default_factory=list)
     usual_scale: float | None = None
     columns: int = 0
+    withheld: ndarray | None = None
 
 
 def plain_name(name: str) -> str:
@@ -61,6 +64,16 @@ def plain_name(name: str) -> str:
         ('reflectance', 'x', 'near_ir')
     """
     return name.strip().lstrip("/").lower().removeprefix("scalar_").strip().replace(" ", "_")
+
+
+def plain_number_words(text: bytes) -> bytes:
+    """Numbers that are written as Windows does it, ``-nan(ind)``, ``1.#QNAN``, as ``nan``.
+
+    Examples:
+        >>> plain_number_words(b"1.5 -1.#IND 2")
+        b'1.5 nan 2'
+    """
+    return re.sub(rb"[+-]?(?:nan\([^)\s]*\)|1\.#\w+)", b"nan", text)
 
 
 def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray]) -> Table:
@@ -80,11 +93,16 @@ def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray])
     missing = [axis for axis in _AXES if axis not in known]
     if missing:
         raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(known) or 'none'}")
+    stored = [np.asarray(column(known[axis])) for axis in _AXES]
+    for axis, values in zip(_AXES, stored, strict=True):
+        if values.dtype.kind not in "fiu":
+            raise DataError(f"{path}: {axis} holds {values.dtype} values, not numbers: convert them to float32")
     with np.errstate(invalid="ignore"):  # signalling NaN in a damaged file
-        places = [np.asarray(column(known[axis]), np.float64).reshape(-1) for axis in _AXES]
+        places = [values.astype(np.float64).reshape(-1) for values in stored]
     if len({len(values) for values in places}) > 1:
         lengths = ", ".join(f"{axis} {len(values)}" for axis, values in zip(_AXES, places, strict=True))
         raise DataError(f"{path}: the numbers of values differ ({lengths}): it is damaged, or of several clouds")
+    check_sign(path, [values.reshape(-1) for values in stored])
     xyz = np.stack(places, axis=1)
     others = {plain: np.asarray(column(name)) for plain, name in known.items() if plain not in _AXES}
     numbers = {plain: v.reshape(-1) for plain, v in others.items() if v.size == len(xyz) and v.dtype.kind in "fiub"}
@@ -108,6 +126,7 @@ def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> T
             raise DataError(f"{path} has {count} columns, but --columns names {len(names)}: {', '.join(names)}")
         where = {name: k for k, name in enumerate(names)}
         return table_of(path, [name for name in names if name != "_"], lambda name: rows[:, where[name]])
+    check_sign(path, list(rows[:, :3].T))
     table = Table(rows[:, :3].astype(np.float64), columns=count)
     if count >= 6 and _are_colours(rows[:, 3:6]):
         table.notes.append(
@@ -149,6 +168,25 @@ def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> T
                 )
             )
     return table
+
+
+def check_sign(path: Path, columns: list[ndarray]) -> None:
+    """Refuse coordinates x, y, z of 16 or 32 bits that were negative before they were stored without a sign.
+
+    Raises:
+        DataError: they are near 0 and near the largest number of their type, and hardly ever between.
+    """
+    for axis, values in zip(_AXES, columns, strict=True):
+        if values.dtype.kind != "u" or values.dtype.itemsize < 2 or len(values) < 100:
+            continue
+        most = float(np.iinfo(values.dtype).max)
+        share = np.histogram(values, [0, most / 4, 3 * most / 4, most])[0] / len(values)
+        if min(share[0], share[2]) > 0.05 and share[1] < 0.01:
+            signed = f"int{8 * values.dtype.itemsize}"
+            raise DataError(
+                f"{path}: {axis} is stored as {values.dtype}, with values near 0 and near {most:.0f} and none between: "
+                f"negative ones lost their sign; convert it, x.view('{signed}')"
+            )
 
 
 def _are_normals(values: ndarray) -> bool:

@@ -14,6 +14,7 @@ from topokd.distillation import term_parameters
 from topokd.errors import ParameterError
 from topokd.project import project_path
 from topokd.schema import Count, NonNegative, Positive, Section
+from topokd.yaml_text import parse_yaml
 
 TERM = "topo"
 
@@ -94,7 +95,7 @@ def read_dose_plan(path: str | Path = "study/dose.yaml") -> tuple[DosePlan, P.Pa
     file = project_path(path)
     if not file.is_file():
         raise ParameterError(f"{file} does not exist: it holds the arms of the experiment (docs/study.md)")
-    plan = schema.validate(DosePlan, schema.parse_yaml(file.read_bytes(), str(file)) or {}, file=str(file))
+    plan = schema.validate(DosePlan, parse_yaml(file.read_bytes(), str(file)) or {}, file=str(file))
     params = P.load_profile(plan.profile)
     for field, row in (("row", plan.row), ("control", plan.control)):
         if row not in params.rows:

@@ -13,6 +13,7 @@ from topokd import schema
 from topokd.errors import ParameterError
 from topokd.project import project_path
 from topokd.schema import Count, Natural, Positive, Probability, Section, Switch
+from topokd.yaml_text import parse_yaml
 
 
 class Tuning(Section):
@@ -113,7 +114,7 @@ def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
     file = project_path(path)
     if not file.is_file():
         raise ParameterError(f"{file} does not exist: it holds the protocol of the study (docs/study.md)")
-    plan = schema.validate(Plan, schema.parse_yaml(file.read_bytes(), str(file)) or {}, file=str(file))
+    plan = schema.validate(Plan, parse_yaml(file.read_bytes(), str(file)) or {}, file=str(file))
     params = P.load_profile(plan.profile)
     if not plan.held_out and plan.tuning.seed in params.seeds:
         raise ParameterError(f"{file}: tuning.seed {plan.tuning.seed} is a seed of the profile {plan.profile}")

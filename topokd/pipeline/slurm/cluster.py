@@ -11,7 +11,8 @@ from pydantic import Field, field_validator
 
 from topokd.errors import ParameterError
 from topokd.project import project_path
-from topokd.schema import Count, Natural, Section, Switch, nearest, parse_yaml, validate
+from topokd.schema import Count, Natural, Section, Switch, nearest, validate
+from topokd.yaml_text import parse_yaml
 
 # kinds of stages that start train.ranks processes, and that can stop before the time limit and continue
 TRAINING = ("teacher", "student", "panels")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from topokd import params as P
 from topokd.io import write_text
 from topokd.pipeline.graph import Stage, read_stages, unfinished
-from topokd.pipeline.profiles import list_profile, listed
+from topokd.pipeline.profiles import check_profile, list_profile, listed
 from topokd.pipeline.repository import share_lock
 from topokd.pipeline.slurm import jobs, queue
 from topokd.pipeline.slurm.cluster import Cluster, load_cluster
@@ -82,12 +82,15 @@ def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) 
         Number of stages submitted.
 
     Raises:
+        ParameterError: as `make_plan`, and as `check_profile`; nothing was run.
         StageError: One of the stages that run here failed.
         SlurmError: SLURM rejected a job. Jobs submitted before it remain; fix the cause and call it again.
     """
-    P.load_profile(profile)  # a misspelt name must not create a folder
+    params = P.load_profile(profile)  # a misspelt name must not create a folder
     with jobs.only_submission(profile):
         tasks = queue.my_tasks() if jobs.read_jobs(profile) else {}  # nothing was submitted: nothing to ask
+        check_profile(params)
+        make_plan(profile, cluster, tasks)  # raises, before anything is run or written, what no node can hold
         share_lock()
         list_profile(profile)
         for stage in read_stages(profile):

@@ -69,8 +69,11 @@ def persistence_image(
     except ParameterError:
         raise ParameterError(f"resolution is {resolution!r}: pass two whole numbers, 1 or more") from None
     bandwidth = number(bandwidth, "bandwidth", above=True, unit=" (units of the filtration)")
-    if bandwidth**2 < torch.finfo(batch.points.dtype).tiny:
-        raise ParameterError(f"bandwidth is {bandwidth:g}: its square is 0 in {str(batch.points.dtype)[6:]}; rescale x")
+    smallest, largest = torch.finfo(batch.points.dtype).tiny, torch.finfo(batch.points.dtype).max
+    if not smallest <= _power(bandwidth, 2) <= largest:
+        raise ParameterError(
+            f"bandwidth is {bandwidth:g}: its square is 0 or infinite in {str(batch.points.dtype)[6:]}; rescale x"
+        )
     pixels = max(rows, columns, 1) * max(batch.points.shape[1], rows, columns)
     require_memory(8 * len(batch.points) * pixels, f"an image of {rows:,} x {columns:,}", "lower its resolution")
     births, persistence = batch.births, batch.persistence

@@ -1,0 +1,173 @@
+"""Fillers that hid the measurements, names of fields, flags of points, and files of other kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.data.scans import fields, kinds, saved, street
+from topokd.data.formats import read_cloud
+from topokd.errors import DataError
+
+FILLERS = [65535.0, 1e6, 1e10, (10000, 0, 0), -9999.0, 3.4e38]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7])
+@pytest.mark.parametrize("filler", FILLERS, ids=str)
+def test_far_fillers_get_no_class_however_many(tmp_path, filler, share):
+    """With a tenth and more of them, the measurements seemed to lie in the sensor and were left out instead."""
+    rows, empty = street(), np.random.default_rng(1).random(3000) < share
+    rows[empty, :3] = filler
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows), columns=4, dtype="float32")
+    np.testing.assert_array_equal(cloud.finite, ~empty)
+    np.testing.assert_array_equal(read_cloud(tmp_path / "a.bin").finite, ~empty)  # and recognised
+
+
+@pytest.mark.parametrize("distance", [120.0, 1000.0])
+@pytest.mark.parametrize("share", [0.02, 0.7])
+def test_points_at_the_maximum_range_of_a_simulator_get_no_class(tmp_path, share, distance):
+    rows, empty = street(), np.random.default_rng(1).random(3000) < share
+    rows[empty, :3] *= distance / np.linalg.norm(rows[empty, :3], axis=1, keepdims=True)
+    np.testing.assert_array_equal(read_cloud(saved(tmp_path / "a.bin", rows)).finite, ~empty)
+
+
+def test_the_last_ring_on_flat_ground_and_a_ball_are_measurements(tmp_path):
+    angle = np.linspace(0, 2 * np.pi, 3000)
+    rings = np.repeat([5.0, 10.0, 20.0], 1000)
+    ground = np.column_stack([rings * np.cos(angle), rings * np.sin(angle), np.full(3000, -1.7), np.full(3000, 0.5)])
+    assert read_cloud(saved(tmp_path / "a.bin", ground)).finite.all()
+    ball = street()
+    ball[:, :3] *= 10 / np.linalg.norm(ball[:, :3], axis=1, keepdims=True)
+    assert read_cloud(saved(tmp_path / "b.bin", ball)).finite.all()
+
+
+def test_points_on_the_axis_of_the_sensor_get_no_class(tmp_path):
+    rows, empty = street(), np.random.default_rng(1).random(3000) < 0.3
+    rows[empty, :2] = 0
+    np.testing.assert_array_equal(read_cloud(saved(tmp_path / "a.bin", rows)).finite, ~empty)
+
+
+@pytest.mark.parametrize("layout", [0, 3, 6])
+def test_points_that_are_marked_as_withheld_get_no_class(tmp_path, layout):
+    laspy = pytest.importorskip("laspy")
+    las = laspy.create(point_format=layout, file_version="1.4")
+    las.header.scales = [0.001] * 3
+    las.x, las.y, las.z = street()[:, :3].T.astype(float)
+    las.withheld = np.arange(3000) % 3 == 0
+    las.write(str(tmp_path / "a.las"))
+    cloud = read_cloud(tmp_path / "a.las")
+    np.testing.assert_array_equal(cloud.finite, np.arange(3000) % 3 > 0)
+    assert "withheld points" in kinds(cloud) and len(cloud.xyz) == 3000
+    las.withheld = np.ones(3000, bool)
+    las.write(str(tmp_path / "b.las"))
+    with pytest.raises(DataError, match="all of its points with a return are marked as withheld"):
+        read_cloud(tmp_path / "b.las")
+
+
+@pytest.mark.parametrize("name", ["lidar_intensity", "pcloud_attr.reflectance", "remissions", "Intensity_#1"])
+def test_a_field_with_intensities_in_its_name_is_used_and_said(tmp_path, name):
+    bright = street()[:, 3]
+    cloud = read_cloud(fields(tmp_path / "a.npy", **{name: bright, "ring": np.arange(3000) % 32}))
+    np.testing.assert_array_equal(cloud.scan.intensity, bright)
+    assert f"{name.lower()} is used" in kinds(cloud)
+
+
+def test_two_such_fields_are_not_guessed_between(tmp_path):
+    bright = street()[:, 3]
+    cloud = read_cloud(fields(tmp_path / "a.npy", raw_intensity=bright, intensity_corrected=bright))
+    assert cloud.field is None and "no intensities" in kinds(cloud)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2"])
+def test_intensities_that_lost_their_upper_half_are_named(tmp_path, dtype):
+    bright = (street()[:, 3] * np.iinfo(dtype).max * 2).astype(dtype.replace("i", "u")).view(dtype)
+    with pytest.raises(DataError, match=f"lost it when they were stored as {np.dtype(dtype)}"):
+        read_cloud(fields(tmp_path / "a.npy", reflectance=bright))
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_coordinates_that_lost_their_sign_are_refused_with_the_remedy(tmp_path, records):
+    rows = (street()[:, :3] * 100).astype("i2")
+    if records:
+        values = np.empty(3000, [(axis, "u2") for axis in "xyz"])
+        for k, axis in enumerate("xyz"):
+            values[axis] = rows[:, k].view("u2")
+    np.save(tmp_path / "a.npy", values if records else rows.view("u2"))
+    with pytest.raises(DataError, match=r"x is stored as uint16.* negative ones lost their sign.*view\('int16'\)"):
+        read_cloud(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", (rows - rows.min(0)).astype("u2"))  # never negative: an offset was added
+    assert len(read_cloud(tmp_path / "b.npy", scale=0.01).scan) == 3000
+
+
+def test_arrays_of_another_form_are_named(tmp_path):
+    for name, array, words in (
+        ("flat", street().ravel(), r"of shape \(12000,\); .*x.reshape\(-1, 4\)"),
+        (
+            "image",
+            np.abs(street()[:2048, 0]).reshape(32, 64),
+            r"\(32, 64\), 64 values per point: if it is an image of ran",
+        ),
+        ("dates", np.zeros(3000, [("x", "M8[ns]"), ("y", "f4"), ("z", "f4")]), r"x holds datetime64\[ns\] values"),
+    ):
+        np.save(tmp_path / f"{name}.npy", array)
+        with pytest.raises(DataError, match=words):
+            read_cloud(tmp_path / f"{name}.npy")
+    np.save(tmp_path / "wide.npy", np.column_stack([street(), np.zeros((3000, 16))]))
+    assert len(read_cloud(tmp_path / "wide.npy", columns=20).scan) == 3000
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("unit", [1.0, np.pi / 180], ids=["degrees", "radians"])
+def test_angles_and_a_distance_in_any_order_are_named(tmp_path, order, unit):
+    xyz = street()[:, :3].astype(float)
+    distance = np.linalg.norm(xyz, axis=1)
+    angles = np.degrees([np.arctan2(xyz[:, 1], xyz[:, 0]), np.arcsin(xyz[:, 2] / distance)]) * unit
+    columns = np.column_stack([*angles, distance])[:, order]
+    np.save(tmp_path / "a.npy", np.column_stack([columns, street()[:, 3]]))
+    assert "angles instead of coordinates" in kinds(read_cloud(tmp_path / "a.npy"))
+
+
+PLY = "ply\nformat ascii 1.0\nelement {name} 3000\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
+
+
+def lines(separator=" ", point="."):
+    return "\n".join(separator.join(f"{value:.3f}" for value in row[:3]) for row in street()).replace(".", point)
+
+
+def test_a_ply_file_from_windows_is_read_and_commas_are_named(tmp_path):
+    (tmp_path / "a.ply").write_text(PLY.format(name="Vertex") + lines().replace(lines().split()[0], "-1.#IND", 1))
+    assert read_cloud(tmp_path / "a.ply").finite.sum() == 2999
+    (tmp_path / "b.ply").write_text(PLY.format(name="vertex") + lines(point=","))
+    with pytest.raises(DataError, match="its points are written with commas"):
+        read_cloud(tmp_path / "b.ply")
+
+
+def test_the_old_name_of_the_fields_of_a_pcd_is_read(tmp_path):
+    header = "VERSION .5\nCOLUMNS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS 3000\nDATA ascii\n"
+    (tmp_path / "a.pcd").write_text(header + lines())
+    assert len(read_cloud(tmp_path / "a.pcd").scan) == 3000
+
+
+OTHERS = {
+    b"PAR1": "a Parquet table", b"ARROW1\0\0": "Argoverse 2", b"SQLite format 3\0": "a bag of ROS 2",
+    b"\xd4\xc3\xb2\xa1\x02\0": "a capture of network packets", b"outs:\n- md5: 0a": "run `dvc pull`",
+    b'{"message": "Not Found"}': "an error message of a server", b"\x04\x22\x4d\x18": "packed by lz4",
+    b"<Error><Code>AccessDenied</Code>": "the download failed",
+    b"\xef\xbb\xbfversion https://git-lfs.github.com": "git lfs pull",
+    b"a.bin" + bytes(252) + b"ustar\x0000": "a .tar archive",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("start", OTHERS, ids=OTHERS.values())
+def test_a_file_of_another_kind_is_named(tmp_path, start):
+    noise = b"" if start[-1:] in b"}>m" else np.random.default_rng(0).bytes(9000)
+    (tmp_path / "a.bin").write_bytes(start + noise)
+    with pytest.raises(DataError, match=OTHERS[start]):
+        read_cloud(tmp_path / "a.bin")
+
+
+def test_a_file_whose_line_ends_were_changed_in_transfer_is_named(tmp_path):
+    path = saved(tmp_path / "a.bin", street())
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    with pytest.raises(DataError, match="was changed as if it were text"):
+        read_cloud(path)

@@ -1,0 +1,88 @@
+"""Check of a data set that a label map describes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from topokd.datasets.benchmark import Release
+from topokd.datasets.check import CheckReport
+from topokd.datasets.report import SplitReport, new_report, read_all
+from topokd.errors import AbsentSplitError, DataError
+from topokd.label_maps.dataset import MappedDataset, open_mapped
+from topokd.label_maps.description import LabelMap
+
+
+def check_mapped(root: str | Path, label_map: LabelMap) -> CheckReport:
+    """Read every scan of every split present: counts, classes, and everything that cannot be read.
+
+    Scans of the split "train" without a file of labels are a note, as `topokd adapt` learns from them.
+
+    Args:
+        root: folder of the data set.
+        label_map: its description.
+
+    Returns:
+        Counts, class shares and problems of each split.
+
+    Raises:
+        DataError: ``root`` has no split of the data set.
+
+    Examples:
+        >>> import tempfile
+        >>> from topokd.label_maps import load_label_map
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / "yard.yaml").write_text('''
+        ... name: Yard
+        ... scans: points/{scan}.bin
+        ... labels: points/{scan}.label
+        ... splits: {train: train.txt}
+        ... classes:
+        ... - {name: road, ids: [1], color: [128, 64, 128]}
+        ... - {name: car, ids: [5], color: [100, 150, 245]}
+        ... ''') > 0
+        True
+        >>> import numpy as np
+        >>> (root / "points").mkdir()
+        >>> np.ones((4, 4), "<f4").tofile(root / "points" / "000.bin")
+        >>> np.array([1, 5, 5, 0], "<u4").tofile(root / "points" / "000.label")
+        >>> (root / "train.txt").write_text("000")
+        3
+        >>> report = check_mapped(root, load_label_map(root / "yard.yaml"))
+        >>> report.splits[0].size, report.splits[0].problems
+        (1, [])
+    """
+    root = Path(root)
+    splits = list(_reports(root, label_map))
+    if not splits:
+        expected = label_map.scans or f"the tables of {label_map.version}"
+        raise DataError(f"{root} has no split of {label_map.name}: its scans are expected at {expected}")
+    return CheckReport(root, label_map.name, splits)
+
+
+def _reports(root: Path, label_map: LabelMap) -> Iterator[SplitReport]:
+    for split in label_map.split_names:
+        try:
+            dataset = open_mapped(root, label_map, split, on_bad_scan="keep", cache=0)
+        except AbsentSplitError:
+            continue
+        report = new_report(split, label_map.name, Release({}))
+        report.sequences, report.size = len(dataset.sequences), len(dataset)
+        if isinstance(dataset, MappedDataset) and dataset.intensity_scale is not None:
+            report.notes.append(
+                f"the label map gives no intensity_scale: all intensities are divided by {dataset.intensity_scale:g}, "
+                "guessed from a sample of the scans"
+            )
+        if isinstance(dataset, MappedDataset) and split == "train" and (bare := dataset.unlabelled()):
+            dataset.labels_may_lack = True
+            report.notes.append(
+                f"{len(bare)} of {len(dataset)} scans have no labels, {bare[0]} first: `topokd adapt` learns from them "
+                "without, but a profile's training stops at them (data.on_bad_scan: skip leaves them out)"
+            )
+        read_all(dataset, report)
+        if isinstance(dataset, MappedDataset) and (unlike := list(dict.fromkeys(dataset.unlike))):
+            report.notes.append(
+                f"{len(unlike)} scans have intensities unlike those of the others, {unlike[0]} first: they were "
+                "clipped, or got a scale of their own; add intensity_scale to the label map"
+            )
+        yield report

@@ -50,31 +50,31 @@ def test_the_final_stages_need_all_others(stages: list[Stage]):
 def test_stages_whose_results_are_times_run_alone(stages: list[Stage]):
     assert {each.group for each in stages if each.alone} == {"topology_cost", "model_cost"}
     timing, work = stage("timing", alone=True), stage("work")
-    assert scheduler._next([timing, work], [], set(), 2) is work
-    assert scheduler._next([timing], [work], set(), 2) is None
-    assert scheduler._next([timing], [], set(), 2) is timing
-    assert scheduler._next([work], [timing], set(), 2) is None
+    assert scheduler.next_stage([timing, work], [], set(), 2) is work
+    assert scheduler.next_stage([timing], [work], set(), 2) is None
+    assert scheduler.next_stage([timing], [], set(), 2) is timing
+    assert scheduler.next_stage([work], [timing], set(), 2) is None
 
 
 def test_a_stage_waits_for_its_dependencies_and_for_a_free_core():
     first, second = stage("first"), stage("second", needs=("first",))
-    assert scheduler._next([second], [first], set(), 2) is None
-    assert scheduler._next([second], [], {"first"}, 2) is second
-    assert scheduler._next([second], [stage("other")], {"first"}, 1) is None
+    assert scheduler.next_stage([second], [first], set(), 2) is None
+    assert scheduler.next_stage([second], [], {"first"}, 2) is second
+    assert scheduler.next_stage([second], [stage("other")], {"first"}, 1) is None
 
 
 def test_the_stage_with_the_longest_way_to_the_end_starts_first(stages: list[Stage]):
     panel, teacher = stage("panel", expected=120.0), stage("teacher", expected=100.0)
     student = stage("student", expected=90.0, needs=("teacher",))
-    assert scheduler._next([panel, teacher, student], [], set(), 2) is teacher
-    assert scheduler._next([panel, student], [teacher], set(), 2) is panel
+    assert scheduler.next_stage([panel, teacher, student], [], set(), 2) is teacher
+    assert scheduler.next_stage([panel, student], [teacher], set(), 2) is panel
     unknown = [stage("first"), stage("second")]
-    assert scheduler._next(unknown, [], set(), 2) is unknown[0]
+    assert scheduler.next_stage(unknown, [], set(), 2) is unknown[0]
     done = {"params@default", "data@default"}
     waiting = [each for each in stages if each.address not in done]
     running = [next(each for each in waiting if each.address == "panels@default-nuscenes")]
     left = [each for each in waiting if each not in running]
-    assert scheduler._next(left, running, done, 2).address == "teacher@default-0"  # before the other panel
+    assert scheduler.next_stage(left, running, done, 2).address == "teacher@default-0"  # before the other panel
 
 
 def test_students_of_a_seed_run_side_by_side_once_one_of_them_has_run_the_teacher():
@@ -82,11 +82,11 @@ def test_students_of_a_seed_run_side_by_side_once_one_of_them_has_run_the_teache
         stage(f"student@p-{name}", expected=9.0) for name in ("kd-0", "full-0", "kd-1", "plain-0")
     )
     untaught = {plain.address}
-    assert scheduler._next([full, other], [kd], set(), 2, untaught) is other
-    assert scheduler._next([full], [kd], set(), 2, untaught) is full  # better than an idle core
-    assert scheduler._next([full, other], [plain], set(), 2, untaught) is full
-    assert scheduler._next([full, other], [kd], {plain.address}, 2, untaught) is other
-    assert scheduler._next([full, other], [plain], {kd.address}, 2, untaught) is full
+    assert scheduler.next_stage([full, other], [kd], set(), 2, untaught) is other
+    assert scheduler.next_stage([full], [kd], set(), 2, untaught) is full  # better than an idle core
+    assert scheduler.next_stage([full, other], [plain], set(), 2, untaught) is full
+    assert scheduler.next_stage([full, other], [kd], {plain.address}, 2, untaught) is other
+    assert scheduler.next_stage([full, other], [plain], {kd.address}, 2, untaught) is full
 
 
 REPORT = '{"task": "training", "done": 1, "total": 2, "note": ""}\n'
@@ -111,8 +111,8 @@ def test_an_idle_core_trains_students_without_a_teacher_ahead_of_it(stages: list
     early = chosen.ahead()
     assert early.is_ahead and early.log != chosen.log
     taught = done | {teacher.address}
-    assert scheduler._next([chosen], [early], taught, 2) is None  # waits for the run ahead of it
-    assert scheduler._next([chosen], [], taught, 2) is chosen
+    assert scheduler.next_stage([chosen], [early], taught, 2) is None  # waits for the run ahead of it
+    assert scheduler.next_stage([chosen], [], taught, 2) is chosen
 
 
 @pytest.mark.parametrize("fails", [False, True])

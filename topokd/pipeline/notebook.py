@@ -96,7 +96,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         unknown = set(parameters) - known
         if unknown:
             raise DataError(f"{script.name} has no parameter {', '.join(sorted(unknown))} in its `parameters` cell")
-        try:
+        with _errors_explained(script, executed, params.workspace / "failed" / output.name, signals):
             papermill.execute_notebook(
                 source,
                 executed,
@@ -107,31 +107,6 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
                 config=_local_sockets(folder),
                 start_timeout=_seconds_to_start(),
             )
-        except KeyboardInterrupt as error:  # raised by `_Signals`
-            raise Stopped(f"{script.name}: stopped by a signal", signals.status) from error
-        except NoSuchKernel as error:
-            raise NotebookError(
-                f"{script.name}: Jupyter has no kernel named python3 for this Python: pip install ipykernel, or "
-                "python -m ipykernel install --sys-prefix"
-            ) from error
-        except DeadKernelError as error:
-            kept = params.workspace / "failed" / output.name
-            if executed.is_file():
-                write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
-            raise NotebookError(_kernel_died(script, kept)) from error
-        except (RuntimeError, TimeoutError) as error:
-            if "before replying to kernel_info" not in str(error) and "respond in" not in str(error):
-                raise
-            raise NotebookError(
-                f"{script.name}: the Jupyter kernel did not start within {_seconds_to_start()} s: the machine or its "
-                f"file system is very busy, or ipykernel is broken; set {START_VARIABLE} to more seconds"
-            ) from error
-        except papermill.PapermillExecutionError as error:
-            if error.ename == Stopped.__name__:
-                raise Stopped(f"{script.name}: {error.evalue}", signals.status) from error
-            kept = params.workspace / "failed" / output.name
-            write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
-            raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(the part that ran: {kept})") from error
         text = nbformat.writes(clean(nbformat.read(executed, as_version=4)))
         earlier = earlier_seconds()
     write_text(output, text + "\n")
@@ -146,6 +121,50 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
     }
     write_json(params.results / "provenance" / f"{output.stem}.json", record)
     return seconds
+
+
+@contextlib.contextmanager
+def _errors_explained(script: Path, executed: Path, kept: Path, signals: _Signals) -> Iterator[None]:
+    """Turn the errors of papermill and of Jupyter into those that `run_notebook` documents.
+
+    Args:
+        script: the notebook, for messages.
+        executed: the copy that papermill writes.
+        kept: where the part that ran is kept if a cell fails or the kernel dies.
+        signals: what stopped the notebook.
+    """
+    import papermill
+
+    try:
+        yield
+    except KeyboardInterrupt as error:  # raised by `_Signals`
+        raise Stopped(f"{script.name}: stopped by a signal", signals.status) from error
+    except NoSuchKernel as error:
+        raise NotebookError(
+            f"{script.name}: Jupyter has no kernel named python3 for this Python: pip install ipykernel, or "
+            "python -m ipykernel install --sys-prefix"
+        ) from error
+    except DeadKernelError as error:
+        if executed.is_file():
+            _keep_executed(executed, kept)
+        raise NotebookError(_kernel_died(script, kept)) from error
+    except (RuntimeError, TimeoutError) as error:
+        if "before replying to kernel_info" not in str(error) and "respond in" not in str(error):
+            raise
+        raise NotebookError(
+            f"{script.name}: the Jupyter kernel did not start within {_seconds_to_start()} s: the machine or its "
+            f"file system is very busy, or ipykernel is broken; set {START_VARIABLE} to more seconds"
+        ) from error
+    except papermill.PapermillExecutionError as error:
+        if error.ename == Stopped.__name__:
+            raise Stopped(f"{script.name}: {error.evalue}", signals.status) from error
+        _keep_executed(executed, kept)
+        raise NotebookError(f"{script.name}: {error.ename}: {error.evalue}\n(the part that ran: {kept})") from error
+
+
+def _keep_executed(executed: Path, kept: Path) -> None:
+    """Copy the part of a notebook that ran."""
+    write_text(kept, nbformat.writes(clean(nbformat.read(executed, as_version=4))))
 
 
 def _check_output(script: Path, output: Path) -> None:

@@ -116,7 +116,7 @@ def _run_all(
         if stop.number and not stopping:
             stopping = True
             _stop(running)
-        while not (failed or stopping) and (stage := _next(waiting, running, done, jobs, untaught)):
+        while not (failed or stopping) and (stage := next_stage(waiting, running, done, jobs, untaught)):
             _start(stage, stage_command(stage.address, force))
             waiting.remove(stage)
             running.append(stage)
@@ -164,7 +164,7 @@ def _update_estimates(finished: Stage, waiting: list[Stage], seconds: float) -> 
             stage.expected = seconds
 
 
-def _next(
+def next_stage(
     waiting: list[Stage], running: list[Stage], done: set[str], jobs: int, untaught: Collection[str] = ()
 ) -> Stage | None:
     """The stage to start now, if any: that on the longest path; one that measures time only if no other is running.

@@ -302,6 +302,15 @@ def test_a_page_offers_no_step_that_it_does_not_hold(page: Page, problems: list[
     assert "3 % of the cloud's size, critical gradient" in page.locator(".tk-loss-panel").inner_text()
 
 
+def test_a_phone_is_wide_enough_for_the_loss_in_numbers(page: Page, problems: list[str], tmp_path: Path):
+    teacher = np.random.default_rng(0).normal(size=(192, 6))
+    open_page(page, tmp_path / "page.html", "loss", (teacher[::-1].copy(), 1e-2 * teacher), 192)
+    page.set_viewport_size({"width": 390, "height": 1000})
+    assert "moves 192 of 192 points" in page.locator(".tk-total").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1440, "height": 1000})
+
+
 def test_nothing_of_a_caption_is_cut_and_saving_is_one_group(page: Page, problems: list[str], tmp_path: Path):
     points = tmp_path / f"{'a long name of a network ' * 4}.npy"
     np.save(points, np.random.default_rng(0).normal(size=(24, 6)))

@@ -302,6 +302,26 @@ def test_a_page_offers_no_step_that_it_does_not_hold(page: Page, problems: list[
     assert "3 % of the cloud's size, critical gradient" in page.locator(".tk-loss-panel").inner_text()
 
 
+def test_a_phone_is_wide_enough_for_the_loss_in_numbers(page: Page, problems: list[str], tmp_path: Path):
+    teacher = np.random.default_rng(0).normal(size=(192, 6))
+    open_page(page, tmp_path / "page.html", "loss", (teacher[::-1].copy(), 1e-2 * teacher), 192)
+    page.set_viewport_size({"width": 390, "height": 1000})
+    assert "moves 192 of 192 points" in page.locator(".tk-total").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1440, "height": 1000})
+
+
+def test_a_sample_says_of_how_many_points_it_is(page: Page, problems: list[str], tmp_path: Path):
+    open_page(page, tmp_path / "page.html", "filtration", circle(1200), 24)
+    assert ": 24 of 1,200 points" in page.locator(".tk-cloud h3").inner_text()
+    open_page(page, tmp_path / "all.html", "filtration", circle(24), 24)
+    assert ": 24 points" in page.locator(".tk-cloud h3").inner_text()
+    teacher = np.random.default_rng(0).normal(size=(50, 6))
+    open_page(page, tmp_path / "loss.html", "loss", (teacher[::-1].copy(), teacher), 24)
+    captions = page.locator(".tk-cloud h3").all_inner_texts()
+    assert len(captions) == 2 and all(": 24 of 50 points" in caption for caption in captions)
+
+
 def test_nothing_of_a_caption_is_cut_and_saving_is_one_group(page: Page, problems: list[str], tmp_path: Path):
     points = tmp_path / f"{'a long name of a network ' * 4}.npy"
     np.save(points, np.random.default_rng(0).normal(size=(24, 6)))

@@ -32,6 +32,7 @@ class DrawnCloud:
         label: its name in the legend.
         color: its colour, "#rrggbb".
         positions: (n, 2) or (n, 3) where to draw them; None: the points themselves, or their principal components.
+        total: how many points these were sampled from; 0: they are all.
 
     Raises:
         DataError: if the points are not a finite array (n, c) of 3 to `MAX_POINTS` rows.
@@ -46,6 +47,7 @@ class DrawnCloud:
     label: str = "cloud"
     color: str = "#1b4965"
     positions: Float[ndarray, "n d"] | None = None
+    total: int = 0
 
     def __post_init__(self) -> None:
         points = check_points(np.asarray(self.points, dtype=np.float64), self.label)
@@ -107,6 +109,7 @@ def describe(cloud: DrawnCloud, persistence: Persistence) -> dict[str, Any]:
         "label": cloud.label,
         "color": cloud.color,
         "columns": cloud.points.shape[1],
+        "total": max(cloud.total, len(cloud.points)),
         "flat": cloud.positions is not None and cloud.positions.shape[1] < 3,
         "positions": cloud.drawn(),
         "edges": edges.astype(np.uint16),

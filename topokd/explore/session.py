@@ -194,10 +194,11 @@ class Session:
         else:
             points = normalize(rows.student, self.choice.normalize)
             kept = farthest_point_sampling(points, self.choice.points).numpy()
-            points = points[kept]
+            total, points = len(points), points[kept]
             self.say(f"Computing the diagram of {len(kept):,} points")
             persistence = persistence_of(points, self.choice.max_dim, self.choice.engine, cycles)
-            scene["clouds"] = [describe(DrawnCloud(points, rows.names[0], rows.colors[0]), persistence)]
+            cloud = DrawnCloud(points, rows.names[0], rows.colors[0], total=total)
+            scene["clouds"] = [describe(cloud, persistence)]
             self._points = [points]
         if rows.positions is not None:
             scene["scan"] = {**rows.scan, "anchors": rows.positions[kept].astype(np.float32)}

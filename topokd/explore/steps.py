@@ -123,7 +123,8 @@ class GradientSteps:
         return rows
 
     def _cloud(self) -> DrawnCloud:
-        return DrawnCloud(self.points, self.names[0], self.colors[0], (self.points - self.mean) @ self.axes)
+        positions = (self.points - self.mean) @ self.axes
+        return DrawnCloud(self.points, self.names[0], self.colors[0], positions, total=len(self.start))
 
     def _loss(self) -> dict[str, Any]:
         arrows = -(self.gradient[self.kept].numpy() @ self.axes)
@@ -141,7 +142,7 @@ class GradientSteps:
 
     def scene(self) -> dict[str, Any]:
         """Both clouds and the loss, for the browser."""
-        teacher = DrawnCloud(self.reference, self.names[1], self.colors[1])
+        teacher = DrawnCloud(self.reference, self.names[1], self.colors[1], total=len(self.teacher))
         return {
             "clouds": [describe(self._cloud(), self.persistence), describe(teacher, self.reference_persistence)],
             "loss": self._loss(),

@@ -52,18 +52,9 @@ def plot_diagram(axes: Axes, diagrams: Diagrams, *, marker: str = "o", size: flo
         colour = HOMOLOGY[dim]
         face = colour if filled else "none"
         axes.scatter(
-            points[:, 0],
-            points[:, 1],
-            s=size,
-            marker=marker,
-            facecolors=face,
-            edgecolors=colour,
-            linewidths=0.9,
-            alpha=0.85 if filled else 1.0,
-            zorder=2 + (not filled),
-            label=_label(dim),
-            clip_on=False,
-        )
+            points[:, 0], points[:, 1], s=size, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.9,
+            alpha=0.85 if filled else 1.0, zorder=2 + (not filled), label=_label(dim), clip_on=False,
+        )  # fmt: skip
     axes.set(xlabel="birth", ylabel="death", xlim=(-0.02 * top, top), ylim=(-0.02 * top, top), aspect="equal")
     return axes
 
@@ -257,13 +248,12 @@ def sampling_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     use_style()
     figure, axes = plt.subplots(figsize=(4.8, 3.4))
     points = [row["points"] for row in rows]
-    kept = rows[0]["kept"]
     for field, marker, colour, name in (
         ("farthest_s", "o-", HOMOLOGY[0], "topology-preserving (farthest point)"),
         ("random_s", "s-", HOMOLOGY[1], "random"),
     ):
         axes.plot(points, [row[field] for row in rows], marker, color=colour, label=name)
-    axes.set(xscale="log", yscale="log", xlabel="points in the cloud, $N$", ylabel=f"time (s), $M$ = {kept}")
+    axes.set(xscale="log", yscale="log", xlabel="points in the cloud, $N$", ylabel=f"time (s), $M$ = {rows[0]['kept']}")
     axes.tick_params(labelsize=12)  # its exponents are smaller
     axes.legend(fontsize=9)
     plt.close(figure)

@@ -52,7 +52,9 @@ export class Panels {
     this.cameras.push(camera);
     camera.fit(cloud.positions, cloud.flat);
     const how = cloud.columns > 3 ? `, first 3 principal axes of ${cloud.columns}` : "";
-    const { body } = this.panel(`tk-cloud tk-cloud-${which}`, `${cloud.label}: ${cloud.positions.length / 3} points${how}`);
+    const drawn = cloud.positions.length / 3, total = cloud.total ?? drawn; // farthest point sampling keeps M of them
+    const number = total > drawn ? `${drawn} of ${total.toLocaleString("en")}` : drawn;
+    const { body } = this.panel(`tk-cloud tk-cloud-${which}`, `${cloud.label}: ${number} points${how}`);
     const pick = (point) => this.pickPoint(which, point);
     const view = new CloudView(body, { camera, onPick: pick, label: `cloud of ${cloud.label}` });
     this.views.push(view);

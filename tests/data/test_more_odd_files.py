@@ -171,3 +171,29 @@ def test_a_file_whose_line_ends_were_changed_in_transfer_is_named(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     with pytest.raises(DataError, match="was changed as if it were text"):
         read_cloud(path)
+
+
+@pytest.mark.parametrize("empty", [0.0, 5.0, np.nan])
+def test_a_preferred_field_without_content_does_not_hide_another(tmp_path, empty):
+    bright = street()[:, 3]
+    path = fields(tmp_path / "a.npy", reflectivity=np.full(3000, empty, "f4"), intensity=bright)
+    cloud = read_cloud(path)
+    np.testing.assert_array_equal(cloud.scan.intensity, bright)
+    assert "intensity is used, not reflectivity" in kinds(cloud)
+    if empty == 5:  # what the user names is used
+        assert read_cloud(path, intensity="reflectivity").field == "reflectivity"
+
+
+def test_reflectors_above_1_do_not_darken_the_others(tmp_path):
+    """The scale was taken for 255, which left next to nothing of a reflectivity of 0 to 1."""
+    bright = street()[:, 3].copy()
+    bright[::50] = 2.5
+    cloud = read_cloud(fields(tmp_path / "a.npy", reflectivity=bright))
+    assert cloud.scale == 1 and "intensities above the scale" in kinds(cloud)
+    np.testing.assert_array_equal(cloud.scan.intensity, np.minimum(bright, 1))
+
+
+def test_a_mark_for_no_intensity_is_named(tmp_path):
+    bright = np.where(np.arange(3000) % 10 == 0, -1, 200)
+    with pytest.raises(DataError, match="all -1, which may mark points without a value"):
+        read_cloud(fields(tmp_path / "a.npy", intensity=bright))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from topokd.checks import require_memory
-from topokd.data.formats.intensity import FIELDS
+from topokd.data.formats.intensity_field import FIELDS
 from topokd.data.formats.table import Note, Table, plain_name, table_of, table_of_rows
 from topokd.errors import DataError
 

@@ -2,12 +2,14 @@
 
 1. The field: the one that the user names, or the first present of `FIELDS`. A calibrated reflectivity comes before a
    raw signal strength, which has no full scale. One with negative values (decibels, or another zero) is skipped if
-   there is another, and rejected otherwise. Without any, the only field that has one of these words in its name, as
-   ``lidar_intensity`` and ``pcloud_attr.reflectance``, is used with a note; otherwise intensities are 0.
+   there is another, and rejected otherwise; one that is the same everywhere, or not finite, is skipped too. Without
+   any, the only field that has one of these words in its name, as ``lidar_intensity`` and ``pcloud_attr.reflectance``,
+   is used with a note; otherwise intensities are 0.
 2. The full scale: what the user says, or 255 for a field of bytes. Otherwise that of other scans of the sensor, if it
    is known (`topokd.data.formats.common_scale` guesses it from a sample); 255 for five columns without names, as in
-   nuScenes, unless they exceed it or are fractions; 1 for fractions; the smallest of `SCALES` that is not exceeded. A
-   scale that the values hardly support is reported as an assumption.
+   nuScenes, unless they exceed it or are fractions; 1 for fractions; the smallest of `SCALES` that is not exceeded, or
+   the one below, if the values reach less than a hundredth of it and at most a tenth of the points exceed the lower
+   one. A scale that the values hardly support is reported as an assumption.
 3. Values above it: at most one point in a thousand (`RARE`), a retroreflector say, is clipped. More than that is an
    error if the user gave the scale. A guess never is: up to a tenth of the points (`SOME`) is clipped; if more exceed
    the scale of the other scans, or the values are fractions and the others are not, the scan has its own scale.
@@ -16,7 +18,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +25,12 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from numpy import ndarray
 
-from topokd.data.formats.table import Note, Table, plain_name
+from topokd.data.formats.intensity_field import RARE, choose_field, negative_cause
+from topokd.data.formats.table import Note, Table
 from topokd.errors import DataError
 
-FIELDS = ("reflectivity", "reflectance", "remission", "intensity", "intensities", "i", "amplitude", "strength")
-"""Names of intensities, the preferred first."""
 SCALES = (1.0, 255.0, 1023.0, 4095.0, 65535.0)
 """Full scales found in practice."""
-NONE = "none"
-RARE = 0.001
-"""Share of points whose intensities may lie outside a scale that fits."""
 SOME = 0.1
 """Share of points that are clipped at the scale of other scans, if it was guessed."""
 UNLIKE = "intensities unlike those of other scans"
@@ -80,7 +77,7 @@ def intensities(
     Raises:
         DataError: the field does not exist, or its values have no scale.
     """
-    name = _field(path, table, used, wanted)
+    name = choose_field(path, table, used, wanted)
     if name is None:
         return Intensities(np.zeros(int(used.sum())), None, 1.0, False)
     column = table.fields[name]
@@ -108,7 +105,7 @@ def intensities(
             f"{path}: {name} goes up to {float(values.max()):g}, above the scale {scale:g}; give the sensor's full "
             "scale (--intensity-scale 1, 255 or 65535), or leave intensities out (--intensity none)"
         )
-    if 0 < above.mean() <= RARE:
+    if 0 < above.mean() <= (SOME if guessed else RARE):
         table.notes.append(
             Note(
                 "intensities above the scale",
@@ -127,100 +124,6 @@ def intensities(
     return Intensities(np.minimum(values, scale) / scale, name, scale, guessed)
 
 
-def _field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str | None:
-    """The name of the field to use, or None for zeros."""
-    if wanted is not None:
-        name = plain_name(wanted)
-        if name in table.fields:
-            return name
-        if name == NONE:
-            return None
-        raise DataError(
-            f"{path} has no field {wanted!r} for intensities; it has "
-            f"{', '.join(table.fields) or 'none besides x, y, z'} (--intensity none leaves them out)"
-        )
-    present = [name for name in FIELDS if name in table.fields] or _by_words(table)
-    if not present:
-        if not any("instead of intensities" in note.kind for note in table.notes):
-            among = f" among {', '.join(table.fields)}" if table.fields else ""
-            table.notes.append(
-                Note(
-                    "no intensities",
-                    f"has no intensities (looked for {', '.join(FIELDS[:4])}{among}): 0 is used "
-                    "(--intensity FIELD names one)",
-                )
-            )
-        return None
-    negative = {name: _lowest(table.fields[name][used]) for name in present}
-    usable = [name for name in present if negative[name] >= 0]
-    if not usable:
-        name = present[0]
-        _check_first_column(path, table, used, negative[name])
-        raise DataError(
-            f"{path}: {name} goes down to {negative[name]:g}; values must run from 0 to a full scale. "
-            f"Negative ones are {_cause(table.fields[name])}: leave them out (--intensity none), or name another "
-            f"field (--intensity {' or '.join(n for n in table.fields if n not in present) or 'FIELD'})"
-        )
-    others = [name for name in present if name != usable[0]]
-    if others:
-        why = "".join(f"; {name} goes down to {negative[name]:g}" for name in others if name not in usable)
-        table.notes.append(
-            Note(
-                f"{usable[0]} is used, not {', '.join(others)}",
-                f"{usable[0]} is used, not {', '.join(others)}{why} (--intensity names the field)",
-            )
-        )
-    return usable[0]
-
-
-def _by_words(table: Table) -> list[str]:
-    """The field, if it is the only one, with a word of its name or the plural in `FIELDS`; noted in the table."""
-    known = {name + end for name in FIELDS if len(name) > 1 for end in ("", "s")}
-    named = [name for name in table.fields if known & set(re.split(r"[^a-z]+", name))]
-    if len(named) == 1:
-        text = f"{named[0]} is taken for the intensities, by its name (--intensity names the field)"
-        table.notes.append(Note(f"{named[0]} is used", text))
-    return named if len(named) == 1 else []
-
-
-def _cause(column: ndarray) -> str:
-    """What negative intensities may be."""
-    if column.dtype.kind == "i" and column.dtype.itemsize <= 2 and column.min() < np.iinfo(column.dtype).min / 2:
-        return f"above the half of their scale and lost it when they were stored as {column.dtype}, or decibels"
-    return "decibels, or have another zero"
-
-
-def _check_first_column(path: Path, table: Table, used: Bool[ndarray, " n"], lowest: float) -> None:
-    """Raise `DataError` if columns without names seem to begin with another value than x, so that the fourth is z."""
-    first = table.xyz[used, 0]
-    if table.columns < 4 or len(first) < 100:
-        return
-    beyond = np.column_stack([table.xyz[used, 1], table.xyz[used, 2], table.fields["intensity"][used]])
-    if (np.abs(np.linalg.norm(beyond, axis=1) - first) <= 0.01 + 0.01 * first).mean() > 0.9:
-        likely = "the distance of the point"
-    elif first.min() >= 0 and first.max() < 256 and (first == np.floor(first)).all():
-        likely = "a ring, a return number or an intensity"
-    elif first.min() >= 0 and first.max() <= 1:
-        likely = "an intensity or a time"
-    elif first[0] < first[-1] and (np.diff(first) >= 0).all():
-        likely = "a time"
-    else:
-        return
-    names = ["_", "x", "y", "z", "intensity", *["_"] * table.columns][: table.columns]
-    raise DataError(
-        f"{path}: the fourth of {table.columns} columns goes down to {lowest:g}, so it holds no intensities, and the "
-        f"first looks like {likely}: name the columns, such as --columns {','.join(names)}"
-    )
-
-
-def _lowest(values: ndarray) -> float:
-    """The smallest value, but 0 if at most one point in a thousand is negative."""
-    with np.errstate(all="ignore"):  # signalling NaN in a damaged file
-        finite = np.asarray(values, np.float64)
-    finite = finite[np.isfinite(finite)]
-    return float(finite.min()) if len(finite) and (finite < 0).mean() > RARE else 0.0
-
-
 def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
     """Values with the few that are negative or not finite set to 0."""
     bad = ~np.isfinite(values)
@@ -234,7 +137,7 @@ def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
     if bad.mean() > RARE:
         raise DataError(
             f"{path}: {name} goes down to {float(values.min()):g}; values must run from 0 to a full scale. Negative "
-            f"ones are {_cause(table.fields[name])}: leave them out (--intensity none), or name another field"
+            f"ones are {negative_cause(table.fields[name])}: leave them out (--intensity none), or name another field"
         )
     if bad.any():
         table.notes.append(
@@ -285,6 +188,9 @@ def _guess(path: Path, name: str, values: ndarray, table: Table) -> float:
             "intensities out (--intensity none)"
         )
     scale = fitting[0]
+    lower = max((other for other in SCALES if other < scale), default=scale)
+    if values.max() < _DARK * scale and (values > lower).mean() <= SOME:
+        scale = lower  # reflectors above 1, say: the scale that holds them leaves next to nothing of the others
     whole = bool((values == np.floor(values)).all())
     high = float(values[values <= scale].max())
     if not (whole and scale == 255 and high > 127):

@@ -86,6 +86,28 @@ def test_a_failing_cell_is_named_and_the_executed_part_is_kept(project: Path):
     assert "scan 08/000004 is empty" in (project / "workspace/default/failed/x.ipynb").read_text()
 
 
+def test_a_kernel_that_is_killed_is_explained_and_the_executed_part_is_kept(project: Path):
+    (project / "n.py").write_text(SCRIPT + "\n# %%\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with pytest.raises(
+        NotebookError, match=r"n\.py: the Jupyter kernel was killed, .*\n.*the part that ran: .*x\.ipynb"
+    ):
+        run_notebook("n.py", {"params_file": "params.yaml"}, "out/x.ipynb")
+    assert not (project / "out/x.ipynb").exists()
+    assert "0 1 2" in (project / "workspace/default/failed/x.ipynb").read_text()
+
+
+def test_a_kernel_that_does_not_start_in_time_is_explained(project: Path, monkeypatch: pytest.MonkeyPatch):
+    def wait(*_: object, **__: object) -> None:
+        raise RuntimeError("Kernel didn't respond in 5 seconds")
+
+    monkeypatch.setattr("papermill.execute_notebook", wait)
+    monkeypatch.setenv("TOPOKD_KERNEL_START", "5")
+    with pytest.raises(
+        NotebookError, match=r"n\.py: the Jupyter kernel did not start within 5 s: .*TOPOKD_KERNEL_START"
+    ):
+        run_notebook("n.py", {"params_file": "params.yaml"}, "out/x.ipynb")
+
+
 def test_an_unknown_notebook_or_parameter_is_named(project: Path):
     with pytest.raises(DataError, match="does not exist"):
         run_notebook("absent.py", {"params_file": "params.yaml"}, "out/x.ipynb")

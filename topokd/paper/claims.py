@@ -72,12 +72,11 @@ WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "open": "undecided"
 SHARED = {"yes": "**helps**", "no": "**harms**", "same": "has **no effect**", "open": "stays **undecided**"}
 IDEA = (
     "The paper trains a small network, the **student**, to label every point of a LiDAR scan nearly as well as a large "
-    "one, the **teacher**. Besides the labels, the student follows the teacher by three loss terms: **KD** (its class "
-    "scores, a known method) and, new in the paper, the **topological term** (persistence diagrams of its features: at "
-    "which distances their clusters merge and loops close) and the **saliency term** (which points matter most to it). "
-    "“Student, KD” has learned from labels and KD. **mIoU**: overlap of the predicted "
-    "and the true points of a class (intersection over union), averaged over classes. A **seed** is a training run "
-    "with random numbers of its own; **±** is half of a 95 % interval over seeds."
+    "one, the **teacher**. Besides the labels it follows the teacher by three loss terms: **KD** (its class scores, a "
+    "known method) and, new in the paper, the **topological term** (persistence diagrams of its features: at which "
+    "distances their clusters merge and loops close) and the **saliency term** (which points matter most to it). "
+    "“Student, KD” has learned from labels and KD. **mIoU**: overlap of the predicted and the true points of a class, "
+    "averaged over classes. A **seed** is one training run; **±** is half of a 95 % interval over seeds."
 )
 
 

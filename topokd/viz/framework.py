@@ -41,7 +41,7 @@ def figure2(
     axes.text(7, 20.5, "scan $X$\n(voxels)", ha="center", va="top", fontsize=10, color=INK)
     top, bottom = 50.0, 10.0
     t_stage = _network(axes, top, f"Teacher, frozen · {teacher[0]} parameters", teacher[1], TEACHER, 1.0)
-    s_stage = _network(axes, bottom, f"Student, trained · {student[0]} parameters", student[1], STUDENT, 0.62)
+    s_stage = _network(axes, bottom, f"Student, trained · {student[0]} parameters", student[1], STUDENT, 0.72)
     for y in (top, bottom):
         _arrow(axes, (12.5, 30 + (3 if y > 30 else -3)), (19.2, y), MUTED, curve=-0.25 if y > 30 else 0.25)
 
@@ -56,16 +56,16 @@ def figure2(
         "Vietoris–Rips diagrams, degrees 0 and 1",
         "persistence-weighted Chamfer distance",
     ))  # fmt: skip
-    _box(axes, 87, 23.2, 21.5, 14.2, kd, r"Class distribution  $L_{kd}$", (
+    _box(axes, 85.5, 23.2, 24.5, 14.2, kd, r"Class distribution  $L_{kd}$", (
         "softmax at temperature T",
         "Kullback–Leibler divergence",
         "times T²",
     ))  # fmt: skip
     for k, x in enumerate((24.5, 29.5, 34.5, 39.5, 44.5)):
         _arrow(axes, (t_stage[k], top - 5.1 + 0.5 * k), (x, 37.9), saliency, width=1.0)
-        _arrow(axes, (s_stage[k], bottom + 3.4 - 0.3 * k), (x, 22.7), saliency, width=1.0, both=True)
+        _arrow(axes, (s_stage[k], bottom + 3.9 - 0.35 * k), (x, 22.7), saliency, width=1.0, both=True)
     _arrow(axes, (t_stage[4] + 1.6, top - 3.1), (66, 37.9), topology, curve=-0.18)
-    _arrow(axes, (s_stage[4] + 1.6, bottom + 2.2), (66, 22.7), topology, curve=0.18, both=True)
+    _arrow(axes, (s_stage[4] + 1.6, bottom + 2.5), (66, 22.7), topology, curve=0.18, both=True)
     _arrow(axes, (97.75, top - 1.9), (97.75, 37.9), kd)
     _arrow(axes, (97.75, bottom + 1.9), (97.75, 22.7), kd, both=True)
 

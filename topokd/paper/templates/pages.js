@@ -96,6 +96,7 @@ class Setter {
       if (taken === rest.length) this.page.append(...after);
       if (taken === rest.length && this.fits()) return;
       after.forEach((element) => element.remove());
+      if (inside === part && taken > 1) taken -= taken % 2; // of a list two stand side by side
       taken = Math.min(taken, rest.length - Math.min(TAIL, rest.length)); // some lines above the text below
       [...inside.children].slice(taken).forEach((line) => line.remove());
       const enough = taken > 0 && (inside.offsetHeight >= ABOVE || this.page.children.length === above.length + 1);

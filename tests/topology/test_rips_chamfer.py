@@ -207,3 +207,16 @@ def test_clouds_of_several_calls_are_compared_call_by_call(monkeypatch: pytest.M
     assert torch.equal(own, expected)
     for a, b in zip(torch.autograd.grad(own, clouds), torch.autograd.grad(expected, clouds), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("scale", [1e18, 4e18])
+def test_a_distance_whose_sums_overflow_is_that_of_the_two_steps(scale: float) -> None:
+    """PWCD computes in float64 where its sums leave float32 and its value does not; one step does not go without."""
+    x, y = (scale * torch.rand(12, 2, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
+    reference = vietoris_rips(y).diagrams
+    x.requires_grad_()
+    value = rips_chamfer(x, reference)
+    pairs = zip(reference, vietoris_rips(x).diagrams, strict=True)
+    assert torch.equal(value, sum((persistence_weighted_chamfer(*pair) for pair in pairs), torch.zeros(())))
+    value.backward()
+    assert bool(value.isfinite()) and x.grad is not None and bool(x.grad.isfinite().all())

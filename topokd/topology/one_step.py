@@ -97,7 +97,11 @@ def rips_chamfer(
         layer = Layer(own, dims, eps, match_scale, limit, tolerance, unit, workers)
         runs = runs_of(layer, clouds)
         if runs is not None:
-            return LayerValue.apply(layer, runs, plainly, *clouds)  # type: ignore[no-any-return]
+            value: Tensor = LayerValue.apply(layer, runs, plainly, *clouds)
+            if value.dtype == torch.float64 or math.isfinite(
+                value.item()
+            ):  # `persistence_weighted_chamfer` looks again
+                return value
     return plainly(clouds)
 
 

@@ -99,7 +99,7 @@ class Setter {
       if (inside === part && taken > 1) taken -= taken % 2; // of a list two stand side by side
       taken = Math.min(taken, rest.length - Math.min(TAIL, rest.length)); // some lines above the text below
       [...inside.children].slice(taken).forEach((line) => line.remove());
-      const enough = taken > 0 && (inside.offsetHeight >= ABOVE || this.page.children.length === above.length + 1);
+      const enough = taken > 0 && (inside === part || inside.offsetHeight >= ABOVE || this.page.children.length === above.length + 1);
       if (!enough) inside.replaceChildren();
       if (enough) {
         rest = rest.slice(taken);

@@ -62,7 +62,7 @@ def segmentation_figure(
     colors = [(r / 255, g / 255, b / 255) for r, g, b in palette]
     dots = [Line2D([], [], marker="o", linestyle="", markersize=6, color=colors[c], label=class_names[c]) for c in held]
     grid[2, 0].axis("off")
-    grid[2, 0].legend(handles=dots, loc="center", fontsize=10, ncols=1 if len(dots) <= 10 else 2, handletextpad=0.1)
+    grid[2, 0].legend(handles=dots, loc="center", fontsize=9.5, ncols=1 if len(dots) <= 10 else 2, handletextpad=0.1)
     return figure
 
 

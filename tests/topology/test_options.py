@@ -246,7 +246,11 @@ def test_second_derivatives_that_do_not_exist_are_rejected() -> None:
             value.backward()
 
 
-@pytest.mark.parametrize("value", [np.array([]), np.ones((2, 2)), torch.ones(2), object()], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [np.array([]), np.ones((2, 2)), torch.ones(2), object()],
+    ids=["empty array", "array", "tensor", "object"],
+)
 @pytest.mark.parametrize("option", ["metric", "gradient", "max_dim", "normalize", "how", "dims", "weights"])
 def test_an_array_in_place_of_a_word_or_a_degree_is_named(option: str, value: object) -> None:
     x = torch.rand(5, 2)

@@ -246,6 +246,7 @@ def test_second_derivatives_that_do_not_exist_are_rejected() -> None:
             value.backward()
 
 
+@pytest.mark.invalid_arguments
 @pytest.mark.parametrize(
     "value",
     [np.array([]), np.ones((2, 2)), torch.ones(2), object()],
@@ -265,6 +266,7 @@ def test_an_array_in_place_of_a_word_or_a_degree_is_named(option: str, value: ob
         calls.get(option, lambda: vietoris_rips(x, **{option: value}))()  # type: ignore[call-overload]
 
 
+@pytest.mark.invalid_arguments  # for the checker, which knows int alone
 def test_degrees_may_be_numbers_of_numpy() -> None:
     assert len(vietoris_rips(torch.rand(5, 2), max_dim=np.int64(1)).diagrams) == 2  # type: ignore[call-overload]
     assert TopologicalLoss(dims=(np.int8(0), 1)).dims == (0, 1)

@@ -65,6 +65,8 @@ def _functions_of_diagrams() -> None:
         topology.persistence_weighted_chamfer(other, other + 1.0),
         topology.wasserstein_distance(own, diagram),
         topology.bottleneck_distance(own, diagram),
+        topology.sliced_wasserstein_distance(own, diagram),
+        topology.persistence_image(own).sum(),
         topology.landscape(own, grid).sum(),
         topology.silhouette(own, grid).sum(),
     ):

@@ -409,7 +409,7 @@ def test_meaningless_metadata_are_rejected(tmp_path: Path, change: dict[str, str
 def test_weights_of_one_byte_are_named(model: PointTransformerV3, tmp_path: Path) -> None:
     state = {k: v.to(torch.float8_e4m3fn) if v.is_floating_point() else v for k, v in model.state_dict().items()}
     save_file(state, tmp_path / "a.safetensors")
-    with pytest.raises(CheckpointError, match="is stored as float8_e4m3fn, which keeps no two digits"):
+    with pytest.raises(CheckpointError, match="is stored as float8_e4m3fn, which has fewer than two digits"):
         load_checkpoint(tmp_path / "a.safetensors", build_model("ptv3-tiny", num_classes=5, patch_size=64))
 
 

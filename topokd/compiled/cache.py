@@ -55,7 +55,7 @@ def cache_roots() -> Iterator[Path]:
     """
     for variable, subfolder in (("TOPOKD_CACHE", ""), ("NUMBA_CACHE_DIR", "topokd"), ("XDG_CACHE_HOME", "topokd")):
         if os.environ.get(variable):
-            # a ~ that no shell has expanded, in a job script say, is no folder of that name in the working folder
+            # job scripts pass ~ without a shell that expands it; a folder named ~ would be created here
             yield Path(os.path.abspath(os.path.expanduser(os.environ[variable]))) / subfolder
     with contextlib.suppress(RuntimeError):  # no $HOME, and no entry for the user in /etc/passwd
         yield Path.home() / ".cache" / "topokd"

@@ -16,7 +16,7 @@ from topokd.label_maps.description import LabelMap
 def check_mapped(root: str | Path, label_map: LabelMap) -> CheckReport:
     """Read every scan of every split present: counts, classes, and everything that cannot be read.
 
-    Scans of the split "train" without a file of labels are a note, as `topokd adapt` learns from them.
+    Scans of the split "train" without a file of labels are only noted: `topokd adapt` learns from them.
 
     Args:
         root: folder of the data set.
@@ -30,25 +30,14 @@ def check_mapped(root: str | Path, label_map: LabelMap) -> CheckReport:
 
     Examples:
         >>> import tempfile
-        >>> from topokd.label_maps import load_label_map
-        >>> root = Path(tempfile.mkdtemp())
-        >>> (root / "yard.yaml").write_text('''
-        ... name: Yard
-        ... scans: points/{scan}.bin
-        ... labels: points/{scan}.label
-        ... splits: {train: train.txt}
-        ... classes:
-        ... - {name: road, ids: [1], color: [128, 64, 128]}
-        ... - {name: car, ids: [5], color: [100, 150, 245]}
-        ... ''') > 0
-        True
         >>> import numpy as np
-        >>> (root / "points").mkdir()
-        >>> np.ones((4, 4), "<f4").tofile(root / "points" / "000.bin")
-        >>> np.array([1, 5, 5, 0], "<u4").tofile(root / "points" / "000.label")
-        >>> (root / "train.txt").write_text("000")
-        3
-        >>> report = check_mapped(root, load_label_map(root / "yard.yaml"))
+        >>> from topokd.label_maps import load_label_map
+        >>> drive = Path(tempfile.mkdtemp()) / "sequences" / "03"
+        >>> for folder in ("velodyne", "labels"):
+        ...     (drive / folder).mkdir(parents=True)
+        >>> np.ones((4, 4), "<f4").tofile(drive / "velodyne" / "000001.bin")
+        >>> np.array([4, 4, 5, 0], "<u4").tofile(drive / "labels" / "000001.label")
+        >>> report = check_mapped(drive.parents[1], load_label_map("semanticposs"))
         >>> report.splits[0].size, report.splits[0].problems
         (1, [])
     """

@@ -187,8 +187,8 @@ def check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tens
     for name, value in state.items():
         if value.is_floating_point() and value.element_size() == 1:
             raise CheckpointError(
-                f"{path}: {name} is stored as {str(value.dtype)[6:]}, which keeps no two digits of a weight: use the "
-                "file that training wrote, or bfloat16"
+                f"{path}: {name} is stored as {str(value.dtype)[6:]}, which has fewer than two digits, too few for a "
+                "weight: use the file that training wrote, or bfloat16"
             )
         if own[name].is_floating_point() and not value.is_floating_point():
             raise CheckpointError(

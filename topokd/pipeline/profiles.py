@@ -46,7 +46,7 @@ def check_profile(params: P.Params) -> None:
             from matplotlib.colors import is_color_like
 
             if not is_color_like(row.color):
-                raise ParameterError(f"rows.{name}.color is {row.color!r}, which is no colour: write it as #rrggbb")
+                raise ParameterError(f"rows.{name}.color is {row.color!r}, which is not a colour: write it as #rrggbb")
     for name in params.train.shares:
         if name not in params.terms:
             raise ParameterError(f"train.shares names {name!r}, which is not in `terms`; {nearest(name, params.terms)}")

@@ -190,7 +190,7 @@ def _guess(path: Path, name: str, values: ndarray, table: Table) -> float:
     scale = fitting[0]
     lower = max((other for other in SCALES if other < scale), default=scale)
     if values.max() < _DARK * scale and (values > lower).mean() <= SOME:
-        scale = lower  # reflectors above 1, say: the scale that holds them leaves next to nothing of the others
+        scale = lower  # a few reflectors: a scale that includes them would push all other values towards 0
     whole = bool((values == np.floor(values)).all())
     high = float(values[values <= scale].max())
     if not (whole and scale == 255 and high > 127):

@@ -51,10 +51,10 @@ def read_ply(path: Path) -> Table:
                 ".ply has spaces and points; export it again, in binary if there is the choice"
             ) from error
         rest = 0 if data.text else len(stream.read())
-    found = next((element for element in data.elements if element.name.lower() == "vertex"), None)
-    if found is None:
+    points = next((element for element in data.elements if element.name.lower() == "vertex"), None)
+    if points is None:
         raise DataError(f"{path} has no element `vertex`, only {', '.join(e.name for e in data.elements) or 'none'}")
-    vertex = found.data
+    vertex = points.data
     scalars = [name for name in vertex.dtype.names or () if vertex.dtype[name].kind != "O"]  # O: lists
     table = table_of(path, scalars, lambda name: vertex[name])
     if data.text:

@@ -70,9 +70,9 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
     finite = np.isfinite(xyz).all(axis=1)
     filler = finite & ~xyz.any(axis=1)
     many = max(_COPIES, _SHARE_OF_FILLERS * len(xyz))
-    for found in (_repeated, _on_the_axis, _at_the_farthest_distance):
-        at = found(xyz, finite & ~filler)
-        filler |= at if at.sum() >= many else False
+    for fillers_of_a_kind in (_repeated, _on_the_axis, _at_the_farthest_distance):
+        some = fillers_of_a_kind(xyz, finite & ~filler)
+        filler |= some if some.sum() >= many else False
     size = np.abs(xyz).max(axis=1, where=finite[:, None], initial=0.0)
     measured = size[finite & ~filler]
     if len(measured):
@@ -112,7 +112,7 @@ def _on_the_axis(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Boo
 
 
 def _at_the_farthest_distance(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Bool[ndarray, " n"]:
-    """Points as far away as the farthest one, in all directions, if most are nearer and hardly any is a little nearer.
+    """Points as far away as the farthest one, in all directions, if most are nearer and almost none lies just before.
 
     Those of a laser that sweeps flat ground are equally far as well, but all at one height.
     """

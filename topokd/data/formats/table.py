@@ -67,7 +67,7 @@ def plain_name(name: str) -> str:
 
 
 def plain_number_words(text: bytes) -> bytes:
-    """Numbers that are written as Windows does it, ``-nan(ind)``, ``1.#QNAN``, as ``nan``.
+    """The text with ``nan`` in place of Windows' spellings of it, such as ``-nan(ind)`` and ``1.#QNAN``.
 
     Examples:
         >>> plain_number_words(b"1.5 -1.#IND 2")
@@ -174,7 +174,7 @@ def check_sign(path: Path, columns: list[ndarray]) -> None:
     """Refuse coordinates x, y, z of 16 or 32 bits that were negative before they were stored without a sign.
 
     Raises:
-        DataError: they are near 0 and near the largest number of their type, and hardly ever between.
+        DataError: they are near 0 and near the largest number of their type, and almost never in between.
     """
     for axis, values in zip(_AXES, columns, strict=True):
         if values.dtype.kind != "u" or values.dtype.itemsize < 2 or len(values) < 100:
@@ -184,8 +184,8 @@ def check_sign(path: Path, columns: list[ndarray]) -> None:
         if min(share[0], share[2]) > 0.05 and share[1] < 0.01:
             signed = f"int{8 * values.dtype.itemsize}"
             raise DataError(
-                f"{path}: {axis} is stored as {values.dtype}, with values near 0 and near {most:.0f} and none between: "
-                f"negative ones lost their sign; convert it, x.view('{signed}')"
+                f"{path}: {axis} is stored as {values.dtype}, with values near 0 and near {most:.0f} and none in "
+                f"between: negative ones lost their sign; convert it, x.view('{signed}')"
             )
 
 

@@ -17,6 +17,7 @@ from topokd.topology.functions.inputs import (
     as_pairs,
     check_values,
     diagrams,
+    float64_array,
     in_forward_mode,
     padded,
 )
@@ -57,7 +58,7 @@ def distance_of_pairs(distance: Distance, a: Diagrams, b: Diagrams) -> Float[Ten
     if first[0].device != second[0].device:
         raise DataError(f"a is on {first[0].device} and b on {second[0].device}: move them to one device")
     needed = torch.is_grad_enabled() and any(x.requires_grad for x in (*first, *second))
-    arrays = [(_array(x), _array(y)) for x, y in zip(first, second, strict=True)]
+    arrays = [(float64_array(x), float64_array(y)) for x, y in zip(first, second, strict=True)]
     if len(arrays) > 1 and sum(len(x) + len(y) for x, y in arrays) >= WORTH_THREADS:
         closed = parallel_map(lambda pair: distance(*pair, needed), arrays)
     else:
@@ -125,11 +126,6 @@ def in_the_graph(value: Tensor, points: Tensor, gradient: Tensor) -> Tensor:
 
 def _described(tensors: list[Tensor], single: bool) -> str:
     return "one diagram" if single else f"a list of {len(tensors)}"
-
-
-def _array(x: Tensor) -> np.ndarray:
-    array = array_of(x)
-    return np.ascontiguousarray(x.detach().to("cpu", torch.float64).numpy() if array is None else array, np.float64)
 
 
 class _ClosedForm(torch.autograd.Function):

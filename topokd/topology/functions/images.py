@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -14,7 +13,7 @@ from topokd.checks import require_memory
 from topokd.errors import ParameterError
 from topokd.options import number, whole
 from topokd.topology.functions.closed_form import in_the_graph
-from topokd.topology.functions.inputs import Diagrams, Padded, array_of, padded, raised
+from topokd.topology.functions.inputs import Diagrams, Padded, array_of, float64_array, padded, raised
 from topokd.topology.torch_compile import eagerly
 
 Range = tuple[float, float]
@@ -96,7 +95,7 @@ class _Image(torch.autograd.Function):
     def forward(ctx: Any, pairs: Tensor, x: Tensor, y: Tensor, bandwidth: float, power: float) -> Tensor:
         from topokd.topology.kernels import images
 
-        arrays = [np.ascontiguousarray(t.detach().numpy(), np.float64) for t in (pairs, x, y)]
+        arrays = [float64_array(t) for t in (pairs, x, y)]
         pixels, *parts = images.image(*arrays, bandwidth, power)
         ctx.given = *arrays, bandwidth, power, *parts
         ctx.save_for_backward(pairs, x, y)
@@ -111,7 +110,7 @@ class _Image(torch.autograd.Function):
             return in_the_graph(again, pairs, gradient), None, None, None, None
         from topokd.topology.kernels import images
 
-        pulled = images.image_gradient(*ctx.given, np.ascontiguousarray(gradient.numpy(), np.float64))
+        pulled = images.image_gradient(*ctx.given, float64_array(gradient))
         return torch.from_numpy(pulled).to(pairs.dtype), None, None, None, None
 
 

@@ -151,6 +151,12 @@ def array_of(x: Any) -> ndarray | None:
         return None
 
 
+def float64_array(x: Tensor) -> ndarray:
+    """The numbers of a tensor on any device in a contiguous array, for closed forms and compiled loops."""
+    array = array_of(x)
+    return np.ascontiguousarray(x.detach().to("cpu", torch.float64).numpy() if array is None else array, np.float64)
+
+
 def in_forward_mode() -> bool:
     """Whether derivatives are carried along (`torch.autograd.forward_ad.dual_level`), which closed forms would lose."""
     return forward_ad._current_level >= 0

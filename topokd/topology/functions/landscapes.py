@@ -15,7 +15,7 @@ from torch.nn import functional
 from topokd.checks import require_memory
 from topokd.options import number, whole
 from topokd.topology.functions.closed_form import in_the_graph
-from topokd.topology.functions.inputs import Diagrams, grid_values, padded
+from topokd.topology.functions.inputs import Diagrams, float64_array, grid_values, padded
 from topokd.topology.torch_compile import eagerly
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
@@ -67,7 +67,7 @@ class _Highest(torch.autograd.Function):
     def forward(ctx: Any, points: Tensor, grid: Tensor, k: int) -> Tensor:
         from topokd.topology.kernels import tents
 
-        ctx.arrays = _array(points), _array(grid)
+        ctx.arrays = float64_array(points), float64_array(grid)
         ctx.save_for_backward(points, grid)
         ctx.like = points.dtype
         ctx.index, heights = tents.highest(*ctx.arrays, k)
@@ -81,7 +81,9 @@ class _Highest(torch.autograd.Function):
         from topokd.topology.kernels import tents
 
         return (
-            torch.from_numpy(tents.highest_gradient(*ctx.arrays, ctx.index, SCALE * _array(gradient))).to(ctx.like),
+            torch.from_numpy(tents.highest_gradient(*ctx.arrays, ctx.index, SCALE * float64_array(gradient))).to(
+                ctx.like
+            ),
             None,
             None,
         )
@@ -94,10 +96,6 @@ def _highest_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"], k:
 
 def _tents(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"]) -> Float[Tensor, "b n g"]:
     return functional.relu(torch.minimum(grid - points[..., :1], points[..., 1:] - grid))
-
-
-def _array(x: Tensor) -> np.ndarray:
-    return x.detach().double().contiguous().numpy()
 
 
 @eagerly
@@ -147,7 +145,7 @@ class _Silhouette(torch.autograd.Function):
     def forward(ctx: Any, points: Tensor, grid: Tensor, power: float) -> Tensor:
         from topokd.topology.kernels import tents
 
-        ctx.arrays = _array(points), _array(grid), power
+        ctx.arrays = float64_array(points), float64_array(grid), power
         ctx.save_for_backward(points, grid)
         ctx.like = points.dtype
         ctx.values = tents.silhouette(*ctx.arrays)
@@ -160,7 +158,7 @@ class _Silhouette(torch.autograd.Function):
             return in_the_graph(_silhouette_torch(points, grid, ctx.arrays[2]), points, gradient), None, None
         from topokd.topology.kernels import tents
 
-        moved = tents.silhouette_gradient(*ctx.arrays, ctx.values, SCALE * _array(gradient))
+        moved = tents.silhouette_gradient(*ctx.arrays, ctx.values, SCALE * float64_array(gradient))
         return torch.from_numpy(moved).to(ctx.like), None, None
 
 

@@ -35,12 +35,12 @@ from topokd.schema import Natural, Section
 from topokd.sections import (
     Augment,
     Backends,
-    Benchmark,
     Comparison,
+    CostMeasurement,
     Data,
     Evaluation,
-    Look,
     Model,
+    NetworkStyle,
     Optimizer,
     Panels,
     Row,
@@ -54,12 +54,12 @@ from topokd.yaml_text import parse_yaml
 __all__ = [
     "Augment",
     "Backends",
-    "Benchmark",
     "Comparison",
+    "CostMeasurement",
     "Data",
     "Evaluation",
-    "Look",
     "Model",
+    "NetworkStyle",
     "Optimizer",
     "Panels",
     "Params",
@@ -98,10 +98,10 @@ class Params(Section):
     terms: dict[str, dict[str, Any]] = Field(
         {}, description="Eq. 8 (NOTES row 5): weight and parameters of each loss term, in the order of the sum"
     )
-    teacher: Look = Field(Look(), description="How exhibits show the teacher.")
+    teacher: NetworkStyle = Field(NetworkStyle(), description="How exhibits show the teacher.")
     rows: dict[str, Row] = Field({}, description="Rows of the ablation: name, look, loss terms.")
     evaluation: Evaluation = Evaluation()
-    benchmark: Benchmark = Benchmark()
+    benchmark: CostMeasurement = CostMeasurement()
     panels: Panels = Panels()
     _by_hand: bool = PrivateAttr(default=False)  # results and figures are below workspace/by-hand
 

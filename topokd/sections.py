@@ -204,7 +204,7 @@ class Train(Section):
         return self
 
 
-class Look(Section):
+class NetworkStyle(Section):
     """How exhibits show a network."""
 
     label: str = Field("Teacher", pattern=ONE_LINE, description="name in tables and figures")
@@ -272,7 +272,7 @@ class Evaluation(Section):
     figure_scan: Natural = Field(0, description="validation scan that Figure 3 shows")
 
 
-class Benchmark(Section):
+class CostMeasurement(Section):
     """Sizes and repetitions of the cost measurements (Tables 3, 5, 6, 8; Figures 1, 5, 6)."""
 
     repeats: Count = Field(3, description="of each measurement; the median counts")

@@ -11,7 +11,7 @@ from topokd import params as P
 from topokd.data import IGNORE, Scan
 from topokd.errors import DataError
 from topokd.experiments import panels, scan_statistics, topology_cost
-from topokd.params import Benchmark
+from topokd.params import CostMeasurement
 
 
 def statistics(frequency: dict[str, float], **changes: Any) -> dict[str, Any]:
@@ -96,7 +96,9 @@ def test_the_scores_of_a_panel_are_in_percent_and_its_gain_is_stated() -> None:
 @pytest.mark.long
 def test_the_cost_of_the_loss_is_measured_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topology_cost, "peak_memory", lambda engine, points, *_: dict.fromkeys(points, 1000))
-    bench = Benchmark(repeats=2, topology_points=(12, 24), naive_max_points=12, h2_points=(10,), sampling_points=(200,))
+    bench = CostMeasurement(
+        repeats=2, topology_points=(12, 24), naive_max_points=12, h2_points=(10,), sampling_points=(200,)
+    )
     document = topology_cost.measure_topology_cost(bench)
     small, large = document["table8"]
     assert (small["points"], large["points"]) == (12, 24) and large["naive"] is None and large["speedup"] is None

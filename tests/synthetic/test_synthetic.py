@@ -24,7 +24,7 @@ from topokd.synthetic import semantickitti_writer as writer
 from topokd.synthetic.raycast import cast_ground, cast_solids, windows
 from topokd.synthetic.scanner import scan_sequence_frame
 from topokd.synthetic.sensor import SENSORS, directions
-from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Place, Shapes, X, turn
+from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Pose, Shapes, X, turn
 
 SMALL = params.Synthetic(
     azimuths=48, train_sequences=(0, 3), val_sequences=(8,), scans_per_sequence=2, val_scans_per_sequence=1
@@ -215,7 +215,7 @@ def test_ray_casting_equals_its_slow_twin(seed: int) -> None:
     shapes = Shapes()
     for kind in (BOX, CYLINDER, ELLIPSOID):
         x, y = rng.choice((-1, 1), 2) * rng.uniform(3, 9, 2)
-        place = Place(float(x), float(y), float(rng.uniform(-2, 1)), float(rng.uniform(0, 6)))
+        place = Pose(float(x), float(y), float(rng.uniform(-2, 1)), float(rng.uniform(0, 6)))
         shapes.add(kind, place, (0, 0, 0), rng.uniform(0.5, 3, 3), 50, 0.5, tilt=turn(X, float(rng.uniform(0, 1))))
     solids, origin = shapes.arrays(), np.zeros(3)
     rays, _ = directions(SENSORS["hdl64"], 64, rng)

@@ -22,7 +22,7 @@ from topokd.io import read_json, sha256, write_json
 from topokd.project import LAUNCHER
 from topokd.stopping import VARIABLE, Stopped, ask_to_stop
 from topokd.training import train_student, train_teacher
-from topokd.training.distributed import Place, Ranks, SyncBatchNorm, joined, meet_in_slurm, place
+from topokd.training.distributed import ProcessRank, Ranks, SyncBatchNorm, joined, meet_in_slurm, place
 from topokd.training.run import Run
 
 
@@ -180,7 +180,7 @@ def test_an_error_of_a_rank_is_raised_where_the_ranks_were_started(shared: P.Par
 
 def test_srun_names_the_place_of_a_process() -> None:
     step = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1"}
-    assert place(step) == Place(3, 4, 1)
+    assert place(step) == ProcessRank(3, 4, 1)
     assert place({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}) is None  # a batch script, no srun
 
 

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from topokd.params import Look
+from topokd.params import NetworkStyle
 from topokd.viz.evaluation import breakdown_figure, confusion_figure
 from topokd.viz.training import class_table, conclusion, history_figure, share_figure
 
-LOOKS = {"teacher": Look(label="Teacher", color="#111111"), "plain": Look(label="Student", color="#222222")}
+LOOKS = {
+    "teacher": NetworkStyle(label="Teacher", color="#111111"),
+    "plain": NetworkStyle(label="Student", color="#222222"),
+}
 
 
 def test_confusion_is_in_percent_of_the_true_class() -> None:

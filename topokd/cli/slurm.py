@@ -13,7 +13,7 @@ from topokd.cli.pipeline import PROFILE, require_checkout
 from topokd.errors import ParameterError
 
 if TYPE_CHECKING:
-    from topokd.pipeline.slurm.submit import Plan
+    from topokd.pipeline.slurm.submit import JobPlan
 
 CLUSTER = Annotated[str, typer.Option(help="NAME of conf/cluster-NAME.yaml; if absent, conf/cluster.yaml.")]
 
@@ -61,7 +61,7 @@ def plan(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
     _show_most_at_once(made)
 
 
-def _show_placements(made: Plan) -> None:
+def _show_placements(made: JobPlan) -> None:
     """Say where the ranks of a training run, as that decides which nodes can hold it."""
     kinds: dict[str, list[str]] = {}
     for array in {array.kind: array for array in made.arrays}.values():
@@ -84,7 +84,7 @@ def _show_placements(made: Plan) -> None:
         typer.echo(f"{', '.join(names)}: {words}")
 
 
-def _show_most_at_once(made: Plan) -> None:
+def _show_most_at_once(made: JobPlan) -> None:
     """Say what is submitted, and how much of the cluster the largest kind of stage may take at the same time."""
     if not made.arrays:
         return
@@ -110,7 +110,7 @@ def _hours(seconds: float, unknown: int) -> str:
     return known if not unknown else f"{known} + {unknown} unknown" if seconds else "unknown"
 
 
-def _show_totals(made: Plan) -> None:
+def _show_totals(made: JobPlan) -> None:
     total = sum(array.seconds for array in made.arrays)
     unknown = sum(array.unknown for array in made.arrays)
     gpus = {kind: placed.nodes * placed.gpus for kind, placed in made.placements.items()}

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from topokd.checks import require_finite
 from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32
 from topokd.distillation.features import matched_features, of_usual_size
-from topokd.distillation.matching import Rows, match_rows
+from topokd.distillation.matching import StageRows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural
@@ -114,7 +114,7 @@ class AttentionTransferTerm(Term):
         losses = []
         for stage in self.options.stages:
             own = step.student.taps[stage]
-            order = match_rows(Rows(given[f"grid{stage}"], given[f"offsets{stage}"]), own)
+            order = match_rows(StageRows(given[f"grid{stage}"], given[f"offsets{stage}"]), own)
             losses.append(self.loss(own.feat, None, own.offsets, teacher_map=given[f"map{stage}"][order]))
         return torch.stack(losses).sum()
 

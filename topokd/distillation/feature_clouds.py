@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from topokd.clouds import at_least_float32
-from topokd.distillation.matching import Rows, match_rows
+from topokd.distillation.matching import StageRows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural, NonNegative, Positive, TermWeight
@@ -180,7 +180,7 @@ class CloudTerm(Term):
         return self.loss(student, SampledRows(digest["offsets"].tolist(), clouds), rows.offsets)
 
 
-def rows_of_stage(step: Step, stage: int) -> tuple[Float[Tensor, "n c_s"], Rows, Float[Tensor, "n c_t"] | None]:
+def rows_of_stage(step: Step, stage: int) -> tuple[Float[Tensor, "n c_s"], StageRows, Float[Tensor, "n c_t"] | None]:
     """The features of both networks in one stage, with the student's rows in the teacher's order.
 
     Args:
@@ -193,10 +193,10 @@ def rows_of_stage(step: Step, stage: int) -> tuple[Float[Tensor, "n c_s"], Rows,
     """
     own = step.student.taps[stage]
     if step.digest is not None:
-        rows, features = Rows(step.digest["grid"], step.digest["offsets"]), None
+        rows, features = StageRows(step.digest["grid"], step.digest["offsets"]), None
     else:
         tap = step.teacher_output.taps[stage]
-        rows, features = Rows(tap.grid_coord, tap.offsets), at_least_float32(tap.feat.detach())
+        rows, features = StageRows(tap.grid_coord, tap.offsets), at_least_float32(tap.feat.detach())
     return at_least_float32(own.feat[match_rows(rows, own).argsort()]), rows, features
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from topokd.checks import require_finite
 from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
-from topokd.distillation.matching import Rows, VoxelRows, match_rows
+from topokd.distillation.matching import StageRows, VoxelRows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural
@@ -118,7 +118,7 @@ class StageTerm(Term):
         """The student's tap, and the teacher's features in the order of its rows."""
         own = step.student.taps[self.options.stage]
         given = step.digest or self.digest(step.teacher_output, step.label, step.segmentation)
-        return own, given["feat"][match_rows(Rows(given["grid"], given["offsets"]), own)]
+        return own, given["feat"][match_rows(StageRows(given["grid"], given["offsets"]), own)]
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
         """The loss of the stage."""

@@ -12,7 +12,7 @@ from topokd.data.voxels import voxel_key
 from topokd.errors import DataError
 
 
-class Rows(NamedTuple):
+class StageRows(NamedTuple):
     """Which voxels the rows of a stage belong to, without their features."""
 
     grid_coord: Int64[Tensor, "n 3"]
@@ -50,7 +50,7 @@ def cloud_of_row(offsets: Int64[Tensor, " b"]) -> Int64[Tensor, " n"]:
     return torch.repeat_interleave(torch.arange(len(offsets), device=offsets.device), counts)
 
 
-def match_rows(teacher: VoxelRows | Rows, student: VoxelRows | Rows) -> Int64[Tensor, " n"]:
+def match_rows(teacher: VoxelRows | StageRows, student: VoxelRows | StageRows) -> Int64[Tensor, " n"]:
     """``index`` such that row i of ``teacher.feat[index]`` is the same voxel as row i of ``student.feat``.
 
     Pooling numbers the coarse voxels along a space-filling curve, and the curves are shuffled independently in the two
@@ -68,10 +68,10 @@ def match_rows(teacher: VoxelRows | Rows, student: VoxelRows | Rows) -> Int64[Te
             pool with different strides.
 
     Examples:
-        >>> from types import SimpleNamespace as Rows
+        >>> from types import SimpleNamespace as Tap
         >>> grid, offsets = torch.tensor([[0, 0, 0], [5, 1, 0], [2, 2, 2]]), torch.tensor([3])
-        >>> teacher = Rows(feat=torch.eye(3), grid_coord=grid[[2, 0, 1]], offsets=offsets)
-        >>> match_rows(teacher, Rows(feat=torch.eye(3), grid_coord=grid, offsets=offsets)).tolist()
+        >>> teacher = Tap(feat=torch.eye(3), grid_coord=grid[[2, 0, 1]], offsets=offsets)
+        >>> match_rows(teacher, Tap(feat=torch.eye(3), grid_coord=grid, offsets=offsets)).tolist()
         [1, 2, 0]
     """
     if torch.equal(teacher.grid_coord, student.grid_coord) and torch.equal(teacher.offsets, student.offsets):
@@ -97,7 +97,7 @@ def match_rows(teacher: VoxelRows | Rows, student: VoxelRows | Rows) -> Int64[Te
     return index
 
 
-def _keys(*taps: VoxelRows | Rows) -> list[Tensor]:
+def _keys(*taps: VoxelRows | StageRows) -> list[Tensor]:
     """One integer per row, equal for equal (cloud, voxel), over all ``taps``."""
     grids = torch.cat([tap.grid_coord for tap in taps]).long()
     low = grids.amin(0)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from topokd.checks import require_finite
 from topokd.clouds import Offsets, as_rows, at_least_float32, matched_rows
 from topokd.data import IGNORE
-from topokd.distillation.matching import Rows, match_rows
+from topokd.distillation.matching import StageRows, match_rows
 from topokd.distillation.saliency_map import feature_gradients, saliency_map
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions, Weigh, unweighed
@@ -248,7 +248,7 @@ class SaliencyTerm(Term):
         """L_grad of both networks' taps, the teacher's maps in the student's order."""
         teacher = step.digest or self.digest(step.teacher_output, step.label, step.segmentation)
         taps = [step.student.taps[stage] for stage in self.options.stages]
-        rows = [Rows(teacher[f"grid{stage}"], teacher[f"offsets{stage}"]) for stage in self.options.stages]
+        rows = [StageRows(teacher[f"grid{stage}"], teacher[f"offsets{stage}"]) for stage in self.options.stages]
         maps = [teacher[f"map{stage}"] for stage in self.options.stages]
         voxels = (step.label != IGNORE).sum()
         return self.loss(

@@ -32,7 +32,7 @@ from topokd.experiments.measurement import measure_latency
 from topokd.experiments.peak_memory import peak_memory
 from topokd.experiments.shapes import features, uniform
 from topokd.machine import processor_name
-from topokd.params import Benchmark
+from topokd.params import CostMeasurement
 from topokd.progress import Progress
 from topokd.topology.chamfer import persistence_weighted_chamfer
 from topokd.topology.engines import choose_engine
@@ -44,7 +44,7 @@ CHANNELS = 64
 ENGINE_OF = {"naive": "reference", "ours": "auto", "giotto_ph": "giotto-ph"}  # columns of Table 8
 
 
-def measure_topology_cost(bench: Benchmark, seed: int = 0) -> dict[str, Any]:
+def measure_topology_cost(bench: CostMeasurement, seed: int = 0) -> dict[str, Any]:
     """The document at the top of this file. Everything runs once before it is timed (NOTES row 15).
 
     Args:
@@ -72,7 +72,7 @@ def measure_topology_cost(bench: Benchmark, seed: int = 0) -> dict[str, Any]:
 
 
 def _table8_row(
-    n: int, bench: Benchmark, rng: np.random.Generator, peaks: dict[str, dict[int, int | None]]
+    n: int, bench: CostMeasurement, rng: np.random.Generator, peaks: dict[str, dict[int, int | None]]
 ) -> dict[str, Any]:
     teacher, student = features(n, rng, CHANNELS), features(n, rng, CHANNELS)
     row: dict[str, Any] = {"points": n}
@@ -83,7 +83,7 @@ def _table8_row(
     return row | {"speedup": _total(row["naive"]) / _total(row["ours"]) if row["naive"] else None}
 
 
-def _sampling_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[str, Any]:
+def _sampling_row(n: int, bench: CostMeasurement, rng: np.random.Generator) -> dict[str, Any]:
     points = torch.from_numpy(rng.standard_normal((n, CHANNELS), dtype=np.float32))
     return {
         "points": n,
@@ -93,7 +93,7 @@ def _sampling_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[st
     }
 
 
-def _homology_row(n: int, bench: Benchmark, rng: np.random.Generator) -> dict[str, Any]:
+def _homology_row(n: int, bench: CostMeasurement, rng: np.random.Generator) -> dict[str, Any]:
     cloud = uniform(n, rng)
     row: dict[str, Any] = {"points": n}
     for dim in (1, 2):

@@ -137,7 +137,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Look:
+class ScanOutputs:
     """Outputs of one network on a scan, rows in the order of `View.stage`.
 
     Attributes:
@@ -151,7 +151,7 @@ class Look:
     prediction: Int64[ndarray, " p"]
 
 
-def look_at(view: View, network: Network) -> Look:
+def look_at(view: View, network: Network) -> ScanOutputs:
     """One forward pass, and one backward pass for the saliency maps if the scan has labels.
 
     Raises:
@@ -175,7 +175,7 @@ def look_at(view: View, network: Network) -> Look:
         if gradients:
             salient = saliency_map(tap.feat.detach().float(), gradients[index], tap.offsets)
             saliency.append(salient.numpy()[order])
-    return Look(features, saliency, logits.detach().argmax(dim=1).numpy()[view.of_point].astype(np.int64))
+    return ScanOutputs(features, saliency, logits.detach().argmax(dim=1).numpy()[view.of_point].astype(np.int64))
 
 
 def _order(grid: ndarray, keys: ndarray) -> Int64[ndarray, " n"]:
@@ -188,7 +188,7 @@ def _order(grid: ndarray, keys: ndarray) -> Int64[ndarray, " n"]:
     return order
 
 
-def colourings(view: View, looks: dict[str, Look]) -> list[dict[str, object]]:
+def colourings(view: View, looks: dict[str, ScanOutputs]) -> list[dict[str, object]]:
     """How the points of a scan can be coloured: classes, predictions, errors, saliency per stage, height.
 
     Args:

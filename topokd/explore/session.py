@@ -16,7 +16,7 @@ from topokd.errors import ParameterError
 from topokd.explore.cloud import DrawnCloud, describe, describe_cycles, persistence_of
 from topokd.explore.networks import Say, silent
 from topokd.explore.shapes import SHAPES
-from topokd.explore.sources import RAW, UNTRAINED, Networks, Rows, SourceOptions, bare_scan
+from topokd.explore.sources import RAW, UNTRAINED, MatchedRows, Networks, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
 from topokd.scans import SYNTHETIC
 from topokd.topology import ENGINES, Normalization, farthest_point_sampling, normalize_features
@@ -238,7 +238,7 @@ class Session:
         choice = self.choice
         return [describe_cycles(persistence_of(p, choice.max_dim, choice.engine, cycles=True)) for p in self._points]
 
-    def _rows(self) -> Rows:
+    def _rows(self) -> MatchedRows:
         source = self.choice.source
         if source == NETWORKS:
             return self.networks.rows(self.choice.options, self.kind, self.say)
@@ -263,7 +263,7 @@ class Session:
             positions = student - np.median(student, axis=0)  # float32 has no centimetres in the coordinates of a map
             scan = bare_scan(positions)
         note = "" if self.networks.trained() else f"This project has no trained networks. {UNTRAINED}"
-        return Rows(student, teacher, names, colors, note, positions, scan)
+        return MatchedRows(student, teacher, names, colors, note, positions, scan)
 
 
 def normalize(rows: Float64[ndarray, "n c"], how: str) -> Float64[ndarray, "n c"]:

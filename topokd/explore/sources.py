@@ -14,9 +14,9 @@ from numpy import ndarray
 from topokd.data.dataset import ScanDataset
 from topokd.errors import DataError, ParameterError, TopokdError
 from topokd.explore.networks import (
-    Look,
     Network,
     Say,
+    ScanOutputs,
     View,
     colourings,
     height_bytes,
@@ -50,7 +50,7 @@ class SourceOptions:
 
 
 @dataclass(frozen=True)
-class Rows:
+class MatchedRows:
     """Rows of a student and a teacher that belong together.
 
     Attributes:
@@ -154,7 +154,7 @@ class Networks:
             entries.append(("stage", "stage", options.stage, list(range(5))))
         return entries
 
-    def rows(self, options: SourceOptions, kind: str, say: Say) -> Rows:
+    def rows(self, options: SourceOptions, kind: str, say: Say) -> MatchedRows:
         """Features of the chosen networks on the chosen scan.
 
         Raises:
@@ -169,7 +169,9 @@ class Networks:
             stage = view.stage(2)
             name = "coordinates of the scan"
             scan = describe_scan(view, {})
-            return Rows(stage.positions, stage.positions, (name, name), (TEACHER, TEACHER), note, stage.positions, scan)
+            return MatchedRows(
+                stage.positions, stage.positions, (name, name), (TEACHER, TEACHER), note, stage.positions, scan
+            )
         student, teacher = by_name[options.network], by_name.get(options.teacher)
         if kind == "loss" and teacher is None:
             raise DataError(f"profile {options.profile} has no trained teacher: run `make repro`")
@@ -182,7 +184,7 @@ class Networks:
         colors = (student.color, teacher.color if teacher and kind == "loss" else student.color)
         positions = view.stage(options.stage).positions
         scan = describe_scan(view, shown) if kind != "filtration" else {}
-        return Rows(own, other, labels, colors, note, positions if scan else None, scan)
+        return MatchedRows(own, other, labels, colors, note, positions if scan else None, scan)
 
     def _dataset(self, profile: str) -> ScanDataset:
         params = self.params(profile)
@@ -202,8 +204,8 @@ class Networks:
 
         return self._remember(("view", profile, name), read)
 
-    def _look(self, profile: str, scan: str, network: Network, view: View, say: Say) -> Look:
-        def run() -> Look:
+    def _look(self, profile: str, scan: str, network: Network, view: View, say: Say) -> ScanOutputs:
+        def run() -> ScanOutputs:
             say(f"Running {network.label} on the scan")
             return look_at(view, network)
 
@@ -220,7 +222,7 @@ class Networks:
         return value
 
 
-def describe_scan(view: View, looks: dict[str, Look]) -> dict[str, Any]:
+def describe_scan(view: View, looks: dict[str, ScanOutputs]) -> dict[str, Any]:
     """A scan for the browser; the camera opens behind and above the sensor, as in the figures."""
     return {
         "name": view.scan.name,

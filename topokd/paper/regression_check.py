@@ -111,7 +111,7 @@ class FileDifference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparedResults:
     """Result of `compare`."""
 
     reference: str
@@ -156,7 +156,7 @@ class Comparison:
         return ".\n".join(parts) + "."
 
 
-def compare(results: str | Path, reference: Reference | str | Path | None = None) -> Comparison:
+def compare(results: str | Path, reference: Reference | str | Path | None = None) -> ComparedResults:
     """Compare the JSON files and tables of a results folder with another copy.
 
     A missing git or repository is not an error; the comparison then gives the reason.
@@ -174,10 +174,10 @@ def compare(results: str | Path, reference: Reference | str | Path | None = None
     try:
         committed = {path for path in other.files() if compared(path)}
     except DataError as error:
-        return Comparison(other.name, 0, (), str(error))
+        return ComparedResults(other.name, 0, (), str(error))
     here = {path for path in FolderReference(results).files() if compared(path)}
     if not committed:
-        return Comparison(other.name, 0, ())
+        return ComparedResults(other.name, 0, ())
     differences = [FileDifference(path, "missing") for path in sorted(committed - here)]
     differences += [FileDifference(path, "new") for path in sorted(here - committed)]
     for path in sorted(here & committed):
@@ -185,10 +185,10 @@ def compare(results: str | Path, reference: Reference | str | Path | None = None
         if difference.numbers or difference.words:
             differences.append(difference)
     miou, answers = _compare_findings(results, other) if differences else (None, ())
-    return Comparison(other.name, len(here & committed), tuple(differences), miou=miou, answers=answers)
+    return ComparedResults(other.name, len(here & committed), tuple(differences), miou=miou, answers=answers)
 
 
-def compare_with_git(results: str | Path) -> Comparison:
+def compare_with_git(results: str | Path) -> ComparedResults:
     """Compare regenerated results with the ones committed at HEAD: the last lines of ``make repro``."""
     return compare(results)
 

@@ -28,7 +28,7 @@ BLADES = np.array([0.0, 0.0, 0.002, 0.003, 0.006, 0.035])
 
 
 @dataclass(frozen=True)
-class Section:
+class StreetSide:
     """One side of the street over an interval; widths in metres, from the carriageway outwards."""
 
     start: float
@@ -63,7 +63,7 @@ class Patch:
 
 
 @dataclass
-class Plan:
+class StreetPlan:
     """All parameters of the ground of a street."""
 
     start: float
@@ -74,8 +74,8 @@ class Plan:
     bend: tuple[float, float, float]  # amplitude in metres, wave length in metres, phase of the centre line
     hill: tuple[float, float, float]  # the same for the height along the street
     roughness: float
-    left: list[Section] = field(default_factory=list)
-    right: list[Section] = field(default_factory=list)
+    left: list[StreetSide] = field(default_factory=list)
+    right: list[StreetSide] = field(default_factory=list)
     crossings: list[Crossing] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
 
@@ -112,7 +112,7 @@ class Ground:
         return float(self.height[i, j])
 
 
-def build_ground(plan: Plan, rng: np.random.Generator) -> Ground:
+def build_ground(plan: StreetPlan, rng: np.random.Generator) -> Ground:
     """Rasterize a plan."""
     x = np.arange(plan.start, plan.end, CELL) + CELL / 2  # (nx,)
     y = np.arange(-plan.reach, plan.reach, CELL) + CELL / 2  # (ny,)

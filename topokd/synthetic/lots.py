@@ -11,10 +11,10 @@ from topokd.synthetic import surroundings as S
 from topokd.synthetic import vehicles as V
 from topokd.synthetic.parcels import lot_edge
 from topokd.synthetic.people import person
-from topokd.synthetic.shapes import Place, Shapes
+from topokd.synthetic.shapes import Pose, Shapes
 
 
-def place_on(plan: G.Plan, ground: G.Ground, x: float, d: float, yaw: float = 0.0) -> Place:
+def place_on(plan: G.StreetPlan, ground: G.Ground, x: float, d: float, yaw: float = 0.0) -> Pose:
     """On the ground, ``d`` metres left of the centre line, heading along the street plus ``yaw``.
 
     Args:
@@ -25,23 +25,23 @@ def place_on(plan: G.Plan, ground: G.Ground, x: float, d: float, yaw: float = 0.
         yaw: Radians.
     """
     px, py = plan.point(x, d)
-    return Place(px, py, ground.at(px, py), float(plan.heading(x)) + yaw)
+    return Pose(px, py, ground.at(px, py), float(plan.heading(x)) + yaw)
 
 
 @dataclass
 class Builder:
     """Places solids on the ground; all methods draw from one generator in a fixed order."""
 
-    plan: G.Plan
+    plan: G.StreetPlan
     ground: G.Ground
     rng: np.random.Generator
     shapes: Shapes
 
-    def put(self, x: float, d: float, yaw: float = 0.0) -> Place:
+    def put(self, x: float, d: float, yaw: float = 0.0) -> Pose:
         """A place on the ground ``d`` metres left of the centre line."""
         return place_on(self.plan, self.ground, x, d, yaw)
 
-    def beside(self, x: float, away: float, side: int) -> Place:
+    def beside(self, x: float, away: float, side: int) -> Pose:
         """A place with its x axis along the street and its y axis away from it."""
         return self.put(x, side * away, 0.0 if side > 0 else np.pi)
 
@@ -53,12 +53,12 @@ class Builder:
         """True with the given probability."""
         return bool(self.rng.random() < probability)
 
-    def fill(self, section: G.Section, kind: str, side: int) -> None:
+    def fill(self, section: G.StreetSide, kind: str, side: int) -> None:
         """Build one lot and the kerbside in front of it."""
         self.kerbside(section, side)
         getattr(self, kind)(section, side, lot_edge(self.plan, section), (section.start + section.end) / 2)
 
-    def kerbside(self, section: G.Section, side: int) -> None:
+    def kerbside(self, section: G.StreetSide, side: int) -> None:
         """Add parked cars, trees, lamps, signs and people along the sidewalk."""
         plan, rng = self.plan, self.rng
         if section.bay > 0:
@@ -132,7 +132,7 @@ class Builder:
         else:
             S.hedge(self.shapes, place, self.rng, far - near, self.uniform(0.9, 2.2))
 
-    def greens(self, section: G.Section, side: int, near: float, far: float, trees: float, bushes: float) -> None:
+    def greens(self, section: G.StreetSide, side: int, near: float, far: float, trees: float, bushes: float) -> None:
         """Scatter trees and bushes over a rectangle; densities are per 100 square metres."""
         area = (section.end - section.start) * (far - near) / 100
         for _ in range(int(self.rng.poisson(trees * area))):
@@ -142,7 +142,7 @@ class Builder:
             x, away = self.uniform(section.start, section.end), self.uniform(near, far)
             S.bush(self.shapes, self.put(x, side * away), self.rng, self.uniform(0.5, 1.8))
 
-    def house(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+    def house(self, section: G.StreetSide, side: int, edge: float, middle: float) -> None:
         """Add a house in a garden behind a hedge or a fence, with a driveway."""
         garden = self.uniform(4.0, 10.0)
         self.boundary(section.start + 4.0, section.end, edge + 0.3, side)
@@ -156,7 +156,7 @@ class Builder:
         self.greens(section, side, edge + 1, edge + garden - 1, 0.8, 4.0)
         self.greens(section, side, edge + garden + 12, edge + garden + 26, 0.8, 3.0)
 
-    def row(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+    def row(self, section: G.StreetSide, side: int, edge: float, middle: float) -> None:
         """Add a facade at the sidewalk."""
         gap = self.uniform(0.1, 2.0)
         place = self.beside(middle, edge + gap, side)
@@ -165,7 +165,7 @@ class Builder:
         if self.chance(0.3):
             self.two_wheelers(self.uniform(section.start + 1, section.end - 4), edge - 0.2, side)
 
-    def park(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+    def park(self, section: G.StreetSide, side: int, edge: float, middle: float) -> None:
         """Add a park: grass with trees and people."""
         if self.chance(0.5):
             self.boundary(section.start, section.end, edge + 0.3, side)
@@ -176,7 +176,7 @@ class Builder:
         if self.chance(0.5):
             S.clutter(self.shapes, self.beside(middle, edge + 2, side), self.rng)
 
-    def parking(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+    def parking(self, section: G.StreetSide, side: int, edge: float, middle: float) -> None:
         """Add a car park: two rows of vehicles, a lamp, plants behind."""
         if self.chance(0.4):
             self.boundary(section.start + 5, section.end, edge + 0.3, side)
@@ -192,7 +192,7 @@ class Builder:
         S.lamp(self.shapes, self.beside(middle, edge + 8, side), self.rng)
         self.greens(section, side, edge + 19, edge + 40, 0.8, 3.0)
 
-    def field(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+    def field(self, section: G.StreetSide, side: int, edge: float, middle: float) -> None:
         """Add open grass and a wood behind it, with a guard rail or another fence in front."""
         if self.chance(0.45):
             place = self.beside(middle, edge + 0.8, side)
@@ -205,7 +205,7 @@ class Builder:
         if self.chance(0.4):
             S.pole(self.shapes, self.put(middle, side * (edge + 1.5)), self.rng)
 
-    def plaza(self, section: G.Section, side: int, edge: float, middle: float) -> None:
+    def plaza(self, section: G.StreetSide, side: int, edge: float, middle: float) -> None:
         """Add a paved forecourt with people and two-wheelers in front of a building."""
         back = edge + self.uniform(6, 13)
         length = section.end - section.start

@@ -14,7 +14,7 @@ STYLES = {  # probability of each kind of lot
 }
 
 
-def free_stretches(plan: G.Plan, side: int) -> list[tuple[float, float]]:
+def free_stretches(plan: G.StreetPlan, side: int) -> list[tuple[float, float]]:
     """The intervals of one side that lie between the side roads."""
     spans, low = [], plan.start
     for crossing in plan.crossings:
@@ -25,7 +25,7 @@ def free_stretches(plan: G.Plan, side: int) -> list[tuple[float, float]]:
     return [(low, high) for low, high in spans if high - low > 4]
 
 
-def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndarray) -> list[tuple[G.Section, str]]:
+def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndarray) -> list[tuple[G.StreetSide, str]]:
     """Divide an interval into lots, each with its section of the roadside.
 
     Args:
@@ -47,13 +47,15 @@ def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndar
             lot = G.SIDEWALK
         slope = {"house": rng.uniform(-0.05, 0.03), "park": rng.uniform(-0.08, 0.05), "field": rng.uniform(-0.14, 0.08)}
         walk = sidewalk if kind != "field" or rng.random() < 0.5 else float(rng.choice((0.0, 1.3)))
-        section = G.Section(low, low + length, bay, bay_kind, verge, walk, lot, float(slope.get(kind, 0.0)))
+        section = G.StreetSide(low, low + length, bay, bay_kind, verge, walk, lot, float(slope.get(kind, 0.0)))
         lots.append((section, kind))
         low += length
     return lots
 
 
-def lot_patches(rng: np.random.Generator, plan: G.Plan, section: G.Section, kind: str, side: int) -> list[G.Patch]:
+def lot_patches(
+    rng: np.random.Generator, plan: G.StreetPlan, section: G.StreetSide, kind: str, side: int
+) -> list[G.Patch]:
     """Driveways, paths and the area behind a lot: patches of another kind of ground.
 
     Args:
@@ -82,6 +84,6 @@ def lot_patches(rng: np.random.Generator, plan: G.Plan, section: G.Section, kind
     return patches
 
 
-def lot_edge(plan: G.Plan, section: G.Section) -> float:
+def lot_edge(plan: G.StreetPlan, section: G.StreetSide) -> float:
     """Distance from the centre line at which a lot begins."""
     return plan.half_width + section.bay + section.verge + section.sidewalk

@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Place, Shapes, X, Y, turn
+from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Pose, Shapes, X, Y, turn
 
 
-def person(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = False) -> None:
+def person(shapes: Shapes, place: Pose, rng: np.random.Generator, moving: bool = False) -> None:
     """Add a pedestrian: head, torso, two legs in mid-step, two arms, and occasionally a bag or a pram.
 
     Args:
@@ -42,7 +42,7 @@ def person(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool 
 
 
 def rider(
-    shapes: Shapes, place: Place, rng: np.random.Generator, raw: int, number: int, seat: float, lean: float
+    shapes: Shapes, place: Pose, rng: np.random.Generator, raw: int, number: int, seat: float, lean: float
 ) -> None:
     """Add a rider seated ``seat`` metres above the ground, leaning forward by ``lean`` radians.
 

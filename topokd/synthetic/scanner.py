@@ -15,7 +15,7 @@ from topokd.datasets.semantickitti.files import class_of_raw
 from topokd.synthetic import ground as G
 from topokd.synthetic.raycast import cast_ground, cast_solids, windows
 from topokd.synthetic.sensor import SENSORS, Sensor, directions
-from topokd.synthetic.shapes import CYLINDER, Place, Shapes
+from topokd.synthetic.shapes import CYLINDER, Pose, Shapes
 from topokd.synthetic.street import INTERVAL, Street, build_street
 
 street_of = functools.lru_cache(maxsize=1)(build_street)
@@ -207,7 +207,7 @@ def _chance_of_return(
 def _own_roof(shapes: Shapes, pose: Float[np.ndarray, "4 4"]) -> None:
     """Add the roof of the car under the sensor; hits on it are nearer than ``min_range`` and are dropped."""
     x, y, z = pose[:3, 3].tolist()
-    place = Place(x, y, z, float(np.arctan2(pose[1, 0], pose[0, 0])))
+    place = Pose(x, y, z, float(np.arctan2(pose[1, 0], pose[0, 0])))
     shapes.add(CYLINDER, place, (-0.4, 0.0, -0.5), (1.7, 1.2, 0.3), 1, 0.1)
 
 

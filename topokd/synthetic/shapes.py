@@ -20,7 +20,7 @@ def turn(axis: Float[np.ndarray, " 3"], angle: float) -> Float[np.ndarray, "3 3"
 
 
 @dataclass(frozen=True)
-class Place:
+class Pose:
     """Position and heading of an object: a point on the ground and a rotation about z."""
 
     x: float
@@ -28,7 +28,7 @@ class Place:
     z: float = 0.0
     yaw: float = 0.0
 
-    def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Place:
+    def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Pose:
         """The place at (x, y, z) in the axes of this one, rotated by a further ``yaw``.
 
         Args:
@@ -38,7 +38,7 @@ class Place:
             yaw: Radians.
         """
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
-        return Place(self.x + cos * x - sin * y, self.y + sin * x + cos * y, self.z + z, self.yaw + yaw)
+        return Pose(self.x + cos * x - sin * y, self.y + sin * x + cos * y, self.z + z, self.yaw + yaw)
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Shapes:
     def add(
         self,
         kind: int,
-        place: Place,
+        place: Pose,
         centre: Sequence[float] | Float[np.ndarray, " 3"],
         size: Sequence[float] | Float[np.ndarray, " 3"],
         raw: int,

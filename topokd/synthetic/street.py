@@ -12,7 +12,7 @@ from topokd.synthetic import vehicles as V
 from topokd.synthetic.lots import Builder, place_on
 from topokd.synthetic.parcels import LOTS, STYLES, cut_lots, free_stretches, lot_patches
 from topokd.synthetic.people import person
-from topokd.synthetic.shapes import Place, Shapes
+from topokd.synthetic.shapes import Pose, Shapes
 
 SPACING = 12.0
 """Metres between consecutive scans."""
@@ -26,12 +26,12 @@ REACH = 75.0
 class Street:
     """Ground, static solids, and the moving objects with their start and speed."""
 
-    plan: G.Plan
+    plan: G.StreetPlan
     ground: G.Ground
     solids: Shapes
     movers: tuple[tuple[str, float, float, float, int], ...]  # kind, x at time 0, distance from the centre, speed, seed
 
-    def place(self, x: float, d: float, yaw: float = 0.0) -> Place:
+    def place(self, x: float, d: float, yaw: float = 0.0) -> Pose:
         """On the ground, ``d`` metres left of the centre line, heading along the street plus ``yaw``."""
         return place_on(self.plan, self.ground, x, d, yaw)
 
@@ -79,7 +79,7 @@ def build_street(seed: int, sequence: int, frames: int) -> Street:
     """
     rng = np.random.default_rng([seed, sequence])
     start, end = -REACH - 10, SPACING * (frames - 1) + REACH + 10
-    plan = G.Plan(
+    plan = G.StreetPlan(
         start=start,
         end=end,
         reach=REACH,
@@ -116,7 +116,7 @@ def build_street(seed: int, sequence: int, frames: int) -> Street:
 
 
 def _movers(
-    rng: np.random.Generator, plan: G.Plan, start: float, end: float
+    rng: np.random.Generator, plan: G.StreetPlan, start: float, end: float
 ) -> tuple[tuple[str, float, float, float, int], ...]:
     """Traffic: cars ahead and behind at the speed of the sensor, oncoming cars, cyclists, pedestrians."""
     pace, lane = SPACING / INTERVAL, plan.half_width / 2

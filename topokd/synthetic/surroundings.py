@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Place, Shapes, X, Y, turn
+from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Pose, Shapes, X, Y, turn
 
 BUILDING, FENCE, VEGETATION, TRUNK, POLE, SIGN, CLUTTER, STRUCTURE = 50, 51, 70, 71, 80, 81, 99, 52
 
 
 def building(
-    shapes: Shapes, place: Place, rng: np.random.Generator, width: float, depth: float, height: float, pitched: bool
+    shapes: Shapes, place: Pose, rng: np.random.Generator, width: float, depth: float, height: float, pitched: bool
 ) -> None:
     """Add a building; ``place`` is the middle of its facade, with x along it and y away from the street.
 
@@ -55,7 +55,7 @@ def building(
         shapes.add(BOX, place, (float(rng.uniform(-0.3, 0.3)) * width, -0.5, 0.1), (1.6, 1.1, 0.5), BUILDING, wall)
 
 
-def fence(shapes: Shapes, place: Place, rng: np.random.Generator, length: float) -> None:
+def fence(shapes: Shapes, place: Pose, rng: np.random.Generator, length: float) -> None:
     """Add a wall, boards, a railing, wire or a guard rail along the x axis of ``place``.
 
     Args:
@@ -84,7 +84,7 @@ def fence(shapes: Shapes, place: Place, rng: np.random.Generator, length: float)
             shapes.add(BOX, place, (float(x), 0, height / 2), (0.1, 0.1, height + 0.1), FENCE, albedo)
 
 
-def hedge(shapes: Shapes, place: Place, rng: np.random.Generator, length: float, height: float) -> None:
+def hedge(shapes: Shapes, place: Pose, rng: np.random.Generator, length: float, height: float) -> None:
     """Add a trimmed hedge along the x axis of ``place``: a leafy box with an uneven outline.
 
     Args:
@@ -101,7 +101,7 @@ def hedge(shapes: Shapes, place: Place, rng: np.random.Generator, length: float,
         shapes.add(ELLIPSOID, place, (float(x), 0, height * 0.5), size, VEGETATION, albedo, density=5.0)
 
 
-def bush(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) -> None:
+def bush(shapes: Shapes, place: Pose, rng: np.random.Generator, size: float) -> None:
     """Add a bush: a few leafy balls.
 
     Args:
@@ -118,7 +118,7 @@ def bush(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) ->
         shapes.add(ELLIPSOID, place, centre, extent, VEGETATION, albedo, density=float(rng.uniform(1.5, 4.0)))
 
 
-def tree(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) -> None:
+def tree(shapes: Shapes, place: Pose, rng: np.random.Generator, size: float) -> None:
     """Add a tree: a leaning trunk, two boughs and a crown of leafy balls; or a conifer with low branches.
 
     Args:
@@ -156,7 +156,7 @@ def tree(shapes: Shapes, place: Place, rng: np.random.Generator, size: float) ->
         )
 
 
-def lamp(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
+def lamp(shapes: Shapes, place: Pose, rng: np.random.Generator) -> None:
     """Add a street lamp with its arm along the x axis of ``place``."""
     height, albedo = float(rng.uniform(4.5, 8.0)), float(rng.uniform(0.1, 0.4))
     wide = float(rng.uniform(0.12, 0.22))
@@ -165,7 +165,7 @@ def lamp(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
     shapes.add(BOX, place, (0.7, 0, height), (1.6, 0.12, 0.1), POLE, albedo)
 
 
-def pole(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
+def pole(shapes: Shapes, place: Pose, rng: np.random.Generator) -> None:
     """Add a wooden mast, a traffic light or a bollard."""
     style = rng.choice(3, p=(0.3, 0.3, 0.4))
     wide, height = ((0.28, 7.5), (0.14, 3.2), (0.14, 0.9))[style]
@@ -174,7 +174,7 @@ def pole(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
         shapes.add(BOX, place, (0.1, 0, 2.75), (0.3, 0.3, 0.9), CLUTTER, 0.12)
 
 
-def sign(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
+def sign(shapes: Shapes, place: Pose, rng: np.random.Generator) -> None:
     """Add a thin post with one or two plates facing the x axis of ``place``: bright in front, grey behind."""
     height = float(rng.uniform(2.1, 2.9))
     shapes.add(CYLINDER, place, (0, 0, height / 2), (0.08, 0.08, height), POLE, float(rng.uniform(0.15, 0.4)))
@@ -190,7 +190,7 @@ def sign(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
             shapes.add(BOX, place, (0.045, 0, z), (0.02, side, side * 0.9), SIGN, 0.25)
 
 
-def signboard(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
+def signboard(shapes: Shapes, place: Pose, rng: np.random.Generator) -> None:
     """Add a large direction sign on two posts."""
     wide, low = float(rng.uniform(1.8, 3.2)), float(rng.uniform(1.2, 2.0))
     for y in (-wide / 3, wide / 3):
@@ -199,7 +199,7 @@ def signboard(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
     shapes.add(BOX, place, (0.05, 0, low + 0.6), (0.04, wide, 1.2), SIGN, 0.25)
 
 
-def clutter(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
+def clutter(shapes: Shapes, place: Pose, rng: np.random.Generator) -> None:
     """Add an object without a class: a bin, a cabinet, a bench or a bus shelter."""
     style = rng.choice(4, p=(0.4, 0.25, 0.2, 0.15))
     albedo = float(rng.uniform(0.1, 0.5))

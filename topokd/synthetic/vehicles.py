@@ -7,14 +7,14 @@ from functools import partial
 import numpy as np
 
 from topokd.synthetic.people import rider
-from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Place, Shapes, X, Y, turn
+from topokd.synthetic.shapes import BOX, CYLINDER, ELLIPSOID, Pose, Shapes, X, Y, turn
 
 GLASS = 0.55
 """Share of the returns that window glass loses."""
 
 
 def _wheels(
-    shapes: Shapes, place: Place, axles: tuple[float, ...], track: float, diameter: float, raw: int, number: int
+    shapes: Shapes, place: Pose, axles: tuple[float, ...], track: float, diameter: float, raw: int, number: int
 ) -> None:
     for x in axles:
         for y in (-track / 2, track / 2):
@@ -22,7 +22,7 @@ def _wheels(
             shapes.add(CYLINDER, place, centre, size, raw, 0.08, tilt=turn(X, np.pi / 2), instance=number)
 
 
-def car(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = False) -> None:
+def car(shapes: Shapes, place: Pose, rng: np.random.Generator, moving: bool = False) -> None:
     """Add a saloon, estate, small car or van: body, bonnet, cabin with slanted windows, wheels, number plates.
 
     Args:
@@ -62,7 +62,7 @@ def car(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = F
     _wheels(shapes, place, (-0.31 * length, 0.31 * length), width - 0.15, 0.62, raw, number)
 
 
-def truck(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = False) -> None:
+def truck(shapes: Shapes, place: Pose, rng: np.random.Generator, moving: bool = False) -> None:
     """Add a truck: a cab and a closed or open load area on high wheels.
 
     Args:
@@ -92,7 +92,7 @@ def truck(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool =
     _wheels(shapes, place, (-0.3 * length, 0.36 * length), width - 0.3, 0.95, raw, number)
 
 
-def bus(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = False) -> None:
+def bus(shapes: Shapes, place: Pose, rng: np.random.Generator, moving: bool = False) -> None:
     """Add a bus (class "other vehicle"): a long body with a band of windows.
 
     Args:
@@ -112,7 +112,7 @@ def bus(shapes: Shapes, place: Place, rng: np.random.Generator, moving: bool = F
     _wheels(shapes, place, (-0.3 * length, 0.33 * length), 2.35, 0.95, raw, number)
 
 
-def trailer(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
+def trailer(shapes: Shapes, place: Pose, rng: np.random.Generator) -> None:
     """Add a trailer (class "other vehicle"): a caravan or a small open trailer, with its drawbar."""
     raw, number = 20, shapes.new_instance()
     part = partial(shapes.add, raw=raw, instance=number)
@@ -129,7 +129,7 @@ def trailer(shapes: Shapes, place: Place, rng: np.random.Generator) -> None:
     _wheels(shapes, place, (0.0,), width - 0.1, 0.6, raw, number)
 
 
-def bicycle(shapes: Shapes, place: Place, rng: np.random.Generator, ridden: bool = False) -> None:
+def bicycle(shapes: Shapes, place: Pose, rng: np.random.Generator, ridden: bool = False) -> None:
     """Add a bicycle: two sparse wheels and a frame of thin tubes; with a rider it is a moving bicyclist.
 
     Args:
@@ -158,7 +158,7 @@ def bicycle(shapes: Shapes, place: Place, rng: np.random.Generator, ridden: bool
         rider(shapes, place.at(-0.15, 0, 0.0), rng, raw, number, seat=0.92, lean=0.45)
 
 
-def motorcycle(shapes: Shapes, place: Place, rng: np.random.Generator, ridden: bool = False) -> None:
+def motorcycle(shapes: Shapes, place: Pose, rng: np.random.Generator, ridden: bool = False) -> None:
     """Add a motorcycle: wheels, engine block, tank, seat and fork; with a rider it is a moving motorcyclist.
 
     Args:

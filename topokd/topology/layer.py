@@ -45,7 +45,7 @@ class Layer(NamedTuple):
     workers: int | None
 
 
-class Run(NamedTuple):
+class ComparedClouds(NamedTuple):
     """Clouds whose diagrams came from one call, and their comparison.
 
     Attributes:
@@ -61,7 +61,7 @@ class Run(NamedTuple):
     pairs: int
 
 
-def runs_of(layer: Layer, clouds: Sequence[Tensor]) -> list[Run] | None:
+def runs_of(layer: Layer, clouds: Sequence[Tensor]) -> list[ComparedClouds] | None:
     """Diagrams and comparisons; None if a cloud needs the general path (ties between pairs, extreme coordinates).
 
     Args:
@@ -78,10 +78,10 @@ def runs_of(layer: Layer, clouds: Sequence[Tensor]) -> list[Run] | None:
 
 def _small_runs(
     layer: Layer, first: int, x: Float[Tensor, "n c"], ends: list[int], options: Options
-) -> list[Run | None]:
+) -> list[ComparedClouds | None]:
     """The clouds from number ``first`` on, whose rows are between ``ends``."""
     points, single = [end - begin for begin, end in pairwise(ends)], x.dtype == torch.float32
-    runs: list[Run | None] = []
+    runs: list[ComparedClouds | None] = []
     done = 0
     for work, counts in calls(x, ends, options):
         own, lists = points[done : done + len(counts) // 5], work.lists
@@ -92,7 +92,7 @@ def _small_runs(
     return runs
 
 
-def _run(layer: Layer, x: Float[Tensor, "n c"], number: int) -> Run | None:
+def _run(layer: Layer, x: Float[Tensor, "n c"], number: int) -> ComparedClouds | None:
     """Cloud ``number`` by the general engine."""
     own, single = x.detach().contiguous(), x.dtype == torch.float32
     rows, centred, found_extent = np.empty(x.shape), np.empty(x.shape), np.empty(1)
@@ -114,7 +114,7 @@ def _run(layer: Layer, x: Float[Tensor, "n c"], number: int) -> Run | None:
 
 def _match(
     layer: Layer, first: int, points: list[int], counts: list[int], lists: tuple[int, int, int, int], dtype: torch.dtype
-) -> Run | None:
+) -> ComparedClouds | None:
     """Compare the diagrams of the clouds from number ``first`` on with the teacher's.
 
     Args:
@@ -147,10 +147,10 @@ def _match(
     del kept  # not before
     weights[:teachers].log1p_()
     pairs = max(counts[5 * k] + counts[5 * k + 1] for k in range(clouds))
-    return Run(Matches(sizes, layer.scale, state, weights, rows, teachers), [*points, rows], max(own), pairs)
+    return ComparedClouds(Matches(sizes, layer.scale, state, weights, rows, teachers), [*points, rows], max(own), pairs)
 
 
-def _gradients(run: Run, dims: tuple[int, ...], gradient: float, clouds: Sequence[Tensor]) -> list[Tensor]:
+def _gradients(run: ComparedClouds, dims: tuple[int, ...], gradient: float, clouds: Sequence[Tensor]) -> list[Tensor]:
     """Of the points of each cloud."""
     matches, rows = run.matches, [x.contiguous() for x in clouds]
     points, count, c, dtype = run.points[:-1], len(rows), rows[0].shape[1], rows[0].dtype
@@ -172,7 +172,7 @@ class LayerValue(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, layer: Layer, runs: list[Run], plainly: Callable[..., Tensor], *clouds: Tensor
+        ctx: Any, layer: Layer, runs: list[ComparedClouds], plainly: Callable[..., Tensor], *clouds: Tensor
     ) -> Float[Tensor, ""]:
         """``plainly(clouds)`` is the value by the general path, for second derivatives."""
         value = torch.zeros((), dtype=clouds[0].dtype)

@@ -16,7 +16,7 @@ from topokd.io import write_json
 from topokd.project import LAUNCHER, TEACHER
 from topokd.stopping import Stopped, die_with_parent
 from topokd.training import train_student, train_teacher
-from topokd.training.distributed import Place, place
+from topokd.training.distributed import ProcessRank, place
 
 
 def main(folder: Path, row: str, seed: int, by_hand: bool) -> int:
@@ -29,7 +29,7 @@ def main(folder: Path, row: str, seed: int, by_hand: bool) -> int:
         by_hand: Whether results are written below ``workspace/by-hand``.
     """
     die_with_parent()
-    here = place() or Place(rank=0, size=1, local=0)
+    here = place() or ProcessRank(rank=0, size=1, local=0)
     if here.rank > 0:  # one rank reports progress, in a file that other nodes do not have
         os.environ["TOPOKD_PROGRESS"] = str(folder / f"progress-{here.rank}")
     logging.basicConfig(level=logging.ERROR if here.rank else logging.INFO, format="%(levelname)s %(message)s")

@@ -36,7 +36,7 @@ T = TypeVar("T")
 RENDEZVOUS = "TOPOKD_RENDEZVOUS"  # where the ranks that `topokd.training.launch` starts meet
 
 
-class Place(NamedTuple):
+class ProcessRank(NamedTuple):
     """Number of this process, how many there are, and its number on this node."""
 
     rank: int
@@ -44,14 +44,14 @@ class Place(NamedTuple):
     local: int
 
 
-def place(environment: Mapping[str, str] = os.environ) -> Place | None:
+def place(environment: Mapping[str, str] = os.environ) -> ProcessRank | None:
     """The place that torchrun or srun gave to this process; None: it is alone.
 
     Examples:
         >>> place({"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"})
-        Place(rank=3, size=8, local=1)
+        ProcessRank(rank=3, size=8, local=1)
         >>> place({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"})
-        Place(rank=1, size=2, local=0)
+        ProcessRank(rank=1, size=2, local=0)
         >>> place({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}) is None
         True
     """
@@ -60,11 +60,11 @@ def place(environment: Mapping[str, str] = os.environ) -> Place | None:
         ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
     ):
         if {size, rank, local} <= environment.keys() and int(environment[size]) > 1:
-            return Place(int(environment[rank]), int(environment[size]), int(environment[local]))
+            return ProcessRank(int(environment[rank]), int(environment[size]), int(environment[local]))
     return None
 
 
-def device_of(place: Place | None) -> torch.device:
+def device_of(place: ProcessRank | None) -> torch.device:
     """The GPU of a process, or the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
@@ -181,7 +181,7 @@ class Ranks:
 
 
 @contextlib.contextmanager
-def joined(place: Place | None, device: torch.device) -> Iterator[Ranks]:
+def joined(place: ProcessRank | None, device: torch.device) -> Iterator[Ranks]:
     """Join the process group of all ranks, and leave it at the end.
 
     Args:

@@ -26,7 +26,7 @@ from topokd.progress import notify
 from topokd.project import TEACHER
 from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
-from topokd.training.distributed import Place, Ranks, device_of, joined, place
+from topokd.training.distributed import ProcessRank, Ranks, device_of, joined, place
 from topokd.training.fit import Fit
 from topokd.training.hooks import Average, LiveCurves, ReleaseMemory, Resume, Validate
 from topokd.training.launch import launch
@@ -141,7 +141,7 @@ def _started(run: Run) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _only_one(run: Run, here: Place | None) -> Iterator[None]:
+def _only_one(run: Run, here: ProcessRank | None) -> Iterator[None]:
     """A lock that lets only one process (or main rank) train a run: two would write to the same files."""
     if here is not None and here.rank > 0:
         yield

@@ -16,7 +16,7 @@ from topokd.data import IGNORE
 from topokd.datasets import WaymoSegmentation
 from topokd.datasets.waymo.classes import WAYMO
 from topokd.datasets.waymo.parquet import Component
-from topokd.datasets.waymo.range_image import Calibration, points_of, uniform_inclinations
+from topokd.datasets.waymo.range_image import LaserCalibration, points_of, uniform_inclinations
 from topokd.errors import DataError
 from topokd.synthetic import write_waymo
 from topokd.synthetic.classes import WAYMO_OF_RAW
@@ -90,7 +90,7 @@ def test_points_follow_the_official_formula_pixel_by_pixel(seed: int) -> None:
     frame[:3, :3], frame[:3, 3] = turn, rng.uniform(-50, 50, 3)
     row, column, distance = rng.integers(0, height, n), rng.integers(0, width, n), rng.uniform(1, 70, n)
     pose = np.column_stack((rng.uniform(-0.2, 0.2, (n, 2)), rng.uniform(-3, 3, n), rng.uniform(-50, 50, (n, 3))))
-    calibration = Calibration(extrinsic(), beams[::-1])
+    calibration = LaserCalibration(extrinsic(), beams[::-1])
     points = points_of(distance, row, column, width, calibration, pose, frame)
     for k in range(n):
         ratio = (width - column[k] - 0.5) / width

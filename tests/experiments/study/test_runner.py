@@ -14,7 +14,7 @@ from tests.training.conftest import scans, tiny_params  # noqa: F401  # the fixt
 from topokd import schema
 from topokd.errors import ParameterError
 from topokd.experiments.study.answer import compare, power_table
-from topokd.experiments.study.plan import Plan, TunedRow, Unit, needs, read_plan, units, weighted
+from topokd.experiments.study.plan import StudyPlan, TunedRow, Unit, needs, read_plan, units, weighted
 from topokd.experiments.study.runner import Study
 from topokd.io import read_json
 from topokd.params import Params, load_profile
@@ -28,7 +28,7 @@ def params(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Para
     return params.replace(profile="small", seeds=(0, 1), teacher_seeds=(0,), train_rows=("plain", "kd"), train=short)
 
 
-PLAN = Plan(
+PLAN = StudyPlan(
     rows={"plain": TunedRow(), "kd": TunedRow(factor_of=("kd",)), "kd_topo": TunedRow(factor_of=("topo",), start="kd")},
     factors=(0.1, 1.0),
     learning_rate_factors=(0.5, 1.0),
@@ -38,7 +38,7 @@ PLAN = Plan(
 )
 
 
-def without_topology() -> Plan:
+def without_topology() -> StudyPlan:
     return PLAN.replace(rows={name: PLAN.rows[name] for name in ("plain", "kd")})
 
 
@@ -153,7 +153,7 @@ def test_the_committed_protocol_is_sound() -> None:
 
 def test_unfair_protocols_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="same number of trials"):
-        schema.validate(Plan, {"factors": [1.0, 2.0], "learning_rate_factors": [1.0]})
+        schema.validate(StudyPlan, {"factors": [1.0, 2.0], "learning_rate_factors": [1.0]})
     committed = yaml.safe_load((PROJECT / "study/plan.yaml").read_text())
     for key, value, message in (
         ("seed", 3, "is a seed of the profile"),

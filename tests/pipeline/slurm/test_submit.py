@@ -69,7 +69,7 @@ def test_a_percent_sign_in_the_path_of_the_project_is_literal(project: Path, mon
     monkeypatch.setenv("TOPOKD_ROOT", str(project / "50%data"))
     sent: list[str] = []
     monkeypatch.setattr(queue, "submit", lambda options: sent.extend(options) or "7")
-    plan = submit.Plan(
+    plan = submit.JobPlan(
         "default", Cluster(), stages(), set(), {}, [], arrays(), placements={"data": Placement(1, 1, 1, 0)}
     )
     submit._send(plan, plan.arrays[0], None)

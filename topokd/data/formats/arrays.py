@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from topokd.checks import require_memory
 from topokd.data.formats.intensity_field import FIELDS
-from topokd.data.formats.table import Note, Table, plain_name, table_of, table_of_rows
+from topokd.data.formats.table import Note, PointTable, plain_name, table_of, table_of_rows
 from topokd.errors import DataError
 
 _MOST_COLUMNS = 16
@@ -20,7 +20,7 @@ _CLOUD_NAMES = (
 )  # fmt: skip
 
 
-def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> Table:
+def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> PointTable:
     """Read an array of shape (n, c), (c, n) or (h, w, c), an array of records, or an archive with one such array.
 
     Args:
@@ -48,7 +48,7 @@ def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> Table:
         raise
 
 
-def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, ...] | None) -> Table:
+def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, ...] | None) -> PointTable:
     """The table of an archive: arrays x, y, z and others, or one array of points and an array per further field."""
     lower = {name.lower(): name for name in arrays}
     if {"x", "y", "z"} <= set(lower):
@@ -74,7 +74,7 @@ def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, .
     return table
 
 
-def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -> Table:
+def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -> PointTable:
     if values.dtype.names:
         return _records(path, values.reshape(-1))
     shape, notes = values.shape, []
@@ -121,7 +121,7 @@ def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -
     return table
 
 
-def _records(path: Path, values: ndarray) -> Table:
+def _records(path: Path, values: ndarray) -> PointTable:
     """The table of an array of records; x, y and z may be one field of three numbers."""
     fields = {name: values[name] for name in values.dtype.names or ()}
     if not {"x", "y", "z"} <= {plain_name(name) for name in fields}:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from topokd.data.formats.table import Note, Table, table_of_rows
+from topokd.data.formats.table import Note, PointTable, table_of_rows
 from topokd.errors import DataError
 
 DTYPES = {
@@ -41,7 +41,7 @@ _SEPARATE = 0.02
 """Smallest eta^2 at which a number of columns is accepted."""
 
 
-def read_bin(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) -> Table:
+def read_bin(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) -> PointTable:
     """Read rows of numbers.
 
     Args:

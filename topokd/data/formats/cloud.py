@@ -27,7 +27,7 @@ from topokd.data.formats.placement import (
     parse_frame,
     without_strays,
 )
-from topokd.data.formats.table import Note, Table
+from topokd.data.formats.table import Note, PointTable
 from topokd.data.scan import Scan
 from topokd.errors import DataError, ParameterError
 from topokd.options import number
@@ -214,7 +214,7 @@ def _is_number(value: Any, above: float = -math.inf) -> bool:
         return False
 
 
-def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) -> Table:
+def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) -> PointTable:
     """Read a file by the reader of its content's format, where that is known, or else of its suffix."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -239,7 +239,7 @@ def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) 
     return _read_as(path, suffix, columns, dtype)
 
 
-def _read_as(path: Path, suffix: str, columns: int | tuple[str, ...] | None, dtype: str | None) -> Table:
+def _read_as(path: Path, suffix: str, columns: int | tuple[str, ...] | None, dtype: str | None) -> PointTable:
     """Read a file by the reader of a suffix."""
     try:
         if suffix == ".bin":

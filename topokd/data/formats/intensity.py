@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 
 from topokd.data.formats.intensity_field import RARE, choose_field, negative_cause
-from topokd.data.formats.table import Note, Table
+from topokd.data.formats.table import Note, PointTable
 from topokd.errors import DataError
 
 SCALES = (1.0, 255.0, 1023.0, 4095.0, 65535.0)
@@ -58,7 +58,7 @@ class Intensities:
 
 def intensities(
     path: Path,
-    table: Table,
+    table: PointTable,
     used: Bool[ndarray, " n"],
     wanted: str | None,
     given_scale: float | None,
@@ -124,7 +124,7 @@ def intensities(
     return Intensities(np.minimum(values, scale) / scale, name, scale, guessed)
 
 
-def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
+def _clean(path: Path, name: str, values: ndarray, table: PointTable) -> ndarray:
     """Values with the few that are negative or not finite set to 0."""
     bad = ~np.isfinite(values)
     if bad.mean() > RARE:
@@ -149,7 +149,7 @@ def _clean(path: Path, name: str, values: ndarray, table: Table) -> ndarray:
     return np.where(bad, 0.0, values)
 
 
-def _suggested(name: str, values: ndarray, sensor_scale: float | None, table: Table) -> float | None:
+def _suggested(name: str, values: ndarray, sensor_scale: float | None, table: PointTable) -> float | None:
     """The scale of other scans, or the one that the form of the file suggests, if the values can be of it."""
     fractions = _are_fractions(values)
     if sensor_scale is not None:
@@ -177,7 +177,7 @@ def _are_fractions(values: ndarray) -> bool:
     return bool((~inside).mean() <= RARE and (values[inside] != np.floor(values[inside])).any())
 
 
-def _guess(path: Path, name: str, values: ndarray, table: Table) -> float:
+def _guess(path: Path, name: str, values: ndarray, table: PointTable) -> float:
     """The full scale by the values alone."""
     if _are_fractions(values):
         return 1.0

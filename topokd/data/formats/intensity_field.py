@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
-from topokd.data.formats.table import Note, Table, plain_name
+from topokd.data.formats.table import Note, PointTable, plain_name
 from topokd.errors import DataError
 
 FIELDS = ("reflectivity", "reflectance", "remission", "intensity", "intensities", "i", "amplitude", "strength")
@@ -19,7 +19,7 @@ RARE = 0.001
 """Share of points whose intensities may lie outside a scale that fits."""
 
 
-def choose_field(path: Path, table: Table, used: ndarray, wanted: str | None) -> str | None:
+def choose_field(path: Path, table: PointTable, used: ndarray, wanted: str | None) -> str | None:
     """The name of the field with the intensities; None for zeros.
 
     Args:
@@ -80,7 +80,7 @@ def choose_field(path: Path, table: Table, used: ndarray, wanted: str | None) ->
     return usable[0]
 
 
-def _by_words(table: Table) -> list[str]:
+def _by_words(table: PointTable) -> list[str]:
     """The field, if it is the only one, with a word of its name or the plural in `FIELDS`; noted in the table."""
     known = {name + end for name in FIELDS if len(name) > 1 for end in ("", "s")}
     named = [name for name in table.fields if known & set(re.split(r"[^a-z]+", name))]
@@ -100,7 +100,7 @@ def negative_cause(column: ndarray) -> str:
     return "decibels, or have another zero"
 
 
-def _check_first_column(path: Path, table: Table, used: Bool[ndarray, " n"], lowest: float) -> None:
+def _check_first_column(path: Path, table: PointTable, used: Bool[ndarray, " n"], lowest: float) -> None:
     """Raise `DataError` if columns without names seem to begin with another value than x, so that the fourth is z."""
     first = table.xyz[used, 0]
     if table.columns < 4 or len(first) < 100:

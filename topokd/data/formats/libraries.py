@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Note, Table, plain_number_words, table_of
+from topokd.data.formats.table import Note, PointTable, plain_number_words, table_of
 from topokd.errors import DataError
 
 LEAST_CHUNK = 20
@@ -33,7 +33,7 @@ def _library(name: str) -> Any:
         raise DataError(f"reading this format needs the package {name}: pip install 'topokd[data]'") from None
 
 
-def read_ply(path: Path) -> Table:
+def read_ply(path: Path) -> PointTable:
     """Read the element `vertex` of a .ply file, ascii or binary.
 
     Raises:
@@ -185,7 +185,7 @@ def _panics(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be unpacked ({error}): it is damaged; copy it again") from error
 
 
-def read_las(path: Path) -> Table:
+def read_las(path: Path) -> PointTable:
     """Read .las or .laz of any point format, with its extra dimensions.
 
     Raises:

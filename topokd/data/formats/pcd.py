@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Note, Table, plain_number_words, table_of
+from topokd.data.formats.table import Note, PointTable, plain_number_words, table_of
 from topokd.errors import DataError
 
 LZF_RATIO = 132
@@ -51,7 +51,7 @@ class _Header:
         return sum(dtype.itemsize * count for dtype, count in zip(self.dtypes, self.counts, strict=True))
 
 
-def read_pcd(path: Path) -> Table:
+def read_pcd(path: Path) -> PointTable:
     """Read a .pcd file, organised or not.
 
     Args:
@@ -144,7 +144,7 @@ def _read_header(path: Path) -> _Header:
     return header
 
 
-def _note_surplus(path: Path, header: _Header, table: Table) -> None:
+def _note_surplus(path: Path, header: _Header, table: PointTable) -> None:
     """Note a body that holds at least one point more than the header counts."""
     room = path.stat().st_size - header.size
     surplus = (room - header.points * header.row) // header.row if header.encoding == "binary" else 0

@@ -36,7 +36,7 @@ class Note:
 
 
 @dataclass
-class Table:
+class PointTable:
     """The points of one file, as in the file.
 
     Attributes:
@@ -76,7 +76,7 @@ def plain_number_words(text: bytes) -> bytes:
     return re.sub(rb"[+-]?(?:nan\([^)\s]*\)|1\.#\w+)", b"nan", text)
 
 
-def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray]) -> Table:
+def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray]) -> PointTable:
     """The table of a file whose fields have names; fields that are not one number per point are left out.
 
     Args:
@@ -106,10 +106,10 @@ def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray])
     xyz = np.stack(places, axis=1)
     others = {plain: np.asarray(column(name)) for plain, name in known.items() if plain not in _AXES}
     numbers = {plain: v.reshape(-1) for plain, v in others.items() if v.size == len(xyz) and v.dtype.kind in "fiub"}
-    return Table(xyz, numbers)
+    return PointTable(xyz, numbers)
 
 
-def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> Table:
+def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> PointTable:
     """The table of rows without field names: x, y, z, intensity and unnamed ones, unless ``names`` says otherwise.
 
     Args:
@@ -127,7 +127,7 @@ def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> T
         where = {name: k for k, name in enumerate(names)}
         return table_of(path, [name for name in names if name != "_"], lambda name: rows[:, where[name]])
     check_sign(path, list(rows[:, :3].T))
-    table = Table(rows[:, :3].astype(np.float64), columns=count)
+    table = PointTable(rows[:, :3].astype(np.float64), columns=count)
     if count >= 6 and _are_colours(rows[:, 3:6]):
         table.notes.append(
             Note(

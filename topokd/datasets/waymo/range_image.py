@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 
 
 @dataclass(frozen=True)
-class Calibration:
+class LaserCalibration:
     """``extrinsic``: sensor to vehicle; ``inclination`` (H,): radians, from the top row down."""
 
     extrinsic: Float[np.ndarray, "4 4"]
@@ -60,7 +60,7 @@ def points_of(
     row: Int64[np.ndarray, " n"],
     column: Int64[np.ndarray, " n"],
     width: int,
-    calibration: Calibration,
+    calibration: LaserCalibration,
     pixel_pose: Float[np.ndarray, "n 6"] | None = None,
     frame_pose: Float[np.ndarray, "4 4"] | None = None,
 ) -> Float[np.ndarray, "n 3"]:
@@ -75,7 +75,7 @@ def points_of(
         frame_pose: vehicle to world at the time of the frame; both poses or neither.
 
     Examples:
-        >>> straight = Calibration(np.eye(4), np.array([0.0]))
+        >>> straight = LaserCalibration(np.eye(4), np.array([0.0]))
         >>> points_of(np.array([5.0]), np.array([0]), np.array([1]), 3, straight).round(3).tolist()
         [[5.0, 0.0, 0.0]]
     """

@@ -21,7 +21,7 @@ from topokd.data.scan import IGNORE, Scan
 from topokd.datasets.benchmark import range_of
 from topokd.datasets.waymo.classes import WAYMO
 from topokd.datasets.waymo.parquet import Component
-from topokd.datasets.waymo.range_image import Calibration, points_of, uniform_inclinations
+from topokd.datasets.waymo.range_image import LaserCalibration, points_of, uniform_inclinations
 from topokd.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -241,7 +241,7 @@ class WaymoSegmentation(ScanDataset):
             return PixelIndex(*(value[kept] for value in pixels)), xyz[kept], values[kept, 1], (height, width)
         return pixels, xyz, values[:, 1], (height, width)
 
-    def calibration(self, segment: str, height: int) -> Calibration:
+    def calibration(self, segment: str, height: int) -> LaserCalibration:
         """The TOP lidar's calibration of a segment, for range images of ``height`` rows.
 
         Raises:
@@ -252,13 +252,13 @@ class WaymoSegmentation(ScanDataset):
         beams = component.get(None, [f"{inclination}.values"])[f"{inclination}.values"]
         if beams is None:
             low, high = component.numbers(None, [f"{inclination}.min", f"{inclination}.max"], 0)
-            return Calibration(extrinsic, uniform_inclinations(float(low), float(high), height))
+            return LaserCalibration(extrinsic, uniform_inclinations(float(low), float(high), height))
         if np.size(beams) != height:
             raise DataError(
                 f"{component.file}: {np.size(beams)} beam inclinations for range images of {height} rows: calibration "
                 "and lidar are of different versions; download both again"
             )
-        return Calibration(extrinsic, component.numbers(None, [f"{inclination}.values"], height)[0][::-1])
+        return LaserCalibration(extrinsic, component.numbers(None, [f"{inclination}.values"], height)[0][::-1])
 
     def _check(self, name: str) -> None:
         segment, stamp = name.rsplit("/", 1)

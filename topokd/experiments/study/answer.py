@@ -19,7 +19,7 @@ from topokd.experiments.study.inference import (
     superiority_power,
     tost,
 )
-from topokd.experiments.study.plan import Plan
+from topokd.experiments.study.plan import StudyPlan
 from topokd.experiments.study.runner import Study
 from topokd.io import read_json
 from topokd.params import to_dict
@@ -106,11 +106,11 @@ def _curves(done: dict[Any, dict[str, Any]]) -> dict[str, dict[str, list[float]]
     return curves
 
 
-def power_table(plan: Plan, seeds: int) -> list[dict[str, Any]]:
+def power_table(plan: StudyPlan, seeds: int) -> list[dict[str, Any]]:
     """Power of the protocol at the corrected level of its strictest comparison, computed from the plan alone.
 
     Examples:
-        >>> plan = Plan(rows={"a": {}, "b": {}}, comparisons=[("b", "a")], effects=(1.0,), expected_sd=0.8)
+        >>> plan = StudyPlan(rows={"a": {}, "b": {}}, comparisons=[("b", "a")], effects=(1.0,), expected_sd=0.8)
         >>> [(row["effect"], round(row["power"], 2)) for row in power_table(plan, 10)]
         [(0.0, 0.05), (1.0, 0.94)]
     """
@@ -126,7 +126,7 @@ def power_table(plan: Plan, seeds: int) -> list[dict[str, Any]]:
     ]
 
 
-def compare(plan: Plan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
+def compare(plan: StudyPlan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
     """One record per comparison of the plan whose rows have at least two seeds in common.
 
     ``verdict`` is "better" or "worse" if Holm's p-value of the paired t-test over seeds is below alpha, "equivalent" if

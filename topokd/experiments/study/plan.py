@@ -33,7 +33,7 @@ class TunedRow(Section):
     factors: tuple[Positive, ...] = Field((), description="the row's own log grid; (): the common one")
 
 
-class Plan(Section):
+class StudyPlan(Section):
     """The protocol of a study."""
 
     profile: str = Field("study", description="profile with the seeds, streets and schedule")
@@ -58,7 +58,7 @@ class Plan(Section):
         return own.factors or (self.factors if own.factor_of else self.learning_rate_factors)
 
     @model_validator(mode="after")
-    def _fair(self) -> Plan:
+    def _fair(self) -> StudyPlan:
         for where, grid in {
             "learning_rate_factors": self.learning_rate_factors,
             **{f"rows.{name}.factors": row.factors for name, row in self.rows.items() if row.factors},
@@ -105,7 +105,7 @@ class Unit:
         return f"{self.kind}-{self.row}-{self.number}" + ("" if self.fold is None else f"-fold{self.fold:02d}")
 
 
-def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
+def read_plan(path: str | Path = "study/plan.yaml") -> tuple[StudyPlan, P.Params]:
     """The protocol and its profile, checked against each other.
 
     Raises:
@@ -114,7 +114,7 @@ def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
     file = project_path(path)
     if not file.is_file():
         raise ParameterError(f"{file} does not exist: it holds the protocol of the study (docs/study.md)")
-    plan = schema.validate(Plan, parse_yaml(file.read_bytes(), str(file)) or {}, file=str(file))
+    plan = schema.validate(StudyPlan, parse_yaml(file.read_bytes(), str(file)) or {}, file=str(file))
     params = P.load_profile(plan.profile)
     if not plan.held_out and plan.tuning.seed in params.seeds:
         raise ParameterError(f"{file}: tuning.seed {plan.tuning.seed} is a seed of the profile {plan.profile}")
@@ -131,7 +131,7 @@ def read_plan(path: str | Path = "study/plan.yaml") -> tuple[Plan, P.Params]:
     return plan, params
 
 
-def units(plan: Plan, params: P.Params) -> list[Unit]:
+def units(plan: StudyPlan, params: P.Params) -> list[Unit]:
     """All training runs in an order in which they can run: teachers, trials (rows without a start first), runs.
 
     In a cross-validation each fold's teacher comes before its runs, fold by fold.
@@ -152,10 +152,10 @@ def units(plan: Plan, params: P.Params) -> list[Unit]:
     return [*teachers, *trials, *(Unit("run", row, seed) for seed in seeds for row in plan.rows)]
 
 
-def needs(unit: Unit, plan: Plan, params: P.Params) -> list[Unit]:
+def needs(unit: Unit, plan: StudyPlan, params: P.Params) -> list[Unit]:
     """The units that must be done before ``unit``: teachers, trials of the row it starts from, and a run's own trials.
 
-    >>> plan = Plan(rows={"kd": TunedRow(factor_of=("kd",)), "full": TunedRow(factor_of=("topo",), start="kd")})
+    >>> plan = StudyPlan(rows={"kd": TunedRow(factor_of=("kd",)), "full": TunedRow(factor_of=("topo",), start="kd")})
     >>> [unit.name for unit in needs(Unit("trial", "full", 0), plan, P.Params())]
     ['teacher-teacher-0', 'trial-kd-0', 'trial-kd-1']
     """
@@ -168,7 +168,7 @@ def needs(unit: Unit, plan: Plan, params: P.Params) -> list[Unit]:
     return [other for other in every if other.kind == "teacher" or (other.kind == "trial" and other.row in tuned)]
 
 
-def weighted(params: P.Params, plan: Plan, row: str, factor: float, start: dict[str, Any] | None) -> P.Params:
+def weighted(params: P.Params, plan: StudyPlan, row: str, factor: float, start: dict[str, Any] | None) -> P.Params:
     """The profile with the weights of one row multiplied by one factor of the grid.
 
     Args:

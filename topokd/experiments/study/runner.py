@@ -15,7 +15,7 @@ from topokd.errors import DataError
 from topokd.evaluation import evaluate
 from topokd.experiments.study.bootstrap import StreetScores
 from topokd.experiments.study.folds import HELD_OUT, fold_params, link_fold
-from topokd.experiments.study.plan import Plan, Unit, needs, units, weighted
+from topokd.experiments.study.plan import StudyPlan, Unit, needs, units, weighted
 from topokd.experiments.work import Experiment
 from topokd.io import read_json
 from topokd.models import load_checkpoint
@@ -32,7 +32,7 @@ class Study(Experiment[Unit]):
         params: its profile.
     """
 
-    def __init__(self, plan: Plan, params: Params) -> None:
+    def __init__(self, plan: StudyPlan, params: Params) -> None:
         self.plan, self.params = plan, params
         self.taught = {row for row in plan.rows if build_objective(params, row).needs_teacher}
         super().__init__(units(plan, params), params.results / "study", params.workspace / "locks")

@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from itertools import groupby
 
-from topokd.paper.exhibits.exhibit import Exhibit, Figure, Listing, Section, Table
+from topokd.paper.exhibits.exhibit import Exhibit, Figure, Listing, ReportSection, Table
 
 ORDER = (
     *("summary", "comparison", "framework", "segmentation", "networks", "rows", "studies", "topology", "scans"),
@@ -31,7 +31,7 @@ if len(EXHIBITS) < len(DECLARED):
     raise ValueError(f"two exhibits share an id: {sorted(exhibit.id for exhibit in DECLARED)}")
 
 
-def sections() -> list[tuple[Section, list[Exhibit]]]:
+def sections() -> list[tuple[ReportSection, list[Exhibit]]]:
     """The sections of the report in order, each with its exhibits.
 
     Returns:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from topokd.paper.comparability import comparability
-from topokd.paper.exhibits.exhibit import Listing, Section
+from topokd.paper.exhibits.exhibit import Listing, ReportSection
 
-SECTION = Section(
+SECTION = ReportSection(
     "comparable",
     "What may be compared with the paper",
     "Exhibits show **reported** values, the paper's cells as printed, beside **measured** ones from this profile. "

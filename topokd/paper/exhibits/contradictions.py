@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from topokd.paper.exhibits.exhibit import Listing, Section
+from topokd.paper.exhibits.exhibit import Listing, ReportSection
 from topokd.paper.quoted import contradictions, quoted_ratios
 
-SECTION = Section(
+SECTION = ReportSection(
     "contradictions",
     "Where the paper disagrees with itself",
     "The tables above quote the paper as printed. These numbers in its text or tables do not follow from its own "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A section of the report: its exhibits name it.
 
     Args:
@@ -25,7 +25,7 @@ class Section:
         introduction: text below the heading. May hold `code` between backticks.
 
     Examples:
-        >>> Section("networks", "Cost of the networks").title
+        >>> ReportSection("networks", "Cost of the networks").title
         'Cost of the networks'
     """
 
@@ -47,14 +47,14 @@ class Exhibit:
         short: entry in the table of contents; empty for none.
 
     Examples:
-        >>> section = Section("networks", "Cost of the networks")
+        >>> section = ReportSection("networks", "Cost of the networks")
         >>> exhibit = Exhibit(id="sizes", section=section, title="Sizes", caption="Parameters.", stage="model_cost")
         >>> exhibit.command("default")
         "dvc repro --glob 'model_cost@default*'"
     """
 
     id: str
-    section: Section
+    section: ReportSection
     title: str
     caption: str
     stage: str = "paper"
@@ -124,7 +124,7 @@ class Listing(Exhibit):
         words: the columns that hold text; None if all do.
 
     Examples:
-        >>> section = Section("data", "Data")
+        >>> section = ReportSection("data", "Data")
         >>> frame = pd.DataFrame({"split": ["train"], "scans": [3]})
         >>> scans = Listing(id="scans", section=section, title="", caption="", frame=lambda _: frame, words=("split",))
         >>> scans.short, scans.words

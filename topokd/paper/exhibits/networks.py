@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from topokd.paper import cost_tables
-from topokd.paper.exhibits.exhibit import Figure, Section, Table
+from topokd.paper.exhibits.exhibit import Figure, ReportSection, Table
 
-SECTION = Section("networks", "Cost of the networks")
+SECTION = ReportSection("networks", "Cost of the networks")
 
 DECLARED = (
     Table(

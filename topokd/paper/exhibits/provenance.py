@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from topokd.paper.exhibits.exhibit import Listing, Section
+from topokd.paper.exhibits.exhibit import Listing, ReportSection
 from topokd.paper.provenance import conditions, runs
 
-SECTION = Section(
+SECTION = ReportSection(
     "provenance",
     "How these numbers were made",
     "Evaluation is per original point on the whole validation split, one cloud at a time. Runs of one seed share the "

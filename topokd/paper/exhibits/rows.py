@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from topokd.paper import facts, figures, segmentation_tables
-from topokd.paper.exhibits.exhibit import Figure, Section, Table
+from topokd.paper.exhibits.exhibit import Figure, ReportSection, Table
 
-SECTION = Section("terms", "Contribution of each loss term")
+SECTION = ReportSection("terms", "Contribution of each loss term")
 
 DECLARED = (
     Table(

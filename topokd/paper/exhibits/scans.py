@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from topokd.paper.exhibits.exhibit import Figure, Section
+from topokd.paper.exhibits.exhibit import Figure, ReportSection
 
-SECTION = Section("scans", "Scans")
+SECTION = ReportSection("scans", "Scans")
 
 DECLARED = (
     Figure(

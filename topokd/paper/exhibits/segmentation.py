@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from topokd.paper import cost_tables, segmentation_tables
-from topokd.paper.exhibits.exhibit import Figure, Section, Table
+from topokd.paper.exhibits.exhibit import Figure, ReportSection, Table
 
-SECTION = Section("segmentation", "Segmentation")
+SECTION = ReportSection("segmentation", "Segmentation")
 
 DECLARED = (
     Table(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from topokd.paper import studies
-from topokd.paper.exhibits.exhibit import Figure, Listing, Section
+from topokd.paper.exhibits.exhibit import Figure, Listing, ReportSection
 
-SECTION = Section(
+SECTION = ReportSection(
     "studies",
     "Studies with enough seeds",
     "`make repro` trains with too few seeds to show that a term has no effect. The studies can: protocols fixed before "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from topokd.paper import figures
-from topokd.paper.exhibits.exhibit import Figure, Section
+from topokd.paper.exhibits.exhibit import Figure, ReportSection
 
-SECTION = Section("summary", "Summary")
+SECTION = ReportSection("summary", "Summary")
 
 DECLARED = (
     Figure(

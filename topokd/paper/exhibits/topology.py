@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from topokd.paper import cost_tables, facts
-from topokd.paper.exhibits.exhibit import Figure, Section, Table
+from topokd.paper.exhibits.exhibit import Figure, ReportSection, Table
 
-SECTION = Section("topology", "Topology")
+SECTION = ReportSection("topology", "Topology")
 
 DECLARED = (
     Figure(

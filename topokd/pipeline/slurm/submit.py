@@ -21,7 +21,7 @@ from topokd.project import project_root
 
 
 @dataclass
-class Plan:
+class JobPlan:
     """The jobs that `submit` would submit."""
 
     profile: str
@@ -34,7 +34,7 @@ class Plan:
     placements: dict[str, Placement]  # of each kind of stage in `arrays`
 
 
-def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | None = None) -> Plan:
+def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | None = None) -> JobPlan:
     """Determine which stages are finished, in the queue, and left.
 
     Args:
@@ -53,7 +53,7 @@ def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | 
     train = P.load_profile(profile).train
     remote = [address for address in left if address.split("@")[0] not in LOCAL]
     arrays = make_arrays(stages, remote, list(queued), known)
-    return Plan(
+    return JobPlan(
         profile=profile,
         cluster=known,
         stages=stages,
@@ -107,7 +107,7 @@ def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) 
     return sum(len(array.stages) for array in plan.arrays)
 
 
-def _send(plan: Plan, array: Array, earlier: str | None) -> str:
+def _send(plan: JobPlan, array: Array, earlier: str | None) -> str:
     """Submit one array and record the numbers of its tasks."""
     recorded = jobs.read_jobs(plan.profile)
     where = jobs.folder(plan.profile)

@@ -8,6 +8,7 @@ that are not needed any more), `relative_neighbours` (all births and merges befo
 
 Clouds of up to 64 points take `small`, the same algorithm with plainer data; `values` and `nearest` turn pairs into
 values, losses and gradients. These three are plain C functions: `topokd.compiled.native` calls them without Numba.
+Certificates and representative cycles come from `cocycles`, the plain algorithm, and `cocycle_state`.
 
 Reduced filtration
     The Vietoris-Rips complex of n points has O(n^3) triangles; none is listed here. Edges enter one by one, in a total
@@ -42,7 +43,8 @@ Where the time is saved
     most lunes to be connected. Sums of classes: a relation is reduced only until its youngest class is known to live,
     which is the one that dies, because a dead class equals a sum of older ones; long sums are bitsets, too. Active
     edges: once few classes live, only edges near those with a non-zero annotation are examined. Candidates: once no
-    class lives, only edges whose lune may be empty are.
+    class lives, only edges whose lune may be empty are. benchmarks/constants.md has the time with half and double of
+    each tuning constant.
 
 State, here with the edge {1, 2} of a cloud of n = 5 points that has just entered with the cofacet {1, 2, 4}::
 

@@ -15,16 +15,6 @@ from topokd.topology.kernels.state import EDGES_PER_BATCH, OUT_OF_SPACE, Annotat
 
 MIN_EDGES_PER_VERTEX = 4  # edges that must have entered, per vertex, before the list is tried
 MIN_VERTICES_PER_CLASS = 4  # then at most one living class per this many vertices
-MIN_VERTICES_PER_ACTIVE = 3  # and at most one active vertex per this many vertices
-
-
-@jit_no_refcount
-def few_vertices_active(is_active: np.ndarray) -> bool:
-    """Whether so few vertices are active that the list pays."""
-    active = 0
-    for p in range(is_active.shape[0]):
-        active += is_active[p]
-    return active * MIN_VERTICES_PER_ACTIVE <= is_active.shape[0]
 
 
 @jit_inline

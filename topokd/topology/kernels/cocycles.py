@@ -11,6 +11,16 @@ from __future__ import annotations
 import numpy as np
 
 from topokd.topology.kernels.bitset import ONE, ZERO, lowest_bit
+from topokd.topology.kernels.cocycle_state import (
+    Classes,
+    append,
+    bounding_cycle,
+    cocycle_of,
+    create,
+    kill,
+    no_chains,
+    youngest,
+)
 from topokd.topology.kernels.settings import jit
 
 
@@ -34,134 +44,81 @@ def replay(
         edge first.
     """
     n, m = ranks.shape[0], edges.shape[0]
-    bits: np.ndarray = np.zeros((1, m), np.uint64)  # word by edge: which living classes' cocycles contain it
-    class_at: np.ndarray = np.full(64, -1, np.int64)  # the class of each bit
-    bit_of = np.empty(64, np.int64)
-    birth = np.empty(64, np.int64)
-    death: np.ndarray = np.full((64, 3), -1, np.int64)
-    witness = np.full(m, -1, np.int32)
-    parent = np.arange(n)
-    births, living = 0, 0
-    cocycle, cocycle_end = np.empty(1024, np.int32), 0
-    cycle, cycle_end = np.empty(1024, np.int32), 0
-    final, final_end = np.empty(1024, np.int32), 0
-    cocycle_at: np.ndarray = np.zeros((64, 2), np.int64)
-    cycle_at: np.ndarray = np.zeros((64, 2), np.int64)
-    final_at: np.ndarray = np.zeros((64, 2), np.int64)
+    classes = Classes(
+        np.zeros((1, m), np.uint64), np.full(64, -1, np.int64), np.empty(m, np.int64), np.empty(m, np.int64),
+        np.empty((m, 3), np.int64), np.zeros(2, np.int64),
+    )  # fmt: skip
+    cocycles, cycles, at_birth = no_chains(m), no_chains(m), no_chains(m)  # at_birth: shortest cycles
+    witness, parent = np.empty(m, np.int32), np.arange(n)
     adjacent = np.zeros((n, (n + 63) >> 6), np.uint64)  # by earlier edges, as bits
     lune = np.empty(adjacent.shape[1], np.uint64)
     odd = np.zeros(m if with_cycles else 1, np.bool_)
     for e in range(m):
-        a, b, rank = edges[e, 0], edges[e, 1], e + 1
-        hub = np.int64(-1)
-        for w in range(adjacent.shape[1]):
-            lune[w] = adjacent[a, w] & adjacent[b, w]
-            if hub < 0 and lune[w] != ZERO:
-                hub = 64 * w + lowest_bit(lune[w])
-        adjacent[a, b >> 6] |= ONE << np.uint64(b & 63)
-        adjacent[b, a >> 6] |= ONE << np.uint64(a & 63)
+        a, b = edges[e, 0], edges[e, 1]
+        hub = _enter(adjacent, lune, a, b)
         witness[e] = hub
         if hub < 0:
-            p, q = _root(parent, a), _root(parent, b)
-            if p != q:
-                parent[max(p, q)] = min(p, q)
-                continue
-            if births == birth.shape[0]:
-                birth, bit_of = _twice(birth), _twice(bit_of)
-                death = np.concatenate((death, np.full_like(death, -1)))
-                cocycle_at = np.concatenate((cocycle_at, np.zeros_like(cocycle_at)))
-                cycle_at = np.concatenate((cycle_at, np.zeros_like(cycle_at)))
-                final_at = np.concatenate((final_at, np.zeros_like(final_at)))
-            free = 0
-            while free < class_at.shape[0] and class_at[free] >= 0:
-                free += 1
-            if free == class_at.shape[0]:
-                class_at = np.concatenate((class_at, np.full_like(class_at, -1)))
-                bits = np.concatenate((bits, np.zeros_like(bits)))
-            class_at[free], bit_of[births], birth[births] = births, free, e
-            bits[free >> 6, e] |= ONE << np.uint64(free & 63)
-            if with_cycles:
-                path = _shortest_path(ranks, edges, lengths, a, b, rank)
-                while cycle_end + path.shape[0] + 1 > cycle.shape[0]:
-                    cycle = _twice(cycle)
-                cycle_at[births, 0] = cycle_end
-                cycle[cycle_end] = e
-                cycle[cycle_end + 1 : cycle_end + 1 + path.shape[0]] = path
-                cycle_end += 1 + path.shape[0]
-                cycle_at[births, 1] = cycle_end
-            births += 1
-            living += 1
+            if not _merge(parent, a, b):
+                classes = create(classes, e)
+                if with_cycles:
+                    cycle = _shortest_cycle(ranks, edges, lengths, e)
+                    at_birth = append(at_birth, classes.counts[0] - 1, cycle)
             continue
-        if living == 0:
+        if classes.counts[1] == 0:
             continue
-        words = bits.shape[0]
+        bits = classes.bits
         _add_sides(bits, ranks, e, a, b, hub)
         if not _any_odd(bits, ranks, adjacent, lune, e, a, b, hub):
             continue
-        for w in range(words):
-            bits[w, e] = ZERO
-        hub = _oldest(ranks, lune, bits, e, a, b, False)
-        witness[e] = hub
-        _add_sides(bits, ranks, e, a, b, hub)
+        bits[:, e] = ZERO
+        witness[e] = _oldest(ranks, lune, bits, e, a, b, False)
+        _add_sides(bits, ranks, e, a, b, witness[e])
         while True:
             oldest = _oldest(ranks, lune, bits, e, a, b, True)
             if oldest < 0:
                 break
             total = bits[:, e] ^ bits[:, ranks[a, oldest] - 1] ^ bits[:, ranks[b, oldest] - 1]
-            dead = _youngest(total, class_at)
-            bit = bit_of[dead]
-            word, mask = bit >> 6, ONE << np.uint64(bit & 63)
-            death[dead, 0], death[dead, 1], death[dead, 2] = a, b, oldest
-            class_at[bit] = -1
-            living -= 1
-            start = cocycle_end
-            for f in range(birth[dead], e + 1):
-                if bits[word, f] & mask != ZERO:
-                    if with_cocycles:
-                        if cocycle_end == cocycle.shape[0]:
-                            cocycle = _twice(cocycle)
-                        cocycle[cocycle_end] = f
-                        cocycle_end += 1
-                    for w in range(words):
-                        bits[w, f] ^= total[w]
-            cocycle_at[dead, 0], cocycle_at[dead, 1] = start, cocycle_end
-            if with_cycles:  # the shortest cycle may also wind around older classes, which live on: take those off
-                final_at[dead, 0] = final_end
-                length = _closed(bits, class_at, cycle, cycle_at, dead, odd)
-                for f in range(birth[dead], -1, -1):
-                    if length > 0 and odd[f]:
-                        odd[f] = False
-                        length -= 1
-                        if final_end == final.shape[0]:
-                            final = _twice(final)
-                        final[final_end] = f
-                        final_end += 1
-                    if length == 0:
-                        break
-                final_at[dead, 1] = final_end
-    for number in range(births):
-        if death[number, 0] >= 0:
-            continue
-        word, mask = bit_of[number] >> 6, ONE << np.uint64(bit_of[number] & 63)
-        start = cocycle_end
-        for f in range(birth[number], m if with_cocycles else 0):
-            if bits[word, f] & mask != ZERO:
-                if cocycle_end == cocycle.shape[0]:
-                    cocycle = _twice(cocycle)
-                cocycle[cocycle_end] = f
-                cocycle_end += 1
-        cocycle_at[number, 0], cocycle_at[number, 1] = start, cocycle_end
-        if with_cycles:
-            size = cycle_at[number, 1] - cycle_at[number, 0]
-            while final_end + size > final.shape[0]:
-                final = _twice(final)
-            final[final_end : final_end + size] = cycle[cycle_at[number, 0] : cycle_at[number, 1]]
-            final_at[number, 0], final_at[number, 1] = final_end, final_end + size
-            final_end += size
+            dead = youngest(total, classes.class_at)
+            classes.death[dead, 0], classes.death[dead, 1], classes.death[dead, 2] = a, b, oldest
+            if with_cocycles:
+                cocycles = append(cocycles, dead, cocycle_of(classes, dead, e + 1))
+            kill(classes, dead, total, e)
+            if with_cycles:
+                cycles = append(cycles, dead, bounding_cycle(classes, at_birth, dead, odd))
+    for alive in range(classes.counts[0]):
+        if classes.death[alive, 0] < 0:
+            if with_cocycles:
+                cocycles = append(cocycles, alive, cocycle_of(classes, alive, m))
+            if with_cycles:
+                cycles = append(cycles, alive, at_birth.edges[at_birth.spans[alive, 0] : at_birth.spans[alive, 1]])
+    births = classes.counts[0]
+    cocycles.spans[: 0 if with_cocycles else births] = 0
+    cycles.spans[: 0 if with_cycles else births] = 0
     return (
-        witness, birth[:births], death[:births],
-        cocycle_at[:births], cocycle[:cocycle_end], final_at[:births], final[:final_end],
+        witness, classes.birth[:births], classes.death[:births], cocycles.spans[:births],
+        cocycles.edges[: cocycles.size[0]], cycles.spans[:births], cycles.edges[: cycles.size[0]],
     )  # fmt: skip
+
+
+@jit
+def _enter(adjacent: np.ndarray, lune: np.ndarray, a: int, b: int) -> int:
+    """Fill the lune of an edge, its common neighbours by earlier edges, and join its ends; the lowest, -1 for none."""
+    hub = -1
+    for w in range(adjacent.shape[1]):
+        lune[w] = adjacent[a, w] & adjacent[b, w]
+        if hub < 0 and lune[w] != ZERO:
+            hub = 64 * w + lowest_bit(lune[w])
+    adjacent[a, b >> 6] |= ONE << np.uint64(b & 63)
+    adjacent[b, a >> 6] |= ONE << np.uint64(a & 63)
+    return hub
+
+
+@jit
+def _merge(parent: np.ndarray, a: int, b: int) -> bool:
+    """Merge the components of two vertices; whether they were two."""
+    p, q = _root(parent, a), _root(parent, b)
+    parent[max(p, q)] = min(p, q)
+    return bool(p != q)
 
 
 @jit
@@ -220,54 +177,9 @@ def _root(parent: np.ndarray, v: int) -> int:
 
 
 @jit
-def _twice(array: np.ndarray) -> np.ndarray:
-    return np.concatenate((array, np.empty_like(array)))
-
-
-@jit
-def _youngest(total: np.ndarray, class_at: np.ndarray) -> int:
-    """The youngest class in a sum, -1 for none."""
-    youngest: int | np.int64 = np.int64(-1)
-    for w in range(total.shape[0]):
-        left = total[w]
-        bit = 64 * w
-        while left != ZERO:
-            if left & ONE != ZERO:
-                youngest = max(youngest, class_at[bit])
-            left >>= ONE
-            bit += 1
-    return int(youngest)
-
-
-@jit
-def _closed(
-    bits: np.ndarray,
-    class_at: np.ndarray,
-    cycle: np.ndarray,
-    cycle_at: np.ndarray,
-    dead: int,
-    odd: np.ndarray,
-) -> int:
-    """Mark in ``odd`` the edges of a cycle of ``dead`` that is a boundary by now; returns how many."""
-    total = np.zeros(bits.shape[0], np.uint64)
-    length, number = 0, np.int64(dead)
-    while number >= 0:
-        for k in range(cycle_at[number, 0], cycle_at[number, 1]):
-            f = cycle[k]
-            odd[f] = not odd[f]
-            length += 1 if odd[f] else -1
-            for w in range(total.shape[0]):
-                total[w] ^= bits[w, f]
-        number = _youngest(total, class_at)
-    return length
-
-
-@jit
-def _shortest_path(
-    ranks: np.ndarray, edges: np.ndarray, lengths: np.ndarray, source: int, target: int, rank: int
-) -> np.ndarray:
-    """Numbers of the edges of the shortest path between two vertices through edges before ``rank`` (Dijkstra)."""
-    n = ranks.shape[0]
+def _shortest_cycle(ranks: np.ndarray, edges: np.ndarray, lengths: np.ndarray, e: int) -> np.ndarray:
+    """Numbers of edge e and of the edges of the shortest path between its ends through earlier edges (Dijkstra)."""
+    n, source, target = ranks.shape[0], edges[e, 0], edges[e, 1]
     distance, before, done = np.full(n, np.inf), np.full(n, -1), np.zeros(n, np.bool_)
     distance[source], v = 0.0, source
     while not done[target]:
@@ -276,17 +188,18 @@ def _shortest_path(
         for u in range(n):
             if done[u]:
                 continue
-            if 0 < ranks[v, u] < rank:
+            if 0 < ranks[v, u] <= e:
                 through = distance[v] + lengths[ranks[v, u] - 1]
                 if through < distance[u]:
                     distance[u], before[u] = through, v
             if distance[u] < np.inf and (nearest < 0 or distance[u] < distance[nearest]):
                 nearest = u
         v = nearest
-    path = np.empty(n, np.int32)
-    count, v = 0, target
+    cycle = np.empty(n, np.int64)
+    cycle[0] = e
+    count, v = 1, target
     while v != source:
-        path[count] = ranks[v, before[v]] - 1
+        cycle[count] = ranks[v, before[v]] - 1
         count += 1
         v = before[v]
-    return path[:count]
+    return cycle[:count]

@@ -14,14 +14,14 @@ import numpy as np
 from topokd.topology.kernels.kd_tree import STACK, Tree, box_reach, is_before_edge, remove, shell, squared
 from topokd.topology.kernels.relative_neighbours import is_nearer
 from topokd.topology.kernels.settings import jit, jit_no_refcount
-from topokd.topology.kernels.sparse_state import Neighbours
+from topokd.topology.kernels.sparse_state import NeighbourLists
 
 MIN_NEAR, MAX_NEAR = 48, 192  # neighbours that may dominate a vertex, about
 OBSTACLES = 16  # vertices that rule all of them out, at most; a vertex that needs more stays
 
 
 @jit
-def peel(tree: Tree, lists: Neighbours, reached: float) -> int:
+def peel(tree: Tree, lists: NeighbourLists, reached: float) -> int:
     """Remove vertices from the tree, and from the lists, that are dominated from `reached` on. Returns how many.
 
     A vertex that stays has obstacles, which together rule all its neighbours out; when one of them is removed, the
@@ -130,7 +130,7 @@ def _obstacle(tree: Tree, u: int, w: int, reached: float, stack: np.ndarray) -> 
 
 
 @jit_no_refcount
-def _clean(tree: Tree, lists: Neighbours) -> None:
+def _clean(tree: Tree, lists: NeighbourLists) -> None:
     """Take removed vertices out of the lists."""
     for p in range(lists.is_active.shape[0]):
         if lists.is_active[p] == 0:

@@ -8,7 +8,7 @@ from topokd.topology.kernels.annotations import create_class
 from topokd.topology.kernels.kd_tree import Tree, code
 from topokd.topology.kernels.settings import jit_no_refcount
 from topokd.topology.kernels.sparse_lunes import annotate, attach_cells, central_member, components_of_lune, members
-from topokd.topology.kernels.sparse_state import Heap, Neighbours, append, pop, set_annotation
+from topokd.topology.kernels.sparse_state import Heap, NeighbourLists, append, pop, set_annotation
 from topokd.topology.kernels.state import OUT_OF_SPACE, Annotations
 
 SHELL_DONE, WAKE = 0, 1  # why a run of events ended; or OUT_OF_SPACE
@@ -18,7 +18,7 @@ LONG_LIST = 48  # neighbours from which a search for a central member of the lun
 @jit_no_refcount
 def enter(
     tree: Tree,
-    lists: Neighbours,
+    lists: NeighbourLists,
     heap: Heap,
     annotations: Annotations,
     births: np.ndarray,
@@ -67,7 +67,7 @@ def enter(
 
 
 @jit_no_refcount
-def _let_in(tree: Tree, lists: Neighbours, annotations: Annotations, p: int, q: int, value: float, own: int) -> int:
+def _let_in(tree: Tree, lists: NeighbourLists, annotations: Annotations, p: int, q: int, value: float, own: int) -> int:
     """Let an edge enter that has an active end and creates nothing. Returns 0 or OUT_OF_SPACE."""
     is_active, size = lists.is_active, lists.size
     if is_active[p] == 0 or (is_active[q] != 0 and size[q] < size[p]):
@@ -95,7 +95,7 @@ def _let_in(tree: Tree, lists: Neighbours, annotations: Annotations, p: int, q: 
 
 
 @jit_no_refcount
-def _add_wake(lists: Neighbours, p: int, q: int, annotation: int) -> None:
+def _add_wake(lists: NeighbourLists, p: int, q: int, annotation: int) -> None:
     counters = lists.counters[0]
     lists.wake[counters.wakes, 0], lists.wake[counters.wakes, 1] = p, q
     lists.wake[counters.wakes, 2] = annotation
@@ -103,7 +103,7 @@ def _add_wake(lists: Neighbours, p: int, q: int, annotation: int) -> None:
 
 
 @jit_no_refcount
-def _set_annotation(lists: Neighbours, p: int, q: int, annotation: int) -> None:
+def _set_annotation(lists: NeighbourLists, p: int, q: int, annotation: int) -> None:
     """Store the annotation of an edge that is in the lists of its active ends; the others become active."""
     for u, v in ((p, q), (q, p)):
         if lists.is_active[u] == 0:

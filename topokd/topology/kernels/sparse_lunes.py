@@ -7,14 +7,14 @@ import numpy as np
 from topokd.topology.kernels.annotations import add, add_four, kill_class, update
 from topokd.topology.kernels.kd_tree import Tree, code, is_before, next_leaf, squared
 from topokd.topology.kernels.settings import jit_no_refcount
-from topokd.topology.kernels.sparse_state import Neighbours, root
+from topokd.topology.kernels.sparse_state import NeighbourLists, root
 from topokd.topology.kernels.state import OUT_OF_SPACE, Annotations
 
 CENTRAL = 0.1339  # below 1 - sqrt(3) / 2 = 0.13397
 
 
 @jit_no_refcount
-def members(tree: Tree, lists: Neighbours, p: int, q: int, value: float, own: int) -> int:
+def members(tree: Tree, lists: NeighbourLists, p: int, q: int, value: float, own: int) -> int:
     """Fill `component` with the lune of edge (p, q), the hub first: the member nearest to its middle. p is active.
 
     Returns the number of members.
@@ -36,7 +36,7 @@ def members(tree: Tree, lists: Neighbours, p: int, q: int, value: float, own: in
 
 
 @jit_no_refcount
-def central_member(tree: Tree, lists: Neighbours, p: int, q: int, value: float) -> int:
+def central_member(tree: Tree, lists: NeighbourLists, p: int, q: int, value: float) -> int:
     """A vertex so near to the middle of edge (p, q) that it is adjacent to all of the lune, -1 if there is none.
 
     By Apollonius, members of the lune are within sqrt(3) / 2 of the edge's length from its middle; the rest of the
@@ -72,7 +72,7 @@ def central_member(tree: Tree, lists: Neighbours, p: int, q: int, value: float) 
 
 
 @jit_no_refcount
-def components_of_lune(tree: Tree, lists: Neighbours, count: int, value: float, own: int) -> int:
+def components_of_lune(tree: Tree, lists: NeighbourLists, count: int, value: float, own: int) -> int:
     """Reorder the `count` members of the lune by component, the hub's first; `bound` has their ends. How many."""
     coords, label, lune, bound = tree.coords, tree.label, lists.component, lists.bound
     components, reached = 0, 0  # members before `reached` are in components found so far
@@ -94,7 +94,7 @@ def components_of_lune(tree: Tree, lists: Neighbours, count: int, value: float, 
 
 
 @jit_no_refcount
-def annotation_of(lists: Neighbours, p: int, q: int) -> int:
+def annotation_of(lists: NeighbourLists, p: int, q: int) -> int:
     """Annotation of an edge that has entered."""
     if lists.is_active[p] == 0 or lists.is_active[q] == 0:
         return 0
@@ -108,7 +108,7 @@ def annotation_of(lists: Neighbours, p: int, q: int) -> int:
 
 
 @jit_no_refcount
-def annotate(lists: Neighbours, annotations: Annotations, p: int, q: int, hub: int) -> int:
+def annotate(lists: NeighbourLists, annotations: Annotations, p: int, q: int, hub: int) -> int:
     """Annotation of edge (p, q) from its cofacet: 0 if no living class is in it, or OUT_OF_SPACE."""
     of_p, of_q = annotation_of(lists, p, hub), annotation_of(lists, q, hub)
     if of_p == of_q:
@@ -124,7 +124,7 @@ def annotate(lists: Neighbours, annotations: Annotations, p: int, q: int, hub: i
 
 
 @jit_no_refcount
-def attach_cells(tree: Tree, lists: Neighbours, annotations: Annotations, p: int, q: int, components: int) -> int:
+def attach_cells(tree: Tree, lists: NeighbourLists, annotations: Annotations, p: int, q: int, components: int) -> int:
     """Kill a class, or none, with each of the `found` components but the first. Returns 0 or OUT_OF_SPACE."""
     label, lune, bound, counters = tree.label, lists.component, lists.bound, annotations.counters[0]
     all_boundaries = True
@@ -147,7 +147,7 @@ def attach_cells(tree: Tree, lists: Neighbours, annotations: Annotations, p: int
 
 
 @jit_no_refcount
-def _order_components(tree: Tree, lists: Neighbours, p: int, q: int, components: int) -> None:
+def _order_components(tree: Tree, lists: NeighbourLists, p: int, q: int, components: int) -> None:
     """Sort components by the member that entered the lune of (p, q) first, and put those members into `earliest`.
 
     These may be vertices that are left out by now: each is in the component of the vertex that dominates it.
@@ -191,7 +191,7 @@ def _entry(tree: Tree, p: int, q: int, v: int) -> tuple[float, int]:
 
 
 @jit_no_refcount
-def _annotate_square(lists: Neighbours, annotations: Annotations, p: int, q: int, u: int, v: int) -> int:
+def _annotate_square(lists: NeighbourLists, annotations: Annotations, p: int, q: int, u: int, v: int) -> int:
     """Annotation of the cycle p, u, q, v in living classes: a new one, 0 if it is a boundary, or OUT_OF_SPACE."""
     sides = (annotation_of(lists, p, u), annotation_of(lists, q, u), annotation_of(lists, p, v),
              annotation_of(lists, q, v))  # fmt: skip

@@ -20,7 +20,7 @@ COUNTERS = np.dtype(
 )
 
 
-class Neighbours(NamedTuple):
+class NeighbourLists(NamedTuple):
     """Per active vertex, in the pool, all its neighbours by now, each with the annotation of the edge to it."""
 
     start: np.ndarray  # (n,) of the list of each vertex
@@ -50,9 +50,9 @@ class Heap(NamedTuple):
 
 
 @jit
-def initial_neighbours(n: int) -> Neighbours:
+def initial_neighbours(n: int) -> NeighbourLists:
     """No vertex is active."""
-    return Neighbours(
+    return NeighbourLists(
         np.zeros(n, np.int64),
         np.zeros(n, np.int64),
         np.zeros(n, np.int64),
@@ -73,7 +73,7 @@ def initial_neighbours(n: int) -> Neighbours:
 
 
 @jit
-def with_room(lists: Neighbours, needed: int) -> Neighbours:
+def with_room(lists: NeighbourLists, needed: int) -> NeighbourLists:
     """The same lists, with room for `needed` more neighbours in the pool."""
     used = lists.counters[0].used
     if used + needed <= lists.vertex.shape[0]:
@@ -87,8 +87,8 @@ def with_room(lists: Neighbours, needed: int) -> Neighbours:
 
 
 @jit
-def _replaced(lists: Neighbours, vertex: np.ndarray, annotation: np.ndarray) -> Neighbours:
-    return Neighbours(
+def _replaced(lists: NeighbourLists, vertex: np.ndarray, annotation: np.ndarray) -> NeighbourLists:
+    return NeighbourLists(
         lists.start,
         lists.size,
         lists.busy,
@@ -109,7 +109,7 @@ def _replaced(lists: Neighbours, vertex: np.ndarray, annotation: np.ndarray) -> 
 
 
 @jit
-def moved(lists: Neighbours, active: np.ndarray, more: np.ndarray) -> Neighbours:
+def moved(lists: NeighbourLists, active: np.ndarray, more: np.ndarray) -> NeighbourLists:
     """The lists of the `active` vertices in a new pool, each with room for `more` neighbours; the others are gone."""
     start, size = lists.start, lists.size
     total = 0
@@ -131,7 +131,7 @@ def moved(lists: Neighbours, active: np.ndarray, more: np.ndarray) -> Neighbours
 
 
 @jit_no_refcount
-def append(lists: Neighbours, p: int, q: int, annotation: int) -> None:
+def append(lists: NeighbourLists, p: int, q: int, annotation: int) -> None:
     """Add q to the list of p, which has room."""
     k = lists.start[p] + lists.size[p]
     lists.vertex[k], lists.annotation[k] = q, 0
@@ -141,7 +141,7 @@ def append(lists: Neighbours, p: int, q: int, annotation: int) -> None:
 
 
 @jit_no_refcount
-def set_annotation(lists: Neighbours, p: int, k: int, annotation: int) -> None:
+def set_annotation(lists: NeighbourLists, p: int, k: int, annotation: int) -> None:
     """Give entry k of the list of p, whose annotation is zero, another one."""
     vertex, annotations = lists.vertex, lists.annotation
     first = lists.start[p] + lists.busy[p]
@@ -151,7 +151,7 @@ def set_annotation(lists: Neighbours, p: int, k: int, annotation: int) -> None:
 
 
 @jit_no_refcount
-def clear_annotation(lists: Neighbours, p: int, k: int) -> None:
+def clear_annotation(lists: NeighbourLists, p: int, k: int) -> None:
     """Make the annotation of entry k of the list of p zero; the last non-zero one takes its place."""
     vertex, annotations = lists.vertex, lists.annotation
     last = lists.start[p] + lists.busy[p] - 1

@@ -20,7 +20,7 @@ from topokd.topology.kernels.settings import jit, jit_no_refcount
 from topokd.topology.kernels.sparse_events import SHELL_DONE, WAKE, enter
 from topokd.topology.kernels.sparse_state import (
     Heap,
-    Neighbours,
+    NeighbourLists,
     append,
     clear_annotation,
     empty_heap,
@@ -88,7 +88,7 @@ def components(x: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray, np.
 
 
 @jit
-def _leave_out_duplicates(tree: Tree, lists: Neighbours, edges: np.ndarray, values: np.ndarray) -> None:
+def _leave_out_duplicates(tree: Tree, lists: NeighbourLists, edges: np.ndarray, values: np.ndarray) -> None:
     """Of the points in one place only that with the lowest number matters: it dominates the others (see `peel`)."""
     label = tree.label
     e = 0
@@ -115,7 +115,7 @@ def _numbered(tree: Tree, edges: np.ndarray) -> np.ndarray:
 @jit
 def _sweep(
     tree: Tree,
-    lists: Neighbours,
+    lists: NeighbourLists,
     births: np.ndarray,
     birth_values: np.ndarray,
     values: np.ndarray,
@@ -174,7 +174,7 @@ def _sweep(
 
 
 @jit
-def _edges_ahead(lists: Neighbours, active: np.ndarray) -> float:
+def _edges_ahead(lists: NeighbourLists, active: np.ndarray) -> float:
     """About how many edges the next shell has."""
     return lists.size[active].sum() * (GROWTH - 1.0) / 2
 
@@ -182,14 +182,14 @@ def _edges_ahead(lists: Neighbours, active: np.ndarray) -> float:
 @jit
 def _next_shell(
     tree: Tree,
-    lists: Neighbours,
+    lists: NeighbourLists,
     active: np.ndarray,
     inner: float,
     outer: float,
     stack: np.ndarray,
     members: np.ndarray,
     distance: np.ndarray,
-) -> tuple[Neighbours, np.ndarray, np.ndarray]:
+) -> tuple[NeighbourLists, np.ndarray, np.ndarray]:
     """The edges at active vertices in a shell, in order, and lists with room for them."""
     more = np.zeros(active.shape[0], np.int64)
     edges: np.ndarray = np.empty((4096, 2), np.int64)
@@ -215,14 +215,14 @@ def _next_shell(
 @jit
 def _wake(
     tree: Tree,
-    lists: Neighbours,
+    lists: NeighbourLists,
     heap: Heap,
     k: int,
     outer: float,
     stack: np.ndarray,
     members: np.ndarray,
     distance: np.ndarray,
-) -> tuple[Neighbours, Heap]:
+) -> tuple[NeighbourLists, Heap]:
     """Make a vertex active at the current edge: list its neighbours, and put its edges up to `outer` into the heap."""
     p, q, annotation = lists.wake[k]
     now, own = lists.now[0], lists.now_code[0]
@@ -245,7 +245,7 @@ def _wake(
 
 
 @jit_no_refcount
-def _forget(lists: Neighbours, annotations: Annotations) -> int:
+def _forget(lists: NeighbourLists, annotations: Annotations) -> int:
     """Clear annotations without a living class; vertices without others become inactive. 0 or OUT_OF_SPACE."""
     for p in range(lists.is_active.shape[0]):
         if lists.is_active[p] == 0:

@@ -89,12 +89,11 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
                     annotations = grow(annotations)
                 if listing:  # all edges up to here have been through the list when they entered
                     listed, counters[0].births_listed = e, counters[0].births
-                while listed < e and active_edges.few_vertices_active(graph.is_active):
+                while listed < e:
                     listed, full = active_edges.activate_batch(graph, annotations, edges, listed, e)
                     if full:
                         annotations = grow(annotations)
-                listing = active_edges.few_vertices_active(graph.is_active)
-                list_at = e + max(counters[0].active_edges, n) if listing else 2 * e
+                listing, list_at = np.bool_(True), e + max(counters[0].active_edges, n)
             end = min(e + EDGES_PER_BATCH, first[turn + 1])
             e, why = _enter_edges(graph, annotations, edges, e, end, marked, listing)
             if counters[0].pool_used > counters[0].compact_at:

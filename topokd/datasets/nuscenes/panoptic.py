@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
+from topokd.checks import require_memory
 from topokd.errors import DataError
 
 
@@ -28,6 +29,8 @@ def read_panoptic(file: Path, points: int) -> Int64[ndarray, " points"]:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array")
         with archive:
+            sizes = [entry.file_size for entry in archive.zip.infolist()]
+            require_memory(2 * sum(sizes), f"{file}: unpacked", "it is damaged, or made to fill the memory")
             values = archive["data"]
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
             raise ValueError("`data` does not hold integers")

@@ -17,6 +17,7 @@ from topokd.datasets.nuscenes.panoptic import read_panoptic
 from topokd.datasets.waymo.footer import Chunk, column_chunks, decoded_size
 from topokd.datasets.waymo.parquet import Component
 from topokd.errors import CheckpointError, DataError
+from topokd.explore.files import read_points
 from topokd.models import build_model, load_checkpoint
 
 FREE = 20_000_000
@@ -89,6 +90,28 @@ def test_panoptic_labels_that_unpack_to_more_than_there_is_memory_are_not_unpack
     np.savez_compressed(tmp_path / "a.npz", data=np.zeros(35_000_000, np.uint16))
     with pytest.raises(DataError, match=r"a\.npz.*fill the memory"):
         read_panoptic(tmp_path / "a.npz", 35_000_000)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<u2', 'fortran_order': False, 'shape': (4,",  # NumPy's parser asks for more lines
+        "{'descr': '<u2', 'fortran_order': False, 'shape': (10**13,)}",
+        f"{{'descr': '<u2', 'fortran_order': False, 'shape': ({10**13},)}}",  # 20 TB
+    ],
+    ids=["open", "expression", "huge"],
+)
+def test_an_array_whose_header_lies_is_an_error_in_every_reader(tmp_path: Path, header: str) -> None:
+    line = header.ljust(117).encode() + b"\n"
+    array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(line)) + line + b"\0" * 8
+    (tmp_path / "a.npy").write_bytes(array)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("data.npy", array)
+    with pytest.raises(DataError, match=r"a\.npz"):
+        read_panoptic(tmp_path / "a.npz", 4)
+    for read in (read_points, read_cloud):
+        with pytest.raises(DataError, match=r"a\.npy"):
+            read(tmp_path / "a.npy")
 
 
 def test_an_archive_of_thousands_of_arrays_is_rejected_at_once(tmp_path: Path) -> None:

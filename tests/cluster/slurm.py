@@ -109,6 +109,8 @@ def running(folder: Path, cpus: int = 2) -> Iterator[Path]:
             time.sleep(0.5)
         if not wait_until(lambda: sinfo().count("idle") >= 2, 90, "both nodes to be idle", fail=False):
             pytest.skip(f"SLURM does not start on this machine: {state_of(folder)}")
+        if (said := problem_of_a_job()) is not None:
+            pytest.skip(f"SLURM starts, but runs no jobs on this machine: {said}\n{state_of(folder)}")
         yield configuration
     finally:
         subprocess.run(["scancel", "--user=root"], capture_output=True)
@@ -142,6 +144,16 @@ def squeue() -> dict[str, tuple[str, str, str]]:
     command = ["squeue", "--array", "--noheader", "--format=%i|%T|%r|%N"]
     lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
     return {parts[0]: (parts[1], parts[2], parts[3]) for line in lines if len(parts := line.strip().split("|")) == 4}
+
+
+def problem_of_a_job() -> str | None:
+    """What is wrong with a job that does nothing on both nodes; None: nothing."""
+    command = ["srun", "--nodes=2", "--ntasks=2", "--mem=10M", "true"]
+    try:
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        return "it did not end in two minutes"
+    return None if done.returncode == 0 else done.stderr
 
 
 def state_of(folder: Path | None) -> str:

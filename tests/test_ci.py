@@ -15,6 +15,9 @@ from tests.conftest import PROJECT
 PYTEST = """\
 #!/bin/sh
 echo "pytest bounds=$NUMBA_BOUNDSCHECK $*" >> calls
+for word in "$@"; do
+  case $word in --junit-xml=*) mkdir -p "$(dirname "${{word#*=}}")"; cp failures.xml "${{word#*=}}";; esac
+done
 case "$*" in *{which}*)
   status=$(head -n 1 statuses); sed -i 1d statuses
   [ "$status" != sleep ] || exec sleep 60
@@ -23,7 +26,7 @@ esac
 """
 CHECKS = {
     "interrupts and SLURM": "test_interrupts.py",
-    "unit tests with bounds checks": "unit",
+    "unit tests with bounds checks": "m.unit",
     "the reduced pipeline on SLURM": "m.cluster.tests/cluster/test_pipeline.py",
 }
 
@@ -43,6 +46,7 @@ class Checkout:
     def pytest(self, which: str, *statuses: object) -> None:
         """The check whose arguments match ends with these statuses, one run after another; all others with 0."""
         self.program(".venv/bin/pytest", PYTEST.format(which=which.replace(".", "?")))
+        (self.root / "failures.xml").write_text("index 5 is out of bounds")
         (self.root / "statuses").write_text("".join(f"{status}\n" for status in statuses))
 
     def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -108,6 +112,13 @@ def test_only_what_fails_twice_or_cannot_run_decides(
         assert f"cache_dir=.pytest_cache/{check.replace(' ', '-')} " in first
 
 
+def test_with_bounds_checks_only_a_wrong_index_counts(checkout: Checkout):
+    checkout.pytest(CHECKS["unit tests with bounds checks"], 1, 1)
+    (checkout.root / "failures.xml").write_text("assert 3.2 < 2")
+    done = checkout.run()
+    assert done.returncode == 0 and "with bounds checks, its failures again: exit status 1 " in done.stdout
+
+
 def test_fuzzing_does_not_decide(checkout: Checkout):
     checkout.program(".venv/bin/python", "#!/bin/sh\nexit 1\n")
     done = checkout.run()
@@ -125,7 +136,17 @@ def test_packages_that_cannot_be_installed_do_not_stop_it(checkout: Checkout):
         (checkout.root / "bin" / name).unlink()
     checkout.program("bin/apt-get", "#!/bin/sh\necho 'no network' >&2\nexit 100\n")
     path = f"{checkout.root / 'bin'}:/nowhere"
-    for name in ("bash", "timeout", "dirname", "sed", "head", "sleep"):  # of this machine, without its browser
+    for name in (
+        "bash",
+        "timeout",
+        "dirname",
+        "sed",
+        "head",
+        "sleep",
+        "mkdir",
+        "cp",
+        "grep",
+    ):  # of this machine, without its browser
         (checkout.root / "bin" / name).symlink_to(shutil.which(name) or "")
     done = checkout.run(PATH=path)
     assert done.returncode == 0 and "could not be installed" in done.stdout, done.stdout

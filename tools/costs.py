@@ -11,12 +11,15 @@ from __future__ import annotations
 import argparse
 import heapq
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from topokd import params as P
 from topokd.io import read_json, write_text
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/costs.md"
 PROFILES = {"semantickitti": "SemanticKITTI", "nuscenes": "nuScenes", "waymo": "Waymo Open"}
@@ -37,6 +40,7 @@ class Measured:
         clouds: Of a step.
         voxels: Per cloud of these steps.
         per_scan: Voxels per scan of each data set.
+        loader: Scans per second that the loader gave, and its workers.
         forward: Seconds per scan of a forward pass of the teacher and of the student.
     """
 
@@ -46,6 +50,7 @@ class Measured:
     clouds: int
     voxels: float
     per_scan: dict[str, float]
+    loader: tuple[float, int]
     forward: tuple[float, float]
 
     @classmethod
@@ -70,6 +75,7 @@ class Measured:
                 "nuscenes": scans["synthetic, nuScenes"],
                 "waymo": scans["synthetic, Waymo"],
             },
+            loader=(rows[0]["loader_scans_per_s"], rows[0]["workers"]),
             forward=(passes["ptv3-teacher"], passes["ptv3-student"]),
         )
 
@@ -158,8 +164,9 @@ def page() -> str:
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     notes = []
+    profiles = {profile: P.load_profile(profile) for profile in PROFILES}
     for profile, title in PROFILES.items():
-        params = P.load_profile(profile)
+        params = profiles[profile]
         groups = trainings(profile, measured)
         by_name = {training.name: training.hours for group in groups for training in group}
         walls = [wall_hours(groups, gpus, params.train.batch_size) for gpus in GPUS]
@@ -173,23 +180,34 @@ def page() -> str:
         lines.append(f"| {' | '.join(cells)} |")
         notes.append((len(groups[0]), len(groups[1]), [ranks for _, ranks in walls]))
     (teachers, students, ranks), *_ = notes
+    epochs = _same(params.train.epochs for params in profiles.values())
+    scans = _same(params.train.validate_scans for params in profiles.values())
+    voxel = _same(params.data.voxel_size for params in profiles.values())
+    rate, workers = measured.loader
     lines += [
         "",
         "Assumptions:",
         f"- All: {teachers} teacher{'s' * (teachers != 1)} and {students} students (rows and seeds of `params.yaml`), "
-        "50 epochs, a validation on 200 scans per epoch. Final evaluation, panels and exhibits add hours, not days.",
+        f"{epochs} epochs, a validation on {scans} scans per epoch. Final evaluation, panels and exhibits add hours, "
+        "not days.",
         "- A step takes time in proportion to its voxels. Those per scan are counted on real scans of SemanticKITTI "
-        "and on synthetic ones of the sensors of nuScenes and Waymo, at 0.05 m. Small scans are slower than that.",
+        f"and on synthetic ones of the sensors of nuScenes and Waymo, at {voxel:g} m. Small scans are slower "
+        "than that.",
         "- Trainings run side by side, one per GPU, students after teachers. Where there are more GPUs than "
         f"trainings, each takes several (at most {max(ranks)} here), at {100 * EFFICIENCY:.0f} % of the ideal speed; "
         "that share is assumed, not measured.",
-        "- The loader keeps up: it gave "
-        f"{read_json(ROOT / 'benchmarks/gpu.json')['step']['rows'][0]['loader_scans_per_s']:.0f} scans per second "
-        "with 8 workers. A network file system may not; name a cache on a fast disk (`train.cache`).",
+        f"- The loader keeps up: it gave {rate:.0f} scans per second with {workers} workers. A network file system "
+        "may not; name a cache on a fast disk (`train.cache`).",
         "- Energy is in the provenance of every stage (`joules`) where the counters can be read; none has been "
         "measured on a GPU.",
     ]
     return "\n".join(map(_wrapped, lines)) + "\n"
+
+
+def _same(values: Iterable[T]) -> T:
+    """The value that all profiles have."""
+    (value,) = set(values)
+    return value
 
 
 def _wrapped(line: str) -> str:

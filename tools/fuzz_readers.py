@@ -39,6 +39,7 @@ def write_corpus(folder: Path) -> Corpus:
     _add_clouds(add, xyz, rows)
     _add_benchmarks(add, folder, rows)
     _add_own_files(add)
+    _add_sources_of_conversions(add, xyz)
     return files
 
 
@@ -94,6 +95,21 @@ def _add_benchmarks(add: Add, folder: Path, rows: np.ndarray) -> None:
     add("a.parquet", "parquet", lambda path: pq.write_table(pa.table({**lasers, **image}), path))
     add("submission.bin", "waymo", _write_waymo)
     add("frames.txt", "frames", lambda path: path.write_text("s,5\ns,6\n"))
+
+
+def _add_sources_of_conversions(add: Add, xyz: np.ndarray) -> None:
+    import pandas as pd
+    from plyfile import PlyData, PlyElement
+
+    frame = pd.DataFrame(xyz.astype(float), columns=list("xyz"))
+    add("frame.pkl", "data_frame", lambda path: frame.to_pickle(path))
+    columns = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("semantic", "i4"), ("instance", "i4"), ("timestamp", "i4")]
+    vertex = np.array([(*row, 7, 7000, 3) for row in xyz.tolist()], columns)
+    add("window.ply", "window", lambda path: PlyData([PlyElement.describe(vertex, "vertex")]).write(str(path)))
+    pose = "1 0 0 5 0 1 0 6 0 0 1 7"
+    add("drive.txt", "drive", lambda path: path.write_text(f"3 {pose}\n14 {pose}\n"))
+    add("camera.txt", "camera", lambda path: path.write_text(f"image_00: {pose}\nimage_01: {pose}\n"))
+    add("own.npy", "points", lambda path: np.save(path, xyz))
 
 
 def _add_own_files(add: Add) -> None:
@@ -282,6 +298,43 @@ def read_cache(path: Path) -> None:
     assert arrays["xyz"].shape == (4, 3)
 
 
+def read_data_frame(path: Path) -> None:
+    """A pickle of PandaSet."""
+    from topokd.conversion.pickles import read_data_frame
+
+    columns, rows = read_data_frame(path)
+    assert len({len(column) for column in columns.values()}) <= 1 and (rows is None or rows.ndim == 1)
+
+
+def read_window(path: Path) -> None:
+    """Labelled points of KITTI-360."""
+    from topokd.conversion.kitti360_files import read_accumulated
+
+    cloud = read_accumulated(path)
+    assert cloud is None or len(cloud.ids) == len(cloud.instances) == cloud.tree.n
+
+
+def read_drive(path: Path) -> None:
+    """Its poses."""
+    from topokd.conversion.kitti360_files import read_poses
+
+    assert all(np.isfinite(pose).all() for pose in read_poses(path).values())
+
+
+def read_camera(path: Path) -> None:
+    """Its calibration."""
+    from topokd.conversion.kitti360_files import read_calibration
+
+    assert np.isfinite(read_calibration(path, "image_00")).all()
+
+
+def read_points(path: Path) -> None:
+    """An array given to the explorers."""
+    from topokd.explore.files import read_points
+
+    assert np.isfinite(read_points(path)).all()
+
+
 def read_json(path: Path) -> None:
     """A record among the results."""
     from topokd import io
@@ -306,7 +359,24 @@ READERS: dict[str, Callable[[Path], None]] = {
     "state": read_state,
     "cache": read_cache,
     "json": read_json,
+    "data_frame": read_data_frame,
+    "window": read_window,
+    "drive": read_drive,
+    "camera": read_camera,
+    "points": read_points,
 }
 
-WEIGHTS = {"kitti": 4, "table": 4, "json": 4, "frames": 4, "cache": 4, "checkpoint": 3, "panoptic": 3, "poses": 2}
+WEIGHTS = {
+    "drive": 2,
+    "camera": 2,
+    "points": 2,
+    "kitti": 4,
+    "table": 4,
+    "json": 4,
+    "frames": 4,
+    "cache": 4,
+    "checkpoint": 3,
+    "panoptic": 3,
+    "poses": 2,
+}
 """How often readers that take a tenth of a millisecond get an input, beside once for the others."""

@@ -137,11 +137,11 @@ class Project:
     def paper(self, profile: str = "default") -> str:
         return (self.root / f"results/{profile}/paper.txt").read_text()
 
-    def wait(self, seconds: float = 240, profile: str = "default") -> None:
+    def wait(self, seconds: float = 600, profile: str = "default") -> None:
         """Until nothing of the profile is in the queue."""
         slurm.wait_until(lambda: not set(self.jobs(profile).values()) & set(slurm.squeue()), seconds, "an empty queue")
 
-    def wait_for_log(self, address: str, words: str, seconds: float = 120) -> None:
+    def wait_for_log(self, address: str, words: str, seconds: float = 300) -> None:
         def there() -> bool:
             try:
                 return words in self.log(address)

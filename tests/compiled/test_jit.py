@@ -22,12 +22,15 @@ KERNELS = {
     ),
 }
 
+OF_NUMBA = ("TOPOKD_CACHE", "NUMBA_CACHE_DIR", "NUMBA_BOUNDSCHECK")
+"""Variables that these tests set themselves, where they do."""
+
 
 def call(project: Path, cache: Path | None, **environment: str) -> tuple[str, str]:
     """The result of `outer(1)` in a new process, and its log."""
     if cache is not None:
         environment["TOPOKD_CACHE"] = str(cache)
-    clean = {name: value for name, value in os.environ.items() if name not in ("TOPOKD_CACHE", "NUMBA_CACHE_DIR")}
+    clean = {name: value for name, value in os.environ.items() if name not in OF_NUMBA}
     script = f"from {project.name}.outer import outer; print(outer(1))"
     path = os.pathsep.join([str(project.parent), str(PROJECT)])
     done = subprocess.run(

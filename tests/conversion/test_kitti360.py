@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from topokd.cli import app
 from topokd.conversion.kitti360 import convert_kitti360, without_motion
+from topokd.conversion.kitti360_files import read_accumulated, read_poses
 from topokd.errors import DataError, ParameterError
 from topokd.label_maps import MappedDataset, load_label_map
 
@@ -172,3 +173,34 @@ def test_a_folder_of_other_files_is_left_alone(root: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match="not an empty folder"):
         convert_kitti360(root, tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"format", b"farmot", "damaged"),
+        (b"property float y", b"property float x", "damaged"),
+        (b"element vertex 3", b"element vertex 4", "damaged"),
+        (np.float32(2.1).tobytes(), np.float32(np.nan).tobytes(), "NaN or infinity, first in row 1"),
+    ],
+    ids=["header", "fields", "length", "not finite"],
+)
+def test_a_damaged_cloud_is_an_error_that_names_it(tmp_path: Path, old: bytes, new: bytes, words: str) -> None:
+    fields = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("semantic", "i4"), ("instance", "i4")]
+    vertex = np.array([(1, 0, 0, 7, 0), (2.1, 0, 0, 7, 0), (3, 0, 0, 7, 0)], fields)
+    file = tmp_path / "window.ply"
+    PlyData([PlyElement.describe(vertex, "vertex")]).write(str(file))
+    assert read_accumulated(file) is not None
+    content = file.read_bytes()
+    assert content.count(old) == 1
+    file.write_bytes(content.replace(old, new))
+    with pytest.raises(DataError, match=rf"window\.ply.*{words}"):
+        read_accumulated(file)
+
+
+@pytest.mark.parametrize("frame", ["²", "1" * 5000, "-1", "x"], ids=len)
+def test_a_frame_that_is_no_number_is_an_error_that_names_its_line(tmp_path: Path, frame: str) -> None:
+    file = tmp_path / "poses.txt"
+    file.write_text(f"0 1 0 0 5 0 1 0 6 0 0 1 7\n{frame} 1 0 0 5 0 1 0 6 0 0 1 7\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"poses\.txt, line 2, is not a frame"):
+        read_poses(file)

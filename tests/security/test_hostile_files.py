@@ -22,7 +22,7 @@ from topokd import params as P
 from topokd.data.formats import read_cloud
 from topokd.datasets.nuscenes.archive import folder_to_read
 from topokd.datasets.nuscenes.tables import read_table
-from topokd.datasets.waymo.footer import unpacked_sizes
+from topokd.datasets.waymo.footer import column_chunks
 from topokd.datasets.waymo.parquet import Component
 from topokd.datasets.waymo.submission import validate_waymo
 from topokd.errors import CheckpointError, DataError, ParameterError, TopokdError
@@ -145,13 +145,13 @@ def test_the_footer_of_a_parquet_file_is_read_as_pyarrow_reads_it_and_damage_is_
         groups = [opened.metadata.row_group(k) for k in range(2)]
         columns = [[group.column(k) for k in range(3)] for group in groups]
         expected = [{c.path_in_schema: c.total_uncompressed_size for c in group} for group in columns]
-    assert unpacked_sizes(file) == expected
+    assert [{path: chunk.size for path, chunk in group.items()} for group in column_chunks(file)] == expected
     data = file.read_bytes()
     (length,) = struct.unpack("<I", data[-8:-4])
     for cut in range(1, length, 7):
         file.write_bytes(data[: -8 - cut] + struct.pack("<I", length - cut) + b"PAR1")
         with pytest.raises(ValueError, match="footer"):
-            unpacked_sizes(file)
+            column_chunks(file)
 
 
 def test_a_zip_bomb_of_arrays_is_rejected(tmp_path: Path) -> None:

@@ -116,9 +116,12 @@ def _show_totals(made: JobPlan) -> None:
     gpus = {kind: placed.nodes * placed.gpus for kind, placed in made.placements.items()}
     on_gpus = [array for array in made.arrays if gpus[array.kind]]
     gpu = _hours(sum(array.seconds for array in on_gpus), sum(array.unknown for array in on_gpus))
-    measured = ", on the machine that made results/" if total else ""
     estimated = "; docs/costs.md estimates trainings on the full data sets" if unknown else ""
-    typer.echo(f"in all {_hours(total, unknown)} hours of tasks, {gpu} of them with a GPU{measured}{estimated}")
+    if total:
+        words = f"in all {_hours(total, unknown)} hours of tasks, {gpu} of them with a GPU"
+        typer.echo(f"{words}, on the machine that made results/{estimated}")
+    elif unknown:
+        typer.echo(f"no duration of these stages has been recorded yet{estimated}")
     limits = [(array, len(array.stages) * array.resources.limit_seconds / 3600) for array in made.arrays]
     gpu_hours = sum(hours * gpus[array.kind] for array, hours in limits)
     typer.echo(

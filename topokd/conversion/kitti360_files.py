@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from scipy.spatial import cKDTree
 
+from topokd.checks import require_finite
 from topokd.data.dataset import read_rigid
 from topokd.data.formats.libraries import read_ply
 from topokd.errors import DataError
@@ -132,9 +133,15 @@ def read_accumulated(path: Path) -> AccumulatedCloud | None:
     Raises:
         DataError: the file is damaged, or has no classes: clouds of the test split have none.
     """
-    table = read_ply(path)
+    try:
+        table = read_ply(path)
+    except (DataError, PermissionError):
+        raise
+    except Exception as error:  # plyfile raises many kinds for damaged files
+        raise DataError(f"{path} is damaged ({' '.join(str(error).split())[:160]}): copy the file again") from error
     if not len(table.xyz):
         return None
+    require_finite(table.xyz, str(path), "the file is damaged: copy it again")
     ids = _field(path, table.fields, ("semantic", "semanticid"))
     instances = _field(path, table.fields, ("instance", "instanceid"))
     ids = np.where((ids >= 0) & (ids < 1 << 16), ids, 0)  # -1 is a licence plate
@@ -157,7 +164,7 @@ def read_poses(file: Path) -> dict[int, Float64[ndarray, "4 4"]]:
     poses = {}
     for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.split(maxsplit=1)
-        if len(words) != 2 or not words[0].isdigit():
+        if len(words) != 2 or not re.fullmatch(r"[0-9]{1,9}", words[0]):
             raise DataError(f"{file}, line {number}, is not a frame and 12 numbers: copy the file again")
         poses[int(words[0])] = read_rigid(words[1], f"{file}, line {number}")
     return poses

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
+import tokenize
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ def read_points(source: Any, name: str = "array", **reading: Any) -> Float64[nda
             source, name = np.load(path, allow_pickle=False), str(path)
         except FileNotFoundError:
             raise DataError(f"{path} does not exist") from None
-        except (ValueError, EOFError, OSError) as error:
+        except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, tokenize.TokenError) as error:
             raise DataError(f"{path} is not an array of numbers: write it with numpy.save ({error})") from None
     elif reading:
         raise DataError(f"{', '.join(reading)} are for files: {name} is {type(source).__name__}, leave them out")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from topokd.errors import CheckpointError
+from topokd.checks import require_memory
+from topokd.errors import CheckpointError, DataError
 
 _OTHERS = {
     b"version https://git-lfs": "a pointer of Git LFS, not the weights: run `git lfs pull`",
@@ -64,6 +66,7 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is damaged, holds other Python objects, or no state_dict.
     """
+    _require_room(path)
     try:
         with torch.serialization.safe_globals([(_InertPlaceholder, name) for name in _REPLACED]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -87,6 +90,19 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
             f"{path} does not hold a state_dict, neither at the top nor under {', '.join(_CONTAINERS)}"
         )
     return content
+
+
+def _require_room(path: Path) -> None:
+    """Raise before torch unpacks an archive of more bytes than there is memory; torch.save itself packs nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return  # of torch's older format, or damaged, which torch says
+    try:
+        require_memory(size, f"{path}: unpacked", "it is damaged, or made to fill the memory")
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def damaged(path: Path, error: Exception) -> CheckpointError:

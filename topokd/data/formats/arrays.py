@@ -14,6 +14,8 @@ from topokd.errors import DataError
 
 _MOST_COLUMNS = 16
 """Of an array without names; more are pixels as a rule."""
+_MOST_ARRAYS = 1000
+"""Of an archive."""
 _CLOUD_NAMES = (
     "points", "xyz", "position", "pcd", "pc", "cloud", "point_cloud", "coord", "coords", "pos",
     "lidar", "scan", "data", "arr_0",
@@ -37,6 +39,8 @@ def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> PointT
         with content:
             sizes = [entry.file_size for entry in content.zip.infolist()]
             require_memory(2 * sum(sizes), f"{path}: unpacked", "it is damaged, or made to fill the memory")
+            if len(sizes) > _MOST_ARRAYS:  # NumPy looks each one up in a list
+                raise DataError(f"{path} holds {len(sizes):,} arrays, a cloud has a few: save one array (n, 4)")
             arrays = {name: content[name] for name in content.files}
             return _archive(path, {name: x for name, x in arrays.items() if isinstance(x, ndarray)}, columns)
     except ValueError as error:

@@ -53,7 +53,9 @@ def read_ply(path: Path) -> PointTable:
         rest = 0 if data.text else len(stream.read())
     points = next((element for element in data.elements if element.name.lower() == "vertex"), None)
     if points is None:
-        raise DataError(f"{path} has no element `vertex`, only {', '.join(e.name for e in data.elements) or 'none'}")
+        names = [element.name[:40] for element in data.elements[:5]]
+        more = f", ... ({len(data.elements)})" * (len(data.elements) > len(names))
+        raise DataError(f"{path} has no element `vertex`, only {', '.join(names) or 'none'}{more}")
     vertex = points.data
     scalars = [name for name in vertex.dtype.names or () if vertex.dtype[name].kind != "O"]  # O: lists
     table = table_of(path, scalars, lambda name: vertex[name])
@@ -82,6 +84,8 @@ def _plain_header(path: Path) -> io.BytesIO | None:
         start = stream.read(_LONGEST_HEADER)
     end = re.search(rb"end_header[ \t]*\r?\n", start)
     if end is None:
+        if len(start) == _LONGEST_HEADER:  # plyfile would read lines for minutes
+            raise DataError(f"{path} cannot be read as .ply: its header does not end within a megabyte; it is damaged")
         return None
     header = start[: end.end()]
     lines = header.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")

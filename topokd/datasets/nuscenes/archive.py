@@ -17,6 +17,8 @@ from topokd.io import atomic_path, short
 
 MOST_BYTES = 8 << 30
 """Of an unpacked submission; the largest, panoptic labels of the test split, takes half of it."""
+_OF_THE_ARCHIVE = (None, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+"""Errors whose cause is in the archive: a damaged bz2 stream, an entry that is also a folder, a long name."""
 
 
 @contextlib.contextmanager
@@ -74,7 +76,7 @@ def folder_to_read(path: Path) -> Iterator[Path]:
             # RuntimeError: encrypted, or NotImplementedError: an unknown compression
             raise DataError(f"{path} is damaged ({error}): write it again with `topokd submit`") from error
         except OSError as error:
-            if error.errno not in (None, errno.EINVAL):  # a full disk, say; bz2's own errors have no number
+            if error.errno not in _OF_THE_ARCHIVE:  # a full disk, say
                 raise
             raise DataError(f"{path} is damaged ({error}): write it again with `topokd submit`") from error
         yield Path(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,7 +11,14 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
+from topokd.checks import require_memory
 from topokd.errors import DataError
+
+_DAMAGE = (
+    ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error,
+    RuntimeError,  # encrypted; NotImplementedError, which is one: an unknown compression
+    MemoryError, tokenize.TokenError,  # of the header of an array
+)  # fmt: skip
 
 
 def read_panoptic(file: Path, points: int) -> Int64[ndarray, " points"]:
@@ -28,13 +36,14 @@ def read_panoptic(file: Path, points: int) -> Int64[ndarray, " points"]:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array")
         with archive:
+            sizes = [entry.file_size for entry in archive.zip.infolist()]
+            require_memory(2 * sum(sizes), f"{file}: unpacked", "it is damaged, or made to fill the memory")
             values = archive["data"]
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
             raise ValueError("`data` does not hold integers")
     except FileNotFoundError:
         raise DataError(f"{file} does not exist: unpack nuScenes-panoptic again, or remove panoptic.json") from None
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        # RuntimeError: encrypted; NotImplementedError, which is one: an unknown compression
+    except _DAMAGE as error:
         raise DataError(
             f"{file} is not an archive with an array `data` ({error}): unpack nuScenes-panoptic again"
         ) from None

@@ -1,23 +1,46 @@
-"""The footer of a parquet file, read without pyarrow, which ends the process on some damaged ones.
+"""What a parquet file says about its size, read without pyarrow, which ends the process on some damaged ones.
 
 A file ends with the footer (a struct in Thrift's compact protocol), its length (uint32) and ``PAR1``. Fields by number,
 from parquet.thrift: FileMetaData.row_groups 4, RowGroup.columns 1, ColumnChunk.meta_data 3,
-ColumnMetaData.path_in_schema 3 and total_uncompressed_size 6.
+ColumnMetaData.type 1, path_in_schema 3, total_uncompressed_size 6, total_compressed_size 7, data_page_offset 9 and
+dictionary_page_offset 11. A column chunk is a sequence of pages, each after a PageHeader: uncompressed_page_size 2,
+compressed_page_size 3, and in data_page_header 5, dictionary_page_header 7 or data_page_header_v2 8 num_values 1.
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 DEEPEST = 20  # structs inside structs; parquet needs 8
 INTEGERS = (4, 5, 6)  # i16, i32, i64
 BINARY, LIST, SET, MAP, STRUCT = 8, 9, 10, 11, 12
+STRINGS = (6, 7)  # parquet's types of bytes, of any and of one length
+VALUE = 8  # bytes of a decoded number, with its levels
+LONGEST_HEADER = 1 << 16  # of a page
 
 
-def unpacked_sizes(file: Path) -> list[dict[str, int]]:
-    """Bytes of each column (by its dotted path) before compression, for each row group.
+@dataclass(frozen=True)
+class Chunk:
+    """A column of a row group.
+
+    Attributes:
+        kind: Type of its values.
+        size: Bytes before compression, as the footer says.
+        start: Place of its first page in the file.
+        length: Bytes of its pages in the file.
+    """
+
+    kind: int
+    size: int
+    start: int
+    length: int
+
+
+def column_chunks(file: Path) -> list[dict[str, Chunk]]:
+    """The columns of each row group, by their dotted paths.
 
     Args:
         file: A parquet file.
@@ -35,13 +58,50 @@ def unpacked_sizes(file: Path) -> list[dict[str, int]]:
         stream.seek(size - 8 - length)
         footer = _Reader(stream.read(length)).struct()
     try:
-        return [{_text(column[3][3]): int(column[3][6]) for column in group.get(1, ())} for group in footer.get(4, ())]
+        return [{_text(column[3][3]): _chunk(column[3]) for column in group.get(1, ())} for group in footer.get(4, ())]
     except (AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"its footer lacks the sizes of columns ({error})") from error
 
 
 def _text(path: list[bytes]) -> str:
     return ".".join(part.decode() for part in path)
+
+
+def _chunk(column: dict[int, Any]) -> Chunk:
+    starts = [int(column[field]) for field in (9, 11) if column.get(field)]
+    return Chunk(int(column[1]), int(column[6]), min(starts, default=0), int(column[7]))
+
+
+def decoded_size(file: Path, chunk: Chunk) -> int:
+    """Bytes that a column chunk takes in memory, at most: what its pages count, whatever the footer says.
+
+    Run-length encoding packs a billion equal numbers, or references to one long text, into a few bytes.
+
+    Args:
+        file: The parquet file.
+        chunk: One of its `column_chunks`.
+
+    Raises:
+        ValueError: A page is damaged.
+    """
+    values = size = longest = 0
+    at, end = chunk.start, min(chunk.start + chunk.length, file.stat().st_size)
+    with file.open("rb") as stream:
+        while 0 <= at < end:
+            stream.seek(at)
+            reader = _Reader(stream.read(min(LONGEST_HEADER, end - at)))
+            page = reader.struct()
+            count = next((page[field].get(1) for field in (5, 7, 8) if isinstance(page.get(field), dict)), 0)
+            numbers = (page.get(2), page.get(3), count)
+            if not all(isinstance(number, int) and number >= 0 for number in numbers):
+                raise ValueError("a page of it has no sizes")
+            size += page[2]
+            if 7 in page:
+                longest = max(longest, page[2])
+            else:
+                values += count
+            at += reader.at + page[3]
+    return max(chunk.size, size, values * (longest if chunk.kind in STRINGS else VALUE))
 
 
 class _Reader:
@@ -55,7 +115,7 @@ class _Reader:
         number = 0
         self.depth += 1
         if self.depth > DEEPEST:
-            raise ValueError("its footer is nested too deeply")
+            raise ValueError("it is nested too deeply")
         while (head := self._byte()) != 0:
             number = number + (head >> 4) if head >> 4 else self._signed()
             kind = head & 15

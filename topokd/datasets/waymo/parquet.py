@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from topokd.checks import require_memory
 from topokd.data.dataset import check_rigid
-from topokd.datasets.waymo.footer import unpacked_sizes
+from topokd.datasets.waymo.footer import column_chunks, decoded_size
 from topokd.errors import DataError
 
 TOP = 1
@@ -38,7 +38,7 @@ class Component:
                 f"{file} does not exist: component {name} of this segment is missing, others are there; download it"
             )
         try:
-            self._parquet, self._sizes = pq.ParquetFile(file), unpacked_sizes(file)
+            self._parquet, self._chunks = pq.ParquetFile(file), column_chunks(file)
         except (pa.ArrowException, OSError, ValueError) as error:
             head = file.open("rb").read(4)
             reason = "it looks like a pickle, which is not read" if head[:1] == b"\x80" else str(error).splitlines()[0]
@@ -64,14 +64,17 @@ class Component:
         import pyarrow as pa
 
         rows = self._parquet.metadata.row_group(group).num_rows
-        sizes = self._sizes[group] if group < len(self._sizes) else {}
-        size = 8 * rows * len(columns) + sum(
-            size for path, size in sizes.items() if any(path.startswith(name) for name in columns)
-        )
-        require_memory(2 * size, f"{self.file}, row group {group}", "the file is damaged, or made to fill the memory")
+        chunks = self._chunks[group] if group < len(self._chunks) else {}
+        needed = [chunk for path, chunk in chunks.items() if any(path.startswith(name) for name in columns)]
         try:
+            size = 8 * rows * len(columns) + sum(decoded_size(self.file, chunk) for chunk in needed)
+            require_memory(
+                2 * size, f"{self.file}, row group {group}", "the file is damaged, or made to fill the memory"
+            )
             return self._parquet.read_row_group(group, columns=columns)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
             reason = str(error).splitlines()[0]
             raise DataError(
                 f"{self.file}, row group {group}, column {', '.join(columns)}: {reason}; the file is damaged or uses a "

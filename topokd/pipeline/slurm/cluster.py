@@ -40,7 +40,7 @@ class Resources(Section):
     @classmethod
     def _in_quotes(cls, value: Any) -> str:
         if not isinstance(value, str):
-            raise ValueError("put it in quotes: YAML reads 12:00:00 as a number")
+            raise ValueError('put it in quotes: "90" is 90 minutes, "01:30:00" an hour and a half')
         if not TIME.fullmatch(value):
             raise ValueError("it must be a time of SLURM: minutes, hours:minutes:seconds or days-hours:minutes:seconds")
         return value

@@ -128,6 +128,11 @@ def test_every_explorer_runs_and_answers(lab: str, notebook: str):
         page.wait_for_timeout(1500)
         after = cloud.screenshot()
         assert after != before
+        slider = page.locator(".tk-scale")
+        slider.click()  # an arrow key moves it, and is not taken for JupyterLab's own
+        value = int(slider.input_value())
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(f"document.querySelector('.tk-scale').value === '{value + 1}'", timeout=10_000)
         page.evaluate(f"{APP}.store.set({{ selected: {{ cloud: 0, dim: 1, index: 0 }} }})")
         page.wait_for_timeout(1500)
         assert cloud.screenshot() != after

@@ -91,6 +91,7 @@ def opened(browser: Browser, path: Path, width: int = 1440) -> tuple[Page, list[
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text))
+    page.set_default_timeout(120_000)  # on a machine that trains
     page.goto(path.as_uri())
     return page, wrong
 

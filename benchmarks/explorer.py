@@ -1,4 +1,4 @@
-"""How long the explorer takes to respond, in Chromium and in JupyterLab: a step of the slider, and the choice of a class.
+"""How long the explorer takes to respond in Chromium and in JupyterLab: a step of the slider, the choice of a class.
 
 python benchmarks/explorer.py          # needs playwright and Chromium; writes benchmarks/explorer.json and .md
 python benchmarks/explorer.py --dry
@@ -33,7 +33,7 @@ NOTE = (
     "Median (shortest to longest). In a page: 20 steps and 12 choices, timed by the page's own script, with drawing "
     "finished. In JupyterLab: 15 arrow keys on the slider and 8 clicks into the diagram, from the event to the next "
     "picture on the screen, as the browser measures it (in steps of 8 ms). Without a GPU: SwiftShader draws on the "
-    "processor, and so is JupyterLab's window."
+    "processor, JupyterLab's whole window too."
 )
 
 
@@ -81,6 +81,7 @@ def in_jupyterlab(m: int) -> Iterator[dict[str, Any]]:
                 page.wait_for_timeout(300)
             keys = page.evaluate("window.events.splice(0)")
             points = page.locator(".tk-diagram circle.tk-point[data-dim='1']").evaluate_all(CENTRES)
+            page.wait_for_timeout(1500)  # it may have scrolled
             for x, y in points[:: max(1, len(points) // 8)][:8]:
                 page.mouse.click(x, y)
                 page.wait_for_timeout(900)

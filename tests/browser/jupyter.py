@@ -24,7 +24,7 @@ PATIENCE = 300_000  # milliseconds: JupyterLab starts slowly on a machine that t
 
 @contextmanager
 def jupyterlab(folder: Path) -> Iterator[str]:
-    """Address of a JupyterLab on a copy of the notebooks in `folder`, with every cell in the page and no news prompt."""
+    """Address of a JupyterLab on a copy of the notebooks in `folder`; every cell is in the page, no news prompt is."""
     shutil.copytree(PROJECT / "notebooks", folder / "notebooks")
     shutil.copy(PROJECT / "pyproject.toml", folder)
     settings = folder / "app-settings"

@@ -176,6 +176,8 @@ function set(main) {
   list.forEach((unit, place) => {
     const exhibit = unit.find((element) => element.matches('.exhibit'));
     const table = unit.find((element) => element.matches('.scroll, ul.findings'));
+    const ahead = setter.waiting.some((group) => group.some((element) => element.matches('h2')));
+    if (!exhibit && ahead) while (setter.waiting.length) setter.open(); // nothing comes before the heading of its section
     if (exhibit) {
       if (!setter.waiting.length && setter.figure(unit)) return;
       const next = list.slice(place + 1).find((other) => !other.some((element) => element.matches('.exhibit')));

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,57 +13,15 @@ import pytest
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
-from tests.conftest import PROJECT
+from tests.browser.jupyter import PATIENCE, jupyterlab, open_notebook
 
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
-
-PATIENCE = 300_000  # milliseconds: JupyterLab starts slowly on a machine that trains
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a JupyterLab on a copy of the notebooks, with every cell in the page and no news prompt."""
-    folder = tmp_path_factory.mktemp("lab")
-    shutil.copytree(PROJECT / "notebooks", folder / "notebooks")
-    shutil.copy(PROJECT / "pyproject.toml", folder)
-    settings = folder / "app-settings"
-    settings.mkdir()
-    (settings / "overrides.json").write_text(
-        json.dumps(
-            {
-                "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-                # Otherwise JupyterLab leaves cells outside the window, and their outputs, out of the page.
-                "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
-            }
-        )
-    )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
-    options = [
-        "--IdentityProvider.token=",
-        "--expose-app-in-browser",
-        f"--LabApp.app_settings_dir={settings}",
-        f"--notebook-dir={folder}",
-    ]
-    environment = {**os.environ, "TOPOKD_ROOT": str(PROJECT), "JUPYTER_CONFIG_DIR": str(folder / "config")}
-    log = (folder / "lab.log").open("wb")
-    server = subprocess.Popen([*command, *options], cwd=folder, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(360):
-            try:
-                urllib.request.urlopen(f"{address}/api", timeout=2).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.5)
-        else:
-            pytest.fail((folder / "lab.log").read_text()[-3000:])
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as address:
         yield address
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def picture(page: Page, name: str) -> None:
@@ -79,24 +29,6 @@ def picture(page: Page, name: str) -> None:
     if os.environ.get("TOPOKD_SCREENSHOTS"):
         page.wait_for_timeout(1500)
         page.screenshot(path=str(Path(os.environ["TOPOKD_SCREENSHOTS"]) / name))
-
-
-def open_notebook(page: Page, lab: str, path: str, problems: list[str]) -> None:
-    """Open a notebook of the lab in a separate workspace, which restores no other notebook, and run all its cells."""
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(f"{lab}/lab/workspaces/{Path(path).stem}/tree/{path}?reset")
-    page.wait_for_function("window.jupyterapp && window.jupyterapp.commands", timeout=PATIENCE)
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE, state="attached")
-    page.wait_for_function(
-        """path => {
-          const context = window.jupyterapp.shell.currentWidget?.context;
-          const kernel = context?.sessionContext?.session?.kernel;
-          return context?.path === path && context.isReady && kernel?.status === 'idle';
-        }""",
-        arg=path,
-        timeout=PATIENCE,
-    )
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
 
 APP = "document.querySelector('.tk-explorer').explorer"
@@ -128,6 +60,11 @@ def test_every_explorer_runs_and_answers(lab: str, notebook: str):
         page.wait_for_timeout(1500)
         after = cloud.screenshot()
         assert after != before
+        slider = page.locator(".tk-scale")
+        slider.click()  # an arrow key moves it, and is not taken for JupyterLab's own
+        value = int(slider.input_value())
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(f"document.querySelector('.tk-scale').value === '{value + 1}'", timeout=10_000)
         page.evaluate(f"{APP}.store.set({{ selected: {{ cloud: 0, dim: 1, index: 0 }} }})")
         page.wait_for_timeout(1500)
         assert cloud.screenshot() != after

@@ -49,6 +49,10 @@ CUT = """(screen) => {  // texts that are not fully visible, with the frame that
 HINTS = """() => [...document.querySelectorAll('.scroll, .view')]  // frames that move sideways without saying so
   .filter((frame) => frame.scrollWidth > frame.clientWidth + 1)
   .filter((frame) => !/sideways/.test(getComputedStyle(frame, '::before').content)).map((frame) => frame.textContent)"""
+SIDEWAYS = """(names) => names.filter((name) => {  // tables that move sideways or are not there
+  const frame = document.querySelector(`#${name} + .scroll`);
+  return !frame || frame.scrollWidth > frame.clientWidth + 1;
+})"""
 IDLE_HINTS = """() => [...document.querySelectorAll('.view')]  // figures that say it and do not move
   .filter((frame) => frame.scrollWidth <= frame.clientWidth + 1)
   .filter((frame) => /sideways/.test(getComputedStyle(frame, '::before').content))
@@ -132,6 +136,7 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(CUT, width not in (DESK, PAPER)) == []
     assert page.evaluate(HINTS) == []
+    assert page.evaluate(SIDEWAYS, [f"table{number}" for number in (3, 4, 5, 6, 7, 8)]) == []
     if width == PHONE:
         assert page.evaluate(IDLE_HINTS) == []
         sentence = page.locator(".verdict").bounding_box()

@@ -33,3 +33,9 @@ CHOICES = """() => {  // 12 classes of degree 1: the pictures respond, and every
   }
   return times;
 }"""
+
+EVENTS = """() => {  // names of the user's events and milliseconds from each to the next picture on the screen
+  window.events = [];
+  const keep = (list) => list.getEntries().forEach((event) => window.events.push([event.name, event.duration]));
+  new PerformanceObserver(keep).observe({ type: 'event', durationThreshold: 16 });
+}"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,24 @@ def test_starting_again_clears_the_message_of_a_failed_step():
     assert explorer.failed and "size is 7.0" in explorer.status
     send(explorer, "reset")
     assert not explorer.failed and explorer.status == ""
+
+
+def test_a_warning_that_kernels_compile_stays_while_the_steps_go_on(monkeypatch: pytest.MonkeyPatch):
+    explorer = Explorer(Session("filtration", points=20))
+    lines: list[str] = []
+    explorer.observe(lambda change: lines.append(change["new"]), "status")
+    scene = explorer.session.scene
+
+    def slow_scene() -> dict[str, Any]:
+        logging.getLogger("topokd.topology").warning("compiling kernels: up to 30 s")
+        return scene()
+
+    monkeypatch.setattr(explorer.session, "scene", slow_scene)
+    send(explorer, "ready")
+    assert lines[-1] == "" and len(lines) > 2
+    assert all("up to 30 s" in line for line in lines[:-1])
+    send(explorer, "cycles")
+    assert not any("up to 30 s" in line for line in lines[lines.index("") :])  # that was for the first task
 
 
 def failing(error: BaseException) -> Any:

@@ -58,6 +58,7 @@ class Explorer(anywidget.AnyWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session, self.kind = session, session.kind
+        self._warned = ""
         # JupyterLab 4.4 hands messages of the browser to a thread of their own, beside the cell that is running.
         self._one_at_a_time = threading.RLock()
         session.say = self._say
@@ -132,7 +133,13 @@ class Explorer(anywidget.AnyWidget):
             self.status = ""
 
     def _say(self, text: str) -> None:
-        self.failed, self.status = False, text + " ..."
+        warned = f" ({self._warned})" if self._warned else ""
+        self.failed, self.status = False, f"{text} ...{warned}"
+
+    def _warn(self, text: str) -> None:
+        """Show a warning now, and with the steps that follow: kernels are compiled during those."""
+        self._say(text)
+        self._warned = text
 
     def _receive(self, _widget: object, content: dict[str, Any], buffers: list[Any]) -> None:
         """A message of the browser: errors are shown in the explorer's own line."""
@@ -150,7 +157,8 @@ class Explorer(anywidget.AnyWidget):
                 self._do(task, content)
 
     def _do(self, task: Callable[[], None], content: dict[str, Any]) -> None:
-        shown = _Shown(self._say)
+        shown = _Shown(self._warn)
+        self._warned = ""
         logging.getLogger("topokd").addHandler(shown)
         try:
             self.failed = False

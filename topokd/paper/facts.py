@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from topokd.datasets.semantickitti.real_statistics import real_statistics
 from topokd.paper.claims import exact
 from topokd.paper.figures import gradient_shares
 from topokd.paper.results import Results
+from topokd.scans import SYNTHETIC
 from topokd.training.gradients import WEAK
 
 
@@ -90,6 +92,14 @@ def homology_cost(results: Results) -> str:
     engine = cost.get("homology_engine", "giotto-ph")
     ratio = _times(top["h2_s"] / top["h1_s"])
     return f"Both with the engine {engine}; at N = {top['points']} dimension 2 takes {ratio} times as long."
+
+
+def compared_scans(results: Results) -> str:
+    """What the statistics of the training scans are compared with."""
+    data = results.params.data
+    if data.dataset == SYNTHETIC and data.layout == "semantickitti":
+        return f"Orange, for comparison: {real_statistics()['source']}; this profile does not use them."
+    return "Blue: the training split; orange: the validation split."
 
 
 def _topology_cost(results: Results) -> dict[str, Any] | None:

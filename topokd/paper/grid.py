@@ -14,6 +14,7 @@ from topokd.paper.statistics import signed
 Side = Literal["rows", "columns"]  # measured values: further rows, or columns next to the reported ones
 
 LONGEST_REASON = 28  # characters of a reason that is shown in its cell; longer ones are shown on hovering
+NOT_PRINTED = "not printed"  # a cell that the paper leaves blank
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,10 @@ def _gap(source: str, column: str, printed: bool) -> Cell:
 
 
 def _cell(line: pd.Series) -> Cell:
-    if line["printed"] or (line["source"] == "reported" and math.isnan(line["mean"])):
+    if line["printed"]:
         return Cell(str(line["printed"]), "", str(line["source"]))
+    if line["source"] == "reported" and math.isnan(line["mean"]):
+        return Cell(NOT_PRINTED, "", str(line["source"]), NOT_PRINTED)
     mean, half_width, unit = float(line["mean"]), float(line["half_width"]), str(line["unit"])
     if math.isnan(mean):
         text = str(line["note"])

@@ -73,6 +73,11 @@ def stylesheet(*names: str) -> Markup:
     return Markup("\n".join((TEMPLATES / f"{name}.css").read_text(encoding="utf-8").strip() for name in names))
 
 
+def script(*names: str) -> Markup:
+    """Contents of our scripts: ``pages`` sets the pages for printing, ``contents`` shows where the reader is."""
+    return Markup("\n".join((TEMPLATES / f"{name}.js").read_text(encoding="utf-8").strip() for name in names))
+
+
 def prose(text: str) -> Markup:
     """``text`` escaped for HTML, with `code` between backticks and **bold** between asterisks.
 
@@ -106,6 +111,8 @@ def _table_context(table: Table, results: Results) -> dict[str, Any]:
         "dense": columns > 10,  # small type
         "wide": columns > 3,  # scrolls sideways on a phone
         "wider": columns > 8,  # in a narrow window too
+        "stacked": 4 < columns <= 12,  # where it does not fit, each line becomes a block of labelled cells
+        "many": 9 < columns <= 12,  # does not fit in a narrow window
         "half": columns <= 4,  # on paper two stand side by side
     }
 

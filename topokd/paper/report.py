@@ -12,7 +12,7 @@ from topokd.io import write_text
 from topokd.paper import exhibits, links, reported
 from topokd.paper.claims import IDEA, claims, lead
 from topokd.paper.provenance import processors, shared
-from topokd.paper.render import environment, render_exhibit, stylesheet, table_grid
+from topokd.paper.render import environment, render_exhibit, script, stylesheet, table_grid
 from topokd.paper.results import Results
 from topokd.paper.statistics import MARGIN, Interval
 from topokd.project import TEACHER
@@ -52,6 +52,7 @@ def render(results: Results, figures: Path) -> str:
     runs = list(results.all_runs())
     return environment().get_template("report.html.jinja").render(
         style=stylesheet("exhibits", "page"),
+        script=script("pages", "contents"),
         profile=results.profile,
         dataset=results.dataset,
         seeds=results.params.seeds,

@@ -34,7 +34,7 @@ export class Barcode {
       y += room + 6;
     });
     this.drawBetti(root, cloud, right, low - betti, low);
-    this.overlay = svg("g", {}, root);
+    this.overlay = svg("g", {}, this.plot.over);
     this.cursor = svg("line", { y1: top, y2: low, class: "tk-cursor" }, this.plot.over);
     this.words = svg("text", { class: "tk-value", y: low - betti - 5 }, this.plot.over);
     this.move();

@@ -12,7 +12,10 @@ export class Camera {
     this.listeners = [];
   }
 
-  /** See all of a cloud: the middle of its box, at a distance where 97 % of the points fill the picture. */
+  /**
+   * See all of a cloud: the middle of its box, at a distance where 97 % of the points fill the picture. A sheet, as a street
+   * is, is seen from above with its longer side across.
+   */
   fit(positions, flat) {
     const n = positions.length / 3;
     const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
@@ -29,7 +32,9 @@ export class Camera {
     const radius = Math.max(flat ? radii[n - 1] : radii[Math.floor(0.97 * (n - 1))], 1e-6);
     this.flat = flat;
     this.distance = (radius * 1.12) / Math.sin(this.fov / 2);
-    [this.yaw, this.pitch] = flat ? [-Math.PI / 2, Math.PI / 2] : [-1.1, 0.45];
+    const [wide, deep, tall] = high.map((value, k) => value - low[k]);
+    const sheet = tall < 0.25 * Math.max(wide, deep), across = wide >= deep ? -1.35 : 0.2;
+    [this.yaw, this.pitch] = flat ? [-Math.PI / 2, Math.PI / 2] : sheet ? [across, 1] : [-1.1, 0.45];
     this.changed();
   }
 

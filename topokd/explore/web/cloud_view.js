@@ -105,7 +105,7 @@ export class CloudView {
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    if (complex && this.entered > 0) {
+    if (complex) { // before an edge has entered too: the first drawing compiles the program
       const shade = rgba(this.complex.color).map((value) => value / 255);
       this.cover.draw(this.entered, {
         edge: [...shade.slice(0, 3).map((value) => 0.5 * value + 0.25), this.show.edges ? 0.5 : 0],

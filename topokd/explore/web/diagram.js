@@ -36,7 +36,7 @@ export class Diagram {
     this.spots = [];
     [...clouds.keys()].reverse().forEach((cloud) => this.drawPoints(root, cloud, two));
     if (two) this.drawArrows(loss.parts);
-    this.overlay = svg("g", { class: "tk-overlay" }, root);
+    this.overlay = svg("g", { class: "tk-overlay" }, this.plot.over);
     this.legend(root, left, low, side, clouds, two);
     this.shade();
     this.mark();

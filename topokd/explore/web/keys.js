@@ -17,7 +17,10 @@ export const KEY_HELP = "Keys: space plays, [ ] to the previous and next birth o
 /** Listen to keys anywhere in an explorer, except where text or a choice is entered. */
 export function listenToKeys(app) {
   app.element.tabIndex = 0;
-  app.element.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own single keys act on cells
+  // JupyterLab's own single keys act on cells. It looks for this from the element with the focus upwards, and that one first
+  // for its keys: without it an arrow key folds a cell's heading and does not move the slider.
+  app.element.dataset.lmSuppressShortcuts = "true";
+  app.element.addEventListener("focusin", ({ target }) => (target.dataset.lmSuppressShortcuts = "true"));
   app.element.addEventListener("keydown", (event) => {
     const name = event.target.tagName, typed = name === "SELECT" || (name === "INPUT" && event.target.type !== "range");
     const pressed = event.key === " " && (name === "BUTTON" || typed); // space presses a button

@@ -24,7 +24,7 @@ export function ticks(low, high, count) {
 export class Plot {
   constructor(parent, label, draw) {
     this.root = svg("svg", { class: "tk-plot", role: "img", "aria-label": label }, parent);
-    this.over = svg("svg", { class: "tk-plot tk-over" }, parent); // what moves with the scale: the rest is not painted again
+    this.over = svg("svg", { class: "tk-plot tk-over" }, parent); // what changes with scale and choice: the rest is not painted again
     this.draw = draw;
     this.parent = parent;
     this.observer = new ResizeObserver(() => this.refresh());

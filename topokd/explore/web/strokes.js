@@ -52,6 +52,7 @@ export class Strokes {
   draw(matrix, width, height, ratio) {
     const gl = this.gl, { handle, uniforms } = this.program;
     gl.disable(gl.DEPTH_TEST);
+    if (!this.compiled) this.compile(matrix, width, height, ratio);
     this.fills.forEach((fill) => this.fill(fill, matrix));
     if (!this.count) return;
     gl.useProgram(handle);
@@ -60,6 +61,18 @@ export class Strokes {
     gl.bindVertexArray(this.array);
     gl.drawArrays(gl.TRIANGLES, 0, this.count);
     gl.bindVertexArray(null);
+  }
+
+  /** Draws with both programs what cannot be seen: the first drawing compiles them, and a first choice would wait for that. */
+  compile(matrix, width, height, ratio) {
+    this.compiled = true;
+    const corners = buffer(this.gl, new Float32Array(9));
+    this.fill({ corners, color: [0, 0, 0, 0] }, matrix);
+    this.gl.deleteBuffer(corners);
+    if (this.count) return;
+    this.set([[[0, 0, 0], [0, 0, 0], [0, 0, 0, 0], 0]]);
+    this.draw(matrix, width, height, ratio);
+    this.set([]);
   }
 
   fill({ corners, color }, matrix) {

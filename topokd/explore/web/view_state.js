@@ -1,7 +1,7 @@
 // The view of an explorer, as plain values that a notebook or a link can keep: scale, chosen pair, switches, cameras.
 
 const KEPT = ["epsilon", "selected", "edges", "triangles", "components", "gradient", "arrows"];
-const WAIT = 250; // milliseconds without a change before the view is saved
+const WAIT = 700; // milliseconds without a change before the view is saved: JupyterLab then redraws, and a step would wait
 
 const short = (value) => Number(value.toPrecision(6));
 

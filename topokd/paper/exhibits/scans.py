@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from topokd.paper import facts
 from topokd.paper.exhibits.exhibit import Figure, ReportSection
 
 SECTION = ReportSection("scans", "Scans")
@@ -13,6 +14,7 @@ DECLARED = (
         short="Classes and ranges",
         title="Class frequencies and ranges of this profile",
         caption="Share of the labelled points per class and of all points per distance (both logarithmic).",
+        fact=facts.compared_scans,
         stage="data",
     ),
     Figure(

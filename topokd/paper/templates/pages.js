@@ -1,6 +1,7 @@
-// Sets the report on pages of A4, for the PDF. A browser alone moves a figure that does not fit to the next page and leaves
-// a gap; here, as in LaTeX, what follows fills the gap and the figure comes at the top of the next page. Figures stand side
-// by side where they fit, a figure with room beside it has its caption there, and figures grow into what is left of a page.
+// Sets the report on pages of A4 when it is printed, by a reader or as PDF. A browser alone moves a figure that does not
+// fit to the next page and leaves a gap; here, as in LaTeX, what follows fills the gap and the figure comes later. Figures
+// stand side by side where they fit, a figure with room beside it has its caption there, and figures grow into what is left
+// of a page. A table that is torn goes on at the top of the next page, above the figures that wait.
 'use strict';
 const WIDTH = 1031, HEIGHT = 725; // CSS pixels: a landscape A4 less the margins of the style sheet
 const SEVEN = 1.04; // times the width at which the smallest letter of a figure has 9 CSS pixels: 7 points
@@ -10,13 +11,11 @@ const LARGEST = 1.35; // times: growth of a figure
 const ABOVE = 45, TAIL = 3; // CSS pixels of lines of a table above a page's end, fewest lines below it
 const START = 220; // CSS pixels that a section's heading with some lines of its first table needs
 
-function onPaper() { // the rules for print hold, those for narrow windows do not
-  for (const sheet of document.styleSheets) {
-    for (const rule of sheet.cssRules) {
-      if (!(rule instanceof CSSMediaRule)) continue;
-      rule.media.mediaText = rule.media.mediaText === 'print' ? 'all' : 'not all';
-    }
-  }
+function onPaper() { // the rules for print hold, those for narrow windows do not; returns how to undo it
+  const rules = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]).filter((rule) => rule instanceof CSSMediaRule);
+  const before = rules.map((rule) => rule.media.mediaText);
+  for (const rule of rules) rule.media.mediaText = rule.media.mediaText === 'print' ? 'all' : 'not all';
+  return () => rules.forEach((rule, place) => { rule.media.mediaText = before[place]; });
 }
 
 const make = (classes) => Object.assign(document.createElement('div'), { className: classes });
@@ -29,12 +28,20 @@ class Setter {
     this.open();
   }
 
-  open() { // a new page, with the figures that wait at its top
+  blank() { // a new page
     if (this.page) this.grow();
     this.page = make('page');
     this.frame.append(this.page);
-    while (this.waiting.length && this.figure(this.waiting[0], this.page.children.length === 0)) this.waiting.shift();
+  }
+
+  open() { // a new page, with the figures that wait at its top
+    this.blank();
+    this.release(true);
     if (this.full() && this.waiting.length) this.open();
+  }
+
+  release(force = false) { // what waits, as far as it fits
+    while (this.waiting.length && this.figure(this.waiting[0], force && this.page.children.length === 0)) this.waiting.shift();
   }
 
   turn() { // a new page with room for text
@@ -81,6 +88,7 @@ class Setter {
   }
 
   lines(before, whole, items, after) { // what breaks between its lines: headings, element, lines, text below
+    const title = before.find((element) => element.matches('h3'))?.textContent.split('. ')[0];
     let rest = [...items];
     let above = before;
     while (rest.length) {
@@ -94,7 +102,7 @@ class Setter {
         taken += 1;
       }
       if (taken === rest.length) this.page.append(...after);
-      if (taken === rest.length && this.fits()) return;
+      if (taken === rest.length && this.fits()) { this.release(); return; }
       after.forEach((element) => element.remove());
       if (inside === part && taken > 1) taken -= taken % 2; // of a list two stand side by side
       taken = Math.min(taken, rest.length - Math.min(TAIL, rest.length)); // some lines above the text below
@@ -103,12 +111,13 @@ class Setter {
       if (!enough) inside.replaceChildren();
       if (enough) {
         rest = rest.slice(taken);
-        above = [];
+        above = title ? [Object.assign(make('continued'), { textContent: `${title}, continued` })] : [];
+        this.blank();
       } else {
         part.remove();
         above.forEach((element) => element.remove());
+        this.turn();
       }
-      this.turn();
     }
   }
 
@@ -167,6 +176,8 @@ function set(main) {
   list.forEach((unit, place) => {
     const exhibit = unit.find((element) => element.matches('.exhibit'));
     const table = unit.find((element) => element.matches('.scroll, ul.findings'));
+    const ahead = setter.waiting.some((group) => group.some((element) => element.matches('h2')));
+    if (!exhibit && ahead) while (setter.waiting.length) setter.open(); // nothing comes before the heading of its section
     if (exhibit) {
       if (!setter.waiting.length && setter.figure(unit)) return;
       const next = list.slice(place + 1).find((other) => !other.some((element) => element.matches('.exhibit')));
@@ -190,8 +201,26 @@ function set(main) {
   document.querySelector('.up')?.remove();
 }
 
-addEventListener('load', () => {
-  onPaper();
+let undo = null;
+
+addEventListener('beforeprint', () => {
+  if (undo) return;
+  const [frame, up, main] = ['.frame', '.up', 'main'].map((name) => document.querySelector(name));
+  const copy = main.cloneNode(true), place = scrollY, onScreen = onPaper(); // the pages are made of the original
   document.body.classList.add('set');
-  set(document.querySelector('main'));
+  set(main);
+  undo = () => {
+    document.querySelector('.pages').remove();
+    document.body.classList.remove('set');
+    onScreen();
+    main.replaceWith(copy);
+    document.body.prepend(frame);
+    document.body.append(up);
+    scrollTo({ top: place, behavior: 'instant' });
+  };
+});
+
+addEventListener('afterprint', () => {
+  undo?.();
+  undo = null;
 });

@@ -69,7 +69,8 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
     # typed, not literal: Numba would compile what is called with literals twice
     marked: bool | np.bool_ = np.bool_(False)  # if candidates are marked
     complete: bool | np.bool_ = False  # if no future edge can create or kill
-    listing, listed, list_at = np.bool_(False), np.int64(0), active_edges.MIN_EDGES_PER_VERTEX * n
+    listing: bool | np.bool_ = np.bool_(False)
+    listed, list_at = np.int64(0), active_edges.MIN_EDGES_PER_VERTEX * n
     e = np.int64(0)
     for turn in range(edge_order.ROUNDS):
         if complete or truncated_at < np.inf or first[turn + 1] <= e:

@@ -148,7 +148,9 @@ class MappedDataset(ScanDataset):
     def _check(self, name: str) -> None:
         for file in self.source_files(name):
             if not file.is_file() or file.stat().st_size == 0:
-                raise DataError(f"{file} does not exist or is empty: copy it again, or set data.on_bad_scan to skip")
+                raise DataError(
+                    f"{file} does not exist or is empty: copy it again, or set data.on_bad_scan of a profile to skip"
+                )
 
     @cached_property
     def intensity_scale(self) -> float | None:

@@ -22,6 +22,8 @@ LEAST_CHUNK = 20
 _LONGEST_HEADER = 1 << 20
 _LAST_LAYOUT = 10
 """Of the point formats of LAS 1.4."""
+_NOISE = (7, 18)
+"""Classes of LAS for low and high noise: birds, rain, multipath."""
 LARGEST_CHUNK = 1 << 29
 """Bytes of points; writers put 50,000 points (2 MB) into a chunk."""
 
@@ -201,6 +203,7 @@ def read_las(path: Path) -> Table:
             f"{path} holds {len(las.points)} points, but its header says {las.header.point_count}: it is truncated; "
             "copy it again"
         )
+    noise = np.isin(np.asarray(las.classification), _NOISE)
     withheld = np.asarray(las.withheld).astype(bool)
     extra = {str(name): np.asarray(las[name]) for name in las.point_format.extra_dimension_names}
     fields = {
@@ -212,11 +215,13 @@ def read_las(path: Path) -> Table:
     table = table_of(
         path, [*fields, *(n for n in extra if n.lower() not in fields)], lambda name: (fields | extra)[name]
     )
-    if withheld.any():
-        table.withheld = withheld
-        table.notes.append(
-            Note(
-                "withheld points", f"{withheld.sum()} of {len(withheld)} points are marked as withheld and get no class"
+    for name, marked in (("withheld", withheld), ("noise", noise & ~withheld)):
+        if marked.any():
+            table.notes.append(
+                Note(
+                    f"{name} points",
+                    f"{marked.sum()} of {len(marked)} points are marked as {name} and get no class",
+                )
             )
-        )
+    table.withheld = withheld | noise if (withheld | noise).any() else None
     return table

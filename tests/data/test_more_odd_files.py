@@ -177,6 +177,16 @@ def test_a_ply_file_from_windows_is_read_and_commas_are_named(tmp_path):
         read_cloud(tmp_path / "b.ply")
 
 
+def test_a_truncated_binary_ply_file_is_not_said_to_hold_commas(tmp_path):
+    header = PLY.format(name="point").replace("ascii", "binary_little_endian").encode()
+    body = street()[:, :3].astype("<f4").tobytes()
+    (tmp_path / "a.ply").write_bytes(header + body)
+    assert len(read_cloud(tmp_path / "a.ply").scan) == 3000
+    (tmp_path / "a.ply").write_bytes(header + body[:-5000])
+    with pytest.raises(DataError, match="early end-of-file"):
+        read_cloud(tmp_path / "a.ply")
+
+
 def test_the_old_name_of_the_fields_of_a_pcd_is_read(tmp_path):
     header = "VERSION .5\nCOLUMNS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS 3000\nDATA ascii\n"
     (tmp_path / "a.pcd").write_text(header + lines())

@@ -46,14 +46,15 @@ def read_ply(path: Path) -> Table:
         try:
             data = library.PlyData.read(stream)
         except library.PlyElementParseError as error:
-            if b"," not in path.read_bytes().partition(b"end_header")[2]:
+            header, _, body = path.read_bytes().partition(b"end_header")
+            if not re.search(rb"format[ \t]+ascii", header) or b"," not in body:
                 raise
             raise DataError(
                 f"{path}: its points are written with commas, between the values or in place of the decimal point: "
                 ".ply has spaces and points; export it again, in binary if there is the choice"
             ) from error
         rest = 0 if data.text else len(stream.read())
-    points = next((element for element in data.elements if element.name.lower() == "vertex"), None)
+    points = next((element for element in data.elements if element.name.lower() in ("vertex", "point")), None)
     if points is None:
         raise DataError(f"{path} has no element `vertex`, only {', '.join(e.name for e in data.elements) or 'none'}")
     vertex = points.data
@@ -76,9 +77,9 @@ def read_ply(path: Path) -> Table:
 
 
 def _plain_header(path: Path) -> io.BytesIO | None:
-    """The file with a header that plyfile can read, if its own is not ASCII with one kind of line ends.
+    """The file with a header that plyfile can read, if its own is not ASCII with plain line ends.
 
-    Comments may hold any letters, and editors put a byte order mark before them or change line ends.
+    Comments may hold any letters, and editors put a byte order mark before them, change line ends, or leave spaces.
     """
     with path.open("rb") as stream:
         start = stream.read(_LONGEST_HEADER)
@@ -86,10 +87,10 @@ def _plain_header(path: Path) -> io.BytesIO | None:
     if end is None:
         return None
     header = start[: end.end()]
-    lines = header.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    lines = re.sub(rb"[ \t]+\n", b"\n", header.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n"))
     if re.search(rb"format[ \t]+ascii", lines) and b"#" in (body := path.read_bytes()[end.end() :]):
         return io.BytesIO(lines.decode("ascii", "replace").replace("\ufffd", "?").encode() + plain_number_words(body))
-    if header.isascii() and lines.count(b"\n") in (header.count(b"\n") - header.count(b"\r\n"), header.count(b"\r\n")):
+    if header.isascii() and lines == header:
         return None
     plain = lines.decode("ascii", "replace").replace("\ufffd", "?").encode()
     return io.BytesIO(plain + path.read_bytes()[end.end() :])

@@ -247,7 +247,11 @@ def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
     extent = high - low
     widest = float(extent.max())
     if widest > 2000 or widest < 0.5:
-        unit = "millimetres (--scale 0.001)" if widest > 2000 else "another unit than metres (--scale)"
+        unit = (
+            "millimetres or centimetres (--scale 0.001 or 0.01)"
+            if widest > 2000
+            else "another unit than metres (--scale)"
+        )
         notes.append(Note("unit of coordinates", f"most of its points span {widest:.3g} m: are coordinates in {unit}?"))
     flat = int(extent.argmin())
     if flat != 2 and extent[flat] < 0.5 * extent[2]:

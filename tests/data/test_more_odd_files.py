@@ -99,6 +99,16 @@ def test_a_filler_in_a_scan_of_few_points_gets_no_class(tmp_path):
     np.testing.assert_array_equal(read_cloud(saved(tmp_path / "a.bin", rows)).finite, np.arange(300) % 6 > 0)
 
 
+@pytest.mark.parametrize("step", [1.0, 0.5])
+def test_coordinates_that_were_rounded_are_no_fillers(tmp_path, step):
+    """Near the sensor each place then has many points."""
+    rows = street(20_000)
+    rows[:, :3] = step * np.round(rows[:, :3] * 0.3 / step)
+    rows = rows[rows[:, :2].any(axis=1)]
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows), columns=4)
+    assert cloud.finite.all() and ("coordinates in whole numbers" in kinds(cloud)) == (step == 1)
+
+
 @pytest.mark.parametrize("name", ["lidar_intensity", "pcloud_attr.reflectance", "remissions", "Intensity_#1"])
 def test_a_field_with_intensities_in_its_name_is_used_and_said(tmp_path, name):
     bright = street()[:, 3]

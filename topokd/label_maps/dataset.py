@@ -86,7 +86,8 @@ class MappedDataset(ScanDataset):
         if not self._fields:
             listed = f" that {wanted} names" if isinstance(wanted := label_map.splits.get(split), str) else ""
             raise AbsentSplitError(
-                f"{self.root} has no scans of split {split!r}, expected at {label_map.scans}{listed}{self._likely_cause()}"
+                f"{self.root} has no scans of split {split!r}, expected at {label_map.scans}{listed}"
+                f"{self._likely_cause()}"
             )
         self.labelled = any(self._path(label_map.labels, name).is_file() for name in self._fields)
         self.sequences = sorted({fields.get("sequence", "") for fields in self._fields.values()})

@@ -96,7 +96,8 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
 def _repeated(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Bool[ndarray, " n"]:
     """Points that make up a hundredth of those used, and ten or more, if there are a hundred.
 
-    Where several such points are all there is, none is a filler.
+    Where several such points are all there is, or others are nearly as frequent (coordinates rounded to decimetres or
+    metres), none is a filler.
     """
     rows = xyz[used]
     if len(rows) < _FEWEST:
@@ -104,7 +105,10 @@ def _repeated(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Bool[n
     sample = rows[np.linspace(0, len(rows) - 1, 5000).astype(int)] if len(rows) > 5000 else rows
     points, counts = np.unique(sample, axis=0, return_counts=True)
     repeated = np.zeros(len(xyz), bool)
-    places = points[counts >= max(_COPIES, _SHARE_OF_FILLERS * len(sample))]
+    many = max(_COPIES, _SHARE_OF_FILLERS * len(sample))
+    if counts.max(where=counts < many, initial=0) > many / 3:
+        return repeated
+    places = points[counts >= many]
     for point in places:
         repeated |= (xyz == point).all(axis=1)
     return repeated if len(places) < 2 or not repeated[used].all() else np.zeros(len(xyz), bool)
@@ -253,6 +257,14 @@ def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
             else "another unit than metres (--scale)"
         )
         notes.append(Note("unit of coordinates", f"most of its points span {widest:.3g} m: are coordinates in {unit}?"))
+    elif (xyz == np.floor(xyz)).all():
+        notes.append(
+            Note(
+                "coordinates in whole numbers",
+                f"its coordinates are whole numbers, most of them within {widest:.0f}: they were rounded to metres, or "
+                "are in another unit (--scale)",
+            )
+        )
     flat = int(extent.argmin())
     if flat != 2 and extent[flat] < 0.5 * extent[2]:
         notes.append(

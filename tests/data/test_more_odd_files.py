@@ -36,9 +36,24 @@ def test_the_last_ring_on_flat_ground_and_a_ball_are_measurements(tmp_path):
     rings = np.repeat([5.0, 10.0, 20.0], 1000)
     ground = np.column_stack([rings * np.cos(angle), rings * np.sin(angle), np.full(3000, -1.7), np.full(3000, 0.5)])
     assert read_cloud(saved(tmp_path / "a.bin", ground)).finite.all()
+    slope = np.radians(10)
+    turned = ground @ np.array(
+        [[np.cos(slope), 0, np.sin(slope), 0], [0, 1, 0, 0], [-np.sin(slope), 0, np.cos(slope), 0], [0, 0, 0, 1]]
+    )
+    assert read_cloud(saved(tmp_path / "c.bin", turned)).finite.all()
     ball = street()
     ball[:, :3] *= 10 / np.linalg.norm(ball[:, :3], axis=1, keepdims=True)
     assert read_cloud(saved(tmp_path / "b.bin", ball)).finite.all()
+
+
+def test_a_maximum_range_just_above_the_horizon_is_a_filler_too(tmp_path):
+    """64 beams of a roof sensor that end 2 degrees above the horizon, over open ground."""
+    up, around = np.meshgrid(np.radians(np.linspace(-24, 2, 64)), np.linspace(-np.pi, np.pi, 360, endpoint=False))
+    distance = np.where(up < 0, np.minimum(120.0, 1.7 / np.sin(np.abs(up) + 1e-9)), 120.0).ravel()
+    directions = np.stack([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)], -1).reshape(-1, 3)
+    xyz = directions * distance[:, None]
+    cloud = read_cloud(saved(tmp_path / "a.bin", np.column_stack([xyz, np.full(len(xyz), 0.5)])))
+    np.testing.assert_array_equal(cloud.finite, distance < 120)
 
 
 def test_points_on_the_axis_of_the_sensor_get_no_class(tmp_path):
@@ -60,8 +75,38 @@ def test_points_that_are_marked_as_withheld_get_no_class(tmp_path, layout):
     assert "withheld points" in kinds(cloud) and len(cloud.xyz) == 3000
     las.withheld = np.ones(3000, bool)
     las.write(str(tmp_path / "b.las"))
-    with pytest.raises(DataError, match="all of its points with a return are marked as withheld"):
+    with pytest.raises(DataError, match="all of its points with a return are marked as withheld or noise"):
         read_cloud(tmp_path / "b.las")
+
+
+@pytest.mark.parametrize(("layout", "noise"), [(3, 7), (6, 7), (6, 18)])
+def test_points_that_are_classified_as_noise_get_no_class(tmp_path, layout, noise):
+    laspy = pytest.importorskip("laspy")
+    las = laspy.create(point_format=layout, file_version="1.4")
+    las.header.scales = [0.001] * 3
+    las.x, las.y, las.z = street()[:, :3].T.astype(float)
+    las.classification = np.where(np.arange(3000) % 3 == 0, noise, 2)
+    las.write(str(tmp_path / "a.las"))
+    cloud = read_cloud(tmp_path / "a.las")
+    np.testing.assert_array_equal(cloud.finite, np.arange(3000) % 3 > 0)
+    assert "noise points" in kinds(cloud)
+
+
+def test_a_filler_in_a_scan_of_few_points_gets_no_class(tmp_path):
+    """Neither (0, 0, 0) nor farther than the others."""
+    rows = street(300)
+    rows[::6, :3] = -9.99
+    np.testing.assert_array_equal(read_cloud(saved(tmp_path / "a.bin", rows)).finite, np.arange(300) % 6 > 0)
+
+
+@pytest.mark.parametrize("step", [1.0, 0.5])
+def test_coordinates_that_were_rounded_are_no_fillers(tmp_path, step):
+    """Near the sensor each place then has many points."""
+    rows = street(20_000)
+    rows[:, :3] = step * np.round(rows[:, :3] * 0.3 / step)
+    rows = rows[rows[:, :2].any(axis=1)]
+    cloud = read_cloud(saved(tmp_path / "a.bin", rows), columns=4)
+    assert cloud.finite.all() and ("coordinates in whole numbers" in kinds(cloud)) == (step == 1)
 
 
 @pytest.mark.parametrize("name", ["lidar_intensity", "pcloud_attr.reflectance", "remissions", "Intensity_#1"])
@@ -140,6 +185,16 @@ def test_a_ply_file_from_windows_is_read_and_commas_are_named(tmp_path):
     (tmp_path / "b.ply").write_text(PLY.format(name="vertex") + lines(point=","))
     with pytest.raises(DataError, match="its points are written with commas"):
         read_cloud(tmp_path / "b.ply")
+
+
+def test_a_truncated_binary_ply_file_is_not_said_to_hold_commas(tmp_path):
+    header = PLY.format(name="point").replace("ascii", "binary_little_endian").encode()
+    body = street()[:, :3].astype("<f4").tobytes()
+    (tmp_path / "a.ply").write_bytes(header + body)
+    assert len(read_cloud(tmp_path / "a.ply").scan) == 3000
+    (tmp_path / "a.ply").write_bytes(header + body[:-5000])
+    with pytest.raises(DataError, match="early end-of-file"):
+        read_cloud(tmp_path / "a.ply")
 
 
 def test_the_old_name_of_the_fields_of_a_pcd_is_read(tmp_path):

@@ -44,6 +44,10 @@ def test_height_beams_field_of_view_and_brightness_are_compared(profile):
     assert "share of the full turn that has points" in kinds(profile, scan(9, turn=np.pi / 3))
     dark = dataclasses.replace(scan(9), intensity=scan(9).intensity / 255)
     assert set(kinds(profile, dark)) == {"intensities"}
+    inverted = dataclasses.replace(scan(9), intensity=1 - scan(9).intensity)
+    (note,) = profile.differences(describe(inverted))
+    assert "bright points stored as small values" in str(note)
+    assert not kinds(profile, dataclasses.replace(scan(9), intensity=(1.5 * scan(9).intensity).clip(0, 1)))
     moved = dataclasses.replace(scan(9), xyz=scan(9).xyz + np.float32([60, 0, 0]))
     assert "distance of the nearest points from the origin" in kinds(profile, moved)
 

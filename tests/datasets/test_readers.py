@@ -12,6 +12,7 @@ import pytest
 from tests.datasets.reader_tester import ReaderTester, damages
 from topokd import params
 from topokd.datasets import BENCHMARKS
+from topokd.errors import DataError
 from topokd.synthetic import LAYOUTS, SyntheticLidar
 
 SMALL = params.Synthetic(
@@ -73,3 +74,9 @@ def test_a_bad_file_is_named_and_skipped_on_request(
     else:
         index = -1 if damage.__name__ == "missing" else 0  # without its points a scan may simply be in no split
         reader_of(name, copy).check_bad_file(damage, index)
+
+
+def test_a_folder_in_another_layout_is_named_as_the_command_line_names_it(tmp_path: Path) -> None:
+    for name in BENCHMARKS:
+        with pytest.raises(DataError, match=r"ROOT \(data.root of a profile\) is the folder +above"):
+            BENCHMARKS[name].open(tmp_path, "val")

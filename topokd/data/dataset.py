@@ -183,16 +183,16 @@ def count_points(file: Path, columns: int) -> int:
         DataError: the file is missing, empty, or cut off within a point.
     """
     if not file.is_file():
-        raise DataError(f"{file} does not exist: copy or unpack it again, or set data.on_bad_scan to skip")
+        raise DataError(f"{file} does not exist: copy or unpack it again, or set data.on_bad_scan of a profile to skip")
     size = file.stat().st_size
     if size == 0:
         raise DataError(
-            f"{file} is empty: a scan holds at least one point; restore it, or set data.on_bad_scan to skip"
+            f"{file} is empty, but a scan has points: restore it, or set data.on_bad_scan of a profile to skip"
         )
     if size % (4 * columns):
         raise DataError(
             f"{file} has {size} bytes, not a multiple of {4 * columns} ({columns} float32 per point): the file is "
-            "truncated; copy it again, or set data.on_bad_scan to skip"
+            "truncated; copy it again, or set data.on_bad_scan of a profile to skip"
         )
     return size // (4 * columns)
 

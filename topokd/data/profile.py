@@ -172,6 +172,8 @@ class ScanProfile:
             lowest, highest = low - measure.margin, high + measure.margin
             if measure.factor:
                 lowest, highest = min(lowest, low / measure.factor), max(highest, high * measure.factor)
+            if name == "intensity_median":  # at most 1: not the value but value / (1 - value) may grow by the factor
+                highest = max(high + measure.margin, measure.factor * high / (1 + (measure.factor - 1) * high))
             if name == "heading" and 360 - abs(value - (low + high) / 2) < abs(value - (low + high) / 2):
                 continue  # the other way round is nearer: both look backwards
             if not lowest <= value <= highest:
@@ -179,6 +181,8 @@ class ScanProfile:
                 advice = measure.advice
                 if name == "ground" and low - measure.margin <= -value <= high + measure.margin:
                     advice = "z seems to point down (--frame x,-y,-z turns the scan over)"
+                if name == "intensity_median" and value > highest and 1 - value >= lowest:
+                    advice = "are bright points stored as small values? Save the full scale minus them"
                 notes.append(
                     Note(
                         f"{kind} unlike in training",

@@ -53,7 +53,7 @@ class Scan:
             raise DataError(f"{where}: xyz has shape {self.xyz.shape}, expected (n, 3)")
         n = len(self.xyz)
         if n == 0:
-            raise DataError(f"{where}: no points; remove it, or set data.on_bad_scan to skip")
+            raise DataError(f"{where}: no points; remove it, or set data.on_bad_scan of a profile to skip")
         for field in ("intensity", "label", "instance"):
             value = getattr(self, field)
             if value is None:
@@ -67,7 +67,7 @@ class Scan:
             require_finite(
                 getattr(self, field),
                 f"{where}: {field}",
-                "write the scan without them, or set data.on_bad_scan to skip",
+                "write the scan without them, or set data.on_bad_scan of a profile to skip",
             )
         low, high = float(self.intensity.min()), float(self.intensity.max())
         if low < 0 or high > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from topokd.data.formats.intensity import UNLIKE
 from topokd.datasets.benchmark import Release
 from topokd.datasets.check import CheckReport
 from topokd.datasets.report import SplitReport, new_report, read_all
@@ -42,18 +43,21 @@ def check_mapped(root: str | Path, label_map: LabelMap) -> CheckReport:
         (1, [])
     """
     root = Path(root)
-    splits = list(_reports(root, label_map))
+    absent: dict[str, str] = {}
+    splits = list(_reports(root, label_map, absent))
     if not splits:
-        expected = label_map.scans or f"the tables of {label_map.version}"
-        raise DataError(f"{root} has no split of {label_map.name}: its scans are expected at {expected}")
+        raise DataError(f"{root} has no split of {label_map.name}; {next(iter(absent.values()))}")
+    splits[0].notes += [f"there is no split {name}: {why}" for name, why in absent.items()]
     return CheckReport(root, label_map.name, splits)
 
 
-def _reports(root: Path, label_map: LabelMap) -> Iterator[SplitReport]:
+def _reports(root: Path, label_map: LabelMap, absent: dict[str, str]) -> Iterator[SplitReport]:
+    """A report for each split that is there; why another is not goes to ``absent``."""
     for split in label_map.split_names:
         try:
             dataset = open_mapped(root, label_map, split, on_bad_scan="keep", cache=0)
-        except AbsentSplitError:
+        except AbsentSplitError as error:
+            absent[split] = str(error)
             continue
         report = new_report(split, label_map.name, Release({}))
         report.sequences, report.size = len(dataset.sequences), len(dataset)
@@ -69,9 +73,28 @@ def _reports(root: Path, label_map: LabelMap) -> Iterator[SplitReport]:
                 "without, but a profile's training stops at them (data.on_bad_scan: skip leaves them out)"
             )
         read_all(dataset, report)
-        if isinstance(dataset, MappedDataset) and (unlike := list(dict.fromkeys(dataset.unlike))):
-            report.notes.append(
-                f"{len(unlike)} scans have intensities unlike those of the others, {unlike[0]} first: they were "
-                "clipped, or got a scale of their own; add intensity_scale to the label map"
-            )
+        if isinstance(dataset, MappedDataset):
+            _note_files(dataset, report)
         yield report
+
+
+def _note_files(dataset: MappedDataset, report: SplitReport) -> None:
+    """Add what is missing to the report of a split that was read, and what was assumed about its scans."""
+    if dataset.absent:
+        report.problems.append(
+            f"{len(dataset.absent)} scans that {dataset.label_map.splits[report.name]} names are not there, "
+            f"{dataset.absent[0]} first: copy them"
+        )
+    if bare := dataset.labels_without_scans():
+        report.problems.append(f"{len(bare)} files of labels have no scan, {bare[0]} first: copy the scans")
+    if not dataset.labelled and report.name != "test":
+        report.notes.append(f"no scan has labels: they are expected at {dataset.label_map.labels}")
+    for kind, (note, names) in dataset.noted.items():
+        first = next(iter(names))
+        if kind == UNLIKE:
+            report.notes.append(
+                f"{len(names)} scans have intensities unlike those of the others, {first} first: they were clipped, or "
+                "got a scale of their own; add intensity_scale to the label map"
+            )
+        else:
+            report.notes.append(f"{len(names)} scans, {first} first: {note}")

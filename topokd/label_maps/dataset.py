@@ -5,13 +5,15 @@ from __future__ import annotations
 import glob
 import logging
 import re
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from topokd.data.dataset import OnBadScan, ScanDataset
-from topokd.data.formats import Cloud, common_scale, read_cloud
+from topokd.data.formats import Note, common_scale, read_cloud
 from topokd.data.formats.intensity import UNLIKE
 from topokd.data.scan import Scan
 from topokd.datasets.check import require_root
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 
 SAMPLE_OF_MAPS = 64
 """Scans that the scale of intensities is guessed from; training rests on it, and a tenth of unlike ones is found."""
+
+_LOOKED_AT = 100_000
+"""Files among which scans are searched that are not where the label map says."""
 
 
 class MappedDataset(ScanDataset):
@@ -74,27 +79,27 @@ class MappedDataset(ScanDataset):
         self.labels = label_map.space(self.root)  # type: ignore[misc]
         self.class_names, self.palette = self.labels.class_names, self.labels.palette  # type: ignore[misc]
         self.num_classes = self.labels.num_classes  # type: ignore[misc]
-        self.unlike: list[str] = []  # scans, in the order of reading, that do not fit the scale of intensities
+        self.noted: dict[str, tuple[Note, dict[str, None]]] = {}  # by kind: the first note, the names of the scans
+        self.absent: list[str] = []  # scans that the list of the split names and the folder lacks
         self.labels_may_lack = False  # whether scans without a file of labels are read, without labels
         self._fields = self._find()
         if not self._fields:
-            raise AbsentSplitError(f"{self.root} has no scans of split {split!r} at {label_map.scans}")
+            listed = f" that {wanted} names" if isinstance(wanted := label_map.splits.get(split), str) else ""
+            raise AbsentSplitError(
+                f"{self.root} has no scans of split {split!r}, expected at {label_map.scans}{listed}"
+                f"{self._likely_cause()}"
+            )
         self.labelled = any(self._path(label_map.labels, name).is_file() for name in self._fields)
         self.sequences = sorted({fields.get("sequence", "") for fields in self._fields.values()})
         self._index(self._fields, on_bad_scan, cache, f"split {split}")
 
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        text, known = "", set[str]()
-        for k, part in enumerate(re.split(r"\{(\w+)\}", self.label_map.scans)):
-            text += re.escape(part) if k % 2 == 0 else f"(?P={part})" if part in known else f"(?P<{part}>[^/]+)"
-            known |= {part} if k % 2 else set()
-        return re.compile(text)
-
-    @property
-    def _glob(self) -> str:
-        parts = re.split(r"\{\w+\}", self.label_map.scans)
-        return "*".join(glob.escape(part) for part in parts)
+    def _files(self, template: str) -> Iterator[tuple[Path, dict[str, str]]]:
+        """The files at a path with fields, and the values of the fields; hidden ones are left out."""
+        for path in sorted(self.root.glob(_glob(template))):
+            match = _pattern(template).fullmatch(path.relative_to(self.root).as_posix())
+            fields = match.groupdict() if match is not None else {}
+            if match is not None and not any(value.startswith(".") for value in (path.name, *fields.values())):
+                yield path, fields
 
     def _find(self) -> dict[str, dict[str, str]]:
         """The scans of the split: name to the fields of their paths."""
@@ -104,28 +109,45 @@ class MappedDataset(ScanDataset):
                 f"{self.label_map.name} has no split {self.split!r}; it has {', '.join(self.label_map.splits)}"
             )
         listed = _read_list(self.root / wanted) if isinstance(wanted, str) else None
-        scans = {}
+        scans, found = {}, set[str]()
         self._all: list[Path] = []  # scans of any split
-        for path in sorted(self.root.glob(self._glob)):
-            relative = path.relative_to(self.root).as_posix()
-            match = self._pattern.fullmatch(relative)
-            fields = match.groupdict() if match is not None else {}
-            if match is None or any(value.startswith(".") for value in (path.name, *fields.values())):  # hidden
-                continue
+        for path, fields in self._files(self.label_map.scans):
             self._all.append(path)
-            if fields.get("split", self.split) != self.split:
+            if not self._of_split(fields):
                 continue
-            if isinstance(wanted, tuple) and fields.get("sequence") not in wanted:
-                continue
-            if listed is not None and not listed & {
-                relative,
-                fields["scan"],
-                path.name,
-                fields["scan"].lstrip("0") or "0",
-            }:
-                continue
-            scans["/".join(fields[name] for name in FIELDS if name in fields)] = fields
+            if listed is not None:
+                relative = path.relative_to(self.root).as_posix()
+                names = listed & {relative, fields["scan"], path.name, fields["scan"].lstrip("0") or "0"}
+                found |= names
+                if not names:
+                    continue
+            scans[_name(fields)] = fields
+        self.absent = sorted((listed or set()) - found)
         return scans
+
+    def _of_split(self, fields: dict[str, str]) -> bool:
+        """Whether a scan with these fields is in a folder of the split."""
+        sequences = self.label_map.splits.get(self.split)
+        return fields.get("split", self.split) == self.split and (
+            not isinstance(sequences, tuple) or fields.get("sequence") in sequences
+        )
+
+    def labels_without_scans(self) -> list[Path]:
+        """Files of labels in the folders of the split whose scan is missing."""
+        known = {_name(fields) for _, fields in self._files(self.label_map.scans)}
+        labels = self._files(self.label_map.labels)
+        return [path for path, fields in labels if self._of_split(fields) and _name(fields) not in known]
+
+    def _likely_cause(self) -> str:
+        """Where the scans seem to be instead: in a folder below, or under names in another case."""
+        pattern, known = re.compile(_pattern(self.label_map.scans).pattern, re.IGNORECASE), set(self._all)
+        for path in islice(self.root.rglob("*"), _LOOKED_AT):
+            relative = path.relative_to(self.root)
+            if pattern.fullmatch(relative.as_posix()) and path not in known:
+                return f": {relative.as_posix()} differs in capital and small letters, rename it and the others"
+            if len(relative.parts) > 1 and pattern.fullmatch(Path(*relative.parts[1:]).as_posix()):
+                return f": did you mean {self.root / relative.parts[0]}?"
+        return ""
 
     def _path(self, template: str, name: str) -> Path:
         return self.root / template.format(**self._fields[name])
@@ -148,7 +170,9 @@ class MappedDataset(ScanDataset):
     def _check(self, name: str) -> None:
         for file in self.source_files(name):
             if not file.is_file() or file.stat().st_size == 0:
-                raise DataError(f"{file} does not exist or is empty: copy it again, or set data.on_bad_scan to skip")
+                raise DataError(
+                    f"{file} does not exist or is empty: copy it again, or set data.on_bad_scan of a profile to skip"
+                )
 
     @cached_property
     def intensity_scale(self) -> float | None:
@@ -168,23 +192,22 @@ class MappedDataset(ScanDataset):
             log_notes=False,
             **self.label_map.reading(),
         )
-        self._report_scale(name, cloud)
+        for note in cloud.notes:
+            self._note(name, note)
         label = instance = None
         if labels is not None and (labels.is_file() or not self.labels_may_lack):
             raw = self._read_labels(labels, len(cloud.xyz))[cloud.finite]
             label, instance = self.labels.class_of_raw(raw & 0xFFFF, labels), (raw >> 16).astype(np.int64)
         return Scan(cloud.scan.xyz, cloud.scan.intensity, label, instance, name)
 
-    def _report_scale(self, name: str, cloud: Cloud) -> None:
-        """Warn, once, of a scan whose intensities do not fit the scale that was guessed."""
-        odd = [str(note) for note in cloud.notes if note.kind == UNLIKE]
-        if not odd or self.intensity_scale is None:
-            return
-        self.unlike.append(name)
-        if len(self.unlike) == 1:
+    def _note(self, name: str, note: Note) -> None:
+        """Keep what was assumed about a scan; warn, once, of intensities that do not fit the scale that was guessed."""
+        _, names = self.noted.setdefault(note.kind, (note, {}))
+        names[name] = None
+        if note.kind == UNLIKE and len(names) == 1:
             log.warning(
                 "%s: %s; the label map %s gives no intensity_scale: add it (other such scans are not reported)",
-                *(name, "; ".join(odd), self.label_map.name),
+                *(name, note, self.label_map.name),
             )
 
     def _read_labels(self, file: Path, points: int) -> np.ndarray:
@@ -200,13 +223,28 @@ class MappedDataset(ScanDataset):
         return np.fromfile(file, dtype.newbyteorder("<")).astype(np.int64)
 
 
+def _name(fields: dict[str, str]) -> str:
+    return "/".join(fields[name] for name in FIELDS if name in fields)
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    text, known = "", set[str]()
+    for k, part in enumerate(re.split(r"\{(\w+)\}", template)):
+        text += re.escape(part) if k % 2 == 0 else f"(?P={part})" if part in known else f"(?P<{part}>[^/]+)"
+        known |= {part} if k % 2 else set()
+    return re.compile(text)
+
+
+def _glob(template: str) -> str:
+    return "*".join(glob.escape(part) for part in re.split(r"\{\w+\}", template))
+
+
 def _read_list(file: Path) -> set[str]:
     """The scans that a list names, one a line: a path or a name, perhaps followed by other columns."""
     if not file.is_file():
         raise AbsentSplitError(f"{file} does not exist: it lists the scans of this split; copy it")
-    return {
-        line.split()[0] for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()
-    }
+    text = file.read_text(encoding="utf-8-sig", errors="replace").replace("\\", "/")
+    return {line.split()[0] for line in text.splitlines() if line.strip() and not line.startswith("#")}
 
 
 def open_mapped(

@@ -152,11 +152,16 @@ def test_a_single_point_has_nothing_to_compare(name: str) -> None:
     assert OF_CLOUDS[name](torch.zeros(1, 3), torch.ones(1, 2)).item() == 0
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e12])
+@pytest.mark.parametrize("scale", [1e-160, 1e-12, 1e12, 1e160])
 @pytest.mark.parametrize("name", OF_TWO)
 def test_distances_scale_with_the_diagrams(name: str, scale: float) -> None:
     a, b = diagram(30, 0), diagram(20, 1)
     torch.testing.assert_close(OF_TWO[name](a * scale, b * scale) / scale, OF_TWO[name](a, b), rtol=1e-12, atol=0)
+
+
+def test_a_curve_of_values_near_the_end_of_float32_is_the_same() -> None:
+    pairs, grid = diagram(30, 0).float(), torch.linspace(0, 2, 9)
+    assert torch.equal(F.betti_curve(3e37 * pairs, 3e37 * grid), F.betti_curve(pairs, grid))
 
 
 @pytest.mark.parametrize("name", [*OF_ONE, *OF_TWO])
@@ -228,6 +233,7 @@ def test_bad_clouds_are_rejected_by_name(name: str) -> None:
         (partial(F.persistence_image, weight_power=-2.0), "weight_power is -2.0"),
         (lambda d: F.wasserstein_distance(d, d, order=0.5), "order is 0.5: pass a finite number, 1 or more"),
         (lambda d: F.wasserstein_distance(d, d, order=math.inf), "order is inf"),
+        (lambda d: F.wasserstein_distance(d, d, order=50), "order is 50: .*bottleneck_distance"),
         (lambda d: F.wasserstein_distance(d, d, internal_p=-2.0), "internal_p is -2.0: pass a number, 1 or more"),
         (lambda d: F.sliced_wasserstein_distance(d, d, num_directions=1), "num_directions is 1"),
         (lambda d: F.wasserstein_distance([d], d), "a is a list of 1 and b is one diagram"),

@@ -131,7 +131,9 @@ def read_cloud(
     if table.withheld is not None:
         used &= ~table.withheld
         if not used.any():
-            raise DataError(f"{path}: all of its points with a return are marked as withheld: label another file")
+            raise DataError(
+                f"{path}: all of its points with a return are marked as withheld or noise: label another file"
+            )
     without = int((~np.isfinite(xyz).all(axis=1)).sum())
     if without:
         log.info("%s: %d of %d points are not finite and get no class", path, without, len(xyz))

@@ -22,6 +22,8 @@ LEAST_CHUNK = 20
 _LONGEST_HEADER = 1 << 20
 _LAST_LAYOUT = 10
 """Of the point formats of LAS 1.4."""
+_NOISE = (7, 18)
+"""Classes of LAS for low and high noise: birds, rain, multipath."""
 LARGEST_CHUNK = 1 << 29
 """Bytes of points; writers put 50,000 points (2 MB) into a chunk."""
 
@@ -44,14 +46,15 @@ def read_ply(path: Path) -> PointTable:
         try:
             data = library.PlyData.read(stream)
         except library.PlyElementParseError as error:
-            if b"," not in path.read_bytes().partition(b"end_header")[2]:
+            header, _, body = path.read_bytes().partition(b"end_header")
+            if not re.search(rb"format[ \t]+ascii", header) or b"," not in body:
                 raise
             raise DataError(
                 f"{path}: its points are written with commas, between the values or in place of the decimal point: "
                 ".ply has spaces and points; export it again, in binary if there is the choice"
             ) from error
         rest = 0 if data.text else len(stream.read())
-    points = next((element for element in data.elements if element.name.lower() == "vertex"), None)
+    points = next((element for element in data.elements if element.name.lower() in ("vertex", "point")), None)
     if points is None:
         names = [element.name[:40] for element in data.elements[:5]]
         more = f", ... ({len(data.elements)})" * (len(data.elements) > len(names))
@@ -76,9 +79,9 @@ def read_ply(path: Path) -> PointTable:
 
 
 def _plain_header(path: Path) -> io.BytesIO | None:
-    """The file with a header that plyfile can read, if its own is not ASCII with one kind of line ends.
+    """The file with a header that plyfile can read, if its own is not ASCII with plain line ends.
 
-    Comments may hold any letters, and editors put a byte order mark before them or change line ends.
+    Comments may hold any letters, and editors put a byte order mark before them, change line ends, or leave spaces.
     """
     with path.open("rb") as stream:
         start = stream.read(_LONGEST_HEADER)
@@ -88,10 +91,10 @@ def _plain_header(path: Path) -> io.BytesIO | None:
             raise DataError(f"{path} cannot be read as .ply: its header does not end within a megabyte; it is damaged")
         return None
     header = start[: end.end()]
-    lines = header.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    lines = re.sub(rb"[ \t]+\n", b"\n", header.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n"))
     if re.search(rb"format[ \t]+ascii", lines) and b"#" in (body := path.read_bytes()[end.end() :]):
         return io.BytesIO(lines.decode("ascii", "replace").replace("\ufffd", "?").encode() + plain_number_words(body))
-    if header.isascii() and lines.count(b"\n") in (header.count(b"\n") - header.count(b"\r\n"), header.count(b"\r\n")):
+    if header.isascii() and lines == header:
         return None
     plain = lines.decode("ascii", "replace").replace("\ufffd", "?").encode()
     return io.BytesIO(plain + path.read_bytes()[end.end() :])
@@ -205,6 +208,7 @@ def read_las(path: Path) -> PointTable:
             f"{path} holds {len(las.points)} points, but its header says {las.header.point_count}: it is truncated; "
             "copy it again"
         )
+    noise = np.isin(np.asarray(las.classification), _NOISE)
     withheld = np.asarray(las.withheld).astype(bool)
     extra = {str(name): np.asarray(las[name]) for name in las.point_format.extra_dimension_names}
     fields = {
@@ -216,11 +220,13 @@ def read_las(path: Path) -> PointTable:
     table = table_of(
         path, [*fields, *(n for n in extra if n.lower() not in fields)], lambda name: (fields | extra)[name]
     )
-    if withheld.any():
-        table.withheld = withheld
-        table.notes.append(
-            Note(
-                "withheld points", f"{withheld.sum()} of {len(withheld)} points are marked as withheld and get no class"
+    for name, marked in (("withheld", withheld), ("noise", noise & ~withheld)):
+        if marked.any():
+            table.notes.append(
+                Note(
+                    f"{name} points",
+                    f"{marked.sum()} of {len(marked)} points are marked as {name} and get no class",
+                )
             )
-        )
+    table.withheld = withheld | noise if (withheld | noise).any() else None
     return table

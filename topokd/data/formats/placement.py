@@ -15,7 +15,7 @@ _SHARE_OF_FILLERS = 0.01
 _IN_THE_SENSOR = 0.005
 _COPIES = 10
 """So many points in one place, far from all others, are not measurements."""
-_FEWEST = 1000
+_FEWEST = 100
 """With fewer points, one that is repeated need not be a filler."""
 _SAME = 1e-4
 """Relative difference of distances that count as the same."""
@@ -94,16 +94,24 @@ def has_return(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> Bool[ndarray,
 
 
 def _repeated(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Bool[ndarray, " n"]:
-    """Points that make up a hundredth of those used, or more, if there are a thousand."""
+    """Points that make up a hundredth of those used, and ten or more, if there are a hundred.
+
+    Where several such points are all there is, or others are nearly as frequent (coordinates rounded to decimetres or
+    metres), none is a filler.
+    """
     rows = xyz[used]
     if len(rows) < _FEWEST:
         return np.zeros(len(xyz), bool)
     sample = rows[np.linspace(0, len(rows) - 1, 5000).astype(int)] if len(rows) > 5000 else rows
     points, counts = np.unique(sample, axis=0, return_counts=True)
     repeated = np.zeros(len(xyz), bool)
-    for point in points[counts >= max(_COPIES, _SHARE_OF_FILLERS * len(sample))]:
+    many = max(_COPIES, _SHARE_OF_FILLERS * len(sample))
+    if counts.max(where=counts < many, initial=0) > many / 3:
+        return repeated
+    places = points[counts >= many]
+    for point in places:
         repeated |= (xyz == point).all(axis=1)
-    return repeated
+    return repeated if len(places) < 2 or not repeated[used].all() else np.zeros(len(xyz), bool)
 
 
 def _on_the_axis(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Bool[ndarray, " n"]:
@@ -112,9 +120,9 @@ def _on_the_axis(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Boo
 
 
 def _at_the_farthest_distance(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"]) -> Bool[ndarray, " n"]:
-    """Points as far away as the farthest one, in all directions, if most are nearer and almost none lies just before.
+    """Points as far away as the farthest one, on a sphere, if most are nearer and fewer lie just before.
 
-    Those of a laser that sweeps flat ground are equally far as well, but all at one height.
+    Those of a laser that sweeps flat ground are equally far as well, but in one plane, which a slope tilts.
     """
     rows, fillers = np.flatnonzero(used), np.zeros(len(xyz), bool)
     if not len(rows):
@@ -124,9 +132,15 @@ def _at_the_farthest_distance(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, 
     farthest = float(distance.max())
     last = distance >= (1 - _SAME) * farthest
     before = (distance >= 0.95 * farthest) & ~last
-    if last.mean() < 0.9 and before.sum() < 0.1 * last.sum() and np.ptp(xyz[rows[last], 2]) > 0.1 * farthest:
+    if last.mean() < 0.9 and before.sum() < last.sum() and not _in_a_plane(xyz[rows[last]] / farthest):
         fillers[rows[last]] = True
     return fillers
+
+
+def _in_a_plane(xyz: Float64[ndarray, "n 3"]) -> bool:
+    """Whether points that lie at a distance of 1 are in one plane, but for a thousandth."""
+    centred = xyz - xyz.mean(axis=0)
+    return bool(np.linalg.eigvalsh(centred.T @ centred / len(xyz))[0] < 1e-3**2)
 
 
 def without_strays(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, " n"], notes: list[Note]) -> Bool[ndarray, " n"]:
@@ -237,8 +251,20 @@ def check_extent(xyz: Float64[ndarray, "n 3"], notes: list[Note]) -> None:
     extent = high - low
     widest = float(extent.max())
     if widest > 2000 or widest < 0.5:
-        unit = "millimetres (--scale 0.001)" if widest > 2000 else "another unit than metres (--scale)"
+        unit = (
+            "millimetres or centimetres (--scale 0.001 or 0.01)"
+            if widest > 2000
+            else "another unit than metres (--scale)"
+        )
         notes.append(Note("unit of coordinates", f"most of its points span {widest:.3g} m: are coordinates in {unit}?"))
+    elif (xyz == np.floor(xyz)).all():
+        notes.append(
+            Note(
+                "coordinates in whole numbers",
+                f"its coordinates are whole numbers, most of them within {widest:.0f}: they were rounded to metres, or "
+                "are in another unit (--scale)",
+            )
+        )
     flat = int(extent.argmin())
     if flat != 2 and extent[flat] < 0.5 * extent[2]:
         notes.append(

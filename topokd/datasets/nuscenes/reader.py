@@ -87,7 +87,11 @@ class NuScenesLidarSeg(ScanDataset):
             there = [name for name in self.versions if (self.root / name).is_dir()]
             raise DataError(
                 f"{self.tables} does not exist, so {self.root} does not hold the tables of {version}; "
-                + (f"there are {', '.join(there)}" if there else "data.root must be the folder above `v1.0-...`")
+                + (
+                    f"there are {', '.join(there)}"
+                    if there
+                    else "ROOT (data.root of a profile) is the folder above `v1.0-...`"
+                )
             )
         self._channel = {record["token"]: record for record in read_table(self.tables, "sensor")}
         self._calibration = {record["token"]: record for record in read_table(self.tables, "calibrated_sensor")}

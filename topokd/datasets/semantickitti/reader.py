@@ -148,7 +148,7 @@ def _find_sequences(root: Path, split: str | Sequence[int]) -> tuple[int, ...]:
         hint = (
             "its parent has one: did you mean that?"
             if root.name == "sequences"
-            else "data.root must be the folder above"
+            else "ROOT (data.root of a profile) is the folder above"
         )
         raise DataError(f"{folder} does not exist, so {root} is not in the layout of SemanticKITTI; {hint}")
     present = {int(path.name) for path in folder.iterdir() if path.name.isdigit() and (path / "velodyne").is_dir()}

@@ -138,8 +138,9 @@ class WaymoSegmentation(ScanDataset):
             if not segments:
                 components = dict.fromkeys(("lidar", component, "lidar_calibration", "lidar_pose"))
                 raise DataError(
-                    f"{folders[0] / component} has no *.parquet files: data.root must be the folder above training/, "
-                    f"validation/ and testing/ of Waymo v2, with components {', '.join(components)} and vehicle_pose"
+                    f"{folders[0] / component} has no *.parquet files: ROOT (data.root of a profile) is the folder "
+                    "above training/, validation/ and testing/ of Waymo v2, with components "
+                    f"{', '.join(components)} and vehicle_pose"
                 )
             scanned = {file.stem for file in (folders[0] / "lidar").glob("*.parquet") if file.name[0] != "."}
             self._warn_left_out(sorted(scanned - set(segments)), f"have no file in {component}")

@@ -133,4 +133,4 @@ def betti_curve(
     ends = torch.where(batch.real[..., None], batch.points.detach(), torch.inf).movedim(2, 0).sort(dim=2).values
     queries = values.detach().expand(2, len(batch.sizes), -1).contiguous()
     born, died = torch.searchsorted(ends.contiguous(), queries, right=True)  # (b, g) each
-    return batch.result((born - died).to(batch.points.dtype) + 0 * batch.points.sum())
+    return batch.result((born - died).to(batch.points.dtype) + (0 * batch.points).sum())

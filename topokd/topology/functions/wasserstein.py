@@ -8,10 +8,15 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from topokd.errors import ParameterError
 from topokd.options import number
+from topokd.topology.critical_edges import unit_of
 from topokd.topology.functions.closed_form import distance_of_pairs
 from topokd.topology.functions.inputs import Diagrams
 from topokd.topology.torch_compile import eagerly
+
+MAX_ORDER = 10.0
+"""Higher powers of costs differ so much that the sum of a matching loses the small ones to rounding."""
 
 
 @eagerly
@@ -31,14 +36,15 @@ def wasserstein_distance(
     Args:
         a: (k, 2) finite pairs, or a list of them.
         b: (m, 2) finite pairs, or a list as long as a.
-        order: q, 1 or more, finite (for infinity see `bottleneck_distance`).
+        order: q, from 1 to `MAX_ORDER` (for infinity see `bottleneck_distance`).
         internal_p: p, from 1 to math.inf.
 
     Returns:
         A scalar, or (b,) for lists; in the filtration's unit. Two empty diagrams are at distance 0.
 
     Raises:
-        ValueError: order or internal_p is below 1, or a diagram is not (k, 2), finite, with no death before its birth.
+        ValueError: order or internal_p is out of range, or a diagram is not (k, 2), finite, with no death before its
+            birth.
 
     Examples:
         >>> import torch
@@ -49,10 +55,14 @@ def wasserstein_distance(
         (tensor(0.3750, grad_fn=...), tensor([[ 0.0000, -1.0000], [-0.5000,  0.5000]]))
     """
     order = number(order, "order", least=1.0)
+    if order > MAX_ORDER:
+        raise ParameterError(f"order is {order:g}: pass 1 to {MAX_ORDER:g}, or take bottleneck_distance, their limit")
     internal_p = number(internal_p, "internal_p", least=1.0, infinite=True)
     from topokd.topology.kernels import wasserstein
 
     def distance(x: np.ndarray, y: np.ndarray, _: bool) -> tuple[float, np.ndarray, np.ndarray]:
-        return wasserstein.distance(x, y, order, internal_p)  # type: ignore[no-any-return]
+        unit = unit_of(max(float(np.abs(pairs).max(initial=0.0)) for pairs in (x, y)))
+        value, of_x, of_y = wasserstein.distance(unit * x, unit * y, order, internal_p)
+        return value / unit, of_x, of_y
 
     return distance_of_pairs(distance, a, b)

@@ -12,6 +12,9 @@ import shutil
 import sys
 import tempfile
 import time
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,12 @@ PARTIAL = ".part-"
 """Beginning of the names of files that are being written; .gitignore and .dvcignore have it too."""
 LEAST_FREE = 1 << 16
 """Bytes: a file system with less is full."""
+ARRAY_ERRORS: tuple[type[Exception], ...] = (
+    ValueError, KeyError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error,
+    RuntimeError,  # encrypted; NotImplementedError, which is one: an unknown compression
+    tokenize.TokenError, SyntaxError,  # of the header, which NumPy parses as Python
+)  # fmt: skip
+"""What numpy.load and the arrays of an archive raise if a file is damaged or hostile."""
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from topokd.adaptation.scans import FolderScans, Subset
 from topokd.data import IGNORE, Batch, Scan, Scans, collate, training_sample
 from topokd.errors import DataError
 from topokd.evaluation.predict import class_probabilities
-from topokd.io import atomic_path
+from topokd.io import ARRAY_ERRORS, atomic_path
 from topokd.params import Data
 from topokd.progress import Progress
 
@@ -114,7 +114,7 @@ class PseudoLabelled:
     def _load(self, number: int, points: int) -> Int64[ndarray, " n"] | None:
         try:
             label = np.load(self._file(number), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except ARRAY_ERRORS:
             return None
         return label.astype(np.int64) if label.shape == (points,) else None
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import tokenize
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from numpy import ndarray
 from topokd.checks import real_tensor
 from topokd.data.formats.cloud import SUFFIXES, read_cloud
 from topokd.errors import DataError
+from topokd.io import ARRAY_ERRORS
 
 
 def read_points(source: Any, name: str = "array", **reading: Any) -> Float64[ndarray, "n c"]:
@@ -48,7 +47,7 @@ def read_points(source: Any, name: str = "array", **reading: Any) -> Float64[nda
             source, name = np.load(path, allow_pickle=False), str(path)
         except FileNotFoundError:
             raise DataError(f"{path} does not exist") from None
-        except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, tokenize.TokenError) as error:
+        except ARRAY_ERRORS as error:
             raise DataError(f"{path} is not an array of numbers: write it with numpy.save ({error})") from None
     elif reading:
         raise DataError(f"{', '.join(reading)} are for files: {name} is {type(source).__name__}, leave them out")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +10,7 @@ from numpy import ndarray
 
 from topokd.checks import require_memory
 from topokd.errors import DataError
-
-_DAMAGE = (
-    ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error,
-    RuntimeError,  # encrypted; NotImplementedError, which is one: an unknown compression
-    MemoryError, tokenize.TokenError,  # of the header of an array
-)  # fmt: skip
+from topokd.io import ARRAY_ERRORS
 
 
 def read_panoptic(file: Path, points: int) -> Int64[ndarray, " points"]:
@@ -43,7 +35,7 @@ def read_panoptic(file: Path, points: int) -> Int64[ndarray, " points"]:
             raise ValueError("`data` does not hold integers")
     except FileNotFoundError:
         raise DataError(f"{file} does not exist: unpack nuScenes-panoptic again, or remove panoptic.json") from None
-    except _DAMAGE as error:
+    except ARRAY_ERRORS as error:
         raise DataError(
             f"{file} is not an archive with an array `data` ({error}): unpack nuScenes-panoptic again"
         ) from None

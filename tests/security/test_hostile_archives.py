@@ -98,7 +98,7 @@ def test_panoptic_labels_that_unpack_to_more_than_there_is_memory_are_not_unpack
         "{'descr': '<u2', 'fortran_order': False, 'shape': (4,",  # NumPy's parser asks for more lines
         "{'descr': '<u2', 'fortran_order': False, 'shape': (10**13,)}",
         f"{{'descr': '<u2', 'fortran_order': False, 'shape': ({10**13},)}}",  # 20 TB
-        "{'descr': ',f4', 'fortran_order': False, 'shape': (4,)}",  # a type that NumPy's parser ends at with a SyntaxError
+        "{'descr': ',f4', 'fortran_order': False, 'shape': (4,)}",  # NumPy parses the type as Python
     ],
     ids=["open", "expression", "huge", "type"],
 )

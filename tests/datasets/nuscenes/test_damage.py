@@ -138,7 +138,7 @@ def test_truncated_empty_and_short_files(copy: Path) -> None:
     dataset = NuScenesLidarSeg(copy, "train")
     file, labels = copy / dataset.sample_data(dataset.names[0])["filename"], dataset.label_file(dataset.names[0])
     good, good_labels = file.read_bytes(), labels.read_bytes()
-    for content, words in ((good[:-3], "truncated"), (b"", "is empty: a scan holds at least one point")):
+    for content, words in ((good[:-3], "truncated"), (b"", "is empty, but a scan has points")):
         file.write_bytes(content)
         with pytest.raises(DataError, match=words):
             NuScenesLidarSeg(copy, "train")

@@ -70,4 +70,4 @@ def figures() -> list[Figure]:
     return [exhibit for exhibit in EXHIBITS.values() if isinstance(exhibit, Figure)]
 
 
-__all__ = ["EXHIBITS", "Exhibit", "Figure", "Listing", "Section", "Table", "figures", "sections", "tables"]
+__all__ = ["EXHIBITS", "Exhibit", "Figure", "Listing", "ReportSection", "Table", "figures", "sections", "tables"]

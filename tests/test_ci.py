@@ -136,17 +136,8 @@ def test_packages_that_cannot_be_installed_do_not_stop_it(checkout: Checkout):
         (checkout.root / "bin" / name).unlink()
     checkout.program("bin/apt-get", "#!/bin/sh\necho 'no network' >&2\nexit 100\n")
     path = f"{checkout.root / 'bin'}:/nowhere"
-    for name in (
-        "bash",
-        "timeout",
-        "dirname",
-        "sed",
-        "head",
-        "sleep",
-        "mkdir",
-        "cp",
-        "grep",
-    ):  # of this machine, without its browser
+    # of this machine, without its browser
+    for name in ("bash", "timeout", "dirname", "sed", "head", "sleep", "mkdir", "cp", "grep"):
         (checkout.root / "bin" / name).symlink_to(shutil.which(name) or "")
     done = checkout.run(PATH=path)
     assert done.returncode == 0 and "could not be installed" in done.stdout, done.stdout

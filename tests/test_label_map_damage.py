@@ -73,19 +73,19 @@ def test_an_absent_split_is_noted_with_its_cause(root: Path) -> None:
         checked(root)
 
 
-@pytest.mark.parametrize(("old", "new"), [("0.bin", "0.BIN"), ("", "")])
-def test_another_case_and_a_folder_above_are_named(root: Path, old: str, new: str) -> None:
-    if old:
-        for file in root.rglob(old):
-            file.rename(file.with_name(new))
-        (root / "yard/points/a/1.bin").unlink()
-        with pytest.raises(DataError, match="yard/points/./0.BIN differs in capital and small letters"):
-            checked(root)
-        return
-    above = root / "download"
-    above.mkdir()
-    (root / "yard").rename(above / "yard")
-    with pytest.raises(DataError, match=f"did you mean {above}"):
+def test_scans_whose_names_are_in_another_case_are_named(root: Path) -> None:
+    for file in root.rglob("0.bin"):
+        file.rename(file.with_name("0.BIN"))
+    (root / "yard/points/a/1.bin").unlink()
+    with pytest.raises(DataError, match="yard/points/./0.BIN differs in capital and small letters"):
+        checked(root)
+
+
+def test_a_data_set_that_lies_one_folder_further_down_is_found(root: Path) -> None:
+    below = root / "download"
+    below.mkdir()
+    (root / "yard").rename(below / "yard")
+    with pytest.raises(DataError, match=f"did you mean {below}"):
         checked(root)
 
 

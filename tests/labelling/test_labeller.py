@@ -136,10 +136,7 @@ def test_a_scan_that_the_network_cannot_process_is_named_with_what_looks_odd(che
     rng = np.random.default_rng(0)
     np.save(tmp_path / "lorry.npy", np.column_stack([rng.uniform(-4e5, 4e5, (400, 3)), rng.random(400)]))
     labeller = Labeller(checkpoint, voxel_size=0.001)
-    with pytest.raises(
-        DataError,
-        match=r"lorry\.npy spans .*; .*are coordinates in millimetres or centi",
-    ):
+    with pytest.raises(DataError, match=r"lorry\.npy spans .*; .*are coordinates in millimetres or centimetres"):
         labeller(labeller.read(tmp_path / "lorry.npy"))
 
 

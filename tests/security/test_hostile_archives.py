@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 import zipfile
 from pathlib import Path
 
@@ -115,15 +114,13 @@ def test_an_array_whose_header_lies_is_an_error_in_every_reader(tmp_path: Path, 
             read(tmp_path / "a.npy")
 
 
-def test_an_archive_of_thousands_of_arrays_is_rejected_at_once(tmp_path: Path) -> None:
-    """NumPy looks for each in a list: 20,000 take seconds, 100,000 minutes."""
+def test_an_archive_of_thousands_of_arrays_is_rejected_before_one_is_read(tmp_path: Path) -> None:
+    """NumPy looks for each in a list, which takes minutes for 100,000. None of these can be read."""
     with zipfile.ZipFile(tmp_path / "many.npz", "w") as archive:
-        for k in range(20_000):
+        for k in range(2000):
             archive.writestr(f"{k}.npy", b"")
-    before = time.process_time()
-    with pytest.raises(DataError, match=r"many\.npz holds 20,000 arrays"):
+    with pytest.raises(DataError, match=r"many\.npz holds 2,000 arrays"):
         read_cloud(tmp_path / "many.npz")
-    assert time.process_time() - before < 2
 
 
 def test_a_ply_header_without_an_end_is_rejected_and_messages_stay_short(tmp_path: Path) -> None:

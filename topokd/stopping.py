@@ -137,8 +137,9 @@ class Interrupts:
 
 def ask_to_stop(folder: Path) -> bool:
     """Ask the training that watches ``folder``, or the next one, to stop; returns whether one is running now."""
+    running = any(folder.glob("training-*"))  # before it is asked: it may save and close before we look
     (folder / "stop").touch()
-    return any(folder.glob("training-*"))
+    return running
 
 
 def die_with_parent(parent: int | None = None) -> None:

@@ -75,6 +75,18 @@ def test_inside_a_notebook_the_runner_asks(tmp_path: Path, monkeypatch: pytest.M
     assert not ask_to_stop(tmp_path / "stop")  # and now there is none
 
 
+def test_a_training_that_stops_at_once_was_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    training, touch = tmp_path / "training-1", Path.touch
+    training.touch()
+
+    def touch_and_close(path: Path) -> None:
+        touch(path)
+        training.unlink()
+
+    monkeypatch.setattr(Path, "touch", touch_and_close)
+    assert ask_to_stop(tmp_path)  # otherwise the runner kills a kernel that is about to say that it saved
+
+
 NOTEBOOK = """\
 # %% tags=["parameters"]
 params_file = "params.yaml"

@@ -18,7 +18,12 @@ from collections.abc import Sequence
 import numpy as np
 
 WARM_UP = 20  # points of the first loss, which is not counted
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4096", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": "4096",
+    "MALLOC_TRIM_THRESHOLD_": "0",
+    "MALLOC_ARENA_MAX": "1",
+    "GLIBC_TUNABLES": "",  # no huge pages, which notebooks use: a small array would count 2 MB
+}
 
 
 def peak_memory(engine: str, points: Sequence[int], channels: int, seed: int = 0) -> dict[int, int | None]:

@@ -42,6 +42,13 @@ START_VARIABLE = "TOPOKD_KERNEL_START"
 
 GRACE = 25  # seconds between SIGTERM and the end of the kernel; SLURM sends SIGKILL after 30
 
+HUGE_PAGES = "glibc.malloc.hugetlb"
+"""Setting of glibc's allocator; with 1, large tensors get pages of 2 MB, if the system allows it.
+
+Other C libraries ignore it. A training allocates and frees the same hundreds of megabytes in every step, and getting
+them from the system page by page takes time (benchmarks/huge_pages.md). No number changes.
+"""
+
 
 class NotebookError(TopokdError):
     """A cell raised an error; the message is that error's, and the executed part of the notebook is kept."""
@@ -224,6 +231,7 @@ def _environment(params: P.Params, folder: str) -> Iterator[_Signals]:
         "PLOTLY_RENDERER": "plotly_mimetype",
         "TOPOKD_ROOT": str(project_root()),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "GLIBC_TUNABLES": _with_huge_pages(os.environ.get("GLIBC_TUNABLES", "")),
         VARIABLE: folder,
     }
     before = {name: os.environ.get(name) for name in wanted}
@@ -237,6 +245,15 @@ def _environment(params: P.Params, folder: str) -> Iterator[_Signals]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _with_huge_pages(tunables: str) -> str:
+    """``$GLIBC_TUNABLES`` with `HUGE_PAGES` on, unless it says something about it.
+
+    >>> _with_huge_pages(""), _with_huge_pages("glibc.malloc.check=1"), _with_huge_pages("glibc.malloc.hugetlb=2")
+    ('glibc.malloc.hugetlb=1', 'glibc.malloc.check=1:glibc.malloc.hugetlb=1', 'glibc.malloc.hugetlb=2')
+    """
+    return tunables if HUGE_PAGES in tunables else ":".join(filter(None, [tunables, f"{HUGE_PAGES}=1"]))
 
 
 class _Signals:

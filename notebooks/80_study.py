@@ -53,6 +53,14 @@ for profile, study in results.studies.items():
         display(Markdown(f"- {name}: {studies.sentence(pair, study)}"))
 
 # %% [markdown]
+# ## Gradients of the terms
+# The weighted term's gradient in the student's parameters over that of the segmentation loss. Gradients are clipped, so
+# a term far above 1 leaves little of the others.
+
+# %%
+full_table(studies.gradients(results), "gradients")
+
+# %% [markdown]
 # ## Figures
 # Paired differences, all trials, and validation during training: a curve that still rises was stopped early.
 

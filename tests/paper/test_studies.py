@@ -40,6 +40,10 @@ def study(done=6, planned=6, dataset="synthetic"):
         "trials": [trial | {"unit": f"trial-kd-{k}", "miou": 20.0 + k, "factor": 10.0**k} for k in (0, 1)],
         "chosen": {"kd": trial | {"unit": "trial-kd-1", "miou": 21.0}}, "places": dict.fromkeys(rows, 24),
         "curves": {"kd": {"step": [300, 600], "miou": [10.0, 20.0]}},
+        "gradients": [
+            {"row": "kd", "term": "kd", "runs": 10, "median": 1.234, "largest": 2345.6, "seed": 7, "step": 1150,
+             "limit": 10.0, "strong": 3}
+        ],
         "comparisons": [comparison("kd", "plain", 5.2, "better"), comparison("kd_topo", "kd", 0.1, "equivalent")],
     }  # fmt: skip
 
@@ -93,10 +97,17 @@ def test_the_report_names_the_studies_that_have_not_run(project, tmp_path):
     assert "(so far)" in html["studies_comparisons"]
 
 
+def test_a_term_that_drowned_the_others_is_listed_with_its_seed(project):
+    (line,) = studies.gradients(project(study=study())).to_dict("records")
+    assert (line["Median"], line["Largest"], line["of seed, step"]) == ("1.2", "2,346", "7, 1,150")
+    assert line["Seeds above 10"] == "3 of 10"
+
+
 def test_without_answers_every_listing_says_so(tmp_path):
     results = Results.read(write_results(tmp_path / "results" / "default"))
     assert results.studies == {} and studies.power(results) == {} and studies.dose_sentence(results) == ""
     assert "No study has two seeds" in studies.comparisons(results).loc[0, "Verdict"]
+    assert "No study has trained" in studies.gradients(results).loc[0, "Row"]
     assert all("Not run yet" in text for text in studies.protocols(results)["Answer"])
 
 

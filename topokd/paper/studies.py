@@ -110,6 +110,22 @@ def comparisons(results: Results) -> pd.DataFrame:
     return pd.DataFrame(lines or [{"Study": "–", "Verdict": "No study has two seeds of two rows yet: see above."}])
 
 
+def gradients(results: Results) -> pd.DataFrame:
+    """How large each term's gradient was in the runs of every study, as a multiple of the segmentation loss's."""
+    lines = [
+        {
+            "Study": profile, "Row": study["labels"][share["row"]], "Term": share["term"],
+            "Median": _times(share["median"]), "Largest": _times(share["largest"]),
+            "of seed, step": f"{share['seed']}, {share['step']:,}",
+            f"Seeds above {share['limit']:g}": f"{share['strong']} of {share['runs']}",
+        }
+        for profile in PROTOCOLS
+        for study in [results.studies.get(profile, {})]
+        for share in study.get("gradients", [])
+    ]  # fmt: skip
+    return pd.DataFrame(lines or [{"Study": "–", "Row": "No study has trained a student yet."}])
+
+
 def power(results: Results) -> dict[str, dict[str, Any]]:
     """Seeds, expected spread, number of comparisons and margin of the profile and of each study, for its power."""
     plans = {}
@@ -122,6 +138,11 @@ def power(results: Results) -> dict[str, dict[str, Any]]:
         if pairs := study.get("plan", {}).get("comparisons"):
             plans[f"{profile} ({len(study['seeds'])} seeds)"] = _power(study["plan"], study["seeds"], len(pairs))
     return plans
+
+
+def _times(share: float) -> str:
+    """Two digits that count, or all before the point."""
+    return f"{share:,.0f}" if share >= 10 else f"{share:.2g}"
 
 
 def _power(plan: Mapping[str, Any], seeds: Sequence[int], comparisons: int) -> dict[str, Any]:

@@ -19,11 +19,15 @@ from topokd.experiments.study.inference import (
     superiority_power,
     tost,
 )
-from topokd.experiments.study.plan import StudyPlan
+from topokd.experiments.study.plan import StudyPlan, Unit
 from topokd.experiments.study.runner import Study
 from topokd.io import read_json
 from topokd.params import to_dict
 from topokd.project import project_path
+from topokd.training.gradients import gradient_share
+
+FORCE = 10.0
+"""Share of the segmentation loss's gradient above which a term moves the student almost alone."""
 
 
 def seed_scores(scores: StreetScores) -> dict[int, float]:
@@ -46,8 +50,8 @@ def answer(study: Study) -> dict[str, Any]:
     Returns:
         ``plan``, ``seeds``, ``dataset``, ``done`` and ``planned`` (numbers of training runs), ``power`` (computed from
         the plan alone), ``trials`` and ``chosen``, ``scores`` (mIoU by row and seed), ``curves`` (validation by row:
-        steps, and the mean over seeds in percent), ``minutes`` (CPU minutes of all runs) and ``comparisons`` (those
-        whose rows have at least two seeds in common).
+        steps, and the mean over seeds in percent), ``gradients`` (see `gradient_shares`), ``minutes`` (CPU minutes of
+        all runs) and ``comparisons`` (those whose rows have at least two seeds in common).
     """
     plan, params = study.plan, study.params
     done = {unit: read_json(study.file(unit)) for unit in study.units if study.is_done(unit)}
@@ -79,6 +83,7 @@ def answer(study: Study) -> dict[str, Any]:
         "scores": {row: seed_scores(scores) for row, scores in rows.items()},
         "places": {row: len(scores.streets) for row, scores in rows.items()},
         "curves": _curves(done),
+        "gradients": gradient_shares(done),
         "minutes": round(sum(record["cpu_seconds"] for record in done.values()) / 60, 1),
         "comparisons": compare(plan, rows),
     }
@@ -104,6 +109,38 @@ def _curves(done: dict[Any, dict[str, Any]]) -> dict[str, dict[str, list[float]]
         values = [[100 * (v or 0.0) for v in h["val_miou"]] for h in histories if h["val_step"] == steps]
         curves[row] = {"step": steps, "miou": np.mean(values, 0).round(3).tolist()}
     return curves
+
+
+def gradient_shares(done: dict[Unit, dict[str, Any]]) -> list[dict[str, Any]]:
+    """lambda_k |g_k| / |g_seg| of every term of every row during training, over all seeds (and folds).
+
+    Args:
+        done: the records of the runs.
+
+    Returns:
+        A record per row and term: ``median`` over all measurements, ``largest`` with its ``seed`` and ``step``, and in
+        how many of ``runs`` it was above ``limit`` at some measurement (``strong``).
+    """
+    runs: dict[tuple[str, str], list[tuple[Unit, list[int], list[float]]]] = {}
+    for unit, record in done.items():
+        watched = record["history"].get("gradients", {}) if unit.kind == "run" else {}
+        for term in watched.get("terms", {}).keys() - {"seg"}:
+            share = gradient_share(watched["terms"], term)
+            runs.setdefault((unit.row, term), []).append((unit, watched["step"], share))
+    records = []
+    for (row, term), measured in sorted(runs.items()):
+        points = [
+            (value, unit.number, step)
+            for unit, steps, share in measured
+            for step, value in zip(steps, share, strict=True)
+        ]
+        largest, seed, step = max(points)
+        records.append({
+            "row": row, "term": term, "runs": len(measured),
+            "median": float(np.median([value for value, *_ in points])), "largest": largest, "seed": seed, "step": step,
+            "limit": FORCE, "strong": sum(max(share) > FORCE for *_, share in measured),
+        })  # fmt: skip
+    return records
 
 
 def power_table(plan: StudyPlan, seeds: int) -> list[dict[str, Any]]:

@@ -35,6 +35,19 @@ DECLARED = (
         frame=studies.comparisons,
         words=("Study", "Row", "Against", "Verdict"),
     ),
+    Listing(
+        id="studies_gradients",
+        section=SECTION,
+        short="Gradients",
+        title="Gradients of the terms in the studies",
+        caption="Norm of the weighted term's gradient in the student's parameters, divided by that of the segmentation "
+        "loss, measured at regular steps of every run: over all seeds the median, the largest with its seed and step, "
+        "and the number of seeds in which it was above the limit at some step. Gradients are clipped, so a term far "
+        "above 1 leaves little of the others.",
+        stage="study",
+        frame=studies.gradients,
+        words=("Study", "Row", "Term", "of seed, step"),
+    ),
     Figure(
         id="studies_power",
         section=SECTION,

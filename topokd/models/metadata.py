@@ -153,8 +153,8 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
     depths = [*_tuple(config.get("enc_depths")), *_tuple(config.get("dec_depths"))]
     channels_of = [*_tuple(config.get("enc_channels")), *_tuple(config.get("dec_channels"))]
     widest = max((max(value.shape, default=0) for value in state.values()), default=0)
-    if any(not isinstance(value, int) or value < 1 for value in [*depths, *channels_of]):
-        raise _contradiction(path, "config", "has depths or channels that are not positive whole numbers")
+    if not all(isinstance(v, int) for v in [*depths, *channels_of]) or min(depths, default=0) < 0:
+        raise _contradiction(path, "config", "has depths or channels that are not whole numbers, or are negative")
     if sum(depths) > len(state) or any(value > widest for value in channels_of):
         raise _contradiction(path, "config", "describes a larger network than the weights")
     _check_mlps(path, config, state)

@@ -77,7 +77,8 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} holds Python objects besides tensors ({foreign[1] if foreign else 'of an unknown kind'}). Loading "
             "them could run any code, so nothing was loaded. If you trust its source, save its weights alone where it "
-            f"was made: torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], 'weights.pth')"
+            f"was made: torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], 'weights.pth'), or "
+            ".state_dict() in place of ['state_dict'] if it holds a whole network"
         ) from error
     except Exception as error:  # the unpickler fails on truncated files in many ways
         raise damaged(path, error) from error
@@ -86,8 +87,10 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
             content = content[key]
     named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
     if not named or not content:
+        has = ", ".join(str(key)[:40] for key in list(content)[:8]) if isinstance(content, dict) else ""
         raise CheckpointError(
-            f"{path} does not hold a state_dict, neither at the top nor under {', '.join(_CONTAINERS)}"
+            f"{path} does not hold a state_dict, neither at the top nor under {', '.join(_CONTAINERS)}; it holds "
+            f"{has or f'a {type(content).__name__}'}"
         )
     return content
 

@@ -13,6 +13,11 @@ from numpy import ndarray
 from topokd.errors import DataError
 
 _AXES = ("x", "y", "z")
+CLOUD_NAMES = (
+    "points", "xyz", "position", "pcd", "pc", "cloud", "point_cloud", "coord", "coords", "pos",
+    "lidar", "scan", "data", "arr_0",
+)  # fmt: skip
+"""Of an array or a field that holds the points, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,24 @@ def plain_number_words(text: bytes) -> bytes:
         b'1.5 nan 2'
     """
     return re.sub(rb"[+-]?(?:nan\([^)\s]*\)|1\.#\w+)", b"nan", text)
+
+
+def separate_axes(fields: dict[str, ndarray]) -> dict[str, ndarray]:
+    """The fields with x, y and z apart, if they are one field of three numbers under one of `CLOUD_NAMES`.
+
+    Args:
+        fields: (n,) or (n, k) values by name.
+
+    Examples:
+        >>> list(separate_axes({"xyz": np.zeros((2, 3)), "intensity": np.zeros((2, 1))}))
+        ['intensity', 'x', 'y', 'z']
+    """
+    plain = {plain_name(name): name for name in reversed(fields)}
+    joined = [plain[name] for name in CLOUD_NAMES if name in plain and fields[plain[name]].shape[1:] == (3,)]
+    if not joined or set(_AXES) <= set(plain):
+        return fields
+    others = {name: values for name, values in fields.items() if name != joined[0]}
+    return others | dict(zip(_AXES, fields[joined[0]].T, strict=True))
 
 
 def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray]) -> PointTable:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,34 @@ def test_every_preset_is_loaded_from_its_own_file(tmp_path: Path) -> None:
     litept = build_model("litept-student-medium", num_classes=3)
     save_checkpoint(tmp_path / "m.safetensors", litept)
     assert same(load_checkpoint(tmp_path / "m.safetensors"), litept)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("net.pt2", "is a program of torch.export, not a checkpoint: give the weights that it was made from"),
+        ("net.pt", "is a TorchScript program, not a checkpoint"),
+        ("net.onnx", "is an ONNX program, not a checkpoint"),
+        ("scan.npz", "is an archive of NumPy arrays, not a checkpoint: a scan perhaps"),
+        ("scan.bin", "not a checkpoint .*: if it is a scan, give the checkpoint before it"),
+        ("model.safetensors.index.json", "is JSON, not the weights: it may list the files that hold them"),
+    ],
+)
+def test_programs_scans_and_lists_in_place_of_a_checkpoint_are_named(tmp_path: Path, name: str, words: str) -> None:
+    path = tmp_path / name
+    if name in ("net.pt2", "net.pt", "scan.npz"):
+        entry = {"net.pt2": "net/archive_format", "net.pt": "net/constants.pkl", "scan.npz": "xyz.npy"}[name]
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(entry, "")
+    else:
+        path.write_bytes(
+            {"net.onnx": b"\x08\x08\x12\x07pytorch", "scan.bin": bytes(range(1, 65))}.get(name, b'{"a": {}}')
+        )
+    with pytest.raises(CheckpointError, match=words):
+        topokd.load(path)
+
+
+def test_a_torch_file_has_no_metadata(model: PointTransformerV3, tmp_path: Path) -> None:
+    """`topokd adapt` said that such a file is damaged."""
+    torch.save(model.state_dict(), tmp_path / "m.pth")
+    assert read_metadata(tmp_path / "m.pth") == {}

@@ -165,7 +165,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         path: the file.
 
     Returns:
-        Name -> text.
+        Name -> text; empty for a torch file, which has none.
 
     Raises:
         CheckpointError: the file is missing or damaged.
@@ -179,6 +179,8 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     _require_file(path)
+    if _is_pickled(path):
+        return {}
     try:
         with safe_open(path, "pt") as stream:
             return dict(stream.metadata() or {})
@@ -218,11 +220,16 @@ def _require_file(path: Path) -> None:
         )
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    _require_file(path)
+def _is_pickled(path: Path) -> bool:
+    """Whether it is a zip file of torch or an older bare pickle, rather than a safetensors file."""
     with path.open("rb") as stream:
         start = stream.read(9)
-    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):  # zip files of torch, and older bare pickles
+    return start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80")
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    _require_file(path)
+    if _is_pickled(path):
         return read_pickled(path), {}
     try:
         with safe_open(path, "pt") as file:
@@ -246,7 +253,7 @@ def _build(path: Path, state: dict[str, Tensor], strings: dict[str, str]) -> Poi
         raise CheckpointError(
             f"{path} does not say which network it belongs to ({error} is missing): name it, "
             f"topokd.load(path, preset=...) with one of {', '.join(PRESETS)}, or build it and pass it as `model` to "
-            "load_checkpoint"
+            "load_checkpoint; for `topokd predict`, save_checkpoint it with class_names and voxel_size"
         ) from None
     except CheckpointError:
         raise

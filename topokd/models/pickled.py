@@ -28,6 +28,13 @@ _OTHERS = {
     b"gguf": "of another format (GGUF), which holds no weights of topokd",
     b"\x89hdf": "of another format (HDF5, of Keras perhaps): convert the weights to safetensors",
 }
+_PROGRAMS = {
+    "constants.pkl": "a TorchScript program",
+    "archive_format": "a program of torch.export",
+    "serialized_exported_program.json": "a program of torch.export",
+}
+"""Ends of the names in archives of programs, and what to call these."""
+_SCANS = (".bin", ".pcd", ".ply", ".las", ".laz", ".npy")
 """First bytes, in small letters, of files that are mistaken for weights, and what to say about them."""
 _CONTAINERS = ("state_dict", "model_state_dict", "model")  # keys under which training codes store the weights
 
@@ -66,7 +73,7 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is damaged, holds other Python objects, or no state_dict.
     """
-    _require_room(path)
+    _check_archive(path)
     try:
         with torch.serialization.safe_globals([(_InertPlaceholder, name) for name in _REPLACED]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -95,13 +102,21 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _require_room(path: Path) -> None:
-    """Raise before torch unpacks an archive of more bytes than there is memory; torch.save itself packs nothing."""
+def _check_archive(path: Path) -> None:
+    """Raise before torch unpacks an archive of another kind, or of more bytes than there is memory.
+
+    torch.save itself packs nothing.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
+            names, size = archive.namelist(), sum(entry.file_size for entry in archive.infolist())
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return  # of torch's older format, or damaged, which torch says
+    for name, program in _PROGRAMS.items():
+        if any(each.endswith(f"/{name}") for each in names):
+            raise CheckpointError(f"{path} is {program}, not a checkpoint: give the weights that it was made from")
+    if names and all(each.endswith(".npy") for each in names):
+        raise CheckpointError(f"{path} is an archive of NumPy arrays, not a checkpoint: a scan perhaps?")
     try:
         require_memory(size, f"{path}: unpacked", "it is damaged, or made to fill the memory")
     except DataError as error:
@@ -116,7 +131,14 @@ def damaged(path: Path, error: Exception) -> CheckpointError:
         for beginning, words in _OTHERS.items():
             if start.startswith(beginning):
                 return CheckpointError(f"{path} is {words}")
+        if start.startswith(b"{") and b"\0" not in start:  # the length in front of a safetensors header holds zeros
+            return CheckpointError(f"{path} is JSON, not the weights: it may list the files that hold them")
+    if path.suffix.lower() == ".onnx":
+        return CheckpointError(f"{path} is an ONNX program, not a checkpoint: give the weights that it was made from")
+    advice = "copy or download it again, or delete it and train again"
+    if path.suffix.lower() in _SCANS:
+        advice = "if it is a scan, give the checkpoint before it"
     return CheckpointError(
         f"{path} is damaged, truncated, or not a checkpoint ({type(error).__name__}: "
-        f"{str(error).strip()[:120]}): copy or download it again, or delete it and train again"
+        f"{str(error).strip()[:120]}): {advice}"
     )

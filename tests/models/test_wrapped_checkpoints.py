@@ -93,7 +93,7 @@ def test_a_whole_pickled_network_and_an_unknown_container_are_named(model: Point
     with pytest.raises(CheckpointError, match=r"\.state_dict\(\) in place of \['state_dict'\] if it holds a whole"):
         load_checkpoint(tmp_path / "whole.pth", model)
     torch.save({"weights": model.state_dict(), "epoch": 3}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match="under state_dict, model_state_dict, model; it holds weights, epoch"):
+    with pytest.raises(CheckpointError, match="under state_dict, .*: what it holds is weights, epoch"):
         load_checkpoint(tmp_path / "other.pth", model)
 
 
@@ -169,3 +169,48 @@ def test_a_torch_file_has_no_metadata(model: PointTransformerV3, tmp_path: Path)
     """`topokd adapt` said that such a file is damaged."""
     torch.save(model.state_dict(), tmp_path / "m.pth")
     assert read_metadata(tmp_path / "m.pth") == {}
+
+
+@pytest.mark.parametrize("keys", [["module"], ["model", "state_dict"], ["state_dict", "model"]])
+def test_weights_are_found_in_the_containers_of_other_trainers(
+    model: PointTransformerV3, tmp_path: Path, keys: list[str]
+) -> None:
+    content: Any = model.state_dict()
+    for key in reversed(keys):
+        content = {key: content, "epoch": 3}
+    torch.save(content, tmp_path / "m.pth")
+    assert same(topokd.load(tmp_path / "m.pth", preset="ptv3-tiny"), model)
+
+
+def test_containers_in_a_circle_end(tmp_path: Path) -> None:
+    circle: dict[str, Any] = {}
+    circle["model"] = circle
+    torch.save(circle, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match="what it holds is model, not weights alone"):
+        topokd.load(tmp_path / "m.pth", preset="ptv3-tiny")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda weight: weight.to_sparse(), "seg_head.weight is stored sparse"),
+        (lambda weight: weight.to("meta"), "seg_head.weight is stored without values"),
+        (lambda weight: weight[:1].expand(10**8, -1), "Point Transformer V3: num_classes is 100000000"),
+        (lambda weight: weight[:0], "Point Transformer V3: num_classes is 0"),
+        (lambda weight: 3, "what it holds is seg_head.weight, not weights alone"),
+    ],
+)
+def test_weights_that_are_no_plain_tensors_are_named(
+    model: PointTransformerV3, tmp_path: Path, change: Any, words: str
+) -> None:
+    state = model.state_dict()
+    torch.save(state | {"seg_head.weight": change(state["seg_head.weight"])}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match=words):
+        topokd.load(tmp_path / "m.pth", preset="ptv3-tiny")
+
+
+def test_a_long_name_of_a_network_is_cut(model: PointTransformerV3, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "m.safetensors", model, {"preset": "x" * 100_000})
+    with pytest.raises(CheckpointError, match="unknown model preset 'xxx") as error:
+        load_checkpoint(tmp_path / "m.safetensors")
+    assert len(str(error.value)) < 1000

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from topokd.errors import CheckpointError, ParameterError
 from topokd.io import write_bytes
 from topokd.models.metadata import Description, check_metadata, check_values, network_config
-from topokd.models.pickled import damaged, read_pickled
+from topokd.models.pickled import damaged, is_pickled, read_pickled
 from topokd.models.presets import PRESETS, build_model
 from topokd.models.ptv3 import PointTransformerV3
 from topokd.models.wrappers import HEAD, plain_names, prefix_advice, unwrapped, without_prefix
@@ -153,7 +153,12 @@ def load_network(path: str | Path, preset: str | None = None) -> PointTransforme
                 f"{path} does not hold the weights of a Point Transformer V3 ({error} is missing): choose another file"
                 f"{prefix_advice(state, HEAD)}"
             ) from None
-        model = build_model(preset, in_channels, num_classes)
+        try:
+            model = build_model(preset, in_channels, num_classes)
+        except ParameterError as error:
+            if preset not in PRESETS:
+                raise
+            raise CheckpointError(f"{path} does not hold the weights of a Point Transformer V3: {error}") from error
     _load(path, model, state, metadata)
     return model.eval()
 
@@ -179,7 +184,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     _require_file(path)
-    if _is_pickled(path):
+    if is_pickled(path):
         return {}
     try:
         with safe_open(path, "pt") as stream:
@@ -220,16 +225,9 @@ def _require_file(path: Path) -> None:
         )
 
 
-def _is_pickled(path: Path) -> bool:
-    """Whether it is a zip file of torch or an older bare pickle, rather than a safetensors file."""
-    with path.open("rb") as stream:
-        start = stream.read(9)
-    return start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80")
-
-
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     _require_file(path)
-    if _is_pickled(path):
+    if is_pickled(path):
         return read_pickled(path), {}
     try:
         with safe_open(path, "pt") as file:
@@ -258,7 +256,9 @@ def _build(path: Path, state: dict[str, Tensor], strings: dict[str, str]) -> Poi
     except CheckpointError:
         raise
     except (ParameterError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{path} describes a network that this version cannot build: {error}") from error
+        raise CheckpointError(
+            f"{path} describes a network that this version cannot build: {str(error)[:400]}"
+        ) from error
 
 
 def _load(path: Path, model: nn.Module, state: dict[str, Tensor], strings: dict[str, str]) -> None:

@@ -36,7 +36,7 @@ _PROGRAMS = {
 """Ends of the names in archives of programs, and what to call these."""
 _SCANS = (".bin", ".pcd", ".ply", ".las", ".laz", ".npy")
 """First bytes, in small letters, of files that are mistaken for weights, and what to say about them."""
-_CONTAINERS = ("state_dict", "model_state_dict", "model")  # keys under which training codes store the weights
+_CONTAINERS = ("state_dict", "model_state_dict", "model", "module")  # keys under which training codes store weights
 
 
 class _InertPlaceholder:
@@ -64,6 +64,13 @@ _REPLACED = (  # constructors of numpy scalars and arrays (numpy 1: core, 2: _co
 )
 
 
+def is_pickled(path: Path) -> bool:
+    """Whether it is a zip file of torch or an older bare pickle, rather than a safetensors file."""
+    with path.open("rb") as stream:
+        start = stream.read(9)
+    return start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80")
+
+
 def read_pickled(path: Path) -> dict[str, Tensor]:
     """The weights in a file of ``torch.save``: a state_dict, or one under a key of `_CONTAINERS`.
 
@@ -89,17 +96,23 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # the unpickler fails on truncated files in many ways
         raise damaged(path, error) from error
-    for key in _CONTAINERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    named = isinstance(content, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
-    if not named or not content:
-        has = ", ".join(str(key)[:40] for key in list(content)[:8]) if isinstance(content, dict) else ""
+    for _ in _CONTAINERS:  # one in another, but no circle of them
+        inner = [
+            content[key] for key in _CONTAINERS if isinstance(content, dict) and isinstance(content.get(key), dict)
+        ]
+        content = inner[0] if inner else content
+    entries = content if isinstance(content, dict) else {}
+    others = [str(k)[:40] for k, v in entries.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
+    if others or not entries:
         raise CheckpointError(
-            f"{path} does not hold a state_dict, neither at the top nor under {', '.join(_CONTAINERS)}; it holds "
-            f"{has or f'a {type(content).__name__}'}"
+            f"{path} does not hold a state_dict, neither at the top nor under {', '.join(_CONTAINERS)}: what it holds "
+            f"is {', '.join(others[:8]) or f'a {type(content).__name__} without entries'}, not weights alone"
         )
-    return content
+    for name, value in entries.items():
+        if value.layout != torch.strided or value.is_meta:
+            kind = "without values (on the device meta)" if value.is_meta else "sparse"
+            raise CheckpointError(f"{path}: {name} is stored {kind}: save the weights as dense tensors with values")
+    return entries
 
 
 def _check_archive(path: Path) -> None:

@@ -214,3 +214,13 @@ def test_a_long_name_of_a_network_is_cut(model: PointTransformerV3, tmp_path: Pa
     with pytest.raises(CheckpointError, match="unknown model preset 'xxx") as error:
         load_checkpoint(tmp_path / "m.safetensors")
     assert len(str(error.value)) < 1000
+
+
+def test_weights_beyond_float32_are_named(model: PointTransformerV3, tmp_path: Path) -> None:
+    state = {k: v.double() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    torch.save(state, tmp_path / "m.pth")
+    assert same(topokd.load(tmp_path / "m.pth", preset="ptv3-tiny"), model)
+    state["seg_head.bias"][1] = 1e300  # infinite in the network
+    torch.save(state, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match="seg_head.bias holds NaN or infinity, or numbers that float32 cannot"):
+        topokd.load(tmp_path / "m.pth", preset="ptv3-tiny")

@@ -200,10 +200,11 @@ def check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tens
                 f"{path}: {name} is negative, but it holds variances: the file was edited or assembled incorrectly; "
                 "use the one that training wrote"
             )
-        if value.is_floating_point() and not bool(value.isfinite().all()):
+        kept = value.to(own[name].dtype) if own[name].is_floating_point() else value  # float64 may end up infinite
+        if kept.is_floating_point() and not bool(kept.isfinite().all()):
             raise CheckpointError(
-                f"{path}: {name} holds NaN or infinity: training diverged, or the weights overflowed when they were "
-                "converted; use an earlier checkpoint"
+                f"{path}: {name} holds NaN or infinity, or numbers that {str(kept.dtype)[6:]} cannot hold: training "
+                "diverged, or the weights overflowed when they were converted; use an earlier checkpoint"
             )
 
 

@@ -115,7 +115,9 @@ def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray])
         known.setdefault(plain_name(name), name)
     missing = [axis for axis in _AXES if axis not in known]
     if missing:
-        raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(known) or 'none'}")
+        widths = {plain: np.shape(column(name))[1:] for plain, name in known.items()}
+        has = [f"{plain} ({width[0]} values each)" if width > (1,) else plain for plain, width in widths.items()]
+        raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(has) or 'none'}")
     stored = [np.asarray(column(known[axis])) for axis in _AXES]
     for axis, values in zip(_AXES, stored, strict=True):
         if values.dtype.kind not in "fiu":

@@ -224,3 +224,15 @@ def test_weights_beyond_float32_are_named(model: PointTransformerV3, tmp_path: P
     torch.save(state, tmp_path / "m.pth")
     with pytest.raises(CheckpointError, match="seg_head.bias holds NaN or infinity, or numbers that float32 cannot"):
         topokd.load(tmp_path / "m.pth", preset="ptv3-tiny")
+
+
+def test_the_name_of_another_preset_is_not_believed_without_a_word(
+    model: PointTransformerV3, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_checkpoint(tmp_path / "m.safetensors", model)
+    with caplog.at_level(logging.WARNING):
+        load_checkpoint(tmp_path / "m.safetensors")
+        assert not caplog.text
+        save_checkpoint(tmp_path / "m.safetensors", model, {"preset": "ptv3-teacher"})
+        assert same(load_checkpoint(tmp_path / "m.safetensors"), model)
+    assert "says that it holds a ptv3-teacher, but not its channels (8, 8, 8, 16, 16)" in caplog.text

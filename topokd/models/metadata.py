@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from topokd.errors import CheckpointError
+from topokd.models.presets import PRESETS
 from topokd.schema import LARGEST_VOXEL
+
+log = logging.getLogger(__name__)
 
 _LARGEST_LIST = 64
 """Entries of a list in a network's config: stages, curves."""
@@ -158,6 +162,12 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
     if sum(depths) > len(state) or any(value > widest for value in channels_of):
         raise _contradiction(path, "config", "describes a larger network than the weights")
     _check_mlps(path, config, state)
+    preset, widths = PRESETS.get(strings.get("preset", "")), config.get("enc_channels")
+    if preset is not None and widths is not None and widths != preset.enc_channels:
+        log.warning(
+            "%s says that it holds a %s, but not its channels (%s): it is built as it describes itself",
+            path, strings["preset"], ", ".join(map(str, _tuple(widths))),
+        )  # fmt: skip
 
 
 def _check_mlps(path: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:

@@ -16,6 +16,11 @@ CGROUP_FILES = (  # limit and use of memory: version 2 and version 1
 )
 
 
+STUDENT_ADVICE = "look for NaN in the batch; if there is none, lower the learning rate"
+TEACHER_ADVICE = "look for NaN in the batch; if there is none, check its checkpoint"
+"""What to do about outputs of the two networks of a distillation that are not finite."""
+
+
 def require_finite(x: Any, name: str, advice: str = "remove such rows") -> None:
     """Raise an error if ``x`` holds NaN or infinity.
 
@@ -36,6 +41,29 @@ def require_finite(x: Any, name: str, advice: str = "remove such rows") -> None:
     row = first_nonfinite_row(x)
     if row is not None:
         raise DataError(f"{name} holds NaN or infinity, first in row {row} of {len(x)}: {advice}")
+
+
+def require_finite_outputs(student: Any, teacher: Any, what: str) -> None:
+    """Raise an error if the outputs of the two networks of a distillation hold NaN or infinity.
+
+    Args:
+        student: a tensor (n, ...).
+        teacher: a tensor of the same rows.
+        what: "features" or "logits".
+
+    Raises:
+        DataError: names the network; if it is both, NaN was in the batch rather than in one of them.
+    """
+    own, other = first_nonfinite_row(student), first_nonfinite_row(teacher)
+    if own is not None and other is not None:
+        raise DataError(
+            f"the student's and the teacher's {what} hold NaN or infinity, first in rows {own} and {other} of "
+            f"{len(student)}: look for NaN in the batch"
+        )
+    if own is not None:
+        require_finite(student, f"the student's {what}", STUDENT_ADVICE)
+    if other is not None:
+        require_finite(teacher, f"the teacher's {what}", TEACHER_ADVICE)
 
 
 def first_nonfinite_row(x: Any) -> int | None:

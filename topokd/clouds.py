@@ -143,9 +143,9 @@ def matched_rows(
     own, other = as_rows(student, offsets, f"student's {name}"), as_rows(teacher, offsets, f"teacher's {name}")
     if len(own.rows) != len(other.rows) or own.ends != other.ends:
         raise DataError(
-            f"student {_shape(student)} and teacher {_shape(teacher)} must have one row per matched voxel, "
-            f"cloud by cloud; they have {len(own.rows)} and {len(other.rows)} rows in {len(own.ends)} and "
-            f"{len(other.ends)} clouds"
+            f"student {_shape(student)} and teacher {_shape(teacher)} must have one row per matched voxel or "
+            f"pixel; they have {len(own.rows)} and {len(other.rows)} rows in {len(own.ends)} and {len(other.ends)} "
+            "clouds or images"
         )
     if same_width and own.rows.shape[1] != other.rows.shape[1]:
         raise DataError(

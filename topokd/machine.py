@@ -51,6 +51,6 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros((), device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: torch without CUDA
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0][:160]  # of a backend that is not built in, torch lists all others
         raise ParameterError(f"device {str(name)!r} cannot be used ({reason}): try cpu, or leave it out") from None
     return device

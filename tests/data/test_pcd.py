@@ -1,5 +1,7 @@
 """Headers of .pcd files: optional parts, padding, damage."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -133,3 +135,34 @@ def test_a_header_that_contradicts_itself_or_turns_the_sensor_is_noted(tmp_path)
     second = read_cloud(ascii_pcd(tmp_path / "b.pcd", lines, viewpoint="0 0 0 0.7071 0 0 0.7071"))
     kinds = [[note.kind for note in cloud.notes] for cloud in (first, second)]
     assert kinds == [["POINTS is not WIDTH x HEIGHT"], ["VIEWPOINT turned"]] and len(first.xyz) == 2
+
+
+@pytest.mark.parametrize("name", ["xyz", "XYZ", "position", "points"])
+@pytest.mark.parametrize("encoding", ["binary", "ascii", "binary_compressed"])
+def test_coordinates_in_one_field_are_read(tmp_path, name, encoding):
+    rows = street()
+    lines = {"FIELDS": f"{name} intensity", "SIZE": "4 4", "TYPE": "F F", "COUNT": "3 1", "DATA": encoding}
+    body = rows.tobytes()
+    if encoding == "ascii":
+        body = "\n".join(" ".join(map(repr, row)) for row in rows.astype(float).tolist()).encode()
+    if encoding == "binary_compressed":
+        lzf = pytest.importorskip("lzf")
+        plain = rows[:, :3].tobytes() + rows[:, 3].tobytes()
+        packed = lzf.compress(plain, 2 * len(plain))
+        body = struct.pack("<II", len(packed), len(plain)) + packed
+    (tmp_path / "a.pcd").write_bytes(header(**lines) + body)
+    cloud = read_cloud(tmp_path / "a.pcd")
+    np.testing.assert_array_equal(cloud.scan.xyz, rows[:, :3])
+    np.testing.assert_array_equal(cloud.scan.intensity, rows[:, 3])
+
+
+def test_a_field_of_other_numbers_is_not_taken_for_coordinates(tmp_path):
+    rows = street()
+    lines = {"FIELDS": "normal intensity", "SIZE": "4 4", "TYPE": "F F", "COUNT": "3 1"}
+    (tmp_path / "a.pcd").write_bytes(header(**lines) + rows.tobytes())
+    with pytest.raises(DataError, match=r"lacks the field x, y, z; it has normal \(3 values each\), intensity"):
+        read_cloud(tmp_path / "a.pcd")
+    lines |= {"FIELDS": "xyz intensity", "POINTS": "0", "WIDTH": "0"}
+    (tmp_path / "b.pcd").write_bytes(header(**lines))
+    with pytest.raises(DataError, match=r"b\.pcd has no points"):
+        read_cloud(tmp_path / "b.pcd")

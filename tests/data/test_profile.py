@@ -1,6 +1,7 @@
 """Scans from elsewhere are compared with those that a network was trained on."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -103,3 +104,15 @@ def test_an_impossible_number_of_training_scans_is_rejected(profile, scans):
     text = profile.to_json().replace(f'"scans": {profile.scans}', f'"scans": {scans}')
     with pytest.raises(DataError, match="the number of scans is"):
         ScanProfile.from_json(text)
+
+
+def test_points_kilometres_below_the_others_take_no_memory():
+    """Layers of 0.1 m were counted all the way down."""
+    xyz = np.zeros((1000, 3))
+    xyz[:, 2] = np.linspace(-1e6, 1, 1000)
+    tracemalloc.start()
+    try:
+        assert np.isfinite(describe(Scan(xyz + np.array([5.0, 0, 0]), np.zeros(1000)))["ground"])
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()

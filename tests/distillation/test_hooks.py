@@ -145,5 +145,43 @@ def test_networks_with_other_resolutions_are_rejected() -> None:
     student, teacher = cnn(5), nn.Sequential(nn.Conv2d(3, 4, 1, stride=2), nn.Upsample(size=(6, 5)))
     x, label = images()
     objective = DistillationObjective({"fitnet": {"stage": 0}})
-    with pytest.raises(DataError, match="voxels and the student's"):
+    with pytest.raises(DataError, match="18 rows and the student's 60, one for each voxel, point or pixel"):
         objective(TappedNetwork(student, ["3"])(x), label, TappedNetwork(teacher, ["0"])(x))
+
+
+def test_images_of_other_sizes_are_called_images() -> None:
+    student, teacher = TappedNetwork(cnn(5), ["3"]), TappedNetwork(cnn(5), ["3"])
+    x, label = images()
+    output = teacher(x.reshape(1, 3, 6, 10))  # as many pixels, in one image
+    with pytest.raises(DataError, match=r"other clouds or images \(first seen at the student's row 30"):
+        DistillationObjective({"fitnet": {"stage": 0}})(student(x), label, output)
+    with pytest.raises(DataError, match="one row per matched voxel or pixel; they have 60 and 120 rows in 1 and 1"):
+        DistillationObjective({"kd": {}})(student(x), label, teacher(torch.cat([x, x])))
+
+
+def test_the_culprit_is_named_where_logits_are_not_finite() -> None:
+    student, x = TappedNetwork(cnn(5).eval(), ["3"]), images()[0]
+    spoilt = x.clone()
+    spoilt[1, 0, 2, 2] = torch.nan
+    with pytest.raises(DataError, match="input 0 of the network holds NaN or infinity, first in row 1 of 2: leave it"):
+        student(spoilt)
+    with torch.no_grad():
+        student.network[3].weight[2, 0, 0, 0] = torch.nan
+    with pytest.raises(DataError, match="weight 3.weight holds NaN or infinity, first in row 2 of 5: its training"):
+        student(x)
+
+
+class Tolerant(nn.Module):
+    """A network that replaces missing values itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.nan_to_num())
+
+
+def test_missing_values_that_a_network_replaces_are_no_error() -> None:
+    output = TappedNetwork(Tolerant(), ["layer"])(torch.full((1, 3, 2, 2), torch.nan))
+    assert bool(output.logits.isfinite().all())

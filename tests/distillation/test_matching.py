@@ -65,7 +65,7 @@ def test_a_voxel_in_another_cloud_is_an_error() -> None:
 
 def test_different_numbers_of_voxels_are_an_error() -> None:
     grid = torch.tensor([[0, 0, 0], [1, 0, 0]])
-    with pytest.raises(DataError, match="1 voxels and the student's 2"):
+    with pytest.raises(DataError, match="1 rows and the student's 2, one for each voxel, point or pixel"):
         match_rows(tap(grid[:1], [1]), tap(grid, [2]))
 
 

@@ -25,7 +25,7 @@ from topokd.distillation import (
     resolve_terms,
     run_teacher,
 )
-from topokd.errors import ParameterError
+from topokd.errors import DataError, ParameterError
 from topokd.models import Tap, build_model
 from topokd.params import Params, Row, load_profile
 
@@ -287,3 +287,35 @@ def shuffled(tap: Tap, generator: torch.Generator) -> Tap:
     parts = [a + torch.randperm(b - a, generator=generator) for a, b in zip([0, *ends], ends, strict=False)]
     index = torch.cat(parts)
     return Tap(tap.feat[index], tap.grid_coord[index], tap.offsets)
+
+
+@pytest.mark.parametrize("term", ["kd", "fitnet", "at", "topo", "grad"])
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("teacher", "teacher's .*NaN or infinity.*look for NaN in the batch; if there is none, check its checkpoint"),
+        ("student", "NaN or infinity.*look for NaN in the batch; if there is none, lower the learning rate"),
+    ],
+)
+def test_advice_about_nan_is_for_the_network_that_has_it(term: str, bad: str, words: str) -> None:
+    outputs = {}
+    for who in ("student", "teacher"):
+        feat = torch.rand(40, 4, requires_grad=True)
+        grid = torch.arange(120).view(40, 3)
+        logits = feat @ torch.eye(4)
+        feat = feat.detach().index_fill(0, torch.tensor([7]), torch.nan) if who == bad and term != "grad" else feat
+        logits = (
+            logits.clone().index_fill(0, torch.tensor([7]), torch.nan) if who == bad and term in "kd grad" else logits
+        )
+        outputs[who] = NetworkOutput(logits, [SimpleNamespace(feat=feat, grid_coord=grid, offsets=torch.tensor([40]))])
+    options = {"stages": [0]} if term in ("grad", "at") else {} if term == "kd" else {"stage": 0}
+    objective = DistillationObjective({term: options})
+    with pytest.raises(DataError, match=words):
+        objective(outputs["student"], torch.arange(40) % 4, outputs["teacher"])
+
+
+def test_nan_of_both_networks_is_looked_for_in_the_batch() -> None:
+    bad = torch.zeros(5, 3)
+    bad[2] = torch.nan
+    with pytest.raises(DataError, match=r"student's and the teacher's logits hold NaN .* rows 2 and 2 of 5: look for"):
+        LogitLoss()(bad, bad)

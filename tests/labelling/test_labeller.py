@@ -10,7 +10,7 @@ from tests.labelling.conftest import Recorder
 from topokd.cli import app
 from topokd.data.formats import read_cloud
 from topokd.data.profile import ScanProfile
-from topokd.errors import CheckpointError, DataError
+from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.labelling import Classes, Labeller, predict_files
 from topokd.models import build_model, save_checkpoint
 from topokd.predict_cost import measure_file
@@ -163,3 +163,10 @@ def test_an_empty_name_of_a_column_is_rejected(checkpoint, scans, tmp_path):
     arguments = ["predict", checkpoint, scans / "sub/000000.bin", "-o", tmp_path, "--columns", "x,y,z,intensity,"]
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert done.exit_code == 1 and "one of the names is empty; write `_`" in str(done.exception)
+
+
+def test_a_device_that_torch_was_built_without_is_named_in_a_few_words(checkpoint):
+    """For some devices torch lists all of its backends."""
+    with pytest.raises(ParameterError, match="device 'mps' cannot be used") as error:
+        Labeller(checkpoint, device="mps")
+    assert len(str(error.value)) < 300

@@ -107,7 +107,8 @@ def _ground(z: np.ndarray) -> float:
     """The fullest layer of 0.3 m in the lower half of the points."""
     low = z[z <= np.median(z)]
     bottom = float(np.quantile(low, 0.01))
-    counts, edges = np.histogram(low, np.arange(bottom - 0.3, float(low.max()) + 0.31, 0.1)[:2000])
+    top = min(float(low.max()) + 0.31, bottom + 250)  # 2000 layers and a few: damaged points are kilometres high
+    counts, edges = np.histogram(low, np.arange(bottom - 0.3, top, 0.1)[:2000])
     if len(counts) < 3:
         return float(np.median(low))
     layers = np.convolve(counts, np.ones(3), "valid")

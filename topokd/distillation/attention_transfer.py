@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from topokd.checks import require_finite
+from topokd.checks import STUDENT_ADVICE, TEACHER_ADVICE, require_finite
 from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32
 from topokd.distillation.features import matched_features, of_usual_size
 from topokd.distillation.matching import StageRows, match_rows
@@ -50,7 +50,7 @@ class AttentionTransferLoss(nn.Module):
         """
         if teacher_map is not None:
             own, ends = as_rows(student, offsets, "student's features")
-            require_finite(own, "the student's features", "lower the learning rate")
+            require_finite(own, "the student's features", STUDENT_ADVICE)
             own = at_least_float32(own)
         elif teacher is not None:
             own, other, ends = matched_features(student, teacher, offsets)
@@ -103,7 +103,7 @@ class AttentionTransferTerm(Term):
         parts: dict[str, Tensor] = {}
         for stage in self.options.stages:
             tap = teacher.taps[stage]
-            require_finite(tap.feat, "the teacher's features", "check its checkpoint")
+            require_finite(tap.feat, "the teacher's features", TEACHER_ADVICE)
             energy = of_usual_size(at_least_float32(tap.feat.detach())).square().sum(dim=1)
             parts |= {f"map{stage}": energy, f"grid{stage}": tap.grid_coord, f"offsets{stage}": tap.offsets}
         return parts

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from topokd.checks import require_finite
+from topokd.checks import require_finite_outputs
 from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.matching import StageRows, VoxelRows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
@@ -33,8 +33,7 @@ def matched_features(
         DataError: When the layouts do not match, or features are not finite.
     """
     student, teacher, ends = matched_rows(student, teacher, offsets)
-    require_finite(student, "the student's features", "lower the learning rate")
-    require_finite(teacher, "the teacher's features", "check its checkpoint")
+    require_finite_outputs(student, teacher, "features")
     return at_least_float32(student), at_least_float32(teacher.detach()), ends
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from topokd.checks import first_nonfinite_row, require_finite
 from topokd.clouds import Offsets, as_rows
 from topokd.distillation.term import NetworkOutput
 from topokd.errors import ParameterError
@@ -63,7 +64,8 @@ class TappedNetwork(nn.Module):
 
         Raises:
             ParameterError: When a module did not run, ran twice, or did not return a tensor.
-            DataError: When an output has a layout without rows.
+            DataError: When an output has a layout without rows, or logits are not finite because an input or a weight
+                is not.
         """
         rows: dict[str, SimpleNamespace] = {}
         handles = [
@@ -81,6 +83,8 @@ class TappedNetwork(nn.Module):
         if not isinstance(output, Tensor):
             raise ParameterError(f"the network returned a {type(output).__name__}: wrap it so that it returns logits")
         logits = as_rows(self._channels_last(output), offsets, "logits")
+        if first_nonfinite_row(logits.rows) is not None:
+            self._require_finite_input(inputs, named)
         return NetworkOutput(logits.rows, [rows[path] for path in self.paths])
 
     def _tap(
@@ -103,6 +107,15 @@ class TappedNetwork(nn.Module):
         shaped = feat.reshape(last.shape if output.dim() <= 3 else last.movedim(1, -1).shape)
         shaped = shaped.movedim(-1, 1) if output.dim() > 3 else self._channels_last(shaped)
         return shaped.clone(memory_format=torch.contiguous_format)  # the network may modify it in place
+
+    def _require_finite_input(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> None:
+        """Find what made logits NaN before a loss says that training diverged."""
+        for name, value in [*((f"input {k}", x) for k, x in enumerate(inputs)), *named.items()]:
+            if isinstance(value, Tensor) and value.is_floating_point() and value.dim():
+                require_finite(value, f"{name} of the network", "leave it out of the batch, or replace such values")
+        for name, value in self.network.named_parameters():
+            if value.dim():
+                require_finite(value, f"the network's weight {name}", "its training diverged; use an earlier state")
 
     def _channels_last(self, output: Tensor) -> Tensor:
         """(b, c, n) as (b, n, c), and back."""

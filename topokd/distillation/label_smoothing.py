@@ -8,7 +8,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from topokd.checks import require_finite
+from topokd.checks import STUDENT_ADVICE, require_finite
 from topokd.clouds import Features, as_labels, as_rows, at_least_float32
 from topokd.data import IGNORE
 from topokd.distillation.term import TERMS, Step, Term, TermOptions
@@ -38,7 +38,7 @@ class LabelSmoothingLoss(nn.Module):
             DataError: When there is not one label per row, or logits are not finite.
         """
         rows, ends = as_rows(logits, name="student's logits")
-        require_finite(rows, "the student's logits", "lower the learning rate")
+        require_finite(rows, "the student's logits", STUDENT_ADVICE)
         known = as_labels(label, ends, rows.shape[1]) != IGNORE
         log_p = at_least_float32(rows[known]).log_softmax(dim=1)
         return (-log_p.mean(dim=1) - math.log(rows.shape[1])).sum() / max(len(log_p), 1)

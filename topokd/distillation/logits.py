@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from topokd.checks import require_finite
+from topokd.checks import require_finite_outputs
 from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
@@ -79,8 +79,7 @@ def matched_logits(
         DataError: When the shapes differ, or logits are not finite.
     """
     student, teacher, ends = matched_rows(student, teacher, offsets, "logits", same_width=True)
-    require_finite(student, "the student's logits", "lower the learning rate")
-    require_finite(teacher, "the teacher's logits", "check its checkpoint")
+    require_finite_outputs(student, teacher, "logits")
     return student, teacher.detach(), ends
 
 

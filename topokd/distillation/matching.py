@@ -78,8 +78,8 @@ def match_rows(teacher: VoxelRows | StageRows, student: VoxelRows | StageRows) -
         return torch.arange(len(student.grid_coord), device=student.grid_coord.device)
     if teacher.grid_coord.shape != student.grid_coord.shape:
         raise DataError(
-            f"the teacher's stage has {len(teacher.grid_coord)} voxels and the student's {len(student.grid_coord)}: "
-            "run both on the same batch, and build both with the same strides"
+            f"the teacher's stage has {len(teacher.grid_coord)} rows and the student's {len(student.grid_coord)}, one "
+            "for each voxel, point or pixel: run both on the same batch, and compare stages of equal strides"
         )
     teacher_key, student_key = _keys(teacher, student)
     teacher_key, teacher_order = torch.sort(teacher_key)
@@ -87,8 +87,9 @@ def match_rows(teacher: VoxelRows | StageRows, student: VoxelRows | StageRows) -
     if not torch.equal(teacher_key, student_key):
         row = int(student_order[(teacher_key != student_key).nonzero()[0, 0]])
         raise DataError(
-            f"teacher and student hold different voxels (first seen at the student's voxel "
-            f"{student.grid_coord[row].tolist()}): run both on the same batch, and build both with the same strides"
+            f"teacher and student hold different voxels, or divide their rows into other clouds or images (first seen "
+            f"at the student's row {row}, voxel {student.grid_coord[row].tolist()}): run both on the same batch, and "
+            "compare stages of equal strides"
         )
     if bool((student_key[1:] == student_key[:-1]).any()):
         raise DataError("a voxel occurs twice in one cloud, so its rows cannot be matched: voxelise the clouds first")

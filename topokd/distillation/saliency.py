@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
-from topokd.checks import require_finite
+from topokd.checks import STUDENT_ADVICE, TEACHER_ADVICE, require_finite
 from topokd.clouds import Offsets, as_rows, at_least_float32, matched_rows
 from topokd.data import IGNORE
 from topokd.distillation.matching import StageRows, match_rows
@@ -178,8 +178,9 @@ def _detached(gradient: Any) -> Any:
 
 
 def _require_finite(who: str, feat: Tensor, grad: Tensor) -> None:
-    require_finite(feat, f"the {who}'s features", "lower the learning rate")
-    require_finite(grad, f"the gradient in the {who}'s features", "lower the learning rate")
+    advice = STUDENT_ADVICE if who == "student" else TEACHER_ADVICE
+    require_finite(feat, f"the {who}'s features", advice)
+    require_finite(grad, f"the gradient in the {who}'s features", advice)
 
 
 def _first_tensor(stages: list[Any]) -> Tensor:
@@ -230,7 +231,7 @@ class SaliencyTerm(Term):
             segmentation: The loss of the labels.
         """
         taps = [teacher.taps[stage] for stage in self.options.stages]
-        require_finite(teacher.logits, "the teacher's logits", "check its checkpoint")
+        require_finite(teacher.logits, "the teacher's logits", TEACHER_ADVICE)
         loss = (label != IGNORE).sum() * segmentation(teacher.logits, label)
         gradients = feature_gradients(loss, [tap.feat for tap in taps], keep_graph=False)
         parts: dict[str, Tensor] = {}

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from topokd.checks import require_finite
+from topokd.checks import STUDENT_ADVICE, require_finite
 from topokd.clouds import Features, as_labels, as_rows, at_least_float32
 from topokd.data import IGNORE
 from topokd.options import weight
@@ -43,7 +43,7 @@ class SegmentationLoss(nn.Module):
         """
         logits, ends = as_rows(logits, name="logits")
         label = as_labels(label, ends, logits.shape[1])
-        require_finite(logits, "logits", "lower the learning rate")
+        require_finite(logits, "logits", STUDENT_ADVICE)
         logits = at_least_float32(logits)
         labelled = (label != IGNORE).sum().clamp(min=1)
         loss = functional.cross_entropy(logits, label, ignore_index=IGNORE, reduction="sum") / labelled

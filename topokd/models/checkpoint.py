@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import logging
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from topokd.errors import CheckpointError, ParameterError
 from topokd.io import write_bytes
 from topokd.models.metadata import Description, check_metadata, check_values, network_config
-from topokd.models.pickled import damaged, read_pickled
+from topokd.models.pickled import damaged, is_pickled, read_pickled
 from topokd.models.presets import PRESETS, build_model
 from topokd.models.ptv3 import PointTransformerV3
-from topokd.models.wrappers import plain_names, unwrapped
+from topokd.models.wrappers import HEAD, plain_names, prefix_advice, unwrapped, without_prefix
+
+log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
-_PREFIXES = ("module.", "_orig_mod.")  # added to names by DistributedDataParallel and torch.compile
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str] | None = None) -> None:
@@ -95,8 +96,8 @@ def load_checkpoint(path: str | Path, model: M | None = None, map_location: str 
 
     Args:
         path: one of our safetensors files, or a torch file (.pth, .pt) as published: weights nested under "state_dict"
-            or not, with optimizer states and numpy scalars or not, names with or without the prefixes "module." and
-            "_orig_mod.".
+            or not, with optimizer states and numpy scalars or not, names with or without the prefixes of wrappers:
+            "module.", "_orig_mod.", or "model." of a LightningModule (`topokd.models.wrappers.without_prefix`).
         model: the network to load into, strictly, wrapped or not; None builds the network from the metadata of the
             file.
         map_location: device of the result; None leaves ``model`` on its device.
@@ -143,15 +144,21 @@ def load_network(path: str | Path, preset: str | None = None) -> PointTransforme
     if preset is None or preset == metadata.get("preset"):
         model = _build(path, state, metadata)
     else:
-        state = _strip_prefixes(state)
+        named = without_prefix(state, HEAD)
         try:
-            num_classes = state["seg_head.weight"].shape[0]
-            in_channels = state["backbone.embedding.stem.conv.weight"].shape[-1]
+            num_classes = named["seg_head.weight"].shape[0]
+            in_channels = named["backbone.embedding.stem.conv.weight"].shape[-1]
         except (KeyError, IndexError) as error:
             raise CheckpointError(
                 f"{path} does not hold the weights of a Point Transformer V3 ({error} is missing): choose another file"
+                f"{prefix_advice(state, HEAD)}"
             ) from None
-        model = build_model(preset, in_channels, num_classes)
+        try:
+            model = build_model(preset, in_channels, num_classes)
+        except ParameterError as error:
+            if preset not in PRESETS:
+                raise
+            raise CheckpointError(f"{path} does not hold the weights of a Point Transformer V3: {error}") from error
     _load(path, model, state, metadata)
     return model.eval()
 
@@ -163,7 +170,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         path: the file.
 
     Returns:
-        Name -> text.
+        Name -> text; empty for a torch file, which has none.
 
     Raises:
         CheckpointError: the file is missing or damaged.
@@ -177,6 +184,8 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     _require_file(path)
+    if is_pickled(path):
+        return {}
     try:
         with safe_open(path, "pt") as stream:
             return dict(stream.metadata() or {})
@@ -218,9 +227,7 @@ def _require_file(path: Path) -> None:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     _require_file(path)
-    with path.open("rb") as stream:
-        start = stream.read(9)
-    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):  # zip files of torch, and older bare pickles
+    if is_pickled(path):
         return read_pickled(path), {}
     try:
         with safe_open(path, "pt") as file:
@@ -232,36 +239,43 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _build(path: Path, state: dict[str, Tensor], strings: dict[str, str]) -> PointTransformerV3:
     """The network described by the metadata, which are first checked against the weights."""
-    check_metadata(path, strings, _strip_prefixes(state))
+    check_metadata(path, strings, without_prefix(state, HEAD))
     config = network_config(path, strings)
     try:
-        return build_model(strings["preset"], int(strings["in_channels"]), int(strings["num_classes"]), **config)
+        described = strings["preset"], int(strings["in_channels"]), int(strings["num_classes"])
+        with torch.device("meta"):  # names and shapes alone: nothing is allocated for what the weights are not
+            outline = build_model(*described, **config)
+        _matched(path, outline, state, strings)
+        return build_model(*described, **config)
     except KeyError as error:
         raise CheckpointError(
             f"{path} does not say which network it belongs to ({error} is missing): name it, "
             f"topokd.load(path, preset=...) with one of {', '.join(PRESETS)}, or build it and pass it as `model` to "
-            "load_checkpoint"
+            "load_checkpoint; for `topokd predict`, save_checkpoint it with class_names and voxel_size"
         ) from None
+    except CheckpointError:
+        raise
     except (ParameterError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{path} describes a network that this version cannot build: {error}") from error
-
-
-def _strip_prefixes(state: dict[str, Tensor], own: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Remove the prefixes that all names share, until the names are those of ``own``, and those of compiled parts."""
-    if own is None or not any("._orig_mod." in name for name in own):
-        state = {name.replace("._orig_mod.", "."): value for name, value in state.items()}
-    while state and (own is None or state.keys() != own.keys()):
-        prefix = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), None)
-        if prefix is None:
-            break
-        state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
+        raise CheckpointError(
+            f"{path} describes a network that this version cannot build: {str(error)[:400]}"
+        ) from error
 
 
 def _load(path: Path, model: nn.Module, state: dict[str, Tensor], strings: dict[str, str]) -> None:
+    found, state = state, _matched(path, model, state, strings)
+    if len(state) < len(found):
+        log.warning("%s holds other weights beside those of the network, which are left out", path)
+    plain = plain_names(model)
+    check_values(path, state, {plain[name]: value for name, value in model.state_dict().items()})
+    model.load_state_dict({name: state[plain[name]] for name in plain})
+
+
+def _matched(path: Path, model: nn.Module, state: dict[str, Tensor], strings: dict[str, str]) -> dict[str, Tensor]:
+    """The weights by the network's own names, if there is one for each name and of its shape."""
     plain = plain_names(model)
     own = {plain[name]: value for name, value in model.state_dict().items()}
-    state = _strip_prefixes(state, own)
+    found = state
+    state = without_prefix(state, own)
     differences = {
         "missing": [name for name in own if name not in state],
         "unexpected": [name for name in state if name not in own],
@@ -280,7 +294,6 @@ def _load(path: Path, model: nn.Module, state: dict[str, Tensor], strings: dict[
         preset, expected = strings.get("preset") or "unknown", getattr(model, "preset", "") or type(model).__name__
         raise CheckpointError(
             f"{path} belongs to another network (preset found: {preset}, expected: {expected}): {summary}. "
-            "Choose that preset and its number of classes, or another checkpoint"
+            f"Choose that preset and its number of classes, or another checkpoint{prefix_advice(found, own)}"
         )
-    check_values(path, state, own)
-    model.load_state_dict({name: state[plain[name]] for name in plain})
+    return state

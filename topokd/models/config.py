@@ -9,6 +9,7 @@ from topokd.models.serialization import CURVES
 from topokd.options import flag, number, whole
 
 PER_STAGE = ("depths", "channels", "num_head")
+LARGEST_PATCH = 1 << 16  # voxels: attention takes the square of it, and published networks have 1024
 KINDS = ("both", "convolution", "attention")  # layers of a block
 
 
@@ -82,9 +83,9 @@ class Config:
                 raise ParameterError(f"{name} is {values!r}: give a whole number per stage")
             for value in values:
                 whole(value, name, least=0, most=1 << 20)
-        whole(self.patch_size, "patch_size"), whole(self.mlp_ratio, "mlp_ratio", most=1024)
+        whole(self.patch_size, "patch_size", most=LARGEST_PATCH), whole(self.mlp_ratio, "mlp_ratio", most=1024)
         flag(self.shuffle_orders, "shuffle_orders")
-        number(self.drop_path, "drop_path"), number(self.rope_base, "rope_base")
+        number(self.drop_path, "drop_path"), number(self.rope_base, "rope_base", most=1e6)
         if not 0 <= self.drop_path < 1:
             raise ParameterError(f"drop_path is {self.drop_path}: it must be at least 0 and below 1")
         if self.patch_size < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from topokd.errors import CheckpointError
+from topokd.models.presets import PRESETS
 from topokd.schema import LARGEST_VOXEL
+
+log = logging.getLogger(__name__)
 
 _LARGEST_LIST = 64
 """Entries of a list in a network's config: stages, curves."""
@@ -153,11 +157,17 @@ def check_metadata(path: Path, strings: Mapping[str, str], state: Mapping[str, T
     depths = [*_tuple(config.get("enc_depths")), *_tuple(config.get("dec_depths"))]
     channels_of = [*_tuple(config.get("enc_channels")), *_tuple(config.get("dec_channels"))]
     widest = max((max(value.shape, default=0) for value in state.values()), default=0)
-    if any(not isinstance(value, int) or value < 1 for value in [*depths, *channels_of]):
-        raise _contradiction(path, "config", "has depths or channels that are not positive whole numbers")
+    if not all(isinstance(v, int) for v in [*depths, *channels_of]) or min(depths, default=0) < 0:
+        raise _contradiction(path, "config", "has depths or channels that are not whole numbers, or are negative")
     if sum(depths) > len(state) or any(value > widest for value in channels_of):
         raise _contradiction(path, "config", "describes a larger network than the weights")
     _check_mlps(path, config, state)
+    preset, widths = PRESETS.get(strings.get("preset", "")), config.get("enc_channels")
+    if preset is not None and widths is not None and widths != preset.enc_channels:
+        log.warning(
+            "%s says that it holds a %s, but not its channels (%s): it is built as it describes itself",
+            path, strings["preset"], ", ".join(map(str, _tuple(widths))),
+        )  # fmt: skip
 
 
 def _check_mlps(path: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
@@ -200,10 +210,11 @@ def check_values(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tens
                 f"{path}: {name} is negative, but it holds variances: the file was edited or assembled incorrectly; "
                 "use the one that training wrote"
             )
-        if value.is_floating_point() and not bool(value.isfinite().all()):
+        kept = value.to(own[name].dtype) if own[name].is_floating_point() else value  # float64 may end up infinite
+        if kept.is_floating_point() and not bool(kept.isfinite().all()):
             raise CheckpointError(
-                f"{path}: {name} holds NaN or infinity: training diverged, or the weights overflowed when they were "
-                "converted; use an earlier checkpoint"
+                f"{path}: {name} holds NaN or infinity, or numbers that {str(kept.dtype)[6:]} cannot hold: training "
+                "diverged, or the weights overflowed when they were converted; use an earlier checkpoint"
             )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from topokd.checks import first_nonfinite_row
+from topokd.checks import STUDENT_ADVICE, TEACHER_ADVICE, first_nonfinite_row
 from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32, matched_rows
 from topokd.errors import DataError
 from topokd.options import whole
@@ -183,6 +183,7 @@ def finite_rows(who: str, features: Clouds) -> Clouds:
     if row is not None:
         cloud = next(k for k, end in enumerate(features.ends) if row < end)
         raise DataError(
-            f"{who}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: lower the step size"
+            f"{who}'s features of cloud {cloud} hold NaN or infinity, first in row {row}: "
+            f"{STUDENT_ADVICE if who == 'student' else TEACHER_ADVICE}"
         )
     return features

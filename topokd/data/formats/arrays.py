@@ -9,17 +9,21 @@ from numpy import ndarray
 
 from topokd.checks import require_memory
 from topokd.data.formats.intensity_field import FIELDS
-from topokd.data.formats.table import Note, PointTable, plain_name, table_of, table_of_rows
+from topokd.data.formats.table import (
+    CLOUD_NAMES,
+    Note,
+    PointTable,
+    plain_name,
+    separate_axes,
+    table_of,
+    table_of_rows,
+)
 from topokd.errors import DataError
 
 _MOST_COLUMNS = 16
 """Of an array without names; more are pixels as a rule."""
 _MOST_ARRAYS = 1000
 """Of an archive."""
-_CLOUD_NAMES = (
-    "points", "xyz", "position", "pcd", "pc", "cloud", "point_cloud", "coord", "coords", "pos",
-    "lidar", "scan", "data", "arr_0",
-)  # fmt: skip
 
 
 def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> PointTable:
@@ -58,7 +62,7 @@ def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, .
     if {"x", "y", "z"} <= set(lower):
         return table_of(path, arrays, lambda name: arrays[name])
     clouds = [name for name, array in arrays.items() if array.ndim >= 2 or array.dtype.names]
-    named = [lower[name] for name in _CLOUD_NAMES if name in lower and lower[name] in clouds]
+    named = [lower[name] for name in CLOUD_NAMES if name in lower and lower[name] in clouds]
     chosen = named[0] if named else clouds[0] if len(clouds) == 1 else None
     if chosen is None:
         raise DataError(
@@ -127,11 +131,5 @@ def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -
 
 def _records(path: Path, values: ndarray) -> PointTable:
     """The table of an array of records; x, y and z may be one field of three numbers."""
-    fields = {name: values[name] for name in values.dtype.names or ()}
-    if not {"x", "y", "z"} <= {plain_name(name) for name in fields}:
-        joined = next(
-            (name for name in fields if plain_name(name) in _CLOUD_NAMES and fields[name].shape[1:] == (3,)), ""
-        )
-        points = fields.pop(joined, np.empty((0, 0)))
-        fields |= dict(zip("xyz", points.T, strict=False))
+    fields = separate_axes({name: values[name] for name in values.dtype.names or ()})
     return table_of(path, fields, lambda name: fields[name].reshape(len(values), -1 if len(values) else 1))

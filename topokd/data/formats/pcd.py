@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Note, PointTable, plain_number_words, table_of
+from topokd.data.formats.table import Note, PointTable, plain_number_words, separate_axes, table_of
 from topokd.errors import DataError
 
 LZF_RATIO = 132
@@ -55,16 +55,20 @@ def read_pcd(path: Path) -> PointTable:
     """Read a .pcd file, organised or not.
 
     Args:
-        path: The file. VERSION, COUNT, VIEWPOINT, and one of POINTS and WIDTH with HEIGHT, may be absent.
+        path: The file. VERSION, COUNT, VIEWPOINT, and one of POINTS and WIDTH with HEIGHT, may be absent; x, y and z
+            may be one field `xyz` with a COUNT of 3.
 
     Raises:
         DataError: The header is damaged, the file holds fewer points than it says, or x, y or z is missing.
     """
     header = _read_header(path)
-    columns = _READERS[header.encoding](path, header) if header.points else [np.empty(0)] * len(header.fields)
-    place = {name: k for k, name in reversed(list(enumerate(header.fields))) if name != _PADDING}
-    names = [name for name in dict.fromkeys(header.fields) if name in place]
-    table = table_of(path, names, lambda name: columns[place[name]])
+    columns = _READERS[header.encoding](path, header) if header.points else [np.empty((0, c)) for c in header.counts]
+    fields: dict[str, ndarray] = {}
+    for name, values in zip(header.fields, columns, strict=True):
+        if name != _PADDING:
+            fields.setdefault(name, values)
+    fields = separate_axes(fields)
+    table = table_of(path, fields, fields.__getitem__)
     _note_surplus(path, header, table)
     if header.grid and header.grid[0] * header.grid[1] != header.points:
         table.notes.append(

@@ -13,6 +13,11 @@ from numpy import ndarray
 from topokd.errors import DataError
 
 _AXES = ("x", "y", "z")
+CLOUD_NAMES = (
+    "points", "xyz", "position", "pcd", "pc", "cloud", "point_cloud", "coord", "coords", "pos",
+    "lidar", "scan", "data", "arr_0",
+)  # fmt: skip
+"""Of an array or a field that holds the points, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,24 @@ def plain_number_words(text: bytes) -> bytes:
     return re.sub(rb"[+-]?(?:nan\([^)\s]*\)|1\.#\w+)", b"nan", text)
 
 
+def separate_axes(fields: dict[str, ndarray]) -> dict[str, ndarray]:
+    """The fields with x, y and z apart, if they are one field of three numbers under one of `CLOUD_NAMES`.
+
+    Args:
+        fields: (n,) or (n, k) values by name.
+
+    Examples:
+        >>> list(separate_axes({"xyz": np.zeros((2, 3)), "intensity": np.zeros((2, 1))}))
+        ['intensity', 'x', 'y', 'z']
+    """
+    plain = {plain_name(name): name for name in reversed(fields)}
+    joined = [plain[name] for name in CLOUD_NAMES if name in plain and fields[plain[name]].shape[1:] == (3,)]
+    if not joined or set(_AXES) <= set(plain):
+        return fields
+    others = {name: values for name, values in fields.items() if name != joined[0]}
+    return others | dict(zip(_AXES, fields[joined[0]].T, strict=True))
+
+
 def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray]) -> PointTable:
     """The table of a file whose fields have names; fields that are not one number per point are left out.
 
@@ -92,7 +115,9 @@ def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray])
         known.setdefault(plain_name(name), name)
     missing = [axis for axis in _AXES if axis not in known]
     if missing:
-        raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(known) or 'none'}")
+        widths = {plain: np.shape(column(name))[1:] for plain, name in known.items()}
+        has = [f"{plain} ({width[0]} values each)" if width > (1,) else plain for plain, width in widths.items()]
+        raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(has) or 'none'}")
     stored = [np.asarray(column(known[axis])) for axis in _AXES]
     for axis, values in zip(_AXES, stored, strict=True):
         if values.dtype.kind not in "fiu":

@@ -50,6 +50,13 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
+def test_the_lock_of_an_editor_is_no_source(project: Path) -> None:
+    before = cache_module.digest(project)
+    (project / ".#inner.py").symlink_to("user@host.1234:5678")
+    cache_module.digest.cache_clear()
+    assert cache_module.digest(project) == before
+
+
 def files(cache: Path) -> list[Path]:
     return sorted(cache.glob("somekernels-*/*.nbc"))
 

@@ -29,6 +29,7 @@ NEEDS_PDFTOPPM = pytest.mark.skipif(
 )
 DPI, MARGIN_MM, HEIGHT_MM = 40, 9, 210
 FULL = 0.72  # of a page, but for the last: about a quarter may be empty
+FEW, HEIGHT = 80, 725  # CSS pixels: of less than about five lines, of a page
 POINTS = 7 * 96 / 72  # CSS pixels of the smallest letter
 LETTERS = """() => {  // of text, and of figures: the width for 9 CSS pixels is in --width
   const sizes = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -38,6 +39,7 @@ LETTERS = """() => {  // of text, and of figures: the width for 9 CSS pixels is 
     sizes.push([parseFloat(getComputedStyle(parent).fontSize), walk.currentNode.textContent.trim()]);
   }
   for (const image of document.images) {
+    if (!image.checkVisibility()) continue;  // of a figure that a phone shows differently
     const readable = parseFloat(image.style.getPropertyValue('--width'));
     sizes.push([9 * image.getBoundingClientRect().width / readable, image.alt]);
   }
@@ -125,6 +127,26 @@ def test_letters_headings_and_tables_on_paper(browser: Browser, report: Path) ->
     printed = page.pdf(prefer_css_page_size=True, print_background=True)
     assert len(re.findall(rb"/Type /Page\b(?!s)", printed)) == len(pages)  # no page runs over
     assert wrong == []
+    page.context.close()
+
+
+def test_a_few_lines_have_no_page_of_their_own_at_the_end(browser: Browser, report: Path) -> None:
+    heights = "() => [...document.querySelectorAll('.page')].map((page) => page.offsetHeight)"
+    add = """([room, words]) => {  // what fills the last page but for a line, and three lines more
+      const add = (text, height) => Object.assign(document.createElement('p'), { textContent: text, style: height });
+      document.querySelector('details').before(add('', `height: ${room}px; margin: 0`), add(words, ''));
+    }"""
+    page, _ = opened(browser, report)
+    page.emulate_media(media="print")
+    page.evaluate(PRINTING)
+    before: list[int] = page.evaluate(heights)
+    assert before[-1] >= FEW
+    page.reload()
+    page.evaluate(add, [max(HEIGHT - 8 - before[-1], 0), "More lines at the end of the report. " * 12])
+    page.evaluate(PRINTING)
+    after: list[int] = page.evaluate(heights)
+    assert len(after) == len(before) and max(after) <= HEIGHT
+    assert page.locator(".tight").count() == 1
     page.context.close()
 
 

@@ -126,9 +126,7 @@ def _trained(results: Results, ratio: float) -> str:
     if not {"teacher", "student"} <= set(sizes):
         return ""
     here = sizes["teacher"] / sizes["student"]
-    return (
-        "" if abs(here - ratio) < 0.05 else f" The smaller networks that this profile trains differ {here:.1f} times."
-    )
+    return "" if abs(here - ratio) < 0.05 else f" The networks trained here: {here:.1f} times."
 
 
 def _theory(results: Results) -> Iterator[Finding]:

@@ -112,7 +112,7 @@ def _cards(results: Results) -> list[dict[str, str]]:
     student = next((size for name, size in sizes.items() if name != TEACHER), None)
     ratio = f"{sizes[TEACHER] / student:.1f}×" if student and TEACHER in sizes else "–"
     reduction = reported.value("table3|PTv3 (Teacher)|Params (M)") / reported.value("table3|Our Student|Params (M)")
-    smaller = f"fewer parameters: the student trained here against its teacher (the paper’s: {reduction:.1f}×)"
+    smaller = f"fewer parameters than the teacher (paper: {reduction:.1f}×)"
     shown = [name for name in (TEACHER, *results.params.panels.rows) if name in results.looks]
     return [
         *(card(f"mIoU: {results.labels[name]}", results.score(name)) for name in shown),

@@ -197,6 +197,7 @@ def test_after_printing_a_reader_has_the_page_of_before(browser: Browser, report
 
 def test_the_contents_mark_what_is_read(browser: Browser, report: Path) -> None:
     page, _ = opened(browser, report)
+    assert not page.locator(".up").is_visible()  # it would cover text at the top
     for place in ("table5", "verdicts", "figure8"):
         page.evaluate(
             "(id) => scrollTo({ top: document.getElementById(id).offsetTop - 50, behavior: 'instant' })", place
@@ -204,4 +205,5 @@ def test_the_contents_mark_what_is_read(browser: Browser, report: Path) -> None:
         page.wait_for_function(f"document.querySelector('nav [aria-current]')?.hash === '#{place}'", timeout=5000)
         box = page.locator("nav [aria-current]").bounding_box()
         assert box is not None and 0 <= box["y"] < 1000  # in sight
+    assert page.locator(".up").is_visible()
     page.context.close()

@@ -194,9 +194,9 @@ def test_tables_become_blocks_where_they_do_not_fit_and_tables_again_where_they_
     cells = page.locator("#table2 + .scroll tbody tr").first.locator("td[data-label]")
     assert cells.first.evaluate("(cell) => getComputedStyle(cell, '::before').content") == '"mIoU"'
     page.set_viewport_size({"width": DESK, "height": 1000})
-    page.wait_for_function("() => !document.querySelector('.blocks')", timeout=5000)
+    page.wait_for_function("() => !document.querySelector('.blocks')", timeout=60_000)
     page.set_viewport_size({"width": PHONE, "height": 1000})
-    page.wait_for_function("() => document.querySelector('#table2 + .blocks')", timeout=5000)
+    page.wait_for_function("() => document.querySelector('#table2 + .blocks')", timeout=60_000)
     assert wrong == []
     page.context.close()
 

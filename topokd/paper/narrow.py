@@ -33,7 +33,7 @@ def narrow_drawing(figure: Figure) -> bytes:
         >>> import matplotlib.pyplot as plt
         >>> figure, panels = plt.subplots(1, 2, figsize=(10, 3), layout="constrained")
         >>> drawing = narrow_drawing(figure)
-        >>> panels[0].get_position().y0 > panels[1].get_position().y1  # the second is below the first
+        >>> bool(panels[0].get_position().y0 > panels[1].get_position().y1)  # the second is below the first
         True
         >>> plt.close(figure)
     """

@@ -81,12 +81,14 @@ def script(*names: str) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    """``text`` escaped for HTML, with `code` between backticks and **bold** between asterisks.
+    r"""``text`` escaped for HTML, with `code` between backticks and **bold** between asterisks.
 
     A line does not end before or after ``±``, nor between a number and its ``M``.
 
     >>> prose("a < `b` and **c**")
     Markup('a &lt; <code>b</code> and <b>c</b>')
+    >>> prose("4.6 M ± 1")
+    Markup('4.6\xa0M\xa0±\xa01')
     """
     whole = re.sub(r" (?=±)|(?<=±) |(?<=\d) (?=M\b)", "\N{NO-BREAK SPACE}", str(escape(text)))
     code = re.sub(r"`([^`]+)`", r"<code>\1</code>", whole)

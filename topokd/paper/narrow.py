@@ -47,14 +47,14 @@ def narrow_drawing(figure: Figure) -> bytes:
         names = [label.get_text() for label in panel.get_yticklabels()]
         if any(len(name) > NAMES for name in names):
             panel.set_yticks(panel.get_yticks(), [textwrap.fill(name, NAMES) for name in names])
-        _keep_below(panel)
+        _keep_below(panel, figure)
     figure.set_size_inches(WIDTH, GROWTH * height * len(panels))
     drawing = io.BytesIO()
     figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
     return drawing.getvalue()
 
 
-def _keep_below(panel: Axes) -> None:
+def _keep_below(panel: Axes, figure: Figure) -> None:
     """Put a legend that is below a panel that far below it in points as the panel's label needs."""
     from matplotlib.transforms import ScaledTranslation
 
@@ -64,5 +64,5 @@ def _keep_below(panel: Axes) -> None:
     _, y = panel.transAxes.inverted().transform(legend.get_bbox_to_anchor().p0)
     if y < 0:
         depth = TICKS + LINE * (1 + panel.get_xlabel().count("\n"))
-        down = ScaledTranslation(0, -depth / 72, panel.get_figure().dpi_scale_trans)
+        down = ScaledTranslation(0, -depth / 72, figure.dpi_scale_trans)
         legend.set_bbox_to_anchor((MIDDLE, 0), panel.transAxes + down)

@@ -29,6 +29,7 @@ NEEDS_PDFTOPPM = pytest.mark.skipif(
 )
 DPI, MARGIN_MM, HEIGHT_MM = 40, 9, 210
 FULL = 0.72  # of a page, but for the last: about a quarter may be empty
+FEW, HEIGHT = 80, 725  # CSS pixels: of less than about five lines, of a page
 POINTS = 7 * 96 / 72  # CSS pixels of the smallest letter
 LETTERS = """() => {  // of text, and of figures: the width for 9 CSS pixels is in --width
   const sizes = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -38,6 +39,7 @@ LETTERS = """() => {  // of text, and of figures: the width for 9 CSS pixels is 
     sizes.push([parseFloat(getComputedStyle(parent).fontSize), walk.currentNode.textContent.trim()]);
   }
   for (const image of document.images) {
+    if (!image.checkVisibility()) continue;  // of a figure that a phone shows differently
     const readable = parseFloat(image.style.getPropertyValue('--width'));
     sizes.push([9 * image.getBoundingClientRect().width / readable, image.alt]);
   }
@@ -128,6 +130,26 @@ def test_letters_headings_and_tables_on_paper(browser: Browser, report: Path) ->
     page.context.close()
 
 
+def test_a_few_lines_have_no_page_of_their_own_at_the_end(browser: Browser, report: Path) -> None:
+    heights = "() => [...document.querySelectorAll('.page')].map((page) => page.offsetHeight)"
+    add = """([room, words]) => {  // what fills the last page but for a line, and three lines more
+      const add = (text, height) => Object.assign(document.createElement('p'), { textContent: text, style: height });
+      document.querySelector('details').before(add('', `height: ${room}px; margin: 0`), add(words, ''));
+    }"""
+    page, _ = opened(browser, report)
+    page.emulate_media(media="print")
+    page.evaluate(PRINTING)
+    before: list[int] = page.evaluate(heights)
+    assert before[-1] >= FEW
+    page.reload()
+    page.evaluate(add, [max(HEIGHT - 8 - before[-1], 0), "More lines at the end of the report. " * 12])
+    page.evaluate(PRINTING)
+    after: list[int] = page.evaluate(heights)
+    assert len(after) == len(before) and max(after) <= HEIGHT
+    assert page.locator(".tight").count() == 1
+    page.context.close()
+
+
 def test_nothing_is_lost_on_the_way_to_paper(browser: Browser, report: Path) -> None:
     page, _ = opened(browser, report)
     page.emulate_media(media="print")
@@ -175,6 +197,7 @@ def test_after_printing_a_reader_has_the_page_of_before(browser: Browser, report
 
 def test_the_contents_mark_what_is_read(browser: Browser, report: Path) -> None:
     page, _ = opened(browser, report)
+    assert not page.locator(".up").is_visible()  # it would cover text at the top
     for place in ("table5", "verdicts", "figure8"):
         page.evaluate(
             "(id) => scrollTo({ top: document.getElementById(id).offsetTop - 50, behavior: 'instant' })", place
@@ -182,4 +205,5 @@ def test_the_contents_mark_what_is_read(browser: Browser, report: Path) -> None:
         page.wait_for_function(f"document.querySelector('nav [aria-current]')?.hash === '#{place}'", timeout=5000)
         box = page.locator("nav [aria-current]").bounding_box()
         assert box is not None and 0 <= box["y"] < 1000  # in sight
+    assert page.locator(".up").is_visible()
     page.context.close()

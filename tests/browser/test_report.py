@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import re
@@ -73,8 +74,11 @@ SMALLEST = """() => {
 }"""
 FIGURES = """() => [...document.querySelectorAll('figure')].flatMap((figure) => {
   const files = [...figure.querySelectorAll('figcaption a')].map((a) => a.href).filter((a) => a.endsWith('.svg'));
-  return [...figure.querySelectorAll('img')].map((image, k) => [files[k], image.getBoundingClientRect().width]);
-})"""
+  const images = [...figure.querySelectorAll('img')].filter((image) => image.checkVisibility());
+  const narrow = (image) => image.matches('.narrow') ? image.src : '';
+  return images.map((image, k) => [files[k], image.getBoundingClientRect().width, narrow(image)]);
+})"""  # the file, the width, and the drawing that a phone shows instead of the file
+BLOCKS = "() => [...document.querySelectorAll('.blocks')].map((frame) => frame.previousElementSibling?.id)"
 
 
 @pytest.fixture(scope="module")
@@ -136,16 +140,23 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(CUT, width not in (DESK, PAPER)) == []
     assert page.evaluate(HINTS) == []
-    assert page.evaluate(SIDEWAYS, [f"table{number}" for number in (3, 4, 5, 6, 7, 8)]) == []
+    assert page.evaluate(SIDEWAYS, [f"table{number}" for number in range(1, 9)]) == []
+    if width == DESK:
+        assert page.evaluate(BLOCKS) == []  # what fits stays a table
     if width == PHONE:
         assert page.evaluate(IDLE_HINTS) == []
+        assert page.evaluate(FIGURES)[0][2]  # the first figure, with its panels below one another
+        assert page.evaluate(
+            "document.querySelector('.view').scrollWidth <= document.querySelector('.view').clientWidth"
+        )
         sentence = page.locator(".verdict").bounding_box()
         assert sentence is not None and sentence["y"] + sentence["height"] < 800  # on the first screen of a phone
         size, text = page.evaluate(SMALLEST)
         assert size >= 9, text
-        shown = [(file_of(link), shown) for link, shown in page.evaluate(FIGURES)]
-        assert len(shown) > 15
-        small = {path.name: width * share for path, width in shown if (share := smallest_lettering(path))}
+        figures = page.evaluate(FIGURES)
+        assert len(figures) > 15
+        shown = [(file_of(link), width, drawing(file_of(link), narrow)) for link, width, narrow in figures]
+        small = {path.name: width * share for path, width, svg in shown if (share := smallest_lettering(svg))}
         assert {name: size for name, size in small.items() if size < 8.99} == {}
     if width == PAPER:
         size, text = page.evaluate(SMALLEST)
@@ -170,6 +181,26 @@ def file_of(link: str) -> Path:
     return Path(urllib.parse.unquote(urllib.parse.urlsplit(link).path)).resolve()
 
 
+def drawing(path: Path, narrow: str) -> io.BytesIO:
+    """The SVG of a picture: its file, or the narrow variant in the page."""
+    return io.BytesIO(base64.b64decode(narrow.partition(",")[2]) if narrow else path.read_bytes())
+
+
+def test_tables_become_blocks_where_they_do_not_fit_and_tables_again_where_they_do(
+    browser: Browser, reports: dict[str, Path]
+) -> None:
+    page, wrong = opened(browser, reports[PROFILES[0]], PHONE)
+    assert {"table1", "table2", "table5", "table8"} <= set(page.evaluate(BLOCKS))
+    cells = page.locator("#table2 + .scroll tbody tr").first.locator("td[data-label]")
+    assert cells.first.evaluate("(cell) => getComputedStyle(cell, '::before').content") == '"mIoU"'
+    page.set_viewport_size({"width": DESK, "height": 1000})
+    page.wait_for_function("() => !document.querySelector('.blocks')", timeout=60_000)
+    page.set_viewport_size({"width": PHONE, "height": 1000})
+    page.wait_for_function("() => document.querySelector('#table2 + .blocks')", timeout=60_000)
+    assert wrong == []
+    page.context.close()
+
+
 def legend(path: Path) -> dict[str, tuple[float, float]]:
     """Position of the marker of each legend entry of a drawing, as shares of width and height."""
     text = path.read_text(encoding="utf-8")
@@ -188,8 +219,8 @@ def test_legends_show_the_colours_of_the_classes(
     space = BENCHMARKS["semantickitti"].classes
     expected = dict(zip(space.class_names, space.palette, strict=True))
     page, _ = opened(browser, reports[profile], DESK)
-    images = page.locator("figure img")
-    number = [file_of(link).stem for link, _ in page.evaluate(FIGURES)].index(figure)
+    images = page.locator("figure img:not(.narrow)")
+    number = [file_of(link).stem for link, *_ in page.evaluate(FIGURES)].index(figure)
     shown = np.asarray(Image.open(io.BytesIO(images.nth(number).screenshot())).convert("RGB"))
     marks = legend(
         PROJECT / "figures" / profile / ("data" if figure == "data_scan" else "evaluation") / f"{figure}.svg"

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from topokd.paper.claims import _added, _seeds
+from topokd.paper.claims import _added, _seeds, _trained
 from topokd.paper.findings import Finding, findings, verdict
 from topokd.paper.results import Results
 from topokd.paper.statistics import Interval
@@ -76,3 +76,8 @@ def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_s
         "What is added to “KD”: one term +0.1 ± 1.0 (undecided), two terms +1.2 ± 0.3 (helps)."
     )
     assert _seeds(results, one) == ", 3 seeds" and "32 seeds of a study" in _seeds(results, helps)
+
+
+def test_the_claim_on_sizes_names_the_networks_of_the_profile_if_they_are_others(results_folder):
+    results = Results.read(results_folder)
+    assert _trained(results, 16.6) == " The networks trained here: 16.0 times." and _trained(results, 16.0) == ""

@@ -67,7 +67,7 @@ def test_every_exhibit_and_link_target_is_on_the_page(results_folder, drawn):
     assert len(page.ids) == len(set(page.ids))
     assert set(EXHIBITS) <= set(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
-    assert len(page.sources) == 2
+    assert len(page.sources) == 3  # two figures, and the variant of the first for a phone
 
 
 def test_the_page_loads_nothing(results_folder, drawn):

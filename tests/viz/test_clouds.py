@@ -35,6 +35,22 @@ def test_statistics_show_classes_that_one_side_lacks() -> None:
     assert [patch.get_data().values.tolist() for patch in right.patches] == [[75.0, 25.0]] * 2
 
 
+def test_a_class_that_nobody_has_gets_one_word() -> None:
+    """Two of them, in the colours of both, overlapped."""
+    ours = {
+        "class_frequency": {"road": 1.0, "boat": 0.0, "car": 0.0, "bus": 0.0},
+        "range_edges": [0, 10],
+        "range_histogram": [1.0],
+    }
+    theirs = {**ours, "class_frequency": {"road": 0.5, "boat": 0.0, "car": 0.5, "bus": 0.0}}
+    figure = plot_statistics(ours, theirs, ("train", "val"))
+    figure.canvas.draw()
+    texts = figure.axes[0].texts
+    assert sorted(round(text.get_position()[1]) for text in texts) == [1, 2, 3]
+    boxes = sorted((text.get_window_extent() for text in texts), key=lambda box: box.y0)
+    assert all(a.y1 <= b.y0 for a, b in pairwise(boxes))
+
+
 def test_names_of_many_classes_do_not_overlap() -> None:
     """As in GOOSE, which has 62: those that occur are shown, and each has room for its name."""
     shares = {f"class {k}": 1 / 40 if k % 3 else 0.0 for k in range(60)}

@@ -90,7 +90,7 @@ def _cost(results: Results) -> Iterator[Finding]:
             question,
             "yes" if abs(ratio - 16.6) < 0.05 else "no",
             f"{teacher['parameters']['total']:,} against {student['parameters']['total']:,} parameters: {ratio:.1f} "
-            f"times (presets {teacher['preset']} and {student['preset']}).",
+            f"times (presets {teacher['preset']} and {student['preset']}).{_trained(results, ratio)}",
             claim,
             "table5",
         )
@@ -118,6 +118,15 @@ def _cost(results: Results) -> Iterator[Finding]:
         yield Finding(question, "yes" if last["speedup"] > 1 else "no", sentence, claim, "table8")
     else:
         yield Finding(question, "missing", NOT_YET.format("topology_cost"), claim, "table8")
+
+
+def _trained(results: Results, ratio: float) -> str:
+    """A sentence on the networks that this profile trains, if they are others than those of the claim."""
+    sizes = {run["role"]: run["parameters"] for run in results.all_runs()}
+    if not {"teacher", "student"} <= set(sizes):
+        return ""
+    here = sizes["teacher"] / sizes["student"]
+    return "" if abs(here - ratio) < 0.05 else f" The networks trained here: {here:.1f} times."
 
 
 def _theory(results: Results) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from topokd.datasets import BENCHMARKS
 from topokd.paper import reported
 from topokd.paper.results import Results
 from topokd.paper.segmentation_tables import results_for_dataset
+from topokd.scans import SYNTHETIC
 
 SERVERS = {  # table: benchmark of the measurement, values reported by the paper
     "Table 1": ("nuscenes", "the nuScenes test server"),
@@ -63,7 +64,7 @@ def _setting(results: Results) -> str:
         f"{train.teacher_steps} and {train.student_steps} steps" if train.teacher_steps else f"{train.epochs} epochs"
     )
     scans = next((run["evaluation"]["scans"] for run in results.all_runs()), None)
-    where = f"{results.dataset}, validation split" + (f" ({scans} scans)" if scans else "")
+    where = f"{_named(results)}, validation split" + (f" ({scans} scans)" if scans else "")
     return (
         f"Measured on {where} with {networks}, voxels of {data.voxel_size:g} m, {length} with batch size "
         f"{train.batch_size}; the paper trains {_million('PTv3 (Teacher)')} and {_million('Our Student')} parameters "
@@ -74,10 +75,15 @@ def _setting(results: Results) -> str:
 def _panel_setting(panel: Results, name: str) -> str:
     scans, params = next(run["evaluation"]["scans"] for run in panel.all_runs()), panel.params
     return (
-        f"Measured on {panel.dataset} ({scans} scans), seed {', '.join(map(str, params.seeds))}, "
+        f"Measured on {_named(panel)} ({scans} scans), seed {', '.join(map(str, params.seeds))}, "
         f"{params.train.teacher_steps} and {params.train.student_steps} steps: this only shows that the {name} "
         "pipeline works end to end. The paper trains on the real scans"
     )
+
+
+def _named(results: Results) -> str:
+    """The data set in a sentence: a benchmark has a name, ours an article."""
+    return f"the {results.dataset}" if results.params.data.dataset == SYNTHETIC else results.dataset
 
 
 def _million(row: str) -> str:

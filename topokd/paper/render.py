@@ -10,9 +10,10 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jinja2
+import matplotlib.pyplot
 from markupsafe import Markup, escape
 from PIL import Image
 
@@ -20,6 +21,7 @@ from topokd.paper.exhibits import Exhibit, Figure, Listing, Table
 from topokd.paper.grid import Grid, grid
 from topokd.paper.lettering import smallest_lettering
 from topokd.paper.links import measured_over, sources
+from topokd.paper.narrow import narrow_drawing
 from topokd.paper.results import Results
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -79,16 +81,17 @@ def script(*names: str) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    """``text`` escaped for HTML, with `code` between backticks and **bold** between asterisks.
+    r"""``text`` escaped for HTML, with `code` between backticks and **bold** between asterisks.
 
-    A line does not end before or after ``±``.
+    A line does not end before or after ``±``, nor between a number and its ``M``.
 
     >>> prose("a < `b` and **c**")
     Markup('a &lt; <code>b</code> and <b>c</b>')
+    >>> prose("4.6 M ± 1")
+    Markup('4.6\xa0M\xa0±\xa01')
     """
-    code = re.sub(
-        r"`([^`]+)`", r"<code>\1</code>", str(escape(text)).replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
-    )
+    whole = re.sub(r" (?=±)|(?<=±) |(?<=\d) (?=M\b)", "\N{NO-BREAK SPACE}", str(escape(text)))
+    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", whole)
     return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", code))
 
 
@@ -109,10 +112,6 @@ def _table_context(table: Table, results: Results) -> dict[str, Any]:
         "groups": groups,
         "turn": table.side == "rows" and columns > 12,  # column names written upwards
         "dense": columns > 10,  # small type
-        "wide": columns > 3,  # scrolls sideways on a phone
-        "wider": columns > 8,  # in a narrow window too
-        "stacked": 4 < columns <= 12,  # where it does not fit, each line becomes a block of labelled cells
-        "many": 9 < columns <= 12,  # does not fit in a narrow window
         "half": columns <= 4,  # on paper two stand side by side
     }
 
@@ -135,8 +134,12 @@ def _figure_context(figure: Figure, results: Results, folder: Path) -> dict[str,
         pictures.append({
             "address": address, "width": width, "readable": readable_width(path.with_suffix(".svg"), width),
             "alt": f"{figure.title}{part}. {whole}".replace("`", ""), "caption": caption,
-            "about": _about(figure, results, [file]),
+            "about": _about(figure, results, [file]), "narrow": None,
         })  # fmt: skip
+    if pictures and figure.narrow and figure.draw and (drawn := figure.draw(results)) is not None:
+        drawing = narrow_drawing(drawn)
+        matplotlib.pyplot.close(drawn)
+        pictures[0]["narrow"] = {"address": svg_address(drawing), "readable": readable_width(io.BytesIO(drawing), 0)}
     return {"pictures": pictures, "caption": whole, "half": HALF_A_PAGE}
 
 
@@ -145,10 +148,15 @@ def _listing_context(listing: Listing, results: Results) -> dict[str, Any]:
     return {"columns": list(frame.columns), "lines": frame.to_dict("records")}
 
 
-def readable_width(drawing: Path, width: int) -> int:
+def readable_width(drawing: Path | BinaryIO, width: int) -> int:
     """Smallest width in CSS pixels with no letter below `READABLE`; that of the image for a drawing without letters."""
-    smallest = smallest_lettering(drawing) if drawing.is_file() else None
+    smallest = None if isinstance(drawing, Path) and not drawing.is_file() else smallest_lettering(drawing)
     return width if smallest is None else math.ceil(READABLE / smallest)
+
+
+def svg_address(drawing: bytes) -> str:
+    """A data URL with an SVG."""
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing).decode()
 
 
 def inlined_image(path: Path) -> tuple[str, int]:
@@ -160,7 +168,7 @@ def inlined_image(path: Path) -> tuple[str, int]:
         width = round(image.width * PIXELS)
         drawing = path.with_suffix(".svg")
         if drawing.is_file() and drawing.stat().st_size <= MAX_SVG_BYTES:
-            return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode(), width
+            return svg_address(drawing.read_bytes()), width
         stream = io.BytesIO()
         image.convert("RGB").save(stream, "WEBP", lossless=True, quality=60, method=4)
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode(), width

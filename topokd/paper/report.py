@@ -52,7 +52,7 @@ def render(results: Results, figures: Path) -> str:
     runs = list(results.all_runs())
     return environment().get_template("report.html.jinja").render(
         style=stylesheet("exhibits", "page"),
-        script=script("pages", "contents"),
+        script=script("pages", "contents", "tables"),
         profile=results.profile,
         dataset=results.dataset,
         seeds=results.params.seeds,
@@ -115,7 +115,7 @@ def _cards(results: Results) -> list[dict[str, str]]:
     smaller = f"fewer parameters than the teacher (paper: {reduction:.1f}×)"
     shown = [name for name in (TEACHER, *results.params.panels.rows) if name in results.looks]
     return [
-        *(card(results.labels[name], results.score(name)) for name in shown),
+        *(card(f"mIoU: {results.labels[name]}", results.score(name)) for name in shown),
         {"label": smaller, "value": ratio, "width": ""},
     ]
 

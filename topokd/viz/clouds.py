@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-from topokd.viz.style import ACCENT, TEACHER, use_style
+from topokd.viz.style import ACCENT, MUTED, TEACHER, use_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -241,15 +241,21 @@ def plot_statistics(statistics: dict[str, Any], other: dict[str, Any] | None, na
         classes = [name for name in classes if any(one["class_frequency"].get(name, 0.0) > 0 for one, *_ in shown)]
     height = max(4.6, _ROW * len(classes) + 0.4)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, height), width_ratios=(1.35, 1))
-    shares: list[np.ndarray] = []
+    shares = [np.array([100 * one["class_frequency"].get(c, 0.0) for c in classes]) for one, *_ in shown]
+    nowhere = ~np.any([share > 0 for share in shares], axis=0)
+
+    def none(y: float, color: str) -> None:
+        left.text(0.01, y, "none", color=color, fontsize=9, va="center", transform=left.get_yaxis_transform())
+
+    for row in np.flatnonzero(nowhere):  # one word for both, as two would overlap
+        none(row, MUTED)
     for index, (one, name, color) in enumerate(shown):
         offset = (index - (len(shown) - 1) / 2) * 0.3
-        share = np.array([100 * one["class_frequency"].get(c, 0.0) for c in classes])
-        shares.append(share)
+        share = shares[index]
         seen, y = share > 0, np.arange(len(classes)) + offset
         left.plot(share[seen], y[seen], "os"[index % 2], color=color, markersize=5.5, label=name)
-        for row in np.flatnonzero(~seen):
-            left.text(0.01, y[row], "none", color=color, fontsize=9, va="center", transform=left.get_yaxis_transform())
+        for row in np.flatnonzero(~seen & ~nowhere):
+            none(y[row], color)
         edges = np.array(one["range_edges"])
         right.stairs(100 * np.array(one["range_histogram"]), edges, color=color, lw=1.8, label=name)
     smallest = min((share[share > 0].min() for share in shares if (share > 0).any()), default=1.0)

@@ -97,6 +97,7 @@ class Figure(Exhibit):
             it the notebook of ``stage`` saves the files.
         fact: returns a sentence with the profile's numbers, added to the caption; empty if they are missing.
         optional: whether a profile may lack it, in which case it is left out instead of listed as missing.
+        narrow: whether a phone shows its panels below one another (`topokd.paper.narrow`); only with ``draw``.
 
     Examples:
         >>> from topokd.paper.exhibits import EXHIBITS
@@ -108,6 +109,7 @@ class Figure(Exhibit):
     draw: Callable[[Results], Drawing | None] | None = None
     fact: Callable[[Results], str] | None = None
     optional: bool = False
+    narrow: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ DECLARED = (
         title="Gains of the rows beyond the paper",
         caption="Like the figure at the top of this page, for rows that are not in the paper.",
         draw=figures.beyond_figure,
+        narrow=True,
         optional=True,
     ),
     Figure(

@@ -12,9 +12,10 @@ DECLARED = (
         id="ablation",
         section=SECTION,
         title="Gains of the loss terms, measured beside reported",
-        caption="Left: every seed, mean and 95 % interval. Right: gains, paired by seed; open markers are the "
+        caption="First panel: every seed, mean and 95 % interval. Second: gains, paired by seed; open markers are the "
         "differences of the paper's Table 7, which come without intervals.",
         draw=figures.ablation_figure,
+        narrow=True,
     ),
     Figure(
         id="picture",

@@ -1,10 +1,12 @@
-// Marks in the contents what is being read, and keeps the mark in sight.
+// Marks in the contents what is being read, and keeps the mark in sight; the way back to the top is shown below it.
 'use strict';
 {
   const nav = document.querySelector('nav'), links = [...nav.querySelectorAll(':scope > a[href^="#"]')];
   let marked = null;
 
+  const up = document.querySelector('.up');
   const mark = () => {
+    up.hidden = scrollY < innerHeight; // at the top it only covers text
     const read = (link) => document.getElementById(link.hash.slice(1))?.getBoundingClientRect().top <= innerHeight / 3;
     const end = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
     const current = end ? links[links.length - 1] : (links.findLast(read) ?? links[0]);

@@ -9,6 +9,7 @@ const BESIDE = 0.8; // of the width: a figure up to here has its caption beside 
 const ROOM = 0.24; // of the height: nothing else is set below figures that leave less
 const LARGEST = 1.35; // times: growth of a figure
 const ABOVE = 45, TAIL = 3; // CSS pixels of lines of a table above a page's end, fewest lines below it
+const FEW = 80; // CSS pixels of text: less, about five lines, has no page of its own at the end
 const START = 220; // CSS pixels that a section's heading with some lines of its first table needs
 
 function onPaper() { // the rules for print hold, those for narrow windows do not; returns how to undo it
@@ -140,6 +141,16 @@ class Setter {
   end() {
     while (this.waiting.length) this.open();
     this.grow();
+    const last = this.page, before = last.previousElementSibling;
+    if (!before || last.offsetHeight >= FEW) return;
+    const parts = [...last.children];
+    before.classList.add('tight'); // a few lines go to the page before, whose lines move together
+    before.append(...parts);
+    this.page = before;
+    if (this.fits()) { last.remove(); return; }
+    before.classList.remove('tight');
+    last.append(...parts);
+    this.page = last;
   }
 }
 

@@ -104,22 +104,37 @@ raise Stopped("stopped; state saved")
 """
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_notebook_that_trains_saves_and_ends_with_status_143(tmp_path: Path, number: int):
-    (tmp_path / "topokd").mkdir()
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    (tmp_path / "results/default").mkdir(parents=True)
-    (tmp_path / "results/default/params.yaml").write_text("profile: default\n")
-    (tmp_path / "n.py").write_text(NOTEBOOK)
-    environment = {**os.environ, "TOPOKD_ROOT": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+def stopped(folder: Path, notebook: str, number: int) -> tuple[int, str]:
+    """Status and messages of a notebook that gets a signal after its file ``begun`` has appeared."""
+    (folder / "topokd").mkdir()
+    (folder / "dvc.yaml").write_text("stages: {}\n")
+    (folder / "results/default").mkdir(parents=True)
+    (folder / "results/default/params.yaml").write_text("profile: default\n")
+    (folder / "n.py").write_text(notebook)
+    environment = {**os.environ, "TOPOKD_ROOT": str(folder), "PYTHONPATH": str(PROJECT)}
     command = [sys.executable, "-m", "topokd.cli", "notebook", "n.py"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
-    while not (tmp_path / "begun").exists():
+    while not (folder / "begun").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(number)
     _, printed = process.communicate(timeout=240)
-    assert process.returncode == 143, printed
+    return process.returncode, printed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_notebook_that_trains_saves_and_ends_with_status_143(tmp_path: Path, number: int):
+    status, printed = stopped(tmp_path, NOTEBOOK, number)
+    assert status == 143, printed
     assert "state saved" in printed and "Traceback" not in printed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_notebook_that_does_not_train_ends_without_a_traceback(tmp_path: Path, number: int, status: int):
+    cell = 'import time\nfrom pathlib import Path\nPath("begun").touch()\ntime.sleep(600)\n'
+    ended, printed = stopped(tmp_path, NOTEBOOK.split("import time")[0] + cell, number)
+    assert ended == status, printed
+    assert "n.py: stopped by a signal" in printed and "Traceback" not in printed

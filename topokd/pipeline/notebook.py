@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
@@ -143,8 +144,13 @@ def _errors_explained(script: Path, executed: Path, kept: Path, signals: _Signal
     import papermill
 
     try:
-        yield
-    except KeyboardInterrupt as error:  # raised by `_Signals`
+        try:
+            yield
+        except Exception as error:
+            if signals.ended:  # whatever papermill says of the killed kernel
+                raise KeyboardInterrupt from error
+            raise
+    except KeyboardInterrupt as error:
         raise Stopped(f"{script.name}: stopped by a signal", signals.status) from error
     except NoSuchKernel as error:
         raise NotebookError(
@@ -265,11 +271,16 @@ class _Signals:
 
     Args:
         folder: folder through which runner and training communicate (`topokd.stopping`).
+
+    Attributes:
+        status: exit status of a command that stops for the signal.
+        ended: whether the kernel was killed for it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.status = TERMINATED
+        self.ended = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Signals:
@@ -277,7 +288,7 @@ class _Signals:
             actions: dict[int, Callable[..., object]] = {
                 signal.SIGTERM: self._terminate,
                 signal.SIGINT: self._interrupt,
-                signal.SIGALRM: _end,
+                signal.SIGALRM: self._end,
                 signal.SIGUSR1: lambda *_: ask_to_stop(self.folder),
             }
             self._before = {number: signal.signal(number, action) for number, action in actions.items()}
@@ -291,14 +302,23 @@ class _Signals:
 
     def _terminate(self, *_: Any) -> None:
         if not ask_to_stop(self.folder):
-            _end()
+            self._end()
         signal.alarm(GRACE)
 
     def _interrupt(self, *_: Any) -> None:
         again, self.status = self.status == INTERRUPTED, INTERRUPTED
         if again or not ask_to_stop(self.folder):
-            _end()
+            self._end()
 
+    def _end(self, *_: Any) -> None:
+        """Kill the kernel, which papermill notices within a second; raise KeyboardInterrupt where there is none.
 
-def _end(*_: Any) -> None:
-    raise KeyboardInterrupt  # papermill then shuts its kernel down, so that training stops with it
+        An exception in papermill's event loop would leave tasks behind, and a kernel that shuts down while a cell runs
+        fails to reply: both print tracebacks.
+        """
+        kernels = [child for child in psutil.Process().children() if "ipykernel" in " ".join(child.cmdline())]
+        if self.ended or not kernels:
+            raise KeyboardInterrupt
+        self.ended = True
+        for kernel in kernels:
+            kernel.kill()

@@ -195,6 +195,9 @@ def test_tables_become_blocks_where_they_do_not_fit_and_tables_again_where_they_
     assert cells.first.evaluate("(cell) => getComputedStyle(cell, '::before').content") == '"mIoU"'
     page.set_viewport_size({"width": DESK, "height": 1000})
     page.wait_for_function("() => !document.querySelector('.blocks')", timeout=60_000)
+    page.set_viewport_size({"width": 1280, "height": 1000})  # Table 2 fits if it is set closer
+    page.wait_for_function("() => document.querySelector('#table2 + .close:not(.blocks)')", timeout=60_000)
+    assert page.locator("#table2 + .scroll").evaluate("(frame) => frame.scrollWidth - frame.clientWidth") <= 1
     page.set_viewport_size({"width": PHONE, "height": 1000})
     page.wait_for_function("() => document.querySelector('#table2 + .blocks')", timeout=60_000)
     assert wrong == []

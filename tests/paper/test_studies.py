@@ -99,7 +99,7 @@ def test_the_report_names_the_studies_that_have_not_run(project, tmp_path):
 
 def test_a_term_that_drowned_the_others_is_listed_with_its_seed(project):
     (line,) = studies.gradients(project(study=study())).to_dict("records")
-    assert (line["Median"], line["Largest"], line["of seed, step"]) == ("1.2", "2,346", "7, 1,150")
+    assert (line["Median"], line["Largest"], line["at seed, step"]) == ("1.2", "2,346", "7, 1,150")
     assert line["Seeds above 10"] == "3 of 10"
 
 

@@ -116,7 +116,7 @@ def gradients(results: Results) -> pd.DataFrame:
         {
             "Study": profile, "Row": study["labels"][share["row"]], "Term": share["term"],
             "Median": _times(share["median"]), "Largest": _times(share["largest"]),
-            "of seed, step": f"{share['seed']}, {share['step']:,}",
+            "at seed, step": f"{share['seed']}, {share['step']:,}",
             f"Seeds above {share['limit']:g}": f"{share['strong']} of {share['runs']}",
         }
         for profile in PROTOCOLS

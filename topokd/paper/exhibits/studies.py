@@ -38,7 +38,7 @@ DECLARED = (
     Listing(
         id="studies_gradients",
         section=SECTION,
-        short="Gradients",
+        short="Their gradients",
         title="Gradients of the terms in the studies",
         caption="Norm of the weighted term's gradient in the student's parameters, divided by that of the segmentation "
         "loss, measured at regular steps of every run: over all seeds the median, the largest with its seed and step, "
@@ -46,7 +46,7 @@ DECLARED = (
         "above 1 leaves little of the others.",
         stage="study",
         frame=studies.gradients,
-        words=("Study", "Row", "Term", "of seed, step"),
+        words=("Study", "Row", "Term", "at seed, step"),
     ),
     Figure(
         id="studies_power",

@@ -13,6 +13,7 @@ from topokd.io import write_json
 from topokd.paper import studies
 from topokd.paper.exhibits import EXHIBITS, Figure
 from topokd.paper.findings import findings
+from topokd.paper.readme import study_text
 from topokd.paper.render import render_exhibit
 from topokd.paper.results import Results
 from topokd.viz.study import curves_figure, differences_figure, power_figure, trials_figure
@@ -101,6 +102,14 @@ def test_a_term_that_drowned_the_others_is_listed_with_its_seed(project):
     (line,) = studies.gradients(project(study=study())).to_dict("records")
     assert (line["Median"], line["Largest"], line["at seed, step"]) == ("1.2", "2,346", "7, 1,150")
     assert line["Seeds above 10"] == "3 of 10"
+
+
+@pytest.mark.parametrize(("done", "preliminary"), [(5, True), (6, False)])
+def test_the_readme_says_what_the_study_found_and_whether_it_is_complete(done, preliminary):
+    text = study_text(study(done=done))
+    assert "“kd” against “plain” **+5.2** (+4.8 to +5.6), “kd_topo” against “kd” **+0.1**" in text
+    assert ("So far 5 of 6 runs are done." in text) == ("decides nothing" in text) == preliminary
+    assert study_text({}) == study_text(study() | {"comparisons": []}) == ""
 
 
 def test_without_answers_every_listing_says_so(tmp_path):

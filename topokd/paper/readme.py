@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from topokd.io import read_json
 from topokd.paper.claims import lead
 from topokd.paper.findings import findings
 from topokd.paper.leftovers import is_leftover
 from topokd.paper.results import Results
+from topokd.paper.statistics import signed
 from topokd.project import TEACHER, run_name
 
 ANSWERS = {
@@ -33,7 +36,33 @@ def findings_text(folders: list[Path]) -> str:
     ]
     sizes = [_size(results) for results in profiles]
     leads = [textwrap.fill(f"`{results.profile}`: {lead(results)}", 100) for results in profiles]
+    if study := study_text(profiles[0].studies.get("study", {})):
+        leads.append(textwrap.fill(study, 100))
     return "\n".join(["\n\n".join(leads), "", *sizes, "", header, "|---" * (len(profiles) + 1) + "|", *rows])
+
+
+def study_text(study: Mapping[str, Any]) -> str:
+    """Differences of the study with many seeds so far; empty before it has compared rows.
+
+    Args:
+        study: see `topokd.experiments.study.answer.answer`.
+    """
+    if not study.get("comparisons"):
+        return ""
+    labels, complete = study["labels"], study["done"] >= study["planned"]
+    pairs = [
+        f"“{labels[pair['treatment']]}” against “{labels[pair['control']]}” **{signed(pair['difference'])}** "
+        f"({' to '.join(signed(end) for end in pair['intervals']['seeds'])})"
+        for pair in study["comparisons"]
+    ]
+    seeds = min(pair["seeds"] for pair in study["comparisons"])
+    places = max(study["places"].values())
+    state = "" if complete else f" So far {study['done']} of {study['planned']} runs are done."
+    end = "" if complete else " It decides nothing above before it is complete."
+    return (
+        f"The [study](docs/study.md) with more seeds trains longer, on {places} other streets.{state} mIoU in points, "
+        f"{seeds} seeds, paired, with 95 % intervals: {', '.join(pairs)}.{end}"
+    )
 
 
 def _size(results: Results) -> str:

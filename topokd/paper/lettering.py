@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
-from typing import BinaryIO
 from xml.etree import ElementTree
 
 GLYPH = "{http://www.w3.org/2000/svg}use"
@@ -12,7 +12,7 @@ SCALE = re.compile(r"scale\(\s*([\d.]+)")
 UNITS = 100.0  # a glyph of matplotlib is drawn for a font of 100 units
 
 
-def smallest_lettering(drawing: str | Path | BinaryIO) -> float | None:
+def smallest_lettering(drawing: str | Path | io.BytesIO) -> float | None:
     """Font size of the smallest letter of a matplotlib SVG, as a share of the drawing's width.
 
     ``size = 100 s_1 s_2 ... / w``: letters are glyphs for a font of 100 units, inside groups ``text_*`` whose scales

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import jinja2
 import matplotlib.pyplot
@@ -148,7 +148,7 @@ def _listing_context(listing: Listing, results: Results) -> dict[str, Any]:
     return {"columns": list(frame.columns), "lines": frame.to_dict("records")}
 
 
-def readable_width(drawing: Path | BinaryIO, width: int) -> int:
+def readable_width(drawing: Path | io.BytesIO, width: int) -> int:
     """Smallest width in CSS pixels with no letter below `READABLE`; that of the image for a drawing without letters."""
     smallest = None if isinstance(drawing, Path) and not drawing.is_file() else smallest_lettering(drawing)
     return width if smallest is None else math.ceil(READABLE / smallest)

@@ -247,7 +247,7 @@ def plot_statistics(statistics: dict[str, Any], other: dict[str, Any] | None, na
     def none(y: float, color: str) -> None:
         left.text(0.01, y, "none", color=color, fontsize=9, va="center", transform=left.get_yaxis_transform())
 
-    for row in np.flatnonzero(nowhere):  # one word for both, as two would overlap
+    for row in np.flatnonzero(nowhere).tolist():  # one word for both, as two would overlap
         none(row, MUTED)
     for index, (one, name, color) in enumerate(shown):
         offset = (index - (len(shown) - 1) / 2) * 0.3

@@ -316,9 +316,18 @@ class _Signals:
         An exception in papermill's event loop would leave tasks behind, and a kernel that shuts down while a cell runs
         fails to reply: both print tracebacks.
         """
-        kernels = [child for child in psutil.Process().children() if "ipykernel" in " ".join(child.cmdline())]
+        kernels = [child for child in psutil.Process().children() if _is_kernel(child)]
         if self.ended or not kernels:
             raise KeyboardInterrupt
         self.ended = True
         for kernel in kernels:
-            kernel.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                kernel.kill()
+
+
+def _is_kernel(process: psutil.Process) -> bool:
+    """Whether it runs IPython's kernel; False if it has ended."""
+    try:
+        return any("ipykernel" in word for word in process.cmdline())
+    except psutil.Error:
+        return False

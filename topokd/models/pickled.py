@@ -28,14 +28,14 @@ _OTHERS = {
     b"gguf": "of another format (GGUF), which holds no weights of topokd",
     b"\x89hdf": "of another format (HDF5, of Keras perhaps): convert the weights to safetensors",
 }
+"""First bytes, in small letters, of files that are mistaken for weights, and what to say about them."""
 _PROGRAMS = {
     "constants.pkl": "a TorchScript program",
     "archive_format": "a program of torch.export",
     "serialized_exported_program.json": "a program of torch.export",
 }
 """Ends of the names in archives of programs, and what to call these."""
-_SCANS = (".bin", ".pcd", ".ply", ".las", ".laz", ".npy")
-"""First bytes, in small letters, of files that are mistaken for weights, and what to say about them."""
+_SCANS = (".bin", ".pcd", ".ply", ".las", ".laz", ".npy")  # given in place of a checkpoint by mistake
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "module")  # keys under which training codes store weights
 
 

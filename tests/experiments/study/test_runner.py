@@ -52,6 +52,16 @@ def test_every_row_gets_the_same_number_of_trials_and_waits_for_its_starting_row
         assert set(needs(unit, PLAN, params)) <= set(every[:position])
 
 
+def test_a_cross_validation_that_stops_early_has_whole_seeds(params: Params) -> None:
+    plan = StudyPlan(rows={"plain": TunedRow(), "kd": TunedRow()}, held_out=(3, 5, 7))
+    every = units(plan, params)
+    assert [(u.kind, u.fold) for u in every[:3]] == [("teacher", 3), ("teacher", 5), ("teacher", 7)]
+    assert [(u.number, u.fold, u.row) for u in every[3:10]] == [
+        (0, 3, "plain"), (0, 3, "kd"), (0, 5, "plain"), (0, 5, "kd"), (0, 7, "plain"), (0, 7, "kd"), (1, 3, "plain"),
+    ]  # fmt: skip
+    assert needs(every[-1], plan, params) == [every[2]]
+
+
 def test_weights_are_the_chosen_ones_times_the_factor(params: Params) -> None:
     chosen = {"terms": {"kd": params.terms["kd"] | {"weight": 7.0}}}
     terms = weighted(params, PLAN, "kd_topo", 0.1, chosen).rows["kd_topo"].terms

@@ -134,16 +134,13 @@ def read_plan(path: str | Path = "study/plan.yaml") -> tuple[StudyPlan, P.Params
 def units(plan: StudyPlan, params: P.Params) -> list[Unit]:
     """All training runs in an order in which they can run: teachers, trials (rows without a start first), runs.
 
-    In a cross-validation each fold's teacher comes before its runs, fold by fold.
+    Runs are ordered by seed, so that a study that is stopped early is a smaller one; in a cross-validation each seed
+    goes through all folds.
     """
     if plan.held_out:
         return [
-            unit
-            for fold in plan.held_out
-            for unit in (
-                *(Unit("teacher", "teacher", seed, fold) for seed in params.teacher_seeds),
-                *(Unit("run", row, seed, fold) for seed in params.seeds for row in plan.rows),
-            )
+            *(Unit("teacher", "teacher", seed, fold) for seed in params.teacher_seeds for fold in plan.held_out),
+            *(Unit("run", row, s, fold) for s in params.seeds for fold in plan.held_out for row in plan.rows),
         ]
     first = sorted(plan.rows, key=lambda row: plan.rows[row].start is not None)  # stable
     teachers = [Unit("teacher", "teacher", seed) for seed in params.teacher_seeds]

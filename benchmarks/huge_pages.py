@@ -1,6 +1,6 @@
 """What pages of 2 MB save in training: `python benchmarks/huge_pages.py`; needs the scans of the default profile.
 
-The notebook runner sets `glibc.malloc.hugetlb=1` (`topokd.pipeline.notebook.HUGE_PAGES`). A step is the forward and
+The notebook runner sets `glibc.malloc.hugetlb=1` (`topokd.pipeline.allocator.HUGE_PAGES`). A step is the forward and
 backward pass and the update of a network on the default profile's batches, with one thread. Each process runs with or
 without the setting, in turns.
 """
@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from report import Rows, keep, table
 
-from topokd.pipeline.notebook import HUGE_PAGES
+from topokd.pipeline.allocator import HUGE_PAGES
 
 WARM_UP = 5  # steps that do not count
 

@@ -1,8 +1,10 @@
-"""Resident memory of long runs: a training process over 5,000 steps, a loader worker over 20 epochs.
+"""Resident memory of long runs: training processes, and a loader worker over 20 epochs.
 
     python benchmarks/memory.py
     python benchmarks/memory.py training --steps 1000
 
+``teacher``: the first 700 steps of the default profile's teacher, with the C library's allocator and with jemalloc (if
+it is installed), each in the environment of the pipeline's notebooks; both processes run at the same time.
 ``training``: the student of row `plain` with the tiny network, on whole synthetic scans (no crop, so that every step
 allocates other sizes), in a separate process; its memory is that of `train.workers: 0`, scans included. ``loader``:
 one worker process of `topokd.data.prefetch`. Flat: the line fitted through the last four fifths rises by less than 5 %
@@ -14,7 +16,10 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +32,8 @@ from report import Rows, keep, table
 
 from topokd import params as P
 from topokd.data import Batch, prefetch, training_batch
+from topokd.io import read_json, write_json
+from topokd.pipeline.allocator import allocator_environment, jemalloc
 from topokd.scans import open_dataset
 
 TITLE = "Memory of long runs"
@@ -90,9 +97,54 @@ def training(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         process.join()
         if process.exitcode != 0:
             raise SystemExit(f"training ended with status {process.exitcode}")
-        (curve,) = folder.glob("workspace/*/live/plain-seed0/plots/metrics/memory_gb.tsv")
-        values = [1000 * float(line.split("\t")[1]) for line in curve.read_text().splitlines()[1:]]
+        values = _memory_curve(folder)
     yield _row("training, row plain, tiny network", options.steps, values)
+
+
+def teacher(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The default profile's teacher, with each allocator."""
+    with tempfile.TemporaryDirectory(prefix="topokd-memory-") as name:
+        open_dataset(P.load_profile("default").data, Path(name, "data"), "train")  # writes the scans
+        running = {}
+        for library in dict.fromkeys((None, jemalloc())):
+            folder = Path(name, "system" if library is None else "jemalloc")
+            environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+            environment |= allocator_environment(environment, library)
+            command = [
+                sys.executable,
+                __file__,
+                "--teacher",
+                str(folder),
+                "--teacher-steps",
+                str(options.teacher_steps),
+            ]
+            running[folder] = subprocess.Popen(command, env=environment)
+        for folder, process in running.items():
+            if process.wait() != 0:
+                raise SystemExit(f"training ended with status {process.returncode}")
+            values = _memory_curve(folder)
+            speed = read_json(folder / "seconds.json")
+            yield _row(f"teacher, {folder.name} allocator", options.teacher_steps, values) | {"seconds": speed}
+
+
+def _train_teacher(folder: Path, steps: int) -> None:
+    """The first steps of the default profile's teacher, without a validation; its CPU time goes into a file."""
+    from topokd.training import train_teacher
+
+    params = P.load_profile("default")
+    os.environ["TOPOKD_ROOT"] = str(folder)
+    params = params.replace(
+        data=params.data.replace(root=str(folder.parent / "data")),
+        train=params.train.replace(teacher_steps=steps, validate_every=steps, validate_scans=1),
+    )
+    started = time.process_time()
+    train_teacher(params, 0)
+    write_json(folder / "seconds.json", (time.process_time() - started) / steps)
+
+
+def _memory_curve(folder: Path) -> list[float]:
+    (curve,) = folder.glob("workspace/*/live/*/plots/metrics/memory_gb.tsv")
+    return [1000 * float(line.split("\t")[1]) for line in curve.read_text().splitlines()[1:]]
 
 
 def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -117,27 +169,39 @@ def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def _page(title: str, unit: str) -> Callable[[Rows], list[str]]:
     def write(rows: Rows) -> list[str]:
         head = ["process", unit, "first (MB)", "after a fifth (MB)", "last (MB)", "largest (MB)", "growth", "flat"]
+        head += ["step (s)"] if "seconds" in rows[0] else []
         lines = []
         for row in rows:
             sizes = [f"{row[name]:.0f}" for name in ("first", "fifth", "last", "largest")]
             flat = "yes" if row["growth"] < FLAT else "**no**"
-            lines.append([row["process"], f"{row['count']:,}", *sizes, f"{100 * row['growth']:+.1f} %", flat])
+            lines.append(
+                [row["process"], f"{row['count']:,}", *sizes, f"{100 * row['growth']:+.1f} %", flat]
+                + ([f"{row['seconds']:.3f}"] if "seconds" in row else [])
+            )
         return [f"## {title}", "", *table(head, lines)]
 
     return write
 
 
-PARTS = {"training": training, "loader": loader}
-PAGES = {"training": _page("Training", "steps"), "loader": _page("Loader", "epochs")}
+PARTS = {"teacher": teacher, "training": training, "loader": loader}
+PAGES = {
+    "teacher": _page("The default profile's teacher", "steps"),
+    "training": _page("Training on whole scans", "steps"),
+    "loader": _page("Loader", "epochs"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--teacher-steps", type=int, default=700)
+    parser.add_argument("--teacher", metavar="FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--dry", action="store_true", help="print only")
     options = parser.parse_args()
+    if options.teacher:
+        return _train_teacher(Path(options.teacher), options.teacher_steps)
     parts: dict[str, Iterable[dict[str, Any]]] = {name: PARTS[name](options) for name in options.parts or PARTS}
     keep(__file__, TITLE, parts, PAGES, ("torch", "numpy"), options.dry)
 

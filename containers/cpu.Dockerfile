@@ -6,7 +6,7 @@
 # default build for Linux includes CUDA, 3 GB more), add --build-arg PIP_EXTRA_INDEX_URL=ADDRESS.
 FROM python:3.11-slim-bookworm
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends git make \
+    && apt-get install -y --no-install-recommends git make libjemalloc2 \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/topokd
 COPY pyproject.toml constraints.txt README.md LICENSE ./

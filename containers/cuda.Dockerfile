@@ -5,7 +5,7 @@
 # add --build-arg PIP_EXTRA_INDEX_URL=ADDRESS.
 FROM nvidia/cuda:12.8.1-runtime-ubuntu22.04
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends git make python3.11 python3.11-venv \
+    && apt-get install -y --no-install-recommends git make libjemalloc2 python3.11 python3.11-venv \
     && rm -rf /var/lib/apt/lists/*
 RUN python3.11 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH

@@ -153,9 +153,10 @@ def page() -> str:
         "",
         f"A forward pass takes {1000 * measured.forward[0]:.0f} ms (teacher) and {1000 * measured.forward[1]:.0f} ms "
         "(student) per scan. On a CPU see [models.md](../benchmarks/models.md) and [rows.md](../benchmarks/rows.md); "
-        "[memory.md](../benchmarks/memory.md) shows that memory stays flat over long runs, "
-        "[huge_pages.md](../benchmarks/huge_pages.md) what the pages of 2 MB save that the pipeline's notebooks use on "
-        "Linux (off: `GLIBC_TUNABLES=glibc.malloc.hugetlb=0`).",
+        "[memory.md](../benchmarks/memory.md) shows the memory of long runs: it stays flat with jemalloc, which the "
+        "pipeline's notebooks use where it is installed (Debian and Ubuntu: `libjemalloc2`; off: `LD_PRELOAD=`), while "
+        "glibc's heap grows for hundreds of steps. [huge_pages.md](../benchmarks/huge_pages.md) shows what pages of "
+        "2 MB save, which they use on Linux (off: `GLIBC_TUNABLES=glibc.malloc.hugetlb=0`, `MALLOC_CONF=thp:default`).",
         "",
         "## The three full data sets",
         "Estimates, in hours. `topokd slurm plan` prints those of your profile once it has recorded durations.",

@@ -1,8 +1,4 @@
-"""Resident memory of this process, and returning the heap's free pages to the system.
-
-Clouds differ in size from step to step, so blocks of many sizes are allocated and freed, which can fragment glibc's
-heap. ``malloc_trim`` returns the whole free pages in it. How much memory that saves in training has not been measured.
-"""
+"""Resident memory of this process, and returning the heap's free pages to the system (glibc's ``malloc_trim``)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "4096",
     "MALLOC_TRIM_THRESHOLD_": "0",
     "MALLOC_ARENA_MAX": "1",
-    "GLIBC_TUNABLES": "",  # no huge pages, which notebooks use: a small array would count 2 MB
+    "LD_PRELOAD": "",  # no other allocator and no huge pages, which notebooks use: a small array would count 2 MB
+    "GLIBC_TUNABLES": "",
 }
 
 

@@ -31,6 +31,7 @@ from topokd.energy import EnergyMeter
 from topokd.errors import DataError, TopokdError
 from topokd.io import remove_partial_files, write_json, write_text
 from topokd.pipeline import lock_file
+from topokd.pipeline.allocator import allocator_environment, allocator_name, jemalloc
 from topokd.pipeline.notebook_file import PAIRED_METADATA, clean, read_notebook, with_stable_ids
 from topokd.pipeline.progress import earlier_seconds, show_progress
 from topokd.pipeline.provenance import environment_record
@@ -42,13 +43,6 @@ START_VARIABLE = "TOPOKD_KERNEL_START"
 """Environment variable with the number of seconds that a kernel may take to start."""
 
 GRACE = 25  # seconds between SIGTERM and the end of the kernel; SLURM sends SIGKILL after 30
-
-HUGE_PAGES = "glibc.malloc.hugetlb"
-"""Setting of glibc's allocator; with 1, large tensors get pages of 2 MB, if the system allows it.
-
-Other C libraries ignore it. A training allocates and frees the same hundreds of megabytes in every step, and getting
-them from the system page by page takes time (benchmarks/huge_pages.md). No number changes.
-"""
 
 
 class NotebookError(TopokdError):
@@ -124,6 +118,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         "parameters": parameters,
         "seconds": round(seconds, 1),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000),  # Linux counts in kB
+        "allocator": allocator_name({**os.environ, **allocator_environment(os.environ, jemalloc())}),
         "joules": {name: round(value) for name, value in energy.joules().items()},
         **environment_record(params),
     }
@@ -237,7 +232,7 @@ def _environment(params: P.Params, folder: str) -> Iterator[_Signals]:
         "PLOTLY_RENDERER": "plotly_mimetype",
         "TOPOKD_ROOT": str(project_root()),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "GLIBC_TUNABLES": _with_huge_pages(os.environ.get("GLIBC_TUNABLES", "")),
+        **allocator_environment(os.environ, jemalloc()),
         VARIABLE: folder,
     }
     before = {name: os.environ.get(name) for name in wanted}
@@ -251,15 +246,6 @@ def _environment(params: P.Params, folder: str) -> Iterator[_Signals]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _with_huge_pages(tunables: str) -> str:
-    """``$GLIBC_TUNABLES`` with `HUGE_PAGES` on, unless it says something about it.
-
-    >>> _with_huge_pages(""), _with_huge_pages("glibc.malloc.check=1"), _with_huge_pages("glibc.malloc.hugetlb=2")
-    ('glibc.malloc.hugetlb=1', 'glibc.malloc.check=1:glibc.malloc.hugetlb=1', 'glibc.malloc.hugetlb=2')
-    """
-    return tunables if HUGE_PAGES in tunables else ":".join(filter(None, [tunables, f"{HUGE_PAGES}=1"]))
 
 
 class _Signals:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from topokd.memory import release_free_memory, resident_bytes
+from topokd.memory import resident_bytes
 from topokd.progress import report_earlier
 from topokd.stopping import Stopped, StopRequest
 from topokd.training.history import metrics_at
@@ -139,22 +139,6 @@ class Resume(Hook):
     def close(self) -> None:
         """Restore the handlers of signals."""
         self.stop.close()
-
-
-class ReleaseMemory(Hook):
-    """Call `release_free_memory` every ``every`` steps; no number changes.
-
-    Args:
-        every: Steps.
-    """
-
-    def __init__(self, every: int) -> None:
-        self.every = every
-
-    def after_step(self, fit: Fit) -> None:
-        """Release, if due."""
-        if fit.is_due(self.every):
-            release_free_memory()
 
 
 class LiveCurves(Hook):

@@ -28,7 +28,7 @@ from topokd.scans import open_dataset
 from topokd.training.determinism import deterministic, seeded_model
 from topokd.training.distributed import ProcessRank, Ranks, device_of, joined, place
 from topokd.training.fit import Fit
-from topokd.training.hooks import Average, LiveCurves, ReleaseMemory, Resume, Validate
+from topokd.training.hooks import Average, LiveCurves, Resume, Validate
 from topokd.training.launch import launch
 from topokd.training.record import run_record, save_weights
 from topokd.training.run import Run
@@ -194,7 +194,6 @@ def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:
                 *([Average(run.average)] if run.average else []),
                 Validate(validation_miou, train.validate_every),
                 *([LiveCurves(run.live, tracker)] if ranks.is_main else []),
-                ReleaseMemory(train.checkpoint_every),
                 Resume(resume_folder(run, steps, objective, scans, device), train.checkpoint_every),
             ],
             device=device,

@@ -98,7 +98,7 @@ def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) 
                 raise queue.SlurmError(f"{stage.address} failed here, see above; nothing was submitted")
         plan = make_plan(profile, cluster, tasks)
         if plan.queued:
-            say(f"{len(plan.queued)} stages are already queued or running: left alone")
+            say(f"already queued or running, left alone: {len(plan.queued)}")
         numbers: list[str] = []
         for array in plan.arrays:
             earlier = numbers[array.after] if array.after is not None else None

@@ -21,7 +21,7 @@ def write_corpus(folder: Path) -> Corpus:
     """Write the valid files, and the files that some of them need beside them.
 
     Args:
-        folder: An empty folder.
+        folder: an empty folder.
 
     Returns:
         The files to mutate.

@@ -135,7 +135,7 @@ def _errors_explained(script: Path, executed: Path, kept: Path, signals: KernelS
         script: the notebook, for messages.
         executed: the copy that papermill writes.
         kept: where the part that ran is kept if a cell fails or the kernel dies.
-        signals: what stopped the notebook.
+        signals: the signals that may have stopped the notebook.
     """
     import papermill
 

@@ -280,7 +280,7 @@ def _cost_page(rows: Rows) -> list[str]:
     timings = rows[0]["timings"]
     text = f"One scan at a time, voxels of {PAPER_VOXEL_SIZE} m; medians of {timings['repeats']}. The last columns go "
     text += "from points in memory to a class for each"
-    if "repeats" in timings["frame"]:  # rows of before say it in the note
+    if "repeats" in timings["frame"]:  # older rows say it in the note
         text += f", medians of {timings['frame']['repeats']} too"
     lines = ["## Forward pass on whole scans", "", f"{text}.", "", *table(head, body)]
     chosen = next((row for row in reversed(rows) if row["arithmetic"] == "bfloat16"), rows[0])

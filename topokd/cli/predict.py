@@ -149,13 +149,13 @@ def evaluate(
         scores = chosen.official_scores
     dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
-    counted = count(labeller.model, dataset, labeller.voxel_size, tta)
-    if not counted.matrix.any():
+    matrix = count(labeller.model, dataset, labeller.voxel_size, tta)
+    if not matrix.matrix.any():
         raise DataError(
             f"{root}: no point of the split {split} has a class of {benchmark}, so there is nothing to score: are all "
             "labels 0, or of another data set?"
         )
-    rows = scores(counted).rows()
+    rows = scores(matrix).rows()
     typer.echo(
         f"{benchmark} {split}: {counted(len(dataset), 'scan')} of {counted(len(dataset.sequences), 'sequence')}; "
         f"{counted(tta, 'view')} per scan"

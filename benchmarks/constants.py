@@ -1,9 +1,9 @@
 """What half and double of each tuning constant of the sweep cost: `python benchmarks/constants.py [--constants NAMES]`.
 
-The kernels are compiled with a constant inside, so each value has a process of its own with a cache of its own, which
-compiles for a quarter of a minute. The processes take turns on the same clouds; the CPU time of a turn is divided by
-that of the committed value next to it. A second process with the committed value shows how much processes differ that
-are equal. Diagrams must be equal: these constants may change the time only.
+Constants are compiled into the kernels, so each value runs in a separate process with a separate cache, which takes a
+quarter of a minute to compile. The processes take turns on the same clouds, and the CPU time of a turn is divided by
+that of the committed value in the same round. A second process with the committed value shows how much two equal
+processes differ. Diagrams must be equal: these constants may change only the time.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ def memory(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield row
 
 
-PARTS = {"voxels": voxels, "loader": loader, "memory": memory}  # the parts
+PARTS = {"voxels": voxels, "loader": loader, "memory": memory}
 
 # -- the page ------------------------------------------------------------------------------------------------------
 

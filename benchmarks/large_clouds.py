@@ -1,4 +1,4 @@
-"""Clouds too large for a matrix, beside alpha complexes and sparse engines; writes benchmarks/large_clouds.md.
+"""Clouds too large for a matrix, compared with alpha complexes and sparse engines; writes benchmarks/large_clouds.md.
 
     python benchmarks/large_clouds.py
     python benchmarks/large_clouds.py --families "uniform in the plane" --repeats 1

@@ -36,7 +36,7 @@ PACKAGE = "topokd"
 
 
 class Checkout:
-    """The package of a folder, beside that of another folder in the same process.
+    """The package in a folder; the same process can load the packages of several folders.
 
     Args:
         folder: with ``topokd/``.
@@ -55,7 +55,7 @@ class Checkout:
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """``import topokd`` means this package; what it imports inside functions must be its own too."""
+        """Inside, ``import topokd`` means this package, also for imports inside its functions."""
         saved = _taken_out()
         sys.modules.update(self.modules)
         try:

@@ -33,13 +33,13 @@ def keep(
 
     Args:
         script: path of the benchmark.
-        title: of the page.
+        title: title of the page.
         parts: rows of each part, measured while they are read.
         pages: writes the section of each part.
-        packages: their versions are recorded.
+        packages: packages whose versions are recorded.
         dry: print only.
         note: a sentence on how it was measured.
-        kept: whether some rows are those of an earlier record, whose versions are then kept too.
+        kept: whether some rows come from an earlier record, whose versions are then kept too.
     """
     record_file = Path(script).with_suffix(".json")
     record = read_json(record_file) if record_file.is_file() else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import inspect
 import os
@@ -27,6 +28,29 @@ def test_every_link_to_a_file_leads_to_one(document: Path):
     targets = re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8"))
     missing = [t for t in targets if "://" not in t and not (document.parent / t).exists()]
     assert not missing
+
+
+FOLDERS = "topokd|tests|notebooks|benchmarks|tools|conf|examples|docs|study|containers"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+def test_every_file_and_module_that_a_document_names_exists(document: Path):
+    """CHANGELOG.md names what was there at the time."""
+    spans = re.findall(r"`([^`\n]+)`", document.read_text(encoding="utf-8")) if document.name != "CHANGELOG.md" else []
+    files = [span for span in spans if re.fullmatch(rf"(?:{FOLDERS})/[\w./-]+", span) and "NAME" not in span]
+    missing = [file for file in files if not (PROJECT / file).exists() and not (PROJECT / f"{file}.py").exists()]
+    names = [span for span in spans if re.fullmatch(r"topokd(?:\.\w+)+", span)]
+    assert missing + [name for name in names if not resolves(name)] == []
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        with contextlib.suppress(ModuleNotFoundError):
+            value = import_module(".".join(parts[:length]))
+            return all(hasattr(value, part) and (value := getattr(value, part)) is not None for part in parts[length:])
+    return False
 
 
 def test_the_readme_lists_the_layers_in_the_order_that_import_linter_enforces():

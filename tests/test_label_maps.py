@@ -168,7 +168,7 @@ def test_an_inconsistent_label_map_is_rejected(tmp_path: Path, change: dict, wor
 
 
 def test_brackets_in_paths_are_literal_links_are_followed_and_hidden_folders_skipped(tmp_path: Path) -> None:
-    """Brackets are no patterns, a field may occur twice, links are followed, hidden folders are not."""
+    """Brackets are not patterns, a field may occur twice, links are followed, hidden folders are not."""
     own = {**OWN, "scans": "drives [1]/{sequence}/{scan}/{scan}.npy", "labels": "drives [1]/{sequence}/{scan}.label"}
     root, folder = tmp_path / "root", tmp_path / "elsewhere" / "a" / "7"
     for place in (folder, root / "drives [1]" / ".a" / "8"):

@@ -128,7 +128,7 @@ def test_categories_are_needed_in_the_table_and_ids_in_the_map(harbour: Path) ->
 def test_evaluate_scores_a_data_set_by_its_map(harbour: Path, network: Path, tmp_path: Path) -> None:
     arguments = ["evaluate", str(network), str(harbour), "--labels", str(harbour / "harbour.yaml")]
     done = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "scores.json")], catch_exceptions=False)
-    assert done.exit_code == 0 and "Harbour val: 1 scans" in done.output
+    assert done.exit_code == 0 and "Harbour val: 1 scan of 1 sequence; 1 view per scan" in done.output
     percent = json.loads((tmp_path / "scores.json").read_text())["percent"]
     assert list(percent) == ["mIoU", "quay", "crane"] and percent["mIoU"] == pytest.approx(
         (percent["quay"] + percent["crane"]) / 2

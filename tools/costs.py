@@ -34,14 +34,14 @@ class Measured:
     """The measurements of the benchmarks.
 
     Attributes:
-        device: Of the steps.
-        steps: Seconds of a step by job.
-        peak: Bytes by job.
-        clouds: Of a step.
-        voxels: Per cloud of these steps.
-        per_scan: Voxels per scan of each data set.
-        loader: Scans per second that the loader gave, and its workers.
-        forward: Seconds per scan of a forward pass of the teacher and of the student.
+        device: device on which the steps were measured.
+        steps: seconds of a step by job.
+        peak: bytes by job.
+        clouds: clouds in a step.
+        voxels: per cloud of these steps.
+        per_scan: voxels per scan of each data set.
+        loader: scans per second that the loader gave, and its workers.
+        forward: seconds per scan of a forward pass of the teacher and of the student.
     """
 
     device: str

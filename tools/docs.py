@@ -189,7 +189,7 @@ def results_page() -> dict[str, str]:
 
 
 def explorers_page() -> dict[str, str]:
-    """Links to the explorers beside the reports, copied by `results_page`; to one of shapes if there are none."""
+    """Links to the reports' explorers, which `results_page` copies; to an explorer of shapes if there are none."""
     from topokd.explore.page import PAGES as EXPLORERS
     from topokd.explore.page import TITLES, write_page
 

@@ -157,10 +157,10 @@ def fuzz(folder: Path, seed: int, inputs: int, seconds: float) -> dict[str, Any]
     """Continue the run of a seed, up to a total number of inputs or for a number of seconds.
 
     Args:
-        folder: Of the counts, the corpus and the failing inputs.
-        seed: Of all draws.
-        inputs: In all, with those of earlier runs.
-        seconds: Of this run.
+        folder: folder of the counts, the corpus and the failing inputs.
+        seed: seed of all draws.
+        inputs: total number of inputs, including those of earlier runs.
+        seconds: duration of this run.
 
     Returns:
         The counts, which are also in ``folder``.

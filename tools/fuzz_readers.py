@@ -18,10 +18,10 @@ Corpus = dict[str, str]
 
 
 def write_corpus(folder: Path) -> Corpus:
-    """Write the valid files, and the files that some of them need beside them.
+    """Write the valid files, and the files that some of them need next to them.
 
     Args:
-        folder: An empty folder.
+        folder: an empty folder.
 
     Returns:
         The files to mutate.
@@ -379,4 +379,4 @@ WEIGHTS = {
     "panoptic": 3,
     "poses": 2,
 }
-"""How often readers that take a tenth of a millisecond get an input, beside once for the others."""
+"""How many inputs the fast readers (a tenth of a millisecond per file) get for each input of the others."""

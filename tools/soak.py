@@ -49,11 +49,11 @@ class Work:
     """One kind of work.
 
     Args:
-        name: What it is.
-        command: Starts it, and starts it again.
-        results: Beginnings of the names of its results; empty: all of the profile.
-        states: What to remove so that it starts over.
-        share: Of the kills.
+        name: name of the work, for messages.
+        command: starts it, and starts it again.
+        results: beginnings of the names of its results; empty: all of the profile.
+        states: files and folders to remove so that it starts over.
+        share: share of all kills.
     """
 
     name: str

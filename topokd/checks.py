@@ -26,7 +26,7 @@ def require_finite(x: Any, name: str, advice: str = "remove such rows") -> None:
 
     Args:
         x: a NumPy array or torch tensor of shape (n, ...); one row is ``x[i]``.
-        name: what ``x`` is, as the message should call it.
+        name: name of ``x`` in the message.
         advice: how to fix it.
 
     Raises:
@@ -92,7 +92,7 @@ def real_tensor(x: Any, name: str) -> Any:
 
     Args:
         x: a tensor, a NumPy array, or nested lists of numbers.
-        name: what it is, for the message.
+        name: name of the value in the message.
 
     Raises:
         DataError: it is nothing of the sort, or would lose its meaning: complex, masked, sparse or quantised values,

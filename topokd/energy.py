@@ -17,8 +17,8 @@ class EnergyMeter:
     """Joules since it was made.
 
     Args:
-        powercap: Folder of RAPL's counters.
-        gpus: Reads a counter for each GPU, in joules since the driver was loaded.
+        powercap: folder of RAPL's counters.
+        gpus: reads a counter for each GPU, in joules since the driver was loaded.
 
     Examples:
         >>> all(joules >= 0 for joules in EnergyMeter().joules().values())

@@ -132,10 +132,10 @@ def require_writable(*folders: str | Path) -> None:
     """Raise before hours of work what would be raised after them: a folder cannot be made or written.
 
     Args:
-        folders: Created if missing.
+        folders: created if missing.
 
     Raises:
-        OSError: Names the folder and the cause.
+        OSError: names the folder and the cause.
     """
     for folder in map(Path, folders):
         with atomic_path(folder / ".writable") as temporary:

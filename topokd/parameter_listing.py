@@ -19,8 +19,8 @@ def commented_yaml(params: Params, notes: Mapping[str, str]) -> str:
     """The root ``params.yaml`` with these values: every parameter with its description as a comment.
 
     Args:
-        params: Values to write; a row's terms are written as names, with the parameters that differ from ``terms``.
-        notes: Further comments, dotted name -> text: ``topokd.distillation.term_notes()`` describes the terms.
+        params: values to write; a row's terms are written as names, with the parameters that differ from ``terms``.
+        notes: further comments, dotted name -> text: ``topokd.distillation.term_notes()`` describes the terms.
     """
     return HEAD + schema.commented_yaml(_as_written(params), schema.descriptions(Params) | dict(notes))
 

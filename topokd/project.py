@@ -20,7 +20,7 @@ def run_name(network: str, seed: int) -> str:
 
     Args:
         network: `TEACHER`, or a row of the ablation.
-        seed: Of the run.
+        seed: seed of the run.
 
     >>> run_name("full", 0)
     'full-seed0'

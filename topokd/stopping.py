@@ -29,8 +29,8 @@ class Stopped(TopokdError):
     """A signal asked training to stop; its state is saved, and the same command continues.
 
     Args:
-        message: What was stopped, and where.
-        status: Exit status of the command: 143, or 130 after Ctrl-C.
+        message: says what was stopped, and where.
+        status: exit status of the command: 143, or 130 after Ctrl-C.
     """
 
     def __init__(self, message: str, status: int = TERMINATED) -> None:
@@ -101,8 +101,8 @@ class Interrupts:
     It works in the main thread only.
 
     Attributes:
-        number: The first signal that came; 0: none.
-        status: Exit status of a command that stops for it.
+        number: the first signal that came; 0: none.
+        status: exit status of a command that stops for it.
 
     Examples:
         >>> with Interrupts() as stop:

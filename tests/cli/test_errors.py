@@ -12,7 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.conftest import PROJECT
 from topokd.cli import main
-from topokd.cli.data import require_json
+from topokd.cli.output import require_json
 from topokd.params import load_profile, profile_names
 
 OUTSIDE = {  # commands in a folder that is not a checkout

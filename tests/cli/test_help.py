@@ -11,7 +11,7 @@ from topokd.cli import app
 
 COMMANDS = [
     *("predict", "evaluate", "adapt", "submit", "validate", "export", "explore", "info", "warm-up"),
-    *("data", "data check", "data fingerprint"),
+    *("data", "data check", "data convert", "data fingerprint"),
     *("repro", "status", "train", "pdf", "stages", "params", "notebook", "metrics", "stage", "pair", "readme"),
     *("slurm", "slurm plan", "slurm submit", "slurm status", "slurm logs", "slurm cancel", "slurm resume"),
 ]
@@ -45,7 +45,14 @@ def test_every_argument_and_option_has_help():
         return missing
 
     assert parameters(typer.main.get_command(app)) == []
-    assert {name for name in typer.main.get_command(app).commands} == {name.split()[0] for name in COMMANDS}  # type: ignore[attr-defined]
+
+
+def test_every_command_has_a_snapshot():
+    def below(command: object, path: str = "") -> list[str]:
+        visible = [(name, sub) for name, sub in getattr(command, "commands", {}).items() if not sub.hidden]
+        return [f"{path}{name}" for name, _ in visible] + [p for name, sub in visible for p in below(sub, f"{name} ")]
+
+    assert sorted(below(typer.main.get_command(app))) == sorted(COMMANDS)
 
 
 def test_version_prints_the_name_and_the_version():

@@ -29,8 +29,8 @@ def noise(n: int) -> bytes:
 
 
 ODD = {  # content of a .bin, and what its message advises
-    "of a size that is no multiple of a row": (rows(3).astype("<f4").tobytes() + b"end", {"--columns", "--dtype"}),
-    "of bytes that are no numbers": (noise(4000), {"--columns", "--dtype"}),
+    "of a size that is not a multiple of a row": (rows(3).astype("<f4").tobytes() + b"end", {"--columns", "--dtype"}),
+    "of bytes that are not numbers": (noise(4000), {"--columns", "--dtype"}),
     "with half a row more": (rows(7).astype("<f4").tobytes() + bytes(8), {"--columns"}),
     "with coordinates far too large": (1e12 * rows(4).astype("<f8"), {"--dtype"}),
 }

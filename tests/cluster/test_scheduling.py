@@ -102,7 +102,7 @@ def test_a_lost_node_costs_the_steps_since_the_last_state(project: Project):
         project.wait_for_log("teacher@default-0", "attempt 2")
     finally:
         resume = ["scontrol", "update", f"nodename={name}", "state=resume"]
-        subprocess.run(resume, check=False)  # refused where the node has reported itself again already
+        subprocess.run(resume, check=False)  # an error if the node has already reported itself again
     project.wait(600)
     assert project.log("teacher@default-0").count("from step 0 ") == 1
     assert len(project.paper().splitlines()) == 6

@@ -181,7 +181,7 @@ def test_code_with_and_without_bounds_checks_has_separate_caches(project: Path, 
 
 
 def test_notices_of_compilation_stay_out_of_executed_notebooks(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    """The pipeline shows them beside the progress, as the bytes of a notebook must not depend on what is compiled."""
+    """The pipeline shows them with the progress: the bytes of a notebook must not depend on what is compiled."""
     progress = tmp_path / "progress.jsonl"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPOKD_PROGRESS", str(progress))

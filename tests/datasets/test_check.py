@@ -236,7 +236,7 @@ def test_the_command_reports_problems_in_its_exit_code(kitti: Path) -> None:
     assert fine.exit_code == 0 and "nothing is wrong" in fine.output
     (kitti / "sequences/08/velodyne/000000.bin").unlink()
     wrong = CliRunner().invoke(app, ["data", "check", str(kitti), "--dataset", "semantickitti"])
-    assert wrong.exit_code == 1 and "1 problems" in wrong.output and "belongs to no scan" in wrong.output
+    assert wrong.exit_code == 1 and "1 problem\n" in wrong.output and "belongs to no scan" in wrong.output
 
 
 def test_real_scans_are_a_subset(real_scans: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from topokd.data import IGNORE, Scan
 from topokd.datasets import SemanticKITTI
-from topokd.datasets.semantickitti.files import RAW_IDS, class_of_raw, write_scan, write_sequence_files
+from topokd.datasets.semantickitti.classes import SEMANTICKITTI
+from topokd.datasets.semantickitti.files import class_of_raw, write_scan, write_sequence_files
 from topokd.datasets.semantickitti.real_statistics import real_statistics
 from topokd.datasets.statistics import statistics
 from topokd.errors import DataError
@@ -43,7 +44,7 @@ def test_written_scans_are_read_back_unchanged(root: Path) -> None:
 
 
 def test_raw_ids_follow_the_official_learning_map() -> None:
-    assert class_of_raw(np.array(RAW_IDS)).tolist() == list(range(19))
+    assert class_of_raw(np.array(SEMANTICKITTI.raw_ids)).tolist() == list(range(19))
     ignored, moving = [0, 1, 52, 99], {252: 0, 258: 3, 254: 5, 253: 6, 255: 7, 257: 4, 259: 4, 60: 8}
     assert class_of_raw(np.array(ignored)).tolist() == [IGNORE] * 4
     assert class_of_raw(np.array(list(moving))).tolist() == list(moving.values())

@@ -63,7 +63,7 @@ def submit(benchmark: str, worlds: Path, folder: Path):
 
 def only_a_subset(done) -> None:
     """The only problem of a submission for a synthetic split is its size."""
-    assert done.exit_code == 1 and "would be rejected, 1 problems" in done.output, (done.output, done.exception)
+    assert done.exit_code == 1 and "would be rejected, 1 problem\n" in done.output, (done.output, done.exception)
     assert "the data here are a subset: " in done.output
 
 

@@ -61,7 +61,7 @@ def test_a_few_weights_beside_the_network_are_left_out_and_said(
     model: PointTransformerV3, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     averaged = AveragedModel(model)
-    torch.save(averaged.state_dict(), tmp_path / "averaged.pth")  # has n_averaged beside module.*
+    torch.save(averaged.state_dict(), tmp_path / "averaged.pth")  # has n_averaged in addition to module.*
     torch.save({"state_dict": state_of(model, "model.") | {"criterion.weight": torch.ones(3)}}, tmp_path / "last.ckpt")
     for name in ("averaged.pth", "last.ckpt"):
         with caplog.at_level(logging.WARNING):

@@ -198,10 +198,10 @@ def test_grid_marks_units_only_where_a_column_mixes_them():
 
 
 def test_classes_of_the_fixture_are_those_of_the_dataset_and_of_table2():
-    from topokd.datasets.semantickitti.files import CLASS_NAMES
+    from topokd.datasets.semantickitti.classes import SEMANTICKITTI
     from topokd.paper import reported
 
-    assert tuple(CLASS_NAMES) == CLASSES
+    assert SEMANTICKITTI.class_names == CLASSES
     columns = [segmentation_tables.SEMANTICKITTI_COLUMNS.get(name, name) for name in CLASSES]
     assert columns == list(reported.load("table2").columns[2:])
 

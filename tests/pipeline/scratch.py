@@ -27,10 +27,10 @@ def make_clone(
     """Tracked and new files of this working tree, committed, with ``smoke`` as the only profile; nothing has run.
 
     Args:
-        folder: where.
-        seeds: of students and teachers.
-        rows: of the ablation.
-        layouts: of the panels.
+        folder: where to clone to.
+        seeds: seeds of students and teachers.
+        rows: rows of the ablation.
+        layouts: layouts of the panels.
     """
     listed = git(PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, listed):

@@ -77,7 +77,7 @@ def test_a_record_names_the_commit_and_whether_the_code_differs_from_it(project:
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True).stdout.strip()
     assert code_record() == {"commit": commit, "dirty": False}
     (project / "results").mkdir()
-    (project / "results/new.json").write_text("{}")  # results are no code
+    (project / "results/new.json").write_text("{}")  # results are not code
     assert not code_record()["dirty"]
     (project / "params.yaml").write_text("profile: other\n")
     assert code_record() == {"commit": commit, "dirty": True}

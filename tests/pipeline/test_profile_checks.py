@@ -1,4 +1,4 @@
-"""A profile that cannot be run is refused by `topokd params`, before any stage runs."""
+"""`topokd params` rejects a profile that cannot be run, before any stage runs."""
 
 from __future__ import annotations
 

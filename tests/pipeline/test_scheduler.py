@@ -127,7 +127,7 @@ def test_a_stage_runs_after_the_run_ahead_of_it_even_if_that_failed(tmp_path: Pa
     teacher = Stage("teacher@p-0", set(), 0.0, False, tmp_path / "t.log", tmp_path / "t.json")
     teacher.progress.write_text(REPORT)
     student = Stage("student@p-plain-0", {"teacher@p-0"}, 0.0, False, tmp_path / "s.log", tmp_path / "s.json")
-    scheduler._run([teacher, student], 2, False, tmp_path, 0.0, {student.address: python("a", 1.5)})
+    scheduler._Schedule([teacher, student], 2, False, tmp_path, 0.0, {student.address: python("a", 1.5)}).run()
     assert (tmp_path / "order").read_text() == "tas"
 
 

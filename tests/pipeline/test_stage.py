@@ -107,7 +107,7 @@ def test_a_damaged_rwlock_is_replaced(project: Path, content: str):
 
 
 def test_entries_of_a_killed_stage_are_removed_from_the_rwlock_and_those_of_a_running_dvc_are_kept(project: Path):
-    alive = os.getpid()  # a process of that number lives, so DVC alone would refuse for ever
+    alive = os.getpid()  # a process with that number exists, so DVC alone would wait for it forever
     file = project / ".dvc/tmp/rwlock"
     path = str(project / "a.txt")
     file.write_text(

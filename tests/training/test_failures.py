@@ -65,7 +65,7 @@ def test_a_full_disk_stops_with_the_path_and_the_last_state_is_whole(small_disk:
         train(small_disk, Signal(2, lambda: fill(small_disk)), every=1)
     assert raised.value.errno == errno.ENOSPC and str(raised.value.filename).endswith("state.pt")
     (small_disk / "filling").unlink()
-    assert [file.name for file in small_disk.rglob("*.pt")] == ["state.pt"]  # no half-written one beside it
+    assert [file.name for file in small_disk.rglob("*.pt")] == ["state.pt"]  # no half-written one
     resumed = train(small_disk, every=1).model.state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 

@@ -52,7 +52,7 @@ class Adaptation:
 
         Args:
             student: its checkpoint.
-            file: of the record.
+            file: path of the record.
             record: the content of that file.
         """
         scores = {role: ConfusionMatrix.of_record(score) for role, score in record["evaluation"].items()}
@@ -92,7 +92,7 @@ def check_output(output: Path, record: Path, work: Path, key: str, overwrite: bo
         output: the student's checkpoint.
         record: the JSON file next to it.
         work: folder of the states.
-        key: of the inputs.
+        key: digest of the inputs.
         overwrite: whether other outputs may be replaced.
 
     Raises:

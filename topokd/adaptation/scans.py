@@ -28,7 +28,7 @@ class Subset:
 
     Args:
         dataset: the data set.
-        names: of the scans.
+        names: names of the scans.
     """
 
     def __init__(self, dataset: ScanDataset, names: Sequence[str]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from topokd.cli.completion import label_maps
 from topokd.cli.data import ROOT_HELP
+
+if TYPE_CHECKING:
+    from topokd.adaptation import Adaptation
 
 
 def adapt(
@@ -58,7 +61,6 @@ def adapt(
     from topokd import schema
     from topokd.adaptation import Settings
     from topokd.adaptation import adapt as run
-    from topokd.datasets.metric import class_scores
     from topokd.label_maps import load_label_map
 
     settings = schema.validate(
@@ -76,6 +78,13 @@ def adapt(
         device=device,
         overwrite=overwrite,
     )
+    _print_scores(adaptation)
+
+
+def _print_scores(adaptation: Adaptation) -> None:
+    """Counts of the scans, IoU of the networks side by side, and the files written."""
+    from topokd.datasets.metric import class_scores
+
     typer.echo(
         f"{adaptation.labelled} labelled scans, {adaptation.unlabelled} unlabelled "
         f"({100 * adaptation.pseudo_share:.0f} % of their points with a pseudo-label); "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +10,7 @@ from typing import Annotated
 import typer
 
 from topokd.cli.completion import benchmarks, label_maps, profiles
+from topokd.cli.output import counted, print_problems, require_json
 from topokd.errors import ParameterError
 
 app = typer.Typer(no_args_is_help=True, help="Check, convert and fingerprint data sets.")
@@ -46,7 +45,7 @@ def check(
         for line in split.lines():
             typer.echo(line)
     print_problems(report.problems)
-    typer.echo(f"{len(report.problems):,} problems" if report.problems else "nothing is wrong")
+    typer.echo(counted(len(report.problems), "problem") if report.problems else "nothing is wrong")
     raise typer.Exit(1 if report.problems else 0)
 
 
@@ -117,29 +116,3 @@ def convert(
         f"{output}: {counts['scans']:,} scans, {counts['points']:,} points, {100 * counts['labelled']:.1f} % with a "
         f"label; check them with: topokd data check {output} --labels {dataset}"
     )
-
-
-def require_json(output: Path | None) -> None:
-    """Raise an error, before the work, for an output that is not a .json file: it may be a data file named by mistake.
-
-    Raises:
-        ParameterError: its name does not end in .json.
-        OSError: it is a folder, or cannot be written.
-    """
-    from topokd.io import require_writable
-
-    if output is None:
-        return
-    if output.suffix.lower() != ".json":
-        raise ParameterError(f"--output {output}: the numbers are written as .json; give it such a name")
-    if output.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
-    require_writable(output.parent)
-
-
-def print_problems(problems: list[str], most: int = 50) -> None:
-    """Print problems, one a line, and how many more there are."""
-    for problem in problems[:most]:
-        typer.echo(problem)
-    if len(problems) > most:
-        typer.echo(f"... and {len(problems) - most:,} more")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from topokd.cli.completion import benchmarks, label_maps
-from topokd.cli.data import ROOT_HELP, print_problems, require_json
+from topokd.cli.data import ROOT_HELP
+from topokd.cli.output import counted, print_problems, require_json
 from topokd.cli.reading import COLUMNS, DTYPE, FRAME, INTENSITY, INTENSITY_SCALE, ORIGIN, SCALE, given_options
 from topokd.errors import DataError, ParameterError
 
@@ -82,20 +84,22 @@ def predict(
     if label_map is not None:
         labeller.classes = labeller.classes.mapped(label_map, source)
     if measure:
-        cost = measure_file(labeller, source, measure, **reading)
-        tensors, weights, process = (
-            cost[name] / 1e6 for name in ("peak_tensor_bytes", "weight_bytes", "process_bytes")
-        )
-        typer.echo(f"{cost['latency_s']:.3f} s from file to classes, {1 / cost['latency_s']:.2f} scans/s")
-        typer.echo(
-            f"{tensors:.0f} MB of tensors besides {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
-        )
+        _print_cost(measure_file(labeller, source, measure, **reading))
     written, rejected = predict_files(labeller, source, output, format, views=views, overwrite=overwrite, **reading)  # type: ignore[arg-type]
     for path in written if len(written) <= 10 else [*written[:3], Path("..."), *written[-3:]]:
         typer.echo(str(path))
     if rejected:  # each with its reason in the log
-        typer.echo(f"{len(rejected)} files were rejected, see above", err=True)
+        rejection = "1 file was" if len(rejected) == 1 else f"{len(rejected)} files were"
+        typer.echo(f"{rejection} rejected, see above", err=True)
     raise typer.Exit(1 if rejected else 0)
+
+
+def _print_cost(cost: Mapping[str, float]) -> None:
+    tensors, weights, process = (cost[name] / 1e6 for name in ("peak_tensor_bytes", "weight_bytes", "process_bytes"))
+    typer.echo(f"{cost['latency_s']:.3f} s from file to classes, {1 / cost['latency_s']:.2f} scans/s")
+    typer.echo(
+        f"{tensors:.0f} MB of tensors besides {weights:.1f} MB of weights; {process:.0f} MB in the whole process"
+    )
 
 
 def evaluate(
@@ -145,15 +149,16 @@ def evaluate(
         scores = chosen.official_scores
     dataset.intensity = labeller.uses_intensity
     labeller.need_classes(dataset.class_names, benchmark)
-    counted = count(labeller.model, dataset, labeller.voxel_size, tta)
-    if not counted.matrix.any():
+    matrix = count(labeller.model, dataset, labeller.voxel_size, tta)
+    if not matrix.matrix.any():
         raise DataError(
             f"{root}: no point of the split {split} has a class of {benchmark}, so there is nothing to score: are all "
             "labels 0, or of another data set?"
         )
-    rows = scores(counted).rows()
+    rows = scores(matrix).rows()
     typer.echo(
-        f"{benchmark} {split}: {len(dataset):,} scans of {len(dataset.sequences):,} sequences; {tta} views per scan"
+        f"{benchmark} {split}: {counted(len(dataset), 'scan')} of {counted(len(dataset.sequences), 'sequence')}; "
+        f"{counted(tta, 'view')} per scan"
     )
     for name, value in rows.items():
         typer.echo(f"{name:24s}{value:8.2f}")
@@ -213,7 +218,7 @@ def validate(
 
 def _report(path: Path, problems: list[str]) -> None:
     print_problems(problems)
-    typer.echo(f"{path}: " + (f"would be rejected, {len(problems)} problems" if problems else "valid"))
+    typer.echo(f"{path}: " + (f"would be rejected, {counted(len(problems), 'problem')}" if problems else "valid"))
     raise typer.Exit(1 if problems else 0)
 
 

@@ -48,7 +48,7 @@ class AccumulatedCloud:
     """Accumulated points with their labels, searchable for the nearest.
 
     Attributes:
-        tree: of the points, in metres, in the frame of the world.
+        tree: the points, in metres, in the frame of the world.
         ids: class ids of the points.
         instances: object numbers of the points, 0 for none.
         frames: the frame that each moving point was seen in; None for a static cloud.
@@ -107,7 +107,7 @@ def list_frames(root: Path, windows: dict[str, list[Window]], every: int) -> Ite
 
     Args:
         root: folder of KITTI-360.
-        windows: of each split.
+        windows: windows of each split.
         every: take every ``every``-th scan of a drive.
     """
     for drive in sorted({window.drive for of_split in windows.values() for window in of_split}):

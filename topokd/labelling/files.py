@@ -32,10 +32,10 @@ def write_prediction(path: Path, cloud: Cloud, label: Int64[ndarray, " n"], clas
     """Write labels, by suffix: .label ids (`Classes`), .npy int32 classes (-1: no class), .ply colours.
 
     Args:
-        path: The file.
-        cloud: The scan as read.
+        path: the file.
+        cloud: the scan as read.
         label: (n,) class of each point; -1 for none.
-        classes: Ids and colours.
+        classes: ids and colours.
 
     Examples:
         >>> import tempfile

@@ -27,7 +27,7 @@ class Written:
     """The files that earlier calls wrote into a folder.
 
     Args:
-        folder: of the outputs; it need not exist.
+        folder: folder of the outputs; it need not exist.
     """
 
     def __init__(self, folder: Path) -> None:

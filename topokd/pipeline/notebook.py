@@ -11,16 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import signal
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import psutil
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
@@ -32,17 +29,16 @@ from topokd.errors import DataError, TopokdError
 from topokd.io import remove_partial_files, write_json, write_text
 from topokd.pipeline import lock_file
 from topokd.pipeline.allocator import allocator_environment, allocator_name, jemalloc
+from topokd.pipeline.kernel_signals import KernelSignals
 from topokd.pipeline.notebook_file import PAIRED_METADATA, clean, read_notebook, with_stable_ids
 from topokd.pipeline.progress import earlier_seconds, show_progress
 from topokd.pipeline.provenance import environment_record
 from topokd.project import project_path, project_root
-from topokd.stopping import INTERRUPTED, TERMINATED, VARIABLE, Stopped, ask_to_stop
+from topokd.stopping import VARIABLE, Stopped
 
 PARAMS_FILE = "params_file"
 START_VARIABLE = "TOPOKD_KERNEL_START"
 """Environment variable with the number of seconds that a kernel may take to start."""
-
-GRACE = 25  # seconds between SIGTERM and the end of the kernel; SLURM sends SIGKILL after 30
 
 
 class NotebookError(TopokdError):
@@ -60,7 +56,7 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
         output: path of the executed ``.ipynb``; equal inputs give equal bytes on one machine.
 
     Returns:
-        Seconds taken, including those of stopped processes from whose state a training went on.
+        Seconds taken, including those of stopped processes whose training was resumed.
 
     Raises:
         NotebookError: a cell failed, or the kernel died or did not start; the part that ran is kept under
@@ -127,14 +123,14 @@ def run_notebook(script: str | Path, parameters: dict[str, Any], output: str | P
 
 
 @contextlib.contextmanager
-def _errors_explained(script: Path, executed: Path, kept: Path, signals: _Signals) -> Iterator[None]:
+def _errors_explained(script: Path, executed: Path, kept: Path, signals: KernelSignals) -> Iterator[None]:
     """Turn the errors of papermill and of Jupyter into those that `run_notebook` documents.
 
     Args:
         script: the notebook, for messages.
         executed: the copy that papermill writes.
         kept: where the part that ran is kept if a cell fails or the kernel dies.
-        signals: what stopped the notebook.
+        signals: the signals that may have stopped the notebook.
     """
     import papermill
 
@@ -221,7 +217,7 @@ def _local_sockets(folder: str) -> Config:
 
 
 @contextlib.contextmanager
-def _environment(params: P.Params, folder: str) -> Iterator[_Signals]:
+def _environment(params: P.Params, folder: str) -> Iterator[KernelSignals]:
     """Environment of the kernel: fixed number of threads, no random hashing; signals reach the training in it."""
     threads = str(params.train.threads)
     wanted = {
@@ -238,7 +234,7 @@ def _environment(params: P.Params, folder: str) -> Iterator[_Signals]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
-        with _Signals(Path(folder)) as signals:
+        with KernelSignals(Path(folder)) as signals:
             yield signals
     finally:
         for name, value in before.items():
@@ -246,74 +242,3 @@ def _environment(params: P.Params, folder: str) -> Iterator[_Signals]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-class _Signals:
-    """Forwards signals to the training in a notebook; works in the main thread only.
-
-    SIGTERM and Ctrl-C end the kernel: at once if nothing trains, otherwise when the training has saved its state, for
-    which it has `GRACE` seconds after SIGTERM, or until a second Ctrl-C. SIGUSR1 asks the training to save its state
-    and stop; other cells continue.
-
-    Args:
-        folder: folder through which runner and training communicate (`topokd.stopping`).
-
-    Attributes:
-        status: exit status of a command that stops for the signal.
-        ended: whether the kernel was killed for it.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.status = TERMINATED
-        self.ended = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Signals:
-        if threading.current_thread() is threading.main_thread():
-            actions: dict[int, Callable[..., object]] = {
-                signal.SIGTERM: self._terminate,
-                signal.SIGINT: self._interrupt,
-                signal.SIGALRM: self._end,
-                signal.SIGUSR1: lambda *_: ask_to_stop(self.folder),
-            }
-            self._before = {number: signal.signal(number, action) for number, action in actions.items()}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._before:
-            signal.alarm(0)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _terminate(self, *_: Any) -> None:
-        if not ask_to_stop(self.folder):
-            self._end()
-        signal.alarm(GRACE)
-
-    def _interrupt(self, *_: Any) -> None:
-        again, self.status = self.status == INTERRUPTED, INTERRUPTED
-        if again or not ask_to_stop(self.folder):
-            self._end()
-
-    def _end(self, *_: Any) -> None:
-        """Kill the kernel, which papermill notices within a second; raise KeyboardInterrupt where there is none.
-
-        An exception in papermill's event loop would leave tasks behind, and a kernel that shuts down while a cell runs
-        fails to reply: both print tracebacks.
-        """
-        kernels = [child for child in psutil.Process().children() if _is_kernel(child)]
-        if self.ended or not kernels:
-            raise KeyboardInterrupt
-        self.ended = True
-        for kernel in kernels:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                kernel.kill()
-
-
-def _is_kernel(process: psutil.Process) -> bool:
-    """Whether it runs IPython's kernel; False if it has ended."""
-    try:
-        return any("ipykernel" in word for word in process.cmdline())
-    except psutil.Error:
-        return False

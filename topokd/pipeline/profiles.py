@@ -63,7 +63,7 @@ def profile_of(address: str) -> str:
     Names of profiles may contain dashes, so the longest match counts.
 
     Args:
-        address: As `topokd stages` lists it.
+        address: as `topokd stages` lists it.
     """
     item = f"{address.partition('@')[2]}-"
     return max((name for name in listed_profiles() if item.startswith(f"{name}-")), key=len, default="")

@@ -50,7 +50,7 @@ def open_repository() -> Iterator[Any]:
     """The DVC repository of the project, not locked; DVC's errors except LockError become `StageError`.
 
     Raises:
-        ParameterError: The project's folder has no dvc.yaml.
+        ParameterError: the project's folder has no dvc.yaml.
         StageError: DVC cannot read the pipeline.
     """
     from dvc.exceptions import DvcException
@@ -95,13 +95,13 @@ def with_lock(action: Callable[[Any], Result], patience: float = PATIENCE) -> Re
 
     Args:
         action: the function to call; it is called again each time a lock stops it.
-        patience: Seconds to wait for locks.
+        patience: seconds to wait for locks.
 
     Returns:
         What ``action`` returns.
 
     Raises:
-        StageError: The locks were not free within that time, or DVC cannot read the pipeline.
+        StageError: the locks were not free within that time, or DVC cannot read the pipeline.
     """
     results: list[Result] = []
     acquire_patiently(lambda: results.append(_locked(action, patience)), patience)
@@ -145,12 +145,12 @@ def acquire_patiently(
 
     Args:
         acquire: DVC's ``lock``, which itself tries for three seconds.
-        patience: Seconds after which to give up.
-        clock: Returns seconds.
-        sleep: Waits for a number of seconds.
+        patience: seconds after which to give up.
+        clock: returns seconds.
+        sleep: waits for a number of seconds.
 
     Raises:
-        StageError: The lock was not free within that time.
+        StageError: the lock was not free within that time.
     """
     from dvc.lock import LockError
 
@@ -206,7 +206,7 @@ class _Watch:
         """Whether the owner of the lock has died; to be called repeatedly.
 
         Raises:
-            FileNotFoundError: The lock is free.
+            FileNotFoundError: the lock is free.
         """
         status, now = file.stat(), time.monotonic()
         if status.st_mtime_ns != self._seen:

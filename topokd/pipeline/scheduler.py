@@ -56,7 +56,7 @@ def reproduce(profile: str = "default", jobs: int | None = None, force: bool = F
         if not force and is_up_to_date(targets):
             print("every stage is up to date", flush=True)
         else:
-            _run(stages, jobs, force, logs, started, commands_ahead(profile))
+            _Schedule(stages, jobs, force, logs, started, commands_ahead(profile)).run()
     _confirm(targets)
     return time.monotonic() - started
 
@@ -75,86 +75,105 @@ def _confirm(targets: list[str]) -> None:
         time.sleep(1.0)
 
 
-def _run(stages: list[Stage], jobs: int, force: bool, logs: Path, started: float, ahead: dict[str, list[str]]) -> None:
-    running: list[Stage] = []
-    try:
-        with Interrupts() as stop:
-            _run_all(stages, running, jobs, force, logs, started, ahead, stop)
-    except KeyboardInterrupt:
-        for stage in running:
-            if stage.process is not None:
-                stage.process.kill()  # its child processes end with it
-        raise Stopped("stopped at once; training will resume from its last saved state", INTERRUPTED) from None
+class _Schedule:
+    """One call of `reproduce`: which stages wait, run, are done and have failed.
 
-
-def _stop(running: list[Stage]) -> None:
-    print("stopping: training saves its state; Ctrl-C again ends everything at once", flush=True)
-    for stage in running:
-        if stage.process is not None:
-            stage.process.terminate()
-
-
-def _run_all(
-    stages: list[Stage],
-    running: list[Stage],
-    jobs: int,
-    force: bool,
-    logs: Path,
-    started: float,
-    ahead: dict[str, list[str]],
-    stop: Interrupts,
-) -> None:
-    """Start stages as they become ready, and the commands ``ahead`` (removed as they start) on idle cores.
-
-    ``running`` lists the running stages, for the caller to stop them.
+    Args:
+        stages: all stages of the profile, in an order in which they can run.
+        jobs: stages at a time.
+        force: run stages that are up to date, too.
+        logs: folder for the log of each stage.
+        started: when `reproduce` was called, by the monotonic clock.
+        ahead: commands that train ahead on idle cores, by address of the stage; removed as they start.
     """
-    waiting, done, untaught = list(stages), set[str](), set(ahead)
-    failed: list[Stage] = []
-    shown, stopping = 0.0, False
-    print(f"{len(stages)} stages on {jobs} cores", flush=True)
-    while waiting or running:
-        if stop.number and not stopping:
-            stopping = True
-            _stop(running)
-        while not (failed or stopping) and (stage := next_stage(waiting, running, done, jobs, untaught)):
-            _start(stage, stage_command(stage.address, force))
-            waiting.remove(stage)
-            running.append(stage)
-        while not (failed or stopping) and (stage := next_ahead(waiting, running, done, jobs, ahead)):
+
+    def __init__(
+        self, stages: list[Stage], jobs: int, force: bool, logs: Path, started: float, ahead: dict[str, list[str]]
+    ) -> None:
+        self.stages, self.jobs, self.force, self.logs, self.started, self.ahead = (
+            stages, jobs, force, logs, started, ahead,
+        )  # fmt: skip
+        self.untaught = set(ahead)
+        self.waiting, self.running, self.failed = list(stages), list[Stage](), list[Stage]()
+        self.done = set[str]()
+        self.stopping = False
+
+    def run(self) -> None:
+        """Run every stage.
+
+        Raises:
+            StageError: a stage failed.
+            Stopped: by a signal; at once after the second one.
+        """
+        try:
+            with Interrupts() as stop:
+                self._run(stop)
+        except KeyboardInterrupt:
+            for stage in self.running:
+                if stage.process is not None:
+                    stage.process.kill()  # its child processes end with it
+            raise Stopped("stopped at once; training will resume from its last saved state", INTERRUPTED) from None
+        done, total = len(self.done), len(self.stages)
+        if self.stopping and done < total:
+            raise Stopped(f"stopped after {done} of {total} stages; repeat the command to continue", stop.status)
+        if self.failed:
+            logs = "\n".join(_message(stage) for stage in self.failed)
+            raise StageError(f"{logs}\nfix it and rerun: finished stages are kept and training resumes")
+
+    def _run(self, stop: Interrupts) -> None:
+        """Start stages until all have run, one has failed or a signal has come; then wait for the running ones."""
+        shown = 0.0
+        print(f"{len(self.stages)} stages on {self.jobs} cores", flush=True)
+        while self.waiting or self.running:
+            if stop.number and not self.stopping:
+                self._stop()
+            if not (self.failed or self.stopping):
+                self._start_stages()
+            elif not self.running:
+                return
+            time.sleep(0.2)
+            for stage in [s for s in self.running if s.process is not None and s.process.poll() is not None]:
+                self._finish(stage)
+            if time.monotonic() - shown > 15 and self.running:
+                shown = time.monotonic()
+                _show(self.waiting, self.running, self.jobs, self.started)
+
+    def _stop(self) -> None:
+        self.stopping = True
+        print("stopping: training saves its state; Ctrl-C again ends everything at once", flush=True)
+        for stage in self.running:
+            if stage.process is not None:
+                stage.process.terminate()
+
+    def _start_stages(self) -> None:
+        """Start the stages that are ready, then runs ahead of stages, as long as there are idle cores."""
+        while stage := next_stage(self.waiting, self.running, self.done, self.jobs, self.untaught):
+            _start(stage, stage_command(stage.address, self.force))
+            self.waiting.remove(stage)
+            self.running.append(stage)
+        while stage := next_ahead(self.waiting, self.running, self.done, self.jobs, self.ahead):
             early = stage.ahead()
-            _start(early, ahead.pop(stage.address))
-            running.append(early)
-        if (failed or stopping) and not running:
-            break
-        time.sleep(0.2)
-        for stage in [s for s in running if s.process is not None and s.process.poll() is not None]:
-            text = stage.log.read_text(encoding="utf-8", errors="replace")
-            running.remove(stage)
-            (logs / f"{stage.address}.log").write_text(text, encoding="utf-8")
-            if stage.is_ahead:  # its stage resumes from the last state, even if this run failed
-                print(f"{stage.address} has trained ahead: {clock(time.monotonic() - stage.started)}", flush=True)
-                continue
-            if stage.process.returncode != 0:  # type: ignore[union-attr]
-                if stopping:
-                    continue
-                failed.append(stage)
-                print(f"{stage.address} failed; waiting for the running stages", flush=True)
-                continue
-            done.add(stage.address)
+            _start(early, self.ahead.pop(stage.address))
+            self.running.append(early)
+
+    def _finish(self, stage: Stage) -> None:
+        """Keep the log of a stage that has ended, and note whether it is done."""
+        assert stage.process is not None
+        text = stage.log.read_text(encoding="utf-8", errors="replace")
+        self.running.remove(stage)
+        (self.logs / f"{stage.address}.log").write_text(text, encoding="utf-8")
+        took = time.monotonic() - stage.started
+        if stage.is_ahead:  # its stage resumes from the last state, even if this run failed
+            print(f"{stage.address} has trained ahead: {clock(took)}", flush=True)
+        elif stage.process.returncode == 0:
+            self.done.add(stage.address)
             skipped = "didn't change, skipping" in text
-            took = 0.0 if skipped else time.monotonic() - stage.started
-            _update_estimates(stage, waiting, took)
-            print(
-                f"[{len(done)}/{len(stages)}] {stage.address}: {'up to date' if skipped else clock(took)}", flush=True
-            )
-        if time.monotonic() - shown > 15 and running:
-            shown = time.monotonic()
-            _show(waiting, running, jobs, started)
-    if stopping and (waiting or len(done) < len(stages)):
-        raise Stopped(f"stopped after {len(done)} of {len(stages)} stages; repeat the command to continue", stop.status)
-    if failed:
-        logs_of_failed = "\n".join(_message(stage) for stage in failed)
-        raise StageError(f"{logs_of_failed}\nfix it and rerun: finished stages are kept and training resumes")
+            _update_estimates(stage, self.waiting, 0.0 if skipped else took)
+            counted = f"[{len(self.done)}/{len(self.stages)}]"
+            print(f"{counted} {stage.address}: {'up to date' if skipped else clock(took)}", flush=True)
+        elif not self.stopping:
+            self.failed.append(stage)
+            print(f"{stage.address} failed; waiting for the running stages", flush=True)
 
 
 def _update_estimates(finished: Stage, waiting: list[Stage], seconds: float) -> None:

@@ -49,7 +49,7 @@ def run_stage(address: str, force: bool = False, patience: float = PATIENCE) -> 
         Exit status of the command; 0 also if nothing changed.
 
     Raises:
-        StageError: The stage does not exist, a dependency is missing or changed during the run, or an output was not
+        StageError: the stage does not exist, a dependency is missing or changed during the run, or an output was not
             written.
     """
     with _SignalsFor() as signals, _one_at_a_time(address):

@@ -73,7 +73,7 @@ def test_an_experiment_runs_resumes_and_answers(params: Params) -> None:
     file.unlink()
     assert dose.work() == 1  # its training is not repeated; the record is the same but for the time
     assert {**read_json(file), "cpu_seconds": 0} == {**before, "cpu_seconds": 0}
-    # It goes on in a fresh clone, which has the records and no weights: the teacher is taken over again.
+    # A fresh clone has the records and no weights: the teacher is taken over again.
     file.unlink()
     shutil.rmtree(params.workspace)
     shutil.rmtree(params.results / "runs")

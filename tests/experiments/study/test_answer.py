@@ -16,7 +16,7 @@ def test_shares_are_taken_over_all_seeds_and_the_largest_is_named() -> None:
     done = {
         Unit("run", "kd_grad", 0): record([1.0, 2.0, 4.0], [1.0, 2.0, 2.0]),  # shares 2, 2, 1
         Unit("run", "kd_grad", 7): record([1.0, 1.0, 1.0], [0.5, 60.0, 3.0]),  # shares 1, 120, 6
-        Unit("trial", "kd_grad", 3): record([1.0], [1e6]),  # trials choose weights; they are no result
+        Unit("trial", "kd_grad", 3): record([1.0], [1e6]),  # trials choose weights; they are not results
         Unit("run", "plain", 0): {"history": {}},
     }
     (shares,) = gradient_shares(done)

@@ -101,7 +101,7 @@ def test_a_study_runs_resumes_and_answers(params: Params) -> None:
     file.unlink()
     assert study.work() == 1  # its training is not repeated; the record is the same but for the time
     assert read_json(file) | {"cpu_seconds": 0} == before
-    # A study goes on in a fresh clone, which has the records and no weights: the teacher is trained again.
+    # A study that continues in a fresh clone has the records and no weights: the teacher is trained again.
     file.unlink()
     shutil.rmtree(params.workspace)
     shutil.rmtree(params.results / "runs")

@@ -99,7 +99,7 @@ def test_the_plan_says_that_all_ranks_need_one_node_if_nothing_is_known_of_the_n
 def test_nothing_is_run_or_submitted_if_a_stage_cannot_be_placed(
     two_ranks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stages that `submit` runs on the login node ran before the refusal."""
+    """The stages that `submit` runs on the login node used to run before the error."""
     describe(two_ranks, ", gpus_per_node: 1, nodes: 1")
     monkeypatch.setattr("topokd.pipeline.slurm.submit.run_stage", lambda address: pytest.fail(f"{address} was run"))
     status, said = call("submit")

@@ -115,11 +115,11 @@ def load_cluster(name: str, kinds: set[str]) -> Cluster:
     """Read and validate the description of a cluster.
 
     Args:
-        name: See `cluster_file`.
-        kinds: Known kinds of stages.
+        name: see `cluster_file`.
+        kinds: known kinds of stages.
 
     Raises:
-        ParameterError: The file does not exist, or a field in it is wrong; the message names both.
+        ParameterError: the file does not exist, or a field in it is wrong; the message names both.
     """
     file = cluster_file(name)
     try:

@@ -35,10 +35,10 @@ def make_arrays(
     """Arrays for the stages in ``left`` that are not in ``queued``, in an order in which they can be submitted.
 
     Args:
-        stages: All stages of the profile, in an order in which they can run.
-        left: Addresses of those that are not finished.
-        queued: Addresses of those that have a job already.
-        cluster: Their resources.
+        stages: all stages of the profile, in an order in which they can run.
+        left: addresses of those that are not finished.
+        queued: addresses of those that have a job already.
+        cluster: their resources.
     """
     groups: dict[tuple[str, frozenset[str]], list[Stage]] = {}
     waiting = {*left, *queued}

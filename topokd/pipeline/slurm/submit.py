@@ -43,7 +43,7 @@ def make_plan(profile: str, cluster: str = "", tasks: dict[str, queue.Queued] | 
         tasks: the tasks in the queue; None for a plan without SLURM.
 
     Raises:
-        ParameterError: The profile or the cluster does not exist, a field is wrong, or no node can hold a task.
+        ParameterError: the profile or the cluster does not exist, a field is wrong, or no node can hold a task.
     """
     with listed(profile):
         stages = read_stages(profile)
@@ -83,7 +83,7 @@ def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) 
 
     Raises:
         ParameterError: as `make_plan`, and as `check_profile`; nothing was run.
-        StageError: One of the stages that run here failed.
+        StageError: one of the stages that run here failed.
         SlurmError: SLURM rejected a job. Jobs submitted before it remain; fix the cause and call it again.
     """
     params = P.load_profile(profile)  # a misspelt name must not create a folder
@@ -98,7 +98,7 @@ def submit(profile: str, cluster: str = "", say: Callable[[str], None] = print) 
                 raise queue.SlurmError(f"{stage.address} failed here, see above; nothing was submitted")
         plan = make_plan(profile, cluster, tasks)
         if plan.queued:
-            say(f"{len(plan.queued)} stages are already queued or running: left alone")
+            say(f"already queued or running, left alone: {len(plan.queued)}")
         numbers: list[str] = []
         for array in plan.arrays:
             earlier = numbers[array.after] if array.after is not None else None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from topokd import topology as T
+from topokd.data import Scan, collate, voxelize
 from topokd.distillation import (
     AffinityLoss,
     DecoupledLoss,
@@ -20,6 +21,8 @@ from topokd.distillation import (
     saliency_map,
 )
 from topokd.errors import DataError
+from topokd.evaluation import ConfusionMatrix
+from topokd.models import build_model
 
 pytestmark = pytest.mark.invalid_arguments
 GENERATOR = torch.Generator().manual_seed(0)
@@ -123,3 +126,30 @@ def test_lists_of_clouds_and_offsets_are_checked_as_tensors_are() -> None:
     with pytest.raises(DataError, match="offsets .* are on the device meta"):
         loss(X, Z, torch.tensor([30], device="meta"))
     assert np.isfinite(loss(X, Z, OFFSETS).item())
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("name", ["feat", "grid_coord"])
+@pytest.mark.parametrize("kind", ["nested", "meta", "sparse"])
+def test_a_network_names_inputs_that_it_cannot_read(name: str, kind: str) -> None:
+    batch = {"feat": torch.randn(9, 4), "grid_coord": torch.arange(27).reshape(9, 3), "offset": torch.tensor([9])}
+    change = {"nested": nested, "meta": lambda x: x.to("meta"), "sparse": lambda x: x.to_sparse()}[kind]
+    network = build_model("ptv3-tiny", num_classes=3).eval()
+    with pytest.raises(DataError, match=f"{name} is a tensor that is .*{kind}"):
+        network({**batch, name: change(batch[name])})
+
+
+def test_clouds_that_are_no_voxels_are_named() -> None:
+    scan = Scan(np.random.default_rng(0).uniform(-9, 9, (50, 3)), np.zeros(50))
+    with pytest.raises(DataError, match="collate got an object of type Scan: give it what voxelize returns"):
+        collate([scan])  # type: ignore[list-item]
+    with pytest.raises(DataError, match="scan is of type ndarray: pass a topokd.data.Scan"):
+        voxelize(scan.xyz, 0.5)  # type: ignore[arg-type]
+    voxels = voxelize(scan, 0.5)
+    assert len(collate(voxels for _ in range(2))) == 2  # type: ignore[arg-type]
+
+
+def test_predictions_without_values_are_named() -> None:
+    matrix = ConfusionMatrix(3)
+    with pytest.raises(DataError, match="prediction is on the device meta"):
+        matrix.update(torch.zeros(5, dtype=torch.int64, device="meta"), torch.zeros(5, dtype=torch.int64))

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from topokd.errors import DataError
-from topokd.label_maps import check_mapped, load_label_map
+from topokd.errors import DataError, ParameterError
+from topokd.label_maps import check_mapped, load_label_map, open_mapped
 
 SCANS = "yard/points/{sequence}/{scan}.bin"
 MAP = f"""
@@ -106,3 +106,42 @@ def test_what_is_assumed_about_scans_is_noted_once(root: Path) -> None:
     assert not problems and len(notes) == 2
     assert all(note.startswith("2 scans, a/0 first: ") for note in notes)
     assert "fillers without a return" in notes[0] and "of a full scale of 255" in notes[1]
+
+
+@pytest.mark.parametrize("line", ["./yard/points/a/0.bin", "yard/points/a/0.bin,", "yard/points/a/0.bin; 3"])
+def test_a_list_may_have_dots_and_commas(root: Path, line: str) -> None:
+    (root / "train.txt").write_text(f"{line}\n")
+    problems, _ = checked(root)
+    assert not [problem for problem in problems if "names are not there" in problem]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("/data/yard/points/a/0.bin", "it begins with '/data/yard/points/a/0.bin'"), ("", "it is empty")],
+)
+def test_a_list_that_names_other_paths_is_shown_beside_the_first_scan(root: Path, line: str, words: str) -> None:
+    (root / "train.txt").write_text(f"{line}\n")
+    with pytest.raises(DataError, match=f"that train.txt names: {words}, and the first scan here is 'yard/points/a/0"):
+        open_mapped(root, load_label_map(root / "map.yaml"), "train")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("scans: yard", "scans: ../yard", "it must be a path below the root"),
+        ("labels/{sequence}/{scan}.label", "points/{sequence}/{scan}.bin", "scans and labels are both"),
+        ("name: road", "name: ' road'", "remove spaces at its ends"),
+        ("name: road", 'name: "road\\e[31m"', "and control characters"),
+    ],
+)
+def test_what_a_map_cannot_mean_is_refused(root: Path, old: str, new: str, words: str) -> None:
+    (root / "map.yaml").write_text(MAP.replace(old, new))
+    with pytest.raises(ParameterError, match=words):
+        load_label_map(root / "map.yaml")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_map_in_another_encoding_is_named(root: Path, encoding: str) -> None:
+    (root / "map.yaml").write_bytes(MAP.replace("Yard", "Hof Süd").encode(encoding))
+    with pytest.raises(ParameterError, match=r"map\.yaml is not valid YAML: byte \d+ is not UTF-8 .* save it as UTF-8"):
+        load_label_map(root / "map.yaml")

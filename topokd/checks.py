@@ -128,7 +128,9 @@ def real_tensor(x: Any, name: str) -> Any:
             raise DataError(
                 f"{name} cannot be read as numbers ({str(error).splitlines()[0]}): pass a tensor or an array"
             ) from None
-    if x.is_complex() or x.is_quantized:
+    if x.is_nested:
+        raise DataError(f"{name} is a nested tensor: pass one tensor per cloud, list(x.unbind())")
+    if x.is_complex() or x.is_quantized or (x.is_floating_point() and x.element_size() == 1):
         raise DataError(f"{name} holds {str(x.dtype)[6:]} values: pass real numbers (float32, float64 or integers)")
     if x.device.type == "meta":
         raise DataError(f"{name} is on the device meta, without values: pass a tensor with values")
@@ -136,7 +138,7 @@ def real_tensor(x: Any, name: str) -> Any:
         raise DataError(f"{name} is sparse: pass x.to_dense()")
     if x.dtype in (torch.int64, torch.uint64) and x.numel() and float(x.double().abs().max()) > 2**53:
         raise DataError(f"{name} holds whole numbers beyond 2^53, which no float holds exactly: subtract an offset")
-    return x
+    return x.resolve_neg() if x.is_neg() else x  # an imaginary part, which NumPy cannot read as it is
 
 
 def real_rows(x: Any, name: str) -> Any:

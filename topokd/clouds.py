@@ -100,7 +100,7 @@ def as_labels(label: Features, ends: Sequence[int], classes: int | None = None) 
         >>> as_labels(torch.zeros(2, 4, 4, dtype=torch.int64), [16, 32]).shape
         torch.Size([32])
     """
-    flat = label.reshape(-1) if isinstance(label, Tensor) else torch.cat([part.reshape(-1) for part in label])
+    flat = _flat_labels(label)
     rows = ends[-1] if ends else 0
     if len(flat) != rows:
         raise DataError(f"there are {len(flat)} labels for {rows} rows of logits: give one per row, -1 for none")
@@ -113,7 +113,21 @@ def as_labels(label: Features, ends: Sequence[int], classes: int | None = None) 
                 f"labels run from {low} to {high}, but there are {classes} classes: give 0 to {classes - 1}, or -1 "
                 "for none"
             )
+        flat = flat.long()  # what torch takes for classes
     return flat
+
+
+def _flat_labels(label: Any) -> Tensor:
+    """Labels as one row, from a tensor, an array, a list of numbers, or a list of one of these per cloud."""
+    parts = label if isinstance(label, list | tuple) and any(hasattr(part, "reshape") for part in label) else [label]
+    rows = [part if _is_plain(part) else real_tensor(part, "label") for part in parts]
+    return torch.cat([row.reshape(-1) for row in rows]) if len(rows) > 1 else rows[0].reshape(-1)
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether it is a tensor of int64 that can be used as it is: looking at all its values takes time."""
+    plain = type(x) is Tensor and x.dtype == torch.int64
+    return plain and x.device.type != "meta" and x.layout == torch.strided and not x.is_nested
 
 
 def matched_rows(
@@ -217,7 +231,7 @@ def _joined(x: Sequence[Tensor], offsets: Offsets, name: str) -> Clouds:
     ends = torch.tensor([len(cloud) for cloud in x]).cumsum(0).tolist()
     if offsets is not None and cloud_ends(offsets, ends[-1], name) != ends:
         raise DataError(f"offsets {_few(offsets)} do not fit the clouds of the list of {name}: leave them out")
-    return Clouds(torch.cat(list(x)), ends)
+    return Clouds(torch.cat([real_tensor(cloud, f"a tensor of {name}") for cloud in x]), ends)
 
 
 def _implied_ends(rows: Features, other: Features) -> list[int] | None:
@@ -227,6 +241,8 @@ def _implied_ends(rows: Features, other: Features) -> list[int] | None:
 
 
 def _whole_numbers(offsets: Any, name: str) -> list[int]:
+    if isinstance(offsets, Tensor) and offsets.device.type == "meta":
+        raise DataError(f"offsets of the {name} are on the device meta, without values: give whole numbers")
     try:
         values = offsets.tolist() if hasattr(offsets, "tolist") else list(offsets)
         values = values if isinstance(values, list) else [values]

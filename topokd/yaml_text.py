@@ -47,11 +47,15 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
         topokd.errors.ParameterError: a.yaml is not valid YAML: month must be in 1..12
     """
     try:
-        loader = _Loader(text.decode() if isinstance(text, bytes) else text)
+        loader = _Loader(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
         node = loader.get_single_node()
         if node is not None and _entries(node, {}) > MOST_ENTRIES:
             raise ValueError(f"its aliases (*name) stand for more than {MOST_ENTRIES:,} entries, or for themselves")
         return None if node is None else loader.construct_document(node)
+    except UnicodeDecodeError as error:
+        raise ParameterError(
+            f"{where} is not valid YAML: byte {error.start} is not UTF-8 ({error.reason}): save it as UTF-8"
+        ) from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         # PyYAML lets through what int, float and datetime say about a value, and Python's limit of nesting
         if (conflict := merge_conflict(text)) is not None:

@@ -236,3 +236,24 @@ def test_the_name_of_another_preset_is_not_believed_without_a_word(
         save_checkpoint(tmp_path / "m.safetensors", model, {"preset": "ptv3-teacher"})
         assert same(load_checkpoint(tmp_path / "m.safetensors"), model)
     assert "says that it holds a ptv3-teacher, but not its channels (8, 8, 8, 16, 16)" in caplog.text
+
+
+@pytest.mark.parametrize("inner", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_parts_that_another_program_wrapped_are_found(model: PointTransformerV3, tmp_path: Path, inner: str) -> None:
+    wrapped = {name.replace("backbone.", f"backbone.{inner}.", 1): v for name, v in model.state_dict().items()}
+    torch.save(wrapped, tmp_path / "m.pth")
+    assert same(topokd.load(tmp_path / "m.pth", preset="ptv3-tiny"), model)
+
+
+@pytest.mark.parametrize("name", ["state_dict_ema", "ema_state_dict", "model_ema"])
+def test_averaged_weights_that_are_left_are_said(
+    model: PointTransformerV3, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    averaged = {key: value + 1 for key, value in model.state_dict().items()}
+    torch.save({"state_dict": model.state_dict(), name: averaged}, tmp_path / "m.pth")
+    assert same(topokd.load(tmp_path / "m.pth", preset="ptv3-tiny"), model)
+    assert f"the averaged ones under {name} are not" in caplog.text
+    caplog.clear()
+    torch.save({"state_dict": model.state_dict(), "schema": {}}, tmp_path / "m.pth")
+    topokd.load(tmp_path / "m.pth", preset="ptv3-tiny")
+    assert not caplog.text

@@ -69,7 +69,7 @@ def collate(clouds: Sequence[Voxels]) -> Batch:
         The batch. ``label`` is None unless every cloud has labels, ``inverse`` is None unless every cloud has one.
 
     Raises:
-        DataError: ``clouds`` is empty.
+        DataError: ``clouds`` is empty, or holds something else than voxels.
 
     Examples:
         >>> from topokd.data import Scan, voxelize
@@ -78,8 +78,12 @@ def collate(clouds: Sequence[Voxels]) -> Batch:
         >>> len(batch), batch.offsets.tolist(), batch.inverse.tolist()
         (2, [3, 6], [2, 1, 0, 5, 4, 3])
     """
+    clouds = list(clouds or ())
     if not clouds:
         raise DataError("collate got no clouds: give it at least one")
+    wrong = next((type(cloud).__name__ for cloud in clouds if not isinstance(cloud, Voxels)), None)
+    if wrong:
+        raise DataError(f"collate got an object of type {wrong}: give it what voxelize returns")
     sizes = np.array([len(cloud) for cloud in clouds])
     ends = np.cumsum(sizes)
 

@@ -54,8 +54,8 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
         The occupied voxels.
 
     Raises:
-        DataError: ``voxel_size`` is not positive, or the cloud spans so many voxels that the number of a voxel and the
-            number of a point do not fit into one int64.
+        DataError: ``scan`` is no `Scan`, ``voxel_size`` is not positive, or the cloud spans so many voxels that the
+            number of a voxel and the number of a point do not fit into one int64.
 
     Examples:
         >>> scan = Scan(np.array([[0.1, 0, 0], [0.3, 0, 0], [0.9, 0, 0]], np.float32), np.zeros(3, np.float32))
@@ -63,6 +63,8 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
         >>> voxels.grid_coord.tolist(), voxels.inverse.tolist(), voxels.coord[:, 0].round(2).tolist()
         ([[0, 0, 0], [1, 0, 0]], [0, 0, 1], [0.2..., 0.8...])
     """
+    if not isinstance(scan, Scan):
+        raise DataError(f"scan is of type {type(scan).__name__}: pass a topokd.data.Scan(xyz, intensity)")
     n = len(scan)
     try:
         size = number(voxel_size, "voxel_size", above=True, unit=" (metres)")

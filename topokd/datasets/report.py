@@ -125,6 +125,11 @@ def read_all(dataset: ScanDataset, report: SplitReport) -> None:
             labelled = scan.label[scan.label != IGNORE]
             counts += np.bincount(labelled, minlength=dataset.num_classes)
             report.ignored += len(scan) - len(labelled)
+    if report.ignored and not counts.any():
+        report.problems.append(
+            f"no point of {report.name} has a class, {report.ignored:,} are without: are its labels all 0, or of "
+            "another data set?"
+        )
     for name, count in zip(dataset.class_names, counts.tolist(), strict=True):
         report.class_points[name] = report.class_points.get(name, 0) + count
 

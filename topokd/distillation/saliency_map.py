@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.checks import real_tensor
+from topokd.checks import real_tensor, require_finite
 from topokd.clouds import Clouds, Offsets, at_least_float32, cloud_ends
 from topokd.errors import DataError
 from topokd.options import number
@@ -35,7 +35,7 @@ def saliency_map(
         (n,) map.
 
     Raises:
-        DataError: ``feat`` and ``grad`` do not have the same shape (n, c), or ``offsets`` do not fit.
+        DataError: ``feat`` and ``grad`` do not have the same shape (n, c) or are not finite, or ``offsets`` do not fit.
         ParameterError: ``eps`` is not a valid number.
 
     Examples:
@@ -48,6 +48,8 @@ def saliency_map(
     feat, grad = real_tensor(feat, "feat"), real_tensor(grad, "grad")
     if feat.dim() != 2 or feat.shape != grad.shape:
         raise DataError(f"feat {tuple(feat.shape)} and grad {tuple(grad.shape)} must both be (n, c)")
+    require_finite(feat, "feat")
+    require_finite(grad, "grad")
     ends = cloud_ends(offsets, len(feat))
     maps = []
     for rows, gradient in zip(Clouds(feat, ends).split(), Clouds(grad, ends).split(), strict=True):

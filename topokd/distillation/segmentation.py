@@ -63,13 +63,17 @@ def lovasz_softmax(logits: Float[Tensor, "n c"], label: Int64[Tensor, " n"]) -> 
     Returns:
         A scalar; 0 if no voxel has a label.
 
+    Raises:
+        DataError: ``logits`` are not finite, or there is not one label per row.
+
     Examples:
         >>> lovasz_softmax(torch.tensor([[50.0, 0.0], [0.0, 50.0]]), torch.tensor([0, 1])).item() < 1e-6
         True
     """
     logits, ends = as_rows(logits, name="logits")
     label = as_labels(label, ends, logits.shape[1])
-    probability = logits[label != IGNORE].softmax(1)
+    require_finite(logits, "logits", STUDENT_ADVICE)
+    probability = at_least_float32(logits)[label != IGNORE].softmax(1)
     label = label[label != IGNORE]
     losses = []
     for k in label.unique().tolist():

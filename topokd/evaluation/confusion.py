@@ -177,6 +177,8 @@ def evaluation_record(cm: ConfusionMatrix, split: str = "val") -> dict[str, Any]
 
 def _integers(values: ArrayLike, what: str) -> ndarray:
     if hasattr(values, "detach"):  # a torch tensor, on whatever device
+        if str(getattr(values, "device", "")) == "meta":
+            raise DataError(f"{what} is on the device meta, without values: pass a tensor with values")
         values = values.detach().cpu().numpy()
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":

@@ -15,6 +15,7 @@ import numpy as np
 from topokd.data.dataset import OnBadScan, ScanDataset
 from topokd.data.formats import Note, common_scale, read_cloud
 from topokd.data.formats.intensity import UNLIKE
+from topokd.data.label_files import check_label_count, ids_and_objects
 from topokd.data.scan import Scan
 from topokd.datasets.check import require_root
 from topokd.errors import AbsentSplitError, DataError
@@ -87,7 +88,7 @@ class MappedDataset(ScanDataset):
             listed = f" that {wanted} names" if isinstance(wanted := label_map.splits.get(split), str) else ""
             raise AbsentSplitError(
                 f"{self.root} has no scans of split {split!r}, expected at {label_map.scans}{listed}"
-                f"{self._likely_cause()}"
+                f"{self._unlike_list() if listed and self._all else self._likely_cause()}"
             )
         self.labelled = any(self._path(label_map.labels, name).is_file() for name in self._fields)
         self.sequences = sorted({fields.get("sequence", "") for fields in self._fields.values()})
@@ -149,6 +150,12 @@ class MappedDataset(ScanDataset):
                 return f": did you mean {self.root / relative.parts[0]}?"
         return ""
 
+    def _unlike_list(self) -> str:
+        """How the names of a list differ from those of the scans."""
+        first = self._all[0].relative_to(self.root).as_posix()
+        named = f"it begins with {self.absent[0][:200]!r}" if self.absent else "it is empty"
+        return f": {named}, and the first scan here is {first!r}; give one such path, or the name of a scan, a line"
+
     def _path(self, template: str, name: str) -> Path:
         return self.root / template.format(**self._fields[name])
 
@@ -196,8 +203,8 @@ class MappedDataset(ScanDataset):
             self._note(name, note)
         label = instance = None
         if labels is not None and (labels.is_file() or not self.labels_may_lack):
-            raw = self._read_labels(labels, len(cloud.xyz))[cloud.finite]
-            label, instance = self.labels.class_of_raw(raw & 0xFFFF, labels), (raw >> 16).astype(np.int64)
+            ids, objects = ids_and_objects(self._read_labels(labels, len(cloud.xyz)), labels)
+            label, instance = self.labels.class_of_raw(ids[cloud.finite], labels), objects[cloud.finite]
         return Scan(cloud.scan.xyz, cloud.scan.intensity, label, instance, name)
 
     def _note(self, name: str, note: Note) -> None:
@@ -214,13 +221,9 @@ class MappedDataset(ScanDataset):
         if not file.is_file():
             raise DataError(f"{file} does not exist: other scans of this split have labels; copy it again")
         dtype = np.dtype(self.label_map.label_dtype)
-        if file.stat().st_size != dtype.itemsize * points:
-            raise DataError(
-                f"{file} has {file.stat().st_size} bytes, but its scan has {points} points and needs "
-                f"{dtype.itemsize * points} ({dtype} per point): they do not belong together, or the label map gives "
-                "other columns than the scans have"
-            )
-        return np.fromfile(file, dtype.newbyteorder("<")).astype(np.int64)
+        remedy = "they do not belong together, or the label map gives other columns than the scans have"
+        check_label_count(file, points, dtype, remedy)
+        return np.fromfile(file, dtype.newbyteorder("<"))
 
 
 def _name(fields: dict[str, str]) -> str:
@@ -244,7 +247,8 @@ def _read_list(file: Path) -> set[str]:
     if not file.is_file():
         raise AbsentSplitError(f"{file} does not exist: it lists the scans of this split; copy it")
     text = file.read_text(encoding="utf-8-sig", errors="replace").replace("\\", "/")
-    return {line.split()[0] for line in text.splitlines() if line.strip() and not line.startswith("#")}
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return {line.split()[0].rstrip(",;").removeprefix("./") or line for line in lines}
 
 
 def open_mapped(

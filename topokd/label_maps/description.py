@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from topokd import schema
 from topokd.choices import LabelType
@@ -36,6 +36,13 @@ class ClassEntry(Section):
     ids: tuple[_Id, ...] = Field((), description="its ids in label files; the first one is written")
     categories: tuple[str, ...] = Field((), description="in nuScenes' layout instead: its names in category.json")
     color: tuple[_Byte, _Byte, _Byte] = Field(description="red, green, blue, 0..255")
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if name != name.strip() or any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in name):
+            raise ValueError("remove spaces at its ends and control characters")
+        return name
 
 
 class LabelMap(Section):
@@ -88,13 +95,16 @@ class LabelMap(Section):
 
     def _check_folders(self) -> None:
         for name, path in (("scans", self.scans), ("labels", self.labels)):
-            if re.search(r"[{}]", re.sub(r"\{\w+\}", "", path)) or Path(path).is_absolute() or "\0" in path:
+            outside = Path(path).is_absolute() or ".." in Path(path).parts
+            if re.search(r"[{}]", re.sub(r"\{\w+\}", "", path)) or outside or "\0" in path:
                 raise ValueError(f"{name} is {path!r}; it must be a path below the root, with fields such as {{scan}}")
         used = [set(re.findall(r"\{(\w*)\}", path)) for path in (self.scans, self.labels)]
         if used[0] != used[1] or "scan" not in used[0] or not used[0] <= set(FIELDS):
             raise ValueError(
                 "scans and labels need the same fields: {scan}, and {sequence} or {split} where there are any"
             )
+        if self.scans == self.labels:
+            raise ValueError(f"scans and labels are both {self.scans!r}; labels are files of their own")
         if "split" not in used[0] and not self.splits:
             raise ValueError("splits is empty: name the sequences of each split, or put {split} into the paths")
         if bool(self.classes) == bool(self.class_table):
@@ -241,7 +251,9 @@ def _read_table(label_map: LabelMap, file: Path) -> tuple[tuple[ClassEntry, ...]
         rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
         entries = [
             ClassEntry(
-                name=row["class_name"], ids=(int(row["label_key"]),), color=tuple(bytes.fromhex(row["hex"][-6:]))
+                name=row["class_name"].strip(),
+                ids=(int(row["label_key"]),),
+                color=tuple(bytes.fromhex(row["hex"][-6:])),
             )
             for row in rows
         ]

@@ -75,6 +75,10 @@ def _get_entries(inputs: Any) -> tuple[Tensor, Tensor, Any]:
     for name, value in zip(names, (feat, grid_coord), strict=True):
         if not isinstance(value, Tensor):
             raise DataError(f"{name} is of type {type(value).__name__}: give a tensor (torch.as_tensor(...))")
+        empty = value.device.type == "meta"
+        if value.is_nested or value.layout != torch.strided or empty:
+            kind = "nested" if value.is_nested else "without values (meta)" if empty else "sparse"
+            raise DataError(f"{name} is a tensor that is {kind}: give a dense one, a row per voxel")
     return feat, grid_coord, offsets
 
 

@@ -7,6 +7,7 @@ tensors (numpy scalars, say) are replaced by inert placeholders.
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
 import re
 import zipfile
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from topokd.checks import require_memory
 from topokd.errors import CheckpointError, DataError
+
+log = logging.getLogger(__name__)
 
 _OTHERS = {
     b"version https://git-lfs": "a pointer of Git LFS, not the weights: run `git lfs pull`",
@@ -96,6 +99,14 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # the unpickler fails on truncated files in many ways
         raise damaged(path, error) from error
+    top = content if isinstance(content, dict) else {}
+    averaged = [str(key) for key, value in top.items() if _is_average(key, value)]
+    if averaged and any(key in top for key in _CONTAINERS):
+        log.warning(
+            "%s: the weights of the last step are read; the averaged ones under %s are not: save those alone to use "
+            "them",
+            *(path, averaged[0][:40]),
+        )
     for _ in _CONTAINERS:  # one in another, but no circle of them
         inner = [
             content[key] for key in _CONTAINERS if isinstance(content, dict) and isinstance(content.get(key), dict)
@@ -113,6 +124,11 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
             kind = "without values (on the device meta)" if value.is_meta else "sparse"
             raise CheckpointError(f"{path}: {name} is stored {kind}: save the weights as dense tensors with values")
     return entries
+
+
+def _is_average(key: object, value: object) -> bool:
+    """Whether an entry holds weights averaged over steps, by its name: ``state_dict_ema``, ``ema_state_dict``."""
+    return isinstance(value, dict) and "ema" in str(key).lower().split("_")
 
 
 def _check_archive(path: Path) -> None:

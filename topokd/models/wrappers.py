@@ -12,6 +12,8 @@ HEAD = ("seg_head.weight", "seg_head.bias")
 """Names that every Point Transformer V3 of ours has, whatever its depths."""
 _MOST_BESIDE = 0.1
 """Other weights beside a network, as a share of its own: of a loss or a counter; more are another network."""
+_INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""Where torch.compile, FSDP and its activation checkpointing keep a part of a network that they wrap."""
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
 
@@ -53,8 +55,9 @@ def without_prefix(state: dict[str, Tensor], known: Collection[str]) -> dict[str
         state: the weights of a file.
         known: names of the network, all of them or a few.
     """
-    if not any("._orig_mod." in name for name in known):
-        state = {name.replace("._orig_mod.", "."): value for name, value in state.items()}
+    for inner in _INNER:
+        if not any(f".{inner}." in name for name in known):
+            state = {name.replace(f".{inner}.", "."): value for name, value in state.items()}
     prefix = next(iter(_prefixes(state, known)), "")
     inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     beside = len(state) - len(inside)

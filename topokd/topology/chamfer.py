@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from topokd.errors import DataError
 from topokd.options import number
 from topokd.topology.functions.inputs import as_pairs, require_finite_pairs
 from topokd.topology.match_costs import nearest_costs
@@ -41,7 +42,7 @@ def persistence_weighted_chamfer(
         A scalar, in the squared unit of the diagrams.
 
     Raises:
-        DataError: for a diagram that is not (k, 2) and finite.
+        DataError: for a diagram that is not (k, 2) and finite, or a distance that float32 cannot hold.
         ParameterError: for an eps or a match_scale that is negative or not finite.
 
     Examples:
@@ -68,11 +69,20 @@ def persistence_weighted_chamfer(
 def _within_range(
     value: Float[Tensor, ""], teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], eps: float, scale: float
 ) -> Float[Tensor, ""]:
-    """``value``, computed again in float64 if squares or weighted sums overflowed: their quotient may be finite."""
+    """``value``, computed again in float64 if squares or weighted sums overflowed: their quotient may be finite.
+
+    Raises:
+        DataError: it is not, in the type of ``value``.
+    """
     double = teacher.dtype == student.dtype == torch.float64
     if double or value.is_cuda or math.isfinite(value.item()):
         return value
     again = persistence_weighted_chamfer(teacher.double(), student.double(), eps=eps, match_scale=scale)
+    if not math.isfinite(again.to(value.dtype).item()):
+        raise DataError(
+            f"the squared distance between the diagrams is {again.item():.3g}, more than {str(value.dtype)[6:]} holds: "
+            "divide both by a constant, or pass float64"
+        )
     return again.to(value.dtype)
 
 

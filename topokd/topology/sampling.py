@@ -63,8 +63,8 @@ def farthest_point_sampling(
     if not isinstance(x, Sequence) or isinstance(x, str):
         raise DataError(f"x is {x!r}: pass points (n, c), or a list of clouds")
     m, workers = whole(m, "m"), threads(workers)
-    kinds = {(cloud.device, cloud.shape[1:]) if isinstance(cloud, Tensor) else None for cloud in x}
-    if len(kinds) == 1 and all(isinstance(cloud, Tensor) and cloud.is_cuda for cloud in x):
+    kinds = {(c.device, c.shape[1:]) if isinstance(c, Tensor) and c.is_cuda else None for c in x}
+    if len(kinds) == 1 and None not in kinds:
         return sample_together([_checked(cloud, m, start) for cloud in x], m, start)
     return parallel_map(lambda cloud: _sample(_checked(cloud, m, start), m, start), list(x), workers)
 

@@ -22,6 +22,7 @@ from topokd.errors import DataError
 
 _MOST_COLUMNS = 16
 """Of an array without names; more are pixels as a rule."""
+_LONGEST_LINE = 4096
 _MOST_ARRAYS = 1000
 """Of an archive."""
 
@@ -37,10 +38,11 @@ def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> PointT
         DataError: the file holds pickled objects, no array of points, or several.
     """
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, ndarray):
-            return _table(path, content, columns)
-        with content:
+        with path.open("rb") as stream:
+            content = np.load(stream, allow_pickle=False)
+            if isinstance(content, ndarray):
+                return _alone(path, content, columns, path.stat().st_size - stream.tell())
+        with np.load(path, allow_pickle=False) as content:
             sizes = [entry.file_size for entry in content.zip.infolist()]
             require_memory(2 * sum(sizes), f"{path}: unpacked", "it is damaged, or made to fill the memory")
             if len(sizes) > _MOST_ARRAYS:  # NumPy looks each one up in a list
@@ -49,11 +51,39 @@ def read_array_file(path: Path, columns: int | tuple[str, ...] | None) -> PointT
             return _archive(path, {name: x for name, x in arrays.items() if isinstance(x, ndarray)}, columns)
     except ValueError as error:
         if "pickle" in str(error) and not isinstance(error, DataError):
+            if _is_text(path):
+                raise DataError(
+                    f"{path} is a table of text, not an array of NumPy: numpy.save(new, numpy.loadtxt(path, "
+                    "delimiter=..., skiprows=...))"
+                ) from None
             raise DataError(
                 f"{path} holds pickled Python objects, which can run arbitrary code when loaded; it was not opened. "
                 "Save a plain array of numbers (n, 4): numpy.save(path, xyz_and_intensity.astype('f4'))"
             ) from None
         raise
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file begins with a line of two or more numbers."""
+    with path.open("rb") as stream:
+        words = stream.readline(_LONGEST_LINE).replace(b",", b" ").replace(b";", b" ").split()
+    try:
+        return len([float(word) for word in words]) > 1
+    except ValueError:
+        return False
+
+
+def _alone(path: Path, values: ndarray, columns: int | tuple[str, ...] | None, rest: int) -> PointTable:
+    """The table of a .npy file, with a note on the bytes after its array."""
+    table = _table(path, values, columns)
+    if rest > 0:
+        table.notes.append(
+            Note(
+                "more than one array",
+                f"{rest:,} bytes after its array of shape {values.shape} are ignored: were several saved into it?",
+            )
+        )
+    return table
 
 
 def _archive(path: Path, arrays: dict[str, ndarray], columns: int | tuple[str, ...] | None) -> PointTable:
@@ -95,6 +125,9 @@ def _table(path: Path, values: ndarray, columns: int | tuple[str, ...] | None) -
         )
     if values.ndim == 3 and (3 <= shape[2] <= 12 or not 3 <= shape[0] <= 12):
         values = values.reshape(-1, shape[2])
+        if shape[0] > 1:
+            text = f"its array has the shape {shape}: read as one scan; clouds of several scans need a file each"
+            notes.append(Note("array with three axes", text))
     elif values.ndim == 3:
         values = values.reshape(shape[0], -1)
     if values.ndim == 2 and 3 <= values.shape[0] <= 12 and values.shape[1] > 16:

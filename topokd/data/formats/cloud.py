@@ -16,11 +16,11 @@ from numpy import ndarray
 from topokd.data.formats.arrays import read_array_file
 from topokd.data.formats.binary import DTYPES, read_bin
 from topokd.data.formats.content import format_of_content
+from topokd.data.formats.extent import check_extent
 from topokd.data.formats.intensity import intensities
 from topokd.data.formats.libraries import read_las, read_ply
 from topokd.data.formats.pcd import read_pcd
 from topokd.data.formats.placement import (
-    check_extent,
     check_precision,
     has_return,
     near_origin,
@@ -220,6 +220,8 @@ def _read(path: Path, columns: int | tuple[str, ...] | None, dtype: str | None) 
     """Read a file by the reader of its content's format, where that is known, or else of its suffix."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
+        if path.is_file():
+            format_of_content(path)  # names what is certainly no scan, and says what to do about it
         text = "; numpy.save(new, numpy.loadtxt(path, delimiter=..., skiprows=...)) does it for a table of numbers"
         raise DataError(
             f"{path}: {path.suffix or 'a file without a suffix'} is not readable; convert it to one of "

@@ -35,6 +35,8 @@ _OTHERS = (
     (b"SQLite format 3", "an SQLite database, a bag of ROS 2 perhaps: export its clouds as .pcd"),
     (b"\x89MCAP0", "a bag of ROS 2 (MCAP): export its clouds as .pcd"),
     (b"\xd4\xc3\xb2\xa1", "a capture of network packets (pcap): export its clouds as .pcd with the sensor's software"),
+    (b"\xa1\xb2\xc3\xd4", "a capture of network packets (pcap): export its clouds as .pcd with the sensor's software"),
+    (b"\x4d\x3c\xb2\xa1", "a capture of network packets (pcap): export its clouds as .pcd with the sensor's software"),
     (b"\x0a\x0d\x0d\x0a", "a capture of network packets (pcapng): export its clouds with the sensor's software"),
     (b"MATLAB 5.0 MAT-file", "a MATLAB file: convert it to .npy (scipy.io.loadmat)"),
     (b"DRACO", "packed by Draco: convert it to .ply"),
@@ -76,6 +78,8 @@ def format_of_content(path: Path) -> tuple[str, ...] | None:
     if start.startswith(b"PK\x03\x04"):
         if path.suffix.lower() == ".npz" or b".npy" in start[:300]:
             return (".npz",)
+        if b"/data.pkl" in start[:300]:
+            raise DataError(f"{path} holds weights of a network (torch), not a scan")
         raise DataError(f"{path} is a .zip archive: unpack it first")
     if start[257:262] == b"ustar":
         raise DataError(f"{path} is a .tar archive: unpack it first")

@@ -54,10 +54,15 @@ def choose_field(path: Path, table: PointTable, used: ndarray, wanted: str | Non
             )
         return None
     negative = {name: _lowest(table.fields[name][used]) for name in present}
-    usable = [name for name in present if negative[name] >= 0]
+    usable = [name for name in present if negative[name] >= 0 and name not in table.decibels]
     usable = [name for name in usable if not _says_nothing(table.fields[name][used])] or usable
     if not usable:
         name = present[0]
+        if name in table.decibels:
+            raise DataError(
+                f"{path}: {name} is in decibels, by its description, and they have no full scale: leave them out "
+                "(--intensity none), or name another field (--intensity FIELD)"
+            )
         _check_first_column(path, table, used, negative[name])
         raise DataError(
             f"{path}: {name} goes down to {negative[name]:g}; values must run from 0 to a full scale. "
@@ -67,7 +72,11 @@ def choose_field(path: Path, table: PointTable, used: ndarray, wanted: str | Non
     others = [name for name in present if name != usable[0]]
     if others:
         why = "".join(
-            f"; {name} goes down to {negative[name]:g}" if negative[name] < 0 else f"; {name} is the same everywhere"
+            f"; {name} is in decibels"
+            if name in table.decibels
+            else f"; {name} goes down to {negative[name]:g}"
+            if negative[name] < 0
+            else f"; {name} is the same everywhere"
             for name in others
             if name not in usable
         )

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Note, PointTable, plain_number_words, table_of
+from topokd.data.formats.table import (
+    CLOUD_NAMES,
+    Note,
+    PointTable,
+    plain_name,
+    plain_number_words,
+    separate_axes,
+    surplus_note,
+    table_of,
+)
 from topokd.errors import DataError
 
 LEAST_CHUNK = 20
@@ -60,22 +69,26 @@ def read_ply(path: Path) -> PointTable:
         more = f", ... ({len(data.elements)})" * (len(data.elements) > len(names))
         raise DataError(f"{path} has no element `vertex`, only {', '.join(names) or 'none'}{more}")
     vertex = points.data
-    scalars = [name for name in vertex.dtype.names or () if vertex.dtype[name].kind != "O"]  # O: lists
-    table = table_of(path, scalars, lambda name: vertex[name])
+    fields = {name: values for name in vertex.dtype.names or () if (values := _values(vertex[name], name)) is not None}
+    fields = separate_axes(fields)
+    table = table_of(path, fields, fields.__getitem__)
     if data.text:
         lines = path.read_bytes().partition(b"end_header")[2].splitlines()
         surplus = sum(bool(line.strip()) for line in lines) - sum(element.count for element in data.elements)
     else:
         surplus = rest // vertex.dtype.itemsize
     if surplus > 0:
-        table.notes.append(
-            Note(
-                "more points than the header counts",
-                f"its header counts {len(table.xyz):,} points, and there is room for {surplus:,} more at the end, "
-                "which are ignored: is `element vertex` right?",
-            )
-        )
+        table.notes.append(surplus_note(len(table.xyz), surplus, "is `element vertex` right?"))
     return table
+
+
+def _values(column: np.ndarray, name: str) -> np.ndarray | None:
+    """A property of .ply: (n,), or (n, 3) for lists of three coordinates; None for other lists."""
+    if column.dtype.kind != "O":
+        return column
+    if plain_name(name) not in CLOUD_NAMES or {len(values) for values in column} != {3}:
+        return None
+    return np.stack(list(column))
 
 
 def _plain_header(path: Path) -> io.BytesIO | None:
@@ -100,11 +113,14 @@ def _plain_header(path: Path) -> io.BytesIO | None:
     return io.BytesIO(plain + path.read_bytes()[end.end() :])
 
 
-def _check_las_header(path: Path) -> None:
+def _check_las_header(path: Path) -> int:
     """Compare the counts of a LAS header with the size of the file; laspy trusts them, and loops for hours.
 
+    Returns:
+        How many more points there is room for than the header counts; 0 if they are compressed.
+
     Raises:
-        DataError: the header is too short, or counts more than there is.
+        DataError: the header is too short, of another version, or counts more than there is.
     """
     size = path.stat().st_size
     with path.open("rb") as stream:
@@ -112,20 +128,25 @@ def _check_las_header(path: Path) -> None:
     if len(head) < 227 or head[:4] != b"LASF":
         kind = path.suffix if path.suffix.lower() == ".laz" else ".las"
         raise DataError(f"{path} cannot be read as {kind}: it has no LAS header; it is damaged or another format")
-    minor = head[25]
+    version, minor = (head[24], head[25]), head[25]
+    if not (1, 0) <= version <= (1, 4):
+        raise DataError(
+            f"{path} says that it is LAS {version[0]}.{version[1]}; 1.0 to 1.4 can be read: convert it (PDAL, "
+            "las2las), or it is damaged"
+        )
     header, points, records = struct.unpack_from("<HII", head, 94)
     layout, length, count = struct.unpack_from("<BHI", head, 104)
-    extended = first_extended = 0
+    extended = first_extended = waveforms = 0
     scales = struct.unpack_from("<6d", head, 131)
     if layout & 0x3F > _LAST_LAYOUT:
         raise DataError(f"{path} has the point format {layout & 0x3F}; known are 0 to {_LAST_LAYOUT}: it is damaged")
-    if not (np.isfinite(scales).all() and all(scales[:3])):
+    if not (np.isfinite(scales).all() and min(scales[:3]) > 0):
         raise DataError(
             f"{path}: its header has the scales {scales[:3]} and offsets {scales[3:]} of x, y, z: it is "
             "damaged; copy it again"
         )
     if minor >= 4 and len(head) >= 375:
-        first_extended, extended, count = struct.unpack_from("<QIQ", head, 235)
+        waveforms, first_extended, extended, count = struct.unpack_from("<QQIQ", head, 227)
     compressed = bool(layout & 0x80)
     if (
         not 227 <= header <= points <= size
@@ -140,6 +161,8 @@ def _check_las_header(path: Path) -> None:
     if compressed and not _chunks_fit(path, points, size):
         raise DataError(f"{path}: its table of compressed chunks is damaged: copy it again")
     require_memory(4 * length * count, f"{path}: {count:,} points", "read a part of it, or it is damaged")
+    end = min([size, *(place for place in (waveforms, first_extended) if place > points)])
+    return 0 if compressed or not length else (end - points) // length - count
 
 
 def _chunks_fit(path: Path, points: int, size: int) -> bool:
@@ -199,7 +222,7 @@ def read_las(path: Path) -> PointTable:
         DataError: it holds fewer points than its header says.
     """
     laspy = _library("laspy")
-    _check_las_header(path)
+    surplus = _check_las_header(path)
     with _panics(path):
         _check_chunk_sizes(path, laspy)
         las = laspy.read(str(path))
@@ -220,6 +243,10 @@ def read_las(path: Path) -> PointTable:
     table = table_of(
         path, [*fields, *(n for n in extra if n.lower() not in fields)], lambda name: (fields | extra)[name]
     )
+    dimensions = [las.point_format.dimension_by_name(name) for name in extra]
+    table.decibels = tuple(plain_name(d.name) for d in dimensions if re.search(r"\bdB\b", d.description))
+    if surplus > 0:
+        table.notes.append(surplus_note(len(table.xyz), surplus, "is its number of point records right?"))
     for name, marked in (("withheld", withheld), ("noise", noise & ~withheld)):
         if marked.any():
             table.notes.append(

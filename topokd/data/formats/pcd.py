@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from topokd.checks import require_memory
-from topokd.data.formats.table import Note, PointTable, plain_number_words, separate_axes, table_of
+from topokd.data.formats.table import Note, PointTable, plain_number_words, separate_axes, surplus_note, table_of
 from topokd.errors import DataError
 
 LZF_RATIO = 132
@@ -156,13 +156,7 @@ def _note_surplus(path: Path, header: _Header, table: PointTable) -> None:
         lines = [line for line in _body(path, header).splitlines() if line.partition(b"#")[0].strip()]
         surplus = len(lines) - header.points
     if surplus > 0:
-        table.notes.append(
-            Note(
-                "more points than the header counts",
-                f"its header counts {header.points:,} points, and there is room for {surplus:,} more after them, which "
-                "are ignored: is POINTS right?",
-            )
-        )
+        table.notes.append(surplus_note(header.points, surplus, "is POINTS right?"))
 
 
 def _whole(path: Path, name: str, words: list[str]) -> list[int]:
@@ -247,7 +241,13 @@ def _compressed(path: Path, header: _Header) -> list[ndarray]:
         ) from None
     data = _body(path, header)
     packed, unpacked = struct.unpack("<II", data[:8])
-    plain = lzf.decompress(data[8 : 8 + packed], unpacked) if unpacked else b""
+    body = data[8 : 8 + packed]
+    try:
+        plain = lzf.decompress(body, unpacked) if unpacked else b""
+    except ValueError:
+        plain = None
+    if plain is None and packed == unpacked:  # some writers store what does not become smaller as it is
+        plain = body
     if plain is None or len(plain) != unpacked:
         raise DataError(f"{path} cannot be unpacked: it is damaged; copy it again")
     columns, start = [], 0

@@ -18,6 +18,15 @@ CLOUD_NAMES = (
     "lidar", "scan", "data", "arr_0",
 )  # fmt: skip
 """Of an array or a field that holds the points, the likeliest first."""
+_COORDINATE = re.compile(
+    r"(?:(p|pt|points?|pos|position|coords?|coordinates?|cartesian|lidar|local)[_.:-]?)?([xyz])"
+    r"(?:[_.:-]?(m|meters|metres|coord|coordinate|pos|position))?"
+)
+"""Names of coordinates, with what stands before and after the axis."""
+_ANGLES = {
+    *("azimuth", "elevation", "range", "distance", "theta", "phi"),
+    *("latitude", "longitude", "lat", "lon", "sphericalazimuth", "sphericalrange"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class PointTable:
         usual_scale: full scale of intensities that the form of the file suggests; None if it suggests none.
         columns: number of columns whose meaning was assumed; 0 if the file or the user named them.
         withheld: (n,) points that the file marks as not to be used; None: it marks none.
+        decibels: fields that the file describes as such, which have no full scale.
     """
 
     xyz: ndarray
@@ -59,6 +69,7 @@ class PointTable:
     usual_scale: float | None = None
     columns: int = 0
     withheld: ndarray | None = None
+    decibels: tuple[str, ...] = ()
 
 
 def plain_name(name: str) -> str:
@@ -69,6 +80,15 @@ def plain_name(name: str) -> str:
         ('reflectance', 'x', 'near_ir')
     """
     return name.strip().lstrip("/").lower().removeprefix("scalar_").strip().replace(" ", "_")
+
+
+def surplus_note(counted: int, surplus: int, question: str) -> Note:
+    """A note on a body that holds more points than its header counts."""
+    return Note(
+        "more points than the header counts",
+        f"its header counts {counted:,} points, and there is room for {surplus:,} more after them, which are ignored: "
+        f"{question}",
+    )
 
 
 def plain_number_words(text: bytes) -> bytes:
@@ -114,11 +134,14 @@ def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray])
     for name in names:
         known.setdefault(plain_name(name), name)
     missing = [axis for axis in _AXES if axis not in known]
-    if missing:
+    axes = _other_names(known) if missing else _AXES
+    if not axes:
         widths = {plain: np.shape(column(name))[1:] for plain, name in known.items()}
         has = [f"{plain} ({width[0]} values each)" if width > (1,) else plain for plain, width in widths.items()]
-        raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(has) or 'none'}")
-    stored = [np.asarray(column(known[axis])) for axis in _AXES]
+        kind = "angles or distances" if set(known) & _ANGLES else "coordinates"
+        advice = f": convert its {kind} to fields x, y, z in metres" if known else ""
+        raise DataError(f"{path} lacks the field {', '.join(missing)}; it has {', '.join(has) or 'none'}{advice}")
+    stored = [np.asarray(column(known[axis])) for axis in axes]
     for axis, values in zip(_AXES, stored, strict=True):
         if values.dtype.kind not in "fiu":
             raise DataError(f"{path}: {axis} holds {values.dtype} values, not numbers: convert them to float32")
@@ -129,9 +152,27 @@ def table_of(path: Path, names: Iterable[str], column: Callable[[str], ndarray])
         raise DataError(f"{path}: the numbers of values differ ({lengths}): it is damaged, or of several clouds")
     check_sign(path, [values.reshape(-1) for values in stored])
     xyz = np.stack(places, axis=1)
-    others = {plain: np.asarray(column(name)) for plain, name in known.items() if plain not in _AXES}
+    others = {plain: np.asarray(column(name)) for plain, name in known.items() if plain not in axes}
     numbers = {plain: v.reshape(-1) for plain, v in others.items() if v.size == len(xyz) and v.dtype.kind in "fiub"}
-    return PointTable(xyz, numbers)
+    table = PointTable(xyz, numbers)
+    if missing:
+        named = ", ".join(axes)
+        table.notes.append(Note(f"{named} are x, y, z", f"{named} are taken for x, y, z, by their names"))
+    return table
+
+
+def _other_names(known: Iterable[str]) -> tuple[str, ...]:
+    """The fields that are x, y and z by other names, as ``px``, ``position_x`` and ``cartesianX``; () if unclear.
+
+    Normals (``nx``), velocities (``vx``) and offsets are none.
+    """
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for name in known:
+        if match := _COORDINATE.fullmatch(name):
+            before, axis, after = match.groups()
+            found.setdefault((before or "", after or ""), {})[axis] = name
+    whole = [tuple(names[axis] for axis in _AXES) for names in found.values() if set(names) == set(_AXES)]
+    return whole[0] if len(whole) == 1 else ()
 
 
 def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> PointTable:

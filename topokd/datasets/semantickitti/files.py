@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from topokd.data.dataset import count_points, read_rigid
+from topokd.data.label_files import check_label_count, ids_and_objects
 from topokd.data.scan import Scan
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import DataError
@@ -44,8 +45,8 @@ def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
     label = instance = None
     if labels is not None:
         check_labels(labels, count)
-        raw = np.fromfile(labels, np.uint32)
-        label, instance = class_of_raw(raw & 0xFFFF, labels), (raw >> 16).astype(np.int64)
+        ids, instance = ids_and_objects(np.fromfile(labels, "<u4"), labels)
+        label = class_of_raw(ids, labels)
     try:
         return Scan(np.ascontiguousarray(values[:, :3]), values[:, 3].copy(), label, instance, name)
     except DataError as error:
@@ -70,12 +71,8 @@ def check_labels(file: Path, points: int) -> None:
     """
     if not file.is_file():
         raise DataError(f"{file} does not exist: this split needs labels; restore it, or read the sequence as test")
-    size = file.stat().st_size
-    if size != 4 * points:
-        raise DataError(
-            f"{file} has {size} bytes, but its scan has {points} points and needs {4 * points} (uint32 per point): "
-            "they do not belong together, or one is truncated; copy both again"
-        )
+    remedy = "they do not belong together, or one is truncated; copy both again"
+    check_label_count(file, points, np.dtype(np.uint32), remedy)
 
 
 def write_scan(

@@ -8,6 +8,7 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
 
+from topokd.errors import DataError
 from topokd.options import flag
 from topokd.topology.functions.clouds import Clouds, distance_matrix, lengths, over_pairs, spanning_tree
 from topokd.topology.torch_compile import eagerly
@@ -32,7 +33,7 @@ def signature_loss(x: Clouds, y: Clouds, *, normalize: bool = False) -> Float[Te
         A scalar, or (b,) for lists; in the square of the points' unit (dimensionless when normalised).
 
     Raises:
-        ValueError: clouds that are not (n, c) and finite, or numbers of rows that differ.
+        ValueError: clouds that are not (n, c) and finite, numbers of rows that differ, or a loss beyond their type.
 
     Examples:
         >>> x, y = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.0], [1.0], [2.0]])
@@ -50,9 +51,30 @@ def signature_loss(x: Clouds, y: Clouds, *, normalize: bool = False) -> Float[Te
             if normalize:
                 in_x, in_y = in_x / _diameter(first, a), in_y / _diameter(second, b)
             total = total + (in_x - in_y).square().sum() / 2
-        return total.to(torch.promote_types(first.dtype, second.dtype))
+        dtype = torch.promote_types(first.dtype, second.dtype)
+        if not normalize:
+            _require_range(a, b, dtype)
+        return total.to(dtype)
 
     return over_pairs(loss, x, y)
+
+
+def _require_range(a: Float64[ndarray, "n n"], b: Float64[ndarray, "n n"], dtype: torch.dtype) -> None:
+    """Raise DataError if the loss between clouds of these distances is beyond ``dtype``."""
+    most = torch.finfo(dtype).max
+    reach = max(float(a.max()), float(b.max()))
+    if reach * reach * len(a) <= most:
+        return
+    edges = [spanning_tree(a), spanning_tree(b)]
+    with np.errstate(over="ignore"):
+        loss = sum(
+            float(np.square(a[rows, columns] - b[rows, columns]).sum()) / 2 for rows, columns in (e.T for e in edges)
+        )
+    if not loss <= most:
+        raise DataError(
+            f"the loss is {loss:.3g}, in squares of distances up to {reach:.3g}, more than {str(dtype)[6:]} holds: "
+            "divide both clouds by a constant, or pass normalize=True"
+        )
 
 
 def _diameter(x: Float[Tensor, "n c"], distances: Float64[ndarray, "n n"]) -> Float[Tensor, ""]:

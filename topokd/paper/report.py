@@ -52,7 +52,7 @@ def render(results: Results, figures: Path) -> str:
     runs = list(results.all_runs())
     return environment().get_template("report.html.jinja").render(
         style=stylesheet("exhibits", "page"),
-        script=script("pages", "contents", "tables"),
+        script=script("pages", "contents", "tables", "panels"),
         profile=results.profile,
         dataset=results.dataset,
         seeds=results.params.seeds,

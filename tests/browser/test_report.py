@@ -197,7 +197,7 @@ def test_panels_below_one_another_are_those_of_the_picture(browser: Browser, rep
         part = whole.crop(tuple(round(side * whole.width / points) for side in box))
         coarse = (max(2, shown.width // 8), max(2, shown.height // 8))  # letters are drawn anew, a little elsewhere
         values = [np.asarray(one.resize(coarse, Image.Resampling.BOX), float).ravel() for one in (shown, part)]
-        assert np.corrcoef(*values)[0, 1] > 0.8, number
+        assert np.corrcoef(*values)[0, 1] > 0.6, number
     page.set_viewport_size({"width": DESK, "height": 1000})
     page.wait_for_function("() => !document.querySelector('.pieces')", timeout=60_000)
     assert view.locator("img").is_visible() and wrong == []

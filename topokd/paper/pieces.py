@@ -16,6 +16,7 @@ TURN, SCALE = re.compile(rf"rotate\(\s*({NUMBER})"), re.compile(rf"scale\(\s*({N
 POINT = re.compile(rf"[ML] ({NUMBER}) ({NUMBER})")
 LETTER, ABOVE, BELOW = 64.0, 78.0, 24.0  # width, ascent and descent of a glyph, whose font has 100 units
 PAD, HANDLE = 2.5, 30.0  # points: around a piece, and from the mark of a legend's entry to its text
+NAME = 6.0  # points: half a name, which stands below the axis if it belongs to its end
 
 
 class Box(NamedTuple):
@@ -35,7 +36,7 @@ class Piece(NamedTuple):
     """Boxes that stand side by side: a panel, with the names beside its first neighbour if it has none of its own.
 
     Args:
-        boxes: From left to right, of one height.
+        boxes: From left to right, their upper ends at one height.
         letter: Size in points of its smallest letter; 0 without letters.
     """
 
@@ -97,8 +98,8 @@ def cut(drawing: Path, room: float, letter: float) -> Cut | None:
         >>> path = Path(tempfile.mkdtemp()) / "drawing.svg"
         >>> figure.savefig(path)
         >>> plt.close(figure)
-        >>> [len(piece.boxes) for piece in cut(path, room=350, letter=9).pieces]  # names, which both share; panel
-        [2, 2]
+        >>> [len(piece.boxes) for piece in cut(path, room=350, letter=9).pieces]  # the second with the names
+        [1, 2]
         >>> cut(path, room=200, letter=9) is None
         True
     """
@@ -234,16 +235,21 @@ def _row(row: Sequence[_Part], band: Box, beside: Sequence[tuple[Box, float]]) -
     names: Box | None = None
     if first.names and first.box:
         left = min([first.whole.left, *(box.left for box, _ in beside if box.right <= first.box.left)])
-        names = Box(left - PAD, band.top - PAD, first.box.left, band.bottom + PAD)
+        names = Box(left - PAD, band.top - PAD, first.box.left, first.box.bottom + NAME)
     shared = [size for box, size in [*first.texts, *beside] if names and box.right <= names.right]
+    ends = 0.0  # of the panel to the left
     for panel in row:
         whole = Box(panel.whole.left, band.top, panel.whole.right, band.bottom).padded()
         sizes = [size for _, size in panel.texts]
-        if names is None or panel.box is None or (panel is not first and panel.names):
+        if names and panel is first:
+            yield Piece((whole._replace(left=min(whole.left, names.left)),), min([*sizes, *shared]))
+        elif names and panel.box and not panel.names:
+            yield Piece(
+                (names, whole._replace(left=max(ends, min(panel.box.left, whole.left)))), min([*sizes, *shared])
+            )
+        else:
             yield Piece((whole,), min(sizes, default=0.0))
-            continue
-        right = Box(panel.box.left, whole.top, whole.right, whole.bottom)
-        yield Piece((names, right), min([*sizes, *shared]))
+        ends = (panel.box or whole).right + PAD
 
 
 def _lines(texts: Sequence[tuple[Box, float]], legend: bool, room: float) -> Iterator[list[tuple[Box, float]]]:

@@ -35,7 +35,7 @@ HALF_A_PAGE = 500  # CSS pixels: on paper, figures that are legible at this widt
 
 
 def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
-    """HTML of an exhibit; an exhibit that does not exist yet shows the command that makes it.
+    """HTML of an exhibit; one that does not exist yet shows the command that makes it, an optional one is empty.
 
     Args:
         exhibit: its declaration.
@@ -51,7 +51,7 @@ def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
     else:
         raise TypeError(f"{exhibit.id} is not a Table, Figure or Listing but a {type(exhibit).__name__}")
     context |= {"exhibit": exhibit, "command": exhibit.command(results.profile), "about": _about(exhibit, results)}
-    return Markup(environment().get_template(template).render(**context))
+    return Markup(environment().get_template(template).render(**context).strip())
 
 
 def _about(exhibit: Exhibit, results: Results, files: Sequence[str] = ()) -> Markup:

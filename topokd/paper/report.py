@@ -72,7 +72,7 @@ def render(results: Results, figures: Path) -> str:
         card_note=_card_note(results),
         claims=claims(results),
         sections=[
-            (section, [(exhibit, render_exhibit(exhibit, results, figures)) for exhibit in shown])
+            (section, [(exhibit, page) for exhibit in shown if (page := render_exhibit(exhibit, results, figures))])
             for section, shown in exhibits.sections()
         ],
         command="make repro" if results.profile == "default" else f"make repro PROFILE={results.profile}",

@@ -26,7 +26,8 @@ DECLARED = (
         section=SECTION,
         short="Beyond the paper",
         title="Beyond the paper: teacher, plain student and rows that Table 7 does not have",
-        caption="mIoU (%), and gains in points, paired by seed, with the half-width of their 95 % interval.",
+        caption="mIoU (%) with the half-width of its 95 % interval over seeds. Rows beyond the paper, if the profile "
+        "has any, also show their gains, in points and paired by seed.",
         stage="student",
         lines=segmentation_tables.beyond,
         corner="Trained with",

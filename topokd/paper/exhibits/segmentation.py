@@ -67,6 +67,7 @@ DECLARED = (
         caption="Ground truth and predictions of the first seed: from above, from behind the sensor, and errors "
         "against the ground truth (bottom). Points without a label are left out.",
         stage="evaluation",
+        first_seed=True,
     ),
     Figure(
         id="classes",
@@ -85,6 +86,7 @@ DECLARED = (
         caption="Share of the points of each true class (row) predicted as each class (column), in percent: teacher "
         "and student of the first seed on the validation scans.",
         stage="evaluation",
+        first_seed=True,
     ),
     Figure(
         id="breakdown",
@@ -95,5 +97,6 @@ DECLARED = (
         "the nearest point of another true class (boundary IoU counts those nearer than 0.2 m), and by the share of "
         "the class in the labelled points (frequent from 5 %, rare below 0.5 %). First seed.",
         stage="evaluation",
+        first_seed=True,
     ),
 )

@@ -253,11 +253,10 @@ def sampling_figure(rows: Sequence[dict[str, Any]]) -> Figure:
         ("random_s", "s-", HOMOLOGY[1], "random"),
     ):
         axes.plot(points, [1e3 * row[field] for row in rows], marker, color=colour, label=name)
-    axes.set(
-        xscale="log", yscale="log", xlabel="points in the cloud, $N$", ylabel=f"time (ms), $M$ = {rows[0]['kept']}"
-    )
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:,g}")
+    axes.set(xscale="log", yscale="log", xlabel="points in the cloud, $N$")
+    axes.set_ylabel(f"time (ms), $M$ = {rows[0]['kept']}")
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(fontsize=9)
     plt.close(figure)
     return figure

@@ -14,7 +14,8 @@ DECLARED = (
         short="Table 7",
         title="Table 7. Ablation of the loss terms: mIoU (%)",
         caption="All rows include cross-entropy. Gains are in points of mIoU: reported ones are differences of the "
-        "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval. The "
+        "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval; a "
+        "row has none over itself. The "
         "figure at the top of this page draws the measured ones; other rows follow below.",
         stage="student",
         lines=segmentation_tables.table7,

@@ -138,6 +138,31 @@ def test_a_step_of_the_slider_over_all_edges_of_1024_points(page: Page, problems
     assert picked[0] < 500
 
 
+def test_simplices_wait_while_the_reader_moves_the_slider_or_chooses(page: Page, problems: list[str], tmp_path: Path):
+    """Drawing more of them would keep the new scale or choice from the screen; they go on when the reader rests."""
+    open_page(page, tmp_path / "page.html", "filtration", circle(40), 40)
+    page.wait_for_function(READY)
+    page.evaluate(
+        f"""() => {{  // as if there were too many simplices to draw in this test
+          const {{ cover }} = {APP}.panels.views[0], layer = Object.values(cover.layers)[0];
+          layer.count += 1;
+          window.times = [];
+          cover.advance = () => window.times.push(performance.now());
+        }}"""
+    )
+    reader = f"{APP}.store.set({{ selected: {{ cloud: 0, dim: 1, index: 0 }} }})"
+    for act in (f"({SLIDE})(0.4)", f"({SLIDE})(0.6)", reader):
+        rest = page.evaluate(
+            f"""async () => {{
+              const app = {APP}, start = performance.now();
+              {act};
+              await new Promise((done) => setTimeout(done, 500));
+              return window.times.filter((time) => time > start)[0] - start;
+            }}"""
+        )
+        assert rest > 150, act  # milliseconds; and they do go on
+
+
 @pytest.mark.parametrize(("n", "most"), [(26, 60_000), (40, 700)])
 def test_triangles_are_listed_in_the_order_of_the_filtration(
     page: Page, problems: list[str], tmp_path: Path, n: int, most: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import re
 import urllib.parse
@@ -74,10 +75,18 @@ SMALLEST = """() => {
 }"""
 FIGURES = """() => [...document.querySelectorAll('figure')].flatMap((figure) => {
   const files = [...figure.querySelectorAll('figcaption a')].map((a) => a.href).filter((a) => a.endsWith('.svg'));
-  const images = [...figure.querySelectorAll('img')].filter((image) => image.checkVisibility());
+  const images = [...figure.querySelectorAll('.view > img')].filter((image) => image.checkVisibility());
   const narrow = (image) => image.matches('.narrow') ? image.src : '';
   return images.map((image, k) => [files[k], image.getBoundingClientRect().width, narrow(image)]);
 })"""  # the file, the width, and the drawing that a phone shows instead of the file
+PIECES = """() => [...document.querySelectorAll('.pieces > div')].map((piece) => {  // of figures cut into panels
+  const view = piece.closest('.view'), [width, , pieces] = JSON.parse(view.dataset.pieces);
+  const [letter] = pieces[[...piece.parentElement.children].indexOf(piece)];
+  const size = piece.querySelector('img').getBoundingClientRect().width / width;
+  const box = piece.getBoundingClientRect(), frame = piece.parentElement.getBoundingClientRect();
+  return { name: view.firstChild.alt, letter: letter * size,
+    out: box.right > frame.right || view.scrollWidth > view.clientWidth + 1 || view.firstChild.checkVisibility() };
+})"""
 BLOCKS = "() => [...document.querySelectorAll('.blocks')].map((frame) => frame.previousElementSibling?.id)"
 
 
@@ -141,6 +150,8 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
     assert page.evaluate(CUT, width not in (DESK, PAPER)) == []
     assert page.evaluate(HINTS) == []
     assert page.evaluate(SIDEWAYS, [f"table{number}" for number in range(1, 9)]) == []
+    if width in (DESK, PAPER):
+        assert page.evaluate(PIECES) == []  # what fits stays whole
     if width == DESK:
         assert page.evaluate(BLOCKS) == []  # what fits stays a table
     if width == PHONE:
@@ -154,7 +165,9 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
         size, text = page.evaluate(SMALLEST)
         assert size >= 9, text
         figures = page.evaluate(FIGURES)
-        assert len(figures) > 15
+        pieces = page.evaluate(PIECES)
+        assert len(figures) + len({piece["name"] for piece in pieces}) > 15 and len(pieces) > 40
+        assert [piece for piece in pieces if piece["out"] or 0 < piece["letter"] < 8.99] == []
         shown = [(file_of(link), width, drawing(file_of(link), narrow)) for link, width, narrow in figures]
         small = {path.name: width * share for path, width, svg in shown if (share := smallest_lettering(svg))}
         assert {name: size for name, size in small.items() if size < 8.99} == {}
@@ -165,6 +178,29 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
     if width == PAPER and profile == "default":
         assert len(page.pdf(prefer_css_page_size=True, print_background=True)) < 15e6
     assert wrong == []
+    page.context.close()
+
+
+def test_panels_below_one_another_are_those_of_the_picture(browser: Browser, reports: dict[str, Path]) -> None:
+    """Each window of a cut figure shows its part of the file, and a wide window shows the whole figure again."""
+    page, wrong = opened(browser, reports[PROFILES[0]], PHONE)
+    figure = page.locator("figure", has=page.locator("a[href$='figure8.png']"))
+    file = PROJECT / "figures" / PROFILES[0] / "topology" / "figure8.png"
+    with Image.open(file) as image:
+        whole = image.convert("L")
+    windows, view = figure.locator(".pieces span"), figure.locator(".view")
+    points, _, pieces = json.loads(view.get_attribute("data-pieces") or "")
+    boxes = [box for _, *boxes in pieces for box in boxes]
+    assert windows.count() == len(boxes) > 5
+    for number, box in enumerate(boxes):
+        shown = Image.open(io.BytesIO(windows.nth(number).screenshot())).convert("L")
+        part = whole.crop(tuple(round(side * whole.width / points) for side in box))
+        coarse = (max(2, shown.width // 8), max(2, shown.height // 8))  # letters are drawn anew, a little elsewhere
+        values = [np.asarray(one.resize(coarse, Image.Resampling.BOX), float).ravel() for one in (shown, part)]
+        assert np.corrcoef(*values)[0, 1] > 0.6, number
+    page.set_viewport_size({"width": DESK, "height": 1000})
+    page.wait_for_function("() => !document.querySelector('.pieces')", timeout=60_000)
+    assert view.locator("img").is_visible() and wrong == []
     page.context.close()
 
 

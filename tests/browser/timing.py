@@ -25,7 +25,7 @@ CHOICES = """() => {  // 12 classes of degree 1: the pictures respond, and every
     app.store.set({ selected: { cloud: 0, dim: 1, index: Math.floor(((values.shape[0] - 1) * k) / 11) } });
     app.panels.views.forEach((view) => {
       cancelAnimationFrame(view.frame);
-      view.urgent = true;
+      view.calm = start + 1000;  // as after a step of the slider
       view.draw();
       view.gl.readPixels(0, 0, 1, 1, view.gl.RGBA, view.gl.UNSIGNED_BYTE, pixel);
     });

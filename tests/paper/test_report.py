@@ -17,6 +17,7 @@ from topokd.io import write_json
 from topokd.paper import facts, figures
 from topokd.paper.claims import claims, lead
 from topokd.paper.exhibits import EXHIBITS, Figure, sections
+from topokd.paper.links import measured_over
 from topokd.paper.render import environment, inlined_image, prose, render_exhibit
 from topokd.paper.report import write_report
 from topokd.paper.results import Results
@@ -65,7 +66,9 @@ def drawn(tmp_path):
 def test_every_exhibit_and_link_target_is_on_the_page(results_folder, drawn):
     page = parse(write_report(results_folder, drawn))
     assert len(page.ids) == len(set(page.ids))
-    assert set(EXHIBITS) <= set(page.ids)
+    optional = {name for name, exhibit in EXHIBITS.items() if getattr(exhibit, "optional", False)}
+    assert set(EXHIBITS) - optional <= set(page.ids)
+    assert not optional & set(page.ids)  # none of them exists here: the page and its contents leave them out
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert len(page.sources) == 3  # two figures, and the variant of the first for a phone
 
@@ -239,13 +242,21 @@ def test_the_first_sentence_states_answer_scans_and_sizes(results_folder, empty_
     sentence = lead(Results.read(results_folder))
     assert "12 validation scans (synthetic street world)" in sentence and "1.2 M" in sentence and "3 seeds" in sentence
     assert re.search(
-        r"\*\*all distillation terms\*\* raise .* against “Student without KD” \(.*, 3 seeds\)\. KD alone \+", sentence
+        r"\*\*all distillation terms\*\* raise .* against “Student without KD” \(.*, 3 seeds\)\. ", sentence
     )
+    assert "Against the same student: KD alone +" in sentence
     # A gain means nothing without what it is over.
-    added = re.search(r"What is added to “Student, KD”(.*?): the topological term [+−][\d.]+ ± [\d.]+(.*)", sentence)
+    added = re.search(r"On top of “Student, KD”(.*?): the topological term [+−][\d.]+ ± [\d.]+(.*)", sentence)
     # The answer is there once for all of them, or for each.
     assert added and re.search("helps|harms|no effect|undecided", added[1] or added[2])
     assert "Nothing has been measured in this profile yet" in lead(Results.read(empty_folder))
+
+
+def test_the_data_of_a_figure_of_one_seed_is_that_seed(results_folder):
+    results = Results.read(results_folder)
+    seeds = [seed for run in results.all_runs() for seed in [run["seed"]]]
+    assert measured_over(EXHIBITS["confusion"], results).endswith(f"seed {min(seeds)}")
+    assert measured_over(EXHIBITS["classes"], results).endswith(f"seeds {', '.join(map(str, sorted(set(seeds))))}")
 
 
 def test_text_is_escaped():
@@ -272,7 +283,11 @@ def test_shares_of_gradients_are_drawn_if_every_run_measured_them(results_folder
     np.testing.assert_allclose(percent, [[1.0, 0.5]] * len(results.runs["full"]))
     sentence = facts.gradients(results)
     assert "topo 0.75 %" in sentence and sentence.endswith("topo and kd can hardly move the student.")
-    assert len(figures.share_figure(results).axes) == 1
+    figure = figures.share_figure(results)
+    (panel,) = figure.axes
+    expected = [results.rows[row].color for row in ("kd_topo", "kd")]  # as the rows that add these terms
+    assert [line.get_color() for line in panel.lines[:2]] == expected
+    assert [line.get_color() for line in figure.legends[0].get_lines()] == expected
     matplotlib.pyplot.close("all")
 
 

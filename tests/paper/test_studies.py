@@ -151,7 +151,11 @@ def test_figures_are_drawn_from_the_existing_results(project):
     designs = studies.power(project(study=answer))
     assert list(designs) == ["this profile (3 seeds)", "study (10 seeds)"]
     assert designs["study (10 seeds)"]["alpha"] == 0.025  # of the strictest of two comparisons
-    assert power_figure(designs)
+    (_, bars) = power_figure(designs).axes
+    heights = [f"{bar.get_height():.2f}" for bar in bars.patches]
+    assert [text.get_text() for text in bars.texts] == heights and len(heights) == 2
+    alone = {"teacher": {"step": [1, 2], "miou": [10.0, 20.0]}}
+    assert curves_figure(answer | {"curves": alone}) is None  # says nothing about the rows
 
 
 def test_every_protocol_can_be_read():

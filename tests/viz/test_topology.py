@@ -115,7 +115,7 @@ def test_times_are_drawn_against_the_number_of_points() -> None:
     rows = [{"points": n, "kept": 128, "farthest_s": n / 1e6, "random_s": n / 1e7} for n in (1000, 4000)]
     (axes,) = sampling_figure(rows).axes
     assert [list(line.get_xdata()) for line in axes.lines] == [[1000, 4000]] * 2
-    assert list(axes.lines[0].get_ydata()) == [1e-3, 4e-3] and axes.get_ylabel() == "time (s), $M$ = 128"
+    assert list(axes.lines[0].get_ydata()) == [1.0, 4.0] and axes.get_ylabel() == "time (ms), $M$ = 128"
     (axes,) = homology_cost_figure([{"points": n, "h1_s": n / 1e5, "h2_s": n / 1e3} for n in (50, 100)]).axes
     assert [list(line.get_ydata()) for line in axes.lines] == [[0.5, 1.0], [50.0, 100.0]]  # milliseconds
 

@@ -32,7 +32,7 @@ def lead(results: Results) -> str:
         "no": "{} lower the student’s mIoU: {} points",
         "same": "{} do not change the student’s mIoU: {} points",
         "open": "it remains open whether {} help: {} points of mIoU",
-    }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=True)}**")
+    }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=main.answer != 'yes')}**")
     against = f" against “{main.over}”" if main.over else ""
     order = sorted(dict.fromkeys(f.over for f in others), key=lambda over: over != main.over)
     rest = [_added([f for f in others if f.over == over], "" if over == main.over else over) for over in order]
@@ -61,15 +61,20 @@ def _added(group: list[Finding], over: str) -> str:
     answers = {f.answer for f in group}
     if over and len(answers) == 1:
         listed = ", ".join(f"{f.subject} {f.gain.text(sign=True)}" for f in group if f.gain)
-        return f"What is added to “{over}” {SHARED[answers.pop()]}: {listed} points."
+        return f"On top of “{over}” {SHARED[answers.pop()]}: {listed} points."
     listed = ", ".join(f"{f.subject} {f.gain.text(sign=True)} ({WORDS[f.answer]})" for f in group if f.gain)
     if not listed:
         return ""
-    return f"What is added to “{over}”: {listed}." if over else f"{listed[:1].upper()}{listed[1:]}."
+    return f"On top of “{over}”: {listed}." if over else f"Against the same student: {listed}."
 
 
 WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "open": "undecided"}
-SHARED = {"yes": "**helps**", "no": "**harms**", "same": "has **no effect**", "open": "stays **undecided**"}
+SHARED = {
+    "yes": "each of these **helps**",
+    "no": "each of these **harms**",
+    "same": "none of these has an **effect**",
+    "open": "it stays **undecided** whether these help",
+}
 IDEA = (
     "The paper trains a small network, the **student**, to label every point of a LiDAR scan nearly as well as a large "
     "one, the **teacher**. Besides the labels it follows the teacher by three loss terms: **KD** (its class scores, a "

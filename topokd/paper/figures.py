@@ -86,10 +86,14 @@ def framework_figure(results: Results) -> Figure:
     networks = {"Teacher": "PTv3 (Teacher)", "Student": "Our Student"}
     sizes = {role: reported.load("table3").loc[name, "Params (M)"] for role, name in networks.items()}
     depths = {role: _numbers(reported.load("table5").loc["Encoder Depths", role]) for role in ("Teacher", "Student")}
-    rows = results.params.rows
-    colors = {term: rows[row].color if row in rows else MUTED for term, row in ROW_OF_TERM.items()}
+    colors = {term: MUTED for term in ROW_OF_TERM} | _term_colors(results)
     teacher, student = ((f"{sizes[role]} M", depths[role]) for role in ("Teacher", "Student"))
     return framework.figure2(colors, teacher, student)
+
+
+def _term_colors(results: Results) -> dict[str, str]:
+    """The colours of the rows that add one term of Eq. 8, by the name of the term."""
+    return {term: results.rows[row].color for term, row in ROW_OF_TERM.items() if row in results.rows}
 
 
 def ablation_figure(results: Results) -> Figure | None:
@@ -193,8 +197,15 @@ def share_figure(results: Results) -> Figure | None:
     if not shares:
         return None
     figure = training.share_figure(shares, titles, (100 * WEAK, 100 * STRONG))
-    for text in figure.legends[0].get_texts():
+    names = list(dict.fromkeys(name for terms in shares.values() for name in terms))
+    colors = dict(zip(names, training.TERM_COLORS, strict=False)) | _term_colors(results)
+    for panel, terms in zip(figure.axes, shares.values(), strict=False):
+        for name, band, line in zip(terms, panel.collections, panel.lines, strict=False):
+            band.set_color(colors[name])
+            line.set_color(colors[name])
+    for name, text, line in zip(names, figure.legends[0].get_texts(), figure.legends[0].get_lines(), strict=True):
         text.set_fontsize(12)  # its indices are smaller
+        line.set_color(colors[name])
     return figure
 
 

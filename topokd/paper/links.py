@@ -73,5 +73,7 @@ def measured_over(exhibit: Exhibit, results: Results) -> str:
     if run is None:
         return f"{results.dataset}, not measured yet"
     seeds = sorted({r["seed"] for r in results.all_runs()})
+    if isinstance(exhibit, Figure) and exhibit.first_seed:
+        seeds = seeds[:1]
     named = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
     return f"{results.dataset}, {run['evaluation']['scans']} validation scans, {named}"

@@ -6,6 +6,7 @@ import base64
 import functools
 import io
 import itertools
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -22,17 +23,19 @@ from topokd.paper.grid import Grid, grid
 from topokd.paper.lettering import smallest_lettering
 from topokd.paper.links import measured_over, sources
 from topokd.paper.narrow import narrow_drawing
+from topokd.paper.pieces import cut
 from topokd.paper.results import Results
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_SVG_BYTES = 250_000  # of a drawing that the page holds; larger ones contain rasters of points
 PIXELS = 0.6  # CSS pixels per pixel of an image: 160 dpi shown at 96
 READABLE = 9  # CSS pixels of the smallest letter of a figure on a phone
+PHONE = 348  # CSS pixels of a figure on a phone of 390
 HALF_A_PAGE = 500  # CSS pixels: on paper, figures that are legible at this width stand side by side
 
 
 def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
-    """HTML of an exhibit; an exhibit that does not exist yet shows the command that makes it.
+    """HTML of an exhibit; one that does not exist yet shows the command that makes it, an optional one is empty.
 
     Args:
         exhibit: its declaration.
@@ -48,7 +51,7 @@ def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
     else:
         raise TypeError(f"{exhibit.id} is not a Table, Figure or Listing but a {type(exhibit).__name__}")
     context |= {"exhibit": exhibit, "command": exhibit.command(results.profile), "about": _about(exhibit, results)}
-    return Markup(environment().get_template(template).render(**context))
+    return Markup(environment().get_template(template).render(**context).strip())
 
 
 def _about(exhibit: Exhibit, results: Results, files: Sequence[str] = ()) -> Markup:
@@ -134,7 +137,7 @@ def _figure_context(figure: Figure, results: Results, folder: Path) -> dict[str,
         pictures.append({
             "address": address, "width": width, "readable": readable_width(path.with_suffix(".svg"), width),
             "alt": f"{figure.title}{part}. {whole}".replace("`", ""), "caption": caption,
-            "about": _about(figure, results, [file]), "narrow": None,
+            "about": _about(figure, results, [file]), "narrow": None, "pieces": _pieces(path.with_suffix(".svg")),
         })  # fmt: skip
     if pictures and figure.narrow and figure.draw and (drawn := figure.draw(results)) is not None:
         drawing = narrow_drawing(drawn)
@@ -152,6 +155,18 @@ def readable_width(drawing: Path | io.BytesIO, width: int) -> int:
     """Smallest width in CSS pixels with no letter below `READABLE`; that of the image for a drawing without letters."""
     smallest = None if isinstance(drawing, Path) and not drawing.is_file() else smallest_lettering(drawing)
     return width if smallest is None else math.ceil(READABLE / smallest)
+
+
+def _pieces(drawing: Path) -> str:
+    """For panels.js, the size of a drawing in points and its pieces, each with the size of its smallest letter.
+
+    Empty for a drawing that a phone can show whole or that cannot be cut.
+    """
+    whole = cut(drawing, PHONE, READABLE) if drawing.is_file() and readable_width(drawing, 0) > PHONE else None
+    if whole is None:
+        return ""
+    pieces = [[piece.letter, *([round(side, 1) for side in box] for box in piece.boxes)] for piece in whole.pieces]
+    return json.dumps([whole.width, whole.height, pieces], separators=(",", ":"))
 
 
 def svg_address(drawing: bytes) -> str:

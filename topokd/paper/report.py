@@ -52,7 +52,7 @@ def render(results: Results, figures: Path) -> str:
     runs = list(results.all_runs())
     return environment().get_template("report.html.jinja").render(
         style=stylesheet("exhibits", "page"),
-        script=script("pages", "contents", "tables"),
+        script=script("pages", "contents", "tables", "panels"),
         profile=results.profile,
         dataset=results.dataset,
         seeds=results.params.seeds,
@@ -72,7 +72,7 @@ def render(results: Results, figures: Path) -> str:
         card_note=_card_note(results),
         claims=claims(results),
         sections=[
-            (section, [(exhibit, render_exhibit(exhibit, results, figures)) for exhibit in shown])
+            (section, [(exhibit, page) for exhibit in shown if (page := render_exhibit(exhibit, results, figures))])
             for section, shown in exhibits.sections()
         ],
         command="make repro" if results.profile == "default" else f"make repro PROFILE={results.profile}",

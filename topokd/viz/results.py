@@ -70,7 +70,7 @@ def dots_figure(reported: Dots, measured: Dots | None, title: str) -> Figure:
     use_style()
     shown = [("Reported by the paper", reported)] + ([(title, measured)] if measured else [])
     heights = [0.27 * len(dots.colors) + 1.05 for _, dots in shown]
-    figure = plt.figure(figsize=(10.4, sum(heights)))
+    figure = plt.figure(figsize=(9.2, sum(heights)))  # a phone has room for the names and one panel
     parts = np.atleast_1d(figure.subfigures(len(shown), 1, height_ratios=heights))
     for part, (heading, dots) in zip(parts, shown, strict=True):
         grid = part.subplots(1, len(dots.panels), sharey=True, squeeze=False)[0]
@@ -215,8 +215,8 @@ def class_figure(
     order = sorted(range(len(class_names)), key=lambda i: (-shares[i], i))
     order = [i for i in order if shares[i] > 0]
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(8.2, 0.23 * len(order) + 1.2), width_ratios=(4, 1), sharey=True, squeeze=True
-    )
+        1, 2, figsize=(6.2, 0.23 * len(order) + 1.4), width_ratios=(3, 1), sharey=True, squeeze=True
+    )  # a phone has room for the names and one panel
     y = np.arange(len(order))
     for k, (network, values) in enumerate(scores.items()):
         x = np.nan_to_num([values[i] for i in order])
@@ -232,7 +232,7 @@ def class_figure(
     highest = np.nan_to_num(stacked).max(initial=1.0)
     left.set(xlabel="IoU (%)", xlim=(-0.02 * highest, min(1.06 * highest, 102)))
     left.invert_yaxis()
-    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, fontsize=9)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
     right.barh(y, [100 * shares[i] for i in order], color=MUTED, alpha=0.6)
     right.set(xlabel="share of points (%)", xscale="log")
     right.xaxis.set_major_formatter("{x:g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from topokd.experiments.study.inference import equivalence_power, superiority_power
 from topokd.viz.style import ACCENT, GREEN, MARKERS, MUTED, OCHRE, PLAIN, PURPLE, STUDENT, TEACHER, use_style
 
+PHONE = 4.8  # inches: letters of 9 points then have 9 CSS pixels on 346, which a phone of 390 has
 COLORS = (MUTED, TEACHER, STUDENT, ACCENT, GREEN, PURPLE, OCHRE, PLAIN)
 
 
@@ -30,7 +32,9 @@ def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
         if n > 1:
             power = [superiority_power(float(effect), sd, n, alpha) for effect in effects]
             left.plot(effects, power, color=color, label=f"{name}, spread {sd:g}")
-            right.bar([k], [equivalence_power(sd, n, design["margin"], 0.0, alpha)], color=color)
+            chance = equivalence_power(sd, n, design["margin"], 0.0, alpha)
+            right.bar([k], [chance], color=color)
+            right.annotate(f"{chance:.2f}", (k, chance), (0, 2), textcoords="offset points", ha="center", fontsize=9)
     left.axhline(0.8, color=MUTED, linestyle=":", linewidth=1)
     left.set(xlabel="true difference (points of mIoU)", ylabel="probability", ylim=(0, 1), xlim=(0, 3))
     left.set_title("to detect a difference", fontsize=10)
@@ -52,7 +56,7 @@ def trials_figure(study: Mapping[str, Any]) -> Figure | None:
     if not study.get("trials"):
         return None
     use_style()
-    figure, axes = plt.subplots(figsize=(6.4, 3.4))
+    figure, axes = plt.subplots(figsize=(PHONE, 3.2))
     rows = list(dict.fromkeys(trial["row"] for trial in study["trials"]))
     for k, row in enumerate(rows):
         own = sorted((trial for trial in study["trials"] if trial["row"] == row), key=lambda trial: trial["factor"])
@@ -80,13 +84,13 @@ def curves_figure(study: Mapping[str, Any]) -> Figure | None:
         study: see `trials_figure`.
 
     Returns:
-        None without runs.
+        None without runs of a student.
     """
     curves = {row: curve for row, curve in study.get("curves", {}).items() if len(curve["step"]) > 1}
-    if not curves:
+    if not set(curves) & set(study["labels"]):
         return None
     use_style()
-    figure, axes = plt.subplots(figsize=(6.4, 3.4))
+    figure, axes = plt.subplots(figsize=(PHONE, 3.2))
     for k, (row, curve) in enumerate(curves.items()):
         axes.plot(
             curve["step"], curve["miou"], color=study["colors"].get(row, "#1b4965"), marker=MARKERS[k % len(MARKERS)],
@@ -110,9 +114,9 @@ def differences_figure(study: Mapping[str, Any]) -> Figure | None:
     if not comparisons:
         return None
     use_style()
-    figure, axes = plt.subplots(figsize=(7.2, 1.3 + 0.62 * len(comparisons)))
+    figure, axes = plt.subplots(figsize=(PHONE, 1.3 + 0.76 * len(comparisons)))
     margin = study["plan"]["margin"]
-    axes.axvspan(-margin, margin, color=MUTED, alpha=0.13, linewidth=0, label=f"within ±{margin:g}: no effect")
+    axes.axvspan(-margin, margin, color=MUTED, alpha=0.13, linewidth=0)
     axes.axvline(0, color=MUTED, linewidth=1)
     for y, record in enumerate(comparisons):
         color = study["colors"][record["treatment"]]
@@ -123,18 +127,20 @@ def differences_figure(study: Mapping[str, Any]) -> Figure | None:
                 axes.plot([], [], style, color=MUTED, linewidth=2, label={"both": "seeds and streets"}.get(over, over))
         axes.plot([record["difference"]], [y], "o", color=color)
     labels = study["labels"]
-    names = [f"{labels[r['treatment']]}\nagainst {labels[r['control']]}" for r in comparisons]
+    names = [
+        "\n".join(textwrap.wrap(f"{labels[r['treatment']]} against {labels[r['control']]}", 21)) for r in comparisons
+    ]
     axes.set_yticks(range(len(comparisons)), names, fontsize=9)
     axes.set_ylim(len(comparisons) - 0.4, -0.6)
-    axes.set(xlabel="difference in mIoU (points), with 95 % intervals over")
-    _legend(figure, ["seeds and streets"] * 4)
+    axes.set(xlabel=f"points of mIoU; grey: no effect (±{margin:g})")
+    _legend(figure, ["seeds and streets"] * 4, "95 % intervals over")
     return figure
 
 
-def _legend(figure: Figure, labels: Sequence[str]) -> None:
+def _legend(figure: Figure, labels: Sequence[str], title: str | None = None) -> None:
     """Below the axes, in as many columns as fit; a figure with many entries grows."""
     width, height = figure.get_size_inches()
     inches = 0.5 + 0.068 * max(map(len, labels), default=0)  # of an entry in letters of 9 points
     columns = max(1, min(len(labels), 3, int(width // inches)))
     figure.set_size_inches(width, height + 0.18 * max(0, -(-len(labels) // columns) - 2))
-    figure.legend(loc="outside lower center", ncols=columns, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=columns, fontsize=9, title=title, title_fontsize=9)

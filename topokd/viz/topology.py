@@ -191,7 +191,7 @@ def agreement_figure(
 def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str, float]]) -> Figure:
     """Figure 7: gradient per diagram point with and without the log weight, and the decay that Lemma 1 bounds."""
     use_style()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.3))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.3))
     persistence, weighted = np.array(gradients["persistence"]), np.array(gradients["weighted"])
     signal, zero = persistence > 0.5 * persistence.max(), weighted == 0
     height = np.where(zero, 0.6 * weighted.min(where=~zero, initial=1.0), weighted)  # a logarithmic axis has no zero
@@ -252,9 +252,11 @@ def sampling_figure(rows: Sequence[dict[str, Any]]) -> Figure:
         ("farthest_s", "o-", HOMOLOGY[0], "topology-preserving (farthest point)"),
         ("random_s", "s-", HOMOLOGY[1], "random"),
     ):
-        axes.plot(points, [row[field] for row in rows], marker, color=colour, label=name)
-    axes.set(xscale="log", yscale="log", xlabel="points in the cloud, $N$", ylabel=f"time (s), $M$ = {rows[0]['kept']}")
-    axes.tick_params(labelsize=12)  # its exponents are smaller
+        axes.plot(points, [1e3 * row[field] for row in rows], marker, color=colour, label=name)
+    axes.set(xscale="log", yscale="log", xlabel="points in the cloud, $N$")
+    axes.set_ylabel(f"time (ms), $M$ = {rows[0]['kept']}")
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.legend(fontsize=9)
     plt.close(figure)
     return figure

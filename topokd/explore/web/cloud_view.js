@@ -5,6 +5,8 @@ import { SHADERS, buffer, isSoftware, program } from "./shaders.js";
 import { Cover } from "./cover.js";
 import { Strokes } from "./strokes.js";
 
+const PAUSE = 200; // milliseconds after a new scale or choice in which no more simplices are drawn: it is shown first
+
 export class CloudView {
   constructor(parent, { camera, dark = false, onPick = () => {}, label = "" }) {
     this.element = document.createElement("div");
@@ -19,6 +21,7 @@ export class CloudView {
     this.software = isSoftware();
     this.gl = this.canvas.getContext("webgl2", { alpha: false, antialias: !this.software });
     this.entered = 0;
+    this.calm = 0; // when the reader is at rest again
     this.show = { edges: true, triangles: true };
     this.sets = [];
     if (!this.gl) {
@@ -70,12 +73,13 @@ export class CloudView {
   setStrokes(lines) {
     if (!this.gl) return;
     this.strokes.set(lines);
+    this.calm = performance.now() + PAUSE;
     this.request();
   }
 
   setEntered(count) {
     this.entered = count;
-    this.urgent = true;
+    this.calm = performance.now() + PAUSE;
     if (this.gl) this.request();
   }
 
@@ -92,13 +96,12 @@ export class CloudView {
     if (gl.isContextLost()) return;
     const { width, height, ratio } = this.resize(), matrix = this.camera.matrix(width / height);
     const key = `${this.camera.version} ${width} ${height}`;
-    const complex = this.complex && (this.show.edges || this.show.triangles);
+    const complex = this.complex && (this.show.edges || this.show.triangles), rest = this.calm - performance.now();
     if (complex) {
       const turned = this.covered !== key;
       if (turned) this.cover.restart(matrix, width, height);
       this.covered = key;
-      if (turned || !this.urgent) this.cover.advance(turned ? 12 : 30); // a new scale alone is shown at once
-      this.urgent = false;
+      if (turned || rest <= 0) this.cover.advance(turned ? 12 : 30);
     }
     gl.viewport(0, 0, width, height);
     gl.clearColor(...this.background);
@@ -116,7 +119,11 @@ export class CloudView {
     if (this.software && !this.complex) this.drawKept(key, matrix, width, height, ratio);
     else for (const set of this.sets) this.drawSet(set, matrix, height, ratio);
     this.strokes.draw(matrix, width, height, ratio);
-    if (complex && !this.cover.done) this.request();
+    clearTimeout(this.later);
+    if (complex && !this.cover.done) {
+      if (rest > 0) this.later = setTimeout(this.request, rest);
+      else this.request();
+    }
     this.element.dataset.ready = String(!complex || this.cover.done);
   }
 
@@ -185,6 +192,7 @@ export class CloudView {
   /** The picture as a PNG, with every simplex drawn. */
   png() {
     if (!this.gl) return null;
+    this.calm = 0;
     do this.draw();
     while (this.complex && this.element.dataset.ready !== "true");
     return this.canvas.toDataURL("image/png");
@@ -192,6 +200,7 @@ export class CloudView {
 
   dispose() {
     this.observer?.disconnect();
+    clearTimeout(this.later);
     if (this.frame !== undefined) cancelAnimationFrame(this.frame);
     this.gl?.getExtension("WEBGL_lose_context")?.loseContext();
     this.element.remove();

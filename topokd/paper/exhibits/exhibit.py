@@ -97,7 +97,9 @@ class Figure(Exhibit):
             it the notebook of ``stage`` saves the files.
         fact: returns a sentence with the profile's numbers, added to the caption; empty if they are missing.
         optional: whether a profile may lack it, in which case it is left out instead of listed as missing.
-        narrow: whether a phone shows its panels below one another (`topokd.paper.narrow`); only with ``draw``.
+        narrow: whether a phone shows a variant with its panels below one another (`topokd.paper.narrow`); only with
+            ``draw``. Other figures are cut into their panels there (`topokd.paper.pieces`).
+        first_seed: whether it shows the first seed alone.
 
     Examples:
         >>> from topokd.paper.exhibits import EXHIBITS
@@ -110,6 +112,7 @@ class Figure(Exhibit):
     fact: Callable[[Results], str] | None = None
     optional: bool = False
     narrow: bool = False
+    first_seed: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:

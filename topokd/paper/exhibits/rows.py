@@ -14,7 +14,8 @@ DECLARED = (
         short="Table 7",
         title="Table 7. Ablation of the loss terms: mIoU (%)",
         caption="All rows include cross-entropy. Gains are in points of mIoU: reported ones are differences of the "
-        "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval. The "
+        "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval; a "
+        "row has none over itself. The "
         "figure at the top of this page draws the measured ones; other rows follow below.",
         stage="student",
         lines=segmentation_tables.table7,
@@ -26,7 +27,8 @@ DECLARED = (
         section=SECTION,
         short="Beyond the paper",
         title="Beyond the paper: teacher, plain student and rows that Table 7 does not have",
-        caption="mIoU (%), and gains in points, paired by seed, with the half-width of their 95 % interval.",
+        caption="mIoU (%) with the half-width of its 95 % interval over seeds. Rows beyond the paper, if the profile "
+        "has any, also show their gains, in points and paired by seed.",
         stage="student",
         lines=segmentation_tables.beyond,
         corner="Trained with",

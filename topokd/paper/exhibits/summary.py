@@ -24,5 +24,6 @@ DECLARED = (
         caption="Ground truth, and the prediction of the student with the most terms shown in Figure 3, first seed.",
         stage="evaluation",
         names=("overview",),
+        first_seed=True,
     ),
 )

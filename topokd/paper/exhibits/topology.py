@@ -24,7 +24,8 @@ DECLARED = (
         section=SECTION,
         short="Table 8",
         title="Table 8. Topological loss: time and peak memory over the number of points",
-        caption="Forward and backward pass. The measured naive baseline (plain torch) runs up to "
+        caption="Forward and backward pass. Dashes are the paper's. "
+        "The measured naive baseline (plain torch) runs up to "
         "`benchmark.naive_max_points`; giotto-ph (not in the paper) is our layer with that engine; "
         "memory is the increase of the peak memory of a separate process.",
         stage="topology_cost",

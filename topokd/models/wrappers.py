@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 HEAD = ("seg_head.weight", "seg_head.bias")
 """Names that every Point Transformer V3 of ours has, whatever its depths."""
 _MOST_BESIDE = 0.1
-"""Other weights beside a network, as a share of its own: of a loss or a counter; more are another network."""
+"""Most weights in addition to a network's (of a loss, a counter), as a share of those; more are another network."""
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
 

@@ -48,12 +48,12 @@ def as_rows(x: Features, offsets: Offsets = None, name: str = "features") -> Clo
     =============== =============================================== ==================================
 
     Args:
-        x: Features, logits or gradients; axis 1 of an image holds the channels, the last axis of everything else.
-        offsets: Where clouds end; a tensor, a list or an array of whole numbers.
-        name: The name of ``x`` in error messages.
+        x: features, logits or gradients; axis 1 of an image holds the channels, the last axis of everything else.
+        offsets: where clouds end; a tensor, a list or an array of whole numbers.
+        name: the name of ``x`` in error messages.
 
     Raises:
-        DataError: When the layout is not one of these, or the offsets do not fit it.
+        DataError: when the layout is not one of these, or the offsets do not fit it.
 
     Examples:
         >>> as_rows(torch.zeros(2, 3, 4, 4)).rows.shape, as_rows(torch.zeros(2, 3, 4, 4)).ends
@@ -90,11 +90,11 @@ def as_labels(label: Features, ends: Sequence[int], classes: int | None = None) 
 
     Args:
         label: Classes.
-        ends: Cumulative numbers of rows that the logits have.
-        classes: How many there are; None: not checked.
+        ends: cumulative numbers of rows that the logits have.
+        classes: how many there are; None: not checked.
 
     Raises:
-        DataError: When there are more or fewer labels than rows, or one that is not a class.
+        DataError: when there are more or fewer labels than rows, or one that is not a class.
 
     Examples:
         >>> as_labels(torch.zeros(2, 4, 4, dtype=torch.int64), [16, 32]).shape
@@ -136,14 +136,14 @@ def matched_rows(
     """Rows of both networks, one pair per point, and where clouds end.
 
     Args:
-        student: In any layout of `as_rows`.
-        teacher: In any layout; widths may differ.
-        offsets: For both, see `as_rows`.
-        name: Their name in error messages.
-        same_width: Whether both need the same number of channels.
+        student: features in any layout of `as_rows`.
+        teacher: features in any layout; widths may differ.
+        offsets: where the clouds of both end, see `as_rows`.
+        name: their name in error messages.
+        same_width: whether both need the same number of channels.
 
     Raises:
-        DataError: When layouts cannot be read, or rows, clouds or (``same_width``) channels differ.
+        DataError: when layouts cannot be read, or rows, clouds or (``same_width``) channels differ.
 
     Examples:
         >>> student, teacher, ends = matched_rows(torch.zeros(2, 4, 3), torch.zeros(2, 8, 2, 2))
@@ -174,7 +174,7 @@ def cloud_ends(offsets: Offsets, rows: int, name: str = "features") -> list[int]
     A vector of n numbers for n rows whose last is below n can only be a batch vector: offsets end with n.
 
     Raises:
-        DataError: When the numbers are neither.
+        DataError: when the numbers are neither.
 
     Examples:
         >>> cloud_ends(None, 4), cloud_ends([1, 4], 4), cloud_ends(torch.tensor([0, 1, 1, 1]), 4)

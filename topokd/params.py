@@ -202,12 +202,12 @@ def load(path: str | Path, *, save: bool = True) -> Params:
     """Read a resolved parameter file, or differences over the defaults in Python.
 
     Args:
-        path: The file.
+        path: the file.
         save: False for notebooks run by hand: the results and figures are copies in ``workspace/by-hand``,
             so that nothing in git changes.
 
     Raises:
-        ParameterError: Naming the file, the parameter, its value, and the rule or the nearest known name.
+        ParameterError: naming the file, the parameter, its value, and the rule or the nearest known name.
     """
     path = project_path(path)
     params = schema.validate(Params, _read(path), file=str(path))
@@ -221,7 +221,7 @@ def load_profile(name: str) -> Params:
     """Resolve a profile: ``params.yaml``, the files that ``conf/<name>.yaml`` extends, and ``conf/<name>.yaml``.
 
     Raises:
-        ParameterError: As `load`; also when the profile does not exist.
+        ParameterError: as `load`; also when the profile does not exist.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):  # it names folders, too
         raise ParameterError(f"there is no profile {name!r}; profiles: {', '.join(profile_names())}")

@@ -87,13 +87,13 @@ def validate(kind: type[Kind], tree: Any, *, file: str = "", where: str = "") ->
     """Build ``kind`` from a mapping.
 
     Args:
-        kind: The section to build.
-        tree: Names to values; sections are nested mappings.
-        file: Named at the start of an error.
-        where: Dotted name of the section, put before each parameter in an error.
+        kind: the section to build.
+        tree: names to values; sections are nested mappings.
+        file: named at the start of an error.
+        where: dotted name of the section, put before each parameter in an error.
 
     Raises:
-        ParameterError: Naming the file and, for each wrong parameter, its dotted name, value, rule or nearest name.
+        ParameterError: naming the file and, for each wrong parameter, its dotted name, value, rule or nearest name.
     """
     prefix = f"{file}: " if file else ""
     if not isinstance(tree, Mapping):
@@ -202,8 +202,8 @@ def commented_yaml(tree: Mapping[str, Any], notes: Mapping[str, str]) -> str:
     """``tree`` as YAML with a comment for each parameter.
 
     Args:
-        tree: Nested mappings, lists and scalars.
-        notes: Dotted name -> comment; ``rows.*.label`` comments the first entry of ``rows`` only.
+        tree: nested mappings, lists and scalars.
+        notes: dotted name -> comment; ``rows.*.label`` comments the first entry of ``rows`` only.
 
     Examples:
         >>> print(commented_yaml({"a": {"b": [1, 2]}}, {"a": "A section.", "a.b": "two numbers"}), end="")

@@ -185,8 +185,8 @@ def compiled_part(function: Callable[..., Any], signature: Any) -> tuple[str, An
     """A function that neither allocates nor raises, with its callees, as LLVM's optimised code.
 
     Args:
-        function: in the language of Numba.
-        signature: of Numba.
+        function: a function that Numba can compile.
+        signature: signature of Numba.
 
     Returns:
         Its name, and a module of llvmlite in which it is the only function that can be called from outside.

@@ -69,7 +69,7 @@ class ScanCache:
         """The scan from the cache, or from ``read`` if there is no entry.
 
         Args:
-            name: of the scan.
+            name: name of the scan.
             recipe: how the scan is read, as JSON-able values.
             sources: the files that it is read from.
             read: reads the scan.
@@ -88,11 +88,11 @@ class ScanCache:
         """``voxelize(read(), voxel_size)``, bit for bit; arguments as in `scan`.
 
         Args:
-            name: Of the scan.
-            recipe: Everything that the reader's result depends on besides the files.
-            sources: Files that it is read from.
+            name: name of the scan.
+            recipe: everything that the reader's result depends on besides the files.
+            sources: files that it is read from.
             voxel_size: Metres.
-            read: Reads the scan if it is not stored yet.
+            read: reads the scan if it is not stored yet.
         """
 
         def arrays() -> Arrays:

@@ -143,7 +143,7 @@ class ScanDataset(ABC):
 
         Args:
             index: number of the scan.
-            voxel_size: in metres.
+            voxel_size: edge of a voxel in metres.
 
         Raises:
             DataError: the scan is missing or damaged.
@@ -249,7 +249,7 @@ def accumulate_sweeps(
     Args:
         scans: the first one's points come first, unchanged.
         transforms: ``transforms[i]`` (4, 4) takes the points of scan i into that frame.
-        name: of the result.
+        name: name of the result.
         labelled_rows: "first" marks the points of all other scans as ignored.
     """
     moved = [scans[0].xyz]

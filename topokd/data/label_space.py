@@ -21,8 +21,8 @@ class LabelSpace:
     """The classes 0..C-1 of one benchmark.
 
     Attributes:
-        name: of the benchmark, for readers.
-        class_names: in the benchmark's order.
+        name: name of the benchmark, for people.
+        class_names: names of the classes, in the benchmark's order.
         palette: RGB 0..255 per class.
         raw_ids_of_class: the file ids of each class; the first is used when labels are written.
         ignored: file ids that neither train nor count; the first is used to write
@@ -97,9 +97,9 @@ def with_raw_ids(
     """``space`` with other file ids per class name: for data sets that number their categories in a table.
 
     Args:
-        space: The classes.
-        raw_ids_of_class: File ids by class name.
-        ignored: File ids of points without a class.
+        space: the classes.
+        raw_ids_of_class: file ids by class name.
+        ignored: file ids of points without a class.
     """
     raw_ids = tuple(raw_ids_of_class[name] for name in space.class_names)
     return dataclasses.replace(space, raw_ids_of_class=raw_ids, ignored=ignored)

@@ -20,10 +20,10 @@ class Measure:
 
     Attributes:
         title: its name in messages.
-        unit: of the number.
+        unit: unit of the number.
         factor: how many times smaller or larger than in training a positive number may be; 0: only ``margin`` counts.
         margin: how far below or above the training scans it may be.
-        advice: what to check.
+        advice: what the user should check.
     """
 
     title: str

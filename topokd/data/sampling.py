@@ -33,9 +33,9 @@ def training_index(scans: int, seed: int, number: int) -> int:
     """Index of the scan for sample ``number`` of a run; every epoch visits all scans once, in a new random order.
 
     Args:
-        scans: Number of scans.
-        seed: Seed of the run.
-        number: Number of the sample, from 0.
+        scans: number of scans.
+        seed: seed of the run.
+        number: number of the sample, from 0.
     """
     epoch, position = divmod(number, scans)
     return int(np.random.default_rng([seed, 0, epoch]).permutation(scans)[position])
@@ -45,12 +45,12 @@ def training_sample(dataset: Scans, data: params.Data, seed: int, step: int, k: 
     """Cloud ``k`` of the batch of step ``step``: augmented, voxelized and cropped.
 
     Args:
-        dataset: Training scans.
-        data: Voxel size, crop and augmentation.
-        seed: Seed of the run.
-        step: Number of the training step, from 0.
-        k: Number of the cloud in the batch.
-        batch_size: Number of clouds in a batch.
+        dataset: training scans.
+        data: voxel size, crop and augmentation.
+        seed: seed of the run.
+        step: number of the training step, from 0.
+        k: number of the cloud in the batch.
+        batch_size: number of clouds in a batch.
 
     Returns:
         The sample, without ``inverse`` if it was cropped.
@@ -76,8 +76,8 @@ def training_batch(
     Args:
         dataset: the training scans.
         data: augmentation, voxel size and crop.
-        seed: of the run.
-        step: from 0.
+        seed: seed of the run.
+        step: number of the step, from 0.
         batch_size: number of clouds.
         clouds: numbers of those wanted, in their order; None: all.
 

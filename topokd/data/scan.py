@@ -27,7 +27,7 @@ class Scan:
         intensity: (n,) in 0..1.
         label: (n,) class or `IGNORE`; None without ground truth.
         instance: (n,) number of the object, 0 for none; None without ground truth.
-        name: of the scan, for messages.
+        name: name of the scan, for messages.
 
     Raises:
         DataError: names the scan, for an empty cloud, arrays of unequal length, coordinates or intensities that are not

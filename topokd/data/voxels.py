@@ -112,7 +112,7 @@ def crop(voxels: Voxels, max_voxels: int, rng: np.random.Generator) -> Voxels:
     One number is drawn in every case, so later draws from ``rng`` do not depend on the size of the scan.
 
     Args:
-        voxels: of one scan.
+        voxels: the voxels of one scan.
         max_voxels: size of the crop; 0 keeps all voxels.
         rng: source of the random voxel.
 

@@ -33,13 +33,13 @@ def find_benchmark(name: str) -> Benchmark:
     """A benchmark by its name.
 
     Args:
-        name: Key of ``BENCHMARKS``.
+        name: key of ``BENCHMARKS``.
 
     Returns:
         Its classes, reader, check, official metric and submission.
 
     Raises:
-        DataError: The name is unknown; the message lists the known ones.
+        DataError: the name is unknown; the message lists the known ones.
 
     Examples:
         >>> find_benchmark("waymo").title

@@ -26,8 +26,8 @@ class SplitReport:
     """One split of a copy.
 
     Attributes:
-        name: of the split.
-        release: of the benchmark (``Benchmark.releases``).
+        name: name of the split.
+        release: its release of the benchmark (``Benchmark.releases``).
         sequences: number of sequences, scenes or segments.
         scans: number of scans that could be read.
         size: size of this copy in the unit of ``published``.
@@ -92,9 +92,9 @@ def new_report(split: str, name: str, release: Release) -> SplitReport:
     """An empty report of ``split``, with what release ``name`` publishes about it.
 
     Args:
-        split: Name of the split.
-        name: Of the release.
-        release: Its published sizes.
+        split: name of the split.
+        name: name of the release.
+        release: its published sizes.
     """
     size, known = release.sizes.get(split), release.shares
     return SplitReport(
@@ -157,9 +157,9 @@ def compare_shares(splits: list[SplitReport], name: str, release: Release) -> No
     """Add a problem per class with a share far from the published one, if all splits that it covers are complete.
 
     Args:
-        splits: Reports of the splits that were read; the problems are added to them.
-        name: Of the release.
-        release: Its published shares.
+        splits: reports of the splits that were read; the problems are added to them.
+        name: name of the release.
+        release: its published shares.
     """
     published = release.shares
     if published is None:

@@ -21,9 +21,9 @@ def submission_ids(space: LabelSpace, classes: Int64[ndarray, " n"], name: str) 
     """The id that the server expects for every class 0..C-1.
 
     Args:
-        space: The classes of the data set.
+        space: the classes of the data set.
         classes: (n,) predicted classes.
-        name: Of the scan, for messages.
+        name: name of the scan, for messages.
 
     Raises:
         DataError: names the scan and any other value.
@@ -46,9 +46,9 @@ def size_problems(size: int, published: SplitSize, fix: str = "copy the whole sp
     """A problem if the data are not exactly those that the server evaluates, since a submission depends on them.
 
     Args:
-        size: Number of scans or sequences that there are.
-        published: What the server evaluates.
-        fix: What to do about a difference.
+        size: number of scans or sequences that there are.
+        published: size of what the server evaluates.
+        fix: advice for a difference.
     """
     if size == published.count:
         return []

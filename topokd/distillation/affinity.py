@@ -23,7 +23,7 @@ class AffinityLoss(nn.Module):
     ``num_points`` evenly spaced rows. Widths may differ.
 
     Args:
-        num_points: Largest N_r.
+        num_points: largest N_r.
 
     Examples:
         >>> round(AffinityLoss()(torch.eye(2), torch.ones(2, 3)).item(), 4)  # cosines 0 and 1 off the diagonal
@@ -40,10 +40,10 @@ class AffinityLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points.
-            offsets: Where supervoxels end, or clouds, which then are one supervoxel each.
+            offsets: where supervoxels end, or clouds, which then are one supervoxel each.
 
         Raises:
-            DataError: When layouts do not match, or features are not finite.
+            DataError: when layouts do not match, or features are not finite.
         """
         own, other, ends = matched_features(student, teacher, offsets)
         groups = thin(ends, self.num_points)

@@ -41,12 +41,12 @@ class AttentionTransferLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points; None with ``teacher_map``.
-            offsets: Where clouds end, if the layout does not say so.
+            offsets: where clouds end, if the layout does not say so.
             teacher_map: (n,) finished Q of the teacher, in place of its features.
 
         Raises:
-            ValueError: Without features and map of the teacher.
-            DataError: When layouts do not match, or features are not finite.
+            ValueError: without features and map of the teacher.
+            DataError: when layouts do not match, or features are not finite.
         """
         if teacher_map is not None:
             own, ends = as_rows(student, offsets, "student's features")
@@ -96,9 +96,9 @@ class AttentionTransferTerm(Term):
         """The teacher's maps, and the voxels of their rows.
 
         Args:
-            teacher: Output of the teacher.
+            teacher: output of the teacher.
             label: (n,) class of each voxel.
-            segmentation: The loss of the labels.
+            segmentation: the loss of the labels.
         """
         parts: dict[str, Tensor] = {}
         for stage in self.options.stages:

@@ -25,7 +25,7 @@ class ChannelLoss(nn.Module):
         temperature: T; the paper has 4.
 
     Raises:
-        ParameterError: For a temperature that is not above 0.
+        ParameterError: for a temperature that is not above 0.
 
     Examples:
         >>> loss = ChannelLoss(temperature=1.0)(torch.zeros(2, 1), torch.tensor([[0.0], [2.0]]))
@@ -44,10 +44,10 @@ class ChannelLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points.
-            offsets: Where clouds end, if the layout does not say so.
+            offsets: where clouds end, if the layout does not say so.
 
         Raises:
-            DataError: When layouts do not match, or features are not finite.
+            DataError: when layouts do not match, or features are not finite.
         """
         own, other, ends = matched_features(student, teacher, offsets)
         own = self.projector(own, other.shape[1])

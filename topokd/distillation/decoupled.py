@@ -24,11 +24,11 @@ class DecoupledLoss(nn.Module):
 
     Args:
         temperature: T; the paper has 4 on CIFAR-100 and 1 on ImageNet.
-        alpha: Of the true class; the paper has 1.
-        beta: Of the other classes; the paper has 0.5 to 8, by teacher.
+        alpha: weight of the true class; the paper has 1.
+        beta: weight of the other classes; the paper has 0.5 to 8, by teacher.
 
     Raises:
-        ParameterError: For a temperature that is not above 0.
+        ParameterError: for a temperature that is not above 0.
 
     Examples:
         >>> student, teacher = torch.zeros(1, 3), torch.tensor([[0.0, 2.0, 0.0]])
@@ -49,12 +49,12 @@ class DecoupledLoss(nn.Module):
 
         Args:
             student: (n, c) logits, or another layout of `topokd.clouds.as_rows`.
-            teacher: Logits of the same points.
+            teacher: logits of the same points.
             label: (n,) classes, -1 for none; or in the layout of the logits.
-            offsets: Checked, and otherwise without effect.
+            offsets: checked, and otherwise without effect.
 
         Raises:
-            DataError: When shapes differ, or logits are not finite.
+            DataError: when shapes differ, or logits are not finite.
         """
         student, teacher, _ = matched_logits(student, teacher, offsets)
         label = as_labels(label, [len(student)], student.shape[1])

@@ -23,11 +23,11 @@ class CorrelationLoss(nn.Module):
 
     Args:
         temperature: T; the paper has 1 on ImageNet and 4 on CIFAR-100.
-        beta: Of the correlation between classes.
-        gamma: Of the correlation between rows.
+        beta: weight of the correlation between classes.
+        gamma: weight of the correlation between rows.
 
     Raises:
-        ParameterError: For a temperature that is not above 0.
+        ParameterError: for a temperature that is not above 0.
 
     Examples:
         >>> logits = torch.tensor([[0.0, 1.0], [2.0, 0.0], [1.0, 1.5]])
@@ -45,11 +45,11 @@ class CorrelationLoss(nn.Module):
 
         Args:
             student: (n, c) logits, or another layout of `topokd.clouds.as_rows`.
-            teacher: Logits of the same points.
-            offsets: Where clouds end, if the layout does not say so.
+            teacher: logits of the same points.
+            offsets: where clouds end, if the layout does not say so.
 
         Raises:
-            DataError: When the shapes differ, or logits are not finite.
+            DataError: when the shapes differ, or logits are not finite.
         """
         student, teacher, ends = matched_logits(student, teacher, offsets)
         if not len(student):
@@ -67,8 +67,8 @@ def correlation(a: Float[Tensor, "n c"], b: Float[Tensor, "n c"], dim: int, eps:
     Args:
         a: (n, c).
         b: (n, c).
-        dim: Axis that is summed over.
-        eps: Lower bound of the norms.
+        dim: axis that is summed over.
+        eps: lower bound of the norms.
 
     Examples:
         >>> correlation(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[2.0, 4.0, 8.0]]), dim=1).round(decimals=4)

@@ -103,9 +103,9 @@ class DiagramTerm(Term):
         """The rows that sampling kept in each cloud, their diagrams, and the voxels of all rows.
 
         Args:
-            teacher: Output of the teacher.
+            teacher: output of the teacher.
             label: (n,) class of each voxel.
-            segmentation: The loss of the labels.
+            segmentation: the loss of the labels.
         """
         tap = teacher.taps[self.options.stage]
         diagrams = self.loss.prepare(at_least_float32(tap.feat.detach()), tap.offsets)
@@ -159,9 +159,9 @@ class CloudTerm(Term):
         """The rows that sampling kept in each cloud, normalised, and the voxels of all rows.
 
         Args:
-            teacher: Output of the teacher.
+            teacher: output of the teacher.
             label: (n,) class of each voxel.
-            segmentation: The loss of the labels.
+            segmentation: the loss of the labels.
         """
         tap = teacher.taps[self.options.stage]
         sampled = self.loss.sample(at_least_float32(tap.feat.detach()), tap.offsets)

@@ -25,12 +25,12 @@ def matched_features(
     """Rows of both networks in float32 at least, the teacher's without a graph, and where clouds end.
 
     Args:
-        student: Features in any layout of `topokd.clouds.as_rows`.
-        teacher: Features of the same points; widths may differ.
-        offsets: Where clouds end, if the layout does not say so.
+        student: features in any layout of `topokd.clouds.as_rows`.
+        teacher: features of the same points; widths may differ.
+        offsets: where clouds end, if the layout does not say so.
 
     Raises:
-        DataError: When the layouts do not match, or features are not finite.
+        DataError: when the layouts do not match, or features are not finite.
     """
     student, teacher, ends = matched_rows(student, teacher, offsets)
     require_finite_outputs(student, teacher, "features")
@@ -106,9 +106,9 @@ class StageTerm(Term):
         """The teacher's features at the stage, and the voxels of its rows.
 
         Args:
-            teacher: Output of the teacher.
+            teacher: output of the teacher.
             label: (n,) class of each voxel.
-            segmentation: The loss of the labels.
+            segmentation: the loss of the labels.
         """
         tap = teacher.taps[self.options.stage]
         return {"feat": tap.feat.detach(), "grid": tap.grid_coord, "offsets": tap.offsets}

@@ -33,10 +33,10 @@ class HintLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points.
-            offsets: Checked, and otherwise without effect: all points have equal weight.
+            offsets: checked, and otherwise without effect: all points have equal weight.
 
         Raises:
-            DataError: When layouts do not match, or features are not finite.
+            DataError: when layouts do not match, or features are not finite.
         """
         own, other, _ = matched_features(student, teacher, offsets)
         if not len(own):

@@ -26,12 +26,12 @@ class TappedNetwork(nn.Module):
     outputs of the network do not change. Stage s of a term is the s-th path.
 
     Args:
-        network: Called with the arguments of `forward`; returns logits in a layout of `as_rows`.
-        paths: Names of modules, as in ``network.named_modules()``; each must run once per call and return a tensor.
-        channels: Axis of the channels in outputs of three axes: 2 for (b, n, c), 1 for (b, c, n).
+        network: called with the arguments of `forward`; returns logits in a layout of `as_rows`.
+        paths: names of modules, as in ``network.named_modules()``; each must run once per call and return a tensor.
+        channels: axis of the channels in outputs of three axes: 2 for (b, n, c), 1 for (b, c, n).
 
     Raises:
-        ParameterError: When the network has no module of that name; lists the first ones.
+        ParameterError: when the network has no module of that name; lists the first ones.
 
     Examples:
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1))
@@ -55,16 +55,16 @@ class TappedNetwork(nn.Module):
         """Run the network.
 
         Args:
-            inputs: For the network.
-            offsets: Where clouds end, if the network works on (n, c) rows of several clouds; else their layout says it.
-            named: For the network.
+            inputs: arguments of the network.
+            offsets: where clouds end, if the network works on (n, c) rows of several clouds; else their layout says it.
+            named: keyword arguments of the network.
 
         Returns:
             Logits as rows, and one tap per path.
 
         Raises:
-            ParameterError: When a module did not run, ran twice, or did not return a tensor.
-            DataError: When an output has a layout without rows, or logits are not finite because an input or a weight
+            ParameterError: when a module did not run, ran twice, or did not return a tensor.
+            DataError: when an output has a layout without rows, or logits are not finite because an input or a weight
                 is not.
         """
         rows: dict[str, SimpleNamespace] = {}

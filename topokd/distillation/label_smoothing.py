@@ -35,7 +35,7 @@ class LabelSmoothingLoss(nn.Module):
             label: (n,) classes, -1 for none; or in the layout of the logits.
 
         Raises:
-            DataError: When there is not one label per row, or logits are not finite.
+            DataError: when there is not one label per row, or logits are not finite.
         """
         rows, ends = as_rows(logits, name="student's logits")
         require_finite(rows, "the student's logits", STUDENT_ADVICE)

@@ -25,7 +25,7 @@ class LogitLoss(nn.Module):
         temperature: T, above 0.
 
     Raises:
-        ParameterError: For a temperature that is not above 0.
+        ParameterError: for a temperature that is not above 0.
 
     Examples:
         >>> import torch
@@ -44,11 +44,11 @@ class LogitLoss(nn.Module):
 
         Args:
             student: (n, c) logits; or (b, n, c), (b, c, h, w), a list of (n_k, c): see `topokd.clouds.as_rows`.
-            teacher: Logits of the same voxels, or pixels, in the same order.
-            offsets: Checked, and otherwise without effect: all voxels have equal weight.
+            teacher: logits of the same voxels, or pixels, in the same order.
+            offsets: checked, and otherwise without effect: all voxels have equal weight.
 
         Raises:
-            DataError: When the shapes differ, or logits are not finite.
+            DataError: when the shapes differ, or logits are not finite.
         """
         student, teacher, _ = matched_logits(student, teacher, offsets)
         if not len(student):
@@ -72,11 +72,11 @@ def matched_logits(
 
     Args:
         student: (n, c) logits, or a list of one tensor per cloud.
-        teacher: The same of the teacher.
+        teacher: the same of the teacher.
         offsets: (b,) cumulative numbers of rows.
 
     Raises:
-        DataError: When the shapes differ, or logits are not finite.
+        DataError: when the shapes differ, or logits are not finite.
     """
     student, teacher, ends = matched_rows(student, teacher, offsets, "logits", same_width=True)
     require_finite_outputs(student, teacher, "logits")
@@ -104,9 +104,9 @@ class LogitsTerm(Term):
         """The teacher's logits.
 
         Args:
-            teacher: Output of the teacher.
+            teacher: output of the teacher.
             label: (n,) class of each voxel.
-            segmentation: The loss of the labels.
+            segmentation: the loss of the labels.
         """
         return {"logits": teacher.logits.detach()}
 

@@ -57,14 +57,14 @@ def match_rows(teacher: VoxelRows | StageRows, student: VoxelRows | StageRows) -
     networks, so equal row numbers do not mean equal voxels.
 
     Args:
-        teacher: One stage of the teacher, n rows.
-        student: The same stage of the student, n rows.
+        teacher: one stage of the teacher, n rows.
+        student: the same stage of the student, n rows.
 
     Returns:
         (n,) row numbers of the teacher.
 
     Raises:
-        DataError: When a voxel is missing on one side or occurs twice: the two networks did not get the same batch, or
+        DataError: when a voxel is missing on one side or occurs twice: the two networks did not get the same batch, or
             pool with different strides.
 
     Examples:

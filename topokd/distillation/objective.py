@@ -54,13 +54,13 @@ class DistillationObjective(nn.Module):
     without terms no teacher is needed. Terms are computed and added in the order given.
 
     Args:
-        terms: Names of terms (keys of ``TERMS``) to their parameters, or to `Term` objects.
-        lovasz: Weight of the Lovasz-Softmax term within L_seg.
+        terms: names of terms (keys of ``TERMS``) to their parameters, or to `Term` objects.
+        lovasz: weight of the Lovasz-Softmax term within L_seg.
         weights: ``lambda_<term>``, such as ``lambda_kd=0.3``: the term with this weight and its default parameters; 0
             leaves it out.
 
     Raises:
-        ParameterError: When a term or one of its parameters is unknown, or a value is not allowed.
+        ParameterError: when a term or one of its parameters is unknown, or a value is not allowed.
 
     Examples:
         >>> import torch
@@ -108,7 +108,7 @@ class DistillationObjective(nn.Module):
             To be passed to `forward` as ``prepared``; the losses are the same without, bit for bit.
 
         Raises:
-            DataError: When the teacher's features are not finite.
+            DataError: when the teacher's features are not finite.
         """
         self._require_stages(teacher, "teacher")
         return {name: term.prepare(teacher) for name, term in self.named_terms().items()}
@@ -124,9 +124,9 @@ class DistillationObjective(nn.Module):
         """`Term.digest` by `Term.digest_key`, for all terms that have one.
 
         Args:
-            teacher: Output of the teacher for the batch (`run_teacher`).
+            teacher: output of the teacher for the batch (`run_teacher`).
             label: (n,) class of each voxel, -1 for none.
-            known: Keys that are not needed.
+            known: keys that are not needed.
         """
         digests: dict[str, dict[str, Tensor]] = {}
         for term in self.named_terms().values():
@@ -147,16 +147,16 @@ class DistillationObjective(nn.Module):
         """The losses of one batch.
 
         Args:
-            student: Output of the student.
+            student: output of the student.
             label: (n,) class of each voxel, -1 for none; or (b, n), (b, h, w) for a `TappedNetwork`.
-            teacher: Output of the teacher for the same batch (`run_teacher`).
-            prepared: What `prepare` returned for that output, if it was called.
-            digests: What `digests` returned for that output, perhaps for another objective too; replaces ``teacher``.
-            weigh: See `Step`.
+            teacher: output of the teacher for the same batch (`run_teacher`).
+            prepared: what `prepare` returned for that output, if it was called.
+            digests: what `digests` returned for that output, perhaps for another objective too; replaces ``teacher``.
+            weigh: see `Step`.
 
         Raises:
-            ValueError: Without a teacher when a term needs one.
-            ParameterError: When a term compares a stage that a network does not have.
+            ValueError: without a teacher when a term needs one.
+            ParameterError: when a term compares a stage that a network does not have.
         """
         self._require_stages(student, "student")
         if teacher is not None:
@@ -261,7 +261,7 @@ def resolve_terms(params: Params) -> Params:
         The parameters, in which every term has all of its options.
 
     Raises:
-        ParameterError: Naming ``terms.<term>.<parameter>`` or ``rows.<row>.terms.<term>.<parameter>``.
+        ParameterError: naming ``terms.<term>.<parameter>`` or ``rows.<row>.terms.<term>.<parameter>``.
 
     Examples:
         >>> from topokd.params import Row

@@ -45,7 +45,7 @@ class Projector(LazyModuleMixin, nn.Module):
             width: c_t.
 
         Raises:
-            ValueError: When the widths are not those of the first call.
+            ValueError: when the widths are not those of the first call.
         """
         if self.weight.shape != (width, rows.shape[1]):
             raise ValueError(

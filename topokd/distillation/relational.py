@@ -25,7 +25,7 @@ class RelationLoss(nn.Module):
     Args:
         distance: lambda_D; the paper has 25, or a ratio of 1 to 2 to lambda_A.
         angle: lambda_A.
-        num_points: Rows per cloud; the angles take their third power.
+        num_points: rows per cloud; the angles take their third power.
 
     Examples:
         >>> cloud = torch.tensor([[0.0], [1.0], [3.0]])
@@ -44,10 +44,10 @@ class RelationLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points.
-            offsets: Where clouds end, if the layout does not say so.
+            offsets: where clouds end, if the layout does not say so.
 
         Raises:
-            DataError: When layouts do not match, or features are not finite.
+            DataError: when layouts do not match, or features are not finite.
         """
         own, other, ends = matched_features(student, teacher, offsets)
         total, clouds = own.sum() * 0, 0

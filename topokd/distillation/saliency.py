@@ -33,10 +33,10 @@ class SaliencyLoss(nn.Module):
     The teacher never receives a gradient.
 
     Args:
-        stages: Indices into the given lists; None takes all.
-        eps: Stabiliser of Eq. 6. It is absolute: with very many points pass the loss as a sum over them, because the
+        stages: indices into the given lists; None takes all.
+        eps: stabiliser of Eq. 6. It is absolute: with very many points pass the loss as a sum over them, because the
             gradient of a mean shrinks with their number and becomes small against eps.
-        second_order: Differentiate through the student's channel weights omega; without, they are constants of the
+        second_order: differentiate through the student's channel weights omega; without, they are constants of the
             backward pass.
 
     Examples:
@@ -81,17 +81,17 @@ class SaliencyLoss(nn.Module):
             teacher: (n, c_t) features, or other layouts, as ``student``; None with ``teacher_map``.
             offsets: (b,) cumulative rows per cloud, where the layout does not say so; a list with one entry per stage
                 if ``student`` is one.
-            student_loss: Scalar segmentation loss of the student; or give ``student_grad``.
-            teacher_loss: The same for the teacher; or give ``teacher_grad``.
-            student_grad: Gradients, in the layout of ``student``.
-            teacher_grad: Gradients, in the layout of ``teacher``.
+            student_loss: scalar segmentation loss of the student; or give ``student_grad``.
+            teacher_loss: the same for the teacher; or give ``teacher_grad``.
+            student_grad: gradients, in the layout of ``student``.
+            teacher_grad: gradients, in the layout of ``teacher``.
             teacher_map: (n,) saliency map of the teacher, or one per stage, in place of its features and gradients.
-            weigh: See `topokd.distillation.term.Step`.
+            weigh: see `topokd.distillation.term.Step`.
 
         Raises:
-            ValueError: When a network has both or neither of loss and gradients, or its loss has no graph, or does not
+            ValueError: when a network has both or neither of loss and gradients, or its loss has no graph, or does not
                 depend on the features.
-            DataError: When layouts or offsets do not match, or features or gradients are not finite.
+            DataError: when layouts or offsets do not match, or features or gradients are not finite.
         """
         student_list = self._pick(student)
         offsets_list = self._pick_offsets(student, offsets, len(student_list))
@@ -226,9 +226,9 @@ class SaliencyTerm(Term):
         """The teacher's maps, in the order of its rows, and the voxels of these rows.
 
         Args:
-            teacher: Output of the teacher.
+            teacher: output of the teacher.
             label: (n,) class of each voxel.
-            segmentation: The loss of the labels.
+            segmentation: the loss of the labels.
         """
         taps = [teacher.taps[stage] for stage in self.options.stages]
         require_finite(teacher.logits, "the teacher's logits", TEACHER_ADVICE)

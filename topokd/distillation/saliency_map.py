@@ -29,7 +29,7 @@ def saliency_map(
         feat: (n, c) features F of all clouds.
         grad: (n, c) gradient of the segmentation loss in F.
         offsets: (b,) cumulative rows per cloud, or None for one cloud; a cloud's map does not depend on the others.
-        eps: Stabiliser of Eq. 6, absolute.
+        eps: stabiliser of Eq. 6, absolute.
 
     Returns:
         (n,) map.
@@ -69,16 +69,16 @@ def feature_gradients(
     """dL/dF for each of ``feats``, in float32 at least; every parameter's ``.grad`` stays unchanged.
 
     Args:
-        loss: Scalar in the graph of ``feats``.
-        feats: Features F.
-        create_graph: The gradients can be differentiated.
-        keep_graph: The graph of ``loss`` can be used again.
+        loss: scalar in the graph of ``feats``.
+        feats: features F.
+        create_graph: the gradients can be differentiated.
+        keep_graph: the graph of ``loss`` can be used again.
 
     Returns:
         One gradient per tensor of ``feats``, of the same shape.
 
     Raises:
-        ValueError: When the loss has no graph, or was not computed from ``feats``.
+        ValueError: when the loss has no graph, or was not computed from ``feats``.
 
     Examples:
         >>> feat = torch.ones(2, 2, requires_grad=True)

@@ -19,7 +19,7 @@ class SegmentationLoss(nn.Module):
     A batch without any label gives 0, not NaN.
 
     Args:
-        lovasz: Weight of `lovasz_softmax`; 0 in the paper (NOTES row 14).
+        lovasz: weight of `lovasz_softmax`; 0 in the paper (NOTES row 14).
 
     Examples:
         >>> loss = SegmentationLoss()(torch.zeros(3, 4), torch.tensor([0, 2, -1]))
@@ -39,7 +39,7 @@ class SegmentationLoss(nn.Module):
             label: (n,) classes 0..c-1, or -1 for none; or (b, n), (b, h, w), a list.
 
         Raises:
-            DataError: When logits are not finite, or there is not one label per row.
+            DataError: when logits are not finite, or there is not one label per row.
         """
         logits, ends = as_rows(logits, name="logits")
         label = as_labels(label, ends, logits.shape[1])

@@ -22,7 +22,7 @@ class SimilarityLoss(nn.Module):
     more than ``num_points``, and the loss is the mean over clouds. Widths may differ.
 
     Args:
-        num_points: Largest b.
+        num_points: largest b.
 
     Examples:
         >>> SimilarityLoss()(torch.eye(2), torch.tensor([[1.0], [0.0]])).item()
@@ -39,10 +39,10 @@ class SimilarityLoss(nn.Module):
         Args:
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points.
-            offsets: Where clouds end, if the layout does not say so.
+            offsets: where clouds end, if the layout does not say so.
 
         Raises:
-            DataError: When layouts do not match, or features are not finite.
+            DataError: when layouts do not match, or features are not finite.
         """
         own, other, ends = matched_features(student, teacher, offsets)
         losses = []

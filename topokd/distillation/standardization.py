@@ -22,10 +22,10 @@ class StandardizedLogitLoss(nn.Module):
 
     Args:
         temperature: T, the base temperature; the paper has 2.
-        eps: Stabiliser of the division.
+        eps: stabiliser of the division.
 
     Raises:
-        ParameterError: For a temperature that is not above 0.
+        ParameterError: for a temperature that is not above 0.
 
     Examples:
         >>> import torch
@@ -43,11 +43,11 @@ class StandardizedLogitLoss(nn.Module):
 
         Args:
             student: (n, c) logits, or another layout of `topokd.clouds.as_rows`.
-            teacher: Logits of the same points.
-            offsets: Checked, and otherwise without effect.
+            teacher: logits of the same points.
+            offsets: checked, and otherwise without effect.
 
         Raises:
-            DataError: When the shapes differ, or logits are not finite.
+            DataError: when the shapes differ, or logits are not finite.
         """
         student, teacher, _ = matched_logits(student, teacher, offsets)
         if not len(student):

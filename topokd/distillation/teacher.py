@@ -31,11 +31,11 @@ def run_teacher(teacher: nn.Module, *inputs: Any, gradients: bool, **named: Any)
     """Logits and taps of the frozen teacher.
 
     Args:
-        teacher: A network called as ``teacher(batch, taps=True)``, or a `TappedNetwork`.
-        inputs: One `topokd.data.Batch`, or the inputs of the `TappedNetwork`.
-        gradients: Let the input features require gradients, so that activations have gradients while no parameter
+        teacher: a network called as ``teacher(batch, taps=True)``, or a `TappedNetwork`.
+        inputs: one `topokd.data.Batch`, or the inputs of the `TappedNetwork`.
+        gradients: let the input features require gradients, so that activations have gradients while no parameter
             does. Without, no graph is recorded.
-        named: Further arguments of the `TappedNetwork`, such as ``offsets``.
+        named: further arguments of the `TappedNetwork`, such as ``offsets``.
 
     Returns:
         Logits, and one tap per stage.

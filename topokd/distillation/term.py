@@ -54,15 +54,15 @@ class Step:
     """Inputs of a term in one training step.
 
     Args:
-        student: Output in the graph of the student's parameters.
-        teacher: Output for the same batch; its rows may be in another order (`match_rows`). The student's own output
+        student: output in the graph of the student's parameters.
+        teacher: output for the same batch; its rows may be in another order (`match_rows`). The student's own output
             for a term that does not need a teacher, in a run without one.
         label: (n,) class of each voxel, -1 for none.
-        seg: The student's segmentation loss.
-        segmentation: The function that gave ``seg``, for a term that needs it of the teacher.
-        prepared: The result of `Term.prepare` of this term, or None if it was not called.
-        digest: The result of `Term.digest` of this term, or None if it was not called. Replaces ``teacher``.
-        weigh: Called as ``weigh(mean, rows)`` on a mean over rows other than clouds: where several processes share a
+        seg: the student's segmentation loss.
+        segmentation: the function that gave ``seg``, for a term that needs it of the teacher.
+        prepared: the result of `Term.prepare` of this term, or None if it was not called.
+        digest: the result of `Term.digest` of this term, or None if it was not called. Replaces ``teacher``.
+        weigh: called as ``weigh(mean, rows)`` on a mean over rows other than clouds: where several processes share a
             batch, it weighs the mean by this one's share of the rows (`topokd.training.distributed`).
 
     Examples:
@@ -109,10 +109,10 @@ class Term(nn.Module, ABC):
     """One weighted loss of Eq. 8 or beyond it.
 
     Args:
-        given: Parameters, the fields of ``Options``.
+        given: parameters, the fields of ``Options``.
 
     Raises:
-        ParameterError: When a parameter is unknown or its value is not allowed.
+        ParameterError: when a parameter is unknown or its value is not allowed.
 
     Examples:
         >>> import torch
@@ -143,7 +143,7 @@ class Term(nn.Module, ABC):
         """Raise `ParameterError` if the options ``stage`` or ``stages`` name a tap that the network does not have.
 
         Args:
-            output: Output of a network.
+            output: output of a network.
             who: ``student`` or ``teacher``, for the message.
         """
         options = [name for name in ("stage", "stages") if hasattr(self.options, name)]
@@ -161,7 +161,7 @@ class Term(nn.Module, ABC):
         """Start what depends on the teacher alone, on other threads if useful; called before the student runs.
 
         Args:
-            teacher: The teacher's output for the batch.
+            teacher: the teacher's output for the batch.
 
         Returns:
             Anything; `forward` gets it as ``step.prepared``.
@@ -182,15 +182,15 @@ class Term(nn.Module, ABC):
         (`topokd.training.TeacherOutputs`). A term without a digest works as well: the teacher then runs in every row.
 
         Args:
-            teacher: The teacher's output for the batch.
+            teacher: the teacher's output for the batch.
             label: (n,) class of each voxel, -1 for none.
-            segmentation: As in `Step`.
+            segmentation: as in `Step`.
 
         Returns:
             Tensors by name; `forward` gets them as ``step.digest`` and must then not look at ``step.teacher``.
 
         Raises:
-            TypeError: The term has none.
+            TypeError: the term has none.
         """
         raise TypeError(f"{type(self).__name__} has no digest: its digest_key must be None")
 
@@ -213,15 +213,15 @@ def term_parameters(name: str, given: Mapping[str, Any], *, where: str = "") -> 
     """Validated and complete parameters of one term.
 
     Args:
-        name: Key of ``TERMS``.
-        given: Parameters that differ from the term's defaults.
-        where: Dotted name of ``given``, for error messages.
+        name: key of ``TERMS``.
+        given: parameters that differ from the term's defaults.
+        where: dotted name of ``given``, for error messages.
 
     Returns:
         All options of the term.
 
     Raises:
-        ParameterError: Naming the parameter, its value, and the rule or the nearest known name.
+        ParameterError: naming the parameter, its value, and the rule or the nearest known name.
 
     Examples:
         >>> import topokd.distillation

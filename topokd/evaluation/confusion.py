@@ -96,7 +96,7 @@ class ConfusionMatrix:
         """A new matrix that counts both.
 
         Raises:
-            DataError: The classes differ.
+            DataError: the classes differ.
         """
         if self.class_names != other.class_names:
             raise DataError(f"cannot merge confusion matrices of {self.class_names} and of {other.class_names}")

@@ -71,7 +71,7 @@ class Fragments:
         least: points that a component must have to be an object.
 
     Attributes:
-        objects: of each class (c,).
+        objects: number of objects of each class (c,).
         found: objects with at least one point predicted right (c,).
         pieces: fragments of all objects found (c,).
 

@@ -61,7 +61,7 @@ def write_submission(
     Args:
         benchmark: name of the benchmark.
         model: the network.
-        dataset: from `submission_split`.
+        dataset: the scans, from `submission_split`.
         voxel_size: metres.
         output: where to write.
         tta: number of rotations that are averaged.
@@ -91,10 +91,10 @@ def validate_submission(benchmark: str, path: str | Path, dataset: ScanDataset, 
     A submission that matches ``dataset`` is at best as complete as the data: their size is compared with the published.
 
     Args:
-        benchmark: A key of `topokd.datasets.BENCHMARKS`.
-        path: The submission.
-        dataset: The split's scans.
-        split: Name of the split.
+        benchmark: a key of `topokd.datasets.BENCHMARKS`.
+        path: the submission.
+        dataset: the split's scans.
+        split: name of the split.
     """
     return _submission_of(benchmark).validate(Path(path), dataset, split)
 

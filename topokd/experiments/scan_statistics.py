@@ -41,9 +41,9 @@ def class_table(statistics: Mapping[str, Statistics], other: Statistics, titles:
     """Share of each class in the training split and in ``other``, and the number of scans with it per split.
 
     Args:
-        statistics: Statistics of the splits ``train`` and ``val``.
-        other: Those of another data set.
-        titles: Names of the two data sets.
+        statistics: statistics of the splits ``train`` and ``val``.
+        other: those of another data set.
+        titles: names of the two data sets.
     """
     train, val = statistics["train"], statistics["val"]
     rows = {
@@ -71,9 +71,9 @@ def comparison_sentence(statistics: Mapping[str, Statistics], other: Statistics,
     """Sentences on how similar the training split and ``other`` are in class frequencies and ranges.
 
     Args:
-        statistics: Statistics of the splits ``train`` and ``val``.
-        other: Those of another data set.
-        titles: Names of the two data sets.
+        statistics: statistics of the splits ``train`` and ``val``.
+        other: those of another data set.
+        titles: names of the two data sets.
     """
     train, val = statistics["train"], statistics["val"]
     names = list(train["class_frequency"])
@@ -96,7 +96,7 @@ def voxel_statistics(dataset: ScanDataset, voxel_size: float) -> dict[str, Any]:
 
     Args:
         dataset: labelled scans, about six of which are used.
-        voxel_size: in metres.
+        voxel_size: edge of a voxel in metres.
     """
     counts, purity = [], []
     for index in range(0, len(dataset), max(1, len(dataset) // SAMPLED)):

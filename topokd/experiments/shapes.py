@@ -27,11 +27,11 @@ def torus(n: int, rng: np.random.Generator, noise: float = 0.0, outer: float = 1
     """Torus in space, uniform in its angles: two loops and a void.
 
     Args:
-        n: Number of points.
-        rng: Source of all random numbers.
-        noise: Standard deviation of the noise.
-        outer: Radius of the circle in the middle of the tube.
-        inner: Radius of the tube.
+        n: number of points.
+        rng: source of all random numbers.
+        noise: standard deviation of the noise.
+        outer: radius of the circle in the middle of the tube.
+        inner: radius of the tube.
     """
     u, v = rng.uniform(0, 2 * np.pi, (2, n))
     ring = outer + inner * np.cos(v)
@@ -54,11 +54,11 @@ def features(n: int, rng: np.random.Generator, c: int = 64, classes: int = 16, s
     """Rows like the features of an encoder's last stage: clustered, rectified, of unit length.
 
     Args:
-        n: Number of rows.
-        rng: Source of all random numbers.
+        n: number of rows.
+        rng: source of all random numbers.
         c: Channels.
-        classes: Number of clusters; 0: none.
-        spread: Standard deviation within a cluster.
+        classes: number of clusters; 0: none.
+        spread: standard deviation within a cluster.
     """
     centers = rng.normal(size=(max(1, classes), c)) * (classes > 0)
     points = np.maximum(centers[rng.integers(len(centers), size=n)] + spread * rng.normal(size=(n, c)), 0)

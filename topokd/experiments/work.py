@@ -118,7 +118,7 @@ class Experiment(ABC, Generic[U]):
     def _next(self, ready: Sequence[U]) -> U:
         """The first of the ``ready`` units, or rather the first that need not compute what another worker is storing.
 
-        What units share is stored step by step by the first of them; a second one beside it would compute it again.
+        What units share is stored step by step by the first of them; a second one meanwhile would repeat its work.
         """
         stored = {self.shared(unit) for unit in self.units if self.is_done(unit)}
         running = {self.shared(unit) for unit in self.units if not self.is_done(unit) and self._is_running(unit)}

@@ -102,7 +102,7 @@ def describe(cloud: DrawnCloud, persistence: Persistence) -> dict[str, Any]:
 
     Args:
         cloud: the points.
-        persistence: of the points.
+        persistence: diagrams of the points.
     """
     edges, lengths = rips_edges(cloud.points)
     return {

@@ -23,7 +23,7 @@ def read_points(source: Any, name: str = "array", **reading: Any) -> Float64[nda
     Args:
         source: an array or tensor (n, c), or the path of a file: all columns of a .npy, or x, y, z of a scan (.ply,
             .bin, .pcd, .las, .laz).
-        name: for messages.
+        name: name of the file in messages.
         reading: options of `topokd.data.formats.read_cloud`: columns, dtype, scale, frame, origin. With one of them a
             .npy is read as a scan too.
 

@@ -51,9 +51,9 @@ class Network:
     """A trained network of a profile.
 
     Attributes:
-        name: of its checkpoint, such as "full-seed0".
-        label: for people, such as "Full, seed 0".
-        color: of its row, "#rrggbb".
+        name: name of its checkpoint, such as "full-seed0".
+        label: name shown to people, such as "Full, seed 0".
+        color: colour of its row, "#rrggbb".
         teacher: whether it is a teacher.
         checkpoint: its weights.
     """
@@ -102,8 +102,8 @@ class View:
 
     Args:
         scan: the points.
-        voxel_size: in metres.
-        class_names: of the labels.
+        voxel_size: edge of a voxel in metres.
+        class_names: names of the classes of the labels.
         palette: RGB 0..255 of each class.
     """
 

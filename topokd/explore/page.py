@@ -88,7 +88,7 @@ def write_pages(
     """Write the three explorers of a project, with its trained networks where there are some.
 
     Args:
-        folder: for the files of `PAGES`.
+        folder: folder for the files of `PAGES`.
         profile: whose scans and networks are shown; None takes the first with trained networks.
         num_points: M.
         real_scans: folder for the pages that contain the points of a real scan; None: ``folder``.

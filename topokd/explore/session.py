@@ -146,7 +146,7 @@ class Session:
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
-        """Go back to the choice, the points and the steps of before if what is done inside fails.
+        """Restore the previous choice, points and steps if the block fails.
 
         Examples:
             >>> session = Session("filtration", points=64)

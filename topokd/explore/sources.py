@@ -57,7 +57,7 @@ class MatchedRows:
         student: (n, a) features.
         teacher: (n, b) features of the same rows.
         names: labels of student and teacher.
-        colors: of student and teacher.
+        colors: colours of student and teacher.
         note: what the explorer offers only after training, or "".
         positions: (n, 3) metres, in the scan.
         scan: its points and colourings, for the browser.

@@ -35,7 +35,7 @@ class Explorer(anywidget.AnyWidget):
     """Shows a `Session`. It computes when it is first displayed, with a line that says what is being done.
 
     Args:
-        session: what is shown.
+        session: the session to show.
 
     Examples:
         >>> explorer = Explorer(Session("filtration", points=64))
@@ -59,7 +59,7 @@ class Explorer(anywidget.AnyWidget):
         super().__init__()
         self.session, self.kind = session, session.kind
         self._warned = ""
-        # JupyterLab 4.4 hands messages of the browser to a thread of their own, beside the cell that is running.
+        # JupyterLab 4.4 handles messages of the browser in a separate thread, while a cell may be running.
         self._one_at_a_time = threading.RLock()
         session.say = self._say
         self.choosers = session.choosers()
@@ -70,7 +70,7 @@ class Explorer(anywidget.AnyWidget):
         with self._one_at_a_time:
             scene = pack(self.session.scene())
             self.changes, self.cycles = {}, []  # those of the points shown before
-            # Equal values are not sent again, and the browser would go on showing the steps taken from an equal scene.
+            # Equal values are not sent again, and the browser would keep showing the steps taken from an equal scene.
             self.scene = {**scene, "number": self.scene.get("number", 0) + 1}
             self.choosers = self.session.choosers()
             self.status = ""
@@ -78,7 +78,7 @@ class Explorer(anywidget.AnyWidget):
     def choose(self, **changes: Any) -> None:
         """Choose as the user does, for example ``choose(source="torus", points=512)``.
 
-        If what is chosen cannot be shown, the choice of before and its picture stay.
+        If the choice cannot be shown, the previous one and its picture stay.
 
         Raises:
             ParameterError: for a value that cannot be chosen, listing those that can.
@@ -90,7 +90,7 @@ class Explorer(anywidget.AnyWidget):
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """If what is done inside fails, the menus go back to what the picture shows; without a picture all stays."""
+        """If the block fails, the menus go back to what the picture shows; without a picture they stay as they are."""
         if not self.scene:
             yield
             return
@@ -174,7 +174,7 @@ class Explorer(anywidget.AnyWidget):
             logging.getLogger("topokd").removeHandler(shown)
 
     def _fail(self, words: str) -> None:
-        """Say what went wrong, and that the picture is that of before, as the menus are then too."""
+        """Say what went wrong, and that the picture has not changed; nor have the menus then."""
         self.failed, self.status = True, words + (". The picture has not changed." if self.scene else "")
 
     def _reset(self) -> None:

@@ -218,7 +218,7 @@ def load_label_map(name: str | Path) -> LabelMap:
     """Read a label map.
 
     Args:
-        name: of a file in ``conf/labels``, or the path of a file.
+        name: name of a file in ``conf/labels``, or the path of a file.
 
     Returns:
         The validated label map.

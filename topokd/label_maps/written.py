@@ -21,7 +21,7 @@ class WrittenLabels:
 
     Attributes:
         ids: one per class.
-        no_class: for points without a class.
+        no_class: id of points without a class.
         palette: red, green, blue 0..255 of each class.
         dtype: number type, little-endian.
 
@@ -47,7 +47,7 @@ class WrittenLabels:
         Args:
             label_map: the map.
             space: its classes.
-            names: of the classes wanted, in their order; None: all.
+            names: names of the classes wanted, in their order; None: all.
         """
         place = {name: number for number, name in enumerate(space.class_names)}
         wanted = [place[name] for name in (space.class_names if names is None else names)]

@@ -31,8 +31,8 @@ def save_checkpoint(path: str | Path, model: nn.Module, metadata: dict[str, str]
 
     Args:
         path: the file to write.
-        model: of a `PointTransformerV3`, the preset, config, in_channels and num_classes are stored too, so that
-            `load_checkpoint` and `topokd.load` can build it again.
+        model: the network; of a `PointTransformerV3`, the preset, config, in_channels and num_classes are stored too,
+            so that `load_checkpoint` and `topokd.load` can build it again.
         metadata: further strings to store, such as class_names.
 
     A network wrapped by torch.compile, DataParallel, DistributedDataParallel or AveragedModel, or with parts that are,
@@ -197,13 +197,13 @@ def read_description(path: str | Path) -> Description:
     """The metadata of a safetensors checkpoint about its network and its training, with types.
 
     Args:
-        path: The file.
+        path: the file.
 
     Returns:
         The fields; None or empty if the checkpoint does not record them.
 
     Raises:
-        CheckpointError: The file is missing or damaged, or a field is not of its type.
+        CheckpointError: the file is missing or damaged, or a field is not of its type.
 
     Examples:
         >>> import tempfile

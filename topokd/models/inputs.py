@@ -33,7 +33,7 @@ def parse_batch(inputs: Any, in_channels: int, dtype: torch.dtype) -> VoxelBatch
             with ``feat`` (n, in_channels), ``grid_coord`` (n, 3) whole numbers from 0, and ``offset`` or ``offsets``
             (b,) cumulative voxel counts.
         in_channels: features per voxel that the network reads.
-        dtype: of the weights; ``feat`` must have it, except under autocast.
+        dtype: number type of the weights; ``feat`` must have it, except under autocast.
 
     Raises:
         DataError: names the entry that is wrong and how to fix it.

@@ -29,14 +29,14 @@ class Description:
     A safetensors file stores strings; `of` parses them and `strings` writes them.
 
     Attributes:
-        preset: Name in `topokd.models.PRESETS`.
-        class_names: In the order of the network's outputs.
-        dataset: Name of the training data.
+        preset: name in `topokd.models.PRESETS`.
+        class_names: names of the classes, in the order of the network's outputs.
+        dataset: name of the training data.
         voxel_size: Metres.
-        sweeps: Scans that the network gets at a time.
-        intensity: Whether it was trained with intensities.
-        scans: What its training scans look like, as JSON (`topokd.data.profile.ScanProfile`).
-        run: Name of the training run.
+        sweeps: scans that the network gets at a time.
+        intensity: whether it was trained with intensities.
+        scans: statistics of its training scans, as JSON (`topokd.data.profile.ScanProfile`).
+        run: name of the training run.
 
     Examples:
         >>> description = Description.of("a.safetensors", {"class_names": "road,car", "voxel_size": "0.05"})
@@ -60,8 +60,8 @@ class Description:
         """Parse the strings of a file.
 
         Args:
-            path: The file, for messages.
-            strings: Its metadata; fields that are not listed above are ignored.
+            path: the file, for messages.
+            strings: its metadata; fields that are not listed above are ignored.
 
         Raises:
             CheckpointError: ``sweeps`` or ``voxel_size`` is not a number in its range, or ``intensity`` no switch.

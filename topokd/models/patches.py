@@ -99,7 +99,7 @@ def layout_patches(sizes: tuple[int, ...], patch_size: int, device: torch.device
     Args:
         sizes: number of voxels of each cloud.
         patch_size: a cloud that is smaller becomes one short patch.
-        device: of the result.
+        device: device of the result.
 
     Examples:
         >>> layout = layout_patches((5, 2), 3, torch.device("cpu"))

@@ -78,10 +78,10 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     """The weights in a file of ``torch.save``: a state_dict, or one under a key of `_CONTAINERS`.
 
     Args:
-        path: The file.
+        path: the file.
 
     Raises:
-        CheckpointError: The file is damaged, holds other Python objects, or no state_dict.
+        CheckpointError: the file is damaged, holds other Python objects, or no state_dict.
     """
     _check_archive(path)
     try:

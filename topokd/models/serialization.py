@@ -62,11 +62,11 @@ def curve_from_z(z: Int64[Tensor, " n"], depth: int | Int64[Tensor, " n"], curve
 
     Args:
         z: (n,) z codes.
-        depth: Bits per axis, one for all voxels or (n,).
-        curve: A name in `CURVES`.
+        depth: bits per axis, one for all voxels or (n,).
+        curve: a name in `CURVES`.
 
     Raises:
-        ValueError: The curve is unknown.
+        ValueError: the curve is unknown.
     """
     if curve not in CURVES:
         raise ValueError(f"unknown curve {curve!r}: choose one of {', '.join(CURVES)}")

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 HEAD = ("seg_head.weight", "seg_head.bias")
 """Names that every Point Transformer V3 of ours has, whatever its depths."""
 _MOST_BESIDE = 0.1
-"""Other weights beside a network, as a share of its own: of a loss or a counter; more are another network."""
+"""Most weights in addition to a network's (of a loss, a counter), as a share of those; more are another network."""
 _INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """Where torch.compile, FSDP and its activation checkpointing keep a part of a network that they wrap."""
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)

@@ -52,7 +52,7 @@ def verdict(gain: Interval, margin: float = MARGIN, sd: float = 0.0) -> str:
     Args:
         gain: mean and interval over seeds.
         margin: points that count as no difference.
-        sd: of the profile's comparisons together; the interval is that of at least this spread.
+        sd: spread of the profile's comparisons together; the interval is that of at least this spread.
 
     >>> verdict(Interval(2.0, 1.0, 3)), verdict(Interval(-2.0, 1.0, 3)), verdict(Interval(0.5, 1.0, 3))
     ('yes', 'no', 'open')

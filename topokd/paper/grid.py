@@ -1,4 +1,4 @@
-"""Lays out the lines of a result table for readers, reported beside measured, as HTML cells or Markdown."""
+"""Lays out the lines of a result table for readers, reported next to measured, as HTML cells or Markdown."""
 
 from __future__ import annotations
 

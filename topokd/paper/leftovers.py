@@ -16,8 +16,8 @@ def is_leftover(file: Path, params: Params) -> bool:
     """Whether a file is named after a run that the profile does not have.
 
     Args:
-        file: A run record, or a file of the notebook that trained it.
-        params: The profile.
+        file: a run record, or a file of the notebook that trained it.
+        params: the profile.
 
     Examples:
         >>> from topokd.params import Params

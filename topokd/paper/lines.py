@@ -62,7 +62,7 @@ def measured_line(
         results: the profile that measured it.
         values: by seed.
         value: the cell, if it is not the mean of ``values``.
-        unit: of the cell.
+        unit: unit of the cell.
         note: a remark.
     """
     value = value or interval(values.values())

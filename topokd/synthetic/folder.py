@@ -56,7 +56,7 @@ def write_folder(
     Args:
         root: the folder.
         layout: name of the file layout.
-        version: of the writer; increment it when the same parameters give different files.
+        version: version of the writer; increment it when the same parameters give different files.
         synthetic: the parameters of the world.
         owned: names in ``root`` that belong to the layout.
         work: how the files are written.
@@ -110,7 +110,7 @@ def sequences(synthetic: params.Synthetic) -> dict[str, list[tuple[int, int]]]:
     """(sequence, number of scans) of "train" and "val".
 
     Raises:
-        DataError: A sequence is in both splits.
+        DataError: a sequence is in both splits.
     """
     if set(synthetic.train_sequences) & set(synthetic.val_sequences):
         raise DataError("data.synthetic: a sequence is in both train_sequences and val_sequences; remove it from one")

@@ -18,10 +18,10 @@ def place_on(plan: G.StreetPlan, ground: G.Ground, x: float, d: float, yaw: floa
     """On the ground, ``d`` metres left of the centre line, heading along the street plus ``yaw``.
 
     Args:
-        plan: The street's course.
-        ground: Its height.
-        x: Metres along the street.
-        d: Metres left of the centre line.
+        plan: the street's course.
+        ground: its height.
+        x: metres along the street.
+        d: metres left of the centre line.
         yaw: Radians.
     """
     px, py = plan.point(x, d)

@@ -29,9 +29,9 @@ def cut_lots(rng: np.random.Generator, low: float, high: float, weights: np.ndar
     """Divide an interval into lots, each with its section of the roadside.
 
     Args:
-        rng: Source of all random numbers.
-        low: Start of the interval in metres along the street.
-        high: Its end.
+        rng: source of all random numbers.
+        low: start of the interval in metres along the street.
+        high: its end.
         weights: (6,) probability of each kind in `LOTS`.
     """
     lots = []
@@ -59,10 +59,10 @@ def lot_patches(
     """Driveways, paths and the area behind a lot: patches of another kind of ground.
 
     Args:
-        rng: Source of all random numbers.
-        plan: The street's course.
-        section: Of the lot.
-        kind: A name in `LOTS`.
+        rng: source of all random numbers.
+        plan: the street's course.
+        section: section of the lot.
+        kind: a name in `LOTS`.
         side: 1 for the left side, -1 for the right.
     """
     edge = lot_edge(plan, section)

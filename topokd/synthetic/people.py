@@ -13,10 +13,10 @@ def person(shapes: Shapes, place: Pose, rng: np.random.Generator, moving: bool =
     """Add a pedestrian: head, torso, two legs in mid-step, two arms, and occasionally a bag or a pram.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
-        moving: Whether the class is that of moving persons.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
+        moving: whether the class is that of moving persons.
     """
     raw, number = 254 if moving else 30, shapes.new_instance()
     size = rng.uniform(0.88, 1.08) * (0.68 if rng.random() < 0.12 else 1.0)
@@ -47,12 +47,12 @@ def rider(
     """Add a rider seated ``seat`` metres above the ground, leaning forward by ``lean`` radians.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
         raw: SemanticKITTI class id.
-        number: Of the object.
-        seat: Metres above the ground.
+        number: number of the object.
+        seat: metres above the ground.
         lean: Radians.
     """
     albedo = float(rng.uniform(0.15, 0.6))

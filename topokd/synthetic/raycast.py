@@ -213,7 +213,7 @@ def windows(
         radius: (p,) radius of their bounding balls.
         corners: (p, 8, 3) corners of their bounding boxes.
         elevation: (rows,) radians of the beams.
-        azimuths: Number of columns.
+        azimuths: number of columns.
     """
     away = np.sqrt((centre**2).sum(axis=1))
     middle = np.arcsin(np.clip(centre[:, 2] / np.maximum(away, 1e-9), -1, 1))

@@ -28,9 +28,9 @@ def sequence_poses(
     """LiDAR poses (sensor to world) and times in seconds of a sequence.
 
     Args:
-        synthetic: The parameters of the world.
-        sequence: Number of the street.
-        frames: Number of scans.
+        synthetic: the parameters of the world.
+        sequence: number of the street.
+        frames: number of scans.
     """
     street = street_of(synthetic.seed, sequence, frames)
     height = SENSORS[synthetic.sensor].height
@@ -43,10 +43,10 @@ def scan_sequence_frame(
     """One scan and its raw class ids; depends only on the arguments.
 
     Args:
-        synthetic: The parameters of the world.
-        sequence: Number of the street.
-        frame: Number of the scan.
-        frames: Scans of the sequence.
+        synthetic: the parameters of the world.
+        sequence: number of the street.
+        frame: number of the scan.
+        frames: scans of the sequence.
     """
     street = street_of(synthetic.seed, sequence, frames)
     rng = np.random.default_rng([synthetic.seed, sequence, frame, 1])

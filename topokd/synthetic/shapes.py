@@ -32,9 +32,9 @@ class Pose:
         """The place at (x, y, z) in the axes of this one, rotated by a further ``yaw``.
 
         Args:
-            x: Metres forward.
-            y: Metres to the left.
-            z: Metres up.
+            x: metres forward.
+            y: metres to the left.
+            z: metres up.
             yaw: Radians.
         """
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
@@ -97,16 +97,16 @@ class Shapes:
 
         Args:
             kind: `BOX`, `CYLINDER` or `ELLIPSOID`.
-            place: The axes.
+            place: the axes.
             centre: (3,) metres.
             size: (3,) metres.
             raw: SemanticKITTI class id.
-            albedo: See the attributes of the class, as for the other numbers.
+            albedo: see the attributes of the class, as for the other numbers.
             tilt: (3, 3) rotation; None for none.
-            loss: Share of returns lost.
-            fill: Share of the surface that is solid.
-            density: Hits per metre inside; 0 for a surface.
-            instance: Number of the object; 0 for none.
+            loss: share of returns lost.
+            fill: share of the surface that is solid.
+            density: hits per metre inside; 0 for a surface.
+            instance: number of the object; 0 for none.
         """
         spot = place.at(*(float(value) for value in centre))
         rotation = turn(Z, place.yaw)

@@ -73,9 +73,9 @@ def build_street(seed: int, sequence: int, frames: int) -> Street:
     """The street of a sequence; depends only on the arguments.
 
     Args:
-        seed: Of the world.
-        sequence: Number of the street.
-        frames: Scans along it, which determine its length.
+        seed: seed of the world.
+        sequence: number of the street.
+        frames: scans along it, which determine its length.
     """
     rng = np.random.default_rng([seed, sequence])
     start, end = -REACH - 10, SPACING * (frames - 1) + REACH + 10

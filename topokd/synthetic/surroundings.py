@@ -15,13 +15,13 @@ def building(
     """Add a building; ``place`` is the middle of its facade, with x along it and y away from the street.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
-        width: Metres along the facade.
-        depth: Metres away from the street.
-        height: Metres up to the eaves.
-        pitched: Whether it has a pitched roof.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
+        width: metres along the facade.
+        depth: metres away from the street.
+        height: metres up to the eaves.
+        pitched: whether it has a pitched roof.
     """
     wall = float(rng.uniform(0.3, 0.6))
     shapes.add(BOX, place, (0, depth / 2, height / 2 - 0.5), (width, depth, height + 1), BUILDING, wall)
@@ -59,9 +59,9 @@ def fence(shapes: Shapes, place: Pose, rng: np.random.Generator, length: float) 
     """Add a wall, boards, a railing, wire or a guard rail along the x axis of ``place``.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
         length: Metres.
     """
     style = rng.choice(5, p=(0.25, 0.3, 0.2, 0.15, 0.1))
@@ -88,9 +88,9 @@ def hedge(shapes: Shapes, place: Pose, rng: np.random.Generator, length: float, 
     """Add a trimmed hedge along the x axis of ``place``: a leafy box with an uneven outline.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
         length: Metres.
         height: Metres.
     """
@@ -105,10 +105,10 @@ def bush(shapes: Shapes, place: Pose, rng: np.random.Generator, size: float) -> 
     """Add a bush: a few leafy balls.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
-        size: Extent in metres, on average.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
+        size: extent in metres, on average.
     """
     albedo = float(rng.uniform(0.34, 0.5))
     for _ in range(int(rng.integers(2, 5))):
@@ -122,10 +122,10 @@ def tree(shapes: Shapes, place: Pose, rng: np.random.Generator, size: float) -> 
     """Add a tree: a leaning trunk, two boughs and a crown of leafy balls; or a conifer with low branches.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
-        size: Height in metres.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
+        size: height in metres.
     """
     albedo, bark = float(rng.uniform(0.34, 0.5)), float(rng.uniform(0.32, 0.5))
     radius, clear = 0.04 + 0.026 * size * rng.uniform(0.6, 1.3), size * rng.uniform(0.14, 0.36)

@@ -26,10 +26,10 @@ def car(shapes: Shapes, place: Pose, rng: np.random.Generator, moving: bool = Fa
     """Add a saloon, estate, small car or van: body, bonnet, cabin with slanted windows, wheels, number plates.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
-        moving: Whether its class is that of moving cars.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
+        moving: whether its class is that of moving cars.
     """
     raw, number = 252 if moving else 10, shapes.new_instance()
     style = rng.choice(4, p=(0.35, 0.3, 0.2, 0.15))
@@ -66,10 +66,10 @@ def truck(shapes: Shapes, place: Pose, rng: np.random.Generator, moving: bool = 
     """Add a truck: a cab and a closed or open load area on high wheels.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
-        moving: Whether its class is that of moving trucks.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
+        moving: whether its class is that of moving trucks.
     """
     raw, number = 258 if moving else 18, shapes.new_instance()
     length, width = rng.uniform(6.0, 9.5), rng.uniform(2.2, 2.5)
@@ -96,10 +96,10 @@ def bus(shapes: Shapes, place: Pose, rng: np.random.Generator, moving: bool = Fa
     """Add a bus (class "other vehicle"): a long body with a band of windows.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
-        moving: Whether its class is that of moving vehicles.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
+        moving: whether its class is that of moving vehicles.
     """
     raw, number = 257 if moving else 13, shapes.new_instance()
     length, paint = rng.uniform(9.0, 12.0), float(rng.uniform(0.2, 0.6))
@@ -133,10 +133,10 @@ def bicycle(shapes: Shapes, place: Pose, rng: np.random.Generator, ridden: bool 
     """Add a bicycle: two sparse wheels and a frame of thin tubes; with a rider it is a moving bicyclist.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
-        ridden: Whether it has a rider.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
+        ridden: whether it has a rider.
     """
     raw, number = (253 if ridden else 11), shapes.new_instance()
     part = partial(shapes.add, raw=raw, instance=number)
@@ -162,10 +162,10 @@ def motorcycle(shapes: Shapes, place: Pose, rng: np.random.Generator, ridden: bo
     """Add a motorcycle: wheels, engine block, tank, seat and fork; with a rider it is a moving motorcyclist.
 
     Args:
-        shapes: Gets the solids.
-        place: Where it is, and which way it faces.
-        rng: Source of all random numbers.
-        ridden: Whether it has a rider.
+        shapes: gets the solids.
+        place: where it is, and which way it faces.
+        rng: source of all random numbers.
+        ridden: whether it has a rider.
     """
     raw, number = (255 if ridden else 15), shapes.new_instance()
     part = partial(shapes.add, raw=raw, instance=number)

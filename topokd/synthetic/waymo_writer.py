@@ -146,10 +146,10 @@ def frame_images(
     """Range images (H, W, 4) float32 and label images (H, W, 2) int32 [instance, class] of both returns.
 
     Args:
-        street: The world.
-        frame: Number of the scan.
-        synthetic: The parameters of the world.
-        sequence: Number of the street.
+        street: the world.
+        frame: number of the scan.
+        synthetic: the parameters of the world.
+        sequence: number of the street.
     """
     sensor = SENSORS[SENSOR]
     first, edge = (

@@ -182,7 +182,7 @@ def with_big_steps(
         diagram: (k, 2) of one degree.
         births: (k, degree + 1) creating simplices.
         deaths: (k, degree + 2) killing simplices.
-        sets: of the cloud.
+        sets: the sets of the cloud.
         step: how far a gradient reaches.
     """
     return _BigStep.apply(x, diagram.detach(), births, deaths, sets, step)  # type: ignore[no-any-return]

@@ -212,9 +212,9 @@ def differentiable(
     """The gradient of the points as a function of ``gradient`` and ``x``, in the graph; which edges tie is fixed.
 
     Args:
-        gradient: of the values.
+        gradient: gradient of the values.
         x: points, or distances if ``precomputed``.
-        ends: of the critical edges.
+        ends: ends of the critical edges.
         owner: the value that each critical edge belongs to.
         precomputed: whether ``x`` holds distances.
         unit: see `unit_of`.

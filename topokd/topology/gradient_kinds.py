@@ -26,9 +26,9 @@ def check_gradient(gradient: str, bandwidth: float | None = None, metric: str = 
 
     Args:
         gradient: one of `GRADIENTS`.
-        bandwidth: of the diffeomorphic gradient, above 0, or None.
+        bandwidth: bandwidth of the diffeomorphic gradient, above 0, or None.
         metric: "euclidean" or "precomputed"; only points can be moved by other gradients than "critical".
-        step: of big steps, above 0.
+        step: length of big steps, above 0.
 
     Raises:
         ParameterError: an option is invalid, or the gradient does not fit the metric.

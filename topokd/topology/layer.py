@@ -27,11 +27,11 @@ class Layer(NamedTuple):
     Attributes:
         references: per cloud its teacher's diagrams, in the order of ``dims``.
         dims: degrees, (0,), (1,) or both.
-        eps: of Eq. 2.
+        eps: eps of Eq. 2.
         scale: s of Eq. 2-3.
         limit: squared length of the longest edge that enters.
-        tolerance: of ties.
-        unit: what it counts; None for the extent of each cloud.
+        tolerance: tolerance of ties.
+        unit: unit of the tolerance; None for the extent of each cloud.
         workers: threads.
     """
 
@@ -50,9 +50,9 @@ class ComparedClouds(NamedTuple):
 
     Attributes:
         matches: with the teacher's diagrams; ``state`` also holds the critical edges, see `kernels.layer`.
-        points: of each cloud, then the number of rows of ``matches``.
+        points: number of points of each cloud, then the number of rows of ``matches``.
         largest: pairs of the largest student's diagram.
-        pairs: of the cloud with the most.
+        pairs: number of pairs of the cloud with the most.
     """
 
     matches: Matches
@@ -120,10 +120,10 @@ def _match(
     Args:
         layer: the references.
         first: see above.
-        points: of each cloud.
+        points: number of points of each cloud.
         counts: see `PackedDiagrams`, of each cloud.
         lists: addresses of counts, simplices, values and factors.
-        dtype: of the points.
+        dtype: number type of the points.
     """
     if min(counts[::5]) < 0:
         return None

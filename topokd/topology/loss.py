@@ -83,7 +83,7 @@ class TopologicalLoss(torch.nn.Module):
         time_limit: seconds per diagram, see `vietoris_rips`.
         workers: threads, None for as many as torch uses.
         gradient: which of the student's rows a gradient moves, see `vietoris_rips`.
-        bandwidth: of the gradient "diffeomorphic", see `vietoris_rips`.
+        bandwidth: bandwidth of the gradient "diffeomorphic", see `vietoris_rips`.
         weights: a function of a cloud, as ``partial(distance_to_measure, k=10)``, for weighted filtrations, see
             `vietoris_rips`; like ``distance`` a module-level function or a `functools.partial` of one.
         distance: a function of the teacher's and the student's diagram (m, 2), (k, 2), in place of PWCD; a module-level

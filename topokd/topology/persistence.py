@@ -127,8 +127,8 @@ def vietoris_rips(
             (Theorem 1). "diffeomorphic": all points, along a smooth field that agrees with it there
             (`topokd.topology.diffeomorphic`). "big_step": the ends of every edge that must move for a pair to reach its
             target (`topokd.topology.big_step`); like a certificate, it takes a slower algorithm.
-        bandwidth: of that field, in the unit of `x`; None for half the median distance between two points.
-        step: of the gradient "big_step": a gradient g of a birth or death v asks for v - step g.
+        bandwidth: bandwidth of that field, in the unit of `x`; None for half the median distance between two points.
+        step: step of the gradient "big_step": a gradient g of a birth or death v asks for v - step g.
         certificate: whether to add a proof that the diagrams of degrees 0 and 1 are right and complete, see
             `topokd.topology.certificate`. Like cycles, it takes another, slower algorithm: a second at 1,024 points.
         cycles: whether to add a short cycle for each class of degree 1, born with it and filled when it dies.

@@ -73,8 +73,8 @@ def sample_together(clouds: list[Float[Tensor, "_ c"]], m: int, start: int) -> l
     """`farthest_point_sampling`, one step in all clouds at a time, as on a GPU.
 
     Args:
-        clouds: of one device and width, each with more than `start` rows. Shorter ones are padded by rows that are
-            never chosen.
+        clouds: clouds on one device and of one width, each with more than `start` rows. Shorter ones are padded by rows
+            that are never chosen.
         m: number of points.
         start: index of the first point.
     """

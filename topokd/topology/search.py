@@ -59,7 +59,7 @@ def use_search(search: bool | None, cloud: Float[Tensor, "n c"], special: str | 
     Args:
         search: the argument of `vietoris_rips`.
         cloud: points.
-        special: of `unsearchable`.
+        special: result of `unsearchable`.
 
     Raises:
         ParameterError: ``search`` is true where it is not possible.

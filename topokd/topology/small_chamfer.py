@@ -20,7 +20,7 @@ class Matches(NamedTuple):
     Attributes:
         sizes: k and m of each comparison.
         scale: s of Eq. 2-3.
-        state: of each row birth and death, of each row its match, of each comparison the divisor of Eq. 2, then k and
+        state: birth and death of each row, of each row its match, of each comparison the divisor of Eq. 2, then k and
             m; 64 bits each. `topokd.topology.layer` appends more.
         weights: log(1 + persistence) of the teacher's pairs, then the costs of all rows.
         rows: number of rows.

@@ -47,7 +47,7 @@ def small_clouds(
     Args:
         clouds: points on the CPU, up to `MAX_POINTS` each, all with one number of columns, float32 or float64.
         limit: squared length of the longest edge that enters.
-        tolerance: of ties, in multiples of ``unit``.
+        tolerance: tolerance of ties, in multiples of ``unit``.
         unit: a length; None for the extent of the cloud.
         max_dim: 0 or 1.
         workers: threads.
@@ -67,7 +67,7 @@ def spread_over_threads(
 
     Args:
         clouds: see `small_clouds`.
-        options: of `small_clouds`, from ``limit`` to ``max_dim``.
+        options: options of `small_clouds`, from ``limit`` to ``max_dim``.
         workers: threads.
         work: called with the number of the first cloud of a range, the rows of all clouds, where the clouds of the
             range begin and end, and the arguments of `calls`.

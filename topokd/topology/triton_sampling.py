@@ -44,7 +44,7 @@ def sample_in_one_kernel(clouds: list[Float[Tensor, "_ c"]], m: int, start: int)
     """As `topokd.topology.sampling.sample_together`: the same indices, in one launch for all steps.
 
     Args:
-        clouds: of one device and width, each with more than `start` rows.
+        clouds: clouds on one device and of one width, each with more than `start` rows.
         m: number of points.
         start: index of the first point.
 

@@ -26,10 +26,10 @@ class PackedDiagrams(NamedTuple):
 
     Attributes:
         counts: finite pairs of degree 0 and 1, essential classes of degree 0 and 1, critical edges.
-        whole: of degree 0 births, deaths and essential simplices, of degree 1 likewise, then the ends of the critical
+        whole: in degree 0 births, deaths and essential simplices, of degree 1 likewise, then the ends of the critical
             edges, and the entry of ``values`` that each belongs to.
         values: birth and death of degree 0, of degree 1, and the essential births of both, in the type of the points.
-        factors: of critical edges, see `kernels.values`.
+        factors: factors of critical edges, see `kernels.values`.
     """
 
     counts: list[int]
@@ -49,10 +49,10 @@ def packed_from(
     """Values and critical edges of an engine's pairs.
 
     Args:
-        pairs: of degree 0, or of degrees 0 and 1.
+        pairs: pairs of degree 0, or of degrees 0 and 1.
         points: rows of the cloud.
         single: whether values are float32.
-        tolerance: of ties, in multiples of ``unit``.
+        tolerance: tolerance of ties, in multiples of ``unit``.
         unit: a length.
     """
     empty = np.empty((0, 3), np.int64)

@@ -127,7 +127,7 @@ def weighted_components(pairs: Pairs, weights: Float64[ndarray, " n"]) -> Pairs:
     """``pairs`` with degree 0 by the elder rule for vertices of different age: of two components the later born dies.
 
     Args:
-        pairs: of the filtration of the edges; its merging edges come in order.
+        pairs: pairs of the filtration of the edges; its merging edges come in order.
         weights: (n,) of the points; equal ones are as old as their index.
     """
     rank = np.empty(len(weights), dtype=np.int64)

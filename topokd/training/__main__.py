@@ -23,10 +23,10 @@ def main(folder: Path, row: str, seed: int, by_hand: bool) -> int:
     """Train; an error is noted in the folder for the process that started the ranks.
 
     Args:
-        folder: With the parameters, and for the error.
-        row: A row of the ablation, or ``teacher``.
-        seed: Of the run.
-        by_hand: Whether results are written below ``workspace/by-hand``.
+        folder: with the parameters, and for the error.
+        row: a row of the ablation, or ``teacher``.
+        seed: seed of the run.
+        by_hand: whether results are written below ``workspace/by-hand``.
     """
     die_with_parent()
     here = place() or ProcessRank(rank=0, size=1, local=0)

@@ -28,15 +28,15 @@ def checkpoint_metadata(
     """The metadata of a checkpoint, for `topokd predict`, `export` and `adapt`.
 
     Args:
-        scans: Training scans; up to `DESCRIBED_SCANS` of them are measured (`ScanProfile`).
-        class_names: In the order of the network's outputs.
-        preset: Of the network.
-        dataset: Its name.
+        scans: training scans; up to `DESCRIBED_SCANS` of them are measured (`ScanProfile`).
+        class_names: names of the classes, in the order of the network's outputs.
+        preset: preset of the network.
+        dataset: its name.
         voxel_size: Metres.
-        sweeps: Scans that the network gets at a time.
-        intensity: Whether it was trained with intensities.
-        run: Name of the run.
-        written: Ids and colours in label files, for a data set with a label map.
+        sweeps: scans that the network gets at a time.
+        intensity: whether it was trained with intensities.
+        run: name of the run.
+        written: ids and colours in label files, for a data set with a label map.
     """
     spread = np.linspace(0, len(scans) - 1, min(DESCRIBED_SCANS, len(scans))).round().astype(int)
     described = Description(

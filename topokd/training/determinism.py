@@ -20,9 +20,9 @@ def stream_seed(seed: int, purpose: Literal["teacher", "student", "step"], step:
     """A 63-bit seed for one purpose of a run; different purposes and steps give unrelated streams.
 
     Args:
-        seed: Of the run.
-        purpose: What the numbers are for.
-        step: Of the training.
+        seed: seed of the run.
+        purpose: purpose of the numbers.
+        step: step of the training.
 
     Examples:
         >>> stream_seed(0, "step", 3) == stream_seed(0, "step", 3) != stream_seed(0, "step", 4)
@@ -35,10 +35,10 @@ def seeded_model(preset: str, num_classes: int, seed: int, role: Role) -> PointT
     """A network whose initial weights depend only on (seed, role), so that all students of a seed start equally.
 
     Args:
-        preset: Name of the network.
-        num_classes: Its outputs.
-        seed: Of the run.
-        role: Teachers and students have other weights.
+        preset: name of the network.
+        num_classes: its outputs.
+        seed: seed of the run.
+        role: teachers and students have other weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, role))

@@ -78,9 +78,9 @@ class Ranks:
     """This process among those that train together; `Ranks()` is one process alone, and changes no number.
 
     Attributes:
-        rank: Number of this process.
-        size: How many there are.
-        device: Of the tensors that they exchange.
+        rank: number of this process.
+        size: how many there are.
+        device: device of the tensors that they exchange.
 
     Examples:
         >>> alone = Ranks()
@@ -128,7 +128,7 @@ class Ranks:
         """w_r ``mean`` with w_r = R n_r / sum_s n_s, so that the mean over ranks is the mean over the rows of all.
 
         Args:
-            mean: Over ``rows`` rows of this rank.
+            mean: over ``rows`` rows of this rank.
             rows: n_r.
         """
         if self.size == 1:
@@ -141,7 +141,7 @@ class Ranks:
 
         Args:
             rows: number of rows of this rank.
-            generator: of the numbers, in the same state on all ranks; None for torch's global one.
+            generator: generator of the numbers, in the same state on all ranks; None for torch's global one.
         """
         counts: list[int] = self.gather(torch.tensor(rows, device=self.device)).tolist()
         start = sum(counts[: self.rank])
@@ -151,8 +151,8 @@ class Ranks:
         """The network to call in training in place of ``model``, whose gradients are then means over ranks.
 
         Args:
-            model: On its device; its BatchNorm layers are replaced if they are to be synchronised.
-            sync_batchnorm: Whether BatchNorm sees the voxels of all ranks.
+            model: on its device; its BatchNorm layers are replaced if they are to be synchronised.
+            sync_batchnorm: whether BatchNorm sees the voxels of all ranks.
         """
         if self.size == 1:
             return model

@@ -42,23 +42,23 @@ class Fit:
     bits as an uninterrupted one.
 
     Args:
-        model: Called as ``model(batch, taps=True)``.
-        objective: The loss.
-        batches: The batch of a step; must not depend on earlier calls.
-        steps: Number of steps.
-        train: Optimizer, precision, worker processes.
-        seed: Of everything random in a step.
-        name: Of the run, in progress and messages.
-        teacher: Frozen network; None if the objective has no terms.
-        kept: Keeps what the terms need of the teacher, for other rows with the same batches; None: the teacher runs.
-        hooks: Called after each step, in this order; see `topokd.training.hooks`.
-        device: Of the networks.
-        ranks: Processes that share the batches; ``batches`` then gives this one's clouds.
-        failed: Folder for the batch whose loss or gradient is not finite; None: it is not kept.
+        model: called as ``model(batch, taps=True)``.
+        objective: the loss.
+        batches: the batch of a step; must not depend on earlier calls.
+        steps: number of steps.
+        train: optimizer, precision, worker processes.
+        seed: seed of everything random in a step.
+        name: name of the run, in progress and messages.
+        teacher: frozen network; None if the objective has no terms.
+        kept: keeps what the terms need of the teacher, for other rows with the same batches; None: the teacher runs.
+        hooks: called after each step, in this order; see `topokd.training.hooks`.
+        device: device of the networks.
+        ranks: processes that share the batches; ``batches`` then gives this one's clouds.
+        failed: folder for the batch whose loss or gradient is not finite; None: it is not kept.
 
     Attributes:
-        best_weights: Weights with the best validation; empty without `Validate`.
-        averaged: Running average of the weights; empty without `Average`.
+        best_weights: weights with the best validation; empty without `Validate`.
+        averaged: running average of the weights; empty without `Average`.
 
     Examples:
         >>> from topokd.models import build_model
@@ -95,7 +95,7 @@ class Fit:
             The history: see `topokd.training.history.empty_history`.
 
         Raises:
-            TrainingError: A loss or a gradient is not finite.
+            TrainingError: a loss or a gradient is not finite.
         """
         self.prepare()
         with contextlib.ExitStack() as stack:
@@ -126,7 +126,7 @@ class Fit:
         """Forward, backward and update on one batch; call `prepare` first.
 
         Raises:
-            TrainingError: The loss or its gradient is not finite; the message says which and what helps.
+            TrainingError: the loss or its gradient is not finite; the message says which and what helps.
         """
         teacher = prepared = digests = None
         if self.objective.needs_teacher and self.teacher is not None:

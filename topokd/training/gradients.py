@@ -31,10 +31,10 @@ def gradient_norms(
     Each loss costs one backward pass.
 
     Args:
-        losses: Scalars in one graph, before their weights.
-        parameters: Of the student.
-        output: The student's output, in that graph.
-        ranks: Processes that share the batch: norms are then those of the gradient of the mean of their losses.
+        losses: scalars in one graph, before their weights.
+        parameters: parameters of the student.
+        output: the student's output, in that graph.
+        ranks: processes that share the batch: norms are then those of the gradient of the mean of their losses.
 
     Returns:
         By loss: ``parameters`` and ``logits``, each a norm, and ``taps``, a norm per stage.
@@ -76,8 +76,8 @@ def balanced_weights(norms: Mapping[str, Mapping[str, Any]], shares: Mapping[str
     """lambda_k = share_k |g_seg| / |g_k|, for every term with a stated share and a gradient.
 
     Args:
-        norms: From `gradient_norms`; ``seg`` is the segmentation loss.
-        shares: Wanted lambda_k |g_k| / |g_seg| by term.
+        norms: norms from `gradient_norms`; ``seg`` is the segmentation loss.
+        shares: wanted lambda_k |g_k| / |g_seg| by term.
 
     Examples:
         >>> norms = {"seg": {"parameters": 2.0}, "kd": {"parameters": 4.0}}
@@ -97,7 +97,7 @@ def gradient_share(terms: Mapping[str, Mapping[str, Sequence[float]]], name: str
 
     Args:
         terms: ``history["gradients"]["terms"]`` of a run record.
-        name: Of the term.
+        name: name of the term.
 
     Examples:
         >>> seg, kd = {"parameters": [2.0, 0.0]}, {"parameters": [3.0, 3.0], "weight": [0.5, 0.5]}
@@ -113,9 +113,9 @@ class GradientWatch:
     """Measure every ``every`` steps, keep the curves in a history, warn of terms without force or with too much.
 
     Args:
-        every: Steps between measurements, each of which costs one backward pass per loss; 0: never.
-        shares: Shares that ``balance: gradnorm`` sets, by term; empty: weights stay as they are.
-        name: Of the run, in warnings.
+        every: steps between measurements, each of which costs one backward pass per loss; 0: never.
+        shares: shares that ``balance: gradnorm`` sets, by term; empty: weights stay as they are.
+        name: name of the run, in warnings.
     """
 
     def __init__(self, every: int, shares: Mapping[str, float], name: str) -> None:
@@ -138,13 +138,13 @@ class GradientWatch:
         """Record the norms of one step, and return the weights from this step on.
 
         Args:
-            step: Its number, from 0.
-            losses: Of the step.
-            model: The student.
-            output: Its output.
+            step: its number, from 0.
+            losses: losses of the step.
+            model: the student.
+            output: its output.
             weights: lambda of each term so far.
             history: ``gradients`` of the run's history, extended in place.
-            ranks: See `gradient_norms`.
+            ranks: see `gradient_norms`.
         """
         norms = gradient_norms(losses.terms, [p for p in model.parameters() if p.requires_grad], output, ranks)
         weights = {**weights, **balanced_weights(norms, {k: s for k, s in self.shares.items() if k in norms})}

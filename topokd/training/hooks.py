@@ -77,8 +77,8 @@ class Validate(Hook):
     """Record the mIoU every ``every`` steps and at the end, and keep the weights with the best one.
 
     Args:
-        miou: Computes the mIoU (0-1) of a network.
-        every: Number of steps between validations.
+        miou: computes the mIoU (0-1) of a network.
+        every: number of steps between validations.
 
     Examples:
         >>> Validate(lambda model: 0.5, every=100).every
@@ -98,8 +98,8 @@ class Resume(Hook):
     """Save the state every ``every`` steps, at the end and when a signal asks to stop; start from the last one.
 
     Args:
-        folder: Folder of the state.
-        every: Number of steps between states.
+        folder: folder of the state.
+        every: number of steps between states.
 
     Examples:
         >>> import tempfile
@@ -148,8 +148,8 @@ class LiveCurves(Hook):
     its history, so no step occurs twice.
 
     Args:
-        folder: Created if missing.
-        tracker: Opens another place that gets the same points (`topokd.training.trackers`), or returns None.
+        folder: created if missing.
+        tracker: opens another place that gets the same points (`topokd.training.trackers`), or returns None.
 
     Examples:
         >>> import tempfile

@@ -27,11 +27,11 @@ def kept_for_inspection(batch: Batch, folder: Path | None, run: str, step: int, 
     """Save ``batch`` when the block raises a `TrainingError`, and name the file in the message.
 
     Args:
-        batch: The clouds of this process.
-        folder: Created if missing; None: nothing is saved.
-        run: Name of the run.
-        step: Its step, from 1.
-        ranks: Each saves its own clouds.
+        batch: the clouds of this process.
+        folder: created if missing; None: nothing is saved.
+        run: name of the run.
+        step: its step, from 1.
+        ranks: each saves its own clouds.
     """
     try:
         yield
@@ -60,7 +60,7 @@ def load_batch(path: str | Path) -> Batch:
     """The batch that a failed training saved.
 
     Args:
-        path: The path in the error message.
+        path: the path in the error message.
 
     Returns:
         The batch, on the CPU.

@@ -39,10 +39,10 @@ def launch(run: Run) -> dict[str, Any]:
     A request to stop this process (`topokd.stopping`) is passed on. The ranks end with this process, however it ends.
 
     Raises:
-        ParameterError: There are fewer GPUs than ranks.
-        Stopped: The ranks were asked to stop, and the state is saved.
-        TopokdError: What a rank raised.
-        TrainingError: A rank died, or the launcher cannot be run.
+        ParameterError: there are fewer GPUs than ranks.
+        Stopped: the ranks were asked to stop, and the state is saved.
+        TopokdError: what a rank raised.
+        TrainingError: a rank died, or the launcher cannot be run.
     """
     launcher = shlex.split(os.environ.get(LAUNCHER, ""))
     if not launcher:

@@ -18,8 +18,8 @@ def parameter_groups(model: nn.Module, params: Optimizer) -> list[dict]:
     others are the stem, the pooling layers and the head. A model without blocks has one group.
 
     Args:
-        model: The network.
-        params: Learning rates.
+        model: the network.
+        params: learning rates.
 
     Returns:
         Groups as `torch.optim.Optimizer` takes them, with a ``name``.
@@ -41,9 +41,9 @@ def build_optimizer(model: nn.Module, params: Optimizer, objective: nn.Module | 
     """AdamW with ``params.weight_decay`` over `parameter_groups`; the fused kernel is several times faster.
 
     Args:
-        model: The network.
-        params: Learning rates and weight decay.
-        objective: What it learns too, such as the projector of a term: a separate group, with ``params.lr``.
+        model: the network.
+        params: learning rates and weight decay.
+        objective: the loss; what it learns, such as the projector of a term, is a separate group with ``params.lr``.
     """
     groups = parameter_groups(model, params)
     if learned := list(objective.parameters()) if objective is not None else []:
@@ -57,9 +57,9 @@ def build_schedule(optimizer: torch.optim.Optimizer, steps: int, params: Optimiz
     The last value is max / div_factor / final_div_factor. The rise takes at least one step, however short the run.
 
     Args:
-        optimizer: Its groups have their maximal learning rates.
-        steps: Of the training.
-        params: Of the cycle.
+        optimizer: its groups have their maximal learning rates.
+        steps: number of training steps.
+        params: parameters of the cycle.
     """
     total = max(steps, 3)  # with fewer, the torch schedule divides by zero
     return OneCycleLR(

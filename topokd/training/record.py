@@ -24,10 +24,10 @@ def run_record(run: Run, fit: Fit, history: dict[str, Any], matrix: ConfusionMat
     """The record of a finished run, which is written to ``results/<profile>/runs/``.
 
     Args:
-        run: The run.
-        fit: Its training, finished.
-        history: What `Fit.run` returned.
-        matrix: Counts of the final weights on the validation scans.
+        run: the run.
+        fit: its training, finished.
+        history: the history that `Fit.run` returned.
+        matrix: counts of the final weights on the validation scans.
 
     Returns:
         A dictionary of JSON types: what was trained and how, the curves, and ``evaluation``.
@@ -59,10 +59,10 @@ def save_weights(run: Run, fit: Fit, train: ScanDataset, val: ScanDataset) -> No
     """Save the final weights, and those with the best validation, with what the training scans look like.
 
     Args:
-        run: Names the files.
-        fit: The finished training; its model ends up with the best weights.
-        train: The training scans, which the metadata describe.
-        val: The validation scans: names and label ids of the network's classes.
+        run: names the files.
+        fit: the finished training; its model ends up with the best weights.
+        train: the training scans, which the metadata describe.
+        val: the validation scans: names and label ids of the network's classes.
     """
     data = run.params.data
     metadata = checkpoint_metadata(

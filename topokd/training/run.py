@@ -15,9 +15,9 @@ class Run:
     """The teacher of a seed, or the student of one row of the ablation.
 
     Args:
-        row: A name in ``params.rows``, or ``"teacher"``.
-        seed: Of weights, batches and everything random in a step.
-        params: The profile.
+        row: a name in ``params.rows``, or ``"teacher"``.
+        seed: seed of weights, batches and everything random in a step.
+        params: the profile.
 
     Examples:
         >>> run = Run("full", 0, Params())
@@ -130,9 +130,9 @@ def run_of(network: str, seed: int, params: Params) -> Run:
     """The run of a network for one seed of the students: a row's own, or that of the teacher it learns from.
 
     Args:
-        network: A row of the ablation, or ``teacher``.
-        seed: Seed of the student.
-        params: The profile.
+        network: a row of the ablation, or ``teacher``.
+        seed: seed of the student.
+        params: the profile.
 
     Returns:
         The run; it need not have been started.

@@ -25,9 +25,9 @@ class ResumeFolder:
     of parameters, data, teacher or code. Folders of the same run with other keys are stale and are removed.
 
     Args:
-        parent: Folder of all runs.
-        run: Name of the run.
-        key: From `run_key`.
+        parent: folder of all runs.
+        run: name of the run.
+        key: key from `run_key`.
 
     Examples:
         >>> import tempfile

@@ -25,11 +25,11 @@ def resume_folder(
     """The run's state folder, keyed by everything that the trained weights and the history depend on.
 
     Args:
-        run: The run.
-        steps: Of its training.
-        objective: What it minimises.
-        scans: Training and validation scans.
-        device: Where it trains.
+        run: the run.
+        steps: number of steps of its training.
+        objective: the objective that it minimises.
+        scans: training and validation scans.
+        device: where it trains.
     """
     given = to_dict(run.params)
     ignored = (
@@ -67,11 +67,11 @@ def shared_teacher_outputs(
     """Folder of the teacher's outputs that the rows of this seed share, keyed by everything that they depend on.
 
     Args:
-        run: A student's.
-        objective: Of that student.
-        scans: The training scans.
-        device: Where it trains.
-        ranks: Each shares what belongs to its part of the batch.
+        run: a student's.
+        objective: objective of that student.
+        scans: the training scans.
+        device: where it trains.
+        ranks: each shares what belongs to its part of the batch.
 
     Returns:
         None if the row needs no teacher, or the profile does not keep its outputs (``train.keep_teacher``).

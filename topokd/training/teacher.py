@@ -14,15 +14,15 @@ def load_teacher(params: Params, seed: int, class_names: tuple[str, ...]) -> Poi
     """The trained teacher of ``seed``.
 
     Args:
-        params: The profile.
-        seed: Seed of the teacher.
-        class_names: Classes of the data set.
+        params: the profile.
+        seed: seed of the teacher.
+        class_names: classes of the data set.
 
     Returns:
         The network with its weights, on the CPU.
 
     Raises:
-        CheckpointError: The file is missing, has another preset than ``model.teacher``, or was trained for other
+        CheckpointError: the file is missing, has another preset than ``model.teacher``, or was trained for other
             classes; the message names the file and the command that trains it.
 
     Examples:
@@ -55,12 +55,12 @@ def teacher_of(run: Run, objective: DistillationObjective, class_names: tuple[st
     """The teacher of a student's run, set up for use in its training.
 
     Args:
-        run: The student's.
-        objective: Of the student; None is returned if no term of it uses a teacher.
-        class_names: Of the data set.
+        run: the student's.
+        objective: objective of the student; None is returned if no term of it uses a teacher.
+        class_names: class names of the data set.
 
     Raises:
-        CheckpointError: As `load_teacher`.
+        CheckpointError: as `load_teacher`.
     """
     if not objective.needs_teacher:
         return None

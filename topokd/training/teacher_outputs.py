@@ -34,10 +34,10 @@ class TeacherOutputs:
     so rows may train at the same time, and a killed run leaves whole files. A missing or damaged one is computed again.
 
     Args:
-        parent: Folder for all seeds; those of the same ``name`` with other keys are stale and are removed.
-        name: Of the seed.
-        key: Changes with everything that the outputs depend on: teacher, batches, code (`run_key`).
-        rows: Objectives of the rows that will ask; those whose terms all have a digest are served.
+        parent: folder for all seeds; those of the same ``name`` with other keys are stale and are removed.
+        name: name of the seed.
+        key: changes with everything that the outputs depend on: teacher, batches, code (`run_key`).
+        rows: objectives of the rows that will ask; those whose terms all have a digest are served.
 
     Examples:
         >>> import tempfile
@@ -59,11 +59,11 @@ class TeacherOutputs:
         """The digests that ``objective`` needs in ``step``: read, or computed for all rows and kept.
 
         Args:
-            step: Number of the step, from 0.
-            batch: Its batch, on the teacher's device.
-            objective: Must have a digest for each of its terms.
-            teacher: Frozen network.
-            amp: Precision of the forward pass.
+            step: number of the step, from 0.
+            batch: its batch, on the teacher's device.
+            objective: must have a digest for each of its terms.
+            teacher: frozen network.
+            amp: precision of the forward pass.
         """
         device = batch.feat.device
         wanted = set((objective.digest_keys() or {}).values())
@@ -90,9 +90,9 @@ class TeacherOutputs:
         """The digests of a step that have been stored.
 
         Args:
-            step: Of the training.
+            step: step of the training.
             keys: `digest_key` of the terms.
-            device: Where they are needed.
+            device: where they are needed.
         """
         digests: Digests = {}
         for key in sorted(keys):

@@ -80,7 +80,7 @@ def require_tracker(tracker: Tracker) -> None:
     """Raise before a training starts, not at its first point.
 
     Raises:
-        ParameterError: The tracker's package is not installed.
+        ParameterError: the tracker's package is not installed.
 
     Examples:
         >>> require_tracker("none")
@@ -97,10 +97,10 @@ def open_tracker(tracker: Tracker, folder: Path, profile: str, run: str) -> Sink
     """The tracker of a run; None for ``none``.
 
     Args:
-        tracker: Its name.
-        folder: Of the run's files, for trackers that write files.
-        profile: Name of the profile.
-        run: Name of the run.
+        tracker: its name.
+        folder: folder of the run's files, for trackers that write files.
+        profile: name of the profile.
+        run: name of the run.
     """
     if tracker == "tensorboard":
         return TensorBoard(folder)

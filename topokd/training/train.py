@@ -46,8 +46,8 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
     the best mIoU seen during training, live curves, and the record.
 
     Args:
-        params: The profile.
-        seed: Seed of weights, batches and everything random in a step.
+        params: the profile.
+        seed: seed of weights, batches and everything random in a step.
 
     Returns:
         The run record.
@@ -81,16 +81,16 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
     of the loss (Eq. 8).
 
     Args:
-        params: The profile.
-        row: A name in ``params.rows``.
-        seed: Seed of weights, batches and everything random in a step.
+        params: the profile.
+        row: a name in ``params.rows``.
+        seed: seed of weights, batches and everything random in a step.
 
     Returns:
         The run record.
 
     Raises:
-        ParameterError: The row does not exist.
-        CheckpointError: The teacher is missing, or has another preset or other classes.
+        ParameterError: the row does not exist.
+        CheckpointError: the teacher is missing, or has another preset or other classes.
 
     Examples:
         >>> import os
@@ -217,12 +217,12 @@ def _evaluate(
     """Counts of all ranks, each of which predicts its share of the scans; no scan is counted twice.
 
     Args:
-        run: Says how.
-        model: The network; its running statistics become those of rank 0.
-        dataset: Labelled scans.
-        ranks: They end up with the same counts.
-        tta: Number of rotations that are averaged.
-        wanted: How many scans, spread evenly; None: all.
+        run: says how.
+        model: the network; its running statistics become those of rank 0.
+        dataset: labelled scans.
+        ranks: they end up with the same counts.
+        tta: number of rotations that are averaged.
+        wanted: how many scans, spread evenly; None: all.
     """
     ranks.share_buffers(model)
     own = ranks.split(spread(len(dataset), wanted))

@@ -88,8 +88,8 @@ def plot_cloud(
         palette: RGB 0..255 of each class.
         view: "top" (from above) or "perspective" (from ``eye``).
         reach: extent of the view from above in each direction, in metres.
-        size: of the points.
-        title: of the axes.
+        size: size of the points.
+        title: title of the axes.
         dark: dark background.
         eye: position of the camera.
     """
@@ -161,11 +161,11 @@ def interactive_cloud(
     Args:
         xyz: (n, 3) points in metres.
         labels: by title, (n,) classes.
-        names: of the classes.
+        names: names of the classes.
         palette: RGB 0..255 of each class.
         max_points: larger clouds are thinned evenly, to the same points in every cloud.
-        size: of the points.
-        height: in pixels.
+        size: size of the points.
+        height: height in pixels.
 
     Examples:
         >>> figure = interactive_cloud(np.zeros((3, 3)), {"truth": np.array([0, 0, -1])}, ["car"], [(255, 0, 0)])
@@ -228,9 +228,9 @@ def plot_statistics(statistics: dict[str, Any], other: dict[str, Any] | None, na
     Of many classes only those that occur are shown.
 
     Args:
-        statistics: A result of `topokd.datasets.statistics.statistics`.
-        other: Another, or None.
-        names: Labels of the two.
+        statistics: a result of `topokd.datasets.statistics.statistics`.
+        other: another, or None.
+        names: labels of the two.
     """
     import matplotlib.pyplot as plt
 

@@ -67,9 +67,9 @@ def write_view(
         path: the file.
         xyz: (n, 3) metres.
         label: (n,) classes, -1 without one.
-        names: of the classes.
+        names: names of the classes.
         palette: RGB 0..255 of each class.
-        title: of the page; the number of points shown, and of all points, is added.
+        title: title of the page; the number of points shown, and of all points, is added.
         max_points: larger clouds are thinned evenly.
 
     Raises:
@@ -100,9 +100,9 @@ def write_views(
         xyz: (n, 3) metres.
         views: by title, (n,) classes, -1 without one. The first is the ground truth; each other one has a second
             button for the points that differ from it.
-        names: of the classes.
+        names: names of the classes.
         palette: RGB 0..255 of each class.
-        title: of the page.
+        title: title of the page.
         max_points: larger clouds are thinned evenly.
     """
     import plotly.graph_objects as go

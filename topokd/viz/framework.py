@@ -26,7 +26,7 @@ def figure2(
     """Draw the teacher above, the student below, and the three distillation terms between them.
 
     Args:
-        colors: of the terms ``kd``, ``topo`` and ``grad``.
+        colors: colours of the terms ``kd``, ``topo`` and ``grad``.
         teacher: number of parameters and encoder depths.
         student: the same.
     """

@@ -63,9 +63,9 @@ def dots_figure(reported: Dots, measured: Dots | None, title: str) -> Figure:
     """Figure 1 a as dots: the paper's numbers (from its tables) above, this profile's below ``title``.
 
     Args:
-        reported: The paper's numbers.
-        measured: Those of the profile; None before there are runs.
-        title: Of the lower half.
+        reported: the paper's numbers.
+        measured: those of the profile; None before there are runs.
+        title: title of the lower half.
     """
     use_style()
     shown = [("Reported by the paper", reported)] + ([(title, measured)] if measured else [])

@@ -32,8 +32,8 @@ def scan_figure(scan: Scan, class_names: Sequence[str], palette: RGB) -> Figure:
     """Classes (top) and intensity (bottom) of a labelled scan, from above and from behind the sensor.
 
     Args:
-        scan: With labels.
-        class_names: Of the data set.
+        scan: with labels.
+        class_names: class names of the data set.
         palette: RGB 0..255 of each class.
     """
     use_style()
@@ -70,10 +70,10 @@ def sample_figure(
     """A training sample: the scan, augmented, in voxels of ``voxel_size`` metres, and cropped.
 
     Args:
-        scan: As read, with labels.
-        augmented: The same after augmentation.
-        voxels: Of the augmented scan.
-        sample: The crop of them.
+        scan: as read, with labels.
+        augmented: the same after augmentation.
+        voxels: voxels of the augmented scan.
+        sample: the crop of them.
         voxel_size: Metres.
         palette: RGB 0..255 of each class.
     """

@@ -36,8 +36,8 @@ def segmentation_figure(
     Args:
         xyz: (n, 3) metres.
         truth: (n,) classes.
-        predictions: By title, (n,) classes.
-        class_names: Of the data set.
+        predictions: by title, (n,) classes.
+        class_names: class names of the data set.
         palette: RGB 0..255 of each class.
         reach: Metres.
     """
@@ -79,7 +79,7 @@ def overview_figure(
     Args:
         xyz: (n, 3) metres.
         truth: (n,) classes.
-        predictions: By title, (n,) classes.
+        predictions: by title, (n,) classes.
         palette: RGB 0..255 of each class.
     """
     use_style()

@@ -11,7 +11,7 @@ def full_table(frame: pd.DataFrame, name: str, *, digits: int = 2) -> Styler:
 
     Args:
         frame: the table; an index of names is kept.
-        name: of the table, for its identifiers in the page: equal tables give equal pages.
+        name: name of the table, for its identifiers in the page: equal tables give equal pages.
         digits: decimals of fractions; whole numbers have their thousands apart, and a missing number is a dash.
 
     Examples:

@@ -33,11 +33,11 @@ def plot_diagram(axes: Axes, diagrams: Diagrams, *, marker: str = "o", size: flo
     """Draw deaths against births, one colour per degree, with the diagonal.
 
     Args:
-        axes: The axes to draw on.
+        axes: the axes to draw on.
         diagrams: (k, 2) pairs per degree.
-        marker: Of the points.
-        size: Of the points.
-        filled: Whether points are filled or rings.
+        marker: marker of the points.
+        size: size of the points.
+        filled: whether points are filled or rings.
 
     Examples:
         >>> figure, axes = plt.subplots()
@@ -120,8 +120,8 @@ def filtration_figure(points: np.ndarray, persistence: Persistence, scales: Sequ
 
     Args:
         points: (n, 3), near the unit ball.
-        persistence: Of the points.
-        scales: At which the complex is drawn.
+        persistence: diagrams of the points.
+        scales: at which the complex is drawn.
     """
     use_style()
     figure = plt.figure(figsize=(2.6 * len(scales), 6.2))
@@ -162,9 +162,9 @@ def agreement_figure(
     Each panel states the largest bottleneck distance to giotto-ph among the compared engines and degrees.
 
     Args:
-        diagrams: By shape and engine.
-        rows: Bottleneck distances, with ``shape`` and ``bottleneck``.
-        engine: The one that is drawn as rings.
+        diagrams: by shape and engine.
+        rows: bottleneck distances, with ``shape`` and ``bottleneck``.
+        engine: the one that is drawn as rings.
     """
     use_style()
     figure, panels = plt.subplots(1, len(diagrams), figsize=(2.6 * len(diagrams), 3.2), squeeze=False)

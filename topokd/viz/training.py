@@ -54,9 +54,9 @@ def share_figure(
     """Gradient norm of each weighted term in percent of that of the segmentation loss, a panel per row.
 
     Args:
-        shares: By row and term, steps (s,) and percent (seeds, s).
-        titles: By row.
-        limits: Percent; below the first and above the second a run warns of the term.
+        shares: by row and term, steps (s,) and percent (seeds, s).
+        titles: by row.
+        limits: percent; below the first and above the second a run warns of the term.
     """
     use_style()
     columns = min(len(shares), 4)

@@ -87,7 +87,7 @@ def read_cloud(
 
     Args:
         path: the file.
-        columns: of .bin and .npy: values per point, or their names, such as ("x", "y", "z", "intensity", "_"); None:
+        columns: for .bin and .npy: values per point, or their names, such as ("x", "y", "z", "intensity", "_"); None:
             recognised (`topokd.data.formats.binary`).
         intensity_scale: full scale of the intensities; None: by rule (`topokd.data.formats.intensity`).
         usual_scale: full scale of other scans of the same sensor, if known: a guess, which a scan may contradict.

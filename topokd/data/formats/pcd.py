@@ -26,13 +26,13 @@ class _Header:
     """What the header of a .pcd file says.
 
     Attributes:
-        fields: Names; `_` is padding.
-        dtypes: Number type of each.
-        counts: Values per point of each.
-        points: Their number.
-        encoding: Of the body.
-        viewpoint: Position and orientation (w, x, y, z) of the sensor.
-        size: Bytes of the header.
+        fields: names; `_` is padding.
+        dtypes: number type of each.
+        counts: values per point of each.
+        points: their number.
+        encoding: encoding of the body.
+        viewpoint: position and orientation (w, x, y, z) of the sensor.
+        size: bytes of the header.
         grid: WIDTH and HEIGHT; empty if the header has not both.
     """
 
@@ -55,11 +55,11 @@ def read_pcd(path: Path) -> PointTable:
     """Read a .pcd file, organised or not.
 
     Args:
-        path: The file. VERSION, COUNT, VIEWPOINT, and one of POINTS and WIDTH with HEIGHT, may be absent; x, y and z
+        path: the file. VERSION, COUNT, VIEWPOINT, and one of POINTS and WIDTH with HEIGHT, may be absent; x, y and z
             may be one field `xyz` with a COUNT of 3.
 
     Raises:
-        DataError: The header is damaged, the file holds fewer points than it says, or x, y or z is missing.
+        DataError: the header is damaged, the file holds fewer points than it says, or x, y or z is missing.
     """
     header = _read_header(path)
     columns = _READERS[header.encoding](path, header) if header.points else [np.empty((0, c)) for c in header.counts]

@@ -181,7 +181,7 @@ def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> P
     Args:
         path: the file.
         rows: (n, c) values.
-        names: of the columns, from the user; `_` for one that does not matter.
+        names: names of the columns, from the user; `_` for one that does not matter.
 
     Raises:
         DataError: there are not as many names as columns.

@@ -22,9 +22,9 @@ def open_split(root: Path, split: Split, options: ReaderOptions) -> NuScenesLida
     """The reader with the options that it has; the version defaults to the one that holds the split.
 
     Args:
-        root: Folder of the data set.
-        split: Name of a split, or numbers of its sequences.
-        options: Reader options from the profile.
+        root: folder of the data set.
+        split: name of a split, or numbers of its sequences.
+        options: reader options from the profile.
     """
     names = split if isinstance(split, str) else tuple(map(str, split))
     version = options.version or ("v1.0-test" if split == "test" else "v1.0-trainval")

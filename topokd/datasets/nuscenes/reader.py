@@ -40,7 +40,7 @@ class NuScenesLidarSeg(ScanDataset):
         root: the folder that holds ``<version>/``, ``samples/`` and ``lidarseg/``.
         split: "train" or "val" (of v1.0-mini: its mini_train and mini_val), "test" (v1.0-test, no labels), or a tuple
             of scene names. A named split uses those of its scenes that the tables hold.
-        version: of the tables, one of `VERSIONS`.
+        version: version of the tables, one of `VERSIONS`.
         sweeps: k > 1 adds the k - 1 sweeps before each keyframe, moved into its frame through ego pose and
             calibration, as ignored points after its own.
         on_bad_scan, cache: as in `SemanticKITTI`.

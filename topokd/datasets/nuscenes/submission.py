@@ -39,11 +39,11 @@ def write_submission(
     """`write_nuscenes` of a dataset's keyframes, without the points of accumulated sweeps.
 
     Args:
-        path: Where to write.
-        dataset: The split's scans.
-        predictions: Index of a scan, and a class (n,) for each of its points.
-        split: Name of the split.
-        details: Fields of the submission, by the names in `DETAILS`.
+        path: where to write.
+        dataset: the split's scans.
+        predictions: index of a scan, and a class (n,) for each of its points.
+        split: name of the split.
+        details: fields of the submission, by the names in `DETAILS`.
     """
     names = dataset.names
     by_token = ((_token(names[i]), classes[: dataset.own_points(names[i])]) for i, classes in predictions)
@@ -54,9 +54,9 @@ def validate_submission(path: Path, dataset: NuScenesLidarSeg, split: str) -> li
     """`validate_nuscenes` against a dataset, and the size of the dataset itself.
 
     Args:
-        path: The submission.
-        dataset: The split's scans.
-        split: Name of the split.
+        path: the submission.
+        dataset: the split's scans.
+        split: name of the split.
     """
     problems = size_problems(len(dataset), RELEASES[dataset.version].sizes[split])
     return problems + validate_nuscenes(path, {_token(name): dataset.own_points(name) for name in dataset.names}, split)

@@ -85,7 +85,7 @@ def read_table(folder: Path, name: str) -> list[Record]:
 
     Args:
         folder: ``<root>/<version>``.
-        name: of the table, a key of `FIELDS`.
+        name: name of the table, a key of `FIELDS`.
 
     Raises:
         DataError: the table is missing or damaged.
@@ -115,10 +115,10 @@ def resolve(folder: Path, table: dict[str, Record], token: str, name: str, refer
     """The record that another one refers to.
 
     Args:
-        folder: of the tables, for the message.
+        folder: folder of the tables, for the message.
         table: records by token.
-        token: of the wanted record.
-        name: of the table.
+        token: token of the wanted record.
+        name: name of the table.
         referrer: name of the table that ``record`` belongs to.
         record: holds ``token``.
 
@@ -137,7 +137,7 @@ def rigid_transform(record: Record, table: Path) -> Float[np.ndarray, "4 4"]:
     """Homogeneous transform of a record with ``translation`` [m] and ``rotation`` (quaternion w, x, y, z).
 
     Raises:
-        DataError: The rotation is zero, or a number is not finite.
+        DataError: the rotation is zero, or a number is not finite.
     """
     rotation, translation = (
         _numbers(record, field, count, table) for field, count in (("rotation", 4), ("translation", 3))

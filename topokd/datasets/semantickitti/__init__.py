@@ -21,9 +21,9 @@ def open_split(root: Path, split: Split, options: ReaderOptions) -> SemanticKITT
     """The reader with the options that it has.
 
     Args:
-        root: Folder of the data set.
-        split: Name of a split, or numbers of its sequences.
-        options: Reader options from the profile.
+        root: folder of the data set.
+        split: name of a split, or numbers of its sequences.
+        options: reader options from the profile.
     """
     numbers = split if isinstance(split, str) else tuple(map(int, split))
     return SemanticKITTI(root, numbers, options.on_bad_scan, options.cache, options.sweeps)

@@ -15,7 +15,7 @@ def check(root: Path) -> Iterator[SplitReport]:
     """One report per split present, and one of the sequences that belong to no split.
 
     Raises:
-        DataError: The folder ``sequences`` is missing.
+        DataError: the folder ``sequences`` is missing.
     """
     folder = root / "sequences"
     if not folder.is_dir():

@@ -34,7 +34,7 @@ def read_scan(points: Path, labels: Path | None, name: str) -> Scan:
     Args:
         points: the .bin file.
         labels: the .label file; None for a scan without ground truth.
-        name: of the scan.
+        name: name of the scan.
 
     Raises:
         DataError: names the file that is missing, truncated, of another length or with an unknown class id; and
@@ -67,7 +67,7 @@ def check_labels(file: Path, points: int) -> None:
     """Compare a label file's size with the number of points of its scan.
 
     Raises:
-        DataError: The file is missing, or belongs to another number of points.
+        DataError: the file is missing, or belongs to another number of points.
     """
     if not file.is_file():
         raise DataError(f"{file} does not exist: this split needs labels; restore it, or read the sequence as test")
@@ -106,10 +106,10 @@ def write_sequence_files(
     """Write ``poses.txt``, ``calib.txt`` and ``times.txt`` of a sequence from LiDAR poses in any common frame.
 
     Args:
-        root: Folder of the data set.
-        sequence: Its number.
+        root: folder of the data set.
+        sequence: its number.
         poses: (f, 4, 4) from the LiDAR to a common frame, metres.
-        times: Seconds of the f scans.
+        times: seconds of the f scans.
     """
     folder = Path(root) / "sequences" / f"{sequence:02d}"
     inverse = np.linalg.inv(_TR)

@@ -46,11 +46,11 @@ def write_submission(
     """`write_semantickitti` of a dataset's scans, without the points of accumulated scans.
 
     Args:
-        path: Where to write.
-        dataset: The split's scans.
-        predictions: Index of a scan, and a class (n,) for each of its points.
-        split: Name of the split.
-        details: Fields of the submission, by the names in `DETAILS`.
+        path: where to write.
+        dataset: the split's scans.
+        predictions: index of a scan, and a class (n,) for each of its points.
+        split: name of the split.
+        details: fields of the submission, by the names in `DETAILS`.
     """
     names = dataset.names
     write_semantickitti(path, ((names[i], classes[: dataset.own_points(names[i])]) for i, classes in predictions))
@@ -60,9 +60,9 @@ def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[
     """`validate_semantickitti` against a dataset, and the size of the dataset itself.
 
     Args:
-        path: The submission.
-        dataset: The split's scans.
-        split: Name of the split.
+        path: the submission.
+        dataset: the split's scans.
+        split: name of the split.
     """
     problems = size_problems(len(dataset), RELEASES["semantickitti"].sizes[split])
     return problems + validate_semantickitti(path, dataset.root)

@@ -22,9 +22,9 @@ def open_split(root: Path, split: Split, options: ReaderOptions) -> WaymoSegment
     """The reader with the options that it has; ``point_range`` crops the training split only.
 
     Args:
-        root: Folder of the data set.
-        split: Name of a split, or numbers of its sequences.
-        options: Reader options from the profile.
+        root: folder of the data set.
+        split: name of a split, or numbers of its sequences.
+        options: reader options from the profile.
     """
     return WaymoSegmentation(
         root,

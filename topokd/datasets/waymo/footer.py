@@ -27,10 +27,10 @@ class Chunk:
     """A column of a row group.
 
     Attributes:
-        kind: Type of its values.
-        size: Bytes before compression, as the footer says.
-        start: Place of its first page in the file.
-        length: Bytes of its pages in the file.
+        kind: type of its values.
+        size: bytes before compression, as the footer says.
+        start: place of its first page in the file.
+        length: bytes of its pages in the file.
     """
 
     kind: int
@@ -43,10 +43,10 @@ def column_chunks(file: Path) -> list[dict[str, Chunk]]:
     """The columns of each row group, by their dotted paths.
 
     Args:
-        file: A parquet file.
+        file: a parquet file.
 
     Raises:
-        ValueError: The footer is damaged.
+        ValueError: the footer is damaged.
     """
     size = file.stat().st_size
     with file.open("rb") as stream:
@@ -78,11 +78,11 @@ def decoded_size(file: Path, chunk: Chunk) -> int:
     Run-length encoding packs a billion equal numbers, or references to one long text, into a few bytes.
 
     Args:
-        file: The parquet file.
-        chunk: One of its `column_chunks`.
+        file: the parquet file.
+        chunk: one of its `column_chunks`.
 
     Raises:
-        ValueError: A page is damaged.
+        ValueError: a page is damaged.
     """
     values = size = longest = 0
     at, end = chunk.start, min(chunk.start + chunk.length, file.stat().st_size)

@@ -85,7 +85,7 @@ class Component:
         """Values of one row: lists as numpy arrays, other values as plain numbers, None for nulls.
 
         Raises:
-            DataError: The row or a column is missing.
+            DataError: the row or a column is missing.
         """
         if time not in self.rows:
             raise DataError(
@@ -105,12 +105,12 @@ class Component:
         """Lists of ``count`` finite numbers of one row; a ``count`` of 0 means a single number.
 
         Args:
-            time: Timestamp of the row; None for a component with one row.
+            time: timestamp of the row; None for a component with one row.
             fields: Columns.
-            count: Numbers in each list.
+            count: numbers in each list.
 
         Raises:
-            DataError: A list is of another length, or holds a number that is not finite.
+            DataError: a list is of another length, or holds a number that is not finite.
         """
         values = {name: np.asarray(value) for name, value in self.get(time, fields).items()}
         for name, value in values.items():
@@ -123,11 +123,11 @@ class Component:
         """A rigid transform of one row.
 
         Args:
-            time: Timestamp of the row; None for a component with one row.
-            field: Column of its 16 numbers, row by row.
+            time: timestamp of the row; None for a component with one row.
+            field: column of its 16 numbers, row by row.
 
         Raises:
-            DataError: It is not a finite rotation and translation.
+            DataError: it is not a finite rotation and translation.
         """
         (values,) = self.numbers(time, [field], 16)
         return check_rigid(values.reshape(4, 4), f"{self.file}, {field}{'' if time is None else f' at {time}'}")
@@ -136,10 +136,10 @@ class Component:
         """Range images (H, W, channels) of one row, decoded together; None for a missing return.
 
         Args:
-            time: Timestamp of the row.
-            columns: One for each return.
-            channels: Numbers per pixel.
-            dtype: Of the images.
+            time: timestamp of the row.
+            columns: one for each return.
+            channels: numbers per pixel.
+            dtype: number type of the images.
         """
         row = self.get(time, [f"{column}.{part}" for column in columns for part in ("values", "shape")])
         return [

@@ -26,9 +26,9 @@ def uniform_inclinations(low: float, high: float, height: int) -> Float[np.ndarr
     """Beams at the centres of ``height`` equal steps, from the top row down: for lidars without a table.
 
     Args:
-        low: Lowest inclination in radians.
-        high: Highest inclination.
-        height: Number of rows.
+        low: lowest inclination in radians.
+        high: highest inclination.
+        height: number of rows.
     """
     return low + (high - low) * (np.arange(height)[::-1] + 0.5) / height
 
@@ -70,7 +70,7 @@ def points_of(
         distance: range of each return, in metres.
         row, column: pixel of each return.
         width: columns of the range image.
-        calibration: of the sensor.
+        calibration: calibration of the sensor.
         pixel_pose: roll, pitch, yaw [rad], x, y, z [m] of the vehicle in the world when each pixel was measured.
         frame_pose: vehicle to world at the time of the frame; both poses or neither.
 

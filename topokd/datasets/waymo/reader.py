@@ -246,7 +246,7 @@ class WaymoSegmentation(ScanDataset):
         """The TOP lidar's calibration of a segment, for range images of ``height`` rows.
 
         Raises:
-            DataError: The table of inclinations has another number of beams.
+            DataError: the table of inclinations has another number of beams.
         """
         component, inclination = self._component("lidar_calibration", segment), f"{_CALIBRATION}.beam_inclination"
         extrinsic = component.transform(None, f"{_CALIBRATION}.extrinsic.transform")

@@ -95,11 +95,11 @@ def write_submission(
     """`write_waymo` of a dataset's frames.
 
     Args:
-        path: Where to write.
-        dataset: The split's scans.
-        predictions: Index of a scan, and a class (n,) for each of its points.
-        split: Name of the split.
-        details: Fields of the submission, by the names in `DETAILS`.
+        path: where to write.
+        dataset: the split's scans.
+        predictions: index of a scan, and a class (n,) for each of its points.
+        split: name of the split.
+        details: fields of the submission, by the names in `DETAILS`.
     """
     frames = ((frame_of(dataset.names[i]), _return_images(dataset, i, classes)) for i, classes in predictions)
     write_waymo(path, submission_info(details), frames)
@@ -109,9 +109,9 @@ def validate_submission(path: Path, dataset: WaymoSegmentation, split: str) -> l
     """`validate_waymo` against a dataset, and the size of the dataset itself.
 
     Args:
-        path: The submission.
-        dataset: The split's scans.
-        split: Name of the split.
+        path: the submission.
+        dataset: the split's scans.
+        split: name of the split.
     """
     if split == "test":
         problems = size_problems(len(dataset), TEST_FRAMES, "give Waymo's list of test frames (--frames)")

@@ -15,7 +15,7 @@ def nearest(voxels: Voxels, count: int) -> Voxels:
     """The ``count`` voxels nearest to the sensor as a cloud, or all voxels if there are fewer.
 
     Args:
-        voxels: of a scan, in the sensor's frame.
+        voxels: voxels of a scan, in the sensor's frame.
         count: number of voxels kept, 1 or more.
 
     Returns:
@@ -82,8 +82,8 @@ def cut(voxels: Voxels, large: Voxels | None, count: int) -> Voxels:
     """The ``count`` voxels of ``voxels`` nearest to the sensor, or those of ``large`` if ``voxels`` has fewer.
 
     Args:
-        voxels: A scan.
-        large: Several scans side by side, or None.
-        count: Number of voxels.
+        voxels: a scan.
+        large: several scans side by side, or None.
+        count: number of voxels.
     """
     return nearest(voxels, count) if large is None or len(voxels) >= count else nearest(large, count)

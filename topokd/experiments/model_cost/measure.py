@@ -133,11 +133,11 @@ def forward_cost(
     """Latency, peak memory and, if ``profiled``, the operations of one forward pass on ``voxels``.
 
     Args:
-        model: The network.
-        voxels: One cloud.
-        repeats: Number of timed passes.
-        device: Where they run.
-        profiled: Whether to list the operations too.
+        model: the network.
+        voxels: one cloud.
+        repeats: number of timed passes.
+        device: where they run.
+        profiled: whether to list the operations too.
     """
     batch = collate([voxels]).to(device)
 

@@ -77,7 +77,7 @@ def half_width(values: Sequence[float], level: float = 0.95) -> float:
 
     Args:
         values: n of them, differences of paired runs or results of single ones.
-        level: of the interval.
+        level: level of the interval.
 
     Returns:
         NaN for fewer than two values.
@@ -97,7 +97,7 @@ def paired_difference(differences: Sequence[float], level: float = 0.95) -> Diff
 
     Args:
         differences: n >= 2 differences of paired runs.
-        level: of the interval.
+        level: level of the interval.
 
     Returns:
         Mean, ends of the interval, and p.
@@ -173,7 +173,7 @@ def equivalence_power(sd: float, n: int, margin: float, effect: float = 0.0, alp
     Args:
         sd: standard deviation of the paired differences, above 0.
         n: pairs.
-        margin: of the test.
+        margin: margin of the test.
         effect: true mean difference.
         alpha: level of each test.
 

@@ -50,7 +50,7 @@ class NeighbourCache:
     _spconv: dict[int, SpconvNeighbours] = field(default_factory=dict, repr=False)
 
     def find(self, kernel_size: int, backend: str = "torch") -> Neighbours:
-        """Neighbours in a cubic kernel; those of a smaller kernel are taken out of a larger one's.
+        """Neighbours in a cubic kernel; those of a smaller kernel are selected from those of a larger one.
 
         Args:
             kernel_size: voxels along a side of the kernel, odd.
@@ -84,7 +84,7 @@ def submanifold_convolution(
         feat: one row per voxel.
         weight: kernel axes in the order of the columns of ``grid_coord``.
         bias: added to every row, or None.
-        neighbours: from `NeighbourCache.find`; its kind decides which backend computes.
+        neighbours: neighbours from `NeighbourCache.find`; its kind decides which backend computes.
     """
     if torch.is_autocast_enabled(feat.device.type):
         half = torch.get_autocast_dtype(feat.device.type)

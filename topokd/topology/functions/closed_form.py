@@ -78,7 +78,7 @@ def function_of_persistence(diagram: Diagrams, closed: OfPersistence, formula: F
 
     Args:
         diagram: one diagram (k, 2), or a list of them.
-        closed: what it is for one diagram on the CPU, with its derivatives.
+        closed: its value for one diagram on the CPU, with its derivatives.
         formula: the same in torch, for lists, for GPUs, and where the derivatives are differentiated again.
 
     Raises:

@@ -120,7 +120,7 @@ def quantile_scale(distances: Float64[ndarray, "n n"], quantile: float | None, n
 
     Args:
         distances: (n, n), symmetric.
-        quantile: in (0, 1]; None for a scale of 1.
+        quantile: the quantile that is the scale, in (0, 1]; None for a scale of 1.
         name: name of the cloud, for messages.
 
     Raises:

@@ -39,7 +39,7 @@ def rtd(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Tensor, 
     Args:
         x: (n, c) points, or a list of b clouds.
         y: (n, d) points on the same rows, or a list of clouds.
-        quantile: in (0, 1]: what distances are divided by; None: as they are.
+        quantile: distances are divided by this quantile of them, in (0, 1]; None: as they are.
 
     Returns:
         A scalar, or (b,) for lists; 0 where both clouds have the same distances. Dimensionless (with quantile=None: in
@@ -139,7 +139,7 @@ def rtd_lite(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Ten
     Args:
         x: (n, c) points, or a list of b clouds.
         y: (n, d) points on the same rows, or a list of clouds.
-        quantile: in (0, 1]: what distances are divided by; None: as they are.
+        quantile: distances are divided by this quantile of them, in (0, 1]; None: as they are.
 
     Returns:
         A scalar, or (b,) for lists; 0 where both clouds have the same distances. Dimensionless (with quantile=None: in

@@ -107,7 +107,7 @@ def store(annotations: Annotations, number: int, top: int, count: int, may_be_de
 
     Args:
         annotations: all of them.
-        number: of the annotation; what it was before is overwritten.
+        number: number of the annotation; what it was before is overwritten.
         top: highest word.
         count: number of classes.
         may_be_dense: whether it may become a bitset: `add` only takes lists.

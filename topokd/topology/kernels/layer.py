@@ -28,9 +28,9 @@ def match(
     """Compare the diagrams of clouds with a teacher's, and keep what a gradient needs.
 
     Args:
-        counts: of each cloud, see `small.diagrams`.
+        counts: counts of each cloud, see `small.diagrams`.
         clouds: number of clouds.
-        degrees: whose diagrams are compared.
+        degrees: degrees whose diagrams are compared.
         compared: how many degrees these are.
         t64: the teacher's diagrams, cloud by cloud and degree by degree, if not ``single``.
         t32: likewise, if ``single``.

@@ -151,7 +151,7 @@ def values(sizes, count, single, lanes, eps, cost64, cost32, weight64, weight32,
         count: comparisons.
         single: as in `compare`, like the arguments that are not described here.
         lanes: see `add_up`.
-        eps: of Eq. 2.
+        eps: eps of Eq. 2.
         cost64: overwritten.
         cost32: likewise.
         weight64: log(1 + persistence) of the teacher's pairs.

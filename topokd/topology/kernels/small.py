@@ -93,7 +93,7 @@ def diagrams(
         clouds: number of clouds.
         c: number of coordinates.
         limit: squared length of the longest edge that enters.
-        tolerance: of ties, in multiples of ``unit``, see `values.critical`.
+        tolerance: tolerance of ties, in multiples of ``unit``, see `values.critical`.
         unit: a length; negative for the extent of the cloud.
         with_cycles: whether degree 1 is computed.
         least: smallest extent whose squares are safe.

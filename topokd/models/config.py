@@ -8,7 +8,6 @@ from topokd.errors import ParameterError
 from topokd.models.serialization import CURVES
 from topokd.options import flag, number, whole
 
-PER_STAGE = ("depths", "channels", "num_head")
 LARGEST_PATCH = 1 << 16  # voxels: attention takes the square of it, and published networks have 1024
 KINDS = ("both", "convolution", "attention")  # layers of a block
 

@@ -12,7 +12,6 @@ NOTEBOOKS = {
     "panels": "45_panels", "topology": "50_topology", "topology_cost": "60_topology_cost",
     "model_cost": "70_model_cost", "study": "80_study", "paper": "90_paper",
 }  # fmt: skip
-ON_VALIDATION = ("student", "evaluation")
 DATA = {  # the data behind the exhibits of a stage, unless it is the validation split
     "panels": "synthetic street world in the layout of the benchmark, one seed",
     "topology": "known shapes and random clouds",

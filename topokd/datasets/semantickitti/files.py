@@ -1,4 +1,4 @@
-"""The files of SemanticKITTI: classes, learning map, reading and writing of one scan.
+"""The files of SemanticKITTI: reading and writing of scans, poses and calibration.
 
 ``<root>/sequences/<SS>/velodyne/<NNNNNN>.bin`` float32 (n, 4) x, y, z [m], remission;
 ``<root>/sequences/<SS>/labels/<NNNNNN>.label`` uint32, low 16 bits raw class id, high 16 bits instance id;
@@ -21,9 +21,6 @@ from topokd.datasets.semantickitti.classes import SEMANTICKITTI
 from topokd.errors import DataError
 from topokd.io import write_bytes, write_text
 
-CLASS_NAMES = SEMANTICKITTI.class_names
-RAW_IDS = SEMANTICKITTI.raw_ids
-PALETTE = SEMANTICKITTI.palette
 COLUMNS = 4
 """float32 values per point."""
 

@@ -98,7 +98,6 @@ _KERNELS = {
     "sparse_sweep",
     "state",
     "sweep",
-    "tree",
 }
 
 

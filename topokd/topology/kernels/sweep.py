@@ -69,8 +69,8 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
     # typed, not literal: Numba would compile what is called with literals twice
     marked: bool | np.bool_ = np.bool_(False)  # if candidates are marked
     complete: bool | np.bool_ = False  # if no future edge can create or kill
-    listing: bool | np.bool_ = np.bool_(False)
-    listed, list_at = np.int64(0), active_edges.MIN_EDGES_PER_VERTEX * n
+    listing: bool | np.bool_ = np.bool_(False)  # if active edges are listed
+    list_at = np.int64(active_edges.MIN_EDGES_PER_VERTEX * n)
     e = np.int64(0)
     for turn in range(edge_order.ROUNDS):
         if complete or truncated_at < np.inf or first[turn + 1] <= e:
@@ -86,14 +86,7 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
                     break
             living = counters[0].births - counters[0].deaths
             if e >= list_at and (listing or living * active_edges.MIN_VERTICES_PER_CLASS <= n):
-                while active_edges.prune(graph, annotations) == OUT_OF_SPACE:
-                    annotations = grow(annotations)
-                if listing:  # all edges up to here have been through the list when they entered
-                    listed, counters[0].births_listed = e, counters[0].births
-                while listed < e:
-                    listed, full = active_edges.activate_batch(graph, annotations, edges, listed, e)
-                    if full:
-                        annotations = grow(annotations)
+                annotations = _list_active_edges(graph, annotations, edges, e, listing)
                 listing, list_at = np.bool_(True), e + max(counters[0].active_edges, n)
             end = min(e + EDGES_PER_BATCH, first[turn + 1])
             e, why = _enter_edges(graph, annotations, edges, e, end, marked, listing)
@@ -107,7 +100,31 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
                 candidates.mark(graph, annotations, limit)
                 marked = True
             complete = marked and counters[0].candidates == 0 and all_dead_and_connected(counters[0], n)
-    births, merges = counters[0].births, counters[0].merges
+    return _result(graph, annotations, e, truncated_at)
+
+
+@jit
+def _list_active_edges(graph: Graph, annotations: Annotations, edges: np.ndarray, e: int, listing: bool) -> Annotations:
+    """Remove edges with only dead classes from the list; the first time, list what is active of the first `e` edges."""
+    while active_edges.prune(graph, annotations) == OUT_OF_SPACE:
+        annotations = grow(annotations)
+    if listing:  # all edges up to here have been through the list when they entered
+        annotations.counters[0].births_listed = annotations.counters[0].births
+        return annotations
+    listed = np.int64(0)
+    while listed < e:
+        listed, full = active_edges.activate_batch(graph, annotations, edges, listed, e)
+        if full:
+            annotations = grow(annotations)
+    return annotations
+
+
+@jit
+def _result(graph: Graph, annotations: Annotations, entered: int, truncated_at: float) -> SweepResult:
+    """The pairs found, once `entered` edges have entered."""
+    counters = annotations.counters[0]
+    births, merges = counters.births, counters.merges
+    n = graph.parent.shape[0]
     component = np.empty(n - merges, np.int64)
     components = 0
     for v in range(n):
@@ -115,7 +132,7 @@ def pairs(filtration: np.ndarray, limit: float, stop: np.ndarray) -> SweepResult
             component[components] = v
             components += 1
     statistics = np.empty(3, np.int64)
-    statistics[0], statistics[1], statistics[2] = e, counters[0].relations, counters[0].annotations
+    statistics[0], statistics[1], statistics[2] = entered, counters.relations, counters.annotations
     return SweepResult(
         graph.dead_vertex[:merges],
         graph.merging_edge[:merges],

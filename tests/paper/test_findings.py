@@ -69,7 +69,7 @@ def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_s
     one = Finding("?", "open", "", subject="one term", gain=Interval(0.1, 1.0, 3), over="KD")
     two = dataclasses.replace(one, subject="two terms", gain=Interval(-0.2, 1.0, 3))
     assert _added([one, two], "KD") == (
-        "What is added to “KD” stays **undecided**: one term +0.1 ± 1.0, two terms −0.2 ± 1.0 points."
+        "On top of “KD” it stays **undecided** whether these help: one term +0.1 ± 1.0, two terms −0.2 ± 1.0 points."
     )
     helps = dataclasses.replace(two, answer="yes", gain=Interval(1.2, 0.3, 32), evidence="studies_comparisons")
     assert _added([one, helps], "KD") == (

@@ -113,7 +113,7 @@ def _check_beginning(path: Path, rows: ndarray) -> None:
     if header and not strange[header:].any():
         length = header * rows.shape[1] * rows.dtype.itemsize
         raise DataError(
-            f"{path}: its first {length} bytes or more are no numbers like the others: a header? Save the file without "
+            f"{path}: its first {length} bytes or more do not look like numbers: a header? Save the file without "
             f"it, numpy.fromfile(path, '{rows.dtype.str}', offset={length}).tofile(new), or convert it"
         )
 
@@ -234,7 +234,8 @@ def recognise_period(values: ndarray) -> int | None:
         rows = u[: len(u) // count * count].reshape(-1, count)
         known = np.isfinite(rows)
         means = np.where(known, rows, 0.0).sum(0) / np.maximum(known.sum(0), 1)
-        scores[count] = float(np.var(means[known.any(0)]) / total)
+        columns = means[known.any(0)]
+        scores[count] = float(np.var(columns) / total) if len(columns) else 0.0
     best = max(scores.values())
     if best < _SEPARATE:
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from topokd.experiments.dose.plan import Arm, DosePlan, arms
+from topokd.experiments.dose.plan import TERM, Arm, DosePlan, arms
 from topokd.experiments.study.inference import Difference, paired_difference, tost
 from topokd.params import Params
 
@@ -141,7 +141,7 @@ def _arm(arm: Arm, own: Mapping[int, Mapping[str, Any]], control: Mapping[int, M
 
 def _weights(record: Mapping[str, Any]) -> list[float]:
     terms = record.get("history", {}).get("gradients", {}).get("terms", {})
-    return list(terms.get("topo", {}).get("weight", []))
+    return list(terms.get(TERM, {}).get("weight", []))
 
 
 def _measured(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_s
     )
     helps = dataclasses.replace(two, answer="yes", gain=Interval(1.2, 0.3, 32), evidence="studies_comparisons")
     assert _added([one, helps], "KD") == (
-        "What is added to “KD”: one term +0.1 ± 1.0 (undecided), two terms +1.2 ± 0.3 (helps)."
+        "On top of “KD”: one term +0.1 ± 1.0 (undecided), two terms +1.2 ± 0.3 (helps)."
     )
     assert _seeds(results, one) == ", 3 seeds" and "32 seeds of a study" in _seeds(results, helps)
 

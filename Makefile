@@ -31,8 +31,8 @@ check: lint  ## linters and unit tests, for use while you work: 3 minutes on two
 test: lint  ## linters and all tests, with coverage: also the wheel, the browser, and the pipeline in a scratch clone
 	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 30 --cov --cov-report term $(ARGS)
 
-test-bounds: .venv/ready  ## unit tests with compiled loops that check every index (NUMBA_BOUNDSCHECK)
-	NUMBA_BOUNDSCHECK=1 pytest $(XDIST) -m unit $(ARGS)
+test-bounds: .venv/ready  ## all tests with compiled loops that check every index (NUMBA_BOUNDSCHECK); slower
+	NUMBA_BOUNDSCHECK=1 pytest $(XDIST) -m "not cluster" $(ARGS)
 
 test-cluster: .venv/ready  ## tests that need a SLURM installation or take many minutes
 	pytest -m cluster $(ARGS)

@@ -332,7 +332,7 @@ def test_a_phone_is_wide_enough_for_the_loss_in_numbers(page: Page, problems: li
     open_page(page, tmp_path / "page.html", "loss", (teacher[::-1].copy(), 1e-2 * teacher), 192)
     page.set_viewport_size({"width": 390, "height": 1000})
     assert "moves 192 of 192 points" in page.locator(".tk-total").inner_text()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.wait_for_function("document.documentElement.scrollWidth <= 390", timeout=5000)  # pictures are drawn first
     page.set_viewport_size({"width": 1440, "height": 1000})
 
 

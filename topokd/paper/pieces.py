@@ -16,6 +16,7 @@ TURN, SCALE = re.compile(rf"rotate\(\s*({NUMBER})"), re.compile(rf"scale\(\s*({N
 POINT = re.compile(rf"[ML] ({NUMBER}) ({NUMBER})")
 LETTER, ABOVE, BELOW = 64.0, 78.0, 24.0  # width, ascent and descent of a glyph, whose font has 100 units
 PAD, HANDLE = 2.5, 30.0  # points: around a piece, and from the mark of a legend's entry to its text
+FRAME = 4  # CSS pixels: border and padding around the pieces, as in panels.js and page.css
 NAME = 6.0  # points: half a name, which stands below the axis if it belongs to its end
 
 

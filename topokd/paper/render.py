@@ -23,7 +23,7 @@ from topokd.paper.grid import Grid, grid
 from topokd.paper.lettering import smallest_lettering
 from topokd.paper.links import measured_over, sources
 from topokd.paper.narrow import narrow_drawing
-from topokd.paper.pieces import cut
+from topokd.paper.pieces import FRAME, cut
 from topokd.paper.results import Results
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -162,7 +162,7 @@ def _pieces(drawing: Path) -> str:
 
     Empty for a drawing that a phone can show whole or that cannot be cut.
     """
-    whole = cut(drawing, PHONE, READABLE) if drawing.is_file() and readable_width(drawing, 0) > PHONE else None
+    whole = cut(drawing, PHONE - FRAME, READABLE) if drawing.is_file() and readable_width(drawing, 0) > PHONE else None
     if whole is None:
         return ""
     pieces = [[piece.letter, *([round(side, 1) for side in box] for box in piece.boxes)] for piece in whole.pieces]

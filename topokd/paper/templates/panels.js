@@ -3,7 +3,7 @@
 // their row's first panel.
 'use strict';
 {
-  const PHONE = matchMedia('(max-width: 700px)'), LETTER = 9, GAP = 6, FRAME = 10; // CSS pixels
+  const PHONE = matchMedia('(max-width: 700px)'), LETTER = 9, GAP = 6, FRAME = 4; // CSS pixels; FRAME as in pieces.py
   const GROWTH = 1.25; // times: of panels, where a line has room
   const TALL = 45; // points: what is less high is a title or a legend, and does not grow
   const frame = document.querySelector('.frame');

@@ -128,7 +128,7 @@ def teacher(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def _train_teacher(folder: Path, steps: int) -> None:
-    """The first steps of the default profile's teacher, without a validation; its CPU time goes into a file."""
+    """The first steps of the default profile's teacher; writes the CPU time per step, with the final evaluation."""
     from topokd.training import train_teacher
 
     params = P.load_profile("default")
@@ -169,7 +169,7 @@ def loader(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def _page(title: str, unit: str) -> Callable[[Rows], list[str]]:
     def write(rows: Rows) -> list[str]:
         head = ["process", unit, "first (MB)", "after a fifth (MB)", "last (MB)", "largest (MB)", "growth", "flat"]
-        head += ["step (s)"] if "seconds" in rows[0] else []
+        head += ["CPU time per step, with the final evaluation (s)"] if "seconds" in rows[0] else []
         lines = []
         for row in rows:
             sizes = [f"{row[name]:.0f}" for name in ("first", "fifth", "last", "largest")]

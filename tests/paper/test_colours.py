@@ -15,6 +15,7 @@ from topokd import params as P
 from topokd.viz.results import validation_figure
 from topokd.viz.rows import looks
 from topokd.viz.style import HOMOLOGY
+from topokd.viz.training import TERM_COLORS
 
 FAR = 12.0  # CIEDE2000; about 2 can just be seen side by side (Mahy et al. 1994)
 # Machado, Oliveira and Fernandes (2009), severity 1: what is left of linear RGB without one kind of cone.
@@ -73,12 +74,21 @@ def closest(colors: dict[str, str], sight: str) -> tuple[float, str, str]:
 
 
 @pytest.mark.parametrize("sight", SIGHT)
-def test_colours_of_rows_and_degrees_differ_under_every_colour_blindness(sight: str) -> None:
+def test_colours_of_rows_terms_and_degrees_differ_under_every_colour_blindness(sight: str) -> None:
     rows = {name: look.color for name, look in looks(P.load(PROJECT / "params.yaml")).items()}
     assert len(rows) >= 6
     near, *two = closest(rows, sight)
     assert near > FAR, f"readers with {sight} take the colours of the rows {' and '.join(two)} for each other"
+    near, *two = closest(TERM_COLORS, sight)
+    assert near > FAR, f"readers with {sight} take the colours of the terms {' and '.join(two)} for each other"
     assert closest({f"H{degree}": color for degree, color in enumerate(HOMOLOGY)}, sight)[0] > FAR
+
+
+def test_a_row_that_adds_one_term_has_the_colour_of_that_term() -> None:
+    rows = P.load(PROJECT / "params.yaml").rows
+    assert {term: rows[row].color for term, row in (("kd", "kd"), ("topo", "kd_topo"), ("grad", "kd_grad"))} == {
+        term: TERM_COLORS[term] for term in ("kd", "topo", "grad")
+    }
 
 
 def test_rows_that_a_colour_does_not_tell_apart_have_another_marker_or_line() -> None:

@@ -96,12 +96,6 @@ def test_classes_are_shown_with_the_networks_of_the_headline(results: Results) -
     assert any("road" in name for name in names)
 
 
-def test_the_framework_has_the_colours_of_the_rows(results: Results) -> None:
-    (axes,) = figures.framework_figure(results).axes
-    drawn = {matplotlib.colors.to_hex(patch.get_edgecolor()) for patch in axes.patches}
-    assert {results.params.rows[row].color for row in ("kd", "kd_topo", "kd_grad")} <= drawn
-
-
 def test_shares_of_gradients_are_those_of_all_seeds(tmp_path: Path) -> None:
     folder = write_results(tmp_path / "results" / "default")
     norms = {"seg": {"parameters": [2.0, 4.0]}, "kd": {"parameters": [3.0, 1.0], "weight": [0.5, 0.5]}}

@@ -5,7 +5,7 @@ import pytest
 
 from topokd.params import NetworkStyle
 from topokd.viz.evaluation import breakdown_figure, confusion_figure
-from topokd.viz.training import class_table, conclusion, history_figure, share_figure
+from topokd.viz.training import TERM_COLORS, class_table, conclusion, history_figure, share_figure
 
 LOOKS = {
     "teacher": NetworkStyle(label="Teacher", color="#111111"),
@@ -63,6 +63,16 @@ def test_the_history_shows_each_term_the_rate_and_the_validation() -> None:
     assert curves == {"$L_{total}$": [3.0, 2.0], "$L_{seg}$": [2.0, 1.5], "$L_{kd}$": [1.0, 0.5]}
     assert list(middle.lines[0].get_ydata()) == [0.1, 0.05]
     assert list(right.lines[0].get_ydata()) == pytest.approx([20, 30])
+
+
+def test_a_term_has_one_colour_in_the_history_and_among_the_gradients() -> None:
+    left = history_figure(run()).axes[0]
+    (panel,) = share_figure(
+        {"kd": {"topo": ([1], np.ones((1, 1))), "kd": ([1], np.ones((1, 1)))}}, {"kd": "+"}, (5, 9)
+    ).axes
+    colors = {line.get_label(): line.get_color() for line in left.lines}
+    assert [line.get_color() for line in panel.lines[:2]] == [TERM_COLORS["topo"], colors["$L_{kd}$"]]
+    assert len(set(colors.values())) == 3
 
 
 def test_classes_are_listed_from_the_best_without_those_that_are_absent() -> None:

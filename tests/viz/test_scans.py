@@ -5,10 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from topokd.data import IGNORE, Scan, voxelize
 from topokd.viz.framework import figure2
 from topokd.viz.scans import sample_figure, scan_figure, scans_figure
+from topokd.viz.training import TERM_COLORS
 
 PALETTE = [(250, 0, 0), (0, 250, 0)]
 
@@ -55,11 +57,10 @@ def test_a_training_sample_is_shown_step_by_step_with_its_number_of_points(scan:
 
 
 def test_the_framework_shows_the_blocks_of_each_stage_in_the_colours_of_the_terms() -> None:
-    colors = {"kd": "#111111", "topo": "#222222", "grad": "#333333"}
-    (axes,) = figure2(colors, ("46 M", (2, 2, 2, 6, 3)), ("3 M", (1, 1, 1, 4, 1))).axes
+    (axes,) = figure2(("46 M", (2, 2, 2, 6, 3)), ("3 M", (1, 1, 1, 4, 1))).axes
     texts = [text.get_text() for text in axes.texts]
     assert "Teacher, frozen · 46 M parameters" in texts and "Student, trained · 3 M parameters" in texts
     depths = [text.split("×")[1] for text in texts if text.startswith("$F^")]
     assert depths == ["2", "2", "2", "6", "3", "1", "1", "1", "4", "1"]
-    edges = {tuple(np.round(255 * np.array(patch.get_edgecolor()[:3])).astype(int)) for patch in axes.patches}
-    assert {(17, 17, 17), (34, 34, 34), (51, 51, 51)} <= edges
+    edges = {to_hex(patch.get_edgecolor()) for patch in axes.patches}
+    assert {TERM_COLORS[term] for term in ("seg", "kd", "topo", "grad")} <= edges

@@ -45,7 +45,6 @@ GLANCE_COLORS = dict(zip(GLANCE_CELLS, (STUDENT, TEACHER_COLOR, MUTED, ACCENT, G
 GLANCE_PANELS = (
     "nuScenes mIoU (%)", "SemanticKITTI mIoU (%)", "Waymo mIoU (%)", "frames per second", "parameters (M)",
 )  # fmt: skip
-ROW_OF_TERM = {"kd": "kd", "topo": "kd_topo", "grad": "kd_grad"}  # rows of Table 7 that add one term of Eq. 8
 FROM_ZERO = ("frames per second", "parameters (M)")
 
 
@@ -81,19 +80,13 @@ def glance_figure(results: Results) -> Figure:
     return view.dots_figure(reported_glance(), measured_glance(results), f"Measured: {results.dataset}{scans}")
 
 
-def framework_figure(results: Results) -> Figure:
-    """Figure 2 with the sizes and depths of the paper's networks, and the colours of the rows that add each term."""
+def framework_figure(_: Results) -> Figure:
+    """Figure 2 with the sizes and depths of the paper's networks."""
     networks = {"Teacher": "PTv3 (Teacher)", "Student": "Our Student"}
     sizes = {role: reported.load("table3").loc[name, "Params (M)"] for role, name in networks.items()}
     depths = {role: _numbers(reported.load("table5").loc["Encoder Depths", role]) for role in ("Teacher", "Student")}
-    colors = {term: MUTED for term in ROW_OF_TERM} | _term_colors(results)
     teacher, student = ((f"{sizes[role]} M", depths[role]) for role in ("Teacher", "Student"))
-    return framework.figure2(colors, teacher, student)
-
-
-def _term_colors(results: Results) -> dict[str, str]:
-    """The colours of the rows that add one term of Eq. 8, by the name of the term."""
-    return {term: results.rows[row].color for term, row in ROW_OF_TERM.items() if row in results.rows}
+    return framework.figure2(teacher, student)
 
 
 def ablation_figure(results: Results) -> Figure | None:
@@ -196,17 +189,7 @@ def share_figure(results: Results) -> Figure | None:
     titles = {row: results.rows[row].short for row in shares}
     if not shares:
         return None
-    figure = training.share_figure(shares, titles, (100 * WEAK, 100 * STRONG))
-    names = list(dict.fromkeys(name for terms in shares.values() for name in terms))
-    colors = dict(zip(names, training.TERM_COLORS, strict=False)) | _term_colors(results)
-    for panel, terms in zip(figure.axes, shares.values(), strict=False):
-        for name, band, line in zip(terms, panel.collections, panel.lines, strict=False):
-            band.set_color(colors[name])
-            line.set_color(colors[name])
-    for name, text, line in zip(names, figure.legends[0].get_texts(), figure.legends[0].get_lines(), strict=True):
-        text.set_fontsize(12)  # its indices are smaller
-        line.set_color(colors[name])
-    return figure
+    return training.share_figure(shares, titles, (100 * WEAK, 100 * STRONG))
 
 
 def class_figure(results: Results) -> Figure | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from topokd.viz.style import MUTED, STUDENT, TEACHER, use_style
+from topokd.viz.training import TERM_COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,19 +20,17 @@ INK = "#22303c"
 
 
 def figure2(
-    colors: Mapping[str, str],
     teacher: tuple[str, Sequence[int]] = ("46.16 M", (2, 2, 2, 6, 2)),
     student: tuple[str, Sequence[int]] = ("2.78 M", (1, 1, 1, 2, 1)),
 ) -> Figure:
     """Draw the teacher above, the student below, and the three distillation terms between them.
 
     Args:
-        colors: colours of the terms ``kd``, ``topo`` and ``grad``.
         teacher: number of parameters and encoder depths.
         student: the same.
     """
     use_style()
-    kd, topology, saliency = (colors[term] for term in ("kd", "topo", "grad"))
+    kd, topology, saliency, labels = (TERM_COLORS[term] for term in ("kd", "topo", "grad", "seg"))
     figure, axes = plt.subplots(figsize=(10.5, 5.9))
     axes.set(xlim=(0, 120), ylim=(-8, 64.5))
     axes.axis("off")
@@ -69,9 +68,9 @@ def figure2(
     _arrow(axes, (97.75, top - 1.9), (97.75, 37.9), kd)
     _arrow(axes, (97.75, bottom + 1.9), (97.75, 22.7), kd, both=True)
 
-    _label(axes, 113.6, bottom, "labels $y$", MUTED)
-    _arrow(axes, (110.0, bottom), (102.6, bottom), STUDENT, both=True)
-    axes.text(106.3, bottom + 1.4, "$L_{seg}$", ha="center", fontsize=11, color=STUDENT)
+    _label(axes, 113.6, bottom, "labels $y$", labels)
+    _arrow(axes, (110.0, bottom), (102.6, bottom), labels, both=True)
+    axes.text(106.3, bottom + 1.4, "$L_{seg}$", ha="center", fontsize=11, color=labels)
     axes.text(
         60, -8.6,
         r"$L_{total} = L_{seg} + \lambda_{topo} L_{topo} + \lambda_{grad} L_{grad} + \lambda_{kd} L_{kd}$"

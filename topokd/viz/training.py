@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -10,13 +11,29 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import NullFormatter
 
-from topokd.viz.style import ACCENT, MUTED, PLAIN, STUDENT, TEACHER, line_style, use_style
+from topokd.viz.style import ACCENT, GREEN, MUTED, OCHRE, PLAIN, PURPLE, STUDENT, TEACHER, line_style, use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLORS = {"total": MUTED, "seg": TEACHER}
-TERM_COLORS = (STUDENT, ACCENT, PLAIN, "#5b8e7d", "#8e6c8a", "#c08552")  # of the distillation terms, in their order
+TERM_COLORS = {  # of the loss terms of Eq. 8; a row of params.yaml that adds one of them has its colour
+    "total": MUTED, "seg": "#22303c", "kd": ACCENT, "topo": "#009e73", "grad": "#9b5de5",
+}  # fmt: skip
+OTHER_TERMS = (STUDENT, PLAIN, GREEN, OCHRE, PURPLE, TEACHER)  # of further terms
+
+
+def term_colors(names: Iterable[str]) -> dict[str, str]:
+    """The colour of each loss term, in every figure: its own, or for a term outside Eq. 8 the next of `OTHER_TERMS`.
+
+    Args:
+        names: the terms, each once.
+
+    Examples:
+        >>> term_colors(["kd", "at"]) == {"kd": ACCENT, "at": STUDENT}
+        True
+    """
+    others = itertools.cycle(OTHER_TERMS)
+    return {name: TERM_COLORS[name] if name in TERM_COLORS else next(others) for name in names}
 
 
 def history_figure(record: dict[str, Any]) -> Figure:
@@ -27,15 +44,16 @@ def history_figure(record: dict[str, Any]) -> Figure:
     curves = dict(history["terms"])
     if len(curves) > 1:
         curves = {"total": history["loss"], **curves}
-    colors = COLORS | dict(zip([name for name in curves if name not in COLORS], TERM_COLORS, strict=False))
+    colors = term_colors(curves)
     for name, values in curves.items():
-        left.plot(history["step"], values, label=f"$L_{{{name}}}$", color=colors.get(name), linewidth=1.4)
+        left.plot(history["step"], values, label=f"$L_{{{name}}}$", color=colors[name], linewidth=1.4)
     left.set(xlabel="step", ylabel="loss", yscale="log", title="Loss and its terms" if len(curves) > 1 else "Loss")
     low, high = left.get_ylim()
     left.yaxis.set_major_formatter("{x:g}")
     left.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else NullFormatter())
     if len(curves) > 1:
-        left.legend(fontsize=8)
+        place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+        left.legend(fontsize=9, ncols=5, columnspacing=1, handlelength=1, **place)
     middle.plot(history["step"], history["lr"], color=TEACHER)
     middle.set(xlabel="step", ylabel="learning rate", title="One-cycle schedule")
     miou = [float("nan") if value is None else 100 * value for value in history["val_miou"]]
@@ -64,15 +82,15 @@ def share_figure(
     size = (2.7 * columns + 0.6, 2.6 * lines + 0.5)
     figure, grid = plt.subplots(lines, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     names = list(dict.fromkeys(name for terms in shares.values() for name in terms))
+    colors = term_colors(names)
     seen: dict[str, Any] = {}
     for axes, (row, terms) in zip(grid.flat, shares.items(), strict=False):
         for name, (steps, percent) in terms.items():
-            k = names.index(name)
-            color = TERM_COLORS[k % len(TERM_COLORS)]
+            look: dict[str, Any] = {"color": colors[name], **line_style(names.index(name))}
             shown = np.where(percent > 0, percent, np.nan)  # a logarithm has no zero
             mean = np.exp(np.log(shown).mean(0))  # geometric, as the axis
-            axes.fill_between(steps, shown.min(0), shown.max(0), color=color, alpha=0.15, linewidth=0)
-            (seen[name],) = axes.plot(steps, mean, color=color, markersize=4, linewidth=1.4, **line_style(k))
+            axes.fill_between(steps, shown.min(0), shown.max(0), color=colors[name], alpha=0.15, linewidth=0)
+            (seen[name],) = axes.plot(steps, mean, markersize=4, linewidth=1.4, **look)
         for limit in limits:
             axes.axhline(limit, color=MUTED, linewidth=1, linestyle=":")
         axes.set_yscale("log")
@@ -84,7 +102,7 @@ def share_figure(
         axes.set_xlabel("training step")
     figure.supylabel("gradient (% of segmentation's)", fontsize=10)
     labels = [rf"$\lambda L_{{\mathrm{{{name.replace('_', ' ')}}}}}$" for name in seen]
-    figure.legend(list(seen.values()), labels, loc="outside lower center", ncols=min(len(seen), 6))
+    figure.legend(list(seen.values()), labels, loc="outside lower center", ncols=min(len(seen), 6), fontsize=12)
     return figure
 
 

@@ -13,7 +13,7 @@ from IPython.display import HTML, Markdown, display
 
 from topokd import params as P
 from topokd.paper import exhibits
-from topokd.paper.claims import claims, lead
+from topokd.paper.claims import claims, details, lead
 from topokd.paper.notebooks import publish
 from topokd.paper.render import render_exhibit, stylesheet
 from topokd.paper.report import write_report, write_tables
@@ -27,7 +27,8 @@ results = Results.read(params.results)
 # ## Findings
 
 # %%
-display(Markdown(f"{lead(results)}\n\n" + "\n".join(f"- **{c.question}** {c.sentence}" for c in claims(results))))
+answers = "\n".join(f"- **{c.question}** {c.sentence}" for c in claims(results))
+display(Markdown(f"{lead(results)}\n\n{details(results)}\n\n{answers}"))
 
 # %% [markdown]
 # ## Pages, tables and figures written by this notebook

@@ -178,7 +178,7 @@ def results_page() -> dict[str, str]:
         if report.with_suffix(".pdf").is_file():
             links[-1] += f" ([PDF](results/{profile}/report.pdf))"
         results = (f"results/{profile}/{kind}" for kind in ("report.*", "notebooks/*", "explorers/*", "tables/*.csv"))
-        for pattern in (*results, f"figures/{profile}/*/*", "notebooks/*.py"):
+        for pattern in (*results, f"figures/{profile}/*/*", "notebooks/*.py", "CITATION.cff"):
             for file in ROOT.glob(pattern):
                 target = PAGES / file.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)

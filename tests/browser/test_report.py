@@ -94,7 +94,7 @@ BLOCKS = "() => [...document.querySelectorAll('.blocks')].map((frame) => frame.p
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The reports of the committed results, written by the code of this checkout next to links to what they link to."""
     root = tmp_path_factory.mktemp("reports")
-    for name in ("figures", "notebooks", "docs"):
+    for name in ("figures", "notebooks", "docs", "CITATION.cff"):
         (root / name).symlink_to(PROJECT / name)
     for profile in PROFILES:
         folder = root / "results" / profile
@@ -154,6 +154,10 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
         assert page.evaluate(PIECES) == []  # what fits stays whole
     if width == DESK:
         assert page.evaluate(BLOCKS) == []  # what fits stays a table
+        ends = page.evaluate(
+            "[...document.querySelectorAll('.hero .view')].map((v) => v.getBoundingClientRect().bottom)"
+        )
+        assert len(ends) == 2 and max(ends) < 850  # the answer, the ablation and a scan on the first screen
     if width == PHONE:
         assert page.evaluate(IDLE_HINTS) == []
         assert page.evaluate(FIGURES)[0][2]  # the first figure, with its panels below one another

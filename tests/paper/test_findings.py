@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from topokd.paper.claims import _added, _seeds, _trained
+from topokd.paper.claims import _added, _beyond, _seeds, _trained
 from topokd.paper.findings import Finding, findings, verdict
 from topokd.paper.results import Results
 from topokd.paper.statistics import Interval
@@ -68,14 +68,28 @@ def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_s
     results = Results.read(results_folder)
     one = Finding("?", "open", "", subject="one term", gain=Interval(0.1, 1.0, 3), over="KD")
     two = dataclasses.replace(one, subject="two terms", gain=Interval(-0.2, 1.0, 3))
-    assert _added([one, two], "KD") == (
+    assert _added([one, two], "KD", beyond=True) == (
         "On top of “KD” it stays **undecided** whether these help: one term +0.1 ± 1.0, two terms −0.2 ± 1.0 points."
     )
     helps = dataclasses.replace(two, answer="yes", gain=Interval(1.2, 0.3, 32), evidence="studies_comparisons")
-    assert _added([one, helps], "KD") == (
+    assert _added([one, helps], "KD", beyond=True) == (
         "On top of “KD”: one term +0.1 ± 1.0 (undecided), two terms +1.2 ± 0.3 (helps)."
     )
+    assert _added([helps], "no KD", beyond=False) == "Against “no KD”: two terms +1.2 ± 0.3 (helps)."
     assert _seeds(results, one) == ", 3 seeds" and "32 seeds of a study" in _seeds(results, helps)
+
+
+@pytest.mark.parametrize(
+    ("answer", "clause"),
+    [
+        ("yes", "“All” is **better** than “KD”: +1.2 ± 0.3"),
+        ("no", "“All” is **worse** than “KD”: +1.2 ± 0.3"),
+        ("same", "“All” is **no different** from “KD”: +1.2 ± 0.3"),
+        ("open", "whether “All” is better than “KD” stays **undecided**: +1.2 ± 0.3"),
+    ],
+)
+def test_the_lead_says_what_a_row_gains_beyond_another(answer, clause):
+    assert _beyond(Finding("?", answer, "", gain=Interval(1.2, 0.3, 3), over="KD"), "All") == clause
 
 
 def test_the_claim_on_sizes_names_the_networks_of_the_profile_if_they_are_others(results_folder):

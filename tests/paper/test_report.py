@@ -9,17 +9,18 @@ import re
 import matplotlib
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from tests.conftest import PROJECT
 from tests.paper.fake_results import write_results
 from topokd.io import write_json
 from topokd.paper import facts, figures
-from topokd.paper.claims import claims, lead
+from topokd.paper.claims import claims, details, lead
 from topokd.paper.exhibits import EXHIBITS, Figure, sections
 from topokd.paper.links import measured_over
 from topokd.paper.render import environment, inlined_image, prose, render_exhibit
-from topokd.paper.report import write_report
+from topokd.paper.report import PAPER, write_report
 from topokd.paper.results import Results
 from topokd.viz.style import save_figure
 
@@ -239,17 +240,29 @@ def test_every_relative_link_leads_to_a_file(results_folder, drawn):
 
 
 def test_the_first_sentence_states_answer_scans_and_sizes(results_folder, empty_folder):
-    sentence = lead(Results.read(results_folder))
-    assert "12 validation scans (synthetic street world)" in sentence and "1.2 M" in sentence and "3 seeds" in sentence
-    assert re.search(
-        r"\*\*all distillation terms\*\* raise .* against “Student without KD” \(.*, 3 seeds\)\. ", sentence
-    )
-    assert "Against the same student: KD alone +" in sentence
-    # A gain means nothing without what it is over.
-    added = re.search(r"On top of “Student, KD”(.*?): the topological term [+−][\d.]+ ± [\d.]+(.*)", sentence)
+    results = Results.read(results_folder)
+    sentence = lead(results)
+    assert "12 validation scans (synthetic street world)" in sentence and "1.2 M" in sentence
+    assert len(re.findall(r"[.!?](?: |$)", sentence)) == 1  # one sentence
+    assert re.search(r"\*\*all distillation terms\*\* raise .* against “Student without KD”; ", sentence)
+    assert re.search(r"“Student, KD \+ topology \+ saliency” is .* “Student, KD”.*3 seeds\)\.$", sentence)
+    # The other comparisons, each with what it is over; none of those in the sentence again.
+    rest = details(results)
+    assert "Against “Student without KD”: KD alone +" in rest and "both terms together" not in rest
+    added = re.search(r"On top of “Student, KD”(.*?): the topological term [+−][\d.]+ ± [\d.]+(.*)", rest)
     # The answer is there once for all of them, or for each.
     assert added and re.search("helps|harms|no effect|undecided", added[1] or added[2])
+    assert details(Results.read(empty_folder)) == ""
     assert "Nothing has been measured in this profile yet" in lead(Results.read(empty_folder))
+
+
+def test_the_page_leads_to_the_papers_entry_for_a_bibliography(results_folder, drawn):
+    entry = results_folder.parent.parent / "CITATION.cff"
+    assert "CITATION" not in write_report(results_folder, drawn).read_text(encoding="utf-8")
+    entry.write_text("cff-version: 1.2.0")
+    page = parse(write_report(results_folder, drawn))
+    assert {"#paper", "../../CITATION.cff"} <= set(page.links)
+    assert yaml.safe_load((PROJECT / "CITATION.cff").read_text())["preferred-citation"]["title"] == PAPER
 
 
 def test_the_data_of_a_figure_of_one_seed_is_that_seed(results_folder):

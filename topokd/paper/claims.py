@@ -1,4 +1,4 @@
-"""The paper's claims about cost and theory, each with its measured answer; and the report's first sentence."""
+"""The paper's claims about cost and theory, each with its measured answer; and the report's first sentences."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ def claims(results: Results) -> list[Finding]:
 
 
 def lead(results: Results) -> str:
-    """What was found in two or three sentences, with the number of scans and seeds and the sizes of the networks."""
+    """What was found in one sentence, with the number of scans and seeds and the sizes of the networks."""
     runs = list(results.all_runs())
     if not runs:
         return "Nothing has been measured in this profile yet."
     setting = f"On {runs[0]['evaluation']['scans']} validation scans ({results.dataset})"
-    questions = [finding for finding in findings(results) if finding.subject and finding.subject != "the teacher"]
-    if not questions:
+    main, beyond, _ = _questions(results)
+    if main is None:
         return f"{setting}, no two rows can be compared yet ({_networks(results)})."
-    main, *others = questions
     assert main.gain is not None
     summary = {
         "yes": "{} raise the student’s mIoU by {} points",
@@ -34,16 +33,43 @@ def lead(results: Results) -> str:
         "open": "it remains open whether {} help: {} points of mIoU",
     }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=main.answer != 'yes')}**")
     against = f" against “{main.over}”" if main.over else ""
+    added = f"; {_beyond(beyond, results.labels[beyond.row])}" if beyond else ""
+    return f"{setting}, {summary}{against}{added} ({_networks(results)}{_seeds(results, main)})."
+
+
+def details(results: Results) -> str:
+    """The comparisons that `lead` leaves out, a sentence for each row that they are with; empty without any."""
+    main, _, others = _questions(results)
+    if main is None:
+        return ""
     order = sorted(dict.fromkeys(f.over for f in others), key=lambda over: over != main.over)
-    rest = [_added([f for f in others if f.over == over], "" if over == main.over else over) for over in order]
-    return " ".join(
-        [f"{setting}, {summary}{against} ({_networks(results)}{_seeds(results, main)}).", *filter(None, rest)]
-    )
+    rest = (_added([f for f in others if f.over == over], over, beyond=over != main.over) for over in order)
+    return " ".join(filter(None, rest))
+
+
+def _questions(results: Results) -> tuple[Finding | None, Finding | None, list[Finding]]:
+    """The comparison of the whole method with no method, that of the same row with KD, and all others."""
+    found = [finding for finding in findings(results) if finding.subject and finding.subject != "the teacher"]
+    if not found:
+        return None, None, []
+    main, *others = found
+    beyond = next((f for f in others if f.row == main.row and f.gain and f.answer in WORDS), None)
+    return main, beyond, [finding for finding in others if finding is not beyond]
+
+
+def _beyond(finding: Finding, label: str) -> str:
+    """A clause on what the row with a label gains over another that has some of its terms."""
+    assert finding.gain is not None
+    verb = {"yes": "is **better** than", "no": "is **worse** than", "same": "is **no different** from"}
+    clause = f"“{label}” {verb.get(finding.answer, 'is better than')} “{finding.over}”"
+    if finding.answer == "open":
+        clause = f"whether {clause} stays **undecided**"
+    return f"{clause}: {finding.gain.text(sign=True)}"
 
 
 def _networks(results: Results) -> str:
     sizes = {run["role"]: run["parameters"] / 1e6 for run in reversed(list(results.all_runs()))}
-    return ", ".join(f"a {role} of {sizes[role]:.2g} M parameters" for role in ("student", "teacher") if role in sizes)
+    return ", ".join(f"{role} of {sizes[role]:.2g} M parameters" for role in ("student", "teacher") if role in sizes)
 
 
 def _seeds(results: Results, finding: Finding) -> str:
@@ -55,17 +81,17 @@ def _seeds(results: Results, finding: Finding) -> str:
     return f", {seeds} {'seed' if seeds == 1 else 'seeds'}"
 
 
-def _added(group: list[Finding], over: str) -> str:
-    """A sentence on the comparisons with one row; the word for their answer once if they share it."""
+def _added(group: list[Finding], over: str, *, beyond: bool) -> str:
+    """A sentence on the comparisons with one row, to which they add terms; the word for their answer once if shared."""
     group = [f for f in group if f.gain and f.answer in WORDS]
     answers = {f.answer for f in group}
-    if over and len(answers) == 1:
+    if not group:
+        return ""
+    if beyond and len(answers) == 1:
         listed = ", ".join(f"{f.subject} {f.gain.text(sign=True)}" for f in group if f.gain)
         return f"On top of “{over}” {SHARED[answers.pop()]}: {listed} points."
     listed = ", ".join(f"{f.subject} {f.gain.text(sign=True)} ({WORDS[f.answer]})" for f in group if f.gain)
-    if not listed:
-        return ""
-    return f"On top of “{over}”: {listed}." if over else f"Against the same student: {listed}."
+    return f"{'On top of' if beyond else 'Against'} “{over}”: {listed}."
 
 
 WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "open": "undecided"}
@@ -165,4 +191,4 @@ def exact(distance: float) -> str:
     return f"{distance:.1e}" if distance else "0, equal diagrams"
 
 
-__all__ = ["IDEA", "claims", "exact", "lead"]
+__all__ = ["IDEA", "claims", "details", "exact", "lead"]

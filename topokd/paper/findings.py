@@ -29,6 +29,7 @@ class Finding:
         subject: what is compared, as the subject of a sentence; empty unless the question is about a difference.
         gain: that difference, in points of mIoU.
         over: label of the row that it is compared with.
+        row: name of the row that is compared with it.
     """
 
     question: str
@@ -39,6 +40,7 @@ class Finding:
     subject: str = ""
     gain: Interval | None = None
     over: str = ""
+    row: str = ""
 
 
 def verdict(gain: Interval, margin: float = MARGIN, sd: float = 0.0) -> str:
@@ -129,7 +131,9 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
         low, high = comparison["intervals"]["seeds"]
         decided_gain = Interval(comparison["difference"], (high - low) / 2, comparison["seeds"])
         sentence += _reported(row, over)
-        return Finding(about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain, label)
+        return Finding(
+            about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain, label, row
+        )
     if not gain.n:
         sentence = f"Not measured yet: run the stage `student` for {row} and {over}."
         return Finding(about.question, "missing", sentence, "", evidence)
@@ -145,7 +149,9 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
         "same": f"; it lies within ±{MARGIN:g} points (two one-sided tests at 5 %).",
         "open": _open(gain, sd),
     }[answer]
-    return Finding(about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, gain, label)
+    return Finding(
+        about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, gain, label, row
+    )
 
 
 def _open(gain: Interval, sd: float) -> str:

@@ -60,6 +60,11 @@ def pdf(results: Results) -> str:
     return "report.pdf" if (results.folder / "report.pdf").is_file() else ""
 
 
+def citation(results: Results) -> str:
+    """Address of the file with the paper's entry for a bibliography, if the report is in a checkout."""
+    return "../../CITATION.cff" if (results.folder / "../../CITATION.cff").is_file() else ""
+
+
 def measured_over(exhibit: Exhibit, results: Results) -> str:
     """The data behind an exhibit's measured numbers, for its caption."""
     if exhibit.stage == "paper" and isinstance(exhibit, Figure) and exhibit.id == "figure2":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from topokd.io import read_json
-from topokd.paper.claims import lead
+from topokd.paper.claims import details, lead
 from topokd.paper.findings import findings
 from topokd.paper.leftovers import is_leftover
 from topokd.paper.results import Results
@@ -35,7 +35,8 @@ def findings_text(folders: list[Path]) -> str:
         for question in questions
     ]
     sizes = [_size(results) for results in profiles]
-    leads = [textwrap.fill(f"`{results.profile}`: {lead(results)}", 100) for results in profiles]
+    sentences = [text for results in profiles for text in (f"`{results.profile}`: {lead(results)}", details(results))]
+    leads = [textwrap.fill(text, 100) for text in sentences if text]
     if study := study_text(profiles[0].studies.get("study", {})):
         leads.append(textwrap.fill(study, 100))
     return "\n".join(["\n\n".join(leads), "", *sizes, "", header, "|---" * (len(profiles) + 1) + "|", *rows])

@@ -10,7 +10,7 @@ import yaml
 from topokd import params as P
 from topokd.io import write_text
 from topokd.paper import exhibits, links, reported
-from topokd.paper.claims import IDEA, claims, lead
+from topokd.paper.claims import IDEA, claims, details, lead
 from topokd.paper.provenance import processors, shared
 from topokd.paper.render import environment, render_exhibit, script, stylesheet, table_grid
 from topokd.paper.results import Results
@@ -63,7 +63,9 @@ def render(results: Results, figures: Path) -> str:
         notebooks=links.notebooks(results),
         explorers=links.explorers(results),
         pdf=links.pdf(results),
+        citation=links.citation(results),
         lead=lead(results),
+        details=details(results),
         idea=IDEA,
         rule=RULE,
         missing=missing,

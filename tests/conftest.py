@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one worker per core: more threads than that would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests start hundreds of Python processes. Where the environment forbids compiled modules, as many containers do, each
+# of them would compile the package again, for 3 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 PROJECT = Path(__file__).resolve().parents[1]
 # The kinds in the order in which they start: the longest first, so that no worker is left alone with one at the end.

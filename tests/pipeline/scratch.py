@@ -26,6 +26,8 @@ def make_clone(
 ) -> Path:
     """Tracked and new files of this working tree, committed, with ``smoke`` as the only profile; nothing has run.
 
+    dvc.lock is left out: it has the published profiles only, and DVC would read and write it twice for each stage.
+
     Args:
         folder: where to clone to.
         seeds: seeds of students and teachers.
@@ -35,7 +37,7 @@ def make_clone(
     listed = git(PROJECT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, listed):
         source, target = PROJECT / name, folder / name
-        if source.is_file():
+        if source.is_file() and name != "dvc.lock":
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     file = folder / "params.yaml"

@@ -97,6 +97,17 @@ def test_diagrams_are_the_same_in_both_precisions() -> None:
         assert slope.dtype == dtype and bool(slope.isfinite().all())
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0**20, 2.0**40])
+def test_float32_points_move_as_the_same_points_in_float64(scale: float) -> None:
+    """A step is far below the rounding of a float32 diagram of a large cloud."""
+    single = (scale * torch.from_numpy(cloud(0))).float()
+    moved = []
+    for x in (single.clone(), single.double()):
+        loss = sum((d[:, 1] - d[:, 0]).sum() for d in vietoris_rips(x.requires_grad_(), gradient="big_step").diagrams)
+        moved.append(torch.autograd.grad(loss, x)[0].double())
+    torch.testing.assert_close(*moved, rtol=1e-4, atol=1e-4)
+
+
 def test_a_second_derivative_is_rejected() -> None:
     x = torch.from_numpy(cloud(0)).requires_grad_()
     (slope,) = torch.autograd.grad(loss_of(x, "big_step"), x, create_graph=True)

@@ -39,6 +39,7 @@ D = torch.tensor([[0.0, 1.0]])
 
 IMPOSSIBLE: dict[str, tuple[Callable[[], object], str]] = {
     "threshold NaN": (lambda: vietoris_rips(P, threshold=NAN), "threshold is nan"),
+    "threshold below 0": (lambda: vietoris_rips(P, threshold=-1), "threshold is -1"),
     "threshold text": (lambda: vietoris_rips(P, threshold="far"), "threshold is 'far'"),
     "tolerance below 0": (lambda: vietoris_rips(P, tie_tolerance=-1.0), "tie_tolerance is -1.0"),
     "tolerance NaN": (lambda: simplex_values(P, torch.tensor([[0, 1]]), tie_tolerance=NAN), "tie_tolerance is nan"),

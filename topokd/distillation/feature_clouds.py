@@ -15,7 +15,7 @@ from topokd.clouds import at_least_float32
 from topokd.distillation.matching import StageRows, match_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import NetworkOutput, Step, Term, TermOptions
-from topokd.schema import Natural, NonNegative, Positive, TermWeight
+from topokd.schema import Natural, NonNegative, Number, Positive, TermWeight
 from topokd.topology import (
     Gradient,
     Normalization,
@@ -37,6 +37,14 @@ class CloudOptions(TermOptions):
         256, description="M, points kept by farthest point sampling; the paper has 1024"
     )
     normalize: Normalization = Field("l2", description="l2, none, standardize or mean_norm (NOTES row 2)")
+
+
+class DivergenceOptions(CloudOptions):
+    """How a term compares the distances within two clouds."""
+
+    quantile: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+        0.9, description="of each cloud's distances, which they are divided by; null: they are not"
+    )
 
 
 class DiagramOptions(CloudOptions):

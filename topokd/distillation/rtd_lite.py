@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor
 
-from topokd.distillation.feature_clouds import CloudOptions, CloudTerm
+from topokd.distillation.feature_clouds import CloudTerm, DivergenceOptions
 from topokd.distillation.term import TERMS
-from topokd.schema import Number
 from topokd.topology import rtd_lite
 
 
-class RTDLiteOptions(CloudOptions):
+class RTDLiteOptions(DivergenceOptions):
     """RTD-Lite of feature clouds (Tulchinskii et al. 2025): clusters that form at different scales."""
-
-    quantile: Annotated[Number, Field(gt=0, le=1)] | None = Field(
-        0.9, description="of each cloud's distances, which they are divided by; null: they are not"
-    )
 
 
 class RTDLiteTerm(CloudTerm):

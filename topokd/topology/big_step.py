@@ -14,6 +14,8 @@ The chains are columns of the reduced boundary matrix, the cocycles those of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -98,6 +100,10 @@ class CriticalSets:
         other = int(np.flatnonzero(self._component(vertex, rank + 1) & ~inside)[0])
         path = self._path(vertex, other, rank)
         return path[self._lengths(path) > target]
+
+    def length(self, simplex: Sequence[int]) -> float:
+        """Of its longest edge; 0 for a vertex."""
+        return max((float(self.lengths[i, j]) for i, j in combinations(simplex, 2)), default=0.0)
 
     def _lengths(self, edges: Edges) -> Float64[ndarray, " e"]:
         return self.lengths[edges[:, 0], edges[:, 1]]
@@ -201,18 +207,17 @@ class _BigStep(torch.autograd.Function):
         sets: CriticalSets,
         step: float,
     ) -> Tensor:
-        ctx.save_for_backward(x, diagram, births, deaths)
+        ctx.save_for_backward(x, births, deaths)
         ctx.sets, ctx.step = sets, step
         return diagram.clone()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, diagram, births, deaths = ctx.saved_tensors
+        x, births, deaths = ctx.saved_tensors
         asked = np.zeros(ctx.sets.lengths.shape)  # the gradient of each edge, i < j
-        values, g = diagram.double().cpu().numpy(), gradient.detach().double().cpu().numpy()
-        for (birth, death), (of_birth, of_death), creating, killing in zip(
-            values, g, births.tolist(), deaths.tolist(), strict=True
-        ):
+        g = gradient.detach().double().cpu().numpy()
+        for (of_birth, of_death), creating, killing in zip(g, births.tolist(), deaths.tolist(), strict=True):
+            birth, death = ctx.sets.length(creating), ctx.sets.length(killing)  # the diagram's may be rounded
             if of_birth != 0 and len(creating) > 1:
                 target = min(max(birth - ctx.step * of_birth, 0.0), death)
                 _ask(asked, ctx.sets.of_birth(tuple(creating), target), target, ctx)

@@ -38,11 +38,11 @@ class Filtration(NamedTuple):
 
 
 def check_options(metric: str, threshold: float | None) -> None:
-    """Raise ParameterError unless ``metric`` is one of `METRICS` and ``threshold`` is None or a number."""
+    """Raise ParameterError unless ``metric`` is one of `METRICS` and ``threshold`` is None or a length."""
     if not isinstance(metric, str) or metric not in METRICS:
         raise ParameterError(f"metric is {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
     if threshold is not None:
-        number(threshold, "threshold", least=-math.inf, infinite=True)
+        number(threshold, "threshold", infinite=True)
 
 
 def is_degree(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -74,6 +75,12 @@ def test_an_image_of_many_pixels_is_that_of_the_compiled_loops(monkeypatch: pyte
 
 def test_a_total_beyond_the_diagrams_type_is_infinite() -> None:
     assert F.total_persistence(torch.tensor([[0.0, 1e20]]), p=2) == torch.inf
+
+
+def test_the_entropy_of_no_pair_and_of_one_is_plus_zero() -> None:
+    for pairs in (torch.empty(0, 2), torch.tensor([[0.0, 1.0]])):
+        for value in (F.persistence_entropy(pairs), F.persistence_entropy([pairs])[0]):
+            assert math.copysign(1, value.item()) == 1 and value == 0
 
 
 def test_pairs_too_short_to_count_leave_the_entropy_finite() -> None:

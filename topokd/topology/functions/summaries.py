@@ -85,7 +85,7 @@ def _entropy(persistence: np.ndarray, gradient: bool) -> tuple[float, np.ndarray
     alive = share > 0
     share = np.where(alive, share, 1.0)
     logarithm = np.log(share)
-    value = -float(share @ logarithm)
+    value = 0.0 - float(share @ logarithm)  # not -0.0
     return value, alive * (logarithm + value) / -(total or 1.0) if gradient else share
 
 
@@ -96,7 +96,7 @@ def _entropy_of_each(persistence: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
     persistence = torch.where(alive, persistence, 0.0)
     total = persistence.sum(dim=1, keepdim=True)
     share = torch.where(alive, persistence / torch.where(total > 0, total, 1.0), 1.0)
-    return -(share * share.log()).sum(dim=1)
+    return 0.0 - (share * share.log()).sum(dim=1)
 
 
 @eagerly

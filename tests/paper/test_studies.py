@@ -112,6 +112,21 @@ def test_the_readme_says_what_the_study_found_and_whether_it_is_complete(done, p
     assert study_text({}) == study_text(study() | {"comparisons": []}) == ""
 
 
+def test_a_verdict_on_a_term_that_hardly_trained_says_so(project):
+    shares = [{"row": row, "term": "kd", "median": 10.0} for row in ("kd", "kd_topo")]
+    for median, said in ((0.0032, True), (0.2, False)):
+        answer = study() | {"gradients": [*shares, {"row": "kd_topo", "term": "topo", "median": median}]}
+        (found,) = [f for f in findings(project(study=answer)) if f.question == "Does the topological term help?"]
+        for text in (found.sentence, study_text(answer)):
+            assert ("The gradient of topo was 0.32 % of the segmentation loss's (median)" in text) == said
+
+
+def test_the_readme_names_each_study_once_it_has_results():
+    crossed = study() | {"profile": "cross-validation", "places": {"kd": 11}}
+    assert study_text(crossed).startswith("The [cross-validation](docs/study.md#cross-validation-on-real-scans) holds")
+    assert "11 real places" in study_text(crossed) and "24 other streets" in study_text(study())
+
+
 def test_without_answers_every_listing_says_so(tmp_path):
     results = Results.read(write_results(tmp_path / "results" / "default"))
     assert results.studies == {} and studies.power(results) == {} and studies.dose_sentence(results) == ""

@@ -13,6 +13,7 @@ from topokd.paper.findings import findings
 from topokd.paper.leftovers import is_leftover
 from topokd.paper.results import Results
 from topokd.paper.statistics import signed
+from topokd.paper.studies import weak_terms
 from topokd.project import TEACHER, run_name
 
 ANSWERS = {
@@ -37,16 +38,23 @@ def findings_text(folders: list[Path]) -> str:
     sizes = [_size(results) for results in profiles]
     sentences = [text for results in profiles for text in (f"`{results.profile}`: {lead(results)}", details(results))]
     leads = [textwrap.fill(text, 100) for text in sentences if text]
-    if study := study_text(profiles[0].studies.get("study", {})):
-        leads.append(textwrap.fill(study, 100))
+    texts = (study_text(profiles[0].studies.get(name, {})) for name in BEGINNINGS)
+    leads += [textwrap.fill(text, 100) for text in texts if text]
     return "\n".join(["\n\n".join(leads), "", *sizes, "", header, "|---" * (len(profiles) + 1) + "|", *rows])
 
 
+BEGINNINGS = {  # of the text on a study, by its profile
+    "study": "The [study](docs/study.md) with more seeds trains longer, on {places} other streets.",
+    "cross-validation": "The [cross-validation](docs/study.md#cross-validation-on-real-scans) holds each of {places} "
+    "real places out once.",
+}
+
+
 def study_text(study: Mapping[str, Any]) -> str:
-    """Differences of the study with many seeds so far; empty before it has compared rows.
+    """Differences of a study with many seeds so far; empty before it has compared rows.
 
     Args:
-        study: see `topokd.experiments.study.answer.answer`.
+        study: one of `BEGINNINGS`, see `topokd.experiments.study.answer.answer`.
     """
     if not study.get("comparisons"):
         return ""
@@ -60,9 +68,10 @@ def study_text(study: Mapping[str, Any]) -> str:
     places = max(study["places"].values())
     state = "" if complete else f" So far {study['done']} of {study['planned']} runs are done."
     end = "" if complete else " It decides nothing above before it is complete."
+    weak = "".join(dict.fromkeys(weak_terms(pair, study) for pair in study["comparisons"]))
     return (
-        f"The [study](docs/study.md) with more seeds trains longer, on {places} other streets.{state} mIoU in points, "
-        f"{seeds} seeds, paired, with 95 % intervals: {', '.join(pairs)}.{end}"
+        f"{BEGINNINGS[study['profile']].format(places=places)}{state} mIoU in points, {seeds} seeds, paired, "
+        f"with 95 % intervals: {', '.join(pairs)}.{weak}{end}"
     )
 
 

@@ -12,6 +12,7 @@ from topokd.paper.statistics import signed
 
 VERDICTS = {"better": "yes", "worse": "no", "equivalent": "same", "open": "open"}
 DOSE = "dose"
+WEAK = 0.01  # median share of the segmentation loss's gradient below which a term hardly trains the student
 
 
 class Protocol(NamedTuple):
@@ -77,7 +78,29 @@ def sentence(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
         f"{signed(comparison['difference'])} points ({comparison['seeds']} seeds, "
         f"{study['places'][comparison['treatment']]} places; "
         f"95 % interval over seeds {over['seeds']}, over seeds and places {over['both']}): {reason}"
+        + weak_terms(comparison, study)
     )
+
+
+def weak_terms(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
+    """A sentence on terms that only the treatment has and whose gradient was tiny; empty without such terms.
+
+    What such a comparison shows holds for the term's weight alone.
+
+    >>> shares = [{"row": "kd_topo", "term": "topo", "median": 0.0032}, {"row": "kd_topo", "term": "kd", "median": 10},
+    ...     {"row": "kd", "term": "kd", "median": 10}]
+    >>> print(weak_terms({"treatment": "kd_topo", "control": "kd"}, {"gradients": shares}))
+     The gradient of topo was 0.32 % of the segmentation loss's (median), so this is a finding about so small a weight.
+    """
+    by_row: dict[str, dict[str, float]] = {}
+    for share in study.get("gradients", []):
+        by_row.setdefault(share["row"], {})[share["term"]] = share["median"]
+    treatment, control = (by_row.get(comparison[row], {}) for row in ("treatment", "control"))
+    weak = {term: median for term, median in treatment.items() if term not in control and median < WEAK}
+    if not weak:
+        return ""
+    shares = " and ".join(f"of {term} was {100 * median:.2g} %" for term, median in weak.items())
+    return f" The gradient {shares} of the segmentation loss's (median), so this is a finding about so small a weight."
 
 
 def protocols(results: Results) -> pd.DataFrame:

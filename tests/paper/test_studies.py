@@ -11,6 +11,7 @@ from tests.conftest import PROJECT
 from tests.paper.fake_results import write_results
 from topokd.io import write_json
 from topokd.paper import studies
+from topokd.paper.claims import details
 from topokd.paper.exhibits import EXHIBITS, Figure
 from topokd.paper.findings import findings
 from topokd.paper.readme import study_text
@@ -119,6 +120,12 @@ def test_a_verdict_on_a_term_that_hardly_trained_says_so(project):
         (found,) = [f for f in findings(project(study=answer)) if f.question == "Does the topological term help?"]
         for text in (found.sentence, study_text(answer)):
             assert ("The gradient of topo was 0.32 % of the segmentation loss's (median)" in text) == said
+
+
+def test_the_first_sentences_name_the_study_that_decided(project):
+    for done, named in ((6, True), (5, False)):  # of 6
+        text = details(project(study=study(done=done)))
+        assert ("(helps, study)" in text) == ("(no effect, study)" in text) == named
 
 
 def test_the_readme_names_each_study_once_it_has_results():

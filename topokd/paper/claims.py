@@ -64,7 +64,7 @@ def _beyond(finding: Finding, label: str) -> str:
     clause = f"“{label}” {verb.get(finding.answer, 'is better than')} “{finding.over}”"
     if finding.answer == "open":
         clause = f"whether {clause} stays **undecided**"
-    return f"{clause}: {finding.gain.text(sign=True)}"
+    return f"{_by(finding, 'by the {}, ')}{clause}: {finding.gain.text(sign=True)}"
 
 
 def _networks(results: Results) -> str:
@@ -75,8 +75,8 @@ def _networks(results: Results) -> str:
 def _seeds(results: Results, finding: Finding) -> str:
     """The seeds behind a finding: those of a study where that decides it."""
     assert finding.gain is not None
-    if finding.evidence == "studies_comparisons":
-        return f", {finding.gain.n} seeds of a study on other streets"
+    if finding.study:
+        return f", {finding.gain.n} seeds of the {finding.study}"
     seeds = len({run["seed"] for run in results.all_runs() if run["role"] == "student"})
     return f", {seeds} {'seed' if seeds == 1 else 'seeds'}"
 
@@ -88,10 +88,17 @@ def _added(group: list[Finding], over: str, *, beyond: bool) -> str:
     if not group:
         return ""
     if beyond and len(answers) == 1:
-        listed = ", ".join(f"{f.subject} {f.gain.text(sign=True)}" for f in group if f.gain)
+        listed = ", ".join(f"{f.subject} {f.gain.text(sign=True)}{_by(f, ' ({})')}" for f in group if f.gain)
         return f"On top of “{over}” {SHARED[answers.pop()]}: {listed} points."
-    listed = ", ".join(f"{f.subject} {f.gain.text(sign=True)} ({WORDS[f.answer]})" for f in group if f.gain)
+    listed = ", ".join(
+        f"{f.subject} {f.gain.text(sign=True)} ({WORDS[f.answer]}{_by(f, ', {}')})" for f in group if f.gain
+    )
     return f"{'On top of' if beyond else 'Against'} “{over}”: {listed}."
+
+
+def _by(finding: Finding, form: str) -> str:
+    """The study that decided, in a form such as ", {}"; empty where the profile's own runs did."""
+    return form.format(finding.study) if finding.study else ""
 
 
 WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "open": "undecided"}

@@ -30,6 +30,7 @@ class Finding:
         gain: that difference, in points of mIoU.
         over: label of the row that it is compared with.
         row: name of the row that is compared with it.
+        study: name of the study that decided; empty where the profile's own runs did.
     """
 
     question: str
@@ -41,6 +42,7 @@ class Finding:
     gain: Interval | None = None
     over: str = ""
     row: str = ""
+    study: str = ""
 
 
 def verdict(gain: Interval, margin: float = MARGIN, sd: float = 0.0) -> str:
@@ -132,8 +134,9 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
         decided_gain = Interval(comparison["difference"], (high - low) / 2, comparison["seeds"])
         sentence += _reported(row, over)
         return Finding(
-            about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain, label, row
-        )
+            about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain, label, row,
+            study["profile"],
+        )  # fmt: skip
     if not gain.n:
         sentence = f"Not measured yet: run the stage `student` for {row} and {over}."
         return Finding(about.question, "missing", sentence, "", evidence)

@@ -12,6 +12,7 @@ from torch.autograd import gradcheck
 
 from tests.topology.functions.diagrams import GRID, OF_CLOUDS, OF_ONE, OF_TWO, diagram
 from topokd.topology import functions as F
+from topokd.topology import vietoris_rips
 
 EMPTY = torch.empty(0, 2, dtype=torch.float64)
 
@@ -239,6 +240,8 @@ def test_bad_clouds_are_rejected_by_name(name: str) -> None:
         (lambda d: F.wasserstein_distance([d], d), "a is a list of 1 and b is one diagram"),
         (lambda d: F.bottleneck_distance([d], [d, d]), "a is a list of 1 and b is a list of 2"),
         (lambda d: F.total_persistence([]), "diagram is an empty list"),
+        (lambda d: F.total_persistence(vietoris_rips(d)), r"of type Persistence: .* as diagram\.diagrams\[1\]$"),
+        (lambda d: F.total_persistence(torch.stack([d, d])), r"shape \(2, \d+, 2\), .*several diagrams as a list"),
         (lambda d: F.rtd(d, d, quantile=0.0), "quantile is 0.0"),
         (lambda d: F.rtd_lite(d * 0 + torch.eye(30, 2, dtype=d.dtype)[:, :1], torch.rand(30, 2)), "the 0.9-quantile"),
     ],

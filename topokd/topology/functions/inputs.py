@@ -71,7 +71,8 @@ def diagrams(given: Diagrams, name: str) -> tuple[list[Float[Tensor, "_ 2"]], bo
     """
     single = isinstance(given, Tensor | np.ndarray)
     if not isinstance(given, Tensor | np.ndarray | list | tuple):
-        raise DataError(f"{name} is {given!r}: pass one diagram (k, 2), or a list of them")
+        hint = f"; take one degree of it, as {name}.diagrams[1]" if hasattr(given, "diagrams") else ""
+        raise DataError(f"{name} is of type {type(given).__name__}: pass one diagram (k, 2), or a list of them{hint}")
     tensors = [given] if isinstance(given, Tensor | np.ndarray) else list(given)
     if not tensors:
         raise DataError(f"{name} is an empty list: pass at least one diagram (an empty diagram has the shape (0, 2))")
@@ -101,7 +102,10 @@ def as_pairs(diagram: Diagram, name: str) -> Float[Tensor, "k 2"]:
         x = real_tensor(x, name)
         x = x if x.is_floating_point() else x.double()
     if x.dim() != 2 or x.shape[1] != 2:
-        raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair")
+        batch = "; pass several diagrams as a list of them" if x.dim() == 3 and x.shape[2] == 2 else ""
+        raise DataError(
+            f"{name} has the shape {tuple(x.shape)}, expected (k, 2): one row (birth, death) per pair{batch}"
+        )
     return x
 
 

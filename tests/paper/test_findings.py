@@ -71,12 +71,12 @@ def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_s
     assert _added([one, two], "KD", beyond=True) == (
         "On top of “KD” it stays **undecided** whether these help: one term +0.1 ± 1.0, two terms −0.2 ± 1.0 points."
     )
-    helps = dataclasses.replace(two, answer="yes", gain=Interval(1.2, 0.3, 32), evidence="studies_comparisons")
+    helps = dataclasses.replace(two, answer="yes", gain=Interval(1.2, 0.3, 32), study="study")
     assert _added([one, helps], "KD", beyond=True) == (
-        "On top of “KD”: one term +0.1 ± 1.0 (undecided), two terms +1.2 ± 0.3 (helps)."
+        "On top of “KD”: one term +0.1 ± 1.0 (undecided), two terms +1.2 ± 0.3 (helps, study)."
     )
-    assert _added([helps], "no KD", beyond=False) == "Against “no KD”: two terms +1.2 ± 0.3 (helps)."
-    assert _seeds(results, one) == ", 3 seeds" and "32 seeds of a study" in _seeds(results, helps)
+    assert _added([helps], "no KD", beyond=False) == "Against “no KD”: two terms +1.2 ± 0.3 (helps, study)."
+    assert _seeds(results, one) == ", 3 seeds" and "32 seeds of the study" in _seeds(results, helps)
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,7 @@ def test_bad_clouds_are_rejected_by_name(name: str) -> None:
         function([good], [good, good])
 
 
+@pytest.mark.invalid_arguments
 @pytest.mark.parametrize(
     ("call", "message"),
     [

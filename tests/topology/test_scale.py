@@ -44,6 +44,27 @@ def test_a_scaled_cloud_has_the_scaled_diagram_and_the_same_gradient(
         torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("gradient", ["critical", "big_step", "diffeomorphic"])
+def test_a_scale_that_rounds_every_coordinate_changes_only_last_digits(
+    gradient: str, scale: float, dtype: torch.dtype
+) -> None:
+    """No ties, so that rounding does not change the pairs. The step of big-step gradients has the unit of length."""
+    small, tiny = (1e-5, 1e-4) if dtype == torch.float32 else (1e-12, 1e-9)
+    for seed in range(3):
+        cloud = torch.from_numpy(np.random.default_rng(seed).normal(size=(40, 8)))
+        (plain, one), (scaled, other) = (
+            persistence(
+                (cloud * s).to(dtype), gradient=gradient, **({"step": 0.1 * s} if gradient == "big_step" else {})
+            )
+            for s in (1.0, scale)
+        )
+        for a, b in zip(plain, scaled, strict=True):
+            torch.testing.assert_close(b.double() / scale, a.double(), rtol=small, atol=small)
+        torch.testing.assert_close(other, one, rtol=tiny, atol=tiny)
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
 def test_numbers_whose_squares_leave_float64_change_nothing(scale: float) -> None:
     power = 2.0 ** round(math.log2(scale))

@@ -57,6 +57,7 @@ from topokd.models.serialization import encode
 from topokd.predict_cost import measure_file
 from topokd.scans import open_dataset
 from topokd.synthetic import SyntheticLidar
+from topokd.training.precision import AMP_DTYPES
 
 TITLE = "Point Transformer V3 compared with the published recipe"
 BARS = {  # (preset, work): target speed-up over the recipe; the target for memory is a third
@@ -115,7 +116,7 @@ def speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Ours and every recipe in turn, for each network and work."""
     batch, source = cloud(options.voxels)
     batch = batch.to(options.device)
-    dtype = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[options.amp]
+    dtype = AMP_DTYPES[options.amp]
 
     def call(run: Callable[..., object], network: torch.nn.Module) -> None:
         with torch.autocast(torch.device(options.device).type, dtype, enabled=dtype is not None):

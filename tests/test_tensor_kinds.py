@@ -1,4 +1,4 @@
-"""Tensors that only few functions of torch can read are refused in words, and labels are taken in any whole type."""
+"""Tensors that few functions of torch can read raise an error that says why; labels may have any integer type."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_what_is_no_label_is_named(label: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_maps_and_losses_of_values_that_are_not_finite_are_refused(value: float) -> None:
+def test_maps_and_losses_of_values_that_are_not_finite_are_rejected(value: float) -> None:
     broken = torch.where(X > 1, value, X)
     for call in (
         lambda: lovasz_softmax(broken, LABEL),
@@ -106,7 +106,7 @@ def test_logits_in_whole_numbers_have_a_lovasz_loss() -> None:
     assert torch.equal(lovasz_softmax(logits, LABEL), lovasz_softmax(logits.float(), LABEL))
 
 
-def test_distances_beyond_their_number_type_are_refused() -> None:
+def test_distances_beyond_their_number_type_are_rejected() -> None:
     """Squares of 1e30 are beyond float32, and were infinity without a word."""
     with pytest.raises(DataError, match=r"squared distance between the diagrams is .*e\+60, more than float32 holds"):
         T.persistence_weighted_chamfer(D.detach(), 1e30 * D.detach())

@@ -12,7 +12,7 @@ from topokd.yaml_text import parse_yaml
 @pytest.mark.parametrize(
     ("text", "line"), [("a: 1\nb: 2\na: 3", 3), ("t: {steps: 1, steps: 2}", 1), ("t: {x: 1}\nt: {y: 2}", 2)]
 )
-def test_a_name_that_is_given_twice_is_refused(text: str, line: int) -> None:
+def test_a_name_that_is_given_twice_is_rejected(text: str, line: int) -> None:
     """The last one won in silence, and with it a whole section was lost."""
     with pytest.raises(ParameterError, match=f"mine.yaml is not valid YAML: line {line} gives .* a second time"):
         parse_yaml(text, "mine.yaml")
@@ -32,7 +32,7 @@ def test_numbers_are_those_of_yaml_1_2() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "\n".join(f"x{k}: &x{k} [{f'*x{k - 1},' * 10}]" for k in range(1, 12))])
-def test_aliases_that_stand_for_billions_of_entries_are_refused(text: str) -> None:
+def test_aliases_that_stand_for_billions_of_entries_are_rejected(text: str) -> None:
     with pytest.raises(ParameterError, match=r"its aliases \(\*name\) stand for more than 1,000,000 entries"):
         parse_yaml(text.replace("*x0", "1"), "a.yaml")
 

@@ -42,13 +42,13 @@ LIFE = 50_000  # inputs after which that process is replaced, so that leaks of l
 
 
 def outcome_of(path: Path, reader: str) -> str:
-    """read, refused, or what went wrong."""
+    """read, rejected, or what went wrong."""
     from topokd.errors import TopokdError
 
     try:
         READERS[reader](path)
     except TopokdError as error:
-        return "refused" if path.name.split(".")[0] in str(error) else f"does not name the file: {error}"
+        return "rejected" if path.name.split(".")[0] in str(error) else f"does not name the file: {error}"
     except BaseException as error:  # also SystemExit and KeyboardInterrupt: none is a clean error
         return f"{type(error).__name__}: {str(error)[:200]}"
     return "read"
@@ -95,8 +95,8 @@ def serve(
                 outcome = outcome_of(path, files[name])
             if traced and coverage.grown:
                 pool.add(name, data)
-            counts[name, outcome if outcome in ("read", "refused") else "failed"] += 1
-            if outcome not in ("read", "refused"):
+            counts[name, outcome if outcome in ("read", "rejected") else "failed"] += 1
+            if outcome not in ("read", "rejected"):
                 failures.append({"input": number, "file": name, "outcome": outcome})
                 keep(folder, failures[-1], path)
             path.write_bytes(valid[name])
@@ -177,7 +177,7 @@ def fuzz(folder: Path, seed: int, inputs: int, seconds: float) -> dict[str, Any]
         files = write_corpus(source)
         valid = {file: (source / file).read_bytes() for file in files}
         for file in files:
-            record["outcomes"].setdefault(file, {"read": 0, "refused": 0, "failed": 0})
+            record["outcomes"].setdefault(file, {"read": 0, "rejected": 0, "failed": 0})
         watched: Watched | None = None
         try:
             while record["inputs"] < inputs and time.monotonic() - started < seconds:
@@ -243,13 +243,13 @@ def markdown(record: dict[str, Any]) -> str:
         f"NumPy {record['numpy']}). Guided by coverage: {record['corpus']:,} inputs reached new code and joined the "
         "corpus, "
         f"{record['pairs']:,} pairs of lines in the last process. Each input gives a valid result (read) or a "
-        "`TopokdError` that names "
-        f"the file (refused), within {SECONDS:g} s of processor time and {BYTES >> 30} GB; anything else is a failure.",
+        f"`TopokdError` that names the file (rejected), within {SECONDS:g} s of processor time and {BYTES >> 30} GB; "
+        "anything else is a failure.",
         "",
-        "| file | read | refused | failed |",
+        "| file | read | rejected | failed |",
         "|---|---:|---:|---:|",
         *(
-            f"| {name} | {counts['read']:,} | {counts['refused']:,} | {counts['failed']:,} |"
+            f"| {name} | {counts['read']:,} | {counts['rejected']:,} | {counts['failed']:,} |"
             for name, counts in sorted(record["outcomes"].items())
         ),
         "",

@@ -116,7 +116,7 @@ def _add_own_files(add: Add) -> None:
     import torch
     from safetensors.torch import save
 
-    from topokd.data.cache import _save
+    from topokd.data.cache import save_entry
 
     add("profile.yaml", "parameters", lambda path: path.write_text(PROFILE))
     add("map.yaml", "label_map", lambda path: path.write_text(LABEL_MAP))
@@ -125,7 +125,7 @@ def _add_own_files(add: Add) -> None:
     add("w.pth", "checkpoint", lambda path: torch.save({"state_dict": weights}, path))
     add("resume/state.pt", "state", lambda path: torch.save({"step": 3, "model": weights}, path))
     entry = {"xyz": np.ones((4, 3), np.float32), "label": np.zeros(4, np.int64)}
-    add("entry.safetensors", "cache", lambda path: _save(path, "key", entry))
+    add("entry.safetensors", "cache", lambda path: save_entry(path, "key", entry))
     add("record.json", "json", lambda path: path.write_text('{"run": "full-seed0", "history": {"loss": [1.5, null]}}'))
 
 
@@ -149,11 +149,11 @@ classes:
 
 
 def _write_waymo(path: Path) -> None:
-    from topokd.datasets.waymo.submission import SHAPE, SubmissionInfo, write_waymo
+    from topokd.datasets.waymo.submission import SHAPE, SubmissionInfo, write_submission_file
 
     info = SubmissionInfo("a@example.org", "m", ("A",), "I", "d", "")
     classes = np.zeros(SHAPE, np.int64)
-    write_waymo(path, info, [(FRAME, (classes, classes))])
+    write_submission_file(path, info, [(FRAME, (classes, classes))])
 
 
 FRAME = ("s", 5)
@@ -288,11 +288,11 @@ def read_cache(path: Path) -> None:
     """An entry of the cache of scans: read whole, or made again."""
     from safetensors import SafetensorError
 
-    from topokd.data.cache import _load
+    from topokd.data.cache import load_entry
     from topokd.errors import DataError
 
     try:
-        arrays = _load(path, "key")
+        arrays = load_entry(path, "key")
     except (SafetensorError, OSError, ValueError) as error:  # what the cache takes for damage
         raise DataError(f"{path}: {error}") from error
     assert arrays["xyz"].shape == (4, 3)

@@ -28,6 +28,25 @@ def run_name(network: str, seed: int) -> str:
     return f"{network}-seed{seed}"
 
 
+def split_run_name(name: str) -> tuple[str, int] | None:
+    """Network and seed of a run's name; None if it is not one.
+
+    >>> split_run_name("full-seed0"), split_run_name("10_data")
+    (('full', 0), None)
+    """
+    network, _, seed = name.rpartition("-seed")
+    return (network, int(seed)) if network and seed.isdigit() else None
+
+
+def run_record(results: Path, network: str, seed: int) -> Path:
+    """The record of a training run in a profile's folder of results.
+
+    >>> run_record(Path("results/default"), "full", 0).as_posix()
+    'results/default/runs/full-seed0.json'
+    """
+    return results / "runs" / f"{run_name(network, seed)}.json"
+
+
 def project_root() -> Path:
     """The project's folder: ``$TOPOKD_ROOT``, or the nearest folder upwards that holds params.yaml and topokd/.
 

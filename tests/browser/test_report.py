@@ -199,7 +199,7 @@ def test_panels_below_one_another_are_those_of_the_picture(browser: Browser, rep
     for number, box in enumerate(boxes):
         shown = Image.open(io.BytesIO(windows.nth(number).screenshot())).convert("L")
         part = whole.crop(tuple(round(side * whole.width / points) for side in box))
-        coarse = (max(2, shown.width // 8), max(2, shown.height // 8))  # letters are drawn anew, a little elsewhere
+        coarse = (max(2, shown.width // 8), max(2, shown.height // 8))  # letters are redrawn, a little elsewhere
         values = [np.asarray(one.resize(coarse, Image.Resampling.BOX), float).ravel() for one in (shown, part)]
         assert np.corrcoef(*values)[0, 1] > 0.6, number
     page.set_viewport_size({"width": DESK, "height": 1000})

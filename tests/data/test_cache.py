@@ -240,7 +240,7 @@ def test_a_full_disk_does_not_stop_a_run(
     def full(*given: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_save", full)
+    monkeypatch.setattr(module, "save_entry", full)
     scans = list(SemanticKITTI(root, "val").stored_in(ScanCache(root.parent / "cache")))
     assert len(scans) == 3 and caplog.text.count("cannot be written") == 1
 

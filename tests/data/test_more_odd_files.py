@@ -131,7 +131,7 @@ def test_intensities_that_lost_their_upper_half_are_named(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("records", [False, True])
-def test_coordinates_that_lost_their_sign_are_refused_with_the_remedy(tmp_path, records):
+def test_coordinates_that_lost_their_sign_are_rejected_with_the_remedy(tmp_path, records):
     rows = (street()[:, :3] * 100).astype("i2")
     if records:
         values = np.empty(3000, [(axis, "u2") for axis in "xyz"])

@@ -102,7 +102,7 @@ LISTS = ("enc_depths", "enc_channels", "enc_num_head", "dec_depths", "dec_channe
 
 
 @pytest.mark.parametrize("value", [10**9, 2**70, -1, math.nan, math.inf, "much", True, None], ids=repr)
-def test_impossible_sizes_in_a_config_are_refused_in_words(
+def test_impossible_sizes_in_a_config_raise_an_error_that_says_why(
     model: PointTransformerV3, tmp_path: Path, value: Any
 ) -> None:
     path, config = tmp_path / "m.safetensors", dataclasses.asdict(model.config)

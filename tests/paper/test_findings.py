@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from topokd.paper.claims import _added, _beyond, _seeds, _trained
+from topokd.paper.claims import additions, beyond_another, seeds_used, trained_networks
 from topokd.paper.findings import Finding, findings, verdict
 from topokd.paper.results import Results
 from topokd.paper.statistics import Interval
@@ -68,15 +68,15 @@ def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_s
     results = Results.read(results_folder)
     one = Finding("?", "open", "", subject="one term", gain=Interval(0.1, 1.0, 3), over="KD")
     two = dataclasses.replace(one, subject="two terms", gain=Interval(-0.2, 1.0, 3))
-    assert _added([one, two], "KD", beyond=True) == (
+    assert additions([one, two], "KD", beyond=True) == (
         "On top of “KD” it stays **undecided** whether these help: one term +0.1 ± 1.0, two terms −0.2 ± 1.0 points."
     )
     helps = dataclasses.replace(two, answer="yes", gain=Interval(1.2, 0.3, 32), study="study")
-    assert _added([one, helps], "KD", beyond=True) == (
+    assert additions([one, helps], "KD", beyond=True) == (
         "On top of “KD”: one term +0.1 ± 1.0 (undecided), two terms +1.2 ± 0.3 (helps, study)."
     )
-    assert _added([helps], "no KD", beyond=False) == "Against “no KD”: two terms +1.2 ± 0.3 (helps, study)."
-    assert _seeds(results, one) == ", 3 seeds" and "32 seeds of the study" in _seeds(results, helps)
+    assert additions([helps], "no KD", beyond=False) == "Against “no KD”: two terms +1.2 ± 0.3 (helps, study)."
+    assert seeds_used(results, one) == ", 3 seeds" and "32 seeds of the study" in seeds_used(results, helps)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,12 @@ def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_s
     ],
 )
 def test_the_lead_says_what_a_row_gains_beyond_another(answer, clause):
-    assert _beyond(Finding("?", answer, "", gain=Interval(1.2, 0.3, 3), over="KD"), "All") == clause
+    assert beyond_another(Finding("?", answer, "", gain=Interval(1.2, 0.3, 3), over="KD"), "All") == clause
 
 
 def test_the_claim_on_sizes_names_the_networks_of_the_profile_if_they_are_others(results_folder):
     results = Results.read(results_folder)
-    assert _trained(results, 16.6) == " The networks trained here: 16.0 times." and _trained(results, 16.0) == ""
+    assert (
+        trained_networks(results, 16.6) == " The networks trained here: 16.0 times."
+        and trained_networks(results, 16.0) == ""
+    )

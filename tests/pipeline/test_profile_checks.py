@@ -33,7 +33,7 @@ def test_every_profile_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
         ({"data": {"dataset": "semantickity"}}, "data.dataset is 'semantickity'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(changes: dict[str, Any], words: str) -> None:
+def test_a_value_that_cannot_be_meant_is_rejected(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ParameterError, match=words):
         check_profile(with_changes(**changes))
 
@@ -46,6 +46,6 @@ def test_what_cannot_be_meant_is_refused(changes: dict[str, Any], words: str) ->
         ({"terms": ["kd", "kd"]}, "rows.a.terms names 'kd' twice"),
     ],
 )
-def test_a_row_that_no_figure_can_show_is_refused(row: dict[str, Any], words: str) -> None:
+def test_a_row_that_no_figure_can_show_is_rejected(row: dict[str, Any], words: str) -> None:
     with pytest.raises(ParameterError, match=words):
         with_changes(rows={"a": {**ROW, **row}}, train_rows=[])

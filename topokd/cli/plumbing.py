@@ -134,7 +134,7 @@ def pair(
 
 
 def readme() -> None:
-    """Rewrite the README's tables of expected numbers from the committed results."""
+    """Rewrite the README's findings and tables of expected numbers from the committed results."""
     from topokd.io import write_text
     from topokd.project import project_path
 
@@ -145,9 +145,12 @@ def readme() -> None:
 
 def current_readme(text: str) -> str:
     """README.md with its findings and tables made from the results of the published profiles."""
-    from topokd.paper.readme import expected_numbers, findings_text, refresh
+    from topokd.paper.readme import details_text, expected_numbers, findings_text, refresh
     from topokd.project import results_path
 
     folders = [results_path(profile) for profile in PUBLISHED]
     measured = [folder for folder in folders if (folder / "runs").is_dir()]
-    return refresh(refresh(text, "findings", findings_text(measured)), "expected numbers", expected_numbers(measured))
+    blocks = {"findings": findings_text, "details": details_text, "expected numbers": expected_numbers}
+    for block, write in blocks.items():
+        text = refresh(text, block, write(measured))
+    return text

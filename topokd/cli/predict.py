@@ -106,13 +106,13 @@ def evaluate(
     benchmark: Annotated[
         str,
         typer.Argument(
-            metavar="[BENCHMARK]",
+            metavar="BENCHMARK",
             help="semantickitti, nuscenes or waymo; none with --labels.",
             autocompletion=benchmarks,
         ),
     ],
     checkpoint: CHECKPOINT,
-    root: Annotated[Path | None, typer.Argument(metavar="ROOT", help=ROOT_HELP)] = None,
+    root: Annotated[Path | None, typer.Argument(metavar="[ROOT]", help=ROOT_HELP)] = None,
     split: Annotated[str, typer.Option(help="A split with labels.")] = "val",
     labels: LABELS = None,
     version: Annotated[str | None, typer.Option(help="nuScenes: v1.0-trainval or v1.0-mini.")] = None,

@@ -29,12 +29,15 @@ SENSORS = {"pandar64": (0,), "pandargt": (1,), "both": (0, 1)}
 """The values of column d that each choice keeps."""
 _FULL_SCALE = 255.0
 
+Sensor = Literal["pandar64", "pandargt", "both"]
+"""The spinning lidar, the forward-facing one, or both."""
+
 
 def convert_pandaset(
     root: str | Path,
     output: str | Path,
     *,
-    sensor: Literal["pandar64", "pandargt", "both"] = "pandar64",
+    sensor: Sensor = "pandar64",
     every: int = 1,
     validation: int = 5,
     overwrite: bool = False,
@@ -92,9 +95,7 @@ def convert_pandaset(
     return summary
 
 
-def read_frame(
-    folder: Path, frame: int, sensor: Literal["pandar64", "pandargt", "both"]
-) -> tuple[ndarray, ndarray, ndarray]:
+def read_frame(folder: Path, frame: int, sensor: Sensor) -> tuple[ndarray, ndarray, ndarray]:
     """Points around the vehicle (x forward, y left), intensities 0..1 and class ids of one frame.
 
     Args:

@@ -116,7 +116,7 @@ class ScanCache:
     def _entry(self, key: str, make: Callable[[], Arrays]) -> Arrays:
         file = self.folder / code_version() / key[:2] / f"{key}.safetensors"
         try:
-            return _load(file, key)
+            return load_entry(file, key)
         except FileNotFoundError:
             pass
         except (SafetensorError, OSError, ValueError) as error:
@@ -124,7 +124,7 @@ class ScanCache:
         arrays = make()
         if self._writable:
             try:
-                _save(file, key, arrays)
+                save_entry(file, key, arrays)
             except OSError as error:
                 log.warning("%s cannot be written (%s): no more is added to the cache", file, error)
                 self._writable = False
@@ -191,14 +191,14 @@ def code_version() -> str:
     return digest.hexdigest()[:12]
 
 
-def _save(file: Path, key: str, arrays: Arrays) -> None:
+def save_entry(file: Path, key: str, arrays: Arrays) -> None:
     """Write an entry, each integer array in the smallest type that fits."""
     kept = {name: np.ascontiguousarray(_narrowed(array)) for name, array in arrays.items()}
     with atomic_path(file) as temporary:
         save_file(kept, temporary, {"checksum": _checksum(key, kept)})
 
 
-def _load(file: Path, key: str) -> Arrays:
+def load_entry(file: Path, key: str) -> Arrays:
     """The arrays of an entry; raises ValueError or SafetensorError if the file is damaged or has another key."""
     with safe_open(file, "np") as entry:
         arrays = {name: entry.get_tensor(name) for name in entry.keys()}  # noqa: SIM118 (no iterator)

@@ -18,7 +18,7 @@ from topokd.distillation.saliency_map import feature_gradients
 from topokd.errors import DataError, TopokdError
 from topokd.models import PointTransformerV3, load_checkpoint
 from topokd.params import Params
-from topokd.project import TEACHER, project_path, results_path
+from topokd.project import TEACHER, project_path, results_path, split_run_name
 from topokd.viz.rows import looks
 
 Say = Callable[[str], None]
@@ -71,13 +71,13 @@ def networks(params: Params) -> list[Network]:
     order = list(look)
     entries = []
     for file in (params.workspace / "checkpoints").glob("*.safetensors"):
-        row, _, seed = file.stem.partition("-seed")
+        row, seed = split_run_name(file.stem) or (file.stem, None)
         about = look.get(row)
-        label = (about.label if about else row) + (f", seed {seed}" if seed else "")
+        label = (about.label if about else row) + ("" if seed is None else f", seed {seed}")
         place = order.index(row) if row in order else len(order)
         color = about.color if about else "#6c757d"
         network = Network(file.stem, label, color, row == TEACHER, file)
-        entries.append((place, int(seed) if seed.isdigit() else 0, network.name, network))
+        entries.append((place, seed or 0, network.name, network))
     return [entry[-1] for entry in sorted(entries, key=lambda entry: entry[:3])]
 
 

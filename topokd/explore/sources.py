@@ -128,7 +128,8 @@ class Networks:
         params, scans = self.params(options.profile), self.scans(options.profile)
         students = [name for name, network in by_name.items() if not network.teacher]
         teachers = [name for name, network in by_name.items() if network.teacher]
-        default = next((name for name in students if name.startswith("full")), (students + teachers + [RAW])[0])
+        last = params.train_rows[-1] if params.train_rows else ""
+        default = next((n for n in students if n.startswith(f"{last}-")), (students + teachers + [RAW])[0])
         network = options.network if options.network in by_name else default
         same_seed = [name for name in teachers if name.partition("-")[2] == network.partition("-")[2]]
         teacher = options.teacher if options.teacher in teachers else (same_seed + teachers + [""])[0]

@@ -33,8 +33,8 @@ def lead(results: Results) -> str:
         "open": "it remains open whether {} help: {} points of mIoU",
     }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=main.answer != 'yes')}**")
     against = f" against “{main.over}”" if main.over else ""
-    added = f"; {_beyond(beyond, results.labels[beyond.row])}" if beyond else ""
-    return f"{setting}, {summary}{against}{added} ({_networks(results)}{_seeds(results, main)})."
+    added = f"; {beyond_another(beyond, results.labels[beyond.row])}" if beyond else ""
+    return f"{setting}, {summary}{against}{added} ({_networks(results)}{seeds_used(results, main)})."
 
 
 def details(results: Results) -> str:
@@ -43,7 +43,7 @@ def details(results: Results) -> str:
     if main is None:
         return ""
     order = sorted(dict.fromkeys(f.over for f in others), key=lambda over: over != main.over)
-    rest = (_added([f for f in others if f.over == over], over, beyond=over != main.over) for over in order)
+    rest = (additions([f for f in others if f.over == over], over, beyond=over != main.over) for over in order)
     return " ".join(filter(None, rest))
 
 
@@ -57,7 +57,7 @@ def _questions(results: Results) -> tuple[Finding | None, Finding | None, list[F
     return main, beyond, [finding for finding in others if finding is not beyond]
 
 
-def _beyond(finding: Finding, label: str) -> str:
+def beyond_another(finding: Finding, label: str) -> str:
     """A clause on what the row with a label gains over another that has some of its terms."""
     assert finding.gain is not None
     verb = {"yes": "is **better** than", "no": "is **worse** than", "same": "is **no different** from"}
@@ -72,7 +72,7 @@ def _networks(results: Results) -> str:
     return ", ".join(f"{role} of {sizes[role]:.2g} M parameters" for role in ("student", "teacher") if role in sizes)
 
 
-def _seeds(results: Results, finding: Finding) -> str:
+def seeds_used(results: Results, finding: Finding) -> str:
     """The seeds behind a finding: those of a study where that decides it."""
     assert finding.gain is not None
     if finding.study:
@@ -81,7 +81,7 @@ def _seeds(results: Results, finding: Finding) -> str:
     return f", {seeds} {'seed' if seeds == 1 else 'seeds'}"
 
 
-def _added(group: list[Finding], over: str, *, beyond: bool) -> str:
+def additions(group: list[Finding], over: str, *, beyond: bool) -> str:
     """A sentence on the comparisons with one row, to which they add terms; the word for their answer once if shared."""
     group = [f for f in group if f.gain and f.answer in WORDS]
     answers = {f.answer for f in group}
@@ -128,7 +128,7 @@ def _cost(results: Results) -> Iterator[Finding]:
             question,
             "yes" if abs(ratio - 16.6) < 0.05 else "no",
             f"{teacher['parameters']['total']:,} against {student['parameters']['total']:,} parameters: {ratio:.1f} "
-            f"times (presets {teacher['preset']} and {student['preset']}).{_trained(results, ratio)}",
+            f"times (presets {teacher['preset']} and {student['preset']}).{trained_networks(results, ratio)}",
             claim,
             "table5",
         )
@@ -158,7 +158,7 @@ def _cost(results: Results) -> Iterator[Finding]:
         yield Finding(question, "missing", NOT_YET.format("topology_cost"), claim, "table8")
 
 
-def _trained(results: Results, ratio: float) -> str:
+def trained_networks(results: Results, ratio: float) -> str:
     """A sentence on the networks that this profile trains, if they are others than those of the claim."""
     sizes = {run["role"]: run["parameters"] for run in results.all_runs()}
     if not {"teacher", "student"} <= set(sizes):

@@ -7,29 +7,31 @@ from pathlib import Path
 
 from topokd.paper.results import networks, seeds_of
 from topokd.params import Params
+from topokd.project import split_run_name
 
-_RUN = re.compile(r"(?:20_|30_student-)?(?P<network>\w+)-seed(?P<seed>\d+)")
+_NOTEBOOK = re.compile(r"^(20_|30_student-)")  # of the files of a notebook that trains
 _FOLDERS = ("runs", "provenance", "notebooks")  # of results/<profile>, with one file for each run
 
 
 def is_leftover(file: Path, params: Params) -> bool:
     """Whether a file is named after a run that the profile does not have.
 
-    Args:
-        file: a run record, or a file of the notebook that trained it.
-        params: the profile.
+        Args:
+            file: a run record, or a file of the notebook that trained it.
+            params: the profile.
 
-    Examples:
-        >>> from topokd.params import Params
-        >>> params = Params(seeds=(0, 1))
-        >>> names = ("teacher-seed0.json", "30_student-kd-seed7.json", "10_data.json")
-        >>> [is_leftover(Path(name), params) for name in names]
-        [False, True, False]
+        Examples:
+            >>> from topokd.params import Params
+    from topokd.project import split_run_name
+            >>> params = Params(seeds=(0, 1))
+            >>> names = ("teacher-seed0.json", "30_student-kd-seed7.json", "10_data.json")
+            >>> [is_leftover(Path(name), params) for name in names]
+            [False, True, False]
     """
-    named = _RUN.fullmatch(file.stem)
+    named = split_run_name(_NOTEBOOK.sub("", file.stem))
     if named is None:
         return False
-    network, seed = named["network"], int(named["seed"])
+    network, seed = named
     return network not in networks(params) or seed not in seeds_of(network, params)
 
 

@@ -26,7 +26,7 @@ ANSWERS = {
 
 
 def findings_text(folders: list[Path]) -> str:
-    """The findings: size of each experiment in a sentence, then the answer to every question, by profile."""
+    """The findings: the answer of each profile in a sentence, then the answer to every question, by profile."""
     profiles = [Results.read(folder) for folder in folders]
     answers = [{f.question: f.answer for f in findings(results)} for results in profiles]
     questions = list(dict.fromkeys(question for each in answers for question in each))
@@ -35,12 +35,16 @@ def findings_text(folders: list[Path]) -> str:
         f"| {question} | " + " | ".join(ANSWERS[each.get(question, "missing")] for each in answers) + " |"
         for question in questions
     ]
-    sizes = [_size(results) for results in profiles]
-    sentences = [text for results in profiles for text in (f"`{results.profile}`: {lead(results)}", details(results))]
-    leads = [textwrap.fill(text, 100) for text in sentences if text]
-    texts = (study_text(profiles[0].studies.get(name, {})) for name in BEGINNINGS)
-    leads += [textwrap.fill(text, 100) for text in texts if text]
-    return "\n".join(["\n\n".join(leads), "", *sizes, "", header, "|---" * (len(profiles) + 1) + "|", *rows])
+    leads = [textwrap.fill(f"`{results.profile}`: {lead(results)}", 100) for results in profiles]
+    return "\n".join(["\n\n".join(leads), "", header, "|---" * (len(profiles) + 1) + "|", *rows])
+
+
+def details_text(folders: list[Path]) -> str:
+    """Size of each profile's experiment, what each term does in it, and the differences of the studies."""
+    profiles = [Results.read(folder) for folder in folders]
+    said = [f"`{results.profile}`: {text}" for results in profiles if (text := details(results))]
+    said += [text for name in BEGINNINGS if (text := study_text(profiles[0].studies.get(name, {})))]
+    return "\n\n".join(["\n".join(map(_size, profiles)), *(textwrap.fill(text, 100) for text in said)])
 
 
 BEGINNINGS = {  # of the text on a study, by its profile

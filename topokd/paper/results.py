@@ -12,7 +12,7 @@ from topokd.datasets import BENCHMARKS
 from topokd.errors import DataError, ParameterError
 from topokd.io import read_json
 from topokd.paper.statistics import Interval, interval, paired
-from topokd.project import TEACHER, run_name
+from topokd.project import TEACHER, run_name, run_record
 from topokd.scans import SYNTHETIC, label_map_of
 from topokd.viz.rows import Looks, labels, looks
 
@@ -46,7 +46,7 @@ class Results:
         runs: dict[str, dict[int, dict[str, Any]]] = {}
         for network in networks(params):
             for seed in seeds_of(network, params):
-                path = folder / "runs" / f"{run_name(network, seed)}.json"
+                path = run_record(folder, network, seed)
                 if path.exists():
                     runs.setdefault(network, {})[seed] = _checked(read_json(path), path)
         others = sorted([*folder.glob("*.json"), *folder.glob("timings/*.json")])

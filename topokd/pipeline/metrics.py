@@ -7,7 +7,7 @@ from pathlib import Path
 from topokd.errors import DataError
 from topokd.io import read_json, write_json
 from topokd.params import Params
-from topokd.project import TEACHER, run_name
+from topokd.project import TEACHER, run_record
 
 
 def write_metrics(params: Params) -> Path:
@@ -25,7 +25,7 @@ def write_metrics(params: Params) -> Path:
     metrics = {}
     for row in (TEACHER, *params.train_rows):
         seeds = params.teacher_seeds if row == TEACHER else params.seeds
-        values = {f"seed{seed}": 100 * _miou(params.results / "runs" / f"{run_name(row, seed)}.json") for seed in seeds}
+        values = {f"seed{seed}": 100 * _miou(run_record(params.results, row, seed)) for seed in seeds}
         values["mean"] = sum(values.values()) / len(values)
         metrics[row] = {name: round(value, 3) for name, value in values.items()}
     path = params.results / "metrics.json"

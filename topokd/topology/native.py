@@ -11,8 +11,8 @@ from numpy import ndarray
 
 from topokd.compiled.native import Native
 
-MAX_POINTS = 64  # as in kernels.small
-WORDS = 16
+MAX_POINTS = 64  # of a small cloud
+WORDS = 16  # of 64 bits for living classes: 31 * 31 = 961 at most, in the complete bipartite graph on 32 + 32 points
 MAX_EDGES = MAX_POINTS * (MAX_POINTS - 1) // 2
 ROOM = 1 << 19  # whole numbers that one call may return, 4 MB that are not touched before they are needed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from topokd.choices import Role
 from topokd.params import Params, Train
-from topokd.project import TEACHER, run_name
+from topokd.project import TEACHER, run_name, run_record
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Run:
     @property
     def record(self) -> Path:
         """The run record, in git."""
-        return self.params.results / "runs" / f"{self.name}.json"
+        return run_record(self.params.results, self.row, self.seed)
 
     @property
     def live(self) -> Path:

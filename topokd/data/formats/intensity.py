@@ -157,7 +157,7 @@ def _suggested(name: str, values: ndarray, sensor_scale: float | None, table: Po
         own = share > SOME or (fractions and sensor_scale > 1)
         if own or share > RARE:
             how = f"{100 * share:.1f} % of the values of {name} exceed it" if share else f"{name} holds fractions"
-            what = "this scan gets a scale of its own" if own else "they are clipped"
+            what = "this scan gets a separate scale" if own else "they are clipped"
             table.notes.append(
                 Note(
                     UNLIKE,

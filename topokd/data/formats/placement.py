@@ -127,7 +127,7 @@ def _at_the_farthest_distance(xyz: Float64[ndarray, "n 3"], used: Bool[ndarray, 
     rows, fillers = np.flatnonzero(used), np.zeros(len(xyz), bool)
     if not len(rows):
         return fillers
-    with np.errstate(over="ignore"):  # damaged coordinates, which the caller refuses
+    with np.errstate(over="ignore"):  # damaged coordinates, which the caller rejects
         distance = np.linalg.norm(xyz[rows], axis=1)
     farthest = float(distance.max())
     last = distance >= (1 - _SAME) * farthest

@@ -237,7 +237,7 @@ def table_of_rows(path: Path, rows: ndarray, names: tuple[str, ...] | None) -> P
 
 
 def check_sign(path: Path, columns: list[ndarray]) -> None:
-    """Refuse coordinates x, y, z of 16 or 32 bits that were negative before they were stored without a sign.
+    """Reject coordinates x, y, z of 16 or 32 bits that were negative before they were stored without a sign.
 
     Raises:
         DataError: they are near 0 and near the largest number of their type, and almost never in between.

@@ -23,7 +23,7 @@ def open_split(root: Path, split: Split, options: ReaderOptions) -> NuScenesLida
 
     Args:
         root: folder of the data set.
-        split: name of a split, or numbers of its sequences.
+        split: name of a split, or names of its scenes.
         options: reader options from the profile.
     """
     names = split if isinstance(split, str) else tuple(map(str, split))

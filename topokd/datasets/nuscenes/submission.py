@@ -36,7 +36,7 @@ def write_submission(
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """`write_nuscenes` of a dataset's keyframes, without the points of accumulated sweeps.
+    """`write_submission_folder` of a dataset's keyframes, without the points of accumulated sweeps.
 
     Args:
         path: where to write.
@@ -47,7 +47,7 @@ def write_submission(
     """
     names = dataset.names
     by_token = ((_token(names[i]), classes[: dataset.own_points(names[i])]) for i, classes in predictions)
-    write_nuscenes(path, by_token, split, bool(details.get("external", False)))
+    write_submission_folder(path, by_token, split, bool(details.get("external", False)))
 
 
 def validate_submission(path: Path, dataset: NuScenesLidarSeg, split: str) -> list[str]:
@@ -66,7 +66,7 @@ def _token(name: str) -> str:
     return name.split("/")[1]
 
 
-def write_nuscenes(
+def write_submission_folder(
     path: str | Path,
     predictions: Iterable[tuple[str, Int64[ndarray, " _"]]],
     eval_set: str = "test",
@@ -87,7 +87,7 @@ def write_nuscenes(
     Examples:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> write_nuscenes(folder, [("9d9bf11fb0e144c8b446d54a8a00184f", np.array([0, 15]))], "val")
+        >>> write_submission_folder(folder, [("9d9bf11fb0e144c8b446d54a8a00184f", np.array([0, 15]))], "val")
         >>> np.fromfile(folder / "lidarseg/val/9d9bf11fb0e144c8b446d54a8a00184f_lidarseg.bin", np.uint8).tolist()
         [1, 16]
     """

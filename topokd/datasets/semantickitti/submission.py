@@ -43,7 +43,7 @@ def write_submission(
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """`write_semantickitti` of a dataset's scans, without the points of accumulated scans.
+    """`write_submission_zip` of a dataset's scans, without the points of accumulated scans.
 
     Args:
         path: where to write.
@@ -53,7 +53,7 @@ def write_submission(
         details: fields of the submission, by the names in `DETAILS`.
     """
     names = dataset.names
-    write_semantickitti(path, ((names[i], classes[: dataset.own_points(names[i])]) for i, classes in predictions))
+    write_submission_zip(path, ((names[i], classes[: dataset.own_points(names[i])]) for i, classes in predictions))
 
 
 def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[str]:
@@ -68,7 +68,7 @@ def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[
     return problems + validate_semantickitti(path, dataset.root)
 
 
-def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64[ndarray, " _"]]]) -> None:
+def write_submission_zip(path: str | Path, predictions: Iterable[tuple[str, Int64[ndarray, " _"]]]) -> None:
     """Write the zip, with the directory entries of all sequences 11 to 21 that the server demands.
 
     Args:
@@ -81,7 +81,7 @@ def write_semantickitti(path: str | Path, predictions: Iterable[tuple[str, Int64
     Examples:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "submission.zip"
-        >>> write_semantickitti(path, [("11/000000", np.array([0, 8]))])
+        >>> write_submission_zip(path, [("11/000000", np.array([0, 8]))])
         >>> np.frombuffer(zipfile.ZipFile(path).read("sequences/11/predictions/000000.label"), np.uint32).tolist()
         [10, 40]
     """

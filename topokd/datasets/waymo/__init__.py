@@ -23,7 +23,7 @@ def open_split(root: Path, split: Split, options: ReaderOptions) -> WaymoSegment
 
     Args:
         root: folder of the data set.
-        split: name of a split, or numbers of its sequences.
+        split: name of a split, or names of its segments.
         options: reader options from the profile.
     """
     return WaymoSegmentation(

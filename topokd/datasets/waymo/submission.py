@@ -92,7 +92,7 @@ def write_submission(
     split: str,
     details: Mapping[str, Any],
 ) -> None:
-    """`write_waymo` of a dataset's frames.
+    """`write_submission_file` of a dataset's frames.
 
     Args:
         path: where to write.
@@ -102,7 +102,7 @@ def write_submission(
         details: fields of the submission, by the names in `DETAILS`.
     """
     frames = ((frame_of(dataset.names[i]), _return_images(dataset, i, classes)) for i, classes in predictions)
-    write_waymo(path, submission_info(details), frames)
+    write_submission_file(path, submission_info(details), frames)
 
 
 def validate_submission(path: Path, dataset: WaymoSegmentation, split: str) -> list[str]:
@@ -131,7 +131,9 @@ def _return_images(dataset: WaymoSegmentation, index: int, classes: Int64[ndarra
     return images[0], images[1]
 
 
-def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tuple[Frame, ReturnImages]]) -> None:
+def write_submission_file(
+    path: str | Path, info: SubmissionInfo, predictions: Iterable[tuple[Frame, ReturnImages]]
+) -> None:
     """Write the submission; instance ids are 0.
 
     Frames are appended one by one, so the memory does not grow: protobuf reads a concatenation as one merged message.
@@ -150,7 +152,7 @@ def write_waymo(path: str | Path, info: SubmissionInfo, predictions: Iterable[tu
         >>> path, label = Path(tempfile.mkdtemp()) / "submission.bin", np.full(SHAPE, -1)
         >>> label[0, 0] = 17
         >>> info = SubmissionInfo("me@example.org", "ours", ("Me",))
-        >>> write_waymo(path, info, [(("segment", 1), (label, label))])
+        >>> write_submission_file(path, info, [(("segment", 1), (label, label))])
         >>> validate_waymo(path, [("segment", 1)])
         []
     """

@@ -97,7 +97,7 @@ class App {
     if (this.model.get("failed")) {
       this.stopSteps();
       this.asked = false; // cycles that failed can be asked for again
-      this.drawChoosers(); // what the kernel refused it does not send back: the menus must not go on showing it
+      this.drawChoosers(); // the kernel does not send back a choice that it rejected: the menus must not go on showing it
     }
     this.status.textContent = this.model.get("status");
     this.status.classList.toggle("tk-failed", Boolean(this.model.get("failed")));

@@ -18,8 +18,6 @@ from topokd.topology.kernels.small_edges import fill_squares, load_points, order
 from topokd.topology.kernels.small_sweep import sweep
 from topokd.topology.kernels.values import EDGES, ESSENTIAL_0, ESSENTIAL_1, FINITE_0, FINITE_1, critical
 
-MAX_POINTS = 64
-WORDS = 16  # of living classes: 31 * 31 = 961 at most, in the complete bipartite graph on 32 + 32 points
 NOT_FINITE, OUT_OF_RANGE = -1, -2  # statuses of a cloud that needs another path
 
 

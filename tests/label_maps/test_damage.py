@@ -134,7 +134,7 @@ def test_a_list_that_names_other_paths_is_shown_beside_the_first_scan(root: Path
         ("name: road", 'name: "road\\e[31m"', "and control characters"),
     ],
 )
-def test_what_a_map_cannot_mean_is_refused(root: Path, old: str, new: str, words: str) -> None:
+def test_a_map_that_makes_no_sense_is_rejected(root: Path, old: str, new: str, words: str) -> None:
     (root / "map.yaml").write_text(MAP.replace(old, new))
     with pytest.raises(ParameterError, match=words):
         load_label_map(root / "map.yaml")

@@ -189,12 +189,15 @@ def available_memory() -> int | None:
 
 
 def require_memory(needed: int, what: str, advice: str) -> None:
-    """Raise `DataError` if ``what`` needs more bytes than there are, before anything is allocated.
+    """Check, before anything is allocated, that there is enough memory.
 
     Args:
         needed: bytes.
         what: needs them, for the message.
         advice: how to need less.
+
+    Raises:
+        DataError: ``what`` needs more bytes than there are.
 
     Examples:
         >>> require_memory(10**18, "a table", "ask for less")
@@ -211,11 +214,14 @@ def require_memory(needed: int, what: str, advice: str) -> None:
 
 
 def require_inside(name: str, where: str) -> None:
-    """Raise `DataError` if a path that a file names leads out of the folder that it is relative to.
+    """Check that a path that a file names stays in the folder that it is relative to.
 
     Args:
         name: as the file has it.
         where: says which file and field, for the message.
+
+    Raises:
+        DataError: it is empty, absolute, or leads out of the folder.
 
     Examples:
         >>> require_inside("samples/LIDAR_TOP/a.bin", "sample_data.json: filename")
@@ -231,12 +237,15 @@ def require_inside(name: str, where: str) -> None:
 
 
 def require_small_archive(archive: zipfile.ZipFile, where: str, most: int) -> None:
-    """Raise `DataError` before an archive is unpacked that would take more room than it may: a zip bomb, say.
+    """Check, before an archive is unpacked, that it takes no more room than it may: a zip bomb would.
 
     Args:
         archive: opened; Python stops at the size that it states for each entry.
         where: says which file, for the message.
         most: bytes that all entries together may take.
+
+    Raises:
+        DataError: its entries take more than ``most`` bytes together, or are more than a million.
     """
     entries = archive.infolist()
     total = sum(entry.file_size for entry in entries)

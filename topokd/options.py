@@ -80,7 +80,11 @@ def whole(value: Any, name: str, *, least: int = 1, most: int = 2**31 - 1) -> in
 
 
 def weight(value: Any, name: str) -> float:
-    """``value`` as the weight of a loss, 0 to `LARGEST_WEIGHT`. Raises ParameterError."""
+    """``value`` as the weight of a loss.
+
+    Raises:
+        ParameterError: it is not a number from 0 to `LARGEST_WEIGHT`.
+    """
     return number(value, name, most=LARGEST_WEIGHT)
 
 
@@ -95,12 +99,20 @@ def _is_list(value: Any) -> bool:
 
 
 def flag(value: Any, name: str) -> bool:
-    """``value`` if it is True or False; a number or a word in its place is a mistake. Raises ParameterError."""
+    """``value`` if it is True or False.
+
+    Raises:
+        ParameterError: it is anything else; a number or a word in its place is a mistake.
+    """
     if not isinstance(value, bool):
         raise ParameterError(f"{name} is {value!r}: pass True or False")
     return value
 
 
 def threads(workers: Any) -> int | None:
-    """A number of threads, 1 or more, or None for as many as torch uses. Raises ParameterError."""
+    """A number of threads, or None for as many as torch uses.
+
+    Raises:
+        ParameterError: it is not a whole number, 1 or more.
+    """
     return None if workers is None else whole(workers, "workers")

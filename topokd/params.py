@@ -148,7 +148,11 @@ class Params(Section):
         return self.teacher_seeds[seed % len(self.teacher_seeds)]
 
     def replace(self, **changes: Any) -> Params:
-        """A validated copy with other values for some fields. Raises `ParameterError`."""
+        """A validated copy with other values for some fields.
+
+        Raises:
+            ParameterError: a name is unknown, or a value is not allowed.
+        """
         copy = super().replace(**changes)
         copy._by_hand = self._by_hand
         return copy
@@ -175,7 +179,11 @@ class Params(Section):
 
     @property
     def data_root(self) -> Path:
-        """Folder of the data set. Raises `ParameterError` when it names an unset environment variable."""
+        """Folder of the data set.
+
+        Raises:
+            ParameterError: ``data.root`` names an unset environment variable.
+        """
         if not self.data.root:
             return self.workspace / "data"
         expanded = expand_environment(self.data.root)
@@ -188,7 +196,11 @@ class Params(Section):
 
     @property
     def cache_folder(self) -> Path | None:
-        """Folder of the scan cache; None for no cache. Raises `ParameterError` like `data_root`."""
+        """Folder of the scan cache; None for no cache.
+
+        Raises:
+            ParameterError: ``train.cache`` names an unset environment variable.
+        """
         expanded = expand_environment(self.train.cache)
         if "$" in expanded:
             raise ParameterError(

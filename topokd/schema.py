@@ -78,7 +78,11 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def replace(self: Kind, **changes: Any) -> Kind:
-        """A validated copy with other values for some fields. Raises `ParameterError`."""
+        """A validated copy with other values for some fields.
+
+        Raises:
+            ParameterError: a name is unknown, or a value is not allowed.
+        """
         current = {name: getattr(self, name) for name in type(self).model_fields}
         return validate(type(self), current | changes)
 

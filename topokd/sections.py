@@ -236,7 +236,11 @@ class Row(Section):
 
 
 def complete_row(name: str, row: Any, shared: Mapping[str, Any]) -> Any:
-    """A row's fields with ``terms`` as a mapping from names to complete parameters."""
+    """A row's fields with ``terms`` as a mapping from names to complete parameters.
+
+    Raises:
+        ValueError: ``terms`` names a term twice or one that is not in ``shared``, or parameters are not a mapping.
+    """
     if isinstance(row, Row) or not isinstance(row, Mapping):
         return row
     given = row.get("terms")
@@ -256,7 +260,11 @@ def complete_row(name: str, row: Any, shared: Mapping[str, Any]) -> Any:
 
 
 def named(value: Any, where: str) -> Mapping[str, Any]:
-    """A mapping from a file, {} for nothing. Raises ValueError for anything else, which pydantic explains."""
+    """A mapping from a file, {} for nothing.
+
+    Raises:
+        ValueError: ``value`` is anything else; from a validator, `schema.validate` makes it a `ParameterError`.
+    """
     if value is not None and not isinstance(value, Mapping):
         raise ValueError(f"{where} must be a mapping of names to values, not {value!r}")
     return value or {}

@@ -71,12 +71,15 @@ class Adaptation:
 
 
 def check_name(output: Path, teacher: str | Path, student: str) -> None:
-    """Raise `DataError` unless the student's file is a .safetensors that replaces neither of the given networks.
+    """Check the name of the student's file.
 
     Args:
         output: the student's checkpoint.
         teacher: the teacher's.
         student: a preset, or the checkpoint that the student starts from.
+
+    Raises:
+        DataError: it does not end in .safetensors, or is that of one of the given networks, which would be replaced.
     """
     if output.suffix != ".safetensors":
         raise DataError(f"{output}: the student is written as .safetensors; give it such a name")

@@ -14,7 +14,11 @@ PROFILE = Annotated[str, typer.Option(help="`default`, or the name of a file in 
 
 
 def require_checkout() -> None:
-    """Raise `ParameterError` outside a checkout of the project, which every command here needs."""
+    """Check that there is a checkout of the project, which every command here needs.
+
+    Raises:
+        ParameterError: there is none.
+    """
     if not project_path("dvc.yaml").is_file():
         raise ParameterError(
             f"this command needs a checkout of the project and {project_root()} is not one: run it inside a checkout, "

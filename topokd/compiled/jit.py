@@ -34,6 +34,9 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     Args:
         options: further options of `numba.njit`.
+
+    Raises:
+        ParameterError: NUMBA_DISABLE_JIT is set, when a function is decorated.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -62,6 +65,9 @@ def jit_part(function: Callable[..., Any], **options: Any) -> Any:
     Args:
         function: the helper.
         options: further options of `numba.njit`.
+
+    Raises:
+        TypeError: the helper is called from Python.
     """
 
     def refuse(*_: Any, **__: Any) -> Any:

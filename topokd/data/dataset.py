@@ -165,7 +165,11 @@ class ScanDataset(ABC):
 
 
 def check_sweeps(sweeps: int) -> int:
-    """``sweeps`` itself. Raises DataError unless it is 1 to 1,000."""
+    """``sweeps`` itself.
+
+    Raises:
+        DataError: it is not a whole number from 1 to 1,000.
+    """
     try:
         return whole(sweeps, "sweeps", most=1000)
     except ParameterError as error:

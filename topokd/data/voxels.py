@@ -54,7 +54,7 @@ def voxelize(scan: Scan, voxel_size: float) -> Voxels:
         The occupied voxels.
 
     Raises:
-        DataError: ``scan`` is no `Scan`, ``voxel_size`` is not positive, or the cloud spans so many voxels that the
+        DataError: ``scan`` is not a `Scan`, ``voxel_size`` is not positive, or the cloud spans so many voxels that the
             number of a voxel and the number of a point do not fit into one int64.
 
     Examples:

@@ -55,7 +55,11 @@ CHOICES = ("sweeps", "version", "point_range", "frames")
 
 
 def range_of(given: Sequence[float]) -> Float64[ndarray, "2 3"]:
-    """Lowest and highest x, y, z. Raises DataError for anything but six numbers, the lower ones first."""
+    """Lowest and highest x, y, z.
+
+    Raises:
+        DataError: ``given`` is anything but six numbers, the lower ones first.
+    """
     try:
         low, high = np.asarray(given, np.float64).reshape(2, 3)
     except (TypeError, ValueError):

@@ -43,7 +43,11 @@ def detect_dataset(root: str | Path) -> Benchmark:
 
 
 def require_root(root: Path, hint: str) -> None:
-    """Raise `DataError`, with ``hint``, unless ``root`` is a folder."""
+    """Check that ``root`` is a folder.
+
+    Raises:
+        DataError: it is not; the message ends with ``hint``.
+    """
     if not root.is_dir():
         raise DataError(f"{root} {'is a file' if root.exists() else 'does not exist'}; {hint}")
 

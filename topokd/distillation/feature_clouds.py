@@ -95,7 +95,11 @@ class DiagramTerm(Term):
         """Arguments of `TopologicalLoss` specific to the term, such as ``distance``."""
 
     def prepare(self, teacher: NetworkOutput) -> TeacherDiagrams:
-        """Start the teacher's diagrams. Raises `DataError` when its features are not finite."""
+        """Start the teacher's diagrams.
+
+        Raises:
+            DataError: its features are not finite.
+        """
         tap = teacher.taps[self.options.stage]
         return self.loss.prepare(at_least_float32(tap.feat), tap.offsets)
 

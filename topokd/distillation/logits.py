@@ -60,7 +60,11 @@ class LogitLoss(nn.Module):
 
 
 def require_temperature(temperature: float) -> float:
-    """``temperature`` itself. Raises `ParameterError` if it is not a number within `TEMPERATURES`."""
+    """``temperature`` itself.
+
+    Raises:
+        ParameterError: it is not a number within `TEMPERATURES`.
+    """
     least, most = TEMPERATURES
     return number(temperature, "temperature", least=least, most=most)
 

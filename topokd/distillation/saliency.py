@@ -39,6 +39,10 @@ class SaliencyLoss(nn.Module):
         second_order: differentiate through the student's channel weights omega; without, they are constants of the
             backward pass.
 
+    Raises:
+        ParameterError: ``stages`` is empty or not whole numbers, ``eps`` is not a number, 0 or more, or
+            ``second_order`` is neither True nor False.
+
     Examples:
         >>> import torch
         >>> x, head = torch.rand(6, 8), torch.nn.Linear(8, 3)

@@ -85,7 +85,11 @@ class Step:
 
     @property
     def teacher_output(self) -> NetworkOutput:
-        """The teacher's output. Raises `ValueError` in a step that has none."""
+        """The teacher's output.
+
+        Raises:
+            ValueError: the step has none.
+        """
         if self.teacher is None:
             raise ValueError("this step has no output of the teacher: pass one, or the digests of all terms")
         return self.teacher
@@ -140,11 +144,14 @@ class Term(nn.Module, ABC):
         return self.options.weight
 
     def require_stages(self, output: NetworkOutput, who: str) -> None:
-        """Raise `ParameterError` if the options ``stage`` or ``stages`` name a tap that the network does not have.
+        """Check that a network has the taps that the options ``stage`` and ``stages`` name.
 
         Args:
             output: output of a network.
             who: ``student`` or ``teacher``, for the message.
+
+        Raises:
+            ParameterError: it lacks one.
         """
         options = [name for name in ("stage", "stages") if hasattr(self.options, name)]
         for option in options:
@@ -203,7 +210,11 @@ TERMS: dict[str, type[Term]] = {}
 
 
 def find_term(name: str) -> type[Term]:
-    """The class of a term. Raises `ParameterError` listing the known names."""
+    """The class of a term.
+
+    Raises:
+        ParameterError: there is no such term; names the nearest, or lists those that there are.
+    """
     if name not in TERMS:
         raise ParameterError(f"loss term {name!r} does not exist; {schema.nearest(name, TERMS)}")
     return TERMS[name]

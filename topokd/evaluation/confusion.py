@@ -34,6 +34,10 @@ class ConfusionMatrix:
         missed: (C,) points of each true class without a predicted class.
         clouds: number of calls of `update`.
 
+    Raises:
+        ParameterError: ``num_classes`` is not a whole number from 1 to 65,536.
+        DataError: ``class_names`` has another length.
+
     Examples:
         >>> cm = ConfusionMatrix(3, ("road", "car", "person"))
         >>> cm.update(prediction=[0, 0, 1, 1], truth=[0, 1, 1, -1])

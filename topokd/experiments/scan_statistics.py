@@ -97,6 +97,9 @@ def voxel_statistics(dataset: ScanDataset, voxel_size: float) -> dict[str, Any]:
     Args:
         dataset: labelled scans, about six of which are used.
         voxel_size: edge of a voxel in metres.
+
+    Raises:
+        DataError: a scan has no labels.
     """
     counts, purity = [], []
     for index in range(0, len(dataset), max(1, len(dataset) // SAMPLED)):

@@ -62,6 +62,9 @@ class Session:
         all_cycles: whether diagrams include cycles of degree 1 for any M, as pages need them.
         say: called with a message before each slow step.
 
+    Raises:
+        ParameterError: ``kind`` or ``profile`` does not exist; lists those that do.
+
     Examples:
         >>> session = Session("filtration", {"mine": np.random.default_rng(0).normal(size=(40, 5))})
         >>> scene = session.scene()

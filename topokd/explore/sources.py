@@ -77,6 +77,9 @@ class Networks:
 
     Args:
         profile: the one to begin with; None takes the first with trained networks, else the first.
+
+    Raises:
+        ParameterError: ``profile`` does not exist; lists those that do.
     """
 
     def __init__(self, profile: str | None = None) -> None:

@@ -51,7 +51,11 @@ class Written:
         return self._entries.get(self._key(path), {}).get("recipe") == recipe and self.owns(path)
 
     def add(self, path: Path, recipe: str = "") -> None:
-        """Record that ``path`` was just written from the inputs ``recipe``."""
+        """Record that ``path`` was just written from the inputs ``recipe``.
+
+        Raises:
+            OSError: the record cannot be written; names its file.
+        """
         entry = {"sha256": sha256(path), "recipe": recipe}
         self._entries[self._key(path)] = entry
         try:

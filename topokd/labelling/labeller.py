@@ -131,7 +131,11 @@ class Labeller:
         return read_cloud(path, **options)
 
     def need_classes(self, names: tuple[str, ...], benchmark: str) -> None:
-        """Raise `CheckpointError` unless the network has the classes of ``benchmark``."""
+        """Check that the network has the classes of ``benchmark``.
+
+        Raises:
+            CheckpointError: it has others.
+        """
         if self.classes.names != names:
             raise CheckpointError(
                 f"the classes of {self.checkpoint} are not those of {benchmark}: train it on that data set"

@@ -19,7 +19,16 @@ Line = dict[str, Any]
 
 
 def line(table: str, row: str, column: str, unit: str, source: str, **values: Any) -> Line:
-    """One line; columns that are not given are empty, ``mean`` and ``half_width`` NaN."""
+    """One line; columns that are not given are empty, ``mean`` and ``half_width`` NaN.
+
+    Args:
+        table: id of the table.
+        row: its row.
+        column: its column.
+        unit: unit of the cell.
+        source: "reported" or "measured".
+        **values: other columns by name, see `COLUMNS`.
+    """
     return {
         **dict.fromkeys(COLUMNS, ""),
         **{"mean": float("nan"), "half_width": float("nan"), "n": ""},

@@ -41,6 +41,9 @@ def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
         exhibit: its declaration.
         results: the profile's results.
         figures: folder of the profile's figures.
+
+    Raises:
+        TypeError: ``exhibit`` is not a Table, Figure or Listing.
     """
     if isinstance(exhibit, Table):
         template, context = "table.html.jinja", _table_context(exhibit, results)

@@ -22,6 +22,9 @@ class SyntheticLidar(SemanticKITTI):
         synthetic: the parameters of the world; None: the defaults.
         on_bad_scan, cache, sweeps: as in `SemanticKITTI`.
 
+    Raises:
+        DataError: ``split`` is a name other than "train" and "val".
+
     Examples:
         >>> import tempfile
         >>> small = params.Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(), scans_per_sequence=1)

@@ -133,7 +133,16 @@ class Builder:
             S.hedge(self.shapes, place, self.rng, far - near, self.uniform(0.9, 2.2))
 
     def greens(self, section: G.StreetSide, side: int, near: float, far: float, trees: float, bushes: float) -> None:
-        """Scatter trees and bushes over a rectangle; densities are per 100 square metres."""
+        """Scatter trees and bushes over a rectangle.
+
+        Args:
+            section: the side of the street; the rectangle is as long.
+            side: 1 for the left, -1 for the right.
+            near: metres from the centre line to the near edge.
+            far: metres to the far edge.
+            trees: trees per 100 square metres.
+            bushes: bushes per 100 square metres, before a factor of 1.6.
+        """
         area = (section.end - section.start) * (far - near) / 100
         for _ in range(int(self.rng.poisson(trees * area))):
             x, away = self.uniform(section.start, section.end), self.uniform(near, far)

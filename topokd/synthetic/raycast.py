@@ -73,10 +73,23 @@ def cast_solids(
     hit: Int64[np.ndarray, "rows cols"],
     cosine: Float[np.ndarray, "rows cols"],
 ) -> None:
-    """Update rays that hit a solid: ``distance``, ``hit`` (row of the solid) and ``cosine`` (of the incidence angle).
+    """Find the nearest hit of each ray on p solids; only hits nearer than the present ``distance`` count.
 
-    Only hits nearer than the present ``distance`` count. ``window`` holds, per solid, the first row, last row + 1,
-    first column and number of columns (wrapping around) of the rays that can reach it.
+    Args:
+        origin: (3,) the sensor, in metres.
+        rays: (rows, cols, 3) unit vectors in the axes of the world.
+        kind: (p,) see `Shapes`, like the next five.
+        centre: (p, 3) metres.
+        half: (p, 3) half sizes in metres.
+        rotation: (p, 3, 3).
+        fill: (p,) share of the surface that is solid.
+        density: (p,) hits per metre inside; 0 for a surface.
+        window: (p, 4) first row, last row + 1, first column and number of columns (wrapping around) of the rays that
+            can reach a solid, from `windows`.
+        seed: of the random numbers for ``fill`` and ``density``.
+        distance: (rows, cols) metres along the ray; updated for rays that hit a solid.
+        hit: (rows, cols) likewise: the row of the solid.
+        cosine: (rows, cols) likewise: of the incidence angle.
     """
     cols = distance.shape[1]
     o, d, n = np.empty(3), np.empty(3), np.empty(3)
@@ -159,9 +172,19 @@ def cast_ground(
     hit: Int64[np.ndarray, "rows cols"],
     cosine: Float[np.ndarray, "rows cols"],
 ) -> None:
-    """Update rays that hit the ground: ``distance``, ``cosine``, and ``hit`` as ``-2 - (index of the cell)``.
+    """Find the hit of each ray on the ground, if it is nearer than the present ``distance``.
 
     A ray advances in steps of one cell, slightly longer far away, until it is below the ground.
+
+    Args:
+        origin: (3,) the sensor, in metres.
+        rays: (rows, cols, 3) unit vectors in the axes of the world.
+        height: (nx, ny) metres, of each cell.
+        corner: (2,) x and y of the corner of the first cell, in metres.
+        cell: edge of a cell in metres.
+        distance: (rows, cols) metres along the ray; updated for rays that hit the ground.
+        hit: (rows, cols) likewise: -2 - (index of the cell).
+        cosine: (rows, cols) likewise: of the incidence angle.
     """
     rows, cols = distance.shape
     nx, ny = height.shape

@@ -82,7 +82,18 @@ class Measurement:
 def scan(
     street: Street, frame: int, sensor: Sensor, azimuths: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """xyz (n, 3) in the frame of the sensor, intensity (n,), raw class id (n,), instance (n,); see `measure`."""
+    """The points of one revolution, see `measure`.
+
+    Args:
+        street: the world.
+        frame: number of the scan.
+        sensor: the LiDAR.
+        azimuths: number of columns.
+        rng: source of all random numbers.
+
+    Returns:
+        xyz (n, 3) metres in the frame of the sensor, intensity (n,), raw class id (n,), instance (n,).
+    """
     measured = measure(street, frame, sensor, azimuths, rng)
     return measured.xyz, measured.intensity, measured.raw, measured.instance
 

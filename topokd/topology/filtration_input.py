@@ -38,7 +38,11 @@ class Filtration(NamedTuple):
 
 
 def check_options(metric: str, threshold: float | None) -> None:
-    """Raise ParameterError unless ``metric`` is one of `METRICS` and ``threshold`` is None or a length."""
+    """Check the options that say what the filtration is.
+
+    Raises:
+        ParameterError: ``metric`` is not one of `METRICS`, or ``threshold`` is neither None nor a length.
+    """
     if not isinstance(metric, str) or metric not in METRICS:
         raise ParameterError(f"metric is {metric!r}; choose one of {', '.join(map(repr, METRICS))}")
     if threshold is not None:

@@ -174,7 +174,18 @@ class LayerValue(torch.autograd.Function):
     def forward(
         ctx: Any, layer: Layer, runs: list[ComparedClouds], plainly: Callable[..., Tensor], *clouds: Tensor
     ) -> Float[Tensor, ""]:
-        """``plainly(clouds)`` is the value by the general path, for second derivatives."""
+        """The value.
+
+        Args:
+            ctx: context of autograd.
+            layer: references and options.
+            runs: diagrams and comparisons of all clouds, from `runs_of`.
+            plainly: ``plainly(clouds)`` is the value by the general path, for second derivatives.
+            *clouds: (n, c) points of each cloud.
+
+        Returns:
+            A scalar in the type of the points.
+        """
         value = torch.zeros((), dtype=clouds[0].dtype)
         for run in runs:
             add_values(run.matches, layer.eps, value)

@@ -15,7 +15,11 @@ Normalization = Literal["l2", "none", "standardize", "mean_norm"]
 
 
 def check_normalization(how: str) -> str:
-    """``how`` itself. Raises ParameterError if it is not one of `Normalization`."""
+    """``how`` itself.
+
+    Raises:
+        ParameterError: it is not one of `Normalization`.
+    """
     if not isinstance(how, str) or how not in get_args(Normalization):
         raise ParameterError(f"normalize is {how!r}; choose one of {', '.join(map(repr, get_args(Normalization)))}")
     return how

@@ -105,6 +105,16 @@ def simplex_values(
     """Twin of `topokd.topology.simplex_values`: v(sigma) = max_{i,j in sigma} D_ij, with the gradient of Theorem 1.
 
     The gradient is that of the mean over the longest edges.
+
+    Args:
+        x: points (n, c), or distances (n, n) if `precomputed`.
+        simplices: (k, v) vertices of each simplex, -1 in unused entries.
+        precomputed: whether `x` holds distances.
+        tie_tolerance: edges within it of the longest share the gradient, in multiples of `tie_unit`.
+        tie_unit: a length; None for the extent of the cloud.
+
+    Returns:
+        (k,) values, 0 for single vertices.
     """
     values = []
     size = float(x.detach().max()) if precomputed else float((x.detach().amax(dim=0) - x.detach().amin(dim=0)).max())

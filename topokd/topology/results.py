@@ -106,7 +106,7 @@ def persistence_of(
 
 
 def with_cohomology(persistence: Persistence, more: Cohomology | None) -> Persistence:
-    """``found`` with the certificate and the cycles that ``more`` holds, if any."""
+    """``persistence`` with the certificate and the cycles that ``more`` holds, if any."""
     if more is None:
         return persistence
     if more.cycles is None:
@@ -119,7 +119,7 @@ def with_cohomology(persistence: Persistence, more: Cohomology | None) -> Persis
 
 
 def with_big_step_gradient(x: Tensor, persistence: Persistence, step: float, certificate: bool) -> Persistence:
-    """``found`` with the gradient "big_step", computed from its certificate.
+    """``persistence`` with the gradient "big_step", computed from its certificate.
 
     Args:
         x: points (n, c) or distances (n, n).

@@ -24,7 +24,7 @@ TENSORS = ("coord", "grid_coord", "feat", "label", "offsets")
 
 @contextlib.contextmanager
 def kept_for_inspection(batch: Batch, folder: Path | None, run: str, step: int, ranks: Ranks) -> Iterator[None]:
-    """Save ``batch`` when the block raises a `TrainingError`, and name the file in the message.
+    """Save ``batch`` when the block raises a `TrainingError`.
 
     Args:
         batch: the clouds of this process.
@@ -32,6 +32,9 @@ def kept_for_inspection(batch: Batch, folder: Path | None, run: str, step: int, 
         run: name of the run.
         step: its step, from 1.
         ranks: each saves its own clouds.
+
+    Raises:
+        TrainingError: that of the block; names the file, if it was saved.
     """
     try:
         yield

@@ -167,10 +167,22 @@ def check_reading(
     origin: Sequence[float] | None = None,
     intensity: str | None = None,
 ) -> int | tuple[str, ...] | None:
-    """``columns`` as a number or a tuple of names, if these options of `read_cloud` are valid.
+    """Check options of `read_cloud`.
+
+    Args:
+        columns: as in `read_cloud`, like the others.
+        intensity_scale: likewise.
+        dtype: likewise.
+        scale: likewise.
+        frame: likewise.
+        origin: likewise.
+        intensity: likewise.
+
+    Returns:
+        ``columns`` as a number or a tuple of names; None if they are to be recognised.
 
     Raises:
-        DataError: one is not.
+        DataError: one is not valid.
     """
     if intensity_scale is not None and not _is_number(intensity_scale, above=0.0):
         raise DataError(

@@ -32,7 +32,11 @@ def open_split(root: Path, split: Split, options: ReaderOptions) -> NuScenesLida
 
 
 def extra_scores(counts: Counts, iou: Float[ndarray, " c"]) -> dict[str, float]:
-    """The devkit's frequency-weighted IoU, once points are counted; points without a predicted class are an error."""
+    """The devkit's frequency-weighted IoU, once points are counted.
+
+    Raises:
+        DataError: labelled points have no predicted class.
+    """
     misses = int(counts.missed.sum())
     if misses:
         raise DataError(

@@ -32,6 +32,9 @@ class Measures:
         dataset: validation scans.
         voxel_size: metres.
         teacher: the trained teacher.
+
+    Raises:
+        DataError: the plan names an object that is no class of ``dataset``.
     """
 
     def __init__(

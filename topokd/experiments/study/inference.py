@@ -127,6 +127,9 @@ def tost(differences: Sequence[float], margin: float, alpha: float = 0.05) -> Eq
     Returns:
         The larger p of the two tests, and whether the rows are equivalent.
 
+    Raises:
+        DataError: the margin is not above 0, or there are fewer than two finite differences.
+
     Examples:
         >>> tost([0.1, -0.1, 0.05, -0.05], margin=0.5).equivalent, tost([0.4, 1.6, -0.6, 0.2], 0.5).equivalent
         (True, False)

@@ -44,7 +44,11 @@ def write_jobs(profile: str, jobs: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def only_submission(profile: str) -> Iterator[None]:
-    """A lock that lets one submission of a profile run at a time. Raises `TopokdError` if another one is running."""
+    """A lock that lets one submission of a profile run at a time.
+
+    Raises:
+        TopokdError: another one is running.
+    """
     file = folder(profile) / "submitting"
     with locked(file) as free:
         if not free:
@@ -89,7 +93,15 @@ def attempt() -> int:
 
 
 def describe(profile: str, address: str, finished: bool, job: str | None, queued: Queued | None) -> str:
-    """One line about a stage: done, running (and where), pending (and why), or failed (and the path of its log)."""
+    """One line about a stage: done, running (and where), pending (and why), or failed (and the path of its log).
+
+    Args:
+        profile: name of the profile.
+        address: the stage, such as ``teacher@default-0``.
+        finished: whether its results are there and current.
+        job: number of its last task (``12_3``); None if it was not submitted.
+        queued: what squeue says about that task; None if it is not in the queue.
+    """
     kind = address.split("@")[0]
     if queued is not None and job is not None:
         if queued.state == "PENDING":

@@ -110,7 +110,11 @@ def as_pairs(diagram: Diagram, name: str) -> Float[Tensor, "k 2"]:
 
 
 def require_finite_pairs(diagram: Float[Tensor, "k 2"], name: str) -> None:
-    """Raise DataError, with the first row and the argument's ``name``, if a pair of ``diagram`` is not finite."""
+    """Check that all pairs of ``diagram`` are finite.
+
+    Raises:
+        DataError: one is not; has its row and the argument's ``name``.
+    """
     row = first_nonfinite_row(diagram)
     if row is not None:
         raise DataError(
@@ -120,7 +124,11 @@ def require_finite_pairs(diagram: Float[Tensor, "k 2"], name: str) -> None:
 
 
 def check_values(diagram: Float[Tensor, "k 2"], name: str) -> None:
-    """Raise DataError, with ``name``, unless all pairs of ``diagram`` are finite and no death is before its birth."""
+    """Check that all pairs of ``diagram`` are finite, and that no death is before its birth.
+
+    Raises:
+        DataError: one is not; has its row and the argument's ``name``.
+    """
     if len(diagram) == 0:
         return
     array = array_of(diagram)

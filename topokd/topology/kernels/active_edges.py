@@ -65,9 +65,19 @@ def activate(graph: Graph, annotations: Annotations, p: int, q: int) -> int:
 
 @jit_no_refcount
 def activate_batch(graph: Graph, annotations: Annotations, edges: np.ndarray, begin: int, end: int) -> tuple[int, bool]:
-    """`activate` up to a batch of edges that have entered already. Returns where it stopped, and if for space.
+    """`activate` up to a batch of edges that have entered already.
 
     Of the edges between two inactive vertices only those that created a class have a non-zero annotation.
+
+    Args:
+        graph: the graph so far; ``edge_annotation`` and ``is_active`` are updated.
+        annotations: all of them; updated, with the list of active edges.
+        edges: (e,) uint64 in filtration order, see `edge_order`.
+        begin: the first edge.
+        end: the first edge that is not taken; of more than `EDGES_PER_BATCH` only so many are taken.
+
+    Returns:
+        The edge at which it stopped, and whether for lack of space.
     """
     position, is_active, birth_edge = graph.position, graph.is_active, annotations.birth_edge
     counters = annotations.counters[0]

@@ -67,10 +67,17 @@ def create_class(annotations: Annotations, i: int, j: int) -> int:
 
 @jit_no_refcount
 def kill_class(annotations: Annotations, boundary: int, i: int, j: int, v: int) -> None:
-    """Kill the youngest class in the annotation `boundary` of the boundary of triangle (i, j, v).
+    """Kill the youngest class in a cycle that becomes a boundary.
 
-    From now on it equals the rest of that annotation, which becomes its substitute. The class must be alive
+    From now on it equals the rest of the cycle's annotation, which becomes its substitute. The class must be alive
     (see `add_four`).
+
+    Args:
+        annotations: all of them; updated.
+        boundary: annotation of the cycle; the class is taken out of it.
+        i: first vertex of the killing triangle.
+        j: second vertex.
+        v: third vertex.
     """
     counters = annotations.counters[0]
     youngest = take_youngest(annotations, boundary)
@@ -115,7 +122,19 @@ def refresh_substitutes(annotations: Annotations) -> int:
 
 @jit_no_refcount
 def annotate_square(graph: Graph, annotations: Annotations, p: int, q: int, u: int, v: int) -> int:
-    """Annotation of the cycle p, u, q, v in living classes: a new one, 0 if it is a boundary, or OUT_OF_SPACE."""
+    """Annotation of the cycle p, u, q, v.
+
+    Args:
+        graph: the graph so far; annotations of edges that are evaluated are stored in it.
+        annotations: all of them; updated.
+        p: position of one end of the edge that enters.
+        q: position of the other end.
+        u: position of a member of its lune.
+        v: position of another member.
+
+    Returns:
+        A new annotation (see `add_four`), 0 if the cycle is a boundary, or OUT_OF_SPACE.
+    """
     sides = (_annotate_edge(graph, annotations, p, u), _annotate_edge(graph, annotations, q, u),
              _annotate_edge(graph, annotations, p, v), _annotate_edge(graph, annotations, q, v))  # fmt: skip
     if min(sides) == OUT_OF_SPACE:
@@ -202,9 +221,17 @@ def _rewrite(annotations: Annotations, annotation: int, most: int, may_be_dense:
 
 @jit_no_refcount
 def add_four(annotations: Annotations, a: int, b: int, c: int, d: int) -> int:
-    """The sum of four annotations of edges: a new one, 0 if it is zero, or OUT_OF_SPACE.
+    """The sum of four annotations of edges.
 
-    Its youngest class lives; older ones may be dead.
+    Args:
+        annotations: all of them; updated.
+        a: an annotation.
+        b: another one, like c and d.
+        c: see ``b``.
+        d: see ``b``.
+
+    Returns:
+        A new annotation, 0 if the sum is zero, or OUT_OF_SPACE. Its youngest class lives; older ones may be dead.
     """
     start, counters = annotations.start, annotations.counters[0]
     top = np.int64(-1)

@@ -113,9 +113,20 @@ def gradients(
     place_of: np.ndarray,
     scale: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients of `points` (k, 2) and of the others (m, 2) from that of the costs (k,).
+    """Gradients of both diagrams from that of the costs.
 
-    The remaining arguments are the results and the argument `scale` of `costs`.
+    Args:
+        gradient: (k,) gradient of the costs.
+        points: (k, 2) the argument of `costs`.
+        rows: (e,) index of the point of each match, from `costs`.
+        columns: (e,) index of its place, likewise.
+        weights: (e,) its weight, likewise.
+        places: (g, 2) distinct rows of the others, likewise.
+        place_of: (m,) place of each of the others, likewise.
+        scale: the argument of `costs`.
+
+    Returns:
+        Gradients of `points` (k, 2) and of the others (m, 2).
     """
     of_points, of_places = np.zeros(points.shape), np.zeros(places.shape)
     matched = np.zeros(points.shape[0], np.bool_)

@@ -58,7 +58,18 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
 
 @jit
 def spread(gradient: np.ndarray, x: np.ndarray, ends: np.ndarray, owner: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Gradient of the points (n, c) from that of the lengths (k,); the other arrays are those of `longest`."""
+    """Gradient of the points from that of the lengths.
+
+    Args:
+        gradient: (k,) gradient of the lengths.
+        x: (n, c) points.
+        ends: (e, 2) ends of each longest edge, from `longest`.
+        owner: (e,) its simplex, likewise.
+        factor: (e,) its factor, likewise.
+
+    Returns:
+        (n, c), in float64.
+    """
     out = np.zeros(x.shape)
     for e in range(owner.shape[0]):
         i, j, g = ends[e, 0], ends[e, 1], gradient[owner[e]] * factor[e]

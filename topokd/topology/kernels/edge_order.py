@@ -76,7 +76,18 @@ def rounds(filtration: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray
 def collect(
     filtration: np.ndarray, bounds: np.ndarray, first: np.ndarray, earlier: np.ndarray, upto: int
 ) -> np.ndarray:
-    """The edges of the rounds before `upto`, unsorted within a round; `earlier` are those collected before."""
+    """The edges of the first rounds, unsorted within a round.
+
+    Args:
+        filtration: (n, n) values of the edges, symmetric.
+        bounds: (ROUNDS,) highest value of each round, from `rounds`.
+        first: (ROUNDS + 1,) number of edges before each round and in all, likewise.
+        earlier: (e,) edges of the rounds that were collected before, which are copied.
+        upto: number of rounds.
+
+    Returns:
+        (first[upto],) uint64 edges, round by round.
+    """
     n = filtration.shape[0]
     edges = np.empty(first[upto] + 1, np.uint64)  # one more entry: edges of other rounds are written there
     for k in range(earlier.shape[0]):

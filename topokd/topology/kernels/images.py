@@ -37,7 +37,22 @@ def image(pairs, columns, rows, bandwidth, power):  # type: ignore[no-untyped-de
 
 @jit
 def image_gradient(pairs, columns, rows, bandwidth, power, across, up, weights, gradient):  # type: ignore[no-untyped-def]
-    """Gradient (k, 2) of the pairs, from that of the pixels (r, s) and the results of `image`."""
+    """Gradient of the pairs from that of the pixels.
+
+    Args:
+        pairs: (k, 2) births and deaths.
+        columns: (s,) births of the pixels.
+        rows: (r,) their persistences.
+        bandwidth: h.
+        power: exponent of the weights.
+        across: (k, s) Gaussians, from `image`.
+        up: (k, r) Gaussians, likewise.
+        weights: (k,) likewise.
+        gradient: (r, s) gradient of the pixels.
+
+    Returns:
+        (k, 2).
+    """
     out = np.empty(pairs.shape)
     of_across = np.empty(len(columns))
     for k in range(len(pairs)):

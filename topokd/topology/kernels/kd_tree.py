@@ -109,14 +109,32 @@ def code(label: np.ndarray, p: int, q: int) -> int:
 
 @jit_no_refcount
 def is_before(coords: np.ndarray, label: np.ndarray, p: int, q: int, value: float, than: int) -> bool:
-    """Whether edge (p, q) comes before the edge of squared length `value` and code `than`."""
+    """Whether edge (p, q) comes before another edge.
+
+    Args:
+        coords: (n, c) points in the order of the tree.
+        label: (n,) original number of each.
+        p: position of one end.
+        q: position of the other end.
+        value: squared length of the other edge.
+        than: its code.
+    """
     own = squared(coords, p, q)
     return own < value or (own == value and code(label, p, q) < than)
 
 
 @jit_no_refcount
 def is_before_edge(coords: np.ndarray, label: np.ndarray, p: int, q: int, i: int, j: int) -> bool:
-    """Whether edge (p, q) comes before edge (i, j)."""
+    """Whether edge (p, q) comes before edge (i, j).
+
+    Args:
+        coords: (n, c) points in the order of the tree.
+        label: (n,) original number of each.
+        p: position of one end of the first edge.
+        q: position of its other end.
+        i: position of one end of the second edge.
+        j: position of its other end.
+    """
     return is_before(coords, label, p, q, squared(coords, i, j), code(label, i, j))
 
 
@@ -133,7 +151,15 @@ def remove(tree: Tree, p: int) -> None:
 
 @jit_no_refcount
 def box_distance(coords: np.ndarray, low: np.ndarray, high: np.ndarray, node: int, p: int) -> float:
-    """Lower bound of the squared distances from p to the points of a node."""
+    """Lower bound of the squared distances from p to the points of a node.
+
+    Args:
+        coords: (n, c) points in the order of the tree.
+        low: (nodes, c) lowest coordinates of each node's bounding box.
+        high: (nodes, c) highest ones.
+        node: the node.
+        p: a position in the tree.
+    """
     total = 0.0
     for k in range(coords.shape[1]):
         outside = max(low[node, k] - coords[p, k], coords[p, k] - high[node, k], 0.0)
@@ -143,7 +169,15 @@ def box_distance(coords: np.ndarray, low: np.ndarray, high: np.ndarray, node: in
 
 @jit_no_refcount
 def box_reach(coords: np.ndarray, low: np.ndarray, high: np.ndarray, node: int, p: int) -> float:
-    """Upper bound of the squared distances from p to the points of a node."""
+    """Upper bound of the squared distances from p to the points of a node.
+
+    Args:
+        coords: (n, c) points in the order of the tree.
+        low: (nodes, c) lowest coordinates of each node's bounding box.
+        high: (nodes, c) highest ones.
+        node: the node.
+        p: a position in the tree.
+    """
     total = 0.0
     for k in range(coords.shape[1]):
         farthest = max(high[node, k] - coords[p, k], coords[p, k] - low[node, k])

@@ -14,10 +14,17 @@ from topokd.topology.kernels.state import Graph
 
 @jit_no_refcount
 def is_connected(adjacent: np.ndarray, lune: np.ndarray, component: np.ndarray, rest: np.ndarray, hub: int) -> bool:
-    """Whether the lune has one component; `component` and `rest` are scratch space. `hub`: its lowest member.
+    """Whether the lune has one component.
 
     Four hubs cover most lunes; a vertex that they do not cover usually has a neighbour that they do. Takes arrays, not
     the graph: the tuple of all its arrays would be copied to the stack for each edge, 4 % of the sweep.
+
+    Args:
+        adjacent: (n, words) closed neighbourhood of each position, a bitset.
+        lune: (words,) bitset of the lune, not empty.
+        component: (words,) scratch.
+        rest: (words,) scratch.
+        hub: lowest member of the lune.
     """
     words = lune.shape[0]
     left = ZERO

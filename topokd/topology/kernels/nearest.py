@@ -24,7 +24,20 @@ jit_unchecked = partial(jit_no_refcount, error_model="numpy")  # divisors may be
 
 @jit_no_refcount
 def load(x64, x32, single, count, begin, out, first):
-    """Copy the numbers from ``begin`` on to ``out`` from ``first`` on. Returns whether all are finite."""
+    """Copy numbers to float64.
+
+    Args:
+        x64: the numbers, if not ``single``.
+        x32: likewise, if ``single``.
+        single: whether they are float32.
+        count: how many are copied.
+        begin: entry of the first one.
+        out: on return the numbers, from entry ``first`` on.
+        first: see ``out``.
+
+    Returns:
+        Whether all are finite.
+    """
     wrong = 0.0
     for k in range(count):
         out[first + k] = np.float64(x32[begin + k]) if single else x64[begin + k]
@@ -34,7 +47,24 @@ def load(x64, x32, single, count, begin, out, first):
 
 @jit_no_refcount
 def nearest(points, first, k, other, m, scale, cost64, cost32, single, mate, mates):
-    """See `compare`: of k rows from ``first`` on among m from ``other`` on. Returns whether each match is alone."""
+    """Costs and matches of `compare` one way: of k rows among m others.
+
+    Args:
+        points: birth and death of each row, in float64.
+        first: first of the k rows.
+        k: how many rows are matched.
+        other: first of the m rows.
+        m: how many rows they may be matched with.
+        scale: weight of a match against the diagonal.
+        cost64: on return the costs of the k rows, each at the entry of its row, if not ``single``.
+        cost32: likewise, if ``single``.
+        single: whether costs are float32.
+        mate: on return, at entry ``mates`` + row, the row that each is matched with, -1 for the diagonal.
+        mates: see ``mate``.
+
+    Returns:
+        Whether each match is the only nearest row.
+    """
     alone = True
     for p in range(first, first + k):
         birth, death = points[2 * p], points[2 * p + 1]
@@ -60,8 +90,31 @@ def nearest(points, first, k, other, m, scale, cost64, cost32, single, mate, mat
 def compare_pair(
     t64, t32, s64, s32, first, k, m, row, at, single, scale, points, mate, mates, cost64, cost32, weight64, weight32
 ):
-    """`compare` of the student's diagram from entry ``first`` on; rows begin at ``row``, weights at ``at``,
-    and matches at entry ``mates`` of ``mate``."""
+    """`compare` for one of several comparisons, whose rows and weights are parts of common lists.
+
+    Args:
+        t64: the teacher's diagram (k, 2), if not ``single``.
+        t32: likewise, if ``single``.
+        s64: the list that holds the student's diagram (m, 2), if not ``single``.
+        s32: likewise, if ``single``.
+        first: entry of that list at which the diagram begins.
+        k: pairs of the teacher.
+        m: pairs of the student.
+        row: row of the teacher's first pair; the student's follow.
+        at: entry of the first weight.
+        single: whether diagrams are float32.
+        scale: weight of a match against the diagonal.
+        points: on return birth and death of the k + m rows, in float64.
+        mate: on return, at entry ``mates`` + row, the row of the nearest of the others, -1 for the diagonal.
+        mates: see ``mate``.
+        cost64: on return the costs of the k + m rows, each at the entry of its row, if not ``single``.
+        cost32: likewise, if ``single``.
+        weight64: on return persistence of the teacher's pairs, at least 0, from entry ``at`` on, if not ``single``.
+        weight32: likewise, if ``single``.
+
+    Returns:
+        0; or `TIE`, `NOT_FINITE`: then nothing else holds.
+    """
     if not load(t64, t32, single, 2 * k, 0, points, 2 * row) or not load(
         s64, s32, single, 2 * m, first, points, 2 * (row + k)
     ):
@@ -108,7 +161,18 @@ def compare(t64, t32, s64, s32, k, m, single, scale, points, mate, cost64, cost3
 
 @jit_unchecked
 def add_up(numbers, first, count, lanes, zero):
-    """The sum of ``count`` numbers in the order in which torch adds them up, see `topokd.topology.sums`."""
+    """The sum of numbers in the order in which torch adds them up, see `topokd.topology.sums`.
+
+    Args:
+        numbers: float32 or float64.
+        first: entry of the first one.
+        count: how many are added up.
+        lanes: numbers in a vector register of this processor, see `topokd.topology.sums.lanes_of`.
+        zero: 0 in the type of the numbers.
+
+    Returns:
+        The sum, in that type.
+    """
     width = lanes if count >= lanes else 1
     groups = count // width
     quarter = groups // 4 * 4
@@ -130,8 +194,23 @@ def add_up(numbers, first, count, lanes, zero):
 
 @jit_unchecked
 def value_of(cost, weight, row, at, k, m, lanes, zero, eps, size):
-    """Eq. 2-3 of one comparison, and the divisor of Eq. 2; ``zero``, ``eps`` and ``size``, m, are in the type of
-    ``cost``, which is overwritten."""
+    """Eq. 2-3 of one comparison.
+
+    Args:
+        cost: cost of each row, float32 or float64; those of the teacher's pairs are multiplied by their weights.
+        weight: log(1 + persistence) of the teacher's pairs.
+        row: row of the teacher's first pair; the student's follow.
+        at: entry of the first weight.
+        k: pairs of the teacher.
+        m: pairs of the student.
+        lanes: see `add_up`.
+        zero: 0 in the type of ``cost``.
+        eps: eps of Eq. 2, in that type.
+        size: m in that type.
+
+    Returns:
+        The value, and the divisor of Eq. 2: the sum of the weights + eps, 0 if the teacher has no pair.
+    """
     value = total = zero
     if k > 0:
         total = add_up(weight, at, k, lanes, zero) + eps
@@ -178,10 +257,28 @@ def values(sizes, count, single, lanes, eps, cost64, cost32, weight64, weight32,
 
 @jit_unchecked
 def pull(g, total, weight64, weight32, single, row, at, k, m, scale, points, mate, mates, parts, out, first):
-    """Gradient (m, 2) of the student's diagram in one comparison, written to ``out`` from entry ``first`` on.
+    """Gradient (m, 2) of the student's diagram in one comparison.
 
     What comes from the costs of the teacher's pairs and from its own are rounded before they are added, as autograd
-    does; both are in ``parts`` (2, m, 2).
+    does.
+
+    Args:
+        g: gradient of the value.
+        total: divisor of Eq. 2, see `value_of`.
+        weight64: log(1 + persistence) of the teacher's pairs, if not ``single``.
+        weight32: likewise, if ``single``.
+        single: whether the gradient is rounded to float32.
+        row: row of the teacher's first pair; the student's follow.
+        at: entry of the first weight.
+        k: pairs of the teacher.
+        m: pairs of the student.
+        scale: weight of a match against the diagonal.
+        points: see `compare_pair`.
+        mate: likewise.
+        mates: likewise.
+        parts: scratch (2, m, 2): what comes from the costs of the teacher's pairs, and from the student's own.
+        out: on return the gradient, in float64, from entry ``first`` on.
+        first: see ``out``.
     """
     for entry in range(4 * m):
         parts[entry] = 0.0

@@ -69,7 +69,7 @@ def _dominating(
     count: np.ndarray,
     stack: np.ndarray,
 ) -> int:
-    """One of the neighbours `found[:near]` of u that dominates it, or -1 and the obstacles."""
+    """One of the neighbours `members[:near]` of u that dominates it, or -1 and the obstacles."""
     coords, label = tree.coords, tree.label
     kept = 0
     for k in range(count[0]):  # obstacles of the previous examination that are still there

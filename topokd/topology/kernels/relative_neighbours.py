@@ -75,7 +75,20 @@ def in_order(tree: Tree, edges: np.ndarray, values: np.ndarray) -> np.ndarray:
 def candidates(
     tree: Tree, i: int, limit: float, stack: np.ndarray, hubs: np.ndarray, lengths: np.ndarray, members: np.ndarray
 ) -> int:
-    """Fill `found` with the vertices that share no hub with i: all its relative neighbours, and few others."""
+    """Fill `members` with the vertices that share no hub with i: all its relative neighbours, and few others.
+
+    Args:
+        tree: the points.
+        i: a position in the tree.
+        limit: highest squared length of an edge.
+        stack: (STACK,) buffer.
+        hubs: (HUBS,) buffer: the first vertices found.
+        lengths: (HUBS,) buffer: squared lengths of their edges to i, rounded up.
+        members: (n,) buffer: positions of the vertices.
+
+    Returns:
+        The number of vertices.
+    """
     coords, label, first, last, low, high = tree.coords, tree.label, tree.first, tree.last, tree.low, tree.high
     stack[0], depth, count, known = 1, 1, 0, 0
     while depth > 0:
@@ -123,7 +136,17 @@ def candidates(
 
 @jit_no_refcount
 def is_nearer(coords: np.ndarray, low: np.ndarray, high: np.ndarray, node: int, v: int, i: int, reach: float) -> bool:
-    """Whether all of a box is nearer to v than to i, beyond rounding: the difference of the squares is linear."""
+    """Whether all of a box is nearer to v than to i, beyond rounding: the difference of the squares is linear.
+
+    Args:
+        coords: (n, c) points in the order of the tree.
+        low: (nodes, c) lowest coordinates of each node's bounding box.
+        high: (nodes, c) highest ones.
+        node: the node whose box it is.
+        v: a position in the tree.
+        i: another one.
+        reach: `box_reach` of i, which the allowance for rounding is a share of.
+    """
     of_v, of_i = 0.0, 0.0
     for k in range(coords.shape[1]):
         corner = low[node, k] if coords[v, k] > coords[i, k] else high[node, k]

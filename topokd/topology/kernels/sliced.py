@@ -9,10 +9,17 @@ from topokd.topology.kernels.settings import jit, jit_no_refcount
 
 @jit_no_refcount
 def project(points, x, y, order, along):  # type: ignore[no-untyped-def]
-    """Project the points (k, 2) on (``x``, ``y``), sorted into ``along`` (k,); their rows are in ``order``.
+    """Project points on a line, in order.
 
-    ``order`` is that of the line before, and nearly right: any two points change places once in half a turn, so that
-    insertion takes no more than k (k - 1) / 2 exchanges for all lines together.
+    The order on the line before is nearly right: any two points change places once in half a turn, so that insertion
+    takes no more than k (k - 1) / 2 exchanges for all lines together.
+
+    Args:
+        points: (k, 2) pairs.
+        x: first coordinate of the line's unit vector.
+        y: second coordinate.
+        order: (k,) rows in the order on the line before; on return in that on this line.
+        along: (k,) on return their projections, rising.
     """
     for i in range(len(order)):
         row = order[i]

@@ -24,9 +24,30 @@ NOT_FINITE, OUT_OF_RANGE = -1, -2  # statuses of a cloud that needs another path
 @jit_no_refcount
 def diagram_of(x64, x32, first, single, n, c, limit, tolerance, unit, with_cycles, least, most, floats, table, words_of,
                counts, simplices):  # fmt: skip
-    """Pairs, values and critical edges of the n rows from ``first`` on; returns 0, or why there are none.
+    """Pairs, values and critical edges of one cloud.
 
-    The other arguments are those of `diagrams`.
+    Args:
+        x64: rows of all clouds, if not ``single``.
+        x32: likewise, if ``single``.
+        first: first row of the cloud.
+        single: whether the rows are float32.
+        n: number of points.
+        c: number of coordinates.
+        limit: squared length of the longest edge that enters.
+        tolerance: tolerance of ties, in multiples of ``unit``, see `values.critical`.
+        unit: a length; negative for the extent of the cloud.
+        with_cycles: whether degree 1 is computed.
+        least: smallest extent whose squares are safe.
+        most: greatest one.
+        floats: scratch; on return the values in list 4 and the factors of critical edges in list 5.
+        table: scratch, see `diagrams`.
+        words_of: scratch, likewise.
+        counts: on return five numbers, see `values`.
+        simplices: on return vertices of the pairs in lists 0 to 5, see `values.critical`; ends and owners of critical
+            edges in lists 6 and 7.
+
+    Returns:
+        0; or why there are none, `NOT_FINITE` or `OUT_OF_RANGE`.
     """
     filtration, points, centred = floats[0], floats[1], floats[2]
     extent = load_points(x64, x32, first, single, n, c, points, centred)
@@ -59,7 +80,21 @@ def diagram_of(x64, x32, first, single, n, c, limit, tolerance, unit, with_cycle
 def append_results(
     counts, simplices, floats, whole, whole_at, values64, values32, single, value_at, factors, factor_at
 ):
-    """Append the results of one cloud to the lists: simplices and critical edges, values, factors."""
+    """Append the results of one cloud to the lists of all.
+
+    Args:
+        counts: five numbers of the cloud, see `values`.
+        simplices: its simplices and critical edges, as `diagram_of` leaves them.
+        floats: its values and factors, likewise.
+        whole: on return the simplices, ends and owners, from entry ``whole_at`` on.
+        whole_at: see ``whole``.
+        values64: on return the values, from entry ``value_at`` on, if not ``single``.
+        values32: likewise, if ``single``.
+        single: whether values are float32.
+        value_at: see ``values64``.
+        factors: on return the factors of critical edges, from entry ``factor_at`` on.
+        factor_at: see ``factors``.
+    """
     finite_0, finite_1, edges = counts[FINITE_0], counts[FINITE_1], counts[EDGES]
     essential_0, essential_1 = counts[ESSENTIAL_0], counts[ESSENTIAL_1]
     sizes = (
@@ -82,7 +117,7 @@ def diagrams(
     x64, x32, single, clouds, c, limit, tolerance, unit, with_cycles, least, most, room, ends, counts, whole, values64,
     values32, factors, floats, table, words_of, simplices,
 ):  # fmt: skip
-    """Diagrams of several clouds, until the lists are full. Returns the number of clouds done.
+    """Diagrams of several clouds, until the lists are full.
 
     Args:
         x64: rows, if not ``single``.
@@ -103,7 +138,13 @@ def diagrams(
         values64: on return the values of all clouds, if not ``single``.
         values32: likewise, if ``single``.
         factors: on return the factors of critical edges.
-        floats: scratch, as in `topokd.topology.native.Workspace`, like ``table``, ``words_of`` and ``simplices``.
+        floats: scratch, lists of float64, see `topokd.topology.native.Workspace`.
+        table: scratch, lists of int64, likewise.
+        words_of: scratch, lists of uint64, likewise; the first is the memory of the first list of ``floats``.
+        simplices: scratch, lists of int64, likewise.
+
+    Returns:
+        The number of clouds done.
     """
     whole_at = value_at = factor_at = 0
     for cloud in range(clouds):
@@ -129,7 +170,21 @@ def diagrams(
 
 
 def load_rows(x64, x32, single, n, c, points, centred, out):
-    """`load_points` of one cloud; its result goes to ``out``."""
+    """`load_points` of one cloud, to be called from Python.
+
+    Args:
+        x64: (n, c) rows, if not ``single``.
+        x32: likewise, if ``single``.
+        single: whether the rows are float32.
+        n: number of points.
+        c: number of coordinates.
+        points: (n, c) on return the rows, in float64.
+        centred: (n, c) on return the rows minus the first one.
+        out: on return one number, the result of `load_points`.
+
+    Returns:
+        0.
+    """
     out[0] = load_points(x64, x32, 0, single, n, c, points, centred)
     return 0
 

@@ -16,9 +16,20 @@ EDGE_BITS, VERTEX_MASK = 6, 63  # edge (i, j) is i << 6 | j
 
 @jit_no_refcount
 def load_points(x64, x32, first, single, n, c, points, centred):
-    """Copy the n rows from ``first`` on to ``points``, and relative to the first of them to ``centred``.
+    """Copy the rows of a cloud to float64, as they are and relative to the first of them.
 
-    Returns the extent (greatest range of one coordinate); -1 if a coordinate is NaN or infinite.
+    Args:
+        x64: rows of all clouds, if not ``single``.
+        x32: likewise, if ``single``.
+        first: first row of the cloud.
+        single: whether the rows are float32.
+        n: number of points.
+        c: number of coordinates.
+        points: (n, c) on return the rows.
+        centred: (n, c) on return the rows minus the first one, if all are finite.
+
+    Returns:
+        The extent (greatest range of one coordinate); -1 if a coordinate is NaN or infinite.
     """
     for k in range(n * c):
         points[k] = np.float64(x32[first * c + k]) if single else x64[first * c + k]

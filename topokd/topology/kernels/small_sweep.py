@@ -42,7 +42,21 @@ def component_of(v, lune, adjacent):
 
 @jit_no_refcount
 def first_members(i, j, lune, adjacent, rank, n, members, entered):
-    """Fill in the vertex of each component of the lune that entered it first, in that order. Returns their number."""
+    """The vertex of each component of a lune that entered it first, in that order.
+
+    Args:
+        i: one end of the edge.
+        j: the other end.
+        lune: bitset of the vertices of its lune.
+        adjacent: bitset of the neighbours of each vertex.
+        rank: (n, n) place of each edge in the filtration order.
+        n: number of points.
+        members: on return the vertices.
+        entered: on return the place of the later one of the two edges from each of them to i and j.
+
+    Returns:
+        The number of components.
+    """
     count = 0
     while lune != ZERO:
         component = component_of(lowest_bit(lune), lune, adjacent)
@@ -79,7 +93,18 @@ def youngest(total, words, class_at):
 
 @jit_no_refcount
 def substitute(slot, total, words, annotation, count, born, end, chosen):
-    """Add the sum ``total`` to the annotations of edges ``born`` to ``end`` - 1 that contain the class of ``slot``."""
+    """Add a sum to the annotations that contain the class that dies; the class cancels.
+
+    Args:
+        slot: bit of the class.
+        total: annotation of the cycle that becomes a boundary, which contains the class.
+        words: words of an annotation in use.
+        annotation: (words, count) annotations of all edges; changed.
+        count: number of edges.
+        born: the edge that created the class, the first one to be changed.
+        end: the first edge that is not changed.
+        chosen: scratch, one word per edge.
+    """
     word, bit = (slot >> 6) * count, np.uint64(slot & 63)
     for f in range(born, end):
         chosen[f] = ZERO - (annotation[word + f] >> bit & ONE)
@@ -104,7 +129,8 @@ def write_simplices(edges, n, parent, birth, death, dead, births, deaths, merges
         births: number of classes.
         deaths: number of dead ones.
         merges: number of pairs of degree 0.
-        counts: as in `sweep`, like ``simplices``.
+        counts: on return, see `sweep`.
+        simplices: on return, likewise.
     """
     counts[FINITE_0], counts[FINITE_1], counts[ESSENTIAL_0], counts[ESSENTIAL_1] = merges, deaths, 0, 0
     for k in range(deaths):

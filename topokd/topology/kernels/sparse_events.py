@@ -31,7 +31,22 @@ def enter(
 ) -> tuple[int, int, int]:
     """Let edges enter until the shell is done, a vertex becomes active, or space runs out.
 
-    Returns the next birth, the next edge of the shell, and why it stopped.
+    Args:
+        tree: the points.
+        lists: neighbours of the active vertices; updated.
+        heap: edges of vertices that became active within the shell; those that enter are taken off.
+        annotations: all of them; updated.
+        births: (k, 2) creating edges in the total order, as positions.
+        birth_values: (k,) their squared lengths.
+        b: the next one.
+        edges: (m, 2) edges of the shell in the total order, as positions.
+        values: (m,) their squared lengths.
+        e: the next one.
+        outer: squared radius up to which creating edges enter.
+
+    Returns:
+        The next creating edge, the next edge of the shell, and why it stopped: `SHELL_DONE`, `WAKE` (also where the
+        pool is to be compacted) or OUT_OF_SPACE.
     """
     label, counters = tree.label, lists.counters[0]
     while True:

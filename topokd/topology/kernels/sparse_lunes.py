@@ -15,9 +15,18 @@ CENTRAL = 0.1339  # below 1 - sqrt(3) / 2 = 0.13397
 
 @jit_no_refcount
 def members(tree: Tree, lists: NeighbourLists, p: int, q: int, value: float, own: int) -> int:
-    """Fill `component` with the lune of edge (p, q), the hub first: the member nearest to its middle. p is active.
+    """Fill `component` with the lune of edge (p, q), the hub first: the member nearest to its middle.
 
-    Returns the number of members.
+    Args:
+        tree: the points.
+        lists: neighbours of the active vertices; ``component`` is written.
+        p: position of an active end of the edge.
+        q: position of the other end.
+        value: its squared length.
+        own: its code.
+
+    Returns:
+        The number of members.
     """
     coords, label, vertex, lune = tree.coords, tree.label, lists.vertex, lists.component
     first = lists.start[p]
@@ -37,10 +46,20 @@ def members(tree: Tree, lists: NeighbourLists, p: int, q: int, value: float, own
 
 @jit_no_refcount
 def central_member(tree: Tree, lists: NeighbourLists, p: int, q: int, value: float) -> int:
-    """A vertex so near to the middle of edge (p, q) that it is adjacent to all of the lune, -1 if there is none.
+    """A vertex so near to the middle of edge (p, q) that it is adjacent to all of the lune.
 
     By Apollonius, members of the lune are within sqrt(3) / 2 of the edge's length from its middle; the rest of the
     length is left for the distance of the vertex.
+
+    Args:
+        tree: the points.
+        lists: only its buffer ``stack`` is used.
+        p: position of one end of the edge.
+        q: position of the other end.
+        value: its squared length.
+
+    Returns:
+        The vertex, -1 if there is none.
     """
     coords, low, high, stack = tree.coords, tree.low, tree.high, lists.stack
     within = value * CENTRAL * CENTRAL
@@ -73,7 +92,18 @@ def central_member(tree: Tree, lists: NeighbourLists, p: int, q: int, value: flo
 
 @jit_no_refcount
 def components_of_lune(tree: Tree, lists: NeighbourLists, count: int, value: float, own: int) -> int:
-    """Reorder the `count` members of the lune by component, the hub's first; `bound` has their ends. How many."""
+    """Sort the members of the lune by component, the hub's first.
+
+    Args:
+        tree: the points.
+        lists: ``component`` holds the members and is reordered; ``bound`` receives where each component begins.
+        count: number of members.
+        value: squared length of the edge.
+        own: its code.
+
+    Returns:
+        The number of components.
+    """
     coords, label, lune, bound = tree.coords, tree.label, lists.component, lists.bound
     components, reached = 0, 0  # members before `reached` are in components found so far
     bound[0] = 0
@@ -109,7 +139,18 @@ def annotation_of(lists: NeighbourLists, p: int, q: int) -> int:
 
 @jit_no_refcount
 def annotate(lists: NeighbourLists, annotations: Annotations, p: int, q: int, hub: int) -> int:
-    """Annotation of edge (p, q) from its cofacet: 0 if no living class is in it, or OUT_OF_SPACE."""
+    """Annotation of edge (p, q) from its cofacet.
+
+    Args:
+        lists: neighbours of the active vertices.
+        annotations: all of them; updated.
+        p: position of one end.
+        q: position of the other end.
+        hub: position of the third vertex of the cofacet.
+
+    Returns:
+        The annotation, 0 if no living class is in it, or OUT_OF_SPACE.
+    """
     of_p, of_q = annotation_of(lists, p, hub), annotation_of(lists, q, hub)
     if of_p == of_q:
         return 0
@@ -125,7 +166,19 @@ def annotate(lists: NeighbourLists, annotations: Annotations, p: int, q: int, hu
 
 @jit_no_refcount
 def attach_cells(tree: Tree, lists: NeighbourLists, annotations: Annotations, p: int, q: int, components: int) -> int:
-    """Kill a class, or none, with each of the `found` components but the first. Returns 0 or OUT_OF_SPACE."""
+    """Kill a class, or none, with each of the `components` components of the lune but the first.
+
+    Args:
+        tree: the points.
+        lists: ``component`` and ``bound`` as `components_of_lune` leaves them; ``bound`` is overwritten.
+        annotations: all of them; updated.
+        p: position of one end of the edge.
+        q: position of the other end.
+        components: number of components.
+
+    Returns:
+        0 or OUT_OF_SPACE.
+    """
     label, lune, bound, counters = tree.label, lists.component, lists.bound, annotations.counters[0]
     all_boundaries = True
     for k in range(1, components):

@@ -23,8 +23,8 @@ COUNTERS = np.dtype(
 class NeighbourLists(NamedTuple):
     """Per active vertex, in the pool, all its neighbours by now, each with the annotation of the edge to it."""
 
-    start: np.ndarray  # (n,) of the list of each vertex
-    size: np.ndarray  # (n,) of it
+    start: np.ndarray  # (n,) first pool entry of each vertex's list
+    size: np.ndarray  # (n,) entries in it
     busy: np.ndarray  # (n,) the first entries are the edges with a non-zero annotation
     is_active: np.ndarray  # (n,) whether an edge with a non-zero annotation ends at the vertex; only then it has a list
     vertex: np.ndarray  # (pool,)
@@ -74,7 +74,11 @@ def initial_neighbours(n: int) -> NeighbourLists:
 
 @jit
 def with_room(lists: NeighbourLists, needed: int) -> NeighbourLists:
-    """The same lists, with room for `needed` more neighbours in the pool."""
+    """The same lists, with room for `needed` more neighbours in the pool.
+
+    Raises:
+        MemoryError: the pool would have more entries than allowed.
+    """
     used = lists.counters[0].used
     if used + needed <= lists.vertex.shape[0]:
         return lists
@@ -110,7 +114,11 @@ def _replaced(lists: NeighbourLists, vertex: np.ndarray, annotation: np.ndarray)
 
 @jit
 def moved(lists: NeighbourLists, active: np.ndarray, more: np.ndarray) -> NeighbourLists:
-    """The lists of the `active` vertices in a new pool, each with room for `more` neighbours; the others are gone."""
+    """The lists of the `active` vertices in a new pool, each with room for `more` neighbours; the others are gone.
+
+    Raises:
+        MemoryError: the pool would have more entries than allowed.
+    """
     start, size = lists.start, lists.size
     total = 0
     for k in range(active.shape[0]):
@@ -168,7 +176,11 @@ def empty_heap() -> Heap:
 
 @jit
 def with_space(heap: Heap, needed: int, most: int) -> Heap:
-    """The same heap, with room for `needed` edges in all."""
+    """The same heap, with room for `needed` edges in all.
+
+    Raises:
+        MemoryError: the heap would have more entries than `most` allows.
+    """
     if needed <= heap.value.shape[0]:
         return heap
     size = max(needed, 2 * heap.value.shape[0])
@@ -184,7 +196,21 @@ def with_space(heap: Heap, needed: int, most: int) -> Heap:
 def push(
     value: np.ndarray, codes: np.ndarray, ends: np.ndarray, count: int, tree: Tree, v: float, p: int, q: int
 ) -> int:
-    """Add edge (p, q) of squared length v to a heap of `count` edges with enough space. Returns their new number."""
+    """Add an edge to a heap with enough space.
+
+    Args:
+        value: (capacity,) squared lengths of the heap; written.
+        codes: (capacity,) codes; written.
+        ends: (capacity, 2) positions; written.
+        count: number of edges in the heap.
+        tree: the points.
+        v: squared length of the edge.
+        p: position of one end.
+        q: position of the other end.
+
+    Returns:
+        The new number of edges.
+    """
     own = code(tree.label, p, q)
     k = count
     while k > 0:
@@ -222,7 +248,7 @@ def pop(value: np.ndarray, codes: np.ndarray, ends: np.ndarray, count: int) -> i
 
 @jit_no_refcount
 def root(dominator: np.ndarray, v: int) -> int:
-    """The vertex that is left of those that dominate v, one another."""
+    """The end of v's chain of dominators: v itself if nothing dominates it."""
     while dominator[v] >= 0:
         v = dominator[v]
     return v

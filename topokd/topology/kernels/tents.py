@@ -40,7 +40,15 @@ def highest(points, grid, k):  # type: ignore[no-untyped-def]
 
 @jit_no_refcount
 def spread(points, row, t, value, out):  # type: ignore[no-untyped-def]
-    """Add ``value`` times the slope of the tent of ``row`` at ``t``; half to each end at its top, 0 at its foot."""
+    """Add ``value`` times the slope of a tent; half to each end at its top, 0 at its foot.
+
+    Args:
+        points: (n, 2) births and deaths.
+        row: the point whose tent it is.
+        t: where on the grid.
+        value: gradient of the tent's height there.
+        out: (n, 2) to whose row the gradient of the point is added.
+    """
     rise, fall = t - points[row, 0], points[row, 1] - t
     if rise <= 0 or fall <= 0:
         return
@@ -85,7 +93,18 @@ def silhouette(points, grid, power):  # type: ignore[no-untyped-def]
 
 @jit
 def silhouette_gradient(points, grid, power, values, gradient):  # type: ignore[no-untyped-def]
-    """Gradient (b, n, 2) of the points, from that of the silhouette; ``values`` is the silhouette."""
+    """Gradient of the points, from that of the silhouette.
+
+    Args:
+        points: (b, n, 2) births and deaths.
+        grid: (g,) filtration values.
+        power: exponent of the weights.
+        values: (b, g) the silhouette.
+        gradient: (b, g) its gradient.
+
+    Returns:
+        (b, n, 2).
+    """
     out = np.zeros(points.shape)
     for batch in range(points.shape[0]):
         total = 0.0

@@ -33,7 +33,23 @@ def rounded(value, single):
 
 @jit_no_refcount
 def add_edge(a, b, length, owner, share, eps, ends, owners, factors, count):
-    """List a critical edge; ``share`` of the gradient of entry ``owner`` of the values goes there."""
+    """List a critical edge.
+
+    Args:
+        a: one end.
+        b: the other end.
+        length: its length.
+        owner: entry of the values that it belongs to.
+        share: number of critical edges of the simplex, which share its gradient equally.
+        eps: added to the length that a gradient is divided by.
+        ends: on return a and b in entries 2 ``count`` and 2 ``count`` + 1.
+        owners: on return ``owner`` in entry ``count``.
+        factors: on return 1 / ``share`` / (``length`` + ``eps``) in entry ``count``.
+        count: critical edges listed so far.
+
+    Returns:
+        How many are listed now.
+    """
     ends[2 * count], ends[2 * count + 1], owners[count] = a, b, owner
     factors[count] = 1.0 / (share * (length + eps))
     return count + 1
@@ -118,9 +134,23 @@ def slopes(
     gradient_0, gradient_1, split, points, skipped, edges, ends, first_end, owners, first_owner, factors, first_factor,
     c, out,
 ):  # fmt: skip
-    """Add the gradient of the points (n, c) from those of the two diagrams, see `spread`.
+    """Add the gradient of the points, from that of the two diagrams, see `spread`.
 
-    Lists of critical edges begin at entry ``first_end`` of ``ends``, and so on.
+    Args:
+        gradient_0: gradient of the values before entry ``split``, float32 or float64.
+        gradient_1: gradient of the others.
+        split: see ``gradient_0``.
+        points: (n, c) rows, float32 or float64.
+        skipped: 1 to leave out ``gradient_0``, plus 2 to leave out ``gradient_1``.
+        edges: number of critical edges.
+        ends: their ends, from entry ``first_end`` on, see `critical`.
+        first_end: see ``ends``.
+        owners: entries of the values that they belong to, from entry ``first_owner`` on.
+        first_owner: see ``owners``.
+        factors: their factors, from entry ``first_factor`` on.
+        first_factor: see ``factors``.
+        c: number of coordinates.
+        out: (n, c) float64, to which the gradient is added.
     """
     for e in range(edges):
         owner = owners[first_owner + e]
@@ -136,7 +166,23 @@ def slopes(
 
 
 def finish(points, c, single, tolerance, eps, counts, simplices, lengths, floats, factors):
-    """`critical`, for `topokd.topology.values`: entries 6 and 7 of ``simplices`` receive the ends and the owners."""
+    """`critical`, for `topokd.topology.values`.
+
+    Args:
+        points: (n, c) rows.
+        c: number of coordinates.
+        single: as in `critical`, like the arguments that are not described here.
+        tolerance: likewise.
+        eps: likewise.
+        counts: likewise.
+        simplices: the six lists of `critical`; on return the ends in list 6 and the owners in list 7.
+        lengths: likewise.
+        floats: likewise.
+        factors: likewise.
+
+    Returns:
+        0.
+    """
     critical(points, c, single, tolerance, eps, counts, simplices, lengths, floats, simplices[6], simplices[7], factors)
     return 0
 

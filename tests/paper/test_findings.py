@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from topokd.paper.claims import additions, beyond_another, seeds_used, trained_networks
+from topokd.paper.claims import additions, beyond_another, lead, seeds_used, trained_networks
 from topokd.paper.findings import Finding, findings, verdict
 from topokd.paper.results import Results
 from topokd.paper.statistics import Interval
@@ -98,3 +98,28 @@ def test_the_claim_on_sizes_names_the_networks_of_the_profile_if_they_are_others
         trained_networks(results, 16.6) == " The networks trained here: 16.0 times."
         and trained_networks(results, 16.0) == ""
     )
+
+
+def test_a_class_that_the_teacher_alone_predicts_is_named_and_counts_as_0(results_folder):
+    assert "also predicts" not in findings(Results.read(results_folder))[0].sentence
+    file = next((results_folder / "runs").glob("teacher-*.json"))
+    record = json.loads(file.read_text())
+    index = record["evaluation"]["present"].index(False)
+    record["evaluation"]["iou"][index] = 0.0
+    file.write_text(json.dumps(record))
+    results, name = Results.read(results_folder), record["evaluation"]["class_names"][index]
+    assert f"The teacher also predicts {name}, which no validation scan has" in findings(results)[0].sentence
+    assert list(results.class_scores("teacher", name).values()) == [0.0]
+
+
+def test_the_verdict_of_a_study_stands_in_a_sentence_with_its_places_and_seeds(results_folder, monkeypatch):
+    main = Finding("?", "yes", "", subject="all terms", gain=Interval(2.0, 1.0, 3), over="no KD", row="full")
+    beyond = dataclasses.replace(main, answer="same", gain=Interval(-0.01, 0.3, 5), over="KD")
+    studied = dataclasses.replace(beyond, study="cross-validation", size="11 places, 5 seeds")
+    results = Results.read(results_folder)
+    for found, end in (
+        (beyond, f"; “{results.labels['full']}” is **no different** from “KD”: 0.0 ± 0.3 ("),
+        (studied, f" In the cross-validation (11 places, 5 seeds), “{results.labels['full']}” is **no different**"),
+    ):
+        monkeypatch.setattr("topokd.paper.claims.findings", lambda _, found=found: [main, found])
+        assert end in lead(results)

@@ -195,7 +195,7 @@ def test_figures_without_a_notebook_of_their_stage_are_drawn_from_the_results():
 def test_facts_of_topology_come_from_its_records(results_folder, drawn):
     record = {
         "figure7": {"loop_to_noise": 12.34},
-        "figure8": {"rows": [{}, {}], "worst": 3e-16},
+        "figure8": {"rows": [{"engine": e} for e in ("a", "a", "b")], "worst": 3e-16, "engine": "a"},
         "proposition1": {"rows": [{}] * 5, "worst_share_of_bound": 0.42},
     }
     write_json(results_folder / "topology.json", record)
@@ -208,7 +208,7 @@ def test_facts_of_topology_come_from_its_records(results_folder, drawn):
     text = write_report(results_folder, drawn).read_text(encoding="utf-8")
     for fact in (
         "12.3 times the gradient of the noise",
-        "3.0e-16",
+        "over the 2 diagrams shown and 1 of our other engines: 3.0e-16",
         "at most 0.42 of the bound",
         "4.0 times as long, random",
         "70 times",

@@ -99,10 +99,14 @@ def test_the_report_names_the_studies_that_have_not_run(project, tmp_path):
     assert "(so far)" in html["studies_comparisons"]
 
 
-def test_a_term_that_drowned_the_others_is_listed_with_its_seed(project):
-    (line,) = studies.gradients(project(study=study())).to_dict("records")
-    assert (line["Median"], line["Largest"], line["at seed, step"]) == ("1.2", "2,346", "7, 1,150")
-    assert line["Seeds above 10"] == "3 of 10"
+def test_a_term_that_drowned_the_others_is_listed_with_its_run(project):
+    record = study()
+    (line,) = studies.gradients(project(study=record)).to_dict("records")
+    assert (line["Median (%)"], line["Largest (%)"]) == ("123", "234,560")
+    assert (line["in the run"], line["at step"], line["Runs above 1000 %"]) == ("seed 7", "1,150", "3 of 10")
+    record["gradients"][0]["fold"] = 3
+    (line,) = studies.gradients(project(study=record)).to_dict("records")
+    assert line["in the run"] == "seed 7, sequence 03"
 
 
 @pytest.mark.parametrize(("done", "preliminary"), [(5, True), (6, False)])

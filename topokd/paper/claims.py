@@ -33,8 +33,13 @@ def lead(results: Results) -> str:
         "open": "it remains open whether {} help: {} points of mIoU",
     }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=main.answer != 'yes')}**")
     against = f" against “{main.over}”" if main.over else ""
-    added = f"; {beyond_another(beyond, results.labels[beyond.row])}" if beyond else ""
-    return f"{setting}, {summary}{against}{added} ({_networks(results)}{seeds_used(results, main)})."
+    about = f"({_networks(results)}{seeds_used(results, main)})."
+    if beyond is None:
+        return f"{setting}, {summary}{against} {about}"
+    added = beyond_another(beyond, results.labels[beyond.row])
+    if beyond.study == main.study:
+        return f"{setting}, {summary}{against}; {added} {about}"
+    return f"{setting}, {summary}{against} {about} In the {beyond.study} ({beyond.size}), {added}."
 
 
 def details(results: Results) -> str:
@@ -64,7 +69,7 @@ def beyond_another(finding: Finding, label: str) -> str:
     clause = f"“{label}” {verb.get(finding.answer, 'is better than')} “{finding.over}”"
     if finding.answer == "open":
         clause = f"whether {clause} stays **undecided**"
-    return f"{_by(finding, 'by the {}, ')}{clause}: {finding.gain.text(sign=True)}"
+    return f"{clause}: {finding.gain.text(sign=True)}"
 
 
 def _networks(results: Results) -> str:

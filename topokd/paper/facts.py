@@ -44,7 +44,10 @@ def agreement(results: Results) -> str:
     if not topology:
         return ""
     figure8 = topology["figure8"]
-    return f"Largest bottleneck distance over {len(figure8['rows'])} diagrams: {exact(figure8['worst'])}."
+    shown = sum(row["engine"] == figure8["engine"] for row in figure8["rows"])
+    others = len(figure8["rows"]) - shown
+    also = f" and {others} of our other engines" if others else ""
+    return f"Largest bottleneck distance over the {shown} diagrams shown{also}: {exact(figure8['worst'])}."
 
 
 def barcode(results: Results) -> str:

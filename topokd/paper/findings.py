@@ -27,10 +27,11 @@ class Finding:
         claim: the paper's claim, unless the sentence includes it.
         evidence: id of the exhibit with the numbers.
         subject: what is compared, as the subject of a sentence; empty unless the question is about a difference.
-        gain: that difference, in points of mIoU.
+        gain: that difference, in points of mIoU, with the interval by which it is judged.
         over: label of the row that it is compared with.
         row: name of the row that is compared with it.
         study: name of the study that decided; empty where the profile's own runs did.
+        size: number of places and seeds of that study.
     """
 
     question: str
@@ -43,6 +44,7 @@ class Finding:
     over: str = ""
     row: str = ""
     study: str = ""
+    size: str = ""
 
 
 def verdict(gain: Interval, margin: float = MARGIN, sd: float = 0.0) -> str:
@@ -110,9 +112,16 @@ def _teacher(results: Results, alone: str) -> Finding:
     sentence = (
         f"The teacher reaches {results.score(TEACHER).text()} mIoU, the student trained alone "
         f"{results.score(alone).text()}: a difference of {gain.text(sign=True)} points ({_count(gain.n, 'student')}, "
-        f"{_count(len(results.runs[TEACHER]), 'teacher')}), {ends[answer]}"
+        f"{_count(len(results.runs[TEACHER]), 'teacher')}), {ends[answer]}{_invented(results)}"
     )
     return Finding(question, answer, sentence, "", "ablation", "the teacher", gain)
+
+
+def _invented(results: Results) -> str:
+    """A sentence on classes that lower the teacher's mIoU although no validation scan has them; usually empty."""
+    if results.metric != "miou_skip" or not (names := results.invented_classes(TEACHER)):
+        return ""
+    return f" The teacher also predicts {' and '.join(names)}, which no validation scan has: an IoU of 0 in its mIoU."
 
 
 def _count(number: int, what: str) -> str:
@@ -135,7 +144,7 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
         sentence += _reported(row, over)
         return Finding(
             about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain, label, row,
-            study["profile"],
+            study["profile"], f"{study['places'][row]} places, {comparison['seeds']} seeds",
         )  # fmt: skip
     if not gain.n:
         sentence = f"Not measured yet: run the stage `student` for {row} and {over}."
@@ -152,8 +161,9 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
         "same": f"; it lies within ±{MARGIN:g} points (two one-sided tests at 5 %).",
         "open": _open(gain, sd),
     }[answer]
+    judged = gain.with_sd(sd)
     return Finding(
-        about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, gain, label, row
+        about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, judged, label, row
     )
 
 

@@ -71,8 +71,9 @@ def measured_over(exhibit: Exhibit, results: Results) -> str:
         return "none, the paper's sizes"
     if exhibit.stage in DATA:
         return DATA[exhibit.stage]
+    few = exhibit.scans if isinstance(exhibit, Figure) else ""
     if exhibit.stage == "data":
-        return f"{results.dataset}, all scans of this profile"
+        return f"{results.dataset}, {few or 'all'} of the profile's scans"
     run = next(results.all_runs(), None)
     if run is None:
         return f"{results.dataset}, not measured yet"
@@ -80,4 +81,5 @@ def measured_over(exhibit: Exhibit, results: Results) -> str:
     if isinstance(exhibit, Figure) and exhibit.first_seed:
         seeds = seeds[:1]
     named = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
-    return f"{results.dataset}, {run['evaluation']['scans']} validation scans, {named}"
+    scans = f"{run['evaluation']['scans']} validation scans"
+    return f"{results.dataset}, {f'{few} of {scans}' if few else scans}, {named}"

@@ -121,15 +121,24 @@ class Results:
         return {seed: 100 * value for seed, value in values.items() if value is not None}
 
     def class_scores(self, network: str, name: str) -> dict[int, float]:
-        """``{seed: IoU in percent}`` of one class; empty if it is absent from the validation scans."""
+        """``{seed: IoU in percent}`` of a class; empty if it is in neither the validation scans nor the predictions."""
         by_seed = {}
         for seed, run in self.runs.get(network, {}).items():
             record = run["evaluation"]
             if name in record["class_names"]:
                 index = record["class_names"].index(name)
-                if record["present"][index] and record["iou"][index] is not None:
+                if record["iou"][index] is not None:
                     by_seed[seed] = 100 * record["iou"][index]
         return by_seed
+
+    def invented_classes(self, network: str) -> list[str]:
+        """Classes that a network predicts although no validation scan has them; each is an IoU of 0 in its mIoU."""
+        names: dict[str, None] = {}
+        for run in self.runs.get(network, {}).values():
+            record = run["evaluation"]
+            each = zip(record["class_names"], record["present"], record["iou"], strict=True)
+            names |= {name: None for name, present, iou in each if iou is not None and not present}
+        return list(names)
 
     def score(self, network: str, metric: str | None = None) -> Interval:
         """Mean over seeds in percent, with its interval."""

@@ -93,13 +93,13 @@ def pooled_sd(intervals: Iterable[Interval]) -> float:
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """``value`` with its sign: a minus (not a hyphen) below zero, a plus otherwise.
+    """``value`` with its sign: a minus (not a hyphen) below zero, a plus above, none for what rounds to zero.
 
     >>> signed(-1.26), signed(-0.01), signed(3.0, 2)
-    ('−1.3', '+0.0', '+3.00')
+    ('−1.3', '0.0', '+3.00')
     """
     rounded = round(value, digits) + 0.0  # turns -0.0 into 0.0
-    return f"{rounded:+.{digits}f}".replace("-", "−")
+    return f"{rounded:{'+' if rounded else ''}.{digits}f}".replace("-", "−")
 
 
 def interval(values: Iterable[float], level: float = LEVEL) -> Interval:

@@ -12,6 +12,10 @@ from topokd.paper.statistics import signed
 
 VERDICTS = {"better": "yes", "worse": "no", "equivalent": "same", "open": "open"}
 DOSE = "dose"
+USED = (
+    "`params.yaml` takes kd from the best trial of KD, and topo and grad, for all rows, from that of the row with "
+    "both: the rows of an ablation differ in their terms only."
+)
 WEAK = 0.01  # median share of the segmentation loss's gradient below which a term hardly trains the student
 
 
@@ -134,13 +138,13 @@ def comparisons(results: Results) -> pd.DataFrame:
 
 
 def gradients(results: Results) -> pd.DataFrame:
-    """How large each term's gradient was in the runs of every study, as a multiple of the segmentation loss's."""
+    """How large each term's gradient was in the runs of every study, in percent of the segmentation loss's."""
     lines = [
         {
             "Study": profile, "Row": study["labels"][share["row"]], "Term": share["term"],
-            "Median": _times(share["median"]), "Largest": _times(share["largest"]),
-            "at seed, step": f"{share['seed']}, {share['step']:,}",
-            f"Seeds above {share['limit']:g}": f"{share['strong']} of {share['runs']}",
+            "Median (%)": _percent(share["median"]), "Largest (%)": _percent(share["largest"]),
+            "in the run": _run(share), "at step": f"{share['step']:,}",
+            f"Runs above {100 * share['limit']:g} %": f"{share['strong']} of {share['runs']}",
         }
         for profile in PROTOCOLS
         for study in [results.studies.get(profile, {})]
@@ -163,9 +167,15 @@ def power(results: Results) -> dict[str, dict[str, Any]]:
     return plans
 
 
-def _times(share: float) -> str:
+def _percent(share: float) -> str:
     """Two digits that count, or all before the point."""
-    return f"{share:,.0f}" if share >= 10 else f"{share:.2g}"
+    return f"{100 * share:,.0f}" if share >= 0.1 else f"{100 * share:.2g}"
+
+
+def _run(share: Mapping[str, Any]) -> str:
+    """Seed, and place of a cross-validation, of the run with the largest gradient."""
+    place = share.get("fold")
+    return f"seed {share['seed']}" + ("" if place is None else f", sequence {place:02d}")
 
 
 def _power(plan: Mapping[str, Any], seeds: Sequence[int], comparisons: int) -> dict[str, Any]:
@@ -192,7 +202,8 @@ def _answer(profile: str, study: Mapping[str, Any] | None, protocol: Protocol) -
         return f"{study['sentence']}{missing}"
     best = ", ".join(f"{row} ({_weights(trial)})" for row, trial in study["chosen"].items())
     if not study["comparisons"]:
-        return (f"Chosen: {best}.{_ends(study)}" if best else "No comparison has two seeds yet.") + missing
+        used = f" {USED}" if profile == "weights" and best else ""
+        return (f"Chosen: {best}.{used}{_ends(study)}" if best else "No comparison has two seeds yet.") + missing
     counts = pd.Series([comparison["verdict"] for comparison in study["comparisons"]]).value_counts()
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f" (below).{_ends(study)}{missing}"
 
@@ -211,4 +222,4 @@ def _ends(study: Mapping[str, Any]) -> str:
 
 def _weights(trial: Mapping[str, Any]) -> str:
     weights = ", ".join(f"{name} {weight:g}" for name, weight in trial["weights"].items())
-    return weights or f"learning rate × {trial['learning_rate_factor']:g}"
+    return weights or f"{trial['factor']:g} × the profile's learning rate"

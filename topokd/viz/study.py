@@ -68,7 +68,7 @@ def trials_figure(study: Mapping[str, Any]) -> Figure | None:
         )  # fmt: skip
         chosen = [trial for trial in own if best and trial["unit"] == best["unit"]]
         axes.plot([t["factor"] for t in chosen], [t["miou"] for t in chosen], **look, linestyle="", zorder=5)
-    axes.set(xlabel="factor of the weights, or of the learning rate", ylabel="mIoU on the tuning streets (%)")
+    axes.set(xlabel="factor of the weights, or of the profile's learning rate", ylabel="mIoU on the tuning streets (%)")
     axes.set_xscale("log")
     factors = sorted({trial["factor"] for trial in study["trials"]})
     ends = [10.0**power for power in range(-6, 7) if factors[0] / 2 < 10.0**power < 2 * factors[-1]]

@@ -12,6 +12,12 @@ def record(seg: list[float], grad: list[float], weight: float = 2.0) -> dict:
     return {"history": {"gradients": {"step": [50 * k for k in range(len(seg))], "terms": curves}}}
 
 
+def test_the_largest_share_of_a_cross_validation_names_its_place() -> None:
+    done = {Unit("run", "kd", 0, fold): record([1.0], [share]) for fold, share in ((4, 3.0), (9, 2.0))}
+    (shares,) = gradient_shares(done)
+    assert (shares["fold"], shares["runs"]) == (4, 2)
+
+
 def test_shares_are_taken_over_all_seeds_and_the_largest_is_named() -> None:
     done = {
         Unit("run", "kd_grad", 0): record([1.0, 2.0, 4.0], [1.0, 2.0, 2.0]),  # shares 2, 2, 1
@@ -22,5 +28,5 @@ def test_shares_are_taken_over_all_seeds_and_the_largest_is_named() -> None:
     (shares,) = gradient_shares(done)
     assert shares == {
         "row": "kd_grad", "term": "grad", "runs": 2, "median": 2.0,
-        "largest": 120.0, "seed": 7, "step": 50, "limit": 10.0, "strong": 1,
+        "largest": 120.0, "seed": 7, "fold": None, "step": 50, "limit": 10.0, "strong": 1,
     }  # fmt: skip

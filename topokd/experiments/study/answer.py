@@ -118,8 +118,8 @@ def gradient_shares(done: dict[Unit, dict[str, Any]]) -> list[dict[str, Any]]:
         done: the records of the runs.
 
     Returns:
-        A record per row and term: ``median`` over all measurements, ``largest`` with its ``seed`` and ``step``, and in
-        how many of ``runs`` it was above ``limit`` at some measurement (``strong``).
+        A record per row and term: ``median`` over all measurements, ``largest`` with its ``seed``, ``fold`` and
+        ``step``, and in how many of ``runs`` it was above ``limit`` at some measurement (``strong``).
     """
     runs: dict[tuple[str, str], list[tuple[Unit, list[int], list[float]]]] = {}
     for unit, record in done.items():
@@ -130,14 +130,15 @@ def gradient_shares(done: dict[Unit, dict[str, Any]]) -> list[dict[str, Any]]:
     records = []
     for (row, term), measured in sorted(runs.items()):
         points = [
-            (value, unit.number, step)
+            (value, unit.number, -1 if unit.fold is None else unit.fold, step)
             for unit, steps, share in measured
             for step, value in zip(steps, share, strict=True)
         ]
-        largest, seed, step = max(points)
+        largest, seed, fold, step = max(points)
         records.append({
             "row": row, "term": term, "runs": len(measured),
-            "median": float(np.median([value for value, *_ in points])), "largest": largest, "seed": seed, "step": step,
+            "median": float(np.median([value for value, *_ in points])), "largest": largest, "seed": seed,
+            "fold": None if fold < 0 else fold, "step": step,
             "limit": FORCE, "strong": sum(max(share) > FORCE for *_, share in measured),
         })  # fmt: skip
     return records

@@ -100,6 +100,7 @@ class Figure(Exhibit):
         narrow: whether a phone shows a variant with its panels below one another (`topokd.paper.narrow`); only with
             ``draw``. Other figures are cut into their panels there (`topokd.paper.pieces`).
         first_seed: whether it shows the first seed alone.
+        scans: how many of the scans it shows, in words; empty for all.
 
     Examples:
         >>> from topokd.paper.exhibits import EXHIBITS
@@ -113,6 +114,7 @@ class Figure(Exhibit):
     optional: bool = False
     narrow: bool = False
     first_seed: bool = False
+    scans: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:

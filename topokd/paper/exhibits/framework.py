@@ -24,8 +24,8 @@ DECLARED = (
         short="Figure 2",
         title="Figure 2. The framework",
         caption="The frozen teacher (top) guides the student (bottom) in three ways: saliency maps of every encoder "
-        "stage, persistence diagrams of the last stage, and softened class scores. Cross-entropy with the labels is "
-        "the fourth term of Eq. 8. "
+        "stage, persistence diagrams of the last stage (for the networks trained here: of `terms.topo.stage`), and "
+        "softened class scores. Cross-entropy with the labels is the fourth term of Eq. 8. "
         "Decoder stages also read the encoder (skip connections). Rows of both networks are matched by voxel. "
         "Numbers of blocks and parameters are those of the paper's networks, which not every profile trains.",
         draw=figures.framework_figure,

@@ -14,7 +14,8 @@ DECLARED = (
         short="Table 5",
         title="Table 5. Teacher against student: architecture, operations, inference time",
         caption="FLOPs depend on the number of tokens, which the paper does not state: compare the ratios. Measured "
-        "FLOPs count a multiplication or addition as one; decoder lists run from the finest stage to the coarsest.",
+        "FLOPs count a multiplication or addition as one, on the tokens of the last line; times are for the voxels "
+        "named below; decoder lists run from the finest stage to the coarsest.",
         stage="model_cost",
         lines=cost_tables.table5,
         corner="Quantity",

@@ -15,8 +15,8 @@ DECLARED = (
         title="Table 7. Ablation of the loss terms: mIoU (%)",
         caption="All rows include cross-entropy. Gains are in points of mIoU: reported ones are differences of the "
         "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval; a "
-        "row has none over itself. The "
-        "figure at the top of this page draws the measured ones; other rows follow below.",
+        "row has none over itself. Differences are those of unrounded values. The figure at the top of this page draws "
+        "both; other rows follow below.",
         stage="student",
         lines=segmentation_tables.table7,
         corner="Trained with",

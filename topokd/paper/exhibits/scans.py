@@ -24,6 +24,7 @@ DECLARED = (
         title="One scan of this profile",
         caption="Classes (top) and intensity (bottom), from above and from behind the sensor.",
         stage="data",
+        scans="one",
     ),
     Figure(
         id="data_scans",
@@ -31,6 +32,7 @@ DECLARED = (
         title="Several scans from above",
         caption="Points in the colours of their classes, as in the figure of one scan.",
         stage="data",
+        scans="several",
     ),
     Figure(
         id="data_sample",
@@ -38,5 +40,6 @@ DECLARED = (
         title="How a training sample is prepared",
         caption="The scan as read, augmented, in voxels, and cropped, each with its number of points or voxels.",
         stage="data",
+        scans="one",
     ),
 )

@@ -29,9 +29,10 @@ DECLARED = (
         title="Table 2. SemanticKITTI classes: mIoU and IoU per class (%)",
         caption="Reported: SemanticKITTI test server; dashes are the paper's. "
         "Measured: validation split of this profile (see above), mean "
-        "over seeds with the half-width of the 95 % interval below; `absent`: no point of that class in the "
-        "validation scans. The last two columns are not in the paper: mIoU with absent classes counted the other "
-        "way, as its heading says, and the share of points that are right.",
+        "over seeds with the half-width of the 95 % interval below; `absent`: no point of that class in the validation "
+        "scans and none predicted (a class that is only predicted counts as 0.0). The last two columns are not in the "
+        "paper: mIoU with absent classes counted the other way, as its heading says, and the share of points that are "
+        "right.",
         stage="student",
         lines=segmentation_tables.table2,
         side="rows",

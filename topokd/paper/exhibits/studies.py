@@ -29,7 +29,9 @@ DECLARED = (
         section=SECTION,
         short="Paired differences",
         title="Paired differences, equivalence, verdicts",
-        caption="Points of mIoU, paired by seed; intervals over streets and over both by bootstrap. Verdict: better or "
+        caption="Points of mIoU, paired by seed; intervals over seeds by Student's t, which the verdict uses, over "
+        "streets (in a cross-validation: places) and over both by bootstrap, which is too narrow for few seeds. "
+        "Verdict: better or "
         "worse if Holm's p is below 0.05, equivalent if that of two one-sided tests is, open otherwise.",
         stage="study",
         frame=studies.comparisons,
@@ -41,12 +43,12 @@ DECLARED = (
         short="Their gradients",
         title="Gradients of the terms in the studies",
         caption="Norm of the weighted term's gradient in the student's parameters, divided by that of the segmentation "
-        "loss, measured at regular steps of every run: over all seeds the median, the largest with its seed and step, "
-        "and the number of seeds in which it was above the limit at some step. Gradients are clipped, so a term far "
-        "above 1 leaves little of the others.",
+        "loss, measured at regular steps of every run: over all runs (seeds, and places of a cross-validation) the "
+        "median and the largest, and the number of runs in which it was above the limit at some step. Gradients are "
+        "clipped, so a term far above 100 % leaves little of the others.",
         stage="study",
         frame=studies.gradients,
-        words=("Study", "Row", "Term", "at seed, step"),
+        words=("Study", "Row", "Term", "in the run"),
     ),
     Figure(
         id="studies_power",

@@ -21,9 +21,10 @@ DECLARED = (
         id="picture",
         section=SECTION,
         title="One validation scan",
-        caption="Ground truth, and the prediction of the student with the most terms shown in Figure 3, first seed.",
+        caption="Ground truth, and the prediction of the student with the most loss terms, first seed.",
         stage="evaluation",
         names=("overview",),
         first_seed=True,
+        scans="one",
     ),
 )

@@ -14,8 +14,8 @@ DECLARED = (
         short="Figure 4",
         title="Figure 4. Filtration and barcode",
         caption="The Vietoris–Rips complex at growing scales, and the bars of the classes that are born and die on "
-        "the way. A torus has one component, two loops and a void: the longest bars. The short ones are artefacts of "
-        "the sampling and vanish as the sample gets denser.",
+        "the way. A torus has one component, two loops and a void: in each degree the longest bars. The shorter "
+        "ones are artefacts of the sampling and vanish as the sample gets denser.",
         stage="topology",
         fact=facts.barcode,
     ),
@@ -57,7 +57,8 @@ DECLARED = (
         section=SECTION,
         short="Figure 7",
         title="Figure 7. Logarithmic weights dampen noise",
-        caption="Size of the gradient that a pair receives, over its persistence.",
+        caption="(a) Gradient that each pair of a noisy circle receives, over its persistence: one loop, and noise. "
+        "(b) Contribution of one noise pair to the loss while its persistence vanishes.",
         stage="topology",
         fact=facts.dampening,
     ),

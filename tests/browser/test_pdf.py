@@ -64,6 +64,16 @@ TORN = """() => [...document.querySelectorAll('.page')].flatMap((page, place, al
   const scroll = next.closest('.scroll'), above = scroll.previousElementSibling;
   return [{ name: above?.innerText, first: !above || (above.matches('.continued') && !above.previousElementSibling) }];
 })"""
+EXHIBITS = """() => {  // heading of the section, title and caption or name of all exhibits, as the reader meets them
+  let section = '', title = '';
+  return [...document.querySelectorAll('main *, .page *')].filter((one) => one.checkVisibility()).flatMap((one) => {
+    if (one.matches('h2')) [section, title] = [one.textContent, ''];
+    if (one.matches('h3, .continued')) title = one.textContent.replace(/, continued$/, '').split('. ')[0];
+    return one.matches('h3, figcaption, .under, .absent') ? [[section, title, one.textContent]] : [];
+  });
+}"""
+DATA = """() => [...document.querySelectorAll('.sources')].filter((one) => one.checkVisibility())
+  .map((one) => one.innerText.replace(/\\s+/g, ' ').trim())"""
 CONTENT = """() => {  // what is shown: pictures, titles, captions, lines of tables and lists
   const shown = [...document.querySelectorAll('main *, .page *')].filter((element) => element.checkVisibility());
   const kept = shown.filter((element) => element.matches('h1, h2, h3, p, figcaption, img, tbody tr, li, .card'));
@@ -100,7 +110,7 @@ def opened(browser: Browser, path: Path, width: int = 1440) -> tuple[Page, list[
 
 @NEEDS_PDFTOPPM
 def test_the_pages_of_the_pdf_are_full(report: Path, tmp_path: Path) -> None:
-    """Measured in the printed file: hardly a page but the last is more than about a quarter empty."""
+    """Measured in the printed file: at most two pages but the last are more than about a quarter empty."""
     printed = write_pdf(report)
     assert printed.stat().st_size < 15e6
     subprocess.run(["pdftoppm", "-r", str(DPI), "-gray", printed, tmp_path / "page"], check=True)
@@ -111,7 +121,7 @@ def test_the_pages_of_the_pdf_are_full(report: Path, tmp_path: Path) -> None:
         filled.append(round(float(inside), 2))
     assert len(filled) > 10
     loose = [share for share in filled[:-1] if share < FULL]
-    assert len(loose) <= 2 and all(share > 0.4 for share in loose), filled  # before a section that opens with a figure
+    assert len(loose) <= 2 and all(share > 0.6 for share in loose), filled  # exhibits stay in their sections
 
 
 def test_letters_headings_and_tables_on_paper(browser: Browser, report: Path) -> None:
@@ -173,6 +183,52 @@ def test_sections_come_in_their_order_on_paper(browser: Browser, report: Path) -
     page.evaluate(PRINTING)
     assert page.evaluate(titles) == before and len(before) > 8
     page.context.close()
+
+
+def test_exhibits_stay_below_the_heading_of_their_section(browser: Browser, report: Path) -> None:
+    """They may come in another order, but each with its section, and captions with their titles."""
+    page, _ = opened(browser, report)
+    page.emulate_media(media="print")
+    before = Counter(map(tuple, page.evaluate(EXHIBITS)))
+    page.evaluate(PRINTING)
+    after = Counter(map(tuple, page.evaluate(EXHIBITS)))
+    page.context.close()
+    assert after == before
+    sections = {section for section, _, _ in before}
+    assert len(sections) > 8 and before.total() > 80
+
+
+@NEEDS_PDFTOPPM
+def test_the_data_of_the_exhibits_are_printed_without_links_to_files(
+    browser: Browser, report: Path, tmp_path: Path
+) -> None:
+    page, _ = opened(browser, report)
+    shown: list[str] = page.evaluate(DATA)
+    page.emulate_media(media="print")
+    page.evaluate(PRINTING)
+    named: list[str] = page.evaluate(DATA)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True)
+    page.context.close()
+    assert len(named) == len(shown) > 30
+    assert Counter(text.split(" · ")[0] for text in shown) == Counter(named)
+    assert all(re.fullmatch(r"Data: [^·]+\.", text) for text in named)
+    subprocess.run(["pdftotext", tmp_path / "report.pdf", tmp_path / "report.txt"], check=True)
+    text = (tmp_path / "report.txt").read_text(encoding="utf-8")
+    assert len(re.findall(r"\bData:", text)) == len(named)
+    assert "notebook’s source" not in text and "SVG" not in text
+
+
+def test_the_pictures_of_one_exhibit_stand_together(browser: Browser, report: Path) -> None:
+    pairs = """() => [...document.querySelectorAll('.page .exhibit')].filter((one) => !one.querySelector('h3'))
+      .map((one) => [one.previousElementSibling?.matches('.exhibit') || one.querySelector('.continued') !== null,
+        one.querySelector('figcaption').textContent])"""
+    page, _ = opened(browser, report)
+    page.evaluate(PRINTING)
+    found: list[tuple[bool, str]] = page.evaluate(pairs)
+    page.context.close()
+    assert len(found) > 1
+    assert all(together and text.startswith("The same for") for together, text in found)
 
 
 def test_a_torn_table_goes_on_at_the_top_of_the_next_page_under_its_name(browser: Browser, report: Path) -> None:

@@ -16,8 +16,8 @@ PATIENCE = 300  # seconds for one page
 def write_pdf(page: str | Path) -> Path:
     """Print a report to a PDF of the same name next to it.
 
-    The report itself fills the pages (``templates/pages.js``), as it does when a reader prints: figures float over
-    what follows them, and tables are torn between lines.
+    The report itself fills the pages (``templates/pages.js``), as it does when a reader prints: within a section the
+    exhibits are put in the order that fills the pages best, and tables are torn between lines.
 
     Args:
         page: the .html file.

@@ -59,9 +59,10 @@ def render_exhibit(exhibit: Exhibit, results: Results, figures: Path) -> Markup:
 
 def _about(exhibit: Exhibit, results: Results, files: Sequence[str] = ()) -> Markup:
     """Below a caption: the data behind the numbers, and links to the sources that exist."""
-    links = [Markup('<a href="{}">{}</a>').format(address, text) for text, address in sources(exhibit, results, files)]
-    data = escape(f"Data: {measured_over(exhibit, results)}.")
-    return Markup('<span class="sources">{}</span>').format(Markup(" · ").join([data, *links]))
+    link = Markup(' · <a href="{}">{}</a>')
+    links = Markup("").join(link.format(address, text) for text, address in sources(exhibit, results, files))
+    whole = Markup('<span class="sources">Data: {}.<span class="links">{}</span></span>')  # links are not printed
+    return whole.format(measured_over(exhibit, results), links)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ DECLARED = (
         title="Table 7. Ablation of the loss terms: mIoU (%)",
         caption="All rows include cross-entropy. Gains are in points of mIoU: reported ones are differences of the "
         "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval; a "
-        "row has none over itself. Differences are those of unrounded values. The figure at the top of this page draws "
+        "row has none over itself. Differences are those of unrounded values. The report's first figure draws "
         "both; other rows follow below.",
         stage="student",
         lines=segmentation_tables.table7,
@@ -38,7 +38,7 @@ DECLARED = (
         id="beyond_gains",
         section=SECTION,
         title="Gains of the rows beyond the paper",
-        caption="Like the figure at the top of this page, for rows that are not in the paper.",
+        caption="Like the report's first figure, for rows that are not in the paper.",
         draw=figures.beyond_figure,
         narrow=True,
         optional=True,

@@ -30,6 +30,7 @@ PROFILES = sorted(path.parent.name for path in (PROJECT / "results").glob("*/rep
 DESK, NARROW, TABLET, PHONE = 1440, 1000, 768, 390  # CSS pixels
 PAPER = 1032  # a landscape A4 less its margins, at 96 pixels an inch
 WIDTHS = {"desk": DESK, "narrow": NARROW, "tablet": TABLET, "phone": PHONE, "paper": PAPER}
+MOVING = ("figure2.svg", "confusion.svg", "figure4.svg")  # on a phone: one picture, whose parts belong together
 LEGENDS = ("figure3", "data_scan")  # figures whose legends name classes
 CUT = """(screen) => {  // texts that are not fully visible, with the frame that cuts them off
   const cut = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -55,6 +56,10 @@ SIDEWAYS = """(names) => names.filter((name) => {  // tables that move sideways 
   const frame = document.querySelector(`#${name} + .scroll`);
   return !frame || frame.scrollWidth > frame.clientWidth + 1;
 })"""
+MOVED = """() => [...document.querySelectorAll('figure')]  // files of the figures that move sideways
+  .filter((figure) => figure.querySelector('.view').scrollWidth > figure.querySelector('.view').clientWidth + 1)
+  .flatMap((figure) => [...figure.querySelectorAll('figcaption a')].map((a) => a.href))
+  .filter((link) => link.endsWith('.svg')).map((link) => link.split('/').at(-1))"""
 IDLE_HINTS = """() => [...document.querySelectorAll('.view')]  // figures that say it and do not move
   .filter((frame) => frame.scrollWidth <= frame.clientWidth + 1)
   .filter((frame) => /sideways/.test(getComputedStyle(frame, '::before').content))
@@ -160,6 +165,7 @@ def test_nothing_is_cut_off_and_all_text_is_legible(
         assert len(ends) == 2 and max(ends) < 850  # the answer, the ablation and a scan on the first screen
     if width == PHONE:
         assert page.evaluate(IDLE_HINTS) == []
+        assert set(page.evaluate(MOVED)) <= {*MOVING}
         assert page.evaluate(FIGURES)[0][2]  # the first figure, with its panels below one another
         assert page.evaluate(
             "document.querySelector('.view').scrollWidth <= document.querySelector('.view').clientWidth"

@@ -103,7 +103,7 @@ def test_rows_that_a_colour_does_not_tell_apart_have_another_marker_or_line() ->
     assert len(shown) == 25 and len(alike) > 20
     steps = [100, 200]
     curves = {name: (steps, np.full((2, 2), float(k))) for k, name in enumerate(shown)}
-    figure = validation_figure(curves, {}, shown, "Student")
+    figure = validation_figure(curves, {}, shown, "Student", "2 scans")
     drawn = {line.get_label(): (line.get_marker(), line.get_linestyle()) for line in figure.axes[0].get_lines()}
     signs = {name: drawn[look.label] for name, look in shown.items()}
     assert [(a, b) for a, b in alike if signs[a] == signs[b]] == []

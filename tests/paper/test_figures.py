@@ -9,13 +9,17 @@ import pytest
 from matplotlib import pyplot as plt
 
 from tests.paper.fake_results import SKILL, write_results
+from tests.viz.extents import cut_off
 from topokd import params as P
 from topokd.io import read_json, write_json
-from topokd.paper import figures
+from topokd.paper import facts, figures
+from topokd.paper.exhibits import EXHIBITS
 from topokd.paper.leftovers import leftovers
 from topokd.paper.provenance import processors
 from topokd.paper.readme import expected_numbers
+from topokd.paper.render import render_exhibit
 from topokd.paper.results import Results
+from topokd.viz.style import PHONE
 
 matplotlib.use("Agg")
 
@@ -87,6 +91,58 @@ def test_validation_is_shown_for_every_network_and_paired_with_the_first_row(res
     plain = next(line for line in left.lines if line.get_label() == results.labels["plain"])
     np.testing.assert_allclose(plain.get_ydata(), mean)
     assert results.labels["plain"] in right.get_ylabel()
+
+
+def test_the_caption_of_the_validation_names_its_scans_the_row_and_the_bands_that_are_drawn(results: Results) -> None:
+    figure, said = figures.validation_figure(results), facts.validation(results)
+    assert figure is not None and cut_off(figure) == []
+    left, right = figure.axes
+    assert left.get_ylabel() == "mIoU (%), 2 validation scans" and results.params.train.validate_scans == 2
+    assert said.startswith("It is the mIoU on 2 of the 12 validation scans, too few to tell which row is better: ")
+    assert f"right: difference from “{results.labels['plain']}” at the same step and seed." in said
+    assert f"on the left only of “{results.labels['plain']}” and “{results.labels['full']}”." in said
+    assert (len(left.collections), len(right.collections)) == (2, 4)
+    first = [line for line in right.lines if line.get_label() in results.labels.values()]
+    assert len({line.get_transform().transform((100, 0))[0] for line in first}) == 4  # none hides another
+
+
+def validated(folder: Path, steps: dict[str, int], seeds: int = 3) -> Results:
+    """Results whose runs have that many validations, by network."""
+    folder = write_results(folder / "results" / "default")
+    for file in (folder / "runs").glob("*.json"):
+        record = read_json(file)
+        if record["seed"] >= seeds:
+            file.unlink()
+            continue
+        count = steps.get(record["row"] or "teacher", steps["other"])
+        record["history"] |= {"val_step": [100 * (k + 1) for k in range(count)], "val_miou": [0.1] * count}
+        write_json(file, record)
+    return Results.read(folder)
+
+
+def test_a_single_validation_is_not_drawn_but_named(tmp_path: Path) -> None:
+    results = validated(tmp_path, {"teacher": 4, "other": 1})
+    figure, said = figures.validation_figure(results), facts.validation(results)
+    assert figure is not None and cut_off(figure) == []
+    (panel,) = figure.axes
+    assert [line.get_label() for line in panel.lines] == [results.labels["teacher"]]
+    assert figure.get_figwidth() <= PHONE  # it cannot be cut into panels
+    names = ", ".join(f"“{results.labels[row]}”" for row in results.rows)
+    assert said.endswith(f"Not drawn, with a single validation: {names}.") and "right" not in said.lower()
+
+
+def test_bands_of_one_seed_are_neither_drawn_nor_described(tmp_path: Path) -> None:
+    results = validated(tmp_path, {"other": 2}, seeds=1)
+    figure, said = figures.validation_figure(results), facts.validation(results)
+    assert figure is not None and not any(axes.collections for axes in figure.axes)
+    assert "Bands" not in said and "Mean" not in said and "mean over" not in said
+    assert "Right: difference from" in said
+
+
+def test_without_two_validations_of_a_run_the_figure_is_left_out(tmp_path: Path) -> None:
+    results = validated(tmp_path, {"other": 1})
+    assert figures.validation_figure(results) is None and facts.validation(results) == ""
+    assert render_exhibit(EXHIBITS["validation"], results, tmp_path / "figures") == ""
 
 
 def test_classes_are_shown_with_the_networks_of_the_headline(results: Results) -> None:

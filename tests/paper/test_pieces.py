@@ -1,6 +1,7 @@
 """Figures cut into their panels, which a phone shows below one another."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,14 +9,23 @@ import pytest
 from matplotlib.figure import Figure
 
 from tests.conftest import PROJECT
-from topokd.paper.pieces import Box, Cut, cut
+from topokd.paper.pieces import Box, Cut, _text, cut
 from topokd.viz.style import use_style
 
-ROOM, LETTER = 348, 9  # CSS pixels: of a figure on a phone of 390, of the smallest letter
+ROOM, LETTER = 344, 9  # CSS pixels: of a figure on a phone of 390 without its frame, of the smallest letter
 DRAWINGS = sorted(PROJECT.glob("figures/*/*/*.svg"))
 CUT = (  # by name, the panels of figures that have more than one and are wider than a phone
     *(("figure3", 12), ("breakdown", 3), ("figure1_scaling", 3), ("shares", 4), ("dose", 9), ("figure8", 4)),
-    *(("proposition1", 2), ("data_scan", 4), ("data_scans", 6), ("data_sample", 4)),
+    *(
+        ("proposition1", 2),
+        ("figure7", 2),
+        ("data_statistics", 2),
+        ("power", 2),
+        ("classes", 2),
+        ("data_scan", 4),
+        ("data_scans", 6),
+        ("data_sample", 4),
+    ),
 )
 
 
@@ -60,6 +70,21 @@ def test_every_panel_is_whole_with_its_title_labels_and_the_names_that_it_shares
         assert [place for place in places[number] if not inside(place, outer)] == [], outer
         assert all(inside(place, names) for place in first[number // 3]), number
         assert piece.width * LETTER <= ROOM * piece.letter
+
+
+def test_a_label_of_all_panels_that_is_longer_than_a_panel_is_whole_beside_each(tmp_path: Path) -> None:
+    use_style()
+    figure, panels = plt.subplots(1, 3, figsize=(10, 2), sharey=True)
+    for panel in panels:
+        panel.plot([0, 1], [0, 1])
+        panel.set(title="a panel", xlabel="step")
+    label = figure.supylabel("a label (% of something)", fontsize=11)
+    (place,) = boxes_in_points(figure, [label])
+    (axis, *_) = boxes_in_points(figure, [panels[0].patch])
+    assert place.top > 2 and place.bottom > axis.bottom + 6  # the figure shows it, and it ends below the axis
+    whole = pieces_of(figure, tmp_path)
+    assert whole is not None and len(whole.pieces) == 3
+    assert all(inside(place, piece.boxes[0]) for piece in whole.pieces)
 
 
 def test_a_legend_of_the_figure_is_broken_into_lines_that_fit(tmp_path: Path) -> None:
@@ -109,3 +134,29 @@ def test_the_committed_figures_are_cut(name: str, panels: int) -> None:
         assert len(tall) == panels, drawing
         for piece in whole.pieces:
             assert piece.letter == 0 or piece.width * LETTER <= ROOM * piece.letter
+
+
+def texts_of(drawing: Path) -> tuple[list[Box], Box]:
+    """The texts of a drawing, and the drawing, in points."""
+    root = ElementTree.parse(drawing).getroot()
+    groups = [group for group in root.iter() if group.attrib.get("id", "").startswith("text_")]
+    width, height = map(float, root.attrib["viewBox"].split()[2:])
+    return [found[0] for group in groups if (found := _text(group)) is not None], Box(0, 0, width, height)
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS, ids=lambda path: "-".join(path.parts[-3:]))
+def test_no_text_of_a_committed_figure_is_cut_off(drawing: Path) -> None:
+    """Neither by the figure's edge nor by the edges of its pieces. Boxes of texts are estimated, within `slack`."""
+    slack = 4.0
+    texts, whole = texts_of(drawing)
+    edge = Box(-slack, -slack, whole.right + slack, whole.bottom + slack)
+    assert [text for text in texts if not inside(text, edge)] == []
+    pieces = cut(drawing, ROOM, LETTER)
+    boxes = [box for piece in pieces.pieces for box in piece.boxes] if pieces else []
+    for box in boxes:
+        outer = Box(box.left - 3 * slack, box.top - slack, box.right + 3 * slack, box.bottom + slack)
+        for text in texts:
+            middle = (text.left + text.right) / 2, (text.top + text.bottom) / 2
+            if box.left < middle[0] < box.right and box.top < middle[1] < box.bottom:
+                assert inside(text, outer), (text, box)
+    assert not boxes or all(any(inside(text, box.padded()) for box in boxes) for text in texts)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import PROJECT
 from tests.paper.fake_results import write_results
+from tests.viz.extents import cut_off
 from topokd.io import write_json
 from topokd.paper import studies
 from topokd.paper.claims import details
@@ -177,11 +178,38 @@ def test_figures_are_drawn_from_the_existing_results(project):
     designs = studies.power(project(study=answer))
     assert list(designs) == ["this profile (3 seeds)", "study (10 seeds)"]
     assert designs["study (10 seeds)"]["alpha"] == 0.025  # of the strictest of two comparisons
-    (_, bars) = power_figure(designs).axes
-    heights = [f"{bar.get_height():.2f}" for bar in bars.patches]
-    assert [text.get_text() for text in bars.texts] == heights and len(heights) == 2
+    (_, chances) = power_figure(designs).axes
+    marks = [line for line in chances.lines if line.get_marker() == "o"]  # seen at zero, too
+    ends = [f"{mark.get_xdata()[0]:.2f}" for mark in marks]
+    assert [text.get_text() for text in chances.texts] == ends and len(ends) == 2
+    assert [mark.get_ydata()[0] for mark in marks] == list(chances.get_yticks())
+    assert [label.get_text().replace("\n", " ") for label in chances.get_yticklabels()] == list(designs)
     alone = {"teacher": {"step": [1, 2], "miou": [10.0, 20.0]}}
     assert curves_figure(answer | {"curves": alone}) is None  # says nothing about the rows
+
+
+def test_no_text_of_a_figure_is_cut_off(project):
+    answer = study() | {"validate_scans": 2}
+    drawn = [trials_figure(answer), curves_figure(answer), curves_figure(study()), differences_figure(answer)]
+    for figure in [*drawn, power_figure(studies.power(project(study=answer)))]:
+        assert cut_off(figure) == []
+
+
+def test_curves_say_on_how_many_scans_they_rest_and_what_all_scans_say(project):
+    curves = {row: {"step": [300, 600], "miou": [10.0, end]} for row, end in (("plain", 20.0), ("kd", 19.9))}
+    answer = study() | {"validate_scans": 2, "curves": curves}
+    axes = curves_figure(answer).axes[0]
+    assert axes.get_ylabel() == "mIoU (%),\n2 validation scans"
+    places = [line.get_transform().transform((300, 10))[0] for line in axes.lines]
+    assert len({*places}) == 2  # equal values are not drawn on one another
+    said = studies.validated(project(study=answer))
+    assert said == (
+        "mIoU on 2 validation scans, too few to tell which row is better: at the last step “kd” is −0.1 points from "
+        "“plain” on them, over all scans +5.2 (see above)."
+    )
+    assert EXHIBITS["studies_curves"].fact is studies.validated
+    single = {"kd": {"step": [150], "miou": [15.0]}}
+    assert studies.validated(project(study=answer | {"curves": single})) == ""
 
 
 def test_every_protocol_can_be_read():

@@ -8,10 +8,11 @@ import numpy as np
 
 from topokd.datasets.semantickitti.real_statistics import real_statistics
 from topokd.paper.claims import exact
-from topokd.paper.figures import gradient_shares
+from topokd.paper.figures import gradient_shares, validations
 from topokd.paper.results import Results
 from topokd.scans import SYNTHETIC
 from topokd.training.gradients import WEAK
+from topokd.viz.results import banded
 
 
 def gradients(results: Results) -> str:
@@ -27,6 +28,37 @@ def gradients(results: Results) -> str:
     sentence = f"Medians over steps and seeds in “{results.labels[row]}”: {', '.join(parts)}."
     weak = [name for name, median in medians.items() if median < 100 * WEAK]
     return sentence + (f" At this weight {' and '.join(weak)} can hardly move the student." if weak else "")
+
+
+def validation(results: Results) -> str:
+    """Validation during training: the number of scans, the row compared with, the bands, and what is not drawn."""
+    found = validations(results)
+    if found is None:
+        return ""
+    names = results.labels
+    if found.scans < found.every:
+        scans = (
+            f"It is the mIoU on {found.scans} of the {found.every} validation scans, too few to tell which row is "
+            f"better: the tables use all {found.every}."
+        )
+    else:
+        scans = f"It is the mIoU on all {found.every} validation scans."
+    bands = [list(map(names.__getitem__, banded(series))) for series in (found.curves, found.gains)]
+    drawn = list(dict.fromkeys(name for panel in bands for name in panel))
+    several = any(len(values) > 1 for _, values in found.curves.values())
+    panels = [f"{'Left: mean' if found.gains else 'Mean'} over seeds" if several else ""]
+    panels += [f"right: difference from “{names[found.base]}” at the same step and seed" if found.gains else ""]
+    text = "; ".join(part for part in panels if part)
+    sentences = [scans, f"{text[:1].upper()}{text[1:]}." if text else ""]
+    if drawn:
+        left = " and ".join(f"“{name}”" for name in bands[0])
+        whole = len(bands[0]) == sum(len(values) > 1 for _, values in found.curves.values())
+        sentences.append(f"Bands: lowest to highest seed{'' if whole else f', on the left only of {left}'}.")
+    if len(found.curves) > 1:
+        sentences.append("Markers of rows at one step are drawn side by side.")
+    if found.single:
+        sentences.append(f"Not drawn, with a single validation: {', '.join(f'“{names[n]}”' for n in found.single)}.")
+    return " ".join(filter(None, sentences))
 
 
 def dampening(results: Results) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -145,13 +145,37 @@ def _common_base(results: Results, among: list[str]) -> str:
     return max(nearest, key=nearest.count, default="")
 
 
-def validation_figure(results: Results) -> Figure | None:
-    """mIoU during training of all networks; None before there is a curve."""
+class Validation(NamedTuple):
+    """Validations during training.
+
+    Args:
+        curves: by network with at least two validations, the steps (s,) and the mIoU in percent (seeds, s).
+        gains: by row, the same for its difference from the row ``base``, in points and paired by seed.
+        base: the first row that has a curve; empty without one.
+        single: networks with one validation.
+        scans: how many scans the mIoU is of.
+        every: how many scans the validation split has.
+    """
+
+    curves: view.Curves
+    gains: view.Curves
+    base: str
+    single: tuple[str, ...]
+    scans: int
+    every: int
+
+
+def validations(results: Results) -> Validation | None:
+    """Of all networks; None if none has two, as a single one does not show whether training still climbs."""
     curves: dict[str, tuple[list[int], np.ndarray]] = {}
+    single = []
     for network, runs in results.runs.items():
         histories = [run["history"] for run in runs.values()]
         steps = histories[0]["val_step"]
         if not steps or any(history["val_step"] != steps for history in histories):
+            continue
+        if len(steps) < 2:
+            single.append(network)
             continue
         values = np.array([h["val_miou"] for h in histories], dtype=float)  # null (nothing counted) becomes NaN
         curves[network] = (steps, 100 * values)
@@ -163,7 +187,19 @@ def validation_figure(results: Results) -> Figure | None:
         for row, (steps, values) in curves.items()
         if base and row not in (TEACHER, base) and steps == curves[base][0] and values.shape == curves[base][1].shape
     }
-    return view.validation_figure(curves, gains, results.looks, results.labels[base] if base else "")
+    every = next(run["evaluation"]["scans"] for run in results.all_runs())
+    return Validation(curves, gains, base, tuple(single), min(results.params.train.validate_scans, every), every)
+
+
+def validation_figure(results: Results) -> Figure | None:
+    """mIoU during training of all networks with at least two validations; None without such a network."""
+    found = validations(results)
+    if found is None:
+        return None
+    base = results.labels[found.base] if found.base else ""
+    scans = "all" if found.scans == found.every else f"{found.scans}"
+    plural = "s" if found.scans != 1 else ""
+    return view.validation_figure(found.curves, found.gains, results.looks, base, f"{scans} validation scan{plural}")
 
 
 def gradient_shares(results: Results) -> dict[str, dict[str, tuple[list[int], np.ndarray]]]:

@@ -235,15 +235,20 @@ def _row(row: Sequence[_Part], band: Box, beside: Sequence[tuple[Box, float]]) -
     first = row[0]
     names: Box | None = None
     if first.names and first.box:
-        left = min([first.whole.left, *(box.left for box, _ in beside if box.right <= first.box.left)])
-        names = Box(left - PAD, band.top - PAD, first.box.left, first.box.bottom + NAME)
+        axis = first.box
+        left = [box for box, _ in [*first.texts, *beside] if box.right <= axis.left]
+        band = band._replace(top=min([band.top, *(box.top for box in left)]))  # a label may be longer than its axis
+        bottom = max([axis.bottom + NAME, *(box.bottom + PAD for box in left)])
+        start = min([first.whole.left, *(box.left for box in left)])
+        names = Box(start - PAD, band.top - PAD, axis.left, bottom)
     shared = [size for box, size in [*first.texts, *beside] if names and box.right <= names.right]
     ends = 0.0  # of the panel to the left
     for panel in row:
         whole = Box(panel.whole.left, band.top, panel.whole.right, band.bottom).padded()
         sizes = [size for _, size in panel.texts]
         if names and panel is first:
-            yield Piece((whole._replace(left=min(whole.left, names.left)),), min([*sizes, *shared]))
+            around = whole._replace(left=min(whole.left, names.left), bottom=max(whole.bottom, names.bottom))
+            yield Piece((around,), min([*sizes, *shared]))
         elif names and panel.box and not panel.names:
             yield Piece(
                 (names, whole._replace(left=max(ends, min(panel.box.left, whole.left)))), min([*sizes, *shared])

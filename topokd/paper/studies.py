@@ -167,6 +167,31 @@ def power(results: Results) -> dict[str, dict[str, Any]]:
     return plans
 
 
+def validated(results: Results) -> str:
+    """On how many scans the curves of the studies rest, and how far that can mislead; empty without such curves."""
+    counts, example = {}, ""
+    for profile in PROTOCOLS:
+        study = results.studies.get(profile, {})
+        ends = {row: curve["miou"][-1] for row, curve in study.get("curves", {}).items() if len(curve["step"]) > 1}
+        if not study.get("validate_scans") or not ends.keys() & study["labels"].keys():
+            continue
+        counts[profile] = study["validate_scans"]
+        for pair in study["comparisons"]:
+            row, over = pair["treatment"], pair["control"]
+            if not example and row in ends and over in ends:
+                labels = study["labels"]
+                example = (
+                    f": at the last step “{labels[row]}” is {signed(ends[row] - ends[over])} points from "
+                    f"“{labels[over]}” on them, over all scans {signed(pair['difference'])} (see above)"
+                )
+    if not counts:
+        return ""
+    same = len({*counts.values()}) == 1
+    number = f"{max(counts.values())}" if same else ", ".join(f"{n} ({profile})" for profile, n in counts.items())
+    plural = "" if {*counts.values()} == {1} else "s"
+    return f"mIoU on {number} validation scan{plural}, too few to tell which row is better{example}."
+
+
 def _percent(share: float) -> str:
     """Two digits that count, or all before the point."""
     return f"{100 * share:,.0f}" if share >= 0.1 else f"{100 * share:.2g}"

@@ -240,7 +240,7 @@ def plot_statistics(statistics: dict[str, Any], other: dict[str, Any] | None, na
     if len(classes) > _MANY_CLASSES:
         classes = [name for name in classes if any(one["class_frequency"].get(name, 0.0) > 0 for one, *_ in shown)]
     height = max(4.6, _ROW * len(classes) + 0.4)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, height))  # a phone has room for one
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.7, height))  # a phone has room for one
     shares = [np.array([100 * one["class_frequency"].get(c, 0.0) for c in classes]) for one, *_ in shown]
     nowhere = ~np.any([share > 0 for share in shares], axis=0)
 

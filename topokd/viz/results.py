@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 import matplotlib.pyplot as plt
 import numpy as np
 
+from topokd.project import TEACHER
 from topokd.viz.rows import Looks
-from topokd.viz.style import MARKERS, MUTED, line_style, use_style
+from topokd.viz.style import MARKERS, MUTED, PHONE, dodge, legend_below, line_style, use_style
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -166,12 +168,25 @@ def _plot_seeds(axes: Axes, series: Mapping[str, Seeds], shown: Looks, names: Se
     axes.grid(axis="y", visible=False)
 
 
-def validation_figure(
-    curves: Mapping[str, tuple[Sequence[int], np.ndarray]],
-    gains: Mapping[str, tuple[Sequence[int], np.ndarray]],
-    shown: Looks,
-    over: str,
-) -> Figure:
+Curves = Mapping[str, tuple[Sequence[int], np.ndarray]]  # by network, steps (s,) and values (seeds, s)
+
+
+def banded(series: Curves) -> list[str]:
+    """Networks whose band from the lowest to the highest seed is drawn: of many the first and the last.
+
+    Args:
+        series: those of one panel.
+
+    Examples:
+        >>> two = np.zeros((2, 3))
+        >>> banded({"plain": ([1, 2, 3], two), "kd": ([1, 2, 3], two[:1])})  # one seed has no band
+        ['plain']
+    """
+    several = [network for network, (_, values) in series.items() if len(values) > 1]
+    return several if len(series) <= 4 else several[:: max(1, len(several) - 1)]  # bands of many would hide one another
+
+
+def validation_figure(curves: Curves, gains: Curves, shown: Looks, over: str, scans: str) -> Figure:
     """Validation mIoU during training, and the gain of each row over the row ``over`` at the same step.
 
     Args:
@@ -179,24 +194,30 @@ def validation_figure(
         gains: by row, steps (s,) and points (seeds, s), paired by seed.
         shown: labels and colours.
         over: label of the row that ``gains`` are over.
-    """  # fmt: skip
+        scans: names the scans of the mIoU.
+    """
     use_style()
     count = 2 if gains else 1
-    figure, grid = plt.subplots(1, count, figsize=(5.2 * count, 3.1 + 0.22 * -(-len(curves) // 3)), squeeze=False)
+    width = 4.7 * count if gains else PHONE  # a phone has room for one panel
+    figure, grid = plt.subplots(1, count, figsize=(width, 3.3), squeeze=False)
     for axes, series in zip(grid[0], (curves, gains), strict=False):
-        for k, (network, (steps, values)) in enumerate(series.items()):
+        bands, rows = banded(series), [network for network in series if network != TEACHER]
+        for network, (steps, values) in series.items():
+            drawn: list[Artist] = []
             color, style = shown[network].color, line_style(list(curves).index(network))
-            if len(series) <= 4 or k in (0, len(series) - 1):  # bands of many networks would hide one another
+            if network in bands:
                 low, high = np.nanmin(values, 0), np.nanmax(values, 0)
-                axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
-            mean = np.nanmean(values, 0)
-            axes.plot(steps, mean, color=color, markersize=4.5, linewidth=1.3, label=shown[network].label, **style)
+                drawn.append(axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0))
+            mean, label = np.nanmean(values, 0), shown[network].label
+            drawn += axes.plot(steps, mean, color=color, markersize=4.5, linewidth=1.3, label=label, **style)
+            for artist in drawn if network in rows else ():
+                dodge(artist, rows.index(network), len(rows))
         axes.set(xlabel="training step")
-    grid[0, 0].set_ylabel("validation mIoU (%)")
+    grid[0, 0].set_ylabel(f"mIoU (%), {scans}")
     if gains:
         grid[0, 1].axhline(0, color=MUTED, linewidth=1)
         grid[0, 1].set_ylabel(f"gain over “{over}”\n(points of mIoU)")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    legend_below(figure, [shown[network].label for network in curves])
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,20 +11,34 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from topokd.experiments.study.inference import equivalence_power, superiority_power
-from topokd.viz.style import ACCENT, GREEN, MARKERS, MUTED, OCHRE, PLAIN, PURPLE, STUDENT, TEACHER, use_style
+from topokd.viz.style import (
+    ACCENT,
+    GREEN,
+    MARKERS,
+    MUTED,
+    OCHRE,
+    PHONE,
+    PLAIN,
+    PURPLE,
+    STUDENT,
+    TEACHER,
+    dodge,
+    legend_below,
+    use_style,
+)
 
-PHONE = 4.8  # inches: letters of 9 points then have 9 CSS pixels on 346, which a phone of 390 has
 COLORS = (MUTED, TEACHER, STUDENT, ACCENT, GREEN, PURPLE, OCHRE, PLAIN)
 
 
 def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Power over the true difference, a line per design, and the probability of showing equivalence if there is none.
+    """Power over the true difference, a line per design; and by name the chance to show equivalence if there is none.
 
     Args:
         designs: ``seeds``, ``sd`` of paired differences, ``alpha`` of one comparison and ``margin``, by name.
     """
     use_style()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.2), width_ratios=(2, 1), sharey=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.2), width_ratios=(3, 2))
+    names: dict[str, str] = {}
     effects = np.linspace(0.05, 3.0, 60)
     for k, (name, design) in enumerate(designs.items()):
         n, sd, alpha = design["seeds"], design["sd"], design["alpha"]
@@ -33,14 +47,19 @@ def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
             power = [superiority_power(float(effect), sd, n, alpha) for effect in effects]
             left.plot(effects, power, color=color, label=f"{name}, spread {sd:g}")
             chance = equivalence_power(sd, n, design["margin"], 0.0, alpha)
-            right.bar([k], [chance], color=color)
-            right.annotate(f"{chance:.2f}", (k, chance), (0, 2), textcoords="offset points", ha="center", fontsize=9)
+            y = len(names)
+            names[name] = name.replace(" (", "\n(")
+            right.plot([0, chance], [y, y], color=color, linewidth=2, clip_on=False)
+            right.plot([chance], [y], "o", color=color, clip_on=False, zorder=3)  # also where it is zero
+            right.annotate(f"{chance:.2f}", (chance, y), (7, 0), textcoords="offset points", va="center", fontsize=9)
     left.axhline(0.8, color=MUTED, linestyle=":", linewidth=1)
     left.set(xlabel="true difference (points of mIoU)", ylabel="probability", ylim=(0, 1), xlim=(0, 3))
     left.set_title("to detect a difference", fontsize=10)
-    right.set_xticks([])
+    right.set_yticks(range(len(names)), list(names.values()), fontsize=9)
+    right.set_xticks([0, 0.5, 1])
+    right.set(xlabel="probability", xlim=(0, 1.22), ylim=(len(names) - 0.5, -0.6))
     right.set_title("to show equivalence", fontsize=10)
-    _legend(figure, [f"{name}, spread {design['sd']:g}" for name, design in designs.items()])
+    legend_below(figure, [f"{name}, spread {design['sd']:g}" for name, design in designs.items()])
     return figure
 
 
@@ -73,7 +92,7 @@ def trials_figure(study: Mapping[str, Any]) -> Figure | None:
     factors = sorted({trial["factor"] for trial in study["trials"]})
     ends = [10.0**power for power in range(-6, 7) if factors[0] / 2 < 10.0**power < 2 * factors[-1]]
     axes.set_xticks(ends, [f"{end:g}" for end in ends])
-    _legend(figure, [study["labels"][row] for row in rows])
+    legend_below(figure, [study["labels"][row] for row in rows])
     return figure
 
 
@@ -87,17 +106,21 @@ def curves_figure(study: Mapping[str, Any]) -> Figure | None:
         None without runs of a student.
     """
     curves = {row: curve for row, curve in study.get("curves", {}).items() if len(curve["step"]) > 1}
-    if not set(curves) & set(study["labels"]):
+    rows = [row for row in curves if row in study["labels"]]  # beside one another; the teacher has longer training
+    if not rows:
         return None
     use_style()
     figure, axes = plt.subplots(figsize=(PHONE, 3.2))
     for k, (row, curve) in enumerate(curves.items()):
-        axes.plot(
+        (line,) = axes.plot(
             curve["step"], curve["miou"], color=study["colors"].get(row, "#1b4965"), marker=MARKERS[k % len(MARKERS)],
             markersize=4, label=study["labels"].get(row, "Teacher"),
         )  # fmt: skip
-    axes.set(xlabel="training step", ylabel="mIoU on a few validation scans (%)", xlim=(0, None), ylim=(0, None))
-    _legend(figure, [study["labels"].get(row, "Teacher") for row in curves])
+        if row in rows:
+            dodge(line, rows.index(row), len(rows))
+    axes.set(xlabel="training step", xlim=(0, None), ylim=(0, None))
+    axes.set_ylabel(f"mIoU (%),\n{_counted(study.get('validate_scans'))}")
+    legend_below(figure, [study["labels"].get(row, "Teacher") for row in curves])
     return figure
 
 
@@ -133,14 +156,12 @@ def differences_figure(study: Mapping[str, Any]) -> Figure | None:
     axes.set_yticks(range(len(comparisons)), names, fontsize=9)
     axes.set_ylim(len(comparisons) - 0.4, -0.6)
     axes.set(xlabel=f"points of mIoU; grey: no effect (±{margin:g})")
-    _legend(figure, ["seeds and streets"] * 4, "95 % intervals over")
+    legend_below(figure, ["seeds and streets"] * 4, "95 % intervals over")
     return figure
 
 
-def _legend(figure: Figure, labels: Sequence[str], title: str | None = None) -> None:
-    """Below the axes, in as many columns as fit; a figure with many entries grows."""
-    width, height = figure.get_size_inches()
-    inches = 0.5 + 0.068 * max(map(len, labels), default=0)  # of an entry in letters of 9 points
-    columns = max(1, min(len(labels), 3, int(width // inches)))
-    figure.set_size_inches(width, height + 0.18 * max(0, -(-len(labels) // columns) - 2))
-    figure.legend(loc="outside lower center", ncols=columns, fontsize=9, title=title, title_fontsize=9)
+def _counted(scans: int | None) -> str:
+    """The scans of a validation during training; answers of older versions do not have their number."""
+    if scans is None:
+        return "part of the validation scans"
+    return f"{scans} validation scan{'s' if scans != 1 else ''}"

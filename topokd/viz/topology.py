@@ -191,7 +191,7 @@ def agreement_figure(
 def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str, float]]) -> Figure:
     """Figure 7: gradient per diagram point with and without the log weight, and the decay that Lemma 1 bounds."""
     use_style()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.3))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.8, 3.3))  # a phone has room for one
     persistence, weighted = np.array(gradients["persistence"]), np.array(gradients["weighted"])
     signal, zero = persistence > 0.5 * persistence.max(), weighted == 0
     height = np.where(zero, 0.6 * weighted.min(where=~zero, initial=1.0), weighted)  # a logarithmic axis has no zero

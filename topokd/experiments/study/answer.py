@@ -50,8 +50,9 @@ def answer(study: Study) -> dict[str, Any]:
     Returns:
         ``plan``, ``seeds``, ``dataset``, ``done`` and ``planned`` (numbers of training runs), ``power`` (computed from
         the plan alone), ``trials`` and ``chosen``, ``scores`` (mIoU by row and seed), ``curves`` (validation by row:
-        steps, and the mean over seeds in percent), ``gradients`` (see `gradient_shares`), ``minutes`` (CPU minutes of
-        all runs) and ``comparisons`` (those whose rows have at least two seeds in common).
+        steps, and the mean over seeds in percent), ``validate_scans`` (the number of scans of these curves),
+        ``gradients`` (see `gradient_shares`), ``minutes`` (CPU minutes of all runs) and ``comparisons`` (those whose
+        rows have at least two seeds in common).
     """
     plan, params = study.plan, study.params
     done = {unit: read_json(study.file(unit)) for unit in study.units if study.is_done(unit)}
@@ -83,6 +84,7 @@ def answer(study: Study) -> dict[str, Any]:
         "scores": {row: seed_scores(scores) for row, scores in rows.items()},
         "places": {row: len(scores.streets) for row, scores in rows.items()},
         "curves": _curves(done),
+        "validate_scans": params.train.validate_scans,
         "gradients": gradient_shares(done),
         "minutes": round(sum(record["cpu_seconds"] for record in done.values()) / 60, 1),
         "comparisons": compare(plan, rows),

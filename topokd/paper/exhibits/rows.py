@@ -60,8 +60,9 @@ DECLARED = (
         section=SECTION,
         short="Validation curves",
         title="Validation during training",
-        caption="mIoU on a few scans of the validation split. Left: mean over seeds (bands: lowest to highest seed); "
-        "right: difference from the first row at the same step and seed.",
+        caption="Shows whether training still climbs at its end.",
         draw=figures.validation_figure,
+        fact=facts.validation,
+        optional=True,
     ),
 )

@@ -57,7 +57,7 @@ DECLARED = (
         title="Power, computed before the runs",
         caption="Left: probability of finding a true difference, at the corrected level of the strictest comparison "
         "of each protocol, from its seeds and the spread that it expects. Right: probability of showing equivalence "
-        "when there is no difference.",
+        "when there is no difference, by protocol.",
         stage="study",
         names=("power",),
     ),
@@ -65,11 +65,14 @@ DECLARED = (
         Figure(
             id=f"studies_{name}", section=SECTION, title=title, caption=caption, stage="study",
             names=tuple(f"{name}-{study}" for study in studies.PROTOCOLS if study != studies.DOSE), optional=True,
+            fact=fact,
         )
-        for name, title, caption in (
-            ("differences", "Paired differences of the studies", "Dots: means; bars: 95 % intervals."),
-            ("trials", "All trials", "Every row has the same number of trials; the filled marker was chosen."),
-            ("curves", "Validation during training", "Mean over seeds. A curve that still rises was stopped early."),
+        for name, title, caption, fact in (
+            ("differences", "Paired differences of the studies", "Dots: means; bars: 95 % intervals.", None),
+            ("trials", "All trials", "Every row has the same number of trials; the filled marker was chosen.", None),
+            ("curves", "Validation of the studies during training",
+             "Shows whether training still climbs: a curve that still rises was stopped early. Mean over seeds; "
+             "markers of rows at one step are drawn side by side.", studies.validated),
         )
     ),
     Figure(

@@ -157,6 +157,15 @@ def test_a_best_trial_at_an_end_of_its_grid_is_reported(project):
     assert "end of its grid" not in studies.protocols(project(study=within)).set_index("Study").loc["study", "Answer"]
 
 
+def test_a_row_without_weights_names_the_factor_of_its_learning_rate(project):
+    answer = study() | {"comparisons": []}
+    chosen = answer["chosen"]["kd"] | {"weights": {}}
+    answer |= {"chosen": {"kd": chosen}, "trials": [trial | {"weights": {}} for trial in answer["trials"]]}
+    assert chosen["learning_rate_factor"] == 2 and "factor" not in chosen
+    line = studies.protocols(project(study=answer)).set_index("Study").loc["study", "Answer"]
+    assert line.startswith("Chosen: kd (10 × the profile's learning rate).")
+
+
 def test_a_legend_with_many_long_names_stays_inside_its_figure():
     rows = {f"row{k}": f"Student, KD + a loss with a long name {k}" for k in range(25)}
     trial = {"seed": 1000, "miou": 20.0, "factor": 1.0}

@@ -225,7 +225,8 @@ def _answer(profile: str, study: Mapping[str, Any] | None, protocol: Protocol) -
     missing = "" if study["done"] >= study["planned"] else f" Preliminary: `{protocol.command}` runs the rest."
     if profile == DOSE:
         return f"{study['sentence']}{missing}"
-    best = ", ".join(f"{row} ({_weights(trial)})" for row, trial in study["chosen"].items())
+    factors = {trial["unit"]: trial["factor"] for trial in study["trials"]}
+    best = ", ".join(f"{row} ({_weights(trial, factors[trial['unit']])})" for row, trial in study["chosen"].items())
     if not study["comparisons"]:
         used = f" {USED}" if profile == "weights" and best else ""
         return (f"Chosen: {best}.{used}{_ends(study)}" if best else "No comparison has two seeds yet.") + missing
@@ -245,6 +246,6 @@ def _ends(study: Mapping[str, Any]) -> str:
     return f" At an end of its grid, so that a value beyond it may be better: {', '.join(rows)}."
 
 
-def _weights(trial: Mapping[str, Any]) -> str:
+def _weights(trial: Mapping[str, Any], factor: float) -> str:
     weights = ", ".join(f"{name} {weight:g}" for name, weight in trial["weights"].items())
-    return weights or f"{trial['factor']:g} × the profile's learning rate"
+    return weights or f"{factor:g} × the profile's learning rate"

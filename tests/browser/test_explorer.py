@@ -23,6 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
 from tests.browser.timing import CHOICES, SLIDER_STEPS
 from topokd.explore import Session, write_page
+from topokd.explore.page import STEPS
 from topokd.explore.sources import bare_scan
 from topokd.topology import farthest_point_sampling, vietoris_rips
 
@@ -252,6 +253,103 @@ def test_keys_move_through_classes_and_a_link_keeps_the_view(page: Page, problem
     assert page.evaluate(f"{APP}.store.get('selected')") is None
 
 
+def playing(page: Page) -> bool:
+    return bool(page.evaluate(f"Boolean({APP}.scale.timer)"))
+
+
+def chosen(page: Page) -> Any:
+    return page.evaluate(f"{APP}.store.get('selected')")
+
+
+def test_keys_act_on_a_page_that_nobody_has_clicked(page: Page, problems: list[str], tmp_path: Path):
+    open_page(page, tmp_path / "page.html", "filtration", circle(40), 40)
+    assert page.evaluate("document.activeElement === document.body")
+    page.keyboard.press("Space")
+    assert playing(page)
+    before = page.evaluate(f"{APP}.store.get('epsilon')")
+    page.wait_for_function(f"{APP}.store.get('epsilon') !== {before}")
+    page.keyboard.press("Space")
+    assert not playing(page) and page.evaluate("scrollY") == 0
+    page.keyboard.press("n")
+    assert chosen(page) == {"cloud": 0, "dim": 1, "index": longest(page)}
+    scale = page.evaluate(f"{APP}.store.get('epsilon')")
+    page.keyboard.press("]")
+    assert page.evaluate(f"{APP}.store.get('epsilon')") > scale
+    page.keyboard.press("Control+p")  # the browser's own
+    assert chosen(page) == {"cloud": 0, "dim": 1, "index": longest(page)}
+    page.keyboard.press("Escape")
+    assert chosen(page) is None
+
+
+def test_keys_act_while_a_control_has_the_focus_and_it_keeps_its_own(page: Page, problems: list[str], tmp_path: Path):
+    open_page(page, tmp_path / "page.html", "filtration", circle(40), 40)
+    box = page.locator(".tk-switch input").first
+    for focus in (box, page.locator(".tk-scale"), page.get_by_role("button", name="SVG", exact=True)):
+        page.evaluate(f"{APP}.store.set({{ selected: null }})")
+        focus.focus()
+        page.keyboard.press("n")
+        assert chosen(page) is not None
+    box.focus()
+    page.keyboard.press("Space")
+    assert not box.is_checked() and not playing(page)
+    play = page.locator("button[title='play the filtration']")
+    play.focus()
+    page.keyboard.press("Space")  # presses the button once, and does not play and stop at once
+    assert playing(page)
+    page.keyboard.press("Space")
+    assert not playing(page)
+    slider = page.locator(".tk-scale")
+    slider.focus()
+    value = int(slider.input_value())
+    page.keyboard.press("ArrowRight")
+    assert int(slider.input_value()) == value + 1
+    page.keyboard.press("Space")
+    assert playing(page)
+    page.keyboard.press("Space")
+
+
+def test_keys_in_a_menu_and_in_a_field(page: Page, problems: list[str], tmp_path: Path):
+    """A menu keeps its arrows and focus; where text is entered all keys are the field's."""
+    open_page(page, tmp_path / "page.html", "filtration", circle(40), 40)
+    menu = [{"name": "engine", "label": "engine", "value": "auto", "options": ["auto", "none", "other"]}]
+    page.evaluate(f"(menu) => {{ {APP}.model.set('choosers', menu) }}", menu)
+    select = page.locator("select[name='engine']")
+    select.focus()
+    page.keyboard.press("n")
+    assert chosen(page) is not None and select.input_value() == '"auto"'
+    page.evaluate(f"(() => {{ {APP}.model.send = () => {{}} }})()")
+    page.keyboard.press("ArrowDown")
+    assert select.input_value() == '"none"'
+    page.evaluate(f"(menu) => {{ {APP}.model.set('choosers', menu) }}", menu)  # as a kernel answers
+    assert page.evaluate("document.activeElement.name") == "engine"
+    page.evaluate(f"{APP}.store.set({{ selected: null }})")
+    fields = '<input type="number"><textarea></textarea><p contenteditable="true">text</p>'
+    page.evaluate(
+        f"(fields) => {APP}.element.insertAdjacentHTML('beforeend', `<div id=\"fields\">${{fields}}</div>`)", fields
+    )
+    for field in page.locator("#fields > *").all():
+        field.focus()
+        for key in ("n", "Space", "]"):
+            page.keyboard.press(key)
+        assert chosen(page) is None and not playing(page)
+
+
+def test_in_a_notebook_keys_act_inside_the_explorer_only(page: Page, problems: list[str], tmp_path: Path):
+    """Elsewhere they are the notebook's, which has single keys of its own."""
+    write_page(tmp_path / "page.html", "filtration", circle(40), num_points=40)
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("this.isPage = true;") == 1
+    (tmp_path / "page.html").write_text(text.replace("this.isPage = true;", "this.isPage = false;"))
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector(".tk-point", state="attached")
+    page.evaluate("document.addEventListener('keydown', ({ key }) => (window.keys = [...(window.keys ?? []), key]))")
+    page.keyboard.press("n")
+    assert chosen(page) is None and page.evaluate("window.keys") == ["n"]
+    page.locator(".tk-switch input").first.focus()
+    page.keyboard.press("n")
+    assert chosen(page) is not None and page.evaluate("window.keys") == ["n"]
+
+
 def page_hash(view: dict[str, Any]) -> str:
     return quote(json.dumps(view, separators=(",", ":")))
 
@@ -325,6 +423,23 @@ def test_a_page_offers_no_step_that_it_does_not_hold(page: Page, problems: list[
     open_page(page, tmp_path / "page.html", "loss", (teacher[::-1].copy(), teacher), 24)
     assert page.locator(".tk-loss-panel input:visible, .tk-loss-panel select:visible").count() == 0
     assert "3 % of the cloud's size, critical gradient" in page.locator(".tk-loss-panel").inner_text()
+    one, some, again = page.locator(".tk-loss-panel button").all()
+    assert some.inner_text() == f"{STEPS} steps"
+    one.click()
+    assert some.inner_text() == f"{STEPS - 1} steps"
+    some.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f".tk-explorer[data-step='{STEPS}']")
+    assert one.is_disabled() and some.is_disabled()
+    assert page.evaluate("document.activeElement.textContent") == "start again"
+    assert page.locator(".tk-status").inner_text() == (
+        f"This page holds {STEPS} steps of 3 %; use a notebook for more."
+    )
+    assert page.locator(".tk-history circle").count() == STEPS + 1
+    again.click()
+    page.wait_for_selector(".tk-explorer[data-step='0']")
+    assert one.is_enabled() and some.inner_text() == f"{STEPS} steps"
+    assert page.locator(".tk-status").inner_text() == ""
 
 
 def test_a_phone_is_wide_enough_for_the_loss_in_numbers(page: Page, problems: list[str], tmp_path: Path):

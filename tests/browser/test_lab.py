@@ -65,6 +65,15 @@ def test_every_explorer_runs_and_answers(lab: str, notebook: str):
         value = int(slider.input_value())
         page.keyboard.press("ArrowRight")
         page.wait_for_function(f"document.querySelector('.tk-scale').value === '{value + 1}'", timeout=10_000)
+        page.locator(".tk-switch input").first.focus()
+        page.keyboard.press("n")
+        page.wait_for_function(f"{APP}.store.get('selected') !== null", timeout=10_000)
+        page.keyboard.press("Escape")
+        page.wait_for_function(f"{APP}.store.get('selected') === null", timeout=10_000)
+        page.locator(".jp-InputPrompt:visible").first.click()  # keys of a cell are the notebook's
+        page.keyboard.press("n")
+        page.wait_for_timeout(300)
+        assert page.evaluate(f"{APP}.store.get('selected')") is None
         page.evaluate(f"{APP}.store.set({{ selected: {{ cloud: 0, dim: 1, index: 0 }} }})")
         page.wait_for_timeout(1500)
         assert cloud.screenshot() != after

@@ -69,6 +69,19 @@ def test_degree_two_comes_with_an_engine_that_computes_it(no_project: Path):
     assert len(session.scene()["clouds"][0]["pairs"]) == 3
 
 
+def test_the_torus_of_a_page_has_two_loops_and_one_void(no_project: Path):
+    """As in Figure 4; points drawn independently leave holes, through which the void is lost."""
+    pytest.importorskip("gph")
+    session = Session("filtration", points=192, max_dim=2, all_cycles=True)
+    session.choose(source="torus")
+    (cloud,) = session.scene()["clouds"]
+    assert (len(cloud["positions"]), cloud["total"]) == (192, 3072)
+    for degree, long in ((1, 2), (2, 1)):
+        values = cloud["pairs"][degree]["values"]
+        persistence = np.sort(values[:, 1] - values[:, 0])[::-1]
+        assert persistence[long - 1] > 2 * persistence[long], (degree, persistence[:4])
+
+
 def test_the_reference_engine_rejects_clouds_that_would_take_minutes(no_project: Path):
     session = Session("filtration", points=256)
     session.choose(engine="reference")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
+from topokd.errors import ParameterError
 from topokd.pipeline.profiles import profile_of
 from topokd.pipeline.stage import run_stage
 from topokd.pipeline.status import profile_status, summary
@@ -53,6 +54,23 @@ def test_a_stage_is_ready_once_its_dependencies_are_done(project: Path):
     assert summary(profile_status("small")) == "2 done, 0 running, 0 ready, 0 waiting"
     (project / "input.txt").write_text("2\n")
     assert states() == {"a@small": "ready", "b@small": "waiting"}
+
+
+def test_a_profile_that_params_yaml_does_not_list_is_shown_and_the_file_stays(project: Path):
+    """As in a clone of a checkout where it was built: only `default` is listed in git."""
+    (project / "conf").mkdir()
+    (project / "conf" / "small.yaml").write_text("{}\n")
+    file = project / "params.yaml"
+    text = (PROJECT / "params.yaml").read_text()
+    dvc = project / "dvc.yaml"
+    dvc.write_text(STAGES.replace('["small", "small-b"]', '"${profiles}"'))
+    file.write_text(text.replace("profiles: [default]", "profiles: [default, small]"))
+    run_stage("a@small")
+    file.write_text(text)
+    assert states() == {"a@small": "done", "b@small": "ready"}
+    assert file.read_text() == text
+    with pytest.raises(ParameterError, match="there is no profile 'smal'.*'small'"):
+        profile_status("smal")
 
 
 def test_a_stage_of_another_process_is_running(project: Path):

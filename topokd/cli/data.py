@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from topokd.cli.completion import benchmarks, label_maps, profiles
-from topokd.cli.output import counted, print_problems, require_json
+from topokd.cli.output import counted, name_checkout, print_problems, require_json
 from topokd.errors import ParameterError
 
 app = typer.Typer(no_args_is_help=True, help="Check, convert and fingerprint data sets.")
@@ -66,10 +66,13 @@ def fingerprint(
     from topokd.project import project_path
     from topokd.scans import label_map_of
 
+    relative = output is not None and not output.is_absolute()  # to the project
     output = project_path(output) if output is not None else None
     require_json(output)
     if (root is None) == (profile is None):
         raise ParameterError("name either a folder or a profile: `topokd data fingerprint ROOT` or `--profile NAME`")
+    if profile is not None or relative:
+        name_checkout()
     if root is not None:
         fingerprints = compute(root)
     else:

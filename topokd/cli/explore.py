@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from topokd.cli.completion import profiles
+from topokd.cli.output import name_checkout
 from topokd.cli.reading import COLUMNS, DTYPE, FRAME, ORIGIN, SCALE, given_options
 
 Points = Annotated[
@@ -43,6 +44,7 @@ def explore(
     if not points:
         if reading:
             raise ParameterError(f"--{next(iter(reading))} is about your own file: name the file")
+        name_checkout()
         for file in write_pages(out, profile, num_points=num_points, real_scans=real_scans, say=typer.echo):
             typer.echo(file)
         return

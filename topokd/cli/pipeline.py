@@ -7,23 +7,10 @@ from typing import Annotated
 import typer
 
 from topokd.cli.completion import profiles, rows
+from topokd.cli.output import require_checkout
 from topokd.errors import ParameterError
-from topokd.project import project_path, project_root
 
 PROFILE = Annotated[str, typer.Option(help="`default`, or the name of a file in conf/.", autocompletion=profiles)]
-
-
-def require_checkout() -> None:
-    """Check that there is a checkout of the project, which every command here needs.
-
-    Raises:
-        ParameterError: there is none.
-    """
-    if not project_path("dvc.yaml").is_file():
-        raise ParameterError(
-            f"this command needs a checkout of the project and {project_root()} is not one: run it inside a checkout, "
-            "or set TOPOKD_ROOT to its folder"
-        )
 
 
 def repro(

@@ -10,7 +10,7 @@ import typer
 import yaml
 
 from topokd.cli.completion import profiles
-from topokd.cli.pipeline import require_checkout
+from topokd.cli.output import require_checkout
 
 PUBLISHED = ("default", "semantickitti-mini")  # profiles with committed results
 PROFILE_NAME = Annotated[

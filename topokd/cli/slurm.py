@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topokd.cli.pipeline import PROFILE, require_checkout
+from topokd.cli.output import require_checkout
+from topokd.cli.pipeline import PROFILE
 from topokd.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -133,9 +134,13 @@ def _show_totals(made: JobPlan) -> None:
 @app.command()
 def submit(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
     """Submit the stages that are neither finished nor in the queue; harmless at any time."""
+    require_checkout()
+    _submit(profile, cluster)
+
+
+def _submit(profile: str, cluster: str) -> None:
     from topokd.pipeline.slurm.submit import submit as send
 
-    require_checkout()
     sent = send(profile, cluster, typer.echo)
     typer.echo(
         f"{sent} stages submitted; `topokd slurm status --profile {profile}` follows them"
@@ -152,7 +157,7 @@ def resume(profile: PROFILE = "default", cluster: CLUSTER = "") -> None:
     require_checkout()
     for address in stuck(profile):
         typer.echo(f"cancelled, it could never start: {address}")
-    submit(profile, cluster)
+    _submit(profile, cluster)
 
 
 @app.command()
@@ -161,14 +166,14 @@ def status(
     all_stages: Annotated[bool, typer.Option("--all", help="Also the stages that are done.")] = False,
 ) -> None:
     """Show the state of each stage: done, running, pending and why, or failed and its log; status 1 if any failed."""
-    from topokd.pipeline.graph import read_stages, unfinished
+    from topokd.pipeline.graph import read_progress
     from topokd.pipeline.slurm import jobs, queue
 
     require_checkout()
     tasks = queue.my_tasks()
     recorded = jobs.read_jobs(profile)
-    stages = read_stages(profile)
-    left = set(unfinished(stages))
+    stages, unfinished = read_progress(profile)
+    left = set(unfinished)
     words = {}
     for stage in stages:
         job = recorded.get(stage.address)

@@ -15,7 +15,7 @@ from numpy import ndarray
 from topokd.errors import ParameterError
 from topokd.explore.cloud import DrawnCloud, describe, describe_cycles, persistence_of
 from topokd.explore.networks import Say, silent
-from topokd.explore.shapes import SHAPES
+from topokd.explore.shapes import DENSITY, SHAPES
 from topokd.explore.sources import RAW, UNTRAINED, MatchedRows, Networks, SourceOptions, bare_scan
 from topokd.explore.steps import GradientSteps
 from topokd.scans import SYNTHETIC
@@ -254,7 +254,7 @@ class Session:
                 student = given + rng.normal(0, 0.1 * given.std(), given.shape)
             names = ("student", "teacher") if isinstance(given, tuple) else (source, source)
         else:
-            teacher = SHAPES[source](count, rng)
+            teacher = SHAPES[source](count * DENSITY.get(source, 1), rng)
             student = teacher + rng.normal(0, 0.15, teacher.shape) if self.kind == "loss" else teacher
             names = (source, source)
         if self.kind == "loss" and names[0] == names[1]:

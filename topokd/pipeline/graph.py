@@ -14,7 +14,7 @@ from topokd.errors import DataError, ParameterError
 from topokd.io import read_json
 from topokd.params import profile_names
 from topokd.pipeline import lock_file
-from topokd.pipeline.profiles import listed_profiles
+from topokd.pipeline.profiles import listed, listed_profiles
 from topokd.pipeline.repository import PIPELINE, StageError, open_repository, with_lock
 from topokd.project import project_path, project_root, results_path
 from topokd.schema import nearest
@@ -82,6 +82,22 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
             )
             for index, stage in enumerate(order)
         ]
+
+
+def read_progress(profile: str) -> tuple[list[Stage], list[str]]:
+    """The stages of a profile as `read_stages` returns them, and the addresses of the unfinished ones.
+
+    Args:
+        profile: its name; params.yaml need not list it, and stays as it is.
+
+    Raises:
+        ParameterError: there is no such profile.
+        StageError: DVC cannot read the pipeline.
+    """
+    known = profile in listed_profiles() or profile not in profile_names()  # `read_stages` names the nearest one
+    with contextlib.nullcontext() if known else listed(profile):
+        stages = read_stages(profile)
+        return stages, unfinished(stages)
 
 
 def final_stages(stages: list[Stage]) -> list[str]:

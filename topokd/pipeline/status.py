@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from topokd.pipeline.graph import read_stages, unfinished
+from topokd.pipeline.graph import read_progress
 from topokd.pipeline.progress import clock
 from topokd.project import project_root
 
@@ -36,20 +36,20 @@ class StageStatus:
 
 
 def profile_status(profile: str) -> list[StageStatus]:
-    """Status of each stage of a listed profile, in an order in which they can run.
+    """Status of each stage of a profile, in an order in which they can run.
 
     Stages that were started from other terminals count as running.
 
     Args:
-        profile: its name.
+        profile: its name; params.yaml need not list it, and stays as it is.
 
     Raises:
-        ParameterError: params.yaml does not list the profile.
+        ParameterError: there is no such profile.
         StageError: DVC cannot read the pipeline.
     """
-    stages = read_stages(profile)
-    running = running_stages()
-    left = {*unfinished(stages), *running}
+    running = running_stages()  # before the others: a stage that ends meanwhile does not become ready
+    stages, unfinished = read_progress(profile)
+    left = {*unfinished, *running}
     statuses = []
     for stage in stages:
         address = stage.address

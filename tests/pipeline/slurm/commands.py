@@ -62,6 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (submit, "listed", lambda name: contextlib.nullcontext()),
         (submit, "share_lock", lambda: None),
         (submit, "read_stages", lambda name: stages()),
+        (graph, "listed_profiles", lambda: ["default"]),
         (graph, "read_stages", lambda name: stages()),
         (submit, "unfinished", lambda known: [s.address for s in known if s.address != "data@default"]),
         (graph, "unfinished", lambda known: [s.address for s in known if s.address != "data@default"]),

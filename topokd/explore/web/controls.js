@@ -16,6 +16,7 @@ export function html(name, attributes = {}, parent = null, text = null) {
 
 /** Selects for what Python offers; `choose(name, value)` on a change. */
 export function drawChoosers(parent, choosers, choose) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement.name : null;
   parent.replaceChildren();
   for (const { name, label, value, options } of choosers) {
     const field = html("label", { className: "tk-field" }, parent, label);
@@ -26,6 +27,7 @@ export function drawChoosers(parent, choosers, choose) {
       item.selected = one.value === value;
     }
     select.addEventListener("change", () => choose(name, JSON.parse(select.value)));
+    if (name === focused) select.focus(); // the next key is for the menu, too, and not for the notebook
   }
 }
 

@@ -14,21 +14,41 @@ const KEYS = {
 export const KEY_HELP = "Keys: space plays, [ ] to the previous and next birth or death, n p through the classes by persistence, "
   + "Esc lets go; arrows and + − turn and zoom the cloud that was clicked last.";
 
-/** Listen to keys anywhere in an explorer, except where text or a choice is entered. */
+const KEYLESS = ["checkbox", "radio", "range", "button", "submit", "reset", "file", "color"]; // inputs that take no text
+
+/** Whether an element takes text: all keys are then its own. */
+function takesText({ tagName, type, isContentEditable }) {
+  return isContentEditable || tagName === "TEXTAREA" || (tagName === "INPUT" && !KEYLESS.includes(type));
+}
+
+/** Whether space presses or opens an element. */
+function isPressed({ tagName, type }) {
+  return ["BUTTON", "SELECT", "SUMMARY"].includes(tagName) || (tagName === "INPUT" && type !== "range");
+}
+
+/**
+ * Listen to keys, except where text is entered; space presses the button, box or menu that has the focus.
+ *
+ * On a page of its own an explorer hears all keys. In a notebook it hears those inside it: the others are the notebook's.
+ * Returns a function that stops listening.
+ */
 export function listenToKeys(app) {
+  const heard = app.model.isPage ? document : app.element;
   app.element.tabIndex = 0;
   // JupyterLab's own single keys act on cells. It looks for this from the element with the focus upwards, and that one first
   // for its keys: without it an arrow key folds a cell's heading and does not move the slider.
   app.element.dataset.lmSuppressShortcuts = "true";
   app.element.addEventListener("focusin", ({ target }) => (target.dataset.lmSuppressShortcuts = "true"));
-  app.element.addEventListener("keydown", (event) => {
-    const name = event.target.tagName, typed = name === "SELECT" || (name === "INPUT" && event.target.type !== "range");
-    const pressed = event.key === " " && (name === "BUTTON" || typed); // space presses a button
-    if (!app.store || typed || pressed || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
-    KEYS[event.key](app);
+  const listener = (event) => {
+    const { key, target } = event, own = key === " " && (event.shiftKey || isPressed(target)); // with shift it scrolls
+    if (!app.store || !KEYS[key] || own || takesText(target)) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    KEYS[key](app);
     event.preventDefault();
     event.stopPropagation();
-  });
+  };
+  heard.addEventListener("keydown", listener);
+  return () => heard.removeEventListener("keydown", listener);
 }
 
 /** To the nearest birth or death above or below the scale. */

@@ -10,9 +10,10 @@ diffeomorphic: the points around them too, along a smooth field
 big_step: all edges that must move for a pair to reach its target`;
 
 export class LossPanel {
-  /** `held`: the size of the steps that a page holds; without it a kernel computes them as chosen. */
+  /** `held`: of a page, the size of its steps and how many are left; without it a kernel computes them as chosen. */
   constructor(parent, store, step, held) {
     this.store = store;
+    this.held = held;
     this.table = html("table", { className: "tk-table" }, parent);
     const buttons = html("div", { className: "tk-row" }, parent);
     const field = html("label", { className: "tk-field" }, buttons, "largest move, % of the cloud's size");
@@ -20,7 +21,7 @@ export class LossPanel {
     this.way = html("select", { title: WAYS }, buttons);
     if (held) {
       for (const control of [field, this.way]) control.hidden = true;
-      html("span", {}, buttons, `${digits(100 * held)} % of the cloud's size, critical gradient:`);
+      html("span", {}, buttons, `${digits(100 * held.size)} % of the cloud's size, critical gradient:`);
     }
     this.buttons = [
       html("button", { type: "button", className: "tk-step" }, buttons, "step"),
@@ -34,7 +35,7 @@ export class LossPanel {
       send();
     });
     this.buttons[1].addEventListener("click", () => {
-      this.pending = 9;
+      this.pending = this.series() - 1;
       send();
     });
     this.buttons[2].addEventListener("click", () => {
@@ -46,6 +47,21 @@ export class LossPanel {
     this.plot = new Plot(this.trace, "the loss after each step", (root, width, height) => this.history(root, width, height));
     store.on(["scene"], () => this.show());
     this.show();
+  }
+
+  /** How many steps the second button takes. */
+  series() {
+    return Math.min(10, this.held?.left() ?? 10);
+  }
+
+  /** Offer the steps that a page still has. */
+  offer() {
+    if (!this.held) return;
+    const series = this.series(), [one, some, again] = this.buttons, offered = [one, some];
+    const focused = offered.includes(document.activeElement);
+    for (const button of offered) button.disabled = series === 0;
+    some.textContent = `${series} step${series === 1 ? "" : "s"}`;
+    if (focused && series === 0) again.focus(); // a disabled button cannot keep it
   }
 
   /** After a step has arrived: the next of a series. */
@@ -73,6 +89,7 @@ export class LossPanel {
     const chosen = this.way.value;
     this.way.replaceChildren();
     for (const way of loss.ways) html("option", { value: way, selected: way === chosen }, this.way, `${way} gradient`);
+    this.offer();
     this.plot.refresh();
   }
 

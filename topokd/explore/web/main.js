@@ -24,7 +24,7 @@ class App {
     this.note = html("p", { className: "tk-note" }, this.element);
     this.element.explorer = this; // entry point for scripts and tests
     this.listTriangles = listTriangles;
-    listenToKeys(this);
+    this.stopListening = listenToKeys(this);
     this.state = new ViewState(this);
     this.listeners = {
       "change:choosers": () => this.drawChoosers(),
@@ -133,7 +133,7 @@ class App {
     store.on(["info"], () => this.drawInfo());
     this.panels = new Panels(this.root, store, () => this.askForCycles());
     drawExports(this.tools, this.root, this.panels.views, store);
-    this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.follow(task), this.model.size) : null;
+    this.loss = loss ? new LossPanel(this.panels.panel("tk-loss-panel", "the loss in numbers").body, store, (task) => this.follow(task), this.model.held) : null;
     const notes = [scene.note, this.model.isPage ? KERNEL_NOTE : ""].filter(Boolean).join(" ");
     this.note.replaceChildren(); // `code` between backticks
     notes.split("`").forEach((text, k) => (k % 2 ? html("code", {}, this.note, text) : this.note.append(text)));
@@ -175,6 +175,7 @@ class App {
 
   dispose() {
     this.state.stop();
+    this.stopListening();
     for (const [name, listener] of Object.entries(this.listeners)) this.model.off?.(name, listener);
     this.scale?.stop();
     this.loss?.plot.dispose();

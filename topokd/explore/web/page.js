@@ -7,9 +7,9 @@ export class PageModel {
     const { clouds, loss } = scenes[names[0]];
     this.isPage = true;
     this.scenes = scenes;
-    this.size = step;
     this.steps = loss ? [{ student: clouds[0], loss }, ...changes] : [];
     this.done = 0;
+    this.held = { size: step, left: () => this.steps.length - 1 - this.done };
     this.handlers = {};
     const choosers = names.length > 1 ? [{ name: "source", label: "points", value: first, options: names }] : [];
     this.values = { scene: scenes[first], view: wanted ?? {}, choosers, changes: {}, status: "", failed: false };
@@ -40,13 +40,10 @@ export class PageModel {
       this.set("status", "");
     }
     if (message.task === "reset") this.done = 0;
-    if (message.task === "step" && this.done === this.steps.length - 1) {
-      this.set("status", `This page holds ${this.done} steps of ${100 * this.size} %; use a notebook for more.`);
-      return;
-    }
-    if (message.task === "step") this.done += 1;
+    if (message.task === "step" && this.held.left() > 0) this.done += 1;
     if (message.task === "step" || message.task === "reset") {
-      this.set("status", "");
+      const { size, left } = this.held;
+      this.set("status", left() > 0 ? "" : `This page holds ${this.done} steps of ${100 * size} %; use a notebook for more.`);
       this.set("changes", this.steps[this.done]);
     }
   }

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.conftest import PROJECT
 from topokd.cli import app
-from topokd.cli.output import name_checkout
+from topokd.cli.checkout import name_checkout
 from topokd.explore import page
 from topokd.pipeline import status
 

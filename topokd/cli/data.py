@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from topokd.cli.checkout import name_checkout
 from topokd.cli.completion import benchmarks, label_maps, profiles
-from topokd.cli.output import counted, name_checkout, print_problems, require_json
+from topokd.cli.output import counted, print_problems, require_json
 from topokd.errors import ParameterError
 
 app = typer.Typer(no_args_is_help=True, help="Check, convert and fingerprint data sets.")

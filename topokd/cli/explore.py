@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from topokd.cli.checkout import name_checkout
 from topokd.cli.completion import profiles
-from topokd.cli.output import name_checkout
 from topokd.cli.reading import COLUMNS, DTYPE, FRAME, ORIGIN, SCALE, given_options
 
 Points = Annotated[

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from topokd.cli.checkout import require_checkout
 from topokd.cli.completion import profiles, rows
-from topokd.cli.output import require_checkout
 from topokd.errors import ParameterError
 
 PROFILE = Annotated[str, typer.Option(help="`default`, or the name of a file in conf/.", autocompletion=profiles)]

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from topokd.cli.checkout import require_checkout
 from topokd.cli.completion import profiles
-from topokd.cli.output import require_checkout
 
 PUBLISHED = ("default", "semantickitti-mini")  # profiles with committed results
 PROFILE_NAME = Annotated[

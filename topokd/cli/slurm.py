@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topokd.cli.output import require_checkout
+from topokd.cli.checkout import require_checkout
 from topokd.cli.pipeline import PROFILE
 from topokd.errors import ParameterError
 

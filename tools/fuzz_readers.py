@@ -216,9 +216,9 @@ def read_archive(path: Path) -> None:
 
 def read_kitti_zip(path: Path) -> None:
     """A submission to SemanticKITTI."""
-    from topokd.datasets.semantickitti.submission import validate_semantickitti
+    from topokd.datasets.semantickitti.submission import validate_submission_zip
 
-    assert isinstance(validate_semantickitti(path, path.parent), list)
+    assert isinstance(validate_submission_zip(path, path.parent), list)
 
 
 def read_parquet(path: Path) -> None:
@@ -233,9 +233,9 @@ def read_parquet(path: Path) -> None:
 
 def read_waymo(path: Path) -> None:
     """A submission to Waymo."""
-    from topokd.datasets.waymo.submission import validate_waymo
+    from topokd.datasets.waymo.submission import validate_submission_file
 
-    assert isinstance(validate_waymo(path, [FRAME]), list)
+    assert isinstance(validate_submission_file(path, [FRAME]), list)
 
 
 def read_frames(path: Path) -> None:

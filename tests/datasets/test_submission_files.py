@@ -6,10 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from topokd.datasets.nuscenes.submission import validate_nuscenes, write_nuscenes
+from topokd.datasets.nuscenes.submission import validate_submission_folder, write_submission_folder
 from topokd.datasets.semantickitti.classes import SEMANTICKITTI
-from topokd.datasets.semantickitti.submission import validate_semantickitti, write_semantickitti
-from topokd.datasets.waymo.submission import validate_waymo
+from topokd.datasets.semantickitti.submission import validate_submission_zip, write_submission_zip
+from topokd.datasets.waymo.submission import validate_submission_file
 from topokd.errors import DataError
 
 
@@ -21,7 +21,7 @@ def kitti(tmp_path):
         folder.mkdir(parents=True)
         (folder / "000000.bin").write_bytes(np.zeros((3, 4), "<f4").tobytes())
     path = tmp_path / "s.zip"
-    write_semantickitti(path, ((f"{s}/000000", np.array([0, 8, 18])) for s in range(11, 22)))
+    write_submission_zip(path, ((f"{s}/000000", np.array([0, 8, 18])) for s in range(11, 22)))
     return path, tmp_path
 
 
@@ -36,7 +36,7 @@ def rewritten(path, change):
 
 def test_a_written_semantickitti_submission_is_valid(kitti):
     path, root = kitti
-    assert validate_semantickitti(path, root) == []
+    assert validate_submission_zip(path, root) == []
     ids = np.frombuffer(zipfile.ZipFile(path).read("sequences/21/predictions/000000.label"), np.uint32)
     assert ids.tolist() == [10, 40, 81]
 
@@ -57,28 +57,28 @@ LABEL = "sequences/13/predictions/000000.label"
 def test_each_problem_of_a_semantickitti_submission_is_named(kitti, change, message):
     path, root = kitti
     rewritten(path, change)
-    problems = validate_semantickitti(path, root)
+    problems = validate_submission_zip(path, root)
     assert len(problems) == 1 and message in problems[0]
 
 
 def test_moving_ids_are_fine_and_broken_zips_are_errors(kitti, caplog):
     path, root = kitti
     rewritten(path, lambda f: f.update({LABEL: np.array([0, 10, 10], "<u4").tobytes()}))
-    assert validate_semantickitti(path, root) == []
+    assert validate_submission_zip(path, root) == []
     assert "ignored class at 1 points: each is a miss" in caplog.text
     rewritten(path, lambda f: f.update({LABEL: np.array([252, 10, 259], "<u4").tobytes()}))
-    assert validate_semantickitti(path, root) == []
+    assert validate_submission_zip(path, root) == []
     content = bytearray(path.read_bytes())
     entry = content.index(LABEL.encode(), content.index(b"PK\x01\x02")) - 46  # in the central directory
     start = int.from_bytes(content[entry + 42 : entry + 46], "little")
     content[start + 8] = content[entry + 10] = 99  # a compression that zipfile does not know
     path.write_bytes(content)
-    assert ["cannot be unpacked" in problem for problem in validate_semantickitti(path, root)] == [True]
+    assert ["cannot be unpacked" in problem for problem in validate_submission_zip(path, root)] == [True]
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(DataError, match="not a complete zip file"):
-        validate_semantickitti(path, root)
+        validate_submission_zip(path, root)
     with pytest.raises(DataError, match="has no scans"):
-        validate_semantickitti(path, root / "elsewhere")
+        validate_submission_zip(path, root / "elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -93,18 +93,18 @@ def test_moving_ids_are_fine_and_broken_zips_are_errors(kitti, caplog):
 )
 def test_semantickitti_writer_rejects_wrong_names_scans_and_classes(tmp_path, name, predictions, message):
     with pytest.raises(DataError, match=message):
-        write_semantickitti(tmp_path / name, predictions)
+        write_submission_zip(tmp_path / name, predictions)
     assert not list(tmp_path.iterdir())
 
 
 def nuscenes(path):
-    write_nuscenes(path, [("a1", np.array([0, 15])), ("b2", np.array([3]))], "val")
+    write_submission_folder(path, [("a1", np.array([0, 15])), ("b2", np.array([3]))], "val")
     return {"a1": 2, "b2": 1}
 
 
 def test_a_written_nuscenes_submission_is_valid(tmp_path):
     points = nuscenes(tmp_path)
-    assert validate_nuscenes(tmp_path, points, "val") == []
+    assert validate_submission_folder(tmp_path, points, "val") == []
     meta = json.loads((tmp_path / "val/submission.json").read_text())["meta"]
     assert meta == {"use_camera": False, "use_lidar": True, "use_radar": False, "use_map": False, "use_external": False}
 
@@ -127,7 +127,7 @@ def test_each_problem_of_a_nuscenes_submission_is_named(tmp_path, file, content,
     points = nuscenes(tmp_path)
     path = tmp_path / file
     path.unlink() if content is None else path.write_bytes(content)
-    problems = validate_nuscenes(tmp_path, points, "val")
+    problems = validate_submission_folder(tmp_path, points, "val")
     assert len(problems) == 1 and message in problems[0]
 
 
@@ -136,23 +136,23 @@ def test_folders_in_place_of_files_and_files_in_place_of_folders_are_named(tmp_p
     label = tmp_path / "lidarseg/val/a1_lidarseg.bin"
     label.unlink()
     label.mkdir()
-    assert validate_nuscenes(tmp_path, points, "val") == ["a1_lidarseg.bin is a folder, not a file of labels"]
+    assert validate_submission_folder(tmp_path, points, "val") == ["a1_lidarseg.bin is a folder, not a file of labels"]
     with pytest.raises(DataError, match="neither a folder nor a complete .zip, as a submission to nuScenes"):
-        validate_nuscenes(tmp_path / "val/submission.json", points, "val")
+        validate_submission_folder(tmp_path / "val/submission.json", points, "val")
     with pytest.raises(DataError, match="is a folder; a submission to Waymo is a file"):
-        validate_waymo(tmp_path, [("segment", 10)])
+        validate_submission_file(tmp_path, [("segment", 10)])
     with pytest.raises(DataError, match="does not exist"):
-        validate_waymo(tmp_path / "absent", [("segment", 10)])
+        validate_submission_file(tmp_path / "absent", [("segment", 10)])
 
 
 def test_wrong_types_in_the_meta_of_nuscenes_and_tokens_that_are_paths_are_rejected(tmp_path):
     points = nuscenes(tmp_path)
     meta = dict.fromkeys(("use_camera", "use_lidar", "use_radar", "use_map", "use_external"), 1)
     (tmp_path / "val/submission.json").write_text(json.dumps({"meta": meta}))
-    assert "must be true or false" in validate_nuscenes(tmp_path, points, "val")[0]
-    assert "lidarseg/test is missing" in validate_nuscenes(tmp_path, points, "test")[-1]
+    assert "must be true or false" in validate_submission_folder(tmp_path, points, "val")[0]
+    assert "lidarseg/test is missing" in validate_submission_folder(tmp_path, points, "test")[-1]
     with pytest.raises(DataError, match="is not a token"):
-        write_nuscenes(tmp_path, [("../x", np.array([0]))])
+        write_submission_folder(tmp_path, [("../x", np.array([0]))])
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def nuscenes_zip(tmp_path):
 
 def test_a_nuscenes_zip_holds_the_files_of_the_folder_and_equal_predictions_give_equal_bytes(nuscenes_zip, tmp_path):
     path, points = nuscenes_zip
-    assert validate_nuscenes(path, points, "val") == []
+    assert validate_submission_folder(path, points, "val") == []
     nuscenes(tmp_path / "folder")
     with zipfile.ZipFile(path) as archive:
         packed = {name: archive.read(name) for name in archive.namelist()}
@@ -185,7 +185,7 @@ def test_a_nuscenes_zip_holds_the_files_of_the_folder_and_equal_predictions_give
 def test_each_problem_of_a_nuscenes_zip_is_named(nuscenes_zip, change, message):
     path, points = nuscenes_zip
     rewritten(path, change)
-    problems = validate_nuscenes(path, points, "val")
+    problems = validate_submission_folder(path, points, "val")
     assert len(problems) == 1 and message in problems[0]
 
 
@@ -194,7 +194,7 @@ def test_a_nuscenes_zip_cannot_write_outside_its_folder(nuscenes_zip, name):
     path, points = nuscenes_zip
     rewritten(path, lambda f: f.update({name: b"1"}))
     with pytest.raises(DataError, match=f"'{name}' leads out of its folder"):
-        validate_nuscenes(path, points, "val")
+        validate_submission_folder(path, points, "val")
 
 
 def test_damaged_nuscenes_zips_and_outputs_of_the_other_kind_are_errors(nuscenes_zip, tmp_path):
@@ -203,21 +203,21 @@ def test_damaged_nuscenes_zips_and_outputs_of_the_other_kind_are_errors(nuscenes
     content[content.index(b"a1_lidarseg.bin") + len("a1_lidarseg.bin")] ^= 0xFF  # the first byte of its data
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"ours\.zip is damaged"):
-        validate_nuscenes(path, points, "val")
+        validate_submission_folder(path, points, "val")
     path.write_bytes(content[:50])
     with pytest.raises(DataError, match=r"neither a folder nor a complete \.zip"):
-        validate_nuscenes(path, points, "val")
+        validate_submission_folder(path, points, "val")
     (tmp_path / "taken.zip").mkdir()
     with pytest.raises(DataError, match=r"taken\.zip is a folder: move it"):
-        write_nuscenes(tmp_path / "taken.zip", [])
+        write_submission_folder(tmp_path / "taken.zip", [])
     (tmp_path / "taken").touch()
     with pytest.raises(DataError, match="taken is a file; name a folder, or a .zip"):
-        write_nuscenes(tmp_path / "taken", [])
+        write_submission_folder(tmp_path / "taken", [])
 
 
 def test_a_nuscenes_zip_is_written_completely_or_not_at_all(tmp_path):
     with pytest.raises(DataError, match="given twice"):
-        write_nuscenes(tmp_path / "ours.zip", [("a1", np.array([0]))] * 2)
+        write_submission_folder(tmp_path / "ours.zip", [("a1", np.array([0]))] * 2)
     assert not list(tmp_path.iterdir())
 
 

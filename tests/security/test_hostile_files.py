@@ -24,7 +24,7 @@ from topokd.datasets.nuscenes.archive import folder_to_read
 from topokd.datasets.nuscenes.tables import read_table
 from topokd.datasets.waymo.footer import column_chunks
 from topokd.datasets.waymo.parquet import Component
-from topokd.datasets.waymo.submission import validate_waymo
+from topokd.datasets.waymo.submission import validate_submission_file
 from topokd.errors import CheckpointError, DataError, ParameterError, TopokdError
 from topokd.explore.packing import to_text
 from topokd.models import build_model, load_checkpoint
@@ -120,7 +120,7 @@ def test_a_zlib_bomb_in_a_submission_is_not_unpacked(tmp_path: Path) -> None:
     for image in (label.ri_return1, label.ri_return2):
         image.segmentation_label_compressed = bomb
     (tmp_path / "bomb.bin").write_bytes(submission.SerializeToString())
-    problems = validate_waymo(tmp_path / "bomb.bin", [("s", 5)])
+    problems = validate_submission_file(tmp_path / "bomb.bin", [("s", 5)])
     assert sum("unpacks to more than" in problem for problem in problems) == 2
 
 

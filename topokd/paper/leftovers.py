@@ -16,17 +16,16 @@ _FOLDERS = ("runs", "provenance", "notebooks")  # of results/<profile>, with one
 def is_leftover(file: Path, params: Params) -> bool:
     """Whether a file is named after a run that the profile does not have.
 
-        Args:
-            file: a run record, or a file of the notebook that trained it.
-            params: the profile.
+    Args:
+        file: a run record, or a file of the notebook that trained it.
+        params: the profile.
 
-        Examples:
-            >>> from topokd.params import Params
-    from topokd.project import split_run_name
-            >>> params = Params(seeds=(0, 1))
-            >>> names = ("teacher-seed0.json", "30_student-kd-seed7.json", "10_data.json")
-            >>> [is_leftover(Path(name), params) for name in names]
-            [False, True, False]
+    Examples:
+        >>> from topokd.params import Params
+        >>> params = Params(seeds=(0, 1))
+        >>> names = ("teacher-seed0.json", "30_student-kd-seed7.json", "10_data.json")
+        >>> [is_leftover(Path(name), params) for name in names]
+        [False, True, False]
     """
     named = split_run_name(_NOTEBOOK.sub("", file.stem))
     if named is None:

@@ -8,7 +8,7 @@ import pytest
 from tests.datasets.waymo_file import read_waymo
 from topokd.datasets.waymo.frames import read_frame_list
 from topokd.datasets.waymo.messages import messages
-from topokd.datasets.waymo.submission import SHAPE, SubmissionInfo, validate_waymo, write_waymo
+from topokd.datasets.waymo.submission import SHAPE, SubmissionInfo, validate_submission_file, write_submission_file
 from topokd.errors import DataError
 
 INFO = SubmissionInfo("me@example.org", "ours", ("Me",))
@@ -18,14 +18,14 @@ FRAMES = [("segment", 10), ("segment", 20)]
 def waymo(path):
     rng = np.random.default_rng(0)
     images = [tuple(rng.integers(-1, 22, SHAPE) for _ in range(2)) for _ in FRAMES]
-    write_waymo(path, INFO, zip(FRAMES, images, strict=True))
+    write_submission_file(path, INFO, zip(FRAMES, images, strict=True))
     return images
 
 
 def test_a_waymo_submission_is_read_back_and_has_the_published_wire_format(tmp_path):
     path = tmp_path / "s.bin"
     images = waymo(path)
-    assert validate_waymo(path, FRAMES) == []
+    assert validate_submission_file(path, FRAMES) == []
     read = read_waymo(path)
     assert [frame for frame, _ in read] == FRAMES
     for (_, got), want in zip(read, images, strict=True):
@@ -62,7 +62,7 @@ def test_each_problem_of_a_waymo_submission_is_named(tmp_path, change, message):
     submission = messages().submission.FromString(path.read_bytes())
     change(submission)
     path.write_bytes(submission.SerializeToString())
-    problems = validate_waymo(path, FRAMES)
+    problems = validate_submission_file(path, FRAMES)
     assert len(problems) == 1 and message in problems[0]
 
 
@@ -82,14 +82,14 @@ def test_invalid_waymo_submissions_and_frame_lists_raise(tmp_path):
     good = np.zeros(SHAPE, int)
     for images, message in (((good[:2], good), "shape"), ((good + 22, good), "class 22")):
         with pytest.raises(DataError, match=message):
-            write_waymo(path, INFO, [(FRAMES[0], images)])
+            write_submission_file(path, INFO, [(FRAMES[0], images)])
     with pytest.raises(DataError, match="twice"):
-        write_waymo(path, INFO, [(FRAMES[0], (good, good))] * 2)
+        write_submission_file(path, INFO, [(FRAMES[0], (good, good))] * 2)
     with pytest.raises(DataError, match="e-mail"):
         SubmissionInfo("me", "ours", ("Me",))
     path.write_bytes(b"\xff\xff")
     with pytest.raises(DataError, match="not a complete SemanticSegmentationSubmission"):
-        validate_waymo(path, FRAMES)
+        validate_submission_file(path, FRAMES)
     (tmp_path / "list.txt").write_text("segment,10\n\nsegment,x\n")
     with pytest.raises(DataError, match="line 3"):
         read_frame_list(tmp_path / "list.txt")

@@ -51,7 +51,7 @@ def write_submission(
 
 
 def validate_submission(path: Path, dataset: NuScenesLidarSeg, split: str) -> list[str]:
-    """`validate_nuscenes` against a dataset, and the size of the dataset itself.
+    """`validate_submission_folder` against a dataset, and the size of the dataset itself.
 
     Args:
         path: the submission.
@@ -59,7 +59,9 @@ def validate_submission(path: Path, dataset: NuScenesLidarSeg, split: str) -> li
         split: name of the split.
     """
     problems = size_problems(len(dataset), RELEASES[dataset.version].sizes[split])
-    return problems + validate_nuscenes(path, {_token(name): dataset.own_points(name) for name in dataset.names}, split)
+    return problems + validate_submission_folder(
+        path, {_token(name): dataset.own_points(name) for name in dataset.names}, split
+    )
 
 
 def _token(name: str) -> str:
@@ -105,7 +107,7 @@ def write_submission_folder(
         write_json(folder / eval_set / "submission.json", {"meta": meta})
 
 
-def validate_nuscenes(path: str | Path, points: Mapping[str, int], eval_set: str = "test") -> list[str]:
+def validate_submission_folder(path: str | Path, points: Mapping[str, int], eval_set: str = "test") -> list[str]:
     """The reasons for which the server would reject the submission; empty if there are none.
 
     Args:

@@ -57,7 +57,7 @@ def write_submission(
 
 
 def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[str]:
-    """`validate_semantickitti` against a dataset, and the size of the dataset itself.
+    """`validate_submission_zip` against a dataset, and the size of the dataset itself.
 
     Args:
         path: the submission.
@@ -65,7 +65,7 @@ def validate_submission(path: Path, dataset: SemanticKITTI, split: str) -> list[
         split: name of the split.
     """
     problems = size_problems(len(dataset), RELEASES["semantickitti"].sizes[split])
-    return problems + validate_semantickitti(path, dataset.root)
+    return problems + validate_submission_zip(path, dataset.root)
 
 
 def write_submission_zip(path: str | Path, predictions: Iterable[tuple[str, Int64[ndarray, " _"]]]) -> None:
@@ -101,7 +101,7 @@ def write_submission_zip(path: str | Path, predictions: Iterable[tuple[str, Int6
             archive.writestr(zip_entry(member), ids.tobytes())
 
 
-def validate_semantickitti(path: str | Path, root: str | Path) -> list[str]:
+def validate_submission_zip(path: str | Path, root: str | Path) -> list[str]:
     """The reasons for which the server would reject the zip; empty if there are none.
 
     Args:

@@ -106,7 +106,7 @@ def write_submission(
 
 
 def validate_submission(path: Path, dataset: WaymoSegmentation, split: str) -> list[str]:
-    """`validate_waymo` against a dataset, and the size of the dataset itself.
+    """`validate_submission_file` against a dataset, and the size of the dataset itself.
 
     Args:
         path: the submission.
@@ -117,7 +117,7 @@ def validate_submission(path: Path, dataset: WaymoSegmentation, split: str) -> l
         problems = size_problems(len(dataset), TEST_FRAMES, "give Waymo's list of test frames (--frames)")
     else:
         problems = size_problems(len(dataset.sequences), RELEASES["waymo"].sizes[split])
-    return problems + validate_waymo(path, {frame_of(name) for name in dataset.names})
+    return problems + validate_submission_file(path, {frame_of(name) for name in dataset.names})
 
 
 def _return_images(dataset: WaymoSegmentation, index: int, classes: Int64[ndarray, " n"]) -> ReturnImages:
@@ -153,7 +153,7 @@ def write_submission_file(
         >>> label[0, 0] = 17
         >>> info = SubmissionInfo("me@example.org", "ours", ("Me",))
         >>> write_submission_file(path, info, [(("segment", 1), (label, label))])
-        >>> validate_waymo(path, [("segment", 1)])
+        >>> validate_submission_file(path, [("segment", 1)])
         []
     """
     m = messages()
@@ -183,7 +183,7 @@ def write_submission_file(
             stream.write(part.SerializeToString(deterministic=True))
 
 
-def validate_waymo(path: str | Path, frames: Collection[Frame]) -> list[str]:
+def validate_submission_file(path: str | Path, frames: Collection[Frame]) -> list[str]:
     """The reasons for which the server would reject the file; empty if there are none.
 
     Args:

@@ -8,29 +8,26 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from tests.browser.chromium import CHROMIUM, FLAGS, NEEDS_CHROMIUM
+from tests.browser.chromium import NEEDS_CHROMIUM
+from tests.browser.explorer_pages import APP, READY, circle, longest, middle, open_page
 from tests.browser.timing import CHOICES, SLIDER_STEPS
-from topokd.explore import Session, write_page
+from topokd.explore import Session
 from topokd.explore.page import STEPS
 from topokd.explore.sources import bare_scan
 from topokd.topology import farthest_point_sampling, vietoris_rips
 
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(900)]
 
-APP = "document.querySelector('.tk-explorer').explorer"
-READY = "[...document.querySelectorAll('.tk-view')].every((view) => view.dataset.ready === 'true')"
 SLIDE = """(share) => {
   const slider = document.querySelector('.tk-scale');
   slider.value = 1000 * share;
@@ -42,56 +39,6 @@ def picture(page: Page, name: str) -> None:
     """Save a screenshot in the folder $TOPOKD_SCREENSHOTS, if set."""
     if os.environ.get("TOPOKD_SCREENSHOTS"):
         page.screenshot(path=str(Path(os.environ["TOPOKD_SCREENSHOTS"]) / name))
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = browser.new_context(offline=True, viewport={"width": 1440, "height": 1000}, accept_downloads=True)
-        page = context.new_page()
-        page.set_default_timeout(90_000)
-        yield page
-        browser.close()
-
-
-@pytest.fixture
-def problems(page: Page) -> Iterator[list[str]]:
-    """Errors and requests of the page; none are expected."""
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith(("file:", "blob:", "data:")) else errors.append(request.url),
-    )
-    yield errors
-    assert errors == []
-
-
-def open_page(page: Page, path: Path, kind: str, points: Any, num_points: int) -> None:
-    write_page(path, kind, points, num_points=num_points)  # type: ignore[arg-type]
-    page.goto(path.as_uri())
-    page.wait_for_selector(".tk-point", state="attached")
-
-
-def middle(page: Page, selector: str) -> tuple[float, float]:
-    box = page.locator(selector).bounding_box()
-    assert box is not None
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def longest(page: Page, cloud: int = 0) -> int:
-    """Index of the most persistent loop."""
-    values = f"{APP}.store.get('scene').clouds[{cloud}].pairs[1].values"
-    pairs = np.array(page.evaluate(f"Array.from({values})")).reshape(-1, 2)
-    return int((pairs[:, 1] - pairs[:, 0]).argmax())
-
-
-def circle(n: int) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    angle = rng.uniform(0, 2 * np.pi, n)
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, 0.04, (n, 2))
 
 
 def test_slider_diagram_barcode_and_cloud_answer_one_another(page: Page, problems: list[str], tmp_path: Path):
@@ -217,141 +164,6 @@ def test_a_cloud_of_many_dimensions_opens_at_a_scale_with_edges(page: Page, prob
     assert words is not None and 50 <= int(words[1].replace(",", "")) <= 1000
     value, curve = page.locator(".tk-value").bounding_box(), page.locator(".tk-curve").first.bounding_box()
     assert value is not None and curve is not None and value["y"] + value["height"] <= curve["y"] + 1  # not crossed out
-
-
-def test_keys_move_through_classes_and_a_link_keeps_the_view(page: Page, problems: list[str], tmp_path: Path):
-    open_page(page, tmp_path / "page.html", "filtration", circle(60), 60)
-    page.locator(".tk-explorer").focus()
-    page.keyboard.press("n")
-    first = page.evaluate(f"{APP}.store.get('selected')")
-    assert first == {"cloud": 0, "dim": 1, "index": longest(page)}
-    page.keyboard.press("n")
-    assert page.evaluate(f"{APP}.store.get('selected')") != first
-    page.keyboard.press("p")
-    assert page.evaluate(f"{APP}.store.get('selected')") == first
-    values = np.array(page.evaluate(f"Array.from({APP}.store.get('scene').clouds[0].pairs[1].values)"))
-    birth, death = values.reshape(-1, 2)[first["index"]].tolist()
-    page.evaluate(f"{APP}.store.set({{ epsilon: {birth + 1e-6} }})")
-    page.keyboard.press("[")
-    assert page.evaluate(f"{APP}.store.get('epsilon')") == pytest.approx(birth, rel=1e-9)
-    slider = page.locator(".tk-scale")
-    slider.focus()
-    page.keyboard.press("ArrowRight")
-    assert birth < page.evaluate(f"{APP}.store.get('epsilon')") < death
-    page.locator(".tk-cloud canvas").focus()
-    page.keyboard.press("+")
-    page.wait_for_function("location.hash.length > 10")
-    page.wait_for_timeout(600)
-    view = page.evaluate(f"{APP}.state.read()")
-    page.goto("about:blank")
-    page.goto(f"{(tmp_path / 'page.html').as_uri()}#{page_hash(view)}")
-    page.wait_for_selector(".tk-point", state="attached")
-    assert page.evaluate(f"{APP}.state.read()") == view
-    assert page.locator(".tk-chosen").count() == 1
-    page.locator(".tk-explorer").focus()
-    page.keyboard.press("Escape")
-    assert page.evaluate(f"{APP}.store.get('selected')") is None
-
-
-def playing(page: Page) -> bool:
-    return bool(page.evaluate(f"Boolean({APP}.scale.timer)"))
-
-
-def chosen(page: Page) -> Any:
-    return page.evaluate(f"{APP}.store.get('selected')")
-
-
-def test_keys_act_on_a_page_that_nobody_has_clicked(page: Page, problems: list[str], tmp_path: Path):
-    open_page(page, tmp_path / "page.html", "filtration", circle(40), 40)
-    assert page.evaluate("document.activeElement === document.body")
-    page.keyboard.press("Space")
-    assert playing(page)
-    before = page.evaluate(f"{APP}.store.get('epsilon')")
-    page.wait_for_function(f"{APP}.store.get('epsilon') !== {before}")
-    page.keyboard.press("Space")
-    assert not playing(page) and page.evaluate("scrollY") == 0
-    page.keyboard.press("n")
-    assert chosen(page) == {"cloud": 0, "dim": 1, "index": longest(page)}
-    scale = page.evaluate(f"{APP}.store.get('epsilon')")
-    page.keyboard.press("]")
-    assert page.evaluate(f"{APP}.store.get('epsilon')") > scale
-    page.keyboard.press("Control+p")  # the browser's own
-    assert chosen(page) == {"cloud": 0, "dim": 1, "index": longest(page)}
-    page.keyboard.press("Escape")
-    assert chosen(page) is None
-
-
-def test_keys_act_while_a_control_has_the_focus_and_it_keeps_its_own(page: Page, problems: list[str], tmp_path: Path):
-    open_page(page, tmp_path / "page.html", "filtration", circle(40), 40)
-    box = page.locator(".tk-switch input").first
-    for focus in (box, page.locator(".tk-scale"), page.get_by_role("button", name="SVG", exact=True)):
-        page.evaluate(f"{APP}.store.set({{ selected: null }})")
-        focus.focus()
-        page.keyboard.press("n")
-        assert chosen(page) is not None
-    box.focus()
-    page.keyboard.press("Space")
-    assert not box.is_checked() and not playing(page)
-    play = page.locator("button[title='play the filtration']")
-    play.focus()
-    page.keyboard.press("Space")  # presses the button once, and does not play and stop at once
-    assert playing(page)
-    page.keyboard.press("Space")
-    assert not playing(page)
-    slider = page.locator(".tk-scale")
-    slider.focus()
-    value = int(slider.input_value())
-    page.keyboard.press("ArrowRight")
-    assert int(slider.input_value()) == value + 1
-    page.keyboard.press("Space")
-    assert playing(page)
-    page.keyboard.press("Space")
-
-
-def test_keys_in_a_menu_and_in_a_field(page: Page, problems: list[str], tmp_path: Path):
-    """A menu keeps its arrows and focus; where text is entered all keys are the field's."""
-    open_page(page, tmp_path / "page.html", "filtration", circle(40), 40)
-    menu = [{"name": "engine", "label": "engine", "value": "auto", "options": ["auto", "none", "other"]}]
-    page.evaluate(f"(menu) => {{ {APP}.model.set('choosers', menu) }}", menu)
-    select = page.locator("select[name='engine']")
-    select.focus()
-    page.keyboard.press("n")
-    assert chosen(page) is not None and select.input_value() == '"auto"'
-    page.evaluate(f"(() => {{ {APP}.model.send = () => {{}} }})()")
-    page.keyboard.press("ArrowDown")
-    assert select.input_value() == '"none"'
-    page.evaluate(f"(menu) => {{ {APP}.model.set('choosers', menu) }}", menu)  # as a kernel answers
-    assert page.evaluate("document.activeElement.name") == "engine"
-    page.evaluate(f"{APP}.store.set({{ selected: null }})")
-    fields = '<input type="number"><textarea></textarea><p contenteditable="true">text</p>'
-    page.evaluate(
-        f"(fields) => {APP}.element.insertAdjacentHTML('beforeend', `<div id=\"fields\">${{fields}}</div>`)", fields
-    )
-    for field in page.locator("#fields > *").all():
-        field.focus()
-        for key in ("n", "Space", "]"):
-            page.keyboard.press(key)
-        assert chosen(page) is None and not playing(page)
-
-
-def test_in_a_notebook_keys_act_inside_the_explorer_only(page: Page, problems: list[str], tmp_path: Path):
-    """Elsewhere they are the notebook's, which has single keys of its own."""
-    write_page(tmp_path / "page.html", "filtration", circle(40), num_points=40)
-    text = (tmp_path / "page.html").read_text()
-    assert text.count("this.isPage = true;") == 1
-    (tmp_path / "page.html").write_text(text.replace("this.isPage = true;", "this.isPage = false;"))
-    page.goto((tmp_path / "page.html").as_uri())
-    page.wait_for_selector(".tk-point", state="attached")
-    page.evaluate("document.addEventListener('keydown', ({ key }) => (window.keys = [...(window.keys ?? []), key]))")
-    page.keyboard.press("n")
-    assert chosen(page) is None and page.evaluate("window.keys") == ["n"]
-    page.locator(".tk-switch input").first.focus()
-    page.keyboard.press("n")
-    assert chosen(page) is not None and page.evaluate("window.keys") == ["n"]
-
-
-def page_hash(view: dict[str, Any]) -> str:
-    return quote(json.dumps(view, separators=(",", ":")))
 
 
 def test_the_loss_shows_matches_and_steps(page: Page, problems: list[str], tmp_path: Path):

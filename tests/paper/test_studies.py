@@ -166,6 +166,19 @@ def test_a_row_without_weights_names_the_factor_of_its_learning_rate(project):
     assert line.startswith("Chosen: kd (10 × the profile's learning rate).")
 
 
+def test_rows_trained_with_other_weights_than_the_search_chose_are_named(project):
+    answer = study() | {"profile": "weights", "comparisons": []}
+    results = project(weights=answer)
+    own = results.params.rows["kd"].terms["kd"]["weight"]
+
+    def said(weight):
+        answer["chosen"]["kd"]["weights"] = {"kd": weight}
+        return studies.protocols(project(weights=answer)).set_index("Study").loc["weights", "Answer"]
+
+    assert f"Trained here with other weights, see `docs/study.md`: kd (kd {own:g})" in said(2 * own)
+    assert "other weights" not in said(own)
+
+
 def test_a_legend_with_many_long_names_stays_inside_its_figure():
     rows = {f"row{k}": f"Student, KD + a loss with a long name {k}" for k in range(25)}
     trial = {"seed": 1000, "miou": 20.0, "factor": 1.0}

@@ -10,6 +10,7 @@ from topokd.datasets.semantickitti.real_statistics import real_statistics
 from topokd.paper.claims import exact
 from topokd.paper.figures import gradient_shares, validations
 from topokd.paper.results import Results
+from topokd.paper.statistics import two_digits
 from topokd.scans import SYNTHETIC
 from topokd.training.gradients import WEAK
 from topokd.viz.results import banded
@@ -22,9 +23,7 @@ def gradients(results: Results) -> str:
         return ""
     row = max(shares, key=lambda name: len(shares[name]))
     medians = {name: float(np.median(percent)) for name, (_, percent) in shares[row].items()}
-    parts = [
-        f"{name} {median:,.0f} %" if median >= 10 else f"{name} {median:.2g} %" for name, median in medians.items()
-    ]
+    parts = [f"{name} {two_digits(median)} %" for name, median in medians.items()]
     sentence = f"Medians over steps and seeds in “{results.labels[row]}”: {', '.join(parts)}."
     weak = [name for name, median in medians.items() if median < 100 * WEAK]
     return sentence + (f" At this weight {' and '.join(weak)} can hardly move the student." if weak else "")

@@ -17,7 +17,7 @@ def write_pdf(page: str | Path) -> Path:
     """Print a report to a PDF of the same name next to it.
 
     The report itself fills the pages (``templates/pages.js``), as it does when a reader prints: within a section the
-    exhibits are put in the order that fills the pages best, and tables are torn between lines.
+    exhibits are put in the order that fills the pages best, and tables break between lines.
 
     Args:
         page: the .html file.

@@ -102,6 +102,15 @@ def signed(value: float, digits: int = 1) -> str:
     return f"{rounded:{'+' if rounded else ''}.{digits}f}".replace("-", "−")
 
 
+def two_digits(value: float) -> str:
+    """Two digits that count, or all before the point.
+
+    >>> two_digits(1234.5), two_digits(12.34), two_digits(0.0321)
+    ('1,234', '12', '0.032')
+    """
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def interval(values: Iterable[float], level: float = LEVEL) -> Interval:
     """Student's interval: mean(x) +- `topokd.experiments.study.inference.half_width`.
 

@@ -8,15 +8,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from topokd.paper.results import Results
-from topokd.paper.statistics import signed
+from topokd.paper.statistics import signed, two_digits
+from topokd.training.gradients import WEAK
 
 VERDICTS = {"better": "yes", "worse": "no", "equivalent": "same", "open": "open"}
 DOSE = "dose"
-USED = (
-    "`params.yaml` takes kd from the best trial of KD, and topo and grad, for all rows, from that of the row with "
-    "both: the rows of an ablation differ in their terms only."
-)
-WEAK = 0.01  # median share of the segmentation loss's gradient below which a term hardly trains the student
 
 
 class Protocol(NamedTuple):
@@ -114,7 +110,7 @@ def protocols(results: Results) -> pd.DataFrame:
         study = results.studies.get(profile)
         lines.append({
             "Study": profile, "Asks": protocol.question, "Protocol": protocol.plan,
-            "Runs": _progress(study), "Answer": _answer(profile, study, protocol),
+            "Runs": _progress(study), "Answer": _answer(profile, results, protocol),
         })  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -142,7 +138,7 @@ def gradients(results: Results) -> pd.DataFrame:
     lines = [
         {
             "Study": profile, "Row": study["labels"][share["row"]], "Term": share["term"],
-            "Median (%)": _percent(share["median"]), "Largest (%)": _percent(share["largest"]),
+            "Median (%)": two_digits(100 * share["median"]), "Largest (%)": two_digits(100 * share["largest"]),
             "in the run": _run(share), "at step": f"{share['step']:,}",
             f"Runs above {100 * share['limit']:g} %": f"{share['strong']} of {share['runs']}",
         }
@@ -192,11 +188,6 @@ def validated(results: Results) -> str:
     return f"mIoU on {number} validation scan{plural}, too few to tell which row is better{example}."
 
 
-def _percent(share: float) -> str:
-    """Two digits that count, or all before the point."""
-    return f"{100 * share:,.0f}" if share >= 0.1 else f"{100 * share:.2g}"
-
-
 def _run(share: Mapping[str, Any]) -> str:
     """Seed, and place of a cross-validation, of the run with the largest gradient."""
     place = share.get("fold")
@@ -219,7 +210,8 @@ def _progress(study: Mapping[str, Any] | None) -> str:
     return "none" if study is None else f"{study['done']} of {study['planned']}"
 
 
-def _answer(profile: str, study: Mapping[str, Any] | None, protocol: Protocol) -> str:
+def _answer(profile: str, results: Results, protocol: Protocol) -> str:
+    study = results.studies.get(profile)
     if study is None:
         return f"Not run yet: `{protocol.command}`."
     missing = "" if study["done"] >= study["planned"] else f" Preliminary: `{protocol.command}` runs the rest."
@@ -228,10 +220,26 @@ def _answer(profile: str, study: Mapping[str, Any] | None, protocol: Protocol) -
     factors = {trial["unit"]: trial["factor"] for trial in study["trials"]}
     best = ", ".join(f"{row} ({_weights(trial, factors[trial['unit']])})" for row, trial in study["chosen"].items())
     if not study["comparisons"]:
-        used = f" {USED}" if profile == "weights" and best else ""
-        return (f"Chosen: {best}.{used}{_ends(study)}" if best else "No comparison has two seeds yet.") + missing
+        return (
+            f"Chosen: {best}.{_other_weights(study, results)}{_ends(study)}"
+            if best
+            else "No comparison has two seeds yet."
+        ) + missing
     counts = pd.Series([comparison["verdict"] for comparison in study["comparisons"]]).value_counts()
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f" (below).{_ends(study)}{missing}"
+
+
+def _other_weights(study: Mapping[str, Any], results: Results) -> str:
+    """A sentence on rows that this profile trains with other weights than the search for them chose; empty without."""
+    if study["profile"] != "weights" or study["dataset"] != results.params.data.dataset:
+        return ""  # the studies that compare rows train them with what they chose
+    others = []
+    for row, trial in study["chosen"].items():
+        terms = results.params.rows[row].terms if row in results.params.rows else {}
+        weights = {name: term["weight"] for name, term in terms.items()}
+        other = [f"{name} {weight:g}" for name, weight in weights.items() if trial["weights"].get(name) != weight]
+        others += [f"{row} ({', '.join(other)})"] if other else []
+    return f" Trained here with other weights, see `docs/study.md`: {', '.join(others)}." if others else ""
 
 
 def _ends(study: Mapping[str, Any]) -> str:

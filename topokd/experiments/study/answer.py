@@ -132,15 +132,15 @@ def gradient_shares(done: dict[Unit, dict[str, Any]]) -> list[dict[str, Any]]:
     records = []
     for (row, term), measured in sorted(runs.items()):
         points = [
-            (value, unit.number, -1 if unit.fold is None else unit.fold, step)
+            (value, unit.number, unit.fold, step)
             for unit, steps, share in measured
             for step, value in zip(steps, share, strict=True)
         ]
-        largest, seed, fold, step = max(points)
+        largest, seed, fold, step = max(points, key=lambda point: point[0])
         records.append({
             "row": row, "term": term, "runs": len(measured),
             "median": float(np.median([value for value, *_ in points])), "largest": largest, "seed": seed,
-            "fold": None if fold < 0 else fold, "step": step,
+            "fold": fold, "step": step,
             "limit": FORCE, "strong": sum(max(share) > FORCE for *_, share in measured),
         })  # fmt: skip
     return records

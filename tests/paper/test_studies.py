@@ -45,7 +45,7 @@ def study(done=6, planned=6, dataset="synthetic"):
         "curves": {"kd": {"step": [300, 600], "miou": [10.0, 20.0]}},
         "gradients": [
             {"row": "kd", "term": "kd", "runs": 10, "median": 1.234, "largest": 2345.6, "seed": 7, "step": 1150,
-             "limit": 10.0, "strong": 3}
+             "limit": 10.0, "strong": 3, "weak": 0.01}
         ],
         "comparisons": [comparison("kd", "plain", 5.2, "better"), comparison("kd_topo", "kd", 0.1, "equivalent")],
     }  # fmt: skip
@@ -119,9 +119,10 @@ def test_the_readme_says_what_the_study_found_and_whether_it_is_complete(done, p
 
 
 def test_a_verdict_on_a_term_that_hardly_trained_says_so(project):
-    shares = [{"row": row, "term": "kd", "median": 10.0} for row in ("kd", "kd_topo")]
+    shares = [{"row": row, "term": "kd", "median": 10.0, "weak": 0.01} for row in ("kd", "kd_topo")]
     for median, said in ((0.0032, True), (0.2, False)):
-        answer = study() | {"gradients": [*shares, {"row": "kd_topo", "term": "topo", "median": median}]}
+        topo = {"row": "kd_topo", "term": "topo", "median": median, "weak": 0.01}
+        answer = study() | {"gradients": [*shares, topo]}
         (found,) = [f for f in findings(project(study=answer)) if f.question == "Does the topological term help?"]
         for text in (found.sentence, study_text(answer)):
             assert ("The gradient of topo was 0.32 % of the segmentation loss's (median)" in text) == said

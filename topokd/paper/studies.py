@@ -9,7 +9,6 @@ import pandas as pd
 
 from topokd.paper.results import Results
 from topokd.paper.statistics import signed, two_digits
-from topokd.training.gradients import WEAK
 
 VERDICTS = {"better": "yes", "worse": "no", "equivalent": "same", "open": "open"}
 DOSE = "dose"
@@ -87,16 +86,18 @@ def weak_terms(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
 
     What such a comparison shows holds for the term's weight alone.
 
-    >>> shares = [{"row": "kd_topo", "term": "topo", "median": 0.0032}, {"row": "kd_topo", "term": "kd", "median": 10},
-    ...     {"row": "kd", "term": "kd", "median": 10}]
+    >>> shares = [{"row": "kd_topo", "term": "topo", "median": 0.0032, "weak": 0.01},
+    ...     {"row": "kd_topo", "term": "kd", "median": 10, "weak": 0.01},
+    ...     {"row": "kd", "term": "kd", "median": 10, "weak": 0.01}]
     >>> print(weak_terms({"treatment": "kd_topo", "control": "kd"}, {"gradients": shares}))
      The gradient of topo was 0.32 % of the segmentation loss's (median), so this is a finding about so small a weight.
     """
-    by_row: dict[str, dict[str, float]] = {}
+    by_row: dict[str, dict[str, Mapping[str, Any]]] = {}
     for share in study.get("gradients", []):
-        by_row.setdefault(share["row"], {})[share["term"]] = share["median"]
+        by_row.setdefault(share["row"], {})[share["term"]] = share
     treatment, control = (by_row.get(comparison[row], {}) for row in ("treatment", "control"))
-    weak = {term: median for term, median in treatment.items() if term not in control and median < WEAK}
+    new = {term: share for term, share in treatment.items() if term not in control}
+    weak = {term: share["median"] for term, share in new.items() if share["median"] < share["weak"]}
     if not weak:
         return ""
     shares = " and ".join(f"of {term} was {100 * median:.2g} %" for term, median in weak.items())

@@ -28,5 +28,5 @@ def test_shares_are_taken_over_all_seeds_and_the_largest_is_named() -> None:
     (shares,) = gradient_shares(done)
     assert shares == {
         "row": "kd_grad", "term": "grad", "runs": 2, "median": 2.0,
-        "largest": 120.0, "seed": 7, "fold": None, "step": 50, "limit": 10.0, "strong": 1,
+        "largest": 120.0, "seed": 7, "fold": None, "step": 50, "limit": 10.0, "strong": 1, "weak": 0.01,
     }  # fmt: skip

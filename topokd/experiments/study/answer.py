@@ -24,7 +24,7 @@ from topokd.experiments.study.runner import Study
 from topokd.io import read_json
 from topokd.params import to_dict
 from topokd.project import project_path
-from topokd.training.gradients import gradient_share
+from topokd.training.gradients import WEAK, gradient_share
 
 FORCE = 10.0
 """Share of the segmentation loss's gradient above which a term moves the student almost alone."""
@@ -121,7 +121,8 @@ def gradient_shares(done: dict[Unit, dict[str, Any]]) -> list[dict[str, Any]]:
 
     Returns:
         A record per row and term: ``median`` over all measurements, ``largest`` with its ``seed``, ``fold`` and
-        ``step``, and in how many of ``runs`` it was above ``limit`` at some measurement (``strong``).
+        ``step``, in how many of ``runs`` it was above ``limit`` at some measurement (``strong``), and ``weak``, the median
+        below which a term hardly trains the student.
     """
     runs: dict[tuple[str, str], list[tuple[Unit, list[int], list[float]]]] = {}
     for unit, record in done.items():
@@ -141,7 +142,7 @@ def gradient_shares(done: dict[Unit, dict[str, Any]]) -> list[dict[str, Any]]:
             "row": row, "term": term, "runs": len(measured),
             "median": float(np.median([value for value, *_ in points])), "largest": largest, "seed": seed,
             "fold": fold, "step": step,
-            "limit": FORCE, "strong": sum(max(share) > FORCE for *_, share in measured),
+            "limit": FORCE, "strong": sum(max(share) > FORCE for *_, share in measured), "weak": WEAK,
         })  # fmt: skip
     return records
 

@@ -121,8 +121,8 @@ def gradient_shares(done: dict[Unit, dict[str, Any]]) -> list[dict[str, Any]]:
 
     Returns:
         A record per row and term: ``median`` over all measurements, ``largest`` with its ``seed``, ``fold`` and
-        ``step``, in how many of ``runs`` it was above ``limit`` at some measurement (``strong``), and ``weak``, the median
-        below which a term hardly trains the student.
+        ``step``, in how many of ``runs`` it was above ``limit`` at some measurement (``strong``), and ``weak``, the
+        median below which a term hardly trains the student.
     """
     runs: dict[tuple[str, str], list[tuple[Unit, list[int], list[float]]]] = {}
     for unit, record in done.items():

@@ -18,7 +18,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   exit 1
 fi
 
-echo "setting up .venv with $("$python" --version) (about 2 minutes and 2 GB)"
+echo "setting up .venv with $("$python" --version) (about 2 minutes and 3 GB)"
 "$python" -m venv --clear .venv
 install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"; }
 # torch first and by its exact version: where pip is configured with an index of CPU builds, it takes one

@@ -69,8 +69,8 @@ figure
 loop, noise = loop_and_noise(gradients)
 display(
     Markdown(
-        f"The loop gets {loop:.1f} times the mean gradient, the less persistent half of the pairs {noise:.2f} times: "
-        f"{loop / noise:.0f} to 1, where equal weights would give 1 to 1."
+        f"The loop receives {loop:.1f} times the mean gradient of all pairs, the noise pairs on average {noise:.2f} "
+        f"times: {loop / noise:.0f} to 1, where equal weights would give 1 to 1."
     )
 )
 

@@ -61,7 +61,8 @@ def test_log_weights_dampen_noise() -> None:
     weighted = np.array(dampening["weighted"])
     order = np.argsort(dampening["persistence"])
     loop, noise = loop_and_noise(dampening)
-    assert loop == weighted[order[-1]] > 5 and noise < weighted[order[: len(order) // 2]].max() < 1
+    assert loop == weighted[order[-1]] > 5
+    assert noise < 1 and noise == pytest.approx(weighted[order[:-1]].mean())
     torch.testing.assert_close(
         torch.tensor(dampening["plain"]).median(), torch.tensor(dampening["plain"])[0], rtol=0.1, atol=0.1
     )

@@ -99,8 +99,8 @@ def test_the_caption_of_the_validation_names_its_scans_the_row_and_the_bands_tha
     left, right = figure.axes
     assert left.get_ylabel() == "mIoU (%), 2 validation scans" and results.params.train.validate_scans == 2
     assert said.startswith("It is the mIoU on 2 of the 12 validation scans, too few to tell which row is better: ")
-    assert f"right: difference from “{results.labels['plain']}” at the same step and seed." in said
-    assert f"on the left only of “{results.labels['plain']}” and “{results.labels['full']}”." in said
+    assert f"second: difference from “{results.labels['plain']}” at the same step and seed." in said
+    assert f"in the first panel only of “{results.labels['plain']}” and “{results.labels['full']}”." in said
     assert (len(left.collections), len(right.collections)) == (2, 4)
     first = [line for line in right.lines if line.get_label() in results.labels.values()]
     assert len({line.get_transform().transform((100, 0))[0] for line in first}) == 4  # none hides another
@@ -136,7 +136,7 @@ def test_bands_of_one_seed_are_neither_drawn_nor_described(tmp_path: Path) -> No
     figure, said = figures.validation_figure(results), facts.validation(results)
     assert figure is not None and not any(axes.collections for axes in figure.axes)
     assert "Bands" not in said and "Mean" not in said and "mean over" not in said
-    assert "Right: difference from" in said
+    assert "Second: difference from" in said
 
 
 def test_without_two_validations_of_a_run_the_figure_is_left_out(tmp_path: Path) -> None:

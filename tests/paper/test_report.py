@@ -18,10 +18,11 @@ from topokd.io import write_json
 from topokd.paper import facts, figures
 from topokd.paper.claims import claims, details, lead
 from topokd.paper.exhibits import EXHIBITS, Figure, sections
-from topokd.paper.links import measured_over
+from topokd.paper.links import measured_over, sources
 from topokd.paper.render import environment, inlined_image, prose, render_exhibit
 from topokd.paper.report import PAPER, write_report
 from topokd.paper.results import Results
+from topokd.params import load_profile
 from topokd.viz.style import save_figure
 
 matplotlib.use("Agg")
@@ -207,7 +208,7 @@ def test_facts_of_topology_come_from_its_records(results_folder, drawn):
     write_json(results_folder / "timings" / "topology_cost.json", timing)
     text = write_report(results_folder, drawn).read_text(encoding="utf-8")
     for fact in (
-        "12.3 times the gradient of the noise",
+        "12.3 times the mean gradient of the noise pairs",
         "over the 2 diagrams shown and 1 of our other engines: 3.0e-16",
         "at most 0.42 of the bound",
         "4.0 times as long, random",
@@ -242,7 +243,7 @@ def test_every_relative_link_leads_to_a_file(results_folder, drawn):
 def test_the_first_sentence_states_answer_scans_and_sizes(results_folder, empty_folder):
     results = Results.read(results_folder)
     sentence = lead(results)
-    assert "12 validation scans (synthetic street world)" in sentence and "1.2 M" in sentence
+    assert "12 validation scans (synthetic street world)" in sentence and "1.20 M" in sentence
     assert len(re.findall(r"[.!?](?: |$)", sentence)) == 1  # one sentence
     assert re.search(r"\*\*all distillation terms\*\* raise .* against “Student without KD”; ", sentence)
     assert re.search(r"“Student, KD \+ topology \+ saliency” is .* “Student, KD”.*3 seeds\)\.$", sentence)
@@ -272,6 +273,22 @@ def test_the_data_of_a_figure_of_one_seed_is_that_seed(results_folder):
     assert measured_over(EXHIBITS["classes"], results).endswith(f"seeds {', '.join(map(str, sorted(set(seeds))))}")
 
 
+def test_a_table_of_another_benchmark_leads_to_the_notebook_and_names_the_scans_of_its_panel(results_folder):
+    default = load_profile("default")
+    params = default.model_copy(update={"seeds": (7,), "data": default.data.model_copy(update={"layout": "waymo"})})
+    write_results(results_folder / "panels" / "waymo", params, ("teacher", "plain", "full"))
+    (results_folder / "notebooks").mkdir()
+    for name in ("45_panels-nuscenes", "45_panels-waymo", "30_student-full-seed0", "30_student-kd-seed0"):
+        (results_folder / "notebooks" / f"{name}.html").touch()
+    results = Results.read(results_folder)
+    (text, address), *_ = sources(EXHIBITS["table4"], results)
+    assert (text, address) == ("executed notebook 45_panels", "notebooks/45_panels-waymo.html")
+    assert measured_over(EXHIBITS["table4"], results).startswith("synthetic street world in the Waymo")
+    assert measured_over(EXHIBITS["table4"], results).endswith("seed 7")
+    assert sources(EXHIBITS["table7"], results)[0][0] == "executed notebook 30_student (one of 2: full-seed0)"
+    assert "cube" in measured_over(EXHIBITS["figure6"], results)  # what no scan is behind says so
+
+
 def test_text_is_escaped():
     assert str(prose("a < b & `c<d>`")) == "a &lt; b &amp; <code>c&lt;d&gt;</code>"
 
@@ -295,7 +312,7 @@ def test_shares_of_gradients_are_drawn_if_every_run_measured_them(results_folder
     assert steps == [0, 50]
     np.testing.assert_allclose(percent, [[1.0, 0.5]] * len(results.runs["full"]))
     sentence = facts.gradients(results)
-    assert "topo 0.75 %" in sentence and sentence.endswith("topo and kd can hardly move the student.")
+    assert "L_topo 0.75 %" in sentence and sentence.endswith("L_topo and L_kd can hardly move the student.")
     figure = figures.share_figure(results)
     (panel,) = figure.axes
     expected = [results.rows[row].color for row in ("kd_topo", "kd")]  # as the rows that add these terms

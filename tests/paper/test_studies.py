@@ -125,7 +125,7 @@ def test_a_verdict_on_a_term_that_hardly_trained_says_so(project):
         answer = study() | {"gradients": [*shares, topo]}
         (found,) = [f for f in findings(project(study=answer)) if f.question == "Does the topological term help?"]
         for text in (found.sentence, study_text(answer)):
-            assert ("The gradient of topo was 0.32 % of the segmentation loss's (median)" in text) == said
+            assert ("The gradient of L_topo was 0.32 % of the segmentation loss's (median)" in text) == said
 
 
 def test_the_first_sentences_name_the_study_that_decided(project):
@@ -154,7 +154,7 @@ def test_a_best_trial_at_an_end_of_its_grid_is_reported(project):
     third = at_end["trials"][0] | {"unit": "trial-kd-2", "miou": 5.0, "factor": 100.0}
     within = at_end | {"trials": [*at_end["trials"], third], "chosen": chosen}
     answer = studies.protocols(project(study=at_end)).set_index("Study").loc["study", "Answer"]
-    assert answer == "Chosen: kd (kd 3). At an end of its grid, so that a value beyond it may be better: kd."
+    assert answer == "Chosen: “kd” (kd 3). At an end of its grid, so that a value beyond it may be better: “kd”."
     assert "end of its grid" not in studies.protocols(project(study=within)).set_index("Study").loc["study", "Answer"]
 
 
@@ -164,7 +164,7 @@ def test_a_row_without_weights_names_the_factor_of_its_learning_rate(project):
     answer |= {"chosen": {"kd": chosen}, "trials": [trial | {"weights": {}} for trial in answer["trials"]]}
     assert chosen["learning_rate_factor"] == 2 and "factor" not in chosen
     line = studies.protocols(project(study=answer)).set_index("Study").loc["study", "Answer"]
-    assert line.startswith("Chosen: kd (10 × the profile's learning rate).")
+    assert line.startswith("Chosen: “kd” (10 × the profile's learning rate).")
 
 
 def test_rows_trained_with_other_weights_than_the_search_chose_are_named(project):
@@ -176,7 +176,7 @@ def test_rows_trained_with_other_weights_than_the_search_chose_are_named(project
         answer["chosen"]["kd"]["weights"] = {"kd": weight}
         return studies.protocols(project(weights=answer)).set_index("Study").loc["weights", "Answer"]
 
-    assert f"Trained here with other weights, see `docs/study.md`: kd (kd {own:g})" in said(2 * own)
+    assert f"Trained here with other weights, see `docs/study.md`: “kd” (kd {own:g})" in said(2 * own)
     assert "other weights" not in said(own)
 
 

@@ -193,8 +193,8 @@ def test_grid_marks_units_only_where_a_column_mixes_them():
     lines = [{"table": "t", "row": r, "column": "c", "unit": u, "source": "measured", "printed": "", "mean": 1.5,
               "half_width": np.nan, "n": 1, "note": ""} for r, u in (("a", "s"), ("b", "MB"))]  # fmt: skip
     mixed, same = grid(pd.DataFrame(lines), "columns"), grid(pd.DataFrame(lines[:1]), "columns")
-    assert mixed.columns == [("measured", "c", "")] and mixed.rows[0][3][0].text == "1.5 s"
-    assert same.columns == [("measured", "c", "s")] and same.rows[0][3][0].text == "1.5"
+    assert mixed.columns == [("measured", "c", "")] and mixed.rows[0][3][0].text == "1.50 s"
+    assert same.columns == [("measured", "c", "s")] and same.rows[0][3][0].text == "1.50"
 
 
 def test_classes_of_the_fixture_are_those_of_the_dataset_and_of_table2():

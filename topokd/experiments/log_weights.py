@@ -41,10 +41,10 @@ def measure_dampening(n: int = 240, shift: float = 0.002, seed: int = 0) -> dict
 
 
 def loop_and_noise(gradients: Mapping[str, Sequence[float]]) -> tuple[float, float]:
-    """Gradient of the most persistent pair, and mean gradient of the less persistent half, of Figure 7 (a)."""
+    """Gradient of the most persistent pair, the loop, and mean gradient of all other pairs, of Figure 7 (a)."""
     weighted = np.array(gradients["weighted"])
-    order = np.argsort(gradients["persistence"])
-    return weighted[order[-1]], weighted[order[: len(order) // 2]].mean()
+    loop = int(np.argmax(gradients["persistence"]))
+    return weighted[loop], np.delete(weighted, loop).mean()
 
 
 def measure_lemma1(

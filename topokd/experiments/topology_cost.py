@@ -135,16 +135,23 @@ def layer_cost(
 
 
 def cost_table(document: dict[str, Any]) -> pd.DataFrame:
-    """Table 8 of the document: times in seconds and memory in MB over the number of points."""
+    """Table 8 of the document for readers: times in seconds and memory in MB over the number of points."""
     fields = (("forward (s)", "forward_s", 1), ("backward (s)", "backward_s", 1), ("memory (MB)", "peak_bytes", 1e-6))
     rows = {}
     for row in document["table8"]:
         rows[row["points"]] = {
-            f"{name} {kind}": row[name] and row[name][field] and factor * row[name][field]
-            for name in ("naive", "ours", "giotto_ph")
+            f"{name.replace('_', '-')} {kind}": _shown(row[name] and row[name][field], factor)
+            for name in ENGINE_OF
             for kind, field, factor in fields
-        } | {"speed-up over naive": row["speedup"]}
-    return pd.DataFrame(rows).T.astype(float).round(4)
+        } | {"speed-up over naive": _shown(row["speedup"])}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _shown(value: float | None, factor: float = 1) -> str:
+    """Three significant digits; a dash for what was not measured."""
+    if value is None:
+        return "–"
+    return f"{factor * value:,.0f}" if factor * value >= 1000 else f"{factor * value:#.3g}".rstrip(".")
 
 
 def cost_sentence(document: dict[str, Any]) -> str:

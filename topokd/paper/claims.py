@@ -74,7 +74,7 @@ def beyond_another(finding: Finding, label: str) -> str:
 
 def _networks(results: Results) -> str:
     sizes = {run["role"]: run["parameters"] / 1e6 for run in reversed(list(results.all_runs()))}
-    return ", ".join(f"{role} of {sizes[role]:.2g} M parameters" for role in ("student", "teacher") if role in sizes)
+    return ", ".join(f"{role} of {sizes[role]:.2f} M parameters" for role in ("student", "teacher") if role in sizes)
 
 
 def seeds_used(results: Results, finding: Finding) -> str:
@@ -155,7 +155,7 @@ def _cost(results: Results) -> Iterator[Finding]:
         last, top = compared[-1], rows[-1]
         seconds = top["ours"]["forward_s"] + top["ours"]["backward_s"]
         sentence = (
-            f"{last['speedup']:,.0f} times faster than plain torch at N = {last['points']}; "
+            f"{last['speedup']:,.0f} times faster than plain torch (one run of it) at N = {last['points']}; "
             f"{1e3 * seconds:.0f} ms at N = {top['points']} on one core."
         )
         yield Finding(question, "yes" if last["speedup"] > 1 else "no", sentence, claim, "table8")
@@ -187,7 +187,7 @@ def _theory(results: Results) -> Iterator[Finding]:
     ratio, figure8 = record["figure7"]["loop_to_noise"], record["figure8"]
     sentences = (
         (worst <= 1, f"In {samples} samples the distance was at most {worst:.2f} of the bound."),
-        (ratio > 1, f"The loop of a noisy circle gets {ratio:.0f} times the gradient of its noise."),
+        (ratio > 1, f"The loop of a noisy circle gets {ratio:.0f} times the mean gradient of its noise pairs."),
         (figure8["worst"] < 1e-6, f"Largest bottleneck distance to giotto-ph (Ripser): {exact(figure8['worst'])}."),
     )
     for (question, claim, evidence), (holds, sentence) in zip(about, sentences, strict=True):

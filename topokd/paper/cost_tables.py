@@ -209,6 +209,8 @@ def _finish(lines: list[Line], table: str, results: Results, timing: dict[str, A
         presets = " and ".join(model["preset"] for model in timing["models"].values())
         where += f", {timing['models']['teacher']['voxels']:,} voxels, presets {presets}"
     repeats = timing["repeats"]
-    where += f", median of {repeats} runs" if repeats > 1 else ", one run"
+    how = f"median of {repeats} runs" if repeats > 1 else "one run"
+    how = "one profiled run" if table == "table6" else how
+    where += f", {how}{', naive one run' if table == 'table8' and repeats > 1 else ''}"
     general |= {"note": where, "n": repeats, "varies": TIMING}
     return frame([*lines, general])

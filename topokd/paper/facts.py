@@ -23,9 +23,9 @@ def gradients(results: Results) -> str:
         return ""
     row = max(shares, key=lambda name: len(shares[name]))
     medians = {name: float(np.median(percent)) for name, (_, percent) in shares[row].items()}
-    parts = [f"{name} {two_digits(median)} %" for name, median in medians.items()]
+    parts = [f"L_{name} {two_digits(median)} %" for name, median in medians.items()]
     sentence = f"Medians over steps and seeds in “{results.labels[row]}”: {', '.join(parts)}."
-    weak = [name for name, median in medians.items() if median < 100 * WEAK]
+    weak = [f"L_{name}" for name, median in medians.items() if median < 100 * WEAK]
     return sentence + (f" At this weight {' and '.join(weak)} can hardly move the student." if weak else "")
 
 
@@ -45,19 +45,25 @@ def validation(results: Results) -> str:
     bands = [list(map(names.__getitem__, banded(series))) for series in (found.curves, found.gains)]
     drawn = list(dict.fromkeys(name for panel in bands for name in panel))
     several = any(len(values) > 1 for _, values in found.curves.values())
-    panels = [f"{'Left: mean' if found.gains else 'Mean'} over seeds" if several else ""]
-    panels += [f"right: difference from “{names[found.base]}” at the same step and seed" if found.gains else ""]
+    panels = [f"{'First panel: mean' if found.gains else 'Mean'} over seeds" if several else ""]
+    panels += [f"second: difference from “{names[found.base]}” at the same step and seed" if found.gains else ""]
     text = "; ".join(part for part in panels if part)
     sentences = [scans, f"{text[:1].upper()}{text[1:]}." if text else ""]
     if drawn:
-        left = " and ".join(f"“{name}”" for name in bands[0])
+        first = " and ".join(f"“{name}”" for name in bands[0])
         whole = len(bands[0]) == sum(len(values) > 1 for _, values in found.curves.values())
-        sentences.append(f"Bands: lowest to highest seed{'' if whole else f', on the left only of {left}'}.")
+        sentences.append(f"Bands: lowest to highest seed{'' if whole else f', in the first panel only of {first}'}.")
     if len(found.curves) > 1:
         sentences.append("Markers of rows at one step are drawn side by side.")
     if found.single:
         sentences.append(f"Not drawn, with a single validation: {', '.join(f'“{names[n]}”' for n in found.single)}.")
     return " ".join(filter(None, sentences))
+
+
+def topological_stage(results: Results) -> str:
+    """Figure 2: the stage whose diagrams L_topo compares in the networks trained here."""
+    stages = sorted({row.terms["topo"]["stage"] for row in results.rows.values() if "topo" in row.terms})
+    return f"The networks trained here compare those of stage {' and '.join(map(str, stages))}." if stages else ""
 
 
 def dampening(results: Results) -> str:
@@ -66,7 +72,7 @@ def dampening(results: Results) -> str:
     if not topology:
         return ""
     ratio = topology["figure7"]["loop_to_noise"]
-    return f"In this experiment the gradient of the loop is {ratio:.3g} times the gradient of the noise."
+    return f"In this experiment the loop receives {ratio:.3g} times the mean gradient of the noise pairs."
 
 
 def agreement(results: Results) -> str:
@@ -125,14 +131,15 @@ def homology_cost(results: Results) -> str:
     top = cost["homology"][-1]
     engine = cost.get("homology_engine", "giotto-ph")
     ratio = _times(top["h2_s"] / top["h1_s"])
-    return f"Both with the engine {engine}; at N = {top['points']} dimension 2 takes {ratio} times as long."
+    return f"Both with the engine {engine}; at N = {top['points']} degree 2 takes {ratio} times as long."
 
 
 def compared_scans(results: Results) -> str:
     """What the statistics of the training scans are compared with."""
     data = results.params.data
     if data.dataset == SYNTHETIC and data.layout == "semantickitti":
-        return f"Orange, for comparison: {real_statistics()['source']}; this profile does not use them."
+        source = real_statistics()["source"]
+        return f"Blue: the training split; orange, for comparison: {source}, which this profile does not use."
     return "Blue: the training split; orange: the validation split."
 
 

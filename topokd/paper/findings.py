@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from topokd.paper import reported
 from topokd.paper.results import Results
-from topokd.paper.statistics import MARGIN, Interval, pooled_sd, seeds_to_detect, signed
+from topokd.paper.statistics import MARGIN, POWER, Interval, pooled_sd, seeds_to_detect, signed
 from topokd.paper.studies import VERDICTS, verdict_of
 from topokd.paper.studies import sentence as sentence_of
 from topokd.project import TEACHER
@@ -151,9 +151,11 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
         return Finding(about.question, "missing", sentence, "", evidence)
     answer = verdict(gain, sd=sd)
     seeds = f"{gain.n} seeds" if gain.n > 1 else "1 seed"
+    judged = gain.with_sd(sd)
+    own = f"; ± {gain.half_width:.1f} by their own spread alone" if judged is not gain else ""
     sentence = (
-        f"With {about.subject} the student changes by {gain.text(sign=True)} points of mIoU against "
-        f"“{label}” ({results.score(over).text()} → {results.score(row).text()}, {seeds}, paired)"
+        f"With {about.subject} the student changes by {judged.text(sign=True)} points of mIoU against “{label}” "
+        f"({results.score(over).text()} → {results.score(row).text()}, {seeds}, paired{own})"
     )
     sentence += {
         "yes": "; the 95 % interval lies above zero.",
@@ -161,7 +163,6 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
         "same": f"; it lies within ±{MARGIN:g} points (two one-sided tests at 5 %).",
         "open": _open(gain, sd),
     }[answer]
-    judged = gain.with_sd(sd)
     return Finding(
         about.question, answer, sentence + _reported(row, over), "", evidence, about.subject, judged, label, row
     )
@@ -179,7 +180,8 @@ def _open(gain: Interval, sd: float) -> str:
     few = gain.excludes(0.0) or gain.within(MARGIN)  # decided by its own seeds alone
     spread = f" if {gain.n} seeds spread as they do in all comparisons together (standard deviation {sd:.2f})"
     return (
-        f"; the 95 % interval contains zero{spread * few}. Detecting a difference of one point would take {more} seeds."
+        f"; the 95 % interval contains zero{spread * few}. Detecting a difference of one point with a probability of "
+        f"{POWER:.0%} would take {more} seeds with this spread."
     )
 
 

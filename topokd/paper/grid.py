@@ -105,8 +105,8 @@ def grid(frame: pd.DataFrame, side: Side, names: Mapping[str, str] | None = None
 def number(value: float, unit: str) -> str:
     """Format ``value``: one decimal for percent and points, two for ratios, otherwise three significant digits.
 
-    >>> number(33.333, "%"), number(0.00012345, "s"), number(46159312, "")
-    ('33.3', '0.000123', '46,159,312')
+    >>> number(33.333, "%"), number(0.00012345, "s"), number(0.00025, "s"), number(46159312, "")
+    ('33.3', '0.000123', '0.000250', '46,159,312')
     """
     if math.isnan(value):
         return ""
@@ -118,7 +118,7 @@ def number(value: float, unit: str) -> str:
         return f"{int(value):,}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
+    return f"{value:#.3g}".rstrip(".") if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
 def _gap(source: str, column: str, printed: bool) -> Cell:

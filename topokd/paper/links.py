@@ -6,28 +6,24 @@ from collections.abc import Sequence
 
 from topokd.paper.exhibits import Exhibit, Figure, Table
 from topokd.paper.results import Results
+from topokd.paper.segmentation_tables import results_for_dataset
 
 NOTEBOOKS = {
     "data": "10_data", "teacher": "20_teacher", "student": "30_student", "evaluation": "40_evaluation",
     "panels": "45_panels", "topology": "50_topology", "topology_cost": "60_topology_cost",
     "model_cost": "70_model_cost", "study": "80_study", "paper": "90_paper",
 }  # fmt: skip
-DATA = {  # the data behind the exhibits of a stage, unless it is the validation split
-    "panels": "synthetic street world in the layout of the benchmark, one seed",
-    "topology": "known shapes and random clouds",
-    "topology_cost": "random clouds of unit features, on this machine",
-    "study": "the studies, see their protocols",
-    "model_cost": "one validation scan in voxels of 0.05 m, random weights",
-}
 
 
 def sources(exhibit: Exhibit, results: Results, files: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Links ``(text, address)`` to the notebook and the ``files`` of an exhibit, relative to the report."""
     links = []
     notebook = NOTEBOOKS[exhibit.stage]
-    executed = sorted((results.folder / "notebooks").glob(f"{notebook}*.html"))
+    layout = exhibit.layout if isinstance(exhibit, Table) else ""
+    executed = sorted((results.folder / "notebooks").glob(f"{notebook}*{layout}.html"))
     if executed:
-        links.append((f"executed notebook {notebook}", f"notebooks/{executed[0].name}"))
+        one = f" (one of {len(executed)}: {executed[0].stem.removeprefix(notebook + '-')})" * (len(executed) > 1)
+        links.append((f"executed notebook {notebook}{one}", f"notebooks/{executed[0].name}"))
     links.append(("notebook’s source", f"../../notebooks/{notebook}.py"))
     for file in files:
         links += [(kind.upper(), f"../../figures/{results.profile}/{file}.{kind}") for kind in ("svg", "png")]
@@ -67,13 +63,13 @@ def citation(results: Results) -> str:
 
 def measured_over(exhibit: Exhibit, results: Results) -> str:
     """The data behind an exhibit's measured numbers, for its caption."""
-    if exhibit.stage == "paper" and isinstance(exhibit, Figure) and exhibit.id == "figure2":
-        return "none, the paper's sizes"
-    if exhibit.stage in DATA:
-        return DATA[exhibit.stage]
+    if exhibit.data:
+        return exhibit.data
+    if isinstance(exhibit, Table) and exhibit.layout:
+        results = results_for_dataset(results, exhibit.layout)
     few = exhibit.scans if isinstance(exhibit, Figure) else ""
     if exhibit.stage == "data":
-        return f"{results.dataset}, {few or 'all'} of the profile's scans"
+        return f"{results.dataset}, {few or 'all scans'}"
     run = next(results.all_runs(), None)
     if run is None:
         return f"{results.dataset}, not measured yet"

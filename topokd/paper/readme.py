@@ -105,7 +105,7 @@ def _profile(results: Results) -> str:
     base = next(iter(results.rows))
     lines = [
         f"Profile `{results.profile}` ({results.dataset}): mIoU in % over the classes present in the validation split, "
-        f"mean ± 95 % interval over seeds {', '.join(map(str, seeds))}; minutes of one run on one core of "
+        f"mean ± 95 % interval over seeds {', '.join(map(str, seeds))}; minutes of the fastest run on one core of "
         f"{where['processor']}. All stages together took {total:.0f} core-minutes.",
         "",
         f"| row | parameters | mIoU | gain over “{results.labels[base]}” | steps | minutes |",
@@ -118,7 +118,7 @@ def _profile(results: Results) -> str:
         first = next(iter(runs.values()))
         notebook = "20_teacher" if network == TEACHER else f"30_student-{network}"
         taken = [durations[name]["seconds"] for seed in runs if (name := run_name(notebook, seed)) in durations]
-        minutes = f"{sum(taken) / len(taken) / 60:.1f}" if taken else "–"
+        minutes = f"{min(taken) / 60:.1f}" if taken else "–"
         gain = "" if network == base else results.gain(network, base).text(sign=True)
         lines.append(
             f"| {look.label} | {first['parameters'] / 1e6:.2f} M | {results.score(network).text()} | {gain} "

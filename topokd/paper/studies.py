@@ -90,7 +90,7 @@ def weak_terms(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     ...     {"row": "kd_topo", "term": "kd", "median": 10, "weak": 0.01},
     ...     {"row": "kd", "term": "kd", "median": 10, "weak": 0.01}]
     >>> print(weak_terms({"treatment": "kd_topo", "control": "kd"}, {"gradients": shares}))
-     The gradient of topo was 0.32 % of the segmentation loss's (median), so this is a finding about so small a weight.
+     The gradient of L_topo was 0.32 % of the segmentation loss's (median): this says nothing about larger weights.
     """
     by_row: dict[str, dict[str, Mapping[str, Any]]] = {}
     for share in study.get("gradients", []):
@@ -100,8 +100,8 @@ def weak_terms(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     weak = {term: share["median"] for term, share in new.items() if share["median"] < share["weak"]}
     if not weak:
         return ""
-    shares = " and ".join(f"of {term} was {100 * median:.2g} %" for term, median in weak.items())
-    return f" The gradient {shares} of the segmentation loss's (median), so this is a finding about so small a weight."
+    shares = " and ".join(f"of L_{term} was {100 * median:.2g} %" for term, median in weak.items())
+    return f" The gradient {shares} of the segmentation loss's (median): this says nothing about larger weights."
 
 
 def protocols(results: Results) -> pd.DataFrame:
@@ -138,7 +138,7 @@ def gradients(results: Results) -> pd.DataFrame:
     """How large each term's gradient was in the runs of every study, in percent of the segmentation loss's."""
     lines = [
         {
-            "Study": profile, "Row": study["labels"][share["row"]], "Term": share["term"],
+            "Study": profile, "Row": study["labels"][share["row"]], "Term": f"L_{share['term']}",
             "Median (%)": two_digits(100 * share["median"]), "Largest (%)": two_digits(100 * share["largest"]),
             "in the run": _run(share), "at step": f"{share['step']:,}",
             f"Runs above {100 * share['limit']:g} %": f"{share['strong']} of {share['runs']}",
@@ -219,7 +219,10 @@ def _answer(profile: str, results: Results, protocol: Protocol) -> str:
     if profile == DOSE:
         return f"{study['sentence']}{missing}"
     factors = {trial["unit"]: trial["factor"] for trial in study["trials"]}
-    best = ", ".join(f"{row} ({_weights(trial, factors[trial['unit']])})" for row, trial in study["chosen"].items())
+    best = ", ".join(
+        f"“{study['labels'][row]}” ({_weights(trial, factors[trial['unit']])})"
+        for row, trial in study["chosen"].items()
+    )
     if not study["comparisons"]:
         return (
             f"Chosen: {best}.{_other_weights(study, results)}{_ends(study)}"
@@ -239,7 +242,7 @@ def _other_weights(study: Mapping[str, Any], results: Results) -> str:
         terms = results.params.rows[row].terms if row in results.params.rows else {}
         weights = {name: term["weight"] for name, term in terms.items()}
         other = [f"{name} {weight:g}" for name, weight in weights.items() if trial["weights"].get(name) != weight]
-        others += [f"{row} ({', '.join(other)})"] if other else []
+        others += [f"“{study['labels'][row]}” ({', '.join(other)})"] if other else []
     return f" Trained here with other weights, see `docs/study.md`: {', '.join(others)}." if others else ""
 
 
@@ -249,7 +252,7 @@ def _ends(study: Mapping[str, Any]) -> str:
     for row, best in study["chosen"].items():
         grid = {trial["unit"]: trial["factor"] for trial in study["trials"] if trial["row"] == row}
         if len(grid) > 1 and grid[best["unit"]] in (min(grid.values()), max(grid.values())):
-            rows.append(row)
+            rows.append(f"“{study['labels'][row]}”")
     if not rows:
         return ""
     return f" At an end of its grid, so that a value beyond it may be better: {', '.join(rows)}."

@@ -45,6 +45,7 @@ class Exhibit:
         caption: text below it. May hold `code` between backticks.
         stage: stage of the pipeline that creates it.
         short: entry in the table of contents; empty for none.
+        data: the data behind its measured numbers, in words; empty for the validation scans and seeds of the profile.
 
     Examples:
         >>> section = ReportSection("networks", "Cost of the networks")
@@ -59,6 +60,7 @@ class Exhibit:
     caption: str
     stage: str = "paper"
     short: str = ""
+    data: str = ""
 
     def command(self, profile: str) -> str:
         """Command that creates the exhibit."""
@@ -74,6 +76,7 @@ class Table(Exhibit):
         side: whether measured values are additional rows, or columns beside the reported ones.
         corner: heading of the first column.
         labels: whether rows are networks of the profile, shown by their labels in ``params.rows``.
+        layout: data set whose panel it shows where the profile has other scans; empty for none.
 
     Examples:
         >>> from topokd.paper.exhibits import EXHIBITS
@@ -85,6 +88,7 @@ class Table(Exhibit):
     side: Side = "columns"
     corner: str = ""
     labels: bool = False
+    layout: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topokd.paper import figures
+from topokd.paper import facts, figures
 from topokd.paper.exhibits.exhibit import Figure, ReportSection
 
 SECTION = ReportSection("framework", "The framework")
@@ -24,10 +24,12 @@ DECLARED = (
         short="Figure 2",
         title="Figure 2. The framework",
         caption="The frozen teacher (top) guides the student (bottom) in three ways: saliency maps of every encoder "
-        "stage, persistence diagrams of the last stage (for the networks trained here: of `terms.topo.stage`), and "
-        "softened class scores. Cross-entropy with the labels is the fourth term of Eq. 8. "
+        "stage, persistence diagrams of the last stage, and softened class scores. Cross-entropy with the labels is "
+        "the fourth term of Eq. 8. "
         "Decoder stages also read the encoder (skip connections). Rows of both networks are matched by voxel. "
-        "Numbers of blocks and parameters are those of the paper's networks, which not every profile trains.",
+        "Numbers of blocks and parameters, and the stage of the diagrams, are those of the paper's networks.",
+        data="none, the paper's networks",
         draw=figures.framework_figure,
+        fact=facts.topological_stage,
     ),
 )

@@ -14,9 +14,9 @@ DECLARED = (
         short="Table 7",
         title="Table 7. Ablation of the loss terms: mIoU (%)",
         caption="All rows include cross-entropy. Gains are in points of mIoU: reported ones are differences of the "
-        "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval; a "
-        "row has none over itself. Differences are those of unrounded values. The report's first figure draws "
-        "both; other rows follow below.",
+        "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval over "
+        "their own seeds (the answers above use the spread of all comparisons together where it is larger). "
+        "Differences are those of unrounded values. The report's first figure draws both; other rows follow below.",
         stage="student",
         lines=segmentation_tables.table7,
         corner="Trained with",
@@ -27,8 +27,7 @@ DECLARED = (
         section=SECTION,
         short="Beyond the paper",
         title="Beyond the paper: teacher, plain student and rows that Table 7 does not have",
-        caption="mIoU (%) with the half-width of its 95 % interval over seeds. Rows beyond the paper, if the profile "
-        "has any, also show their gains, in points and paired by seed.",
+        caption="mIoU (%) with the half-width of its 95 % interval over seeds. Gains are in points and paired by seed.",
         stage="student",
         lines=segmentation_tables.beyond,
         corner="Trained with",

@@ -16,6 +16,7 @@ DECLARED = (
         caption="Share of the labelled points per class and of all points per distance (both logarithmic).",
         fact=facts.compared_scans,
         stage="data",
+        scans="the splits named above",
     ),
     Figure(
         id="data_scan",
@@ -24,7 +25,7 @@ DECLARED = (
         title="One scan of this profile",
         caption="Classes (top) and intensity (bottom), from above and from behind the sensor.",
         stage="data",
-        scans="one",
+        scans="one scan",
     ),
     Figure(
         id="data_scans",
@@ -32,7 +33,7 @@ DECLARED = (
         title="Several scans from above",
         caption="Points in the colours of their classes, as in the figure of one scan.",
         stage="data",
-        scans="several",
+        scans="several scans",
     ),
     Figure(
         id="data_sample",
@@ -40,6 +41,6 @@ DECLARED = (
         title="How a training sample is prepared",
         caption="The scan as read, augmented, in voxels, and cropped, each with its number of points or voxels.",
         stage="data",
-        scans="one",
+        scans="one scan",
     ),
 )

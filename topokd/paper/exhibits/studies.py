@@ -8,10 +8,13 @@ from topokd.paper.exhibits.exhibit import Figure, Listing, ReportSection
 SECTION = ReportSection(
     "studies",
     "Studies with enough seeds",
-    "`make repro` trains with too few seeds to show that a term has no effect. The studies can: protocols fixed before "
-    "the runs, the same number of trials for every row, on streets that nothing else uses, nothing tuned on the "
-    "reported scores. They take hours, so the pipeline reads their committed answers.",
+    "`make repro` trains with too few seeds to show that a term has no effect. The study has enough; the others ask "
+    "further questions with fewer (their power is below). In all of them the protocol was fixed before the runs, every "
+    "row has the same number of trials, on streets that nothing else uses, and nothing is tuned on the reported "
+    "scores. They take hours, so the pipeline reads their committed answers.",
 )
+
+RUNS = "the runs of the studies, on the scans that their protocols name"
 
 DECLARED = (
     Listing(
@@ -21,6 +24,7 @@ DECLARED = (
         title="Protocols and progress",
         caption="See `docs/study.md`. Answers of unfinished studies are preliminary and do not decide any claim.",
         stage="study",
+        data=RUNS,
         frame=studies.protocols,
         words=("Study", "Asks", "Protocol", "Answer"),
     ),
@@ -34,6 +38,7 @@ DECLARED = (
         "Verdict: better or "
         "worse if Holm's p is below 0.05, equivalent if that of two one-sided tests is, open otherwise.",
         stage="study",
+        data=RUNS,
         frame=studies.comparisons,
         words=("Study", "Row", "Against", "Verdict"),
     ),
@@ -47,6 +52,7 @@ DECLARED = (
         "median and the largest, and the number of runs in which it was above the limit at some step. Gradients are "
         "clipped, so a term far above 100 % leaves little of the others.",
         stage="study",
+        data=RUNS,
         frame=studies.gradients,
         words=("Study", "Row", "Term", "in the run"),
     ),
@@ -55,15 +61,16 @@ DECLARED = (
         section=SECTION,
         short="Power",
         title="Power, computed before the runs",
-        caption="Left: probability of finding a true difference, at the corrected level of the strictest comparison "
-        "of each protocol, from its seeds and the spread that it expects. Right: probability of showing equivalence "
-        "when there is no difference, by protocol.",
+        caption="First panel: probability of finding a true difference, at the corrected level of the strictest "
+        "comparison of each protocol, from its seeds and the spread that it expects. Second: probability of showing "
+        "equivalence when there is no difference, by protocol.",
         stage="study",
+        data=RUNS,
         names=("power",),
     ),
     *(
         Figure(
-            id=f"studies_{name}", section=SECTION, title=title, caption=caption, stage="study",
+            id=f"studies_{name}", section=SECTION, title=title, caption=caption, stage="study", data=RUNS,
             names=tuple(f"{name}-{study}" for study in studies.PROTOCOLS if study != studies.DOSE), optional=True,
             fact=fact,
         )
@@ -83,6 +90,7 @@ DECLARED = (
         caption="Above: measures as a function of the gradient share of L_topo; thin lines are seeds. Below: variants "
         "of L_topo at one share, as paired differences from training without it, with 95 % intervals.",
         stage="study",
+        data=RUNS,
         fact=studies.dose_sentence,
         optional=True,
     ),

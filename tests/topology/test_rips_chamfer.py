@@ -158,6 +158,7 @@ def test_the_general_path_takes_what_compiled_calls_do_not(monkeypatch: pytest.M
     assert rips_chamfer([], []).item() == 0.0
 
 
+@pytest.mark.invalid_arguments
 def test_errors_name_the_mistake() -> None:
     x = torch.randn(5, 2)
     teacher = [d.detach() for d in vietoris_rips(x).diagrams]
@@ -167,6 +168,14 @@ def test_errors_name_the_mistake() -> None:
         rips_chamfer(x, teacher[:1])
     with pytest.raises(ParameterError, match="dims is"):
         rips_chamfer(x, teacher, dims=(3,))
+    with pytest.raises(DataError, match="one set per cloud"):
+        rips_chamfer([x, x], teacher)
+    with pytest.raises(DataError, match=r"Persistence\.diagrams"):
+        rips_chamfer(x, teacher[0])
+    with pytest.raises(DataError, match=r"row 1 of teacher is \[1.0, 0.0\], which dies before its birth"):
+        rips_chamfer(x, [teacher[0], torch.tensor([[0.0, 1.0], [1.0, 0.0]])])
+    with pytest.raises(ParameterError, match="dims is 1; choose some of 0, 1, 2"):
+        rips_chamfer(x, teacher, dims=1)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="row 0 holds NaN"):
         rips_chamfer(x * float("nan"), teacher)
     with pytest.raises(ParameterError, match="threshold"):

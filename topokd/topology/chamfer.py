@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.errors import DataError
 from topokd.options import number
-from topokd.topology.functions.inputs import as_pairs, require_finite_pairs
+from topokd.topology.functions.inputs import Diagrams, as_pairs
+from topokd.topology.functions.pairs import of_each_pair, within_range
 from topokd.topology.match_costs import nearest_costs
 from topokd.topology.small_chamfer import Matches, add_values, compare, gradient_of, is_small_diagram
 
+NAMES = "teacher", "student"
+
 
 def persistence_weighted_chamfer(
-    teacher: Float[Tensor, "m 2"],
-    student: Float[Tensor, "k 2"],
-    *,
-    eps: float = 1e-6,
-    match_scale: float = 1.0,
-) -> Float[Tensor, ""]:
+    teacher: Diagrams, student: Diagrams, *, eps: float = 1e-6, match_scale: float = 1.0
+) -> Float[Tensor, "*b"]:
     """Eq. 2-3 between the finite pairs of one degree, teacher's points p and student's q::
 
         sum_p w(p) min(s min_q ||p - q||^2, (d_p - b_p)^2 / 2) / (sum_p w(p) + eps)
@@ -33,16 +33,17 @@ def persistence_weighted_chamfer(
     diagrams; memory grows linearly with them.
 
     Args:
-        teacher: (m, 2) birth and death.
-        student: (k, 2) birth and death.
+        teacher: (m, 2) finite pairs (birth, death), or a list of b such diagrams.
+        student: (k, 2) finite pairs, or a list as long as the teacher's.
         eps: epsilon of Eq. 2.
         match_scale: s; 1 as in Eq. 2-3 and Alg. 4, 0.5 as in Alg. 2.
 
     Returns:
-        A scalar, in the squared unit of the diagrams.
+        A scalar, or (b,) for lists; in the squared unit of the diagrams and the wider type of both.
 
     Raises:
-        DataError: for a diagram that is not (k, 2) and finite, or a distance that float32 cannot hold.
+        DataError: for lists of different lengths, a diagram that is not (k, 2), finite, with no death before its
+            birth, or a distance beyond the type of the diagrams.
         ParameterError: for an eps or a match_scale that is negative or not finite.
 
     Examples:
@@ -53,37 +54,36 @@ def persistence_weighted_chamfer(
         >>> round(loss.item(), 4), [round(g, 4) for g in student.grad[0].tolist()]
         (0.0843, [-0.1734, -0.7133])
     """
-    teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
     eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale", above=True)
+    each: Callable[..., Tensor] = persistence_weighted_chamfer
+    if isinstance(teacher, Tensor | np.ndarray) and isinstance(student, Tensor | np.ndarray):
+        small = _small_distance(as_pairs(teacher, "teacher"), as_pairs(student, "student"), eps, match_scale)
+        if small is not None:  # the compiled call has checked its pairs
+            return small
+        each = _distance
+    return of_each_pair(partial(each, eps=eps, match_scale=match_scale), teacher, student, NAMES)
+
+
+def _small_distance(
+    teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], eps: float, match_scale: float
+) -> Float[Tensor, ""] | None:
+    """The distance from compiled calls; None if they do not take these diagrams."""
     own = student.detach()
-    if is_small_diagram(own, teacher.dtype) and is_small_diagram(teacher, own.dtype):
-        matches = compare(teacher, own, match_scale)
-        if matches is not None:
-            small: Tensor = _SmallChamfer.apply(student, teacher, matches, eps)
-            return _within_range(small, teacher, student, eps, match_scale)
-    recall = recall_term(teacher, student, eps=eps, match_scale=match_scale)
-    value = recall + precision_term(teacher, student, match_scale=match_scale)
-    return _within_range(value, teacher, student, eps, match_scale)
+    if not (is_small_diagram(own, teacher.dtype) and is_small_diagram(teacher, own.dtype)):
+        return None
+    matches = compare(teacher, own, match_scale)
+    if matches is None:
+        return None
+    value: Tensor = _SmallChamfer.apply(student, teacher, matches, eps)
+    return within_range(value, teacher, student, partial(_distance, eps=eps, match_scale=match_scale))
 
 
-def _within_range(
-    value: Float[Tensor, ""], teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], eps: float, scale: float
+def _distance(
+    teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], eps: float, match_scale: float
 ) -> Float[Tensor, ""]:
-    """``value``, computed again in float64 if squares or weighted sums overflowed: their quotient may be finite.
-
-    Raises:
-        DataError: it is not, in the type of ``value``.
-    """
-    double = teacher.dtype == student.dtype == torch.float64
-    if double or value.is_cuda or math.isfinite(value.item()):
-        return value
-    again = persistence_weighted_chamfer(teacher.double(), student.double(), eps=eps, match_scale=scale)
-    if not math.isfinite(again.to(value.dtype).item()):
-        raise DataError(
-            f"the squared distance between the diagrams is {again.item():.3g}, more than {str(value.dtype)[6:]} holds: "
-            "divide both by a constant, or pass float64"
-        )
-    return again.to(value.dtype)
+    """The distance of any two diagrams that are checked."""
+    value = _recall(teacher, student, eps, match_scale) + _precision(teacher, student, match_scale)
+    return within_range(value, teacher, student, partial(_distance, eps=eps, match_scale=match_scale))
 
 
 class _SmallChamfer(torch.autograd.Function):
@@ -103,78 +103,80 @@ class _SmallChamfer(torch.autograd.Function):
     def backward(ctx: Any, gradient: Float[Tensor, ""]) -> tuple[Tensor | None, None, None, None]:
         student, teacher = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
-            value = recall_term(teacher, student, eps=ctx.eps, match_scale=ctx.matches.scale)
-            value = value + precision_term(teacher, student, match_scale=ctx.matches.scale)
+            scale = ctx.matches.scale
+            value = _recall(teacher, student, ctx.eps, scale) + _precision(teacher, student, scale)
             return torch.autograd.grad(value, student, gradient, create_graph=True)[0], None, None, None
         return gradient_of(ctx.matches, float(gradient)), None, None, None
 
 
 def recall_term(
-    teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], *, eps: float = 1e-6, match_scale: float = 1.0
-) -> Float[Tensor, ""]:
+    teacher: Diagrams, student: Diagrams, *, eps: float = 1e-6, match_scale: float = 1.0
+) -> Float[Tensor, "*b"]:
     """Eq. 2, teacher to student: missed points, weighted by log(1 + persistence).
 
     L = sum_p w_p c(p) / (sum_p w_p + eps), w_p = log(1 + d_p - b_p), with the cost c of `nearest_costs`.
 
     Args:
-        teacher: (m, 2) finite pairs (birth, death).
-        student: (k, 2) finite pairs.
+        teacher: (m, 2) finite pairs (birth, death), or a list of b such diagrams.
+        student: (k, 2) finite pairs, or a list as long as the teacher's.
         eps: added to the sum of the weights.
         match_scale: factor of the squared distance of a match, see `persistence_weighted_chamfer`.
 
     Returns:
-        A scalar; 0 for an empty teacher's diagram.
+        A scalar, or (b,) for lists, in the wider type of both; 0 for an empty teacher's diagram.
 
     Raises:
-        DataError: a diagram is not (k, 2), or has a pair that is not finite.
+        DataError: lists of different lengths, or a diagram is not (k, 2), finite, with no death before its birth.
         ParameterError: ``eps`` or ``match_scale`` is not a valid number.
 
     Examples:
         >>> recall_term(torch.tensor([[0.0, 1.0]]), torch.empty(0, 2), eps=0.0)
         tensor(0.5000)
     """
-    teacher, student = _finite_pairs(teacher, student)
-    eps = number(eps, "eps")
+    eps, match_scale = number(eps, "eps"), number(match_scale, "match_scale", above=True)
+    return of_each_pair(partial(_recall, eps=eps, match_scale=match_scale), teacher, student, NAMES)
+
+
+def _recall(
+    teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], eps: float, match_scale: float
+) -> Float[Tensor, ""]:
+    if len(teacher) == 0:
+        return _zero(teacher, student)
     weight = torch.log1p((teacher[:, 1] - teacher[:, 0]).clamp_min(0))
     weighted = (weight * nearest_costs(teacher, student, match_scale)).sum() / (weight.sum() + eps)
-    return weighted if len(teacher) else _zero(teacher, student)
+    return weighted.to(torch.promote_types(teacher.dtype, student.dtype))
 
 
-def precision_term(
-    teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], *, match_scale: float = 1.0
-) -> Float[Tensor, ""]:
+def precision_term(teacher: Diagrams, student: Diagrams, *, match_scale: float = 1.0) -> Float[Tensor, "*b"]:
     """Eq. 3, student to teacher: spurious points, all with the same weight.
 
     L = mean_q c(q) over the student's points q, with the cost c of `nearest_costs`.
 
     Args:
-        teacher: (m, 2) finite pairs (birth, death).
-        student: (k, 2) finite pairs.
+        teacher: (m, 2) finite pairs (birth, death), or a list of b such diagrams.
+        student: (k, 2) finite pairs, or a list as long as the teacher's.
         match_scale: factor of the squared distance of a match, see `persistence_weighted_chamfer`.
 
     Returns:
-        A scalar; 0 for an empty student's diagram.
+        A scalar, or (b,) for lists, in the wider type of both; 0 for an empty student's diagram.
 
     Raises:
-        DataError: a diagram is not (k, 2), or has a pair that is not finite.
+        DataError: lists of different lengths, or a diagram is not (k, 2), finite, with no death before its birth.
         ParameterError: ``match_scale`` is not a valid number.
 
     Examples:
         >>> precision_term(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 1.5], [0.0, 1.0]]))
         tensor(0.1250)
     """
-    teacher, student = _finite_pairs(teacher, student)
-    return nearest_costs(student, teacher, match_scale).mean() if len(student) else _zero(teacher, student)
+    match_scale = number(match_scale, "match_scale", above=True)
+    return of_each_pair(partial(_precision, match_scale=match_scale), teacher, student, NAMES)
 
 
-def _finite_pairs(
-    teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"]
-) -> tuple[Float[Tensor, "m 2"], Float[Tensor, "k 2"]]:
-    """Both diagrams as floating-point tensors, checked."""
-    teacher, student = as_pairs(teacher, "teacher"), as_pairs(student, "student")
-    require_finite_pairs(teacher, "teacher")
-    require_finite_pairs(student, "student")
-    return teacher, student
+def _precision(teacher: Float[Tensor, "m 2"], student: Float[Tensor, "k 2"], match_scale: float) -> Float[Tensor, ""]:
+    if len(student) == 0:
+        return _zero(teacher, student)
+    cost = nearest_costs(student, teacher, match_scale).mean()
+    return cost.to(torch.promote_types(teacher.dtype, student.dtype))
 
 
 def _zero(teacher: Tensor, student: Tensor) -> Float[Tensor, ""]:

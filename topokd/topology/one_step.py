@@ -27,6 +27,8 @@ from topokd.topology.torch_compile import eagerly
 MAX_CLOUD = MAX_SMALL + 1  # points, so that its diagram of degree 0 has up to `MAX_SMALL` pairs
 DEFAULTS: dict[str, Any] = {"gradient": "critical", "bandwidth": None, "time_limit": None, "weights": None}
 
+ADVICE = "pass one diagram per degree, as Persistence.diagrams; for a list of clouds, one set per cloud"
+
 Reference = Sequence[Tensor] | Mapping[int, Tensor]
 """Diagrams (k, 2) of one cloud by degree, as `Persistence.diagrams`."""
 
@@ -62,15 +64,15 @@ def rips_chamfer(
         threshold: length beyond which no edge enters; None: the enclosing radius.
         tie_tolerance: difference in length within which edges share a gradient, in units of ``tie_unit``.
         tie_unit: length; None: the extent of each cloud.
-        workers: threads that share a list of clouds; None: all cores.
+        workers: threads that share a list of clouds; None for as many as torch uses.
         options: further options of `vietoris_rips`.
 
     Returns:
         A scalar, in the squared unit of the diagrams.
 
     Raises:
-        DataError: for points or diagrams that are not finite, a degree without a diagram, or lists of different
-            lengths.
+        DataError: for points or diagrams that are not finite, a death before its birth, a degree without a diagram, or
+            lists of different lengths.
         ParameterError: for unknown options.
 
     Examples:
@@ -84,9 +86,9 @@ def rips_chamfer(
     alone = isinstance(x, Tensor | np.ndarray)
     clouds: list[Any] = [x] if alone else list(x)
     references: list[Any] = [teacher] if alone else list(teacher)
-    dims = tuple(dims)
-    own = _checked(references, len(clouds), dims)
+    dims = _degrees(dims)
     eps, match_scale, workers = number(eps, "eps"), number(match_scale, "match_scale", above=True), threads(workers)
+    own = _checked(references, len(clouds), dims)
     rips = {"engine": engine, "threshold": threshold, "tie_tolerance": tie_tolerance, "tie_unit": tie_unit, **options}
     plainly = partial(_plainly, own, dims, eps, match_scale, {**rips, "workers": workers})
     if dims in ((0, 1), (0,), (1,)) and not _special(engine, options) and _are_small(clouds, own):
@@ -105,16 +107,25 @@ def rips_chamfer(
     return plainly(clouds)
 
 
+def _degrees(dims: Any) -> tuple[int, ...]:
+    try:
+        chosen = tuple(dims)
+        known = bool(chosen) and set(chosen) <= {0, 1, 2}
+    except TypeError:  # a number, or a list of lists
+        known = False
+    if not known:
+        raise ParameterError(f"dims is {dims!r}; choose some of 0, 1, 2")
+    return chosen
+
+
 def _checked(references: list[Any], count: int, dims: tuple[int, ...]) -> list[list[Any]]:
     """The diagrams of each cloud in the order of ``dims``."""
-    if not dims or not set(dims) <= {0, 1, 2}:
-        raise ParameterError(f"dims is {dims!r}; choose some of 0, 1, 2")
     if len(references) != count:
         raise DataError(f"there are {count} clouds and {len(references)} sets of diagrams: pass one set per cloud")
     try:
         return [[reference[d] for d in dims] for reference in references]
     except (LookupError, TypeError) as error:
-        raise DataError(f"the teacher's diagrams lack a degree of dims, {dims}: pass one diagram per degree") from error
+        raise DataError(f"the teacher's diagrams lack a degree of dims, {dims}: {ADVICE}") from error
 
 
 def _special(engine: str, options: dict[str, Any]) -> bool:
@@ -145,6 +156,8 @@ def _plainly(
     clouds: Sequence[Points],
 ) -> Float[Tensor, ""]:
     """`rips_chamfer` from its two parts."""
+    if any(getattr(diagram, "ndim", 2) == 1 for own in references for diagram in own):  # rows of a diagram
+        raise DataError(f"teacher has one diagram in place of all diagrams of a cloud: {ADVICE}")
     total: Any = torch.zeros(())
     computed = vietoris_rips(list(clouds), max_dim=max(dims), **rips)
     values = [

@@ -62,7 +62,8 @@ def compare(teacher: Float[Tensor, "k 2"], student: Float[Tensor, "m 2"], scale:
         scale: s of Eq. 2-3.
 
     Returns:
-        None where two points are equally near, or numbers are not finite: then the general path is needed.
+        None where two points are equally near, numbers are not finite, or a death is before its birth: then the general
+        path is needed.
     """
     k, m, dtype = teacher.shape[0], student.shape[0], teacher.dtype
     rows = k + m

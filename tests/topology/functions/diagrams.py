@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.topology.clouds import random_cloud
 from topokd.topology import functions as F
-from topokd.topology import vietoris_rips
+from topokd.topology import persistence_weighted_chamfer, precision_term, recall_term, vietoris_rips
 
 GRID = torch.linspace(0.0, 2.0, 17, dtype=torch.float64)
 IMAGE = {"resolution": (4, 6), "bandwidth": 0.3, "birth_range": (0.0, 1.0), "persistence_range": (0.0, 1.5)}
@@ -35,6 +35,13 @@ OF_TWO: dict[str, Callable[..., Tensor]] = {
     "wasserstein_distance, 2, 1": partial(F.wasserstein_distance, order=2.0, internal_p=1.0),
     "sliced_wasserstein_distance": partial(F.sliced_wasserstein_distance, num_directions=7),
     "bottleneck_distance": F.bottleneck_distance,
+}
+CHAMFER: dict[str, Callable[..., Tensor]] = {  # of two diagrams too, but squares, and PWCD has weights
+    "chamfer_distance": F.chamfer_distance,
+    "chamfer_distance, diagonal": partial(F.chamfer_distance, diagonal=True),
+    "persistence_weighted_chamfer": persistence_weighted_chamfer,
+    "recall_term": recall_term,
+    "precision_term": precision_term,
 }
 OF_CLOUDS: dict[str, Callable[..., Tensor]] = {
     "rtd": F.rtd,

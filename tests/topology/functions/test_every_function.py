@@ -10,11 +10,14 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from tests.topology.functions.diagrams import GRID, OF_CLOUDS, OF_ONE, OF_TWO, diagram
+from tests.topology.functions.diagrams import CHAMFER, GRID, OF_CLOUDS, OF_ONE, OF_TWO, diagram
+from topokd.errors import DataError
 from topokd.topology import functions as F
 from topokd.topology import vietoris_rips
+from topokd.topology.functions import landscapes
 
 EMPTY = torch.empty(0, 2, dtype=torch.float64)
+NEARLY_ONE_POINT = torch.eye(30, 1)
 
 
 def cloud(n: int, c: int, seed: int) -> torch.Tensor:
@@ -51,12 +54,12 @@ def test_gradient_of_two_clouds_equals_finite_differences(name: str, seed: int) 
     assert gradcheck(OF_CLOUDS[name], (x, y))
 
 
-@pytest.mark.parametrize("name", OF_TWO)
+@pytest.mark.parametrize("name", [*OF_TWO, *CHAMFER])
 def test_gradient_reaches_every_diagram_of_a_batch(name: str) -> None:
     first, second = [diagram(4, 1), diagram(6, 2)], [diagram(5, 3), diagram(2, 4)]
 
     def together(*points: torch.Tensor) -> torch.Tensor:
-        return OF_TWO[name](list(points[:2]), list(points[2:]))
+        return (OF_TWO | CHAMFER)[name](list(points[:2]), list(points[2:]))
 
     assert gradcheck(together, tuple(d.requires_grad_() for d in (*first, *second)))
 
@@ -102,17 +105,40 @@ def test_a_ragged_batch_gives_the_stacked_results_of_its_diagrams(name: str) -> 
 
 
 @pytest.mark.parametrize("size", [4, 300])  # one after the other, and on threads
-@pytest.mark.parametrize("name", OF_TWO)
+@pytest.mark.parametrize("name", [*OF_TWO, *CHAMFER])
 def test_a_ragged_batch_of_pairs_gives_the_stacked_results_bit_for_bit(name: str, size: int) -> None:
+    function = (OF_TWO | CHAMFER)[name]
     first, second = [diagram(size, 0), EMPTY, diagram(9, 1)], [diagram(6, 2), diagram(2, 3), EMPTY]
-    alone = torch.stack([OF_TWO[name](a, b) for a, b in zip(first, second, strict=True)])
-    assert torch.equal(OF_TWO[name](first, second), alone)
+    alone = torch.stack([function(a, b) for a, b in zip(first, second, strict=True)])
+    assert torch.equal(function(first, second), alone)
+
+
+@pytest.mark.parametrize("name", [*OF_ONE, *OF_TWO, *CHAMFER, *OF_CLOUDS])
+def test_a_list_of_mixed_types_is_computed_in_the_widest(name: str) -> None:
+    function = (OF_ONE | OF_TWO | CHAMFER | OF_CLOUDS)[name]
+    make = (lambda n, seed: cloud(n, 3, seed)) if name in OF_CLOUDS else diagram
+    mixed = [[make(6, k).float(), make(9, k + 2), make(4, k + 4).half()] for k in range(2)]
+    mixed = mixed[: 1 if name in OF_ONE else 2]
+    wide = function(*([x.double() for x in given] for given in mixed))
+    value = function(*mixed)
+    assert value.dtype == torch.float64
+    tolerance = 1e-13 if name in OF_ONE else 2e-2  # pairs of two narrow inputs are computed, or rounded, in their type
+    torch.testing.assert_close(value, wide, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", OF_CLOUDS)
 def test_a_batch_of_clouds_gives_the_stacked_results_bit_for_bit(name: str) -> None:
     x, y = [cloud(8, 3, 0), cloud(12, 3, 1)], [cloud(8, 2, 2), cloud(12, 2, 3)]
     assert torch.equal(OF_CLOUDS[name](x, y), torch.stack([OF_CLOUDS[name](a, b) for a, b in zip(x, y, strict=True)]))
+
+
+@pytest.mark.parametrize("types", [("float32", "float64"), ("float64", "float32")], ids=str)
+@pytest.mark.parametrize("name", [*OF_TWO, *CHAMFER, *OF_CLOUDS])
+def test_the_result_of_two_inputs_has_the_wider_type(name: str, types: tuple[str, str]) -> None:
+    given = [cloud(8, 3, k) if name in OF_CLOUDS else diagram(5, k) for k in range(2)]
+    x, y = (z.to(getattr(torch, dtype)) for z, dtype in zip(given, types, strict=True))
+    function = (OF_TWO | CHAMFER | OF_CLOUDS)[name]
+    assert function(x, y).dtype == function([x], [y]).dtype == torch.float64
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -197,11 +223,33 @@ def test_a_bad_diagram_is_rejected_by_name_and_row(name: str, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", BAD_DIAGRAMS)
-@pytest.mark.parametrize("name", OF_TWO)
-def test_a_bad_second_diagram_is_rejected_by_name_and_row(name: str, kind: str) -> None:
-    bad, message = BAD_DIAGRAMS[kind]
-    with pytest.raises(ValueError, match=message.format("b")):
-        OF_TWO[name](diagram(3, 0).float(), bad)
+@pytest.mark.parametrize("name", [*OF_TWO, *CHAMFER])
+def test_a_bad_diagram_of_two_is_rejected_by_name_and_row(name: str, kind: str) -> None:
+    (bad, message), good, function = BAD_DIAGRAMS[kind], diagram(3, 0).float(), (OF_TWO | CHAMFER)[name]
+    for k, argument in enumerate(names_of(name)):
+        with pytest.raises(ValueError, match=message.format(argument)):
+            function(*[bad if k == side else good for side in range(2)])
+        with pytest.raises(ValueError, match=message.format(rf"{argument}\[1\]")):
+            function(*[[good, bad if k == side else good] for side in range(2)])
+
+
+def names_of(name: str) -> tuple[str, str]:
+    return ("a", "b") if "distance" in name else ("teacher", "student")
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("name", [*OF_TWO, *CHAMFER])
+def test_what_is_not_two_diagrams_or_two_lists_is_rejected_by_what_was_passed(name: str) -> None:
+    function, d, (a, b) = (OF_TWO | CHAMFER)[name], diagram(5, 0), names_of(name)
+    for message, given in {
+        f"^{a} is a list of 1 and {b} is one diagram: pass two": ([d], d),
+        f"^{a} is a list of 1 and {b} is a list of 2: pass two": ([d], [d, d]),
+        f"^{b} is an empty list": ([d], []),
+        f"^{b}\\[0\\] has the shape": (d, d.tolist()),
+        f"^{b} is of type Persistence: .* as {b}.diagrams": (d, vietoris_rips(d)),
+    }.items():
+        with pytest.raises(DataError, match=message):
+            function(*given)
 
 
 @pytest.mark.parametrize("name", OF_CLOUDS)
@@ -238,8 +286,6 @@ def test_bad_clouds_are_rejected_by_name(name: str) -> None:
         (lambda d: F.wasserstein_distance(d, d, order=50), "order is 50: .*bottleneck_distance"),
         (lambda d: F.wasserstein_distance(d, d, internal_p=-2.0), "internal_p is -2.0: pass a number, 1 or more"),
         (lambda d: F.sliced_wasserstein_distance(d, d, num_directions=1), "num_directions is 1"),
-        (lambda d: F.wasserstein_distance([d], d), "a is a list of 1 and b is one diagram"),
-        (lambda d: F.bottleneck_distance([d], [d, d]), "a is a list of 1 and b is a list of 2"),
         (lambda d: F.total_persistence([]), "diagram is an empty list"),
         (lambda d: F.total_persistence(vietoris_rips(d)), r"of type Persistence: .* as diagram\.diagrams\[1\]$"),
         (lambda d: F.total_persistence(torch.stack([d, d])), r"shape \(2, \d+, 2\), .*several diagrams as a list"),

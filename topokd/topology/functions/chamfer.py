@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.errors import DataError
 from topokd.options import flag
-from topokd.topology.functions.inputs import Diagrams, diagrams
+from topokd.topology.functions.inputs import Diagrams
+from topokd.topology.functions.pairs import of_each_pair, within_range
 from topokd.topology.torch_compile import eagerly
 
 BLOCK = 1 << 20  # distances held at a time
@@ -33,7 +35,8 @@ def chamfer_distance(a: Diagrams, b: Diagrams, *, diagonal: bool = False) -> Flo
         A scalar, or (b,) for lists; in the squared unit of the filtration. Two empty diagrams are at distance 0.
 
     Raises:
-        ValueError: lists of different lengths, or a diagram is not (k, 2), finite, with no death before its birth.
+        ValueError: lists of different lengths, a diagram that is not (k, 2), finite, with no death before its birth,
+            or a distance beyond the type of the diagrams.
 
     Examples:
         >>> a, b = torch.tensor([[0.0, 1.0], [0.25, 0.5]]), torch.tensor([[0.0, 1.25]])
@@ -42,12 +45,12 @@ def chamfer_distance(a: Diagrams, b: Diagrams, *, diagonal: bool = False) -> Flo
         >>> chamfer_distance(a, b, diagonal=True)  # the short pair goes to the diagonal, for 0.03125
         tensor(0.1094)
     """
-    flag(diagonal, "diagonal")
-    (first, single), (second, other_single) = diagrams(a, "a"), diagrams(b, "b")
-    if single != other_single or len(first) != len(second):
-        raise DataError("a and b must be two diagrams, or two lists of diagrams of one length")
-    distances = [_one_way(x, y, diagonal) + _one_way(y, x, diagonal) for x, y in zip(first, second, strict=True)]
-    return distances[0] if single else torch.stack(distances)
+    return of_each_pair(partial(_distance, diagonal=flag(diagonal, "diagonal")), a, b)
+
+
+def _distance(x: Float[Tensor, "k 2"], y: Float[Tensor, "m 2"], diagonal: bool) -> Float[Tensor, ""]:
+    value = _one_way(x, y, diagonal) + _one_way(y, x, diagonal)
+    return within_range(value, x, y, partial(_distance, diagonal=diagonal))
 
 
 def _one_way(points: Float[Tensor, "k 2"], others: Float[Tensor, "m 2"], diagonal: bool) -> Float[Tensor, ""]:

@@ -10,17 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.errors import DataError
 from topokd.topology.functions.inputs import (
     Diagrams,
     array_of,
     as_pairs,
     check_values,
-    diagrams,
     float64_array,
     in_forward_mode,
     padded,
 )
+from topokd.topology.functions.pairs import checked_pairs
 from topokd.topology.second_derivatives import refuse_second
 from topokd.topology.threads import parallel_map
 
@@ -47,16 +46,9 @@ def distance_of_pairs(distance: Distance, a: Diagrams, b: Diagrams) -> Float[Ten
         b: one diagram (m, 2), or a list of the same length.
 
     Raises:
-        DataError: the lists have different lengths, the devices differ, or a diagram is not valid (see `diagrams`).
+        DataError: see `checked_pairs`.
     """
-    (first, single), (second, second_single) = diagrams(a, "a"), diagrams(b, "b")
-    if single != second_single or len(first) != len(second):
-        raise DataError(
-            f"a is {_described(first, single)} and b is {_described(second, second_single)}: pass two diagrams, or two "
-            "lists of one length"
-        )
-    if first[0].device != second[0].device:
-        raise DataError(f"a is on {first[0].device} and b on {second[0].device}: move them to one device")
+    first, second, single = checked_pairs(a, b)
     needed = torch.is_grad_enabled() and any(x.requires_grad for x in (*first, *second))
     arrays = [(float64_array(x), float64_array(y)) for x, y in zip(first, second, strict=True)]
     if len(arrays) > 1 and sum(len(x) + len(y) for x, y in arrays) >= WORTH_THREADS:
@@ -122,10 +114,6 @@ def in_the_graph(value: Tensor, points: Tensor, gradient: Tensor) -> Tensor:
     """The gradient of ``points``, from that of ``value``, so that it can be differentiated."""
     (pulled,) = torch.autograd.grad(value, points, gradient, create_graph=True)
     return pulled
-
-
-def _described(tensors: list[Tensor], single: bool) -> str:
-    return "one diagram" if single else f"a list of {len(tensors)}"
 
 
 class _ClosedForm(torch.autograd.Function):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from topokd.errors import DataError
 Diagram = Tensor | np.ndarray
 """Finite pairs (k, 2) of birth and death; k may be 0."""
 Diagrams = Diagram | Sequence[Diagram]
-"""One diagram, or one per cloud; the results of a list are stacked along a new first axis."""
+"""One diagram, or one per cloud; the results of a list are stacked along a new first axis, in the widest type."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,8 @@ def _are_valid(pairs: ndarray) -> bool:
 def padded(given: Diagrams, name: str = "diagram") -> Padded:
     """The diagrams ``given`` (one, or a list) as one padded tensor, checked as in `diagrams` under their ``name``."""
     tensors, single = diagrams(given, name)
-    points = tensors[0][None] if len(tensors) == 1 else pad_sequence(tensors, batch_first=True)
+    widest = reduce(torch.promote_types, (x.dtype for x in tensors))  # `pad_sequence` takes the type of the first
+    points = tensors[0][None] if len(tensors) == 1 else pad_sequence([x.to(widest) for x in tensors], batch_first=True)
     return Padded(points, [len(x) for x in tensors], single)
 
 

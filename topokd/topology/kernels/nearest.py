@@ -18,6 +18,7 @@ from topokd.topology.kernels.values import rounded
 
 TIE = 1  # results of `compare` other than 0
 NOT_FINITE = 2
+REVERSED = 3
 
 jit_unchecked = partial(jit_no_refcount, error_model="numpy")  # divisors may be zero
 
@@ -113,12 +114,15 @@ def compare_pair(
         weight32: likewise, if ``single``.
 
     Returns:
-        0; or `TIE`, `NOT_FINITE`: then nothing else holds.
+        0; or `TIE`, `NOT_FINITE`, `REVERSED` (a death before its birth): then nothing else holds.
     """
     if not load(t64, t32, single, 2 * k, 0, points, 2 * row) or not load(
         s64, s32, single, 2 * m, first, points, 2 * (row + k)
     ):
         return NOT_FINITE
+    for p in range(row, row + k + m):
+        if points[2 * p + 1] < points[2 * p]:
+            return REVERSED
     if not nearest(points, row, k, row + k, m, scale, cost64, cost32, single, mate, mates):
         return TIE
     if not nearest(points, row + k, m, row, k, scale, cost64, cost32, single, mate, mates):
@@ -151,7 +155,7 @@ def compare(t64, t32, s64, s32, k, m, single, scale, points, mate, cost64, cost3
         weight32: likewise, if ``single``.
 
     Returns:
-        0; or `TIE`, `NOT_FINITE`: then nothing else holds.
+        0; or `TIE`, `NOT_FINITE`, `REVERSED` (a death before its birth): then nothing else holds.
     """
     mate[k + m + 1], mate[k + m + 2] = k, m
     return compare_pair(

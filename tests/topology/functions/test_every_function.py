@@ -158,6 +158,33 @@ def test_the_type_of_the_input_is_kept_in_value_and_gradient(name: str, dtype: t
     torch.testing.assert_close(value.detach().double(), reference.double(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("name", [*OF_ONE, *OF_TWO, *CHAMFER, *OF_CLOUDS])
+def test_autocast_changes_no_bit_of_value_and_gradient(name: str, listed: bool) -> None:
+    function = (OF_ONE | OF_TWO | CHAMFER | OF_CLOUDS)[name]
+    make = (lambda n, seed: cloud(n, 3, seed)) if name in OF_CLOUDS else diagram
+    given: list[Any] = [[make(9, seed).float().requires_grad_() for seed in (k, k + 2)] for k in range(2)]
+    moved = given[0] if listed else given[0][:1]
+    inputs = (given if listed else [x[0] for x in given])[: 1 if name in OF_ONE else 2]
+    plain = function(*inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = function(*inputs)
+    assert value.dtype == torch.float32 and torch.equal(value, plain)
+    slopes = [torch.autograd.grad(v.square().sum(), moved) for v in (value, plain)]
+    assert all(torch.equal(a, b) for a, b in zip(*slopes, strict=True))
+
+
+def test_autocast_changes_no_bit_of_a_large_image_and_of_a_silhouette_on_a_gpu() -> None:
+    pairs, grid = diagram(30, 0).float(), GRID.float()
+    for compute in (
+        lambda: F.persistence_image(pairs, resolution=(100, 100), bandwidth=0.1),
+        lambda: landscapes._silhouette_torch(pairs[None], grid, 1.0),
+    ):
+        plain = compute()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(compute(), plain)
+
+
 @pytest.mark.parametrize("name", OF_ONE)
 def test_an_empty_diagram_gives_zeros_that_can_go_backward(name: str) -> None:
     empty = EMPTY.clone().requires_grad_()

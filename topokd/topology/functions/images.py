@@ -14,6 +14,7 @@ from topokd.errors import ParameterError
 from topokd.options import number, whole
 from topokd.topology.functions.closed_form import in_the_graph
 from topokd.topology.functions.inputs import Diagrams, Padded, array_of, float64_array, padded, raised
+from topokd.topology.functions.products import product
 from topokd.topology.torch_compile import eagerly
 
 Range = tuple[float, float]
@@ -127,7 +128,7 @@ def _image(
     weight = raised(persistence, power) * real if power else real.to(births.dtype)
     horizontal = _gaussian(births[..., None] - x, bandwidth) * weight[..., None]  # (b, k, s)
     vertical = _gaussian(persistence[..., None] - y, bandwidth)  # (b, k, r)
-    return vertical.mT @ horizontal
+    return product(vertical.mT, horizontal)
 
 
 def _two(name: str, given: Any) -> tuple[Any, Any]:

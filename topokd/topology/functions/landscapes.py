@@ -16,6 +16,7 @@ from topokd.checks import require_memory
 from topokd.options import number, whole
 from topokd.topology.functions.closed_form import in_the_graph
 from topokd.topology.functions.inputs import Diagrams, float64_array, grid_values, padded
+from topokd.topology.functions.products import product
 from topokd.topology.torch_compile import eagerly
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)
@@ -169,4 +170,4 @@ def _silhouette_torch(points: Float[Tensor, "b n 2"], grid: Float[Tensor, " g"],
     weight = torch.where(alive, torch.where(alive, persistence, 1.0).pow(power), 0.0)
     total = weight.sum(dim=1, keepdim=True)
     weight = weight / torch.where(total > 0, total, 1.0)
-    return SCALE * (weight[:, None] @ _tents(points, grid))[:, 0]  # (b, 1, n) @ (b, n, g)
+    return SCALE * product(weight[:, None], _tents(points, grid))[:, 0]  # (b, 1, n) @ (b, n, g)

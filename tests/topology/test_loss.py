@@ -100,6 +100,8 @@ def test_wrong_shapes_are_rejected(pair: tuple[torch.Tensor, torch.Tensor]) -> N
         TopologicalLoss(20, normalize="l1")
     with pytest.raises(ParameterError, match="dims"):
         TopologicalLoss(20, dims=())
+    with pytest.raises(ParameterError, match=r"distance gave the shape \(19,\): it must return one number"):
+        TopologicalLoss(20, (0,), distance=lambda a, b: b[:, 1])(student, teacher, OFFSETS)
 
 
 def test_the_loss_is_the_sum_over_the_chosen_degrees(pair: tuple[torch.Tensor, torch.Tensor]) -> None:

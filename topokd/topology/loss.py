@@ -237,7 +237,10 @@ class TopologicalLoss(torch.nn.Module):
         total: Any = 0.0
         for own, persistence in zip(teacher, diagrams, strict=True):
             for dim in self.dims:
-                total = total + self.distance(own[dim], persistence.diagrams[dim])
+                value = torch.as_tensor(self.distance(own[dim], persistence.diagrams[dim]))
+                if value.dim():
+                    raise ParameterError(f"distance gave the shape {tuple(value.shape)}: it must return one number")
+                total = total + value
         return torch.as_tensor(total)
 
     def extra_repr(self) -> str:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.topology.clouds import clouds, random_cloud, random_distances
-from topokd.errors import CertificateError, ParameterError
+from topokd.errors import CertificateError, DataError, ParameterError
 from topokd.experiments.shapes import circle, features
 from topokd.topology import Persistence, certificate, vietoris_rips
 from topokd.topology.certificate import Certificate, check
@@ -63,7 +63,13 @@ def test_the_checker_imports_no_engine() -> None:
         "numpy",
         "jaxtyping",
     }
-    assert [name for name in imported if "topokd" in name] == ["topokd.errors"]
+    assert {name for name in imported if "topokd" in name} == {"topokd.errors"}
+
+
+@pytest.mark.invalid_arguments
+def test_a_list_of_clouds_is_sent_back_cloud_by_cloud() -> None:
+    with pytest.raises(DataError, match="persistence is a list: check each cloud with its own"):
+        check([POINTS, POINTS], [FOUND, FOUND])
 
 
 # -- corruptions: each makes a false claim, in the diagrams or in the proof

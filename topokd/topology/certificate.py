@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64
 from numpy import ndarray
 
-from topokd.errors import CertificateError
+from topokd.errors import CertificateError, DataError
 
 ROWS = 4096  # edges of a cocycle that are checked together
 
@@ -77,12 +77,15 @@ def check(
 
     Raises:
         CertificateError: the certificate does not prove ``persistence``; the message says what is wrong.
+        DataError: lists of clouds and of their persistence.
 
     Examples:
         >>> from topokd.topology import vietoris_rips
         >>> square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
         >>> check(square, vietoris_rips(square, certificate=True))
     """
+    if isinstance(persistence, list | tuple):
+        raise DataError("persistence is a list: check each cloud with its own")
     proof = persistence.certificate if certificate is None else certificate
     _require(proof is not None, "there is no certificate: call vietoris_rips(..., certificate=True)")
     x = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x, dtype=np.float64)

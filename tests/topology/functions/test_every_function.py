@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -288,8 +289,14 @@ def test_bad_clouds_are_rejected_by_name(name: str) -> None:
         function(good, torch.where(torch.arange(5)[:, None] == 3, math.nan, good))
     with pytest.raises(ValueError, match=r"x has the shape \(5,\)"):
         function(good[:, 0], good)
-    with pytest.raises(ValueError, match="two lists of clouds of one length"):
+    with pytest.raises(ValueError, match="x is a list of 1 and y is a list of 2: .*two lists of clouds of one length"):
         function([good], [good, good])
+    with pytest.raises(ValueError, match="x is a list of 1 and y is one cloud: "):
+        function([good], good)
+    with pytest.raises(ValueError, match=r"x has the shape \(2, 5, 2\), .*pass several clouds as a list of them"):
+        function(good.expand(2, 5, 2), good)
+    with pytest.raises(ValueError, match=r"x\[1\] has the shape \(5,\)"):
+        function([good, good[:, 0]], [good, good])
 
 
 @pytest.mark.invalid_arguments
@@ -304,6 +311,7 @@ def test_bad_clouds_are_rejected_by_name(name: str) -> None:
         (partial(F.landscape, grid=[0.0, math.nan]), "grid holds NaN"),
         (partial(F.landscape, grid=GRID, k=0), "k is 0"),
         (partial(F.persistence_image, bandwidth=0.0), "bandwidth is 0.0"),
+        (partial(F.persistence_image, bandwidth=1e-170), "bandwidth is 1e-170: .*rescale the diagram"),
         (partial(F.persistence_image, resolution=(0, 3)), r"resolution is \(0, 3\)"),
         (partial(F.persistence_image, birth_range=(1.0, 0.0)), r"birth_range is \(1.0, 0.0\)"),
         (partial(F.persistence_image, persistence_range=(0.0, math.nan)), "persistence_range is"),
@@ -317,7 +325,9 @@ def test_bad_clouds_are_rejected_by_name(name: str) -> None:
         (lambda d: F.total_persistence(vietoris_rips(d)), r"of type Persistence: .* as diagram\.diagrams\[1\]$"),
         (lambda d: F.total_persistence(torch.stack([d, d])), r"shape \(2, \d+, 2\), .*several diagrams as a list"),
         (lambda d: F.rtd(d, d, quantile=0.0), "quantile is 0.0"),
-        (lambda d: F.rtd_lite(d * 0 + torch.eye(30, 2, dtype=d.dtype)[:, :1], torch.rand(30, 2)), "the 0.9-quantile"),
+        (lambda d: F.rtd_lite(NEARLY_ONE_POINT, d), "the 0.9-quantile of the distances of x is 0"),
+        (lambda d: F.rtd_lite([d], [NEARLY_ONE_POINT]), r"the 0.9-quantile of the distances of y\[0\] is 0"),
+        (lambda d: F.rtd([d, NEARLY_ONE_POINT], [d, d]), r"the 0.9-quantile of the distances of x\[1\] is 0"),
     ],
 )  # fmt: skip
 def test_an_impossible_argument_is_rejected_by_name(call: partial, message: str) -> None:

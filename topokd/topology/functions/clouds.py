@@ -16,6 +16,7 @@ from topokd.errors import DataError, ParameterError
 from topokd.options import number
 from topokd.topology.critical_edges import extent, unit_of
 from topokd.topology.distances import squared_distances
+from topokd.topology.functions.pairs import described
 
 Cloud = Tensor | np.ndarray
 """Points (n, c), n at least 1."""
@@ -24,11 +25,12 @@ Clouds = Cloud | Sequence[Cloud]
 Edges = Int64[ndarray, "e 2"]
 
 
-def over_pairs(function: Callable[[Tensor, Tensor], Tensor], x: Clouds, y: Clouds) -> Float[Tensor, "*b"]:
+def over_pairs(function: Callable[[Tensor, Tensor, str], Tensor], x: Clouds, y: Clouds) -> Float[Tensor, "*b"]:
     """``function`` of two clouds, or of each pair of two lists, stacked.
 
     Args:
-        function: takes points (n, c1) and (n, c2), returns a scalar.
+        function: takes points (n, c1) and (n, c2), and their place in the lists for messages, as "[1]"; returns a
+            scalar.
         x: one cloud, or a list of them.
         y: the same rows in another space, or a list of the same length.
 
@@ -36,10 +38,15 @@ def over_pairs(function: Callable[[Tensor, Tensor], Tensor], x: Clouds, y: Cloud
         DataError: clouds that are not (n, c) with finite values, or do not have the same rows.
     """
     if isinstance(x, Tensor | np.ndarray) and isinstance(y, Tensor | np.ndarray):
-        return function(*_pair(x, y, ""))
-    if isinstance(x, Tensor | np.ndarray) or isinstance(y, Tensor | np.ndarray) or len(x) != len(y) or not len(x):
-        raise DataError("x and y must be two clouds, or two lists of clouds of one length, at least 1")
-    return torch.stack([function(*_pair(a, b, f"[{k}]")) for k, (a, b) in enumerate(zip(x, y, strict=True))])
+        return function(*_pair(x, y, ""), "")
+    lists = isinstance(x, list | tuple) and isinstance(y, list | tuple)
+    if not lists or len(x) != len(y) or len(x) == 0:
+        raise DataError(
+            f"x is {described(x, 'cloud')} and y is {described(y, 'cloud')}: pass two clouds, or two lists of clouds "
+            "of one length, at least 1"
+        )
+    places = [f"[{k}]" for k in range(len(x))]
+    return torch.stack([function(*_pair(a, b, at), at) for a, b, at in zip(x, y, places, strict=True)])
 
 
 def _pair(x: Cloud, y: Cloud, where: str) -> tuple[Tensor, Tensor]:
@@ -58,7 +65,8 @@ def _checked(cloud: Cloud, name: str) -> Float[Tensor, "n c"]:
     if not x.is_floating_point():
         x = x.double()
     if x.dim() != 2 or len(x) == 0:
-        raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (n, c) with n > 0: one row per point")
+        batch = "; pass several clouds as a list of them" if x.dim() == 3 else ""
+        raise DataError(f"{name} has the shape {tuple(x.shape)}, expected (n, c) with n > 0: one row per point{batch}")
     finite = torch.isfinite(x.detach()).all(dim=1)
     if not bool(finite.all()):
         raise DataError(f"row {int((~finite).nonzero()[0])} of {name} holds NaN or infinity: pass finite coordinates")

@@ -57,8 +57,9 @@ def rtd(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Tensor, 
         (tensor(0.), tensor(True))
     """
 
-    def divergence(first: Tensor, second: Tensor) -> Tensor:
-        (a, scale_a), (b, scale_b) = _scaled_distances(first, quantile, "x"), _scaled_distances(second, quantile, "y")
+    def divergence(first: Tensor, second: Tensor, at: str) -> Tensor:
+        a, scale_a = _scaled_distances(first, quantile, f"x{at}")
+        b, scale_b = _scaled_distances(second, quantile, f"y{at}")
         bars = _Bars.between(a, b).together(_Bars.between(b, a).swapped())
         total = bars.total_length(
             scale_a.apply(first, lengths(first, bars.edges)), scale_b.apply(second, lengths(second, bars.edges))
@@ -155,8 +156,9 @@ def rtd_lite(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Ten
         (tensor(0.), tensor(8.))
     """
 
-    def divergence(first: Tensor, second: Tensor) -> Tensor:
-        (a, scale_x), (b, scale_y) = _scaled_distances(first, quantile, "x"), _scaled_distances(second, quantile, "y")
+    def divergence(first: Tensor, second: Tensor, at: str) -> Tensor:
+        a, scale_x = _scaled_distances(first, quantile, f"x{at}")
+        b, scale_y = _scaled_distances(second, quantile, f"y{at}")
         trees = spanning_tree(a), spanning_tree(b), spanning_tree(np.minimum(a, b))
         total = (
             scale_x.apply(first, lengths(first, trees[0])).sum()

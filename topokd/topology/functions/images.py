@@ -72,7 +72,8 @@ def persistence_image(
     smallest, largest = torch.finfo(batch.points.dtype).tiny, torch.finfo(batch.points.dtype).max
     if not smallest <= _power(bandwidth, 2) <= largest:
         raise ParameterError(
-            f"bandwidth is {bandwidth:g}: its square is 0 or infinite in {str(batch.points.dtype)[6:]}; rescale x"
+            f"bandwidth is {bandwidth:g}: its square is 0 or infinite in {str(batch.points.dtype)[6:]}; rescale the "
+            "diagram"
         )
     pixels = max(rows, columns, 1) * max(batch.points.shape[1], rows, columns)
     require_memory(8 * len(batch.points) * pixels, f"an image of {rows:,} x {columns:,}", "lower its resolution")

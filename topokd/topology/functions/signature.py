@@ -43,7 +43,7 @@ def signature_loss(x: Clouds, y: Clouds, *, normalize: bool = False) -> Float[Te
 
     flag(normalize, "normalize")
 
-    def loss(first: Tensor, second: Tensor) -> Tensor:
+    def loss(first: Tensor, second: Tensor, _: str) -> Tensor:
         a, b = distance_matrix(first), distance_matrix(second)
         total = first.new_zeros((), dtype=torch.float64)
         for edges in (spanning_tree(a), spanning_tree(b)):

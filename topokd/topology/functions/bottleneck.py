@@ -29,7 +29,7 @@ def bottleneck_distance(a: Diagrams, b: Diagrams) -> Float[Tensor, "*b"]:
         A scalar, or (b,) for lists; in the filtration's unit. Two empty diagrams are at distance 0.
 
     Raises:
-        ValueError: a diagram is not (k, 2), finite, with no death before its birth.
+        ValueError: lists of different lengths, or a diagram is not (k, 2), finite, with no death before its birth.
 
     Examples:
         >>> import torch

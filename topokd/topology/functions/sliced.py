@@ -36,7 +36,8 @@ def sliced_wasserstein_distance(a: Diagrams, b: Diagrams, *, num_directions: int
         A scalar, or (b,) for lists; in the filtration's unit. Two empty diagrams are at distance 0.
 
     Raises:
-        ValueError: num_directions is less than 2, or a diagram is not (k, 2), finite, with no death before its birth.
+        ValueError: num_directions is less than 2, lists of different lengths, or a diagram is not (k, 2), finite, with
+            no death before its birth.
 
     Examples:
         >>> import torch

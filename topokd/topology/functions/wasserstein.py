@@ -43,8 +43,8 @@ def wasserstein_distance(
         A scalar, or (b,) for lists; in the filtration's unit. Two empty diagrams are at distance 0.
 
     Raises:
-        ValueError: order or internal_p is out of range, or a diagram is not (k, 2), finite, with no death before its
-            birth.
+        ValueError: order or internal_p is out of range, lists of different lengths, or a diagram is not (k, 2),
+            finite, with no death before its birth.
 
     Examples:
         >>> import torch

@@ -108,7 +108,7 @@ def test_an_error_in_a_checkout_is_one_line(
     [
         (["repro", "--jobs", "-1"], "--jobs"),
         (["train", "teacher", "--seed", "-1"], "--seed"),
-        (["predict"], "checkpoint"),
+        (["predict"], "MODEL"),
     ],
 )
 def test_a_wrong_option_ends_with_status_2_and_its_name(

@@ -47,6 +47,17 @@ def test_every_argument_and_option_has_help():
     assert parameters(typer.main.get_command(app)) == []
 
 
+def test_arguments_have_upper_case_names_as_in_the_guides():
+    def arguments(command: object, path: str = "topokd") -> list[str]:
+        own = [(f"{path} {p.name}", p.metavar) for p in command.params if p.param_type_name == "argument"]  # type: ignore[attr-defined]
+        below = getattr(command, "commands", {}).items()
+        return [name for name, shown in own if not (shown or "").isupper()] + [
+            name for sub, each in below for name in arguments(each, f"{path} {sub}")
+        ]
+
+    assert arguments(typer.main.get_command(app)) == []
+
+
 def test_every_command_has_a_snapshot():
     def below(command: object, path: str = "") -> list[str]:
         visible = [(name, sub) for name, sub in getattr(command, "commands", {}).items() if not sub.hidden]

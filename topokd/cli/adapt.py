@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topokd.cli.completion import label_maps
-from topokd.cli.data import ROOT_HELP
+from topokd.cli.data import ROOT
 
 if TYPE_CHECKING:
     from topokd.adaptation import Adaptation
 
 
 def adapt(
-    teacher: Annotated[Path, typer.Argument(help="Checkpoint of the larger network (.safetensors), with any classes.")],
-    root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
+    teacher: Annotated[
+        Path,
+        typer.Argument(metavar="TEACHER", help="Checkpoint of the larger network (.safetensors), with any classes."),
+    ],
+    root: ROOT,
     labels: Annotated[
         str,
         typer.Option(help="Its label map: a name in conf/labels, or a .yaml file.", autocompletion=label_maps),

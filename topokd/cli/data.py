@@ -16,11 +16,12 @@ from topokd.errors import ParameterError
 
 app = typer.Typer(no_args_is_help=True, help="Check, convert and fingerprint data sets.")
 ROOT_HELP = "Folder of the data set, in the layout of its release."
+ROOT = Annotated[Path, typer.Argument(metavar="ROOT", help=ROOT_HELP)]
 
 
 @app.command()
 def check(
-    root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
+    root: ROOT,
     dataset: Annotated[
         str | None, typer.Option(help="Its name; if absent, detected.", autocompletion=benchmarks)
     ] = None,
@@ -52,7 +53,7 @@ def check(
 
 @app.command()
 def fingerprint(
-    root: Annotated[Path | None, typer.Argument(help=f"{ROOT_HELP} Or name a profile.")] = None,
+    root: Annotated[Path | None, typer.Argument(metavar="ROOT", help=f"{ROOT_HELP} Or name a profile.")] = None,
     profile: Annotated[
         str | None, typer.Option(help="Take the folder from this profile's data.root.", autocompletion=profiles)
     ] = None,
@@ -88,7 +89,7 @@ def fingerprint(
 @app.command()
 def convert(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="kitti360 or pandaset.")],
-    root: Annotated[Path, typer.Argument(help=ROOT_HELP)],
+    root: ROOT,
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder, in SemanticKITTI's layout.")],
     every: Annotated[int, typer.Option(min=1, help="Convert every EVERY-th frame.")] = 1,
     distance: Annotated[

@@ -14,8 +14,9 @@ from topokd.cli.reading import COLUMNS, DTYPE, FRAME, ORIGIN, SCALE, given_optio
 Points = Annotated[
     list[Path] | None,
     typer.Argument(
+        metavar="POINTS",
         help="Own points or features: .npy (n, c), or a scan (.ply, .bin, .pcd, .las); two files, student and teacher, "
-        "for their topological loss. If absent, the scans and networks of the project."
+        "for their topological loss. If absent, the scans and networks of the project.",
     ),
 ]
 

@@ -59,7 +59,10 @@ def pdf(profile: PROFILE = "default") -> None:
 
 def train(
     row: Annotated[
-        str, typer.Argument(help="teacher, or a row of the ablation (`rows` in params.yaml).", autocompletion=rows)
+        str,
+        typer.Argument(
+            metavar="ROW", help="teacher, or a row of the ablation (`rows` in params.yaml).", autocompletion=rows
+        ),
     ],
     seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights and batches.")] = 0,
     profile: PROFILE = "default",

@@ -14,7 +14,8 @@ from topokd.cli.completion import profiles
 
 PUBLISHED = ("default", "semantickitti-mini")  # profiles with committed results
 PROFILE_NAME = Annotated[
-    str, typer.Argument(help="`default`, or the name of a file in conf/.", autocompletion=profiles)
+    str,
+    typer.Argument(metavar="PROFILE", help="`default`, or the name of a file in conf/.", autocompletion=profiles),
 ]
 
 
@@ -47,7 +48,10 @@ def params(profile: PROFILE_NAME) -> None:
 
 
 def notebook(
-    script: Annotated[Path, typer.Argument(help="Percent script of the notebook, such as notebooks/30_student.py.")],
+    script: Annotated[
+        Path,
+        typer.Argument(metavar="SCRIPT", help="Percent script of the notebook, such as notebooks/30_student.py."),
+    ],
     profile: Annotated[
         str, typer.Option(help="Profile; its results/PROFILE/params.yaml is read.", autocompletion=profiles)
     ] = "default",
@@ -94,7 +98,10 @@ def metrics(profile: PROFILE_NAME) -> None:
 
 
 def stage(
-    address: Annotated[str, typer.Argument(help="A stage as `topokd stages` lists it: student@default-full-0.")],
+    address: Annotated[
+        str,
+        typer.Argument(metavar="ADDRESS", help="A stage as `topokd stages` lists it: student@default-full-0."),
+    ],
     force: Annotated[bool, typer.Option("--force", help="Run it even if nothing changed.")] = False,
 ) -> None:
     """Run one stage while others run, without DVC's lock while it computes; ends when its parent does."""

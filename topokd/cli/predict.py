@@ -10,14 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from topokd.cli.completion import benchmarks, label_maps
-from topokd.cli.data import ROOT_HELP
+from topokd.cli.data import ROOT, ROOT_HELP
 from topokd.cli.output import counted, print_problems, require_json
 from topokd.cli.reading import COLUMNS, DTYPE, FRAME, INTENSITY, INTENSITY_SCALE, ORIGIN, SCALE, given_options
 from topokd.errors import DataError, ParameterError
 
-CHECKPOINT = Annotated[Path, typer.Argument(help="Weights that topokd trained (.safetensors).")]
-BENCHMARK = Annotated[str, typer.Argument(help="semantickitti, nuscenes or waymo.", autocompletion=benchmarks)]
-ROOT = Annotated[Path, typer.Argument(help=ROOT_HELP)]
+MODEL = Annotated[Path, typer.Argument(metavar="MODEL", help="Weights that topokd trained (.safetensors).")]
+BENCHMARK = Annotated[
+    str,
+    typer.Argument(metavar="BENCHMARK", help="semantickitti, nuscenes or waymo.", autocompletion=benchmarks),
+]
 FRAMES = Annotated[Path | None, typer.Option(help="Waymo: file of test frames, `context name,timestamp` per line.")]
 VOXEL_SIZE = Annotated[float | None, typer.Option(help="Metres; if absent, the size used in training.")]
 LABELS = Annotated[
@@ -36,8 +38,8 @@ def _use_passive_openmp_wait() -> None:
 
 
 def predict(
-    checkpoint: CHECKPOINT,
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A scan, or a folder of scans.")],
+    checkpoint: MODEL,
+    source: Annotated[Path, typer.Argument(metavar="SCANS", help="A scan, or a folder of scans.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder; for one scan also a file.")],
     format: Annotated[str | None, typer.Option(help="label (uint32 ids), ply (coloured points) or npy.")] = None,
     labels: Annotated[
@@ -104,14 +106,15 @@ def _print_cost(cost: Mapping[str, float]) -> None:
 
 def evaluate(
     benchmark: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="BENCHMARK",
-            help="semantickitti, nuscenes or waymo; left out with --labels.",
+            help="semantickitti, nuscenes or waymo; leave it out with --labels.",
             autocompletion=benchmarks,
         ),
-    ],
-    checkpoint: CHECKPOINT,
+    ] = None,
+    *,
+    checkpoint: MODEL,
     root: Annotated[Path | None, typer.Argument(metavar="ROOT", help=ROOT_HELP)] = None,
     split: Annotated[str, typer.Option(help="A split with labels.")] = "val",
     labels: LABELS = None,
@@ -120,7 +123,10 @@ def evaluate(
     tta: TTA = 1,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the numbers as .json.")] = None,
 ) -> None:
-    """Predict a labelled split and print the numbers that the benchmark's own tool prints, in percent."""
+    """Predict a labelled split and print the numbers that the benchmark's own tool prints, in percent.
+
+    The arguments are BENCHMARK MODEL ROOT, or with --labels MODEL ROOT.
+    """
     _use_passive_openmp_wait()
     from topokd.datasets import find_benchmark
     from topokd.datasets.metric import class_scores
@@ -129,12 +135,12 @@ def evaluate(
     from topokd.label_maps import load_label_map, open_mapped
     from topokd.labelling import Labeller
 
-    if labels is not None and root is None:
+    if labels is not None and root is None and benchmark is not None:
         checkpoint, root = Path(benchmark), checkpoint
-    elif labels is not None or root is None:
+    elif labels is not None or root is None or benchmark is None:
         raise ParameterError(
-            "name a benchmark (topokd evaluate BENCHMARK CHECKPOINT ROOT), or a label map (topokd evaluate CHECKPOINT "
-            "ROOT --labels FILE)"
+            "name a benchmark (topokd evaluate BENCHMARK MODEL ROOT), or a label map (topokd evaluate MODEL ROOT "
+            "--labels FILE)"
         )
     require_json(output)
     labeller = Labeller(checkpoint, voxel_size, tta)
@@ -169,7 +175,7 @@ def evaluate(
 
 def submit(
     benchmark: BENCHMARK,
-    checkpoint: CHECKPOINT,
+    checkpoint: MODEL,
     root: ROOT,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .zip, a folder, or a .bin, by benchmark.")],
     split: Annotated[str, typer.Option(help="The split that the server scores.")] = "test",
@@ -204,7 +210,9 @@ def submit(
 
 def validate(
     benchmark: BENCHMARK,
-    submission: Annotated[Path, typer.Argument(help="The file or folder that `topokd submit` wrote.")],
+    submission: Annotated[
+        Path, typer.Argument(metavar="SUBMISSION", help="The file or folder that `topokd submit` wrote.")
+    ],
     root: ROOT,
     split: Annotated[str, typer.Option(help="The split that the server scores.")] = "test",
     frames: FRAMES = None,
@@ -223,8 +231,8 @@ def _report(path: Path, problems: list[str]) -> None:
 
 
 def export(
-    checkpoint: CHECKPOINT,
-    output: Annotated[Path, typer.Argument(help="net.pt2 (torch.export) or net.onnx.")],
+    checkpoint: MODEL,
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="net.pt2 (torch.export) or net.onnx.")],
 ) -> None:
     """Export a network as a fixed graph for clouds of any size; topokd.models.export describes its inputs."""
     from topokd.io import require_writable

@@ -191,7 +191,10 @@ def status(
 @app.command()
 def logs(
     address: Annotated[
-        str, typer.Argument(help="A stage, such as teacher@default-0; if absent, the stages that failed.")
+        str,
+        typer.Argument(
+            metavar="ADDRESS", help="A stage, such as teacher@default-0; if absent, the stages that failed."
+        ),
     ] = "",
     profile: PROFILE = "default",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Lines from the end of each log.")] = 40,
@@ -238,7 +241,9 @@ def _follow(file: Path) -> None:
 
 @app.command()
 def cancel(
-    addresses: Annotated[list[str] | None, typer.Argument(help="Stages; if absent, all of the profile.")] = None,
+    addresses: Annotated[
+        list[str] | None, typer.Argument(metavar="ADDRESS", help="Stages; if absent, all of the profile.")
+    ] = None,
     profile: PROFILE = "default",
 ) -> None:
     """Cancel jobs; training saves its state first, and `resume` continues from it."""
@@ -251,9 +256,11 @@ def cancel(
 
 @app.command(hidden=True)
 def task(
-    profile: Annotated[str, typer.Argument(help="Profile.")],
-    addresses: Annotated[str, typer.Argument(help="Stages of the array, with commas between them.")],
-    index: Annotated[int, typer.Argument(min=0, help="Number of the task in the array.")],
+    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="Profile.")],
+    addresses: Annotated[
+        str, typer.Argument(metavar="ADDRESSES", help="Stages of the array, with commas between them.")
+    ],
+    index: Annotated[int, typer.Argument(metavar="INDEX", min=0, help="Number of the task in the array.")],
 ) -> None:
     """Run stage INDEX of ADDRESSES inside a job; the batch script calls it."""
     from topokd.pipeline.slurm.task import run_task

@@ -85,8 +85,14 @@ def test_a_profile_that_extends_itself_is_an_error(project: Path) -> None:
 
 def test_a_missing_profile_lists_those_that_exist(project: Path) -> None:
     (project / "conf/waymo.yaml").write_text("data: {dataset: waymo}\n")
-    with pytest.raises(ParameterError, match=r"conf/wymo.yaml does not exist; profiles: default, waymo"):
+    with pytest.raises(ParameterError, match="there is no profile 'wymo'; profiles: default, waymo"):
         P.load_profile("wymo")
+
+
+def test_a_missing_profile_that_another_extends_names_the_other(project: Path) -> None:
+    (project / "conf/mine.yaml").write_text("extends: wymo\n")
+    with pytest.raises(ParameterError, match=r"'wymo', which conf/mine.yaml extends; profiles: default, mine"):
+        P.load_profile("mine")
 
 
 def test_a_row_is_added_by_editing_params_yaml_only(project: Path) -> None:

@@ -236,7 +236,7 @@ def load_profile(name: str) -> Params:
         ParameterError: as `load`; also when the profile does not exist.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):  # it names folders, too
-        raise ParameterError(f"there is no profile {name!r}; profiles: {', '.join(profile_names())}")
+        raise no_profile(name)
     tree = _read(project_path("params.yaml"))
     files = ["params.yaml"]
     if name != "default":
@@ -252,6 +252,8 @@ def _chain(name: str) -> list[tuple[str, dict[str, Any]]]:
         file = f"conf/{name}.yaml"
         if file in [known for known, _ in chain]:
             raise ParameterError(f"{file} extends itself: {' <- '.join(known for known, _ in chain)}")
+        if not project_path(file).exists():
+            raise no_profile(name, f", which {chain[-1][0]} extends" if chain else "")
         differences = _read(project_path(file))
         name = differences.pop("extends", "")
         chain.append((file, differences))
@@ -262,6 +264,11 @@ def profile_names() -> list[str]:
     """The profiles of the project: ``default`` and the files of conf/, without those that describe a cluster."""
     names = sorted(file.stem for file in project_path("conf").glob("*.yaml"))
     return ["default", *(name for name in names if not name.startswith("cluster"))]
+
+
+def no_profile(name: str, where: str = "") -> ParameterError:
+    """The error for a name that is not one of `profile_names`; ``where`` follows the name."""
+    return ParameterError(f"there is no profile {name!r}{where}; profiles: {', '.join(profile_names())}")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

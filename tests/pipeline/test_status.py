@@ -69,7 +69,7 @@ def test_a_profile_that_params_yaml_does_not_list_is_shown_and_the_file_stays(pr
     file.write_text(text)
     assert states() == {"a@small": "done", "b@small": "ready"}
     assert file.read_text() == text
-    with pytest.raises(ParameterError, match="there is no profile 'smal'.*'small'"):
+    with pytest.raises(ParameterError, match="there is no profile 'smal'; profiles: default, small"):
         profile_status("smal")
 
 

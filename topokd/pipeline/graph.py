@@ -12,12 +12,11 @@ from typing import Any
 
 from topokd.errors import DataError, ParameterError
 from topokd.io import read_json
-from topokd.params import profile_names
+from topokd.params import no_profile, profile_names
 from topokd.pipeline import lock_file
 from topokd.pipeline.profiles import listed, listed_profiles
 from topokd.pipeline.repository import PIPELINE, StageError, open_repository, with_lock
 from topokd.project import project_path, project_root, results_path
-from topokd.schema import nearest
 
 
 @dataclass
@@ -59,7 +58,7 @@ def read_stages(profile: str, folder: Path = Path()) -> list[Stage]:
     import networkx
 
     if profile not in listed_profiles() and profile not in profile_names():
-        raise ParameterError(f"there is no profile {profile!r}; {nearest(profile, profile_names())}")
+        raise no_profile(profile)
     if profile not in listed_profiles():
         raise ParameterError(
             f"params.yaml does not list the profile {profile!r} under `profiles`: "
@@ -94,7 +93,7 @@ def read_progress(profile: str) -> tuple[list[Stage], list[str]]:
         ParameterError: there is no such profile.
         StageError: DVC cannot read the pipeline.
     """
-    known = profile in listed_profiles() or profile not in profile_names()  # `read_stages` names the nearest one
+    known = profile in listed_profiles() or profile not in profile_names()  # `read_stages` names those that exist
     with contextlib.nullcontext() if known else listed(profile):
         stages = read_stages(profile)
         return stages, unfinished(stages)

@@ -34,7 +34,7 @@ class Measures:
         teacher: the trained teacher.
 
     Raises:
-        DataError: the plan names an object that is no class of ``dataset``.
+        DataError: the plan names an object that is not among the classes of ``dataset``.
     """
 
     def __init__(

@@ -92,14 +92,16 @@ figure
 
 # %% [markdown]
 # ## From a scan to the input of a network
-# A training sample: the scan rotated, scaled, mirrored and jittered; its voxels; the voxels nearest to a random one.
+# A training sample: a training scan rotated, scaled, mirrored and jittered; its voxels; the voxels nearest to a random
+# one.
 
 # %%
 rng = np.random.default_rng(0)
-augmented = augment(scan, settings.augment, rng)
+whole = train[0]
+augmented = augment(whole, settings.augment, rng)
 voxels = voxelize(augmented, settings.voxel_size)
 sample = crop(voxels, settings.crop_voxels, rng)
-figure = scans.sample_figure(scan, augmented, voxels, sample, settings.voxel_size, val.palette)
+figure = scans.sample_figure(whole, augmented, voxels, sample, settings.voxel_size, train.palette)
 save_figure(figure, figures / "data_sample")
 figure
 

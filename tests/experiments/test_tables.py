@@ -84,11 +84,11 @@ def test_the_scores_of_a_panel_are_in_percent_and_its_gain_is_stated() -> None:
     panel = panels.panel_params(P.load_profile("default"), "waymo")
     names = ("teacher", *panel.train_rows)
     records = {
-        name: {"evaluation": {"class_names": ["road"], "miou_skip": score, "iou": [score]}}
+        name: {"evaluation": {"class_names": ["road", "bus"], "miou_skip": score, "iou": [score, None]}}
         for name, score in zip(names, np.linspace(0.5, 0.3, len(names)), strict=True)
     }
     table = panels.scores_table(records, "skip")
-    assert table.loc["mIoU", "teacher"] == 50.0 and list(table.index) == ["mIoU", "road"]
+    assert table["teacher"].to_dict() == {"mIoU": "50.0", "road": "50.0", "bus": "absent"}
     assert f"“{panel.rows[panel.train_rows[-1]].label}” is" in panels.gain_sentence(records, panel)
     assert " below " in panels.gain_sentence(records, panel)
 

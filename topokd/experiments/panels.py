@@ -82,14 +82,14 @@ def sizes_table(splits: dict[str, ScanDataset]) -> pd.DataFrame:
 
 
 def scores_table(records: dict[str, dict[str, Any]], absent: str) -> pd.DataFrame:
-    """mIoU and IoU per class of run records in percent; ``absent``: convention of the mIoU."""
+    """mIoU and IoU per class of run records in percent, as text; ``absent``: convention of the mIoU."""
     evaluations = {name: record["evaluation"] for name, record in records.items()}
     names = next(iter(evaluations.values()))["class_names"]
     table = pd.DataFrame(
         {name: [evaluation[f"miou_{absent}"], *evaluation["iou"]] for name, evaluation in evaluations.items()},
         index=["mIoU", *names],
     )
-    return (100 * table.astype(float)).round(1)
+    return (100 * table.astype(float)).map("{:.1f}".format).replace("nan", "absent")  # as in Tables 1 and 4
 
 
 def gain_sentence(records: dict[str, dict[str, Any]], panel: Params) -> str:

@@ -106,11 +106,11 @@ def timing_sentence(timings: Mapping[str, Any]) -> str:
         >>> ratios = {"latency": 2.5, "peak_memory": 1.5, "peak_memory_with_weights": 1.8}
         >>> frame = {"points": 100, "voxel_size": 0.1, "seconds": {"teacher": 0.5, "student": 0.2}}
         >>> timing_sentence(timings | {"ratios": ratios, "frame": frame})
-        "On cpu with 1 thread(s) the student's forward pass is 2.5 times faster than the teacher's (90 voxels) ..."
+        "On cpu with 1 thread the student's forward pass is 2.5 times faster than the teacher's (90 voxels) ..."
     """
-    ratios, frame = timings["ratios"], timings["frame"]
+    ratios, frame, threads = timings["ratios"], timings["frame"], timings["threads"]
     return (
-        f"On {timings['device']} with {timings['threads']} thread(s) the student's forward pass is "
+        f"On {timings['device']} with {threads} thread{'' if threads == 1 else 's'} the student's forward pass is "
         f"{ratios['latency']:.1f} times faster than the teacher's ({timings['models']['student']['voxels']:,} voxels) "
         f"and needs {ratios['peak_memory_with_weights']:.1f} times less memory with the weights, "
         f"{ratios['peak_memory']:.1f} times less without: both decoders end equally wide. A whole scan of "

@@ -143,7 +143,7 @@ display(Markdown(summary.boundary_sentence(breakdown, results.labels)))
 
 # %% [markdown]
 # ## Test-time augmentation
-# Published protocols differ by two points of mIoU and more because of it, so it is off by default.
+# Some published scores use it and others do not, so it is off by default; this is its effect on these networks.
 
 # %%
 tta = {

@@ -64,7 +64,10 @@ def test_sentences_name_every_network(results: Results) -> None:
     }
     text = boundary_sentence(both, results.labels)
     assert text.startswith("mIoU (%) within 0.5 m") and text.count("20.0 against 60.0") == 2
-    assert "40.0 → 50.0" in tta_sentence({"full": {1: 0.4, 8: 0.5}}, 12, results.labels)
+    label = results.labels["full"]  # as it is, "KD" in capitals too
+    assert f"“{label}”: 20.0" in text and f"“{label}”: 40.0 → 50.0" in tta_sentence(
+        {"full": {1: 0.4, 8: 0.5}}, 12, results.labels
+    )
     assert boundary_sentence({}, {}) == tta_sentence({}, 12, {}) == NO_NETWORK
 
 

@@ -94,7 +94,7 @@ def boundary_sentence(breakdown: Mapping[str, Mapping[str, Any]], labels: Mappin
         return NO_NETWORK
     within = next(iter(breakdown.values()))["boundary"]["within_m"]
     scores = [
-        f"{labels[network].lower()}: {record['boundary']['miou']:.1f} against {record['interior']['miou']:.1f}"
+        f"“{labels[network]}”: {record['boundary']['miou']:.1f} against {record['interior']['miou']:.1f}"
         for network, record in breakdown.items()
     ]
     return f"mIoU (%) within {within:g} m of another class, against the other points: " + "; ".join(scores) + "."
@@ -107,5 +107,5 @@ def tta_sentence(tta: Mapping[str, Mapping[int, float]], scans: int, labels: Map
     changes = []
     for network, scores in tta.items():
         (_, one), (views, many) = sorted(scores.items())
-        changes.append(f"{labels[network].lower()}: {100 * one:.1f} → {100 * many:.1f}")
-    return f"Averaging {views} rotations about z on {scans} scans changes mIoU (%) of the " + "; ".join(changes) + "."
+        changes.append(f"“{labels[network]}”: {100 * one:.1f} → {100 * many:.1f}")
+    return f"Averaging {views} rotations about z on {scans} scans changes mIoU (%): " + "; ".join(changes) + "."

@@ -104,7 +104,7 @@ worst = worst_share_of_bound(bounds)
 disagreement = max(row["bottleneck"] for row in rows)
 display(
     Markdown(
-        f"Largest bottleneck distance between engines: {disagreement:.1e}. Over {len(bounds)} samples the distance to "
+        f"Largest bottleneck distance between engines: {disagreement:.2g}. Over {len(bounds)} samples the distance to "
         f"the whole cloud's diagram was at most {worst:.2f} of the bound: Proposition 1 "
         f"{'holds in every case' if worst <= 1 else 'is violated'}."
     )

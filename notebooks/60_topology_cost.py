@@ -27,7 +27,7 @@ write_json(params.results / "timings" / "topology_cost.json", cost)
 
 # %% [markdown]
 # ## Table 8
-# Features to diagrams (dimensions 0 and 1) to loss, and gradients back to the features. The naive baseline reduces the
+# Features to diagrams (degrees 0 and 1) to loss, and gradients back to the features. The naive baseline reduces the
 # whole boundary matrix in plain torch. `giotto-ph` is the same layer with that engine. Peak memory is measured in a
 # separate process per column.
 
@@ -48,8 +48,7 @@ figure
 
 # %% [markdown]
 # ## Figure 6: cost of $H_2$
-# The engine that computes dimension 2 for the loss, up to dimension 1 and up to dimension 2, on uniform points in
-# space.
+# The engine that computes degree 2 for the loss, up to degree 1 and up to degree 2, on uniform points in space.
 
 # %%
 figure = view.homology_cost_figure(cost["homology"], cost["homology_engine"])

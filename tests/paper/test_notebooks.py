@@ -7,8 +7,9 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from topokd.paper.notebooks import STYLESHEET, publish
+from topokd.paper.notebooks import STYLESHEET, plain_formulas, publish
 from topokd.params import load_profile
+from topokd.pipeline.pairing import notebook_scripts
 
 
 @pytest.fixture
@@ -70,3 +71,9 @@ def test_every_picture_has_the_words_around_it_as_alternative_text(params, recwa
         "default: trials.",
     ]
     assert not [warning for warning in recwarn if "lternative text" in str(warning.message)]
+
+
+@pytest.mark.parametrize("script", notebook_scripts(), ids=lambda script: script.stem)
+def test_every_formula_of_a_notebook_is_plain_text_on_its_page(script):
+    formulas = re.findall(r"\$[^$\n]+\$", script.read_text(encoding="utf-8"))
+    assert not [formula for formula in formulas if re.search(r"[\\{}$]", plain_formulas(formula))]

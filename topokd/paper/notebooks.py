@@ -104,10 +104,13 @@ def plain_formulas(text: str) -> str:
 
     >>> plain_formulas(r"$L = L_{seg} + \lambda_k$ and $H_1$")
     '<i>L = L<sub>seg</sub> + λ<sub>k</sub></i> and <i>H<sub>1</sub></i>'
+    >>> plain_formulas(r"$\log(1 + \text{persistence})$")
+    '<i>log(1 + persistence)</i>'
     """
 
     def formula(match: re.Match[str]) -> str:
-        formula_html = re.sub(r"\\([A-Za-z]+)", lambda word: GREEK.get(word[1], word[1]), match[1])
+        formula_html = re.sub(r"\\text\{([^}]*)\}", r"\1", match[1])
+        formula_html = re.sub(r"\\([A-Za-z]+)", lambda word: GREEK.get(word[1], word[1]), formula_html)
         formula_html = re.sub(r"_(?:\{([^}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", formula_html)
         formula_html = re.sub(r"\^(?:\{([^}]*)\}|(\w))", lambda m: f"<sup>{m[1] or m[2]}</sup>", formula_html)
         return f"<i>{formula_html}</i>"

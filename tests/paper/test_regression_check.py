@@ -89,7 +89,10 @@ def test_answers_that_changed_are_named(results_folder, copy):
         path = results_folder / "runs" / f"plain-seed{seed}.json"
         edit(path, lambda r: r["evaluation"].update(miou_skip=r["evaluation"]["miou_skip"] + 0.5))
     comparison = compare(results_folder, copy)
-    assert "“Is the teacher better than the student trained alone?” yes → no" in comparison.answers
+    assert (
+        "“Is the teacher better than the student trained alone?” yes → no, the difference is negative"
+        in comparison.answers
+    )
     assert "yes → no" in comparison.summary().splitlines()[1]
 
 

@@ -20,6 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 from topokd.errors import DataError, ParameterError
 from topokd.io import write_text
 from topokd.paper.findings import findings
+from topokd.paper.readme import ANSWERS
 from topokd.paper.results import Results
 from topokd.project import run_name
 
@@ -119,7 +120,7 @@ class ComparedResults:
     differences: tuple[FileDifference, ...]
     problem: str = ""  # why nothing could be compared
     miou: tuple[str, float] | None = None  # run with the largest difference, and the difference in points
-    answers: tuple[str, ...] = ()  # sentences on findings with a changed answer
+    answers: tuple[str, ...] = ()  # findings with a changed answer: the question, and both in the README's words
 
     @property
     def equal(self) -> bool:
@@ -216,7 +217,7 @@ def _compare_findings(results: Path, other: Reference) -> tuple[tuple[str, float
         return None, ()
     worst = max(sorted(differences), key=lambda run: differences[run])
     answers = tuple(
-        f"“{now.question}” {then.answer} → {now.answer}"
+        f"“{now.question}” {ANSWERS[then.answer]} → {ANSWERS[now.answer]}"
         for then, now in zip(findings(old), findings(new), strict=True)
         if then.answer != now.answer
     )

@@ -12,12 +12,14 @@ from topokd.io import write_text
 from topokd.paper import exhibits, links, reported
 from topokd.paper.claims import IDEA, claims, details, lead
 from topokd.paper.provenance import processors, shared
+from topokd.paper.readme import ANSWERS
 from topokd.paper.render import environment, render_exhibit, script, stylesheet, table_grid
 from topokd.paper.results import Results
 from topokd.paper.statistics import MARGIN, Interval
 from topokd.project import TEACHER
 
 PAPER = "Topology- and Gradient-Guided Knowledge Distillation for Point Cloud Semantic Segmentation"
+BADGES = {**ANSWERS, "no": "no", "missing": "no data"}  # short: they stand in a narrow column
 RULE = (
     "**yes** and **no**: the 95 % interval of the gain (paired by seed) lies on one side of zero, and its mean at "
     f"least {MARGIN:g} points of mIoU away; **no effect**: the gain lies within ±{MARGIN:g} points "
@@ -73,6 +75,7 @@ def render(results: Results, figures: Path) -> str:
         cards=_cards(results),
         card_note=_card_note(results),
         claims=claims(results),
+        badges=BADGES,
         sections=[
             (section, [(exhibit, page) for exhibit in shown if (page := render_exhibit(exhibit, results, figures))])
             for section, shown in exhibits.sections()

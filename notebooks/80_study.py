@@ -8,12 +8,14 @@ params_file = "results/default/params.yaml"  # resolved parameters of the profil
 save = False  # True: write into results/ and figures/, as the pipeline does; False: into workspace/by-hand/
 
 # %%
+from functools import partial
+
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 from topokd import params as P
 from topokd.paper import studies
-from topokd.paper.results import Results
+from topokd.paper.results import Results, networks
 from topokd.viz import study as view
 from topokd.viz.dose import dose_figure
 from topokd.viz.style import save_figure
@@ -68,8 +70,8 @@ full_table(studies.gradients(results), "gradients")
 for profile, study in results.studies.items():
     for kind, draw in (
         ("differences", view.differences_figure),
-        ("trials", view.trials_figure),
-        ("curves", view.curves_figure),
+        ("trials", partial(view.trials_figure, networks=networks(params))),
+        ("curves", partial(view.curves_figure, networks=networks(params))),
     ):
         if profile != studies.DOSE and (figure := draw(study)) is not None:
             display(Markdown(f"### {profile}: {kind}"))

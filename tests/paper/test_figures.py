@@ -19,6 +19,7 @@ from topokd.paper.provenance import processors
 from topokd.paper.readme import expected_numbers
 from topokd.paper.render import render_exhibit
 from topokd.paper.results import Results
+from topokd.viz.rows import signs
 from topokd.viz.style import PHONE
 
 matplotlib.use("Agg")
@@ -150,6 +151,16 @@ def test_classes_are_shown_with_the_networks_of_the_headline(results: Results) -
     assert figure is not None
     names = {tick.get_text() for axes in figure.axes for tick in (*axes.get_xticklabels(), *axes.get_yticklabels())}
     assert any("road" in name for name in names)
+
+
+def test_a_network_has_one_marker_in_all_figures(results: Results) -> None:
+    expected = {results.labels[name]: sign["marker"] for name, sign in signs(results.looks).items()}
+    for figure in (figures.validation_figure(results), figures.class_figure(results)):
+        assert figure is not None
+        lines = [line for axes in figure.axes for line in axes.get_lines() if line.get_label() in expected]
+        assert lines and all(line.get_marker() == expected[line.get_label()] for line in lines)
+    glance = figures.measured_glance(results)
+    assert glance is not None and {name: glance.markers[name] for name in glance.colors}.items() <= expected.items()
 
 
 def test_shares_of_gradients_are_those_of_all_seeds(tmp_path: Path) -> None:

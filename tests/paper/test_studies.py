@@ -18,6 +18,7 @@ from topokd.paper.findings import findings
 from topokd.paper.readme import study_text
 from topokd.paper.render import render_exhibit
 from topokd.paper.results import Results
+from topokd.viz.rows import signs
 from topokd.viz.study import curves_figure, differences_figure, power_figure, trials_figure
 
 matplotlib.use("Agg")
@@ -211,6 +212,14 @@ def test_figures_are_drawn_from_the_existing_results(project):
     assert curves_figure(answer | {"curves": alone}) is None  # says nothing about the rows
 
 
+def test_rows_of_the_profile_keep_their_markers_in_a_study_with_other_rows():
+    networks = ("teacher", "plain", "other", "kd")
+    curves = {row: {"step": [300, 600], "miou": [10.0, 20.0]} for row in ("kd", "teacher", "plain")}
+    lines = curves_figure(study() | {"curves": curves}, networks).axes[0].lines
+    expected = signs(networks)
+    assert [line.get_marker() for line in lines] == [expected[row]["marker"] for row in curves]
+
+
 def test_no_text_of_a_figure_is_cut_off(project):
     answer = study() | {"validate_scans": 2}
     drawn = [trials_figure(answer), curves_figure(answer), curves_figure(study()), differences_figure(answer)]
@@ -247,7 +256,7 @@ def test_every_protocol_can_be_read():
 def test_notebook_80_saves_every_figure_that_the_report_declares():
     source = (PROJECT / "notebooks" / "80_study.py").read_text()
     saved = {*re.findall(r'figure, figures / "(\w+)"', source)}
-    kinds = re.findall(r'\("(\w+)", view\.', source)
+    kinds = re.findall(r'\("(\w+)", (?:partial\()?view\.', source)
     saved |= {f"{kind}-{profile}" for kind in kinds for profile in studies.PROTOCOLS if profile != studies.DOSE}
     declared = [e for e in EXHIBITS.values() if isinstance(e, Figure) and e.stage == "study"]
     assert {file.removeprefix("study/") for exhibit in declared for file in exhibit.files} == saved

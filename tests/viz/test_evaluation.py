@@ -5,6 +5,7 @@ import pytest
 
 from topokd.params import NetworkStyle
 from topokd.viz.evaluation import breakdown_figure, confusion_figure
+from topokd.viz.rows import signs
 from topokd.viz.training import TERM_COLORS, class_table, conclusion, history_figure, share_figure
 
 LOOKS = {
@@ -37,6 +38,11 @@ def test_breakdowns_name_each_span_and_its_share_of_the_points() -> None:
     np.testing.assert_array_equal([line.get_ydata() for line in by_range.lines], [[50, 20], [50, np.nan]])
     assert [text.get_text() for text in figure.axes[2].get_legend().get_texts()] == ["Teacher", "Student"]
     assert by_range.get_ylim() == pytest.approx((0, 55))
+
+
+def test_a_network_has_its_marker_in_a_figure_of_some_of_the_networks() -> None:
+    figure = breakdown_figure({"plain": breakdown(20.0)}, LOOKS)
+    assert {line.get_marker() for axes in figure.axes for line in axes.lines} == {signs(LOOKS)["plain"]["marker"]}
 
 
 def run(**changes) -> dict:

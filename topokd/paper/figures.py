@@ -14,6 +14,7 @@ from topokd.project import TEACHER
 from topokd.training.gradients import STRONG, WEAK, gradient_share
 from topokd.viz import framework, training
 from topokd.viz import results as view
+from topokd.viz.rows import signs
 from topokd.viz.style import ACCENT, GREEN, MUTED, OCHRE, PURPLE, STUDENT
 from topokd.viz.style import TEACHER as TEACHER_COLOR
 
@@ -71,7 +72,8 @@ def measured_glance(results: Results) -> view.Dots | None:
     sizes = {results.labels[v]: next(iter(results.runs[v].values()))["parameters"] / 1e6 for v in shown}
     colors = {results.labels[v]: results.looks[v].color for v in shown}
     bold = [results.labels[v] for v in shown if v != TEACHER]
-    return view.Dots({**panels, "parameters (M)": sizes}, colors, bold, FROM_ZERO, widths, "#.3g")
+    markers = {results.labels[v]: sign["marker"] for v, sign in signs(results.looks).items()}
+    return view.Dots({**panels, "parameters (M)": sizes}, colors, bold, FROM_ZERO, widths, "#.3g", markers)
 
 
 def glance_figure(results: Results) -> Figure:

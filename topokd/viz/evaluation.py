@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from topokd.viz.rows import Looks
-from topokd.viz.style import line_style, use_style
+from topokd.viz.rows import Looks, signs
+from topokd.viz.style import use_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +63,7 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
 
     Args:
         records: by network, a `topokd.evaluation.breakdown.Breakdown.record`.
-        shown: labels and colours.
+        shown: labels and colours of all networks of the profile.
     """
     use_style()
     figure, axes = plt.subplots(1, 3, figsize=(11.0, 3.5), sharey=True)
@@ -72,7 +72,7 @@ def breakdown_figure(records: Mapping[str, Mapping[str, Any]], shown: Looks) -> 
     for k, (network, record) in enumerate(records.items()):
         style: dict[str, Any] = {
             "color": shown[network].color, "label": shown[network].label,
-            "markersize": 5.5, **line_style(k),
+            "markersize": 5.5, **signs(shown)[network],
         }  # fmt: skip
         for ax, part in ((axes[0], record["range"]), (axes[1], record["border"])):
             values = [np.nan if p["miou"] is None else p["miou"] for p in part]

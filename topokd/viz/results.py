@@ -10,8 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from topokd.project import TEACHER
-from topokd.viz.rows import Looks
-from topokd.viz.style import MARKERS, MUTED, PHONE, dodge, legend_below, line_style, use_style
+from topokd.viz.rows import Looks, signs
+from topokd.viz.style import MARKERS, MUTED, PHONE, dodge, legend_below, use_style
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -31,6 +31,7 @@ class Dots(NamedTuple):
         from_zero: quantities with an axis that starts at zero.
         half_widths: by label of the quantity, the half-width of each network's interval (none if NaN or absent).
         form: how values are written: "g" as they are, "#.3g" with three digits.
+        markers: by network; without one it has that of its place.
     """
 
     panels: Mapping[str, Mapping[str, float | None]]
@@ -39,6 +40,7 @@ class Dots(NamedTuple):
     from_zero: Collection[str] = ()
     half_widths: Mapping[str, Mapping[str, float]] = {}
     form: str = "g"
+    markers: Mapping[str, str] = {}
 
 
 class Seeds(NamedTuple):
@@ -95,7 +97,8 @@ def _plot_dots(axes: Axes, values: Mapping[str, float | None], half_widths: Mapp
             value, size = known[name], 7 if name in dots.bold else 5.5
             width = half_widths.get(name, math.nan)
             bar = None if math.isnan(width) else width
-            axes.errorbar(value, y, xerr=bar, fmt=MARKERS[y % len(MARKERS)], color=color, markersize=size, capsize=3)
+            marker = dots.markers.get(name, MARKERS[y % len(MARKERS)])
+            axes.errorbar(value, y, xerr=bar, fmt=marker, color=color, markersize=size, capsize=3)
             text = f"{value:{dots.form}}".rstrip(".")
             axes.annotate(text, (value, y), (0, 5.5), textcoords="offset points", ha="center", fontsize=9)
         else:
@@ -192,7 +195,7 @@ def validation_figure(curves: Curves, gains: Curves, shown: Looks, over: str, sc
     Args:
         curves: by network, steps (s,) and percent (seeds, s).
         gains: by row, steps (s,) and points (seeds, s), paired by seed.
-        shown: labels and colours.
+        shown: labels and colours of all networks of the profile.
         over: label of the row that ``gains`` are over.
         scans: names the scans of the mIoU.
     """
@@ -204,7 +207,7 @@ def validation_figure(curves: Curves, gains: Curves, shown: Looks, over: str, sc
         bands, rows = banded(series), [network for network in series if network != TEACHER]
         for network, (steps, values) in series.items():
             drawn: list[Artist] = []
-            color, style = shown[network].color, line_style(list(curves).index(network))
+            color, style = shown[network].color, signs(shown)[network]
             if network in bands:
                 low, high = np.nanmin(values, 0), np.nanmax(values, 0)
                 drawn.append(axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0))
@@ -230,7 +233,7 @@ def class_figure(
         class_names: names of the classes.
         scores: by network, percent per class, NaN where absent.
         shares: share of each class in the points; classes with 0 are left out.
-        shown: labels and colours.
+        shown: labels and colours of all networks of the profile.
     """
     use_style()
     order = sorted(range(len(class_names)), key=lambda i: (-shares[i], i))
@@ -242,8 +245,8 @@ def class_figure(
     for k, (network, values) in enumerate(scores.items()):
         x = np.nan_to_num([values[i] for i in order])
         beside = y + 0.22 * (k - (len(scores) - 1) / 2)  # equal values are drawn side by side
-        style = {"color": shown[network].color, "marker": MARKERS[k % len(MARKERS)], "label": shown[network].label}
-        left.plot(x, beside, linestyle="", markersize=5, zorder=3 + k, **style)
+        look = {"color": shown[network].color, "marker": signs(shown)[network]["marker"], "label": shown[network].label}
+        left.plot(x, beside, linestyle="", markersize=5, zorder=3 + k, **look)
     stacked = np.array([[values[i] for i in order] for values in scores.values()], float)
     if stacked.size:
         left.hlines(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,23 +11,24 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from topokd.experiments.study.inference import equivalence_power, superiority_power
+from topokd.project import TEACHER
+from topokd.viz.rows import signs
 from topokd.viz.style import (
     ACCENT,
     GREEN,
-    MARKERS,
     MUTED,
     OCHRE,
     PHONE,
     PLAIN,
     PURPLE,
     STUDENT,
-    TEACHER,
     dodge,
     legend_below,
     use_style,
 )
+from topokd.viz.style import TEACHER as TEACHER_COLOR
 
-COLORS = (MUTED, TEACHER, STUDENT, ACCENT, GREEN, PURPLE, OCHRE, PLAIN)
+COLORS = (MUTED, TEACHER_COLOR, STUDENT, ACCENT, GREEN, PURPLE, OCHRE, PLAIN)
 
 
 def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -63,11 +64,12 @@ def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def trials_figure(study: Mapping[str, Any]) -> Figure | None:
+def trials_figure(study: Mapping[str, Any], networks: Iterable[str] = ()) -> Figure | None:
     """mIoU of every trial over the factor of its weights, a line per row; the marker of the chosen one is filled.
 
     Args:
         study: see `topokd.experiments.study.answer.answer`.
+        networks: all networks of the profile that shows it, whose markers they keep here.
 
     Returns:
         None without trials.
@@ -77,16 +79,17 @@ def trials_figure(study: Mapping[str, Any]) -> Figure | None:
     use_style()
     figure, axes = plt.subplots(figsize=(PHONE, 3.2))
     rows = list(dict.fromkeys(trial["row"] for trial in study["trials"]))
-    for k, row in enumerate(rows):
+    every = signs((*networks, TEACHER, *study["colors"]))
+    for row in rows:
         own = sorted((trial for trial in study["trials"] if trial["row"] == row), key=lambda trial: trial["factor"])
         best = study["chosen"].get(row)
-        look = {"color": study["colors"][row], "marker": MARKERS[k % len(MARKERS)]}
+        look = {"color": study["colors"][row], **every[row]}
         axes.plot(
             [trial["factor"] for trial in own], [trial["miou"] for trial in own], **look,
             markerfacecolor="white", label=study["labels"][row],
         )  # fmt: skip
         chosen = [trial for trial in own if best and trial["unit"] == best["unit"]]
-        axes.plot([t["factor"] for t in chosen], [t["miou"] for t in chosen], **look, linestyle="", zorder=5)
+        axes.plot([t["factor"] for t in chosen], [t["miou"] for t in chosen], **{**look, "linestyle": ""}, zorder=5)
     axes.set(xlabel="factor of the weights, or of the profile's learning rate", ylabel="mIoU on the tuning streets (%)")
     axes.set_xscale("log")
     factors = sorted({trial["factor"] for trial in study["trials"]})
@@ -96,11 +99,12 @@ def trials_figure(study: Mapping[str, Any]) -> Figure | None:
     return figure
 
 
-def curves_figure(study: Mapping[str, Any]) -> Figure | None:
+def curves_figure(study: Mapping[str, Any], networks: Iterable[str] = ()) -> Figure | None:
     """Validation during training, mean over seeds, a line per row: shows which still rise at the end.
 
     Args:
         study: see `trials_figure`.
+        networks: see `trials_figure`.
 
     Returns:
         None without runs of a student.
@@ -111,10 +115,11 @@ def curves_figure(study: Mapping[str, Any]) -> Figure | None:
         return None
     use_style()
     figure, axes = plt.subplots(figsize=(PHONE, 3.2))
-    for k, (row, curve) in enumerate(curves.items()):
+    every = signs((*networks, TEACHER, *study["colors"]))
+    for row, curve in curves.items():
         (line,) = axes.plot(
-            curve["step"], curve["miou"], color=study["colors"].get(row, "#1b4965"), marker=MARKERS[k % len(MARKERS)],
-            markersize=4, label=study["labels"].get(row, "Teacher"),
+            curve["step"], curve["miou"], color=study["colors"].get(row, TEACHER_COLOR), **every[row], markersize=4,
+            label=study["labels"].get(row, "Teacher"),
         )  # fmt: skip
         if row in rows:
             dodge(line, rows.index(row), len(rows))

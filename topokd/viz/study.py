@@ -117,10 +117,9 @@ def curves_figure(study: Mapping[str, Any], networks: Iterable[str] = ()) -> Fig
     figure, axes = plt.subplots(figsize=(PHONE, 3.2))
     every = signs((*networks, TEACHER, *study["colors"]))
     for row, curve in curves.items():
-        (line,) = axes.plot(
-            curve["step"], curve["miou"], color=study["colors"].get(row, TEACHER_COLOR), **every[row], markersize=4,
-            label=study["labels"].get(row, "Teacher"),
-        )  # fmt: skip
+        look: dict[str, Any] = {"color": study["colors"].get(row, TEACHER_COLOR), **every[row]}
+        label = study["labels"].get(row, "Teacher")
+        (line,) = axes.plot(curve["step"], curve["miou"], **look, markersize=4, label=label)
         if row in rows:
             dodge(line, rows.index(row), len(rows))
     axes.set(xlabel="training step", xlim=(0, None), ylim=(0, None))

@@ -173,6 +173,8 @@ def test_the_loss_shows_matches_and_steps(page: Page, problems: list[str], tmp_p
     open_page(page, tmp_path / "page.html", "loss", (student, teacher), 48)
     page.wait_for_function(READY)
     assert page.locator(".tk-match").count() > 10
+    numbers = page.locator(".tk-table td:not([colspan])").all_inner_texts()
+    assert len({len(number.partition(".")[2]) for number in numbers}) == 1 and "e" not in "".join(numbers)
     first = float(page.locator(".tk-total td").last.inner_text())
     cloud = page.locator(".tk-cloud-0 .tk-body").screenshot()
     page.click(".tk-step")
@@ -242,7 +244,7 @@ def test_a_page_offers_no_step_that_it_does_not_hold(page: Page, problems: list[
     some.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(f".tk-explorer[data-step='{STEPS}']")
-    assert one.is_disabled() and some.is_disabled()
+    assert one.is_disabled() and some.is_disabled() and some.inner_text() == "no steps left"
     assert page.evaluate("document.activeElement.textContent") == "start again"
     assert page.locator(".tk-status").inner_text() == (
         f"This page holds {STEPS} steps of 3 %; use a notebook for more."

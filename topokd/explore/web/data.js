@@ -72,6 +72,15 @@ export function digits(x) {
   return size >= 1e5 || size < 1e-3 ? x.toExponential(2) : String(Number(x.toPrecision(4)));
 }
 
+/** One format for the numbers of a table: decimals that leave the largest four digits, or powers of ten for all of them. */
+export function commonDigits(values) {
+  const largest = Math.max(...values.map(Math.abs));
+  if (largest === 0) return () => "0";
+  if (largest >= 1e5 || largest < 1e-3) return (x) => x.toExponential(2);
+  const decimals = Math.max(0, 3 - Math.floor(Math.log10(largest)));
+  return (x) => x.toFixed(decimals);
+}
+
 export const WEB_COLORS = {
   homology: ["#1b4965", "#d1495b", "#b97d10"],
   birth: "#e08a00", death: "#d1495b", cycle: "#1e8f62", muted: "#6c757d", dark: "#11151c",

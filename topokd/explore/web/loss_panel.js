@@ -1,6 +1,6 @@
 // The loss in numbers, its history, and the button that follows its gradient.
 
-import { digits } from "./data.js";
+import { commonDigits, digits } from "./data.js";
 import { Plot, drawAxes, svg, ticks } from "./plot.js";
 import { html } from "./controls.js";
 
@@ -60,7 +60,7 @@ export class LossPanel {
     const series = this.series(), [one, some, again] = this.buttons, offered = [one, some];
     const focused = offered.includes(document.activeElement);
     for (const button of offered) button.disabled = series === 0;
-    some.textContent = `${series} step${series === 1 ? "" : "s"}`;
+    some.textContent = series === 0 ? "no steps left" : `${series} step${series === 1 ? "" : "s"}`;
     if (focused && series === 0) again.focus(); // a disabled button cannot keep it
   }
 
@@ -77,15 +77,17 @@ export class LossPanel {
     this.table.replaceChildren();
     const head = html("tr", {}, this.table);
     for (const text of ["", "teacher → student (Eq. 2)", "student → teacher (Eq. 3)", "sum"]) html("th", {}, head, text);
-    loss.parts.forEach(({ recall, precision }, dim) => {
+    const lines = loss.parts.map(({ recall, precision }) => [recall, precision, recall + precision]);
+    const number = commonDigits([...lines.flat(), loss.value]);
+    lines.forEach((values, dim) => {
       const line = html("tr", {}, this.table);
       html("th", {}, line, `H${dim}`);
-      for (const value of [recall, precision, recall + precision]) html("td", {}, line, digits(value));
+      for (const value of values) html("td", {}, line, number(value));
     });
     const total = html("tr", { className: "tk-total" }, this.table);
     html("th", {}, total, "L_topo");
     html("td", { colSpan: 2 }, total, `−dL/dF moves ${loss.moved} of ${clouds[0].positions.length / 3} points`);
-    html("td", {}, total, digits(loss.value));
+    html("td", {}, total, number(loss.value));
     const chosen = this.way.value;
     this.way.replaceChildren();
     for (const way of loss.ways) html("option", { value: way, selected: way === chosen }, this.way, `${way} gradient`);
@@ -99,7 +101,7 @@ export class LossPanel {
     const last = Math.max(1, history.length - 1);
     const x = (value) => left + ((right - left) * value) / last, y = (value) => bottom - ((bottom - top) * value) / most;
     drawAxes(root, {
-      left, right, top, bottom, x, y, xTitle: "step", yTitle: "L_topo", format: digits, gap: 57,
+      left, right, top, bottom, x, y, xTitle: "step", yTitle: "L_topo", gap: 57,
       xTicks: ticks(0, last, Math.min(last, 8)).filter(Number.isInteger), yTicks: ticks(0, most, 3),
     });
     const color = this.store.get("scene").clouds[0].color;

@@ -100,9 +100,11 @@ export class LossPanel {
     const left = 70, right = width - 12, top = 8, bottom = height - 36, most = Math.max(...history) * 1.05 || 1;
     const last = Math.max(1, history.length - 1);
     const x = (value) => left + ((right - left) * value) / last, y = (value) => bottom - ((bottom - top) * value) / most;
+    const yTicks = ticks(0, most, 3), long = yTicks.some((value) => String(value).length > 6);
     drawAxes(root, {
       left, right, top, bottom, x, y, xTitle: "step", yTitle: "L_topo", gap: 57,
-      xTicks: ticks(0, last, Math.min(last, 8)).filter(Number.isInteger), yTicks: ticks(0, most, 3),
+      xTicks: ticks(0, last, Math.min(last, 8)).filter(Number.isInteger),
+      yTicks, yFormat: long ? (value) => (value === 0 ? "0" : value.toExponential()) : String, // one format for all
     });
     const color = this.store.get("scene").clouds[0].color;
     svg("path", { d: `M${history.map((value, k) => `${x(k)},${y(value)}`).join("L")}`, stroke: color, class: "tk-curve" }, root);

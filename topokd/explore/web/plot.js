@@ -52,7 +52,7 @@ export class Plot {
 }
 
 /** Axis lines with ticks and titles: x at the bottom, y at the left. */
-export function drawAxes(root, { left, right, top, bottom, x, y, xTitle, yTitle, xTicks, yTicks, gap = 38 }) {
+export function drawAxes(root, { left, right, top, bottom, x, y, xTitle, yTitle, xTicks, yTicks, yFormat = String, gap = 38 }) {
   const group = svg("g", { class: "tk-axes" }, root);
   for (const value of xTicks) {
     svg("line", { x1: x(value), x2: x(value), y1: top, y2: bottom, class: "tk-grid" }, group);
@@ -60,7 +60,7 @@ export function drawAxes(root, { left, right, top, bottom, x, y, xTitle, yTitle,
   }
   for (const value of yTicks) {
     svg("line", { x1: left, x2: right, y1: y(value), y2: y(value), class: "tk-grid" }, group);
-    svg("text", { x: left - 5, y: y(value) + 4, "text-anchor": "end" }, group, value);
+    svg("text", { x: left - 5, y: y(value) + 4, "text-anchor": "end" }, group, yFormat(value));
   }
   svg("path", { d: `M${left},${top}V${bottom}H${right}`, class: "tk-axis" }, group);
   if (xTitle) svg("text", { x: (left + right) / 2, y: bottom + 30, "text-anchor": "middle", class: "tk-title" }, group, xTitle);

@@ -264,21 +264,21 @@ def test_a_term_that_only_one_row_has_comes_last() -> None:
     assert list(build_objective(params, "mine").terms) == ["kd", "affinity"]
 
 
-def test_rows_of_a_point_transformer_are_matched_under_shuffled_orders() -> None:
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_rows_of_a_point_transformer_are_matched_under_shuffled_orders(seed: int) -> None:
     """One network run twice with other curve orders: matched rows nearly agree, unmatched ones do not."""
     torch.manual_seed(0)
     network = build_model("ptv3-tiny", in_channels=4, num_classes=CLASSES).train()  # shuffles while it trains
     batch = random_batch(4, (400, 300))
     runs = []
-    for seed in range(6):
-        torch.manual_seed(seed)
+    for orders in (0, seed):
+        torch.manual_seed(orders)
         runs.append(network(batch, taps=True)[1])
-    first = runs[0]
-    for generator, other in enumerate(runs[1:]):
-        for tap_t, tap_s in zip(other[:3], first[:3], strict=True):  # the last stages have a row or two here
-            tap_t = shuffled(tap_t, torch.Generator().manual_seed(generator))  # whatever order this version keeps
-            matched = tap_t.feat[match_rows(tap_t, tap_s)]
-            assert (matched - tap_s.feat).norm() < 0.5 * (tap_t.feat - tap_s.feat).norm()
+    first, other = runs
+    for tap_t, tap_s in zip(other[:3], first[:3], strict=True):  # the last stages have a row or two here
+        tap_t = shuffled(tap_t, torch.Generator().manual_seed(seed))  # whatever order this version keeps
+        matched = tap_t.feat[match_rows(tap_t, tap_s)]
+        assert (matched - tap_s.feat).norm() < 0.5 * (tap_t.feat - tap_s.feat).norm()
 
 
 def shuffled(tap: Tap, generator: torch.Generator) -> Tap:

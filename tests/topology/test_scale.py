@@ -26,43 +26,39 @@ def persistence(x: torch.Tensor, **options: object) -> tuple[list[torch.Tensor],
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("metric", ["euclidean", "precomputed"])
+@pytest.mark.parametrize("seed", [0, 1, 6, 8])
 def test_a_scaled_cloud_has_the_scaled_diagram_and_the_same_gradient(
-    metric: str, scale: float, dtype: torch.dtype
+    seed: int, metric: str, scale: float, dtype: torch.dtype
 ) -> None:
-    for seed in (0, 1, 6, 8):
-        cloud = torch.from_numpy(random_cloud(seed))
-        if metric == "precomputed":
-            cloud = torch.cdist(cloud, cloud, compute_mode="donot_use_mm_for_euclid_dist")
-            cloud = (cloud + cloud.T) / 2
-            cloud.fill_diagonal_(0)
-        power = 2.0 ** round(
-            math.log2(scale)
-        )  # a power of two changes no digit, so that pairs and ties stay as they are
-        (plain, one), (scaled, other) = (persistence((cloud * s).to(dtype), metric=metric) for s in (1.0, power))
-        for a, b in zip(plain, scaled, strict=True):
-            torch.testing.assert_close(b / power, a, rtol=1e-6 if dtype == torch.float32 else 1e-12, atol=0)
-        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
+    cloud = torch.from_numpy(random_cloud(seed))
+    if metric == "precomputed":
+        cloud = torch.cdist(cloud, cloud, compute_mode="donot_use_mm_for_euclid_dist")
+        cloud = (cloud + cloud.T) / 2
+        cloud.fill_diagonal_(0)
+    power = 2.0 ** round(math.log2(scale))  # a power of two changes no digit, so that pairs and ties stay as they are
+    (plain, one), (scaled, other) = (persistence((cloud * s).to(dtype), metric=metric) for s in (1.0, power))
+    for a, b in zip(plain, scaled, strict=True):
+        torch.testing.assert_close(b / power, a, rtol=1e-6 if dtype == torch.float32 else 1e-12, atol=0)
+    torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("gradient", ["critical", "big_step", "diffeomorphic"])
+@pytest.mark.parametrize("seed", range(3))
 def test_a_scale_that_rounds_every_coordinate_changes_only_last_digits(
-    gradient: str, scale: float, dtype: torch.dtype
+    seed: int, gradient: str, scale: float, dtype: torch.dtype
 ) -> None:
     """No ties, so that rounding does not change the pairs. The step of big-step gradients has the unit of length."""
     small, tiny = (1e-5, 1e-4) if dtype == torch.float32 else (1e-12, 1e-9)
-    for seed in range(3):
-        cloud = torch.from_numpy(np.random.default_rng(seed).normal(size=(40, 8)))
-        (plain, one), (scaled, other) = (
-            persistence(
-                (cloud * s).to(dtype), gradient=gradient, **({"step": 0.1 * s} if gradient == "big_step" else {})
-            )
-            for s in (1.0, scale)
-        )
-        for a, b in zip(plain, scaled, strict=True):
-            torch.testing.assert_close(b.double() / scale, a.double(), rtol=small, atol=small)
-        torch.testing.assert_close(other, one, rtol=tiny, atol=tiny)
+    cloud = torch.from_numpy(np.random.default_rng(seed).normal(size=(40, 8)))
+    (plain, one), (scaled, other) = (
+        persistence((cloud * s).to(dtype), gradient=gradient, **({"step": 0.1 * s} if gradient == "big_step" else {}))
+        for s in (1.0, scale)
+    )
+    for a, b in zip(plain, scaled, strict=True):
+        torch.testing.assert_close(b.double() / scale, a.double(), rtol=small, atol=small)
+    torch.testing.assert_close(other, one, rtol=tiny, atol=tiny)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])

@@ -134,7 +134,9 @@ def test_the_committed_arms_are_those_of_the_issue() -> None:
     count = len(arms(plan))
     assert f"# {count} arms x {len(params.seeds)} seeds" in (PROJECT / "study/dose.yaml").read_text()
     text = " ".join((PROJECT / "docs/study.md").read_text().split())  # whatever the lines break at
-    assert f"{count} arms of three seeds" in text and f"takes {count * len(params.seeds)} runs" in text
+    students, teachers = count * len(params.seeds), len(params.teacher_seeds)
+    assert f"{count} arms of three seeds" in text
+    assert teachers == 1 and f"takes {students + 1} runs (the teacher and {students} students)" in text
 
 
 def test_impossible_arms_are_rejected(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ write_json(params.results / "timings" / "topology_cost.json", cost)
 # separate process per column.
 
 # %%
-cost_table(cost)
+cost_table(cost)  # a dash: too slow, not run
 
 # %%
 display(Markdown(cost_sentence(cost)))

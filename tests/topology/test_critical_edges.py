@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 
 from topokd.errors import DataError
 from topokd.topology import ENGINES, simplex_values, vietoris_rips
@@ -41,6 +42,48 @@ def test_the_gradient_of_a_larger_cloud_matches_finite_differences() -> None:
     step = 1e-7
     numeric = (total(x + step * direction) - total(x - step * direction)) / (2 * step)
     assert numeric.item() == pytest.approx((gradient * direction).sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n", "options"),
+    [
+        (10, {}),
+        (100, {}),
+        (300, {"tie_unit": 1.0}),
+        (30, {"search": True}),
+        (10, {"engine": "reference"}),
+        (30, {"certificate": True}),
+        (15, {"engine": "reference", "max_dim": 2, "threshold": 1.5}),
+        (20, {"weights": torch.linspace(0, 0.5, 20, dtype=torch.float64)}),
+        (30, {"metric": "precomputed"}),
+        (30, {"max_dim": 0}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_forward_mode_gives_the_derivative_along_the_tangent(n: int, options: dict, dtype: torch.dtype) -> None:
+    x, tangent = cloud(n, 3).detach().to(dtype), cloud(n, 3, seed=1).detach().to(dtype)
+    if "metric" in options:
+        x, tangent = ((y[:, None] - y).abs().sum(dim=2) for y in (x, tangent))
+
+    def values(points: torch.Tensor) -> torch.Tensor:
+        persistence = vietoris_rips(points, **options)
+        return torch.cat([d.reshape(-1) for d in persistence.diagrams])
+
+    expected = (torch.autograd.functional.jacobian(values, x) * tangent).sum(dim=(1, 2))
+    with forward_ad.dual_level():
+        plain = values(x)
+        assert forward_ad.unpack_dual(plain).tangent is None  # points without a tangent
+        primal, found = forward_ad.unpack_dual(values(forward_ad.make_dual(x, tangent)))
+    assert torch.equal(primal, values(x)) and torch.equal(plain, primal) and bool(expected.any())
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-6 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("gradient", ["diffeomorphic", "big_step"])
+def test_a_gradient_without_a_forward_mode_says_so(gradient: str) -> None:
+    x = cloud(10, 3).detach()
+    with forward_ad.dual_level(), pytest.raises(NotImplementedError, match="jvp"):
+        vietoris_rips(forward_ad.make_dual(x, x), gradient=gradient)
 
 
 @settings(max_examples=15, deadline=None)

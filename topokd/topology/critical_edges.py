@@ -151,7 +151,7 @@ class CriticalValues(torch.autograd.Function):
             size: extent of the cloud.
             compiled: whether to use the compiled loops, for points on the CPU.
         """
-        ctx.precomputed, ctx.compiled = precomputed, compiled
+        ctx.precomputed, ctx.compiled, ctx.count = precomputed, compiled, len(simplices)
         ctx.unit = unit = unit_of(size)
         points = x.double() * unit if unit != 1 else x
         ctx.eps = eps = eps * unit or EPS_DIST  # never 0: all points may be in one place
@@ -159,7 +159,9 @@ class CriticalValues(torch.autograd.Function):
             values, *edges = kernels.critical.longest(
                 _array(points), np.ascontiguousarray(simplices.numpy()), tolerance * unit, eps
             )
-            ctx.save_for_backward(x, *(torch.from_numpy(array) for array in edges))
+            saved = x, *(torch.from_numpy(array) for array in edges)
+            ctx.save_for_backward(*saved)
+            ctx.save_for_forward(*saved)
             return (torch.from_numpy(values) / unit if unit != 1 else torch.from_numpy(values)).to(x.dtype)
         pairs = torch.tensor(list(combinations(range(simplices.shape[1]), 2)), device=x.device).reshape(-1, 2)
         ends = simplices[:, pairs]  # (k, e, 2)
@@ -174,8 +176,16 @@ class CriticalValues(torch.autograd.Function):
         factor = (tied.double() / tied.sum(dim=1, keepdim=True) / (1.0 if precomputed else _positive(lengths + eps)))[
             tied
         ]
-        ctx.save_for_backward(x, ends[tied], tied.nonzero()[:, 0], factor)
+        saved = x, ends[tied], tied.nonzero()[:, 0], factor
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
         return (longest[:, 0] / unit).to(x.dtype)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Float[Tensor, "n c"], *others: None) -> Float[Tensor, " k"]:
+        """How fast the values change when `x` moves along ``tangent``."""
+        x, ends, owner, _ = ctx.saved_tensors
+        return tangent_of(tangent, ctx.count, x, ends, owner, ctx.precomputed, ctx.unit, ctx.eps)
 
     @staticmethod
     def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor | None, ...]:
@@ -232,6 +242,37 @@ def differentiable(
     length = torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0)
     move = (g / _positive(length + eps))[:, None] * difference
     return zeros.index_add(0, i, move).index_add(0, j, -move).to(x.dtype)
+
+
+def tangent_of(
+    tangent: Float[Tensor, "n c"],
+    count: int,
+    x: Float[Tensor, "n c"],
+    ends: Int64[Tensor, "e 2"],
+    owner: Int64[Tensor, " e"],
+    precomputed: bool,
+    unit: float,
+    eps: float,
+) -> Float[Tensor, " k"]:
+    """Forward mode: how fast the values change when ``x`` moves along ``tangent``.
+
+    `differentiable` is linear in the gradient of the values, and this is its transpose.
+
+    Args:
+        tangent: of the points or distances.
+        count: number of values.
+        x: as in `differentiable`, like the others.
+        ends: likewise.
+        owner: likewise.
+        precomputed: likewise.
+        unit: likewise.
+        eps: likewise.
+    """
+    x, tangent = x.detach(), tangent.detach()
+    with torch.enable_grad():
+        gradient = torch.zeros(count, dtype=torch.float64, device=x.device, requires_grad=True)
+        moves = (differentiable(gradient, x, ends, owner, precomputed, unit, eps) * tangent).sum()
+    return torch.autograd.grad(moves, gradient)[0].to(x.dtype)
 
 
 def unit_of(size: float) -> float:

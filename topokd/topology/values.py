@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from topokd.topology.critical_edges import EPS_DIST, SAFE, differentiable, extent
+from topokd.topology.critical_edges import EPS_DIST, SAFE, differentiable, extent, tangent_of
 from topokd.topology.engines import Pairs
 from topokd.topology.native import address, finish_kernel, spread_kernel, table_of
 
@@ -104,7 +105,8 @@ def parts_of(x: Float[Tensor, "n c"], packed: PackedDiagrams, unit: float | None
     a, b, e, f, _ = packed.counts
     whole, from_numpy = packed.whole, torch.from_numpy
     k = 3 * a + e
-    if torch.is_grad_enabled() and x.requires_grad:
+    forward_mode = forward_ad._current_level >= 0  # the points may carry a tangent
+    if forward_mode or (torch.is_grad_enabled() and x.requires_grad):
         values: Any = DiagramValues.apply(x, packed, unit)
     else:
         values = _split(packed)
@@ -118,16 +120,29 @@ def parts_of(x: Float[Tensor, "n c"], packed: PackedDiagrams, unit: float | None
     return Parts([values[0], values[1]], births, deaths, [values[2], values[3]], essential)
 
 
-def _split(packed: PackedDiagrams) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Both diagrams and both lists of essential births."""
+def _split(packed: PackedDiagrams, values: ndarray | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Both diagrams and both lists of essential births; or others as long, such as their tangents."""
     a, b, e, _, _ = packed.counts
-    values, from_numpy, k = packed.values, torch.from_numpy, 2 * (a + b)
+    values = packed.values if values is None else values
+    from_numpy, k = torch.from_numpy, 2 * (a + b)
     return (
         from_numpy(values[: 2 * a].reshape(a, 2)),
         from_numpy(values[2 * a : k].reshape(b, 2)),
         from_numpy(values[k : k + e]),
         from_numpy(values[k + e :]),
     )
+
+
+def _critical_edges(packed: PackedDiagrams) -> tuple[Tensor, Tensor]:
+    """Ends (m, 2) of the critical edges, and the entry of ``values`` that each belongs to (m,)."""
+    m = packed.counts[4]
+    begin = len(packed.whole) - 3 * m
+    of_ends, owners = packed.whole[begin : begin + 2 * m], packed.whole[begin + 2 * m :]
+    return torch.from_numpy(of_ends.reshape(m, 2)), torch.from_numpy(owners)
+
+
+def _eps(x: Float[Tensor, "n c"], unit: float | None) -> float:
+    return EPS_DIST * (extent(x) if unit is None else unit) or EPS_DIST
 
 
 class DiagramValues(torch.autograd.Function):
@@ -138,8 +153,18 @@ class DiagramValues(torch.autograd.Function):
         """The values, from which `_split` makes the diagrams and essential births."""
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
         ctx.packed, ctx.tie_unit = packed, unit
         return _split(packed)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Float[Tensor, "n c"], *others: None) -> tuple[Tensor, ...]:
+        """How fast the values change when the points move along ``tangent``."""
+        (x,) = ctx.saved_tensors
+        ends, owners = _critical_edges(ctx.packed)
+        count = len(ctx.packed.values)
+        moves = tangent_of(tangent, count, x, ends, owners, False, 1.0, _eps(x, ctx.tie_unit))
+        return _split(ctx.packed, moves.numpy())
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
@@ -159,9 +184,8 @@ class DiagramValues(torch.autograd.Function):
         whole, begin = packed.whole, len(packed.whole) - 3 * packed.counts[4]  # of the ends, which the owners follow
         middle = begin + 2 * packed.counts[4]
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
-            ends, owners = torch.from_numpy(whole[begin:middle].reshape(m, 2)), torch.from_numpy(whole[middle:])
-            eps = EPS_DIST * (extent(x) if ctx.tie_unit is None else ctx.tie_unit) or EPS_DIST
-            return differentiable(gradient, x, ends, owners, False, 1.0, eps), None, None
+            ends, owners = _critical_edges(packed)
+            return differentiable(gradient, x, ends, owners, False, 1.0, _eps(x, ctx.tie_unit)), None, None
         rows, single, at = x.contiguous(), x.dtype == torch.float32, address(whole)
         out = torch.empty(x.shape, dtype=torch.float64)
         result = torch.empty(x.shape, dtype=torch.float32) if single else out

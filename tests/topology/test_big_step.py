@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from topokd.errors import ParameterError
-from topokd.topology import TopologicalLoss, squared_distances, vietoris_rips
+from topokd.topology import TopologicalLoss, persistence_weighted_chamfer, squared_distances, vietoris_rips
 from topokd.topology.big_step import CriticalSets
 from topokd.topology.cohomology import cohomology
 
@@ -120,6 +120,27 @@ def test_the_topological_loss_accepts_big_step() -> None:
     teacher = torch.rand(30, 6, generator=torch.Generator().manual_seed(1))
     TopologicalLoss(20, gradient="big_step")(student, teacher).backward()
     assert bool(student.grad.isfinite().all()) and bool((student.grad != 0).any())
+
+
+def test_the_topological_loss_passes_the_step_on() -> None:
+    student = torch.rand(20, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    teacher = torch.rand(20, 6, generator=torch.Generator().manual_seed(1))
+    gradients = {}
+    for step in (1.0, 2.0):
+        loss = TopologicalLoss(20, normalize="none", gradient="big_step", step=step)
+        (gradients[step],) = torch.autograd.grad(loss(student, teacher), student)
+        theirs, ours = vietoris_rips(teacher), vietoris_rips(student, gradient="big_step", step=step)
+        terms = [persistence_weighted_chamfer(theirs.diagrams[d], ours.diagrams[d]) for d in (0, 1)]
+        (expected,) = torch.autograd.grad(sum(terms), student)
+        torch.testing.assert_close(gradients[step], expected)
+    assert not torch.equal(gradients[1.0], gradients[2.0])
+
+
+@pytest.mark.invalid_arguments
+@pytest.mark.parametrize("step", [0.0, -1.0, float("nan"), "far"])
+def test_the_topological_loss_rejects_an_impossible_step(step: object) -> None:
+    with pytest.raises(ParameterError, match=f"step is {step!r}"):
+        TopologicalLoss(20, gradient="big_step", step=step)
 
 
 @pytest.mark.invalid_arguments

@@ -84,6 +84,8 @@ class TopologicalLoss(torch.nn.Module):
         workers: threads, None for as many as torch uses.
         gradient: which of the student's rows a gradient moves, see `vietoris_rips`.
         bandwidth: bandwidth of the gradient "diffeomorphic", see `vietoris_rips`.
+        step: step of the gradient "big_step", in the squared unit of the rows per unit of the loss, see
+            `vietoris_rips`; other gradients do not use it.
         weights: a function of a cloud, as ``partial(distance_to_measure, k=10)``, for weighted filtrations, see
             `vietoris_rips`; like ``distance`` a module-level function or a `functools.partial` of one.
         distance: a function of the teacher's and the student's diagram (m, 2), (k, 2), in place of PWCD; a module-level
@@ -117,6 +119,7 @@ class TopologicalLoss(torch.nn.Module):
         workers: int | None = None,
         gradient: str = "critical",
         bandwidth: float | None = None,
+        step: float = 1.0,
         weights: Callable[[Tensor], Tensor] | None = None,
         distance: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
@@ -143,8 +146,10 @@ class TopologicalLoss(torch.nn.Module):
             "time_limit": time_limit,
             "weights": weights,
         }
-        check_gradient(gradient, bandwidth)
+        check_gradient(gradient, bandwidth, step=step)
         self.moves: dict[str, Any] = {"gradient": gradient, "bandwidth": bandwidth}
+        if gradient == "big_step":  # `rips_chamfer` takes its fast path only without it
+            self.moves["step"] = step
 
     def _unit(self, given: float | None) -> float | None:
         if given is None:

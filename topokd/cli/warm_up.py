@@ -46,6 +46,8 @@ def _diagrams_and_losses() -> None:
         distances = torch.cdist(teacher.double(), teacher.double(), compute_mode="donot_use_mm_for_euclid_dist")
         vietoris_rips(torch.maximum(distances, distances.T), metric="precomputed")
         simplex_values(student, torch.tensor([[0, 1, 2]])).sum().backward()
+    graph = torch.sparse_coo_tensor(torch.tensor([[0], [1]]), torch.ones(1), (n, n), check_invariants=True)
+    vietoris_rips(graph, metric="precomputed")
     vietoris_rips(student, certificate=True, cycles=True)
     vietoris_rips(student, weights=partial(distance_to_measure, k=3)).diagrams[1].sum().backward()
     for max_dim in (0, 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,10 +12,12 @@ from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
 
-from topokd.checks import first_nonfinite_row, real_tensor, require_memory
+from topokd.checks import available_memory, first_nonfinite_row, real_tensor, require_memory
 from topokd.errors import DataError, ParameterError
 from topokd.options import number
 from topokd.topology.critical_edges import extent, unit_of
+from topokd.topology.engines import reduced
+from topokd.topology.graphs import SparseDistances, sparse_distances
 from topokd.topology.sampling import Points
 
 METRICS = ("euclidean", "precomputed")
@@ -96,17 +98,33 @@ class SparseMatrix(Protocol):
         """The entries as rows, columns and data."""
 
 
-def as_cloud(cloud: Points | SparseMatrix, metric: str, name: str) -> Tensor:
-    """Validates one cloud and returns it as a dense floating-point tensor, in the autograd graph of the input.
+@overload
+def as_cloud(cloud: Points | SparseMatrix, metric: str, name: str, needs_matrix: str) -> Tensor: ...
+
+
+@overload
+def as_cloud(
+    cloud: Points | SparseMatrix, metric: str, name: str, needs_matrix: str | None
+) -> Tensor | SparseDistances: ...
+
+
+def as_cloud(
+    cloud: Points | SparseMatrix, metric: str, name: str, needs_matrix: str | None
+) -> Tensor | SparseDistances:
+    """Validates one cloud and returns it as a floating-point tensor, in the autograd graph of the input.
 
     Args:
         cloud: points (n, c), distances (n, n), or sparse distances (torch COO or CSR, or SciPy).
         metric: "euclidean" or "precomputed".
         name: prefix of error messages.
+        needs_matrix: what is to be computed and needs all distances as a matrix, for messages; None if nothing does.
+
+    Returns:
+        A dense tensor; or, unless a matrix is needed or as small, the graph of sparse distances.
 
     Raises:
-        DataError: for a wrong shape, coordinates that are not finite, or distances that are NaN, negative or not
-            symmetric. Infinite distances are valid.
+        DataError: for a wrong shape, coordinates that are not finite, distances that are NaN, negative or not
+            symmetric, or a graph whose matrix is needed and does not fit into memory. Infinite distances are valid.
     """
     if isinstance(cloud, SparseMatrix):
         coo = cloud.tocoo()
@@ -120,7 +138,11 @@ def as_cloud(cloud: Points | SparseMatrix, metric: str, name: str) -> Tensor:
     if x.layout != torch.strided:
         if metric != "precomputed":
             raise DataError(f"{name}sparse input holds distances: pass metric='precomputed'")
-        x = _full(x, name)
+        graph = sparse_distances(x, name)
+        if needs_matrix is None and not (graph.is_dense and matrix_fits(graph.n)):
+            return graph
+        check_memory(graph.n, name, f"{needs_matrix} needs all of them: leave it out, and only stored edges count")
+        return graph.full()
     if x.dim() != 2 or len(x) == 0:
         raise DataError(f"{name}expected points (n, c) or distances (n, n) with n > 0, got the shape {tuple(x.shape)}")
     if metric == "precomputed":
@@ -130,35 +152,6 @@ def as_cloud(cloud: Points | SparseMatrix, metric: str, name: str) -> Tensor:
     if row is not None:
         raise DataError(f"{name}row {row} holds NaN or infinity: persistence needs finite coordinates")
     return x
-
-
-def _full(x: Tensor, name: str) -> Float[Tensor, "n n"]:
-    """The dense matrix of sparse distances: missing entries are infinite; an edge may be stored at (i, j), (j, i) or
-    both."""
-    if x.dim() != 2 or x.shape[0] != x.shape[1]:
-        raise DataError(f"{name}sparse distances must be a square matrix, not {tuple(x.shape)}")
-    n = len(x)
-    check_memory(n, name)
-    coo = x if x.layout == torch.sparse_coo else x.to_sparse_coo()
-    stored, coo = coo._nnz(), coo.coalesce()  # adds up duplicate entries
-    places, values = coo.indices(), coo.values()
-    if places.shape[1] != stored:
-        raise DataError(f"{name}an entry is stored twice: store each edge once, or once at (i, j) and once at (j, i)")
-    if places.numel() and not 0 <= int(places.min()) <= int(places.max()) < n:
-        raise DataError(f"{name}sparse distances have rows {int(places.min())} to {int(places.max())} of {n} points")
-    low, high = places.aminmax(dim=0)
-    edge = low * n + high
-    first = torch.full((n * n,), -1, dtype=torch.int64, device=x.device)
-    first[edge] = torch.arange(len(edge), device=x.device)
-    other = values.detach()[first[edge]]
-    if not torch.equal(other, values.detach()):
-        at = places[:, int((other != values.detach()).nonzero()[0])].tolist()
-        raise DataError(f"{name}distances must be symmetric: the edge {at} is stored with two lengths")
-    base = torch.full((n, n), math.inf, dtype=values.dtype, device=x.device)
-    base.fill_diagonal_(0.0)
-    rows, columns = places.unbind(0)
-    # an edge stored once fills both entries; of one stored twice, each value fills its own
-    return base.index_put((columns, rows), values).index_put((rows, columns), values)
 
 
 def _check_distances(x: Float[Tensor, "n n"], name: str) -> None:
@@ -197,10 +190,16 @@ def squared_limit(limit: float) -> float:
     return limit * abs(limit) * (1 + 4e-16)
 
 
-def check_memory(n: int, name: str = "") -> None:
+def matrix_fits(n: int) -> bool:
+    """Whether the diagram of n points can be computed from a matrix of all distances, in the memory there is."""
+    available = available_memory()
+    return n <= reduced.MAX_POINTS and (available is None or BYTES_PER_PAIR * n * n < available)
+
+
+def check_memory(
+    n: int, name: str = "", advice: str = "sample first (farthest_point_sampling), or lower the number of points"
+) -> None:
     """Raise DataError if a diagram of n points needs more memory than is available; ``name`` starts the message."""
     require_memory(
-        BYTES_PER_PAIR * n * n,
-        f"{name}the diagram of {n:,} points ({n * (n - 1) // 2:,} distances)",
-        "sample first (farthest_point_sampling), or lower the number of points",
+        BYTES_PER_PAIR * n * n, f"{name}the diagram of {n:,} points ({n * (n - 1) // 2:,} distances)", advice
     )

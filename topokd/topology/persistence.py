@@ -27,6 +27,7 @@ from topokd.topology.filtration_input import (
     squared_limit,
 )
 from topokd.topology.gradient_kinds import check_gradient, moved
+from topokd.topology.graphs import SparseDistances, graph_pairs
 from topokd.topology.results import Persistence, persistence_of, with_big_step_gradient, with_cohomology
 from topokd.topology.sampling import Points
 from topokd.topology.search import search_pairs, searched_edges, unsearchable
@@ -109,8 +110,10 @@ def vietoris_rips(
 
     Args:
         x: points (n, c) or distances (n, n), torch or numpy; or a list of them, computed in parallel. Distances may
-            be infinite (an edge that never enters), and sparse (torch or SciPy): entries that are not stored are
-            infinite.
+            be infinite (an edge that never enters), and sparse (torch COO or CSR, or SciPy): entries that are not
+            stored are infinite. Sparse distances take memory linear in the stored entries, and time in these and in
+            the triangles that they make; with another engine than "reduced", `max_dim` 2, a time limit, a certificate,
+            cycles, weights, or ``search=False`` they are written out as a matrix (n, n).
         metric: "euclidean" for points, "precomputed" for distances.
         max_dim: highest degree: 0, 1 or 2.
         engine: a key of `topokd.topology.ENGINES`, or "auto" for the fastest one.
@@ -137,7 +140,8 @@ def vietoris_rips(
             w_j): the weighted filtration of GUDHI, robust against outliers. None for the plain one.
         search: whether edges come from a search for neighbours instead of a matrix of all distances; for points of few
             coordinates, degrees 0 and 1, engine "reduced". None decides by the size: above 4,096 points with up to 3
-            coordinates, and above 16,384 with up to 11. The result is the same, see `topokd.topology.search`.
+            coordinates, and above 16,384 with up to 11. The result is the same, see `topokd.topology.search`. False
+            also makes a matrix of sparse distances.
 
     Returns:
         The `Persistence`; a list of them for a list of clouds.
@@ -178,10 +182,12 @@ def vietoris_rips(
 
     rest = [k for k, result in enumerate(done) if result is None]
     names = ["" if single else f"cloud {k}: " for k in rest]
-    points = [as_cloud(clouds[k], metric, name) for k, name in zip(rest, names, strict=True)]
-    moving = [moved(cloud, gradient, bandwidth) for cloud in points]
+    requested = max_dim, time_limit, gradient, certificate or cycles, weighted
+    needs_matrix = "search=False" if search is False else unsearchable(engine, "euclidean", *requested)
+    points: list[Any] = [as_cloud(clouds[k], metric, name, needs_matrix) for k, name in zip(rest, names, strict=True)]
+    moving = points if metric == "precomputed" else [moved(cloud, gradient, bandwidth) for cloud in points]
     weighing: Sequence[Tensor | None] = [None] * len(points) if weights is None else weights_of(weights, moving, single)
-    special = unsearchable(engine, metric, max_dim, time_limit, gradient, certificate or cycles, weighted)
+    special = unsearchable(engine, metric, *requested)
     searched = [searched_edges(search, cloud, special) for cloud in points]
 
     precomputed, proof = metric == "precomputed", certificate or big
@@ -213,7 +219,7 @@ def _critical_simplices(
     precomputed: bool,
     proof: bool,
     cycles: bool,
-    cloud: Tensor,
+    cloud: Tensor | SparseDistances,
     weight: Tensor | None,
     searched: float | None,
 ) -> tuple[Pairs, Cohomology | None]:
@@ -226,10 +232,12 @@ def _critical_simplices(
         precomputed: whether the cloud is a matrix of distances.
         proof: whether to add a certificate.
         cycles: likewise.
-        cloud: (n, c) points or (n, n) distances.
+        cloud: (n, c) points, (n, n) distances, or a graph.
         weight: (n,) of the weighted filtration, or None.
         searched: edges that a search for neighbours may look at before a matrix is used; None for no search.
     """
+    if isinstance(cloud, SparseDistances):
+        return graph_pairs(cloud, max_dim, threshold), None
     squared = not precomputed and weight is None  # the filtration values are squares of lengths
     values, limit, unit = filtration_of(cloud, precomputed, threshold)
     limit = squared_limit(limit) if squared else limit

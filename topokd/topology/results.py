@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
@@ -15,6 +16,7 @@ from topokd.topology.certificate import Certificate
 from topokd.topology.cohomology import Cohomology
 from topokd.topology.critical_edges import SAFE, extent, simplex_values
 from topokd.topology.engines import Pairs
+from topokd.topology.graphs import SparseDistances, graph_values
 from topokd.topology.values import packed_from, parts_of, safe_extent
 from topokd.topology.weighted import weighted_values
 
@@ -54,7 +56,7 @@ class Persistence:
 
 
 def persistence_of(
-    x: Tensor,
+    x: Tensor | SparseDistances,
     pairs: Pairs,
     weights: Tensor | None,
     precomputed: bool,
@@ -64,14 +66,21 @@ def persistence_of(
     """The result with the values of the critical simplices; pairs of zero persistence in the type of `x` are dropped.
 
     Args:
-        x: points (n, c) or distances (n, n), in whose autograd graph the diagrams are.
+        x: points (n, c), distances (n, n), or a graph, in whose autograd graph the diagrams are.
         pairs: critical simplices, from an engine.
         weights: (n,) of the weighted filtration, in the unit of `x`; None for the plain one.
         precomputed: whether `x` holds distances.
         tie_tolerance: see `topokd.topology.vietoris_rips`.
         tie_unit: likewise.
     """
-    if weights is None and not precomputed and not x.is_cuda and len(pairs.birth) < 3 and x.shape[1] > 0:
+    if (
+        isinstance(x, Tensor)
+        and weights is None
+        and not precomputed
+        and not x.is_cuda
+        and len(pairs.birth) < 3
+        and x.shape[1] > 0
+    ):
         size = extent(x)
         if size == 0 or 1 / SAFE <= size <= safe_extent(x):
             rows = np.ascontiguousarray(x.detach().numpy(), dtype=np.float64)
@@ -85,13 +94,13 @@ def persistence_of(
     ends = list(accumulate(map(len, simplices)))
     for s, end in zip(simplices, ends, strict=True):
         together[end - len(s) : end, : s.shape[1]] = s
-    value = simplex_values if weights is None else partial(weighted_values, weights=weights)
+    value: Callable[..., Tensor] = partial(simplex_values, precomputed=precomputed)
+    if isinstance(x, SparseDistances):
+        value = graph_values
+    elif weights is not None:
+        value = partial(weighted_values, weights=weights, precomputed=precomputed)
     values = value(
-        x,
-        simplices=torch.from_numpy(together).to(x.device),
-        precomputed=precomputed,
-        tie_tolerance=tie_tolerance,
-        tie_unit=tie_unit,
+        x, simplices=torch.from_numpy(together).to(x.device), tie_tolerance=tie_tolerance, tie_unit=tie_unit
     ).tensor_split(ends[:-1])
     for k in range(0, len(simplices), 3):
         (creating, killing, essential), (birth, death, essential_birth) = simplices[k : k + 3], values[k : k + 3]

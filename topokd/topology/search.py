@@ -15,11 +15,11 @@ from jaxtyping import Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from topokd.checks import available_memory
 from topokd.errors import DataError, ParameterError
 from topokd.topology.distances import MIN_CHANNELS_FOR_GRAM
 from topokd.topology.engines import Pairs, reduced
-from topokd.topology.filtration_input import BYTES_PER_PAIR
+from topokd.topology.filtration_input import matrix_fits
+from topokd.topology.graphs import SparseDistances
 
 MAX_CHANNELS = MIN_CHANNELS_FOR_GRAM - 1  # with more, squared distances come from a matrix product, with other bits
 # (coordinates, points): clouds with up to this many coordinates are searched from this many points on
@@ -53,12 +53,12 @@ def unsearchable(
     return next((name for name, does in needs.items() if does), None)
 
 
-def use_search(search: bool | None, cloud: Float[Tensor, "n c"], special: str | None) -> bool:
+def use_search(search: bool | None, cloud: Float[Tensor, "n c"] | SparseDistances, special: str | None) -> bool:
     """Whether the edges of a cloud come from a search.
 
     Args:
         search: the argument of `vietoris_rips`.
-        cloud: points.
+        cloud: points; or distances, for which there is no search.
         special: result of `unsearchable`.
 
     Raises:
@@ -76,7 +76,9 @@ def use_search(search: bool | None, cloud: Float[Tensor, "n c"], special: str | 
     return search
 
 
-def searched_edges(search: bool | None, cloud: Float[Tensor, "n c"], special: str | None) -> float | None:
+def searched_edges(
+    search: bool | None, cloud: Float[Tensor, "n c"] | SparseDistances, special: str | None
+) -> float | None:
     """How many edges a search may look at; None where edges come from a matrix.
 
     A search takes about `COST` times as long for an edge as a matrix for a pair of points. A search that was chosen
@@ -90,12 +92,10 @@ def searched_edges(search: bool | None, cloud: Float[Tensor, "n c"], special: st
     """
     if not use_search(search, cloud, special):
         return None
-    n = len(cloud)
+    n = cloud.shape[0]
     if search:
         return math.inf
-    available = available_memory()
-    fits = n <= reduced.MAX_POINTS and (available is None or BYTES_PER_PAIR * n * n < available)
-    return n * (n - 1) / 2 / COST if fits else math.inf
+    return n * (n - 1) / 2 / COST if matrix_fits(n) else math.inf
 
 
 def search_pairs(

@@ -51,7 +51,7 @@ def distance_to_measure(
         [1.5, 0.5, 0.5, 48.0]
     """
     check_options(metric, None)
-    x = as_cloud(x, "precomputed", "x: ") if metric == "precomputed" else real_rows(x, "x")
+    x = as_cloud(x, metric, "x: ", "distance_to_measure") if metric == "precomputed" else real_rows(x, "x")
     k, q = whole(k, "k", most=len(x)), number(q, "q", least=1.0)
     if metric == "precomputed":
         nearest = x.double().topk(k, dim=1, largest=False).values

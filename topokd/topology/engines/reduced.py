@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
 
 from topokd.checks import available_memory
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NAME = "reduced"
 BYTES_PER_NEIGHBOUR = 32  # of a list: two numbers, twice while lists are moved, and its edge in a shell
 MAX_POINTS = 1 << 16  # a vertex is 16 bits of an edge's code
+MAX_EDGES = 1 << 30  # of a graph, stored from both ends: counted with 32 bits
 
 
 def compute(
@@ -91,6 +92,37 @@ def compute_from_points(
     most = 1 << 48 if available is None else available // BYTES_PER_NEIGHBOUR
     sweep = kernels.sparse_sweep.pairs(x, limit, most, allowed)
     return _pairs(sweep) if sweep.truncated_at == np.inf else None
+
+
+def compute_from_edges(n: int, ends: Int64[ndarray, "e 2"], max_dim: int = 1) -> Pairs:
+    """The pairs that `compute` finds in the matrix of a graph, without the matrix.
+
+    Memory is linear in the edges; time in the edges and in the triangles that they make.
+
+    Args:
+        n: number of vertices.
+        ends: (e, 2) vertices of the edges in the total order, the lower one first, each edge once.
+        max_dim: 0 or 1.
+
+    Raises:
+        ParameterError: for too many vertices or edges.
+
+    Examples:
+        >>> compute_from_edges(4, np.array([[0, 1], [1, 2], [2, 3], [0, 3]])).essential[1].tolist()
+        [[0, 3]]
+    """
+    if max(n, len(ends)) > MAX_EDGES:
+        raise ParameterError(
+            f"a graph of {n:,} points and {len(ends):,} edges: at most {MAX_EDGES:,} of each are taken"
+        )
+    both = np.concatenate([ends, ends[:, ::-1]])
+    order = np.lexsort((both[:, 1], both[:, 0]))
+    start = np.searchsorted(both[order, 0], np.arange(n + 1))
+    number = (order % max(1, len(ends))).astype(np.int32)
+    neighbours = both[order, 1].astype(np.int32)
+    sweep = kernels.graph_sweep.pairs(ends.astype(np.int32), start, neighbours, number, max_dim)
+    pairs = _pairs(sweep)
+    return pairs if max_dim > 0 else Pairs(pairs.birth[:1], pairs.death[:1], pairs.essential[:1])
 
 
 def _pairs(sweep: SweepResult) -> Pairs:

@@ -4,7 +4,8 @@ The rest of this page explains the sweep, which computes persistent homology of 
 order: `sweep` (control), `state` (arrays), `annotations` (data structure), `class_sums` (its arithmetic), `lunes`,
 `active_edges`, `candidates` (shortcuts), `edge_order` (sorting), `bitset`. The sweep without a matrix of distances
 uses the same annotations: `sparse_sweep` (control), `sparse_events`, `sparse_lunes`, `sparse_state`, `peel` (vertices
-that are not needed any more), `relative_neighbours` (all births and merges beforehand), `kd_tree` (search).
+that are not needed any more), `relative_neighbours` (all births and merges beforehand), `kd_tree` (search). So does
+that of a graph whose edges are given: `graph_sweep` (control), `graph_lunes`.
 
 Clouds of up to 64 points take `small`, the same algorithm with plainer data; `values` and `nearest` turn pairs into
 values, losses and gradients. These three are plain C functions: `topokd.compiled.native` calls them without Numba.
@@ -92,6 +93,7 @@ _KERNELS = {
     "critical",
     "distances",
     "edge_order",
+    "graph_sweep",
     "sampling",
     "spanning",
     "relative_neighbours",

@@ -36,6 +36,7 @@ from topokd.topology.filtration_input import check_memory
 NAN, INF = float("nan"), float("inf")
 P = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 3)))
 D = torch.tensor([[0.0, 1.0]])
+FAR = P.float().repeat(5, 1) + 10  # where the matrix product in torch.cdist leaves a diagonal that is not zero
 
 IMPOSSIBLE: dict[str, tuple[Callable[[], object], str]] = {
     "threshold NaN": (lambda: vietoris_rips(P, threshold=NAN), "threshold is nan"),
@@ -79,6 +80,28 @@ UNUSABLE: dict[str, tuple[Callable[[], object], str]] = {
         "row 0 holds NaN",
     ),
     "negative distance": (lambda: vietoris_rips(-torch.ones(2, 2).fill_diagonal_(0), metric="precomputed"), "negative"),
+    "entry of a negative distance": (
+        lambda: vietoris_rips(
+            torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, -3.0], [2.0, -3.0, 0.0]]), metric="precomputed"
+        ),
+        r"the distance at \[1, 2\] is -3.0: distances are not negative",
+    ),
+    "diagonal": (
+        lambda: vietoris_rips(torch.ones(2, 2), metric="precomputed"),
+        r"the distance at \[0, 0\] is 1.0, but a point is at distance 0 from itself: set the diagonal to 0",
+    ),
+    "asymmetric distances": (
+        lambda: vietoris_rips(torch.tensor([[0.0, 1.0], [2.0, 0.0]]), metric="precomputed"),
+        r"the distance at \[0, 1\] is 1.0, that at \[1, 0\] 2.0, but distances are symmetric: store one length",
+    ),
+    "rounding beside the diagonal": (
+        lambda: vietoris_rips(torch.tensor([[0.0, 1.0], [1.0 + 1e-6, 0.0]]), metric="precomputed"),
+        r"symmetric: this is rounding.*\(\(D \+ D.T\) / 2\).fill_diagonal_\(0\)",
+    ),
+    "rounding of cdist": (
+        lambda: vietoris_rips(torch.cdist(FAR, FAR), metric="precomputed"),
+        r"at distance 0 from itself: this is rounding.*compute_mode='donot_use_mm_for_euclid_dist'",
+    ),
     "infinite point": (lambda: vietoris_rips(torch.tensor([[0.0], [INF]])), "row 1 holds NaN or infinity"),
     "complex": (lambda: vietoris_rips(torch.ones(3, 2, dtype=torch.complex64)), "complex"),
     "sparse points": (lambda: vietoris_rips(torch.eye(3).to_sparse()), "metric='precomputed'"),
@@ -131,6 +154,15 @@ def test_no_compiled_loop_turns_nan_into_a_number(name: str) -> None:
         assert "nan" in str(error).lower() or "finite" in str(error)
     else:
         assert bool(result.isnan().any())
+
+
+def test_the_advice_about_rounding_works() -> None:
+    expected = vietoris_rips(FAR).diagrams[0]
+    exact = torch.cdist(FAR, FAR, compute_mode="donot_use_mm_for_euclid_dist")
+    rounded = torch.cdist(FAR, FAR)
+    for distances, tolerance in ((exact, 1e-5), (((rounded + rounded.T) / 2).fill_diagonal_(0), 0.05)):
+        diagram = vietoris_rips(distances, metric="precomputed").diagrams[0]
+        torch.testing.assert_close(diagram[-19:], expected[-19:], rtol=0, atol=tolerance)
 
 
 # -- infinite and sparse distances

@@ -17,11 +17,12 @@ from topokd.errors import DataError, ParameterError
 from topokd.options import number
 from topokd.topology.critical_edges import extent, unit_of
 from topokd.topology.engines import reduced
-from topokd.topology.graphs import SparseDistances, sparse_distances
+from topokd.topology.graphs import SparseDistances, shortest, sparse_distances
 from topokd.topology.sampling import Points
 
 METRICS = ("euclidean", "precomputed")
 BYTES_PER_PAIR = 20  # a matrix entry, half a sorted edge, half an annotation, and buffers for sorting
+ROUNDING = 0.05  # of the largest distance: cdist's matrix product is off by this much where points are far from 0
 
 
 class Filtration(NamedTuple):
@@ -161,8 +162,32 @@ def _check_distances(x: Float[Tensor, "n n"], name: str) -> None:
     if bool(values.isnan().any()):
         row = int(values.isnan().any(dim=1).nonzero()[0])
         raise DataError(f"{name}row {row} holds NaN: use infinity where there is no edge")
-    if not torch.equal(values, values.T) or bool((values.diagonal() != 0).any()) or bool((values < 0).any()):
-        raise DataError(f"{name}distances must be symmetric, not negative, and zero on the diagonal")
+    if bool((values < 0).any()):
+        i, j = (values < 0).nonzero()[0].tolist()
+        raise DataError(f"{name}the distance at [{i}, {j}] is {shortest(values[i, j])}: distances are not negative")
+    if bool((values.diagonal() != 0).any()):
+        i = int(values.diagonal().argmax())
+        raise DataError(
+            f"{name}the distance at [{i}, {i}] is {shortest(values[i, i])}, but a point is at distance 0 from itself: "
+            + _advice(values, values.diagonal(), "set the diagonal to 0")
+        )
+    if not torch.equal(values, values.T):
+        i, j = (values != values.T).nonzero()[0].tolist()
+        raise DataError(
+            f"{name}the distance at [{i}, {j}] is {shortest(values[i, j])}, that at [{j}, {i}] "
+            f"{shortest(values[j, i])}, but distances are symmetric: "
+            + _advice(values, torch.where(values == values.T, 0.0, values - values.T), "store one length for each edge")
+        )
+
+
+def _advice(values: Float[Tensor, "n n"], wrong: Tensor, else_: str) -> str:
+    """How to mend distances which are ``wrong`` by these amounts; ``else_`` if by more than rounding."""
+    if float(wrong.abs().max()) > ROUNDING * extent(values, precomputed=True):
+        return else_
+    return (
+        "this is rounding, as torch.cdist leaves it. Pass the points without metric, compute distances with "
+        "torch.cdist(..., compute_mode='donot_use_mm_for_euclid_dist'), or pass ((D + D.T) / 2).fill_diagonal_(0)"
+    )
 
 
 def filtration_of(cloud: Tensor, precomputed: bool, threshold: float | None) -> Filtration:

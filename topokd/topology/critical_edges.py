@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from topokd.checks import first_nonfinite_row, real_rows, real_tensor
 from topokd.errors import DataError
@@ -242,6 +243,11 @@ def differentiable(
     length = torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0)
     move = (g / _positive(length + eps))[:, None] * difference
     return zeros.index_add(0, i, move).index_add(0, j, -move).to(x.dtype)
+
+
+def in_forward_mode() -> bool:
+    """Whether derivatives are carried along (`torch.autograd.forward_ad.dual_level`), which closed forms would lose."""
+    return forward_ad._current_level >= 0
 
 
 def tangent_of(

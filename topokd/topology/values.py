@@ -15,9 +15,8 @@ import torch
 from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from topokd.topology.critical_edges import EPS_DIST, SAFE, differentiable, extent, tangent_of
+from topokd.topology.critical_edges import EPS_DIST, SAFE, differentiable, extent, in_forward_mode, tangent_of
 from topokd.topology.engines import Pairs
 from topokd.topology.native import address, finish_kernel, spread_kernel, table_of
 
@@ -105,8 +104,7 @@ def parts_of(x: Float[Tensor, "n c"], packed: PackedDiagrams, unit: float | None
     a, b, e, f, _ = packed.counts
     whole, from_numpy = packed.whole, torch.from_numpy
     k = 3 * a + e
-    forward_mode = forward_ad._current_level >= 0  # the points may carry a tangent
-    if forward_mode or (torch.is_grad_enabled() and x.requires_grad):
+    if in_forward_mode() or (torch.is_grad_enabled() and x.requires_grad):
         values: Any = DiagramValues.apply(x, packed, unit)
     else:
         values = _split(packed)

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from topokd.topology.critical_edges import in_forward_mode
 from topokd.topology.functions.inputs import (
     Diagrams,
     array_of,
     as_pairs,
     check_values,
     float64_array,
-    in_forward_mode,
     padded,
 )
 from topokd.topology.functions.pairs import checked_pairs

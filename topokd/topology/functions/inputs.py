@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pad_sequence
 
 from topokd.checks import first_nonfinite_row, real_tensor
 from topokd.errors import DataError
+from topokd.topology.critical_edges import in_forward_mode
 
 Diagram = Tensor | np.ndarray
 """Finite pairs (k, 2) of birth and death; k may be 0."""
@@ -167,11 +167,6 @@ def float64_array(x: Tensor) -> ndarray:
     """The numbers of a tensor on any device in a contiguous array, for closed forms and compiled loops."""
     array = array_of(x)
     return np.ascontiguousarray(x.detach().to("cpu", torch.float64).numpy() if array is None else array, np.float64)
-
-
-def in_forward_mode() -> bool:
-    """Whether derivatives are carried along (`torch.autograd.forward_ad.dual_level`), which closed forms would lose."""
-    return forward_ad._current_level >= 0
 
 
 def _are_valid(pairs: ndarray) -> bool:

@@ -7,7 +7,7 @@ from topokd.paper.exhibits.exhibit import Figure, Listing, ReportSection
 
 SECTION = ReportSection(
     "studies",
-    "Studies with enough seeds",
+    "Studies with more seeds",
     "`make repro` trains with too few seeds to show that a term has no effect. The study has enough; the others ask "
     "further questions with fewer (their power is below). In all of them the protocol was fixed before the runs, every "
     "row has the same number of trials, on streets that nothing else uses, and nothing is tuned on the reported "

@@ -180,10 +180,10 @@ def _check_distances(x: Float[Tensor, "n n"], name: str) -> None:
         )
 
 
-def _advice(values: Float[Tensor, "n n"], wrong: Tensor, else_: str) -> str:
-    """How to mend distances which are ``wrong`` by these amounts; ``else_`` if by more than rounding."""
-    if float(wrong.abs().max()) > ROUNDING * extent(values, precomputed=True):
-        return else_
+def _advice(values: Float[Tensor, "n n"], errors: Tensor, fix: str) -> str:
+    """How to correct distances with these ``errors``: ``fix``, unless they are small enough to come from rounding."""
+    if float(errors.abs().max()) > ROUNDING * extent(values, precomputed=True):
+        return fix
     return (
         "this is rounding, as torch.cdist leaves it. Pass the points without metric, compute distances with "
         "torch.cdist(..., compute_mode='donot_use_mm_for_euclid_dist'), or pass ((D + D.T) / 2).fill_diagonal_(0)"

@@ -6,6 +6,7 @@ from topokd.paper import cost_tables
 from topokd.paper.exhibits.exhibit import Figure, ReportSection, Table
 
 SECTION = ReportSection("networks", "Cost of the networks")
+ONE_SCAN = "one validation scan in voxels of 0.05 m, random weights"
 
 DECLARED = (
     Table(
@@ -17,7 +18,7 @@ DECLARED = (
         "FLOPs count a multiplication or addition as one, on the tokens of the last line; times are for the voxels "
         "named below; decoder lists run from the finest stage to the coarsest.",
         stage="model_cost",
-        data="one validation scan in voxels of 0.05 m, random weights",
+        data=ONE_SCAN,
         lines=cost_tables.table5,
         corner="Quantity",
     ),
@@ -30,7 +31,7 @@ DECLARED = (
         "memory gave 278.80 ms against 92.44 ms. Measured: the same operations in the same profiler on this machine; "
         "memory is the sum of their allocations, on the CPU where there is no GPU.",
         stage="model_cost",
-        data="one validation scan in voxels of 0.05 m, random weights",
+        data=ONE_SCAN,
         lines=cost_tables.table6,
         corner="Quantity",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from topokd.paper import cost_tables, segmentation_tables
 from topokd.paper.exhibits.exhibit import Figure, ReportSection, Table
+from topokd.paper.exhibits.networks import ONE_SCAN
 
 SECTION = ReportSection("segmentation", "Segmentation")
 
@@ -46,7 +47,7 @@ DECLARED = (
         "Measured: teacher and student on this "
         "machine, one cloud at a time, the network alone.",
         stage="model_cost",
-        data="one validation scan in voxels of 0.05 m, random weights",
+        data=ONE_SCAN,
         lines=cost_tables.table3,
         corner="Method",
     ),

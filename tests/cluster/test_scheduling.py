@@ -165,7 +165,8 @@ def test_a_mistake_is_named_before_anything_is_submitted(project: Project):
         project.describe_cluster(more=f"stages: {stages}\n")
         said = project.slurm("submit", check=False)
         assert words in said and "conf/cluster.yaml" in said
-    assert "conf/absent.yaml" in project.slurm("submit", "--profile", "absent", check=False)
+    said = project.slurm("submit", "--profile", "absent", check=False)
+    assert "there is no profile 'absent'; profiles: default, other" in said
     for folder in ("results/absent", "workspace/absent"):
         assert not (project.root / folder).exists()
     assert not project.jobs() and not slurm.squeue()

@@ -46,6 +46,8 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         "--IdentityProvider.token=",
         "--expose-app-in-browser",
         f"--LabApp.app_settings_dir={settings}",
+        f"--LabApp.workspaces_dir={folder / 'workspaces'}",  # not the user's, which another JupyterLab may have open
+        f"--LabApp.user_settings_dir={folder / 'user-settings'}",
         f"--notebook-dir={folder}",
     ]
     environment = {**os.environ, "TOPOKD_ROOT": str(PROJECT), "JUPYTER_CONFIG_DIR": str(folder / "config")}

@@ -85,6 +85,7 @@ def _holos(points: np.ndarray, _: list[Tensor]) -> None:
     holos_tda.rips_points(points.astype(float), max_dim=1, threads=1)
 
 
+AUTOGRAD = "autograd alone"  # the name of `nothing` beside the programs
 PROGRAMS = {
     OURS: Program(_ours),
     "giotto-ph": Program(partial(_package, "giotto-ph"), "giotto-ph"),

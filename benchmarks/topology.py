@@ -39,7 +39,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from engines import OURS, PROGRAMS, installed, measured, nothing, warm
+from engines import AUTOGRAD, OURS, PROGRAMS, installed, measured, nothing, warm
 from numba import njit
 from point_clouds import FAMILIES
 from report import keep
@@ -82,14 +82,17 @@ def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 print(f"{family} at {n} points left out: {error}")
                 continue
             reference = [diagram.float() for diagram in vietoris_rips(teacher).diagrams]
-            able = {
-                name: partial(program.layer, student.astype(np.float32), reference)
+            points = student.astype(np.float32)
+            able: dict[str, Callable[[], torch.Tensor | None]] = {
+                name: partial(program.layer, points, reference)
                 for name, program in PROGRAMS.items()
                 if name in options.engines
                 and installed(program.package)
                 and n <= program.max_points
                 and (family, name) not in tired
             }
+            if n <= 128:
+                able[AUTOGRAD] = partial(nothing, points)
             for name, cost in measured(able, options.repeats if n <= 1024 else 1, options.patience).items():
                 yield {"family": family, "points": n, "engine": name, **cost}
                 tired |= {(family, name)} if cost["gave_up"] and name != OURS else set()
@@ -110,7 +113,7 @@ def small(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 for name, program in PROGRAMS.items()
                 if installed(program.package) and name not in ("oineus", "naive")
             }
-            able["autograd alone"] = partial(nothing, points)
+            able[AUTOGRAD] = partial(nothing, points)
             yield {"family": family, "points": n, "clouds": 1, **warm(able, 3, options.repeats)}
         if family.startswith("PTv3"):
             continue  # features of four scans only

@@ -6,7 +6,7 @@ import statistics
 from typing import Any
 
 import numpy as np
-from engines import OURS, PROGRAMS
+from engines import AUTOGRAD, OURS, PROGRAMS
 from report import Rows, table
 
 
@@ -19,20 +19,22 @@ def layer_page(rows: Rows) -> list[str]:
         "## Features to diagrams to loss to gradients",
         "",
         "Degrees 0 and 1, one thread. Ours in ms of CPU time (median), the others as multiples of it. "
-        "gudhi, ripser.py and holos-tda: diagrams alone, without gradients.",
+        "gudhi, ripser.py and holos-tda: diagrams alone, without gradients. Autograd alone: a function that computes "
+        "nothing, forward and backward.",
     ]
     for n in sorted({row["points"] for row in rows}):
         here = {(row["family"], row["engine"]): row for row in rows if row["points"] == n}
         families = list(dict.fromkeys(family for family, _ in here))
         others = [name for name in PROGRAMS if name != OURS and any(engine == name for _, engine in here)]
-        ratios: dict[str, list[float]] = {name: [] for name in [*others, "fastest"]}
+        shown = [*others, AUTOGRAD] if any(engine == AUTOGRAD for _, engine in here) else others
+        ratios: dict[str, list[float]] = {name: [] for name in [*shown, "fastest"]}
         body = []
         for family in families:
             own = here[family, OURS]
             digits = 1 if n >= 512 else 2
             cells = [family, f"{1e3 * own['forward_s']:.{digits}f} + {1e3 * own['backward_s']:.{digits}f}"]
             cells.append(f"{own['peak_bytes'] / 1e6:.0f}")
-            for name in others:
+            for name in shown:
                 ratio = _total(here[family, name]) / _total(own) if (family, name) in here else None
                 cells.append("" if ratio is None else f"{ratio:.1f}")
                 if ratio is not None:
@@ -47,9 +49,7 @@ def layer_page(rows: Rows) -> list[str]:
         mean = ["geometric mean", "", ""]
         mean += [f"{statistics.geometric_mean(ratios[k]):.1f}" if ratios[k] else "" for k in ratios]
         lines += ["", f"### M = {n}", ""]
-        lines += table(
-            ["family", "ours, forward + backward (ms)", "peak (MB)", *others, "fastest other"], [*body, mean]
-        )
+        lines += table(["family", "ours, forward + backward (ms)", "peak (MB)", *shown, "fastest other"], [*body, mean])
     return [*lines, "", *_growth(rows)]
 
 
@@ -86,8 +86,7 @@ def small_page(rows: Rows) -> list[str]:
         "",
         "The same layer, called many times in a row, so that instructions and data are in the processor's caches. In "
         "the tables above, after a garbage collection before each run, they are not. Ours in ms, the others as "
-        "multiples of it. gudhi, ripser.py and holos-tda: diagrams alone. Autograd alone: a function that computes "
-        "nothing, forward and backward.",
+        "multiples of it.",
     ]
     for n, clouds in ((30, 1), (128, 1), (30, 256)):
         here = [r for r in rows if (r["points"], r["clouds"]) == (n, clouds)]
@@ -96,7 +95,7 @@ def small_page(rows: Rows) -> list[str]:
         names = [name for name in here[0] if name not in ("family", "points", "clouds", OURS)]
         body = []
         for r in here:
-            fastest = min(r[name] for name in names if name != "autograd alone") / r[OURS]
+            fastest = min(r[name] for name in names if name != AUTOGRAD) / r[OURS]
             cells = [f"{r[name] / r[OURS]:.2f}" for name in names]
             body.append([r["family"], f"{1e3 * r[OURS]:.2f}", *cells, f"{fastest:.2f}"])
         what = "one thread, CPU time" if clouds == 1 else f"{clouds} clouds on two cores, wall time"

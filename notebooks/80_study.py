@@ -55,6 +55,13 @@ for profile, study in results.studies.items():
         display(Markdown(f"- {name}: {studies.sentence(pair, study)}"))
 
 # %% [markdown]
+# ## Weights that the trials chose
+# Every tuned row has the same number of trials, of one seed each; rows without weights vary the learning rate.
+
+# %%
+full_table(studies.weights(results), "weights")
+
+# %% [markdown]
 # ## Gradients of the terms
 # The weighted term's gradient in the student's parameters over that of the segmentation loss. Gradients are clipped, so
 # a term far above 1 leaves little of the others.

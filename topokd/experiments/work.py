@@ -15,8 +15,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from topokd.errors import TopokdError
-from topokd.io import write_json
+from topokd.errors import DataError, TopokdError, TrainingError
+from topokd.io import read_json, write_json
 from topokd.locks import locked
 from topokd.params import Params
 from topokd.scans import SYNTHETIC, write_world
@@ -90,29 +90,78 @@ class Experiment(ABC, Generic[U]):
         """Whether the record of a unit exists."""
         return self.file(unit).is_file()
 
+    def record(self, unit: U) -> dict[str, Any]:
+        """The record of a unit that is done, checked.
+
+        Raises:
+            DataError: names the file and what is wrong with it: it is damaged, or that of something else.
+        """
+        file = self.file(unit)
+        try:
+            record = read_json(file)
+        except DataError as error:
+            reason = "it does not exist" if not file.exists() else "it is not valid JSON"
+            raise DataError(self._wrong(unit, reason)) from error
+        if not isinstance(record, dict):
+            raise DataError(self._wrong(unit, f"it has a {type(record).__name__} where a record is expected"))
+        if record.get("unit") != unit.name:
+            raise DataError(self._wrong(unit, f"its `unit` is {record.get('unit')!r}: it is the record of another one"))
+        if problem := self.problem(unit, record):
+            raise DataError(self._wrong(unit, problem))
+        return record
+
+    def problem(self, unit: U, record: dict[str, Any]) -> str | None:
+        """Why a record cannot be that of ``unit``; None if it can."""
+        return None
+
+    def _wrong(self, unit: U, reason: str) -> str:
+        file = self.file(unit)
+        return f"{file}: {reason}; get it back with `git checkout -- {file}`, or delete it and start a worker again"
+
     def status(self) -> str:
-        """A line per unit, for a terminal."""
-        return "".join(f"{'done' if self.is_done(unit) else '-':5s}{unit.name}\n" for unit in self.units)
+        """A line per unit, and how many are done, for a terminal."""
+        states = ["done" if self.is_done(unit) else "running" if self._is_running(unit) else "-" for unit in self.units]
+        lines = [f"{state:8s}{unit.name}\n" for state, unit in zip(states, self.units, strict=True)]
+        running = f", {states.count('running')} running" if "running" in states else ""
+        return "".join([*lines, f"{states.count('done')} of {len(states)} done{running}\n"])
 
     def work(self, poll: float = 30.0) -> int:
         """Run units until all are done; returns how many this worker ran.
 
+        A unit whose training diverges is left out, and so are those that need it: it would diverge again.
+
         Args:
             poll: seconds to wait while other workers run all units that are ready.
+
+        Raises:
+            TrainingError: no unit can be run any more; names those that have failed.
         """
-        ran = 0
+        ran, failed = 0, dict[str, TrainingError]()
         while missing := [unit for unit in self.units if not self.is_done(unit)]:
-            ready = [unit for unit in missing if all(self.is_done(other) for other in self.needs(unit))]
+            elsewhere = any(self._is_running(unit) for unit in missing)  # before `ready`: it may just have ended
+            ready = [
+                unit for unit in missing
+                if unit.name not in failed and all(self.is_done(other) for other in self.needs(unit))
+            ]  # fmt: skip
+            if not ready and not elsewhere:
+                break
             while ready:
                 unit = self._next(ready)
                 with self.lock(unit.name) as mine:
                     if mine and not self.is_done(unit):
-                        self.run(unit)
-                        ran += 1
+                        try:
+                            self.run(unit)
+                            ran += 1
+                        except TrainingError as error:
+                            log.error("%s: %s", unit.name, error)  # one line; the others go on
+                            failed[unit.name] = error
                         break
                 ready.remove(unit)
             else:
                 time.sleep(poll)
+        if missing:
+            reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
+            raise TrainingError(f"{len(missing)} of {len(self.units)} units cannot be run. Failed: {reasons}")
         return ran
 
     def _next(self, ready: Sequence[U]) -> U:

@@ -30,10 +30,13 @@ def lead(results: Results) -> str:
         "yes": "{} raise the student’s mIoU by {} points",
         "no": "{} lower the student’s mIoU: {} points",
         "same": "{} do not change the student’s mIoU: {} points",
+        "weak": "{} do not change the student’s mIoU at their weights: {} points",
         "open": "it remains open whether {} help: {} points of mIoU",
     }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=main.answer != 'yes')}**")
     against = f" against “{main.over}”" if main.over else ""
     about = f"({_networks(results)}{seeds_used(results, main)})."
+    if main.study:
+        setting, about = f"In the {main.study} ({results.dataset}, {main.size})", f"({_networks(results)})."
     if beyond is None:
         return f"{setting}, {summary}{against} {about}"
     added = beyond_another(beyond, results.labels[beyond.row])
@@ -65,7 +68,12 @@ def _questions(results: Results) -> tuple[Finding | None, Finding | None, list[F
 def beyond_another(finding: Finding, label: str) -> str:
     """A clause on what the row with a label gains over another that has some of its terms."""
     assert finding.gain is not None
-    verb = {"yes": "is **better** than", "no": "is **worse** than", "same": "is **no different** from"}
+    verb = {
+        "yes": "is **better** than",
+        "no": "is **worse** than",
+        "same": "is **no different** from",
+        "weak": "is, at these weights, **no different** from",
+    }
     clause = f"“{label}” {verb.get(finding.answer, 'is better than')} “{finding.over}”"
     if finding.answer == "open":
         clause = f"whether {clause} stays **undecided**"
@@ -106,11 +114,12 @@ def _by(finding: Finding, form: str) -> str:
     return form.format(finding.study) if finding.study else ""
 
 
-WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "open": "undecided"}
+WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "weak": "no effect at this weight", "open": "undecided"}
 SHARED = {
     "yes": "each of these **helps**",
     "no": "each of these **harms**",
     "same": "none of these has an **effect**",
+    "weak": "none of these has an **effect** at its weight",
     "open": "it stays **undecided** whether these help",
 }
 IDEA = (

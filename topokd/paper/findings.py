@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from topokd.paper import reported
 from topokd.paper.results import Results
 from topokd.paper.statistics import MARGIN, POWER, Interval, pooled_sd, seeds_to_detect, signed
-from topokd.paper.studies import VERDICTS, verdict_of
+from topokd.paper.studies import answer_of, verdict_of
 from topokd.paper.studies import sentence as sentence_of
 from topokd.project import TEACHER
 
@@ -22,7 +22,8 @@ class Finding:
 
     Args:
         question: the question.
-        answer: ``yes``, ``no``, ``same`` (no effect), ``open`` or ``missing``.
+        answer: ``yes``, ``no``, ``same`` (no effect), ``weak`` (no effect, of a term that hardly trained the student),
+            ``open`` or ``missing``.
         sentence: the measured numbers.
         claim: the paper's claim, unless the sentence includes it.
         evidence: id of the exhibit with the numbers.
@@ -138,7 +139,7 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
         sentence = f"With {about.subject}, by the study ({study['profile']}): {sentence_of(comparison, study)}"
         if gain.n:
             sentence += f" In this profile: {gain.text(sign=True)} ({_count(gain.n, 'seed')})."
-        answer = VERDICTS[comparison["verdict"]]
+        answer = answer_of(comparison, study)
         low, high = comparison["intervals"]["seeds"]
         decided_gain = Interval(comparison["difference"], (high - low) / 2, comparison["seeds"])
         sentence += _reported(row, over)

@@ -13,13 +13,14 @@ from topokd.paper.findings import findings
 from topokd.paper.leftovers import is_leftover
 from topokd.paper.results import Results
 from topokd.paper.statistics import signed
-from topokd.paper.studies import weak_terms
+from topokd.paper.studies import notes
 from topokd.project import TEACHER, run_name
 
 ANSWERS = {
     "yes": "yes",
     "no": "no, the difference is negative",
     "same": "no effect",
+    "weak": "no effect at this weight",
     "open": "cannot tell",
     "missing": "not measured",
 }
@@ -72,10 +73,10 @@ def study_text(study: Mapping[str, Any]) -> str:
     places = max(study["places"].values())
     state = "" if complete else f" So far {study['done']} of {study['planned']} runs are done."
     end = "" if complete else " It decides nothing above before it is complete."
-    weak = "".join(dict.fromkeys(weak_terms(pair, study) for pair in study["comparisons"]))
+    limits = "".join(dict.fromkeys(notes(pair, study) for pair in study["comparisons"]))
     return (
         f"{BEGINNINGS[study['profile']].format(places=places)}{state} mIoU in points, {seeds} seeds, paired, "
-        f"with 95 % intervals: {', '.join(pairs)}.{weak}{end}"
+        f"with 95 % intervals: {', '.join(pairs)}.{limits}{end}"
     )
 
 

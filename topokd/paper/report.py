@@ -19,15 +19,16 @@ from topokd.paper.statistics import MARGIN, Interval
 from topokd.project import TEACHER
 
 PAPER = "Topology- and Gradient-Guided Knowledge Distillation for Point Cloud Semantic Segmentation"
-BADGES = {**ANSWERS, "no": "no", "missing": "no data"}  # short: they stand in a narrow column
+BADGES = {**ANSWERS, "no": "no", "weak": "too weak", "missing": "no data"}  # short: they stand in a narrow column
 RULE = (
     "**yes** and **no**: the 95 % interval of the gain (paired by seed) lies on one side of zero, and its mean at "
     f"least {MARGIN:g} points of mIoU away; **no effect**: the gain lies within ±{MARGIN:g} points "
-    "(two one-sided tests at 5 %); **cannot tell**: neither. Few seeds can agree by chance, so each comparison is "
-    "judged with at least the standard deviation of all comparisons of the profile together. For cost and theory the "
-    "badge says whether the claim holds here. The intervals are not corrected for the number of questions. Another "
+    "(two one-sided tests at 5 %); **too weak**: so it does, but the term's gradient was below 1 % of that of the "
+    "segmentation loss, which says nothing about larger weights; **cannot tell**: neither. Few seeds can agree by "
+    "chance, so each comparison is judged with at least the standard deviation of all comparisons of the profile "
+    "together. For cost and theory the badge says whether the claim holds here. The intervals are not corrected for the number of questions. Another "
     "processor changes every run as another seed would, so with few seeds an answer can become **cannot tell** there; "
-    "once a study (below) is complete, its planned number of seeds decides."
+    "once a study (below) is complete, it decides the questions that it compares rows for, with its seeds."
 )
 
 

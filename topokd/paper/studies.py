@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from topokd.experiments.study.inference import seeds_needed
 from topokd.paper.results import Results
 from topokd.paper.statistics import signed, two_digits
 
@@ -70,15 +71,50 @@ def sentence(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
         "worse": f"worse, p = {comparison['p_holm']:.2g} after Holm's correction.",
         "equivalent": f"no difference beyond ±{margin:g}, p = {comparison['p_equivalence_holm']:.2g} after Holm's "
         "correction (two one-sided tests).",
-        "open": f"neither a difference (p = {comparison['p_holm']:.2g}) nor equivalence within ±{margin:g} "
-        f"(p = {comparison['p_equivalence_holm']:.2g}) is shown.",
+        "open": f"neither a difference of at least {margin:g} (p = {comparison['p_holm']:.2g}) nor equivalence within "
+        f"±{margin:g} (p = {comparison['p_equivalence_holm']:.2g}) is shown.",
     }[comparison["verdict"]]
     return (
         f"{signed(comparison['difference'])} points ({comparison['seeds']} seeds, "
         f"{study['places'][comparison['treatment']]} places; "
         f"95 % interval over seeds {over['seeds']}, over seeds and places {over['both']}): {reason}"
-        + weak_terms(comparison, study)
+        + notes(comparison, study)
     )
+
+
+def notes(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
+    """Sentences on what limits a comparison; empty where nothing does."""
+    extreme = comparison.get("extreme")
+    outlier = f" Seed {extreme['seed']} alone differs by {signed(extreme['difference'])}." if extreme else ""
+    added = " This comparison was added after the first runs." if comparison.get("added") else ""
+    return outlier + rates(comparison, study) + weak_terms(comparison, study) + added
+
+
+def rates(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
+    """A sentence on rows whose learning rates differ, besides their terms; empty where they are the same.
+
+    >>> chosen = {"kd": {"learning_rate_factor": 2.0}, "plain": {"learning_rate_factor": 1.0}}
+    >>> study = {"chosen": chosen, "labels": {"kd": "KD", "plain": "None"}}
+    >>> print(rates({"treatment": "kd", "control": "plain"}, study))
+     “None” had 0.5 times the learning rate of “KD”: trials vary it only for rows without weights.
+    """
+    treatment, control = comparison["treatment"], comparison["control"]
+    chosen, labels = study.get("chosen", {}), study["labels"]
+    if not {treatment, control} <= chosen.keys():
+        return ""
+    ratio = chosen[control]["learning_rate_factor"] / chosen[treatment]["learning_rate_factor"]
+    if ratio == 1:
+        return ""
+    return (
+        f" “{labels[control]}” had {ratio:g} times the learning rate of “{labels[treatment]}”: trials vary it only for "
+        "rows without weights."
+    )
+
+
+def answer_of(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
+    """The answer of a finding (`topokd.paper.findings.Finding`) that a comparison gives."""
+    answer = VERDICTS[comparison["verdict"]]
+    return "weak" if answer == "same" and weak_terms(comparison, study) else answer
 
 
 def weak_terms(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
@@ -122,16 +158,38 @@ def comparisons(results: Results) -> pd.DataFrame:
     for profile in PROTOCOLS:
         study = results.studies.get(profile, {})
         for comparison in study.get("comparisons", []):
-            labels = study["labels"]
+            labels, sd, plan = study["labels"], comparison["sd"], study["plan"]
+            level = plan["alpha"] / len([*plan["comparisons"], *plan.get("added", [])])
             lines.append({
-                "Study": profile, "Row": labels[comparison["treatment"]], "Against": labels[comparison["control"]],
-                "Difference": signed(comparison["difference"], 2),
+                "Study": profile, "Row": labels[comparison["treatment"]],
+                "Against": labels[comparison["control"]] + ("*" if comparison.get("added") else ""),
+                "Difference": signed(comparison["difference"], 2), "Seeds": comparison["seeds"],
+                "Spread": f"{sd:.2f}", "Seeds for 1 point": seeds_needed(1.0, sd, 0.8, level) or "–",
                 **{f"95 %, {over}": " to ".join(signed(end, 2) for end in ends)
                    for over, ends in comparison["intervals"].items()},
                 "p, Holm": f"{comparison['p_holm']:.2g}", "p of equivalence": f"{comparison['p_equivalence_holm']:.2g}",
                 "Verdict": comparison["verdict"] + ("" if study["done"] >= study["planned"] else " (so far)"),
             })  # fmt: skip
     return pd.DataFrame(lines or [{"Study": "–", "Verdict": "No study has two seeds of two rows yet: see above."}])
+
+
+def weights(results: Results) -> pd.DataFrame:
+    """What the trials of every row of every study chose: the weights and the learning rate of its runs."""
+    lines = []
+    for profile in PROTOCOLS:
+        study = results.studies.get(profile, {})
+        for row, best in study.get("chosen", {}).items():
+            trials = [trial for trial in study["trials"] if trial["row"] == row]
+            grid = {trial["unit"]: trial["factor"] for trial in trials}
+            end = len(grid) > 1 and grid[best["unit"]] in (min(grid.values()), max(grid.values()))
+            lines.append({
+                "Study": profile, "Row": study["labels"][row], "Trials": len(trials),
+                "Diverged": sum("failed" in trial for trial in trials),
+                "Weights": ", ".join(f"{name} {weight:g}" for name, weight in best["weights"].items()) or "–",
+                "Learning rate (× teacher's)": f"{best['learning_rate_factor']:g}", "mIoU": f"{best['miou']:.1f}",
+                "At an end of its grid": "yes" if end else "no",
+            })  # fmt: skip
+    return pd.DataFrame(lines or [{"Study": "–", "Row": "No study has finished the trials of a row yet."}])
 
 
 def gradients(results: Results) -> pd.DataFrame:
@@ -218,19 +276,11 @@ def _answer(profile: str, results: Results, protocol: Protocol) -> str:
     missing = "" if study["done"] >= study["planned"] else f" Preliminary: `{protocol.command}` runs the rest."
     if profile == DOSE:
         return f"{study['sentence']}{missing}"
-    factors = {trial["unit"]: trial["factor"] for trial in study["trials"]}
-    best = ", ".join(
-        f"“{study['labels'][row]}” ({_weights(trial, factors[trial['unit']])})"
-        for row, trial in study["chosen"].items()
-    )
     if not study["comparisons"]:
-        return (
-            f"Chosen: {best}.{_other_weights(study, results)}{_ends(study)}"
-            if best
-            else "No comparison has two seeds yet."
-        ) + missing
+        found = "Weights below." if study["chosen"] else "No comparison has two seeds yet."
+        return f"{found}{_other_weights(study, results)}{missing}"
     counts = pd.Series([comparison["verdict"] for comparison in study["comparisons"]]).value_counts()
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f" (below).{_ends(study)}{missing}"
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f" (below).{missing}"
 
 
 def _other_weights(study: Mapping[str, Any], results: Results) -> str:
@@ -244,20 +294,3 @@ def _other_weights(study: Mapping[str, Any], results: Results) -> str:
         other = [f"{name} {weight:g}" for name, weight in weights.items() if trial["weights"].get(name) != weight]
         others += [f"“{study['labels'][row]}” ({', '.join(other)})"] if other else []
     return f" Trained here with other weights, see `docs/study.md`: {', '.join(others)}." if others else ""
-
-
-def _ends(study: Mapping[str, Any]) -> str:
-    """A sentence on rows whose best trial is the first or last of their grid; empty without such rows."""
-    rows = []
-    for row, best in study["chosen"].items():
-        grid = {trial["unit"]: trial["factor"] for trial in study["trials"] if trial["row"] == row}
-        if len(grid) > 1 and grid[best["unit"]] in (min(grid.values()), max(grid.values())):
-            rows.append(f"“{study['labels'][row]}”")
-    if not rows:
-        return ""
-    return f" At an end of its grid, so that a value beyond it may be better: {', '.join(rows)}."
-
-
-def _weights(trial: Mapping[str, Any], factor: float) -> str:
-    weights = ", ".join(f"{name} {weight:g}" for name, weight in trial["weights"].items())
-    return weights or f"{factor:g} × the profile's learning rate"

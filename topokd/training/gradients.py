@@ -7,6 +7,7 @@ term is lambda_k |g_k| / |g_seg|, both norms over all parameters of the student.
 from __future__ import annotations
 
 import logging
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 WEAK, STRONG = 0.01, 0.9  # shares outside of which a term is named in a warning ...
 PATIENCE = 100  # ... when it has stayed there for this many steps
+BALANCED = 0.3  # the share of the weight that a warning suggests
 
 
 def gradient_norms(
@@ -157,11 +159,14 @@ class GradientWatch:
         return weights
 
     def _warn(self, history: dict[str, Any]) -> None:
-        """Name each term whose share has been outside of the limits for `PATIENCE` steps, once per run and side."""
+        """Name each term whose share has been outside of the limits for `PATIENCE` steps, once per run and side.
+
+        Terms whose shares were asked for are left out. ``balance`` is the weight of a share of 1 at this step.
+        """
         steps, seg = history["step"], history["terms"]["seg"]["parameters"]
         named = history.setdefault("warnings", [])
         for name, curves in history["terms"].items():
-            if name == "seg":
+            if name == "seg" or name in self.shares:
                 continue
             share = gradient_share(history["terms"], name)
             for side, outside in (("under", [x < WEAK for x in share]), ("above", [x > STRONG for x in share])):
@@ -174,7 +179,13 @@ class GradientWatch:
                 named.append(
                     {"term": name, "side": side, "step": steps[-1], "share": rounded(share[-1]), "balance": balance}
                 )
-                advice = f"terms.{name}.weight {balance:g} would balance it" if balance else "its gradient is zero"
+                window = [curves["weight"][k] / share[k] for k in range(first, len(share)) if share[k] > 0]
+                advice = (
+                    f"terms.{name}.weight {rounded(BALANCED * statistics.median(window)):.2g} would make it "
+                    f"{100 * BALANCED:g} %"
+                    if window
+                    else "its gradient is zero"
+                )
                 log.warning(
                     "%s: the gradient of the term %s has stayed %s %g %% of the segmentation loss's for %d steps "
                     "(now %.3g %%, weight %g); %s",

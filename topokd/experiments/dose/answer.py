@@ -10,6 +10,7 @@ import numpy as np
 from topokd.experiments.dose.plan import TERM, Arm, DosePlan, arms
 from topokd.experiments.study.inference import Difference, paired_difference, tost
 from topokd.params import Params
+from topokd.training.gradients import gradient_share
 
 MEASURES = ("distance", "miou", "boundary_miou", "fragments", "thin_fragments", "missed", "thin_missed", "ece")
 """In the order of the figure; all but ``distance`` and the fragments are in percent."""
@@ -60,14 +61,20 @@ def trend(doses: list[Arm], records: Records, measure: str) -> Difference | None
     Returns:
         None with fewer than two seeds that have all doses.
     """
+    changes = list(_changes(doses, records, measure).values())
+    return paired_difference(changes) if len(changes) >= 2 else None
+
+
+def _changes(doses: list[Arm], records: Records, measure: str) -> dict[int, float]:
+    """The change of `trend` by seed."""
     seeds = sorted(set.intersection(*(set(records.get(arm.name, {})) for arm in doses)))
     place = np.arange(len(doses))
-    changes = []
+    changes = {}
     for seed in seeds:
         values = [_measured(records[arm.name][seed]).get(measure) for arm in doses]
         if None not in values and np.isfinite(np.array(values, float)).all():
-            changes.append(float(np.polyfit(place, np.array(values, float), 1)[0] * (len(doses) - 1)))
-    return paired_difference(changes) if len(changes) >= 2 else None
+            changes[seed] = float(np.polyfit(place, np.array(values, float), 1)[0] * (len(doses) - 1))
+    return changes
 
 
 def sentence(plan: DosePlan, records: Records) -> str:
@@ -77,9 +84,7 @@ def sentence(plan: DosePlan, records: Records) -> str:
     if distance is None or miou is None:
         done = sum(len(records.get(arm.name, {})) for arm in doses)
         return f"Not measured yet: {done} runs of the {len(doses)} doses are done, and no two seeds have all of them."
-    start = float(np.mean([_measured(record)["distance"] for record in records[doses[0].name].values()]))
-    relative = start > 0  # in percent of the distance without L_topo
-    given = f"{_interval(distance, 0, 100 / start, ' %') if relative else _interval(distance, 3)}; {distance.n} seeds"
+    given = f"{_distance(doses, records, distance)}; {distance.n} seeds"
     falls = {
         -1: f"the topological distance to the teacher falls ({given})",
         1: f"the topological distance to the teacher rises, although it is trained for ({given})",
@@ -92,18 +97,43 @@ def sentence(plan: DosePlan, records: Records) -> str:
             "follows: it" if side > 0 and _side(distance) < 0 else "does not follow: it" if side < 0 else "changes: it"
         )
         follows = f"accuracy {joint} {up} ({number})"
-    elif tost(_changes(doses, records, "miou"), plan.margin).equivalent:
+    elif tost(list(_changes(doses, records, "miou").values()), plan.margin).equivalent:
         follows = f"accuracy stays the same within ±{plan.margin:g} points ({number})"
     else:
         follows = f"it stays open whether accuracy changes ({number})"
-    strongest = f"{100 * doses[-1].share:g} % of the segmentation loss's gradient"
+    strongest = f"{100 * doses[-1].share:g} % of the segmentation loss's gradient{_beside(doses[-1], records)}"
     return f"Along a line fitted from no L_topo to {strongest}, {falls}, and {follows}."
 
 
-def _changes(doses: list[Arm], records: Records, measure: str) -> list[float]:
-    """Difference between the last and the first dose, by seed."""
-    first, last = (records[arm.name] for arm in (doses[0], doses[-1]))
-    return [_measured(last[seed])[measure] - _measured(first[seed])[measure] for seed in sorted(set(first) & set(last))]
+def _distance(doses: list[Arm], records: Records, change: Difference) -> str:
+    """The change of the distance along the line, in percent of the same seed's without L_topo where none of these is 0,
+    and at the smallest dose.
+    """
+    changes = _changes(doses, records, "distance")
+    start = {seed: _measured(records[doses[0].name][seed])["distance"] for seed in changes}
+    if min(start.values()) <= 0:
+        return _interval(change, 3)
+    relative = paired_difference([100 * changes[seed] / start[seed] for seed in changes])
+    smallest = doses[1]
+    there = [_measured(records[smallest.name][seed])["distance"] / start[seed] for seed in changes]
+    return (
+        f"{_interval(relative, 0, ' %')}; {_signed(100 * float(np.mean(there)) - 100, 0)} % at the smallest dose, "
+        f"{100 * smallest.share:g} %"
+    )
+
+
+def _beside(arm: Arm, records: Records) -> str:
+    """How large that gradient is beside those of the other terms (median over steps and seeds); empty without any."""
+    ratios: dict[str, list[float]] = {}
+    for record in records[arm.name].values():
+        watched = record.get("history", {}).get("gradients", {}).get("terms", {})
+        for name in watched.keys() - {"seg", TERM} if TERM in watched else ():
+            pairs = zip(gradient_share(watched, TERM), gradient_share(watched, name), strict=True)
+            ratios.setdefault(name, []).extend(own / other for own, other in pairs if other > 0)
+    shares = [
+        f"{100 * float(np.median(values)):.2g} % of L_{name}'s" for name, values in sorted(ratios.items()) if values
+    ]
+    return f" ({' and '.join(shares)})" if shares else ""
 
 
 def _side(difference: Difference) -> int:
@@ -111,10 +141,13 @@ def _side(difference: Difference) -> int:
     return -1 if difference.high < 0 else 1 if difference.low > 0 else 0
 
 
-def _interval(difference: Difference, digits: int, unit: float = 1.0, name: str = "") -> str:
-    """``+1.2, 95 % interval +0.1 to +2.3``, with minus signs, as multiples of ``1 / unit``."""
-    values = (unit * value for value in (difference.mean, difference.low, difference.high))
-    mean, low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in values)
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _interval(difference: Difference, digits: int, name: str = "") -> str:
+    """``+1.2, 95 % interval +0.1 to +2.3``, with minus signs; ``name`` is that of the unit."""
+    mean, low, high = (_signed(value, digits) for value in (difference.mean, difference.low, difference.high))
     return f"{mean}{name}, 95 % interval {low} to {high}{name}"
 
 

@@ -12,7 +12,7 @@ from topokd.experiments.dose.measures import Measures
 from topokd.experiments.dose.plan import TERM, Arm, DosePlan, arm_params, arms
 from topokd.experiments.study.plan import Unit
 from topokd.experiments.work import Experiment
-from topokd.io import atomic_path, read_json, sha256
+from topokd.io import atomic_path, sha256
 from topokd.models import load_checkpoint
 from topokd.params import Params
 from topokd.project import workspace_path
@@ -64,7 +64,7 @@ class Dose(Experiment[Unit]):
         """Records of the units that are done, by arm (or ``teacher``) and seed."""
         records: dict[str, dict[int, dict[str, Any]]] = {}
         for unit in filter(self.is_done, self.units):
-            records.setdefault(unit.row, {})[unit.number] = read_json(self.file(unit))
+            records.setdefault(unit.row, {})[unit.number] = self.record(unit)
         return records
 
     def _teacher(self, seed: int) -> dict[str, Any]:

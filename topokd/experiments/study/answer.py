@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from topokd.errors import DataError
 from topokd.experiments.study.bootstrap import StreetScores, bootstrap_difference, miou
 from topokd.experiments.study.inference import (
     equivalence_power,
@@ -21,13 +21,18 @@ from topokd.experiments.study.inference import (
 )
 from topokd.experiments.study.plan import StudyPlan, Unit
 from topokd.experiments.study.runner import Study
-from topokd.io import read_json
 from topokd.params import to_dict
 from topokd.project import project_path
 from topokd.training.gradients import WEAK, gradient_share
 
 FORCE = 10.0
 """Share of the segmentation loss's gradient above which a term moves the student almost alone."""
+
+
+FAR = 5.0
+"""Standard deviations from the median, estimated by the median distance, beyond which a seed is named."""
+
+NORMAL = 0.6745  # median distance of a normal distribution from its median, in standard deviations
 
 
 def seed_scores(scores: StreetScores) -> dict[int, float]:
@@ -48,20 +53,18 @@ def answer(study: Study) -> dict[str, Any]:
     """The results of a study, from the runs that are done; preliminary as long as runs are missing.
 
     Returns:
-        ``plan``, ``seeds``, ``dataset``, ``done`` and ``planned`` (numbers of training runs), ``power`` (computed from
-        the plan alone), ``trials`` and ``chosen``, ``scores`` (mIoU by row and seed), ``curves`` (validation by row:
-        steps, and the mean over seeds in percent), ``validate_scans`` (the number of scans of these curves),
-        ``gradients`` (see `gradient_shares`), ``minutes`` (CPU minutes of all runs) and ``comparisons`` (those whose
-        rows have at least two seeds in common).
+        ``plan``, ``seeds``, ``dataset``, ``done`` and ``planned`` (numbers of training runs), ``teachers`` (mIoU of
+        each), ``power`` (computed from the plan alone), ``trials`` and ``chosen``, ``scores`` (mIoU by row and seed),
+        ``curves`` (validation by row: steps, and the mean over seeds in percent), ``validate_scans`` (the number of
+        scans of these curves), ``gradients`` (see `gradient_shares`), ``minutes`` (CPU minutes of all runs) and
+        ``comparisons`` (those whose rows have at least two seeds in common).
+
+    Raises:
+        DataError: a record is damaged, or that of another unit or study.
     """
     plan, params = study.plan, study.params
-    done = {unit: read_json(study.file(unit)) for unit in study.units if study.is_done(unit)}
-    rows = {}
-    for row in plan.rows:
-        try:
-            rows[row] = study.scores(row)
-        except DataError:  # no seed has run on all streets
-            continue
+    done = {unit: study.record(unit) for unit in study.units if study.is_done(unit)}
+    rows = {row: scores for row in plan.rows if (scores := study.scores(row)) is not None}
     return {
         "profile": params.profile,
         "dataset": params.data.dataset,
@@ -73,7 +76,7 @@ def answer(study: Study) -> dict[str, Any]:
         "done": len(done),
         "planned": len(study.units),
         "steps": {unit.row: record["steps"] for unit, record in done.items() if unit.kind != "trial"},
-        "teachers": [record["miou"] for unit, record in done.items() if unit.kind == "teacher"],
+        "teachers": _teachers(done),
         "power": power_table(plan, len(params.seeds)),
         "trials": [
             _trial(record) | {"factor": plan.grid(unit.row)[unit.number]}
@@ -92,11 +95,21 @@ def answer(study: Study) -> dict[str, Any]:
 
 
 def _trial(record: dict[str, Any]) -> dict[str, Any]:
+    failed = {"failed": record["failed"]} if "failed" in record else {}
     return {
-        "unit": record["unit"], "row": record["row"], "seed": record["seed"], "miou": record["miou"],
+        "unit": record["unit"], "row": record["row"], "seed": record["seed"], "miou": record["miou"], **failed,
         "weights": {name: term["weight"] for name, term in record["terms"].items()},
         "learning_rate_factor": record["learning_rate_factor"], "steps": record["steps"],
     }  # fmt: skip
+
+
+def _teachers(done: dict[Unit, dict[str, Any]]) -> list[float]:
+    """mIoU in percent of each teacher on all streets together; in a cross-validation, of all folds of a seed."""
+    counts: dict[int, list[np.ndarray]] = {}
+    for unit, record in done.items():
+        if unit.kind == "teacher":
+            counts.setdefault(unit.number, []).extend(map(np.array, record["streets"].values()))
+    return [float(miou(np.sum(own, 0))) for own in counts.values()]
 
 
 def _curves(done: dict[Any, dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
@@ -170,17 +183,18 @@ def power_table(plan: StudyPlan, seeds: int) -> list[dict[str, Any]]:
 def compare(plan: StudyPlan, rows: dict[str, StreetScores]) -> list[dict[str, Any]]:
     """One record per comparison of the plan whose rows have at least two seeds in common.
 
-    ``verdict`` is "better" or "worse" if Holm's p-value of the paired t-test over seeds is below alpha, "equivalent" if
-    that of the equivalence test is (with the margin of the plan), and "open" if neither is.
+    ``verdict`` is "equivalent" if Holm's p-value of the equivalence test (with the margin of the plan) is below alpha,
+    "better" or "worse" if that of the paired t-test over seeds is and the difference is not smaller than the margin,
+    and "open" otherwise. Holm's correction is for all comparisons of the plan, also those that have no runs yet.
 
     Args:
         plan: the protocol.
         rows: counts of the runs by row.
     """
     comparisons: list[dict[str, Any]] = []
-    superiority: dict[str, float] = {}
-    equivalence: dict[str, float] = {}
-    for treatment, control in plan.comparisons:
+    every = (*plan.comparisons, *plan.added)
+    superiority, equivalence = (dict.fromkeys((f"{a} - {b}" for a, b in every), 1.0) for _ in range(2))
+    for treatment, control in every:
         if treatment not in rows or control not in rows:
             continue
         pair = _common(rows, treatment, control)
@@ -196,18 +210,30 @@ def compare(plan: StudyPlan, rows: dict[str, StreetScores]) -> list[dict[str, An
             _, low, high = bootstrap_difference(pair[treatment], pair[control], over, draws=plan.draws)
             intervals[over] = [low, high]
         comparisons.append({
-            "comparison": name, "treatment": treatment, "control": control,
+            "comparison": name, "treatment": treatment, "control": control, "added": (treatment, control) in plan.added,
             "difference": over_seeds.mean, "sd": over_seeds.sd, "seeds": over_seeds.n,
             "intervals": intervals, "p": over_seeds.p, "p_equivalence": same.p,
+            "extreme": _extreme(pair[treatment].seeds, differences),
         })  # fmt: skip
     corrected, same_corrected = holm(superiority), holm(equivalence)
     for record in comparisons:
         name = record["comparison"]
         record |= {"p_holm": corrected[name], "p_equivalence_holm": same_corrected[name]}
-        differs = corrected[name] < plan.alpha
-        side = "better" if record["difference"] > 0 else "worse"
-        record["verdict"] = side if differs else "equivalent" if same_corrected[name] < plan.alpha else "open"
+        record["verdict"] = "open"
+        if same_corrected[name] < plan.alpha:
+            record["verdict"] = "equivalent"
+        elif corrected[name] < plan.alpha and abs(record["difference"]) >= plan.margin:
+            record["verdict"] = "better" if record["difference"] > 0 else "worse"
     return comparisons
+
+
+def _extreme(seeds: Sequence[int], differences: Sequence[float]) -> dict[str, Any] | None:
+    """The seed whose difference is the farthest from the median, if by more than `FAR` of their typical distance."""
+    distances = np.abs(np.array(differences) - np.median(differences))
+    farthest = int(distances.argmax())
+    if len(seeds) < 4 or distances[farthest] <= FAR * float(np.median(distances)) / NORMAL:
+        return None
+    return {"seed": seeds[farthest], "difference": differences[farthest]}
 
 
 def _common(rows: dict[str, StreetScores], *names: str) -> dict[str, StreetScores]:

@@ -42,6 +42,7 @@ class StudyPlan(Section):
     factors: tuple[Positive, ...] = Field((0.1, 1.0), min_length=1, description="log grid for weights")
     learning_rate_factors: tuple[Positive, ...] = Field((0.5, 1.0), description="log grid for rows without weights")
     comparisons: tuple[tuple[str, str], ...] = Field((), description="pairs of treatment and control")
+    added: tuple[tuple[str, str], ...] = Field((), description="further pairs, added after the first runs")
     margin: Positive = Field(0.5, description="margin of equivalence, points of mIoU")
     alpha: Probability = Field(0.05, description="level of all tests together")
     expected_sd: Positive = Field(1.0, description="expected spread of paired differences, for the planned power")
@@ -72,10 +73,13 @@ class StudyPlan(Section):
                 raise ValueError(f"rows.{name} is tuned, but a cross-validation (held_out) uses the profile's weights")
             if row.start is not None and (row.start not in self.rows or self.rows[row.start].start is not None):
                 raise ValueError(f"rows.{name}.start is {row.start!r}: name a row without a start")
-        for pair in self.comparisons:
-            for name in pair:
-                if name not in self.rows:
-                    raise ValueError(f"comparisons names {name!r}, which is not in `rows`")
+        for field, compared in (("comparisons", self.comparisons), ("added", self.added)):
+            for pair in compared:
+                for name in pair:
+                    if name not in self.rows:
+                        raise ValueError(f"{field} names {name!r}, which is not in `rows`")
+                if pair[0] == pair[1]:
+                    raise ValueError(f"{field} compares {pair[0]!r} with itself")
         return self
 
 
@@ -113,8 +117,14 @@ def read_plan(path: str | Path = "study/plan.yaml") -> tuple[StudyPlan, P.Params
     """
     file = project_path(path)
     if not file.is_file():
-        raise ParameterError(f"{file} does not exist: it holds the protocol of the study (docs/study.md)")
-    plan = schema.validate(StudyPlan, parse_yaml(file.read_bytes(), str(file)) or {}, file=str(file))
+        what = "is a folder" if file.is_dir() else "does not exist"
+        raise ParameterError(f"{file} {what}: name the file of a protocol, as study/plan.yaml (docs/study.md)")
+    content = parse_yaml(file.read_bytes(), str(file)) or {}
+    if isinstance(content, dict) and "shares" in content:
+        raise ParameterError(f"{file} is a protocol of dose and response: run `python -m topokd.experiments.dose`")
+    plan = schema.validate(StudyPlan, content, file=str(file))
+    if not plan.rows:
+        raise ParameterError(f"{file}: `rows` is empty: name the rows of the ablation to train")
     params = P.load_profile(plan.profile)
     if not plan.held_out and plan.tuning.seed in params.seeds:
         raise ParameterError(f"{file}: tuning.seed {plan.tuning.seed} is a seed of the profile {plan.profile}")

@@ -11,17 +11,18 @@ from torch import nn
 
 from topokd.data.dataset import ScanDataset
 from topokd.distillation import build_objective
-from topokd.errors import DataError
+from topokd.errors import DataError, TrainingError
 from topokd.evaluation import evaluate
 from topokd.experiments.study.bootstrap import StreetScores
 from topokd.experiments.study.folds import HELD_OUT, fold_params, link_fold
 from topokd.experiments.study.plan import StudyPlan, Unit, needs, units, weighted
+from topokd.experiments.study.records import problem
 from topokd.experiments.work import Experiment
-from topokd.io import read_json
 from topokd.models import load_checkpoint
 from topokd.params import Params
-from topokd.scans import open_dataset
+from topokd.scans import SYNTHETIC, open_dataset
 from topokd.training import Run, train_student, train_teacher
+from topokd.training.record import terms_of
 
 
 class Study(Experiment[Unit]):
@@ -35,6 +36,7 @@ class Study(Experiment[Unit]):
     def __init__(self, plan: StudyPlan, params: Params) -> None:
         self.plan, self.params = plan, params
         self.taught = {row for row in plan.rows if build_objective(params, row).needs_teacher}
+        self._chosen: dict[str, dict[str, Any]] = {}
         super().__init__(units(plan, params), params.results / "study", params.workspace / "locks")
 
     def needs(self, unit: Unit) -> Sequence[Unit]:
@@ -57,7 +59,12 @@ class Study(Experiment[Unit]):
             self._train_missing_teacher(Run(row, seed, params if unit.fold is not None else self.params).teacher)
             if unit.fold is None:
                 self._lend_teacher(params, seed)
-            record = train_student(params, row, seed)
+            try:
+                record = train_student(params, row, seed)
+            except TrainingError as error:
+                if unit.kind == "trial":
+                    return self._failed(unit, params, row, error)
+                raise
             run = Run(row, seed, params)
         dataset = open_dataset(params.data, params.data_root, "val")
         counts = street_counts(run, dataset)
@@ -74,38 +81,88 @@ class Study(Experiment[Unit]):
             "history": record["history"],
         }
 
+    def _failed(self, unit: Unit, params: Params, row: str, error: TrainingError) -> dict[str, Any]:
+        """The record of a trial that diverges: a result like the others, with the lowest mIoU."""
+        return {
+            "row": unit.row,
+            "seed": self._seed(unit),
+            "terms": terms_of(build_objective(params, row)),
+            "learning_rate_factor": params.train.student_lr_factor,
+            "steps": Run(row, self._seed(unit), params).count_steps(0),
+            "miou": 0.0,
+            "streets": {},
+            "history": {},
+            "failed": str(error),
+        }
+
+    def problem(self, unit: Unit, record: dict[str, Any]) -> str | None:
+        """See `topokd.experiments.work.Experiment.problem`."""
+        params, tuning = self.params, self.plan.tuning
+        streets: tuple[int, ...] | None = None
+        if unit.fold is not None:
+            streets = (unit.fold,)
+        elif params.data.dataset == SYNTHETIC:
+            streets = tuning.sequences if unit.kind == "trial" else params.data.synthetic.val_sequences
+        expected: dict[str, Any] = {"row": unit.row, "seed": self._seed(unit)}
+        if unit.kind == "trial":
+            own = self.plan.rows[unit.row]
+            start = self.chosen(own.start) if own.start else None
+            params = weighted(params, self.plan, unit.row, self.plan.grid(unit.row)[unit.number], start)
+            params = params.replace(train=params.train.replace(student_steps=tuning.student_steps))
+            expected["terms"] = terms_of(build_objective(params, unit.row))
+            expected["learning_rate_factor"] = params.train.student_lr_factor
+        train = params.train
+        if train.teacher_steps if unit.kind == "teacher" else train.student_steps:  # otherwise it depends on the scans
+            expected["steps"] = Run(unit.row, self._seed(unit), params).count_steps(0)
+        if unit.kind == "run":
+            own_terms = {
+                "terms": terms_of(build_objective(params, unit.row)),
+                "learning_rate_factor": train.student_lr_factor,
+            }
+            best = own_terms if self.plan.held_out else self.chosen(unit.row)
+            expected |= {key: best[key] for key in own_terms}
+        return problem(record, expected, None if streets is None else [f"{street:02d}" for street in streets])
+
     def chosen(self, row: str) -> dict[str, Any]:
         """The trial of a row with the best mIoU on the tuning streets; among equals the first.
 
         Raises:
-            DataError: a trial is not done.
+            DataError: a trial is not done, or its record cannot be its own.
         """
-        trials = [read_json(self.file(unit)) for unit in self.units if unit.kind == "trial" and unit.row == row]
-        return max(trials, key=lambda trial: trial["miou"])
+        if row not in self._chosen:
+            trials = [self.record(unit) for unit in self.units if unit.kind == "trial" and unit.row == row]
+            self._chosen[row] = max(trials, key=lambda trial: trial["miou"])
+        return self._chosen[row]
 
     def best_trial(self, row: str) -> dict[str, Any] | None:
         """`chosen`, or None if the row has no trials or a trial is missing."""
         own = [unit for unit in self.units if unit.kind == "trial" and unit.row == row]
         return self.chosen(row) if own and all(map(self.is_done, own)) else None
 
-    def scores(self, row: str) -> StreetScores:
+    def scores(self, row: str) -> StreetScores | None:
         """Counts of the runs of a row by seed and street (or held-out sequence), for the seeds whose runs are all done.
 
+        Returns:
+            None where no seed is complete.
+
         Raises:
-            DataError: no seed is complete, or seeds were evaluated on different streets.
+            DataError: a record cannot be its own, or seeds were evaluated on different streets.
         """
         own = [unit for unit in self.units if unit.kind == "run" and unit.row == row]
         seeds = dict.fromkeys(unit.number for unit in own)
         whole = [seed for seed in seeds if all(self.is_done(unit) for unit in own if unit.number == seed)]
         if not whole:
-            raise DataError(f"no seed of {row} has all its runs: `{self.folder}` lacks their records")
+            return None
         by_seed: dict[int, dict[str, Any]] = {}
         for unit in own:
             if unit.number in whole:
-                by_seed.setdefault(unit.number, {}).update(read_json(self.file(unit))["streets"])
+                by_seed.setdefault(unit.number, {}).update(self.record(unit)["streets"])
         streets = {tuple(sorted(by_street)) for by_street in by_seed.values()}
-        if len(streets) != 1:
-            raise DataError(f"runs of {row} were evaluated on different streets: delete their records and run again")
+        if len(streets) != 1 or len({np.shape(counts) for one in by_seed.values() for counts in one.values()}) != 1:
+            raise DataError(
+                f"runs of {row} were evaluated on different streets or classes: delete their records in {self.folder} "
+                "and start a worker again"
+            )
         (names,) = streets
         counts = np.array([[by_street[name] for name in names] for by_street in by_seed.values()])
         return StreetScores(counts, tuple(by_seed), names)

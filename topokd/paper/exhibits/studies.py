@@ -8,9 +8,10 @@ from topokd.paper.exhibits.exhibit import Figure, Listing, ReportSection
 SECTION = ReportSection(
     "studies",
     "Studies with more seeds",
-    "`make repro` trains with too few seeds to show that a term has no effect. The study has enough; the others ask "
-    "further questions with fewer (their power is below). In all of them the protocol was fixed before the runs, every "
-    "row has the same number of trials, on streets that nothing else uses, and nothing is tuned on the reported "
+    "`make repro` trains with too few seeds to show that a term has no effect. The study is planned with enough for "
+    "the spread that it expects; the others ask further questions with fewer (the power of each is below, and how many "
+    "seeds the spread that was found asks for). Their protocols were fixed before the runs. Where weights are tuned, "
+    "every row has the same number of trials, on streets that nothing else uses; nothing is tuned on the reported "
     "scores. They take hours, so the pipeline reads their committed answers.",
 )
 
@@ -34,13 +35,29 @@ DECLARED = (
         short="Paired differences",
         title="Paired differences, equivalence, verdicts",
         caption="Points of mIoU, paired by seed; intervals over seeds by Student's t, which the verdict uses, over "
-        "streets (in a cross-validation: places) and over both by bootstrap, which is too narrow for few seeds. "
-        "Verdict: better or "
-        "worse if Holm's p is below 0.05, equivalent if that of two one-sided tests is, open otherwise.",
+        "streets (in a cross-validation: places) and over both by bootstrap, which is too narrow for few seeds. All "
+        "hold for the teachers of the study; the interval over seeds, and the verdict, also for its streets. "
+        "Spread: standard deviation of the differences; seeds for 1 point: how many would find a true "
+        "difference of one point with a probability of 80 % at this spread. Verdict: equivalent if Holm's p of two "
+        "one-sided tests is below 0.05, better or worse if that of the t-test is and the difference is at least the "
+        "margin, open otherwise. *: compared only after the first runs.",
         stage="study",
         data=RUNS,
         frame=studies.comparisons,
         words=("Study", "Row", "Against", "Verdict"),
+    ),
+    Listing(
+        id="studies_weights",
+        section=SECTION,
+        short="Their weights",
+        title="Weights that the trials chose",
+        caption="Trials of one seed each, on streets and scans of their own: near the best they differ by less than "
+        "seeds do. Trials of rows without weights vary the learning rate, which the others do not tune. At an end of "
+        "its grid a value beyond it may be better. A trial that diverges counts with a mIoU of 0.",
+        stage="study",
+        data=RUNS,
+        frame=studies.weights,
+        words=("Study", "Row", "Weights", "At an end of its grid"),
     ),
     Listing(
         id="studies_gradients",

@@ -85,6 +85,7 @@ def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_s
         ("yes", "“All” is **better** than “KD”: +1.2 ± 0.3"),
         ("no", "“All” is **worse** than “KD”: +1.2 ± 0.3"),
         ("same", "“All” is **no different** from “KD”: +1.2 ± 0.3"),
+        ("weak", "“All” is, at these weights, **no different** from “KD”: +1.2 ± 0.3"),
         ("open", "whether “All” is better than “KD” stays **undecided**: +1.2 ± 0.3"),
     ],
 )
@@ -123,3 +124,14 @@ def test_the_verdict_of_a_study_stands_in_a_sentence_with_its_places_and_seeds(r
     ):
         monkeypatch.setattr("topokd.paper.claims.findings", lambda _, found=found: [main, found])
         assert end in lead(results)
+
+
+def test_a_lead_that_a_study_decides_names_its_scans(results_folder, monkeypatch):
+    main = Finding(
+        "?", "yes", "", subject="all terms", gain=Interval(2.0, 1.0, 5), over="no KD", row="full",
+        study="cross-validation", size="11 places, 5 seeds",
+    )  # fmt: skip
+    monkeypatch.setattr("topokd.paper.claims.findings", lambda _: [main])
+    text = lead(Results.read(results_folder))
+    assert text.startswith("In the cross-validation (synthetic street world, 11 places, 5 seeds), **all terms** raise")
+    assert "validation scans" not in text and text.endswith("parameters).")

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from topokd.io import write_json
 from topokd.paper.regression_check import GitReference, compare
 
 
@@ -101,6 +102,22 @@ def test_unchanged_answers_are_not_reported_as_changes(results_folder, copy):
     comparison = compare(results_folder, copy)
     assert comparison.answers == () and "The mIoU of every run is the same" in comparison.summary()
     assert "Answers that changed: none" in comparison.summary()
+
+
+def test_a_study_that_decides_changes_no_answer(results_folder, copy):
+    interval = [0.8, 2.0]
+    comparison = {
+        "comparison": "kd - plain", "treatment": "kd", "control": "plain", "difference": 1.4, "sd": 0.6, "seeds": 10,
+        "intervals": {over: interval for over in ("seeds", "streets", "both")}, "p_holm": 0.004,
+        "p_equivalence_holm": 0.9, "verdict": "worse",
+    }  # fmt: skip
+    study = {
+        "profile": "study", "dataset": "synthetic", "done": 1, "planned": 1, "comparisons": [comparison],
+        "plan": {"margin": 0.5}, "places": {"kd": 24}, "labels": {"kd": "kd", "plain": "plain"},
+    }  # fmt: skip
+    write_json(results_folder.parent.parent / "study" / "answers" / "study.json", study)
+    edit(results_folder / "runs" / "kd-seed1.json", lambda r: r["evaluation"].update(accuracy=0.5))
+    assert compare(results_folder, copy).answers == ()
 
 
 def git(folder, *arguments):

@@ -125,6 +125,7 @@ def test_a_verdict_on_a_term_that_hardly_trained_says_so(project):
         topo = {"row": "kd_topo", "term": "topo", "median": median, "weak": 0.01}
         answer = study() | {"gradients": [*shares, topo]}
         (found,) = [f for f in findings(project(study=answer)) if f.question == "Does the topological term help?"]
+        assert found.answer == ("weak" if said else "same")
         for text in (found.sentence, study_text(answer)):
             assert ("The gradient of L_topo was 0.32 % of the segmentation loss's (median)" in text) == said
 
@@ -149,23 +150,44 @@ def test_without_answers_every_listing_says_so(tmp_path):
     assert all("Not run yet" in text for text in studies.protocols(results)["Answer"])
 
 
-def test_a_best_trial_at_an_end_of_its_grid_is_reported(project):
-    at_end = study() | {"comparisons": []}  # the better of two trials is always at an end
+def chosen_weights(answer, results):
+    (line,) = studies.weights(results(study=answer)).to_dict("records")
+    return line
+
+
+def test_chosen_weights_are_listed_also_at_an_end_of_their_grid(project):
+    at_end = study()  # the better of two trials is always at an end
     chosen = {"kd": at_end["chosen"]["kd"] | {"unit": "trial-kd-1"}}
     third = at_end["trials"][0] | {"unit": "trial-kd-2", "miou": 5.0, "factor": 100.0}
     within = at_end | {"trials": [*at_end["trials"], third], "chosen": chosen}
-    answer = studies.protocols(project(study=at_end)).set_index("Study").loc["study", "Answer"]
-    assert answer == "Chosen: “kd” (kd 3). At an end of its grid, so that a value beyond it may be better: “kd”."
-    assert "end of its grid" not in studies.protocols(project(study=within)).set_index("Study").loc["study", "Answer"]
+    line = chosen_weights(at_end, project)
+    assert (line["Row"], line["Weights"], line["Learning rate (× teacher's)"]) == ("kd", "kd 3", "2")
+    assert (line["Trials"], line["Diverged"], line["At an end of its grid"]) == (2, 0, "yes")
+    assert chosen_weights(within, project)["At an end of its grid"] == "no"
+    diverged = at_end | {"trials": [at_end["trials"][0] | {"failed": "not finite"}, at_end["trials"][1]]}
+    assert chosen_weights(diverged, project)["Diverged"] == 1
 
 
-def test_a_row_without_weights_names_the_factor_of_its_learning_rate(project):
-    answer = study() | {"comparisons": []}
-    chosen = answer["chosen"]["kd"] | {"weights": {}}
-    answer |= {"chosen": {"kd": chosen}, "trials": [trial | {"weights": {}} for trial in answer["trials"]]}
-    assert chosen["learning_rate_factor"] == 2 and "factor" not in chosen
-    line = studies.protocols(project(study=answer)).set_index("Study").loc["study", "Answer"]
-    assert line.startswith("Chosen: “kd” (10 × the profile's learning rate).")
+def test_rows_with_other_learning_rates_and_added_comparisons_say_so(project):
+    answer = study()
+    plain = answer["chosen"]["kd"] | {"weights": {}, "learning_rate_factor": 1.0}
+    answer["chosen"] |= {"plain": plain}
+    answer["comparisons"][0]["added"] = True
+    text = study_text(answer)
+    assert "“plain” had 0.5 times the learning rate" in " ".join(text.split()) and text.count("learning rate") == 1
+    assert "(+4.8 to +5.6; compared only after the first runs)" in text
+    assert studies.sentence(answer["comparisons"][0], answer).endswith(
+        "This comparison was added after the first runs."
+    )
+    table = studies.comparisons(project(study=answer))
+    assert list(table["Against"]) == ["plain*", "kd"] and list(table["Spread"]) == ["0.60", "0.60"]
+
+
+def test_a_seed_far_from_the_others_is_named(project):
+    answer = study()
+    answer["comparisons"][1]["extreme"] = {"seed": 5, "difference": -10.4}
+    assert "(−0.3 to +0.5; seed 5 alone −10.4)" in study_text(answer)
+    assert "Seed 5 alone differs by −10.4." in studies.sentence(answer["comparisons"][1], answer)
 
 
 def test_rows_trained_with_other_weights_than_the_search_chose_are_named(project):

@@ -78,9 +78,17 @@ def test_a_term_whose_gradient_is_negligible_or_dominant_is_named(
             watch.measure(step, losses, model, output, {"kd": weight * balance}, history)
     assert len(caplog.records) == (side is not None)  # once
     if side:
-        assert f"term kd has stayed {side}" in caplog.text and f"terms.kd.weight {balance:g}"[:20] in caplog.text
+        advised = float(f"{0.3 * balance:.2g}")
+        assert f"term kd has stayed {side}" in caplog.text
+        assert f"terms.kd.weight {advised:g} would make it 30 %" in caplog.text
         assert f"(now {100 * weight:.3g} %, weight {weight * balance:.6g}"[:16] in caplog.text
         assert history["warnings"][0]["step"] == 100 and history["warnings"][0]["side"] == side
+        caplog.clear()
+        for watched, shares, now in ((advised, {}, {}), (weight * balance, {"kd": weight}, {})):
+            watch = GradientWatch(50, shares, "kd-seed0")  # neither with the advice, nor where the share was asked for
+            for step in (0, 50, 100, 150):
+                watch.measure(step, losses, model, output, {"kd": watched}, now)
+        assert not caplog.records
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ from topokd.paper.findings import findings
 from topokd.paper.leftovers import is_leftover
 from topokd.paper.results import Results
 from topokd.paper.statistics import signed
-from topokd.paper.studies import notes
+from topokd.paper.studies import rates, weak_terms
 from topokd.project import TEACHER, run_name
 
 ANSWERS = {
@@ -36,7 +36,9 @@ def findings_text(folders: list[Path]) -> str:
         f"| {question} | " + " | ".join(ANSWERS[each.get(question, "missing")] for each in answers) + " |"
         for question in questions
     ]
-    leads = [textwrap.fill(f"`{results.profile}`: {lead(results)}", 100) for results in profiles]
+    leads = [
+        textwrap.fill(f"`{results.profile}`: {lead(results)}", 100, break_on_hyphens=False) for results in profiles
+    ]
     return "\n".join(["\n\n".join(leads), "", header, "|---" * (len(profiles) + 1) + "|", *rows])
 
 
@@ -45,7 +47,9 @@ def details_text(folders: list[Path]) -> str:
     profiles = [Results.read(folder) for folder in folders]
     said = [f"`{results.profile}`: {text}" for results in profiles if (text := details(results))]
     said += [text for name in BEGINNINGS if (text := study_text(profiles[0].studies.get(name, {})))]
-    return "\n\n".join(["\n".join(map(_size, profiles)), *(textwrap.fill(text, 100) for text in said)])
+    return "\n\n".join(
+        ["\n".join(map(_size, profiles)), *(textwrap.fill(text, 100, break_on_hyphens=False) for text in said)]
+    )
 
 
 BEGINNINGS = {  # of the text on a study, by its profile
@@ -66,18 +70,24 @@ def study_text(study: Mapping[str, Any]) -> str:
     labels, complete = study["labels"], study["done"] >= study["planned"]
     pairs = [
         f"“{labels[pair['treatment']]}” against “{labels[pair['control']]}” **{signed(pair['difference'])}** "
-        f"({' to '.join(signed(end) for end in pair['intervals']['seeds'])})"
+        f"({' to '.join(signed(end) for end in pair['intervals']['seeds'])}{_aside(pair)})"
         for pair in study["comparisons"]
     ]
     seeds = min(pair["seeds"] for pair in study["comparisons"])
     places = max(study["places"].values())
     state = "" if complete else f" So far {study['done']} of {study['planned']} runs are done."
     end = "" if complete else " It decides nothing above before it is complete."
-    limits = "".join(dict.fromkeys(notes(pair, study) for pair in study["comparisons"]))
+    limits = "".join(dict.fromkeys(note(pair, study) for note in (rates, weak_terms) for pair in study["comparisons"]))
     return (
         f"{BEGINNINGS[study['profile']].format(places=places)}{state} mIoU in points, {seeds} seeds, paired, "
         f"with 95 % intervals: {', '.join(pairs)}.{limits}{end}"
     )
+
+
+def _aside(pair: Mapping[str, Any]) -> str:
+    extreme = pair.get("extreme")
+    outlier = f"; seed {extreme['seed']} alone {signed(extreme['difference'])}" if extreme else ""
+    return outlier + ("; compared only after the first runs" if pair.get("added") else "")
 
 
 def _size(results: Results) -> str:

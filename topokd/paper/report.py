@@ -26,9 +26,10 @@ RULE = (
     "(two one-sided tests at 5 %); **too weak**: so it does, but the term's gradient was below 1 % of that of the "
     "segmentation loss, which says nothing about larger weights; **cannot tell**: neither. Few seeds can agree by "
     "chance, so each comparison is judged with at least the standard deviation of all comparisons of the profile "
-    "together. For cost and theory the badge says whether the claim holds here. The intervals are not corrected for the number of questions. Another "
-    "processor changes every run as another seed would, so with few seeds an answer can become **cannot tell** there; "
-    "once a study (below) is complete, it decides the questions that it compares rows for, with its seeds."
+    "together. For cost and theory the badge says whether the claim holds here. The intervals are not corrected for "
+    "the number of questions. Another processor changes every run as another seed would, so with few seeds an answer "
+    "can become **cannot tell** there; once a study (below) is complete, it decides the questions that it compares "
+    "rows for, with its seeds."
 )
 
 

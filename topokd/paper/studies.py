@@ -96,18 +96,19 @@ def rates(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     >>> chosen = {"kd": {"learning_rate_factor": 2.0}, "plain": {"learning_rate_factor": 1.0}}
     >>> study = {"chosen": chosen, "labels": {"kd": "KD", "plain": "None"}}
     >>> print(rates({"treatment": "kd", "control": "plain"}, study))
-     “None” had 0.5 times the learning rate of “KD”: trials vary it only for rows without weights.
+     “None” had 0.5 times the learning rate of the row it is compared with: trials vary it only for rows without
+    weights.
     """
     treatment, control = comparison["treatment"], comparison["control"]
-    chosen, labels = study.get("chosen", {}), study["labels"]
+    chosen = study.get("chosen", {})
     if not {treatment, control} <= chosen.keys():
         return ""
     ratio = chosen[control]["learning_rate_factor"] / chosen[treatment]["learning_rate_factor"]
     if ratio == 1:
         return ""
     return (
-        f" “{labels[control]}” had {ratio:g} times the learning rate of “{labels[treatment]}”: trials vary it only for "
-        "rows without weights."
+        f" “{study['labels'][control]}” had {ratio:g} times the learning rate of the row it is compared with: trials "
+        "vary it only for rows without weights."
     )
 
 

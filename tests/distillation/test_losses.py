@@ -12,7 +12,19 @@ from torch.nn import functional
 
 from tests.distillation.loss_tester import Case, Networks, Pair, term_case
 from topokd.clouds import at_least_float32
-from topokd.distillation import TERMS, LogitLoss, SaliencyLoss, SegmentationLoss, TopologicalLoss
+from topokd.distillation import (
+    TERMS,
+    AffinityLoss,
+    AttentionTransferLoss,
+    ChannelLoss,
+    HintLoss,
+    LogitLoss,
+    RelationLoss,
+    SaliencyLoss,
+    SegmentationLoss,
+    SimilarityLoss,
+    TopologicalLoss,
+)
 from topokd.errors import DataError
 
 
@@ -91,6 +103,44 @@ def test_a_batch_is_the_mean_of_its_clouds(case: Case) -> None:
 def test_a_loss_is_computed_in_float32_at_least(case: Case, dtype: torch.dtype) -> None:
     expected = torch.float64 if dtype == torch.float64 else torch.float32
     assert case.value(Networks(4, dtype).pair()).dtype == expected
+
+
+@every_loss
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=str)
+def test_autocast_does_not_reach_a_loss(case: Case, half: torch.dtype) -> None:
+    networks = Networks(4, torch.float32)
+    expected = case.value_and_gradient(networks.pair(3, 40))
+    value, gradient = case.value_and_gradient(networks.pair(3, 40), half)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, expected[0], rtol=1e-5, atol=0)
+    torch.testing.assert_close(gradient, expected[1], rtol=1e-5, atol=1e-5 * expected[1].abs().max().item())
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(
+    "loss", [SimilarityLoss, AffinityLoss, RelationLoss, HintLoss, ChannelLoss, AttentionTransferLoss]
+)
+def test_features_of_usual_size_have_their_loss_under_autocast(loss: type[nn.Module], half: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    teacher = torch.randn(64, 256, generator=generator).relu() * 30  # squares of rows leave the range of float16
+    results = []
+    for enabled in (False, True):
+        student = torch.randn(64, 128, generator=torch.Generator().manual_seed(1)).relu().requires_grad_()
+        with torch.autocast("cpu", half, enabled=enabled):
+            value = loss()(student, teacher)
+        results.append((value.detach(), torch.autograd.grad(value, student)[0]))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=str)
+def test_lovasz_keeps_its_precision_under_autocast(half: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, label = torch.randn(50, 5, generator=generator, requires_grad=True), torch.arange(50) % 5
+    with torch.autocast("cpu", half):
+        value = SegmentationLoss(1.0)(logits, label)
+    expected = SegmentationLoss(1.0)(logits, label)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(*(torch.autograd.grad(v, logits)[0] for v in (value, expected)), rtol=1e-5, atol=1e-9)
 
 
 @every_loss

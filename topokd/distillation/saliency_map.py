@@ -12,6 +12,7 @@ from topokd.checks import real_tensor, require_finite
 from topokd.clouds import Clouds, Offsets, at_least_float32, cloud_ends
 from topokd.errors import DataError
 from topokd.options import number
+from topokd.precision import without_autocast
 
 
 def saliency_map(
@@ -89,9 +90,10 @@ def feature_gradients(
         raise ValueError("the loss has no graph: run the network with gradients enabled on its input features")
     if not all(feat.requires_grad for feat in feats):
         raise ValueError("the features have no graph: run the network with gradients enabled on its input features")
-    gradients = torch.autograd.grad(
-        loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph, allow_unused=True
-    )
+    with without_autocast(loss.device):
+        gradients = torch.autograd.grad(
+            loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph, allow_unused=True
+        )
     if any(gradient is None for gradient in gradients):
         raise ValueError(
             "the loss was not computed from these features: give the tensor that the rest of the network used, in its "

@@ -83,5 +83,6 @@ def lovasz_softmax(logits: Float[Tensor, "n c"], label: Int64[Tensor, " n"]) -> 
         intersection = truth.sum() - truth.cumsum(0)
         union = truth.sum() + (1 - truth).cumsum(0)
         jaccard = 1 - intersection / union
-        losses.append(error @ torch.diff(jaccard, prepend=jaccard.new_zeros(1)))
+        step = torch.diff(jaccard, prepend=jaccard.new_zeros(1))
+        losses.append(torch.dot(error, step))  # autocast would round the operands of `@`
     return torch.stack(losses).mean() if losses else logits.sum() * 0

@@ -35,7 +35,7 @@ class Projector(LazyModuleMixin, nn.Module):
     def initialize_parameters(self, rows: Tensor, width: int) -> None:  # type: ignore[override]
         """Give ``weight`` its shape (``width``, c_s) for ``rows`` (n, c_s); torch calls this before `forward`."""
         if self.has_uninitialized_params():
-            with torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad():  # a first call may be one of inference
                 self.weight.materialize((width, rows.shape[1]), device=rows.device, dtype=rows.dtype)
                 nn.init.eye_(self.weight)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -17,13 +18,18 @@ from topokd.distillation import (
     AffinityLoss,
     AttentionTransferLoss,
     ChannelLoss,
+    CorrelationLoss,
+    DecoupledLoss,
     HintLoss,
+    LabelSmoothingLoss,
     LogitLoss,
     RelationLoss,
     SaliencyLoss,
     SegmentationLoss,
     SimilarityLoss,
+    StandardizedLogitLoss,
     TopologicalLoss,
+    lovasz_softmax,
 )
 from topokd.errors import DataError
 
@@ -150,6 +156,37 @@ def test_input_that_is_not_finite_is_rejected_by_name(case: Case, bad: float) ->
         pair = Networks(5, bad={role: bad}).pair()
         with pytest.raises(DataError, match=f"{word}.*NaN or infinity"):
             case.value(pair)
+
+
+def with_one_class(loss: nn.Module, logits: Any) -> torch.Tensor:
+    """The loss of logits in any layout, in both networks if it compares two, and labels if it takes them."""
+    networks = (logits,) if isinstance(loss, SegmentationLoss | LabelSmoothingLoss) else (logits, logits)
+    labels = () if len(networks) == 2 and not isinstance(loss, DecoupledLoss) else (torch.zeros(6).long(),)
+    return loss(*networks, *labels)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [LogitLoss, StandardizedLogitLoss, CorrelationLoss, DecoupledLoss, SegmentationLoss, LabelSmoothingLoss],
+)
+def test_logits_of_fewer_than_two_classes_are_rejected(loss: type[nn.Module]) -> None:
+    for logits, axis in (
+        (torch.zeros(6, 1), 1),
+        (torch.zeros(2, 3, 1), 2),
+        (torch.zeros(1, 1, 2, 3), 1),
+        ([torch.zeros(4, 1), torch.zeros(2, 1)], 1),
+    ):
+        with pytest.raises(DataError, match=f"1 channel: for a binary output pass two, torch.cat.*dim={axis}\\)"):
+            with_one_class(loss(), logits)
+    with pytest.raises(DataError, match="logits have no channels: pass one per class"):
+        with_one_class(loss(), torch.zeros(6, 0))
+    z = torch.linspace(-1, 1, 6)[:, None].requires_grad_()
+    assert with_one_class(loss(), torch.cat([torch.zeros_like(z), z], dim=1)).isfinite()
+
+
+def test_lovasz_rejects_one_class() -> None:
+    with pytest.raises(DataError, match="1 channel"):
+        lovasz_softmax(torch.zeros(6, 1), torch.zeros(6).long())
 
 
 @every_loss

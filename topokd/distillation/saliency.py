@@ -287,7 +287,8 @@ class SaliencyTerm(Term):
                 raise
             raise ParameterError(
                 "the term grad has used this output of the teacher before and freed its graph: run the teacher again "
-                "for each call, or compute digests = objective.digests(teacher, label) once and pass digests=digests"
+                "for each call, and for each choice of stages and eps; or compute digests = objective.digests(teacher, "
+                "label) once and pass digests=digests"
             ) from None
         parts: dict[str, Tensor] = {}
         for stage, tap, gradient in zip(self.options.stages, taps, gradients, strict=True):

@@ -51,6 +51,13 @@ class Case:
     def value(self, pair: Pair) -> Tensor:
         return self.call(self.build(), pair)
 
+    def value_and_gradient(self, pair: Pair, autocast: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+        """The loss and its gradient in the student's input; of all this only the loss is under autocast."""
+        module = self.build()
+        with torch.autocast("cpu", autocast or torch.bfloat16, enabled=autocast is not None):
+            loss = self.call(module, pair)
+        return loss.detach(), torch.autograd.grad(loss, pair.x)[0]
+
 
 # Terms with default options for which the gradient is not the derivative of the value.
 EXACT_OPTIONS: dict[str, dict[str, Any]] = {"grad": {"second_order": True}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -161,6 +163,21 @@ def test_a_projector_is_restored_before_its_first_call() -> None:
     assert torch.equal(fresh(torch.ones(5, 3), torch.ones(5, 4)), loss(torch.ones(5, 3), torch.ones(5, 4)))
     with pytest.raises(ValueError, match="one loss per pair of layers"):
         loss(torch.randn(5, 6), torch.randn(5, 4))
+
+
+@pytest.mark.parametrize("kind", [HintLoss, ChannelLoss])
+def test_a_projector_whose_first_call_is_one_of_inference_learns_afterwards(kind: type[torch.nn.Module]) -> None:
+    loss, student, teacher = kind(), torch.randn(5, 3), torch.randn(5, 4)
+    with torch.inference_mode():
+        first = loss(student, teacher)
+    loss(student, teacher).backward()
+    assert loss.projector.weight.grad is not None and torch.equal(loss(student, teacher), first)
+
+
+def test_a_projector_saved_before_its_first_call_holds_no_weights(tmp_path: Path) -> None:
+    torch.save(HintLoss().state_dict(), tmp_path / "loss.pt")
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        torch.load(tmp_path / "loss.pt", weights_only=True)
 
 
 @few

@@ -177,6 +177,13 @@ def test_a_batch_without_rows_has_the_loss_zero_and_a_graph(
     assert loss.item() == 0 and student.grad is not None
 
 
+@every_pair
+def test_clouds_without_rows_do_not_count(build: Callable[[], torch.nn.Module]) -> None:
+    expected = build()(rows(0), rows(1), ENDS)
+    for offsets in ([0, 16, 32, 48], [16, 16, 32, 48, 48], 1 + 2 * BATCH):
+        assert torch.equal(build()(rows(0), rows(1), offsets), expected)
+
+
 def test_every_public_loss_is_tried_in_every_layout() -> None:
     public = {name for name in (*distillation.__all__, *topology.__all__) if name.endswith("Loss")}
     public.remove("SampledRowsLoss")  # that of the terms on feature clouds, which PAIRS has by their own names

@@ -1,13 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional
 
-from topokd.distillation import SaliencyLoss, feature_gradients, saliency_map
+from topokd.distillation import (
+    AttentionTransferLoss,
+    DistillationObjective,
+    SaliencyLoss,
+    TappedNetwork,
+    feature_gradients,
+    freeze,
+    run_teacher,
+    saliency_map,
+)
+from topokd.errors import DataError, ParameterError
 
 
 def slow_map(feat: np.ndarray, grad: np.ndarray, eps: float) -> np.ndarray:
@@ -137,3 +151,113 @@ def test_a_loss_without_a_graph_is_explained() -> None:
     _, feat, loss = tiny_network(3)
     with pytest.raises(ValueError, match="gradients enabled"):
         SaliencyLoss()(feat, feat, torch.tensor([10]), student_loss=loss.detach(), teacher_grad=feat)
+
+
+# -- finished maps, and lists of stages --------------------------------------------------------------------------------
+
+ROWS, OFFSETS = 10, [6, 10]
+MAP_LOSSES = {
+    "SaliencyLoss": lambda feat, given: SaliencyLoss()(feat, None, OFFSETS, student_grad=feat, teacher_map=given),
+    "AttentionTransferLoss": lambda feat, given: AttentionTransferLoss()(feat, None, OFFSETS, teacher_map=given),
+}
+every_map_loss = pytest.mark.parametrize("loss", MAP_LOSSES.values(), ids=MAP_LOSSES)
+
+
+def feature_and_map() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(ROWS, 4, generator=generator), torch.rand(ROWS, generator=generator)
+
+
+@every_map_loss
+def test_a_map_of_any_shape_has_one_value_per_row(loss: Callable[..., torch.Tensor]) -> None:
+    feat, given = feature_and_map()
+    expected = loss(feat, given)
+    for same in (given[:, None], given[None], given.reshape(1, 2, 5), given.clone().requires_grad_()):
+        assert torch.equal(loss(feat, same), expected) and not loss(feat, same).requires_grad
+    assert loss(feat, given.bfloat16()).dtype == torch.float32
+
+
+@every_map_loss
+def test_a_map_that_does_not_fit_is_rejected(loss: Callable[..., torch.Tensor]) -> None:
+    feat, given = feature_and_map()
+    for wrong, size in ((given[:9], 9), (feat, 40), (given[:0], 0)):
+        with pytest.raises(DataError, match=f"teacher_map has {size} values for 10 rows: give one per row"):
+            loss(feat, wrong)
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(DataError, match="teacher_map holds NaN or infinity, first in row 3 of 10"):
+            loss(feat, given.index_fill(0, torch.tensor(3), bad))
+
+
+def test_a_map_may_be_a_list_with_one_entry_per_cloud() -> None:
+    feat, given = feature_and_map()
+    clouds = [feat[:6], feat[6:]]
+    maps = [given[:6], given[6:]]
+    attention = AttentionTransferLoss()
+    assert torch.equal(attention(clouds, None, teacher_map=maps), attention(feat, None, OFFSETS, teacher_map=given))
+    saliency = SaliencyLoss()([clouds], None, student_grad=[clouds], teacher_map=[maps])
+    assert torch.equal(saliency, MAP_LOSSES["SaliencyLoss"](feat, given))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"offsets": [OFFSETS]},
+        {"offsets": [OFFSETS] * 3},
+        {"student_grad": 1},
+        {"student_grad": 3},
+        {"teacher_grad": 1},
+        {"teacher": 1},
+    ],
+    ids=str,
+)
+def test_a_list_that_is_too_short_or_too_long_is_named(changed: dict[str, Any]) -> None:
+    feat, _ = feature_and_map()
+    lists = {name: [feat] * 2 for name in ("student", "teacher", "student_grad", "teacher_grad")}
+    ((name, value),) = changed.items()
+    value = [feat] * value if isinstance(value, int) else value
+    given = {"offsets": [OFFSETS] * 2, **lists, name: value}
+    size = "1 entry" if len(value) == 1 else "3 entries"
+    with pytest.raises(DataError, match=f"{name} has {size}, but student has 2 stages: give one entry per stage"):
+        SaliencyLoss()(**given)
+    with pytest.raises(DataError, match="teacher_map has 1 entry, but student has 2 stages"):
+        SaliencyLoss()([feat] * 2, None, [OFFSETS] * 2, student_grad=[feat] * 2, teacher_map=[feat[:, 0]])
+    with pytest.raises(DataError, match="offsets has 2 entries, but student has 1 stage:"):
+        SaliencyLoss()(feat, feat, [OFFSETS] * 2, student_grad=feat, teacher_grad=feat)
+
+
+@pytest.mark.parametrize("stage", [2, -3])
+def test_a_stage_that_a_list_lacks_is_named(stage: int) -> None:
+    feat, _ = feature_and_map()
+    two, three = [feat] * 2, [feat] * 3
+    for name in ("student", "offsets", "student_grad", "teacher", "teacher_grad"):
+        given: dict[str, Any] = {"student": three, "teacher": three, "student_grad": three, "teacher_grad": three}
+        given |= {"offsets": [OFFSETS] * 3, name: [OFFSETS] * 2 if name == "offsets" else two}
+        with pytest.raises(DataError, match=f"stages has {stage}, but {name} has 2 stages, numbered from 0: choose"):
+            SaliencyLoss(stages=[stage])(**given)
+
+
+@pytest.mark.invalid_arguments
+def test_offsets_may_be_numbers_of_any_type() -> None:
+    feat, given = feature_and_map()
+    expected = SaliencyLoss()(feat, None, OFFSETS, student_grad=feat, teacher_map=given)
+    for offsets in ([torch.tensor(6), torch.tensor(10)], list(np.array(OFFSETS)), (6, torch.tensor(10))):
+        assert torch.equal(SaliencyLoss()(feat, None, offsets, student_grad=feat, teacher_map=given), expected)
+    with pytest.raises(DataError, match="give one whole number per cloud"):
+        SaliencyLoss()(feat, None, [6.5, 10], student_grad=feat, teacher_map=given)
+
+
+def test_one_output_of_the_teacher_serves_two_students_by_its_digests() -> None:
+    def network(seed: int, width: int) -> TappedNetwork:
+        torch.manual_seed(seed)
+        return TappedNetwork(nn.Sequential(nn.Linear(3, width), nn.ReLU(), nn.Linear(width, 4)), ["1"])
+
+    x, label = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 4
+    teacher, students = freeze(network(0, 16)), [network(1, 8), network(2, 8)]
+    objective = DistillationObjective({"grad": {"stages": [0]}})
+    expected = [objective(s(x), label, run_teacher(teacher, x, gradients=True)).total.item() for s in students]
+    output = run_teacher(teacher, x, gradients=True)
+    objective(students[0](x), label, output)
+    with pytest.raises(ParameterError, match=r"run the teacher again.*objective.digests\(teacher, label\)"):
+        objective(students[1](x), label, output)
+    digests = objective.digests(run_teacher(teacher, x, gradients=True), label)
+    assert [objective(s(x), label, digests=digests).total.item() for s in students] == expected

@@ -12,6 +12,7 @@ from topokd.distillation.features import StageOptions, StageTerm, matched_featur
 from topokd.distillation.matching import VoxelRows, cloud_of_row
 from topokd.distillation.term import TERMS, Step
 from topokd.options import whole
+from topokd.precision import product
 from topokd.schema import Count
 
 
@@ -55,7 +56,7 @@ class AffinityLoss(nn.Module):
         cosines = []
         for rows in (own, other):
             unit = unit_rows(rows)[index] * real[..., None]  # (k, p, c)
-            cosines.append(unit @ unit.mT)  # (k, p, p)
+            cosines.append(product(unit, unit.mT))  # (k, p, p)
         return ((cosines[1] - cosines[0]).square().sum(dim=(1, 2)) / sizes**2).mean()
 
 

@@ -12,6 +12,7 @@ from topokd.checks import STUDENT_ADVICE, TEACHER_ADVICE, require_finite
 from topokd.clouds import Clouds, Features, Offsets, as_rows, at_least_float32
 from topokd.distillation.features import matched_features, of_usual_size
 from topokd.distillation.matching import StageRows, match_rows
+from topokd.distillation.saliency_map import map_rows
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.schema import Natural
@@ -34,7 +35,7 @@ class AttentionTransferLoss(nn.Module):
         teacher: Features | None,
         offsets: Offsets = None,
         *,
-        teacher_map: Float[Tensor, " n"] | None = None,
+        teacher_map: Features | None = None,
     ) -> Float[Tensor, ""]:
         """The mean over clouds.
 
@@ -42,16 +43,16 @@ class AttentionTransferLoss(nn.Module):
             student: (n, c_s) features, or another layout of `topokd.clouds.as_rows`.
             teacher: (n, c_t) features of the same points; None with ``teacher_map``.
             offsets: where clouds end, if the layout does not say so.
-            teacher_map: (n,) finished Q of the teacher, in place of its features.
+            teacher_map: (n,) finished Q of the teacher, in place of its features; or a list of one per cloud.
 
         Raises:
             ValueError: without features and map of the teacher.
-            DataError: when layouts do not match, or features are not finite.
+            DataError: when layouts do not match, or features or the map are not finite, or it lacks values.
         """
         if teacher_map is not None:
             own, ends = as_rows(student, offsets, "student's features")
             require_finite(own, "the student's features", STUDENT_ADVICE)
-            own = at_least_float32(own)
+            own, teacher_map = at_least_float32(own), map_rows(teacher_map, len(own))
         elif teacher is not None:
             own, other, ends = matched_features(student, teacher, offsets)
             teacher_map = of_usual_size(other).square().sum(dim=1)

@@ -54,7 +54,7 @@ class DecoupledLoss(nn.Module):
             offsets: checked, and otherwise without effect.
 
         Raises:
-            DataError: when shapes differ, or logits are not finite.
+            DataError: when shapes differ, or logits are not finite or have fewer than two channels.
         """
         student, teacher, _ = matched_logits(student, teacher, offsets)
         label = as_labels(label, [len(student)], student.shape[1])

@@ -49,7 +49,7 @@ class CorrelationLoss(nn.Module):
             offsets: where clouds end, if the layout does not say so.
 
         Raises:
-            DataError: when the shapes differ, or logits are not finite.
+            DataError: when the shapes differ, or logits are not finite or have fewer than two channels.
         """
         student, teacher, ends = matched_logits(student, teacher, offsets)
         if not len(student):

@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from topokd.checks import STUDENT_ADVICE, require_finite
-from topokd.clouds import Features, as_labels, as_rows, at_least_float32
+from topokd.clouds import Features, as_labels, at_least_float32
 from topokd.data import IGNORE
+from topokd.distillation.segmentation import class_rows
 from topokd.distillation.term import TERMS, Step, Term, TermOptions
 from topokd.schema import TermWeight
 
@@ -35,9 +36,9 @@ class LabelSmoothingLoss(nn.Module):
             label: (n,) classes, -1 for none; or in the layout of the logits.
 
         Raises:
-            DataError: when there is not one label per row, or logits are not finite.
+            DataError: when there is not one label per row, or logits are not finite or have fewer than two channels.
         """
-        rows, ends = as_rows(logits, name="student's logits")
+        rows, ends = class_rows(logits, "student's logits")
         require_finite(rows, "the student's logits", STUDENT_ADVICE)
         known = as_labels(label, ends, rows.shape[1]) != IGNORE
         log_p = at_least_float32(rows[known]).log_softmax(dim=1)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from topokd.checks import require_finite_outputs
 from topokd.clouds import Features, Offsets, at_least_float32, matched_rows
-from topokd.distillation.segmentation import SegmentationLoss
+from topokd.distillation.segmentation import SegmentationLoss, require_classes
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions
 from topokd.options import number
 from topokd.schema import TEMPERATURES, Temperature, TermWeight
@@ -48,7 +48,7 @@ class LogitLoss(nn.Module):
             offsets: checked, and otherwise without effect: all voxels have equal weight.
 
         Raises:
-            DataError: when the shapes differ, or logits are not finite.
+            DataError: when the shapes differ, or logits are not finite or have fewer than two channels.
         """
         student, teacher, _ = matched_logits(student, teacher, offsets)
         if not len(student):
@@ -80,11 +80,12 @@ def matched_logits(
         offsets: (b,) cumulative numbers of rows.
 
     Raises:
-        DataError: when the shapes differ, or logits are not finite.
+        DataError: when the shapes differ, or logits are not finite or have fewer than two channels.
     """
-    student, teacher, ends = matched_rows(student, teacher, offsets, "logits", same_width=True)
-    require_finite_outputs(student, teacher, "logits")
-    return student, teacher.detach(), ends
+    own, other, ends = matched_rows(student, teacher, offsets, "logits", same_width=True)
+    require_classes(own.shape[1], student)
+    require_finite_outputs(own, other, "logits")
+    return own, other.detach(), ends
 
 
 class LogitOptions(TermOptions):

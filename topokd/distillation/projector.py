@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter
 
+from topokd.precision import product
+
 
 class Projector(LazyModuleMixin, nn.Module):
     """r(F) = F W^T, W (c_t, c_s), learned with the student: the linear form of the regressor of FitNets.
@@ -33,7 +35,7 @@ class Projector(LazyModuleMixin, nn.Module):
     def initialize_parameters(self, rows: Tensor, width: int) -> None:  # type: ignore[override]
         """Give ``weight`` its shape (``width``, c_s) for ``rows`` (n, c_s); torch calls this before `forward`."""
         if self.has_uninitialized_params():
-            with torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad():  # a first call may be one of inference
                 self.weight.materialize((width, rows.shape[1]), device=rows.device, dtype=rows.dtype)
                 nn.init.eye_(self.weight)
 
@@ -52,4 +54,4 @@ class Projector(LazyModuleMixin, nn.Module):
                 f"the projector maps {self.weight.shape[1]} to {self.weight.shape[0]} channels, not {rows.shape[1]} to "
                 f"{width}: use one loss per pair of layers"
             )
-        return rows @ self.weight.to(rows.dtype).T
+        return product(rows, self.weight.to(rows.dtype).T)

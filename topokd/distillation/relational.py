@@ -12,6 +12,7 @@ from topokd.clouds import Features, Offsets, thin
 from topokd.distillation.features import StageOptions, StageTerm, matched_features, of_usual_size
 from topokd.distillation.term import TERMS
 from topokd.options import weight, whole
+from topokd.precision import product
 from topokd.schema import Count, Weight
 
 
@@ -71,7 +72,7 @@ def _distances(rows: Float[Tensor, "m c"]) -> Float[Tensor, " pairs"]:
 def _angles(rows: Float[Tensor, "m c"]) -> Float[Tensor, "m m m"]:
     """cos of the angle at row j (first axis) between the rows i and k; 0 where two of them are equal."""
     direction = normalize(rows[None] - rows[:, None], dim=2)  # (j, i, c)
-    return direction @ direction.mT
+    return product(direction, direction.mT)
 
 
 class RelationOptions(StageOptions):

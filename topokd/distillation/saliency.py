@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, cast
 
 from jaxtyping import Float, Int64
@@ -14,7 +14,7 @@ from topokd.checks import STUDENT_ADVICE, TEACHER_ADVICE, require_finite
 from topokd.clouds import Offsets, as_rows, at_least_float32, matched_rows
 from topokd.data import IGNORE
 from topokd.distillation.matching import StageRows, match_rows
-from topokd.distillation.saliency_map import feature_gradients, saliency_map
+from topokd.distillation.saliency_map import feature_gradients, map_rows, saliency_map
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import TERMS, NetworkOutput, Step, Term, TermOptions, Weigh, unweighed
 from topokd.errors import DataError, ParameterError
@@ -89,30 +89,36 @@ class SaliencyLoss(nn.Module):
             teacher_loss: the same for the teacher; or give ``teacher_grad``.
             student_grad: gradients, in the layout of ``student``.
             teacher_grad: gradients, in the layout of ``teacher``.
-            teacher_map: (n,) saliency map of the teacher, or one per stage, in place of its features and gradients.
+            teacher_map: (n,) saliency map of the teacher, or one per stage, in place of its features and gradients; it
+                gets no gradient.
             weigh: see `topokd.distillation.term.Step`.
 
         Raises:
             ValueError: when a network has both or neither of loss and gradients, or its loss has no graph, or does not
                 depend on the features.
-            DataError: when layouts or offsets do not match, or features or gradients are not finite.
+            DataError: when layouts, offsets, maps or numbers of stages do not match, or features, gradients or maps are
+                not finite.
         """
-        student_list = self._pick(student)
+        student_list = self._pick(student, "student")
         offsets_list = self._pick_offsets(student, offsets, len(student_list))
         student_grads = self._gradients("student", student_list, student_loss, student_grad, self.second_order)
         teacher_list = teacher_grads = [None] * len(student_list)
         teacher_maps: list[Any] = teacher_list
         if teacher_map is not None:
-            teacher_maps = self._pick(teacher_map)
+            teacher_maps = self._pick(teacher_map, "teacher_map")
         elif teacher is not None:
-            teacher_list = self._pick(teacher)
+            teacher_list = self._pick(teacher, "teacher")
             teacher_grads = self._gradients("teacher", teacher_list, teacher_loss, teacher_grad, False)
         else:
             raise ValueError("SaliencyLoss needs the teacher's features or its maps (teacher_map)")
-        if not len(teacher_list) == len(teacher_maps) == len(student_list):
-            raise DataError(
-                f"the student has {len(student_list)} stages and the teacher {len(teacher_list)}: give one each"
-            )
+        _require_stages(
+            len(student_list),
+            offsets=offsets_list,
+            student_grad=student_grads,
+            teacher=teacher_list,
+            teacher_grad=teacher_grads,
+            teacher_map=teacher_maps,
+        )
         total = at_least_float32(_first_tensor(student_list).new_zeros(()))
         for own, own_grad, other, other_grad, map_t, given in zip(
             student_list, student_grads, teacher_list, teacher_grads, teacher_maps, offsets_list, strict=True
@@ -122,6 +128,7 @@ class SaliencyLoss(nn.Module):
                 map_t = self._map("teacher", rows_t, other_grad, ends).detach() if len(feat) else rows_t
             else:
                 feat, ends = as_rows(own, given, "student's features")
+                map_t = map_rows(map_t, len(feat))
             if not len(feat):
                 total = total + feat.sum()
                 continue
@@ -137,20 +144,27 @@ class SaliencyLoss(nn.Module):
         _require_finite(who, feat, grad)
         return saliency_map(at_least_float32(feat), at_least_float32(grad), ends, self.eps)
 
-    def _pick(self, values: Stages) -> list[Any]:
+    def _pick(self, values: Any, name: str) -> list[Any]:
         if isinstance(values, Tensor):
             return [values]
         if not isinstance(values, Sequence) or isinstance(values, str):
-            raise DataError(f"features must be a tensor, or a list with one entry per stage, not {values!r:.60}")
+            raise DataError(f"{name} must be a tensor, or a list with one entry per stage, not {values!r:.60}")
         if not values:
-            raise DataError("the list of stages is empty")
+            raise DataError(f"{name} is an empty list: give one entry per stage")
+        for stage in self.stages or ():
+            if not -len(values) <= stage < len(values):
+                raise DataError(
+                    f"stages has {stage}, but {name} has {_stages(len(values))}, numbered from 0: choose among "
+                    "these, or give one entry for each stage of the network"
+                )
         return list(values) if self.stages is None else [values[stage] for stage in self.stages]
 
     def _pick_offsets(self, student: Stages, offsets: StageOffsets, stages: int) -> list[Any]:
         """One entry per stage."""
-        one = not isinstance(offsets, Sequence) or all(isinstance(end, Integral) for end in offsets)
+        if one := not isinstance(offsets, Sequence) or not any(map(_is_of_a_stage, offsets)):
+            offsets = [_whole(end) for end in offsets] if isinstance(offsets, Sequence) else offsets
         if isinstance(student, Tensor):
-            return [offsets] if one else list(cast(Sequence[Any], offsets))[:1]
+            return [offsets] if one else list(cast(Sequence[Any], offsets))
         if one and offsets is None:
             if any(isinstance(stage, Tensor) and stage.dim() == 2 for stage in student):
                 raise DataError(
@@ -160,7 +174,7 @@ class SaliencyLoss(nn.Module):
             return [None] * stages
         if one and stages > 1:
             raise DataError("offsets must be a list with one entry per stage, as the features are")
-        return [offsets] if one else self._pick(cast(Any, offsets))
+        return [offsets] if one else self._pick(offsets, "offsets")
 
     def _gradients(
         self, who: str, feats: list[Any], loss: Tensor | None, grads: Stages | None, create_graph: bool
@@ -168,12 +182,37 @@ class SaliencyLoss(nn.Module):
         if (loss is None) == (grads is None):
             raise ValueError(f"SaliencyLoss needs exactly one of {who}_loss and {who}_grad")
         if grads is not None:
-            given = self._pick(grads)
+            given = self._pick(grads, f"{who}_grad")
             return given if create_graph else [_detached(gradient) for gradient in given]
         flat = [part for feat in feats for part in ([feat] if isinstance(feat, Tensor) else feat)]
         gradients = iter(feature_gradients(loss, flat, create_graph=create_graph))
         given = [next(gradients) if isinstance(feat, Tensor) else [next(gradients) for _ in feat] for feat in feats]
         return given if create_graph else [_detached(gradient) for gradient in given]
+
+
+def _require_stages(stages: int, **given: list[Any]) -> None:
+    """Check that every argument has one entry per stage of the student."""
+    for name, entries in given.items():
+        if len(entries) != stages:
+            entries_given = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+            raise DataError(f"{name} has {entries_given}, but student has {_stages(stages)}: give one entry per stage")
+
+
+def _stages(count: int) -> str:
+    return "1 stage" if count == 1 else f"{count} stages"
+
+
+def _is_of_a_stage(end: Any) -> bool:
+    """Whether an entry of a list of offsets is not one number, but all offsets of a stage."""
+    return end is None or getattr(end, "ndim", 0) > 0 or isinstance(end, Sequence)
+
+
+def _whole(end: Any) -> Any:
+    """A number of any type as an int; what is none stays, for the error of `cloud_ends`."""
+    try:
+        return end if isinstance(end, bool) else operator.index(end)
+    except TypeError:
+        return end
 
 
 def _detached(gradient: Any) -> Any:
@@ -233,11 +272,24 @@ class SaliencyTerm(Term):
             teacher: output of the teacher.
             label: (n,) class of each voxel.
             segmentation: the loss of the labels.
+
+        Raises:
+            ParameterError: a term has used the graph of this output before.
+            DataError: logits, features or gradients are not finite.
         """
         taps = [teacher.taps[stage] for stage in self.options.stages]
         require_finite(teacher.logits, "the teacher's logits", TEACHER_ADVICE)
         loss = (label != IGNORE).sum() * segmentation(teacher.logits, label)
-        gradients = feature_gradients(loss, [tap.feat for tap in taps], keep_graph=False)
+        try:  # the graph is freed: it would take memory during the student's backward pass
+            gradients = feature_gradients(loss, [tap.feat for tap in taps], keep_graph=False)
+        except RuntimeError as error:
+            if "second time" not in str(error):
+                raise
+            raise ParameterError(
+                "the term grad has used this output of the teacher before and freed its graph: run the teacher again "
+                "for each call, and for each choice of stages and eps; or compute digests = objective.digests(teacher, "
+                "label) once and pass digests=digests"
+            ) from None
         parts: dict[str, Tensor] = {}
         for stage, tap, gradient in zip(self.options.stages, taps, gradients, strict=True):
             _require_finite("teacher", tap.feat, gradient)

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from topokd.checks import real_tensor, require_finite
-from topokd.clouds import Clouds, Offsets, at_least_float32, cloud_ends
+from topokd.checks import TEACHER_ADVICE, real_tensor, require_finite
+from topokd.clouds import Clouds, Features, Offsets, at_least_float32, cloud_ends
 from topokd.errors import DataError
 from topokd.options import number
+from topokd.precision import without_autocast
 
 
 def saliency_map(
@@ -63,6 +64,33 @@ def saliency_map(
     return torch.cat(maps) if maps else feat.sum(1)
 
 
+def map_rows(given: Features, rows: int, name: str = "teacher_map") -> Float[Tensor, " n"]:
+    """A finished map of the teacher: one finite value per row, in float32 at least, without a graph.
+
+    Args:
+        given: (n,), or another shape of n values, such as (n, 1) and (b, h, w); or a list of such, one per cloud.
+        rows: n, the student's rows.
+        name: the argument's name in error messages.
+
+    Raises:
+        DataError: there are more or fewer values than rows, or one is not finite.
+
+    Examples:
+        >>> map_rows(torch.tensor([[0.0], [1.0]]), 2)
+        tensor([0., 1.])
+        >>> map_rows(torch.zeros(9), 10)
+        Traceback (most recent call last):
+        topokd.errors.DataError: teacher_map has 9 values for 10 rows: give one per row of the student's features
+    """
+    parts = given if isinstance(given, list | tuple) else [given]
+    flat = [real_tensor(part, name).detach().reshape(-1) for part in parts]
+    values = flat[0] if len(flat) == 1 else torch.cat([torch.zeros(0), *flat])
+    if len(values) != rows:
+        raise DataError(f"{name} has {len(values)} values for {rows} rows: give one per row of the student's features")
+    require_finite(values, name, TEACHER_ADVICE)
+    return at_least_float32(values)
+
+
 def feature_gradients(
     loss: Tensor | None, feats: Sequence[Tensor], *, create_graph: bool = False, keep_graph: bool = True
 ) -> list[Tensor]:
@@ -89,9 +117,10 @@ def feature_gradients(
         raise ValueError("the loss has no graph: run the network with gradients enabled on its input features")
     if not all(feat.requires_grad for feat in feats):
         raise ValueError("the features have no graph: run the network with gradients enabled on its input features")
-    gradients = torch.autograd.grad(
-        loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph, allow_unused=True
-    )
+    with without_autocast(loss.device):
+        gradients = torch.autograd.grad(
+            loss, list(feats), retain_graph=keep_graph or create_graph, create_graph=create_graph, allow_unused=True
+        )
     if any(gradient is None for gradient in gradients):
         raise ValueError(
             "the loss was not computed from these features: give the tensor that the rest of the network used, in its "

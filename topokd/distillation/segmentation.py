@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from topokd.checks import STUDENT_ADVICE, require_finite
-from topokd.clouds import Features, as_labels, as_rows, at_least_float32
+from topokd.clouds import Clouds, Features, as_labels, as_rows, at_least_float32
 from topokd.data import IGNORE
+from topokd.errors import DataError
 from topokd.options import weight
 
 
@@ -39,9 +40,9 @@ class SegmentationLoss(nn.Module):
             label: (n,) classes 0..c-1, or -1 for none; or (b, n), (b, h, w), a list.
 
         Raises:
-            DataError: when logits are not finite, or there is not one label per row.
+            DataError: when logits are not finite or have fewer than two channels, or there is not one label per row.
         """
-        logits, ends = as_rows(logits, name="logits")
+        logits, ends = class_rows(logits)
         label = as_labels(label, ends, logits.shape[1])
         require_finite(logits, "logits", STUDENT_ADVICE)
         logits = at_least_float32(logits)
@@ -64,13 +65,13 @@ def lovasz_softmax(logits: Float[Tensor, "n c"], label: Int64[Tensor, " n"]) -> 
         A scalar; 0 if no voxel has a label.
 
     Raises:
-        DataError: ``logits`` are not finite, or there is not one label per row.
+        DataError: ``logits`` are not finite or have fewer than two channels, or there is not one label per row.
 
     Examples:
         >>> lovasz_softmax(torch.tensor([[50.0, 0.0], [0.0, 50.0]]), torch.tensor([0, 1])).item() < 1e-6
         True
     """
-    logits, ends = as_rows(logits, name="logits")
+    logits, ends = class_rows(logits)
     label = as_labels(label, ends, logits.shape[1])
     require_finite(logits, "logits", STUDENT_ADVICE)
     probability = at_least_float32(logits)[label != IGNORE].softmax(1)
@@ -83,5 +84,45 @@ def lovasz_softmax(logits: Float[Tensor, "n c"], label: Int64[Tensor, " n"]) -> 
         intersection = truth.sum() - truth.cumsum(0)
         union = truth.sum() + (1 - truth).cumsum(0)
         jaccard = 1 - intersection / union
-        losses.append(error @ torch.diff(jaccard, prepend=jaccard.new_zeros(1)))
+        step = torch.diff(jaccard, prepend=jaccard.new_zeros(1))
+        losses.append(torch.dot(error, step))  # autocast would round the operands of `@`
     return torch.stack(losses).mean() if losses else logits.sum() * 0
+
+
+def class_rows(logits: Features, name: str = "logits") -> Clouds:
+    """Logits as rows, `topokd.clouds.as_rows`, of two classes or more.
+
+    Args:
+        logits: (n, c), or another layout.
+        name: their name in error messages.
+
+    Raises:
+        DataError: the layout cannot be read, or there are fewer than two channels.
+    """
+    rows = as_rows(logits, name=name)
+    require_classes(rows.rows.shape[1], logits)
+    return rows
+
+
+def require_classes(width: int, logits: Features) -> None:
+    """Check that there are two classes or more: the softmax of one is 1, whatever its logit.
+
+    Args:
+        width: channels of the logits.
+        logits: as they were given, for the advice.
+
+    Raises:
+        DataError: there are fewer than two channels.
+
+    Examples:
+        >>> require_classes(1, torch.zeros(5, 1))
+        Traceback (most recent call last):
+        topokd.errors.DataError: logits have 1 channel: for a binary output pass two, ...
+    """
+    if width == 1:
+        axis = 2 if isinstance(logits, Tensor) and logits.dim() == 3 else 1
+        raise DataError(
+            f"logits have 1 channel: for a binary output pass two, torch.cat([torch.zeros_like(z), z], dim={axis})"
+        )
+    if width == 0:
+        raise DataError("logits have no channels: pass one per class, two or more")

@@ -12,6 +12,7 @@ from topokd.clouds import Features, Offsets, thin
 from topokd.distillation.features import StageOptions, StageTerm, matched_features, of_usual_size
 from topokd.distillation.term import TERMS
 from topokd.options import whole
+from topokd.precision import product
 from topokd.schema import Count
 
 
@@ -48,7 +49,8 @@ class SimilarityLoss(nn.Module):
         losses = []
         for index in thin(ends, self.num_points):
             mine, theirs = (of_usual_size(x[index.to(own.device)]) for x in (own, other))
-            losses.append((normalize(theirs @ theirs.T, dim=1) - normalize(mine @ mine.T, dim=1)).square().mean())
+            gram_t, gram_s = (normalize(product(x, x.T), dim=1) for x in (theirs, mine))
+            losses.append((gram_t - gram_s).square().mean())
         return torch.stack(losses).mean() if losses else own.sum()
 
 

@@ -47,7 +47,7 @@ class StandardizedLogitLoss(nn.Module):
             offsets: checked, and otherwise without effect.
 
         Raises:
-            DataError: when the shapes differ, or logits are not finite.
+            DataError: when the shapes differ, or logits are not finite or have fewer than two channels.
         """
         student, teacher, _ = matched_logits(student, teacher, offsets)
         if not len(student):

@@ -101,7 +101,7 @@ def _matched(
 
 
 class SampledRowsLoss(nn.Module):
-    """L = (1/B) sum over clouds of a distance of the teacher's and the student's sampled, normalised rows.
+    """L = (1/B) sum over the B clouds that have rows, of a distance of the teacher's and the student's sampled rows.
 
     Args:
         distance: a function of (m, c_t) and (m, c_s) points on the same rows, as `rtd_lite` or `signature_loss`; a
@@ -142,7 +142,7 @@ class SampledRowsLoss(nn.Module):
         return sample_rows(teacher, offsets, num_points=self.num_points, normalize=self.normalize)
 
     def forward(self, student: Features, teacher: Features | SampledRows, offsets: Offsets = None) -> Float[Tensor, ""]:
-        """The mean over clouds.
+        """The mean over clouds that have rows.
 
         Args:
             student: (n, c_s) features of B clouds, or another layout of `topokd.clouds.as_rows`.
@@ -162,7 +162,7 @@ class SampledRowsLoss(nn.Module):
         total = at_least_float32(own.rows[:0].sum())  # 0, in the graph even if no cloud has rows
         for theirs, ours in _matched(own, sampled, self.normalize):
             total = total + self.distance(theirs, ours)
-        return total / max(1, len(own.ends))
+        return total / max(1, len(sampled.clouds))
 
     def extra_repr(self) -> str:
         """The arguments that `print(module)` shows."""

@@ -12,9 +12,9 @@ from torch import Tensor
 from topokd.checks import require_memory
 from topokd.errors import ParameterError
 from topokd.options import number, whole
+from topokd.precision import product
 from topokd.topology.functions.closed_form import in_the_graph
 from topokd.topology.functions.inputs import Diagrams, Padded, array_of, float64_array, padded, raised
-from topokd.topology.functions.products import product
 from topokd.topology.torch_compile import eagerly
 
 Range = tuple[float, float]

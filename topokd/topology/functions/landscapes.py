@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from topokd.checks import require_memory
 from topokd.options import number, whole
+from topokd.precision import product
 from topokd.topology.functions.closed_form import in_the_graph
 from topokd.topology.functions.inputs import Diagrams, float64_array, grid_values, padded
-from topokd.topology.functions.products import product
 from topokd.topology.torch_compile import eagerly
 
 SCALE = math.sqrt(2)  # GUDHI draws tents in the diagram rotated by 45 degrees, whose axes are longer by sqrt(2)

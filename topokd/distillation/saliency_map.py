@@ -84,7 +84,7 @@ def map_rows(given: Features, rows: int, name: str = "teacher_map") -> Float[Ten
     """
     parts = given if isinstance(given, list | tuple) else [given]
     flat = [real_tensor(part, name).detach().reshape(-1) for part in parts]
-    values = flat[0] if len(flat) == 1 else torch.cat([torch.zeros(0), *flat])
+    values = torch.cat(flat) if flat else torch.zeros(0)
     if len(values) != rows:
         raise DataError(f"{name} has {len(values)} values for {rows} rows: give one per row of the student's features")
     require_finite(values, name, TEACHER_ADVICE)

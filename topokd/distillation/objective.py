@@ -198,6 +198,8 @@ class DistillationObjective(nn.Module):
 
     def _require_same_images(self, student: NetworkOutput, teacher: NetworkOutput) -> None:
         own, other = shape_of(student.offsets), shape_of(teacher.offsets)
+        if not own and not any(getattr(tap, "shape", ()) for tap in student.taps):  # voxels
+            return
         if self.needs_teacher and are_other_images(own, other):
             raise DataError(
                 f"the student's logits are {own[1:]} pixels and the teacher's {other[1:]}: resize one, or transpose it"

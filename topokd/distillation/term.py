@@ -187,8 +187,10 @@ class Term(nn.Module, ABC):
 
     def _compared_stages(self) -> dict[str, tuple[int, ...]]:
         """The options that name stages, with these."""
-        values = {name: getattr(self.options, name) for name in ("stage", "stages") if hasattr(self.options, name)}
-        return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
+        values = {name: getattr(self.options, name, None) for name in ("stage", "stages")}
+        return {
+            name: value if isinstance(value, tuple) else (value,) for name, value in values.items() if value is not None
+        }
 
     def prepare(self, teacher: NetworkOutput) -> Any:
         """Start what depends on the teacher alone, on other threads if useful; called before the student runs.

@@ -100,7 +100,7 @@ def _rows_of(x: Tensor, offsets: Offsets, name: str) -> Clouds:
     if x.dim() >= 4:
         x = x.movedim(1, -1)  # (b, h, w, c)
     rows = x.reshape(-1, x.shape[-1])
-    ends = Ends(((k + 1) * (len(rows) // max(clouds, 1)) for k in range(clouds)), x.shape[:-1])
+    ends = Ends([(k + 1) * (len(rows) // max(clouds, 1)) for k in range(clouds)], x.shape[:-1])
     if offsets is not None and cloud_ends(offsets, len(rows), name) != ends:
         raise DataError(f"offsets {_few(offsets)} do not fit {name} of the shape {_shape(x)}: leave them out")
     return Clouds(rows, ends)

@@ -320,3 +320,12 @@ def test_offsets_may_be_numbers_of_numpy_and_counts_are_recognised(build: Callab
         build()(rows(0), rows(1), [16, 16, 16])
     with pytest.raises(DataError, match="of the student's .*, 48$"):
         build()(rows(0), rows(1), [16, 40])
+
+
+@pytest.mark.invalid_arguments  # torch.compile cannot trace the checker
+@pytest.mark.parametrize("shape", [(2, 5, 4, 6), (2, 24, 5), (48, 5)], ids=str)
+def test_losses_of_every_layout_can_be_compiled(shape: tuple[int, ...]) -> None:
+    logits, label = torch.randn(shape), torch.randint(0, 5, (48,))
+    label = label.reshape(2, 4, 6) if len(shape) == 4 else label.reshape(shape[:-1])
+    for loss, other in ((SegmentationLoss(), label), (LogitLoss(), logits + 1), (CorrelationLoss(), logits * 2)):
+        torch.testing.assert_close(torch.compile(loss, backend="eager")(logits, other), loss(logits, other))

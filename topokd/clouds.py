@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, SupportsIndex
 
 import torch
 from numpy import ndarray
@@ -13,8 +15,27 @@ from topokd.checks import real_tensor
 from topokd.errors import DataError
 
 Features = Tensor | Sequence[Tensor]  # (n, c), (b, n, c), (b, c, h, w), or one (n_k, c) per cloud
-Offsets = Tensor | Sequence[int] | ndarray | None  # (b,) cumulative, or (n,) the cloud of each row; None: by the layout
+# (b,) cumulative, or (n,) the cloud of each row; None: by the layout
+Offsets = Tensor | Sequence[SupportsIndex] | ndarray | None
 _SHOWN = 6  # numbers that a message shows
+_THREE_AXES = "three axes mean (b, n, c); for (b, c, n) pass channels=1 to TappedNetwork, or transpose"
+
+
+class Ends(list[int]):
+    """Cumulative numbers of rows, with the shape that the rows had: (b, h, w) for images, (b, n) for clouds.
+
+    Args:
+        ends: cumulative numbers of rows.
+        shape: of the points or pixels, without channels; empty for rows and lists.
+
+    Examples:
+        >>> as_rows(torch.zeros(2, 3, 4, 5)).ends, as_rows(torch.zeros(2, 3, 4, 5)).ends.shape
+        ([20, 40], (2, 4, 5))
+    """
+
+    def __init__(self, ends: Iterable[int] = (), shape: Iterable[int] = ()) -> None:
+        super().__init__(ends)
+        self.shape = tuple(shape)
 
 
 class Clouds(NamedTuple):
@@ -79,7 +100,7 @@ def _rows_of(x: Tensor, offsets: Offsets, name: str) -> Clouds:
     if x.dim() >= 4:
         x = x.movedim(1, -1)  # (b, h, w, c)
     rows = x.reshape(-1, x.shape[-1])
-    ends = [(k + 1) * (len(rows) // max(clouds, 1)) for k in range(clouds)]
+    ends = Ends([(k + 1) * (len(rows) // max(clouds, 1)) for k in range(clouds)], x.shape[:-1])
     if offsets is not None and cloud_ends(offsets, len(rows), name) != ends:
         raise DataError(f"offsets {_few(offsets)} do not fit {name} of the shape {_shape(x)}: leave them out")
     return Clouds(rows, ends)
@@ -90,20 +111,26 @@ def as_labels(label: Features, ends: Sequence[int], classes: int | None = None) 
 
     Args:
         label: Classes.
-        ends: cumulative numbers of rows that the logits have.
+        ends: cumulative numbers of rows that the logits have; labels of several axes, or of several clouds, are
+            compared with these and with the shape of `Ends`.
         classes: how many there are; None: not checked.
 
     Raises:
-        DataError: when there are more or fewer labels than rows, or one that is not a class.
+        DataError: when there are more or fewer labels than rows, or one that is not a class; when a list has other
+            lengths than the clouds, or an array of several axes another shape than the logits.
 
     Examples:
         >>> as_labels(torch.zeros(2, 4, 4, dtype=torch.int64), [16, 32]).shape
         torch.Size([32])
     """
-    flat = _flat_labels(label)
+    parts, listed = _label_parts(label)
+    flat = torch.cat([part.reshape(-1) for part in parts]) if len(parts) > 1 else parts[0].reshape(-1)
     rows = ends[-1] if ends else 0
     if len(flat) != rows:
-        raise DataError(f"there are {len(flat)} labels for {rows} rows of logits: give one per row, -1 for none")
+        hint = axes_hint(shape_of(ends))
+        raise DataError(f"there are {len(flat)} labels for {rows} rows of logits: give one per row, -1 for none{hint}")
+    if listed or parts[0].dim() > 1:
+        _require_layout(parts, listed, ends)
     if classes is not None and flat.numel():
         if flat.is_floating_point() or flat.is_complex() or flat.dtype == torch.bool:
             raise DataError(f"labels are {str(flat.dtype)[6:]}: give whole numbers, 0 to {classes - 1}, or -1 for none")
@@ -117,11 +144,69 @@ def as_labels(label: Features, ends: Sequence[int], classes: int | None = None) 
     return flat
 
 
-def _flat_labels(label: Any) -> Tensor:
-    """Labels as one row, from a tensor, an array, a list of numbers, or a list of one of these per cloud."""
-    parts = label if isinstance(label, list | tuple) and any(hasattr(part, "reshape") for part in label) else [label]
-    rows = [part if _is_plain(part) else real_tensor(part, "label") for part in parts]
-    return torch.cat([row.reshape(-1) for row in rows]) if len(rows) > 1 else rows[0].reshape(-1)
+def _label_parts(label: Any) -> tuple[list[Tensor], bool]:
+    """Labels as tensors, and whether there is one for each cloud; else one, of a tensor, an array or a list."""
+    listed = isinstance(label, list | tuple) and any(hasattr(part, "reshape") for part in label)
+    parts = [part if _is_plain(part) else real_tensor(part, "label") for part in (label if listed else [label])]
+    return parts, listed and any(part.dim() for part in parts)
+
+
+def _require_layout(parts: list[Tensor], listed: bool, ends: Sequence[int]) -> None:
+    """Check that labels and logits, equally many, are in the same order: axes of 1 do not count."""
+    shape = shape_of(ends)
+    counts = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    divided = len(counts) > 1 or bool(shape)  # else the rows of the logits may be any clouds
+    sizes = [part.numel() for part in parts]
+    if listed and divided and sizes != counts:
+        raise DataError(
+            f"the list has {_few(sizes)} labels for clouds of {_few(counts)} rows of logits: give one entry per cloud, "
+            "in the order of the logits"
+        )
+    for part in parts:
+        own, other = without_ones(part.shape), without_ones(shape[1:] if listed else shape)
+        if len(own) < 2:
+            continue
+        if shape and own != other:
+            raise DataError(
+                f"labels of the shape {tuple(part.shape)} do not fit logits of {shape[1:] if listed else shape} points "
+                f"or pixels: give the same axes in the same order, or one row of all labels{axes_hint(shape)}"
+            )
+        if not shape and divided and not listed and counts != [part.numel() // own[0]] * own[0]:
+            raise DataError(
+                f"labels of the shape {tuple(part.shape)} do not fit clouds of {_few(counts)} rows of logits: give one "
+                "row of all labels, or a list with one entry per cloud"
+            )
+
+
+def shape_of(ends: Offsets) -> tuple[int, ...]:
+    """The shape of the points or pixels that rows were, as `Ends` has it; empty if it is unknown."""
+    return ends.shape if isinstance(ends, Ends) else ()
+
+
+def without_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape without axes of 1, which do not change the order of rows.
+
+    Examples:
+        >>> without_ones((2, 1, 5))
+        (2, 5)
+    """
+    return tuple(size for size in shape if size != 1)
+
+
+def are_other_images(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two shapes (b, h, w, ...) have equally many pixels in as many images, in another arrangement.
+
+    Examples:
+        >>> are_other_images((2, 4, 8), (2, 8, 4)), are_other_images((2, 4, 8), (2, 32))
+        (True, False)
+    """
+    own, other = without_ones(a[1:]), without_ones(b[1:])
+    return min(len(own), len(other)) > 1 and own != other and a[0] == b[0] and math.prod(a) == math.prod(b)
+
+
+def axes_hint(shape: Sequence[int]) -> str:
+    """What a message adds where the numbers of rows differ, if the shape without channels is that of (b, n, c)."""
+    return f" ({_THREE_AXES})" if len(shape) == 2 else ""
 
 
 def _is_plain(x: Any) -> bool:
@@ -143,7 +228,8 @@ def matched_rows(
         same_width: whether both need the same number of channels.
 
     Raises:
-        DataError: when layouts cannot be read, or rows, clouds or (``same_width``) channels differ.
+        DataError: when layouts cannot be read, or rows, clouds, the shapes of images, or (``same_width``) channels
+            differ.
 
     Examples:
         >>> student, teacher, ends = matched_rows(torch.zeros(2, 4, 3), torch.zeros(2, 8, 2, 2))
@@ -159,7 +245,12 @@ def matched_rows(
         raise DataError(
             f"student {_shape(student)} and teacher {_shape(teacher)} must have one row per matched voxel or "
             f"pixel; they have {len(own.rows)} and {len(other.rows)} rows in {len(own.ends)} and {len(other.ends)} "
-            "clouds or images"
+            f"clouds or images{axes_hint(shape_of(own.ends)) or axes_hint(shape_of(other.ends))}"
+        )
+    if are_other_images(shape_of(own.ends), shape_of(other.ends)):
+        raise DataError(
+            f"student {_shape(student)} and teacher {_shape(teacher)} have equally many pixels in images of other "
+            "shapes: resize one, or transpose it"
         )
     if same_width and own.rows.shape[1] != other.rows.shape[1]:
         raise DataError(
@@ -182,6 +273,8 @@ def cloud_ends(offsets: Offsets, rows: int, name: str = "features") -> list[int]
     """
     if offsets is None:
         return [rows]
+    if isinstance(offsets, Ends) and offsets[-1:] == [rows]:  # of a layout, as they are
+        return offsets
     values = _whole_numbers(offsets, name)
     rising = all(a <= b for a, b in zip([0, *values], values, strict=False))
     if len(values) == rows and values and max(values) < rows and min(values) >= 0:
@@ -189,8 +282,28 @@ def cloud_ends(offsets: Offsets, rows: int, name: str = "features") -> list[int]
             raise DataError(f"the batch vector {_few(values)} must be sorted: put the rows of a cloud together")
         return torch.bincount(torch.tensor(values)).cumsum(0).tolist()
     if not rising or (values[-1:] != [rows] and (values or rows)):
-        raise DataError(f"offsets {_few(values)} must rise to the number of rows of the {name}, {rows}")
+        counts = len(values) > 1 and min(values) >= 0 and sum(values) == rows
+        hint = ": these look like counts: pass their cumulative sum" if counts else ""
+        raise DataError(f"offsets {_few(values)} must rise to the number of rows of the {name}, {rows}{hint}")
     return values
+
+
+def is_per_cloud(rows: int, offsets: Offsets) -> bool:
+    """Whether ``rows`` are one for each cloud of ``offsets``, not the rows that these divide.
+
+    Examples:
+        >>> is_per_cloud(2, [30, 80]), is_per_cloud(2, torch.tensor([0, 0, 1])), is_per_cloud(80, [30, 80])
+        (True, True, False)
+    """
+    try:
+        count, last = len(offsets), _whole_numbers(offsets[-1:], "logits")  # type: ignore[arg-type,index]
+    except (TypeError, IndexError):  # `cloud_ends` says what is wrong
+        return False
+    if not last:
+        return False
+    batch = last[0] < count  # a batch vector: offsets of clouds with rows end with at least their number
+    clouds, divided = (last[0] + 1, count) if batch else (count, last[0])
+    return rows == clouds != divided
 
 
 def thin(ends: Sequence[int], most: int) -> list[Tensor]:
@@ -250,10 +363,17 @@ def _whole_numbers(offsets: Any, name: str) -> list[int]:
         raise DataError(
             f"offsets of the {name} are {offsets!r}: give one whole number per cloud, where it ends"
         ) from None
+    if all(type(value) is int for value in values):
+        return values
     values = [int(value) if isinstance(value, Tensor) and value.dim() == 0 else value for value in values]
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        raise DataError(f"offsets of the {name} are {_few(values)}: give one whole number per cloud, where it ends")
-    return values
+    try:
+        if any(isinstance(value, bool) for value in values):
+            raise TypeError
+        return [operator.index(value) for value in values]  # of NumPy too
+    except TypeError:
+        raise DataError(
+            f"offsets of the {name} are {_few(values)}: give one whole number per cloud, where it ends"
+        ) from None
 
 
 def _few(values: Any) -> str:

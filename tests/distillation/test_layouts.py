@@ -268,3 +268,71 @@ def test_evenly_spaced_rows_begin_and_end_with_the_cloud() -> None:
     (index,) = thin([100], 7)
     assert index[0] == 0 and index[-1] == 99 and len(index.unique()) == 7
     assert [len(index) for index in thin([5, 5, 30], 10)] == [5, 10]
+
+
+# -- rows that are other pixels ---------------------------------------------------------------------------------------
+
+
+def labelled(name: str, logits: Any, label: Any) -> Tensor:
+    """One of the losses of `LABELLED`."""
+    return LABELLED[name]()(*((logits, logits) if name == "DecoupledLoss" else (logits,)), label)
+
+
+@pytest.mark.invalid_arguments  # arrays and lists of numbers
+@pytest.mark.parametrize("name", LABELLED)
+def test_labels_whose_axes_are_in_another_order_are_rejected(name: str) -> None:
+    logits, label = torch.randn(2, 5, 4, 6), torch.randint(0, 5, (2, 4, 6))
+    expected = labelled(name, logits, label)
+    for same in (label.reshape(-1), label[:, None], label[..., None], label.numpy(), label.tolist(), list(label)):
+        assert torch.equal(labelled(name, logits, same), expected)
+    assert torch.equal(labelled(name, logits[:1], label[0]), labelled(name, logits[:1], label[:1]))
+    with pytest.raises(DataError, match=r"labels of the shape \(2, 6, 4\) do not fit logits of \(2, 4, 6\) points or"):
+        labelled(name, logits, label.transpose(1, 2))
+    with pytest.raises(DataError, match=r"labels of the shape \(6, 4\) do not fit logits of \(4, 6\)"):
+        labelled(name, logits, [image.T for image in label])
+
+
+@pytest.mark.invalid_arguments  # arrays and lists of numbers
+@pytest.mark.parametrize("name", LABELLED)
+def test_labels_of_other_clouds_are_rejected(name: str) -> None:
+    clouds, label = [torch.randn(3, 5), torch.randn(5, 5)], torch.arange(8) % 5
+    expected = labelled(name, clouds, label)
+    assert torch.equal(labelled(name, clouds, [label[:3], label[3:]]), expected)
+    assert torch.equal(labelled(name, clouds, [label[:3].numpy(), label[3:].numpy()]), expected)
+    assert torch.equal(labelled(name, clouds, list(label)), expected)  # numbers
+    with pytest.raises(DataError, match=r"the list has \[5, 3\] labels for clouds of \[3, 5\] rows"):
+        labelled(name, clouds, [label[:5], label[5:]])
+    with pytest.raises(DataError, match=r"labels of the shape \(2, 4\) do not fit clouds of \[3, 5\]"):
+        labelled(name, clouds, label.reshape(2, 4))
+    with pytest.raises(
+        DataError, match=r"80 labels for 8 rows.*three axes mean \(b, n, c\); for \(b, c, n\) pass chan"
+    ):
+        labelled(name, torch.randn(2, 4, 40), torch.zeros(2, 40, dtype=torch.int64))
+
+
+@every_pair
+def test_images_of_equally_many_pixels_in_another_shape_are_rejected(build: Callable[[], torch.nn.Module]) -> None:
+    tall, wide = torch.randn(2, 5, 8, 2), torch.randn(2, 5, 2, 8)
+    with pytest.raises(DataError, match=r"\(2, 5, 8, 2\) and teacher \(2, 5, 2, 8\) .* of other shapes: resize one"):
+        build()(tall, wide)
+    tokens = wide.flatten(2).mT  # of a transformer
+    assert build()(tokens, wide).isfinite() and build()(tokens.mT[:, :, None], wide).isfinite()
+
+
+@every_pair
+def test_offsets_may_be_numbers_of_numpy_and_counts_are_recognised(build: Callable[[], torch.nn.Module]) -> None:
+    expected = build()(rows(0), rows(1), ENDS)
+    assert torch.equal(build()(rows(0), rows(1), list(np.cumsum([16, 16, 16]))), expected)
+    with pytest.raises(DataError, match="these look like counts: pass their cumulative sum"):
+        build()(rows(0), rows(1), [16, 16, 16])
+    with pytest.raises(DataError, match="of the student's .*, 48$"):
+        build()(rows(0), rows(1), [16, 40])
+
+
+@pytest.mark.invalid_arguments  # torch.compile cannot trace the checker
+@pytest.mark.parametrize("shape", [(2, 5, 4, 6), (2, 24, 5), (48, 5)], ids=str)
+def test_losses_of_every_layout_can_be_compiled(shape: tuple[int, ...]) -> None:
+    logits, label = torch.randn(shape), torch.randint(0, 5, (48,))
+    label = label.reshape(2, 4, 6) if len(shape) == 4 else label.reshape(shape[:-1])
+    for loss, other in ((SegmentationLoss(), label), (LogitLoss(), logits + 1), (CorrelationLoss(), logits * 2)):
+        torch.testing.assert_close(torch.compile(loss, backend="eager")(logits, other), loss(logits, other))

@@ -54,10 +54,10 @@ class DecoupledLoss(nn.Module):
             offsets: checked, and otherwise without effect.
 
         Raises:
-            DataError: when shapes differ, or logits are not finite or have fewer than two channels.
+            DataError: when shapes differ, labels do not fit, or logits are not finite or have fewer than two channels.
         """
-        student, teacher, _ = matched_logits(student, teacher, offsets)
-        label = as_labels(label, [len(student)], student.shape[1])
+        student, teacher, ends = matched_logits(student, teacher, offsets)
+        label = as_labels(label, ends, student.shape[1])
         known = label != IGNORE
         label = label[known, None]  # (m, 1)
         if not len(label):

@@ -97,10 +97,11 @@ class CorrelationTerm(LogitsTerm):
         self.loss = CorrelationLoss(**self.options.model_dump(exclude={"weight"}))
 
     def forward(self, step: Step) -> Float[Tensor, ""]:
-        """The loss of the two networks' logits; the finest tap says where clouds end, if it has as many rows."""
-        taps = step.student.taps
-        per_row = bool(taps) and len(taps[0].feat) == len(step.student.logits)
-        return self.loss(step.student.logits, self.teacher_logits(step), taps[0].offsets if per_row else None)
+        """The loss of the two networks' logits; where they do not say where clouds end, the finest tap does."""
+        offsets, taps = step.student.offsets, step.student.taps
+        if offsets is None and taps and len(taps[0].feat) == len(step.student.logits):
+            offsets = taps[0].offsets
+        return self.loss(step.student.logits, self.teacher_logits(step), offsets)
 
 
 TERMS["dist"] = CorrelationTerm

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from topokd.clouds import axes_hint
 from topokd.data.voxels import voxel_key
 from topokd.errors import DataError
 
@@ -80,6 +81,7 @@ def match_rows(teacher: VoxelRows | StageRows, student: VoxelRows | StageRows) -
         raise DataError(
             f"the teacher's stage has {len(teacher.grid_coord)} rows and the student's {len(student.grid_coord)}, one "
             "for each voxel, point or pixel: run both on the same batch, and compare stages of equal strides"
+            f"{axes_hint(getattr(student, 'shape', ()))}"
         )
     teacher_key, student_key = _keys(teacher, student)
     teacher_key, teacher_order = torch.sort(teacher_key)

@@ -7,12 +7,14 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from topokd import schema
-from topokd.clouds import Features, as_labels
+from topokd.clouds import Features, are_other_images, as_labels, cloud_ends, shape_of
 from topokd.data import IGNORE
+from topokd.distillation.saliency_map import NoGraphError
 from topokd.distillation.segmentation import SegmentationLoss
 from topokd.distillation.term import (
     TERMS,
@@ -24,7 +26,7 @@ from topokd.distillation.term import (
     term_parameters,
     unweighed,
 )
-from topokd.errors import ParameterError
+from topokd.errors import DataError, ParameterError
 from topokd.params import Params
 
 
@@ -109,6 +111,7 @@ class DistillationObjective(nn.Module):
 
         Raises:
             DataError: when the teacher's features are not finite.
+            ParameterError: when ``teacher`` is not the output of a network with features.
         """
         self._require_stages(teacher, "teacher")
         return {name: term.prepare(teacher) for name, term in self.named_terms().items()}
@@ -155,14 +158,18 @@ class DistillationObjective(nn.Module):
             weigh: see `Step`.
 
         Raises:
-            ValueError: without a teacher when a term needs one.
-            ParameterError: when a term compares a stage that a network does not have.
+            ValueError: without a teacher when a term needs one; when a term needs gradients of a network that ran
+                without.
+            ParameterError: when an output is none of a network with features, or a term compares a stage that a
+                network does not have.
+            DataError: when labels do not fit the logits, or images of both networks differ in height and width.
         """
         self._require_stages(student, "student")
         if teacher is not None:
             self._require_stages(teacher, "teacher")
+            self._require_same_images(student, teacher)
         digests = digests or {}
-        label = as_labels(label, [len(student.logits)])
+        label = as_labels(label, cloud_ends(student.offsets, len(student.logits), "logits"))
         seg = self.segmentation(student.logits, label)
         losses = {"seg": weigh(seg, (label != IGNORE).sum())}
         for name, term in self.named_terms().items():
@@ -171,15 +178,37 @@ class DistillationObjective(nn.Module):
                 needing = ", ".join(n for n, t in self.named_terms().items() if t.needs_teacher)
                 raise ValueError(f"the terms {needing} need a teacher's output")
             ready = (prepared or {}).get(name)
-            losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest, weigh))
+            try:
+                losses[name] = term(Step(student, teacher, label, seg, self.segmentation, ready, digest, weigh))
+            except NoGraphError as error:
+                raise ValueError(_without_graph(name, student, teacher) or f"term {name}: {error}") from error
         return Losses(self.total(losses, self.weights()), losses)
 
     def _require_stages(self, output: NetworkOutput, who: str) -> None:
+        if not isinstance(output, NetworkOutput):
+            raise ParameterError(
+                f"the {who}'s output is a {type(output).__name__} without features: wrap the network in TappedNetwork, "
+                "and pass what that returns"
+            )
         for name, term in self.named_terms().items():
             try:
                 term.require_stages(output, who)
             except ParameterError as error:
                 raise ParameterError(f"term {name}: {error}") from None
+
+    def _require_same_images(self, student: NetworkOutput, teacher: NetworkOutput) -> None:
+        own, other = shape_of(student.offsets), shape_of(teacher.offsets)
+        if not own and not any(getattr(tap, "shape", ()) for tap in student.taps):  # voxels
+            return
+        if self.needs_teacher and are_other_images(own, other):
+            raise DataError(
+                f"the student's logits are {own[1:]} pixels and the teacher's {other[1:]}: resize one, or transpose it"
+            )
+        for name, term in self.named_terms().items():
+            try:
+                term.require_same_images(student, teacher)
+            except DataError as error:
+                raise DataError(f"term {name}: {error}") from None
 
     def weights(self) -> dict[str, float]:
         """lambda of each term, as given."""
@@ -200,6 +229,20 @@ class DistillationObjective(nn.Module):
     def named_terms(self) -> dict[str, Term]:
         """The terms by name, in the order of the sum."""
         return dict(self.terms.items())  # type: ignore[arg-type]  # a ModuleDict does not know its entries' type
+
+
+def _without_graph(name: str, student: NetworkOutput, teacher: NetworkOutput | None) -> str:
+    """Which network ran without the gradients that a term needs, and what to do; empty if neither did."""
+    if not torch.is_grad_enabled():
+        return (
+            f"the loss has no graph, as gradients are off: the term {name} needs gradients also in validation: leave "
+            "it out there or use torch.enable_grad()"
+        )
+    if teacher is not None and not teacher.logits.requires_grad:
+        return f"the teacher's loss has no graph: the term {name} needs run_teacher(..., gradients=True)"
+    if not student.logits.requires_grad:
+        return f"the student's loss has no graph: the term {name} needs a student that ran with gradients enabled"
+    return ""
 
 
 def _weighted(weights: Mapping[str, float], terms: Mapping[str, Any]) -> dict[str, dict[str, float]]:

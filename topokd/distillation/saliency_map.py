@@ -15,6 +15,10 @@ from topokd.options import number
 from topokd.precision import without_autocast
 
 
+class NoGraphError(ValueError):
+    """A loss was computed without a graph, so it has no gradients in features."""
+
+
 def saliency_map(
     feat: Float[Tensor, "n c"],
     grad: Float[Tensor, "n c"],
@@ -106,7 +110,7 @@ def feature_gradients(
         One gradient per tensor of ``feats``, of the same shape.
 
     Raises:
-        ValueError: when the loss has no graph, or was not computed from ``feats``.
+        ValueError: when the loss has no graph (`NoGraphError`), or was not computed from ``feats``.
 
     Examples:
         >>> feat = torch.ones(2, 2, requires_grad=True)
@@ -114,7 +118,7 @@ def feature_gradients(
         [[2.0, 2.0], [2.0, 2.0]]
     """
     if loss is None or not loss.requires_grad:
-        raise ValueError("the loss has no graph: run the network with gradients enabled on its input features")
+        raise NoGraphError("the loss has no graph: run the network with gradients enabled on its input features")
     if not all(feat.requires_grad for feat in feats):
         raise ValueError("the features have no graph: run the network with gradients enabled on its input features")
     with without_autocast(loss.device):

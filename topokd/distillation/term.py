@@ -17,9 +17,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from topokd import schema
+from topokd.clouds import Offsets, are_other_images
 from topokd.distillation.matching import VoxelRows
 from topokd.distillation.segmentation import SegmentationLoss
-from topokd.errors import ParameterError
+from topokd.errors import DataError, ParameterError
 from topokd.schema import Section, TermWeight
 
 
@@ -30,6 +31,8 @@ class NetworkOutput:
     Attributes:
         logits: (n, c), one row per voxel.
         taps: features of each encoder stage, finest first.
+        offsets: where the clouds or images of the logits end, with their shape where it is known
+            (`topokd.clouds.Ends`); None: not stated.
 
     Examples:
         >>> import torch
@@ -39,6 +42,7 @@ class NetworkOutput:
 
     logits: Float[Tensor, "n c"]
     taps: Sequence[VoxelRows]
+    offsets: Offsets = None
 
 
 Weigh = Callable[[Tensor, "int | Tensor"], Tensor]
@@ -153,16 +157,40 @@ class Term(nn.Module, ABC):
         Raises:
             ParameterError: it lacks one.
         """
-        options = [name for name in ("stage", "stages") if hasattr(self.options, name)]
-        for option in options:
-            value = getattr(self.options, option)
-            last = max(value) if isinstance(value, tuple) else value
+        for option, stages in self._compared_stages().items():
+            last = max(stages)
             if last >= len(output.taps):
                 known = ", ".join(map(str, range(len(output.taps)))) or "none"
                 raise ParameterError(
                     f"the {who} has no stage {last}; its stages are {known}: set `{option}` of the term, or tap more "
                     "modules"
                 )
+
+    def require_same_images(self, student: NetworkOutput, teacher: NetworkOutput) -> None:
+        """Check that the feature maps of the stages `require_stages` checks have the same height and width.
+
+        Args:
+            student: output of the student; taps without ``shape``, as those of voxels, are not checked.
+            teacher: output of the teacher.
+
+        Raises:
+            DataError: a stage has equally many pixels in images of another shape.
+        """
+        for stages in self._compared_stages().values():
+            for stage in stages:
+                own, other = (getattr(output.taps[stage], "shape", ()) for output in (student, teacher))
+                if are_other_images(own, other):
+                    raise DataError(
+                        f"stage {stage} is {own[1:]} pixels in the student and {other[1:]} in the teacher: tap modules "
+                        "of the same height and width"
+                    )
+
+    def _compared_stages(self) -> dict[str, tuple[int, ...]]:
+        """The options that name stages, with these."""
+        values = {name: getattr(self.options, name, None) for name in ("stage", "stages")}
+        return {
+            name: value if isinstance(value, tuple) else (value,) for name, value in values.items() if value is not None
+        }
 
     def prepare(self, teacher: NetworkOutput) -> Any:
         """Start what depends on the teacher alone, on other threads if useful; called before the student runs.

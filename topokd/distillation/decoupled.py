@@ -54,7 +54,7 @@ class DecoupledLoss(nn.Module):
             offsets: checked, and otherwise without effect.
 
         Raises:
-            DataError: when shapes differ, labels do not fit, or logits are not finite.
+            DataError: when shapes differ, or logits are not finite.
         """
         student, teacher, ends = matched_logits(student, teacher, offsets)
         label = as_labels(label, ends, student.shape[1])

@@ -91,7 +91,7 @@ def layer(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 and n <= program.max_points
                 and (family, name) not in tired
             }
-            if n <= 128:
+            if n <= 30:  # beyond, it is a small part of any program's time
                 able[AUTOGRAD] = partial(nothing, points)
             for name, cost in measured(able, options.repeats if n <= 1024 else 1, options.patience).items():
                 yield {"family": family, "points": n, "engine": name, **cost}

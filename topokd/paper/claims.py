@@ -114,7 +114,7 @@ def _by(finding: Finding, form: str) -> str:
     return form.format(finding.study) if finding.study else ""
 
 
-WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "weak": "no effect at this weight", "open": "undecided"}
+WORDS = {"yes": "helps", "no": "harms", "same": "no effect", "weak": "too weak", "open": "undecided"}
 SHARED = {
     "yes": "each of these **helps**",
     "no": "each of these **harms**",
@@ -127,8 +127,8 @@ IDEA = (
     "one, the **teacher**. Besides the labels it follows the teacher by three loss terms: **KD** (its class scores, a "
     "known method) and, new in the paper, the **topological term** (persistence diagrams of its features: at which "
     "distances their clusters merge and loops close) and the **saliency term** (which points matter most to it). "
-    "“Student, KD” has learned from labels and KD. **mIoU**: overlap of the predicted and the true points of a class, "
-    "averaged over classes. A **seed** is one training run; **±** is half of a 95 % interval over seeds."
+    "**mIoU**: overlap of the predicted and the true points of a class, averaged over classes. A **seed** is one "
+    "training run; **±** is half of a 95 % interval over seeds."
 )
 
 

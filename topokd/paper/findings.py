@@ -136,7 +136,7 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
     evidence = "table7" if in_paper else "beyond"
     if (decided := verdict_of(results, row, over)) is not None:
         comparison, study = decided
-        sentence = f"With {about.subject}, by the study ({study['profile']}): {sentence_of(comparison, study)}"
+        sentence = f"With {about.subject}, by the {study['profile']}: {sentence_of(comparison, study)}"
         if gain.n:
             sentence += f" In this profile: {gain.text(sign=True)} ({_count(gain.n, 'seed')})."
         answer = answer_of(comparison, study)

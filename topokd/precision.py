@@ -39,7 +39,5 @@ def product(a: Float[Tensor, "*b n k"], b: Float[Tensor, "*b k m"]) -> Float[Ten
         ...     (a @ a).item(), round(product(a, a).item(), 4)
         (1.0, 1.002)
     """
-    if not torch.is_autocast_enabled(a.device.type):
-        return a @ b
-    with torch.autocast(a.device.type, enabled=False):
+    with without_autocast(a.device):
         return a @ b

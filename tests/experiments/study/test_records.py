@@ -60,6 +60,7 @@ def short_list(record: dict[str, Any]) -> None:
         (edited(lambda record: record.update(seed=7)), "its `seed` is 7, in this study it is 0"),
         (edited(lambda record: record["terms"]["kd"].update(weight=1.0)), "its `terms` is"),
         (edited(lambda record: record["streets"].pop("100")), "its streets are 101, 102"),
+        (edited(lambda record: record.update(streets=5)), "must be counts by street"),
         (edited(short_list), "one count per class"),
         (edited(lambda record: record.update(miou=50.0)), "its `miou` is 50.0, but its counts give 38.0"),
     ],

@@ -34,8 +34,10 @@ def problem(record: Mapping[str, Any], expected: Mapping[str, Any], streets: Seq
     if "failed" in record:
         return None
     own = record["streets"]
-    if not isinstance(own, dict) or (streets is not None and sorted(own) != sorted(streets)):
-        return f"its streets are {_listed(own)}, in this study they are {_listed(streets or ())}"
+    if not isinstance(own, dict):
+        return "its `streets` must be counts by street"
+    if streets is not None and sorted(own) != sorted(streets):
+        return f"its streets are {_listed(own)}, in this study they are {_listed(streets)}"
     try:
         counts = np.array([own[name] for name in sorted(own)])
     except ValueError:  # of several lengths

@@ -283,9 +283,9 @@ class Evaluation(Section):
 class CostMeasurement(Section):
     """Sizes and repetitions of the cost measurements (Tables 3, 5, 6, 8; Figures 1, 5, 6)."""
 
-    repeats: Count = Field(3, description="of each measurement; the median counts")
+    repeats: Count = Field(5, description="of each measurement; the median counts")
     topology_points: tuple[Count, ...] = Field((30, 60, 100, 200, 400, 800, 1024), description="rows of Table 8")
-    naive_max_points: Count = Field(60, description="largest N at which the naive baseline runs")
+    naive_max_points: Count = Field(100, description="largest N at which the naive baseline runs")
     h2_points: tuple[Count, ...] = Field((25, 50, 100, 200), description="N of Figure 6")
     sampling_points: tuple[Count, ...] = Field((1000, 4000, 16000, 64000), description="N of Figure 5, with M = 128")
     model_tokens: tuple[Count, ...] = Field((1000, 4000, 16000, 64000), description="N of Figure 1 b-d")

@@ -76,7 +76,7 @@ def test_the_lead_says_the_answer_once_if_all_additions_share_it_and_names_the_s
         "On top of “KD”: one term +0.1 ± 1.0 (undecided), two terms +1.2 ± 0.3 (helps, study)."
     )
     assert additions([helps], "no KD", beyond=False) == "Against “no KD”: two terms +1.2 ± 0.3 (helps, study)."
-    assert seeds_used(results, one) == ", 3 seeds" and "32 seeds of the study" in seeds_used(results, helps)
+    assert seeds_used(results, one) == ", 3 seeds, 1 teacher" and "32 seeds of the study" in seeds_used(results, helps)
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,7 @@ def test_a_lead_that_a_study_decides_names_its_scans(results_folder, monkeypatch
     monkeypatch.setattr("topokd.paper.claims.findings", lambda _: [main])
     text = lead(Results.read(results_folder))
     assert text.startswith("In the cross-validation (synthetic street world, 11 places, 5 seeds), **all terms** raise")
-    assert "validation scans" not in text and text.endswith("parameters).")
+    assert "validation scans" not in text and text.endswith("parameters).") and "added to the plan" not in text
+    late = dataclasses.replace(main, added=True)
+    monkeypatch.setattr("topokd.paper.claims.findings", lambda _: [late])
+    assert "against “no KD” (a comparison added to the plan after these runs) (" in lead(Results.read(results_folder))

@@ -246,7 +246,7 @@ def test_the_first_sentence_states_answer_scans_and_sizes(results_folder, empty_
     assert "12 validation scans (synthetic street world)" in sentence and "1.20 M" in sentence
     assert len(re.findall(r"[.!?](?: |$)", sentence)) == 1  # one sentence
     assert re.search(r"\*\*all distillation terms\*\* raise .* against “Student without KD”; ", sentence)
-    assert re.search(r"“Student, KD \+ topology \+ saliency” is .* “Student, KD”.*3 seeds\)\.$", sentence)
+    assert re.search(r"“Student, KD \+ topology \+ saliency” is .* “Student, KD”.*3 seeds, 1 teacher\)\.$", sentence)
     # The other comparisons, each with what it is over; none of those in the sentence again.
     rest = details(results)
     assert "Against “Student without KD”: KD alone +" in rest and "both terms together" not in rest
@@ -312,7 +312,7 @@ def test_shares_of_gradients_are_drawn_if_every_run_measured_them(results_folder
     assert steps == [0, 50]
     np.testing.assert_allclose(percent, [[1.0, 0.5]] * len(results.runs["full"]))
     sentence = facts.gradients(results)
-    assert "L_topo 0.75 %" in sentence and sentence.endswith("L_topo and L_kd can hardly move the student.")
+    assert "L_topo 0.75 %" in sentence and sentence.endswith("says nothing about larger weights: L_topo and L_kd.")
     figure = figures.share_figure(results)
     (panel,) = figure.axes
     expected = [results.rows[row].color for row in ("kd_topo", "kd")]  # as the rows that add these terms

@@ -15,7 +15,7 @@ from topokd.paper import studies
 from topokd.paper.claims import details
 from topokd.paper.exhibits import EXHIBITS, Figure
 from topokd.paper.findings import findings
-from topokd.paper.readme import study_text
+from topokd.paper.readme import comparison_text, study_text
 from topokd.paper.render import render_exhibit
 from topokd.paper.results import Results
 from topokd.viz.rows import signs
@@ -70,7 +70,7 @@ def test_a_complete_study_decides_the_claims(project):
     asked = "Does the topological term help?"
     assert before[asked].evidence == "table7" and after[asked].evidence == "studies_comparisons"
     assert after[asked].answer == "same" and "In this profile: " in after[asked].sentence
-    helps = after["Does the class distribution (KD) alone help?"]
+    helps = after["Do the teacher's softened logits (KD) alone help?"]
     assert helps.answer == "yes" and "+5.2 points (10 seeds, 24 places" in helps.sentence
     assert after["Does the saliency term help?"] == before["Does the saliency term help?"]  # not in the study
 
@@ -115,19 +115,48 @@ def test_a_term_that_drowned_the_others_is_listed_with_its_run(project):
 def test_the_readme_says_what_the_study_found_and_whether_it_is_complete(done, preliminary):
     text = study_text(study(done=done))
     assert "“kd” against “plain” **+5.2** (+4.8 to +5.6), “kd_topo” against “kd” **+0.1**" in text
-    assert ("So far 5 of 6 runs are done." in text) == ("decides nothing" in text) == preliminary
+    assert ("So far 5 of 6 runs are done." in text) == ("does not change the answers" in text) == preliminary
     assert study_text({}) == study_text(study() | {"comparisons": []}) == ""
 
 
 def test_a_verdict_on_a_term_that_hardly_trained_says_so(project):
     shares = [{"row": row, "term": "kd", "median": 10.0, "weak": 0.01} for row in ("kd", "kd_topo")]
-    for median, said in ((0.0032, True), (0.2, False)):
-        topo = {"row": "kd_topo", "term": "topo", "median": median, "weak": 0.01}
-        answer = study() | {"gradients": [*shares, topo]}
-        (found,) = [f for f in findings(project(study=answer)) if f.question == "Does the topological term help?"]
-        assert found.answer == ("weak" if said else "same")
-        for text in (found.sentence, study_text(answer)):
-            assert ("The gradient of L_topo was 0.32 % of the segmentation loss's (median)" in text) == said
+    for topology, saliency, answer, said in (
+        (0.0032, None, "weak", True), (0.2, None, "same", False), (0.0032, 0.1, "same", True),
+    ):  # fmt: skip
+        terms = {"topo": topology, "grad": saliency}
+        new = [{"row": "kd_topo", "term": name, "median": m, "weak": 0.01} for name, m in terms.items() if m]
+        record = study() | {"gradients": [*shares, *new]}
+        (found,) = [f for f in findings(project(study=record)) if f.question == "Does the topological term help?"]
+        assert found.answer == answer  # "weak" only if all that was added is weak
+        for text in (found.sentence, study_text(record)):
+            assert (
+                "L_topo was 0.32 % of the segmentation loss's (median)" in text
+            ) == said and "L_grad was" not in text
+
+
+def test_the_readme_says_what_trials_gave_beyond_the_row_that_they_start_from():
+    record = study()
+    record["plan"]["rows"] = {"kd_topo": {"factor_of": ["topo"], "start": "kd"}, "kd": {"factor_of": ["kd"]}}
+    for k, miou in enumerate((20.9, 14.0)):
+        trial = {"unit": f"trial-kd_topo-{k}", "row": "kd_topo", "miou": miou, "factor": 10.0**k}
+        record["trials"].append(trial | {"weights": {"kd": 3.0, "topo": 4.0 * 10**k}})
+    assert "“kd_topo” is −0.1 and −7.0 points from “kd” at weights of 4 and 40 of L_topo" in study_text(record)
+    record["plan"]["rows"]["kd_topo"]["factor_of"] = ["topo", "grad"]
+    assert "In the trials" not in study_text(record)  # a factor of two weights is no weight
+
+
+def test_the_readme_says_which_rows_of_the_comparison_are_decided():
+    record = study(done=5) | {"profile": "comparison"}
+    pairs = [("kd", 5.2, "better"), ("long", 9.0, "better"), ("average", 0.3, "open"), ("smooth", -4.0, "worse")]
+    record["labels"] |= {name: name for name, *_ in pairs}
+    record["comparisons"] = [comparison(name, "plain", gain, verdict) for name, gain, verdict in pairs]
+    record["comparisons"] += [comparison("kd_topo", "kd", 0.1, "equivalent")]
+    text = comparison_text(record)
+    assert "So far 5 of 6 runs are done." in text and "1,200 steps" in text
+    assert "Against “plain”: better: “kd” **+5.2** (+4.8 to +5.6), “long” **+9.0**" in text
+    assert "worse: “smooth” **−4.0** (−4.4 to −3.6); undecided: 1 row. Against “kd”: no different: “kd_topo”" in text
+    assert comparison_text({}) == comparison_text(record | {"comparisons": []}) == ""
 
 
 def test_the_first_sentences_name_the_study_that_decided(project):
@@ -139,7 +168,7 @@ def test_the_first_sentences_name_the_study_that_decided(project):
 def test_the_readme_names_each_study_once_it_has_results():
     crossed = study() | {"profile": "cross-validation", "places": {"kd": 11}}
     assert study_text(crossed).startswith("The [cross-validation](docs/study.md#cross-validation-on-real-scans) holds")
-    assert "11 real places" in study_text(crossed) and "24 other streets" in study_text(study())
+    assert "11 real sequences" in study_text(crossed) and "24 other streets" in study_text(study())
 
 
 def test_without_answers_every_listing_says_so(tmp_path):
@@ -175,9 +204,10 @@ def test_rows_with_other_learning_rates_and_added_comparisons_say_so(project):
     answer["comparisons"][0]["added"] = True
     text = study_text(answer)
     assert "“plain” had 0.5 times the learning rate" in " ".join(text.split()) and text.count("learning rate") == 1
-    assert "(+4.8 to +5.6; compared only after the first runs)" in text
+    assert "(+4.8 to +5.6; added to the plan after these runs)" in text
+    assert "was added to the plan after these runs." in studies.sentence(answer["comparisons"][0], answer)
     table = studies.comparisons(project(study=answer))
-    assert list(table["Against"]) == ["plain*", "kd"] and list(table["Spread"]) == ["0.60", "0.60"]
+    assert list(table["Against"]) == ["plain*", "kd"] and list(table["SD"]) == ["0.60", "0.60"]
 
 
 def test_a_seed_far_from_the_others_is_named(project):

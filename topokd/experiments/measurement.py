@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -21,21 +21,36 @@ Operations = dict[str, dict[str, float]]  # operation -> "self_s", "total_s", "c
 def measure_latency(
     call: Callable[[], object], repeats: int, device: torch.device | str = "cpu", warm_up: int = 1
 ) -> float:
-    """Median time of a call in seconds (NOTES row 15).
+    """Median time of a call in seconds (NOTES row 15); see `measure_in_turn`."""
+    return statistics.median(measure_in_turn({"": call}, repeats, device, warm_up)[""])
+
+
+def measure_in_turn(
+    calls: Mapping[str, Callable[[], object]], repeats: int, device: torch.device | str = "cpu", warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Times of several calls in seconds, measured in turn, so that what slows the machine down slows all of them down.
 
     On CUDA it is the time between two events on the current stream, so that kernels are timed until they finish, not
     until they are launched.
 
     Args:
-        call: function to time.
-        repeats: number of timed calls.
-        device: where the work of ``call`` runs.
-        warm_up: number of calls before the timed ones.
+        calls: functions to time, by name.
+        repeats: number of timed rounds.
+        device: where their work runs.
+        warm_up: number of rounds before the timed ones.
+
+    Returns:
+        ``repeats`` times by name; those of one round are at the same index.
+
+    Examples:
+        >>> times = measure_in_turn({"a": lambda: None, "b": lambda: None}, repeats=3)
+        >>> list(times), len(times["a"])
+        (['a', 'b'], 3)
     """
     device = torch.device(device)
     time_once = _time_on_cuda if device.type == "cuda" else _time_on_cpu
-    times = [time_once(call, device) for _ in range(warm_up + repeats)]
-    return statistics.median(times[warm_up:])
+    rounds = [{name: time_once(call, device) for name, call in calls.items()} for _ in range(warm_up + repeats)]
+    return {name: [times[name] for times in rounds[warm_up:]] for name in calls}
 
 
 def _time_on_cpu(call: Callable[[], object], device: torch.device) -> float:

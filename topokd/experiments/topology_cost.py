@@ -18,6 +18,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from topokd.experiments.measurement import measure_latency
+from topokd.experiments.measurement import measure_in_turn
 from topokd.experiments.peak_memory import peak_memory
 from topokd.experiments.shapes import features, uniform
 from topokd.machine import processor_name
@@ -52,7 +53,7 @@ def measure_topology_cost(bench: CostMeasurement, seed: int = 0) -> dict[str, An
         seed: seed of the random clouds.
     """
     rng = np.random.default_rng(seed)
-    layer_cost(features(20, rng), features(20, rng), "reference", 1)
+    layer_costs(features(20, rng), features(20, rng), ENGINE_OF, 1)
     points = sorted(bench.topology_points)
     naive = [n for n in points if n <= bench.naive_max_points]
     sizes = {"naive": naive, "ours": points, "giotto_ph": points}
@@ -75,63 +76,74 @@ def _table8_row(
     n: int, bench: CostMeasurement, rng: np.random.Generator, peaks: dict[str, dict[int, int | None]]
 ) -> dict[str, Any]:
     teacher, student = features(n, rng, CHANNELS), features(n, rng, CHANNELS)
-    row: dict[str, Any] = {"points": n}
-    for name, engine in ENGINE_OF.items():
-        repeats = 1 if name == "naive" else bench.repeats
-        counted = n in peaks[name]
-        row[name] = layer_cost(teacher, student, engine, repeats) | {"peak_bytes": peaks[name][n]} if counted else None
-    return row | {"speedup": _total(row["naive"]) / _total(row["ours"]) if row["naive"] else None}
+    counted = {name: engine for name, engine in ENGINE_OF.items() if n in peaks[name]}
+    costs = layer_costs(teacher, student, counted, bench.repeats)
+    row = {name: costs[name] | {"peak_bytes": peaks[name][n]} if name in costs else None for name in ENGINE_OF}
+    speedup = _total(costs["naive"]) / _total(costs["ours"]) if "naive" in costs else None
+    return {"points": n, **row, "speedup": speedup}
 
 
 def _sampling_row(n: int, bench: CostMeasurement, rng: np.random.Generator) -> dict[str, Any]:
     points = torch.from_numpy(rng.standard_normal((n, CHANNELS), dtype=np.float32))
-    return {
-        "points": n,
-        "kept": SAMPLED,
-        "farthest_s": measure_latency(partial(farthest_point_sampling, points, SAMPLED), bench.repeats),
-        "random_s": measure_latency(partial(_random_sample, points, SAMPLED, rng), bench.repeats),
+    calls = {
+        "farthest_s": partial(farthest_point_sampling, points, SAMPLED),
+        "random_s": partial(_random_sample, points, SAMPLED, rng),
     }
+    return {"points": n, "kept": SAMPLED, **_medians(measure_in_turn(calls, bench.repeats))}
 
 
 def _homology_row(n: int, bench: CostMeasurement, rng: np.random.Generator) -> dict[str, Any]:
-    cloud = uniform(n, rng)
-    row: dict[str, Any] = {"points": n}
-    for dim in (1, 2):
-        persistence = partial(vietoris_rips, cloud, max_dim=dim, engine=choose_engine("auto", 2))
-        row[f"h{dim}_s"] = measure_latency(persistence, bench.repeats)
-    return row
+    cloud, engine = uniform(n, rng), choose_engine("auto", 2)
+    calls = {f"h{dim}_s": partial(vietoris_rips, cloud, max_dim=dim, engine=engine) for dim in (1, 2)}
+    return {"points": n, **_medians(measure_in_turn(calls, bench.repeats))}
 
 
-def layer_cost(
-    teacher: Float[ndarray, "n c"], student: Float[ndarray, "n c"], engine: str, repeats: int
-) -> dict[str, Any]:
+def _medians(times: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def layer_costs(
+    teacher: Float[ndarray, "n c"], student: Float[ndarray, "n c"], engines: Mapping[str, str], repeats: int
+) -> dict[str, dict[str, float]]:
     """Time of forward and backward pass of the loss between a teacher's diagrams and a student's features.
 
     Args:
         teacher: features; their diagrams are computed before the clock starts.
         student: features that receive gradients.
-        engine: engine that computes the student's diagrams.
+        engines: engines that compute the student's diagrams, by name; they take turns. The naive one runs once.
         repeats: number of timed runs; if there are several, an untimed one comes first.
+
+    Returns:
+        ``forward_s`` and ``backward_s`` by name, medians in seconds.
     """
     reference = vietoris_rips(torch.from_numpy(teacher)).diagrams
-    forward, backward = [], []
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
     for run in range(repeats + (repeats > 1)):
-        x = torch.from_numpy(student).float().requires_grad_(True)
-        gc.collect()
-        start = time.perf_counter()
-        loss = torch.stack(
-            [
-                persistence_weighted_chamfer(a.float(), b)
-                for a, b in zip(reference, vietoris_rips(x, engine=engine).diagrams, strict=True)
-            ]
-        ).sum()
-        middle = time.perf_counter()
-        loss.backward()
-        end = time.perf_counter()
-        if run > 0 or repeats == 1:
-            forward.append(middle - start)
-            backward.append(end - middle)
-    return {"forward_s": statistics.median(forward), "backward_s": statistics.median(backward)}
+        for name, engine in engines.items():
+            if run == 0 or engine != ENGINE_OF["naive"]:
+                times[name].append(_layer_time(reference, student, engine))
+    timed = {name: runs[1:] or runs for name, runs in times.items()}
+    return {
+        name: {
+            "forward_s": statistics.median(forward for forward, _ in runs),
+            "backward_s": statistics.median(backward for _, backward in runs),
+        }
+        for name, runs in timed.items()
+    }
+
+
+def _layer_time(reference: list[Tensor], student: Float[ndarray, "n c"], engine: str) -> tuple[float, float]:
+    """Seconds of one forward and one backward pass."""
+    x = torch.from_numpy(student).float().requires_grad_(True)
+    gc.collect()
+    start = time.perf_counter()
+    diagrams = vietoris_rips(x, engine=engine).diagrams
+    loss = torch.stack(
+        [persistence_weighted_chamfer(a.float(), b) for a, b in zip(reference, diagrams, strict=True)]
+    ).sum()
+    middle = time.perf_counter()
+    loss.backward()
+    return middle - start, time.perf_counter() - middle
 
 
 def cost_table(document: dict[str, Any]) -> pd.DataFrame:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from topokd.paper import reported
 from topokd.paper.findings import Finding, findings
 from topokd.paper.results import Results
+from topokd.paper.statistics import signed
+from topokd.paper.studies import DOSE
 
 NOT_YET = "Not measured yet: run the stage `{}`."
 
 
 def claims(results: Results) -> list[Finding]:
-    """All claims: about accuracy (`findings`), cost and theory."""
-    return [*findings(results), *_cost(results), *_theory(results)]
+    """All claims: about accuracy (`findings`), the shapes of objects, cost and theory."""
+    return [*findings(results), *_shapes(results), *_cost(results), *_theory(results)]
 
 
 def lead(results: Results) -> str:
@@ -34,6 +36,7 @@ def lead(results: Results) -> str:
         "open": "it remains open whether {} help: {} points of mIoU",
     }[main.answer].format(f"**{main.subject}**", f"**{main.gain.text(sign=main.answer != 'yes')}**")
     against = f" against “{main.over}”" if main.over else ""
+    against += " (a comparison added to the plan after these runs)" if main.added else ""
     about = f"({_networks(results)}{seeds_used(results, main)})."
     if main.study:
         setting, about = f"In the {main.study} ({results.dataset}, {main.size})", f"({_networks(results)})."
@@ -90,8 +93,10 @@ def seeds_used(results: Results, finding: Finding) -> str:
     assert finding.gain is not None
     if finding.study:
         return f", {finding.gain.n} seeds of the {finding.study}"
-    seeds = len({run["seed"] for run in results.all_runs() if run["role"] == "student"})
-    return f", {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    seeds, teachers = (
+        len({run["seed"] for run in results.all_runs() if run["role"] == role}) for role in ("student", "teacher")
+    )
+    return f", {seeds} seed{'' if seeds == 1 else 's'}, {teachers} teacher{'' if teachers == 1 else 's'}"
 
 
 def additions(group: list[Finding], over: str, *, beyond: bool) -> str:
@@ -132,6 +137,32 @@ IDEA = (
 )
 
 
+def _shapes(results: Results) -> Iterator[Finding]:
+    """The claim about fragments and thin structures, where the study of dose and response is on the same data."""
+    study = results.studies.get(DOSE, {})
+    trend = study.get("trend", {})
+    if study.get("dataset") != results.params.data.dataset or not {"fragments", "boundary_miou"} <= trend.keys():
+        return
+    fragments, boundary = trend["fragments"], trend["boundary_miou"]
+    answer = "yes" if fragments["high"] < 0 else "no" if fragments["low"] > 0 else "open"
+    (fewer, thin), sharper = (
+        [_trend(trend[name], 3) for name in ("fragments", "thin_fragments")],
+        _trend(boundary, 1),
+    )
+    yield Finding(
+        "Does the topological term reduce fragments?",
+        answer,
+        f"Along the doses fragments per object change by {fewer}, those of thin ones by {thin}, and mIoU at boundaries "
+        f"by {sharper} points ({fragments['seeds']} seeds).",
+        "It keeps objects in one piece and thin structures sharp (Sec. D.1).",
+        "dose",
+    )
+
+
+def _trend(change: Mapping[str, float], digits: int) -> str:
+    return f"{signed(change['mean'], digits)} ({signed(change['low'], digits)} to {signed(change['high'], digits)})"
+
+
 def _cost(results: Results) -> Iterator[Finding]:
     cost, timing = results.records.get("model_cost"), results.records.get("timings/model_cost")
     question, claim = "Is the student 16 times smaller?", "The student has 16.6 times fewer parameters (Sec. 4.2)."
@@ -148,14 +179,20 @@ def _cost(results: Results) -> Iterator[Finding]:
         )
     else:
         yield Finding(question, "missing", NOT_YET.format("model_cost"), claim, "table5")
+    yield _operations(results)
     question, claim = "Is the student faster?", "Inference is 1.64 to 1.9 times faster on a GPU (Tables 3 and 5)."
     if timing:
-        ratio, voxels = timing["ratios"]["latency"], timing["models"]["teacher"]["voxels"]
-        sentence = f"{ratio:.2f} times on {timing['device']} ({voxels:,} voxels, the network alone)."
-        yield Finding(question, "yes" if ratio > 1 else "no", sentence, claim, "table5")
+        ratio, (low, high) = timing["ratios"]["latency"], timing["ratios"]["latency_range"]
+        voxels = timing["models"]["teacher"]["voxels"]
+        sentence = (
+            f"{ratio:.2f} times on {timing['device']} ({voxels:,} voxels, the network alone; {low:.2f} to {high:.2f} "
+            f"in {timing['repeats']} pairs of passes)."
+        )
+        yield Finding(question, "yes" if low > 1 else "no" if high < 1 else "open", sentence, claim, "table5")
     else:
         yield Finding(question, "missing", NOT_YET.format("model_cost"), claim, "table5")
-    question = "Is the topological loss affordable?"
+    yield _memory(results)
+    question = "Is the topological loss faster than a naive implementation?"
     printed = reported.load("table8").loc["100", "speed-up"]
     claim = f"Forward and backward are {printed} faster than a naive baseline at N = 100."
     rows = (results.records.get("timings/topology_cost") or {}).get("table8", [])
@@ -170,6 +207,44 @@ def _cost(results: Results) -> Iterator[Finding]:
         yield Finding(question, "yes" if last["speedup"] > 1 else "no", sentence, claim, "table8")
     else:
         yield Finding(question, "missing", NOT_YET.format("topology_cost"), claim, "table8")
+
+
+def _operations(results: Results) -> Finding:
+    """The claim about FLOPs: with or without the products inside attention, which the paper does not say."""
+    question = "Does the student's encoder need as few FLOPs as claimed?"
+    printed = reported.load("table5").loc["Encoder GFLOPs", "Comparison"]
+    claim = f"The encoder's FLOPs are {printed} (Table 5)."
+    cost = results.records.get("model_cost")
+    if not cost:
+        return Finding(question, "missing", NOT_YET.format("model_cost"), claim, "table5")
+    claimed, encoder = float(printed.partition("×")[0]), cost["ratios"]["flops"]["encoder"]
+    counted = [abs(encoder[kind] - claimed) < 0.05 * claimed for kind in ("total", "without_attention")]
+    return Finding(
+        question,
+        "yes" if all(counted) else "open" if any(counted) else "no",
+        f"{encoder['total']:.1f} times lower; {encoder['without_attention']:.1f} times without the products inside "
+        "attention, which fall only with channels and blocks.",
+        claim,
+        "table5",
+    )
+
+
+def _memory(results: Results) -> Finding:
+    """The claim about peak memory: with or without weights, which the paper does not say."""
+    question, claim = "Does the student need less memory?", "Peak memory of inference is 2.5 times lower (Sec. 1)."
+    timing = results.records.get("timings/model_cost")
+    if not timing:
+        return Finding(question, "missing", NOT_YET.format("model_cost"), claim, "table6")
+    ratios, voxels = timing["ratios"], timing["models"]["teacher"]["voxels"]
+    reached = [ratios[name] >= 2.5 for name in ("peak_memory", "peak_memory_with_weights")]
+    return Finding(
+        question,
+        "yes" if all(reached) else "open" if any(reached) else "no",
+        f"{ratios['peak_memory']:.2f} times less for tensors, {ratios['peak_memory_with_weights']:.1f} times with the "
+        f"weights ({voxels:,} voxels). The larger the scan, the less the weights count.",
+        claim,
+        "table6",
+    )
 
 
 def trained_networks(results: Results, ratio: float) -> str:

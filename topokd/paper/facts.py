@@ -26,7 +26,8 @@ def gradients(results: Results) -> str:
     parts = [f"L_{name} {two_digits(median)} %" for name, median in medians.items()]
     sentence = f"Medians over steps and seeds in “{results.labels[row]}”: {', '.join(parts)}."
     weak = [f"L_{name}" for name, median in medians.items() if median < 100 * WEAK]
-    return sentence + (f" At this weight {' and '.join(weak)} can hardly move the student." if weak else "")
+    few = f" Below {100 * WEAK:g} % a result says nothing about larger weights: {' and '.join(weak)}." if weak else ""
+    return sentence + few
 
 
 def validation(results: Results) -> str:

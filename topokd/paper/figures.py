@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from topokd.paper import reported
+from topokd.paper.findings import least_sd
 from topokd.paper.results import Results, class_names
 from topokd.paper.segmentation_tables import compared_with
 from topokd.paper.statistics import MARGIN
@@ -128,13 +129,13 @@ def _gains_figure(results: Results, names: list[str], rows: list[str]) -> Figure
         return None
     scores = {name: view.Seeds(results.scores(name), results.score(name)) for name in order}
     over = _common_base(results, [row for row in order if row in rows])
-    gains, printed = {}, {}
+    gains, printed, sd = {}, {}, least_sd(results)
     for row in order:
         if row not in rows or over not in results.rows[row].compare or not results.gain(row, over).n:
             continue
         base, values = results.scores(over), results.scores(row)
         by_seed = {seed: value - base[seed] for seed, value in values.items() if seed in base}
-        gains[row] = view.Seeds(by_seed, results.gain(row, over))
+        gains[row] = view.Seeds(by_seed, results.gain(row, over).with_sd(sd))
         printed[row] = reported.gains(("table7",), row, over)
     against = results.rows[over].label if over else ""
     metric = f"mIoU (%), {results.dataset}"

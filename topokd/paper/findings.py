@@ -33,6 +33,7 @@ class Finding:
         row: name of the row that is compared with it.
         study: name of the study that decided; empty where the profile's own runs did.
         size: number of places and seeds of that study.
+        added: whether its plan got this comparison only after the runs.
     """
 
     question: str
@@ -46,6 +47,7 @@ class Finding:
     row: str = ""
     study: str = ""
     size: str = ""
+    added: bool = False
 
 
 def verdict(gain: Interval, margin: float = MARGIN, sd: float = 0.0) -> str:
@@ -84,12 +86,22 @@ def findings(results: Results) -> list[Finding]:
 
     The comparison of the rows in ``params.panels.rows`` comes first, the others follow in the order of the rows.
     """
-    compared = [(row, over) for row in results.rows for over in _questions(results, row)]
+    compared = _compared(results)
     headline = results.params.panels.rows
     compared.sort(key=lambda pair: not set(pair) <= set(headline))  # stable: the others keep their order
     teacher = [_teacher(results, headline[0])] if headline and headline[0] in results.rows else []
-    sd = pooled_sd(results.gain(row, over) for row, over in compared)
+    sd = least_sd(results)
     return [*teacher, *(_compare(results, row, over, sd) for row, over in compared)]
+
+
+def least_sd(results: Results) -> float:
+    """Standard deviation of all comparisons of the profile together: each is judged with at least this one."""
+    return pooled_sd(results.gain(row, over) for row, over in _compared(results))
+
+
+def _compared(results: Results) -> list[tuple[str, str]]:
+    """Every row, with every row that it has a question about."""
+    return [(row, over) for row in results.rows for over in _questions(results, row)]
 
 
 def _questions(results: Results, row: str) -> Iterator[str]:
@@ -146,6 +158,7 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
         return Finding(
             about.question, answer, sentence, "", "studies_comparisons", about.subject, decided_gain, label, row,
             study["profile"], f"{study['places'][row]} places, {comparison['seeds']} seeds",
+            comparison.get("added", False),
         )  # fmt: skip
     if not gain.n:
         sentence = f"Not measured yet: run the stage `student` for {row} and {over}."

@@ -13,14 +13,14 @@ from topokd.paper.findings import findings
 from topokd.paper.leftovers import is_leftover
 from topokd.paper.results import Results
 from topokd.paper.statistics import signed
-from topokd.paper.studies import rates, weak_terms
+from topokd.paper.studies import rates, trials, weak_terms
 from topokd.project import TEACHER, run_name
 
 ANSWERS = {
     "yes": "yes",
     "no": "no, the difference is negative",
     "same": "no effect",
-    "weak": "no effect at this weight",
+    "weak": "too weak",
     "open": "cannot tell",
     "missing": "not measured",
 }
@@ -47,6 +47,7 @@ def details_text(folders: list[Path]) -> str:
     profiles = [Results.read(folder) for folder in folders]
     said = [f"`{results.profile}`: {text}" for results in profiles if (text := details(results))]
     said += [text for name in BEGINNINGS if (text := study_text(profiles[0].studies.get(name, {})))]
+    said += [text] if (text := comparison_text(profiles[0].studies.get("comparison", {}))) else []
     return "\n\n".join(
         ["\n".join(map(_size, profiles)), *(textwrap.fill(text, 100, break_on_hyphens=False) for text in said)]
     )
@@ -55,7 +56,7 @@ def details_text(folders: list[Path]) -> str:
 BEGINNINGS = {  # of the text on a study, by its profile
     "study": "The [study](docs/study.md) with more seeds trains longer, on {places} other streets.",
     "cross-validation": "The [cross-validation](docs/study.md#cross-validation-on-real-scans) holds each of {places} "
-    "real places out once.",
+    "real sequences out once.",
 }
 
 
@@ -76,18 +77,52 @@ def study_text(study: Mapping[str, Any]) -> str:
     seeds = min(pair["seeds"] for pair in study["comparisons"])
     places = max(study["places"].values())
     state = "" if complete else f" So far {study['done']} of {study['planned']} runs are done."
-    end = "" if complete else " It decides nothing above before it is complete."
+    end = "" if complete else " Until it is complete, it does not change the answers above."
     limits = "".join(dict.fromkeys(note(pair, study) for note in (rates, weak_terms) for pair in study["comparisons"]))
     return (
         f"{BEGINNINGS[study['profile']].format(places=places)}{state} mIoU in points, {seeds} seeds, paired, "
-        f"with 95 % intervals: {', '.join(pairs)}.{limits}{end}"
+        f"with 95 % intervals: {', '.join(pairs)}.{limits}{trials(study)}{end}"
     )
+
+
+def comparison_text(study: Mapping[str, Any]) -> str:
+    """What the comparison of many rows has decided so far, and how many rows it leaves open; empty before it compares.
+
+    Args:
+        study: the answer of the profile ``comparison``, see `topokd.experiments.study.answer.answer`.
+    """
+    if not study.get("comparisons"):
+        return ""
+    labels, complete = study["labels"], study["done"] >= study["planned"]
+    by_control: dict[str, dict[str, list[str]]] = {}
+    for pair in study["comparisons"]:
+        low, high = pair["intervals"]["seeds"]
+        numbers = f"**{signed(pair['difference'])}** ({signed(low)} to {signed(high)}{_aside(pair)})"
+        own = by_control.setdefault(pair["control"], {})
+        own.setdefault(pair["verdict"], []).append(f"“{labels[pair['treatment']]}” {numbers}")
+    seeds = min(pair["seeds"] for pair in study["comparisons"])
+    said = []
+    for control, found in by_control.items():
+        parts = [f"{word}: {', '.join(found[verdict])}" for verdict, word in DECIDED.items() if verdict in found]
+        undecided = len(found.get("open", []))
+        parts += [f"undecided: {undecided} row{'' if undecided == 1 else 's'}"] if undecided else []
+        said.append(f"Against “{labels[control]}”: {'; '.join(parts)}.")
+    state = "" if complete else f" So far {study['done']} of {study['planned']} runs are done."
+    steps = min(study["steps"].values())
+    return (
+        f"The [comparison](docs/study.md#the-fair-comparison) gives each of {len(labels)} rows as many trials, and "
+        f"{steps:,} steps to all but one.{state} mIoU in points, at least {seeds} seeds, paired, with 95 % intervals "
+        f"and verdicts after Holm's correction. {' '.join(said)}"
+    )
+
+
+DECIDED = {"better": "better", "worse": "worse", "equivalent": "no different"}
 
 
 def _aside(pair: Mapping[str, Any]) -> str:
     extreme = pair.get("extreme")
     outlier = f"; seed {extreme['seed']} alone {signed(extreme['difference'])}" if extreme else ""
-    return outlier + ("; compared only after the first runs" if pair.get("added") else "")
+    return outlier + ("; added to the plan after these runs" if pair.get("added") else "")
 
 
 def _size(results: Results) -> str:
@@ -117,7 +152,8 @@ def _profile(results: Results) -> str:
     lines = [
         f"Profile `{results.profile}` ({results.dataset}): mIoU in % over the classes present in the validation split, "
         f"mean ± 95 % interval over seeds {', '.join(map(str, seeds))}; minutes of the fastest run on one core of "
-        f"{where['processor']}. All stages together took {total:.0f} core-minutes.",
+        f"{where['processor']} (of the rows of a seed, the first also computes the teacher's outputs for the others). "
+        f"All stages together took {total:.0f} core-minutes.",
         "",
         f"| row | parameters | mIoU | gain over “{results.labels[base]}” | steps | minutes |",
         "|---|---|---|---|---|---|",

@@ -19,7 +19,7 @@ from topokd.paper.statistics import MARGIN, Interval
 from topokd.project import TEACHER
 
 PAPER = "Topology- and Gradient-Guided Knowledge Distillation for Point Cloud Semantic Segmentation"
-BADGES = {**ANSWERS, "no": "no", "weak": "too weak", "missing": "no data"}  # short: they stand in a narrow column
+BADGES = {**ANSWERS, "no": "no", "missing": "no data"}  # short: they stand in a narrow column
 RULE = (
     "**yes** and **no**: the 95 % interval of the gain (paired by seed) lies on one side of zero, and its mean at "
     f"least {MARGIN:g} points of mIoU away; **no effect**: the gain lies within ±{MARGIN:g} points "

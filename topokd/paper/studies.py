@@ -86,7 +86,8 @@ def notes(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     """Sentences on what limits a comparison; empty where nothing does."""
     extreme = comparison.get("extreme")
     outlier = f" Seed {extreme['seed']} alone differs by {signed(extreme['difference'])}." if extreme else ""
-    return outlier + rates(comparison, study) + weak_terms(comparison, study)
+    late = " This comparison was added to the plan after these runs." if comparison.get("added") else ""
+    return late + outlier + rates(comparison, study) + weak_terms(comparison, study)
 
 
 def rates(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
@@ -95,8 +96,8 @@ def rates(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     >>> chosen = {"kd": {"learning_rate_factor": 2.0}, "plain": {"learning_rate_factor": 1.0}}
     >>> study = {"chosen": chosen, "labels": {"kd": "KD", "plain": "None"}}
     >>> print(rates({"treatment": "kd", "control": "plain"}, study))
-     “None” had 0.5 times the learning rate of the row it is compared with: trials vary it only for rows without
-    weights.
+     “None” had 0.5 times the learning rate of the row it is compared with: trials tuned it only for rows without
+    loss weights.
     """
     treatment, control = comparison["treatment"], comparison["control"]
     chosen = study.get("chosen", {})
@@ -107,14 +108,33 @@ def rates(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
         return ""
     return (
         f" “{study['labels'][control]}” had {ratio:g} times the learning rate of the row it is compared with: trials "
-        "vary it only for rows without weights."
+        "tuned it only for rows without loss weights."
     )
 
 
 def answer_of(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     """The answer of a finding (`topokd.paper.findings.Finding`) that a comparison gives."""
     answer = VERDICTS[comparison["verdict"]]
-    return "weak" if answer == "same" and weak_terms(comparison, study) else answer
+    new = added_terms(comparison, study)
+    return "weak" if answer == "same" and new and all(map(_is_weak, new.values())) else answer
+
+
+def added_terms(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The gradient shares (`topokd.experiments.study.answer.gradient_shares`) of the terms that only the treatment has.
+
+    Args:
+        comparison: one of the study's.
+        study: its answer.
+    """
+    by_row: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for share in study.get("gradients", []):
+        by_row.setdefault(share["row"], {})[share["term"]] = share
+    treatment, control = (by_row.get(comparison[row], {}) for row in ("treatment", "control"))
+    return {term: share for term, share in treatment.items() if term not in control}
+
+
+def _is_weak(share: Mapping[str, Any]) -> bool:
+    return share["median"] < share["weak"]
 
 
 def weak_terms(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
@@ -127,20 +147,53 @@ def weak_terms(comparison: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     ...     {"row": "kd", "term": "kd", "median": 10, "weak": 0.01}]
     >>> comparison = {"treatment": "kd_topo", "control": "kd", "verdict": "equivalent"}
     >>> print(weak_terms(comparison, {"gradients": shares}))
-     The gradient of L_topo was 0.32 % of the segmentation loss's (median): this says nothing about larger weights.
+     The gradient of L_topo was 0.32 % of the segmentation loss's (median): this says nothing about larger weights of
+    L_topo.
     """
-    if comparison["verdict"] in ("better", "worse"):
-        return ""
-    by_row: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for share in study.get("gradients", []):
-        by_row.setdefault(share["row"], {})[share["term"]] = share
-    treatment, control = (by_row.get(comparison[row], {}) for row in ("treatment", "control"))
-    new = {term: share for term, share in treatment.items() if term not in control}
-    weak = {term: share["median"] for term, share in new.items() if share["median"] < share["weak"]}
-    if not weak:
+    weak = {term: share["median"] for term, share in added_terms(comparison, study).items() if _is_weak(share)}
+    if not weak or comparison["verdict"] in ("better", "worse"):
         return ""
     shares = " and ".join(f"of L_{term} was {100 * median:.2g} %" for term, median in weak.items())
-    return f" The gradient {shares} of the segmentation loss's (median): this says nothing about larger weights."
+    return (
+        f" The gradient {shares} of the segmentation loss's (median): this says nothing about larger weights of "
+        f"{' and '.join(f'L_{term}' for term in weak)}."
+    )
+
+
+def trials(study: Mapping[str, Any]) -> str:
+    """Sentences on what the trials of one term's weight gave beyond the row that they start from; empty without any.
+
+    >>> kd, topo = {"row": "kd", "miou": 22.1}, {"row": "kd_topo", "factor": 1.0, "weights": {"topo": 40.0}}
+    >>> plan = {"rows": {"kd_topo": {"factor_of": ["topo"], "start": "kd"}}, "comparisons": [["kd_topo", "kd"]]}
+    >>> study = {"plan": plan, "labels": {"kd": "KD", "kd_topo": "KD + topology"}, "chosen": {"kd": kd},
+    ...     "trials": [kd, topo | {"miou": 15.1}]}
+    >>> trials(study)
+    ' In the trials, with one seed each, “KD + topology” is −7.0 points from “KD” at a weight of 40 of L_topo.'
+    """
+    said = []
+    for treatment, control in study["plan"]["comparisons"]:
+        row = study["plan"].get("rows", {}).get(treatment, {})
+        own = [trial for trial in study["trials"] if trial["row"] == treatment]
+        if row.get("start") != control or len(row["factor_of"]) != 1 or control not in study["chosen"] or not own:
+            continue
+        (term,), start = row["factor_of"], study["chosen"][control]["miou"]
+        own.sort(key=lambda trial: trial["factor"])
+        gains = listed([signed(trial["miou"] - start) for trial in own])
+        weights = listed([f"{trial['weights'][term]:.3g}" for trial in own])
+        said.append(
+            f"“{study['labels'][treatment]}” is {gains} points from “{study['labels'][control]}” at "
+            f"{'a weight' if len(own) == 1 else 'weights'} of {weights} of L_{term}"
+        )
+    return f" In the trials, with one seed each, {'; '.join(said)}." if said else ""
+
+
+def listed(words: Sequence[str]) -> str:
+    """The words in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def protocols(results: Results) -> pd.DataFrame:
@@ -167,7 +220,8 @@ def comparisons(results: Results) -> pd.DataFrame:
                 "Study": profile, "Row": labels[comparison["treatment"]],
                 "Against": labels[comparison["control"]] + ("*" if comparison.get("added") else ""),
                 "Difference": signed(comparison["difference"], 2), "Seeds": comparison["seeds"],
-                "Spread": f"{sd:.2f}", "Seeds for 1 point": seeds_needed(1.0, sd, 0.8, level) or "–",
+                "SD": f"{sd:.2f}",
+                "Seeds for 1 point": seeds_needed(1.0, sd, 0.8, level, margin=plan["margin"]) or "–",
                 **{f"95 %, {over}": " to ".join(signed(end, 2) for end in ends)
                    for over, ends in comparison["intervals"].items()},
                 "p, Holm": f"{comparison['p_holm']:.2g}", "p of equivalence": f"{comparison['p_equivalence_holm']:.2g}",
@@ -215,13 +269,13 @@ def power(results: Results) -> dict[str, dict[str, Any]]:
     """Seeds, expected spread, number of comparisons and margin of the profile and of each study, for its power."""
     plans = {}
     if "study" in results.studies:
-        questions = sum(bool(about.question) for row in results.rows.values() for about in row.compare.values())
-        seeds = results.params.seeds
-        plans[f"this profile ({len(seeds)} seeds)"] = _power(results.studies["study"]["plan"], seeds, questions)
+        seeds = results.params.seeds  # the answers of a profile are not corrected for the number of questions
+        plans[f"this profile ({len(seeds)} seeds)"] = _power(results.studies["study"]["plan"], seeds, 1)
     for profile in PROTOCOLS:
         study = results.studies.get(profile, {})
-        if pairs := study.get("plan", {}).get("comparisons"):
-            plans[f"{profile} ({len(study['seeds'])} seeds)"] = _power(study["plan"], study["seeds"], len(pairs))
+        plan = study.get("plan", {})
+        if pairs := [*plan.get("comparisons", []), *plan.get("added", [])]:
+            plans[f"{profile} ({len(study['seeds'])} seeds)"] = _power(plan, study["seeds"], len(pairs))
     return plans
 
 

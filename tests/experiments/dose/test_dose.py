@@ -118,6 +118,25 @@ def test_the_sentence_follows_from_the_numbers(
 ) -> None:
     text = sentence(DOSES, invented(distance, miou, noise))
     assert all(part in text for part in words), text
+    assert "at the smallest dose" in text and "variants" not in text
+
+
+@pytest.mark.unit
+def test_variants_that_change_accuracy_are_named_and_counted() -> None:
+    plan = DOSES.replace(variants={"stage": (0, 3)})
+    records = invented([0.5, 0.4, 0.2], [20, 20, 20], 0.1)
+    variants = [arm for arm in arms(plan) if arm.axis != "share"]
+    control = records[arms(DOSES)[0].name]
+    for k, arm in enumerate(variants):
+        records[arm.name] = {
+            seed: {"measures": record["measures"] | {"miou": record["measures"]["miou"] - 3 * (k == 0) + 0.01 * seed}}
+            for seed, record in control.items()
+        }
+    text, first = sentence(plan, records), variants[0]
+    assert f"Of {len(variants)} variants of L_topo at {100 * first.share:g} %, not corrected for their number" in text
+    assert f"{first.axis} {first.value} lowers mIoU (−2.9" in text and text.count("lowers") == 1
+    records[first.name] = records[variants[-1].name]
+    assert "lowers" not in sentence(plan, records)
 
 
 @pytest.mark.unit

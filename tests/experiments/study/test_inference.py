@@ -75,6 +75,15 @@ def test_power_is_the_tail_of_the_noncentral_t_and_a_number_for_every_effect(n: 
 
 
 @pytest.mark.long
+def test_the_power_with_a_margin_is_the_share_of_verdicts() -> None:
+    differences = np.random.default_rng(0).normal(0.7, 0.8, (20_000, N))
+    mean, error = differences.mean(1), differences.std(1, ddof=1) / np.sqrt(N)
+    found = (abs(mean) / error > stats.t.ppf(0.995, N - 1)) & (abs(mean) >= 0.5)
+    assert superiority_power(0.7, 0.8, N, alpha=0.01, margin=0.5) == pytest.approx(found.mean(), abs=0.01)
+    assert seeds_needed(0.7, 0.8, alpha=0.01, margin=0.5) > seeds_needed(0.7, 0.8, alpha=0.01)
+    assert seeds_needed(0.5, 0.8, margin=0.5) is None  # half of the means are below the margin
+
+
 def test_seeds_needed_is_the_first_number_with_the_power() -> None:
     n = seeds_needed(effect=0.5, sd=0.8)
     assert n is not None

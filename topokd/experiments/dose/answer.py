@@ -78,48 +78,63 @@ def _changes(doses: list[Arm], records: Records, measure: str) -> dict[int, floa
 
 
 def sentence(plan: DosePlan, records: Records) -> str:
-    """One sentence on whether training with L_topo reduces the topological distance, and whether accuracy changes."""
-    doses = [arm for arm in arms(plan) if arm.axis == "share"]
-    distance, miou = (trend(doses, records, name) for name in ("distance", "miou"))
-    if distance is None or miou is None:
+    """Whether training with L_topo reduces the topological distance, whether accuracy changes, and what variants do."""
+    every = arms(plan)
+    doses = [arm for arm in every if arm.axis == "share"]
+    miou = trend(doses, records, "miou")
+    seeds = sorted(_changes(doses, records, "distance"))
+    if miou is None or len(seeds) < 2:
         done = sum(len(records.get(arm.name, {})) for arm in doses)
         return f"Not measured yet: {done} runs of the {len(doses)} doses are done, and no two seeds have all of them."
-    given = f"{_distance(doses, records, distance)}; {distance.n} seeds"
+    smallest, largest = (_distance(doses[0], arm, records, seeds) for arm in (doses[1], doses[-1]))
+    given = f"{largest[1]}; {smallest[1]} at the smallest dose, {100 * doses[1].share:g} %; {len(seeds)} seeds"
+    side = _side(largest[0])
     falls = {
         -1: f"the topological distance to the teacher falls ({given})",
         1: f"the topological distance to the teacher rises, although it is trained for ({given})",
         0: f"it stays open whether the topological distance to the teacher falls ({given})",
-    }[_side(distance)]
-    number = f"{_interval(miou, 1)} points of mIoU"
-    if side := _side(miou):
-        up = "rises" if side > 0 else "falls"
-        joint = (
-            "follows: it" if side > 0 and _side(distance) < 0 else "does not follow: it" if side < 0 else "changes: it"
-        )
+    }[side]
+    number = f"{_interval(miou, 1)} points of mIoU along a line over the doses"
+    if gained := _side(miou):
+        up = "rises" if gained > 0 else "falls"
+        joint = "follows: it" if gained > 0 > side else "does not follow: it" if gained < 0 else "changes: it"
         follows = f"accuracy {joint} {up} ({number})"
     elif tost(list(_changes(doses, records, "miou").values()), plan.margin).equivalent:
         follows = f"accuracy stays the same within ±{plan.margin:g} points ({number})"
     else:
         follows = f"it stays open whether accuracy changes ({number})"
     strongest = f"{100 * doses[-1].share:g} % of the segmentation loss's gradient{_beside(doses[-1], records)}"
-    return f"Along a line fitted from no L_topo to {strongest}, {falls}, and {follows}."
+    return f"With L_topo at {strongest}, {falls}, and {follows}.{_variants(every, records)}"
 
 
-def _distance(doses: list[Arm], records: Records, change: Difference) -> str:
-    """The change of the distance along the line, in percent of the same seed's without L_topo where none of these is 0,
-    and at the smallest dose.
-    """
-    changes = _changes(doses, records, "distance")
-    start = {seed: _measured(records[doses[0].name][seed])["distance"] for seed in changes}
-    if min(start.values()) <= 0:
-        return _interval(change, 3)
-    relative = paired_difference([100 * changes[seed] / start[seed] for seed in changes])
-    smallest = doses[1]
-    there = [_measured(records[smallest.name][seed])["distance"] / start[seed] for seed in changes]
-    return (
-        f"{_interval(relative, 0, ' %')}; {_signed(100 * float(np.mean(there)) - 100, 0)} % at the smallest dose, "
-        f"{100 * smallest.share:g} %"
-    )
+def _distance(control: Arm, arm: Arm, records: Records, seeds: list[int]) -> tuple[Difference, str]:
+    """The distance's difference from training without L_topo, also as text: in percent where none of these is 0."""
+    before, after = ([_measured(records[one.name][seed])["distance"] for seed in seeds] for one in (control, arm))
+    if min(before) <= 0:
+        difference = paired_difference([b - a for a, b in zip(before, after, strict=True)])
+        return difference, _interval(difference, 3)
+    relative = paired_difference([100 * b / a - 100 for a, b in zip(before, after, strict=True)])
+    return relative, _interval(relative, 0, " %")
+
+
+def _variants(every: list[Arm], records: Records) -> str:
+    """A sentence on the variants of L_topo whose mIoU differs from that without it; empty without variants."""
+    control, found, counted, shares = records.get(every[0].name, {}), [], 0, set()
+    for arm in every:
+        own = records.get(arm.name, {})
+        seeds = sorted(set(own) & set(control))
+        if arm.axis == "share" or len(seeds) < 2:
+            continue
+        counted += 1
+        shares.add(f"{100 * arm.share:g} %")
+        gain = paired_difference([_measured(own[s])["miou"] - _measured(control[s])["miou"] for s in seeds])
+        if side := _side(gain):
+            verb = "raises" if side > 0 else "lowers"
+            found.append(f"{arm.axis} {arm.value} {verb} mIoU ({_interval(gain, 2)})")
+    if not counted:
+        return ""
+    said = "; ".join(found) if found else "none changes mIoU for certain"
+    return f" Of {counted} variants of L_topo at {' or '.join(sorted(shares))}, not corrected for their number: {said}."
 
 
 def _beside(arm: Arm, records: Records) -> str:

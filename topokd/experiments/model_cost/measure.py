@@ -11,6 +11,7 @@
         "cpu_time_s": float,                                  # sum of torch.profiler's self CPU times (Table 6)
         "operations": {name: {"self_s", "total_s": float, "calls", "allocated_bytes": int}}}},  # most expensive first
      "ratios": {"latency", "fps", "cpu_time", "peak_memory",           # teacher / student; fps: student / teacher
+                "latency_range": [float, float],                       # smallest and largest of the rounds
                 "peak_memory_with_weights": float,                     # comparable with max_memory_allocated
                 "operations": {name: {"self_s": float|null, "allocated_bytes": float|null}}},
      "scaling": [{"requested": int, "voxels": int,            # Figure 1 c, d
@@ -25,6 +26,7 @@ On CUDA a model also has "device_time_s", an operation "device_self_s" and "devi
 from __future__ import annotations
 
 import functools
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +36,7 @@ from torch import Tensor
 
 from topokd.data import Scan, Voxels, collate, voxelize
 from topokd.evaluation.predict import predict
-from topokd.experiments.measurement import Operations, measure_latency, measure_peak_memory, profile_operations
+from topokd.experiments.measurement import Operations, measure_in_turn, measure_peak_memory, profile_operations
 from topokd.experiments.model_cost.clouds import cut
 from topokd.experiments.model_cost.count import ratio
 from topokd.machine import device_name
@@ -51,10 +53,15 @@ Models = dict[str, PointTransformerV3]
 class ForwardCost:
     """Cost of a forward pass of one network on one cloud; ``totals`` and ``operations`` only where profiled."""
 
-    latency_s: float
+    seconds: list[float]
     peak_memory_bytes: int
     totals: dict[str, float]
     operations: Operations
+
+    @property
+    def latency_s(self) -> float:
+        """Median time."""
+        return statistics.median(self.seconds)
 
 
 def measure_cost(
@@ -68,7 +75,7 @@ def measure_cost(
     device: torch.device | str = "cpu",
     large: Voxels | None = None,
 ) -> dict[str, Any]:
-    """The document at the top of this file.
+    """The document at the top of this file; the networks take turns, so a busy machine slows both down.
 
     Args:
         models: networks by role, ``"teacher"`` and ``"student"``.
@@ -98,11 +105,10 @@ def measure_cost(
     device, scaling = torch.device(device), list(scaling)
     models = {role: model.to(device) for role, model in models.items()}
     clouds = {requested: cut(voxels, large, requested) for requested in (tokens, *scaling)}
-    costs: dict[int, dict[str, ForwardCost]] = {requested: {} for requested in clouds}
-    jobs = [(requested, role) for requested in clouds for role in models]
-    for requested, role in Progress(jobs, "model cost"):
-        profiled = requested == tokens
-        costs[requested][role] = forward_cost(models[role], clouds[requested], repeats, device, profiled)
+    costs = {
+        requested: forward_costs(models, clouds[requested], repeats, device, profiled=requested == tokens)
+        for requested in Progress(list(clouds), "model cost")
+    }
     weights = {role: sum(v.nbytes for v in model.state_dict().values()) for role, model in models.items()}
     return {
         "device": device_name(device),
@@ -127,29 +133,35 @@ def measure_cost(
     }
 
 
-def forward_cost(
-    model: PointTransformerV3, voxels: Voxels, repeats: int, device: torch.device, profiled: bool
-) -> ForwardCost:
-    """Latency, peak memory and, if ``profiled``, the operations of one forward pass on ``voxels``.
+def forward_costs(
+    models: Models, voxels: Voxels, repeats: int, device: torch.device, profiled: bool
+) -> dict[str, ForwardCost]:
+    """Latency, peak memory and, if ``profiled``, the operations of one forward pass of each network on ``voxels``.
 
     Args:
-        model: the network.
+        models: networks by role.
         voxels: one cloud.
-        repeats: number of timed passes.
+        repeats: number of timed passes of each.
         device: where they run.
         profiled: whether to list the operations too.
     """
     batch = collate([voxels]).to(device)
 
-    def forward() -> Tensor:
+    def forward(model: PointTransformerV3) -> Tensor:
         with evaluation_mode(model), torch.inference_mode():
             return model(batch)
 
+    passes = {role: functools.partial(forward, model) for role, model in models.items()}
     repeated = len(batch.feat) <= REPEATED_TOKENS or device.type == "cuda"
-    latency = measure_latency(forward, repeats if repeated else 1, device, warm_up=int(repeated))
-    peak = measure_peak_memory(forward, device)
-    totals, operations = profile_operations(forward, device=device) if profiled else ({}, {})
-    return ForwardCost(latency, peak, totals, operations)
+    seconds = measure_in_turn(passes, repeats if repeated else 1, device, warm_up=int(repeated))
+    return {
+        role: ForwardCost(
+            seconds[role],
+            measure_peak_memory(one_pass, device),
+            *(profile_operations(one_pass, device=device) if profiled else ({}, {})),
+        )
+        for role, one_pass in passes.items()
+    }
 
 
 def _model_record(model: PointTransformerV3, voxels: int, cost: ForwardCost, weight_bytes: int) -> dict[str, Any]:
@@ -167,9 +179,11 @@ def _model_record(model: PointTransformerV3, voxels: int, cost: ForwardCost, wei
 
 def _ratios(costs: dict[str, ForwardCost], weights: dict[str, int]) -> dict[str, Any]:
     teacher, student = costs["teacher"], costs["student"]
+    rounds = [a / b for a, b in zip(teacher.seconds, student.seconds, strict=True)]
     return {
         "latency": teacher.latency_s / student.latency_s,
         "fps": teacher.latency_s / student.latency_s,
+        "latency_range": [min(rounds), max(rounds)],
         "cpu_time": teacher.totals["cpu_time_s"] / student.totals["cpu_time_s"],
         "peak_memory": teacher.peak_memory_bytes / student.peak_memory_bytes,
         "peak_memory_with_weights": (teacher.peak_memory_bytes + weights["teacher"])
@@ -183,10 +197,8 @@ def _ratios(costs: dict[str, ForwardCost], weights: dict[str, int]) -> dict[str,
 
 
 def _frame_record(models: Models, scan: Scan, voxel_size: float, repeats: int, device: torch.device) -> dict[str, Any]:
-    seconds = {
-        role: measure_latency(functools.partial(predict, model, scan, voxel_size), repeats, device)
-        for role, model in models.items()
-    }
+    calls = {role: functools.partial(predict, model, scan, voxel_size) for role, model in models.items()}
+    seconds = {role: statistics.median(times) for role, times in measure_in_turn(calls, repeats, device).items()}
     return {
         "points": len(scan),
         "voxels": len(voxelize(scan, voxel_size)),

@@ -161,20 +161,22 @@ def gradient_shares(done: dict[Unit, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def power_table(plan: StudyPlan, seeds: int) -> list[dict[str, Any]]:
-    """Power of the protocol at the corrected level of its strictest comparison, computed from the plan alone.
+    """Power of the verdict (see `compare`) for the strictest of all comparisons, computed from the plan alone.
 
     Examples:
         >>> plan = StudyPlan(rows={"a": {}, "b": {}}, comparisons=[("b", "a")], effects=(1.0,), expected_sd=0.8)
         >>> [(row["effect"], round(row["power"], 2)) for row in power_table(plan, 10)]
-        [(0.0, 0.05), (1.0, 0.94)]
+        [(0.0, 0.03), (1.0, 0.94)]
     """
-    alpha = plan.alpha / max(1, len(plan.comparisons))
+    alpha = plan.alpha / max(1, len([*plan.comparisons, *plan.added]))
     return [
         {
             "effect": effect,
-            "power": superiority_power(effect, plan.expected_sd, seeds, alpha),
+            "power": superiority_power(effect, plan.expected_sd, seeds, alpha, plan.margin),
             "power_of_equivalence": equivalence_power(plan.expected_sd, seeds, plan.margin, effect, alpha),
-            "seeds_for_80_percent": seeds_needed(effect, plan.expected_sd, 0.8, alpha) if effect else None,
+            "seeds_for_80_percent": (
+                seeds_needed(effect, plan.expected_sd, 0.8, alpha, margin=plan.margin) if effect else None
+            ),
         }
         for effect in (0.0, *plan.effects)
     ]

@@ -143,17 +143,20 @@ def tost(differences: Sequence[float], margin: float, alpha: float = 0.05) -> Eq
     return Equivalence(p, margin, p < alpha)
 
 
-def superiority_power(effect: float, sd: float, n: int, alpha: float = 0.05) -> float:
-    """P(the two-sided paired t-test rejects) for normal differences; exact by integration over their deviation.
+def superiority_power(effect: float, sd: float, n: int, alpha: float = 0.05, margin: float = 0.0) -> float:
+    """P(the two-sided paired t-test rejects, and |mean| >= margin) for normal differences.
 
-    = int P( |mean| > t s / sqrt(n) ) dF(s),  (n - 1) s^2 / sd^2 ~ chi^2_{n-1},  t the quantile at 1 - alpha / 2.
-    It is the tail of the noncentral t distribution, which SciPy gives as NaN for some large effects.
+    = int P( |mean| > max(t s / sqrt(n), margin) ) dF(s),  (n - 1) s^2 / sd^2 ~ chi^2_{n-1},  t the quantile at
+    1 - alpha / 2; exact by integration over s. Without a margin it is the tail of the noncentral t distribution, which
+    SciPy gives as NaN for some large effects. With one, a true difference as large as it is found in half of all cases
+    at most.
 
     Args:
         effect: true mean difference.
         sd: standard deviation of the paired differences, above 0.
         n: pairs.
         alpha: level of the test.
+        margin: a smaller mean does not count, even if it is significant.
 
     Returns:
         The probability, 0 to 1.
@@ -161,10 +164,13 @@ def superiority_power(effect: float, sd: float, n: int, alpha: float = 0.05) -> 
     Examples:
         >>> round(superiority_power(effect=1.0, sd=1.0, n=10), 3)
         0.803
+        >>> round(superiority_power(effect=0.5, sd=0.8, n=32, margin=0.5), 3)
+        0.5
     """
     t = float(stats.t.ppf(1 - alpha / 2, n - 1))
-    reach = t * _deviations(n)  # of the mean in its own standard deviations, where the test rejects
-    shift = effect * math.sqrt(n) / sd
+    unit = sd / math.sqrt(n)  # standard deviation of the mean
+    reach = np.maximum(t * _deviations(n), margin / unit)  # of the mean in this unit, where a difference counts
+    shift = effect / unit
     return float((stats.norm.sf(reach - shift) + stats.norm.cdf(-reach - shift)).mean())
 
 
@@ -195,7 +201,9 @@ def equivalence_power(sd: float, n: int, margin: float, effect: float = 0.0, alp
     return float(inside.mean())
 
 
-def seeds_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.05, largest: int = 1000) -> int | None:
+def seeds_needed(
+    effect: float, sd: float, power: float = 0.8, alpha: float = 0.05, largest: int = 1000, margin: float = 0.0
+) -> int | None:
     """The smallest number of pairs at which `superiority_power` reaches ``power``; None beyond ``largest``.
 
     Args:
@@ -204,6 +212,7 @@ def seeds_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.
         power: probability to reach.
         alpha: level of the test.
         largest: largest number of pairs that is tried.
+        margin: see `superiority_power`.
 
     Returns:
         Number of pairs, or None.
@@ -212,7 +221,8 @@ def seeds_needed(effect: float, sd: float, power: float = 0.8, alpha: float = 0.
         >>> seeds_needed(effect=1.0, sd=1.0)
         10
     """
-    return next((n for n in range(2, largest + 1) if superiority_power(effect, sd, n, alpha) >= power), None)
+    enough = (n for n in range(2, largest + 1) if superiority_power(effect, sd, n, alpha, margin) >= power)
+    return next(enough, None)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -12,8 +12,9 @@ DECLARED = (
         id="ablation",
         section=SECTION,
         title="Gains of the loss terms, measured beside reported",
-        caption="First panel: every seed, mean and 95 % interval. Second: gains, paired by seed; open markers are the "
-        "differences of the paper's Table 7, which come without intervals.",
+        caption="The seeds of this profile. First panel: every seed, mean and 95 % interval. Second: gains, paired by "
+        "seed, with the intervals by which they are judged (at least the standard deviation of all comparisons "
+        "together); open markers are the differences of the paper's Table 7, which come without intervals.",
         draw=figures.ablation_figure,
         narrow=True,
     ),

@@ -28,13 +28,13 @@ pdf: .venv/ready  ## the report as PDF: results/$(PROFILE)/report.pdf (needs Chr
 check: lint  ## linters and unit tests, for use while you work: 3 minutes on two cores
 	pytest $(XDIST) -m unit $(ARGS)
 
-test: lint  ## linters and all tests but those on SLURM, with coverage: also the wheel, the browser, the pipeline in a clone
+test: lint  ## linters, coverage, all tests but those of test-cluster: also wheel, browser, the pipeline in a clone
 	pytest $(XDIST) $(SHAPES) -m "not cluster" --durations 30 --cov --cov-report term $(ARGS)
 
 test-bounds: .venv/ready  ## all tests with compiled loops that check every index (NUMBA_BOUNDSCHECK); slower
 	NUMBA_BOUNDSCHECK=1 pytest $(XDIST) -m "not cluster" $(ARGS)
 
-test-cluster: .venv/ready  ## tests that need a SLURM installation or take many minutes
+test-cluster: .venv/ready  ## tests on SLURM, and those of interrupts, which take many minutes
 	pytest -m cluster $(ARGS)
 
 lab: .venv/ready  ## JupyterLab on the notebooks

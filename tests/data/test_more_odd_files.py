@@ -204,8 +204,8 @@ def test_the_old_name_of_the_fields_of_a_pcd_is_read(tmp_path):
 
 
 OTHERS = {
-    b"PAR1": "a Parquet table", b"ARROW1\0\0": "Argoverse 2", b"SQLite format 3\0": "a bag of ROS 2",
-    b"\xd4\xc3\xb2\xa1\x02\0": "a capture of network packets", b"outs:\n- md5: 0a": "run `dvc pull`",
+    b"PAR1": "a Parquet table", b"ARROW1\0\0": "Argoverse 2", b"SQLite format 3\0": "a ROS 2 bag",
+    b"\xd4\xc3\xb2\xa1\x02\0": "a packet capture", b"outs:\n- md5: 0a": "run `dvc pull`",
     b'{"message": "Not Found"}': "an error message of a server", b"\x04\x22\x4d\x18": "packed by lz4",
     b"<Error><Code>AccessDenied</Code>": "the download failed",
     b"\xef\xbb\xbfversion https://git-lfs.github.com": "git lfs pull",

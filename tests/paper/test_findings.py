@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from topokd.paper.claims import additions, beyond_another, lead, seeds_used, trained_networks
+from topokd.paper.claims import additions, beyond_another, claims, lead, seeds_used, trained_networks
 from topokd.paper.findings import Finding, findings, verdict
 from topokd.paper.results import Results
 from topokd.paper.statistics import Interval
@@ -138,3 +138,50 @@ def test_a_lead_that_a_study_decides_names_its_scans(results_folder, monkeypatch
     late = dataclasses.replace(main, added=True)
     monkeypatch.setattr("topokd.paper.claims.findings", lambda _: [late])
     assert "against “no KD” (a comparison added to the plan after these runs) (" in lead(Results.read(results_folder))
+
+
+def claim(results, question):
+    (found,) = [finding for finding in claims(results) if finding.question.startswith(question)]
+    return found.answer, found.sentence
+
+
+@pytest.mark.parametrize(("total", "answer"), [(36.5, "yes"), (18.1, "open"), (20.0, "no")])
+def test_the_claim_on_flops_says_what_was_counted(results_folder, total, answer):
+    results = Results.read(results_folder)
+    encoder = {"total": total, "without_attention": 25.0 if answer == "no" else 36.8}
+    model = {"parameters": {"total": 1}, "preset": "x"}
+    cost = {
+        "models": {"teacher": model, "student": model},
+        "ratios": {"parameters": 1.0, "flops": {"encoder": encoder}},
+    }
+    results.records["model_cost"] = cost
+    said, sentence = claim(results, "Does the student's encoder need as few FLOPs")
+    assert said == answer and f"{total:.1f} times lower; " in sentence
+
+
+@pytest.mark.parametrize(
+    ("pair", "answer"), [((3.0, 7.0), "yes"), ((1.2, 7.0), "open"), ((1.2, 2.0), "no")]
+)  # fmt: skip
+def test_the_claims_on_memory_and_speed_give_ranges(results_folder, pair, answer):
+    results = Results.read(results_folder)
+    ratios = {"latency": 2.0, "latency_range": [1.5, 2.5], "peak_memory": pair[0], "peak_memory_with_weights": pair[1]}
+    results.records["timings/model_cost"] = {
+        "ratios": ratios, "device": "CPU X", "repeats": 5, "models": {"teacher": {"voxels": 8000}}
+    }  # fmt: skip
+    assert claim(results, "Does the student need less memory")[0] == answer
+    faster = ("yes", "2.00 times on CPU X (8,000 voxels, the network alone; 1.50 to 2.50 in 5 pairs of passes).")
+    assert claim(results, "Is the student faster") == faster
+    ratios["latency_range"] = [0.9, 2.5]
+    assert claim(results, "Is the student faster")[0] == "open"
+
+
+@pytest.mark.parametrize(("ends", "answer"), [((-0.2, -0.1), "yes"), ((-0.1, 0.1), "open"), ((0.1, 0.2), "no")])
+def test_the_claim_on_fragments_has_the_numbers_of_the_doses(results_folder, ends, answer):
+    results = Results.read(results_folder)
+    assert not [finding for finding in claims(results) if "fragments" in finding.question]
+    change = {"mean": sum(ends) / 2, "low": ends[0], "high": ends[1], "seeds": 3}
+    trend = dict.fromkeys(("fragments", "thin_fragments", "boundary_miou"), change)
+    results.studies["dose"] = {"dataset": "synthetic", "done": 1, "planned": 1, "trend": trend}
+    assert claim(results, "Does the topological term reduce fragments")[0] == answer
+    results.studies["dose"]["dataset"] = "semantickitti"  # another data set than the profile's
+    assert not [finding for finding in claims(results) if "fragments" in finding.question]

@@ -83,7 +83,15 @@ def test_a_record_names_the_commit_and_whether_the_code_differs_from_it(project:
     (project / "results").mkdir()
     (project / "results/new.json").write_text("{}")  # results are not code
     assert not code_record()["dirty"]
-    (project / "params.yaml").write_text("profile: other\n")
+    committed = (project / "params.yaml").read_text()
+    assert committed.startswith("profiles: [")
+    (project / "params.yaml").write_text(committed.replace("profiles: [", "profiles: [other, ", 1))
+    assert not code_record()["dirty"]  # the choice of profiles changes no result
+    (project / "params.yaml").write_text(committed + "seeds: [5]\n")
+    assert code_record() == {"commit": commit, "dirty": True}
+    (project / "params.yaml").write_text(committed)
+    (project / "topokd").mkdir(exist_ok=True)
+    (project / "topokd/new.py").write_text("")
     assert code_record() == {"commit": commit, "dirty": True}
 
 

@@ -143,7 +143,7 @@ class DiagramTerm(Term):
 
 
 class CloudTerm(Term):
-    """L = (1/B) sum over clouds of a distance of the teacher's and the student's points on the same rows.
+    """L = (1/B) sum over clouds of a distance of the teacher's and the student's points, row by row.
 
     A term defines `distance`. Rows are normalised and sampled as in Alg. 1.
     """

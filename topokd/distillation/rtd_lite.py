@@ -1,4 +1,4 @@
-"""The term ``rtd_lite``: RTD-Lite of the teacher's and the student's features on the same rows."""
+"""The term ``rtd_lite``: RTD-Lite of the teacher's and the student's features, row by row."""
 
 from __future__ import annotations
 

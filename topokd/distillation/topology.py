@@ -20,7 +20,10 @@ class TopologyOptions(DiagramOptions):
 
 
 class TopologyTerm(DiagramTerm):
-    """L_topo = (1/B) sum over clouds and degrees of PWCD(D_teacher, D_student)  (Eq. 2-3, Alg. 1)."""
+    """L_topo = (1/B) sum over clouds and degrees of PWCD(D_teacher, D_student)  (Eq. 2-3, Alg. 1).
+
+    PWCD is the persistence-weighted Chamfer distance.
+    """
 
     Options = TopologyOptions
 

@@ -45,17 +45,52 @@ def conditions(results: Results) -> pd.DataFrame:
             "Seeds": ", ".join(map(str, results.params.seeds)),
             "Validation": f"{evaluation['scans']} scans, {evaluation['points']:,} labelled points, {results.dataset}",
             "Voxels": f"{data.voxel_size:g} m; training crops of {data.crop_voxels:,} voxels",
+            "Optimiser": _optimiser(results),
+            **_topology(results),
+            "Code": _code(results),
         }
     return pd.DataFrame({"Condition": list(rows), "Value": list(rows.values())})
 
 
 def processors(results: Results) -> list[str]:
     """Names of the processors or GPUs that trained the networks, from the records of the notebook runs."""
-    files = [*results.folder.glob("provenance/20_teacher*.json"), *results.folder.glob("provenance/30_student*.json")]
-    records = [read_json(file) for file in sorted(files) if not is_leftover(file, results.params)]
+    trained = [record for stem, record in _notebooks(results).items() if stem.startswith(("20_teacher", "30_student"))]
     return sorted(
-        {r["device"] if r.get("device", "cpu") != "cpu" else r["processor"] for r in records if "processor" in r}
+        {r["device"] if r.get("device", "cpu") != "cpu" else r["processor"] for r in trained if "processor" in r}
     )
+
+
+def _notebooks(results: Results) -> dict[str, dict[str, Any]]:
+    """The records of the profile's notebook runs, by file stem."""
+    files = sorted(results.folder.glob("provenance/*.json"))
+    return {file.stem: read_json(file) for file in files if not is_leftover(file, results.params)}
+
+
+def _optimiser(results: Results) -> str:
+    train = results.params.train
+    rate, factor, clip = train.optimizer.lr, train.student_lr_factor, train.optimizer.clip_norm
+    return (
+        f"AdamW, one cycle; largest learning rate {rate:g}, of students {rate * factor:g}; weight decay "
+        f"{train.optimizer.weight_decay:g}; gradients clipped at a norm of {clip:g}"
+    )
+
+
+def _topology(results: Results) -> dict[str, str]:
+    """The options of L_topo, one line for each way in which rows use it."""
+    terms = [row.terms["topo"] for row in results.rows.values() if "topo" in row.terms]
+    shown = dict.fromkeys(
+        f"stage {t['stage']}, at most M = {t['num_points']} points of a cloud, normalisation {t['normalize']}, degrees "
+        f"{' and '.join(map(str, t['dims']))}, gradient {t['gradient']}"
+        for t in terms
+    )
+    return {"L_topo": "; ".join(shown)} if shown else {}
+
+
+def _code(results: Results) -> str:
+    """Whether all notebooks ran with committed code: those that did not belong to no commit."""
+    records = _notebooks(results).values()
+    dirty = sum(record.get("dirty") is not False for record in records)
+    return f"{dirty} of {len(records)} notebooks ran with changes that no commit has" if dirty else "committed"
 
 
 def shared(runs: list[dict[str, Any]], name: str, default: str = "not recorded") -> str:

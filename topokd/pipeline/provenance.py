@@ -49,12 +49,17 @@ def environment_record(params: Params) -> dict[str, Any]:
 
 
 def code_record() -> dict[str, Any]:
-    """The commit of the project, and whether files that results depend on differ from it; None outside git."""
+    """The commit of the project, and whether files that results depend on differ from it; None outside git.
+
+    Which profiles are in the pipeline changes no result, so those lines of ``params.yaml`` may differ.
+    """
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {"commit": None, "dirty": None}
-    changed = _git("status", "--porcelain", "--", *(name for name in CODE if project_path(name).exists()))
-    return {"commit": commit, "dirty": bool(changed)}
+    files = [name for name in CODE if project_path(name).exists()]
+    changed = _git("diff", "--shortstat", "--ignore-matching-lines=^(real_)?profiles:", "HEAD", "--", *files)
+    new = _git("ls-files", "--others", "--exclude-standard", "--", *files)
+    return {"commit": commit, "dirty": None if changed is None or new is None else bool(changed or new)}
 
 
 def _git(*arguments: str) -> str | None:

@@ -61,7 +61,8 @@ class TeacherDiagrams(NamedTuple):
 
 
 class TopologicalLoss(torch.nn.Module):
-    """Algorithm 1: L_topo = (1/B) sum over clouds and degrees of PWCD(teacher's diagram, student's diagram).
+    """Algorithm 1: L_topo = (1/B) sum over clouds and degrees of PWCD(teacher's diagram, student's diagram), the
+    persistence-weighted Chamfer distance.
 
     Per cloud: features are normalised, the rows that farthest point sampling picks among the teacher's are kept in
     both, and their Vietoris-Rips diagrams compared. Gradients reach the student through the critical edges only.
@@ -130,7 +131,10 @@ class TopologicalLoss(torch.nn.Module):
         self.match_scale, self.eps = number(match_scale, "match_scale", above=True), number(eps, "eps")
         self.workers = threads(workers)
         if distance is not None and not callable(distance):
-            raise ParameterError(f"distance is {distance!r}: pass a function of two diagrams, or None for PWCD")
+            raise ParameterError(
+                f"distance is {distance!r}: pass a function of two diagrams, or None for the persistence-weighted "
+                "Chamfer distance"
+            )
         self.distance = distance or partial(persistence_weighted_chamfer, eps=self.eps, match_scale=self.match_scale)
         if weights is not None and not callable(weights):
             raise ParameterError(

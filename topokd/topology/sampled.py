@@ -104,7 +104,7 @@ class SampledRowsLoss(nn.Module):
     """L = (1/B) sum over the B clouds that have rows, of a distance of the teacher's and the student's sampled rows.
 
     Args:
-        distance: a function of (m, c_t) and (m, c_s) points on the same rows, as `rtd_lite` or `signature_loss`; a
+        distance: a function of (m, c_t) and (m, c_s) points whose rows correspond, as `rtd_lite` or `signature_loss`; a
             module-level function, or a `functools.partial` of one, so that the module can be pickled.
         num_points: M, rows kept per cloud; a smaller cloud is taken whole.
         normalize: see `normalize_features`.

@@ -1,4 +1,4 @@
-"""The protocol, fixed before anything runs: what is tuned, on which streets, what is compared, with which margin."""
+"""The protocol of a study: what is tuned, on which streets, what is compared, with which margin."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class StudyPlan(Section):
     factors: tuple[Positive, ...] = Field((0.1, 1.0), min_length=1, description="log grid for weights")
     learning_rate_factors: tuple[Positive, ...] = Field((0.5, 1.0), description="log grid for rows without weights")
     comparisons: tuple[tuple[str, str], ...] = Field((), description="pairs of treatment and control")
-    added: tuple[tuple[str, str], ...] = Field((), description="further pairs, added after the first runs")
+    added: tuple[tuple[str, str], ...] = Field((), description="further pairs, added after runs had been made")
     margin: Positive = Field(0.5, description="margin of equivalence, points of mIoU")
     alpha: Probability = Field(0.05, description="level of all tests together")
-    expected_sd: Positive = Field(1.0, description="expected spread of paired differences, for the planned power")
+    expected_sd: Positive = Field(1.0, description="expected standard deviation of paired differences, for the power")
     effects: tuple[Positive, ...] = Field((1.0,), description="differences for which the power is computed")
     draws: Count = Field(2000, description="resamples of the bootstrap")
     runs: Switch = Field(True, description="false: only the trials, to choose weights")

@@ -29,7 +29,7 @@ function isPressed({ tagName, type }) {
 /**
  * Listen to keys, except where text is entered; space presses the button, box or menu that has the focus.
  *
- * On a page of its own an explorer hears all keys. In a notebook it hears those inside it: the others are the notebook's.
+ * On a page of its own an explorer responds to all keys. In a notebook only to those inside it: the others are the notebook's.
  * Returns a function that stops listening.
  */
 export function listenToKeys(app) {

@@ -29,7 +29,8 @@ DECLARED = (
         title="Table 6. Teacher against student: time and memory of operations",
         caption="Reported: PyTorch profiler on a GPU; a: operations of the attention blocks; b: a second run for "
         "memory gave 278.80 ms against 92.44 ms. Measured: the same operations in the same profiler on this machine; "
-        "memory is the sum of their allocations, on the CPU where there is no GPU.",
+        "memory is the sum of their allocations, on the CPU where there is no GPU; `benchmarks/gpu.md` has the values "
+        "of an NVIDIA H200.",
         stage="model_cost",
         data=ONE_SCAN,
         lines=cost_tables.table6,

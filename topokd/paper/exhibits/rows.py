@@ -15,8 +15,9 @@ DECLARED = (
         title="Table 7. Ablation of the loss terms: mIoU (%)",
         caption="All rows include cross-entropy. Gains are in points of mIoU: reported ones are differences of the "
         "printed cells, measured ones are paired by seed, with the half-width of their 95 % interval over "
-        "their own seeds (the answers above use the spread of all comparisons together where it is larger). "
-        "Differences are those of unrounded values. The report's first figure draws both; other rows follow below.",
+        "their own seeds (the answers above use the standard deviation of all comparisons together where it is "
+        "larger). Differences are those of unrounded values. The report's first figure draws both; other rows "
+        "follow below.",
         stage="student",
         lines=segmentation_tables.table7,
         corner="Trained with",

@@ -1,4 +1,4 @@
-"""Common parts of functions of two clouds on the same rows: checks, distances, spanning trees, lengths of edges."""
+"""Common parts of functions of two clouds whose rows correspond: checks, distances, spanning trees, edge lengths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Representation topology divergence: how the shapes of two clouds on the same rows differ (RTD, RTD-Lite)."""
+"""Representation topology divergence: how the shapes of two clouds differ, row by row (RTD, RTD-Lite)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rtd(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Tensor, 
 
     Args:
         x: (n, c) points, or a list of b clouds.
-        y: (n, d) points on the same rows, or a list of clouds.
+        y: (n, d) points, row i for row i of ``x``, or a list of clouds.
         quantile: distances are divided by this quantile of them, in (0, 1]; None: as they are.
 
     Returns:
@@ -139,7 +139,7 @@ def rtd_lite(x: Clouds, y: Clouds, *, quantile: float | None = 0.9) -> Float[Ten
 
     Args:
         x: (n, c) points, or a list of b clouds.
-        y: (n, d) points on the same rows, or a list of clouds.
+        y: (n, d) points, row i for row i of ``x``, or a list of clouds.
         quantile: distances are divided by this quantile of them, in (0, 1]; None: as they are.
 
     Returns:

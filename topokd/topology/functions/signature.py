@@ -26,7 +26,7 @@ def signature_loss(x: Clouds, y: Clouds, *, normalize: bool = False) -> Float[Te
 
     Args:
         x: (n, c) points, or a list of b clouds.
-        y: (n, d) points on the same rows, or a list of clouds.
+        y: (n, d) points, row i for row i of ``x``, or a list of clouds.
         normalize: divide the distances of each cloud by their maximum (the authors divide those of the data).
 
     Returns:

@@ -92,14 +92,36 @@ def test_sha256_equals_hashlib(tmp_path: Path):
 
 
 def test_an_error_of_a_library_names_the_path_and_the_cause(tmp_path):
-    """NumPy says only how many items fitted; other libraries name the temporary file, or nothing."""
+    """NumPy says only how many items fitted; other libraries leave out the path."""
     for raised, number in (
         (OSError("54720 requested and 21472 written"), errno.ENOSPC),
         (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
-        (OSError("write failed"), errno.EIO),
+        (OSError(errno.EIO, "write failed"), errno.EIO),
     ):
         with pytest.raises(OSError) as caught, atomic_path(tmp_path / "labels.npy") as temporary:
             temporary.write_text("half")
             raise raised
         assert caught.value.errno == number and caught.value.filename == str(tmp_path / "labels.npy")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_a_reader_inside_the_block_keeps_its_cause(tmp_path):
+    raised = OSError("Couldn't deserialize thrift")  # PyArrow's, about a damaged scan
+    with pytest.raises(OSError) as caught, atomic_path(tmp_path / "labels.zip"):
+        raise raised
+    assert caught.value is raised and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o002, 0o664), (0o022, 0o644)])
+def test_a_file_has_the_permissions_of_the_umask_or_of_the_file_that_it_replaces(tmp_path, umask, mode):
+    file = tmp_path / "a.json"
+    before = os.umask(umask)
+    try:
+        write_json(file, 1)
+        assert file.stat().st_mode & 0o777 == mode
+        for old, new in ((0o640, 0o640), (0o444, 0o644)):
+            file.chmod(old)
+            write_json(file, 2)
+            assert file.stat().st_mode & 0o777 == new
+    finally:
+        os.umask(before)

@@ -8,9 +8,10 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
+import stat
 import sys
-import tempfile
 import time
 import tokenize
 import zipfile
@@ -37,8 +38,9 @@ ARRAY_ERRORS: tuple[type[Exception], ...] = (
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path next to ``path`` that replaces it when the block ends without an error.
 
-    A reader sees either the old file or the complete new one, even after a kill or on a full disk. A killed process
-    leaves the temporary file behind, see `remove_partial_files`.
+    A reader sees either the old file or the complete new one, even after a kill or on a full disk. The new file has
+    the permissions of the old one, or those of the umask. A killed process leaves the temporary file behind, see
+    `remove_partial_files`.
 
     Raises:
         IsADirectoryError: ``path`` is a folder.
@@ -50,16 +52,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{short(path.stem)}-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        unique = path.with_name(f"{PARTIAL}{short(path.stem)}-{secrets.token_hex(8)}{path.suffix}")
+        unique.touch(exist_ok=False)  # with the permissions that the umask leaves, unlike tempfile's
+        temporary = unique
         yield temporary
-        os.chmod(temporary, 0o644)
+        with contextlib.suppress(FileNotFoundError):  # DVC's links to its cache are read-only
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode) | stat.S_IWUSR)
         os.replace(temporary, path)
-    except OSError as error:
-        raise _about(error, path, temporary) from error
-    except Exception as error:  # torch and safetensors do not say that the disk is full
-        if temporary is None or shutil.disk_usage(path.parent).free >= LEAST_FREE:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise _about(error, path, temporary) from error
+        # torch and safetensors do not say that the disk is full; NumPy says "54720 requested and 21472 written"
+        cut = isinstance(error, OSError) and "requested and" in str(error)
+        if not cut and (temporary is None or shutil.disk_usage(path.parent).free >= LEAST_FREE):
             raise
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
     finally:
@@ -80,6 +85,7 @@ def remove_partial_files(folder: str | Path, age: float = 3600.0) -> list[Path]:
         The removed files.
 
     Examples:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> (folder / ".part-table7-x1y2.csv").touch()
         >>> remove_partial_files(folder), [file.name for file in remove_partial_files(folder, age=0)]
@@ -117,15 +123,19 @@ def printable(name: str) -> str:
 
 
 def _about(error: OSError, path: Path, temporary: Path | None) -> OSError:
-    """``error`` as one about ``path``: libraries leave out the path, the cause, or name the temporary file."""
+    """``error`` as one about ``path``: libraries leave out the path, or name the temporary file."""
     if error.filename is not None and temporary is not None and str(error.filename) != str(temporary):
         return error  # about another file, which the block read
     if error.filename is not None and temporary is None and not str(error.filename).startswith(str(path.parent)):
         return error  # a folder above: it names what is in the way
-    number = error.errno
-    if number is None:  # NumPy: "54720 requested and 21472 written"
-        number = errno.ENOSPC if "requested and" in str(error) else errno.EIO
-    return type(error)(number, os.strerror(number), str(path))
+    return type(error)(error.errno, os.strerror(error.errno or 0), str(path))
+
+
+def is_private(status: os.stat_result) -> bool:
+    """Whether this is a folder of this user, to which no other may write; a link to one is not (`Path.lstat`)."""
+    return stat.S_ISDIR(status.st_mode) and (
+        not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
+    )
 
 
 def require_writable(*folders: str | Path) -> None:

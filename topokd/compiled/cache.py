@@ -24,7 +24,6 @@ import importlib.metadata
 import logging
 import os
 import platform
-import stat
 import sys
 import tempfile
 import threading
@@ -33,7 +32,7 @@ from pathlib import Path
 
 from llvmlite import binding
 
-from topokd.io import write_bytes
+from topokd.io import is_private, write_bytes
 from topokd.progress import notify
 
 log = logging.getLogger(__name__)
@@ -103,23 +102,16 @@ def private_folder(root: Path) -> Path | None:
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = root.parent == _temporary_folder()
-    if _is_ours(root.lstat() if temporary else root.stat()):
+    if is_private(root.lstat() if temporary else root.stat()):
         return root
     if not (temporary and root.is_symlink()):
         own = root / f"topokd-{os.getuid()}"
         own.mkdir(mode=0o700, exist_ok=True)
-        if _is_ours(own.lstat()):
+        if is_private(own.lstat()):
             log.info("compiled kernels are kept in %s, as other users may write to %s", own, root)
             return own
     notify(log, f"{root} is not used for compiled kernels: other users may write to it, and what is there is executed")
     return None
-
-
-def _is_ours(status: os.stat_result) -> bool:
-    """Whether this is a folder of this user, to which no other may write."""
-    return stat.S_ISDIR(status.st_mode) and (
-        not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
-    )
 
 
 @functools.cache

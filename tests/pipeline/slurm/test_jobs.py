@@ -90,6 +90,33 @@ def test_a_node_without_a_home_gets_a_temporary_one(project: Path, monkeypatch: 
     task.use_node_folders()
     home = Path(os.environ["HOME"])
     assert home.parent == project and home.is_dir() and home.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv("HOME", "")
+    task.use_node_folders()
+    assert os.environ["HOME"] == str(home)  # that of the first task of the node
+
+
+@pytest.mark.parametrize("planted", ["a link", "an open folder", "a file"])
+def test_a_home_that_another_user_could_have_put_there_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """Start-up files of IPython in it would be executed."""
+    shared, theirs = tmp_path / "tmp", tmp_path / "theirs"
+    shared.mkdir()
+    theirs.mkdir()
+    usual = shared / f"topokd-home-{os.getuid()}"
+    if planted == "a link":
+        usual.symlink_to(theirs)
+    elif planted == "a file":
+        usual.touch()
+    else:
+        usual.mkdir()
+        usual.chmod(0o777)
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(shared))
+    monkeypatch.setattr("tempfile.tempdir", str(shared))
+    task.use_node_folders()
+    home = Path(os.environ["HOME"])
+    assert home != usual and home.parent == shared and home.lstat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "3", "{", '{"job": "7_0"}', '"text"'])

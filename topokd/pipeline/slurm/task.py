@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from topokd import params as P
 from topokd.errors import ParameterError
+from topokd.io import is_private
 from topokd.pipeline.slurm.jobs import attempt, this_job, write_outcome
 from topokd.pipeline.stage import run_stage
 from topokd.project import results_path
@@ -54,7 +56,10 @@ def use_node_folders() -> None:
     home = os.environ.get("HOME", "")
     if not home or not os.access(home, os.W_OK | os.X_OK):
         node = Path(tempfile.gettempdir(), f"topokd-home-{os.getuid()}")
-        node.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            node.mkdir(mode=0o700)
+        if not is_private(node.lstat()):  # anyone can put a folder or a link there, and code in a home is executed
+            node = Path(tempfile.mkdtemp(prefix=f"{node.name}-"))
         os.environ["HOME"] = str(node)
 
 

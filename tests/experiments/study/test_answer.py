@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,10 @@ def test_the_correction_covers_comparisons_without_runs_and_added_ones() -> None
 def test_a_seed_far_from_the_others_is_named() -> None:
     assert compared([-0.5, -1.0, -1.5, -0.8, -10.4])["extreme"] == {"seed": 4, "difference": pytest.approx(-10.4)}
     assert compared([-0.5, -1.0, -1.5, -0.8, -2.0])["extreme"] is None
+
+
+def test_the_seed_is_the_right_one_in_any_order_of_the_seeds() -> None:
+    plan = StudyPlan(rows={"a": {}, "b": {}}, comparisons=[("b", "a")], draws=5)
+    rows = {"a": scores([20.0] * 5), "b": scores([9.6, 18.5, 19.2, 19.0, 19.5])}
+    descending = {name: dataclasses.replace(row, seeds=(4, 3, 2, 1, 0)) for name, row in rows.items()}
+    assert compare(plan, descending)[0]["extreme"] == {"seed": 4, "difference": pytest.approx(-10.4)}

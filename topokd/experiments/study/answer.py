@@ -215,7 +215,7 @@ def compare(plan: StudyPlan, rows: dict[str, StreetScores]) -> list[dict[str, An
             "comparison": name, "treatment": treatment, "control": control, "added": (treatment, control) in plan.added,
             "difference": over_seeds.mean, "sd": over_seeds.sd, "seeds": over_seeds.n,
             "intervals": intervals, "p": over_seeds.p, "p_equivalence": same.p,
-            "extreme": _extreme(pair[treatment].seeds, differences),
+            "extreme": _extreme(sorted(pair[treatment].seeds), differences),
         })  # fmt: skip
     corrected, same_corrected = holm(superiority), holm(equivalence)
     for record in comparisons:
@@ -230,7 +230,12 @@ def compare(plan: StudyPlan, rows: dict[str, StreetScores]) -> list[dict[str, An
 
 
 def _extreme(seeds: Sequence[int], differences: Sequence[float]) -> dict[str, Any] | None:
-    """The seed whose difference is the farthest from the median, if by more than `FAR` of their typical distance."""
+    """The seed whose difference is the farthest from the median, if by more than `FAR` of their typical distance.
+
+    Args:
+        seeds: ascending, as those of `pairs`.
+        differences: one per seed.
+    """
     distances = np.abs(np.array(differences) - np.median(differences))
     farthest = int(distances.argmax())
     if len(seeds) < 4 or distances[farthest] <= FAR * float(np.median(distances)) / NORMAL:

@@ -41,6 +41,13 @@ def test_pages_link_to_one_style_sheet(params):
         assert "<h1" in text and "&lt;h1" not in text
 
 
+def test_the_first_seed_of_the_teachers_is_not_always_that_of_the_students(params):
+    params = params.replace(seeds=(1, 2), teacher_seeds=(0,))
+    for name in ("20_teacher-seed0", "30_student-kd-seed1", "30_student-kd-seed2"):
+        executed(params, name, v4.new_markdown_cell(f"# {name}"))
+    assert [page.stem for page in publish(params)] == ["20_teacher-seed0", "30_student-kd-seed1"]
+
+
 def test_pages_are_kept_if_no_notebook_was_executed(params):
     kept = params.results / "notebooks" / "10_data.html"
     kept.parent.mkdir(parents=True)

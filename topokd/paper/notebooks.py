@@ -11,7 +11,9 @@ import nbformat
 
 from topokd.io import write_text
 from topokd.paper.render import TEMPLATES
+from topokd.paper.results import seeds_of
 from topokd.params import Params
+from topokd.project import split_run_name
 
 STYLESHEET = "notebook.css"  # in the templates, and next to the pages
 INTERACTIVE = "application/vnd.plotly.v1+json"
@@ -21,14 +23,13 @@ GREEK = {"epsilon": "ε", "delta": "δ", "lambda": "λ", "omega": "ω", "sum": "
 def publish(params: Params) -> list[Path]:
     """Write the pipeline's executed notebooks as ``results/<profile>/notebooks/*.html``; returns the pages.
 
-    A notebook that runs once per seed is shown for the first seed. All pages link to one style sheet in their folder.
-    Without executed notebooks (a fresh clone) existing pages are kept.
+    A notebook that runs once per seed is shown for the first seed of its network. All pages link to one style sheet in
+    their folder. Without executed notebooks (a fresh clone) existing pages are kept.
     """
-    first = str(params.seeds[0])
     executed = [
         path
         for path in sorted((params.workspace / "notebooks").glob("*.ipynb"))
-        if not path.stem.startswith("90_") and re.sub(r".*-seed", "", path.stem) in (path.stem, first)
+        if not path.stem.startswith("90_") and _is_first(path.stem, params)
     ]
     folder = params.results / "notebooks"
     if executed:
@@ -39,6 +40,12 @@ def publish(params: Params) -> list[Path]:
         written.append(folder / f"{path.stem}.html")
         write_text(written[-1], page(nbformat.read(path, as_version=4), path.stem))
     return written
+
+
+def _is_first(name: str, params: Params) -> bool:
+    """Whether a notebook, such as 30_student-kd-seed1, ran with the first seed of its network, or without one."""
+    network, seed = split_run_name(name) or ("", None)
+    return seed in (None, seeds_of(network.partition("_")[2], params)[0])
 
 
 def style() -> str:

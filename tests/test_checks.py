@@ -35,6 +35,35 @@ def test_available_memory_is_below_the_limit_of_the_process(monkeypatch) -> None
 
 
 @pytest.mark.parametrize(
+    ("groups", "path", "limit", "use"),
+    [
+        ("0::/system.slice/job_7/step_0\n", "system.slice/job_7", "memory.max", "memory.current"),
+        ("0::/system.slice/job_7\n", "system.slice/job_7", "memory.max", "memory.current"),
+        ("0::/\n", ".", "memory.max", "memory.current"),  # in a container, which sees its own group as the root
+        (
+            "5:cpu,cpuacct:/job_7\n4:memory:/slurm/job_7\n0::/\n",
+            "memory/slurm",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+        ),
+    ],
+)
+def test_available_memory_is_below_the_limit_of_every_control_group(
+    tmp_path, monkeypatch, groups, path, limit, use
+) -> None:
+    (tmp_path / "cgroup").write_text(groups)
+    folder = tmp_path / "fs" / path
+    folder.mkdir(parents=True)
+    for name, content in ((limit, "5000"), (use, "3000"), ("memory.stat", "anon 1\ninactive_file 70\n")):
+        (folder / name).write_text(content)
+    monkeypatch.setattr(checks, "PROCESS_GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(checks, "GROUPS", tmp_path / "fs")
+    assert available_memory() == 2070
+    (folder / limit).write_text("max")
+    assert available_memory() > 2070
+
+
+@pytest.mark.parametrize(
     ("needed", "available", "raises"),
     [(10**9 + 1, 10**9, True), (10**9, 10**9, False), (10**9, None, False), (10**6, 0, False)],
 )

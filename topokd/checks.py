@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from topokd.errors import DataError
 
-CGROUP_FILES = (  # limit and use of memory: version 2 and version 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
-
+PROCESS_GROUPS = Path("/proc/self/cgroup")
+"""Lists the control groups of this process, each as number:controllers:path."""
+GROUPS = Path("/sys/fs/cgroup")
+"""Root of the control groups; in version 1 each controller has a folder there."""
 
 STUDENT_ADVICE = "look for NaN in the batch; if there is none, lower the learning rate"
 TEACHER_ADVICE = "look for NaN in the batch; if there is none, check its checkpoint"
@@ -163,7 +163,7 @@ def real_rows(x: Any, name: str) -> Any:
 def available_memory() -> int | None:
     """Bytes that this process can still allocate, or None if unknown.
 
-    The least of the machine's free memory and the remainders of the limits on its control group and address space.
+    The least of the machine's free memory and the remainders of the limits on its control groups and address space.
     """
     free = []
     try:
@@ -171,10 +171,10 @@ def available_memory() -> int | None:
         free.append(1024 * int(lines["MemAvailable"].split()[0]))
     except (OSError, ValueError, KeyError):  # not Linux
         pass
-    for limit_file, used_file in CGROUP_FILES:
-        with contextlib.suppress(OSError, ValueError, KeyError):  # no control group, or "max": no limit
-            group_limit, group_used = (int(Path(file).read_text(encoding="utf-8")) for file in (limit_file, used_file))
-            stat = Path(used_file).with_name("memory.stat").read_text(encoding="utf-8")
+    for limit_file, used_file in _group_files():
+        with contextlib.suppress(OSError, ValueError, KeyError):  # no such file, or "max": no limit
+            group_limit, group_used = (int(file.read_text(encoding="utf-8")) for file in (limit_file, used_file))
+            stat = used_file.with_name("memory.stat").read_text(encoding="utf-8")
             counts = dict(line.split() for line in stat.splitlines())
             reclaimable = int(counts.get("total_inactive_file") or counts["inactive_file"])  # cached files
             free.append(max(0, group_limit - group_used + reclaimable))
@@ -186,6 +186,24 @@ def available_memory() -> int | None:
             used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
             free.append(max(0, limit - used))
     return min(free, default=None)
+
+
+def _group_files() -> Iterator[tuple[Path, Path]]:
+    """Files with limit and use of memory, of this process's control group and of all that this one is in."""
+    try:
+        lines = PROCESS_GROUPS.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):  # not Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        root, files = GROUPS, ("memory.max", "memory.current")
+        if controllers:  # version 1
+            root, files = GROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        if controllers in ("", "memory"):
+            group = root / path.lstrip("/")
+            for folder in (group, *group.parents):
+                if folder.is_relative_to(root):
+                    yield folder / files[0], folder / files[1]
 
 
 def require_memory(needed: int, what: str, advice: str) -> None:

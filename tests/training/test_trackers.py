@@ -13,7 +13,7 @@ from topokd import params as P
 from topokd.errors import ParameterError
 from topokd.training import train_teacher
 from topokd.training.run import Run
-from topokd.training.trackers import PACKAGES, require_tracker
+from topokd.training.trackers import PACKAGES, MLflow, require_tracker
 
 
 def tracked(params: P.Params, tracker: str) -> P.Params:
@@ -35,6 +35,46 @@ def test_a_tracker_that_is_not_installed_is_named_before_training(
 def test_an_unknown_tracker_is_rejected_with_the_known_ones(params: P.Params) -> None:
     with pytest.raises(ParameterError, match="tracker is 'tensorbord'; choose one of none, tensorboard, mlflow"):
         params.replace(train=params.train.replace(tracker="tensorbord"))
+
+
+class MlflowException(Exception):
+    """As mlflow's own."""
+
+
+def install_mlflow(monkeypatch: pytest.MonkeyPatch, client: type) -> None:
+    module, exceptions = ModuleType("mlflow"), ModuleType("mlflow.exceptions")
+    module.MlflowClient = client  # type: ignore[attr-defined]
+    module.__spec__ = importlib.util.spec_from_loader("mlflow", None)
+    exceptions.MlflowException = MlflowException  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mlflow", module)
+    monkeypatch.setitem(sys.modules, "mlflow.exceptions", exceptions)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_run_that_starts_at_the_same_time_may_create_the_experiment(
+    monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    created, runs = [], []
+
+    class MlflowClient:
+        def get_experiment_by_name(self, name: str) -> Any:
+            return SimpleNamespace(experiment_id="3") if created and there else None
+
+        def create_experiment(self, name: str) -> str:
+            created.append(name)
+            raise MlflowException("RESOURCE_ALREADY_EXISTS" if there else "PERMISSION_DENIED")
+
+        def create_run(self, experiment_id: str, run_name: str, tags: dict[str, str]) -> Any:
+            runs.append(experiment_id)
+            return SimpleNamespace(info=SimpleNamespace(run_id="7"))
+
+    install_mlflow(monkeypatch, MlflowClient)
+    if there:
+        MLflow("default/kd-seed0", {})
+        assert runs == ["3"]
+    else:
+        with pytest.raises(MlflowException, match="PERMISSION_DENIED"):
+            MLflow("default/kd-seed0", {})
 
 
 def test_mlflow_gets_every_point(params: P.Params, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,10 +99,7 @@ def test_mlflow_gets_every_point(params: P.Params, monkeypatch: pytest.MonkeyPat
         def set_terminated(self, run_id: str) -> None:
             ended.append(run_id)
 
-    module = ModuleType("mlflow")
-    module.MlflowClient = MlflowClient  # type: ignore[attr-defined]
-    module.__spec__ = importlib.util.spec_from_loader("mlflow", None)
-    monkeypatch.setitem(sys.modules, "mlflow", module)
+    install_mlflow(monkeypatch, MlflowClient)
     record = train_teacher(tracked(params, "mlflow"), 0)
     assert [points["loss/total", step] for step in (1, 2)] == record["history"]["loss"]
     assert points["val/miou", 2] == record["history"]["val_miou"][-1] and ended == ["7"]

@@ -62,9 +62,21 @@ class MLflow:
         from mlflow import MlflowClient
 
         self._client: Any = MlflowClient()
+        self._run = self._client.create_run(self._experiment(), run_name=name, tags=tags).info.run_id
+
+    def _experiment(self) -> str:
+        """The number of the experiment, which is created if there is none."""
+        from mlflow.exceptions import MlflowException
+
         experiment = self._client.get_experiment_by_name("topokd")
-        number = self._client.create_experiment("topokd") if experiment is None else experiment.experiment_id
-        self._run = self._client.create_run(number, run_name=name, tags=tags).info.run_id
+        if experiment is None:
+            try:
+                return self._client.create_experiment("topokd")
+            except MlflowException:  # a run that started at the same time was faster
+                experiment = self._client.get_experiment_by_name("topokd")
+                if experiment is None:
+                    raise
+        return experiment.experiment_id
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Add the point (``step``, value) to each curve in ``values``."""

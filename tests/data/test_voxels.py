@@ -222,3 +222,13 @@ def test_voxels_do_not_depend_on_a_shift_by_whole_voxels(shift: float) -> None:
     plain, moved = (voxelize(Scan(xyz + np.float32(s), np.zeros(300)), 0.5) for s in (0.0, shift))
     np.testing.assert_array_equal(plain.grid_coord, moved.grid_coord)
     np.testing.assert_array_equal(plain.inverse, moved.inverse)
+
+
+def test_a_batch_of_chosen_clouds_holds_those_alone() -> None:
+    scans, options = [random_scan(seed) for seed in range(4)], params.Data(voxel_size=0.4, crop_voxels=30)
+    whole = training_batch(scans, options, seed=0, step=3, batch_size=3)
+    chosen = training_batch(scans, options, seed=0, step=3, batch_size=3, clouds=[2])
+    assert len(whole) == 3 and len(chosen) == 1
+    assert np.array_equal(chosen.feat, whole.feat[whole.offsets[1] :])
+    with pytest.raises(DataError, match="no clouds"):  # not the whole batch
+        training_batch(scans, options, seed=0, step=3, batch_size=3, clouds=[])

@@ -91,4 +91,5 @@ def training_batch(
         (2, 4)
     """
     batch_size = whole(batch_size, "batch_size")
-    return collate([training_sample(dataset, data, seed, step, k, batch_size) for k in clouds or range(batch_size)])
+    wanted = range(batch_size) if clouds is None else clouds
+    return collate([training_sample(dataset, data, seed, step, k, batch_size) for k in wanted])

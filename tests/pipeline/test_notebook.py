@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient.exceptions import DeadKernelError
 
 from tests.conftest import PROJECT
 from topokd.errors import DataError
@@ -111,6 +112,22 @@ def test_a_kernel_that_is_killed_is_explained_and_the_executed_part_is_kept(proj
         run_notebook("n.py", {"params_file": "params.yaml"}, "out/x.ipynb")
     assert not (project / "out/x.ipynb").exists()
     assert "0 1 2" in (project / "workspace/default/failed/x.ipynb").read_text()
+
+
+def test_a_kernel_that_leaves_nothing_is_not_explained_by_an_earlier_failure(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kept = project / "workspace/default/failed/x.ipynb"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("of yesterday")
+
+    def die(*_: object, **__: object) -> None:
+        raise DeadKernelError("Kernel died")
+
+    monkeypatch.setattr("papermill.execute_notebook", die)
+    with pytest.raises(NotebookError, match="the Jupyter kernel was killed") as caught:
+        run_notebook("n.py", {"params_file": "params.yaml"}, "out/x.ipynb")
+    assert "the part that ran" not in str(caught.value) and not kept.exists()
 
 
 def test_a_kernel_that_does_not_start_in_time_is_explained(project: Path, monkeypatch: pytest.MonkeyPatch):

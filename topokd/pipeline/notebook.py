@@ -134,6 +134,7 @@ def _errors_explained(script: Path, executed: Path, kept: Path, signals: KernelS
     """
     import papermill
 
+    kept.unlink(missing_ok=True)  # that of an earlier failure
     try:
         try:
             yield

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from topokd.errors import DataError
+from topokd.io import atomic_path
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 300  # seconds for one page
@@ -44,5 +45,6 @@ def write_pdf(page: str | Path) -> Path:
         if not printed.is_file():
             raise DataError(f"{browser} did not print {page.name}: {done.stderr.strip()[-500:]}")
         target = page.with_suffix(".pdf")
-        shutil.move(printed, target)
+        with atomic_path(target) as temporary:  # the printed file may be on another file system
+            shutil.copyfile(printed, temporary)
     return target

@@ -16,7 +16,7 @@ from topokd.errors import DataError, ParameterError
 from topokd.explore import Session, filtration_explorer, page, write_page
 from topokd.explore.files import read_points, read_upload
 from topokd.explore.frontend import MODULES, module, read_web
-from topokd.explore.networks import Network, View, colourings, look_at, networks
+from topokd.explore.networks import Network, View, colourings, look_at, networks, profiles
 from topokd.explore.packing import pack, quantize, to_text
 from topokd.explore.page import write_pages
 from topokd.explore.session import CYCLES_AT_ONCE, NETWORKS
@@ -49,6 +49,16 @@ def test_sessions_work_without_a_project_and_say_which_views_a_project_adds(no_p
     assert len(session.scene()["clouds"][0]["positions"]) == 64
     loss = Session("loss", points=32)
     assert loss.choice.source == "circle" and loss.scene()["loss"]["value"] > 0
+
+
+def test_a_profile_that_cannot_be_read_is_left_out_with_its_reason(no_project: Path, caplog: pytest.LogCaptureFixture):
+    (no_project / "conf").mkdir()
+    (no_project / "params.yaml").write_text("seeds: [0]\n")
+    (no_project / "conf" / "good.yaml").write_text("seeds: [1]\n")
+    (no_project / "conf" / "bad.yaml").write_text("sedes: [1]\n")
+    session = Session("filtration", {"mine": np.random.default_rng(0).normal(size=(40, 3))}, points=32)
+    assert len(session.scene()["clouds"]) == 1 and profiles() == ["default", "good"]
+    assert "profile bad is left out" in caplog.text and "sedes" in caplog.text
 
 
 def test_a_wrong_choice_lists_the_right_ones(no_project: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from topokd.params import Params
 from topokd.project import TEACHER, project_path, results_path, split_run_name
 from topokd.viz.rows import looks
 
+log = logging.getLogger(__name__)
+
 Say = Callable[[str], None]
 
 
@@ -32,12 +35,14 @@ def profiles() -> list[str]:
     """Profiles that can be read: those with results first, then the others in conf/; none outside a project."""
     if not project_path("params.yaml").is_file():
         return []
-    try:
-        names = P.profile_names()
-        readable = [name for name in names if (results_path(name) / "params.yaml").is_file()]
-        return readable + [name for name in names if name not in readable]
-    except (TopokdError, OSError):
-        return []
+    readable = []
+    for name in sorted(P.profile_names(), key=lambda name: not (results_path(name) / "params.yaml").is_file()):
+        try:
+            profile_params(name)
+            readable.append(name)
+        except (TopokdError, OSError) as error:
+            log.warning("profile %s is left out: %s", name, error)
+    return readable
 
 
 def profile_params(profile: str) -> Params:

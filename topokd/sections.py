@@ -134,7 +134,10 @@ class Optimizer(Section):
     pct_start: Probability = Field(0.04, description="share of the steps in which the learning rate rises")
     div_factor: Positive = Field(10.0, description="top / first learning rate")
     final_div_factor: Positive = Field(100.0, description="first / last learning rate")
-    clip_norm: NonNegative = Field(10.0, description="largest norm of the gradient; 0 switches clipping off")
+    clip_norm: NonNegative = Field(
+        10.0,
+        description="largest norm of the network's gradient, without what the terms learn; 0 switches clipping off",
+    )
 
 
 class Train(Section):

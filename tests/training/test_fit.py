@@ -86,6 +86,15 @@ def test_the_draws_of_the_loop_do_not_depend_on_earlier_draws(params: P.Params) 
         assert plain(params, steps=3).run() == first
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+def test_a_training_leaves_the_generators_of_its_caller_alone(params: P.Params, device: str) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3), torch.rand(3, device=device)
+    torch.manual_seed(1)
+    plain(params, steps=2, device=torch.device(device)).run()
+    assert torch.equal(torch.rand(3), expected[0]) and torch.equal(torch.rand(3, device=device), expected[1])
+
+
 class Poisoned(DistillationObjective):
     """Not a number at the third step."""
 
@@ -105,6 +114,21 @@ def test_a_loss_that_is_not_finite_stops_with_advice(params: P.Params) -> None:
         pytest.raises(TrainingError, match=r"plain-seed0: the loss of step 3 .*seg nan.*optimizer.lr"),
     ):
         fit.run()
+
+
+def test_a_gradient_that_is_not_finite_in_what_the_objective_learns_stops_with_advice(params: P.Params) -> None:
+    objective = DistillationObjective({"fitnet": {"stage": 0}})
+    fit = plain(params, objective=objective, teacher=seeded_model("ptv3-tiny", 19, 0, "teacher"), name="fitnet-seed0")
+    fit.prepare()
+    with deterministic(1):
+        fit.train_step(fit.batches(0))
+    next(objective.parameters()).register_hook(lambda gradient: gradient * torch.inf)
+    with (
+        deterministic(1),
+        pytest.raises(TrainingError, match=r"fitnet-seed0: the gradient of what the objective learns .*optimizer.lr"),
+    ):
+        fit.train_step(fit.batches(0))
+    assert all(parameter.isfinite().all() for parameter in objective.parameters())
 
 
 def test_a_teacher_with_broken_features_stops_with_advice(params: P.Params) -> None:

@@ -53,7 +53,7 @@ class MLP(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth: drop rows of a residual branch at random, scale the others by ``1 / (1 - rate)``.
 
-    Random numbers come from ``generator``, a CPU generator, or from the global generator of torch while it is None.
+    Random numbers come from torch's global generator for the CPU.
 
     Args:
         rate: probability of dropping, from 0 to below 1.
@@ -63,8 +63,7 @@ class DropPath(nn.Module):
     def __init__(self, rate: float, per: str = "voxel") -> None:
         super().__init__()
         self.rate, self.per = rate, per
-        self.generator: torch.Generator | None = None
-        self.random: Callable[..., Tensor] = torch.rand  # replaced where several processes share a batch
+        self.random: Callable[[int], Tensor] = torch.rand  # replaced where several processes share a batch
 
     def forward(self, x: Float[Tensor, "n c"], stage: StageGeometry) -> Float[Tensor, "n c"]:
         """Drop rows of ``x``, the rows of ``stage``, in training mode; the identity in evaluation mode."""
@@ -75,7 +74,7 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0:
             return None
         draws = sum(stage.sizes) if self.per == "voxel" else len(stage.sizes)
-        keep = self.random(draws, generator=self.generator) >= self.rate
+        keep = self.random(draws) >= self.rate
         return keep if self.per == "voxel" else keep.to(stage.cloud.device).take(stage.cloud)
 
     def apply_draw(self, x: Float[Tensor, "n c"], keep: Bool[Tensor, " n"] | None) -> Float[Tensor, "n c"]:

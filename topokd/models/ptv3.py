@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from topokd.errors import DataError, ParameterError
 from topokd.models import backends
 from topokd.models.attention import PatchAttention
-from topokd.models.blocks import Block, DropPath, Embedding, Pooling, Unpooling
+from topokd.models.blocks import Block, Embedding, Pooling, Unpooling
 from topokd.models.config import Config
 from topokd.models.convolution.layer import SubmanifoldConv
 from topokd.models.inputs import parse_batch
@@ -29,9 +29,8 @@ from topokd.models.tap import Tap
 class PointTransformerV3(nn.Module):
     """The segmentation network: ``backbone`` and a linear ``seg_head``.
 
-    In training mode the curves are shuffled at each stage and rows of residual branches dropped. Both draw from
-    ``generator`` (a CPU generator), or from the global generator of torch while that is None; a resumed run has to
-    restore its state.
+    In training mode the curves are shuffled at each stage and rows of residual branches dropped. Both draw from the
+    global generator of torch for the CPU; a resumed run has to restore its state.
 
     Args:
         config: depths, widths and options.
@@ -51,7 +50,6 @@ class PointTransformerV3(nn.Module):
     def __init__(self, config: Config, in_channels: int = 4, num_classes: int = 16) -> None:
         super().__init__()
         self.config, self.in_channels, self.num_classes = config, in_channels, num_classes
-        self.generator: torch.Generator | None = None
         self.preset = ""  # set by build_model, stored in checkpoints
         self.backbone = _Backbone(config, in_channels)
         self.seg_head = nn.Linear(config.dec_channels[0], num_classes)
@@ -106,13 +104,6 @@ class PointTransformerV3(nn.Module):
             return logits
         return logits, tuple(Tap(x, stage.grid_coord, stage.offsets) for x, stage in stages)
 
-    def set_generator(self, generator: torch.Generator | None) -> None:
-        """Draw all random numbers of training mode from ``generator`` (on the CPU); None means the global one."""
-        self.generator = generator
-        for module in self.modules():
-            if isinstance(module, DropPath):
-                module.generator = generator
-
     def set_backends(self, **choices: str) -> PointTransformerV3:
         """Choose what computes: see `topokd.models.backends`.
 
@@ -164,7 +155,7 @@ class PointTransformerV3(nn.Module):
             if permutations is not None:
                 orders = tuple(orders[i] for i in permutations[stage])
             elif self.training and self.config.shuffle_orders:
-                orders = tuple(orders[i] for i in torch.randperm(len(orders), generator=self.generator).tolist())
+                orders = tuple(orders[i] for i in torch.randperm(len(orders)).tolist())
             yield orders
 
     def _require_two_coarsest_rows(self, stage: StageGeometry) -> None:

@@ -136,16 +136,15 @@ class Ranks:
         rows = torch.as_tensor(rows, device=self.device)
         return mean * (rows * self.size / self.sum(rows).clamp(min=1)).to(mean.dtype)
 
-    def rand(self, rows: int, generator: torch.Generator | None = None) -> Float[Tensor, " rows"]:
+    def rand(self, rows: int) -> Float[Tensor, " rows"]:
         """This rank's part of the uniform numbers that a single process would draw for the whole batch.
 
         Args:
-            rows: number of rows of this rank.
-            generator: generator of the numbers, in the same state on all ranks; None for torch's global one.
+            rows: number of rows of this rank; torch's global generator is in the same state on all ranks.
         """
         counts: list[int] = self.gather(torch.tensor(rows, device=self.device)).tolist()
         start = sum(counts[: self.rank])
-        return torch.rand(sum(counts), generator=generator)[start : start + rows]
+        return torch.rand(sum(counts))[start : start + rows]
 
     def prepare(self, model: nn.Module, sync_batchnorm: bool) -> nn.Module:
         """The network to call in training in place of ``model``, whose gradients are then means over ranks.

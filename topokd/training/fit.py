@@ -138,9 +138,11 @@ class Fit:
                         teacher = run_teacher(self.teacher, batch, gradients=self.objective.needs_teacher_gradients)
                     prepared = self.objective.prepare(teacher)  # may still run during the student's forward pass
         self.model.train()
-        torch.manual_seed(stream_seed(self.seed, "step", self.state.step))  # for shuffled orders and dropped paths
         assert batch.label is not None
-        with self._attention():  # until the end of the backward pass, which runs checkpointed blocks again
+        with (
+            self._seeded(),
+            self._attention(),
+        ):  # until the end of the backward pass, which runs checkpointed blocks again
             with self._autocast():
                 student = NetworkOutput(*self.called(batch, taps=True))
             with self._explain_nonfinite():
@@ -158,6 +160,13 @@ class Fit:
         self.schedule.step()
         return losses
 
+    @contextlib.contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Inside, torch's global generators give the step's own numbers, for shuffled orders and dropped paths."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(stream_seed(self.seed, "step", self.state.step))
+            yield
+
     def _watch_gradients(self, losses: Losses, student: NetworkOutput) -> Losses:
         """Measure the terms' gradients if that is due, and weigh the terms as they are balanced."""
         state = self.state
@@ -172,10 +181,20 @@ class Fit:
         return Losses(self.objective.total(losses.terms, {**self.objective.weights(), **state.weights}), losses.terms)
 
     def _clip(self, losses: Losses) -> None:
+        """Clip the gradient of the student's parameters; what the objective learns, such as projectors, is not clipped.
+
+        Raises:
+            TrainingError: a gradient of either is not finite.
+        """
         limit = self.train.optimizer.clip_norm or float("inf")
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):  # the scaler skips such a step
+        if self.scaler.is_enabled():  # it skips steps whose gradients are not finite
+            return
+        if not bool(torch.isfinite(norm)):
             raise TrainingError(self._not_finite("the gradient", losses))
+        own = (parameter.grad for parameter in self.objective.parameters() if parameter.grad is not None)
+        if not all(bool(gradient.isfinite().all()) for gradient in own):
+            raise TrainingError(self._not_finite("the gradient of what the objective learns", losses))
 
     @contextlib.contextmanager
     def _explain_nonfinite(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from topokd.checks import first_nonfinite_row, real_rows, real_tensor
 from topokd.errors import DataError, ParameterError
 from topokd.options import number, whole
 from topokd.topology.critical_edges import extent, simplex_values
-from topokd.topology.engines import Pairs
+from topokd.topology.engines import Pairs, elder_rule
 from topokd.topology.filtration_input import as_cloud, check_options
 
 Weights = Tensor | ndarray | Callable[[Tensor], Tensor]
@@ -130,21 +130,12 @@ def weighted_components(pairs: Pairs, weights: Float64[ndarray, " n"]) -> Pairs:
         pairs: pairs of the filtration of the edges; its merging edges come in order.
         weights: (n,) of the points; equal ones are as old as their index.
     """
-    rank = np.empty(len(weights), dtype=np.int64)
-    rank[np.argsort(weights, kind="stable")] = np.arange(len(weights))
-    root = list(range(len(weights)))
-    dead = []
-    for a, b in pairs.death[0].tolist():
-        while root[a] != a:
-            root[a] = a = root[root[a]]
-        while root[b] != b:
-            root[b] = b = root[root[b]]
-        older, younger = (a, b) if rank[a] < rank[b] else (b, a)
-        root[younger] = older
-        dead.append(younger)
-    left = np.flatnonzero(np.array(root, dtype=np.int64) == np.arange(len(weights)))
-    birth = [np.array(dead, dtype=np.int64).reshape(-1, 1), *pairs.birth[1:]]
-    return pairs._replace(birth=birth, essential=[left[:, None], *pairs.essential[1:]])
+    order = np.argsort(weights, kind="stable")  # from the oldest vertex to the youngest
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(weights))
+    dead, left = elder_rule(rank[pairs.death[0]], len(weights))
+    birth, essential = order[dead][:, None], np.sort(order[left])[:, None]
+    return pairs._replace(birth=[birth, *pairs.birth[1:]], essential=[essential, *pairs.essential[1:]])
 
 
 def weighted_values(

@@ -1,7 +1,5 @@
 """Figures of persistence show the pairs that they are given."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,6 @@ from topokd.viz.topology import (
     dampening_figure,
     filtration_figure,
     homology_cost_figure,
-    interactive_diagram,
     plot_barcode,
     plot_diagram,
     proposition_figure,
@@ -118,10 +115,3 @@ def test_times_are_drawn_against_the_number_of_points() -> None:
     assert list(axes.lines[0].get_ydata()) == [1.0, 4.0] and axes.get_ylabel() == "time (ms), $M$ = 128"
     (axes,) = homology_cost_figure([{"points": n, "h1_s": n / 1e5, "h2_s": n / 1e3} for n in (50, 100)]).axes
     assert [list(line.get_ydata()) for line in axes.lines] == [[0.5, 1.0], [50.0, 100.0]]  # milliseconds
-
-
-def test_the_interactive_diagram_states_the_persistence_of_each_pair() -> None:
-    diagonal, *degrees = interactive_diagram(DIAGRAMS).data
-    assert diagonal.mode == "lines" and [trace.name for trace in degrees] == ["H0", "H1", "H2"]
-    np.testing.assert_allclose(degrees[1].customdata, [0.4])
-    assert SimpleNamespace(x=list(degrees[0].x), y=list(degrees[0].y)) == SimpleNamespace(x=[0, 0], y=[1, 3])

@@ -1,4 +1,4 @@
-"""Figures of persistence: diagrams, barcodes and filtrations in matplotlib, an interactive diagram in plotly."""
+"""Figures of persistence: diagrams, barcodes and filtrations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -205,7 +204,8 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
     left.set(xscale="log", yscale="log", xlabel="persistence of teacher's point")
     left.set_ylabel("gradient (mean over points = 1)")
     delta = [row["delta"] for row in lemma]
-    right.plot(delta, [row["bound"] for row in lemma], color=PLAIN, linewidth=5, alpha=0.6, label="bound of Lemma 1")
+    bound = r"$\delta\, d^2 / \bar{w}_T$ (Eq. 15)"
+    right.plot(delta, [row["bound"] for row in lemma], color=PLAIN, linewidth=5, alpha=0.6, label=bound)
     for field, marker, colour, name in (
         ("contribution", "o-", HOMOLOGY[0], "nearest match only (Eq. 11)"),
         ("with_diagonal", "s-", HOMOLOGY[1], "with the diagonal (Eq. 2)"),
@@ -275,28 +275,4 @@ def homology_cost_figure(rows: Sequence[dict[str, Any]], engine: str = "giotto-p
     axes.set_ylim(10 ** np.floor(np.log10(axes.get_ylim()[0])), None)
     axes.legend(fontsize=9, title=f"engine {engine}", title_fontsize=9)
     plt.close(figure)
-    return figure
-
-
-def interactive_diagram(diagrams: Diagrams) -> go.Figure:
-    """The persistence diagram in plotly, with birth, death and persistence of each pair on hover.
-
-    Examples:
-        >>> len(interactive_diagram([np.array([[0.0, 1.0]])]).data)
-        2
-    """
-    arrays = _arrays(diagrams)
-    top = 1.05 * max((d.max() for d in arrays if len(d)), default=1.0)
-    figure = go.Figure(go.Scatter(x=[0, top], y=[0, top], mode="lines", line_color=MUTED, showlegend=False))
-    for dim, points in enumerate(arrays):
-        figure.add_scatter(
-            x=points[:, 0],
-            y=points[:, 1],
-            mode="markers",
-            name=f"H{dim}",
-            marker_color=HOMOLOGY[dim],
-            customdata=points[:, 1] - points[:, 0],
-            hovertemplate="birth %{x:.4g}<br>death %{y:.4g}<br>persistence %{customdata:.4g}",
-        )
-    figure.update_layout(xaxis_title="birth", yaxis_title="death", template="plotly_white", width=560, height=520)
     return figure

@@ -9,6 +9,10 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 Points = Float64[ndarray, "n c"]
+TUBE = 0.45
+"""Radius of a torus's tube; that of the circle in its middle is 1."""
+SPREAD = 0.12
+"""Standard deviation within each of the four clusters."""
 
 
 def circle(n: int, rng: np.random.Generator, noise: float = 0.05) -> Points:
@@ -23,26 +27,24 @@ def figure_eight(n: int, rng: np.random.Generator, noise: float = 0.04) -> Point
     return points + np.where(np.arange(n) % 2, 1.0, -1.0)[:, None] * np.array([1.0, 0.0])
 
 
-def torus(n: int, rng: np.random.Generator, noise: float = 0.0, outer: float = 1.0, inner: float = 0.45) -> Points:
+def torus(n: int, rng: np.random.Generator, noise: float = 0.0) -> Points:
     """Torus in space, uniform in its angles: two loops and a void.
 
     Args:
         n: number of points.
         rng: source of all random numbers.
         noise: standard deviation of the noise.
-        outer: radius of the circle in the middle of the tube.
-        inner: radius of the tube.
     """
     u, v = rng.uniform(0, 2 * np.pi, (2, n))
-    ring = outer + inner * np.cos(v)
-    points = np.stack([ring * np.cos(u), ring * np.sin(u), inner * np.sin(v)], axis=1)
+    ring = 1.0 + TUBE * np.cos(v)
+    points = np.stack([ring * np.cos(u), ring * np.sin(u), TUBE * np.sin(v)], axis=1)
     return points + rng.normal(0, noise, points.shape)
 
 
-def clusters(n: int, rng: np.random.Generator, spread: float = 0.12) -> Points:
+def clusters(n: int, rng: np.random.Generator) -> Points:
     """Four blobs on the corners of a square: components that merge late."""
     corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=np.float64)
-    return corners[np.arange(n) % 4] + rng.normal(0, spread, (n, 2))
+    return corners[np.arange(n) % 4] + rng.normal(0, SPREAD, (n, 2))
 
 
 def uniform(n: int, rng: np.random.Generator, c: int = 3) -> Points:

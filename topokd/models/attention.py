@@ -26,18 +26,20 @@ class PatchAttention(nn.Module):
     Args:
         channels: c, width of the features.
         heads: number of heads; must divide ``channels``.
-        backend: "auto", "torch" or "flash-attn".
         rope_base: if above 0, queries and keys are first rotated by their voxels' positions (`topokd.models.rotary`).
+
+    Attributes:
+        backend: "auto", "torch" or "flash-attn"; `PointTransformerV3.set_backends` sets it.
 
     Raises:
         ValueError: ``channels`` cannot be split over the heads.
     """
 
-    def __init__(self, channels: int, heads: int, backend: str = "auto", rope_base: float = 0.0) -> None:
+    def __init__(self, channels: int, heads: int, rope_base: float = 0.0) -> None:
         super().__init__()
         if channels % heads:
             raise ValueError(f"{channels} channels cannot be split over {heads} heads")
-        self.heads, self.backend, self.rope_base = heads, backend, rope_base
+        self.heads, self.backend, self.rope_base = heads, "auto", rope_base
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
 

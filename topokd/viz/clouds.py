@@ -74,10 +74,8 @@ def plot_cloud(
     reach: float = 40.0,
     size: float = 1.0,
     title: str = "",
-    dark: bool = True,
-    eye: tuple[float, float, float] = (-16.0, 0.0, 9.0),
 ) -> None:
-    """Draw a cloud.
+    """Draw a cloud on a dark background.
 
     Higher points, or points nearer to the eye, are drawn on top. Points are rasterized, also in SVG files.
 
@@ -86,12 +84,10 @@ def plot_cloud(
         xyz: (n, 3) points in metres.
         label: (n,) classes, coloured by ``palette``, or (n, 3) colours as RGB 0..1.
         palette: RGB 0..255 of each class.
-        view: "top" (from above) or "perspective" (from ``eye``).
+        view: "top" (from above) or "perspective" (`project`).
         reach: extent of the view from above in each direction, in metres.
         size: size of the points.
         title: title of the axes.
-        dark: dark background.
-        eye: position of the camera.
     """
     colors = class_colors(label, palette) if label.ndim == 1 else label
     if view == "top":
@@ -100,12 +96,12 @@ def plot_cloud(
         sizes: Any = 0.6 * size
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     else:
-        image, depth = project(xyz, eye)
+        image, depth = project(xyz)
         order = np.argsort(-depth, kind="stable")
         order = order[(depth[order] > 2) & (np.abs(image[order]) < 1.02).all(axis=1)]
         sizes = size * np.clip(30.0 / depth[order], 0.15, 5.0)
         ax.set(xlim=(-1, 1), ylim=(-0.62, 0.42), aspect="equal")
-    ax.set_facecolor(DARK if dark else "white")
+    ax.set_facecolor(DARK)
     ax.scatter(image[order, 0], image[order, 1], s=sizes, c=colors[order], linewidths=0, rasterized=True)
     ax.set(xticks=[], yticks=[])
     ax.grid(False)

@@ -190,7 +190,7 @@ class CriticalValues(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Float[Tensor, " k"]) -> tuple[Tensor | None, ...]:
-        """Algorithm 3, lines 28-36."""
+        """Algorithm 3, lines 29-37."""
         x, ends, owner, factor = ctx.saved_tensors  # owner: the simplex that each critical edge belongs to
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
             again = differentiable(gradient, x, ends, owner, ctx.precomputed, ctx.unit, ctx.eps)

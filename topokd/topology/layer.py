@@ -195,7 +195,7 @@ class LayerValue(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Float[Tensor, ""]) -> tuple[Tensor | None, ...]:
-        """Alg. 4 and Algorithm 3, lines 28-36."""
+        """Alg. 4 and Algorithm 3, lines 29-37."""
         clouds = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph=True: the gradient will be differentiated again
             value, moving = ctx.plainly(clouds), [x for x in clouds if x.requires_grad]

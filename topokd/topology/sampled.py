@@ -1,4 +1,4 @@
-"""Samples and normalises rows of two feature clouds (Algorithm 1, lines 3-6), and compares them by any distance."""
+"""Samples and normalises rows of two feature clouds (Algorithm 1, lines 3-8), and compares them by any distance."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class DiagramValues(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
-        """Algorithm 3, lines 28-36."""
+        """Algorithm 3, lines 29-37."""
         (x,) = ctx.saved_tensors
         packed: PackedDiagrams = ctx.packed
         a, b, e, f, m = packed.counts

@@ -201,6 +201,15 @@ class Train(Section):
         return "off" if value is False else value
 
     @model_validator(mode="after")
+    def _ranks_share_equally(self) -> Train:
+        if self.batch_size % self.ranks:
+            raise ValueError(
+                f"batch_size is {self.batch_size}, which {self.ranks} ranks cannot share equally: make it a multiple "
+                "of ranks"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _balance_is_measured(self) -> Train:
         if self.balance != "none" and not self.gradients_every:
             raise ValueError(f"balance {self.balance} needs measured gradients: set gradients_every above 0")

@@ -28,7 +28,7 @@ def test_every_profile_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
         ({"model": {"student": "ptv3-tinny"}}, "model.student is 'ptv3-tinny'; did you mean 'ptv3-tiny'"),
         ({"rows": {"a": {**ROW, "student": "ptv9"}}, "train_rows": []}, "rows.a.student is 'ptv9'"),
         ({"rows": {"a": {**ROW, "color": "notacolor"}}, "train_rows": []}, "rows.a.color is 'notacolor'"),
-        ({"train": {"ranks": 3, "batch_size": 4}}, "train.batch_size is 4, which 3 ranks cannot share"),
+        ({"train": {"ranks": 3, "batch_size": 4}}, "train; batch_size is 4, which 3 ranks cannot share equally"),
         ({"train": {"shares": {"zz": 0.1}}}, "train.shares names 'zz', which is not in `terms`"),
         ({"data": {"dataset": "semantickity"}}, "data.dataset is 'semantickity'"),
     ],

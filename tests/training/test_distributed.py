@@ -99,7 +99,7 @@ def test_torchrun_starts_ranks(shared: P.Params, tmp_path: Path) -> None:
 
 
 def test_a_batch_that_ranks_cannot_share_equally_is_rejected(shared: P.Params) -> None:
-    with pytest.raises(ParameterError, match=r"train.batch_size is 4, which 3 ranks .*multiple"):
+    with pytest.raises(ParameterError, match="batch_size is 4, which 3 ranks .*multiple"):
         train_teacher(shared.replace(train=shared.train.replace(ranks=3)), 0)
 
 

@@ -25,13 +25,13 @@ def listed_profiles() -> list[str]:
 
 
 def check_profile(params: P.Params) -> None:
-    """Check what `topokd.params` cannot, before any stage runs: the data set, presets, ranks and terms.
+    """Check what `topokd.params` cannot, before any stage runs: the data set, presets and terms.
 
     Args:
         params: the parameters of a profile.
 
     Raises:
-        ParameterError: an unknown data set, preset or term, or a batch that the ranks cannot share.
+        ParameterError: an unknown data set, preset or term.
     """
     from topokd.models import PRESETS
 
@@ -50,11 +50,6 @@ def check_profile(params: P.Params) -> None:
     for name in params.train.shares:
         if name not in params.terms:
             raise ParameterError(f"train.shares names {name!r}, which is not in `terms`; {nearest(name, params.terms)}")
-    if params.train.batch_size % params.train.ranks:
-        raise ParameterError(
-            f"train.batch_size is {params.train.batch_size}, which {params.train.ranks} ranks cannot share equally: "
-            "make it a multiple of train.ranks"
-        )
 
 
 def profile_of(address: str) -> str:

@@ -21,7 +21,7 @@ from topokd.evaluation import ConfusionMatrix, evaluate
 from topokd.evaluation.predict import spread
 from topokd.io import require_writable, write_json
 from topokd.locks import locked
-from topokd.params import Params, Train, to_dict
+from topokd.params import Params, to_dict
 from topokd.progress import notify
 from topokd.project import TEACHER
 from topokd.scans import open_dataset
@@ -130,11 +130,9 @@ def _started(run: Run) -> dict[str, Any]:
     require_tracker(run.params.train.tracker)
     here = place()
     if here is None and run.params.train.ranks > 1:
-        _check_shares(run.params.train)
         return launch(run)
     if here is not None:
         run = replace(run, params=run.params.replace(train=run.params.train.replace(ranks=here.size)))
-        _check_shares(run.params.train)
     device = device_of(here)
     with _only_one(run, here), joined(here, device) as ranks:
         return _train(run, ranks, device)
@@ -150,14 +148,6 @@ def _only_one(run: Run, here: ProcessRank | None) -> Iterator[None]:
     file = run.resume / f"{run.name}.lock"
     with locked(file, lambda: notify(log, f"another process trains {run.name}: waiting, then resuming from its state")):
         yield
-
-
-def _check_shares(train: Train) -> None:
-    if train.batch_size % train.ranks:
-        raise ParameterError(
-            f"train.batch_size is {train.batch_size}, which {train.ranks} ranks cannot share equally: make it a "
-            "multiple of that, or change train.ranks"
-        )
 
 
 def _train(run: Run, ranks: Ranks, device: torch.device) -> dict[str, Any]:

@@ -16,16 +16,18 @@ import importlib
 import importlib.util
 import logging
 from types import ModuleType
+from typing import get_args
 
 import torch
 
+from topokd.choices import AttentionBackend, ConvolutionBackend, ReductionBackend
 from topokd.errors import ParameterError
 
 log = logging.getLogger(__name__)
 CHOICES = {
-    "convolution": ("auto", "torch", "spconv"),
-    "attention": ("auto", "torch", "flash-attn"),
-    "reduction": ("auto", "torch", "torch-scatter"),
+    "convolution": get_args(ConvolutionBackend),
+    "attention": get_args(AttentionBackend),
+    "reduction": get_args(ReductionBackend),
 }
 
 

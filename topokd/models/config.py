@@ -85,10 +85,8 @@ class Config:
         whole(self.patch_size, "patch_size", most=LARGEST_PATCH), whole(self.mlp_ratio, "mlp_ratio", most=1024)
         flag(self.shuffle_orders, "shuffle_orders")
         number(self.drop_path, "drop_path"), number(self.rope_base, "rope_base", most=1e6)
-        if not 0 <= self.drop_path < 1:
-            raise ParameterError(f"drop_path is {self.drop_path}: it must be at least 0 and below 1")
-        if self.patch_size < 1:
-            raise ParameterError(f"patch_size is {self.patch_size}: it must be at least 1")
+        if self.drop_path >= 1:
+            raise ParameterError(f"drop_path is {self.drop_path}: it must be below 1")
         if not self.orders:
             raise ParameterError(f"orders is empty: give at least one of {', '.join(CURVES)}")
         if unknown := [str(order) for order in self.orders if order not in CURVES]:
@@ -116,8 +114,6 @@ class Config:
             )
         if unknown := [str(kind) for kind in self.enc_blocks if kind not in KINDS]:
             raise ParameterError(f"enc_blocks holds {', '.join(unknown)}: choose from {', '.join(KINDS)}")
-        if self.rope_base < 0:
-            raise ParameterError(f"rope_base is {self.rope_base}: it must be 0 (none) or above")
         for channels, heads, kind in zip(self.enc_channels, self.enc_num_head, self.enc_blocks, strict=False):
             if self.rope_base and kind == "attention" and channels // heads % 6:
                 raise ParameterError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from topokd.errors import ParameterError
 from topokd.models.config import Config
 from topokd.models.ptv3 import PointTransformerV3
 from topokd.options import whole
+from topokd.schema import nearest
 
 PRESETS = {
     "ptv3-teacher": Config(  # the paper's teacher (C.2, Table 5): 46.16 M parameters with 16 classes
@@ -114,9 +114,7 @@ def build_model(preset: str, in_channels: int = 4, num_classes: int = 16, **chan
         2777344
     """
     if not isinstance(preset, str) or preset not in PRESETS:
-        close = difflib.get_close_matches(str(preset), PRESETS, n=1)
-        advice = f"did you mean {close[0]!r}? " if close else ""
-        raise ParameterError(f"unknown model preset {preset!r}: {advice}choose from {', '.join(PRESETS)}")
+        raise ParameterError(f"unknown model preset {preset!r}: {nearest(preset, PRESETS)}")
     if unknown := sorted(set(changes) - set(Config.__dataclass_fields__)):
         raise ParameterError(
             f"a network has no field {', '.join(unknown)}: choose from {', '.join(Config.__dataclass_fields__)}"

@@ -142,7 +142,7 @@ class Fit:
         with (
             self._seeded(),
             self._attention(),
-        ):  # until the end of the backward pass, which runs checkpointed blocks again
+        ):  # until the end of the backward pass: checkpointed blocks run again
             with self._autocast():
                 student = NetworkOutput(*self.called(batch, taps=True))
             with self._explain_nonfinite():

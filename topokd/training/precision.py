@@ -9,7 +9,7 @@ import torch
 
 from topokd.choices import Amp
 
-AMP_DTYPES: dict[str, torch.dtype | None] = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+AMP_DTYPES: dict[Amp, torch.dtype | None] = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(amp: Amp, device: torch.device) -> AbstractContextManager:

@@ -10,8 +10,6 @@ from typing import Any, Protocol, runtime_checkable
 from topokd.choices import Tracker
 from topokd.errors import ParameterError
 
-PACKAGES: dict[str, tuple[str, ...]] = {"none": (), "tensorboard": ("tensorboard",), "mlflow": ("mlflow",)}
-
 
 @runtime_checkable
 class Sink(Protocol):
@@ -97,12 +95,11 @@ def require_tracker(tracker: Tracker) -> None:
     Examples:
         >>> require_tracker("none")
     """
-    for package in PACKAGES[tracker]:
-        if importlib.util.find_spec(package) is None:
-            raise ParameterError(
-                f"train.tracker is {tracker}, but the package {package} is not installed: `pip install {package}`, or "
-                "set train.tracker to none (dvclive writes the curves in any case)"
-            )
+    if tracker != "none" and importlib.util.find_spec(tracker) is None:
+        raise ParameterError(
+            f"train.tracker is {tracker}, but the package {tracker} is not installed: `pip install {tracker}`, or "
+            "set train.tracker to none (dvclive writes the curves in any case)"
+        )
 
 
 def open_tracker(tracker: Tracker, folder: Path, profile: str, run: str) -> Sink | None:

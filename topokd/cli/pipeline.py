@@ -19,7 +19,7 @@ def repro(
     force: Annotated[bool, typer.Option("--force", help="Run every stage again.")] = False,
 ) -> None:
     """Regenerate a profile's results on all cores and compare them with the committed ones."""
-    from topokd.paper.regression_check import compare_with_git
+    from topokd.paper.regression_check import compare
     from topokd.pipeline.pairing import pair_notebooks
     from topokd.pipeline.progress import clock
     from topokd.pipeline.scheduler import reproduce
@@ -29,7 +29,7 @@ def repro(
     pair_notebooks()
     seconds = reproduce(profile, jobs or None, force)
     results = results_path(profile)
-    typer.echo(f"\ndone in {clock(seconds)}\nreport: {results / 'report.html'}\n{compare_with_git(results)}")
+    typer.echo(f"\ndone in {clock(seconds)}\nreport: {results / 'report.html'}\n{compare(results)}")
 
 
 def status(

@@ -190,11 +190,6 @@ def compare(results: str | Path, reference: Reference | str | Path | None = None
     return ComparedResults(other.name, len(here & committed), tuple(differences), miou=miou, answers=answers)
 
 
-def compare_with_git(results: str | Path) -> ComparedResults:
-    """Compare regenerated results with the ones committed at HEAD: the last lines of ``make repro``."""
-    return compare(results)
-
-
 def _compare_findings(results: Path, other: Reference) -> tuple[tuple[str, float] | None, tuple[str, ...]]:
     """The run with the largest difference in mIoU, and the changed answers; None if a copy cannot be read.
 

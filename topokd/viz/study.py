@@ -57,8 +57,8 @@ def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
         n, sd, alpha = design["seeds"], design["sd"], design["alpha"]
         color = COLORS[k % len(COLORS)]
         if n > 1:
-            power = [superiority_power(float(effect), sd, n, alpha) for effect in effects]
-            left.plot(effects, power, color=color, label=f"{name}, spread {sd:g}")
+            power = [superiority_power(float(effect), sd, n, alpha, design["margin"]) for effect in effects]
+            left.plot(effects, power, color=color, label=f"{name}, SD {sd:g}")
             chance = equivalence_power(sd, n, design["margin"], 0.0, alpha)
             y = len(names)
             names[name] = name.replace(" (", "\n(")
@@ -74,7 +74,7 @@ def power_figure(designs: Mapping[str, Mapping[str, Any]]) -> Figure:
     right.set_xticks([0, 0.5, 1])
     right.set(xlabel="probability", xlim=(0, 1), ylim=(len(names) - 0.5, -0.7))
     right.set_title("to show equivalence", fontsize=10)
-    legend_below(figure, [f"{name}, spread {design['sd']:g}" for name, design in designs.items()])
+    legend_below(figure, [f"{name}, SD {design['sd']:g}" for name, design in designs.items()])
     return figure
 
 

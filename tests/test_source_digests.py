@@ -10,7 +10,6 @@ import pytest
 from tests.pipeline.test_dvc import STAGES, file_of, import_graph, paths
 from topokd import io
 from topokd.choices import Role
-from topokd.conversion.output import Conversion
 from topokd.data.cache import code_version
 from topokd.training.state import code_fingerprint
 
@@ -50,13 +49,6 @@ def test_a_key_covers_every_module_that_a_package_imports(packages: list[str], k
             modules |= {module, *graph.find_upstream_modules(module)}
     needed = {file_of(name) for name in modules if not drawing or f"topokd.{drawing}" not in name}
     assert len(needed) > 40 and needed - covered(key) == set()
-
-
-def test_the_record_of_a_conversion_covers_every_module_that_it_imports(tmp_path: Path):
-    graph = import_graph()
-    names = graph.find_descendants("topokd.conversion")
-    needed = {file_of(name) for module in names for name in (module, *graph.find_upstream_modules(module))}
-    assert len(needed) > 10 and needed - covered(lambda: Conversion(tmp_path / "out", {})) == set()
 
 
 def test_any_changed_line_changes_the_digests(edit_source: Callable[[str], None]):

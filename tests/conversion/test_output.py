@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +53,3 @@ def test_a_conversion_that_was_killed_while_it_deleted_the_earlier_one_is_neithe
     with pytest.raises(DataError, match="pass --overwrite"):
         Conversion(tmp_path, NEW)
     assert convert(tmp_path, NEW, 4, 2, overwrite=True) == 4
-
-
-def test_a_conversion_of_other_code_is_not_continued(tmp_path: Path, edit_source: Callable[[str], None]) -> None:
-    convert(tmp_path, OLD, 2, 1, finish=False)
-    edit_source("conversion/pickles.py")
-    with pytest.raises(DataError, match="or by another version of topokd"):
-        Conversion(tmp_path, OLD)
-    assert convert(tmp_path, OLD, 3, 2, overwrite=True) == 3

@@ -12,7 +12,7 @@ from jaxtyping import Float, Integer
 from numpy import ndarray
 
 from topokd.errors import DataError
-from topokd.io import read_json, source_digest, write_bytes, write_json, write_text
+from topokd.io import read_json, write_bytes, write_json, write_text
 
 RECORD = "conversion.json"
 SPLITS = ("train", "val")
@@ -24,7 +24,7 @@ class Conversion:
     Args:
         folder: a new or empty folder, or one with a conversion of the same ``recipe``.
         recipe: JSON-serialisable description of the source and the options.
-        overwrite: whether to start again where there is a whole conversion, or one of another recipe or code. It is
+        overwrite: whether to start again where there is a whole conversion, or one of another recipe. It is
             deleted first, so that an interrupted call leaves no scan of it for the next one to continue with.
 
     Raises:
@@ -33,7 +33,7 @@ class Conversion:
 
     def __init__(self, folder: Path, recipe: Mapping[str, Any], overwrite: bool = False) -> None:
         self.folder = folder
-        self._recipe = {**recipe, "code": source_digest("compiled", "data", "conversion")}
+        self._recipe = dict(recipe)
         record = folder / RECORD
         if record.is_file():
             found = read_json(record)
@@ -41,8 +41,8 @@ class Conversion:
             other = earlier.get("recipe") != self._recipe
             if other and not overwrite:
                 raise DataError(
-                    f"{folder} holds a conversion of another source, with other options or by another version of "
-                    f"topokd ({record}): choose another folder, or pass --overwrite"
+                    f"{folder} holds a conversion of another source or with other options ({record}): choose another "
+                    "folder, or pass --overwrite"
                 )
             if other or (overwrite and earlier.get("complete")):
                 write_json(record, {**earlier, "complete": False})

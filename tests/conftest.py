@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jaxtyping
@@ -50,6 +51,24 @@ def check_signatures(request: pytest.FixtureRequest) -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def edit_source(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable]:
+    """Adds a line to a module of topokd, for the digests of sources alone: in a copy of the package."""
+    from topokd import io  # not at the top: signatures of modules that are imported so early are not checked
+
+    copy = tmp_path_factory.mktemp("sources") / "topokd"
+    shutil.copytree(io.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(io, "PACKAGE", copy)
+
+    def edit(module: str) -> None:
+        with (copy / module).open("a", encoding="utf-8") as stream:
+            stream.write("# another version\n")
+        io.source_digest.cache_clear()
+
+    yield edit
+    io.source_digest.cache_clear()
 
 
 @pytest.fixture(scope="session")

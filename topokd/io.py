@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import math
@@ -24,6 +25,8 @@ from topokd.errors import DataError
 
 PARTIAL = ".part-"
 """Beginning of the names of files that are being written; .gitignore and .dvcignore have it too."""
+PACKAGE = Path(__file__).parent
+"""Folder of topokd's own sources."""
 LEAST_FREE = 1 << 16
 """Bytes: a file system with less is full."""
 ARRAY_ERRORS: tuple[type[Exception], ...] = (
@@ -207,6 +210,25 @@ def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(stream)
+
+
+@functools.cache
+def source_digest(*packages: str) -> str:
+    """Digest of the sources of some packages of topokd and of the modules at its root, which all of them use.
+
+    Whatever is kept to be used again by a later call, a state, a cached scan, labels, has it in its key: after a change
+    of the code that made it, it is not found. Name every package that this code imports.
+
+    Args:
+        packages: names of folders of the package, such as ``data``.
+
+    Examples:
+        >>> source_digest("data") == source_digest("data") != source_digest("data", "datasets")
+        True
+    """
+    files = [*PACKAGE.glob("*.py"), *(file for name in packages for file in (PACKAGE / name).rglob("*.py"))]
+    lines = (f"{file.relative_to(PACKAGE).as_posix()}:{sha256(file)}\n" for file in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _sha256(stream: Any) -> str:

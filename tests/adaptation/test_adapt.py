@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +98,36 @@ def test_a_finished_call_is_not_repeated(
     np.testing.assert_array_equal(again.student_score.matrix, adapted.student_score.matrix)
     with pytest.raises(DataError, match="made from other inputs: choose another name, or pass --overwrite"):
         adapt(teacher, yard, load_label_map(yard / "yard.yaml"), adapted.student, settings=SETTINGS.replace(seed=1))
+
+
+def test_a_result_of_another_version_of_the_code_is_not_returned(
+    adapted: Adaptation, yard: Path, teacher: Path, edit_source: Callable[[str], None]
+) -> None:
+    edit_source("adaptation/pseudo.py")
+    with pytest.raises(DataError, match="made from other inputs"):
+        adapt(teacher, yard, load_label_map(yard / "yard.yaml"), adapted.student, settings=SETTINGS)
+
+
+def test_of_two_calls_at_a_time_the_second_returns_the_result_of_the_first(
+    adapted: Adaptation, yard: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one ends while the second waits for the lock."""
+    output, messages = tmp_path / "student.safetensors", []
+    monkeypatch.setattr("topokd.training.Fit.run", lambda fit: pytest.fail("both train"))
+
+    def first_ends(log: logging.Logger, message: str) -> None:
+        messages.append(message)
+        for file in (adapted.student, adapted.record):
+            shutil.copy(file, output.with_suffix(file.suffix))
+        fcntl.flock(lock, fcntl.LOCK_UN)
+
+    monkeypatch.setattr("topokd.adaptation.run.notify", first_ends)
+    (tmp_path / "student.work").mkdir()
+    with (tmp_path / "student.work/lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        again = adapt(teacher, yard, load_label_map(yard / "yard.yaml"), output, settings=SETTINGS)
+    assert messages == [f"another process makes {output}: waiting for it"]
+    np.testing.assert_array_equal(again.student_score.matrix, adapted.student_score.matrix)
 
 
 def test_a_finished_adaptation_can_be_compared_with_the_labelled_scans_alone(

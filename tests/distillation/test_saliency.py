@@ -21,6 +21,7 @@ from topokd.distillation import (
     run_teacher,
     saliency_map,
 )
+from topokd.distillation.objective import teacher_digests
 from topokd.errors import DataError, ParameterError
 
 
@@ -261,3 +262,20 @@ def test_one_output_of_the_teacher_serves_two_students_by_its_digests() -> None:
         objective(students[1](x), label, output)
     digests = objective.digests(run_teacher(teacher, x, gradients=True), label)
     assert [objective(s(x), label, digests=digests).total.item() for s in students] == expected
+
+
+def test_the_graph_of_the_teacher_lives_until_the_last_choice_of_options() -> None:
+    teacher = freeze(
+        TappedNetwork(nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 4)), ["1", "2"])
+    )
+    x, label = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 4
+    rows = [DistillationObjective({"grad": {"stages": stages}}) for stages in ([0], [0, 1], [1], [0])]
+    expected = [row.digests(run_teacher(teacher, x, gradients=True), label) for row in rows[:3]]
+    output = run_teacher(teacher, x, gradients=True)
+    found = teacher_digests(rows, output, label)
+    for digests in expected:
+        ((key, maps),) = digests.items()
+        assert all(torch.equal(found[key][name], values) for name, values in maps.items())
+    assert len(found) == 3 and all(not values.requires_grad for maps in found.values() for values in maps.values())
+    with pytest.raises(ParameterError, match="freed its graph"):  # it takes no memory any more
+        rows[0].digests(output, label)

@@ -69,6 +69,15 @@ def test_a_scan_that_vanishes_during_the_work_is_reported_and_the_others_are_lab
     assert failed == {scans / "sub/000001.bin": f"{scans / 'sub/000001.bin'}: No such file or directory"}
 
 
+def test_labels_of_another_version_of_the_code_are_made_again(checkpoint, scans, tmp_path, edit_source):
+    labeller = Recorder(checkpoint, device="cpu")
+    for module, number in ((None, 2), (None, 2), ("data/formats/cloud.py", 4), ("models/ptv3.py", 6)):
+        if module:
+            edit_source(module)
+        predict_files(labeller, scans, tmp_path / "out", views=0)
+        assert len(labeller.names) == number
+
+
 def test_an_output_folder_inside_the_input_is_skipped(checkpoint, scans, caplog):
     labeller = Labeller(checkpoint, device="cpu")
     (scans / "notes.txt").write_text("")

@@ -21,6 +21,7 @@ CUT = (  # by name, the panels of figures that have more than one and are wider 
         ("figure7", 2),
         ("data_statistics", 2),
         ("power", 2),
+        ("trials-comparison", 25),
         ("classes", 2),
         ("data_scan", 4),
         ("data_scans", 6),

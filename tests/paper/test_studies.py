@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 
 from tests.conftest import PROJECT
@@ -19,7 +20,7 @@ from topokd.paper.readme import comparison_text, study_text
 from topokd.paper.render import render_exhibit
 from topokd.paper.results import Results
 from topokd.viz.rows import signs
-from topokd.viz.study import curves_figure, differences_figure, power_figure, trials_figure
+from topokd.viz.study import TOGETHER, curves_figure, differences_figure, power_figure, trials_figure
 
 matplotlib.use("Agg")
 
@@ -230,15 +231,39 @@ def test_rows_trained_with_other_weights_than_the_search_chose_are_named(project
     assert "other weights" not in said(own)
 
 
+def with_rows(count):
+    """A study of that many rows with long names, one trial of each, all compared with the first."""
+    rows = {f"row{k}": f"Student, KD + a loss with a long name {k}" for k in range(count)}
+    trials = [{"seed": 1000, "miou": 20.0, "factor": 1.0, "row": row, "unit": f"trial-{row}-0"} for row in rows]
+    answer = study() | {"labels": rows, "colors": dict.fromkeys(rows, "#8d99ae"), "trials": trials}
+    plan = answer["plan"] | {"comparisons": [[row, "row0"] for row in rows][1:]}
+    return answer | {"chosen": {"row0": trials[0]}, "plan": plan}
+
+
 def test_a_legend_with_many_long_names_stays_inside_its_figure():
-    rows = {f"row{k}": f"Student, KD + a loss with a long name {k}" for k in range(25)}
-    trial = {"seed": 1000, "miou": 20.0, "factor": 1.0}
-    answer = study() | {"labels": rows, "colors": dict.fromkeys(rows, "#8d99ae"), "chosen": {}}
-    figure = trials_figure(answer | {"trials": [trial | {"row": row, "unit": f"trial-{row}-0"} for row in rows]})
+    curves = {row: {"step": [300, 600], "miou": [10.0, 20.0]} for row in with_rows(25)["labels"]}
+    figure = curves_figure(with_rows(25) | {"curves": curves})
     figure.canvas.draw()
     legend, axes = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
     assert figure.bbox.x0 <= legend.x0 and legend.x1 <= figure.bbox.x1
     assert figure.bbox.y0 <= legend.y0 and legend.y1 <= axes.y0 and axes.height > 150
+
+
+def test_trials_of_many_rows_have_a_panel_each_beside_the_row_that_most_are_compared_with():
+    figure = trials_figure(with_rows(TOGETHER + 1))
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    titles = [axes.get_title().replace("\n", " ") for axes in panels]
+    assert titles == list(with_rows(TOGETHER + 1)["labels"].values()) and cut_off(figure) == []
+    assert len({axes.get_ylim() for axes in panels}) == 1
+    for axes in panels:
+        reference, own = axes.lines[:2]
+        assert list(reference.get_ydata()) == [20.0, 20.0] and list(own.get_xdata()) == [1.0]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"best trial of “{titles[0]}”"]
+    unfinished = trials_figure(with_rows(TOGETHER + 1) | {"chosen": {}})
+    assert len(unfinished.axes[0].lines[0].get_xdata()) == 1 and not unfinished.legends
+    assert len(trials_figure(with_rows(TOGETHER)).axes) == 1
+    plt.close("all")
 
 
 def test_figures_are_drawn_from_the_existing_results(project):
@@ -253,8 +278,11 @@ def test_figures_are_drawn_from_the_existing_results(project):
     assert designs["study (10 seeds)"]["alpha"] == 0.025  # of the strictest of two comparisons
     (_, chances) = power_figure(designs).axes
     marks = [line for line in chances.lines if line.get_marker() == "o"]  # seen at zero, too
+    assert chances.get_xlim() == (0, 1)  # of probabilities
     ends = [f"{mark.get_xdata()[0]:.2f}" for mark in marks]
     assert [text.get_text() for text in chances.texts] == ends and len(ends) == 2
+    hopeless = power_figure({"few (2 seeds)": designs["study (10 seeds)"] | {"seeds": 2, "sd": 5.0}}).axes[1]
+    assert [text.get_text() for text in hopeless.texts] == ["below 0.01"]
     assert [mark.get_ydata()[0] for mark in marks] == list(chances.get_yticks())
     assert [label.get_text().replace("\n", " ") for label in chances.get_yticklabels()] == list(designs)
     alone = {"teacher": {"step": [1, 2], "miou": [10.0, 20.0]}}
@@ -281,8 +309,7 @@ def test_curves_say_on_how_many_scans_they_rest_and_what_all_scans_say(project):
     answer = study() | {"validate_scans": 2, "curves": curves}
     axes = curves_figure(answer).axes[0]
     assert axes.get_ylabel() == "mIoU (%),\n2 validation scans"
-    places = [line.get_transform().transform((300, 10))[0] for line in axes.lines]
-    assert len({*places}) == 2  # equal values are not drawn on one another
+    assert all(line.get_transform() == axes.transData for line in axes.lines)  # at their own steps
     said = studies.validated(project(study=answer))
     assert said == (
         "mIoU on 2 validation scans, too few to tell which row is better: at the last step “kd” is −0.1 points from "
@@ -291,6 +318,15 @@ def test_curves_say_on_how_many_scans_they_rest_and_what_all_scans_say(project):
     assert EXHIBITS["studies_curves"].fact is studies.validated
     single = {"kd": {"step": [150], "miou": [15.0]}}
     assert studies.validated(project(study=answer | {"curves": single})) == ""
+
+
+@pytest.mark.parametrize(("dataset", "where"), [("synthetic", "streets"), ("semantickitti", "sequences")])
+def test_figures_name_the_places_as_the_data_does(dataset, where):
+    answer = study(dataset=dataset)
+    said = [text.get_text() for text in differences_figure(answer).legends[0].get_texts()]
+    assert said == ["seeds", where, f"seeds and {where}"]
+    assert trials_figure(answer).axes[0].get_ylabel() == f"mIoU on the tuning {where} (%)"
+    plt.close("all")
 
 
 def test_every_protocol_can_be_read():

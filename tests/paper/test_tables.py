@@ -228,6 +228,37 @@ def test_a_panel_fills_the_measured_rows_and_is_named_synthetic(results_folder, 
     assert "Not measured" in said["Table 4" if layout == "nuscenes" else "Table 1"]
 
 
+@pytest.mark.parametrize("name", ["table1", "table2", "table4"])
+def test_the_measured_row_with_kd_says_that_it_has_all_terms(results_folder, name):
+    table = next(exhibit for exhibit in tables() if exhibit.id == name)
+    ((printed, ours),) = table.measured.items()
+    lines = [
+        {
+            **dict.fromkeys(result_lines.COLUMNS, ""),
+            "row": printed,
+            "column": "mIoU",
+            "unit": "%",
+            "source": source,
+            "mean": 50.0,
+        }
+        | {"half_width": 1.0, "n": 3, "printed": "50.0" if source == "reported" else ""}
+        for source in ("reported", "measured")
+    ]
+    rows = grid(pd.DataFrame(lines), table.side, measured=table.measured).rows
+    assert [row[0] for row in rows] == [printed, f"{printed}, all terms"] and ours == rows[1][0]
+    if name == "table2":
+        assert "**Student with KD, all terms, measured**" in table_grid(table, Results.read(results_folder)).markdown()
+
+
+def test_the_gain_of_the_teacher_is_over_the_student_alone(results_folder):
+    results = Results.read(results_folder)
+    lines = segmentation_tables.beyond(results)
+    (gain,) = lines[lines["row"].eq("teacher") & lines["column"].str.startswith("gain over")].to_dict("records")
+    expected = results.gain("teacher", "plain")
+    assert gain["column"] == f"gain over {results.rows['plain'].short}" and gain["seeds"] == "0 1 2"
+    assert (gain["mean"], gain["half_width"], gain["n"]) == (expected.mean, expected.half_width, 3)
+
+
 def test_numbers_of_another_data_set_are_not_put_into_a_table(tmp_path):
     params = P.load_profile("default")
     params = params.replace(data=params.data.replace(dataset="nuscenes"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from topokd.datasets import SemanticKITTI
-from topokd.training.state import ResumeFolder, code_fingerprint, dataset_fingerprint, run_key
+from topokd.training.state import ResumeFolder, dataset_fingerprint, run_key
 
 
 def test_a_state_is_found_only_by_its_key_and_stale_ones_are_deleted(tmp_path: Path) -> None:
@@ -51,7 +51,3 @@ def test_any_changed_byte_of_a_scan_changes_the_fingerprint(scans: Path, tmp_pat
     content[len(content) // 2 // 4 * 4] ^= 40 ^ 10
     label.write_bytes(content)
     assert dataset_fingerprint(SemanticKITTI(copy, "train")) != before
-
-
-def test_code_fingerprint_is_stable() -> None:
-    assert code_fingerprint() == code_fingerprint()

@@ -55,6 +55,21 @@ def test_one_pass_of_the_teacher_serves_all_rows_with_the_same_bits(taught: P.Pa
 
 
 @pytest.mark.long
+def test_rows_whose_terms_need_different_gradients_share_the_pass(taught: P.Params, passes: list[bool]) -> None:
+    """The second row's maps need the graph that the first row's would free."""
+    grad = taught.rows["kd_grad"].terms["grad"]
+    coarse = taught.rows["kd_grad"].replace(terms={"grad": grad | {"stages": [1], "eps": 1e-4}})
+    rows = {**taught.rows, "kd_grad": coarse}
+    two = taught.replace(rows=rows, train_rows=("full", "kd_grad"))
+    alone = two.replace(train=two.train.replace(keep_teacher=False))
+    expected = {row: weights(alone, row) for row in two.train_rows}
+    shutil.rmtree(two.workspace / "resume")
+    passes.clear()
+    assert {row: weights(two, row) for row in two.train_rows} == expected
+    assert len(passes) == 6
+
+
+@pytest.mark.long
 def test_missing_and_damaged_files_are_made_again(taught: P.Params, passes: list[bool]) -> None:
     expected = weights(taught, "full")
     files = sorted((taught.workspace / "teacher_outputs").rglob("*.safetensors"))

@@ -23,9 +23,11 @@ from topokd.errors import CheckpointError, DataError, ParameterError
 from topokd.evaluation import ConfusionMatrix, evaluate, evaluation_record
 from topokd.io import read_json, sha256, write_json
 from topokd.label_maps import LabelMap, written_labels
+from topokd.locks import locked
 from topokd.machine import usable_device
 from topokd.models import PointTransformerV3, load_checkpoint, read_description, save_checkpoint
 from topokd.params import to_dict
+from topokd.progress import notify
 from topokd.training import Fit
 from topokd.training.description import checkpoint_metadata
 from topokd.training.determinism import deterministic
@@ -49,8 +51,9 @@ def adapt(
     """Train a student for the scans and classes of ``label_map``, taught by ``teacher``, and score it.
 
     The student minimises L_seg(labels and pseudo-labels) + weight * L_kd(teacher), see `topokd.adaptation`. An
-    interrupted call resumes when it is repeated; a finished one returns its result. ``OUTPUT.work/`` next to the
-    output holds the states, the trained teacher and the pseudo-labels; it may be deleted at the end.
+    interrupted call resumes when it is repeated; a finished one returns its result. A second process with the same
+    output waits for the first. ``OUTPUT.work/`` next to the output holds the states, the trained teacher and the
+    pseudo-labels; it may be deleted at the end.
 
     Args:
         teacher: checkpoint of the larger network, with any classes.
@@ -117,8 +120,11 @@ def adapt(
     )
     if (finished := job.finished()) is not None:
         return finished
-    check_output(output, job.record, job.work, job.key, overwrite)
-    return job.run()
+    with locked(job.work / "lock", lambda: notify(log, f"another process makes {output}: waiting for it")):
+        if (finished := job.finished()) is not None:
+            return finished
+        check_output(output, job.record, job.work, job.key, overwrite)
+        return job.run()
 
 
 class _Job:
@@ -146,7 +152,7 @@ class _Job:
             "map": label_map.model_dump_json(),
             "data": [voxel_size, intensity],
             "labelled": dataset_fingerprint(scans.labelled),
-            "code": code_fingerprint(),
+            "code": code_fingerprint("student", "adaptation", "labelling"),
             "versions": [torch.__version__, np.__version__],
             "device": device.type,
         }

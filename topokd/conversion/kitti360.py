@@ -32,7 +32,7 @@ from topokd.conversion.kitti360_files import (
     read_calibration,
     read_poses,
 )
-from topokd.conversion.output import Conversion
+from topokd.conversion.output import SPLITS, Conversion
 from topokd.data.dataset import count_points
 from topokd.errors import DataError
 from topokd.options import number, whole
@@ -74,7 +74,7 @@ def convert_kitti360(
     windows = find_windows(root)
     recipe = {"data set": "KITTI-360", "root": str(root.resolve()), "distance": distance, "every": every}
     result = Conversion(Path(output), recipe, overwrite)
-    splits: dict[str, list[tuple[int, int]]] = {name: [] for name in ("train", "val")}
+    splits: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
     job = _Drives(root, windows, distance)
     counts = {"scans": 0, "points": 0, "labelled": 0}
     for split, drive, frame in Progress(list(list_frames(root, windows, every)), "scans"):

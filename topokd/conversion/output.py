@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from topokd.errors import DataError
 from topokd.io import read_json, write_bytes, write_json, write_text
 
 RECORD = "conversion.json"
+SPLITS = ("train", "val")
 
 
 class Conversion:
@@ -22,26 +24,39 @@ class Conversion:
     Args:
         folder: a new or empty folder, or one with a conversion of the same ``recipe``.
         recipe: JSON-serialisable description of the source and the options.
-        overwrite: whether to replace a conversion with another recipe.
+        overwrite: whether to start again where there is a whole conversion, or one of another recipe. It is
+            deleted first, so that an interrupted call leaves no scan of it for the next one to continue with.
 
     Raises:
         DataError: the folder holds other files, or another conversion.
     """
 
     def __init__(self, folder: Path, recipe: Mapping[str, Any], overwrite: bool = False) -> None:
-        self.folder, self._recipe = folder, dict(recipe)
-        self._fresh = overwrite
+        self.folder = folder
+        self._recipe = dict(recipe)
         record = folder / RECORD
         if record.is_file():
-            earlier = read_json(record)
-            if (earlier.get("recipe") if isinstance(earlier, dict) else None) != self._recipe and not overwrite:
+            found = read_json(record)
+            earlier = found if isinstance(found, dict) else {}
+            other = earlier.get("recipe") != self._recipe
+            if other and not overwrite:
                 raise DataError(
                     f"{folder} holds a conversion of another source or with other options ({record}): choose another "
                     "folder, or pass --overwrite"
                 )
+            if other or (overwrite and earlier.get("complete")):
+                write_json(record, {**earlier, "complete": False})
+                self._clear()
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DataError(f"{folder} is not an empty folder, nor one that a conversion wrote: choose another one")
         write_json(record, {"recipe": self._recipe, "complete": False})
+
+    def _clear(self) -> None:
+        """Delete the scans and the lists of an earlier conversion."""
+        for name in SPLITS:
+            (self.folder / f"{name}.txt").unlink(missing_ok=True)
+        if (sequences := self.folder / "sequences").exists():
+            shutil.rmtree(sequences)
 
     def points(self, sequence: int, frame: int) -> Path:
         """Path of the points of a scan, by numbers of sequence and frame."""
@@ -49,7 +64,7 @@ class Conversion:
 
     def has(self, sequence: int, frame: int) -> bool:
         """Whether an earlier call wrote this scan."""
-        return not self._fresh and self.points(sequence, frame).is_file()
+        return self.points(sequence, frame).is_file()
 
     def write(
         self,

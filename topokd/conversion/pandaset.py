@@ -19,7 +19,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
-from topokd.conversion.output import Conversion
+from topokd.conversion.output import SPLITS, Conversion
 from topokd.conversion.pickles import read_data_frame
 from topokd.errors import DataError
 from topokd.options import whole
@@ -74,7 +74,7 @@ def convert_pandaset(
         raise DataError(f"{root} has no folder NNN/annotations/semseg with .pkl.gz files: name the folder of PandaSet")
     recipe = {"data set": "PandaSet", "root": str(root.resolve()), "sensor": sensor, "every": every}
     result = Conversion(Path(output), {**recipe, "validation": validation}, overwrite)
-    splits: dict[str, list[tuple[int, int]]] = {name: [] for name in ("train", "val")}
+    splits: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
     counts = {"scans": 0, "points": 0, "labelled": 0}
     work = [
         (place, folder, file)

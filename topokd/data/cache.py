@@ -1,13 +1,12 @@
 """On-disk cache of decoded scans and their voxels.
 
 The key of an entry covers the content of the scan's files, the reader with its parameters, the voxel size, and the code
-of this layer. A change of any of them changes the key, so entries never go stale. Only results before augmentation are
-cached; the voxels of training samples are computed again each time.
+of all readers (`code_version`). A change of any of them changes the key, so entries never go stale. Only results before
+augmentation are cached; the voxels of training samples are computed again each time.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import logging
@@ -24,11 +23,13 @@ from safetensors.numpy import save_file
 from topokd.data.scan import Scan
 from topokd.data.voxels import Voxels, voxelize
 from topokd.errors import DataError
-from topokd.io import atomic_path, sha256
+from topokd.io import atomic_path, sha256, source_digest
 
 log = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
+READING = ("compiled", "data", "datasets", "label_maps")
+"""Packages that read scans and make voxels of them."""
 
 
 class ScanCache:
@@ -181,14 +182,9 @@ class _Contents:
             log.debug("%s: %s", self.file, error)
 
 
-@functools.cache
 def code_version() -> str:
     """Twelve digits of a digest over the sources of readers and voxels, since any of them may change the results."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for source in sorted([*(package / "data").rglob("*.py"), *(package / "datasets").rglob("*.py")]):
-        digest.update(f"{source.relative_to(package).as_posix()}:{sha256(source)}\n".encode())
-    return digest.hexdigest()[:12]
+    return source_digest(*READING)[:12]
 
 
 def save_entry(file: Path, key: str, arrays: Arrays) -> None:

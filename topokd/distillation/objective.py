@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -131,12 +131,7 @@ class DistillationObjective(nn.Module):
             label: (n,) class of each voxel, -1 for none.
             known: keys that are not needed.
         """
-        digests: dict[str, dict[str, Tensor]] = {}
-        for term in self.named_terms().values():
-            key = term.digest_key
-            if key is not None and key not in known and key not in digests:
-                digests[key] = term.digest(teacher, label, self.segmentation)
-        return digests
+        return teacher_digests([self], teacher, label, known)
 
     def forward(
         self,
@@ -229,6 +224,39 @@ class DistillationObjective(nn.Module):
     def named_terms(self) -> dict[str, Term]:
         """The terms by name, in the order of the sum."""
         return dict(self.terms.items())  # type: ignore[arg-type]  # a ModuleDict does not know its entries' type
+
+
+def teacher_digests(
+    objectives: Iterable[DistillationObjective],
+    teacher: NetworkOutput,
+    label: Int64[Tensor, " n"],
+    known: Container[str] = (),
+) -> dict[str, dict[str, Tensor]]:
+    """`DistillationObjective.digests` of several objectives; the last that differentiates the graph frees it.
+
+    Args:
+        objectives: those that need digests.
+        teacher: output of the teacher for the batch (`run_teacher`).
+        label: (n,) class of each voxel, -1 for none.
+        known: keys that are not needed.
+
+    Examples:
+        >>> import torch
+        >>> output, label = NetworkOutput(torch.zeros(2, 3), ()), torch.tensor([0, 1])
+        >>> rows = [DistillationObjective({"kd": {}}), DistillationObjective({"dkd": {}})]
+        >>> list(teacher_digests(rows, output, label))
+        ['logits']
+    """
+    wanted: dict[str, tuple[Term, SegmentationLoss]] = {}
+    for objective in objectives:
+        for term in objective.named_terms().values():
+            if term.digest_key is not None and term.digest_key not in known:
+                wanted.setdefault(term.digest_key, (term, objective.segmentation))
+    differentiating = [key for key, (term, _) in wanted.items() if term.needs_teacher_gradients]
+    return {
+        key: term.digest(replace(teacher, keep_graph=key in differentiating[:-1]), label, segmentation)
+        for key, (term, segmentation) in wanted.items()
+    }
 
 
 def _without_graph(name: str, student: NetworkOutput, teacher: NetworkOutput | None) -> str:

@@ -280,8 +280,8 @@ class SaliencyTerm(Term):
         taps = [teacher.taps[stage] for stage in self.options.stages]
         require_finite(teacher.logits, "the teacher's logits", TEACHER_ADVICE)
         loss = (label != IGNORE).sum() * segmentation(teacher.logits, label)
-        try:  # the graph is freed: it would take memory during the student's backward pass
-            gradients = feature_gradients(loss, [tap.feat for tap in taps], keep_graph=False)
+        try:  # the graph is freed, if nobody needs it: it would take memory during the student's backward pass
+            gradients = feature_gradients(loss, [tap.feat for tap in taps], keep_graph=teacher.keep_graph)
         except RuntimeError as error:
             if "second time" not in str(error):
                 raise

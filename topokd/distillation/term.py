@@ -33,6 +33,7 @@ class NetworkOutput:
         taps: features of each encoder stage, finest first.
         offsets: where the clouds or images of the logits end, with their shape where it is known
             (`topokd.clouds.Ends`); None: not stated.
+        keep_graph: whether somebody else needs the graph as well; otherwise the first that differentiates it frees it.
 
     Examples:
         >>> import torch
@@ -43,6 +44,7 @@ class NetworkOutput:
     logits: Float[Tensor, "n c"]
     taps: Sequence[VoxelRows]
     offsets: Offsets = None
+    keep_graph: bool = False
 
 
 Weigh = Callable[[Tensor, "int | Tensor"], Tensor]

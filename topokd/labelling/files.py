@@ -20,6 +20,7 @@ from topokd.labelling.classes import Classes
 from topokd.labelling.folder import Written, check_targets, find_scans, targets_of
 from topokd.labelling.labeller import Labeller
 from topokd.progress import Progress
+from topokd.training.state import code_fingerprint
 from topokd.viz.export import write_ply, write_view
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class _Job:
         self.notes: dict[str, tuple[Path, Note]] = {}
         self.counts = Counter[str]()
         self.network = [sha256(labeller.checkpoint), labeller.voxel_size, labeller.tta, str(labeller.amp)]
-        self.network.append(str(labeller.classes))
+        self.network += [str(labeller.classes), code_fingerprint("teacher", "labelling", "viz")]
 
     def label(self, file: Path, target: Path, page: Path | None) -> list[Path]:
         """Write a scan's labels and page, unless they are there already."""

@@ -11,6 +11,7 @@ from topokd.paper.claims import exact
 from topokd.paper.figures import gradient_shares, validations
 from topokd.paper.results import Results
 from topokd.paper.statistics import two_digits
+from topokd.paper.studies import listed
 from topokd.scans import SYNTHETIC
 from topokd.training.gradients import WEAK
 from topokd.viz.results import banded
@@ -43,19 +44,26 @@ def validation(results: Results) -> str:
         )
     else:
         scans = f"It is the mIoU on all {found.every} validation scans."
-    bands = [list(map(names.__getitem__, banded(series))) for series in (found.curves, found.gains)]
-    drawn = list(dict.fromkeys(name for panel in bands for name in panel))
+    bands = [" and ".join(f"“{names[name]}”" for name in banded(series)) for series in (found.curves, found.gains)]
+    drawn = [
+        f"of {named} in the {place} panel" for place, named in zip(("first", "second"), bands, strict=True) if named
+    ]
     several = any(len(values) > 1 for _, values in found.curves.values())
     panels = [f"{'First panel: mean' if found.gains else 'Mean'} over seeds" if several else ""]
     panels += [f"second: difference from “{names[found.base]}” at the same step and seed" if found.gains else ""]
     text = "; ".join(part for part in panels if part)
     sentences = [scans, f"{text[:1].upper()}{text[1:]}." if text else ""]
     if drawn:
-        first = " and ".join(f"“{name}”" for name in bands[0])
-        whole = len(bands[0]) == sum(len(values) > 1 for _, values in found.curves.values())
-        sentences.append(f"Bands: lowest to highest seed{'' if whole else f', in the first panel only of {first}'}.")
-    if len(found.curves) > 1:
-        sentences.append("Markers of rows at one step are drawn side by side.")
+        where = ", ".join(drawn) if found.gains else f"of {bands[0]}"
+        sentences.append(f"Bands: lowest to highest seed, {where}.")
+    rising = [
+        name
+        for name, (_, values) in found.curves.items()
+        if len(mean := np.mean(values, 0)) > 1 and mean[-1] > mean[-2]
+    ]
+    if rising:
+        which = "Every row" if len(rising) == len(found.curves) else listed([f"“{names[name]}”" for name in rising])
+        sentences.append(f"{which} still improves at its last validation: more steps would help.")
     if found.single:
         sentences.append(f"Not drawn, with a single validation: {', '.join(f'“{names[n]}”' for n in found.single)}.")
     return " ".join(filter(None, sentences))

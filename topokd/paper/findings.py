@@ -61,7 +61,7 @@ def verdict(gain: Interval, margin: float = MARGIN, sd: float = 0.0) -> str:
     Args:
         gain: mean and interval over seeds.
         margin: points that count as no difference.
-        sd: spread of the profile's comparisons together; the interval is that of at least this spread.
+        sd: standard deviation of the profile's comparisons together; the interval has at least this one.
 
     >>> verdict(Interval(2.0, 1.0, 3)), verdict(Interval(-2.0, 1.0, 3)), verdict(Interval(0.5, 1.0, 3))
     ('yes', 'no', 'open')
@@ -82,7 +82,7 @@ def findings(results: Results) -> list[Finding]:
     """Answers whether the teacher is better, and every question of the ablation's rows about each other (``compare``).
 
     A complete study on the profile's data set (`topokd.paper.studies`) overrides the profile's few seeds. Without one,
-    each comparison is judged with at least the spread that all comparisons of the profile have together.
+    each comparison is judged with at least the standard deviation of all comparisons of the profile together.
 
     The comparison of the rows in ``params.panels.rows`` comes first, the others follow in the order of the rows.
     """
@@ -166,7 +166,7 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
     answer = verdict(gain, sd=sd)
     seeds = f"{gain.n} seeds" if gain.n > 1 else "1 seed"
     judged = gain.with_sd(sd)
-    own = f"; ± {gain.half_width:.1f} by their own spread alone" if judged is not gain else ""
+    own = f"; ± {gain.half_width:.1f} by their own standard deviation" if judged is not gain else ""
     sentence = (
         f"With {about.subject} the student changes by {judged.text(sign=True)} points of mIoU against “{label}” "
         f"({results.score(over).text()} → {results.score(row).text()}, {seeds}, paired{own})"
@@ -192,10 +192,10 @@ def _open(gain: Interval, sd: float) -> str:
     needed = seeds_to_detect(judged, effect=1.0)
     more = f"about {needed}" if needed else "more than 200"
     few = gain.excludes(0.0) or gain.within(MARGIN)  # decided by its own seeds alone
-    spread = f" if {gain.n} seeds spread as they do in all comparisons together (standard deviation {sd:.2f})"
+    spread = f" if {gain.n} seeds vary as they do in all comparisons together (standard deviation {sd:.2f})"
     return (
         f"; the 95 % interval contains zero{spread * few}. Detecting a difference of one point with a probability of "
-        f"{POWER:.0%} would take {more} seeds with this spread."
+        f"{POWER:.0%} would take {more} seeds with this standard deviation."
     )
 
 

@@ -53,7 +53,12 @@ class Grid:
         return "\n".join([*lines, *(f"\n{note}." for note in (*self.absent, *self.notes))])
 
 
-def grid(frame: pd.DataFrame, side: Side, names: Mapping[str, str] | None = None) -> Grid:
+def grid(
+    frame: pd.DataFrame,
+    side: Side,
+    names: Mapping[str, str] | None = None,
+    measured: Mapping[str, str] | None = None,
+) -> Grid:
     """Lay out the lines of one table. Lines without a row are notes; those with ``n`` of 0 explain missing values.
 
     Args:
@@ -61,6 +66,7 @@ def grid(frame: pd.DataFrame, side: Side, names: Mapping[str, str] | None = None
         side: ``"rows"`` puts measured rows below the reported ones, with shared columns (Tables 1, 2, 4);
             ``"columns"`` has one row for both, with measured columns right of the reported ones (Tables 3, 5-8).
         names: labels of rows for readers.
+        measured: labels of the measured rows of ``"rows"`` that are not those of the reported ones.
     """
     cells: dict[tuple[Any, Any], Cell] = {}
     rows: dict[Any, tuple[str, str]] = {}
@@ -87,7 +93,7 @@ def grid(frame: pd.DataFrame, side: Side, names: Mapping[str, str] | None = None
         [(source, label, units.pop() if len(units) == 1 else "") for (source, label), units in columns.items()],
         [
             (
-                (names or {}).get(label, label),
+                {**(names or {}), **(measured or {} if row[0] == "measured" else {})}.get(label, label),
                 reference,
                 row[0],
                 [

@@ -104,7 +104,7 @@ def prose(text: str) -> Markup:
 
 def table_grid(table: Table, results: Results) -> Grid:
     """A table laid out for readers."""
-    return grid(table.lines(results), table.side, results.labels if table.labels else None)
+    return grid(table.lines(results), table.side, results.labels if table.labels else None, table.measured)
 
 
 def _table_context(table: Table, results: Results) -> dict[str, Any]:

@@ -146,9 +146,10 @@ class Results:
 
     def gain(self, network: str, over: str, metric: str | None = None) -> Interval:
         """Difference of two networks in points, paired by seed; the teacher of a seed counts for all its students."""
-        return paired(self._by_student(network, metric), self._by_student(over, metric))
+        return paired(self.by_student(network, metric), self.by_student(over, metric))
 
-    def _by_student(self, network: str, metric: str | None) -> dict[int, float]:
+    def by_student(self, network: str, metric: str | None = None) -> dict[int, float]:
+        """``{seed: percent}`` by the seed of the student; a teacher's score stands for each of its students."""
         scores = self.scores(network, metric)
         if network != TEACHER:
             return scores

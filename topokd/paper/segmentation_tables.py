@@ -10,7 +10,6 @@ import pandas as pd
 from topokd.paper import reported
 from topokd.paper.lines import Line, frame, line, measured_line, reported_lines, seeds_text, unmeasured_line
 from topokd.paper.results import Results, class_names
-from topokd.paper.statistics import paired
 from topokd.project import TEACHER
 
 OTHER_CONVENTION = {"miou_zero": "mIoU, absent 0", "miou_skip": "mIoU, absent skipped"}
@@ -22,6 +21,18 @@ NUSCENES_COLUMNS = {  # the same for Table 1
     "other_flat": "other",
 }
 MIOU_COLUMN = {"table4": "mIoU val"}  # where it is not "mIoU"
+ALL_TERMS = "full"  # the row with every term of Eq. 8
+
+
+def all_terms(table: str) -> dict[str, str]:
+    """The name for readers of our row with all terms, by the paper's name, where "KD" is the whole method.
+
+    Elsewhere in the report KD is one of the terms.
+
+    >>> all_terms("table2")
+    {'Student with KD': 'Student with KD, all terms'}
+    """
+    return {name: f"{name}, all terms" for row, name in reported.rows(table).items() if row == ALL_TERMS}
 
 
 def table1(results: Results) -> pd.DataFrame:
@@ -78,15 +89,17 @@ def _score_and_gains(table: str, network: str, results: Results) -> Iterator[Lin
     yield measured_line(table, network, "mIoU", results, scores)
     for over in compared_with(results, network):
         if network in results.runs and over in results.runs:
-            base = results.scores(over)
             gain = measured_line(
-                table, network, gain_over(results, over), results, scores, paired(scores, base), "points"
+                table, network, gain_over(results, over), results, scores, results.gain(network, over), "points"
             )
-            yield gain | {"note": "paired by seed", "seeds": seeds_text(set(scores) & set(base))}
+            seeds = set(results.by_student(network)) & set(results.by_student(over))
+            yield gain | {"note": "paired by seed", "seeds": seeds_text(seeds)}
 
 
 def compared_with(results: Results, row: str) -> list[str]:
-    """The rows that ``row`` is compared with, those with more terms first."""
+    """The rows that ``row`` is compared with, those with more terms first; the teacher with the student alone."""
+    if row == TEACHER:
+        return [name for name in results.params.panels.rows[:1] if name in results.rows]
     if row not in results.rows:
         return []
     return [name for name in reversed(results.rows) if name in results.rows[row].compare]

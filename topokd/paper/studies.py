@@ -187,6 +187,12 @@ def trials(study: Mapping[str, Any]) -> str:
     return f" In the trials, with one seed each, {'; '.join(said)}." if said else ""
 
 
+def study_trials(results: Results) -> str:
+    """What the trials of the study say about the weights of single terms; empty before it has trials."""
+    study = results.studies.get("study")
+    return trials(study).strip() if study else ""
+
+
 def listed(words: Sequence[str]) -> str:
     """The words in a sentence.
 
@@ -266,7 +272,7 @@ def gradients(results: Results) -> pd.DataFrame:
 
 
 def power(results: Results) -> dict[str, dict[str, Any]]:
-    """Seeds, expected spread, number of comparisons and margin of the profile and of each study, for its power."""
+    """Seeds, expected standard deviation, number of comparisons and margin of the profile and each study."""
     plans = {}
     if "study" in results.studies:
         seeds = results.params.seeds  # the answers of a profile are not corrected for the number of questions

@@ -11,11 +11,15 @@ from typing import Any
 
 import torch
 
-from topokd.io import atomic_path, sha256
+from topokd.choices import Role
+from topokd.data.cache import READING
+from topokd.io import atomic_path, sha256, source_digest
 
 log = logging.getLogger(__name__)
 
 WHOLE_FILES = 1 << 30  # bytes of scans up to which their whole content is hashed
+EXECUTED = (*READING, "synthetic", "models", "distillation", "evaluation", "training")
+"""Packages that the training of any network runs."""
 
 
 class ResumeFolder:
@@ -73,15 +77,14 @@ def run_key(**inputs: Any) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def code_fingerprint(role: str = "student") -> str:
-    """Digest of the sources that a training run executes; the run of a teacher does not use the topology layer."""
-    package = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    layers = ["data", "datasets", "synthetic", "models", "distillation", "evaluation", "training"]
-    for layer in layers if role == "teacher" else [*layers, "topology"]:
-        for source in sorted((package / layer).rglob("*.py")):
-            digest.update(f"{source.relative_to(package).as_posix()}:{sha256(source)}\n".encode())
-    return digest.hexdigest()
+def code_fingerprint(role: Role = "student", *more: str) -> str:
+    """Digest of the sources that a training run executes; the run of a teacher does not use the topology layer.
+
+    Args:
+        role: of the network.
+        more: packages above this one that determine the result as well.
+    """
+    return source_digest(*EXECUTED, *(() if role == "teacher" else ("topology",)), *more)
 
 
 def dataset_fingerprint(dataset: Any) -> str:

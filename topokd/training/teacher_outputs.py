@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from topokd.choices import Amp
 from topokd.data import Batch
 from topokd.distillation import DistillationObjective, run_teacher
+from topokd.distillation.objective import teacher_digests
 from topokd.io import atomic_path
 from topokd.training.precision import autocast
 
@@ -74,9 +75,7 @@ class TeacherOutputs:
         with autocast(amp, device):
             output = run_teacher(teacher, batch, gradients=any(row.needs_teacher_gradients for row in every))
         assert batch.label is not None
-        computed: Digests = {}
-        for row in every:
-            computed |= row.digests(output, batch.label, known=stored.keys() | computed.keys())
+        computed = teacher_digests(every, output, batch.label, known=stored.keys())
         self.save(step, computed)
         return stored | computed
 

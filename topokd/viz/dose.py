@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ PANELS = {
     "ece": "calibration error, ECE (%)",
 }
 AXES = {
-    "num_points": "M", "stage": "stage", "normalize": "normalisation", "dims": "degrees", "gradient": "gradient",
+    "num_points": "M", "stage": "stage", "normalize": "normalisation", "dims": "degree", "gradient": "gradient",
 }  # fmt: skip
 
 
@@ -29,7 +30,8 @@ def dose_figure(answer: Mapping[str, Any]) -> Figure | None:
     """Measures as functions of the gradient share of L_topo, and its variants compared with training without it.
 
     Args:
-        answer: see `topokd.experiments.dose.answer.answer`.
+        answer: see `topokd.experiments.dose.answer.answer`; ``reference``, if it is there, has the value of every
+            setting that variants change, as it is in the doses.
 
     Returns:
         None before two doses have runs.
@@ -46,11 +48,19 @@ def dose_figure(answer: Mapping[str, Any]) -> Figure | None:
     )  # fmt: skip
     for axes, (measure, title) in zip(grid[:2].flat, PANELS.items(), strict=True):
         _over_doses(axes, doses, measure, title, answer["teacher"].get(measure))
+    entries = {
+        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=3, fontsize=9)
     if variants:
         same = [arm for arm in doses if arm["share"] == variants[0]["share"]]
         shown = [*same, *variants]
+        names = ["as above"] * len(same) + [_setting(arm["axis"], arm["value"]) for arm in variants]
         for k, measure in enumerate(("distance", "miou", "thin_fragments")):
-            _variants(grid[2][k], shown, measure, named=k == 0)
+            _variants(grid[2][k], shown, measure, names if k == 0 else [""] * len(shown))
+        if settings := answer.get("reference"):
+            own = ", ".join(_setting(axis, settings[axis]) for axis in AXES if axis in settings)
+            grid[2][0].set_xlabel(textwrap.fill(f"as above: {own}", 36), fontsize=9)
     return figure
 
 
@@ -63,17 +73,18 @@ def _over_doses(
     values = np.array(
         [[_number(arm["values"].get(measure, {}).get(seed)) for seed in seeds] for arm in doses]
     )  # (k, s)
-    axes.plot(place, values, color=STUDENT, alpha=0.35, linewidth=1)
-    axes.plot(place, [arm["means"].get(measure, np.nan) for arm in doses], color=STUDENT, marker="o", linewidth=2)
+    for k, line in enumerate(values.T):
+        axes.plot(place, line, color=STUDENT, alpha=0.35, linewidth=1, label="" if k else "student, one seed")
+    means = [arm["means"].get(measure, np.nan) for arm in doses]
+    axes.plot(place, means, color=STUDENT, marker="o", linewidth=2, label="student, mean over seeds")
     if teacher is not None and measure != "distance":
-        axes.axhline(teacher, color=TEACHER, linestyle="--", linewidth=1)
-        axes.annotate("teacher", (0, teacher), color=TEACHER, fontsize=9, va="bottom")
+        axes.axhline(teacher, color=TEACHER, linestyle="--", linewidth=1, label="teacher")
     axes.set_title(title, fontsize=10)
     axes.set_xticks(place, [f"{100 * arm['share']:g}" for arm in doses])
     axes.set_xlabel("gradient of L_topo (% of L_seg's)", fontsize=9)
 
 
-def _variants(axes: Axes, shown: Sequence[Mapping[str, Any]], measure: str, named: bool) -> None:
+def _variants(axes: Axes, shown: Sequence[Mapping[str, Any]], measure: str, names: Sequence[str]) -> None:
     """Paired differences from dose 0 with their 95 % intervals, a line per variant."""
     for k, arm in enumerate(shown):
         difference = arm["differences"].get(measure)
@@ -82,16 +93,20 @@ def _variants(axes: Axes, shown: Sequence[Mapping[str, Any]], measure: str, name
             axes.plot([difference["low"], difference["high"]], [k, k], color=color, linewidth=1.5)
             axes.plot([difference["mean"]], [k], "o", color=color)
     axes.axvline(0, color=MUTED, linewidth=1)
-    names = [
-        f"{AXES[arm['axis']]} {_text(arm['value'])}" if arm["axis"] in AXES else "as in the doses" for arm in shown
-    ]
-    axes.set_yticks(range(len(shown)), names if named else [""] * len(shown))
+    axes.set_yticks(range(len(shown)), names)
     axes.invert_yaxis()
-    axes.set_title(f"{PANELS[measure]}:\nchange from no L_topo", fontsize=10)
+    share = f"{100 * shown[-1]['share']:g} %"
+    axes.set_title(f"{PANELS[measure]}:\nchange by L_topo at {share}", fontsize=10)
 
 
-def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _setting(axis: str, value: Any) -> str:
+    """A setting of L_topo.
+
+    >>> _setting("dims", [0, 1]), _setting("num_points", 64), _setting("normalize", "mean_norm")
+    ('degrees 0 and 1', 'M 64', 'normalisation mean norm')
+    """
+    values = value if isinstance(value, list) else [value]
+    return f"{AXES[axis]}{'s' * (len(values) > 1)} {' and '.join(map(str, values)).replace('_', ' ')}"
 
 
 def _number(value: float | None) -> float:

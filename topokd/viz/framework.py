@@ -55,7 +55,7 @@ def figure2(
         "Vietoris–Rips diagrams, degrees 0 and 1",
         "persistence-weighted Chamfer distance",
     ))  # fmt: skip
-    _box(axes, 85.5, 23.2, 24.5, 14.2, kd, r"Class distribution  $L_{kd}$", (
+    _box(axes, 85.5, 23.2, 24.5, 14.2, kd, r"Logit distillation  $L_{kd}$", (
         "softmax at temperature T",
         "Kullback–Leibler divergence",
         "times T²",

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 import matplotlib.pyplot as plt
 import numpy as np
 
-from topokd.project import TEACHER
 from topokd.viz.rows import Looks, signs
-from topokd.viz.style import MARKERS, MUTED, PHONE, dodge, legend_below, use_style
+from topokd.viz.style import MARKERS, MUTED, PHONE, legend_below, use_style
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -175,7 +173,7 @@ Curves = Mapping[str, tuple[Sequence[int], np.ndarray]]  # by network, steps (s,
 
 
 def banded(series: Curves) -> list[str]:
-    """Networks whose band from the lowest to the highest seed is drawn: of many the first and the last.
+    """Networks whose band from the lowest to the highest seed is drawn: the first and the last that have several seeds.
 
     Args:
         series: those of one panel.
@@ -186,7 +184,7 @@ def banded(series: Curves) -> list[str]:
         ['plain']
     """
     several = [network for network, (_, values) in series.items() if len(values) > 1]
-    return several if len(series) <= 4 else several[:: max(1, len(several) - 1)]  # bands of many would hide one another
+    return several[:: max(1, len(several) - 1)]  # bands of more would hide one another
 
 
 def validation_figure(curves: Curves, gains: Curves, shown: Looks, over: str, scans: str) -> Figure:
@@ -204,21 +202,21 @@ def validation_figure(curves: Curves, gains: Curves, shown: Looks, over: str, sc
     width = 4.7 * count if gains else PHONE  # a phone has room for one panel
     figure, grid = plt.subplots(1, count, figsize=(width, 3.3), squeeze=False)
     for axes, series in zip(grid[0], (curves, gains), strict=False):
-        bands, rows = banded(series), [network for network in series if network != TEACHER]
+        bands = banded(series)
         for network, (steps, values) in series.items():
-            drawn: list[Artist] = []
             color, style = shown[network].color, signs(shown)[network]
             if network in bands:
                 low, high = np.nanmin(values, 0), np.nanmax(values, 0)
-                drawn.append(axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0))
+                axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
             mean, label = np.nanmean(values, 0), shown[network].label
-            drawn += axes.plot(steps, mean, color=color, markersize=4.5, linewidth=1.3, label=label, **style)
-            for artist in drawn if network in rows else ():
-                dodge(artist, rows.index(network), len(rows))
+            axes.plot(steps, mean, color=color, markersize=4.5, linewidth=1.3, label=label, **style)
         axes.set(xlabel="training step")
     grid[0, 0].set_ylabel(f"mIoU (%), {scans}")
     if gains:
         grid[0, 1].axhline(0, color=MUTED, linewidth=1)
+        steps = sorted({step for row_steps, _ in gains.values() for step in row_steps})
+        if len(steps) <= 5:
+            grid[0, 1].set_xticks(steps)  # of so few, other steps would only suggest more
         grid[0, 1].set_ylabel(f"gain over “{over}”\n(points of mIoU)")
     legend_below(figure, [shown[network].label for network in curves])
     return figure
@@ -239,7 +237,7 @@ def class_figure(
     order = sorted(range(len(class_names)), key=lambda i: (-shares[i], i))
     order = [i for i in order if shares[i] > 0]
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(6.2, 0.23 * len(order) + 1.4), width_ratios=(3, 1), sharey=True, squeeze=True
+        1, 2, figsize=(6.2, 0.23 * len(order) + 1.4), width_ratios=(2.6, 1.2), sharey=True, squeeze=True
     )  # a phone has room for the names and one panel
     y = np.arange(len(order))
     for k, (network, values) in enumerate(scores.items()):
@@ -257,7 +255,14 @@ def class_figure(
     left.set(xlabel="IoU (%)", xlim=(-0.02 * highest, min(1.06 * highest, 102)))
     left.invert_yaxis()
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
-    right.barh(y, [100 * shares[i] for i in order], color=MUTED, alpha=0.6)
+    percent = [100 * shares[i] for i in order]
+    right.plot(percent, y, "o", color=MUTED, markersize=5)  # no bars: a logarithm has no zero for them to begin at
     right.set(xlabel="share of points (%)", xscale="log")
-    right.xaxis.set_major_formatter("{x:g}")
+    low = 10.0 ** math.floor(math.log10(min(percent, default=1.0)))
+    high = max([12 * low, *(2 * share for share in percent)])  # at least two powers of ten tell the scale
+    powers = [power for exponent in range(3, -9, -1) if low <= (power := 10.0**exponent) <= high]
+    named = powers[:: -(-len(powers) // 4)]
+    right.set(xlim=(low / 1.3, high))
+    right.set_xticks(named, [f"{power:g}" for power in named])
+    right.minorticks_off()
     return figure

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
-from matplotlib.transforms import ScaledTranslation
 
 from topokd.io import atomic_path
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
 # The palette. Colours of networks come from params.yaml (topokd.viz.rows), these are for everything else.
@@ -22,7 +20,6 @@ HOMOLOGY = ("#1b4965", "#d1495b", "#edae49")  # H0, H1, H2
 MARKERS = "osD^vPX"
 LINES = ("-", "--", ":", "-.")
 PHONE = 4.8  # inches: letters of 9 points then have 9 CSS pixels on 346, which a phone of 390 has
-BESIDE, SPREAD = 3.0, 10.0  # points: between markers of one place that stand side by side, and at most between all
 
 
 def line_style(place: int) -> dict[str, str]:
@@ -33,32 +30,6 @@ def line_style(place: int) -> dict[str, str]:
         ({'marker': 'o', 'linestyle': '-'}, {'marker': 's', 'linestyle': '--'})
     """
     return {"marker": MARKERS[place % len(MARKERS)], "linestyle": LINES[place // len(MARKERS) % len(LINES)]}
-
-
-def dodge(artist: Artist, place: int, count: int) -> None:
-    """Move series number ``place`` of ``count`` a little to the side, so that equal values are all seen.
-
-    Args:
-        artist: a drawn line or band, which has set the limits of its panel.
-        place: of the series, from 0.
-        count: of all series; the last is at most `SPREAD` points to the right of the first.
-
-    Examples:
-        >>> import matplotlib.pyplot as plt
-        >>> figure, axes = plt.subplots()
-        >>> lines = [axes.plot([0, 1], [2, 3])[0] for _ in range(2)]
-        >>> for place, line in enumerate(lines):
-        ...     dodge(line, place, 2)
-        >>> left, right = (line.get_transform().transform((0, 2))[0] for line in lines)
-        >>> print(round((right - left) / figure.dpi * 72, 1))  # BESIDE
-        3.0
-        >>> plt.close(figure)
-    """
-    step = min(BESIDE, SPREAD / max(1, count - 1))
-    figure: Any = artist.get_figure()
-    axes: Any = artist.axes
-    right = step * (place - (count - 1) / 2) / 72
-    artist.set_transform(axes.transData + ScaledTranslation(right, 0, figure.dpi_scale_trans))
 
 
 def legend_below(figure: Figure, labels: Sequence[str], title: str | None = None) -> None:

@@ -16,7 +16,7 @@ from topokd.experiments.dose.answer import MEASURES, answer, sentence
 from topokd.experiments.dose.plan import DosePlan, arm_params, arms, read_dose_plan
 from topokd.experiments.dose.runner import Dose
 from topokd.io import read_json
-from topokd.params import Params
+from topokd.params import Params, load_profile
 from topokd.training import Run, train_teacher
 from topokd.viz.dose import dose_figure
 
@@ -137,6 +137,24 @@ def test_variants_that_change_accuracy_are_named_and_counted() -> None:
     assert f"{first.axis} {first.value} lowers mIoU (−2.9" in text and text.count("lowers") == 1
     records[first.name] = records[variants[-1].name]
     assert "lowers" not in sentence(plan, records)
+
+
+@pytest.mark.unit
+def test_the_figure_names_the_share_of_the_variants_and_the_settings_that_they_differ_from() -> None:
+    plan = DOSES.model_copy(update={"variants": {"num_points": [64], "dims": [[0]]}, "variants_share": 1.0})
+    records = invented([0.5, 0.4, 0.2], [20, 22, 24])
+    records |= {name: records[arms(DOSES)[-1].name] for name in ("num_points-64", "dims-0")}
+    answers = answer(plan, load_profile("dose"), records)
+    figure = dose_figure(answers | {"teacher": {"miou": 30.0}, "reference": {"num_points": 256, "dims": [0, 1]}})
+    assert figure is not None
+    first = figure.axes[6]
+    assert [text.get_text() for text in first.get_yticklabels()] == ["as above", "M 64", "degree 0"]
+    assert first.get_title().endswith("change by L_topo at 100 %")
+    assert first.get_xlabel() == "as above: M 256, degrees 0 and 1"
+    assert "teacher" in {text.get_text() for text in figure.legends[0].get_texts()}
+    assert not any(axes.texts for axes in figure.axes)  # no word across a curve
+    older = dose_figure({name: value for name, value in answers.items() if name != "reference"})
+    assert older is not None and older.axes[6].get_xlabel() == ""
 
 
 @pytest.mark.unit

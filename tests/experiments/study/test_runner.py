@@ -13,11 +13,16 @@ from tests.conftest import PROJECT
 from tests.training.conftest import scans, tiny_params  # noqa: F401  # the fixture
 from topokd import schema
 from topokd.errors import ParameterError
+from topokd.evaluation import ConfusionMatrix
+from topokd.experiments.study import runner
 from topokd.experiments.study.answer import compare, power_table
+from topokd.experiments.study.bootstrap import miou
 from topokd.experiments.study.plan import StudyPlan, TunedRow, Unit, needs, read_plan, units, weighted
-from topokd.experiments.study.runner import Study
+from topokd.experiments.study.runner import Study, street_counts
 from topokd.io import read_json
 from topokd.params import Params, load_profile
+from topokd.scans import open_dataset
+from topokd.training import Run
 
 
 @pytest.fixture
@@ -71,6 +76,19 @@ def test_weights_are_the_chosen_ones_times_the_factor(params: Params) -> None:
     assert slow.train.student_lr_factor == 0.5 * params.train.student_lr_factor
 
 
+def test_counts_are_true_positives_predictions_and_truth(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two classes: 3 of 4 points of the first are found, 1 is missed; the one of the second is taken for the first."""
+    matrix = ConfusionMatrix(2)
+    matrix.matrix[:] = [[3, 1], [0, 0]]
+    matrix.missed[:] = [1, 0]
+    monkeypatch.setattr(runner, "load_checkpoint", lambda file: None)
+    monkeypatch.setattr(runner, "evaluate", lambda *given, **named: matrix)
+    dataset = open_dataset(params.data, params.data_root, "val")
+    (counts,) = street_counts(Run("kd", 0, params), dataset).values()
+    assert counts.tolist() == [[3, 0], [4, 0], [4, 1]]
+    assert miou(counts) == 100 * matrix.miou("skip") == 30.0
+
+
 @pytest.mark.long
 def test_a_study_runs_resumes_and_answers(params: Params) -> None:
     plan = without_topology()
@@ -88,7 +106,7 @@ def test_a_study_runs_resumes_and_answers(params: Params) -> None:
         best["terms"]["kd"]["weight"]
     }
     counts = study.scores("kd").counts
-    assert counts.shape == (2, 1, 3, 19) and counts[:, :, 1].sum() == 2 * 2400  # points of the validation scans
+    assert counts.shape == (2, 1, 3, 19) and counts[:, :, 2].sum() == 2 * 2400  # points of the validation scans
     assert not list((params.workspace / "teacher_outputs").iterdir())  # no use after the last row of a seed
     (answer,) = compare(plan, {row: study.scores(row) for row in plan.rows})
     assert answer["seeds"] == 2 and set(answer["intervals"]) == {"seeds", "streets", "both"}

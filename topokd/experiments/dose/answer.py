@@ -31,7 +31,8 @@ def answer(plan: DosePlan, params: Params, records: Records) -> dict[str, Any]:
         ``done`` and ``planned``: numbers of runs; ``arms``: one entry per arm with records, its values by measure and
         seed, the weight of L_topo (median over steps and seeds), and its paired difference from dose 0 with the 95 %
         interval; ``trend``: by measure, the change from the first to the last dose on the least-squares line over the
-        doses in order, by seed, with its interval; ``teacher``: means over teachers; ``sentence``.
+        doses in order, by seed, with its interval; ``teacher``: means over teachers; ``reference``: the doses' value of
+        every parameter of L_topo that variants change; ``sentence``.
     """
     every = arms(plan)
     control = records.get(every[0].name, {})
@@ -43,6 +44,7 @@ def answer(plan: DosePlan, params: Params, records: Records) -> dict[str, Any]:
         "arms": [_arm(arm, records[arm.name], control) for arm in every if records.get(arm.name)],
         "trend": {name: _as_dict(slope) for name in MEASURES if (slope := trend(doses, records, name))},
         "teacher": _means([_measured(record) for record in records.get("teacher", {}).values()]),
+        "reference": {axis: params.rows[plan.row].terms[TERM][axis] for axis in plan.variants},
         "sentence": sentence(plan, records),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -11,8 +10,9 @@ from torch import nn
 from topokd.experiments.dose.measures import Measures
 from topokd.experiments.dose.plan import TERM, Arm, DosePlan, arm_params, arms
 from topokd.experiments.study.plan import Unit
+from topokd.experiments.teachers import clear_outputs, lend
 from topokd.experiments.work import Experiment
-from topokd.io import atomic_path, sha256
+from topokd.io import sha256
 from topokd.models import load_checkpoint
 from topokd.params import Params
 from topokd.project import workspace_path
@@ -80,8 +80,7 @@ class Dose(Experiment[Unit]):
         lender = workspace_path(self.plan.teacher_of) / "checkpoints" / run.checkpoint.name
         if not (self.plan.teacher_of and lender.is_file()):
             return _of_training(train_teacher(self.params, seed))
-        with atomic_path(run.checkpoint) as temporary:
-            shutil.copyfile(lender, temporary)
+        lend(lender, run.checkpoint)
         return {"taken_from": self.plan.teacher_of}
 
     def _student(self, unit: Unit) -> dict[str, Any]:
@@ -109,8 +108,7 @@ class Dose(Experiment[Unit]):
         """Delete the teacher's stored outputs, which the arms of a seed share, after the last of them."""
         same = [other for other in self.units if other.kind == "run" and other.number == unit.number]
         if unit.kind == "run" and all(map(self.is_done, same)):
-            for folder in Run(unit.row, unit.number, self.params).kept.glob(f"seed{unit.number}-*"):
-                shutil.rmtree(folder, ignore_errors=True)
+            clear_outputs(Run(unit.row, unit.number, self.params))
 
 
 def _of_training(record: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class StreetScores:
     """Confusion counts of the runs of one row, by street.
 
     Attributes:
-        counts: (seeds, streets, 3, classes) numbers of true positives, points in the truth, and points predicted.
+        counts: (seeds, streets, 3, classes) numbers of true positives, points predicted, and points in the truth.
         seeds: seeds of the runs, along the first axis.
         streets: names of the streets, along the second axis.
 
@@ -42,8 +42,8 @@ def miou(counts: Float[ndarray, "*b 3 c"] | Int64[ndarray, "*b 3 c"]) -> Float[n
         >>> miou(np.array([[[2, 0], [4, 0], [2, 0]]])).tolist()  # the second class does not occur
         [50.0]
     """
-    hit, truth, predicted = (counts[..., k, :].astype(np.float64) for k in range(3))
-    union = truth + predicted - hit
+    hit, predicted, truth = (counts[..., k, :].astype(np.float64) for k in range(3))
+    union = predicted + truth - hit
     seen = union > 0
     iou = np.divide(hit, union, out=np.zeros_like(hit), where=seen)
     return np.asarray(100 * iou.sum(-1) / np.maximum(seen.sum(-1), 1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from topokd.datasets.semantickitti.reader import SPLITS
 from topokd.errors import DataError
+from topokd.io import PARTIAL
 from topokd.params import Params
 from topokd.project import workspace_path
 
@@ -27,7 +29,8 @@ def fold_params(params: Params, held_out: int) -> Params:
 def link_fold(source: Path, target: Path, held_out: int) -> None:
     """Link the sequences of ``source`` into ``target``, with ``held_out`` and the sequence of the split "val" swapped.
 
-    A reader of ``target`` validates on the held-out sequence and trains on all others.
+    A reader of ``target`` validates on the held-out sequence and trains on all others. Links to another ``source`` are
+    replaced or removed, and several workers may call this at the same time.
 
     Args:
         source: folder that holds ``sequences/``.
@@ -51,8 +54,14 @@ def link_fold(source: Path, target: Path, held_out: int) -> None:
         present = ", ".join(f"{number:02d}" for number in sorted(sequences)) or "none"
         raise DataError(f"{source}/sequences has no {held_out:02d} to hold out; there are {present}")
     swapped = {HELD_OUT: held_out, held_out: HELD_OUT}
-    for number, path in sequences.items():
-        link = target / "sequences" / f"{swapped.get(number, number):02d}"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            os.symlink(path.resolve(), link, target_is_directory=True)
+    folder = target / "sequences"
+    folder.mkdir(parents=True, exist_ok=True)
+    links = {folder / f"{swapped.get(number, number):02d}": path.resolve() for number, path in sequences.items()}
+    for stale in {link for link in folder.iterdir() if link.is_symlink()} - links.keys():
+        stale.unlink(missing_ok=True)
+    for link, path in links.items():
+        if not link.is_symlink() or Path(os.readlink(link)) != path:
+            with tempfile.TemporaryDirectory(dir=target, prefix=PARTIAL) as own:  # another worker may do the same
+                made = Path(own) / link.name
+                made.symlink_to(path, target_is_directory=True)
+                made.replace(link)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from topokd.experiments.study.bootstrap import StreetScores
 from topokd.experiments.study.folds import HELD_OUT, fold_params, link_fold
 from topokd.experiments.study.plan import StudyPlan, Unit, needs, units, weighted
 from topokd.experiments.study.records import problem
+from topokd.experiments.teachers import clear_outputs, lend
 from topokd.experiments.work import Experiment
 from topokd.models import load_checkpoint
 from topokd.params import Params
@@ -58,7 +58,7 @@ class Study(Experiment[Unit]):
             seed = self._seed(unit)
             self._train_missing_teacher(Run(row, seed, params if unit.fold is not None else self.params).teacher)
             if unit.fold is None:
-                self._lend_teacher(params, seed)
+                lend(Run(row, seed, self.params).teacher.checkpoint, Run(row, seed, params).teacher.checkpoint)
             try:
                 record = train_student(params, row, seed)
             except TrainingError as error:
@@ -203,15 +203,6 @@ class Study(Experiment[Unit]):
             with self.lock(f"missing-{teacher.params.profile.replace('/', '-')}-{teacher.name}", wait=True):
                 train_teacher(teacher.params, teacher.seed)
 
-    def _lend_teacher(self, params: Params, seed: int) -> None:
-        """Copy the study's teacher to where the tuning profile looks for it."""
-        source, target = Run("kd", seed, self.params).teacher.checkpoint, Run("kd", seed, params).teacher.checkpoint
-        if source != target:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with self.lock("lend", wait=True):
-                if not target.is_file() or target.read_bytes() != source.read_bytes():
-                    shutil.copyfile(source, target)
-
     def clear(self, unit: Unit) -> None:
         """Delete the teacher's stored outputs, which the rows of a seed share, after the last of them."""
         params, _ = self._profile(unit)
@@ -220,12 +211,11 @@ class Study(Experiment[Unit]):
             if (u.kind, u.fold) == (unit.kind, unit.fold) and (unit.kind == "trial" or u.number == unit.number)
         ]  # fmt: skip
         if unit.kind != "teacher" and all(map(self.is_done, same)):
-            for folder in Run(unit.row, self._seed(unit), params).kept.glob(f"seed{self._seed(unit)}-*"):
-                shutil.rmtree(folder, ignore_errors=True)
+            clear_outputs(Run(unit.row, self._seed(unit), params))
 
 
 def street_counts(run: Run, dataset: ScanDataset) -> dict[str, np.ndarray]:
-    """(3, classes) points per street: true positives, points in the truth, points predicted.
+    """(3, classes) points per street: true positives, points predicted, points in the truth.
 
     Args:
         run: a finished run.
@@ -238,6 +228,6 @@ def street_counts(run: Run, dataset: ScanDataset) -> dict[str, np.ndarray]:
     counts = {}
     for street, scans in by_street.items():
         cm = evaluate(model, dataset, run.params.data.voxel_size, run.params.evaluation.tta, scans=scans)
-        truth = cm.matrix.sum(1) + cm.missed
-        counts[street] = np.stack([np.diag(cm.matrix), truth, cm.matrix.sum(0)])
+        predicted, truth = cm.matrix.sum(1), cm.matrix.sum(0) + cm.missed
+        counts[street] = np.stack([np.diag(cm.matrix), predicted, truth])
     return counts

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -77,6 +77,7 @@ class Table(Exhibit):
         corner: heading of the first column.
         labels: whether rows are networks of the profile, shown by their labels in ``params.rows``.
         layout: data set whose panel it shows where the profile has other scans; empty for none.
+        measured: names for readers of measured rows, where the paper's name does not say enough.
 
     Examples:
         >>> from topokd.paper.exhibits import EXHIBITS
@@ -89,6 +90,7 @@ class Table(Exhibit):
     corner: str = ""
     labels: bool = False
     layout: str = ""
+    measured: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

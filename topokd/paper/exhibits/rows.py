@@ -28,7 +28,8 @@ DECLARED = (
         section=SECTION,
         short="Beyond the paper",
         title="Beyond the paper: teacher, plain student and rows that Table 7 does not have",
-        caption="mIoU (%) with the half-width of its 95 % interval over seeds. Gains are in points and paired by seed.",
+        caption="mIoU (%) with the half-width of its 95 % interval over seeds. Gains are in points and paired by seed; "
+        "a teacher counts for each of its students.",
         stage="student",
         lines=segmentation_tables.beyond,
         corner="Trained with",

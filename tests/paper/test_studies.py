@@ -150,14 +150,26 @@ def test_the_readme_says_what_trials_gave_beyond_the_row_that_they_start_from():
 def test_the_readme_says_which_rows_of_the_comparison_are_decided():
     record = study(done=5) | {"profile": "comparison"}
     pairs = [("kd", 5.2, "better"), ("long", 9.0, "better"), ("average", 0.3, "open"), ("smooth", -4.0, "worse")]
+    pairs += [("dist", 3.0, "open")]
     record["labels"] |= {name: name for name, *_ in pairs}
     record["comparisons"] = [comparison(name, "plain", gain, verdict) for name, gain, verdict in pairs]
     record["comparisons"] += [comparison("kd_topo", "kd", 0.1, "equivalent")]
     text = comparison_text(record)
     assert "So far 5 of 6 runs are done." in text and "1,200 steps" in text
     assert "Against “plain”: better: “kd” **+5.2** (+4.8 to +5.6), “long” **+9.0**" in text
-    assert "worse: “smooth” **−4.0** (−4.4 to −3.6); undecided: 1 row. Against “kd”: no different: “kd_topo”" in text
+    assert "worse: “smooth” **−4.0** (−4.4 to −3.6); undecided after the correction, although" in text
+    assert "zero: “dist” **+3.0** (+2.6 to +3.4); undecided: 1 row. Against “kd”: no different: “kd_topo”" in text
     assert comparison_text({}) == comparison_text(record | {"comparisons": []}) == ""
+
+
+def test_what_distillation_is_worth_at_equal_computing_time_is_said_where_it_was_measured(project):
+    record = study(done=5) | {"profile": "comparison", "steps": {"plain_long": 1980, "kd": 600}}
+    assert "computing time" not in details(project(comparison=record))
+    record["comparisons"] = [comparison("plain_long", "kd", 9.0, "open")]
+    text = details(project(comparison=record))
+    assert "reaches **9.0** points more than “kd” (+8.6 to +9.4, 10 seeds of the comparison, undecided after" in text
+    assert "1,980 steps take as long as 600 of the most expensive row with its teacher." in text
+    assert "computing time" not in details(project(comparison=record | {"dataset": "semantickitti"}))
 
 
 def test_the_first_sentences_name_the_study_that_decided(project):

@@ -13,7 +13,7 @@ from topokd.paper.findings import findings
 from topokd.paper.leftovers import is_leftover
 from topokd.paper.results import Results
 from topokd.paper.statistics import signed
-from topokd.paper.studies import rates, trials, weak_terms
+from topokd.paper.studies import equal_compute, rates, trials, weak_terms
 from topokd.project import TEACHER, run_name
 
 ANSWERS = {
@@ -39,7 +39,9 @@ def findings_text(folders: list[Path]) -> str:
     leads = [
         textwrap.fill(f"`{results.profile}`: {lead(results)}", 100, break_on_hyphens=False) for results in profiles
     ]
-    return "\n".join(["\n\n".join(leads), "", header, "|---" * (len(profiles) + 1) + "|", *rows])
+    table = "\n".join([header, "|---" * (len(profiles) + 1) + "|", *rows])
+    compute = equal_compute(profiles[0]) if profiles else ""
+    return "\n\n".join([*leads, table, *([textwrap.fill(compute, 100, break_on_hyphens=False)] if compute else [])])
 
 
 def details_text(folders: list[Path]) -> str:
@@ -99,7 +101,8 @@ def comparison_text(study: Mapping[str, Any]) -> str:
         low, high = pair["intervals"]["seeds"]
         numbers = f"**{signed(pair['difference'])}** ({signed(low)} to {signed(high)}{_aside(pair)})"
         own = by_control.setdefault(pair["control"], {})
-        own.setdefault(pair["verdict"], []).append(f"“{labels[pair['treatment']]}” {numbers}")
+        away = pair["verdict"] == "open" and low * high > 0 and abs(pair["difference"]) >= study["plan"]["margin"]
+        own.setdefault("away" if away else pair["verdict"], []).append(f"“{labels[pair['treatment']]}” {numbers}")
     seeds = min(pair["seeds"] for pair in study["comparisons"])
     said = []
     for control, found in by_control.items():
@@ -116,7 +119,10 @@ def comparison_text(study: Mapping[str, Any]) -> str:
     )
 
 
-DECIDED = {"better": "better", "worse": "worse", "equivalent": "no different"}
+DECIDED = {
+    "better": "better", "worse": "worse", "equivalent": "no different",
+    "away": "undecided after the correction, although the interval excludes zero",
+}  # fmt: skip
 
 
 def _aside(pair: Mapping[str, Any]) -> str:

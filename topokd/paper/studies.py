@@ -187,6 +187,29 @@ def trials(study: Mapping[str, Any]) -> str:
     return f" In the trials, with one seed each, {'; '.join(said)}." if said else ""
 
 
+LONGER = ("plain_long", "kd")
+"""Training without a teacher for as long as the most expensive row takes, against KD, in the comparison."""
+
+
+def equal_compute(results: Results) -> str:
+    """What distillation is worth at equal computing time, as far as the comparison has measured it; empty without."""
+    study = results.studies.get("comparison", {})
+    for pair in study.get("comparisons", []):
+        if (pair["treatment"], pair["control"]) == LONGER and study["dataset"] == results.params.data.dataset:
+            low, high = pair["intervals"]["seeds"]
+            steps = study["steps"]
+            more = "more" if pair["difference"] > 0 else "less"
+            verdict = {"open": "undecided", "equivalent": "no difference"}.get(pair["verdict"], "decided")
+            return (
+                "All these answers are at equal numbers of steps. **At equal computing time** a student without a "
+                f"teacher reaches **{abs(pair['difference']):.1f}** points {more} than “{study['labels'][LONGER[1]]}” "
+                f"({signed(low)} to {signed(high)}, {pair['seeds']} seeds of the comparison, {verdict} after Holm's "
+                f"correction): {steps[LONGER[0]]:,} steps take as long as {steps[LONGER[1]]:,} of the most expensive "
+                "row with its teacher."
+            )
+    return ""
+
+
 def study_trials(results: Results) -> str:
     """What the trials of the study say about the weights of single terms; empty before it has trials."""
     study = results.studies.get("study")

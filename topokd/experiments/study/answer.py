@@ -166,7 +166,7 @@ def power_table(plan: StudyPlan, seeds: int) -> list[dict[str, Any]]:
     Examples:
         >>> plan = StudyPlan(rows={"a": {}, "b": {}}, comparisons=[("b", "a")], effects=(1.0,), expected_sd=0.8)
         >>> [(row["effect"], round(row["power"], 2)) for row in power_table(plan, 10)]
-        [(0.0, 0.03), (1.0, 0.94)]
+        [(0.0, 0.03), (1.0, 0.93)]
     """
     alpha = plan.alpha / max(1, len([*plan.comparisons, *plan.added]))
     return [

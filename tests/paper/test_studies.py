@@ -168,7 +168,7 @@ def test_what_distillation_is_worth_at_equal_computing_time_is_said_where_it_was
     record["comparisons"] = [comparison("plain_long", "kd", 9.0, "open")]
     text = details(project(comparison=record))
     assert "reaches **9.0** points more than “kd” (+8.6 to +9.4, 10 seeds of the comparison, undecided after" in text
-    assert "1,980 steps take as long as 600 of the most expensive row with its teacher." in text
+    assert "(that of the most expensive row: 1,980 steps for 600)" in text
     assert "computing time" not in details(project(comparison=record | {"dataset": "semantickitti"}))
 
 

@@ -166,10 +166,9 @@ def _compare(results: Results, row: str, over: str, sd: float) -> Finding:
     answer = verdict(gain, sd=sd)
     seeds = f"{gain.n} seeds" if gain.n > 1 else "1 seed"
     judged = gain.with_sd(sd)
-    own = f"; ± {gain.half_width:.1f} by their own standard deviation" if judged is not gain else ""
     sentence = (
         f"With {about.subject} the student changes by {judged.text(sign=True)} points of mIoU against “{label}” "
-        f"({results.score(over).text()} → {results.score(row).text()}, {seeds}, paired{own})"
+        f"({results.score(over).text()} → {results.score(row).text()}, {seeds}, paired)"
     )
     sentence += {
         "yes": "; the 95 % interval lies above zero.",
@@ -190,12 +189,12 @@ def _open(gain: Interval, sd: float) -> str:
     if judged.excludes(0.0):
         return f"; the mean is less than {MARGIN:g} points from zero."
     needed = seeds_to_detect(judged, effect=1.0)
-    more = f"about {needed}" if needed else "more than 200"
+    more = f"About {needed}" if needed else "More than 200"
     few = gain.excludes(0.0) or gain.within(MARGIN)  # decided by its own seeds alone
     spread = f" if {gain.n} seeds vary as they do in all comparisons together (standard deviation {sd:.2f})"
     return (
-        f"; the 95 % interval contains zero{spread * few}. Detecting a difference of one point with a probability of "
-        f"{POWER:.0%} would take {more} seeds with this standard deviation."
+        f"; the 95 % interval contains zero{spread * few}. {more} seeds with this standard deviation would find a "
+        f"difference of one point with a probability of {100 * POWER:g} %."
     )
 
 

@@ -24,10 +24,9 @@ RULE = (
     "**yes** and **no**: the 95 % interval of the gain (paired by seed) lies on one side of zero, and its mean at "
     f"least {MARGIN:g} points of mIoU away; **no effect**: the gain lies within ±{MARGIN:g} points "
     "(two one-sided tests at 5 %); **too weak**: likewise, but the gradient of what was added was below 1 % of the "
-    "segmentation loss's; **cannot tell**: none of these. All students train for the same number of steps, so the time "
-    "that distillation takes is not counted: the comparison of studies (below) has a row that gets it. Few seeds can "
-    "agree by chance, so each comparison is judged with at least the standard deviation of all comparisons of the "
-    "profile together. Intervals of a profile are not corrected for the number of questions, those of studies are. "
+    "segmentation loss's; **cannot tell**: none of these. Few seeds can agree by chance, so each comparison is judged "
+    "with at least the standard deviation of all comparisons of the profile together. Intervals of a profile are not "
+    "corrected for the number of questions, those of studies are. "
     "Another processor changes every run as another seed would, so with few seeds an answer can become **cannot tell** "
     "there; a complete study (below) decides the questions that it asks. For cost and theory: whether the claim holds."
 )

@@ -201,11 +201,11 @@ def equal_compute(results: Results) -> str:
             more = "more" if pair["difference"] > 0 else "less"
             verdict = {"open": "undecided", "equivalent": "no difference"}.get(pair["verdict"], "decided")
             return (
-                "All these answers are at equal numbers of steps. **At equal computing time** a student without a "
-                f"teacher reaches **{abs(pair['difference']):.1f}** points {more} than “{study['labels'][LONGER[1]]}” "
+                "All these answers are at equal numbers of steps. **At equal computing time** (that of the most "
+                f"expensive row: {steps[LONGER[0]]:,} steps for {steps[LONGER[1]]:,}) a student without a teacher "
+                f"reaches **{abs(pair['difference']):.1f}** points {more} than “{study['labels'][LONGER[1]]}” "
                 f"({signed(low)} to {signed(high)}, {pair['seeds']} seeds of the comparison, {verdict} after Holm's "
-                f"correction): {steps[LONGER[0]]:,} steps take as long as {steps[LONGER[1]]:,} of the most expensive "
-                "row with its teacher."
+                "correction)."
             )
     return ""
 

@@ -71,7 +71,7 @@ def dots_figure(reported: Dots, measured: Dots | None, title: str) -> Figure:
     """
     use_style()
     shown = [("Reported by the paper", reported)] + ([(title, measured)] if measured else [])
-    heights = [0.27 * len(dots.colors) + 1.05 for _, dots in shown]
+    heights = [0.25 * len(dots.colors) + 0.95 for _, dots in shown]
     figure = plt.figure(figsize=(9.2, sum(heights)))  # a phone has room for the names and one panel
     parts = np.atleast_1d(figure.subfigures(len(shown), 1, height_ratios=heights))
     for part, (heading, dots) in zip(parts, shown, strict=True):
@@ -130,7 +130,7 @@ def ablation_figure(
     use_style()
     count = 2 if gains else 1
     ratios = (1.15, 1.0)[:count]
-    height = max(1.5 + 0.4 * len(scores), 3.2)
+    height = max(1.4 + 0.34 * len(scores), 3.2)
     figure, grid = plt.subplots(1, count, figsize=(5.2 * count, height), width_ratios=ratios, squeeze=False)
     left, right = grid[0, 0], grid[0, -1]
     _plot_seeds(left, scores, shown, [shown[name].label for name in scores])

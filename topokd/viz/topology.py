@@ -204,8 +204,7 @@ def dampening_figure(gradients: dict[str, list[float]], lemma: Sequence[dict[str
     left.set(xscale="log", yscale="log", xlabel="persistence of teacher's point")
     left.set_ylabel("gradient (mean over points = 1)")
     delta = [row["delta"] for row in lemma]
-    bound = r"$\delta\, d^2 / \bar{w}_T$ (Eq. 15)"
-    right.plot(delta, [row["bound"] for row in lemma], color=PLAIN, linewidth=5, alpha=0.6, label=bound)
+    right.plot(delta, [row["bound"] for row in lemma], color=PLAIN, linewidth=5, alpha=0.6, label="bound of Eq. 15")
     for field, marker, colour, name in (
         ("contribution", "o-", HOMOLOGY[0], "nearest match only (Eq. 11)"),
         ("with_diagonal", "s-", HOMOLOGY[1], "with the diagonal (Eq. 2)"),

@@ -12,9 +12,8 @@ DECLARED = (
         id="ablation",
         section=SECTION,
         title="Gains of the loss terms, measured beside reported",
-        caption="The seeds of this profile. First panel: every seed, mean and 95 % interval. Second: gains, paired by "
-        "seed, with the intervals by which they are judged (at least the standard deviation of all comparisons "
-        "together); open markers are the differences of the paper's Table 7, which come without intervals.",
+        caption="This profile's seeds. First panel: mean and 95 % interval. Second: gains, paired by seed, with at "
+        "least the standard deviation of all of them together; open markers: the paper's Table 7, without intervals.",
         draw=figures.ablation_figure,
         narrow=True,
     ),
@@ -22,7 +21,7 @@ DECLARED = (
         id="picture",
         section=SECTION,
         title="One validation scan",
-        caption="Ground truth, and the prediction of the student with the most loss terms, first seed.",
+        caption="Ground truth, and the prediction of one student.",
         stage="evaluation",
         names=("overview",),
         first_seed=True,

@@ -18,6 +18,7 @@ from topokd.paper.exhibits import EXHIBITS, Figure
 from topokd.paper.findings import findings
 from topokd.paper.readme import comparison_text, study_text
 from topokd.paper.render import render_exhibit
+from topokd.paper.report import render
 from topokd.paper.results import Results
 from topokd.viz.rows import signs
 from topokd.viz.study import TOGETHER, curves_figure, differences_figure, power_figure, trials_figure
@@ -162,14 +163,16 @@ def test_the_readme_says_which_rows_of_the_comparison_are_decided():
     assert comparison_text({}) == comparison_text(record | {"comparisons": []}) == ""
 
 
-def test_what_distillation_is_worth_at_equal_computing_time_is_said_where_it_was_measured(project):
+def test_what_distillation_is_worth_at_equal_computing_time_is_said_where_it_was_measured(project, tmp_path):
     record = study(done=5) | {"profile": "comparison", "steps": {"plain_long": 1980, "kd": 600}}
-    assert "computing time" not in details(project(comparison=record))
+    assert studies.equal_compute(project(comparison=record)) == ""
     record["comparisons"] = [comparison("plain_long", "kd", 9.0, "open")]
-    text = details(project(comparison=record))
+    record["labels"]["plain_long"] = "longer"
+    text = studies.equal_compute(project(comparison=record))
+    assert text.split("**")[1] in render(project(comparison=record), tmp_path)
     assert "reaches **9.0** points more than “kd” (+8.6 to +9.4, 10 seeds of the comparison, undecided after" in text
     assert "(that of the most expensive row: 1,980 steps for 600)" in text
-    assert "computing time" not in details(project(comparison=record | {"dataset": "semantickitti"}))
+    assert studies.equal_compute(project(comparison=record | {"dataset": "semantickitti"})) == ""
 
 
 def test_the_first_sentences_name_the_study_that_decided(project):

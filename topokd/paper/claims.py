@@ -8,7 +8,7 @@ from topokd.paper import reported
 from topokd.paper.findings import Finding, findings
 from topokd.paper.results import Results
 from topokd.paper.statistics import signed
-from topokd.paper.studies import DOSE, equal_compute
+from topokd.paper.studies import DOSE
 
 NOT_YET = "Not measured yet: run the stage `{}`."
 
@@ -55,7 +55,7 @@ def details(results: Results) -> str:
         return ""
     order = sorted(dict.fromkeys(f.over for f in others), key=lambda over: over != main.over)
     rest = (additions([f for f in others if f.over == over], over, beyond=over != main.over) for over in order)
-    return " ".join(filter(None, [*rest, equal_compute(results)]))
+    return " ".join(filter(None, rest))
 
 
 def _questions(results: Results) -> tuple[Finding | None, Finding | None, list[Finding]]:

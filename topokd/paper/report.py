@@ -16,6 +16,7 @@ from topokd.paper.readme import ANSWERS
 from topokd.paper.render import environment, render_exhibit, script, stylesheet, table_grid
 from topokd.paper.results import Results
 from topokd.paper.statistics import MARGIN, Interval
+from topokd.paper.studies import equal_compute
 from topokd.project import TEACHER
 
 PAPER = "Topology- and Gradient-Guided Knowledge Distillation for Point Cloud Semantic Segmentation"
@@ -68,7 +69,7 @@ def render(results: Results, figures: Path) -> str:
         pdf=links.pdf(results),
         citation=links.citation(results),
         lead=lead(results),
-        details=details(results),
+        details=" ".join(filter(None, [details(results), equal_compute(results)])),
         idea=IDEA,
         rule=RULE,
         missing=missing,

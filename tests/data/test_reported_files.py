@@ -186,7 +186,7 @@ def archive() -> bytes:
         ("a.e57", b"ASTM-E57" + bytes(99), r"is an \.e57 file: convert it to \.las or \.ply"),
         ("a.pcap", b"\xd4\xc3\xb2\xa1" + bytes(99), "a packet capture"),
         ("a.bin", b"\xa1\xb2\xc3\xd4" + bytes(96), "a packet capture"),
-        ("a.bag", b"#ROSBAG V2.0\n" + bytes(99), "is a bag of ROS: export its clouds"),
+        ("a.bag", b"#ROSBAG V2.0\n" + bytes(99), "is a ROS bag: export its clouds"),
         ("a.mcap", b"\x89MCAP0\r\n" + bytes(99), "is a ROS 2 bag"),
         ("a.laz.gz", b"\x1f\x8b\x08\0" + bytes(99), "is packed by gzip: unpack it first"),
         ("a.pth", archive(), "holds weights of a network"),

@@ -56,7 +56,7 @@ def train_teacher(params: Params, seed: int) -> dict[str, Any]:
         >>> import os
         >>> import tempfile
         >>> from unittest import mock
-        >>> from topokd.params import Data, Model, Synthetic
+        >>> from topokd.params import Data, Model, Synthetic, Train
         >>> from topokd.synthetic import write_semantickitti
         >>> folder = tempfile.mkdtemp()
         >>> world = Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=2)
@@ -96,7 +96,7 @@ def train_student(params: Params, row: str, seed: int) -> dict[str, Any]:
         >>> import os
         >>> import tempfile
         >>> from unittest import mock
-        >>> from topokd.params import Data, Model, Row, Synthetic
+        >>> from topokd.params import Data, Model, Row, Synthetic, Train
         >>> from topokd.synthetic import write_semantickitti
         >>> folder = tempfile.mkdtemp()
         >>> world = Synthetic(azimuths=64, train_sequences=(0,), val_sequences=(8,), scans_per_sequence=2)
